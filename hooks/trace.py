@@ -1,0 +1,200 @@
+"""RoutingTrace: everything that the routing did with one text, as numpy arrays. The one noun that travels.
+
+Axis words, used everywhere in this project:
+    layer   decoder layer, from 0 (the stream flows upwards)
+    token   position in the text, from 0
+    loop    pass through the shared FFN; index 0 of a loop axis is loop 1
+    expert  virtual sub-expert (a slice of the FFN of *that* layer), from 0
+    k       rank among the chosen experts, best first
+    top     rank among the model's predictions, best first
+Indices count from 0; a number of `loops` counts from 1. Logarithms are natural, information is in nats.
+"""
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from beartype import beartype
+from jaxtyping import Bool, Float, Int, jaxtyped
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FORMAT_VERSION = 1
+_LISTS = ("tokens", "next_tokens", "meta")  # kept in the file's JSON header, beside the arrays
+
+
+@jaxtyped(typechecker=beartype)
+@dataclass(frozen=True, eq=False)
+class RoutingTrace:
+    """What every token did in every layer during one forward pass over one text.
+
+    Construction checks that all arrays agree on every axis and raises `TypeError`/`ValueError` naming the one that
+    does not. No batch axis: many texts are a list of traces.
+    """
+
+    tokens: list[str]
+    """Display strings, one per token: lossless, white space and byte pieces made visible (see `hooks.token_text`)."""
+    token_ids: Int[np.ndarray, " token"]
+    """Ids in the tokenizer's vocabulary."""
+    special: Bool[np.ndarray, " token"]
+    """True for tokens that the tokenizer added by itself (such as BOS): drawn, but left out of aggregates."""
+    depth_logits: Float[np.ndarray, "layer token loop"]
+    """Depth head's logits, W_loop H."""
+    loops: Int[np.ndarray, "layer token"]
+    """Passes through the FFN that ran, 1..max_loops."""
+    gate: Float[np.ndarray, "layer token"]
+    """lambda, the share of the width path in the layer's output; 1 - lambda is the share of the depth path."""
+    width_ran: Bool[np.ndarray, "layer token"]
+    """False where lambda = 0: the width path did not run, the token did not route. Not a zero: nothing happened."""
+    expert_logits: Float[np.ndarray, "layer token expert"]
+    """Router's logits of every token, also where the width path did not run (what it would have chosen)."""
+    expert_ids: Int[np.ndarray, "layer token k"]
+    """Top-k experts, best first. Count them only where `width_ran`."""
+    expert_weights: Float[np.ndarray, "layer token k"]
+    """Softmax over the k kept logits; rows sum to 1. Count them only where `width_ran`."""
+    logprob: Float[np.ndarray, " token"]
+    """log p(this token | those before), nats; NaN for the first, which nothing precedes."""
+    next_ids: Int[np.ndarray, "token top"]
+    """The model's likeliest next tokens after each token."""
+    next_tokens: list[list[str]]
+    """Display strings of `next_ids`."""
+    next_logprobs: Float[np.ndarray, "token top"]
+    """Their log probabilities, nats."""
+    next_entropy: Float[np.ndarray, " token"]
+    """Entropy of the whole next-token distribution after each token, nats."""
+    meta: dict[str, Any]
+    """model, weights_sha256, config, text, dtype, versions, format_version: where these numbers come from."""
+
+    def __post_init__(self) -> None:
+        if not len(self.tokens) == len(self.next_tokens) == len(self.token_ids):
+            raise ValueError(
+                f"tokens, next_tokens and token_ids must have one entry per token, "
+                f"got {len(self.tokens)}, {len(self.next_tokens)} and {len(self.token_ids)}"
+            )
+
+    # Sizes ------------------------------------------------------------------------------------------------------
+
+    @property
+    def num_layers(self) -> int:
+        return self.loops.shape[0]
+
+    @property
+    def num_tokens(self) -> int:
+        return self.loops.shape[1]
+
+    @property
+    def max_loops(self) -> int:
+        return self.depth_logits.shape[2]
+
+    @property
+    def num_experts(self) -> int:
+        return self.expert_logits.shape[2]
+
+    # Derived: never stored ----------------------------------------------------------------------------------------
+
+    @cached_property
+    def depth_probs(self) -> Float[np.ndarray, "layer token loop"]:
+        """Softmax of the depth logits: the depth head's belief, rows sum to 1."""
+        shifted = np.exp(self.depth_logits - self.depth_logits.max(axis=-1, keepdims=True))
+        return shifted / shifted.sum(axis=-1, keepdims=True)
+
+    @cached_property
+    def expected_loops(self) -> Float[np.ndarray, "layer token"]:
+        """E[L] = sum_l l * softmax(depth logits)_l, in 1..max_loops (paper Eq. 12)."""
+        return self.depth_probs @ np.arange(1, self.max_loops + 1, dtype=self.depth_probs.dtype)
+
+    @cached_property
+    def difficulty_hard(self) -> Float[np.ndarray, "layer token"]:
+        """(loops - 1) / (max_loops - 1), 0..1: what was decided."""
+        return (self.loops - 1) / max(self.max_loops - 1, 1)
+
+    @cached_property
+    def difficulty_soft(self) -> Float[np.ndarray, "layer token"]:
+        """(E[L] - 1) / (max_loops - 1), 0..1: what the depth head leaned to."""
+        return (self.expected_loops - 1) / max(self.max_loops - 1, 1)
+
+    @property
+    def surprisal(self) -> Float[np.ndarray, " token"]:
+        """-log p of the token that was read at this position, nats; NaN for the first."""
+        return -self.logprob
+
+    @property
+    def next_surprisal(self) -> Float[np.ndarray, " token"]:
+        """-log p of the token that follows, which the state at this position predicts; NaN for the last."""
+        return np.append(-self.logprob[1:], np.nan).astype(self.logprob.dtype)
+
+    # Tables and files -----------------------------------------------------------------------------------------------
+
+    def to_frame(self) -> "pd.DataFrame":
+        """Tidy table, one row per layer x token, layers outermost.
+
+        `expert_ids` and `expert_weights` are lists, best first, and None where the token did not route.
+        """
+        import pandas as pd
+
+        shape = self.loops.shape
+        layer, token = (axis.ravel() for axis in np.indices(shape))
+        routed = self.width_ran.ravel()
+
+        def where_routed(values: np.ndarray) -> list[list | None]:
+            rows = values.reshape(-1, values.shape[-1]).tolist()
+            return [row if ran else None for row, ran in zip(rows, routed, strict=True)]
+
+        return pd.DataFrame(
+            {
+                "layer": layer,
+                "token": token,
+                "text": np.array(self.tokens, dtype=object)[token],
+                "special": self.special[token],
+                "loops": self.loops.ravel(),
+                "gate": self.gate.ravel(),
+                "width_ran": routed,
+                "expert_ids": where_routed(self.expert_ids),
+                "expert_weights": where_routed(self.expert_weights),
+                "difficulty_hard": self.difficulty_hard.ravel(),
+                "difficulty_soft": self.difficulty_soft.ravel(),
+                "logprob": self.logprob[token],
+            }
+        )
+
+    def to_bytes(self) -> bytes:
+        """The trace file: safetensors with the arrays, its JSON header with the strings. No pickle."""
+        arrays = {
+            field.name: np.ascontiguousarray(getattr(self, field.name))
+            for field in dataclasses.fields(self)
+            if field.name not in _LISTS
+        }
+        header = {name: json.dumps(getattr(self, name), ensure_ascii=False) for name in _LISTS}
+        return save(arrays, metadata={**header, "format_version": str(FORMAT_VERSION)})
+
+    def save(self, path: str | Path) -> None:
+        """Write the trace file (by convention `*.trace.safetensors`)."""
+        Path(path).write_bytes(self.to_bytes())
+
+    @classmethod
+    def load(cls, path: str | Path) -> "RoutingTrace":
+        """Read a trace file; needs no model.
+
+        Raises ValueError with one sentence if the file is no trace, is damaged, or has another format version.
+        """
+        try:
+            with safe_open(path, framework="np") as file:
+                header = file.metadata() or {}
+                arrays = {name: file.get_tensor(name) for name in file.keys()}
+        except SafetensorError as error:
+            raise ValueError(f"{path} is not a readable trace file ({error}); trace the text again") from error
+        version = header.get("format_version")
+        if version != str(FORMAT_VERSION):
+            found = f"format version {version}" if version else "no trace header"
+            raise ValueError(f"{path} has {found}, this program reads version {FORMAT_VERSION}; trace the text again")
+        return cls(**arrays, **{name: json.loads(header[name]) for name in _LISTS})
+
+
+__all__ = ["FORMAT_VERSION", "RoutingTrace"]

@@ -1,0 +1,51 @@
+"""Configuration of a VersatileFFN language model: every size lives here and nowhere else."""
+
+from typing import Literal
+
+from huggingface_hub.dataclasses import strict
+from transformers import LlamaConfig
+
+
+@strict
+class VersatileFFNConfig(LlamaConfig):
+    """Llama's configuration plus the sizes of the versatile feed-forward layer (arXiv 2512.14531).
+
+    num_experts (int, 8): virtual sub-experts, equal slices of the FFN's hidden units; must divide intermediate_size.
+    num_experts_per_tok (int, 2): experts each routed token uses (top-k).
+    max_loops (int, 4): most passes through the FFN that a token can take.
+    ffn ("versatile" | "dense"): the layer to build; "dense" is the same FFN passed once, the start of training.
+    tau (float, 0.1): Gumbel-softmax temperature of the depth head; matters only in training mode.
+
+    Raises ValueError for sizes that do not fit each other.
+
+    ```python
+    config = VersatileFFNConfig(hidden_size=256, intermediate_size=768, num_hidden_layers=6, num_attention_heads=4)
+    model = VersatileFFNForCausalLM(config)
+    ```
+    """
+
+    model_type = "versatile_ffn"
+
+    num_experts: int = 8
+    num_experts_per_tok: int = 2
+    max_loops: int = 4
+    ffn: Literal["versatile", "dense"] = "versatile"
+    tau: float = 0.1
+
+    def validate_architecture(self) -> None:
+        """Called by transformers on construction."""
+        super().validate_architecture()
+        if self.intermediate_size % self.num_experts:
+            raise ValueError(
+                f"intermediate_size must be a multiple of num_experts so that the slices cover the FFN, "
+                f"got {self.intermediate_size} and {self.num_experts}"
+            )
+        if not 1 <= self.num_experts_per_tok <= self.num_experts:
+            raise ValueError(
+                f"num_experts_per_tok must be 1..num_experts, got {self.num_experts_per_tok} of {self.num_experts}"
+            )
+        if self.max_loops < 1:
+            raise ValueError(f"max_loops must be at least 1, got {self.max_loops}")
+
+
+__all__ = ["VersatileFFNConfig"]
