@@ -3,7 +3,7 @@
 A token of a byte-level tokenizer is a run of bytes, not always whole characters. Its display string is its text where
 the bytes are whole characters, with these made visible; everything else is written as bytes in angle brackets:
     space -> U+2423 (␣)   newline -> U+21B5 (↵)   tab -> U+21E5 (⇥)   other controls, lone bytes -> ⟨0D⟩, ⟨E2 80⟩
-A text that itself contains one of these signs shows it as bytes, so that no two tokens share a display string by accident.
+A text that itself contains one of these signs shows it as bytes, so that a display string stands for one thing only.
 """
 
 import re

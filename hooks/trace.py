@@ -187,7 +187,7 @@ class RoutingTrace:
         try:
             with safe_open(path, framework="np") as file:
                 header = file.metadata() or {}
-                arrays = {name: file.get_tensor(name) for name in file.keys()}
+                arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping: only keys() lists)
         except SafetensorError as error:
             raise ValueError(f"{path} is not a readable trace file ({error}); trace the text again") from error
         version = header.get("format_version")

@@ -21,7 +21,7 @@ _HOME = {
     "load_model": "sample_models.loading",
 }
 
-__all__ = sorted(_HOME)
+__all__ = ["CHECKPOINTS", "DEFAULT_MODEL", "LoadedModel", "VersatileFFNConfig", "VersatileFFNForCausalLM", "load_model"]
 
 
 def __getattr__(name: str):

@@ -1,9 +1,11 @@
 """VersatileFFN language model (arXiv 2512.14531). What differs from Llama:
 
-- The FFN of a layer is applied one to `max_loops` times per token (*depth*); its norm is applied anew at every loop (Eq. 8).
-- The same weights serve as `num_experts` virtual sub-experts, disjoint slices of the hidden units, routed top-k (*width*, Eq. 4-7).
-- A depth head reads the un-normalised residual stream and picks the loops: argmax in eval, Gumbel straight-through in training (Eq. 9-10).
-- lambda = (max_loops - loops) / max_loops mixes the paths: Y = lambda * Y_width + (1 - lambda) * Y_depth (Eq. 12-13).
+- The FFN of a layer is applied one to `max_loops` times per token (*depth*); its norm is applied anew at every loop.
+- The same weights serve as `num_experts` virtual sub-experts, disjoint slices of the hidden units, routed top-k
+  (*width*).
+- A depth head reads the un-normalised residual stream and picks the loops: argmax in eval, Gumbel straight-through in
+  training.
+- lambda = (max_loops - loops) / max_loops mixes the paths: Y = lambda * Y_width + (1 - lambda) * Y_depth.
 - The layer's output already contains the residual H: nothing is added after it.
 - Every quantity worth seeing passes through a `Tap`, an identity module with a stable name.
 

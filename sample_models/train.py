@@ -1,10 +1,10 @@
 """Train a sample model: first dense, then VersatileFFN continued from it (the paper's continued pre-training).
 
-    python -m sample_models.train --ffn dense     --data corpus/*.txt --valid held_out.txt --out runs/dense
-    python -m sample_models.train --ffn versatile --data corpus/*.txt --valid held_out.txt --out runs/versatile --init runs/dense
+    python -m sample_models.train --ffn dense --data corpus/*.txt --valid held_out.txt --out runs/dense
+    python -m sample_models.train --init runs/dense --data corpus/*.txt --valid held_out.txt --out runs/versatile
 
-Text files are UTF-8 (`.xz` too), documents separated by a line `<|endoftext|>`. A run that was stopped goes on where its
-last checkpoint stands when the same command is given again; `DIR/log.csv` holds its curves, and at the end DIR is a
+Text files are UTF-8 (`.xz` too), documents separated by a line `<|endoftext|>`. A run that was stopped goes on where
+its last checkpoint stands when the same command is given again; `DIR/log.csv` holds its curves, and at the end DIR is a
 Hugging Face folder. Needs only torch, transformers, tokenizers and numpy; runs on a CPU or one CUDA GPU.
 """
 
@@ -174,7 +174,7 @@ def train(args: argparse.Namespace) -> None:
         torch.set_rng_state(state["rng"].cpu())
         first_step = state["step"]
         log.cut_after(first_step)
-    print(f"{sum(p.numel() for p in model.parameters()):,} parameters, {len(train_tokens):,} training tokens", flush=True)
+    print(f"{model.num_parameters():,} parameters, {len(train_tokens):,} training tokens", flush=True)
     valid = torch.from_numpy(even_windows(valid_tokens, args.valid_windows, args.context)).to(device)
     residuals = observe_residuals(model)
     if args.compile:
@@ -272,7 +272,7 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--bf16", action=argparse.BooleanOptionalAction, default=True, help="autocast to bfloat16")
-    parser.add_argument("--compile", action=argparse.BooleanOptionalAction, default=True, help="torch.compile the layers")
+    parser.add_argument("--compile", action=argparse.BooleanOptionalAction, default=True, help="torch.compile layers")
     parser.add_argument("--log-every", type=int, default=20, help="steps")
     parser.add_argument("--valid-every", type=int, default=200, help="steps; a multiple of --log-every")
     parser.add_argument("--valid-windows", type=int, default=32)
