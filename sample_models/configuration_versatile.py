@@ -15,6 +15,7 @@ class VersatileFFNConfig(LlamaConfig):
     max_loops (int, 4): most passes through the FFN that a token can take.
     ffn ("versatile" | "dense"): the layer to build; "dense" is the same FFN passed once, the start of training.
     tau (float, 0.1): Gumbel-softmax temperature of the depth head; matters only in training mode.
+    gates_trained (bool, False): whether router and depth head were trained; shown wherever the model is.
 
     Raises ValueError for sizes that do not fit each other.
 
@@ -31,6 +32,7 @@ class VersatileFFNConfig(LlamaConfig):
     max_loops: int = 4
     ffn: Literal["versatile", "dense"] = "versatile"
     tau: float = 0.1
+    gates_trained: bool = False
 
     def validate_architecture(self) -> None:
         """Called by transformers on construction."""

@@ -31,6 +31,11 @@ class Tap(nn.Identity):
         return bool(self._forward_hooks) or bool(self._forward_pre_hooks)
 
 
+def at_least_float32(tensor: torch.Tensor) -> torch.Tensor:
+    """Half precision is too coarse for choosing between logits; float64 stays float64."""
+    return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
+
+
 class DenseFFN(nn.Module):
     """One SwiGLU pass with its own norm: Y = H + f(H)."""
 
@@ -88,7 +93,7 @@ class VersatileFFN(DenseFFN):
     def choose_loops(self, hidden: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """The loop choice [b p] and its one-hot form [b p loop], differentiable (straight-through) in training."""
         logits = self.hook_depth_logits(self.depth_head(hidden))  # [b p loop]
-        scores = logits.float()
+        scores = at_least_float32(logits)
         if self.training:
             gumbel = -torch.empty_like(scores).exponential_().log()
             scores = (scores + gumbel) / self.tau
@@ -130,7 +135,7 @@ class VersatileFFN(DenseFFN):
         """Y_width [b p d] = H + sum_k w_k f_{e_k}(H); zeros where it did not run (lambda = 0 in eval)."""
         logits = self.hook_router_logits(self.router(hidden))  # [b p expert]
         kept, indices = logits.topk(self.top_k, dim=-1)  # [b p k], best first
-        weights = self.hook_expert_weights(kept.float().softmax(dim=-1).to(logits.dtype))
+        weights = self.hook_expert_weights(at_least_float32(kept).softmax(dim=-1).to(logits.dtype))
         indices = self.hook_expert_indices(indices)
         if self.hook_expert_out.listening:
             outputs = self.hook_expert_out(self.expert_outputs(activations))  # [b p expert d]

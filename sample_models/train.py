@@ -184,7 +184,8 @@ def train(args: argparse.Namespace) -> None:
     loss_of = torch.compile(next_token_loss) if args.compile else next_token_loss
     saved_at = time.monotonic()
     clock, clock_step = time.monotonic(), first_step
-    for step in range(first_step, args.steps):
+    last_step = args.steps if args.stop_after is None else min(args.steps, first_step + args.stop_after)
+    for step in range(first_step, last_step):
         progress = step / args.steps
         tau, rate = tau_schedule(progress), learning_rate(args.learning_rate, progress)
         model.set_tau(tau)
@@ -207,9 +208,9 @@ def train(args: argparse.Namespace) -> None:
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
-        done = step + 1 == args.steps
-        if (step + 1) % args.log_every == 0 or done:
-            evaluated = (step + 1) % args.valid_every == 0 or done
+        done = step + 1 == last_step
+        if (step + 1) % args.log_every == 0 or step + 1 == args.steps:
+            evaluated = (step + 1) % args.valid_every == 0 or step + 1 == args.steps
             now = time.monotonic()
             row["held_out"] = held_out_loss(model, valid, args.batch) if evaluated else math.nan
             row["lr"] = rate
@@ -219,6 +220,9 @@ def train(args: argparse.Namespace) -> None:
         if done or time.monotonic() - saved_at > args.save_every_s:
             save_state(state_path, step + 1, model, optimizer)
             saved_at = time.monotonic()
+    if last_step < args.steps:
+        return
+    model.config.gates_trained = args.ffn == "versatile"
     model.eval().save_pretrained(out)
     tokenizer.save_pretrained(out)
 
@@ -264,6 +268,7 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--embedding-std", type=float, default=0.5, help="standard deviation of fresh embeddings")
     parser.add_argument("--batch", type=int, default=4, help="windows per step")
     parser.add_argument("--steps", type=int, default=2000)
+    parser.add_argument("--stop-after", type=int, help="steps to do in this call; the same command goes on from there")
     parser.add_argument("--learning-rate", type=float, default=2e-3, help="peak")
     parser.add_argument("--weight-decay", type=float, default=0.1)
     parser.add_argument("--load-balance", type=float, default=AuxiliaryWeights.load_balance)

@@ -1,0 +1,64 @@
+"""A model's check of itself: finite logits, and every FFN output rebuilt from the parts that the explorer shows."""
+
+import torch
+
+from sample_models.modeling_versatile import VersatileFFN, VersatileFFNForCausalLM
+
+TOLERANCE = {torch.float64: 1e-5, torch.float32: 1e-5, torch.bfloat16: 2e-2, torch.float16: 1e-2}
+"""Largest gap allowed between an FFN output and its parts, relative to the largest entry of that output."""
+
+CHECK_TOKENS = 24
+
+
+@torch.no_grad()
+def check_model(model: VersatileFFNForCausalLM) -> None:
+    """Run a short text through a model in eval mode and hold each layer's FFN to its ledger of parts.
+
+    Raises ValueError if a logit is not finite, or if a layer's output differs from `rebuilt_output` by more than
+    `TOLERANCE` (the sentence names layer and gap).
+    """
+    vocab_size = model.config.vocab_size
+    ids = torch.arange(CHECK_TOKENS, device=model.device)[None] * vocab_size // CHECK_TOKENS  # [1, token]
+    ffns = [layer.mlp for layer in model.model.layers if isinstance(layer.mlp, VersatileFFN)]
+    parts: list[dict[str, torch.Tensor]] = [{} for _ in ffns]
+    names = ("hook_in", "hook_loop_choice", "hook_lambda", "hook_expert_indices", "hook_expert_weights", "hook_out")
+    handles = [_record(getattr(ffn, name), seen, name) for ffn, seen in zip(ffns, parts, strict=True) for name in names]
+    try:
+        logits = model(ids, use_cache=False).logits
+    finally:
+        for handle in handles:
+            handle.remove()
+    if not logits.isfinite().all():
+        raise ValueError("its logits are not finite, so its weights are damaged or overflow: try another dtype or copy")
+    tolerance = TOLERANCE[logits.dtype]
+    for layer, (ffn, seen) in enumerate(zip(ffns, parts, strict=True)):
+        output = seen["hook_out"].float()
+        gap = ((output - rebuilt_output(ffn, seen).float()).abs().max() / output.abs().max().clamp_min(1e-30)).item()
+        if not gap <= tolerance:
+            raise ValueError(
+                f"the FFN output of layer {layer} must equal the sum of its recorded parts within {tolerance:g} of its "
+                f"largest entry, got a gap of {gap:.2g}: model code and weights do not belong together"
+            )
+
+
+def rebuilt_output(ffn: VersatileFFN, seen: dict[str, torch.Tensor]) -> torch.Tensor:
+    """Y [batch, token, d] = H + (1 - lambda) * sum of the steps taken + lambda * sum of w_e f_e(H).
+
+    The steps and expert outputs are computed anew, each path by itself: nothing is merged as in the model's forward.
+    """
+    hidden, choice, width_share = seen["hook_in"], seen["hook_loop_choice"], seen["hook_lambda"]
+    depth, state = torch.zeros_like(hidden), hidden
+    for loop in range(ffn.max_loops):
+        step = ffn.loop(state) - state  # D_l, the write of loop l
+        depth += step * (choice >= loop)[..., None]
+        state = state + step
+    chosen = ffn.expert_outputs(ffn.activations(hidden)).take_along_dim(seen["hook_expert_indices"][..., None], dim=-2)
+    width = (seen["hook_expert_weights"][..., None] * chosen).sum(dim=-2)
+    return hidden + (1 - width_share) * depth + width_share * width
+
+
+def _record(tap: torch.nn.Module, seen: dict[str, torch.Tensor], name: str):
+    def keep(module, inputs, output):
+        seen[name] = output
+
+    return tap.register_forward_hook(keep)
