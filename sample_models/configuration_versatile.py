@@ -17,7 +17,7 @@ class VersatileFFNConfig(LlamaConfig):
     tau (float, 0.1): Gumbel-softmax temperature of the depth head; matters only in training mode.
     gates_trained (bool, False): whether router and depth head were trained; shown wherever the model is.
 
-    Raises ValueError for sizes that do not fit each other.
+    Raises StrictDataclassError (huggingface_hub's, with the ValueError inside) for sizes that do not fit each other.
 
     ```python
     config = VersatileFFNConfig(hidden_size=256, intermediate_size=768, num_hidden_layers=6, num_attention_heads=4)
@@ -37,6 +37,8 @@ class VersatileFFNConfig(LlamaConfig):
     def validate_architecture(self) -> None:
         """Called by transformers on construction."""
         super().validate_architecture()
+        if self.num_experts < 1:
+            raise ValueError(f"num_experts must be at least 1, got {self.num_experts}")
         if self.intermediate_size % self.num_experts:
             raise ValueError(
                 f"intermediate_size must be a multiple of num_experts so that the slices cover the FFN, "

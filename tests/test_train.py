@@ -1,0 +1,165 @@
+"""The training recipe: schedules and losses by hand, and a small run that learns, stops and goes on."""
+
+import csv
+import lzma
+import math
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from sample_models import load_model
+from sample_models.configuration_versatile import VersatileFFNConfig
+from sample_models.modeling_versatile import VersatileFFNForCausalLM
+from sample_models.text_data import even_windows, random_windows, read_documents, train_tokenizer, write_tokens
+from sample_models.train import auxiliary_losses, learning_rate, load_balance_loss, parse, tau_schedule, train
+
+SENTENCES = ["The cat sat on the mat.", "A dog ran to the red barn.", "One and two make three.", "The moon rose late."]
+
+
+@pytest.fixture(scope="module")
+def text(tmp_path_factory):
+    path = tmp_path_factory.mktemp("corpus") / "text.txt"
+    documents = ["\n".join(SENTENCES[(i + j) % 4] for j in range(6)) for i in range(40)]
+    path.write_text("\n<|endoftext|>\n".join(documents) + "\n")
+    return path
+
+
+def run(text, out, *options):
+    """Train a tiny model of the given options and return its log as rows of numbers."""
+    sizes = (
+        "--hidden-size 16 --intermediate-size 32 --layers 2 --heads 2 --context 32 --vocab-size 300 --valid-windows 4"
+    )
+    fixed = "--no-compile --no-bf16 --device cpu --log-every 4 --valid-every 8 --steps 12 --learning-rate 1e-2"
+    arguments = ["--data", str(text), "--valid", str(text), "--out", str(out), *sizes.split(), *fixed.split(), *options]
+    train(parse(arguments))
+    with (out / "log.csv").open() as file:
+        return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
+
+
+def test_temperature_falls_to_its_floor_at_70_percent_and_stays():
+    assert tau_schedule(0.0) == 5.0
+    assert tau_schedule(0.35) == pytest.approx(math.sqrt(5.0 * 0.1))
+    assert [tau_schedule(progress) for progress in (0.7, 0.85, 1.0)] == pytest.approx([0.1, 0.1, 0.1])
+    assert tau_schedule(0.69) > 0.1
+
+
+def test_learning_rate_warms_up_to_its_peak_and_ends_at_a_tenth():
+    assert learning_rate(1.0, 0.0) < 0.03
+    assert learning_rate(1.0, 0.05) == pytest.approx(1.0)
+    assert learning_rate(1.0, 1.0) == pytest.approx(0.1)
+
+
+def test_load_balance_is_one_when_experts_are_used_evenly():
+    logits = torch.eye(4).repeat(3, 1) * 2 + torch.eye(4).roll(1, dims=1).repeat(3, 1)  # each expert first, then second
+    assert load_balance_loss(logits, top_k=2).item() == pytest.approx(1.0)
+
+
+def test_load_balance_is_experts_over_k_when_all_tokens_choose_the_same():
+    logits = torch.tensor([30.0, 30.0, 0, 0, 0, 0, 0, 0]).repeat(5, 1)
+    assert load_balance_loss(logits, top_k=2).item() == pytest.approx(8 / 2)
+
+
+def test_load_balance_passes_no_gradient_through_the_choice():
+    logits = torch.zeros(1, 4).index_fill(1, torch.tensor([0]), 1.0).requires_grad_()
+    load_balance_loss(logits, top_k=1).backward()
+    probs = logits.detach().softmax(dim=-1)[0]
+    by_hand = 4 * probs[0] * (torch.eye(4)[0] - probs)  # gradient of 4 * 1 * P_0
+    torch.testing.assert_close(logits.grad[0], by_hand)
+
+
+def test_auxiliary_losses_of_heads_without_preference_have_known_values():
+    sizes = dict(vocab_size=8, hidden_size=8, intermediate_size=16, num_hidden_layers=2, num_attention_heads=2)
+    ffns = [layer.mlp for layer in VersatileFFNForCausalLM(VersatileFFNConfig(**sizes)).model.layers]
+    for ffn in ffns:
+        torch.nn.init.zeros_(ffn.router.weight), torch.nn.init.zeros_(ffn.depth_head.weight)
+    terms = auxiliary_losses(ffns, [torch.randn(2, 3, 8)] * 2)
+    assert terms["load_balance"].item() == pytest.approx(1.0)
+    assert terms["router_z"].item() == pytest.approx(math.log(8) ** 2)
+    assert terms["depth_entropy"].item() == pytest.approx(math.log(4))
+
+
+def test_dense_then_versatile_training_lowers_the_loss_and_marks_the_gates(text, tmp_path):
+    dense = run(text, tmp_path / "dense", "--ffn", "dense", "--steps", "24")
+    versatile = run(text, tmp_path / "versatile", "--init", str(tmp_path / "dense"), "--steps", "24")
+    assert dense[-1]["held_out"] < dense[0]["loss"] - 1
+    assert versatile[-1]["held_out"] < versatile[0]["loss"]
+    assert [row["step"] for row in versatile] == [4, 8, 12, 16, 20, 24]
+    assert versatile[-1]["tau"] == pytest.approx(0.1)
+    assert not load_model(tmp_path / "dense").gates_trained
+    assert load_model(tmp_path / "versatile").gates_trained
+
+
+def test_run_stopped_and_gone_on_with_ends_at_the_same_weights(text, tmp_path):
+    log = run(text, tmp_path / "whole")
+    run(text, tmp_path / "parts", "--stop-after", "5")
+    assert not (tmp_path / "parts" / "model.safetensors").exists()
+    parts = run(text, tmp_path / "parts")
+    whole, resumed = (load_file(tmp_path / name / "model.safetensors") for name in ("whole", "parts"))
+    assert whole.keys() == resumed.keys()
+    for name, tensor in whole.items():
+        assert torch.equal(resumed[name], tensor), name
+    steady = ("step", "tokens", "loss", "load_balance", "tau", "lr")
+    assert [[row[name] for name in steady] for row in parts] == [[row[name] for name in steady] for row in log]
+
+
+def test_finished_run_given_again_keeps_its_weights(text, tmp_path):
+    run(text, tmp_path / "run", "--steps", "2")
+    before = (tmp_path / "run" / "model.safetensors").read_bytes()
+    run(text, tmp_path / "run", "--steps", "2")
+    assert (tmp_path / "run" / "model.safetensors").read_bytes() == before
+
+
+def test_init_of_other_sizes_is_refused(text, tmp_path):
+    run(text, tmp_path / "dense", "--ffn", "dense", "--steps", "1")
+    with pytest.raises(SystemExit, match="has other shapes"):
+        run(text, tmp_path / "deeper", "--init", str(tmp_path / "dense"), "--layers", "3")
+
+
+@pytest.mark.parametrize(
+    "string",
+    [
+        "",
+        " two  spaces ",
+        "tab\tnewline\n\r\n\n",
+        "👩‍🚀 naïve ﷺ",
+        "السلام عليكم",
+        "x = 12345.678\n    return",
+        "\x00\x7f",
+    ],
+)
+def test_tokenizer_is_lossless(text, string):
+    tokenizer = train_tokenizer([text], 300, 32)
+    assert tokenizer.decode(tokenizer(string).input_ids) == string
+
+
+def test_digits_are_tokens_of_their_own(text):
+    tokenizer = train_tokenizer([text], 300, 32)
+    assert len(tokenizer("2026").input_ids) == 4
+
+
+def test_documents_are_split_at_lines_of_end_of_text_only(tmp_path):
+    plain, packed = tmp_path / "a.txt", tmp_path / "b.txt.xz"
+    plain.write_text("<|endoftext|>\none\ntwo <|endoftext|>\n<|endoftext|>\n\nthree\n\n<|endoftext|>\n")
+    packed.write_bytes(lzma.compress("fünf".encode()))
+    assert list(read_documents([plain, packed])) == ["one\ntwo <|endoftext|>", "\nthree", "fünf"]
+
+
+def test_tokens_on_disk_are_documents_each_followed_by_end_of_text(text, tmp_path):
+    tokenizer = train_tokenizer([text], 300, 32)
+    tokens = write_tokens([text], tokenizer, tmp_path / "tokens")
+    documents = tokenizer.decode(tokens.tolist()).split("<|endoftext|>")
+    assert documents == [*read_documents([text]), ""]
+
+
+def test_windows_are_the_same_for_the_same_seed_and_step():
+    tokens = torch.arange(100).numpy()
+    first = random_windows(tokens, batch=3, length=5, seed=1, step=2)
+    assert (first == random_windows(tokens, batch=3, length=5, seed=1, step=2)).all()
+    assert (first != random_windows(tokens, batch=3, length=5, seed=1, step=3)).any()
+    assert (first[:, 1:] - first[:, :-1] == 1).all()
+
+
+def test_even_windows_reach_from_the_first_to_the_last_token():
+    windows = even_windows(torch.arange(100).numpy(), count=3, length=10)
+    assert windows[0, 0] == 0 and windows[-1, -1] == 99 and windows.shape == (3, 10)
