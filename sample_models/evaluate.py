@@ -1,0 +1,217 @@
+"""Held-out measurements of a model: its loss, what its heads decide, and what those decisions are worth.
+
+What a decision is worth is its control: the same windows once more with the decisions shuffled among tokens, or with
+one for all, and the difference in loss window by window. A difference no larger than its standard error says that the
+decisions carry no information that the model uses.
+"""
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+from torch.utils.hooks import RemovableHandle
+
+from sample_models.modeling_versatile import VersatileFFN, VersatileFFNForCausalLM
+
+BATCH = 8
+"""Windows per forward pass, and thus the windows among whose tokens a control shuffles."""
+
+
+@dataclass(frozen=True, eq=False)
+class Decisions:
+    """What router and depth head decided over a text, counted."""
+
+    loop_counts: np.ndarray
+    """[layer, loop] tokens that took so many loops; index 0 is one loop."""
+
+    expert_counts: np.ndarray
+    """[layer, expert] assignments of routed tokens (top-k each); tokens that did not route are not in it."""
+
+    @property
+    def loop_shares(self) -> np.ndarray:
+        """[layer, loop] share of tokens that took so many loops; each row sums to 1."""
+        return self.loop_counts / self.loop_counts.sum(axis=1, keepdims=True)
+
+    @property
+    def loop_entropy(self) -> np.ndarray:
+        """[layer] entropy in nats of the loops over all tokens: 0 if all take the same, log(max_loops) if even."""
+        return np.array([entropy(row) for row in self.loop_counts])
+
+    @property
+    def expert_load(self) -> np.ndarray:
+        """[layer, expert] share of the routed assignments; each row sums to 1, NaN in a layer that routed no token."""
+        total = self.expert_counts.sum(axis=1, keepdims=True)
+        return np.divide(self.expert_counts, total, out=np.full(self.expert_counts.shape, np.nan), where=total > 0)
+
+    @property
+    def not_routed(self) -> np.ndarray:
+        """[layer] share of tokens with all loops taken (lambda = 0), which did not run the width path."""
+        return self.loop_shares[:, -1]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Mean over windows of (control's loss - own loss) in nats per token, and the standard error of that mean."""
+
+    mean: float
+    standard_error: float
+
+
+def entropy(counts: np.ndarray) -> float:
+    """Entropy in nats of the distribution that these counts make."""
+    shares = counts[counts > 0] / counts.sum()
+    return float(-(shares * np.log(shares)).sum())
+
+
+def unigram_entropy(windows: torch.Tensor) -> float:
+    """Entropy in nats of the distribution of the tokens of these very windows.
+
+    It is the loss of the best guess that ignores all context, and flatters that guess: the counts come from the text
+    that is being guessed, not from the training text.
+    """
+    return entropy(np.bincount(windows.numpy().ravel()))
+
+
+@torch.no_grad()
+def window_losses(model: VersatileFFNForCausalLM, windows: torch.Tensor, batch: int = BATCH) -> np.ndarray:
+    """[window] mean next-token cross-entropy in nats of each window of token ids [window, token]; the model in eval."""
+    losses = []
+    for part in windows.split(batch):
+        part = part.to(model.device)
+        logits = model(part, use_cache=False).logits[:, :-1].float()
+        losses.append(F.cross_entropy(logits.transpose(1, 2), part[:, 1:], reduction="none").mean(dim=1).cpu())
+    return torch.cat(losses).double().numpy()
+
+
+def count_decisions(model: VersatileFFNForCausalLM, windows: torch.Tensor, batch: int = BATCH) -> Decisions:
+    """Count loops and routed experts of every layer over windows [window, token]."""
+    ffns = versatile_ffns(model)
+    loop_counts = np.zeros((len(ffns), model.config.max_loops), dtype=np.int64)
+    expert_counts = np.zeros((len(ffns), model.config.num_experts), dtype=np.int64)
+    choices: dict[int, torch.Tensor] = {}
+
+    def count_loops(layer: int):
+        def hook(module, inputs, choice):
+            choices[layer] = choice
+            loop_counts[layer] += torch.bincount(choice.flatten().cpu(), minlength=loop_counts.shape[1]).numpy()
+
+        return hook
+
+    def count_experts(layer: int):
+        def hook(module, inputs, indices):
+            routed = indices[choices[layer] < model.config.max_loops - 1]
+            expert_counts[layer] += torch.bincount(routed.flatten().cpu(), minlength=expert_counts.shape[1]).numpy()
+
+        return hook
+
+    with ExitStack() as hooks:
+        for layer, ffn in enumerate(ffns):
+            hooked(hooks, ffn.hook_loop_choice.register_forward_hook(count_loops(layer)))
+            hooked(hooks, ffn.hook_expert_indices.register_forward_hook(count_experts(layer)))
+        window_losses(model, windows, batch)
+    return Decisions(loop_counts, expert_counts)
+
+
+@contextmanager
+def always_loops(model: VersatileFFNForCausalLM, *, loops: int) -> Iterator[None]:
+    """Every token takes `loops` loops in every layer; lambda follows."""
+    if not 1 <= loops <= model.config.max_loops:
+        raise ValueError(f"loops must be 1..{model.config.max_loops}, got {loops}")
+
+    def choose(module, inputs, choice):
+        return torch.full_like(choice, loops - 1)
+
+    with ExitStack() as hooks:
+        for ffn in versatile_ffns(model):
+            hooked(hooks, ffn.hook_loop_choice.register_forward_hook(choose))
+        yield
+
+
+@contextmanager
+def shuffled_loops(model: VersatileFFNForCausalLM, *, seed: int) -> Iterator[None]:
+    """The loops that a layer chose are dealt out anew among all tokens of the batch; lambda follows.
+
+    How many tokens take how many loops stays as the layer chose it; which tokens they are becomes chance.
+    """
+    random = torch.Generator().manual_seed(seed)
+
+    def shuffle(module, inputs, choice):
+        return choice.flatten()[torch.randperm(choice.numel(), generator=random).to(choice.device)].view_as(choice)
+
+    with ExitStack() as hooks:
+        for ffn in versatile_ffns(model):
+            hooked(hooks, ffn.hook_loop_choice.register_forward_hook(shuffle))
+        yield
+
+
+@contextmanager
+def shuffled_experts(model: VersatileFFNForCausalLM, *, seed: int) -> Iterator[None]:
+    """The experts that a layer chose, each set with its weights, are dealt out anew among the batch's routed tokens."""
+    random = torch.Generator().manual_seed(seed)
+
+    def shuffle_layer(ffn: VersatileFFN) -> Iterator[RemovableHandle]:
+        order = torch.empty(0, dtype=torch.long)
+
+        def draw(module, inputs, width_share):
+            nonlocal order
+            routed = (width_share.flatten() > 0).nonzero().squeeze(-1)
+            order = torch.arange(width_share.numel(), device=width_share.device)
+            order[routed] = routed[torch.randperm(len(routed), generator=random).to(routed.device)]
+
+        def deal(module, inputs, chosen):
+            return chosen.flatten(0, -2)[order].view_as(chosen)
+
+        yield ffn.hook_lambda.register_forward_hook(draw)
+        yield ffn.hook_expert_indices.register_forward_hook(deal)
+        yield ffn.hook_expert_weights.register_forward_hook(deal)
+
+    with ExitStack() as hooks:
+        for ffn in versatile_ffns(model):
+            for handle in shuffle_layer(ffn):
+                hooked(hooks, handle)
+        yield
+
+
+def hooked(hooks: ExitStack, handle: RemovableHandle) -> None:
+    """Remove the hook when the stack is left, whatever happened inside."""
+    hooks.callback(handle.remove)
+
+
+def paired_difference(control: np.ndarray, own: np.ndarray) -> Difference:
+    """Mean of (control - own) over windows, and its standard error; both [window], at least two."""
+    difference = control - own
+    return Difference(float(difference.mean()), float(difference.std(ddof=1) / math.sqrt(len(difference))))
+
+
+def run_controls(
+    model: VersatileFFNForCausalLM, windows: torch.Tensor, own: np.ndarray, *, seed: int = 0, batch: int = BATCH
+) -> dict[str, Difference]:
+    """What the decisions are worth: every control's difference from the model's `own` losses [window].
+
+    Keys: `loops_shuffled`, `experts_shuffled`, and `always_1_loops` to `always_{max_loops}_loops`.
+    """
+
+    def difference(control: Callable, **settings) -> Difference:
+        with control(model, **settings):
+            return paired_difference(window_losses(model, windows, batch), own)
+
+    return {
+        "loops_shuffled": difference(shuffled_loops, seed=seed),
+        "experts_shuffled": difference(shuffled_experts, seed=seed),
+        **{
+            f"always_{loops}_loops": difference(always_loops, loops=loops)
+            for loops in range(1, model.config.max_loops + 1)
+        },
+    }
+
+
+def versatile_ffns(model: VersatileFFNForCausalLM) -> list[VersatileFFN]:
+    """The FFN of every layer. Raises ValueError for a model whose FFN decides nothing."""
+    ffns = [layer.mlp for layer in model.model.layers]
+    if not all(isinstance(ffn, VersatileFFN) for ffn in ffns):
+        raise ValueError(f"only a model with ffn 'versatile' decides on loops and experts, got {model.config.ffn!r}")
+    return ffns
