@@ -8,17 +8,19 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from hooks.capturing import capture
-    from hooks.instrument import HOOK_NAMES, instrument
+    from hooks.hook_points import HOOK_NAMES, HookedVersatileFFN, instrument, record
     from hooks.trace import RoutingTrace
 
 _HOME = {
     "RoutingTrace": "hooks.trace",
     "capture": "hooks.capturing",
-    "instrument": "hooks.instrument",
-    "HOOK_NAMES": "hooks.instrument",
+    "instrument": "hooks.hook_points",
+    "record": "hooks.hook_points",
+    "HOOK_NAMES": "hooks.hook_points",
+    "HookedVersatileFFN": "hooks.hook_points",
 }
 
-__all__ = ["HOOK_NAMES", "RoutingTrace", "capture", "instrument"]
+__all__ = ["HOOK_NAMES", "HookedVersatileFFN", "RoutingTrace", "capture", "instrument", "record"]
 
 
 def __getattr__(name: str):

@@ -37,7 +37,14 @@ def token_bytes(display: str) -> bytes:
 
 def display_tokens(tokenizer, ids: list[int]) -> list[str]:
     """Display strings of token ids. Byte-level tokenizers give exact bytes; others their own text of each token."""
-    pieces = tokenizer.convert_ids_to_tokens(ids)
+    vocabulary = _display_vocabulary(tokenizer)
+    return [vocabulary[i] for i in ids]
+
+
+@lru_cache(maxsize=8)
+def _display_vocabulary(tokenizer) -> list[str]:
+    """Display strings of all tokens by id: made once per tokenizer, since every trace needs thousands of them."""
+    pieces = tokenizer.convert_ids_to_tokens(range(len(tokenizer)))
     if _is_byte_level(tokenizer):
         added = tokenizer.added_tokens_encoder
         alphabet = _byte_alphabet()

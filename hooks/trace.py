@@ -78,6 +78,9 @@ class RoutingTrace:
                 f"tokens, next_tokens and token_ids must have one entry per token, "
                 f"got {len(self.tokens)}, {len(self.next_tokens)} and {len(self.token_ids)}"
             )
+        for field in dataclasses.fields(self):
+            if field.name not in _LISTS:
+                getattr(self, field.name).setflags(write=False)  # one trace is shared by all views
 
     # Sizes ------------------------------------------------------------------------------------------------------
 

@@ -1,0 +1,44 @@
+# Two commands do everything: `make run` and `make test`. Both set up what they need first.
+PYTHON ?= python3
+PORT ?= 8501
+BIN := .venv/bin
+
+.PHONY: setup run test check bench pictures
+
+# Create .venv and install the pinned packages; done again only when the lists change.
+setup: .venv/ready
+
+.venv/ready: requirements.txt constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is " + sys.version.split()[0]) if sys.version_info < (3, 11) else None'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt -c constraints.txt
+	touch $@
+
+.venv/ready-test: .venv/ready tests/requirements.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r tests/requirements.txt -c constraints.txt
+	touch $@
+
+# Serve the app on this machine: http://127.0.0.1:8501, or PORT=n.
+run: setup
+	$(BIN)/python -m app serve --port $(PORT)
+
+# All tests: unit, app, and a real browser (found, or installed if that is possible; else the run says what it left out).
+test: .venv/ready-test
+	$(BIN)/python -m tests.browser_setup
+	$(BIN)/python -m pytest
+
+# Format, lint and the quick tests.
+check: .venv/ready-test
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/python -m pytest -m "not browser"
+
+# Ratios measured side by side; nothing here is a timed test.
+bench: .venv/ready-test
+	$(BIN)/python -m benchmarks.capture
+	$(BIN)/python -m benchmarks.browser
+
+# Remake the pictures of the README from the shipped model.
+pictures: .venv/ready-test
+	$(BIN)/python -m tests.browser_setup
+	$(BIN)/python -m docs.make_pictures

@@ -1,0 +1,1 @@
+"""The explorer: a Streamlit app and a command line over the same functions."""

@@ -1,0 +1,129 @@
+"""Command line of the explorer: `python -m app serve | models | trace | export`.
+
+Exit codes: 0 done, 2 bad input (a few clear lines on stderr, never a traceback).
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse, but a mistake is answered in two lines."""
+
+    def error(self, message: str):
+        self.exit(2, f"{self.prog}: {message}\nTry '{self.prog} --help'.\n")
+
+
+def serve(args: argparse.Namespace) -> None:
+    """Run the app in this process until it is stopped."""
+    from streamlit.web import cli
+
+    main = Path(__file__).parent / "main.py"
+    flags = ["--server.port", str(args.port), "--server.address", args.address]
+    sys.argv = ["streamlit", "run", str(main), *flags]
+    sys.exit(cli.main())
+
+
+def models(args: argparse.Namespace) -> None:
+    """One line per model: name, folder, and which one is the default."""
+    from sample_models.registry import DEFAULT_MODEL, available_models
+
+    for name, folder in available_models():
+        print(f"{name}\t{folder}" + ("\t(default)" if name == DEFAULT_MODEL else ""))
+
+
+def trace(args: argparse.Namespace) -> None:
+    """Trace texts and write one trace file per prompt and one long table."""
+    prompts = _prompts(args)
+    out = _writable(args.out)
+    from analysis.export import trace_parquet
+    from hooks import capture
+    from sample_models import load_model
+
+    loaded = load_model(args.model)
+    traces = []
+    for number, prompt in enumerate(prompts):
+        traces.append(capture(loaded, prompt.text))
+        traces[-1].save(out / f"{number:04d}.trace.safetensors")
+        print(f"{number:04d}  {traces[-1].num_tokens} tokens  {prompt.name}")
+    (out / "routing.parquet").write_bytes(trace_parquet(traces))
+
+
+def export(args: argparse.Namespace) -> None:
+    """Write the figures and tables of a trace file."""
+    from analysis.export import export_trace
+    from hooks.trace import RoutingTrace
+
+    if not args.trace.is_file():
+        raise ValueError(f"{args.trace} is no file: give a trace file, as `python -m app trace` writes it")
+    read = RoutingTrace.load(args.trace)
+    for path in export_trace(read, _writable(args.out), args.formats.split(",")):
+        print(path)
+
+
+def _prompts(args: argparse.Namespace):
+    from app.prompts import read_prompt_file, typed_prompt
+
+    if (args.text is None) == (args.file is None):
+        raise ValueError("give either a text or --file PATH")
+    if args.text is not None:
+        return [typed_prompt(args.text)]
+    if not args.file.is_file():
+        raise ValueError(f"{args.file} is no file: give a txt or jsonl file of prompts")
+    found = read_prompt_file(args.file.name, args.file.read_bytes(), paragraphs=args.paragraphs)
+    if found.problems:
+        rest = f" ({len(found.problems)} problems in all)" if len(found.problems) > 1 else ""
+        raise ValueError(f"{found.problems[0]}{rest}")
+    return found.prompts
+
+
+def _writable(folder: Path) -> Path:
+    """The output folder, made if it is missing."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(f"cannot write to {folder}: {error.strerror}") from error
+    return folder
+
+
+def parser() -> argparse.ArgumentParser:
+    top = Parser(prog="python -m app", description="VersatileFFN Explorer: see how a model routes your text.")
+    commands = top.add_subparsers(dest="command", required=True, metavar="serve | models | trace | export")
+    command = commands.add_parser("serve", help="run the app in the browser")
+    command.add_argument("--port", type=int, default=8501)
+    command.add_argument("--address", default="127.0.0.1", help="listen here; 127.0.0.1 is this machine only")
+    command.set_defaults(run=serve)
+    command = commands.add_parser("models", help="list the models that are there")
+    command.set_defaults(run=models)
+    command = commands.add_parser("trace", help="trace texts into files")
+    command.add_argument("text", nargs="?", help="the text to trace")
+    command.add_argument("--file", type=Path, help="txt (one prompt per line) or jsonl (field text or prompt)")
+    command.add_argument("--paragraphs", action="store_true", help="txt: one prompt per paragraph")
+    command.add_argument("--model", default=None, help="name of a shipped model, or a folder")
+    command.add_argument("--out", type=Path, required=True, help="folder for NNNN.trace.safetensors, routing.parquet")
+    command.set_defaults(run=trace)
+    command = commands.add_parser("export", help="figures and tables of a trace file")
+    command.add_argument("trace", type=Path, help="a .trace.safetensors file")
+    command.add_argument("--out", type=Path, required=True, help="folder for the files")
+    command.add_argument("--formats", default="html,csv,parquet", help="of html, csv, parquet (default: all)")
+    command.set_defaults(run=export)
+    return top
+
+
+def main(argv: list[str] | None = None) -> int:
+    args = parser().parse_args(argv)
+    if args.command == "trace" and args.model is None:
+        from sample_models.registry import DEFAULT_MODEL
+
+        args.model = DEFAULT_MODEL
+    try:
+        args.run(args)
+    except ValueError as error:
+        print(f"{error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,14 @@
+// Buttons that save a figure as a picture, drawn by the browser itself: nothing to install, nothing sent anywhere.
+export default function ({ data, parentElement: root }) {
+  for (const button of root.querySelectorAll("button")) {
+    button.onclick = () => {
+      const figure = document.querySelector(`.st-key-${data.figure} .js-plotly-plot`);
+      const format = button.dataset.format;
+      // Plotly's own download button reads its options at the moment of the click.
+      const options = figure._context.toImageButtonOptions;
+      figure._context.toImageButtonOptions = { ...options, format, scale: format === "png" ? 3 : 1 };
+      figure.querySelector('.modebar-btn[data-title^="Download plot"]').click();
+      figure._context.toImageButtonOptions = options;
+    };
+  }
+}

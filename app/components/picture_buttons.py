@@ -1,0 +1,23 @@
+"""SVG and PNG of a figure on the page, made in the browser."""
+
+from pathlib import Path
+
+import streamlit as st
+
+_component = st.components.v2.component(
+    "picture_buttons",
+    html='<button data-format="svg">SVG</button> <button data-format="png">PNG</button>',
+    css="""
+button { font: inherit; color: var(--st-text-color); background: var(--st-background-color); cursor: pointer;
+  border: 1px solid var(--st-border-color); border-radius: var(--st-button-radius);
+  padding: 6px 14px; min-height: 36px }
+button:hover { border-color: var(--st-text-color) }
+button:focus-visible { outline: 2px solid var(--st-text-color); outline-offset: 2px }
+""",
+    js=(Path(__file__).parent / "picture_buttons.js").read_text(encoding="utf-8"),
+)
+
+
+def picture_buttons(figure_key: str) -> None:
+    """Two buttons for the chart inside the container whose key is `figure_key`."""
+    _component(key="picture_buttons", data={"figure": figure_key})

@@ -1,0 +1,172 @@
+// The token strip with the read-out of the selection and the legend. Token text reaches the page through textContent only.
+const mounted = new WeakMap();
+
+export default function (component) {
+  const { data, parentElement: root, setTriggerValue } = component;
+  let strip = mounted.get(root);
+  if (!strip) mounted.set(root, (strip = new Strip(root)));
+  strip.send = (event, value) => setTriggerValue(event, value);
+  strip.show(data);
+}
+
+class Strip {
+  constructor(root) {
+    this.wrap = root.querySelector(".wrap");
+    this.box = root.querySelector(".strip");
+    this.tip = root.querySelector(".tip");
+    this.readout = root.querySelector(".readout");
+    this.legend = root.querySelector(".legend");
+    this.live = root.querySelector(".live");
+    this.cells = [];
+    this.token = this.layer = -1;
+    this.timer = 0;
+    this.box.addEventListener("click", (event) => {
+      const cell = event.target.closest(".token");
+      if (cell) this.select(+cell.dataset.token, this.layer, true);
+    });
+    this.box.addEventListener("keydown", (event) => this.key(event));
+    this.box.addEventListener("mouseover", (event) => this.hint(event.target.closest?.(".token")));
+    this.box.addEventListener("focusin", (event) => this.hint(event.target.closest?.(".token")));
+    for (const leave of ["mouseleave", "focusout", "scroll"]) {
+      this.box.addEventListener(leave, () => (this.tip.hidden = true));
+    }
+  }
+
+  show(data) {
+    const had_focus = this.box.contains(this.box.getRootNode().activeElement);
+    this.data = data;
+    for (const [name, value] of Object.entries(data.colors)) this.wrap.style.setProperty("--" + name, value);
+    if (this.signature !== data.signature) this.build();
+    this.mark(data.token, data.layer, had_focus);
+    this.draw_readout();
+    this.draw_legend();
+  }
+
+  build() {
+    const { labels, fill, palette, badges, breaks, white } = this.data;
+    const cells = document.createDocumentFragment();
+    this.cells = labels.map((label, i) => {
+      const cell = element("span", "token", label);
+      cell.role = "option";
+      cell.dataset.token = i;
+      cell.tabIndex = -1;
+      cell.setAttribute("aria-label", this.describe(i));
+      cell.setAttribute("aria-selected", "false");
+      if (fill[i] < 0) cell.classList.add(fill[i] === -1 ? "hatched" : "empty");
+      else {
+        cell.style.setProperty("--fill", palette[fill[i]][0]);
+        cell.style.setProperty("--on-fill", palette[fill[i]][1]);
+      }
+      if (white[i]) cell.classList.add("white");
+      if (badges[i]) cell.append(element("span", "badge", badges[i]));
+      cells.append(cell);
+      if (breaks[i]) cells.append(element("span", "break"));
+      return cell;
+    });
+    this.box.replaceChildren(cells);
+    this.signature = this.data.signature;
+    this.token = -1;
+  }
+
+  describe(i) {
+    const { labels, values, surprisal, quantity } = this.data;
+    return `token ${i}: ${labels[i]}, ${quantity} ${values[i]}, surprisal ${surprisal[i]}`;
+  }
+
+  mark(token, layer, focus) {
+    const before = this.cells[this.token];
+    if (before) {
+      before.setAttribute("aria-selected", "false");
+      before.tabIndex = -1;
+    }
+    const moved = token !== this.token;
+    this.token = token;
+    this.layer = layer;
+    const cell = this.cells[token];
+    cell.setAttribute("aria-selected", "true");
+    cell.tabIndex = 0;
+    if (focus) cell.focus({ preventScroll: true });
+    if (moved) {
+      // Third row from the top, so that what was read before stays in sight.
+      const row = cell.offsetHeight + 3;
+      this.box.scrollTop = Math.max(0, cell.offsetTop - this.box.offsetTop - 2 * row);
+    }
+  }
+
+  select(token, layer, at_once) {
+    const { labels, layers } = this.data;
+    token = Math.min(Math.max(token, 0), labels.length - 1);
+    layer = Math.min(Math.max(layer, 0), layers - 1);
+    if (token === this.token && layer === this.layer) return;
+    this.mark(token, layer, true);
+    clearTimeout(this.timer);
+    // Keys held down would ask for one page per token: ask once they rest.
+    this.timer = setTimeout(() => this.send("select", { token, layer }), at_once ? 0 : 120);
+  }
+
+  key(event) {
+    const { labels, window } = this.data;
+    const to = {
+      ArrowRight: [1, 0], ArrowLeft: [-1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1],
+      Home: [-labels.length, 0], End: [labels.length, 0], "]": [window, 0], "[": [-window, 0],
+    }[event.key];
+    if (!to || event.ctrlKey || event.metaKey || event.altKey) return;
+    event.preventDefault();
+    this.select(this.token + to[0], this.layer + to[1], false);
+  }
+
+  hint(cell) {
+    if (!cell) return (this.tip.hidden = true);
+    this.tip.textContent = this.describe(+cell.dataset.token);
+    this.tip.hidden = false;
+    const frame = this.wrap.getBoundingClientRect(), at = cell.getBoundingClientRect();
+    this.tip.style.left = Math.max(0, Math.min(at.left - frame.left, frame.width - this.tip.offsetWidth)) + "px";
+    this.tip.style.top = at.bottom - frame.top + 6 + "px";
+  }
+
+  draw_readout() {
+    const step = (name, by, sign, label) => {
+      const button = element("button", "step", sign);
+      button.setAttribute("aria-label", label);
+      button.onclick = () => this.select(this.token + (name === "token" ? by : 0), this.layer + (name === "layer" ? by : 0), true);
+      return button;
+    };
+    this.readout.replaceChildren(
+      ...this.data.readout.map(([name, value]) => {
+        if (name === "text") return element("span", "text", value);
+        const item = element("span", "item", name + " ");
+        const steps = name === "token" || name === "layer";
+        if (steps) item.append(step(name, -1, "\u2039", "previous " + name));
+        item.append(element("b", "", value));
+        if (steps) item.append(step(name, 1, "\u203a", "next " + name));
+        return item;
+      })
+    );
+    this.live.textContent = this.data.readout.map(([name, value]) => (name === "text" ? value : `${name} ${value}`)).join(", ");
+  }
+
+  draw_legend() {
+    this.legend.replaceChildren(
+      ...this.data.legend.map(([kind, value, ink]) => {
+        if (kind === "text") return element("span", "", value);
+        if (kind === "hatch") return element("span", "swatch hatched", "");
+        if (kind === "bar") {
+          const bar = element("span", "bar", "");
+          bar.style.background = `linear-gradient(90deg, ${value.join(",")})`;
+          return bar;
+        }
+        const swatch = element("span", "swatch", value[1]);
+        swatch.style.background = value[0];
+        swatch.style.color = ink;
+        return swatch;
+      })
+    );
+  }
+}
+
+function element(tag, name, text) {
+  const made = document.createElement(tag);
+  if (name) made.className = name;
+  if (text !== undefined) made.textContent = text;
+  return made;
+}

@@ -1,0 +1,39 @@
+"""The text as coloured tokens, the read-out of the selected one, and the legend. Present on every page."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import streamlit as st
+
+from analysis.strip import Strip
+
+KEY = "token_strip"
+_HERE = Path(__file__).parent
+_HTML = """
+<div class="wrap">
+  <div class="strip" role="listbox" 
+    aria-label="Tokens of the text: left and right select a token, up and down a layer"></div>
+  <div class="foot"><div class="readout"></div><div class="legend" aria-hidden="true"></div></div>
+  <div class="tip" role="tooltip" hidden></div>
+  <div class="live" aria-live="polite"></div>
+</div>
+"""
+_component = st.components.v2.component(
+    "token_strip",
+    html=_HTML,
+    css=(_HERE / "token_strip.css").read_text(encoding="utf-8"),
+    js=(_HERE / "token_strip.js").read_text(encoding="utf-8"),
+)
+
+
+def token_strip(strip: Strip, *, token: int, layer: int, layers: int, on_select: Callable[[int, int], None]) -> None:
+    """Draw the strip with `token` and `layer` selected; `on_select(token, layer)` runs before the page is redrawn."""
+
+    def selected() -> None:
+        chosen = st.session_state[KEY].select
+        if chosen:
+            on_select(chosen["token"], chosen["layer"])
+
+    _component(
+        key=KEY, data={**strip.to_data(), "token": token, "layer": layer, "layers": layers}, on_select_change=selected
+    )

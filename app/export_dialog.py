@@ -1,0 +1,40 @@
+"""Everything that leaves the app: a figure with its caption, its data, and the trace of the whole text."""
+
+import streamlit as st
+
+from analysis.catalogue import CATALOGUE, spec
+from analysis.export import figure_html, finished_figure, table_csv, trace_parquet
+from app import state
+from app.components.picture_buttons import picture_buttons
+from app.panel import chart
+
+PREVIEW = "figure-export"
+
+
+@st.dialog("Export", width="large")
+def export_dialog(page: str) -> None:
+    """Preview of the finished figure (light, with caption and model), and downloads of it, its data and the trace."""
+    trace, view = state.current_trace(), state.current_view()
+    name = st.selectbox(
+        "Figure of this page",
+        [found.name for found in CATALOGUE if found.page == page],
+        format_func=lambda name: spec(name).title,
+    )
+    found = spec(name)
+    figure = finished_figure(found, trace, view)
+    chart(PREVIEW, figure, name=name, alt=found.title)
+    bar = st.container(horizontal=True, vertical_alignment="center")
+    with bar:
+        st.markdown("**Figure**")
+        picture_buttons(PREVIEW)
+        # Callable: five megabytes of plotly.js are only made when somebody wants them.
+        st.download_button("HTML", lambda: figure_html(figure), f"{name}.html", "text/html", on_click="ignore")
+        st.markdown("**Its data**")
+        st.download_button("CSV", table_csv(found.table(trace)), f"{name}.csv", "text/csv", on_click="ignore")
+        st.markdown("**Whole text**")
+        st.download_button("Trace file", trace.to_bytes(), "text.trace.safetensors", on_click="ignore")
+        st.download_button("Parquet", lambda: trace_parquet([trace]), "routing.parquet", on_click="ignore")
+    st.caption(
+        "Pictures are made by your browser. The trace file holds every number of this text and opens without a model: "
+        "`RoutingTrace.load(path)`."
+    )

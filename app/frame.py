@@ -1,0 +1,106 @@
+"""The frame round every page: model in the sidebar; prompt, colouring, export and the token strip above the page."""
+
+from pathlib import Path
+
+import streamlit as st
+
+from analysis.figures.palette import THEMES
+from analysis.strip import QUANTITIES, strip
+from app import state
+from app.components.figure_bridge import figure_bridge
+from app.components.token_strip import token_strip
+from app.export_dialog import export_dialog
+from app.prompt_picker import prompt_picker
+
+DEFAULT_QUANTITY = {"difficulty": "Difficulty", "experts": "Experts", "recursion": "Loops"}
+"""Each page colours the strip by what it speaks of (others by the gate), until the reader chooses."""
+
+
+def styles() -> None:
+    """The few rules beside the theme, with the theme's own colours."""
+    colors = THEMES[st.context.theme.type or "light"]
+    css = (Path(__file__).parent / "frame.css").read_text(encoding="utf-8")
+    for word, name in (("BG", "bg"), ("INK", "ink"), ("MUTED", "muted"), ("HAIR", "hair")):
+        css = css.replace(f"var({word})", colors[name])
+    st.html(f"<style>{css}</style>")
+
+
+def sidebar() -> None:
+    """Choice of the model and one line of facts about it."""
+    with st.sidebar:
+        st.selectbox("Model", state.model_names(), key=state.MODEL_KEY, on_change=state.clamp_selection)
+        facts = state.model_facts()
+        trained = "Gates trained." if facts.gates_trained else "**Gates untrained: routing is noise.**"
+        st.caption(
+            f"{facts.layers} layers, {facts.experts} experts, up to {facts.max_loops} loops. "
+            f"{facts.parameters / 1e6:.1f} M parameters, of which router and depth head {facts.heads_share:.2%}. "
+            f"Trained on texts of up to {facts.context} tokens. {trained}"
+        )
+
+
+def frame(page: str) -> None:
+    """Prompt, colouring, export; the strip with the selection; what the reader must know about this text."""
+    state.clamp_selection()
+    trace, session = state.current_trace(), st.session_state
+    if session.get("frame_page") != page:
+        session.frame_page = page
+        session.setdefault("quantity_chosen", False)
+        if not session.quantity_chosen:
+            session.quantity = DEFAULT_QUANTITY.get(page, "Gate")
+            session.scope = "layer" if session.quantity in ("Experts", "Loops") else "all"
+    with st.container(key="frame"):
+        with st.container(key="framebar", horizontal=True, vertical_alignment="center"):
+            prompt_picker(trace.num_tokens)
+            st.space("stretch")
+            quantity = st.segmented_control(
+                "Colour tokens by",
+                QUANTITIES,
+                key="quantity",
+                required=True,
+                label_visibility="collapsed",
+                on_change=_remember_choice,
+            )
+            scope = st.segmented_control(
+                "Layers",
+                ["all", "layer"],
+                key="scope",
+                required=True,
+                label_visibility="collapsed",
+                format_func=lambda name: "all layers" if name == "all" else f"layer {session.layer}",
+            )
+            if st.button("Export", icon=":material/download:"):
+                export_dialog(page)
+        drawn = strip(
+            trace,
+            quantity,
+            layer=session.layer if scope == "layer" else None,
+            token=session.token,
+            at_layer=session.layer,
+            theme=state.current_view().theme,
+        )
+        token_strip(
+            drawn, token=session.token, layer=session.layer, layers=trace.num_layers, on_select=_select_in_strip
+        )
+        figure_bridge(on_select=lambda token, layer: state.select(token=token, layer=layer))
+        _notices(trace)
+
+
+def _select_in_strip(token: int, layer: int) -> None:
+    state.select(token=token, layer=layer)
+
+
+def _remember_choice() -> None:
+    st.session_state.quantity_chosen = True
+
+
+def _notices(trace) -> None:
+    facts = state.model_facts()
+    if trace.num_tokens > facts.context:
+        st.caption(
+            f"This text has {trace.num_tokens:,} tokens; the model was trained on texts of up to {facts.context}. "
+            f"From token {facts.context} on, what you see is extrapolation."
+        )
+    if st.session_state.problem:
+        with st.container(border=True, key="problem", horizontal=True, vertical_alignment="center"):
+            st.text(f"{st.session_state.problem}\nYour earlier text is kept.", width="stretch")
+            st.button("Dismiss", on_click=lambda: st.session_state.update(problem=None))

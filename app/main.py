@@ -1,0 +1,35 @@
+"""Entry of the app: the pages, the frame they share, and the page that is open."""
+
+import sys
+from pathlib import Path
+
+# `streamlit run app/main.py` puts only app/ on the path; the packages live one folder up.
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+import streamlit as st
+
+from app import state
+from app.frame import frame, sidebar, styles
+
+HERE = Path(__file__).parent
+PAGES = {
+    "Read": [
+        st.Page(HERE / "views" / "overview.py", title="Overview", default=True),
+        st.Page(HERE / "views" / "difficulty.py", title="Difficulty"),
+        st.Page(HERE / "views" / "gate.py", title="Gate"),
+        st.Page(HERE / "views" / "experts.py", title="Experts"),
+        st.Page(HERE / "views" / "recursion.py", title="Recursion"),
+    ]
+}
+
+st.set_page_config("VersatileFFN Explorer", page_icon=str(HERE / "assets" / "icon.svg"), layout="wide")
+st.logo(str(HERE / "assets" / "logo.svg"), icon_image=str(HERE / "assets" / "icon.svg"))
+page = st.navigation(PAGES)
+styles()
+state.begin_session()
+with st.spinner("Loading the model and tracing the text…", show_time=True):
+    sidebar()
+    state.current_trace()
+frame(page.title.lower())
+state.write_link()
+page.run()

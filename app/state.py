@@ -1,0 +1,160 @@
+"""Everything the app remembers. Only this module caches, touches models, and knows the names in session and link.
+
+Shared by all sessions: loaded models and traces, both immutable, keyed by content. Per session: the prompt, the
+selection (layer, token), the colouring chosen by the reader, and the last problem to be told.
+"""
+
+from dataclasses import dataclass
+
+import streamlit as st
+
+from analysis.view import View, window_around
+from app.examples import DEFAULT_EXAMPLE, EXAMPLES
+from app.prompts import Prompt, PromptError, check_token_count
+from hooks.trace import RoutingTrace
+from sample_models.registry import available_models
+
+MODEL_KEY = "model"
+
+
+@dataclass(frozen=True)
+class ModelFacts:
+    """What the sidebar says of a model."""
+
+    name: str
+    layers: int
+    experts: int
+    max_loops: int
+    context: int
+    parameters: int
+    heads_share: float
+    """Router and depth head, as a share of all parameters."""
+    gates_trained: bool
+
+
+# Shared by all sessions ---------------------------------------------------------------------------------------------
+
+
+@st.cache_resource(max_entries=3, show_spinner=False)
+def _loaded(name: str):
+    from sample_models import load_model  # torch and transformers: not before the first model is needed
+
+    return load_model(dict(available_models())[name])
+
+
+@st.cache_resource(max_entries=128, show_spinner=False)
+def _trace(model_name: str, text: str) -> RoutingTrace:
+    from hooks import capture
+
+    loaded = _loaded(model_name)
+    check_token_count(len(loaded.tokenizer(text, verbose=False)["input_ids"]))
+    return capture(loaded, text)
+
+
+@st.cache_data(max_entries=8, show_spinner=False)
+def _facts(model_name: str) -> ModelFacts:
+    loaded = _loaded(model_name)
+    config = loaded.config
+    return ModelFacts(
+        name=model_name,
+        layers=config.num_hidden_layers,
+        experts=config.num_experts,
+        max_loops=config.max_loops,
+        context=config.max_position_embeddings,
+        parameters=loaded.parameter_count,
+        heads_share=loaded.heads_parameter_count / loaded.parameter_count,
+        gates_trained=loaded.gates_trained,
+    )
+
+
+# The session ----------------------------------------------------------------------------------------------------------
+
+
+def begin_session() -> None:
+    """Fill a new session from the link it was opened with; afterwards do nothing."""
+    state = st.session_state
+    if "prompt" in state:
+        return
+    link = st.query_params
+    state.prompt = EXAMPLES.get(link.get("example", ""), EXAMPLES[DEFAULT_EXAMPLE])
+    names = model_names()
+    state[MODEL_KEY] = link["model"] if link.get("model") in names else names[0]
+    state.layer, state.token = _number(link.get("layer")), _number(link.get("token"))
+    state.problem = None
+    state.tokenise_paragraphs = False
+
+
+def write_link() -> None:
+    """Put model, example, layer and token into the address, so that it can be shared. Typed text stays out of it."""
+    state = st.session_state
+    link = {"model": state[MODEL_KEY], "layer": str(state.layer), "token": str(state.token)}
+    if state.prompt.example:
+        link["example"] = state.prompt.example
+    if link != st.query_params.to_dict():
+        st.query_params.from_dict(link)
+
+
+def model_names() -> list[str]:
+    """Models to choose from, the default first."""
+    return [name for name, _ in available_models()]
+
+
+def model_facts() -> ModelFacts:
+    return _facts(st.session_state[MODEL_KEY])
+
+
+def current_prompt() -> Prompt:
+    return st.session_state.prompt
+
+
+def current_trace() -> RoutingTrace:
+    """The trace of the current prompt: the model runs once per text, whatever is looked at."""
+    return _trace(st.session_state[MODEL_KEY], st.session_state.prompt.text)
+
+
+def current_view() -> View:
+    """What is selected, as figures want it: layer, token, window of a long text, theme."""
+    state, trace = st.session_state, current_trace()
+    return View(
+        layer=state.layer,
+        token=state.token,
+        window=window_around(state.token, trace.num_tokens),
+        theme=st.context.theme.type or "light",
+    )
+
+
+def clamp_selection() -> None:
+    """Keep the selection inside the current trace; without one, select the token where the most loops ran."""
+    state, trace = st.session_state, current_trace()
+    if state.layer is None:
+        state.layer = trace.num_layers // 2
+    if state.token is None:
+        state.token = int(trace.loops.mean(axis=0).argmax())
+    state.layer = min(max(state.layer, 0), trace.num_layers - 1)
+    state.token = min(max(state.token, 0), trace.num_tokens - 1)
+
+
+def select(*, layer: int | None = None, token: int | None = None) -> None:
+    """Select a layer, a token or both, for every view."""
+    if layer is not None:
+        st.session_state.layer = int(layer)
+    if token is not None:
+        st.session_state.token = int(token)
+    clamp_selection()
+
+
+def submit(prompt: Prompt) -> bool:
+    """Make a prompt the current one. If it cannot be traced, say why and keep the one before."""
+    state = st.session_state
+    try:
+        _trace(state[MODEL_KEY], prompt.text)
+    except PromptError as error:
+        state.problem = str(error)
+        return False
+    state.prompt, state.token, state.problem = prompt, None, None
+    clamp_selection()
+    return True
+
+
+def _number(text: str | None) -> int | None:
+    return int(text) if text and text.isdecimal() else None

@@ -1,0 +1,29 @@
+"""How does the model share its computation over this text?"""
+
+import streamlit as st
+
+from analysis.difficulty import difficulty_extremes
+from analysis.overview import overview_numbers
+from app.panel import heading, panel
+from app.state import current_trace
+
+heading("Overview", "How does the model share its computation over this text, between the wide path and the deep path?")
+trace = current_trace()
+numbers = overview_numbers(trace)
+loops, gate, depth_only, compute = st.columns(4)
+loops.metric("Loops per token and layer", f"{numbers.mean_loops:.2f} of {trace.max_loops}")
+gate.metric("Width share, mean λ", f"{numbers.mean_gate:.2f}")
+depth_only.metric("All depth, did not route", f"{numbers.did_not_route:.0%}")
+compute.metric(
+    "Compute, dense FFN = 1",
+    f"{numbers.ffn_equivalents:.2f}×",
+    help="Nominal cost per token and layer in passes through one dense FFN, as the paper counts it: the loops, plus "
+    "the experts' share of the FFN where the width path ran.",
+)
+panel("compute_map", main=True)
+left, right = st.columns(2)
+with left:
+    panel("loops_by_layer")
+with right:
+    st.subheader("Hardest and easiest tokens", anchor=False)
+    st.dataframe(difficulty_extremes(trace), hide_index=True)

@@ -1,0 +1,105 @@
+"""TransformerLens hook points in a VersatileFFN model, and recording that concurrent callers cannot mix up.
+
+`instrument(model)` puts a hook point where the model holds a `Tap` and names it in TransformerLens' convention. What is
+recorded is kept in a context variable, not on the shared model: two threads that trace two texts through one model at
+the same time each see their own tensors, without a lock round the forward pass.
+"""
+
+import re
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+import torch
+from transformer_lens import HookedRootModule
+from transformer_lens.hook_points import HookPoint
+
+from sample_models.modeling_versatile import Tap, VersatileFFNForCausalLM
+
+HOOK_NAMES = {
+    "depth_logits": "blocks.{}.mlp.hook_depth_logits",
+    "loop_choice": "blocks.{}.mlp.hook_loop_choice",
+    "gate": "blocks.{}.mlp.hook_lambda",
+    "expert_logits": "blocks.{}.mlp.hook_router_logits",
+    "expert_ids": "blocks.{}.mlp.hook_expert_indices",
+    "expert_weights": "blocks.{}.mlp.hook_expert_weights",
+}
+"""What a RoutingTrace is made of -> hook name, with the layer to fill in."""
+
+_LAYER = re.compile(r"^model\.layers\.(\d+)\.")
+_recording: ContextVar["Recording | None"] = ContextVar("recording", default=None)
+_instrumenting = threading.Lock()
+
+
+class Recording(dict[str, torch.Tensor]):
+    """Tensors by hook name, as they passed; only the names asked for."""
+
+    def __init__(self, names: frozenset[str]):
+        super().__init__()
+        self.names = names
+
+
+class TracePoint(HookPoint):
+    """A TransformerLens hook point that also shows its tensor to the recording of the current context."""
+
+    @property
+    def listening(self) -> bool:
+        """Whether anybody attends to this tensor, here and now (see `Tap.listening`)."""
+        recording = _recording.get()
+        recorded = recording is not None and self.name in recording.names
+        return recorded or bool(self._forward_hooks) or bool(self._forward_pre_hooks)
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        x = super().__call__(x)  # with TransformerLens' own hooks, which may replace it
+        recording = _recording.get()
+        if recording is not None and self.name in recording.names:
+            recording[self.name] = x
+        return x
+
+
+@contextmanager
+def record(names: Iterable[str]) -> Iterator[Recording]:
+    """Record the tensors at `names` of every instrumented model that runs in this context; later passes overwrite.
+
+    A new thread starts without a recording; `contextvars.copy_context().run` carries one over.
+    """
+    recording = Recording(frozenset(names))
+    token = _recording.set(recording)
+    try:
+        yield recording
+    finally:
+        _recording.reset(token)
+
+
+def instrument(model: VersatileFFNForCausalLM) -> None:
+    """Put a named hook point where the model holds a tap; done once per model, without effect on its numbers."""
+    with _instrumenting:
+        for path, module in list(model.named_modules()):
+            if isinstance(module, Tap):
+                parent, _, leaf = path.rpartition(".")
+                point = TracePoint()
+                point.name = _LAYER.sub(r"blocks.\1.", path)
+                setattr(model.get_submodule(parent), leaf, point)
+
+
+class HookedVersatileFFN(HookedRootModule):
+    """TransformerLens' view of a model: `hook_dict`, `run_with_hooks`, `run_with_cache` under its hook names.
+
+    These three keep their state on the shared model: use them alone in a process, and `record` where others may run.
+    """
+
+    def __init__(self, model: VersatileFFNForCausalLM):
+        super().__init__()
+        instrument(model)
+        self.model = model
+        self.setup()
+
+    def setup(self) -> None:
+        """Register the hook points under their own names, where TransformerLens' setup would use module paths."""
+        points = {module.name: module for module in self.modules() if isinstance(module, HookPoint)}
+        self.mod_dict, self.hook_dict = dict(points), dict(points)
+
+    def forward(self, *args, **kwargs) -> torch.Tensor:
+        """Logits [batch, token, vocab]."""
+        return self.model(*args, **kwargs).logits

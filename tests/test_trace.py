@@ -1,0 +1,105 @@
+"""The trace: checked at construction, immutable, and the same after a round trip through its file."""
+
+import dataclasses
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from hooks import RoutingTrace, capture
+
+ARRAYS = [
+    field.name for field in dataclasses.fields(RoutingTrace) if field.name not in ("tokens", "next_tokens", "meta")
+]
+
+
+@pytest.fixture(scope="module")
+def trace(loaded):
+    return capture(loaded, "A fox,\n🙂 and\ta <b>lamp</b>.")
+
+
+def test_trace_survives_its_file_bit_for_bit(trace, tmp_path):
+    trace.save(tmp_path / "a.trace.safetensors")
+    read = RoutingTrace.load(tmp_path / "a.trace.safetensors")
+    assert (read.tokens, read.next_tokens, read.meta) == (trace.tokens, trace.next_tokens, trace.meta)
+    for name in ARRAYS:
+        before, after = getattr(trace, name), getattr(read, name)
+        assert before.dtype == after.dtype and before.tobytes() == after.tobytes(), name
+
+
+def test_arrays_that_disagree_on_an_axis_are_refused(trace):
+    with pytest.raises(Exception, match="gate"):
+        dataclasses.replace(trace, gate=trace.gate[:, :-1])
+
+
+def test_token_strings_must_be_as_many_as_token_ids(trace):
+    with pytest.raises(ValueError, match="one entry per token"):
+        dataclasses.replace(trace, tokens=trace.tokens[:-1])
+
+
+def test_arrays_cannot_be_written_to(trace):
+    with pytest.raises(ValueError, match="read-only"):
+        trace.loops[0, 0] = 3
+
+
+def test_difficulties_run_from_zero_to_one(trace):
+    made = dataclasses.replace(
+        trace,
+        loops=np.where(np.arange(trace.num_tokens) % 2, 4, 1) * np.ones((trace.num_layers, 1), dtype=int),
+        depth_logits=np.broadcast_to(np.float32([0, 0, 0, 0]), trace.depth_logits.shape).copy(),
+    )
+    assert set(made.difficulty_hard.ravel()) == {0.0, 1.0}
+    np.testing.assert_allclose(made.expected_loops, 2.5)
+    np.testing.assert_allclose(made.difficulty_soft, 0.5)
+    np.testing.assert_allclose(made.depth_probs, 0.25)
+
+
+def test_surprisal_of_the_next_token_is_that_of_the_one_after(trace):
+    assert np.isnan(trace.surprisal[0]) and np.isnan(trace.next_surprisal[-1])
+    np.testing.assert_array_equal(trace.next_surprisal[:-1], trace.surprisal[1:])
+
+
+def test_frame_has_a_row_per_layer_and_token_and_no_experts_where_none_ran(trace):
+    frame = trace.to_frame()
+    assert len(frame) == trace.num_layers * trace.num_tokens
+    assert frame.expert_ids.isna().equals(~frame.width_ran)
+    row = frame[frame.width_ran].iloc[0]
+    assert row.expert_ids == trace.expert_ids[row.layer, row.token].tolist()
+    assert row.loops == trace.loops[row.layer, row.token] and row.text == trace.tokens[row.token]
+
+
+def test_file_that_is_no_trace_is_refused_in_one_sentence(tmp_path):
+    (tmp_path / "noise").write_bytes(b"\x00\x01 not a trace")
+    with pytest.raises(ValueError, match="not a readable trace file .* trace the text again"):
+        RoutingTrace.load(tmp_path / "noise")
+    save_file({"a": np.zeros(2)}, tmp_path / "other.safetensors")
+    with pytest.raises(ValueError, match="has no trace header, this program reads version 1"):
+        RoutingTrace.load(tmp_path / "other.safetensors")
+
+
+def test_truncated_trace_file_is_refused(trace, tmp_path):
+    (tmp_path / "cut").write_bytes(trace.to_bytes()[:-100])
+    with pytest.raises(ValueError, match="not a readable trace file"):
+        RoutingTrace.load(tmp_path / "cut")
+
+
+def test_trace_of_another_version_is_refused(trace, tmp_path):
+    raw = trace.to_bytes()
+    length = int.from_bytes(raw[:8], "little")
+    header = json.loads(raw[8 : 8 + length])
+    header["__metadata__"]["format_version"] = "99"
+    changed = json.dumps(header).encode()
+    (tmp_path / "new").write_bytes(len(changed).to_bytes(8, "little") + changed + raw[8 + length :])
+    with pytest.raises(ValueError, match="has format version 99, this program reads version 1"):
+        RoutingTrace.load(tmp_path / "new")
+
+
+def test_reading_traces_imports_neither_torch_nor_transformers():
+    code = (
+        "import hooks.trace, sys; print([m for m in ('torch', 'transformers', 'transformer_lens') if m in sys.modules])"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "[]"
