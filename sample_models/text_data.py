@@ -79,7 +79,12 @@ def random_windows(tokens: np.ndarray, batch: int, length: int, seed: int, step:
 
 
 def even_windows(tokens: np.ndarray, count: int, length: int) -> np.ndarray:
-    """`count` windows spread evenly over the tokens [count, length], int64; fewer where the text is too short."""
+    """`count` windows spread evenly over the tokens [count, length], int64; fewer where the text is too short.
+
+    Raises ValueError for a text that does not fill one window.
+    """
+    if len(tokens) < length:
+        raise ValueError(f"a text must fill a window of {length} tokens, got {len(tokens)}: give more text")
     count = min(count, len(tokens) // length)
     starts = np.linspace(0, len(tokens) - length, count).astype(int)
     return np.stack([tokens[start : start + length] for start in starts]).astype(np.int64)

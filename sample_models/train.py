@@ -4,12 +4,14 @@
     python -m sample_models.train --init runs/dense --data corpus/*.txt --valid held_out.txt --out runs/versatile
 
 Text files are UTF-8 (`.xz` too), documents separated by a line `<|endoftext|>`. A run that was stopped goes on where
-its last checkpoint stands when the same command is given again; `DIR/log.csv` holds its curves, and at the end DIR is a
-Hugging Face folder. Needs only torch, transformers, tokenizers and numpy; runs on a CPU or one CUDA GPU.
+its last checkpoint stands when the same command is given again; `DIR/settings.json` holds its options, `DIR/log.csv`
+its curves, and at the end DIR is a Hugging Face folder. Needs only torch, transformers, tokenizers and numpy; runs on a
+CPU or one CUDA GPU.
 """
 
 import argparse
 import csv
+import json
 import math
 import os
 import time
@@ -160,6 +162,8 @@ def train(args: argparse.Namespace) -> None:
     out = Path(args.out)
     out.mkdir(parents=True, exist_ok=True)
     transformers_logging.set_verbosity_error()
+    settings = {name: value for name, value in vars(args).items() if name != "auxiliary"}
+    (out / "settings.json").write_text(json.dumps(settings, indent=2, default=str) + "\n")
     tokenizer = prepare_tokenizer(args, out)
     train_tokens = write_tokens(args.data, tokenizer, out / "train.tokens")
     valid_tokens = write_tokens(args.valid, tokenizer, out / "valid.tokens")

@@ -1,0 +1,213 @@
+"""The model card of a shipped checkpoint, written from its configuration, the runs' settings and its evaluation."""
+
+import shlex
+from collections.abc import Iterable
+from pathlib import Path
+
+from sample_models.loading import LoadedModel
+from sample_models.train import LR_FLOOR, TAU_FLOOR, TAU_FLOOR_AT, TAU_START, WARM_UP, parse
+
+PAPER = "arXiv 2512.14531"
+
+SOURCES = {
+    "stories": (
+        "Novels and tales of Standard Ebooks; fairy tales of the FairytaleQA collection; African Storybook and "
+        "Pratham Books",
+        "Standard Ebooks' own contributions CC0, the texts believed to be in the public domain in the United States "
+        "and maybe not elsewhere; FairytaleQA: Apache-2.0 repository of public-domain tales; African Storybook and "
+        "Pratham Books: CC-BY",
+    ),
+    "plays": ("Shakespeare (nltk_data)", "public domain"),
+    "speeches": ("Inaugural and state-of-the-union addresses of US presidents (nltk_data)", "public domain"),
+    "code": ("TheAlgorithms/Python; The Rust Programming Language", "MIT; MIT or Apache-2.0"),
+    "arithmetic": ("Sums, counting and small word problems, generated for this model", "CC0"),
+}
+"""Kind of text -> what it is, its licence."""
+
+SPELT_OUT = {
+    *("hidden_size", "intermediate_size", "layers", "heads", "context", "vocab_size", "batch", "steps"),
+    *("learning_rate", "seed"),
+}
+"""Options that a training command in the card always names."""
+
+UNTOLD = {"ffn", "device", "stop_after", "save_every_s"}
+"""Options that do not change the model (`ffn` has its own place)."""
+
+
+def sources_table(kinds: Iterable[str]) -> str:
+    """Markdown table of the named kinds of text. Raises ValueError for a kind that `SOURCES` does not hold."""
+    kinds = list(kinds)
+    if unknown := [kind for kind in kinds if kind not in SOURCES]:
+        raise ValueError(
+            f"held-out files must be named after {', '.join(SOURCES)}, got {unknown[0]}: or give --sources"
+        )
+    return table(("kind", "what", "licence"), [(kind, *SOURCES[kind]) for kind in kinds])
+
+
+def table(head: Iterable[str], rows: Iterable[Iterable]) -> str:
+    """A markdown table; floats are shown with three decimals."""
+
+    def line(cells: Iterable) -> str:
+        return "| " + " | ".join(f"{cell:.3f}" if isinstance(cell, float) else str(cell) for cell in cells) + " |"
+
+    head = list(head)
+    return "\n".join([line(head), line("---" for _ in head), *map(line, rows)])
+
+
+def command(settings: dict) -> str:
+    """The training command of a run: its sizes, and whatever differs from the recipe's defaults; files by name."""
+    defaults = vars(parse(["--data", "x", "--valid", "x", "--out", "x"]))
+    words = ["python -m sample_models.train", f"--ffn {settings['ffn']}"]
+    for name, value in settings.items():
+        option = "--" + name.replace("_", "-")
+        if name in ("data", "valid"):
+            words.append(f"{option} {shlex.join(Path(path).name for path in value)}")
+        elif name in ("out", "init"):
+            words += [f"{option} runs/{Path(value).name}"] if value else []
+        elif name in SPELT_OUT or (name not in UNTOLD and value != defaults.get(name)):
+            words.append(f"--no-{option[2:]}" if value is False else f"{option} {value}")
+    return " \\\n    ".join(words)
+
+
+def model_card(
+    name: str, loaded: LoadedModel, settings: dict[str, dict], last: dict[str, dict], evaluation: dict, data: str
+) -> str:
+    """The card in markdown. `settings` and `last` (row of the log) by phase; `data` is markdown."""
+    sections = {
+        "Sizes": _sizes(loaded),
+        "Data and licences": data + "\n\nNone of the texts is part of this repository.",
+        "Training": _training(settings, last),
+        "Departures from the paper": _departures(loaded, settings),
+        "Held-out results": _held_out(evaluation),
+        "What the decisions are worth": _controls(evaluation),
+        "Limits": _limits(),
+        "Commands": _commands(name, settings),
+    }
+    head = (
+        f"# {name}\n\nA small VersatileFFN language model ({PAPER}) for the explorer: trained so that routing, loops "
+        "and virtual experts can be looked at on a laptop. All figures on this page were computed by "
+        "`python -m sample_models.publish`; `evaluation.json` and `curves.csv` hold them in full."
+    )
+    return "\n\n".join([head, *(f"## {title}\n\n{text}" for title, text in sections.items())]) + "\n"
+
+
+def _sizes(loaded: LoadedModel) -> str:
+    config = loaded.config
+    rows = [
+        ("parameters", f"{loaded.parameter_count:,}"),
+        ("of these routers and depth heads", f"{loaded.heads_parameter_count:,}"),
+        ("layers", config.num_hidden_layers),
+        ("hidden size", config.hidden_size),
+        ("FFN size (hidden units)", config.intermediate_size),
+        ("attention heads", config.num_attention_heads),
+        ("virtual experts, used per token", f"{config.num_experts}, {config.num_experts_per_tok}"),
+        ("most loops", config.max_loops),
+        ("vocabulary (byte-level BPE)", config.vocab_size),
+        ("context in training", f"{config.max_position_embeddings} tokens"),
+        ("stored as", "bfloat16 safetensors"),
+        ("SHA-256 of the weights", f"`{loaded.weights_sha256}`"),
+    ]
+    return table(("", ""), rows)
+
+
+def _training(settings: dict[str, dict], last: dict[str, dict]) -> str:
+    phases = ("dense", "versatile")
+    rows = [
+        ("steps", *(f"{last[phase]['step']:,.0f}" for phase in phases)),
+        ("tokens", *(f"{last[phase]['tokens']:,.0f}" for phase in phases)),
+        ("windows per step x tokens", *(f"{settings[p]['batch']} x {settings[p]['context']}" for p in phases)),
+        ("peak learning rate", *(f"{settings[phase]['learning_rate']:g}" for phase in phases)),
+        ("weight decay (matrices)", *(f"{settings[phase]['weight_decay']:g}" for phase in phases)),
+        ("last training loss (one batch)", *(last[phase]["loss"] for phase in phases)),
+        ("last held-out loss during training", *(last[phase]["held_out"] for phase in phases)),
+    ]
+    own = settings["versatile"]
+    return (
+        "First dense (one pass through the FFN), then VersatileFFN continued from it with fresh router and depth head, "
+        "as in the paper's continued pre-training.\n\n"
+        + table(("", *phases), rows)
+        + f"\n\nAdamW (betas 0.9, 0.95), gradient clipping at 1, linear warm-up over {WARM_UP:.0%} of the steps, then "
+        f"a cosine to {LR_FLOOR:.0%} of the peak. Gumbel temperature tau: geometric from {TAU_START:g} to "
+        f"{TAU_FLOOR:g} over the first {TAU_FLOOR_AT:.0%} of the versatile steps, then at its floor.\n\n"
+        "Loss of the versatile phase = next-token cross-entropy"
+        f" + {own['load_balance']:g} x load balance (at the end {last['versatile']['load_balance']:.3f}; 1 is even)"
+        f" + {own['router_z']:g} x router z-loss ({last['versatile']['router_z']:.3f})"
+        f" - {own['depth_entropy']:g} x entropy of the batch-mean depth softmax"
+        f" ({last['versatile']['depth_entropy']:.3f} nats)."
+    )
+
+
+def _departures(loaded: LoadedModel, settings: dict[str, dict]) -> str:
+    own, config = settings["versatile"], loaded.config
+    rows = [
+        f"Far smaller than the published 354M to 1.2B: {loaded.parameter_count / 1e6:.1f}M parameters, vocabulary "
+        f"{config.vocab_size}, {config.max_position_embeddings} tokens of context, few tokens of training.",
+        f"Load-balance factor {own['load_balance']:g} (paper 1e-5): small models collapse onto few experts without it.",
+        f"Added: -{own['depth_entropy']:g} x entropy of the batch-mean depth softmax, which keeps all numbers of loops "
+        "in use. It is not in the paper, and it raises the loop entropy reported below.",
+        f"Added: router z-loss, factor {own['router_z']:g}.",
+        f"Embeddings start with standard deviation {settings['dense']['embedding_std']:g}: the heads read the residual "
+        "stream un-normalised, and with small embeddings the first layer's logits drown in the Gumbel noise.",
+        f"tau follows a schedule over the run and reaches {TAU_FLOOR:g}; the released code never lowers it from 5.",
+        "No weight decay on embeddings, norms, router and depth head.",
+    ]
+    return "\n".join(f"- {row}" for row in rows)
+
+
+def _held_out(evaluation: dict) -> str:
+    held_out = evaluation["held_out"]
+    files = [(file, row["windows"], row["loss"], row["unigram_entropy"]) for file, row in held_out["by_file"].items()]
+    loops = range(1, len(evaluation["layers"][0]["loop_shares"]) + 1)
+    layers = [
+        (
+            row["layer"],
+            *row["loop_shares"],
+            row["loop_entropy"],
+            *(f"{value:.3f}" for value in (min(row["expert_load"]), max(row["expert_load"]))),
+        )
+        for row in evaluation["layers"]
+    ]
+    return (
+        f"On {held_out['windows']} windows of {held_out['window_tokens']} tokens spread over all held-out files, with "
+        f"the rounded weights: **{held_out['loss']:.3f} nats per token** (standard error "
+        f"{held_out['standard_error']:.3f} over windows). The dense run it continued from has "
+        f"{held_out['dense_run_loss']:.3f} there, with fewer tokens of training: the gap is not the gain of the architecture. The entropy of the windows' own token distribution, "
+        f"the best guess without any context, is {held_out['unigram_entropy']:.3f}.\n\n"
+        + table(("file", "windows", "loss", "unigram entropy"), files)
+        + "\n\nLoops and experts by layer (shares of tokens; all loops taken = not routed; load = share of the routed "
+        "assignments, least and most used expert):\n\n"
+        + table(("layer", *(f"{n} loop{'s' * (n > 1)}" for n in loops), "entropy (nats)", "load min", "max"), layers)
+    )
+
+
+def _controls(evaluation: dict) -> str:
+    rows = [
+        (name.replace("_", " "), f"{row['mean']:+.4f}", f"{row['standard_error']:.4f}")
+        for name, row in evaluation["controls"].items()
+    ]
+    return (
+        "Loss of the same windows with the decisions replaced, minus the model's own, in nats per token: mean over "
+        "windows and its standard error. Shuffling deals a layer's own choices out anew among tokens; `always` sets "
+        "the loops of all tokens in all layers. A positive difference beyond about two standard errors says that the "
+        "decision counts; a negative one that the fixed choice would have done better than the model's own.\n\n"
+        + table(("control", "difference", "standard error"), rows)
+    )
+
+
+def _limits() -> str:
+    return (
+        "Tiny and briefly trained: it continues text in the manner of its sources and knows nothing; not a language "
+        "model to rely on for anything. Most of its texts are old and carry the views and the language of their time. "
+        "English only. One training run with one seed: what is seen in it need not hold for larger models, or for the "
+        "next seed."
+    )
+
+
+def _commands(name: str, settings: dict[str, dict]) -> str:
+    files = shlex.join(Path(path).name for path in settings["versatile"]["valid"])
+    run, dense = (f"runs/{Path(settings[phase]['out']).name}" for phase in ("versatile", "dense"))
+    publish = (
+        f"python -m sample_models.publish {run} --dense-run {dense} \\\n    --valid {files} \\\n"
+        f"    --out sample_models/checkpoints/{name}"
+    )
+    return "```sh\n" + "\n".join([command(settings["dense"]), command(settings["versatile"]), publish]) + "\n```"
