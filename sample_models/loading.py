@@ -87,7 +87,7 @@ def load_model(
 
 def model_folder(source: str | Path) -> Path:
     """The folder of a shipped name, of a path, or of a hub id (fetched first, its configuration before its weights)."""
-    if isinstance(source, str) and source == Path(source).name and (CHECKPOINTS / source).is_dir():
+    if isinstance(source, str) and source == Path(source).name and (CHECKPOINTS / source / "config.json").exists():
         return CHECKPOINTS / source
     if Path(source).is_dir():
         return Path(source)
@@ -181,7 +181,10 @@ def read_tokenizer(folder: Path, config: VersatileFFNConfig) -> PreTrainedTokeni
         raise ValueError(
             f"{folder} holds no tokenizer: expected tokenizer.json there, save the tokenizer beside the model"
         )
-    tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+    except Exception as error:  # a damaged file shows as whatever the parser stumbled over
+        raise ValueError(f"the tokenizer in {folder} cannot be read ({error!r}): copy or save it again") from error
     if len(tokenizer) > config.vocab_size:
         raise ValueError(
             f"the tokenizer in {folder} must have at most vocab_size = {config.vocab_size} tokens, got "

@@ -171,7 +171,8 @@ def _held_out(evaluation: dict) -> str:
         f"On {held_out['windows']} windows of {held_out['window_tokens']} tokens spread over all held-out files, with "
         f"the rounded weights: **{held_out['loss']:.3f} nats per token** (standard error "
         f"{held_out['standard_error']:.3f} over windows). The dense run it continued from has "
-        f"{held_out['dense_run_loss']:.3f} there, with fewer tokens of training: the gap is not the gain of the architecture. The entropy of the windows' own token distribution, "
+        f"{held_out['dense_run_loss']:.3f} there, with fewer tokens of training: the gap is not the gain "
+        f"of the architecture. The entropy of the windows' own token distribution, "
         f"the best guess without any context, is {held_out['unigram_entropy']:.3f}.\n\n"
         + table(("file", "windows", "loss", "unigram entropy"), files)
         + "\n\nLoops and experts by layer (shares of tokens; all loops taken = not routed; load = share of the routed "

@@ -189,6 +189,13 @@ def test_folder_without_tokenizer_is_refused(folder):
         load_model(folder)
 
 
+@pytest.mark.parametrize("content", ["{", "{}", "[1]"])
+def test_damaged_tokenizer_is_refused(folder, content):
+    (folder / "tokenizer.json").write_text(content)
+    with pytest.raises(ValueError, match=r"the tokenizer in .* cannot be read .*: copy or save it again"):
+        load_model(folder)
+
+
 def test_tokenizer_with_more_tokens_than_embeddings_is_refused(folder):
     tokenizer = load_model(folder).tokenizer
     tokenizer.add_tokens([f"<extra {i}>" for i in range(300)])
@@ -247,6 +254,12 @@ def test_available_models_lists_the_default_first_and_only_our_models(tmp_path, 
     (tmp_path / "empty").mkdir()
     found = available_models([tmp_path, tmp_path / "nowhere"])
     assert found == [(name, tmp_path / name) for name in (registry.DEFAULT_MODEL, "a")]
+
+
+def test_folder_above_the_checkpoints_is_no_shipped_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match=r"^\.\. holds no model"):
+        load_model("..")
 
 
 def test_shipped_name_is_loaded_from_the_checkpoints(folder, monkeypatch):
