@@ -153,7 +153,7 @@ def _experts(trace: RoutingTrace, layer: int, theme: str):
     palette, k = expert_tints(theme), ids.shape[1]
     colours = len(palette) // len(TINTS)
     strength = np.array([tint_level(weight, k) for weight in weights[:, 0]])
-    badges = ["·".join(map(str, row)) if ran else "" for row, ran in zip(ids.tolist(), routed, strict=True)]
+    badges = [",".join(map(str, row)) if ran else "" for row, ran in zip(ids.tolist(), routed, strict=True)]
     values = [badge or "did not route" for badge in badges]
     full = [expert_colour(expert, theme) for expert in range(min(trace.num_experts, colours))]
     legend = [("text", f"first expert in layer {layer}"), *_swatches(full, 0), ("hatch", ""), ("text", "did not route")]

@@ -13,11 +13,27 @@ def heading(title: str, question: str) -> None:
     st.markdown(question)
 
 
-def panel(name: str, *, main: bool = False, **options) -> None:
-    """A figure of the catalogue under its title, with how to read it. `options` go to the figure function."""
-    found, trace, view = spec(name), current_trace(), current_view()
-    st.subheader(found.title, anchor=False)
-    chart(f"figure-{name}", found.figure(trace, view, **options), name=name, alt=found.title)
+def panel(name: str, *, main: bool = False, choose: tuple[str, dict[str, str]] | None = None) -> None:
+    """A figure of the catalogue under its title, with how to read it.
+
+    `choose` = (option of the figure function, {value: label}) puts a switch beside the title.
+    """
+    found, options = spec(name), {}
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.subheader(found.title, anchor=False, width="stretch")
+        if choose:
+            option, labels = choose
+            options[option] = st.segmented_control(
+                f"{found.title}: {option}",
+                list(labels),
+                default=next(iter(labels)),
+                required=True,
+                format_func=labels.get,
+                key=f"{name}-{option}",
+                label_visibility="collapsed",
+                persist_state="session",
+            )
+    chart(f"figure-{name}", found.figure(current_trace(), current_view(), **options), name=name, alt=found.title)
     st.caption(f"**How to read.** {found.how_to_read}" if main else found.how_to_read)
 
 

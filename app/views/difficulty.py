@@ -5,13 +5,9 @@ import streamlit as st
 from app.panel import heading, panel
 
 heading("Difficulty", "Which tokens does the model find hard, and in which layers does it say so?")
-kind = st.segmented_control("Difficulty", ["soft", "hard"], default="soft", required=True, format_func=str.title)
-panel("difficulty_map", main=True, kind=kind)
+panel("difficulty_map", main=True, choose=("kind", {"soft": "Soft", "hard": "Hard"}))
 left, right = st.columns(2)
 with left:
-    of = st.segmented_control(
-        "Surprisal of", ["read", "next"], default="read", required=True, format_func=lambda o: f"the token {o}"
-    )
-    panel("difficulty_surprisal", of=of)
+    panel("difficulty_surprisal", choose=("of", {"read": "Token read", "next": "Next token"}))
 with right:
     panel("difficulty_by_loops")

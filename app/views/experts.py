@@ -5,10 +5,7 @@ import streamlit as st
 from app.panel import heading, panel
 
 heading("Experts", "Which sub-experts does the width path choose, and is the load shared?")
-choice = st.segmented_control(
-    "Choice", ["first", "second"], default="first", required=True, format_func=lambda name: f"{name.title()} choice"
-)
-panel("expert_map", main=True, choice=choice)
+panel("expert_map", main=True, choose=("choice", {"first": "First choice", "second": "Second choice"}))
 left, right = st.columns(2)
 with left:
     panel("expert_load")

@@ -5,7 +5,31 @@ import streamlit as st
 from analysis.difficulty import difficulty_extremes
 from analysis.overview import overview_numbers
 from app.panel import heading, panel
-from app.state import current_trace
+from app.state import current_trace, select
+
+
+def extremes(trace) -> None:
+    """A table whose rows select their token."""
+    table = difficulty_extremes(trace)
+
+    def chosen() -> None:
+        if rows := st.session_state.extremes.selection.rows:
+            select(token=table.token.iloc[rows[0]])
+
+    st.dataframe(
+        table,
+        hide_index=True,
+        key="extremes",
+        on_select=chosen,
+        selection_mode="single-row",
+        column_order=["text", "token", "difficulty", "surprisal"],
+        column_config={
+            "difficulty": st.column_config.ProgressColumn(min_value=0, max_value=1, format="%.2f"),
+            "surprisal": st.column_config.NumberColumn("surprisal, nats", format="%.1f"),
+        },
+    )
+    st.caption("Soft difficulty, mean over layers. A row selects its token.")
+
 
 heading("Overview", "How does the model share its computation over this text, between the wide path and the deep path?")
 trace = current_trace()
@@ -26,4 +50,4 @@ with left:
     panel("loops_by_layer")
 with right:
     st.subheader("Hardest and easiest tokens", anchor=False)
-    st.dataframe(difficulty_extremes(trace), hide_index=True)
+    extremes(trace)

@@ -1,0 +1,299 @@
+"""The real app in a real Chromium: what a visitor does, step by step."""
+
+import csv
+import io
+import json
+import re
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+import numpy as np
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from hooks.trace import RoutingTrace
+from tests.app_server import app_server, chromium, wait_idle
+
+pytestmark = pytest.mark.browser
+PAGES = ("Overview", "Difficulty", "Gate", "Experts", "Recursion")
+HOSTILE = "<script>alert(1)</script> <b>bold</b> $x$ **stars** 🙂 مرحبا 你好\n\ttab"
+# Streamlit looks for its own endpoints under the address of a sub-page, and takes the 404 as the answer.
+OWN_PROBE = re.compile(r"/_stcore/")
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory):
+    with app_server(tmp_path_factory.mktemp("server") / "log.txt") as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with chromium() as running:
+        yield running
+
+
+class Visit:
+    """A page of its own session that notes console errors and requests to other hosts."""
+
+    def __init__(self, browser: Browser, address: str, **context):
+        size = {"width": 1440, "height": 1000}
+        self.context = browser.new_context(viewport=size, accept_downloads=True, **context)
+        self.page: Page = self.context.new_page()
+        self.address = address
+        self.errors: list[str] = []
+        self.foreign: list[str] = []
+        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+        self.page.on("console", self._note)
+        self.page.on("request", self._watch)
+        self.page.set_default_timeout(30_000)
+
+    def _note(self, message):
+        if message.type == "error" and not OWN_PROBE.search(message.location.get("url", "")):
+            self.errors.append(f"{message.text} {message.location}")
+
+    def _watch(self, request):
+        if not request.url.startswith((self.address, "data:", "blob:", self.address.replace("http", "ws"))):
+            self.foreign.append(request.url)
+
+    def open(self, path: str = "", heading: str = "Overview") -> Page:
+        self.page.goto(f"{self.address}/{path}")
+        self.page.get_by_role("heading", name=heading, exact=True).wait_for()
+        wait_idle(self.page)
+        self.page.locator(".js-plotly-plot .main-svg").first.wait_for()
+        return self.page
+
+    def trace(self, text: str) -> None:
+        """Type a text and trace it."""
+        self.page.locator(".st-key-framebar button").first.click()
+        self.page.get_by_label("Text to trace").fill(text)
+        self.page.get_by_role("button", name="Trace", exact=True).click()
+        wait_idle(self.page)
+
+    def tokens(self):
+        return self.page.get_by_role("option")
+
+    def readout(self) -> str:
+        return self.page.locator(".readout").inner_text()
+
+
+@pytest.fixture
+def visit(browser, address):
+    visits = []
+
+    def start(**context) -> Visit:
+        visits.append(Visit(browser, address, **context))
+        return visits[-1]
+
+    yield start
+    for each in visits:
+        each.context.close()
+        assert not each.errors
+        assert not each.foreign
+
+
+def test_first_launch_shows_an_example_already_traced(visit):
+    page = visit().open()
+    expect(page.get_by_text("The fox and the lamp, ")).to_be_visible()
+    assert page.get_by_role("option").count() > 40
+    assert page.get_by_role("option", selected=True).count() == 1
+    expect(page.get_by_text("Gates trained.")).to_be_visible()
+    expect(page.get_by_text("Loops per token and layer")).to_be_visible()
+
+
+def test_typed_text_replaces_the_example(visit):
+    here = visit()
+    page = here.open()
+    here.trace("The cat sat on the mat.")
+    expect(page.get_by_text("The cat sat on, ")).to_be_visible()
+    assert "".join(here.tokens().all_inner_texts()).replace("\xa0", " ") == "The cat sat on the mat."
+    assert "example=" not in page.url
+
+
+def test_token_click_selects_it_on_every_page(visit):
+    here = visit()
+    page = here.open()
+    here.tokens().nth(5).click()
+    expect(page.locator(".readout")).to_contain_text("token ‹5›")
+    wait_idle(page)
+    text = here.tokens().nth(5).inner_text().strip()
+    for name in PAGES[1:]:
+        page.get_by_role("link", name=name, exact=True).click()
+        page.get_by_role("heading", name=name, exact=True).wait_for()
+        wait_idle(page)
+        expect(page.locator(".readout")).to_contain_text("token ‹5›")
+        assert page.get_by_role("option", selected=True).inner_text().strip().startswith(text)
+        assert "token=5" in page.url
+
+
+def test_arrow_keys_move_token_and_layer(visit):
+    here = visit()
+    page = here.open("?layer=2&token=5")
+    here.tokens().nth(5).click()
+    for key in ("ArrowRight", "ArrowRight", "ArrowLeft", "ArrowUp"):
+        page.keyboard.press(key)
+    expect(page.locator(".readout")).to_contain_text("token ‹6›")
+    expect(page.locator(".readout")).to_contain_text("layer ‹3›")
+    page.keyboard.press("End")
+    expect(page.locator(".readout")).to_contain_text(f"token ‹{here.tokens().count() - 1}›")
+    page.keyboard.press("Home")
+    expect(page.locator(".readout")).to_contain_text("token ‹0›")
+
+
+def test_steppers_of_the_readout_move_the_selection(visit):
+    page = visit().open("?layer=2&token=5")
+    page.get_by_role("button", name="next token").click()
+    expect(page.locator(".readout")).to_contain_text("token ‹6›")
+    page.get_by_role("button", name="previous layer").click()
+    expect(page.locator(".readout")).to_contain_text("layer ‹1›")
+
+
+def test_heat_map_click_selects_layer_and_token(visit):
+    page = visit().open("gate?layer=0&token=0", "Gate")
+    drags = page.locator(".st-key-figure-gate_map .js-plotly-plot .nsewdrag")
+    boxes = [drags.nth(i).bounding_box() for i in range(drags.count())]
+    box = max(boxes, key=lambda b: b["width"] * b["height"])
+    page.wait_for_timeout(400)  # the bridge looks for new figures every 150 ms
+    tokens = page.get_by_role("option").count()
+    x = box["x"] + box["width"] * (20.5 / tokens)
+    page.mouse.click(x, box["y"] + box["height"] * (0.5 / 6))
+    expect(page.locator(".readout")).to_contain_text("token ‹20›")
+    expect(page.locator(".readout")).to_contain_text("layer ‹5›")
+
+
+def test_upload_lists_the_prompts_and_traces_the_chosen_one(visit):
+    here = visit()
+    page = here.open()
+    page.locator(".st-key-framebar button").first.click()
+    page.get_by_role("button", name="File").or_(page.get_by_role("radio", name="File")).first.click()
+    lines = b'{"text": "The first prompt."}\nnot json\n{"prompt": "A second one, longer.", "id": "two"}\n'
+    upload = {"name": "prompts.jsonl", "mimeType": "application/json", "buffer": lines}
+    page.locator("input[type=file]").set_input_files(upload)
+    expect(page.get_by_text("prompts.jsonl, line 2 is not JSON")).to_be_visible()
+    expect(page.get_by_text("The other 2 prompts can be used.")).to_be_visible()
+    page.get_by_role("button", name="Trace", exact=True).click()
+    expect(page.locator(".st-key-framebar button").first).to_contain_text("line 1, ")
+    assert "".join(here.tokens().all_inner_texts()).replace("\xa0", " ") == "The first prompt."
+
+
+def test_empty_text_is_told_and_the_earlier_one_kept(visit):
+    here = visit()
+    page = here.open()
+    before = here.tokens().count()
+    here.trace("   ")
+    expect(page.get_by_text("The text is empty: type at least one word")).to_be_visible()
+    expect(page.get_by_text("Your earlier text is kept.")).to_be_visible()
+    assert here.tokens().count() == before
+
+
+def test_link_restores_page_example_layer_and_token(visit):
+    page = visit().open("recursion?example=sums&layer=4&token=7", "Recursion")
+    expect(page.get_by_text("Sums and counting, ")).to_be_visible()
+    expect(page.locator(".readout")).to_contain_text("token ‹7›")
+    expect(page.locator(".readout")).to_contain_text("layer ‹4›")
+    page.reload()
+    page.get_by_role("heading", name="Recursion", exact=True).wait_for()
+    expect(page.locator(".readout")).to_contain_text("token ‹7›")
+
+
+@pytest.mark.parametrize("link", ["?layer=99&token=9999", "?layer=x&token=-3&example=none&model=../../etc"])
+def test_link_that_names_nothing_here_falls_back(visit, link):
+    page = visit().open(link)
+    assert page.get_by_role("option", selected=True).count() == 1
+
+
+def test_hostile_text_is_shown_literally_on_every_page(visit):
+    here = visit()
+    page = here.open()
+    here.trace(HOSTILE)
+    shown = "".join(here.tokens().all_inner_texts())
+    for part in ("<script>", "<b>", "$x$", "**", "🙂", "你", "م"):
+        assert part in shown.replace(" ", ""), part
+    for name in PAGES:
+        page.get_by_role("link", name=name, exact=True).click()
+        page.get_by_role("heading", name=name, exact=True).wait_for()
+        wait_idle(page)
+        page.locator(".js-plotly-plot .main-svg").first.wait_for()
+    page.get_by_role("link", name="Gate", exact=True).click()
+    page.get_by_role("heading", name="Gate", exact=True).wait_for()
+    ticks = page.locator(".st-key-figure-gate_map .xtick text")
+    expect(ticks.first).to_be_visible()
+    labels = "".join(ticks.all_text_contents())
+    assert "🙂" in labels and "<" in labels and "$" in labels
+    assert page.locator(".st-key-figure-gate_map .MathJax, .st-key-figure-gate_map mjx-container").count() == 0
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_dark_mode_has_dark_paper_on_every_page(visit, name):
+    path = "" if name == "Overview" else name.lower()
+    page = visit(color_scheme="dark").open(path, name)
+    background = page.evaluate("getComputedStyle(document.querySelector('[data-testid=stApp]')).backgroundColor")
+    assert background == "rgb(20, 23, 27)"
+    paper = page.locator(".js-plotly-plot .main-svg").first.evaluate("svg => getComputedStyle(svg).backgroundColor")
+    assert paper == background
+
+
+def test_long_text_is_windowed_and_says_that_it_outruns_the_training_context(visit):
+    here = visit()
+    page = here.open("gate", "Gate")
+    here.trace("The king rode out to the river. " * 200)
+    expect(page.get_by_text("what you see is extrapolation")).to_be_visible()
+    assert here.tokens().count() > 1400
+    here.tokens().nth(10).click()
+    page.keyboard.press("End")
+    expect(page.locator(".readout")).to_contain_text(f"token ‹{here.tokens().count() - 1}›")
+    cells = page.locator(".st-key-figure-gate_map .js-plotly-plot").evaluate(
+        "figure => Math.max(...figure.data.filter(t => t.type === 'heatmap').map(t => t.z.length))"
+    )
+    assert cells <= 256 * 6 or cells <= 256
+
+
+def test_every_way_out_gives_files_that_hold_the_trace(visit, tmp_path):
+    here = visit()
+    page = here.open("gate", "Gate")
+    here.trace("A <b>fox</b> and 🙂.")
+    page.get_by_role("button", name="Export").click()
+    page.get_by_role("dialog").locator(".js-plotly-plot .main-svg").first.wait_for()
+    wait_idle(page)
+    page.wait_for_timeout(500)
+
+    def download(button: str) -> Path:
+        with page.expect_download() as waiting:
+            page.get_by_role("dialog").get_by_role("button", name=button, exact=True).click()
+        path = tmp_path / waiting.value.suggested_filename
+        waiting.value.save_as(path)
+        return path
+
+    trace = RoutingTrace.load(download("Trace file"))
+    assert trace.meta["text"] == "A <b>fox</b> and 🙂."
+    svg = download("SVG")
+    assert svg.suffix == ".svg"
+    text = "".join(ElementTree.parse(svg).getroot().itertext())
+    assert "Width share" in text and trace.meta["weights_sha256"][:12] in text and "🙂" in text
+    assert download("PNG").read_bytes().startswith(b"\x89PNG")
+    html = download("HTML").read_text(encoding="utf-8")
+    assert "<b>fox" not in html and "cdn.plot.ly" not in html.split("</script>")[-1]
+    rows = list(csv.DictReader(io.StringIO(download("CSV").read_text(encoding="utf-8-sig"))))
+    np.testing.assert_allclose([float(row["gate"]) for row in rows], trace.gate.ravel())
+    parquet = download("Parquet")
+    import pandas as pd
+
+    table = pd.read_parquet(parquet)
+    assert table.loops.tolist() == trace.loops.ravel().tolist()
+    opened = here.context.new_page()
+    opened.goto((tmp_path / "gate_map.html").as_uri())
+    opened.locator(".js-plotly-plot .main-svg").first.wait_for()
+    assert "🙂" in "".join(opened.locator(".xtick text").all_text_contents())
+    opened.close()
+
+
+def test_two_sessions_do_not_see_each_others_text(visit):
+    one, other = visit(), visit()
+    one.open()
+    other.open()
+    one.trace("Only the first visitor wrote this.")
+    other.page.reload()
+    other.page.get_by_role("heading", name="Overview", exact=True).wait_for()
+    wait_idle(other.page)
+    assert "first visitor" not in other.page.content()
+    assert json.dumps("first visitor") not in other.page.content()
