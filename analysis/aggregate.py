@@ -1,0 +1,39 @@
+"""Averages over tokens. Tokens that the tokenizer added by itself (`trace.special`) never enter one."""
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from hooks.trace import RoutingTrace
+
+
+def ordinary(trace: RoutingTrace) -> Bool[np.ndarray, " token"]:
+    """True for the tokens of the text itself."""
+    return ~trace.special
+
+
+def mean_over_tokens(trace: RoutingTrace, values: np.ndarray) -> Float[np.ndarray, " layer"]:
+    """Mean of `values` [layer, token] over ordinary tokens; NaN when there are none."""
+    kept = values[:, ordinary(trace)]
+    return kept.mean(axis=1) if kept.shape[1] else np.full(len(values), np.nan)
+
+
+def percentiles_over_tokens(
+    trace: RoutingTrace, values: np.ndarray, low: float = 10, high: float = 90
+) -> tuple[np.ndarray, np.ndarray]:
+    """Two percentiles of `values` [layer, token] over ordinary tokens, each [layer]; NaN when there are none.
+
+    A range of the tokens of one text, not a confidence interval: its tokens depend on each other.
+    """
+    kept = values[:, ordinary(trace)]
+    if not kept.shape[1]:
+        return np.full(len(values), np.nan), np.full(len(values), np.nan)
+    bottom, top = np.percentile(kept, [low, high], axis=1)
+    return bottom, top
+
+
+def share(count: np.ndarray, of: np.ndarray) -> np.ndarray:
+    """count / of, NaN where there was nothing to count."""
+    return np.divide(count, of, out=np.full(np.shape(count), np.nan), where=np.asarray(of) > 0)
+
+
+__all__ = ["mean_over_tokens", "ordinary", "percentiles_over_tokens", "share"]

@@ -1,0 +1,199 @@
+"""Every figure that the pages show, once: name, words, picture and the table behind it. Pages and exports walk this."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from analysis import difficulty, experts, figures, gate, overview, recursion
+from analysis.view import View
+from hooks.trace import RoutingTrace
+
+Page = Literal["overview", "difficulty", "gate", "experts", "recursion"]
+
+
+@dataclass(frozen=True)
+class FigureSpec:
+    """One figure: how it is called, read and drawn, and the data that it draws."""
+
+    name: str
+    """Telling file name, such as gate_map."""
+    page: Page
+    title: str
+    how_to_read: str
+    figure: Callable[[RoutingTrace, View], go.Figure]
+    table: Callable[[RoutingTrace], pd.DataFrame]
+    """The data drawn, for the whole text and all layers, tidy."""
+
+
+CATALOGUE: tuple[FigureSpec, ...] = (
+    FigureSpec(
+        "compute_map",
+        "overview",
+        "What every token costs",
+        "A bar is one token: how often the shared FFN ran for it, mean over layers (orange), and what its experts "
+        "added on top (blue). The dotted line is one dense FFN. Experts are cheap: they can give most of a layer's "
+        "output for a fraction of a pass.",
+        figures.compute_map_figure,
+        overview.compute_table,
+    ),
+    FigureSpec(
+        "loops_by_layer",
+        "overview",
+        "Loops by layer",
+        "Mean over tokens, with the range of their middle 80 %. Hollow: what the depth head expected before it chose.",
+        figures.loops_by_layer_figure,
+        overview.loops_by_layer,
+    ),
+    FigureSpec(
+        "difficulty_map",
+        "difficulty",
+        "Difficulty of every token in every layer",
+        "Strong colour is hard. Soft difficulty is what the depth head leaned to, hard difficulty what it decided. "
+        "The scale always runs from 0 to 1, so two texts compare.",
+        figures.difficulty_map_figure,
+        difficulty.difficulty_table,
+    ),
+    FigureSpec(
+        "difficulty_surprisal",
+        "difficulty",
+        "Does difficulty follow surprise?",
+        "Each dot is a token. A rising cloud means that the model spends loops where it predicts badly.",
+        figures.difficulty_surprisal_figure,
+        difficulty.difficulty_surprisal,
+    ),
+    FigureSpec(
+        "difficulty_by_loops",
+        "difficulty",
+        "How certain was the choice?",
+        "Soft difficulty of all pairs of token and layer, by the loops that ran; each hill is scaled to its own peak. "
+        "Far from the dotted line: the depth head hesitated.",
+        figures.difficulty_by_loops_figure,
+        difficulty.difficulty_by_loops,
+    ),
+    FigureSpec(
+        "gate_map",
+        "gate",
+        "Width share λ",
+        "Blue: most of the layer's output comes from the experts. Orange: from the loops. Grey: half and half. "
+        "The scale runs from 0 to 1 although λ never reaches 1.",
+        figures.gate_map_figure,
+        gate.gate_table,
+    ),
+    FigureSpec(
+        "gate_levels",
+        "gate",
+        "Gate levels in each layer",
+        "λ takes one level per number of loops. The bar shows the share of tokens, in per cent, at each.",
+        figures.gate_levels_figure,
+        gate.gate_level_shares,
+    ),
+    FigureSpec(
+        "gate_along_text",
+        "gate",
+        "Along the text",
+        "Dots: the selected layer. Line: mean over layers, smoothed over 7 tokens.",
+        figures.gate_along_text_figure,
+        gate.gate_table,
+    ),
+    FigureSpec(
+        "expert_map",
+        "experts",
+        "Chosen expert of every token in every layer",
+        "Number and colour name the expert, a slice of this layer's weights: expert 3 of layer 2 and of layer 5 are "
+        "unrelated. Strong colour: the first choice clearly outweighs the second. A stroke: the token took all its "
+        "loops and did not route; no load counts it.",
+        figures.expert_map_figure,
+        experts.expert_table,
+    ),
+    FigureSpec(
+        "expert_load",
+        "experts",
+        "Load in the selected layer",
+        "Share of the layer's routed choices. Tokens that did not route have their own bar and are in no other.",
+        figures.expert_load_figure,
+        experts.expert_load,
+    ),
+    FigureSpec(
+        "expert_load_by_layer",
+        "experts",
+        "Load in every layer",
+        "Each row sums to 100. Strong colour: a favourite. Beside it, the share of tokens that did not route.",
+        figures.expert_load_by_layer_figure,
+        experts.expert_load,
+    ),
+    FigureSpec(
+        "expert_path",
+        "experts",
+        "Path of the token through the layers",
+        "Filled: first choice. Ring: second choice. Size is the weight, grey the router's probability for every "
+        "expert. The line breaks where the token did not route.",
+        figures.expert_path_figure,
+        experts.all_expert_paths,
+    ),
+    FigureSpec(
+        "expert_pairs",
+        "experts",
+        "Which experts are chosen together",
+        "Above 0 (green): more often than the experts' loads alone would bring. Below 0 (magenta): less often. "
+        "Pairs that chance would bring together fewer than 5 times are left out.",
+        figures.expert_pairs_figure,
+        experts.all_expert_pairs,
+    ),
+    FigureSpec(
+        "loop_map",
+        "recursion",
+        "Loops of every token in every layer",
+        "The number is how often the shared FFN ran. More loops: stronger colour, less width. All loops switch the "
+        "width path off.",
+        figures.loop_map_figure,
+        recursion.loop_table,
+    ),
+    FigureSpec(
+        "loop_shares",
+        "recursion",
+        "How often each number of loops ran",
+        "Share of tokens per layer, in per cent.",
+        figures.loop_shares_figure,
+        recursion.loop_shares,
+    ),
+    FigureSpec(
+        "depth_choice",
+        "recursion",
+        "What the depth head believed",
+        "Probability of each number of loops for the selected token, in every layer. Outlined: what ran. Dotted: the "
+        "expected number.",
+        figures.depth_choice_figure,
+        recursion.depth_table,
+    ),
+    FigureSpec(
+        "depth_logits",
+        "recursion",
+        "The choice in the selected layer",
+        "The depth logits of the selected token. Filled: what ran. Dotted: the runner-up. Only differences matter.",
+        figures.depth_logits_figure,
+        recursion.depth_table,
+    ),
+    FigureSpec(
+        "depth_margin",
+        "recursion",
+        "How close was the choice?",
+        "Winner minus runner-up, in logits. Inside the shaded band a small change would flip the choice.",
+        figures.depth_margin_figure,
+        recursion.margin_table,
+    ),
+)
+
+_BY_NAME = {each.name: each for each in CATALOGUE}
+
+
+def spec(name: str) -> FigureSpec:
+    """The catalogue's entry of this name; ValueError names the known ones."""
+    if name not in _BY_NAME:
+        raise ValueError(f"there is no figure {name!r}; there are {', '.join(_BY_NAME)}")
+    return _BY_NAME[name]
+
+
+__all__ = ["CATALOGUE", "FigureSpec", "spec"]

@@ -1,0 +1,149 @@
+"""Experts: what the width path chose. Only tokens whose width path ran have routed; nothing else is ever counted.
+
+"Did not run" is no zero: such a token enters no count and no denominator here. Its own share is `did_not_route`.
+An expert is a slice of one layer's weights, so nothing here compares an expert's number between layers.
+"""
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Bool, Float
+
+from analysis.aggregate import ordinary, share
+from hooks.trace import RoutingTrace
+
+FEWEST_EXPECTED = 5
+"""Pairs expected fewer times than this are too few to compare with chance (the chi-square test's rule of thumb)."""
+
+
+def routed(trace: RoutingTrace) -> Bool[np.ndarray, "layer token"]:
+    """True where an ordinary token's width path ran."""
+    return trace.width_ran & ordinary(trace)
+
+
+def router_probs(trace: RoutingTrace) -> Float[np.ndarray, "layer token expert"]:
+    """Softmax of the router's logits over all experts, also where the width path did not run; rows sum to 1."""
+    shifted = np.exp(trace.expert_logits - trace.expert_logits.max(axis=-1, keepdims=True))
+    return shifted / shifted.sum(axis=-1, keepdims=True)
+
+
+def choice_counts(trace: RoutingTrace) -> np.ndarray:
+    """How often each expert was chosen at each rank, int [layer, k, expert]; sums to k x routed tokens per layer."""
+    counts = trace.expert_ids[..., None] == np.arange(trace.num_experts)  # [layer, token, k, expert]
+    return (counts & routed(trace)[:, :, None, None]).sum(axis=1)
+
+
+def expert_load(trace: RoutingTrace) -> pd.DataFrame:
+    """One row per layer x expert: share of the layer's routed choices, as first choice, as a later one, and together.
+
+    `share` sums to 1 over the experts of a layer; all three are NaN where nobody routed.
+    """
+    counts = choice_counts(trace)
+    first, later = counts[:, 0], counts[:, 1:].sum(axis=1)
+    choices = np.broadcast_to(counts.sum(axis=(1, 2))[:, None], first.shape)
+    layer, expert = np.indices(first.shape)
+    return pd.DataFrame(
+        {
+            "layer": layer.ravel(),
+            "expert": expert.ravel(),
+            "first_choices": first.ravel(),
+            "later_choices": later.ravel(),
+            "routed_tokens": (choices // counts.shape[1]).ravel(),
+            "first_share": share(first, choices).ravel(),
+            "later_share": share(later, choices).ravel(),
+            "share": share(first + later, choices).ravel(),
+        }
+    )
+
+
+def did_not_route(trace: RoutingTrace) -> pd.DataFrame:
+    """One row per layer: ordinary tokens whose width path did not run, and their share of all ordinary tokens."""
+    kept = ~trace.width_ran[:, ordinary(trace)]
+    count, tokens = kept.sum(axis=1), np.full(trace.num_layers, kept.shape[1])
+    return pd.DataFrame(
+        {
+            "layer": np.arange(trace.num_layers),
+            "tokens": tokens,
+            "did_not_route": count,
+            "share": share(count, tokens),
+        }
+    )
+
+
+def expert_pairs(trace: RoutingTrace, layer: int) -> pd.DataFrame:
+    """One row per pair of experts (first < second) of one layer: how often one token chose both, against chance.
+
+    `expected` keeps every expert's load and forbids pairing with itself (quasi-independence), since comparing with
+    the plain product of the loads would make every pair look too rare. `lift_log2` = log2((together + 1/2) /
+    (expected + 1/2)), NaN where `expected` is below `FEWEST_EXPECTED`.
+    """
+    chosen = (trace.expert_ids[layer][routed(trace)[layer]][..., None] == np.arange(trace.num_experts)).any(axis=1)
+    together = (chosen.T.astype(float) @ chosen).astype(int)
+    np.fill_diagonal(together, 0)
+    expected = _expected_pairs(together.sum(axis=1))
+    first, second = np.triu_indices(trace.num_experts, k=1)
+    seen, chance = together[first, second], expected[first, second]
+    lift = np.where(chance >= FEWEST_EXPECTED, np.log2((seen + 0.5) / (chance + 0.5)), np.nan)
+    return pd.DataFrame(
+        {"layer": layer, "first": first, "second": second, "together": seen, "expected": chance, "lift_log2": lift}
+    )
+
+
+def all_expert_pairs(trace: RoutingTrace) -> pd.DataFrame:
+    """`expert_pairs` of every layer, one below the other."""
+    return pd.concat([expert_pairs(trace, layer) for layer in range(trace.num_layers)], ignore_index=True)
+
+
+def expert_path(trace: RoutingTrace, token: int) -> pd.DataFrame:
+    """One row per layer x expert of one token: router's probability, rank (0 = first choice) and weight.
+
+    `rank` and `weight` are missing for experts that were not chosen, and in layers in which the token did not route.
+    """
+    layers, experts = np.indices((trace.num_layers, trace.num_experts))
+    rank = np.full(layers.shape, np.nan)
+    weight = np.full(layers.shape, np.nan)
+    ran = trace.width_ran[:, token]
+    rows = np.flatnonzero(ran)[:, None]
+    rank[rows, trace.expert_ids[ran, token]] = np.arange(trace.expert_ids.shape[2])
+    weight[rows, trace.expert_ids[ran, token]] = trace.expert_weights[ran, token]
+    return pd.DataFrame(
+        {
+            "layer": layers.ravel(),
+            "token": token,
+            "text": trace.tokens[token],
+            "width_ran": np.repeat(ran, trace.num_experts),
+            "expert": experts.ravel(),
+            "probability": router_probs(trace)[:, token].ravel(),
+            "rank": pd.array(rank.ravel(), dtype="Float64").astype("Int64"),
+            "weight": weight.ravel(),
+        }
+    )
+
+
+def all_expert_paths(trace: RoutingTrace) -> pd.DataFrame:
+    """`expert_path` of every token, one below the other."""
+    return pd.concat([expert_path(trace, token) for token in range(trace.num_tokens)], ignore_index=True)
+
+
+def expert_table(trace: RoutingTrace) -> pd.DataFrame:
+    """One row per layer x token: chosen experts and weights, best first; missing where the token did not route."""
+    return trace.to_frame()[["layer", "token", "text", "special", "width_ran", "expert_ids", "expert_weights"]]
+
+
+def _expected_pairs(degree: np.ndarray, rounds: int = 400) -> np.ndarray:
+    """Symmetric table with an empty diagonal, product form w_a w_b, and these row sums (iterative scaling)."""
+    factor = np.sqrt(np.maximum(degree, 0) / max(np.sqrt(degree.sum()), 1))
+    for _ in range(rounds):
+        sums = factor * (factor.sum() - factor)
+        step = np.sqrt(share(degree, sums))
+        factor = factor * np.where(np.isfinite(step), step, 0)
+        if np.allclose(sums, degree, rtol=1e-6):
+            break
+    table = np.outer(factor, factor)
+    np.fill_diagonal(table, 0)
+    return table
+
+
+__all__ = [
+    "FEWEST_EXPECTED", "all_expert_pairs", "all_expert_paths", "choice_counts", "did_not_route", "expert_load",
+    "expert_pairs", "expert_path", "expert_table", "routed", "router_probs",
+]  # fmt: skip

@@ -1,0 +1,41 @@
+"""Figures: `xxx_figure(trace, view, *, options) -> go.Figure`. Pure; colours from `palette`, frame from `template`."""
+
+from analysis.figures.difficulty import (
+    difficulty_by_loops_figure,
+    difficulty_map_figure,
+    difficulty_surprisal_figure,
+)
+from analysis.figures.expert_load import expert_load_by_layer_figure, expert_load_figure, expert_pairs_figure
+from analysis.figures.experts import expert_map_figure, expert_path_figure
+from analysis.figures.gate import gate_along_text_figure, gate_levels_figure, gate_map_figure
+from analysis.figures.overview import compute_map_figure, loops_by_layer_figure
+from analysis.figures.recursion import (
+    depth_choice_figure,
+    depth_logits_figure,
+    depth_margin_figure,
+    loop_map_figure,
+    loop_shares_figure,
+)
+from analysis.figures.template import config
+
+__all__ = [
+    "compute_map_figure",
+    "config",
+    "depth_choice_figure",
+    "depth_logits_figure",
+    "depth_margin_figure",
+    "difficulty_by_loops_figure",
+    "difficulty_map_figure",
+    "difficulty_surprisal_figure",
+    "expert_load_by_layer_figure",
+    "expert_load_figure",
+    "expert_map_figure",
+    "expert_pairs_figure",
+    "expert_path_figure",
+    "gate_along_text_figure",
+    "gate_levels_figure",
+    "gate_map_figure",
+    "loop_map_figure",
+    "loop_shares_figure",
+    "loops_by_layer_figure",
+]

@@ -1,0 +1,195 @@
+"""Difficulty: the map, its relation to surprise, and how certain the choice was."""
+
+import numpy as np
+import plotly.graph_objects as go
+
+from analysis.aggregate import mean_over_tokens, ordinary
+from analysis.difficulty import (
+    Kind,
+    Surprise,
+    difficulty,
+    difficulty_extremes,
+    rank_correlation,
+    surprisal,
+    token_difficulty,
+)
+from analysis.figures.joint_map import Marginal, Minimap, heatmap, joint_map, layer_bars, scale_bar, token_bars
+from analysis.figures.palette import THEMES, colour_at, faded, ramp
+from analysis.figures.template import figure, hover_card, note, sentence_figure
+from analysis.labels import plotly_text, token_labels
+from analysis.view import DEFAULT_VIEW, View
+from hooks.trace import RoutingTrace
+
+MOST_NATS = 7
+"""Surprisal axis ends here; what lies beyond stands at the edge as a triangle and is counted in the note."""
+UNIT_AXIS = {"range": [0, 1], "dtick": 0.5}
+FEWEST_FOR_A_RIDGE = 5
+EM, EN = "\u2003", "\u2002"  # spaces that keep a label off its dot
+
+
+def difficulty_map_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW, *, kind: Kind = "soft") -> go.Figure:
+    """Difficulty of every token in every layer, 0..1, with means over layers and over tokens."""
+    c = THEMES[view.theme]
+    first, end = view.span(trace.num_tokens)
+    values = difficulty(trace, kind)
+    colours = {"colorscale": ramp(c["difficulty"]), "zmin": 0, "zmax": 1}
+    bars = {"marker": {"color": c["difficulty"][3]}}
+    scale = scale_bar(view, f"{kind} difficulty", tickvals=[0, 0.5, 1])
+    per_token, per_layer = token_difficulty(trace, kind), mean_over_tokens(trace, values)
+    return joint_map(
+        trace,
+        view,
+        [heatmap(trace, view, values[:, first:end], hover_card(trace, view), **colours) | scale],
+        Marginal([token_bars(trace, view, per_token, "mean %{y:.2f}", **bars)], UNIT_AXIS, "mean over layers"),
+        Marginal([layer_bars(trace, per_layer, "mean %{x:.2f}", **bars)], UNIT_AXIS, "mean over tokens"),
+        Minimap(per_token, colours),
+    )
+
+
+def difficulty_surprisal_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW, *, of: Surprise = "read") -> go.Figure:
+    """Soft difficulty of every token against the surprisal of the token read there, or of the next one."""
+    c = THEMES[view.theme]
+    x, y = surprisal(trace, of), token_difficulty(trace)
+    kept = np.flatnonzero(ordinary(trace) & np.isfinite(x))
+    if not len(kept):
+        return sentence_figure(view, "No token here has a surprisal: it takes two tokens.", 330)
+    labels = [plotly_text(label) for label in token_labels(trace)]
+    beyond = x > MOST_NATS
+    many = len(kept) > 300
+    shown_x = np.minimum(x, MOST_NATS)
+    extremes = [] if many else difficulty_extremes(trace, 3)["token"].tolist()
+    named = _apart([t for t in (view.token, *extremes) if t in set(kept.tolist())], shown_x, y)
+    data = [
+        {
+            "type": "scatter", "mode": "markers", "x": shown_x[kept], "y": y[kept], "cliponaxis": False,
+            "customdata": [[int(t), None, float(x[t])] for t in kept], "hovertext": [labels[t] for t in kept],
+            "hovertemplate": "<b>%{hovertext}</b>, token %{customdata[0]}<br>"
+            "surprisal %{customdata[2]:.2f} nats<br>soft difficulty %{y:.2f}<extra></extra>",
+            "marker": {
+                "size": 5 if many else 7, "opacity": 0.4 if many else 0.8, "color": c["difficulty"][3],
+                "symbol": np.where(beyond[kept], "triangle-right", "circle"),
+            },
+        },
+        {
+            "type": "scatter", "mode": "text", "hoverinfo": "skip", "x": shown_x[named], "y": y[named],
+            "text": [f"{EM}<b>{labels[t]}</b>{EM}" if t == view.token else f"{EN}{labels[t]}{EN}" for t in named],
+            "textposition": ["middle left" if shown_x[t] > 5.5 else "middle right" for t in named],
+            "textfont": {"size": 11, "color": [c["ink"] if t == view.token else c["muted"] for t in named]},
+            "cliponaxis": False,
+        },
+    ]  # fmt: skip
+    if view.token in named:
+        data.append(
+            {
+                "type": "scatter", "mode": "markers", "hoverinfo": "skip", "cliponaxis": False,
+                "x": shown_x[[view.token]], "y": y[[view.token]], "name": "selected",
+                "marker": {"size": 13, "symbol": "circle-open", "color": c["ink"], "line": {"width": 2}},
+            }
+        )  # fmt: skip
+    rho, count = rank_correlation(trace, of)
+    heading = f"Spearman ρ = {rho:.2f}, n = {count}" if np.isfinite(rho) else f"no rank correlation, n = {count}"
+    if beyond[kept].any():
+        heading += f"   ▸ {int(beyond[kept].sum())} beyond {MOST_NATS} nats, at the edge"
+    which = {"read": "surprisal of the token read", "next": "surprisal of the next token"}[of]
+    return figure(
+        view,
+        data,
+        height=330,
+        margin={"t": 30, "b": 44, "l": 52, "r": 24},
+        xaxis={
+            "range": [-0.15, MOST_NATS + 0.15],
+            "dtick": 1,
+            "showgrid": True,
+            "title": {"text": f"{which}, −log p (nats)"},
+        },
+        yaxis={
+            "range": [-0.02, 1.02],
+            "dtick": 0.2,
+            "showgrid": True,
+            "title": {"text": "soft difficulty, mean over layers"},
+        },
+        annotations=[note(heading) | {"font": {"size": 12, "color": c["ink"]}}],
+    )
+
+
+def difficulty_by_loops_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> go.Figure:
+    """Soft difficulty of all (token, layer) pairs, one ridge per number of loops that ran; each scaled to its peak."""
+    c = THEMES[view.theme]
+    kept = ordinary(trace)
+    soft, loops = trace.difficulty_soft[:, kept].ravel(), trace.loops[:, kept].ravel()
+    data, shapes, notes = [], [], []
+    grid = np.linspace(0, 1, 201)
+    for number in range(1, trace.max_loops + 1):
+        values = soft[loops == number]
+        certain = (number - 1) / max(trace.max_loops - 1, 1)
+        colour = colour_at(c["difficulty"], 0.15 + 0.65 * certain)
+        data += _ridge(values, grid, number, colour, c)
+        shapes.append(
+            {"type": "line", "x0": certain, "x1": certain, "y0": number, "y1": number + 0.8}
+            | {"line": {"width": 1.5, "dash": "dot", "color": c["ink"]}}
+        )
+        notes.append(
+            {"text": f"n = {len(values)}", "xref": "paper", "x": 1, "xanchor": "left", "xshift": 8}
+            | {"y": number, "yanchor": "bottom"}
+        )
+    return figure(
+        view,
+        data,
+        clickable=False,
+        height=330,
+        margin={"t": 30, "b": 44, "l": 52, "r": 64},
+        xaxis={
+            "range": [-0.01, 1.01],
+            "dtick": 0.2,
+            "showgrid": True,
+            "title": {"text": f"soft difficulty, (E[L] − 1) / {max(trace.max_loops - 1, 1)}"},
+        },
+        yaxis={
+            "range": [0.9, trace.max_loops + 1],
+            "tickvals": list(range(1, trace.max_loops + 1)),
+            "title": {"text": "loops that ran"},
+        },
+        shapes=shapes,
+        annotations=[note("┊ dotted: where a choice without any doubt would lie"), *notes],
+    )
+
+
+def _apart(tokens: list[int], x: np.ndarray, y: np.ndarray) -> list[int]:
+    """Those of `tokens`, in order, whose labels would not lie on an earlier one's."""
+    kept: list[int] = []
+    for token in tokens:
+        if token not in kept and all(abs(x[token] - x[o]) > 1 or abs(y[token] - y[o]) > 0.05 for o in kept):
+            kept.append(token)
+    return kept
+
+
+def _ridge(values: np.ndarray, grid: np.ndarray, base: int, colour: str, c: dict) -> list[dict]:
+    """Density of `values` on `grid`, standing on `base`; too few values stand as ticks."""
+    common = {
+        "type": "scatter",
+        "name": f"{base} loops",
+        "line": {"width": 1.2, "color": c["difficulty"][4], "simplify": False},
+    }
+    if len(values) < FEWEST_FOR_A_RIDGE:
+        return [
+            common
+            | {"mode": "markers", "x": values, "y": np.full(len(values), base + 0.12)}
+            | {"marker": {"symbol": "line-ns-open", "size": 12, "color": c["difficulty"][4]}}
+            | {"hovertemplate": "soft difficulty %{x:.2f}<extra></extra>"}
+        ]
+    density = _density(values, grid)
+    inside = (grid >= values.min() - 0.005) & (grid <= values.max() + 0.005)
+    x, top = grid[inside], base + 0.8 * density[inside] / density[inside].max()
+    outline = {"x": np.concatenate([x[:1], x, x[-1:]]), "y": np.concatenate([[base], top, [base]])}
+    fill = {"fill": "toself", "fillcolor": faded(colour, 0.9), "mode": "lines"}
+    return [common | outline | fill | {"hoverinfo": "skip"}]
+
+
+def _density(values: np.ndarray, grid: np.ndarray) -> np.ndarray:
+    """Gaussian kernel density on an even grid, from a histogram: as good as the exact one here and far quicker."""
+    step = grid[1] - grid[0]
+    counts, _ = np.histogram(values, bins=np.append(grid - step / 2, grid[-1] + step / 2))
+    bandwidth = max(0.9 * values.std() * len(values) ** -0.2, 1.5 * step)  # Silverman's rule
+    reach = np.arange(-4 * bandwidth, 4 * bandwidth + step / 2, step)
+    smooth = np.convolve(counts, np.exp(-0.5 * (reach / bandwidth) ** 2))
+    return smooth[len(reach) // 2 : len(reach) // 2 + len(grid)]

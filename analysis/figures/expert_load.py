@@ -1,0 +1,172 @@
+"""Experts: how the load is shared in one layer and in all, and which experts are chosen together."""
+
+import numpy as np
+import plotly.graph_objects as go
+
+from analysis.experts import FEWEST_EXPECTED, did_not_route, expert_load, expert_pairs
+from analysis.figures.palette import THEMES, colour_at, expert_colour, mix, ramp, text_on
+from analysis.figures.template import figure, hatch, layer_axis, note, numbers, sentence_figure, strokes
+from analysis.view import DEFAULT_VIEW, View
+from hooks.trace import RoutingTrace
+
+HEIGHT = 300
+MOST_LIFT = 3
+"""log2 lift at which the colour is strongest: eight times as often as chance, or an eighth."""
+
+
+def expert_load_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> go.Figure:
+    """Load of the selected layer: share of its routed choices, full = first, pale = later; did not route apart."""
+    c = THEMES[view.theme]
+    table = expert_load(trace).query(f"layer == {view.layer}")
+    idle = did_not_route(trace).iloc[view.layer]
+    if table["share"].isna().any():
+        return sentence_figure(view, f"No token routed in layer {view.layer}.", HEIGHT)
+    expert, uniform = table["expert"].to_numpy(), 1 / trace.num_experts
+    full = [expert_colour(e, view.theme) for e in expert.tolist()]
+    parts = [("first choice", "first", full)]
+    if trace.expert_ids.shape[2] > 1:
+        later = "second choice" if trace.expert_ids.shape[2] == 2 else "later choices"
+        parts.append((later, "later", [mix(c["bg"], colour, 0.42) for colour in full]))
+    data = [
+        {
+            "type": "bar", "x": expert, "y": table[f"{rank}_share"].to_numpy(), "name": name, "width": 0.8,
+            "marker": {"color": colours}, "customdata": table[f"{rank}_choices"].to_numpy(),
+            "hovertemplate": f"expert %{{x}}<br>{name}: %{{y:.1%}}, %{{customdata}} times<extra></extra>",
+        }
+        for name, rank, colours in parts
+    ]  # fmt: skip
+    data.append(
+        {
+            "type": "bar", "x": [0], "y": [idle["share"]], "xaxis": "x2", "yaxis": "y2", "name": "did not route",
+            "width": 0.6, "marker": hatch(view), "text": [f"{100 * idle['share']:.0f} %"], "textposition": "outside",
+            "textfont": {"size": 11, "color": c["muted"]}, "cliponaxis": False,
+            "hovertemplate": f"{idle['did_not_route']:.0f} of {idle['tokens']:.0f} tokens did not route<extra></extra>",
+        }
+    )  # fmt: skip
+    most = max(3.0, np.ceil(table["share"].max() / uniform * 1.02)) * uniform
+    dotted = {"type": "line", "xref": "x domain", "x0": 0, "x1": 1, "y0": uniform, "y1": uniform}
+    dotted["line"] = {"width": 1, "dash": "dot", "color": c["ink"]}
+    named = {"text": "uniform", "xref": "x domain", "x": 1, "xanchor": "right", "y": uniform, "yanchor": "bottom"}
+    return figure(
+        view,
+        data,
+        clickable=False,
+        height=HEIGHT,
+        barmode="stack",
+        xaxis={
+            "domain": [0, 0.86],
+            "range": [-0.6, trace.num_experts - 0.4],
+            "dtick": -(-trace.num_experts // 16),
+            "title": {"text": "expert"},
+        },
+        yaxis={"range": [0, most], "tickformat": ".0%", "showgrid": True},
+        xaxis2={"domain": [0.9, 1], "range": [-0.5, 0.5], "visible": False, "anchor": "y2"},
+        yaxis2={"range": [0, 1], "visible": False, "anchor": "x2"},
+        shapes=[dotted],
+        annotations=[
+            named,
+            note(f"share of routed choices in layer {view.layer}: full = first, pale = {_pale(trace)}"),
+            note("did not<br>route", x=0.95, y=0, anchor="center") | {"yanchor": "top", "yshift": -2},
+        ],
+    )
+
+
+def expert_load_by_layer_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> go.Figure:
+    """Share of each layer's routed choices that went to each expert, in per cent; did not route beside it."""
+    c = THEMES[view.theme]
+    if not trace.width_ran[:, ~trace.special].any():
+        return sentence_figure(view, "No token routed in any layer.", HEIGHT)
+    share = expert_load(trace)["share"].to_numpy().reshape(trace.num_layers, trace.num_experts)
+    idle = did_not_route(trace)
+    most = 1 / trace.expert_ids.shape[2]  # no expert can get more than every token's choice of one rank
+    layer, expert = np.nonzero(np.isfinite(share))
+    known = share[layer, expert]
+    data = [
+        {
+            "type": "heatmap", "x": np.arange(trace.num_experts), "y": np.arange(trace.num_layers), "z": share,
+            "xgap": 1, "ygap": 1, "colorscale": ramp(c["load"]), "zmin": 0, "zmax": most, "showscale": False,
+            "customdata": [[[None, i]] * trace.num_experts for i in range(trace.num_layers)],
+            "hovertemplate": "layer %{y}, expert %{x}<br>%{z:.1%} of routed choices<extra></extra>",
+        },
+        {
+            "type": "bar", "orientation": "h", "x": idle["share"].to_numpy(), "y": np.arange(trace.num_layers),
+            "xaxis": "x2", "marker": hatch(view), "width": 0.78, "name": "did not route",
+            "text": [f"{100 * each:.0f}" for each in idle["share"]], "textposition": "outside",
+            "textfont": {"size": 10, "color": c["muted"]}, "cliponaxis": False,
+            "customdata": [[None, i] for i in range(trace.num_layers)],
+            "hovertemplate": "layer %{y}<br>did not route: %{x:.1%}<extra></extra>",
+        },
+    ]  # fmt: skip
+    if trace.num_experts <= 16:
+        on = np.array([text_on(colour_at(c["load"], each / most)) for each in known])
+        data += numbers(expert, layer, [f"{100 * each:.0f}" for each in known], on)
+    empty = np.flatnonzero(np.isnan(share).any(axis=1))
+    column, row = (grid.ravel() for grid in np.meshgrid(np.arange(trace.num_experts), empty))
+    data.append(strokes(column, row, view))
+    box = {"type": "rect", "x0": -0.5, "x1": trace.num_experts - 0.5}
+    box |= {"y0": view.layer - 0.5, "y1": view.layer + 0.5, "line": {"width": 2, "color": c["ink"]}}
+    return figure(
+        view,
+        data,
+        height=HEIGHT,
+        xaxis={
+            "domain": [0, 0.82],
+            "range": [-0.5, trace.num_experts - 0.5],
+            "dtick": -(-trace.num_experts // 16),
+            "title": {"text": "expert"},
+        },
+        yaxis=layer_axis(trace, view),
+        xaxis2={"domain": [0.84, 0.96], "range": [0, 1], "visible": False},
+        shapes=[box],
+        annotations=[
+            note(f"% of routed choices (uniform = {100 / trace.num_experts:.3g})"),
+            note("did not route, %", x=1, anchor="right"),
+        ],
+    )
+
+
+def expert_pairs_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> go.Figure:
+    """Experts chosen together in the selected layer: log2 of how often, against how often by chance."""
+    c = THEMES[view.theme]
+    n = trace.num_experts
+    pairs = expert_pairs(trace, view.layer)
+    known = pairs["lift_log2"].notna().to_numpy()
+    if not known.any():
+        why = f"chance alone would bring each pair together fewer than {FEWEST_EXPECTED} times."
+        return sentence_figure(view, f"Too few tokens routed in layer {view.layer} to compare pairs:<br>{why}", 330)
+    z, counts = np.full((n, n), np.nan), np.full((n, n, 2), np.nan)
+    first, second = pairs["first"].to_numpy(), pairs["second"].to_numpy()
+    for a, b in ((first, second), (second, first)):
+        z[a, b] = pairs["lift_log2"]
+        counts[a, b] = pairs[["together", "expected"]]
+    data = [
+        {
+            "type": "heatmap", "x": np.arange(n), "y": np.arange(n), "z": z, "xgap": 1, "ygap": 1, "hoverongaps": True,
+            "colorscale": ramp(c["change"]), "zmin": -MOST_LIFT, "zmax": MOST_LIFT, "showscale": False,
+            "customdata": counts,
+            "hovertemplate": "experts %{y} and %{x}<br>together %{customdata[0]:.0f} times, "
+            "%{customdata[1]:.1f} expected<extra></extra>",
+        },
+        {"type": "scatter", "mode": "text", "hoverinfo": "skip", "x": [], "y": []},
+    ]  # fmt: skip
+    x, y = (np.concatenate(both) for both in ((first[known], second[known]), (second[known], first[known])))
+    lift = np.tile(pairs["lift_log2"].to_numpy()[known], 2)
+    if n <= 16:
+        on = np.array([text_on(colour_at(c["change"], (each + MOST_LIFT) / (2 * MOST_LIFT))) for each in lift])
+        data[1:] = numbers(x, y, [f"{each:+.1f}".replace("-", "−") for each in lift], on)
+        x, y = np.concatenate([first[~known], second[~known]]), np.concatenate([second[~known], first[~known]])
+        data += numbers(x, y, ["too few"] * len(x), np.full(len(x), c["muted"]))
+    step = -(-n // 16)
+    return figure(
+        view,
+        data,
+        clickable=False,
+        height=330,
+        xaxis={"range": [-0.5, n - 0.5], "dtick": step, "title": {"text": "expert"}},
+        yaxis={"range": [n - 0.5, -0.5], "dtick": step, "title": {"text": "expert"}},
+        annotations=[note(f"layer {view.layer}: log<sub>2</sub> of together / expected by chance")],
+    )
+
+
+def _pale(trace: RoutingTrace) -> str:
+    return "second" if trace.expert_ids.shape[2] == 2 else "later"

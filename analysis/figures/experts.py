@@ -1,0 +1,149 @@
+"""Experts: the map of choices, and the path of one token. Loads and pairs are in `expert_load`."""
+
+from typing import Literal
+
+import numpy as np
+import plotly.graph_objects as go
+
+from analysis.experts import did_not_route, router_probs
+from analysis.figures.joint_map import Marginal, Minimap, heatmap, joint_map, layer_bars, token_bars
+from analysis.figures.palette import THEMES, TINTS, expert_colour, expert_tints, ramp, steps, text_on, tint_level
+from analysis.figures.template import (
+    NUMBERED_TOKENS,
+    figure,
+    hatch,
+    hover_card,
+    layer_axis,
+    note,
+    numbers,
+    quoted,
+    strokes,
+    swatch,
+)
+from analysis.view import DEFAULT_VIEW, View
+from hooks.trace import RoutingTrace
+
+Choice = Literal["first", "second"]
+
+
+def expert_map_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW, *, choice: Choice = "first") -> go.Figure:
+    """Chosen expert of every token in every layer; a stroke where the token did not route.
+
+    Colour strength is the first choice's weight, in both maps: strong = sure, pale = nearly a tie. Cells too narrow
+    for their number take the full colour.
+    """
+    c = THEMES[view.theme]
+    first, end = view.span(trace.num_tokens)
+    rank = {"first": 0, "second": 1}[choice]
+    if rank >= trace.expert_ids.shape[2]:
+        raise ValueError(f"this model chooses {trace.expert_ids.shape[2]} expert per token, there is no {choice} one")
+    ids, ran = trace.expert_ids[:, first:end, rank], trace.width_ran[:, first:end]
+    numbered = end - first <= NUMBERED_TOKENS
+    tints = expert_tints(view.theme)
+    strength = np.full(ids.shape, len(TINTS) - 1)
+    if numbered:
+        k = trace.expert_ids.shape[2]
+        weights = trace.expert_weights[:, first:end, 0]
+        strength = np.array([tint_level(w, k) for w in weights.ravel().tolist()]).reshape(ids.shape)
+    tint = ids % len(c["experts"]) * len(TINTS) + strength
+    stepped = {"colorscale": steps(list(tints)), "zmin": -0.5, "zmax": len(tints) - 0.5}
+    cells = [heatmap(trace, view, np.where(ran, tint, np.nan), hover_card(trace, view), **stepped)]
+    layer, token = np.nonzero(~ran)
+    cells.append(strokes(token + first, layer, view))
+    if numbered:
+        layer, token = np.nonzero(ran)
+        on = np.array([text_on(colour) for colour in tints])[tint[ran]]
+        cells += numbers(token + first, layer, ids[ran].astype(str), on)
+    per_token, per_layer = (~trace.width_ran).sum(axis=0), did_not_route(trace)["share"].to_numpy()
+    most = {"range": [0, trace.num_layers], "nticks": 3, "tickformat": "d"}
+    heading = "layers in which the token did not route"
+    if not trace.width_ran.any():
+        heading = "No token routed in any layer: every token took all its loops."
+    fig = joint_map(
+        trace,
+        view,
+        cells,
+        Marginal(
+            [token_bars(trace, view, per_token, "did not route in %{y} layers", marker=hatch(view))], most, heading
+        ),
+        Marginal(
+            [layer_bars(trace, per_layer, "did not route: %{x:.1%}", marker=hatch(view))],
+            {"range": [0, 1], "dtick": 0.5},
+            "share that did not route",
+        ),
+        Minimap(per_token, {"colorscale": ramp(c["probability"]), "zmin": 0, "zmax": trace.num_layers}),
+    )
+    if not numbered:
+        names = [swatch(expert_colour(e, view.theme), str(e)) for e in range(min(trace.num_experts, 8))]
+        rows = ["  ".join(names[i : i + 4]) for i in range(0, len(names), 4)]
+        legend = note("expert<br>" + "<br>".join(rows), x=1, y=1, anchor="right")
+        fig.add_annotation(legend | {"yref": "paper", "yanchor": "top", "yshift": 20, "align": "left"})
+    return fig
+
+
+def expert_path_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> go.Figure:
+    """Experts of the selected token by layer: filled = first, ring = second, size = weight, grey = probability."""
+    c = THEMES[view.theme]
+    token = view.token
+    layers, k = np.arange(trace.num_layers), trace.expert_ids.shape[2]
+    ran = trace.width_ran[:, token]
+    ids, weights = trace.expert_ids[:, token], trace.expert_weights[:, token]
+    row = float(np.clip(210 / trace.num_experts, 9, 34))
+    probs = router_probs(trace)[:, token].T  # [expert, layer]
+    data = [
+        {
+            "type": "heatmap", "x": layers, "y": np.arange(trace.num_experts), "z": np.where(ran, probs, np.nan),
+            "xgap": 3, "ygap": 2, "colorscale": ramp(c["probability"][:4]), "zmin": 0, "zmax": 1, "showscale": False,
+            "customdata": [[[token, i] for i in layers.tolist()]] * trace.num_experts,
+            "hovertemplate": "layer %{x}, expert %{y}<br>router's probability %{z:.3f}<extra></extra>",
+        },
+        {
+            "type": "scatter", "mode": "lines", "hoverinfo": "skip", "name": "first choice",
+            "x": layers, "y": np.where(ran, ids[:, 0], np.nan), "line": {"width": 1.3, "color": c["ink"]},
+        },
+    ]  # fmt: skip
+    for rank in range(k - 1, -1, -1):
+        colours = [expert_colour(e, view.theme) for e in ids[ran, rank].tolist()]
+        fills = colours if rank == 0 else [c["bg"]] * len(colours)
+        data.append(
+            {
+                "type": "scatter", "mode": "markers+text", "name": f"choice {rank + 1}",
+                "x": layers[ran], "y": ids[ran, rank], "text": ids[ran, rank].astype(str),
+                "textfont": {"size": 10, "color": [text_on(fill) for fill in fills]},
+                "customdata": [
+                    [token, i, w] for i, w in zip(layers[ran].tolist(), weights[ran, rank].tolist(), strict=True)
+                ],
+                "hovertemplate": "layer %{x}, expert %{y}<br>weight %{customdata[2]:.2f}<extra></extra>",
+                "marker": {
+                    "size": np.minimum(14 + 10 * weights[ran, rank], max(row * 1.05, 13)), "opacity": 1,
+                    "color": fills, "line": {"width": 2, "color": colours},
+                },
+            }
+        )  # fmt: skip
+    idle = np.flatnonzero(~ran)
+    column, level = (grid.ravel() for grid in np.meshgrid(idle, np.arange(trace.num_experts)))
+    data.append(strokes(column, level, view, half=0.28))
+    heads = [
+        {"text": f"{trace.loops[i, token]} loops", "x": int(i), "y": 1, "yref": "paper", "yanchor": "bottom"}
+        for i in idle
+        if trace.num_layers <= 12
+    ]
+    heading = (
+        f"{quoted(trace, token)}   ● first   ○ second"
+        if ran.any()
+        else f"{quoted(trace, token)} did not route in any layer."
+    )
+    return figure(
+        view,
+        data,
+        height=round(row * trace.num_experts) + 44 + 44,
+        margin={"t": 44, "b": 44, "l": 52, "r": 16},
+        xaxis=layer_axis(trace, view),
+        yaxis={
+            "range": [-0.5, trace.num_experts - 0.5],
+            "dtick": -(-trace.num_experts // 16),
+            "tick0": 0,
+            "title": {"text": "expert"},
+        },
+        annotations=[note(heading) | {"yshift": 22}, *heads],
+    )

@@ -1,0 +1,138 @@
+"""Gate: how much of each layer's FFN output comes from the width path."""
+
+import numpy as np
+import plotly.graph_objects as go
+
+from analysis.aggregate import mean_over_tokens, ordinary
+from analysis.figures.joint_map import Marginal, Minimap, heatmap, joint_map, layer_bars, scale_bar, token_bars
+from analysis.figures.palette import THEMES, gate_colour, mix, ramp, text_on
+from analysis.figures.template import figure, hover_card, layer_axis, note, numbers, sentence_figure, swatch
+from analysis.gate import gate_along_text, gate_level_shares
+from analysis.labels import plotly_text, token_labels
+from analysis.view import DEFAULT_VIEW, View
+from hooks.trace import RoutingTrace
+
+BUTTERFLY = {"range": [-1, 1], "tickvals": [-1, 0, 1], "ticktext": ["1", "0", "1"]}
+
+
+def gate_map_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> go.Figure:
+    """Width share lambda of every token in every layer, 0..1; butterflies of width against depth share."""
+    c = THEMES[view.theme]
+    first, end = view.span(trace.num_tokens)
+    colours = {"colorscale": ramp(c["gate"]), "zmin": 0, "zmax": 1}
+    blue, orange = ({"marker": {"color": mix(c["bg"], c[path], 0.72)}} for path in ("width", "depth"))
+    per_token, per_layer = trace.gate.mean(axis=0), mean_over_tokens(trace, trace.gate)
+    return joint_map(
+        trace,
+        view,
+        [
+            heatmap(trace, view, trace.gate[:, first:end], hover_card(trace, view), **colours)
+            | scale_bar(view, "width share λ", tickvals=[0, 0.5, 1])
+        ],
+        Marginal(
+            [
+                token_bars(trace, view, per_token, "mean width share %{y:.2f}", **blue),
+                token_bars(trace, view, per_token - 1, "mean depth share %{y:.2f}", **orange),
+            ],
+            BUTTERFLY,
+            f"{swatch(c['width'], 'width share', '▴')}  {swatch(c['depth'], 'depth share', '▾')}, mean over layers",
+        ),
+        Marginal(
+            [
+                layer_bars(trace, per_layer, "mean width share %{x:.2f}", **blue),
+                layer_bars(trace, per_layer - 1, "mean depth share %{x:.2f}", **orange),
+            ],
+            BUTTERFLY,
+            f"{swatch(c['depth'], 'depth', '◂')}  {swatch(c['width'], 'width', '▸')}",
+        ),
+        Minimap(per_token, colours),
+    )
+
+
+def gate_levels_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> go.Figure:
+    """Share of tokens at each level of lambda, per layer; the shares of a layer fill its bar."""
+    c = THEMES[view.theme]
+    table = gate_level_shares(trace)
+    if table["share"].isna().any():
+        return sentence_figure(view, "There are only tokens here that the tokenizer added.", 330)
+    data, legend = [], []
+    per_level = table["gate"].nunique(dropna=False)
+    layer = np.arange(trace.num_layers)
+    left = np.zeros(trace.num_layers)
+    for index in range(per_level):
+        rows = table.iloc[index::per_level]
+        level, share = float(rows["gate"].iloc[0]), 100 * rows["share"].to_numpy()
+        known = np.isfinite(level)
+        colour = gate_colour(level, view.theme) if known else c["bg"]
+        name = f"λ {level:.3g}" if known else "other λ"
+        outline = {"width": 0.7, "color": c["line"]} if not known else {"width": 0}
+        data.append(
+            {
+                "type": "bar", "orientation": "h", "x": share, "y": layer, "name": name, "width": 0.8,
+                "marker": {"color": colour, "line": outline},
+                "customdata": [[None, i, n] for i, n in zip(layer.tolist(), rows["tokens"].tolist(), strict=True)],
+                "hovertemplate": f"layer %{{y}}<br>{name}: %{{x:.1f}} %, %{{customdata[2]}} tokens<extra></extra>",
+            }
+        )  # fmt: skip
+        wide = share >= 4
+        middle, texts = (left + share / 2)[wide], [f"{value:.0f}" for value in share[wide]]
+        data += numbers(middle, layer[wide], texts, np.full(wide.sum(), text_on(colour)))
+        left = left + share
+        legend.append(swatch(colour, name))
+    return figure(
+        view,
+        data,
+        height=330,
+        barmode="stack",
+        margin={"t": 30, "b": 44, "l": 52, "r": 16},
+        xaxis={"range": [0, 100], "dtick": 20, "ticksuffix": " %", "title": {"text": "share of tokens"}},
+        yaxis=layer_axis(trace, view),
+        annotations=[note("   ".join(legend))],
+    )
+
+
+def gate_along_text_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW, *, smooth: int = 7) -> go.Figure:
+    """Lambda along the text: dots = the selected layer, line = mean over layers, smoothed; its ceiling is named."""
+    c = THEMES[view.theme]
+    first, end = view.span(trace.num_tokens)
+    token = np.arange(first, end)[ordinary(trace)[first:end]]
+    labels = [plotly_text(label) for label in token_labels(trace)]
+    gate = trace.gate[view.layer, token]
+    ceiling = (trace.max_loops - 1) / trace.max_loops
+    data = [
+        {
+            "type": "scatter", "mode": "lines", "x": token, "y": gate_along_text(trace, smooth)[token],
+            "line": {"width": 1.5, "color": c["ink"]}, "name": "mean over layers", "hoverinfo": "skip",
+        },
+        {
+            "type": "scatter", "mode": "markers", "x": token, "y": gate, "name": f"layer {view.layer}",
+            "customdata": [[int(t), view.layer] for t in token], "hovertext": [labels[t] for t in token],
+            "hovertemplate": "<b>%{hovertext}</b>, token %{x}<br>width share %{y:.2f}<extra></extra>",
+            "marker": {
+                "size": 7 if len(token) <= 90 else 5, "opacity": 1, "color": gate, "cmin": 0, "cmax": 1,
+                "colorscale": ramp(c["gate"]), "line": {"width": 0.8, "color": c["line"]},
+            },
+        },
+    ]  # fmt: skip
+    dotted = {"type": "line", "xref": "x domain", "x0": 0, "x1": 1, "y0": ceiling, "y1": ceiling}
+    dotted["line"] = {"width": 1, "dash": "dot", "color": c["ink"]}
+    here = {"type": "line", "yref": "y domain", "y0": 0, "y1": 1, "x0": view.token, "x1": view.token}
+    here["line"] = {"width": 1, "color": c["line"]}
+    named = {"xref": "x domain", "x": 1, "xanchor": "right", "y": ceiling, "yanchor": "bottom"}
+    named["text"] = f"λ never exceeds {ceiling:.3g}: at least 1/{trace.max_loops} is depth"
+    return figure(
+        view,
+        data,
+        height=330,
+        margin={"t": 30, "b": 44, "l": 52, "r": 16},
+        xaxis={"range": [first - 1, end], "title": {"text": "token index"}},
+        yaxis={"range": [-0.04, 1.04], "dtick": 0.25, "showgrid": True, "title": {"text": "width share λ"}},
+        shapes=[dotted, *([here] if first <= view.token < end else [])],
+        annotations=[
+            named,
+            note(
+                f"{swatch(c['line'], f'layer {view.layer}', '●')}   "
+                f"{swatch(c['ink'], f'mean over layers and {smooth} tokens', '━')}"
+            ),
+        ],
+    )

@@ -1,0 +1,178 @@
+"""The main map: layers x tokens, with its means above (per token) and beside (per layer), in one figure.
+
+Axes: x, y = map (token, layer); x, y2 = bars above; x2, y = bars beside; x3, y3 = minimap of a text that is longer
+than the window. Shared axes keep the three aligned, and they export as one.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import plotly.graph_objects as go
+
+from analysis.figures.palette import THEMES, faded
+from analysis.figures.template import band, figure, layer_axis, note, row_and_column, token_axis
+from analysis.labels import plotly_text, token_labels
+from analysis.view import View
+from hooks.trace import RoutingTrace
+
+LEFT = 0.86
+"""Share of the width that belongs to the token axis."""
+BESIDE = 0.875
+ABOVE_PX, GAP_PX, MINIMAP_PX, TICKS_PX = 60, 8, 26, 48
+
+
+@dataclass(frozen=True)
+class Marginal:
+    """Bars beside a map: traces (their x or y counts tokens or layers), the value axis, and a note naming both."""
+
+    data: list[dict]
+    axis: dict
+    note: str
+
+
+@dataclass(frozen=True)
+class Minimap:
+    """One value per token of the whole text, with the colours of the map."""
+
+    values: np.ndarray
+    colours: dict = field(default_factory=dict)
+    """colorscale, zmin and zmax of the map's own heat map."""
+
+
+@dataclass(frozen=True)
+class MinimapRow:
+    """The minimap as parts of a figure; empty when the whole text is drawn."""
+
+    inner: float
+    """Height of the whole plot area in pixels, minimap included."""
+    top: float
+    """Where the rest of the figure ends, 0..1 of the plot area."""
+    data: list[dict] = field(default_factory=list)
+    axes: dict = field(default_factory=dict)
+    shapes: list[dict] = field(default_factory=list)
+    annotations: list[dict] = field(default_factory=list)
+
+
+def minimap_row(trace: RoutingTrace, view: View, minimap: Minimap, rest_px: float, left: float = LEFT) -> MinimapRow:
+    """The whole text as one row above a plot of `rest_px`: window framed, the rest faded."""
+    first, end = view.span(trace.num_tokens)
+    if end - first == trace.num_tokens:
+        return MinimapRow(inner=rest_px, top=1.0)
+    c = THEMES[view.theme]
+    inner = rest_px + MINIMAP_PX + TICKS_PX
+    label = {"text": f"window {first} to {end - 1}", "xref": "paper", "yref": "paper", "xanchor": "left"}
+    label |= {"x": left + 0.015, "y": 1 - MINIMAP_PX / 2 / inner, "font": {"size": 12, "color": c["ink"]}}
+    return MinimapRow(
+        inner=inner,
+        top=rest_px / inner,
+        data=[_minimap_trace(trace, minimap)],
+        axes={
+            "xaxis3": {"domain": [0, left], "anchor": "y3", "range": [-0.5, trace.num_tokens - 0.5], "nticks": 12},
+            "yaxis3": {"domain": [1 - MINIMAP_PX / inner, 1], "anchor": "x3", "visible": False, "range": [-0.5, 0.5]},
+        },
+        shapes=_window_frame(trace, c, first, end),
+        annotations=[label],
+    )
+
+
+def joint_map(
+    trace: RoutingTrace, view: View, cells: list[dict], above: Marginal, beside: Marginal, minimap: Minimap
+) -> go.Figure:
+    """Put map, marginals and (where the text is longer than the window) minimap together and mark the selection."""
+    x_axis, bottom = token_axis(trace, view)
+    first, end = view.span(trace.num_tokens)
+    map_px = trace.num_layers * float(np.clip(200 / trace.num_layers, 11, 26))
+    row = minimap_row(trace, view, minimap, map_px + GAP_PX + ABOVE_PX)
+    top_of_map, low = map_px / row.inner, (map_px + GAP_PX) / row.inner
+    return figure(
+        view,
+        [
+            *cells,
+            *({"xaxis": "x", "yaxis": "y2"} | each for each in above.data),
+            *({"xaxis": "x2", "yaxis": "y"} | each for each in beside.data),
+            *row.data,
+        ],
+        height=round(row.inner) + 28 + bottom,
+        margin={"t": 28, "b": bottom, "l": 52, "r": 12},
+        xaxis=x_axis | {"domain": [0, LEFT], "anchor": "y"},
+        yaxis=layer_axis(trace, view) | {"domain": [0, top_of_map], "anchor": "x"},
+        yaxis2=above.axis | {"domain": [low, row.top], "anchor": "x", "showgrid": True},
+        xaxis2=beside.axis | {"domain": [BESIDE, 1], "anchor": "y", "showgrid": True},
+        barmode="relative",
+        shapes=[
+            *row_and_column(trace, view),
+            band(view, y=view.layer, xref="x2"),
+            *([band(view, x=view.token, yref="y2")] if first <= view.token < end else []),
+            *row.shapes,
+        ],
+        annotations=[
+            note(above.note, y=row.top),
+            note(beside.note, x=1, y=top_of_map, anchor="right"),
+            *row.annotations,
+        ],
+        **row.axes,
+    )
+
+
+def heatmap(trace: RoutingTrace, view: View, z: np.ndarray, card: dict, **fields) -> dict:
+    """Cells of the map: z [layer, drawn token] on integer x = token, y = layer."""
+    first, end = view.span(trace.num_tokens)
+    gap = 1 if end - first <= 90 else 0
+    return {
+        "type": "heatmap", "x": np.arange(first, end), "y": np.arange(trace.num_layers), "z": z,
+        "xgap": gap, "ygap": 1, "showscale": False, **card, **fields,
+    }  # fmt: skip
+
+
+def token_bars(trace: RoutingTrace, view: View, values: np.ndarray, hover: str, **fields) -> dict:
+    """Bars above the map: one per drawn token; `hover` formats %{y}. A click selects the token."""
+    first, end = view.span(trace.num_tokens)
+    names = [plotly_text(label) for label in token_labels(trace, 40)[first:end]]
+    return {
+        "type": "bar", "x": np.arange(first, end), "y": values[first:end], "width": 0.86 if end - first <= 90 else 1,
+        "customdata": [[token, None] for token in range(first, end)], "hovertext": names,
+        "hovertemplate": f"<b>%{{hovertext}}</b>, token %{{customdata[0]}}<br>{hover}<extra></extra>", **fields,
+    }  # fmt: skip
+
+
+def layer_bars(trace: RoutingTrace, values: np.ndarray, hover: str, **fields) -> dict:
+    """Bars beside the map: one per layer; `hover` formats %{x}. A click selects the layer."""
+    return {
+        "type": "bar", "orientation": "h", "x": values, "y": np.arange(trace.num_layers), "width": 0.78,
+        "customdata": [[None, layer] for layer in range(trace.num_layers)],
+        "hovertemplate": f"layer %{{customdata[1]}}<br>{hover}<extra></extra>", **fields,
+    }  # fmt: skip
+
+
+def scale_bar(view: View, title: str, **fields) -> dict:
+    """Thin colour bar in the free corner above the bars beside the map."""
+    c = THEMES[view.theme]
+    return {
+        "showscale": True,
+        "colorbar": {
+            "orientation": "h", "thickness": 7, "len": 0.125, "lenmode": "fraction", "outlinewidth": 0,
+            "x": (BESIDE + 1) / 2, "xanchor": "center", "y": 1, "yref": "container",
+            "yanchor": "top", "ypad": 0, "xpad": 0,
+            "tickfont": {"size": 10, "color": c["muted"]},
+            "title": {"text": title, "side": "top", "font": {"size": 11, "color": c["muted"]}}, **fields,
+        },
+    }  # fmt: skip
+
+
+def _minimap_trace(trace: RoutingTrace, minimap: Minimap) -> dict:
+    token = np.arange(trace.num_tokens)
+    return {
+        "type": "heatmap", "x": token, "y": [0], "z": minimap.values[None], "xaxis": "x3", "yaxis": "y3",
+        "showscale": False, "customdata": [[[int(t), None] for t in token]],
+        "hovertemplate": "token %{x}<extra></extra>", **minimap.colours,
+    }  # fmt: skip
+
+
+def _window_frame(trace: RoutingTrace, c: dict, first: int, end: int) -> list[dict]:
+    box = {"type": "rect", "xref": "x3", "yref": "y3 domain", "y0": 0, "y1": 1}
+    fade = box | {"fillcolor": faded(c["bg"], 0.55), "line": {"width": 0}}
+    return [
+        fade | {"x0": -0.5, "x1": first - 0.5},
+        fade | {"x0": end - 0.5, "x1": trace.num_tokens - 0.5},
+        box | {"x0": first - 0.5, "x1": end - 0.5, "line": {"width": 2, "color": c["ink"]}},
+    ]

@@ -1,0 +1,107 @@
+"""Overview: what the text cost, and where."""
+
+import numpy as np
+import plotly.graph_objects as go
+
+from analysis.aggregate import mean_over_tokens
+from analysis.figures.joint_map import Minimap, layer_bars, minimap_row, token_bars
+from analysis.figures.palette import THEMES, mix, ramp
+from analysis.figures.template import band, figure, layer_axis, note, swatch, token_axis
+from analysis.overview import compute_table, ffn_equivalents, loops_by_layer, width_cost
+from analysis.view import DEFAULT_VIEW, View
+from hooks.trace import RoutingTrace
+
+LEFT, BESIDE = 0.74, 0.79
+BARS_PX = 230
+
+
+def compute_map_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> go.Figure:
+    """Computation along the text in dense FFN passes, mean over layers: loops below, experts on top; beside: layers."""
+    c = THEMES[view.theme]
+    first, end = view.span(trace.num_tokens)
+    table = compute_table(trace)
+    most = trace.max_loops + 0.15
+    orange, blue = {"color": mix(c["bg"], c["depth"], 0.72)}, {"color": mix(c["bg"], c["width"], 0.85)}
+    layers = mean_over_tokens(trace, trace.loops), width_cost(trace) * mean_over_tokens(trace, trace.width_ran)
+    x_axis, bottom = token_axis(trace, view)
+    row = minimap_row(
+        trace, view, Minimap(table["total"], {"colorscale": ramp(c["loops"]), "zmin": 1, "zmax": most}), BARS_PX, LEFT
+    )
+    data = [
+        token_bars(trace, view, table["depth"].to_numpy(), "depth path: %{y:.2f} passes", marker=orange, name="depth"),
+        token_bars(trace, view, table["width"].to_numpy(), "width path: %{y:.2f} passes", marker=blue, name="width"),
+        layer_bars(trace, layers[0], "depth path: %{x:.2f} passes", marker=orange, name="depth"),
+        layer_bars(trace, layers[1], "width path: %{x:.2f} passes", marker=blue, name="width"),
+        *row.data,
+    ]
+    for beside in data[2:4]:
+        beside |= {"xaxis": "x2", "yaxis": "y2"}
+    mean = float(mean_over_tokens(trace, ffn_equivalents(trace)).mean())
+    dotted = {"type": "line", "x0": first - 0.5, "x1": end - 0.5, "y0": 1, "y1": 1, "layer": "above"}
+    dotted["line"] = {"width": 1.2, "dash": "dot", "color": c["ink"]}
+    legend = f"{swatch(c['width'], 'width path')}  {swatch(c['depth'], 'depth path')}"
+    passes = {"range": [0, most], "dtick": 1, "showgrid": True}
+    return figure(
+        view,
+        data,
+        height=round(row.inner) + 28 + bottom,
+        margin={"t": 28, "b": bottom, "l": 52, "r": 12},
+        barmode="stack",
+        xaxis=x_axis | {"domain": [0, LEFT]},
+        yaxis=passes | {"domain": [0, row.top], "title": {"text": "dense FFN passes"}},
+        xaxis2=passes | {"domain": [BESIDE, 1], "anchor": "y2"},
+        yaxis2=layer_axis(trace, view) | {"domain": [0, row.top], "anchor": "x2"},
+        shapes=[
+            *([band(view, x=view.token)] if first <= view.token < end else []),
+            band(view, y=view.layer, xref="x2", yref="y2"),
+            dotted,
+            *row.shapes,
+        ],
+        annotations=[
+            note(f"{legend}, per token, mean over layers · dotted: one dense FFN = 1", y=row.top),
+            note(f"per layer, mean over tokens · all: {mean:.2f}", x=1, y=row.top, anchor="right"),
+            *row.annotations,
+        ],
+        **row.axes,
+    )
+
+
+def loops_by_layer_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> go.Figure:
+    """Mean loops of every layer (paper Fig. 4), 10th to 90th percentile of the tokens, and E[L] hollow."""
+    c = THEMES[view.theme]
+    table = loops_by_layer(trace)
+    layer = table["layer"].to_numpy()
+    gap = np.full(len(layer), np.nan)
+    customdata = [[None, int(each)] for each in layer]
+    low, high = table["loops_p10"].to_numpy(), table["loops_p90"].to_numpy()
+    data = [
+        {
+            "type": "scatter", "mode": "lines", "name": "10 to 90 %", "hoverinfo": "skip",
+            "line": {"width": 5, "color": mix(c["bg"], c["depth"], 0.25)},
+            "x": np.stack([layer, layer, gap], axis=1).ravel(), "y": np.stack([low, high, gap], axis=1).ravel(),
+        },
+        {
+            "type": "scatter", "mode": "lines+markers", "name": "ran", "x": layer, "y": table["mean_loops"].to_numpy(),
+            "line": {"width": 1.5, "color": c["depth"]}, "marker": {"size": 9, "color": c["depth"], "opacity": 1},
+            "customdata": customdata, "hovertemplate": "layer %{x}<br>mean loops %{y:.2f}<extra></extra>",
+        },
+        {
+            "type": "scatter", "mode": "markers", "name": "expected", "x": layer,
+            "y": table["expected_loops"].to_numpy(), "customdata": customdata,
+            "marker": {
+                "size": 9, "symbol": "circle-open", "color": c["ink"], "opacity": 1, "line": {"width": 1.5},
+            },
+            "hovertemplate": "layer %{x}<br>expected loops %{y:.2f}<extra></extra>",
+        },
+    ]  # fmt: skip
+    legend = [swatch(c["depth"], "ran, mean", "●"), swatch(c["ink"], "expected E[L]", "○")]
+    legend.append(swatch(mix(c["bg"], c["depth"], 0.45), "10 to 90 % of tokens", "┃"))
+    return figure(
+        view,
+        data,
+        height=300,
+        xaxis=layer_axis(trace, view) | {"title": {"text": "layer"}},
+        yaxis={"range": [0.9, trace.max_loops + 0.1], "dtick": 1, "showgrid": True, "title": {"text": "loops"}},
+        shapes=[band(view, x=view.layer)],
+        annotations=[note("   ".join(legend))],
+    )

@@ -1,0 +1,245 @@
+"""Recursion: how many loops ran, how sure that choice was, and how near another one lay."""
+
+import numpy as np
+import plotly.graph_objects as go
+
+from analysis.aggregate import mean_over_tokens, percentiles_over_tokens
+from analysis.figures.joint_map import Marginal, Minimap, heatmap, joint_map, scale_bar, token_bars
+from analysis.figures.palette import THEMES, faded, loop_colours, mix, ramp, steps, text_on
+from analysis.figures.template import (
+    NUMBERED_TOKENS,
+    figure,
+    hover_card,
+    layer_axis,
+    note,
+    numbers,
+    sentence_figure,
+    swatch,
+)
+from analysis.recursion import NEAR_MISS, depth_margin, loop_shares
+from analysis.view import DEFAULT_VIEW, View
+from hooks.trace import RoutingTrace
+
+HEIGHT = 300
+
+
+def loop_map_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> go.Figure:
+    """Loops of every token in every layer, numbered; mean loops above, and beside with E[L] hollow."""
+    c = THEMES[view.theme]
+    first, end = view.span(trace.num_tokens)
+    loops, colours = trace.loops[:, first:end], loop_colours(trace.max_loops, view.theme)
+    stepped = {"colorscale": steps(list(colours)), "zmin": 0.5, "zmax": trace.max_loops + 0.5}
+    cells = [
+        heatmap(trace, view, loops, hover_card(trace, view), **stepped)
+        | scale_bar(view, "loops", tickvals=list(range(1, trace.max_loops + 1)))
+    ]
+    if end - first <= NUMBERED_TOKENS:
+        layer, token = (axis.ravel() for axis in np.indices(loops.shape))
+        on = np.array([text_on(colour) for colour in colours])[loops.ravel() - 1]
+        cells += numbers(token + first, layer, loops.ravel().astype(str), on)
+    per_token = trace.loops.mean(axis=0)
+    axis = {"range": [1, trace.max_loops], "tickvals": list(range(1, trace.max_loops + 1))}
+    bars = token_bars(trace, view, per_token - 1, "mean loops %{customdata[2]:.2f}", base=1)
+    bars["marker"] = {"color": mix(c["bg"], c["depth"], 0.85)}
+    bars["customdata"] = [[t, None, float(per_token[t])] for t in range(first, end)]
+    smooth = ramp(c["loops"])
+    return joint_map(
+        trace,
+        view,
+        cells,
+        Marginal([bars], axis, "mean loops over layers"),
+        Marginal(
+            [
+                _layer_dots(mean_over_tokens(trace, trace.loops), "ran", c["depth"], "circle"),
+                _layer_dots(mean_over_tokens(trace, trace.expected_loops), "expected", c["ink"], "circle-open"),
+            ],
+            axis | {"range": [0.85, trace.max_loops + 0.15]},
+            f"{swatch(c['depth'], 'ran', '●')}  {swatch(c['ink'], 'expected', '○')}",
+        ),
+        Minimap(per_token, {"colorscale": smooth, "zmin": 1, "zmax": trace.max_loops}),
+    )
+
+
+def loop_shares_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> go.Figure:
+    """Share of tokens at 1..max_loops loops in every layer; the shares of a layer fill its bar."""
+    c = THEMES[view.theme]
+    table = loop_shares(trace)
+    if table["share"].isna().any():
+        return sentence_figure(view, "There are only tokens here that the tokenizer added.", HEIGHT)
+    colours = loop_colours(trace.max_loops, view.theme)
+    layer = np.arange(trace.num_layers)
+    bottom = np.zeros(trace.num_layers)
+    data = []
+    for loops, rows in table.groupby("loops"):
+        share, colour = 100 * rows["share"].to_numpy(), colours[loops - 1]
+        data.append(
+            {
+                "type": "bar", "x": layer, "y": share, "name": f"{loops}",
+                "marker": {"color": colour, "line": {"width": 0.7, "color": mix(c["bg"], c["depth"], 0.45)}},
+                "customdata": [[None, i, n] for i, n in zip(layer.tolist(), rows["tokens"].tolist(), strict=True)],
+                "hovertemplate": f"layer %{{x}}<br>loops {loops}: %{{y:.1f}} %, %{{customdata[2]}} tokens"
+                "<extra></extra>",
+            }
+        )  # fmt: skip
+        tall = share >= 5
+        middle, texts = (bottom + share / 2)[tall], [f"{value:.0f}" for value in share[tall]]
+        data += numbers(layer[tall], middle, texts, np.full(tall.sum(), text_on(colour)))
+        bottom = bottom + share
+    legend = [swatch(mix(colour, c["depth"], 0.2), str(i + 1)) for i, colour in enumerate(colours)]
+    return figure(
+        view,
+        data,
+        height=HEIGHT,
+        barmode="stack",
+        xaxis=layer_axis(trace, view),
+        yaxis={"range": [0, 100], "dtick": 20, "ticksuffix": " %", "title": {"text": "share of tokens"}},
+        annotations=[note("loops  " + "  ".join(legend))],
+    )
+
+
+def depth_choice_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> go.Figure:
+    """The depth head's belief about the selected token in every layer: per cent, what ran outlined, E[L] dotted."""
+    c = THEMES[view.theme]
+    probs = trace.depth_probs[:, view.token].T  # [loop, layer]
+    layer = np.arange(trace.num_layers)
+    colours = [c["bg"], *c["loops"][:3]]
+    row, column = (axis.ravel() for axis in np.indices(probs.shape))
+    worth = (probs.ravel() >= 0.005) & (trace.num_layers <= 20)
+    percent = [f"{100 * p:.0f}" for p in probs.ravel()[worth]]
+    data = [
+        {
+            "type": "heatmap", "x": layer, "y": np.arange(1, trace.max_loops + 1), "z": probs, "xgap": 2, "ygap": 2,
+            "colorscale": ramp(colours), "zmin": 0, "zmax": 1, "showscale": False,
+            "customdata": [[[view.token, i] for i in layer.tolist()]] * trace.max_loops,
+            "hovertemplate": "layer %{x}<br>%{y} loops: probability %{z:.3f}<extra></extra>",
+        },
+        *numbers(column[worth] - 0.34, row[worth] + 1.32, percent, np.full(worth.sum(), c["ink"])),
+        {
+            "type": "scatter", "mode": "lines+markers", "x": layer, "y": trace.expected_loops[:, view.token],
+            "line": {"dash": "dot", "width": 1.5, "color": c["ink"]},
+            "marker": {"size": 7, "color": c["bg"], "opacity": 1, "line": {"width": 1.3, "color": c["ink"]}},
+            "customdata": [[view.token, i] for i in layer.tolist()],
+            "hovertemplate": "layer %{x}<br>expected loops %{y:.2f}<extra></extra>",
+        },
+    ]  # fmt: skip
+    ran = [
+        {"type": "rect", "x0": i - 0.47, "x1": i + 0.47, "y0": loops - 0.47, "y1": loops + 0.47}
+        | {"line": {"width": 3 if i == view.layer else 1.6, "color": c["ink"]}}
+        for i, loops in enumerate(trace.loops[:, view.token].tolist())
+    ]
+    return figure(
+        view,
+        data,
+        height=HEIGHT,
+        xaxis=layer_axis(trace, view),
+        yaxis={"range": [0.45, trace.max_loops + 0.55], "dtick": 1, "tick0": 1, "title": {"text": "loops"}},
+        shapes=ran,
+        annotations=[note("probability in %   □ ran   ○ expected E[L]")],
+    )
+
+
+def depth_logits_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> go.Figure:
+    """Depth logits of the selected token in the selected layer: filled = ran, dotted = runner-up."""
+    if trace.max_loops == 1:
+        return sentence_figure(view, "This model has one loop only: there is nothing to choose.", HEIGHT)
+    c = THEMES[view.theme]
+    logits = trace.depth_logits[view.layer, view.token].astype(float)
+    ran = int(trace.loops[view.layer, view.token])
+    colours = loop_colours(trace.max_loops, view.theme)
+    order = np.argsort(-logits, kind="stable")
+    winner, second = order[0] + 1, order[1] + 1
+    lowest, highest = logits.min(), logits.max()
+    room = max(highest - lowest, 0.1) * 0.16
+    floor = lowest - room
+    loops = np.arange(1, trace.max_loops + 1)
+    data = [
+        {
+            "type": "bar", "x": loops, "y": logits - floor, "base": floor, "width": 0.62,
+            "marker": {
+                "color": [colours[ran - 1] if number == ran else c["bg"] for number in loops],
+                "line": {"width": [2 if number == ran else 1.3 for number in loops],
+                         "color": [c["ink"] if number == ran else c["depth"] for number in loops]},
+            },
+            "customdata": np.stack([logits, trace.depth_probs[view.layer, view.token]], axis=-1),
+            "hovertemplate": "%{x} loops<br>logit %{customdata[0]:.3f}<br>probability %{customdata[1]:.3f}"
+            "<extra></extra>",
+        },
+        {
+            "type": "scatter", "mode": "text", "x": loops, "y": logits, "textposition": "top center",
+            "text": [f"<b>{v:.2f}</b>" if n == ran else f"{v:.2f}" for n, v in zip(loops, logits, strict=True)],
+            "textfont": {"size": 11, "color": c["ink"]}, "hoverinfo": "skip",
+        },
+    ]  # fmt: skip
+    heading = f"{winner} wins over {second} by {logits[winner - 1] - logits[second - 1]:.2f}"
+    if ran != winner:
+        heading += f", but {ran} ran"
+    dotted = {"type": "line", "xref": "x domain", "x0": 0, "x1": 1, "y0": logits[second - 1], "y1": logits[second - 1]}
+    dotted["line"] = {"width": 1, "dash": "dot", "color": c["line"]}
+    return figure(
+        view,
+        data,
+        clickable=False,
+        height=HEIGHT,
+        xaxis={"tickvals": loops, "title": {"text": "loops"}, "range": [0.4, trace.max_loops + 0.6]},
+        yaxis={"range": [floor, highest + 1.4 * room], "showgrid": True, "title": {"text": "depth logit"}},
+        shapes=[dotted],
+        annotations=[note(heading) | {"font": {"size": 12, "color": c["ink"]}}],
+    )
+
+
+def depth_margin_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> go.Figure:
+    """Margin of the depth choice in every layer: this token against the 10-90 % range of all; left band = near miss."""
+    if trace.max_loops == 1:
+        return sentence_figure(view, "This model has one loop only: there is nothing to choose.", HEIGHT)
+    c = THEMES[view.theme]
+    margin = depth_margin(trace)
+    low, high = percentiles_over_tokens(trace, margin)
+    layer = np.arange(trace.num_layers)
+    gap = np.full(len(layer), np.nan)
+    loops = trace.loops[:, view.token]
+    colours = loop_colours(trace.max_loops, view.theme)
+    chosen = layer == view.layer
+    data = [
+        {
+            "type": "scatter", "mode": "lines", "hoverinfo": "skip", "name": "10 to 90 % of tokens",
+            "x": np.stack([low, high, gap], axis=1).ravel(), "y": np.stack([layer, layer, gap], axis=1).ravel(),
+            "line": {"width": 6, "color": c["hair"]},
+        },
+        {
+            "type": "scatter", "mode": "markers", "x": margin[:, view.token], "y": layer, "name": "this token",
+            "cliponaxis": False, "customdata": [[view.token, i, n] for i, n in enumerate(loops.tolist())],
+            "hovertemplate": "layer %{y}, %{customdata[2]} loops<br>margin %{x:.2f} logits<extra></extra>",
+            "marker": {
+                "size": np.where(chosen, 13, 9), "opacity": 1, "color": [colours[n - 1] for n in loops],
+                "line": {"width": np.where(chosen, 2.5, 1), "color": c["ink"]},
+            },
+        },
+    ]  # fmt: skip
+    near = {"type": "rect", "layer": "below", "x0": 0, "x1": NEAR_MISS, "yref": "y domain", "y0": 0, "y1": 1}
+    near |= {"line": {"width": 0}, "fillcolor": faded(c["ink"], 0.07)}
+    most = float(np.nanmax([margin[:, view.token].max(), np.nanmax(np.append(high, 4 * NEAR_MISS))]))
+    return figure(
+        view,
+        data,
+        height=HEIGHT,
+        margin={"t": 30, "b": 40, "l": 52, "r": 20},
+        xaxis={"range": [0, most * 1.05], "showgrid": True, "title": {"text": "winner minus runner-up (logits)"}},
+        yaxis=layer_axis(trace, view),
+        shapes=[near],
+        annotations=[
+            note(
+                f"{swatch(c['loops'][2], 'this token', '●')}   {swatch(c['line'], '10 to 90 % of all tokens', '━')}   "
+                f"{swatch(c['hair'], f'near miss, below {NEAR_MISS:g}')}"
+            )
+        ],
+    )
+
+
+def _layer_dots(values: np.ndarray, name: str, colour: str, symbol: str) -> dict:
+    return {
+        "type": "scatter", "mode": "lines+markers" if name == "ran" else "markers", "name": name,
+        "x": values, "y": np.arange(len(values)), "line": {"width": 1.3, "color": colour},
+        "marker": {"size": 8, "symbol": symbol, "color": colour, "opacity": 1, "line": {"width": 1.4}},
+        "customdata": [[None, layer] for layer in range(len(values))],
+        "hovertemplate": f"layer %{{y}}<br>mean loops {name} %{{x:.2f}}<extra></extra>",
+    }  # fmt: skip

@@ -1,0 +1,237 @@
+"""What every figure shares: the Plotly template, notes, token and layer axes, selection marks, hover card."""
+
+from functools import lru_cache
+
+import numpy as np
+import plotly.graph_objects as go
+
+from analysis.figures.palette import THEMES, faded
+from analysis.labels import plotly_text, token_labels
+from analysis.view import View
+from hooks.trace import RoutingTrace
+
+FONT = "'Source Sans', 'Source Sans 3', 'Source Sans Pro', Helvetica, Arial, sans-serif"
+NAMED_TOKENS = 90
+"""Up to this many tokens the axis names each; above, it counts them and cells lose their gap."""
+NUMBERED_TOKENS = 75
+"""Up to this many tokens a cell of a map is 12 px wide or more, and carries its number."""
+TO_CELL = {"select": "customdata"}
+"""A click selects customdata[0] = token and customdata[1] = layer (None: leave it)."""
+
+
+@lru_cache(maxsize=2)
+def template(theme: str) -> go.layout.Template:
+    """Fonts, axes, hover and legend in the theme's colours."""
+    c = THEMES[theme]
+    axis = {
+        "showgrid": False, "zeroline": False, "showline": False, "ticks": "", "fixedrange": True, "nticks": 6,
+        "gridcolor": c["grid"], "gridwidth": 1, "tickfont": {"size": 11, "color": c["muted"]},
+        "title": {"font": {"size": 12, "color": c["muted"]}, "standoff": 8},
+    }  # fmt: skip
+    return go.layout.Template(
+        layout={
+            "font": {"family": FONT, "size": 12, "color": c["ink"]},
+            "paper_bgcolor": c["bg"], "plot_bgcolor": c["bg"],
+            "margin": {"l": 52, "r": 16, "t": 30, "b": 40, "pad": 2},
+            "bargap": 0.18, "dragmode": False, "hovermode": "closest", "showlegend": False,
+            "xaxis": axis, "yaxis": axis,
+            "hoverlabel": {
+                "bgcolor": c["bg"], "bordercolor": c["line"], "align": "left",
+                "font": {"family": FONT, "size": 12, "color": c["ink"]},
+            },
+            "annotationdefaults": {"font": {"size": 11, "color": c["muted"]}, "showarrow": False},
+            "modebar": {"bgcolor": "rgba(0,0,0,0)", "color": c["line"], "activecolor": c["ink"]},
+        }
+    )  # fmt: skip
+
+
+def config(name: str) -> dict:
+    """Plotly config: the browser's SVG under a telling file name; no logo, no zoom clutter."""
+    clutter = ["zoom2d", "pan2d", "select2d", "lasso2d", "zoomIn2d", "zoomOut2d", "autoScale2d", "resetScale2d"]
+    return {
+        "displaylogo": False,
+        "displayModeBar": "hover",
+        "modeBarButtonsToRemove": clutter,
+        "toImageButtonOptions": {"format": "svg", "scale": 2, "filename": name},
+    }
+
+
+def figure(view: View, data: list[dict], *, clickable: bool = True, **layout) -> go.Figure:
+    """Figure from plain dictionaries, in the view's theme."""
+    meta = {"meta": TO_CELL} if clickable else {}
+    return go.Figure({"data": data, "layout": {"template": template(view.theme), **meta, **layout}})
+
+
+def sentence_figure(view: View, sentence: str, height: int) -> go.Figure:
+    """The frame of a figure that has nothing to draw, with one sentence that says why."""
+    hidden = {"visible": False, "range": [0, 1]}
+    frame = {"type": "rect", "xref": "paper", "yref": "paper", "x0": 0, "x1": 1, "y0": 0, "y1": 1}
+    frame["line"] = {"width": 1, "color": THEMES[view.theme]["hair"]}
+    text = {"text": sentence, "xref": "paper", "yref": "paper", "x": 0.5, "y": 0.5, "font": {"size": 13}}
+    return figure(
+        view, [], clickable=False, height=height, xaxis=hidden, yaxis=hidden, shapes=[frame], annotations=[text]
+    )
+
+
+def note(text: str, *, x: float = 0, y: float = 1, anchor: str = "left") -> dict:
+    """Small line above a plot, in paper coordinates: unit and code."""
+    return {
+        "text": text, "xref": "paper", "yref": "paper", "x": x, "y": y,
+        "xanchor": anchor, "yanchor": "bottom", "yshift": 4,
+    }  # fmt: skip
+
+
+def swatch(colour: str, text: str, mark: str = "■") -> str:
+    """A coloured mark and its name, for notes that serve as legends."""
+    return f'<span style="color:{colour}">{mark}</span> {text}'
+
+
+def quoted(trace: RoutingTrace, token: int) -> str:
+    """The token's label in quotation marks, safe inside a figure."""
+    return f"“{plotly_text(token_labels(trace)[token])}”"
+
+
+# Axes -----------------------------------------------------------------------------------------------------------------
+
+
+def layer_axis(trace: RoutingTrace, view: View, *, upright: bool = True) -> dict:
+    """Layers 0..n-1, layer 0 at the bottom (or left), the selected one in bold."""
+    every = -(-trace.num_layers // 16)
+    shown = sorted({*range(0, trace.num_layers, every), view.layer} - set(_too_near(view.layer, every)))
+    return {
+        "range": [-0.5, trace.num_layers - 0.5],
+        "tickvals": shown,
+        "ticktext": [f"<b>{layer}</b>" if layer == view.layer else str(layer) for layer in shown],
+        "title": {"text": "layer"},
+        **({"tickangle": 0} if not upright else {}),
+    }
+
+
+def token_axis(trace: RoutingTrace, view: View) -> tuple[dict, int]:
+    """Axis of the drawn tokens and the bottom margin that its labels need, in pixels."""
+    first, end = view.span(trace.num_tokens)
+    axis = {"range": [first - 0.5, end - 0.5]}
+    if end - first > NAMED_TOKENS:
+        step = next(step for step in (25, 50, 100, 250, 500, 10**9) if (end - first) / step <= 16)
+        ticks = list(range(-(-first // step) * step, end, step))
+        return axis | {"tickvals": ticks, "ticktext": [str(t) for t in ticks], "title": {"text": "token index"}}, 46
+    labels = token_labels(trace)[first:end]
+    texts = [_tick(label, bool(trace.special[first + i])) for i, label in enumerate(labels)]
+    if first <= view.token < end:
+        texts[view.token - first] = f"<b>{texts[view.token - first]}</b>"
+    axis |= {"tickvals": list(range(first, end)), "ticktext": texts, "tickangle": -90}
+    return axis, 16 + round(6.8 * max(map(len, labels), default=0))
+
+
+def _tick(label: str, special: bool) -> str:
+    return f"<i>{plotly_text(label)}</i>" if special else plotly_text(label)
+
+
+def _too_near(layer: int, every: int) -> list[int]:
+    """Ticks that would touch the selected layer's own one."""
+    return [other for other in (layer - 1, layer + 1) if every > 1 and other % every == 0]
+
+
+# Selection ------------------------------------------------------------------------------------------------------------
+
+
+def row_and_column(trace: RoutingTrace, view: View) -> list[dict]:
+    """Selected cell of a map on axes x (token), y (layer): thin lines along row and column, haloed outline."""
+    c = THEMES[view.theme]
+    first, end = view.span(trace.num_tokens)
+    t, layer = view.token, view.layer
+    thin = {"type": "line", "line": {"width": 1, "color": faded(c["ink"], 0.55)}}
+    marks = [thin | {"x0": first - 0.5, "x1": end - 0.5, "y0": y, "y1": y} for y in (layer - 0.5, layer + 0.5)]
+    if not first <= t < end:
+        return marks
+    marks += [thin | {"x0": x, "x1": x, "y0": -0.5, "y1": trace.num_layers - 0.5} for x in (t - 0.5, t + 0.5)]
+    cell = {"type": "rect", "x0": t - 0.5, "x1": t + 0.5, "y0": layer - 0.5, "y1": layer + 0.5}
+    return marks + [
+        cell | {"line": {"width": 5, "color": c["bg"]}},
+        cell | {"line": {"width": 2, "color": c["ink"]}},
+    ]
+
+
+def band(view: View, *, x: float | None = None, y: float | None = None, xref: str = "x", yref: str = "y") -> dict:
+    """Faint band under the selected token (x) or layer (y), across the whole other axis."""
+    shape = {
+        "type": "rect", "layer": "below", "line": {"width": 0},
+        "fillcolor": faded(THEMES[view.theme]["ink"], 0.08),
+    }  # fmt: skip
+    if x is not None:
+        return shape | {"xref": xref, "x0": x - 0.5, "x1": x + 0.5, "yref": f"{yref} domain", "y0": 0, "y1": 1}
+    return shape | {"yref": yref, "y0": y - 0.5, "y1": y + 0.5, "xref": f"{xref} domain", "x0": 0, "x1": 1}
+
+
+# Cells ----------------------------------------------------------------------------------------------------------------
+
+
+def hover_card(trace: RoutingTrace, view: View) -> dict:
+    """Hover of a map's cells, the same four lines on every page: where, loops and gate, experts, difficulty.
+
+    customdata [layer, token, 6]: token, layer, loops, lambda, hard and soft difficulty.
+    """
+    first, end = view.span(trace.num_tokens)
+    part = np.s_[:, first:end]
+    shape = (trace.num_layers, end - first)
+    layer, token = np.indices(shape)
+    fields = [token + first, layer, trace.loops[part], trace.gate[part]]
+    fields += [trace.difficulty_hard[part], trace.difficulty_soft[part]]
+    names = [
+        plotly_text(label) + (" (added by the tokenizer)" if special else "")
+        for label, special in zip(token_labels(trace, 40)[first:end], trace.special[first:end], strict=True)
+    ]
+    return {
+        "customdata": np.stack(fields, axis=-1).astype(np.float32),
+        "hovertext": np.broadcast_to(np.array(names, dtype=object), shape),
+        "text": chosen_experts(trace, first, end),
+        "hovertemplate": (
+            "<b>%{hovertext}</b><br>token %{customdata[0]}, layer %{customdata[1]}<br>"
+            "loops %{customdata[2]}, width share %{customdata[3]:.2f}<br>%{text}<br>"
+            "difficulty %{customdata[4]:.2f} hard, %{customdata[5]:.2f} soft<extra></extra>"
+        ),
+    }
+
+
+def chosen_experts(trace: RoutingTrace, first: int, end: int) -> np.ndarray:
+    """'experts 4 (0.57) 0 (0.43)' or 'did not route' for each cell, [layer, token] of strings."""
+    ids = trace.expert_ids[:, first:end].reshape(-1, trace.expert_ids.shape[2]).tolist()
+    weights = trace.expert_weights[:, first:end].reshape(-1, trace.expert_ids.shape[2]).tolist()
+    ran = trace.width_ran[:, first:end]
+    lines = np.empty(ran.size, dtype=object)
+    for i, routed in enumerate(ran.ravel().tolist()):
+        chosen = " ".join(f"{e} ({w:.2f})" for e, w in zip(ids[i], weights[i], strict=True)) if routed else ""
+        lines[i] = f"experts {chosen}" if routed else "did not route"
+    return lines.reshape(ran.shape)
+
+
+def numbers(x: np.ndarray, y: np.ndarray, texts: list[str], colours: np.ndarray, **trace_fields) -> list[dict]:
+    """Numbers on cells, one text trace per text colour: Plotly's own heat-map numbers are too weak on mid tones."""
+    texts = np.asarray(texts, dtype=object)
+    return [
+        {
+            "type": "scatter", "mode": "text", "x": x[colours == colour], "y": y[colours == colour],
+            "text": texts[colours == colour], "textfont": {"size": 10, "color": colour}, "hoverinfo": "skip",
+            "showlegend": False, **trace_fields,
+        }
+        for colour in np.unique(colours)
+    ]  # fmt: skip
+
+
+def strokes(x: np.ndarray, y: np.ndarray, view: View, half: float = 0.25, **trace_fields) -> dict:
+    """One diagonal stroke per cell that did not run: a single line with breaks, so it stays vector in every export."""
+    gap = np.full(len(x), np.nan)
+    return {
+        "type": "scatter", "mode": "lines", "name": "did not route", "hoverinfo": "skip", "showlegend": False,
+        "line": {"width": 1, "color": THEMES[view.theme]["line"]},
+        "x": np.stack([x - half, x + half, gap], axis=1).ravel(),
+        "y": np.stack([y - half, y + half, gap], axis=1).ravel(),
+        **trace_fields,
+    }  # fmt: skip
+
+
+def hatch(view: View) -> dict:
+    """Marker of a bar that stands for 'did not run'."""
+    c = THEMES[view.theme]
+    pattern = {"shape": "/", "size": 6, "solidity": 0.18, "fgcolor": c["line"], "bgcolor": c["bg"]}
+    return {"color": c["bg"], "pattern": pattern, "line": {"width": 1, "color": c["line"]}}

@@ -1,0 +1,65 @@
+"""Token labels for axes and hover cards, and the escaping that makes any token harmless inside a figure."""
+
+import html
+
+from hooks.token_text import display_token, token_bytes
+from hooks.trace import RoutingTrace
+
+SPACE = "␣"
+LONGEST = 12
+
+
+def token_labels(trace: RoutingTrace, longest: int = LONGEST) -> list[str]:
+    """Short labels, one per token, not escaped (see `plotly_text`).
+
+    The leading space sign is dropped unless the token is only white space. Where a character is spread over several
+    tokens, the first one shows the whole character and the later ones their bytes, such as ⟨9F⟩.
+    """
+    return [_cut(_without_space(label), longest) for label in _whole_characters(trace.tokens)]
+
+
+def plotly_text(text: str) -> str:
+    """`text` as Plotly must receive it to show it literally: no tags, no LaTeX between dollar signs."""
+    return html.escape(text, quote=False).replace("$", "&#36;")
+
+
+def _without_space(label: str) -> str:
+    return label[1:] if label.startswith(SPACE) and label.strip(SPACE + "↵⇥") else label
+
+
+def _cut(label: str, longest: int) -> str:
+    return label if len(label) <= longest else label[: longest - 1] + "…"
+
+
+def _whole_characters(tokens: list[str]) -> list[str]:
+    """Display strings in which a character spread over tokens stands whole at its first piece."""
+    labels = list(tokens)
+    for index, token in enumerate(tokens):
+        if "⟨" not in token:  # only byte pieces carry this sign: the common case costs nothing
+            continue
+        raw = token_bytes(token)
+        start = _first_started_character(raw)
+        need = _length_of_character(raw[start]) - (len(raw) - start) if start < len(raw) else 0
+        if need <= 0:
+            continue
+        following = b"".join(token_bytes(each) for each in tokens[index + 1 : index + 1 + need])
+        whole = display_token(raw[start:] + following[:need])
+        if not whole.startswith("⟨"):
+            labels[index] = (display_token(raw[:start]) if start else "") + whole
+    return labels
+
+
+def _first_started_character(raw: bytes) -> int:
+    """Index of the last lead byte whose character may go on in the next token; len(raw) if there is none."""
+    for back in range(1, min(len(raw), 3) + 1):
+        byte = raw[-back]
+        if byte & 0xC0 != 0x80:  # not a continuation byte
+            return len(raw) - back if byte >= 0xC0 else len(raw)
+    return len(raw)
+
+
+def _length_of_character(lead: int) -> int:
+    return 4 if lead >= 0xF0 else 3 if lead >= 0xE0 else 2
+
+
+__all__ = ["plotly_text", "token_labels"]

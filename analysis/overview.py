@@ -1,0 +1,74 @@
+"""How the computation is shared: loops and experts run, counted in passes through one dense FFN."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+
+from analysis.aggregate import mean_over_tokens, ordinary, percentiles_over_tokens
+from hooks.trace import RoutingTrace
+
+
+@dataclass(frozen=True)
+class OverviewNumbers:
+    """Means over all (ordinary token, layer) pairs."""
+
+    mean_loops: float
+    """Loops that ran, 1..max_loops."""
+    mean_gate: float
+    """lambda, 0..1."""
+    did_not_route: float
+    """Share of pairs whose width path did not run, 0..1."""
+    ffn_equivalents: float
+    """Nominal cost in dense FFN passes (paper: loops, plus k/N where lambda > 0)."""
+
+
+def width_cost(trace: RoutingTrace) -> float:
+    """Cost of the width path where it runs: num_experts_per_tok / num_experts of one dense FFN pass."""
+    return trace.expert_ids.shape[2] / trace.num_experts
+
+
+def ffn_equivalents(trace: RoutingTrace) -> Float[np.ndarray, "layer token"]:
+    """Dense FFN passes that each token cost in each layer: loops + k/N where the width path ran."""
+    return trace.loops + width_cost(trace) * trace.width_ran
+
+
+def overview_numbers(trace: RoutingTrace) -> OverviewNumbers:
+    """The four numbers of a text; NaN when it holds only special tokens."""
+    per_layer = (trace.loops, trace.gate, ~trace.width_ran, ffn_equivalents(trace))
+    return OverviewNumbers(*(float(mean_over_tokens(trace, values).mean()) for values in per_layer))
+
+
+def compute_table(trace: RoutingTrace) -> pd.DataFrame:
+    """One row per token: means over layers of what ran, in FFN passes; `total` = `depth` + `width`."""
+    depth = trace.loops.mean(axis=0)
+    width = width_cost(trace) * trace.width_ran.mean(axis=0)
+    return pd.DataFrame(
+        {
+            "token": np.arange(trace.num_tokens),
+            "text": trace.tokens,
+            "special": trace.special,
+            "depth": depth,
+            "width": width,
+            "total": depth + width,
+        }
+    )
+
+
+def loops_by_layer(trace: RoutingTrace) -> pd.DataFrame:
+    """One row per layer: mean loops that ran, their 10th and 90th percentile over tokens, and the mean of E[L]."""
+    low, high = percentiles_over_tokens(trace, trace.loops)
+    return pd.DataFrame(
+        {
+            "layer": np.arange(trace.num_layers),
+            "tokens": int(ordinary(trace).sum()),
+            "mean_loops": mean_over_tokens(trace, trace.loops),
+            "loops_p10": low,
+            "loops_p90": high,
+            "expected_loops": mean_over_tokens(trace, trace.expected_loops),
+        }
+    )
+
+
+__all__ = ["OverviewNumbers", "compute_table", "ffn_equivalents", "loops_by_layer", "overview_numbers", "width_cost"]

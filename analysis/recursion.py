@@ -1,0 +1,66 @@
+"""Recursion: how often each token passed through the shared FFN, and how sure the depth head was."""
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+
+from analysis.aggregate import ordinary, share
+from hooks.trace import RoutingTrace
+
+NEAR_MISS = 0.25
+"""Margins below this many logits (odds of 1.3 to 1) count as a near miss: a small change would flip the choice."""
+
+
+def loop_shares(trace: RoutingTrace) -> pd.DataFrame:
+    """One row per layer x number of loops: share of ordinary tokens; the shares of a layer sum to 1."""
+    numbers = np.arange(1, trace.max_loops + 1)
+    kept = trace.loops[:, ordinary(trace)]
+    counts = (kept[:, :, None] == numbers).sum(axis=1)  # [layer, loops]
+    return pd.DataFrame(
+        {
+            "layer": np.repeat(np.arange(trace.num_layers), len(numbers)),
+            "loops": np.tile(numbers, trace.num_layers),
+            "tokens": counts.ravel(),
+            "share": share(counts, np.full(counts.shape, kept.shape[1])).ravel(),
+        }
+    )
+
+
+def depth_margin(trace: RoutingTrace) -> Float[np.ndarray, "layer token"]:
+    """Depth logit of the winner minus that of the runner-up, >= 0; NaN where there is only one choice."""
+    if trace.max_loops == 1:
+        return np.full(trace.loops.shape, np.nan)
+    best = np.partition(trace.depth_logits, -2, axis=-1)[..., -2:]
+    return best[..., 1] - best[..., 0]
+
+
+def depth_table(trace: RoutingTrace) -> pd.DataFrame:
+    """One row per layer x token x loops: depth logit, probability, and whether this number of loops ran."""
+    layer, token, loop = (axis.ravel() for axis in np.indices(trace.depth_logits.shape))
+    return pd.DataFrame(
+        {
+            "layer": layer,
+            "token": token,
+            "text": np.array(trace.tokens, dtype=object)[token],
+            "loops": loop + 1,
+            "logit": trace.depth_logits.ravel(),
+            "probability": trace.depth_probs.ravel(),
+            "ran": (trace.loops[:, :, None] == np.arange(1, trace.max_loops + 1)).ravel(),
+        }
+    )
+
+
+def loop_table(trace: RoutingTrace) -> pd.DataFrame:
+    """One row per layer x token: loops that ran and loops expected, E[L]."""
+    table = trace.to_frame()[["layer", "token", "text", "special", "loops"]]
+    return table.assign(expected_loops=trace.expected_loops.ravel())
+
+
+def margin_table(trace: RoutingTrace) -> pd.DataFrame:
+    """One row per layer x token: loops that ran, margin of the depth choice, and whether it was a near miss."""
+    margin = depth_margin(trace).ravel()
+    table = trace.to_frame()[["layer", "token", "text", "special", "loops"]]
+    return table.assign(margin=margin, near_miss=margin < NEAR_MISS)
+
+
+__all__ = ["NEAR_MISS", "depth_margin", "depth_table", "loop_shares", "loop_table", "margin_table"]
