@@ -12,7 +12,7 @@ from sample_models import load_model
 from sample_models.configuration_versatile import VersatileFFNConfig
 from sample_models.modeling_versatile import VersatileFFNForCausalLM
 from sample_models.text_data import even_windows, random_windows, read_documents, train_tokenizer, write_tokens
-from sample_models.train import auxiliary_losses, learning_rate, load_balance_loss, parse, tau_schedule, train
+from sample_models.train import Log, auxiliary_losses, learning_rate, load_balance_loss, parse, tau_schedule, train
 
 SENTENCES = ["The cat sat on the mat.", "A dog ran to the red barn.", "One and two make three.", "The moon rose late."]
 
@@ -101,6 +101,15 @@ def test_run_stopped_and_gone_on_with_ends_at_the_same_weights(text, tmp_path):
         assert torch.equal(resumed[name], tensor), name
     steady = ("step", "tokens", "loss", "load_balance", "tau", "lr")
     assert [[row[name] for name in steady] for row in parts] == [[row[name] for name in steady] for row in log]
+
+
+def test_log_rows_past_the_last_checkpoint_are_dropped_before_they_are_made_again(tmp_path):
+    log = Log(tmp_path / "log.csv")
+    for step in (10, 20, 30):
+        log.write({"step": step, "loss": 1.5})
+    log.cut_after(20)
+    log.write({"step": 30, "loss": 1.25})
+    assert log.path.read_text().split() == ["step,loss", "10,1.5", "20,1.5", "30,1.25"]
 
 
 def test_finished_run_given_again_keeps_its_weights(text, tmp_path):
