@@ -1,0 +1,116 @@
+"""Every page of the app run in-process: what it draws, that it runs the model once, that bad input is told."""
+
+import json
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from analysis.catalogue import CATALOGUE
+from app import state
+from app.examples import EXAMPLES
+
+MAIN = Path(__file__).parents[1] / "app" / "main.py"
+VIEWS = sorted(path.stem for path in (MAIN.parent / "views").glob("*.py"))
+
+
+@pytest.fixture
+def app():
+    return AppTest.from_file(str(MAIN), default_timeout=120)
+
+
+def opened(app: AppTest, view: str) -> AppTest:
+    app.run()
+    if view != "overview":
+        app.switch_page(f"views/{view}.py").run()
+    assert not app.exception
+    return app
+
+
+def charts(app: AppTest) -> list[dict]:
+    return [json.loads(element.proto.spec) for element in app.get("plotly_chart")]
+
+
+def test_every_subject_has_a_page_and_every_figure_is_on_one():
+    assert {found.page for found in CATALOGUE} == set(VIEWS)
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_page_draws_its_figures_and_says_how_to_read_them(app, view):
+    opened(app, view)
+    specs = [found for found in CATALOGUE if found.page == view]
+    drawn = charts(app)
+    assert len(drawn) == len(specs) and all(chart["data"] for chart in drawn)
+    titles = [title.value for title in app.subheader]
+    assert [found.title for found in specs if found.title not in titles] == []
+    assert app.header[0].value == view.title()
+    assert any(caption.value.startswith("**How to read.**") for caption in app.caption)
+
+
+def test_model_runs_once_per_text_however_many_views_are_opened(app):
+    state._trace.clear()
+    opened(app, "overview")
+    from hooks import capturing
+
+    loaded = state._loaded(app.session_state[state.MODEL_KEY])
+    calls = []
+    handle = loaded.model.register_forward_hook(lambda *_: calls.append(1))
+    app.session_state.typed = "A text that nobody has traced before."
+    text_area = app.text_area[0]
+    text_area.set_value("A text that nobody has traced before.").run()
+    next(button for button in app.button if button.label == "Trace").click().run()
+    for view in VIEWS:
+        app.switch_page(f"views/{view}.py").run()
+        app.session_state.token = 3
+        app.run()
+        assert not app.exception
+    handle.remove()
+    assert capturing and app.session_state.prompt.text == "A text that nobody has traced before."
+    assert len(calls) == 1
+
+
+@pytest.mark.parametrize("text", ["", "   \n", "x" * 20_001, "🙂" * 2_000])
+def test_text_that_cannot_be_traced_is_told_and_the_earlier_kept(app, text):
+    opened(app, "overview")
+    before = app.session_state.prompt
+    app.text_area[0].set_value(text).run()
+    next(button for button in app.button if button.label == "Trace").click().run()
+    assert not app.exception
+    told = [element.value for element in app.text]
+    assert any("Your earlier text is kept." in each for each in told)
+    assert app.session_state.prompt == before
+
+
+def test_selection_outside_the_text_is_brought_inside(app):
+    app.session_state.token = 10_000
+    opened(app, "overview")
+    app.session_state.token, app.session_state.layer = 10_000, 99
+    app.run()
+    assert not app.exception
+    trace_tokens = app.session_state.token
+    assert 0 <= trace_tokens < 10_000 and app.session_state.layer == 5
+
+
+@pytest.mark.parametrize("example", sorted(EXAMPLES))
+def test_every_example_opens_from_its_link(app, example):
+    app.query_params["example"] = example
+    app.run()
+    assert not app.exception and app.session_state.prompt == EXAMPLES[example]
+
+
+def test_choosing_an_example_leaves_it_in_the_text_field(app):
+    opened(app, "overview")
+    app.session_state.way = "Examples"
+    app.run()
+    next(button for button in app.button if button.label == EXAMPLES["sums"].name).click().run()
+    assert not app.exception and app.session_state.prompt == EXAMPLES["sums"]
+
+
+def test_colour_follows_the_page_until_the_reader_chooses(app):
+    opened(app, "difficulty")
+    assert app.session_state.quantity == "Difficulty"
+    app.switch_page("views/experts.py").run()
+    assert app.session_state.quantity == "Experts"
+    app.session_state.quantity, app.session_state.quantity_chosen = "Surprisal", True
+    app.switch_page("views/gate.py").run()
+    assert app.session_state.quantity == "Surprisal"

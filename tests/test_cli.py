@@ -1,0 +1,123 @@
+"""The command line, run as a user runs it: exit codes, files, and short messages instead of tracebacks."""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from app.__main__ import main
+from hooks.trace import RoutingTrace
+
+ROOT = Path(__file__).parents[1]
+COLUMNS = [
+    "prompt", "layer", "token", "text", "loops", "gate", "width_ran", "expert_ids", "expert_weights",
+    "difficulty_hard", "difficulty_soft", "logprob",
+]  # fmt: skip
+
+
+def run(*arguments):
+    command = [sys.executable, "-m", "app", *map(str, arguments)]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+
+
+def refused(capsys, *arguments) -> str:
+    assert main([str(argument) for argument in arguments]) == 2
+    error = capsys.readouterr().err
+    assert 1 <= len(error.strip().splitlines()) <= 3 and "Traceback" not in error
+    return error
+
+
+@pytest.fixture(scope="module")
+def traced(tmp_path_factory):
+    """What `trace --file` writes for two prompts."""
+    folder = tmp_path_factory.mktemp("traced")
+    (folder / "prompts.txt").write_text("A fox.\n<b>7 + 5</b> = 12\n", encoding="utf-8")
+    assert main(["trace", "--file", str(folder / "prompts.txt"), "--out", str(folder / "out")]) == 0
+    return folder / "out"
+
+
+def test_help_answers_without_loading_torch():
+    began = time.monotonic()
+    result = run("--help")
+    assert result.returncode == 0 and "serve" in result.stdout and time.monotonic() - began < 10
+    code = (
+        "import sys, app.__main__ as m\ntry: m.main(['--help'])\nexcept SystemExit: pass\nprint('torch' in sys.modules)"
+    )
+    probe = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert probe.stdout.strip().endswith("False")
+
+
+def test_models_lists_the_default_first(capsys):
+    assert main(["models"]) == 0
+    first = capsys.readouterr().out.splitlines()[0]
+    assert first.startswith("versatile-6l-4m\t") and first.endswith("(default)")
+
+
+def test_trace_writes_a_file_per_prompt_and_one_long_table(traced):
+    assert sorted(path.name for path in traced.iterdir()) == [
+        "0000.trace.safetensors",
+        "0001.trace.safetensors",
+        "routing.parquet",
+    ]
+    table = pd.read_parquet(traced / "routing.parquet")
+    assert list(table.columns) == COLUMNS
+    for number in (0, 1):
+        trace = RoutingTrace.load(traced / f"000{number}.trace.safetensors")
+        rows = table[table.prompt == number]
+        assert rows.loops.tolist() == trace.loops.ravel().tolist()
+        assert rows.text.tolist() == trace.tokens * trace.num_layers
+        assert rows.expert_ids.isna().tolist() == (~trace.width_ran).ravel().tolist()
+
+
+def test_export_writes_what_is_asked_for(traced, tmp_path, capsys):
+    assert main(["export", str(traced / "0001.trace.safetensors"), "--out", str(tmp_path), "--formats", "csv"]) == 0
+    written = capsys.readouterr().out.split()
+    assert written and all(Path(path).suffix == ".csv" and Path(path).stat().st_size for path in written)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["trace", "  ", "--out", "x"], "The text is empty"),
+        (["trace", "--out", "x"], "give either a text or --file PATH"),
+        (["trace", "a", "--file", "b", "--out", "x"], "give either a text or --file PATH"),
+        (["trace", "--file", "nowhere.txt", "--out", "x"], "nowhere.txt is no file"),
+        (["trace", "a", "--model", "nowhere", "--out", "x"], "no model folder and no shipped model at nowhere"),
+        (["export", "nowhere.safetensors", "--out", "x"], "nowhere.safetensors is no file"),
+    ],
+)
+def test_bad_input_is_told_in_a_line_with_exit_code_two(arguments, sentence, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert sentence in refused(capsys, *arguments)
+
+
+def test_file_with_a_broken_line_names_it_and_traces_nothing(capsys, tmp_path):
+    (tmp_path / "p.jsonl").write_text('"a"\n{broken\n')
+    assert "p.jsonl, line 2 is not JSON" in refused(
+        capsys, "trace", "--file", tmp_path / "p.jsonl", "--out", tmp_path / "out"
+    )
+    assert not (tmp_path / "out").exists()
+
+
+def test_unknown_format_is_refused_with_the_known_ones(traced, tmp_path, capsys):
+    error = refused(capsys, "export", traced / "0000.trace.safetensors", "--out", tmp_path, "--formats", "csv,gif")
+    assert "gif" in error and "html" in error
+
+
+def test_damaged_trace_is_refused(tmp_path, capsys):
+    (tmp_path / "bad").write_bytes(b"nothing of the kind")
+    assert "not a readable trace file" in refused(capsys, "export", tmp_path / "bad", "--out", tmp_path / "out")
+
+
+def test_output_that_cannot_be_written_is_refused(tmp_path, capsys):
+    (tmp_path / "file").write_text("in the way")
+    assert "cannot write to" in refused(capsys, "trace", "a", "--out", tmp_path / "file" / "under")
+
+
+@pytest.mark.parametrize("arguments", [[], ["dance"], ["trace", "a"]])
+def test_wrong_usage_exits_with_two_in_two_lines(arguments):
+    result = run(*arguments)
+    assert result.returncode == 2 and len(result.stderr.strip().splitlines()) <= 3

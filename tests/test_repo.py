@@ -1,0 +1,69 @@
+"""The house rules that a machine can check: imports flow one way, the README is true, nothing is left behind."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+STREET = ["sample_models", "hooks", "analysis", "app"]
+"""Each imports only from itself and from those before it."""
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def imports_of(path: Path) -> set[str]:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    modules = [alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names]
+    modules += [node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+    return {module.partition(".")[0] for module in modules}
+
+
+@pytest.mark.parametrize("room", STREET)
+def test_imports_flow_one_way(room):
+    forbidden = set(STREET[STREET.index(room) + 1 :])
+    if room == "analysis":
+        forbidden |= {"torch", "streamlit", "transformers", "transformer_lens"}
+    if room in ("sample_models", "hooks"):
+        forbidden |= {"streamlit"}
+    if room == "sample_models":
+        forbidden |= {"transformer_lens"}
+    for path in (ROOT / room).rglob("*.py"):
+        assert not imports_of(path) & forbidden, path
+
+
+def test_only_state_and_the_command_line_touch_models():
+    for path in (ROOT / "app").rglob("*.py"):
+        source = path.read_text(encoding="utf-8")
+        if path.name not in ("state.py", "__main__.py"):
+            assert "load_model" not in source and "capture(" not in source, path
+
+
+@pytest.mark.parametrize("path", re.findall(r"`([\w./-]+/)`", README))
+def test_folders_named_in_the_readme_exist(path):
+    assert (ROOT / path).is_dir()
+
+
+def test_readme_begins_with_a_picture_that_exists():
+    picture = re.match(r"#[^\n]*\n+!\[[^\]]+\]\(([^)]+)\)", README)
+    assert picture and (ROOT / picture.group(1)).is_file()
+
+
+def test_readme_python_runs(tmp_path, monkeypatch):
+    blocks = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+    assert blocks
+    monkeypatch.chdir(tmp_path)
+    for block in blocks:
+        exec(compile(block, "README.md", "exec"), {})
+
+
+def test_make_targets_of_the_readme_exist():
+    makefile = (ROOT / "Makefile").read_text()
+    for target in set(re.findall(r"make (\w+)", README)):
+        assert re.search(rf"^{target}:", makefile, flags=re.MULTILINE), target
+
+
+def test_every_requirement_is_pinned_and_used():
+    pins = dict(line.split("==") for line in (ROOT / "requirements.txt").read_text().split())
+    imported = {name for room in STREET for path in (ROOT / room).rglob("*.py") for name in imports_of(path)}
+    assert {name.replace("-", "_") for name in pins} <= imported | {"pyarrow"}  # pandas writes Parquet through pyarrow
