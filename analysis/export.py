@@ -61,7 +61,7 @@ def table_csv(table: pd.DataFrame) -> bytes:
     text is written exactly as it is, so load the file as data: do not let a spreadsheet evaluate cells such as "=".
     """
     plain = table.copy()
-    for column in plain.select_dtypes(object):
+    for column in filter(lambda name: pd.api.types.is_object_dtype(plain[name]), plain.columns):
         plain[column] = [json.dumps(v) if isinstance(v, list) else v for v in plain[column]]
     return plain.to_csv(index=False).encode("utf-8-sig")
 

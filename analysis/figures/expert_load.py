@@ -46,7 +46,6 @@ def expert_load_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> go.Fig
     most = max(3.0, np.ceil(table["share"].max() / uniform * 1.02)) * uniform
     dotted = {"type": "line", "xref": "x domain", "x0": 0, "x1": 1, "y0": uniform, "y1": uniform}
     dotted["line"] = {"width": 1, "dash": "dot", "color": c["ink"]}
-    named = {"text": "uniform", "xref": "x domain", "x": 1, "xanchor": "right", "y": uniform, "yanchor": "bottom"}
     return figure(
         view,
         data,
@@ -64,8 +63,9 @@ def expert_load_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> go.Fig
         yaxis2={"range": [0, 1], "visible": False, "anchor": "x2"},
         shapes=[dotted],
         annotations=[
-            named,
-            note(f"share of routed choices in layer {view.layer}: full = first, pale = {_pale(trace)}"),
+            note(
+                f"share of routed choices in layer {view.layer}: full = first, pale = {_pale(trace)}, dotted = uniform"
+            ),
             note("did not<br>route", x=0.95, y=0, anchor="center") | {"yanchor": "top", "yshift": -2},
         ],
     )

@@ -61,7 +61,7 @@ def minimap_row(trace: RoutingTrace, view: View, minimap: Minimap, rest_px: floa
     c = THEMES[view.theme]
     inner = rest_px + MINIMAP_PX + TICKS_PX
     label = {"text": f"window {first} to {end - 1}", "xref": "paper", "yref": "paper", "xanchor": "left"}
-    label |= {"x": left + 0.015, "y": 1 - MINIMAP_PX / 2 / inner, "font": {"size": 12, "color": c["ink"]}}
+    label |= {"x": left + 0.015, "y": 1 - MINIMAP_PX / inner, "yanchor": "top", "font": {"size": 12, "color": c["ink"]}}
     return MinimapRow(
         inner=inner,
         top=rest_px / inner,

@@ -25,7 +25,11 @@ def compute_map_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> go.Fig
     layers = mean_over_tokens(trace, trace.loops), width_cost(trace) * mean_over_tokens(trace, trace.width_ran)
     x_axis, bottom = token_axis(trace, view)
     row = minimap_row(
-        trace, view, Minimap(table["total"], {"colorscale": ramp(c["loops"]), "zmin": 1, "zmax": most}), BARS_PX, LEFT
+        trace,
+        view,
+        Minimap(table["total"].to_numpy(), {"colorscale": ramp(c["loops"]), "zmin": 1, "zmax": most}),
+        BARS_PX,
+        LEFT,
     )
     data = [
         token_bars(trace, view, table["depth"].to_numpy(), "depth path: %{y:.2f} passes", marker=orange, name="depth"),

@@ -120,7 +120,7 @@ def token_axis(trace: RoutingTrace, view: View) -> tuple[dict, int]:
     if first <= view.token < end:
         texts[view.token - first] = f"<b>{texts[view.token - first]}</b>"
     axis |= {"tickvals": list(range(first, end)), "ticktext": texts, "tickangle": -90}
-    return axis, 16 + round(6.8 * max(map(len, labels), default=0))
+    return axis, max(16 + round(6.8 * max(map(len, labels))), 30)
 
 
 def _tick(label: str, special: bool) -> str:

@@ -1,0 +1,114 @@
+"""Every figure of the catalogue, over every kind of text that may come, in both themes."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+from traces import HOSTILE, make_trace, random_trace
+
+from analysis.catalogue import CATALOGUE, spec
+from analysis.figures.palette import THEMES
+from analysis.view import View, window_around
+
+CASES = {
+    "usual": (random_trace(layers=8, tokens=57), View(layer=4, token=42)),
+    "one token": (random_trace(layers=3, tokens=1), View()),
+    "nobody routed": (make_trace(loops=[[4] * 6] * 3), View(layer=1, token=2)),
+    "hostile tokens": (random_trace(layers=2, tokens=len(HOSTILE), words=HOSTILE), View(layer=1, token=2)),
+    "long text": (random_trace(layers=8, tokens=2000), View(layer=4, token=644, window=window_around(644, 2000))),
+    "only special": (make_trace(loops=[[1]], special=[True]), View()),
+    "one loop": (random_trace(layers=2, tokens=9, experts=2, max_loops=1, k=1), View()),
+    "big model": (random_trace(layers=32, tokens=20, experts=64, max_loops=8), View(layer=31, token=19)),
+}
+TAG = re.compile(r"</?(?:b|i|br|span|sub|extra)\b[^<>]*>")
+MAPS = ["difficulty_map", "gate_map", "expert_map", "loop_map"]
+
+
+def strings(value):
+    """Every string in a figure's JSON."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for each in value.values():
+            yield from strings(each)
+    elif isinstance(value, list):
+        for each in value:
+            yield from strings(each)
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("each", CATALOGUE, ids=lambda each: each.name)
+def test_figure_is_whole(each, case, theme):
+    trace, view = CASES[case]
+    fig = each.figure(trace, View(view.layer, view.token, view.window, theme))
+    content = json.loads(fig.to_json())
+    colours = content["layout"]["template"]["layout"]
+    assert colours["paper_bgcolor"] == THEMES[theme]["bg"]
+    assert 150 < content["layout"]["height"] < 900
+    assert content["data"] or content["layout"]["annotations"][0]["text"].endswith("."), "empty without a reason"
+    for text in strings([content["data"], content["layout"].get("annotations"), content["layout"]["xaxis"]]):
+        assert not set("<>$") & set(TAG.sub("", text)), f"unescaped: {text}"
+
+
+@pytest.mark.parametrize("each", CATALOGUE, ids=lambda each: each.name)
+def test_a_window_draws_its_tokens_only(each):
+    trace, view = CASES["long text"]
+    for drawn in each.figure(trace, view).data:
+        if each.name.endswith("_map") and drawn.xaxis in (None, "x") and drawn.x is not None and len(drawn.x):
+            x = np.asarray(drawn.x, float)
+            assert np.nanmin(x) >= view.window[0] - 0.5
+            assert np.nanmax(x) <= view.window[1] - 0.5
+
+
+@pytest.mark.parametrize("each", CATALOGUE, ids=lambda each: each.name)
+def test_clickable_points_name_a_token_and_a_layer(each):
+    trace, view = CASES["usual"]
+    fig = each.figure(trace, view)
+    if fig.layout.meta is None:
+        return
+    for drawn in fig.data:
+        if drawn.hoverinfo == "skip":
+            continue
+        points = np.array(drawn.customdata, dtype=object)
+        points = points.reshape(-1, points.shape[-1])
+        for token, layer in points[:, :2].tolist():
+            assert token is not None or layer is not None
+            assert token is None or (token == int(token) and 0 <= token < trace.num_tokens)
+            assert layer is None or (layer == int(layer) and 0 <= layer < trace.num_layers)
+
+
+@pytest.mark.parametrize("name", MAPS)
+def test_map_cells_stand_at_integer_token_and_layer(name):
+    trace, view = CASES["usual"]
+    cells = spec(name).figure(trace, view).data[0]
+    assert cells.type == "heatmap"
+    assert list(cells.x) == list(range(57))
+    assert list(cells.y) == list(range(8))
+    assert np.array(cells.customdata)[3, 41, :2].tolist() == [41, 3]
+
+
+@pytest.mark.parametrize("name", [*MAPS, "compute_map"])
+def test_minimap_appears_only_with_a_window(name):
+    for case, shown in (("usual", False), ("long text", True)):
+        rows = [drawn for drawn in spec(name).figure(*CASES[case]).data if drawn.xaxis == "x3"]
+        assert bool(rows) is shown
+        assert not shown or len(rows[0].x) == 2000
+
+
+@pytest.mark.parametrize("each", CATALOGUE, ids=lambda each: each.name)
+def test_table_is_tidy(each):
+    trace, _ = CASES["usual"]
+    table = each.table(trace)
+    assert len(table)
+    assert all(isinstance(column, str) for column in table.columns)
+
+
+def test_names_and_titles_are_unique():
+    assert len({each.name for each in CATALOGUE}) == len({each.title for each in CATALOGUE}) == len(CATALOGUE)
+
+
+def test_unknown_figure_is_refused_with_the_known_ones():
+    with pytest.raises(ValueError, match="no figure 'pie'; there are compute_map, "):
+        spec("pie")

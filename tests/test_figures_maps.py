@@ -1,0 +1,223 @@
+"""What the maps and small figures of each subject draw, against values worked out by hand."""
+
+import numpy as np
+import pytest
+from traces import make_trace, random_trace
+
+from analysis import figures
+from analysis.figures.palette import THEMES, contrast, expert_tints, loop_colours, text_on, tint_level
+from analysis.view import View
+
+
+def annotations(fig) -> list[str]:
+    return [each.text for each in fig.layout.annotations]
+
+
+def printed(fig) -> list[str]:
+    """Numbers and words on the cells."""
+    return [text for each in fig.data if each.type == "scatter" and each.mode == "text" for text in each.text]
+
+
+def named(fig, name):
+    return next(each for each in fig.data if each.name == name)
+
+
+# Palette
+
+
+@pytest.mark.parametrize("theme", THEMES)
+def test_numbers_in_cells_reach_the_contrast_of_text(theme):
+    fills = [*expert_tints(theme), *loop_colours(8, theme), *THEMES[theme]["load"], *THEMES[theme]["gate"]]
+    assert min(contrast(fill, text_on(fill)) for fill in fills) >= 4.5
+
+
+def test_four_loops_have_the_four_colours_of_the_palette():
+    assert list(loop_colours(4, "light")) == THEMES["light"]["loops"]
+
+
+def test_tint_runs_from_a_tie_to_a_choice_alone():
+    assert [tint_level(weight, 2) for weight in (0.5, 0.61, 0.71, 0.81, 0.91, 1.0)] == [0, 1, 2, 3, 4, 4]
+    assert tint_level(1.0, 1) == 4
+
+
+# Overview
+
+
+def test_compute_bars_are_loops_with_experts_on_top():
+    fig = figures.compute_map_figure(make_trace(loops=[[1, 4], [3, 4]]))
+    assert fig.data[0].y.tolist() == [2, 4]
+    assert fig.data[1].y.tolist() == [0.5, 0]
+    assert fig.layout.barmode == "stack"
+
+
+def test_loops_by_layer_draws_what_ran_and_what_was_expected():
+    fig = figures.loops_by_layer_figure(make_trace(loops=[[1, 3], [4, 4]]))
+    assert named(fig, "ran").y.tolist() == [2, 4]
+    assert named(fig, "expected").y == pytest.approx([2, 4], abs=1e-5)
+
+
+# Difficulty
+
+
+def test_difficulty_map_draws_the_chosen_kind_on_the_whole_scale():
+    trace = make_trace(loops=[[1, 4], [4, 4]])
+    fig = figures.difficulty_map_figure(trace, kind="hard")
+    assert fig.data[0].z.tolist() == [[0, 1], [1, 1]]
+    assert (fig.data[0].zmin, fig.data[0].zmax) == (0, 1)
+    assert fig.data[1].y.tolist() == [0.5, 1]  # above: mean over layers
+    assert fig.data[2].x.tolist() == [0.5, 1]  # beside: mean over tokens
+
+
+def test_scatter_names_rho_and_n_and_rings_the_selected_token():
+    trace = make_trace(loops=[[1, 2, 3, 4]], logprob=np.array([np.nan, -1, -2, -3], np.float32))
+    fig = figures.difficulty_surprisal_figure(trace, View(token=2))
+    assert "ρ = 1.00, n = 3" in annotations(fig)[0]
+    assert fig.data[0].x.tolist() == [1, 2, 3]
+    assert named(fig, "selected").x.tolist() == [2]
+
+
+def test_scatter_says_how_many_tokens_lie_beyond_the_scale():
+    trace = make_trace(loops=[[1, 2, 3, 4]], logprob=np.array([np.nan, -1, -9, -3], np.float32))
+    fig = figures.difficulty_surprisal_figure(trace)
+    assert fig.data[0].x.tolist() == [1, 7, 3]
+    assert fig.data[0].marker.symbol[1] == "triangle-right"
+    assert "1 beyond 7 nats" in annotations(fig)[0]
+    assert fig.data[0].customdata[1][2] == 9  # the card tells the true value
+
+
+def test_scatter_against_the_next_token_leaves_out_the_last():
+    fig = figures.difficulty_surprisal_figure(make_trace(loops=[[1, 2, 3]]), of="next")
+    assert [point[0] for point in fig.data[0].customdata] == [0, 1]
+
+
+def test_ridges_count_their_pairs_and_few_pairs_stand_as_ticks():
+    fig = figures.difficulty_by_loops_figure(make_trace(loops=[[1] * 8, [1] * 7 + [2]]))
+    assert annotations(fig)[1:] == ["n = 15", "n = 1", "n = 0", "n = 0"]
+    assert named(fig, "1 loops").fill == "toself"
+    assert named(fig, "2 loops").mode == "markers"
+
+
+# Gate
+
+
+def test_gate_map_runs_from_nought_to_one_with_butterflies():
+    fig = figures.gate_map_figure(make_trace(loops=[[1, 4]]))
+    assert fig.data[0].z.tolist() == [[0.75, 0]]
+    assert fig.data[0].zmax == 1
+    assert fig.data[1].y.tolist() == [0.75, 0]
+    assert fig.data[2].y.tolist() == [-0.25, -1]
+
+
+def test_gate_levels_fill_their_bar():
+    fig = figures.gate_levels_figure(random_trace(layers=3, tokens=20))
+    assert np.sum([each.x for each in fig.data if each.type == "bar"], axis=0) == pytest.approx([100] * 3)
+
+
+def test_gate_ceiling_is_named():
+    assert "λ never exceeds 0.75: at least 1/4 is depth" in annotations(figures.gate_along_text_figure(make_trace()))
+
+
+# Experts
+
+
+def test_expert_map_leaves_a_gap_and_a_stroke_where_a_token_did_not_route():
+    fig = figures.expert_map_figure(make_trace(loops=[[1, 4], [4, 4]]))
+    assert np.isnan(fig.data[0].z).tolist() == [[False, True], [True, True]]
+    assert len(fig.data[1].x) == 3 * 3  # two ends and a break each
+    assert fig.data[0].text.tolist() == [["experts 0 (0.75) 1 (0.25)", "did not route"], ["did not route"] * 2]
+    assert printed(fig) == ["0"]
+
+
+def test_second_choice_has_its_own_numbers_in_the_first_ones_strength():
+    trace = make_trace(loops=[[1]])
+    first, second = (figures.expert_map_figure(trace, choice=choice).data[0].z[0, 0] for choice in ("first", "second"))
+    assert second - first == 5  # next expert, same of the five strengths
+
+
+def test_second_choice_of_a_model_with_one_is_refused():
+    with pytest.raises(ValueError, match="chooses 1 expert per token, there is no second one"):
+        figures.expert_map_figure(make_trace(k=1), choice="second")
+
+
+def test_load_shares_leave_out_who_did_not_route_and_show_them_apart():
+    fig = figures.expert_load_figure(make_trace(loops=[[1, 1, 1, 4]]))
+    assert named(fig, "first choice").y.tolist() == [0.5, 0, 0, 0]
+    assert named(fig, "second choice").y.tolist() == [0, 0.5, 0, 0]
+    assert list(named(fig, "did not route").y) == [0.25]
+
+
+def test_load_of_a_layer_without_routing_is_one_sentence():
+    fig = figures.expert_load_figure(make_trace(loops=[[1], [4]]), View(layer=1))
+    assert not fig.data
+    assert annotations(fig) == ["No token routed in layer 1."]
+
+
+def test_load_by_layer_strikes_out_layers_without_routing():
+    fig = figures.expert_load_by_layer_figure(make_trace(loops=[[1, 1], [4, 4]]))
+    assert fig.data[0].z[0].tolist() == [0.5, 0.5, 0, 0]
+    assert np.isnan(fig.data[0].z[1]).all()
+    assert len(named(fig, "did not route").x) == 2
+
+
+def test_path_breaks_where_the_token_did_not_route():
+    fig = figures.expert_path_figure(make_trace(loops=[[1], [4], [2]]))
+    line = named(fig, "first choice")
+    assert np.isnan(line.y).tolist() == [False, True, False]
+    assert named(fig, "choice 2").x.tolist() == [0, 2]
+    assert "4 loops" in annotations(fig)
+
+
+def test_rare_pairs_are_written_as_too_few():
+    ids = np.array([[[0, 1]] * 20 + [[1, 2]] * 20 + [[0, 2]] * 20 + [[0, 3]] * 2])
+    fig = figures.expert_pairs_figure(make_trace(loops=[[1] * 62], expert_ids=ids))
+    assert printed(fig).count("too few") == 6  # expert 3 with three others, both ways
+    assert fig.data[0].customdata[0, 1, 0] == 20
+
+
+# Recursion
+
+
+def test_loop_map_prints_every_number():
+    fig = figures.loop_map_figure(make_trace(loops=[[1, 2], [4, 3]]))
+    assert fig.data[0].z.tolist() == [[1, 2], [4, 3]]
+    assert (fig.data[0].zmin, fig.data[0].zmax) == (0.5, 4.5)
+    assert sorted(printed(fig)) == ["1", "2", "3", "4"]
+
+
+def test_narrow_cells_carry_no_numbers():
+    fig = figures.loop_map_figure(random_trace(layers=2, tokens=120))
+    assert not printed(fig)
+
+
+def test_loop_shares_fill_their_bar():
+    fig = figures.loop_shares_figure(make_trace(loops=[[1, 1, 4, 2]]))
+    assert [each.y[0] for each in fig.data if each.type == "bar"] == [50, 25, 0, 25]
+
+
+def test_belief_outlines_what_ran():
+    fig = figures.depth_choice_figure(make_trace(loops=[[2], [4]]))
+    assert [(each.y0 + each.y1) / 2 for each in fig.layout.shapes] == [2, 4]
+    assert fig.data[0].z[1, 0] == pytest.approx(1, abs=1e-5)
+
+
+def test_logits_say_who_won_and_by_how_much():
+    logits = np.array([[[0.5, 1.02, -1, -5]]], np.float32)
+    assert annotations(figures.depth_logits_figure(make_trace(loops=[[2]], depth_logits=logits))) == [
+        "2 wins over 1 by 0.52"
+    ]
+    forced = figures.depth_logits_figure(make_trace(loops=[[4]], depth_logits=logits))
+    assert annotations(forced) == ["2 wins over 1 by 0.52, but 4 ran"]
+
+
+def test_margins_stand_against_the_range_of_all_tokens():
+    fig = figures.depth_margin_figure(make_trace(loops=[[1, 2], [4, 3]]), View(token=1))
+    assert named(fig, "this token").x.tolist() == [20, 20]
+    assert fig.layout.shapes[0].x1 == 0.25
+
+
+def test_selected_cell_is_outlined_and_its_labels_are_bold():
+    fig = figures.gate_map_figure(make_trace(), View(layer=1, token=0))
+    outline = [each for each in fig.layout.shapes if each.line.width == 2][0]
+    assert (outline.x0, outline.y0) == (-0.5, 0.5)
+    assert fig.layout.xaxis.ticktext[0] == "<b>a</b>"
+    assert fig.layout.yaxis.ticktext[1] == "<b>1</b>"
