@@ -4,6 +4,7 @@ Exit codes: 0 done, 2 bad input (a few clear lines on stderr, never a traceback)
 """
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
@@ -19,6 +20,10 @@ def serve(args: argparse.Namespace) -> None:
     """Run the app in this process until it is stopped."""
     from streamlit.web import cli
 
+    if missing := [root for root in args.models if not root.is_dir()]:
+        raise ValueError(f"{missing[0]} is no folder: give folders that hold model folders")
+    if args.models:
+        os.environ["VERSATILEFFN_MODELS"] = os.pathsep.join(str(root.resolve()) for root in args.models)
     main = Path(__file__).parent / "main.py"
     flags = ["--server.port", str(args.port), "--server.address", args.address]
     sys.argv = ["streamlit", "run", str(main), *flags]
@@ -93,6 +98,7 @@ def parser() -> argparse.ArgumentParser:
     command = commands.add_parser("serve", help="run the app in the browser")
     command.add_argument("--port", type=int, default=8501)
     command.add_argument("--address", default="127.0.0.1", help="listen here; 127.0.0.1 is this machine only")
+    command.add_argument("--models", type=Path, nargs="+", default=[], help="folders with more model folders to offer")
     command.set_defaults(run=serve)
     command = commands.add_parser("models", help="list the models that are there")
     command.set_defaults(run=models)

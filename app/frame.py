@@ -28,9 +28,9 @@ def styles() -> None:
 def sidebar() -> None:
     """Choice of the model and one line of facts about it."""
     with st.sidebar:
-        st.selectbox("Model", state.model_names(), key=state.MODEL_KEY, on_change=state.clamp_selection)
+        st.selectbox("Model", state.model_names(), key=state.PICKED_KEY, on_change=state.choose_model)
         facts = state.model_facts()
-        trained = "Gates trained." if facts.gates_trained else "**Gates untrained: routing is noise.**"
+        trained = "Gates trained." if facts.gates_trained else "Gates untrained: routing is noise."
         st.caption(
             f"{facts.layers} layers, {facts.experts} experts, up to {facts.max_loops} loops. "
             f"{facts.parameters / 1e6:.1f} M parameters, of which router and depth head {facts.heads_share:.2%}. "
@@ -100,7 +100,9 @@ def _notices(trace) -> None:
             f"This text has {trace.num_tokens:,} tokens; the model was trained on texts of up to {facts.context}. "
             f"From token {facts.context} on, what you see is extrapolation."
         )
+    if not facts.gates_trained:
+        st.markdown("**The gates of this model are untrained: loops and experts are noise, not difficulty.**")
     if st.session_state.problem:
         with st.container(border=True, key="problem", horizontal=True, vertical_alignment="center"):
-            st.text(f"{st.session_state.problem}\nYour earlier text is kept.", width="stretch")
+            st.text(f"{st.session_state.problem}\nWhat you had is kept.", width="stretch")
             st.button("Dismiss", on_click=lambda: st.session_state.update(problem=None))

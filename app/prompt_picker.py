@@ -1,5 +1,7 @@
 """The text button: type a text, pick an example, or upload a file of prompts and pick one of them."""
 
+import re
+
 import streamlit as st
 
 from app import state
@@ -19,8 +21,9 @@ from app.prompts import (
 def prompt_picker(num_tokens: int) -> None:
     """A popover labelled with the current prompt. A text that cannot be traced leaves the current one in place."""
     prompt = state.current_prompt()
-    name = prompt.name.replace("[", "\\[").replace("$", "\\$").replace("*", "\\*").replace("`", "\\`")
-    with st.popover(f"{name}, {num_tokens:,} tokens", icon=":material/edit_note:", key="picker", on_change="rerun"):
+    with st.popover(
+        f"{_literal(prompt.name)}, {num_tokens:,} tokens", icon=":material/edit_note:", key="picker", on_change="rerun"
+    ):
         way = st.segmented_control(
             "Where the text comes from",
             ["Type", "Examples", "File"],
@@ -31,6 +34,11 @@ def prompt_picker(num_tokens: int) -> None:
             persist_state="session",
         )
         {"Type": _type, "Examples": _examples, "File": _file}[way]()
+
+
+def _literal(text: str) -> str:
+    """Text as Markdown that shows it as it is: labels of buttons are Markdown."""
+    return re.sub(r"([\\`*_{}\[\]()#+\-.!$:|~<>&^])", r"\\\1", text)
 
 
 def _close() -> None:
@@ -93,7 +101,7 @@ def _file() -> None:
     try:
         found = read_prompt_file(upload.name, data, paragraphs=by_paragraph)
     except PromptError as error:
-        _told(f"{error} Your earlier text is kept.")
+        _told(f"{error} What you had is kept.")
         return
     for problem in found.problems[:3]:
         _told(problem)

@@ -4,7 +4,9 @@ Shared by all sessions: loaded models and traces, both immutable, keyed by conte
 selection (layer, token), the colouring chosen by the reader, and the last problem to be told.
 """
 
+import os
 from dataclasses import dataclass
+from pathlib import Path
 
 import streamlit as st
 
@@ -12,9 +14,11 @@ from analysis.view import View, window_around
 from app.examples import DEFAULT_EXAMPLE, EXAMPLES
 from app.prompts import Prompt, PromptError, check_token_count
 from hooks.trace import RoutingTrace
-from sample_models.registry import available_models
+from sample_models.registry import CHECKPOINTS, available_models
 
-MODEL_KEY = "model"
+MODEL_KEY, PICKED_KEY = "model", "picked_model"
+ROOTS_VARIABLE = "VERSATILEFFN_MODELS"
+"""Environment variable with more folders of models, set by whoever starts the server; a visitor cannot name paths."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +43,7 @@ class ModelFacts:
 def _loaded(name: str):
     from sample_models import load_model  # torch and transformers: not before the first model is needed
 
-    return load_model(dict(available_models())[name])
+    return load_model(_folders()[name])
 
 
 @st.cache_resource(max_entries=128, show_spinner=False)
@@ -78,10 +82,9 @@ def begin_session() -> None:
     link = st.query_params
     state.prompt = EXAMPLES.get(link.get("example", ""), EXAMPLES[DEFAULT_EXAMPLE])
     names = model_names()
-    state[MODEL_KEY] = link["model"] if link.get("model") in names else names[0]
+    state[MODEL_KEY] = state[PICKED_KEY] = link["model"] if link.get("model") in names else names[0]
     state.layer, state.token = _number(link.get("layer")), _number(link.get("token"))
     state.problem = None
-    state.tokenise_paragraphs = False
 
 
 def write_link() -> None:
@@ -96,7 +99,20 @@ def write_link() -> None:
 
 def model_names() -> list[str]:
     """Models to choose from, the default first."""
-    return [name for name, _ in available_models()]
+    return list(_folders())
+
+
+def choose_model() -> None:
+    """Make the model picked in the sidebar the current one. If it cannot be loaded, say why and keep the one before."""
+    state = st.session_state
+    try:
+        _trace(state[PICKED_KEY], state.prompt.text)
+    except ValueError as error:
+        state.problem = f"{error}."
+        state[PICKED_KEY] = state[MODEL_KEY]
+        return
+    state[MODEL_KEY], state.problem = state[PICKED_KEY], None
+    clamp_selection()
 
 
 def model_facts() -> ModelFacts:
@@ -154,6 +170,12 @@ def submit(prompt: Prompt) -> bool:
     state.prompt, state.token, state.problem = prompt, None, None
     clamp_selection()
     return True
+
+
+def _folders() -> dict[str, Path]:
+    """Name -> folder of every model in the shipped checkpoints and the folders that the server was started with."""
+    more = os.environ.get(ROOTS_VARIABLE, "")
+    return dict(available_models([CHECKPOINTS, *map(Path, filter(None, more.split(os.pathsep)))]))
 
 
 def _number(text: str | None) -> int | None:

@@ -1,6 +1,7 @@
 """Every page of the app run in-process: what it draws, that it runs the model once, that bad input is told."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from streamlit.testing.v1 import AppTest
 from analysis.catalogue import CATALOGUE
 from app import state
 from app.examples import EXAMPLES
+from sample_models.registry import CHECKPOINTS, DEFAULT_MODEL
 
 MAIN = Path(__file__).parents[1] / "app" / "main.py"
 VIEWS = sorted(path.stem for path in (MAIN.parent / "views").glob("*.py"))
@@ -50,14 +52,10 @@ def test_page_draws_its_figures_and_says_how_to_read_them(app, view):
 def test_model_runs_once_per_text_however_many_views_are_opened(app):
     state._trace.clear()
     opened(app, "overview")
-    from hooks import capturing
-
     loaded = state._loaded(app.session_state[state.MODEL_KEY])
     calls = []
     handle = loaded.model.register_forward_hook(lambda *_: calls.append(1))
-    app.session_state.typed = "A text that nobody has traced before."
-    text_area = app.text_area[0]
-    text_area.set_value("A text that nobody has traced before.").run()
+    app.text_area[0].set_value("A text that nobody has traced before.").run()
     next(button for button in app.button if button.label == "Trace").click().run()
     for view in VIEWS:
         app.switch_page(f"views/{view}.py").run()
@@ -65,7 +63,7 @@ def test_model_runs_once_per_text_however_many_views_are_opened(app):
         app.run()
         assert not app.exception
     handle.remove()
-    assert capturing and app.session_state.prompt.text == "A text that nobody has traced before."
+    assert app.session_state.prompt.text == "A text that nobody has traced before."
     assert len(calls) == 1
 
 
@@ -77,7 +75,7 @@ def test_text_that_cannot_be_traced_is_told_and_the_earlier_kept(app, text):
     next(button for button in app.button if button.label == "Trace").click().run()
     assert not app.exception
     told = [element.value for element in app.text]
-    assert any("Your earlier text is kept." in each for each in told)
+    assert any("What you had is kept." in each for each in told)
     assert app.session_state.prompt == before
 
 
@@ -114,3 +112,27 @@ def test_colour_follows_the_page_until_the_reader_chooses(app):
     app.session_state.quantity, app.session_state.quantity_chosen = "Surprisal", True
     app.switch_page("views/gate.py").run()
     assert app.session_state.quantity == "Surprisal"
+
+
+def test_model_that_cannot_be_loaded_is_told_and_the_earlier_kept(app, tmp_path, monkeypatch):
+    shutil.copytree(CHECKPOINTS / DEFAULT_MODEL, tmp_path / "cut-short")
+    weights = tmp_path / "cut-short" / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1000])
+    monkeypatch.setenv(state.ROOTS_VARIABLE, str(tmp_path))
+    opened(app, "overview")
+    app.sidebar.selectbox[0].select("cut-short").run()
+    assert not app.exception
+    assert any("is no whole safetensors file" in element.value for element in app.text)
+    assert app.session_state[state.MODEL_KEY] == app.sidebar.selectbox[0].value == DEFAULT_MODEL
+
+
+def test_model_with_untrained_gates_says_so(app, tmp_path, monkeypatch):
+    shutil.copytree(CHECKPOINTS / DEFAULT_MODEL, tmp_path / "untrained")
+    config = tmp_path / "untrained" / "config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"gates_trained": False}))
+    monkeypatch.setenv(state.ROOTS_VARIABLE, str(tmp_path))
+    opened(app, "overview")
+    app.sidebar.selectbox[0].select("untrained").run()
+    assert not app.exception
+    assert any("Gates untrained: routing is noise." in caption.value for caption in app.sidebar.caption)
+    assert any("The gates of this model are untrained" in text.value for text in app.markdown)

@@ -182,7 +182,7 @@ def test_empty_text_is_told_and_the_earlier_one_kept(visit):
     before = here.tokens().count()
     here.trace("   ")
     expect(page.get_by_text("The text is empty: type at least one word")).to_be_visible()
-    expect(page.get_by_text("Your earlier text is kept.")).to_be_visible()
+    expect(page.get_by_text("What you had is kept.")).to_be_visible()
     assert here.tokens().count() == before
 
 
