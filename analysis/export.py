@@ -21,7 +21,7 @@ ROUTING_COLUMNS = [
     "prompt", "layer", "token", "text", "loops", "gate", "width_ran", "expert_ids", "expert_weights",
     "difficulty_hard", "difficulty_soft", "logprob",
 ]  # fmt: skip
-TITLE_PX, LINE_PX, CAPTION_WIDTH = 44, 17, 130
+TITLE_PX, LINE_PX, CAPTION_WIDTH = 44, 17, 150
 
 
 def finished_figure(spec: FigureSpec, trace: RoutingTrace, view: View = DEFAULT_VIEW) -> go.Figure:

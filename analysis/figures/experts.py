@@ -77,7 +77,7 @@ def expert_map_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW, *, choice:
         names = [swatch(expert_colour(e, view.theme), str(e)) for e in range(min(trace.num_experts, 8))]
         rows = ["  ".join(names[i : i + 4]) for i in range(0, len(names), 4)]
         legend = note("expert<br>" + "<br>".join(rows), x=1, y=1, anchor="right")
-        fig.add_annotation(legend | {"yref": "paper", "yanchor": "top", "yshift": 20, "align": "left"})
+        fig.add_annotation(legend | {"yref": "paper", "yanchor": "top", "yshift": 6, "align": "left"})
     return fig
 
 

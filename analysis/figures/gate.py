@@ -118,7 +118,7 @@ def gate_along_text_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW, *, sm
     dotted["line"] = {"width": 1, "dash": "dot", "color": c["ink"]}
     here = {"type": "line", "yref": "y domain", "y0": 0, "y1": 1, "x0": view.token, "x1": view.token}
     here["line"] = {"width": 1, "color": c["line"]}
-    named = {"xref": "x domain", "x": 1, "xanchor": "right", "y": ceiling, "yanchor": "bottom"}
+    named = {"xref": "x domain", "x": 1, "xanchor": "right", "y": ceiling, "yanchor": "bottom", "yshift": 5}
     named["text"] = f"λ never exceeds {ceiling:.3g}: at least 1/{trace.max_loops} is depth"
     return figure(
         view,

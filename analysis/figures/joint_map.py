@@ -61,7 +61,13 @@ def minimap_row(trace: RoutingTrace, view: View, minimap: Minimap, rest_px: floa
     c = THEMES[view.theme]
     inner = rest_px + MINIMAP_PX + TICKS_PX
     label = {"text": f"window {first} to {end - 1}", "xref": "paper", "yref": "paper", "xanchor": "left"}
-    label |= {"x": left + 0.015, "y": 1 - MINIMAP_PX / inner, "yanchor": "top", "font": {"size": 12, "color": c["ink"]}}
+    label |= {
+        "x": left + 0.015,
+        "y": 1 - MINIMAP_PX / inner,
+        "yanchor": "top",
+        "yshift": -14,
+        "font": {"size": 12, "color": c["ink"]},
+    }
     return MinimapRow(
         inner=inner,
         top=rest_px / inner,
@@ -151,7 +157,7 @@ def scale_bar(view: View, title: str, **fields) -> dict:
         "showscale": True,
         "colorbar": {
             "orientation": "h", "thickness": 7, "len": 0.125, "lenmode": "fraction", "outlinewidth": 0,
-            "x": (BESIDE + 1) / 2, "xanchor": "center", "y": 1, "yref": "container",
+            "x": (BESIDE + 1) / 2, "xanchor": "center", "y": 1, "yref": "paper",
             "yanchor": "top", "ypad": 0, "xpad": 0,
             "tickfont": {"size": 10, "color": c["muted"]},
             "title": {"text": title, "side": "top", "font": {"size": 11, "color": c["muted"]}}, **fields,
