@@ -147,13 +147,12 @@ def expert_pairs_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> go.Fi
             "hovertemplate": "experts %{y} and %{x}<br>together %{customdata[0]:.0f} times, "
             "%{customdata[1]:.1f} expected<extra></extra>",
         },
-        {"type": "scatter", "mode": "text", "hoverinfo": "skip", "x": [], "y": []},
     ]  # fmt: skip
     x, y = (np.concatenate(both) for both in ((first[known], second[known]), (second[known], first[known])))
     lift = np.tile(pairs["lift_log2"].to_numpy()[known], 2)
     if n <= 16:
         on = np.array([text_on(colour_at(c["change"], (each + MOST_LIFT) / (2 * MOST_LIFT))) for each in lift])
-        data[1:] = numbers(x, y, [f"{round(each, 1) + 0.0:+.1f}".replace("-", "−") for each in lift], on)
+        data += numbers(x, y, [f"{round(each, 1) + 0.0:+.1f}".replace("-", "−") for each in lift], on)
         x, y = np.concatenate([first[~known], second[~known]]), np.concatenate([second[~known], first[~known]])
         data += numbers(x, y, ["too few"] * len(x), np.full(len(x), c["muted"]))
     step = -(-n // 16)

@@ -94,7 +94,7 @@ def quoted(trace: RoutingTrace, token: int) -> str:
 # Axes -----------------------------------------------------------------------------------------------------------------
 
 
-def layer_axis(trace: RoutingTrace, view: View, *, upright: bool = True) -> dict:
+def layer_axis(trace: RoutingTrace, view: View) -> dict:
     """Layers 0..n-1, layer 0 at the bottom (or left), the selected one in bold."""
     every = -(-trace.num_layers // 16)
     shown = sorted({*range(0, trace.num_layers, every), view.layer} - set(_too_near(view.layer, every)))
@@ -103,7 +103,7 @@ def layer_axis(trace: RoutingTrace, view: View, *, upright: bool = True) -> dict
         "tickvals": shown,
         "ticktext": [f"<b>{layer}</b>" if layer == view.layer else str(layer) for layer in shown],
         "title": {"text": "layer"},
-        **({"tickangle": 0} if not upright else {}),
+        "tickangle": 0,
     }
 
 
