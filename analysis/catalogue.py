@@ -8,7 +8,6 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from analysis import difficulty, experts, figures, gate, overview, recursion
-from analysis.view import View
 from hooks.trace import RoutingTrace
 
 Page = Literal["overview", "difficulty", "gate", "experts", "recursion"]
@@ -23,9 +22,12 @@ class FigureSpec:
     page: Page
     title: str
     how_to_read: str
-    figure: Callable[[RoutingTrace, View], go.Figure]
+    figure: Callable[..., go.Figure]
+    """(trace, view, *, the option of `choice`) -> figure."""
     table: Callable[[RoutingTrace], pd.DataFrame]
     """The data drawn, for the whole text and all layers, tidy."""
+    choice: tuple[str, dict[str, str]] | None = None
+    """An option of the figure function that readers may set, and {value: label}; the first value is its default."""
 
 
 CATALOGUE: tuple[FigureSpec, ...] = (
@@ -55,6 +57,7 @@ CATALOGUE: tuple[FigureSpec, ...] = (
         "The scale always runs from 0 to 1, so two texts compare.",
         figures.difficulty_map_figure,
         difficulty.difficulty_table,
+        ("kind", {"soft": "Soft", "hard": "Hard"}),
     ),
     FigureSpec(
         "difficulty_surprisal",
@@ -63,6 +66,7 @@ CATALOGUE: tuple[FigureSpec, ...] = (
         "Each dot is a token. A rising cloud means that the model spends loops where it predicts badly.",
         figures.difficulty_surprisal_figure,
         difficulty.difficulty_surprisal,
+        ("of", {"read": "Token read", "next": "Next token"}),
     ),
     FigureSpec(
         "difficulty_by_loops",
@@ -107,6 +111,7 @@ CATALOGUE: tuple[FigureSpec, ...] = (
         "loops and did not route; no load counts it.",
         figures.expert_map_figure,
         experts.expert_table,
+        ("choice", {"first": "First choice", "second": "Second choice"}),
     ),
     FigureSpec(
         "expert_load",

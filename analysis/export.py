@@ -24,10 +24,10 @@ ROUTING_COLUMNS = [
 TITLE_PX, LINE_PX, CAPTION_WIDTH = 44, 17, 150
 
 
-def finished_figure(spec: FigureSpec, trace: RoutingTrace, view: View = DEFAULT_VIEW) -> go.Figure:
+def finished_figure(spec: FigureSpec, trace: RoutingTrace, view: View = DEFAULT_VIEW, **options: str) -> go.Figure:
     """The figure as it stands alone: light, with title, caption, and where its numbers come from."""
     view = View(layer=view.layer, token=view.token, window=view.window, theme="light")
-    fig = spec.figure(trace, view)
+    fig = spec.figure(trace, view, **options)
     lines = [*textwrap.wrap(spec.how_to_read, CAPTION_WIDTH), *textwrap.wrap(_numbers(trace, view), CAPTION_WIDTH)]
     lines.append(_source(trace))
     top = (fig.layout.margin.t or 30) + TITLE_PX
@@ -105,7 +105,8 @@ def _numbers(trace: RoutingTrace, view: View) -> str:
 
 def _source(trace: RoutingTrace) -> str:
     weights = str(trace.meta.get("weights_sha256") or "unknown")[:12]
-    return f"Model {trace.meta.get('model', 'unknown')}, weights {weights}."
+    untrained = " Gates untrained: routing is noise." if trace.meta.get("gates_trained") is False else ""
+    return f"Model {trace.meta.get('model', 'unknown')}, weights {weights}.{untrained}"
 
 
 __all__ = ["FORMATS", "export_trace", "figure_html", "finished_figure", "table_csv", "trace_parquet"]

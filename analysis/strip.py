@@ -129,7 +129,7 @@ def _colouring(trace: RoutingTrace, quantity: Quantity, layer: int | None, theme
         legend = [("text", f"{where}: depth 0"), ("bar", ramp[::9]), ("text", "1 width")]
         return _steps(numbers, 0, 1), ramp, none, [f"{n:.2f}" for n in numbers], legend
     if quantity == "Surprisal":
-        ramp, shown = colors["surprise"], [_nats(n) for n in trace.surprisal]
+        ramp, shown = colors["probability"], [_nats(n) for n in trace.surprisal]
         legend = [("text", "surprisal of the token 0"), ("bar", ramp), ("text", f"{MAX_SURPRISAL:.0f} nats or more")]
         return _steps(trace.surprisal, 0, MAX_SURPRISAL), _ramp(ramp), none, shown, legend
     if quantity == "Loops":

@@ -6,7 +6,7 @@ from analysis.catalogue import CATALOGUE, spec
 from analysis.export import figure_html, finished_figure, table_csv, trace_parquet
 from app import state
 from app.components.picture_buttons import picture_buttons
-from app.panel import chart
+from app.panel import chart, chosen_options
 
 PREVIEW = "figure-export"
 
@@ -21,17 +21,19 @@ def export_dialog(page: str) -> None:
         format_func=lambda name: spec(name).title,
     )
     found = spec(name)
-    figure = finished_figure(found, trace, view)
+    figure = finished_figure(found, trace, view, **chosen_options(found))
     chart(PREVIEW, figure, name=name, alt=found.title)
-    bar = st.container(horizontal=True, vertical_alignment="center")
-    with bar:
-        st.markdown("**Figure**")
+    pictures, data, whole = st.columns([3, 1, 3])
+    with pictures, st.container(horizontal=True, vertical_alignment="center"):
+        st.markdown("**Figure**", width="content")
         picture_buttons(PREVIEW)
         # Callable: five megabytes of plotly.js are only made when somebody wants them.
-        st.download_button("HTML", lambda: figure_html(figure), f"{name}.html", "text/html", on_click="ignore")
-        st.markdown("**Its data**")
+        st.download_button("HTML", lambda: figure_html(figure, name), f"{name}.html", "text/html", on_click="ignore")
+    with data, st.container(horizontal=True, vertical_alignment="center"):
+        st.markdown("**Its data**", width="content")
         st.download_button("CSV", table_csv(found.table(trace)), f"{name}.csv", "text/csv", on_click="ignore")
-        st.markdown("**Whole text**")
+    with whole, st.container(horizontal=True, vertical_alignment="center"):
+        st.markdown("**Whole text**", width="content")
         st.download_button("Trace file", trace.to_bytes(), "text.trace.safetensors", on_click="ignore")
         st.download_button("Parquet", lambda: trace_parquet([trace]), "routing.parquet", on_click="ignore")
     st.caption(

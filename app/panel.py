@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from analysis.catalogue import spec
+from analysis.catalogue import FigureSpec, spec
 from analysis.figures.template import config
 from app.state import current_trace, current_view
 
@@ -13,28 +13,36 @@ def heading(title: str, question: str) -> None:
     st.markdown(question)
 
 
-def panel(name: str, *, main: bool = False, choose: tuple[str, dict[str, str]] | None = None) -> None:
-    """A figure of the catalogue under its title, with how to read it.
-
-    `choose` = (option of the figure function, {value: label}) puts a switch beside the title.
-    """
-    found, options = spec(name), {}
+def panel(name: str, *, main: bool = False) -> None:
+    """A figure of the catalogue under its title, with how to read it and, where it has one, the reader's choice."""
+    found = spec(name)
     with st.container(horizontal=True, vertical_alignment="center"):
         st.subheader(found.title, anchor=False, width="stretch")
-        if choose:
-            option, labels = choose
-            options[option] = st.segmented_control(
+        if found.choice:
+            option, labels = found.choice
+            st.segmented_control(
                 f"{found.title}: {option}",
                 list(labels),
                 default=next(iter(labels)),
                 required=True,
                 format_func=labels.get,
-                key=f"{name}-{option}",
+                key=_choice_key(found),
                 label_visibility="collapsed",
                 persist_state="session",
             )
-    chart(f"figure-{name}", found.figure(current_trace(), current_view(), **options), name=name, alt=found.title)
+    figure = found.figure(current_trace(), current_view(), **chosen_options(found))
+    chart(f"figure-{name}", figure, name=name, alt=found.title)
     st.caption(f"**How to read.** {found.how_to_read}" if main else found.how_to_read)
+
+
+def chosen_options(found: FigureSpec) -> dict[str, str]:
+    """What the reader chose for a figure on its page, so that an export shows the same."""
+    chosen = st.session_state.get(_choice_key(found)) if found.choice else None
+    return {found.choice[0]: chosen} if chosen else {}
+
+
+def _choice_key(found: FigureSpec) -> str:
+    return f"{found.name}-choice"
 
 
 def chart(key: str, figure, *, name: str, alt: str) -> None:

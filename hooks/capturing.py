@@ -31,9 +31,9 @@ def capture(loaded, text):
 
     Raises ValueError if a text holds no token, or if the model has no depth head and router to trace.
     """
-    if loaded.model.config.ffn != "versatile":
+    if loaded.config.ffn != "versatile":
         raise ValueError(
-            f"{loaded.name} has a {loaded.model.config.ffn} FFN, which routes nothing; choose a versatile model"
+            f"{loaded.name} has a {loaded.config.ffn} FFN, which routes nothing; choose a versatile model"
         )
     instrument(loaded.model)
     if isinstance(text, str):
@@ -71,7 +71,7 @@ def _batches(lengths: list[int]) -> Iterable[list[int]]:
 @torch.inference_mode()
 def _trace_batch(loaded: LoadedModel, texts: list[str], encoded: list[tuple[list[int], list[bool]]]):
     """One forward pass over texts padded on the right, cut into one trace each."""
-    model, layers = loaded.model, loaded.model.config.num_hidden_layers
+    model, layers = loaded.model, loaded.config.num_hidden_layers
     longest = max(len(ids) for ids, _ in encoded)
     padded = torch.tensor([ids + [0] * (longest - len(ids)) for ids, _ in encoded], device=model.device)
     names = {field: [pattern.format(layer) for layer in range(layers)] for field, pattern in HOOK_NAMES.items()}
@@ -113,7 +113,7 @@ def _trace(loaded, text, ids, special, routing, logits) -> RoutingTrace:
             "model": loaded.name,
             "weights_sha256": loaded.weights_sha256,
             "gates_trained": loaded.gates_trained,
-            "config": loaded.model.config.to_diff_dict(),
+            "config": _config(loaded),
             "text": text,
             "dtype": str(loaded.model.dtype).removeprefix("torch."),
             "versions": _versions(),
@@ -125,6 +125,11 @@ def _trace(loaded, text, ids, special, routing, logits) -> RoutingTrace:
 def _numpy(tensor: torch.Tensor) -> np.ndarray:
     """A copy that shares nothing with live tensors; bfloat16, which numpy lacks, becomes float32."""
     return (tensor.float() if tensor.is_floating_point() else tensor).cpu().numpy().copy()
+
+
+@lru_cache(maxsize=8)
+def _config(loaded: LoadedModel) -> dict:
+    return loaded.config.to_diff_dict()
 
 
 @lru_cache(maxsize=1)

@@ -108,10 +108,11 @@ def test_colour_follows_the_page_until_the_reader_chooses(app):
     opened(app, "difficulty")
     assert app.session_state.quantity == "Difficulty"
     app.switch_page("views/experts.py").run()
+    assert not app.exception
     assert app.session_state.quantity == "Experts"
     app.session_state.quantity, app.session_state.quantity_chosen = "Surprisal", True
     app.switch_page("views/gate.py").run()
-    assert app.session_state.quantity == "Surprisal"
+    assert not app.exception and app.session_state.quantity == "Surprisal"
 
 
 def test_model_that_cannot_be_loaded_is_told_and_the_earlier_kept(app, tmp_path, monkeypatch):

@@ -20,4 +20,4 @@ button:focus-visible { outline: 2px solid var(--st-text-color); outline-offset: 
 
 def picture_buttons(figure_key: str) -> None:
     """Two buttons for the chart inside the container whose key is `figure_key`."""
-    _component(key="picture_buttons", data={"figure": figure_key})
+    _component(key="picture_buttons", data={"figure": figure_key}, width="content")

@@ -5,9 +5,9 @@ import streamlit as st
 from app.panel import heading, panel
 
 heading("Difficulty", "Which tokens does the model find hard, and in which layers does it say so?")
-panel("difficulty_map", main=True, choose=("kind", {"soft": "Soft", "hard": "Hard"}))
+panel("difficulty_map", main=True)
 left, right = st.columns(2)
 with left:
-    panel("difficulty_surprisal", choose=("of", {"read": "Token read", "next": "Next token"}))
+    panel("difficulty_surprisal")
 with right:
     panel("difficulty_by_loops")

@@ -5,7 +5,7 @@ import streamlit as st
 from app.panel import heading, panel
 
 heading("Experts", "Which sub-experts does the width path choose, and is the load shared?")
-panel("expert_map", main=True, choose=("choice", {"first": "First choice", "second": "Second choice"}))
+panel("expert_map", main=True)
 left, right = st.columns(2)
 with left:
     panel("expert_load")

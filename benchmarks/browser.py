@@ -1,0 +1,98 @@
+"""What a visitor waits for, in a real browser on a warm server: first page, a new text, a token click on every page.
+
+python -m benchmarks.browser [--rounds 9]
+"""
+
+import argparse
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+from playwright.sync_api import Page
+
+from app.examples import EXAMPLES
+from tests.app_server import app_server, chromium, wait_idle
+
+PAGES = ("Overview", "Difficulty", "Gate", "Experts", "Recursion")
+TOKENS = 256
+# The last thing of a page to be drawn: all charts hold a drawing and the script has ended.
+DRAWN = """() => document.querySelector('[data-testid=stApp]').dataset.testScriptState === 'notRunning'
+  && [...document.querySelectorAll('[data-testid=stPlotlyChart]')].every(chart => chart.querySelector('.main-svg'))"""
+
+
+def text_of(tokens: int, start: int) -> str:
+    """A text of exactly so many tokens that differs for every `start`, so that nothing is cached."""
+    from sample_models import load_model
+
+    tokenizer = load_model().tokenizer
+    words = " ".join(prompt.text for prompt in EXAMPLES.values()).split()
+    ids = tokenizer(f"{start}: " + " ".join(words[start:] + words + words))["input_ids"][:tokens]
+    return tokenizer.decode(ids)
+
+
+def open_first_page(page: Page, address: str) -> float:
+    began = time.perf_counter()
+    page.goto(address)
+    page.get_by_role("heading", name="Overview", exact=True).wait_for()
+    page.wait_for_function(DRAWN)
+    return time.perf_counter() - began
+
+
+def submit(page: Page, text: str) -> float:
+    page.locator(".st-key-framebar button").first.click()
+    page.get_by_label("Text to trace").fill(text)
+    label = page.locator(".st-key-framebar button").first
+    before = label.inner_text()
+    button = page.get_by_role("button", name="Trace", exact=True)
+    began = time.perf_counter()
+    button.click()
+    page.wait_for_function(
+        "before => document.querySelector('.st-key-framebar button').innerText !== before", arg=before
+    )
+    page.wait_for_function(DRAWN)
+    return time.perf_counter() - began
+
+
+def click_token(page: Page, token: int) -> float:
+    """Until the server's answer is drawn: the address names the token last of all."""
+    cell = page.get_by_role("option").nth(token)
+    cell.scroll_into_view_if_needed()
+    began = time.perf_counter()
+    cell.click()
+    page.wait_for_function("token => new URL(location).searchParams.get('token') === String(token)", arg=token)
+    page.wait_for_function(DRAWN)
+    return time.perf_counter() - began
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=9)
+    rounds = parser.parse_args().rounds
+    texts = [text_of(TOKENS, start) for start in range(rounds + 1)]
+    seconds: dict[str, list[float]] = {}
+    with tempfile.TemporaryDirectory() as folder, app_server(Path(folder) / "log") as address, chromium() as browser:
+        warm = browser.new_page()
+        open_first_page(warm, address)
+        warm.close()
+        for number in range(rounds):
+            page = browser.new_page(viewport={"width": 1440, "height": 1000})
+            seconds.setdefault("first page", []).append(open_first_page(page, address))
+            seconds.setdefault(f"new text of {TOKENS} tokens to complete Overview", []).append(
+                submit(page, texts[number])
+            )
+            for name in PAGES:
+                page.get_by_role("link", name=name, exact=True).click()
+                page.get_by_role("heading", name=name, exact=True).wait_for()
+                wait_idle(page)
+                page.wait_for_timeout(500)
+                for token in (20 + number, 150 + number):
+                    seconds.setdefault(f"token click on {name}", []).append(click_token(page, token))
+            page.close()
+    print(f"{TOKENS} tokens, medians of {rounds} rounds")
+    for name, values in seconds.items():
+        print(f"{name:46s} {statistics.median(values) * 1e3:7.0f} ms   (slowest {max(values) * 1e3:.0f})")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,86 @@
+"""The token strip: fills on fixed scales, a second cue beside colour, and nothing drawn that did not run."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from analysis.figures.palette import contrast
+from analysis.strip import EMPTY, HATCHED, QUANTITIES, cell_labels, readout, strip
+from tests.traces import random_trace
+
+
+def drawn(trace, quantity, layer=None, theme="light"):
+    return strip(trace, quantity, layer=layer, token=0, at_layer=0, theme=theme)
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("layer", [None, 1])
+@pytest.mark.parametrize("quantity", QUANTITIES)
+def test_every_quantity_has_one_cell_per_token_and_readable_text(quantity, layer, theme):
+    trace = random_trace(3, 40, 8, seed=1)
+    cells = drawn(trace, quantity, layer, theme)
+    for each in (cells.labels, cells.fill, cells.badges, cells.values, cells.surprisal, cells.breaks, cells.white):
+        assert len(each) == trace.num_tokens
+    assert max(cells.fill) < len(cells.palette)
+    assert min(contrast(fill, text) for fill, text in cells.palette) >= 4.5
+
+
+def test_tokens_that_did_not_route_are_hatched_and_never_coloured():
+    trace = random_trace(3, 60, 8, seed=2)
+    cells = drawn(trace, "Experts", layer=1)
+    np.testing.assert_array_equal(np.array(cells.fill) == HATCHED, ~trace.width_ran[1])
+    for token, ran in enumerate(trace.width_ran[1]):
+        expected = ",".join(map(str, trace.expert_ids[1, token])) if ran else ""
+        assert cells.badges[token] == expected
+        assert cells.values[token] == (expected or "did not route")
+
+
+def test_experts_of_all_layers_are_those_of_the_selected_one():
+    trace = random_trace(3, 20, 8, seed=3)
+    cells = strip(trace, "Experts", layer=None, token=0, at_layer=2, theme="light")
+    assert cells.badges == drawn(trace, "Experts", layer=2).badges
+
+
+def test_loops_of_a_layer_print_their_number():
+    trace = random_trace(3, 20, 8, seed=4)
+    cells = drawn(trace, "Loops", layer=0)
+    assert cells.badges == [str(loops) for loops in trace.loops[0]]
+    assert cells.fill == (trace.loops[0] - 1).tolist()
+
+
+def test_first_token_has_no_surprisal_and_stays_empty():
+    cells = drawn(random_trace(2, 5, 8, seed=5), "Surprisal")
+    assert cells.fill[0] == EMPTY and cells.values[0] == "undefined"
+    assert all(fill >= 0 for fill in cells.fill[1:])
+
+
+def test_special_tokens_stay_empty():
+    trace = random_trace(2, 5, 8, seed=6)
+    special = np.array([True, False, False, False, False])
+    cells = drawn(dataclasses.replace(trace, special=special), "Gate")
+    assert cells.fill[0] == EMPTY and EMPTY not in cells.fill[1:]
+
+
+def test_readout_names_the_experts_or_says_that_none_ran():
+    trace = random_trace(3, 60, 8, seed=2)
+    token = int(np.flatnonzero(~trace.width_ran[1])[0])
+    assert dict(readout(trace, token, 1))["experts"] == "did not route"
+    token = int(np.flatnonzero(trace.width_ran[1])[0])
+    said = dict(readout(trace, token, 1))
+    ids, weights = trace.expert_ids[1, token], trace.expert_weights[1, token]
+    assert said["experts"] == f"{ids[0]} ({weights[0]:.2f}) {ids[1]} ({weights[1]:.2f})"
+    assert said["loops"].endswith(str(trace.loops[1, token])) and said["width share"] == f"{trace.gate[1, token]:.2f}"
+
+
+def test_signature_changes_with_the_colours_but_not_with_the_selection():
+    trace = random_trace(2, 10, 8, seed=7)
+    one = strip(trace, "Gate", layer=None, token=0, at_layer=0, theme="light").to_data()
+    moved = strip(trace, "Gate", layer=None, token=5, at_layer=1, theme="light").to_data()
+    other = strip(trace, "Loops", layer=None, token=0, at_layer=0, theme="light").to_data()
+    assert one["signature"] == moved["signature"] != other["signature"]
+
+
+def test_leading_space_is_a_space_and_bare_white_space_shows_its_sign():
+    trace = dataclasses.replace(random_trace(1, 4, 8, seed=8), tokens=["␣the", "␣", "↵", "a"])
+    assert cell_labels(trace) == [" the", "␣", "↵", "a"]
