@@ -42,12 +42,7 @@ def frame(page: str) -> None:
     """Prompt, colouring, export; the strip with the selection; what the reader must know about this text."""
     state.clamp_selection()
     trace, session = state.current_trace(), st.session_state
-    if session.get("frame_page") != page:
-        session.frame_page = page
-        session.setdefault("quantity_chosen", False)
-        if not session.quantity_chosen:
-            session.quantity = DEFAULT_QUANTITY.get(page, "Gate")
-            session.scope = "layer" if session.quantity in ("Experts", "Loops") else "all"
+    _default_colouring(page)
     with st.container(key="frame"):
         with st.container(key="framebar", horizontal=True, vertical_alignment="center"):
             prompt_picker(trace.num_tokens)
@@ -59,6 +54,7 @@ def frame(page: str) -> None:
                 required=True,
                 label_visibility="collapsed",
                 on_change=_remember_choice,
+                persist_state="session",
             )
             scope = st.segmented_control(
                 "Layers",
@@ -67,6 +63,7 @@ def frame(page: str) -> None:
                 required=True,
                 label_visibility="collapsed",
                 format_func=lambda name: "all layers" if name == "all" else f"layer {session.layer}",
+                persist_state="session",
             )
             if st.button("Export", icon=":material/download:"):
                 export_dialog(page)
@@ -83,6 +80,17 @@ def frame(page: str) -> None:
         )
         figure_bridge(on_select=lambda token, layer: state.select(token=token, layer=layer))
         _notices(trace)
+
+
+def _default_colouring(page: str) -> None:
+    """Set the page's own colouring when the page is entered, unless the reader has chosen one."""
+    session = st.session_state
+    entered, session.frame_page = session.get("frame_page") != page, page
+    # A rerun that interrupts another one can drop the values of widgets that were not reached: then they start anew.
+    lost = session.get("quantity") is None or session.get("scope") is None
+    if lost or (entered and not session.get("quantity_chosen")):
+        session.quantity = DEFAULT_QUANTITY.get(page, "Gate")
+        session.scope = "layer" if session.quantity in ("Experts", "Loops") else "all"
 
 
 def _select_in_strip(token: int, layer: int) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from analysis.figures.palette import THEMES, faded
-from analysis.figures.template import band, figure, layer_axis, note, row_and_column, token_axis
+from analysis.figures.template import NAMED_TOKENS, band, figure, layer_axis, note, row_and_column, token_axis
 from analysis.labels import plotly_text, token_labels
 from analysis.view import View
 from hooks.trace import RoutingTrace
@@ -123,21 +123,38 @@ def joint_map(
 def heatmap(trace: RoutingTrace, view: View, z: np.ndarray, card: dict, **fields) -> dict:
     """Cells of the map: z [layer, drawn token] on integer x = token, y = layer."""
     first, end = view.span(trace.num_tokens)
-    gap = 1 if end - first <= 90 else 0
+    gap = 1 if end - first <= NAMED_TOKENS else 0
     return {
         "type": "heatmap", "x": np.arange(first, end), "y": np.arange(trace.num_layers), "z": z,
         "xgap": gap, "ygap": 1, "showscale": False, **card, **fields,
     }  # fmt: skip
 
 
-def token_bars(trace: RoutingTrace, view: View, values: np.ndarray, hover: str, **fields) -> dict:
-    """Bars above the map: one per drawn token; `hover` formats %{y}. A click selects the token."""
+def token_bars(
+    trace: RoutingTrace, view: View, values: np.ndarray, hover: str, *, marker: dict, stacked: bool = False
+) -> dict:
+    """Bars above the map: one per drawn token; `hover` formats %{y}. A click selects the token.
+
+    Where tokens are too many to be named, their bars are drawn as one outline: hundreds of single shapes would cost
+    most of the time that a click takes. `stacked` ones stand on those before them.
+    """
     first, end = view.span(trace.num_tokens)
-    names = [plotly_text(label) for label in token_labels(trace, 40)[first:end]]
+    shown = np.arange(first, end)
+    if end - first <= NAMED_TOKENS:
+        x, kind = shown, {"type": "bar", "width": 0.86, "marker": marker}
+    else:
+        shown = np.r_[first, shown, end - 1]  # half a bar more at both ends, since steps change between tokens
+        x = shown.astype(float)
+        x[[0, -1]] += (-0.5, 0.5)
+        kind = {"type": "scatter", "mode": "lines", "line": {"shape": "hvh", "width": 0}, "fillcolor": marker["color"]}
+        kind |= {"stackgroup": "tokens"} if stacked else {"fill": "tozeroy"}
+        if "pattern" in marker:
+            kind |= {"fillpattern": marker["pattern"], "line": {**kind["line"], **marker["line"]}}
+    names = [plotly_text(label) for label in token_labels(trace, 40)]
     return {
-        "type": "bar", "x": np.arange(first, end), "y": values[first:end], "width": 0.86 if end - first <= 90 else 1,
-        "customdata": [[token, None] for token in range(first, end)], "hovertext": names,
-        "hovertemplate": f"<b>%{{hovertext}}</b>, token %{{customdata[0]}}<br>{hover}<extra></extra>", **fields,
+        **kind, "x": x, "y": values[shown],
+        "customdata": [[token, None] for token in shown.tolist()], "hovertext": [names[token] for token in shown],
+        "hovertemplate": f"<b>%{{hovertext}}</b>, token %{{customdata[0]}}<br>{hover}<extra></extra>",
     }  # fmt: skip
 
 

@@ -32,8 +32,13 @@ def compute_map_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> go.Fig
         LEFT,
     )
     data = [
-        token_bars(trace, view, table["depth"].to_numpy(), "depth path: %{y:.2f} passes", marker=orange, name="depth"),
-        token_bars(trace, view, table["width"].to_numpy(), "width path: %{y:.2f} passes", marker=blue, name="width"),
+        *(
+            token_bars(
+                trace, view, table[path].to_numpy(), f"{path} path: %{{y:.2f}} passes", marker=paint, stacked=True
+            )
+            | {"name": path}
+            for path, paint in (("depth", orange), ("width", blue))
+        ),
         layer_bars(trace, layers[0], "depth path: %{x:.2f} passes", marker=orange, name="depth"),
         layer_bars(trace, layers[1], "width path: %{x:.2f} passes", marker=blue, name="width"),
         *row.data,

@@ -39,9 +39,7 @@ def loop_map_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> go.Figure
         cells += numbers(token + first, layer, loops.ravel().astype(str), on)
     per_token = trace.loops.mean(axis=0)
     axis = {"range": [1, max(trace.max_loops, 2)], "tickvals": list(range(1, trace.max_loops + 1))}
-    bars = token_bars(trace, view, per_token - 1, "mean loops %{customdata[2]:.2f}", base=1)
-    bars["marker"] = {"color": mix(c["bg"], c["depth"], 0.85)}
-    bars["customdata"] = [[t, None, float(per_token[t])] for t in range(first, end)]
+    bars = token_bars(trace, view, per_token, "mean loops %{y:.2f}", marker={"color": mix(c["bg"], c["depth"], 0.85)})
     smooth = ramp(c["loops"])
     return joint_map(
         trace,

@@ -5,8 +5,14 @@ export default function (component) {
   const { data, parentElement: root, setTriggerValue } = component;
   let strip = mounted.get(root);
   if (!strip) mounted.set(root, (strip = new Strip(root)));
+  stick(root.getRootNode().host);
   strip.send = (event, value) => setTriggerValue(event, value);
   strip.show(data);
+}
+
+// A sticky box sticks within its parent: Streamlit's wrapper round the frame has to stick, and only the frame has a name.
+function stick(host) {
+  host?.closest(".st-key-frame")?.parentElement.classList.add("frame-wrapper");
 }
 
 class Strip {
