@@ -78,8 +78,18 @@ def frame(page: str) -> None:
         token_strip(
             drawn, token=session.token, layer=session.layer, layers=trace.num_layers, on_select=_select_in_strip
         )
-        figure_bridge(on_select=lambda token, layer: state.select(token=token, layer=layer))
         _notices(trace)
+
+
+def connect_figures() -> None:
+    """After the page: its figures show the selection and take clicks."""
+    view = state.current_view()
+    figure_bridge(
+        on_select=lambda token, layer: state.select(token=token, layer=layer),
+        marks=state.taken_marks(),
+        token=view.token,
+        layer=view.layer,
+    )
 
 
 def _default_colouring(page: str) -> None:

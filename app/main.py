@@ -9,7 +9,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import streamlit as st
 
 from app import state
-from app.frame import frame, sidebar, styles
+from app.frame import connect_figures, frame, sidebar, styles
 
 HERE = Path(__file__).parent
 PAGES = {
@@ -33,3 +33,4 @@ with st.spinner("Loading the model and tracing the text…", show_time=True):
 frame(page.title.lower())
 state.write_link()
 page.run()
+connect_figures()

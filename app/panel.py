@@ -3,8 +3,8 @@
 import streamlit as st
 
 from analysis.catalogue import FigureSpec, spec
-from analysis.figures.template import config
-from app.state import current_trace, current_view
+from analysis.figures.template import config, take_selection
+from app.state import current_trace, current_view, remember_marks
 
 
 def heading(title: str, question: str) -> None:
@@ -31,6 +31,7 @@ def panel(name: str, *, main: bool = False) -> None:
                 persist_state="session",
             )
     figure = found.figure(current_trace(), current_view(), **chosen_options(found))
+    remember_marks(f"figure-{name}", take_selection(figure))
     chart(f"figure-{name}", figure, name=name, alt=found.title)
     st.caption(f"**How to read.** {found.how_to_read}" if main else found.how_to_read)
 

@@ -4,6 +4,7 @@ Shared by all sessions: loaded models and traces, both immutable, keyed by conte
 selection (layer, token), the colouring chosen by the reader, and the last problem to be told.
 """
 
+import gc
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,9 +42,16 @@ class ModelFacts:
 
 @st.cache_resource(max_entries=3, show_spinner=False)
 def _loaded(name: str):
-    from sample_models import load_model  # torch and transformers: not before the first model is needed
+    # torch, transformers and TransformerLens take seconds: not before the first model is needed.
+    import hooks.capturing  # noqa: F401
+    from sample_models import load_model
 
-    return load_model(_folders()[name])
+    loaded = load_model(_folders()[name])
+    # Streamlit collects garbage after every run, which holds up the page's last messages for as long as it looks
+    # through all objects of these libraries. They stay for good: take them out of its sight.
+    gc.collect()
+    gc.freeze()
+    return loaded
 
 
 @st.cache_resource(max_entries=128, show_spinner=False)
@@ -157,6 +165,16 @@ def select(*, layer: int | None = None, token: int | None = None) -> None:
     if token is not None:
         st.session_state.token = int(token)
     clamp_selection()
+
+
+def remember_marks(figure: str, marks: list[dict]) -> None:
+    """Keep the selection marks of a figure of this run for the browser side, which draws them over it."""
+    st.session_state.setdefault("marks", {})[figure] = marks
+
+
+def taken_marks() -> dict[str, list[dict]]:
+    """The marks of all figures of this run, once."""
+    return st.session_state.pop("marks", {})
 
 
 def submit(prompt: Prompt) -> bool:

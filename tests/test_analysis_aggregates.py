@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
-from traces import HOSTILE, make_trace
 
 from analysis.aggregate import mean_over_tokens
 from analysis.labels import plotly_text, token_labels
 from analysis.overview import compute_table, ffn_equivalents, loops_by_layer, overview_numbers
 from analysis.view import View, window_around
+from tests.traces import HOSTILE, make_trace
 
 
 def test_window_is_none_when_the_text_fits():

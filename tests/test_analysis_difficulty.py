@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
-from traces import make_trace, random_trace
 
 from analysis.difficulty import difficulty_by_loops, difficulty_extremes, rank_correlation, token_difficulty
+from tests.traces import make_trace, random_trace
 
 
 def certain(**fields):

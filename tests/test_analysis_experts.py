@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
-from traces import make_trace, random_trace
 
 from analysis.experts import choice_counts, did_not_route, expert_load, expert_pairs, expert_path, router_probs
+from tests.traces import make_trace, random_trace
 
 
 def chosen(ids, **fields):

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
-from traces import make_trace
 
 from analysis.gate import gate_along_text, gate_level_shares, gate_levels
+from tests.traces import make_trace
 
 
 def test_levels_follow_from_the_number_of_loops():

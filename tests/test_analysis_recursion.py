@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
-from traces import make_trace, random_trace
 
 from analysis.recursion import depth_margin, depth_table, loop_shares, margin_table
+from tests.traces import make_trace, random_trace
 
 
 def test_loop_shares_of_a_layer_sum_to_one():

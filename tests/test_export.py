@@ -5,11 +5,11 @@ import json
 
 import pandas as pd
 import pytest
-from traces import HOSTILE, make_trace, random_trace
 
 from analysis.catalogue import CATALOGUE, spec
 from analysis.export import export_trace, figure_html, finished_figure, table_csv, trace_parquet
 from analysis.view import View
+from tests.traces import HOSTILE, make_trace, random_trace
 
 
 def caption(fig) -> str:

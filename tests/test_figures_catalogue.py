@@ -5,11 +5,11 @@ import re
 
 import numpy as np
 import pytest
-from traces import HOSTILE, make_trace, random_trace
 
 from analysis.catalogue import CATALOGUE, spec
 from analysis.figures.palette import THEMES
 from analysis.view import View, window_around
+from tests.traces import HOSTILE, make_trace, random_trace
 
 CASES = {
     "usual": (random_trace(layers=8, tokens=57), View(layer=4, token=42)),

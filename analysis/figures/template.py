@@ -134,18 +134,39 @@ def _too_near(layer: int, every: int) -> list[int]:
 
 # Selection ------------------------------------------------------------------------------------------------------------
 
+SELECTION = "selection"
+"""Name of every shape that marks the selected token or layer."""
+
+
+def take_selection(fig: go.Figure) -> list[dict]:
+    """Remove the marks of the selection from a figure and return them as plain shapes.
+
+    What is left is the same for every selection that shows the same data: a caller who draws the marks over the figure
+    need not draw the figure again when the reader selects another cell.
+    """
+    marks = [shape.to_plotly_json() for shape in fig.layout.shapes if shape.name == SELECTION]
+    fig.layout.shapes = [shape for shape in fig.layout.shapes if shape.name != SELECTION]
+    for axis in (*fig.select_xaxes(), *fig.select_yaxes()):
+        if axis.ticktext:
+            axis.ticktext = [_without_bold(text) for text in axis.ticktext]
+    return marks
+
+
+def _without_bold(text: str) -> str:
+    return text.removeprefix("<b>").removesuffix("</b>")
+
 
 def row_and_column(trace: RoutingTrace, view: View) -> list[dict]:
     """Selected cell of a map on axes x (token), y (layer): thin lines along row and column, haloed outline."""
     c = THEMES[view.theme]
     first, end = view.span(trace.num_tokens)
     t, layer = view.token, view.layer
-    thin = {"type": "line", "line": {"width": 1, "color": faded(c["ink"], 0.55)}}
+    thin = {"type": "line", "name": SELECTION, "line": {"width": 1, "color": faded(c["ink"], 0.55)}}
     marks = [thin | {"x0": first - 0.5, "x1": end - 0.5, "y0": y, "y1": y} for y in (layer - 0.5, layer + 0.5)]
     if not first <= t < end:
         return marks
     marks += [thin | {"x0": x, "x1": x, "y0": -0.5, "y1": trace.num_layers - 0.5} for x in (t - 0.5, t + 0.5)]
-    cell = {"type": "rect", "x0": t - 0.5, "x1": t + 0.5, "y0": layer - 0.5, "y1": layer + 0.5}
+    cell = {"type": "rect", "name": SELECTION, "x0": t - 0.5, "x1": t + 0.5, "y0": layer - 0.5, "y1": layer + 0.5}
     return marks + [
         cell | {"line": {"width": 5, "color": c["bg"]}},
         cell | {"line": {"width": 2, "color": c["ink"]}},
@@ -155,7 +176,7 @@ def row_and_column(trace: RoutingTrace, view: View) -> list[dict]:
 def band(view: View, *, x: float | None = None, y: float | None = None, xref: str = "x", yref: str = "y") -> dict:
     """Faint band under the selected token (x) or layer (y), across the whole other axis."""
     shape = {
-        "type": "rect", "layer": "below", "line": {"width": 0},
+        "type": "rect", "name": SELECTION, "layer": "below", "line": {"width": 0},
         "fillcolor": faded(THEMES[view.theme]["ink"], 0.08),
     }  # fmt: skip
     if x is not None:

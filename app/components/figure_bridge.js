@@ -1,21 +1,79 @@
-// Clicks on figures select a token and a layer: Streamlit's own selection events never fire for heat-map cells.
-// A figure says in layout.meta.select how its points name them: "xy" (x token, y layer) or "customdata" ([token, layer]).
-const state = { figures: new WeakSet(), send: null };
+// Between the page's figures and the app: clicks select, and the marks of the selection are drawn over the figures.
+// Streamlit's own selection events never fire for heat-map cells. A figure with layout.meta.select = "customdata" says so
+// that its points carry [token, layer], with null for what they do not name.
+const SVG = "http://www.w3.org/2000/svg";
+const state = { figures: new WeakSet(), send: null, marks: {}, token: null, layer: null };
 
-export default function ({ setTriggerValue }) {
-  state.send = setTriggerValue;
-  const attach = () => {
-    for (const figure of document.querySelectorAll(".js-plotly-plot")) {
-      if (state.figures.has(figure) || !figure.on) continue;
-      state.figures.add(figure);
-      figure.on("plotly_click", ({ points: [point] }) => {
-        const how = figure.layout?.meta?.select;
-        const [token, layer] = how === "xy" ? [point.x, point.y] : how === "customdata" ? point.customdata : [null, null];
-        if (Number.isInteger(token) || Number.isInteger(layer)) state.send("select", { token, layer, at: Date.now() });
-      });
-    }
-  };
+export default function ({ data, setTriggerValue }) {
+  Object.assign(state, data, { send: setTriggerValue });
+  const attach = () => document.querySelectorAll(".js-plotly-plot").forEach(listen);
   attach();
+  document.querySelectorAll(".js-plotly-plot").forEach(draw);
   const timer = setInterval(attach, 150);
   return () => clearInterval(timer);
+}
+
+function listen(figure) {
+  if (state.figures.has(figure) || !figure.on) return;
+  state.figures.add(figure);
+  figure.on("plotly_click", ({ points: [point] }) => {
+    if (figure.layout?.meta?.select !== "customdata" || !point.customdata) return;
+    const [token, layer] = point.customdata;
+    if (Number.isInteger(token) || Number.isInteger(layer)) state.send("select", { token, layer, at: Date.now() });
+  });
+  figure.on("plotly_afterplot", () => draw(figure));
+  draw(figure);
+}
+
+// Draw the marks of this figure; they are Plotly shapes, placed by the figure's own axes.
+function draw(figure) {
+  const layout = figure._fullLayout;
+  const name = figure.closest('[class*="st-key-figure-"]:not([class*="-chart"])')?.className.match(/st-key-(figure-[\w-]+)/)?.[1];
+  const marks = state.marks[name];
+  if (!layout?.width || !marks) return;
+  const box = figure.querySelector(".svg-container");
+  let overlay = box.querySelector("svg.selection");
+  if (!overlay) {
+    overlay = document.createElementNS(SVG, "svg");
+    overlay.setAttribute("class", "selection");
+    overlay.setAttribute("aria-hidden", "true");
+    overlay.style.cssText = "position:absolute;top:0;left:0;pointer-events:none";
+    box.append(overlay);
+  }
+  overlay.setAttribute("width", layout.width);
+  overlay.setAttribute("height", layout.height);
+  overlay.replaceChildren(...marks.map((mark) => shape(layout, mark)));
+  embolden(figure, layout);
+}
+
+function shape(layout, mark) {
+  const [x0, x1] = [place(layout, mark.xref ?? "x", mark.x0), place(layout, mark.xref ?? "x", mark.x1)];
+  const [y0, y1] = [place(layout, mark.yref ?? "y", mark.y0), place(layout, mark.yref ?? "y", mark.y1)];
+  const made = document.createElementNS(SVG, mark.type);
+  const geometry = mark.type === "line"
+    ? { x1: x0, x2: x1, y1: y0, y2: y1 }
+    : { x: Math.min(x0, x1), y: Math.min(y0, y1), width: Math.abs(x1 - x0), height: Math.abs(y1 - y0) };
+  const paint = { fill: mark.fillcolor ?? "none", stroke: mark.line?.color ?? "none", "stroke-width": mark.line?.width ?? 0 };
+  for (const [key, value] of Object.entries({ ...geometry, ...paint })) made.setAttribute(key, value);
+  return made;
+}
+
+// Pixels of a position: "x2" is in units of that axis, "x2 domain" in shares of its length.
+function place(layout, ref, value) {
+  const [id, domain] = ref.split(" ");
+  const axis = layout[id[0] + "axis" + id.slice(1)];
+  if (!domain) return axis._offset + axis.l2p(value);
+  return axis._offset + axis._length * (id[0] === "x" ? value : 1 - value);
+}
+
+// Tick labels of the selected token and layer stand out. An axis is one of tokens or layers if its title or its ticks say so.
+function embolden(figure, layout) {
+  for (const axis of Object.keys(layout).filter((key) => /^[xy]axis\d*$/.test(key))) {
+    const counts = layout[axis].title?.text === "layer" ? state.layer : layout[axis].tickangle === -90 ? state.token : null;
+    if (counts === null) continue;
+    const id = axis.replace("axis", "");
+    for (const label of figure.querySelectorAll(`.${id}tick text`)) {
+      label.style.fontWeight = label.__data__?.x === counts ? "700" : "";
+    }
+  }
 }

@@ -1,4 +1,8 @@
-"""Clicks on any figure of the page select a token and a layer."""
+"""Clicks on the page's figures select a token and a layer, and the selection is drawn over the figures.
+
+Streamlit draws a chart anew whenever its content changes. The marks of the selection therefore do not belong to the
+charts: a click that changes nothing else moves the marks and redraws no chart.
+"""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -14,12 +18,18 @@ _component = st.components.v2.component(
 )
 
 
-def figure_bridge(*, on_select: Callable[[int | None, int | None], None]) -> None:
-    """Listen to the page's figures; `on_select(token, layer)` runs before the redraw, None for what was not clicked."""
+def figure_bridge(
+    *, on_select: Callable[[int | None, int | None], None], marks: dict[str, list[dict]], token: int, layer: int
+) -> None:
+    """Listen to the page's figures and draw `marks` (container key -> Plotly shapes) over them.
+
+    `on_select(token, layer)` runs before the redraw, with None for what the click did not name. Tick labels of `token`
+    and `layer` turn bold.
+    """
 
     def selected() -> None:
         chosen = st.session_state[KEY].select
         if chosen:
             on_select(chosen["token"], chosen["layer"])
 
-    _component(key=KEY, on_select_change=selected)
+    _component(key=KEY, data={"marks": marks, "token": token, "layer": layer}, on_select_change=selected)
