@@ -32,9 +32,7 @@ def capture(loaded, text):
     Raises ValueError if a text holds no token, or if the model has no depth head and router to trace.
     """
     if loaded.config.ffn != "versatile":
-        raise ValueError(
-            f"{loaded.name} has a {loaded.config.ffn} FFN, which routes nothing; choose a versatile model"
-        )
+        raise ValueError(f"{loaded.name} has a {loaded.config.ffn} FFN, which routes nothing; choose a versatile model")
     instrument(loaded.model)
     if isinstance(text, str):
         return _trace_batch(loaded, [text], [_tokenise(loaded, text)])[0]
