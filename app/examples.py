@@ -7,7 +7,7 @@ _TEXTS = {
         "The fox and the lamp",
         "Once upon a time there was a little fox who lived at the edge of a dark forest. Every night she saw a light "
         "in the window of the old miller's house, and every night she wondered what it was.\n"
-        '"I will go and ask," said the fox at last, and she went softly through the snow until she came to the door.',
+        '"I will go and ask," said the fox at last, and she went through the snow until she came to the door.',
     ),
     "sums": (
         "Sums and counting",

@@ -26,10 +26,9 @@ st.set_page_config("VersatileFFN Explorer", page_icon=str(HERE / "assets" / "ico
 st.logo(str(HERE / "assets" / "logo.svg"), icon_image=str(HERE / "assets" / "icon.svg"))
 page = st.navigation(PAGES)
 styles()
-state.begin_session()
 with st.spinner("Loading the model and tracing the text…", show_time=True):
+    state.begin_session()
     sidebar()
-    state.current_trace()
 frame(page.title.lower())
 state.write_link()
 page.run()

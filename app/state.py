@@ -54,7 +54,7 @@ def _loaded(name: str):
     return loaded
 
 
-@st.cache_resource(max_entries=128, show_spinner=False)
+@st.cache_resource(max_entries=48, show_spinner=False)
 def _trace(model_name: str, text: str) -> RoutingTrace:
     from hooks import capture
 
@@ -87,12 +87,21 @@ def begin_session() -> None:
     state = st.session_state
     if "prompt" in state:
         return
-    link = st.query_params
-    state.prompt = EXAMPLES.get(link.get("example", ""), EXAMPLES[DEFAULT_EXAMPLE])
-    names = model_names()
-    state[MODEL_KEY] = state[PICKED_KEY] = link["model"] if link.get("model") in names else names[0]
+    names, link = model_names(), st.query_params
+    if not names:
+        st.error(f"No model was found in {CHECKPOINTS}: restore that folder, or name others with `serve --models`.")
+        st.stop()
+    prompt = EXAMPLES.get(link.get("example", ""), EXAMPLES[DEFAULT_EXAMPLE])
+    model, problem = link["model"] if link.get("model") in names else names[0], None
+    try:
+        _trace(model, prompt.text)
+    except ValueError as error:
+        if model == names[0]:
+            raise
+        model, problem = names[0], f"{error}."
+    state[MODEL_KEY] = state[PICKED_KEY] = model
+    state.prompt, state.problem = prompt, problem
     state.layer, state.token = _number(link.get("layer")), _number(link.get("token"))
-    state.problem = None
 
 
 def write_link() -> None:

@@ -34,6 +34,13 @@ class VersatileFFNConfig(LlamaConfig):
     tau: float = 0.1
     gates_trained: bool = False
 
+    @property
+    def rope_theta(self) -> float:
+        """Base of the rotary angles; transformers keeps it inside `rope_parameters`, and asks for it while it does."""
+        if not self.rope_parameters:
+            raise AttributeError("rope_parameters is not set yet")
+        return self.rope_parameters["rope_theta"]
+
     def validate_architecture(self) -> None:
         """Called by transformers on construction."""
         super().validate_architecture()

@@ -127,6 +127,25 @@ def test_model_that_cannot_be_loaded_is_told_and_the_earlier_kept(app, tmp_path,
     assert app.session_state[state.MODEL_KEY] == app.sidebar.selectbox[0].value == DEFAULT_MODEL
 
 
+def test_link_to_a_broken_model_opens_the_default_and_says_why(app, tmp_path, monkeypatch):
+    shutil.copytree(CHECKPOINTS / DEFAULT_MODEL, tmp_path / "no-weights")
+    (tmp_path / "no-weights" / "model.safetensors").unlink()
+    monkeypatch.setenv(state.ROOTS_VARIABLE, str(tmp_path))
+    app.query_params["model"] = "no-weights"
+    app.run()
+    assert not app.exception and app.session_state[state.MODEL_KEY] == DEFAULT_MODEL
+    assert any("no-weights holds no weights" in element.value for element in app.text)
+
+
+def test_without_any_model_one_sentence_says_what_to_do(app, tmp_path, monkeypatch):
+    monkeypatch.setattr(state, "CHECKPOINTS", tmp_path)
+    app.run()
+    assert not app.exception
+    assert [error.value for error in app.error] == [
+        f"No model was found in {tmp_path}: restore that folder, or name others with `serve --models`."
+    ]
+
+
 def test_model_with_untrained_gates_says_so(app, tmp_path, monkeypatch):
     shutil.copytree(CHECKPOINTS / DEFAULT_MODEL, tmp_path / "untrained")
     config = tmp_path / "untrained" / "config.json"

@@ -148,6 +148,17 @@ def test_steppers_of_the_readout_move_the_selection(visit):
     expect(page.locator(".readout")).to_contain_text("layer ‹1›")
 
 
+def test_strip_stays_in_sight_and_clickable_when_the_page_is_scrolled(visit):
+    here = visit()
+    page = here.open("recursion", "Recursion")
+    page.locator(".st-key-figure-loop_shares").scroll_into_view_if_needed()
+    page.mouse.wheel(0, 3000)
+    page.wait_for_timeout(500)
+    assert abs(page.locator(".st-key-frame").bounding_box()["y"]) < 40
+    here.tokens().nth(3).click()
+    expect(page.locator(".readout")).to_contain_text("token ‹3›")
+
+
 def test_heat_map_click_selects_layer_and_token(visit):
     page = visit().open("gate?layer=0&token=0", "Gate")
     drags = page.locator(".st-key-figure-gate_map .js-plotly-plot .nsewdrag")

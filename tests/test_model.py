@@ -243,3 +243,9 @@ def test_temperature_changes_gradients_but_not_the_forward_value_for_given_noise
         losses.append(loss.item()), gradients.append(model.model.layers[0].mlp.depth_head.weight.grad)
     assert losses[0] == pytest.approx(losses[1], abs=1e-5)
     assert gradients[0].norm() > 2 * gradients[1].norm()
+
+
+def test_rope_theta_is_read_like_every_other_field(tmp_path):
+    config = small_config(rope_theta=500.0)
+    config.save_pretrained(tmp_path)
+    assert VersatileFFNConfig.from_pretrained(tmp_path).rope_theta == config.rope_theta == 500.0
