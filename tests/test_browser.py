@@ -171,7 +171,7 @@ def test_heat_map_click_selects_layer_and_token(visit):
     expect(page.locator(".readout")).to_contain_text("token ‹20›")
     expect(page.locator(".readout")).to_contain_text("layer ‹5›")
     wait_idle(page)
-    cell = page.locator(".st-key-figure-gate_map svg.selection rect").last.bounding_box()
+    cell = page.locator(".st-key-figure-gate_map svg.selection rect[stroke-width='2']").bounding_box()
     assert cell["x"] <= x <= cell["x"] + cell["width"] and cell["y"] <= y <= cell["y"] + cell["height"]
 
 
