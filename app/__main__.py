@@ -4,6 +4,7 @@ Exit codes: 0 done, 2 bad input (a few clear lines on stderr, never a traceback)
 """
 
 import argparse
+import json
 import os
 import sys
 from pathlib import Path
@@ -26,6 +27,8 @@ def serve(args: argparse.Namespace) -> None:
         os.environ["VERSATILEFFN_MODELS"] = os.pathsep.join(str(root.resolve()) for root in args.models)
     main = Path(__file__).parent / "main.py"
     flags = ["--server.port", str(args.port), "--server.address", args.address]
+    # Also in .streamlit/config.toml, which Streamlit reads only when started in this project's folder.
+    flags += ["--browser.gatherUsageStats", "false", "--client.showErrorDetails", "none", "--server.headless", "true"]
     sys.argv = ["streamlit", "run", str(main), *flags]
     sys.exit(cli.main())
 
@@ -35,7 +38,8 @@ def models(args: argparse.Namespace) -> None:
     from sample_models.registry import DEFAULT_MODEL, available_models
 
     for name, folder in available_models():
-        print(f"{name}\t{folder}" + ("\t(default)" if name == DEFAULT_MODEL else ""))
+        untrained = "" if json.loads((folder / "config.json").read_text()).get("gates_trained") else "\tgates untrained"
+        print(f"{name}\t{folder}{untrained}" + ("\t(default)" if name == DEFAULT_MODEL else ""))
 
 
 def trace(args: argparse.Namespace) -> None:
@@ -47,6 +51,8 @@ def trace(args: argparse.Namespace) -> None:
     from sample_models import load_model
 
     loaded = load_model(args.model)
+    if not loaded.gates_trained:
+        print(f"{loaded.name}: gates untrained, its routing is noise", file=sys.stderr)
     traces = []
     for number, prompt in enumerate(prompts):
         traces.append(capture(loaded, prompt.text))
@@ -76,7 +82,7 @@ def _prompts(args: argparse.Namespace):
         return [typed_prompt(args.text)]
     if not args.file.is_file():
         raise ValueError(f"{args.file} is no file: give a txt or jsonl file of prompts")
-    found = read_prompt_file(args.file.name, args.file.read_bytes(), paragraphs=args.paragraphs)
+    found = read_prompt_file(args.file.name, args.file.read_bytes(), paragraphs=args.paragraphs, max_prompts=None)
     if found.problems:
         rest = f" ({len(found.problems)} problems in all)" if len(found.problems) > 1 else ""
         raise ValueError(f"{found.problems[0]}{rest}")
@@ -126,7 +132,10 @@ def main(argv: list[str] | None = None) -> int:
     try:
         args.run(args)
     except ValueError as error:
-        print(f"{error}", file=sys.stderr)
+        print(error, file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(f"{error.filename}: {error.strerror}", file=sys.stderr)
         return 2
     return 0
 

@@ -95,7 +95,7 @@ def _file() -> None:
     if upload is None:
         return
     data = upload.getvalue()
-    by_paragraph = upload.name.endswith(".txt") and has_paragraphs(data)
+    by_paragraph = has_paragraphs(upload.name, data)
     if by_paragraph:
         by_paragraph = st.toggle("One prompt per paragraph instead of per line", key="by_paragraph")
     try:

@@ -1,6 +1,7 @@
 """What the reader gives us to trace, typed or uploaded, checked before any model sees it. No Streamlit."""
 
 import json
+import re
 from dataclasses import dataclass
 
 MAX_CHARACTERS = 20_000
@@ -9,6 +10,7 @@ MAX_PROMPTS = 500
 MAX_FILE_MB = 5
 FILE_TYPES = ("txt", "jsonl")
 TEXT_FIELDS = ("text", "prompt")
+_BLANK_LINES = re.compile(r"\n(?:[ \t]*\n)+")
 
 
 class PromptError(ValueError):
@@ -41,6 +43,8 @@ def check_text(text: str) -> str:
             f"The text has {len(text):,} characters; the limit is {MAX_CHARACTERS:,}. Shorten it, or upload it as a "
             f"file with one passage per line."
         )
+    if any("\ud800" <= char <= "\udfff" for char in text):
+        raise PromptError("The text holds halves of characters (lone surrogates); paste it again from its source.")
     if "\0" in text:
         raise PromptError("The text holds NUL characters, as binary files do; paste plain text instead.")
     return text
@@ -54,12 +58,12 @@ def check_token_count(count: int) -> None:
 
 def typed_prompt(text: str) -> Prompt:
     """A prompt named after its first words."""
-    words = check_text(text).split()
-    name = " ".join(words[:4])
-    return Prompt(name if len(name) <= 28 else name[:27] + "…", text)
+    return Prompt(_short(" ".join(check_text(text).split()[:4])), text)
 
 
-def read_prompt_file(name: str, data: bytes, *, paragraphs: bool = False) -> PromptFile:
+def read_prompt_file(
+    name: str, data: bytes, *, paragraphs: bool = False, max_prompts: int | None = MAX_PROMPTS
+) -> PromptFile:
     """Prompts of an uploaded file.
 
     txt: one prompt per line, or per paragraph (blocks between blank lines) if `paragraphs`. jsonl: one per line, either
@@ -85,14 +89,21 @@ def read_prompt_file(name: str, data: bytes, *, paragraphs: bool = False) -> Pro
             problems.append(f"{name}, {place}: {error}")
     if not prompts:
         raise PromptError(problems[0] if problems else f"{name} is empty: it needs at least one line of text.")
-    if len(prompts) > MAX_PROMPTS:
-        problems.append(f"{name} has {len(prompts):,} prompts; the first {MAX_PROMPTS} are listed. Split the file.")
-    return PromptFile(prompts[:MAX_PROMPTS], problems)
+    if max_prompts and len(prompts) > max_prompts:
+        problems.append(f"{name} has {len(prompts):,} prompts; the first {max_prompts} are listed. Split the file.")
+    return PromptFile(prompts[:max_prompts], problems)
 
 
-def has_paragraphs(data: bytes) -> bool:
-    """Whether blank lines divide the text, so that paragraphs are a choice."""
-    return b"\n\n" in data.replace(b"\r\n", b"\n").strip()
+def has_paragraphs(name: str, data: bytes) -> bool:
+    """Whether blank lines divide a txt file, so that paragraphs are a choice."""
+    text = data.decode("utf-8", errors="replace").replace("\r\n", "\n").strip()
+    return name.lower().endswith(".txt") and bool(_BLANK_LINES.search(text))
+
+
+def _short(name: str) -> str:
+    """A name on one line of at most 28 characters."""
+    name = " ".join(name.split())
+    return name if len(name) <= 28 else name[:27] + "…"
 
 
 def _decode(name: str, data: bytes) -> str:
@@ -109,7 +120,7 @@ def _decode(name: str, data: bytes) -> str:
 
 def _text_parts(text: str, paragraphs: bool):
     """(place, name, text) of each line or paragraph that is not blank."""
-    parts = text.split("\n\n") if paragraphs else text.split("\n")
+    parts = _BLANK_LINES.split(text.strip()) if paragraphs else text.split("\n")
     unit = "paragraph" if paragraphs else "line"
     for number, part in enumerate(parts, start=1):
         if part.strip():
@@ -127,10 +138,13 @@ def _json_lines(text: str):
         except json.JSONDecodeError as error:
             yield place, place, PromptError(f"is not JSON ({error.msg} at column {error.colno}).")
             continue
+        except (ValueError, RecursionError):  # valid JSON that Python declines: a number or a nesting without measure
+            yield place, place, PromptError("holds a number or a nesting that is too large; simplify it.")
+            continue
         if isinstance(value, dict):
             found = next((value[field] for field in TEXT_FIELDS if isinstance(value.get(field), str)), None)
             identity = value.get("id")
-            prompt_name = str(identity) if isinstance(identity, str | int) else place
+            prompt_name = _short(str(identity)) if isinstance(identity, str | int) else place
         else:
             found, prompt_name = value if isinstance(value, str) else None, place
         if found is None:

@@ -9,6 +9,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import streamlit as st
 
 from analysis.view import View, window_around
@@ -46,12 +47,19 @@ def _loaded(name: str):
     import hooks.capturing  # noqa: F401
     from sample_models import load_model
 
-    loaded = load_model(_folders()[name])
-    # Streamlit collects garbage after every run, which holds up the page's last messages for as long as it looks
-    # through all objects of these libraries. They stay for good: take them out of its sight.
+    _freeze_libraries()
+    return load_model(_folders()[name])
+
+
+@st.cache_resource(show_spinner=False)
+def _freeze_libraries() -> None:
+    """Take what the imports made, and what stays for good, out of the garbage collector's sight.
+
+    Streamlit collects garbage after every run and holds up the page's last messages meanwhile: looking through all
+    objects of these libraries took 0.3 s for every click.
+    """
     gc.collect()
     gc.freeze()
-    return loaded
 
 
 @st.cache_resource(max_entries=48, show_spinner=False)
@@ -89,7 +97,7 @@ def begin_session() -> None:
         return
     names, link = model_names(), st.query_params
     if not names:
-        st.error(f"No model was found in {CHECKPOINTS}: restore that folder, or name others with `serve --models`.")
+        st.error("No model was found: restore sample_models/checkpoints, or name a folder with `serve --models`.")
         st.stop()
     prompt = EXAMPLES.get(link.get("example", ""), EXAMPLES[DEFAULT_EXAMPLE])
     model, problem = link["model"] if link.get("model") in names else names[0], None
@@ -98,18 +106,21 @@ def begin_session() -> None:
     except ValueError as error:
         if model == names[0]:
             raise
-        model, problem = names[0], f"{error}."
+        model, problem = names[0], _told(model, error)
     state[MODEL_KEY] = state[PICKED_KEY] = model
-    state.prompt, state.problem = prompt, problem
     state.layer, state.token = _number(link.get("layer")), _number(link.get("token"))
+    state.problem, state.prompt = problem, prompt
 
 
 def write_link() -> None:
-    """Put model, example, layer and token into the address, so that it can be shared. Typed text stays out of it."""
+    """Put model, example, layer and token into the address, so that it can be shared.
+
+    A text of the reader's own stays out of it, and with it the token, which would point into another text.
+    """
     state = st.session_state
-    link = {"model": state[MODEL_KEY], "layer": str(state.layer), "token": str(state.token)}
+    link = {"model": state[MODEL_KEY], "layer": str(state.layer)}
     if state.prompt.example:
-        link["example"] = state.prompt.example
+        link |= {"example": state.prompt.example, "token": str(state.token)}
     if link != st.query_params.to_dict():
         st.query_params.from_dict(link)
 
@@ -125,7 +136,7 @@ def choose_model() -> None:
     try:
         _trace(state[PICKED_KEY], state.prompt.text)
     except ValueError as error:
-        state.problem = f"{error}."
+        state.problem = _told(state[PICKED_KEY], error)
         state[PICKED_KEY] = state[MODEL_KEY]
         return
     state[MODEL_KEY], state.problem = state[PICKED_KEY], None
@@ -162,7 +173,7 @@ def clamp_selection() -> None:
     if state.layer is None:
         state.layer = trace.num_layers // 2
     if state.token is None:
-        state.token = int(trace.loops.mean(axis=0).argmax())
+        state.token = int(np.where(trace.special, 0, trace.loops.mean(axis=0)).argmax())
     state.layer = min(max(state.layer, 0), trace.num_layers - 1)
     state.token = min(max(state.token, 0), trace.num_tokens - 1)
 
@@ -205,5 +216,10 @@ def _folders() -> dict[str, Path]:
     return dict(available_models([CHECKPOINTS, *map(Path, filter(None, more.split(os.pathsep)))]))
 
 
+def _told(model: str, error: ValueError) -> str:
+    """Why a model or a text was refused, for a visitor: the server's folders are named by the model's name only."""
+    return str(error).replace(str(_folders()[model]), model).removesuffix(".") + "."
+
+
 def _number(text: str | None) -> int | None:
-    return int(text) if text and text.isdecimal() else None
+    return int(text) if text and text.isdecimal() and len(text) < 10 else None

@@ -111,7 +111,7 @@ def _trace(loaded, text, ids, special, routing, logits) -> RoutingTrace:
             "model": loaded.name,
             "weights_sha256": loaded.weights_sha256,
             "gates_trained": loaded.gates_trained,
-            "config": _config(loaded),
+            "config": loaded.config.to_diff_dict(),
             "text": text,
             "dtype": str(loaded.model.dtype).removeprefix("torch."),
             "versions": _versions(),
@@ -123,11 +123,6 @@ def _trace(loaded, text, ids, special, routing, logits) -> RoutingTrace:
 def _numpy(tensor: torch.Tensor) -> np.ndarray:
     """A copy that shares nothing with live tensors; bfloat16, which numpy lacks, becomes float32."""
     return (tensor.float() if tensor.is_floating_point() else tensor).cpu().numpy().copy()
-
-
-@lru_cache(maxsize=8)
-def _config(loaded: LoadedModel) -> dict:
-    return loaded.config.to_diff_dict()
 
 
 @lru_cache(maxsize=1)

@@ -79,6 +79,8 @@ def instrument(model: VersatileFFNForCausalLM) -> None:
             if isinstance(module, Tap):
                 parent, _, leaf = path.rpartition(".")
                 point = TracePoint()
+                for hooks in ("_forward_hooks", "_forward_pre_hooks", "_forward_hooks_with_kwargs"):
+                    setattr(point, hooks, getattr(module, hooks))  # shared, so that their handles still remove them
                 point.name = _LAYER.sub(r"blocks.\1.", path)
                 setattr(model.get_submodule(parent), leaf, point)
 

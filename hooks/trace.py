@@ -197,7 +197,11 @@ class RoutingTrace:
         if version != str(FORMAT_VERSION):
             found = f"format version {version}" if version else "no trace header"
             raise ValueError(f"{path} has {found}, this program reads version {FORMAT_VERSION}; trace the text again")
-        return cls(**arrays, **{name: json.loads(header[name]) for name in _LISTS})
+        try:
+            return cls(**arrays, **{name: json.loads(header[name]) for name in _LISTS})
+        except (KeyError, TypeError, ValueError) as error:
+            reason = str(error).strip().partition("\n")[0]
+            raise ValueError(f"{path} is no whole trace ({reason}); trace the text again") from error
 
 
 __all__ = ["FORMAT_VERSION", "RoutingTrace"]

@@ -166,6 +166,15 @@ def test_bfloat16_model_gives_float32_arrays():
     assert trace.depth_logits.dtype == np.float32 and trace.meta["dtype"] == "bfloat16"
 
 
+def test_hooks_that_sit_on_taps_are_kept_by_the_first_capture_and_can_be_removed():
+    loaded = small_loaded()
+    tap = loaded.model.model.layers[0].mlp.hook_loop_choice
+    handle = tap.register_forward_hook(lambda module, inputs, choice: torch.full_like(choice, 1))
+    assert set(capture(loaded, TEXT).loops[0]) == {2}
+    handle.remove()
+    assert set(capture(loaded, TEXT).loops[0]) == {2, 3, 4}
+
+
 def test_transformer_lens_reads_the_model_under_its_own_hook_names():
     loaded = small_loaded()
     hooked = HookedVersatileFFN(loaded.model)

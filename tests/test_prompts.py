@@ -56,7 +56,8 @@ def test_txt_gives_a_prompt_per_line_and_skips_blank_ones():
 
 def test_txt_with_blank_lines_can_be_read_by_paragraph():
     data = b"one\ntwo\r\n\r\nthree\n"
-    assert has_paragraphs(data) and not has_paragraphs(b"one\ntwo\n\n")
+    assert has_paragraphs("A.TXT", data) and not has_paragraphs("a.txt", b"one\ntwo\n\n")
+    assert not has_paragraphs("a.jsonl", data)
     assert texts(read_prompt_file("a.txt", data, paragraphs=True)) == ["one\ntwo", "three"]
 
 
@@ -73,6 +74,9 @@ def test_jsonl_takes_strings_and_objects_with_text_or_prompt():
         ("not json", "a.jsonl, line 2 is not JSON"),
         ('{"question": "a"}', "a.jsonl, line 2 has no text field text or prompt"),
         ('{"text": 3}', "a.jsonl, line 2 has no text field text or prompt"),
+        ("[" * 100_000, "a.jsonl, line 2 holds a number or a nesting that is too large"),
+        ("9" * 5_000, "a.jsonl, line 2 holds a number or a nesting that is too large"),
+        ('"\\ud800 x"', "a.jsonl, line 2: The text holds halves of characters"),
         ("17", "a.jsonl, line 2 has no text field text or prompt"),
         ('{"text": "  "}', "a.jsonl, line 2: The text is empty"),
         ('{"text": "' + "x" * 20_001 + '"}', "a.jsonl, line 2: The text has 20,001 characters"),
@@ -122,3 +126,13 @@ def test_examples_can_all_be_traced_and_know_their_own_id():
     assert DEFAULT_EXAMPLE in EXAMPLES
     for key, prompt in EXAMPLES.items():
         assert check_text(prompt.text) and prompt.example == key
+
+
+def test_paragraphs_are_divided_by_any_number_of_blank_lines_and_counted_without_gaps():
+    found = read_prompt_file("a.txt", b"one\n\n\n \n\ntwo\n", paragraphs=True)
+    assert [(p.name, p.text) for p in found.prompts] == [("paragraph 1", "one"), ("paragraph 2", "two")]
+
+
+def test_names_from_a_file_are_one_short_line():
+    found = read_prompt_file("a.jsonl", b'{"text": "a", "id": "one\\ntwo ' + b"x" * 100 + b'"}')
+    assert found.prompts[0].name == "one two " + "x" * 19 + "…"

@@ -97,6 +97,15 @@ def test_trace_of_another_version_is_refused(trace, tmp_path):
         RoutingTrace.load(tmp_path / "new")
 
 
+@pytest.mark.parametrize("lost", ["tokens", "loops"])
+def test_trace_file_that_lacks_a_part_is_refused(trace, tmp_path, lost):
+    arrays = {name: getattr(trace, name) for name in ARRAYS if name != lost}
+    lists = {name: json.dumps(getattr(trace, name)) for name in ("tokens", "next_tokens", "meta") if name != lost}
+    save_file(arrays, tmp_path / "part", metadata={**lists, "format_version": "1"})
+    with pytest.raises(ValueError, match="is no whole trace"):
+        RoutingTrace.load(tmp_path / "part")
+
+
 def test_reading_traces_imports_neither_torch_nor_transformers():
     code = (
         "import hooks.trace, sys; print([m for m in ('torch', 'transformers', 'transformer_lens') if m in sys.modules])"
