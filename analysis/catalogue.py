@@ -36,8 +36,8 @@ CATALOGUE: tuple[FigureSpec, ...] = (
         "overview",
         "What every token costs",
         "A bar is one token: how often the shared FFN ran for it, mean over layers (orange), and what its experts "
-        "added on top (blue). The dotted line is one dense FFN. Experts are cheap: they can give most of a layer's "
-        "output for a fraction of a pass.",
+        "cost on top (blue). The dotted line is one dense FFN. Experts are cheap: a small part of a bar can carry a "
+        "large mixing share λ.",
         figures.compute_map_figure,
         overview.compute_table,
     ),
@@ -53,7 +53,7 @@ CATALOGUE: tuple[FigureSpec, ...] = (
         "difficulty_map",
         "difficulty",
         "Difficulty of every token in every layer",
-        "Strong colour is hard. Soft difficulty is what the depth head leaned to, hard difficulty what it decided. "
+        "Strong colour is hard. Soft difficulty is what the depth head leaned to, hard difficulty the loops that ran. "
         "The scale always runs from 0 to 1, so two texts compare.",
         figures.difficulty_map_figure,
         difficulty.difficulty_table,
@@ -63,7 +63,9 @@ CATALOGUE: tuple[FigureSpec, ...] = (
         "difficulty_surprisal",
         "difficulty",
         "Does difficulty follow surprise?",
-        "Each dot is a token. A rising cloud means that the model spends loops where it predicts badly.",
+        "Each dot is a token. A rising cloud: harder tokens are those with more surprisal. Token read: the one that "
+        "stands there, which the model has already seen. Next token: the one that it predicts from there; only this "
+        "says whether difficulty rises where the model predicts badly.",
         figures.difficulty_surprisal_figure,
         difficulty.difficulty_surprisal,
         ("of", {"read": "Token read", "next": "Next token"}),
@@ -73,7 +75,8 @@ CATALOGUE: tuple[FigureSpec, ...] = (
         "difficulty",
         "How certain was the choice?",
         "Soft difficulty of all pairs of token and layer, by the loops that ran; each hill is scaled to its own peak. "
-        "Far from the dotted line: the depth head hesitated.",
+        "Far from the dotted line: the depth head hesitated. Near it, it need not have been sure: leaning to both "
+        "sides cancels out.",
         figures.difficulty_by_loops_figure,
         difficulty.difficulty_by_loops,
     ),
@@ -81,8 +84,9 @@ CATALOGUE: tuple[FigureSpec, ...] = (
         "gate_map",
         "gate",
         "Width share λ",
-        "Blue: most of the layer's output comes from the experts. Orange: from the loops. Grey: half and half. "
-        "The scale runs from 0 to 1 although λ never reaches 1.",
+        "λ is the mixing share: the weight of the experts when a layer mixes its two paths; the loops weigh 1 − λ. "
+        "Blue: the experts weigh more. Orange: the loops. Grey: half and half. The scale runs from 0 to 1 "
+        "although λ never reaches 1.",
         figures.gate_map_figure,
         gate.gate_table,
     ),
@@ -133,8 +137,8 @@ CATALOGUE: tuple[FigureSpec, ...] = (
         "expert_path",
         "experts",
         "Path of the token through the layers",
-        "Filled: first choice. Ring: second choice. Size is the weight, grey the router's probability for every "
-        "expert. The line breaks where the token did not route.",
+        "Filled: first choice. Ring: second choice. Size grows with the weight as far as the rows leave room; grey is "
+        "the router's probability for every expert. The line breaks where the token did not route.",
         figures.expert_path_figure,
         experts.all_expert_paths,
     ),

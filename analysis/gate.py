@@ -1,4 +1,6 @@
-"""The gate lambda: the share of the width path in a layer's FFN output; 1 - lambda is the share of the depth path.
+"""The gate lambda: the weight of the width path when a layer mixes its two paths; that of the depth path is 1 - lambda.
+
+A mixing share, not a part of the output: both paths contain the residual H.
 
 lambda = (max_loops - loops) / max_loops, so it takes max_loops levels and never reaches 1.
 """

@@ -1,4 +1,4 @@
-"""Gate: how much of each layer's FFN output comes from the width path."""
+"""Gate: the mixing share of the width path in each layer."""
 
 import numpy as np
 import plotly.graph_objects as go
