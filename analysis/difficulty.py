@@ -28,8 +28,12 @@ def token_difficulty(trace: RoutingTrace, kind: Kind = "soft") -> Float[np.ndarr
 
 
 def surprisal(trace: RoutingTrace, of: Surprise = "read") -> Float[np.ndarray, " token"]:
-    """Surprisal in nats, of the token read at a position or of the next one; NaN where there is none."""
-    return {"read": trace.surprisal, "next": trace.next_surprisal}[of]
+    """Surprisal in nats, of the token read at a position or of the next one; NaN where there is none.
+
+    A token that the tokenizer added is no part of the text, so neither is its surprisal: NaN too, also as the next one.
+    """
+    added = {"read": trace.special, "next": np.append(trace.special[1:], False)}[of]
+    return np.where(added, np.nan, {"read": trace.surprisal, "next": trace.next_surprisal}[of])
 
 
 def difficulty_table(trace: RoutingTrace) -> pd.DataFrame:

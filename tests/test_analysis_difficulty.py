@@ -1,7 +1,14 @@
 import numpy as np
 import pytest
 
-from analysis.difficulty import difficulty_by_loops, difficulty_extremes, rank_correlation, token_difficulty
+from analysis.difficulty import (
+    difficulty_by_loops,
+    difficulty_extremes,
+    difficulty_surprisal,
+    rank_correlation,
+    token_difficulty,
+)
+from analysis.figures import difficulty_surprisal_figure
 from tests.traces import make_trace, random_trace
 
 
@@ -33,6 +40,13 @@ def test_rank_correlation_needs_three_tokens_and_some_spread():
 
 def test_rank_correlation_leaves_out_special_tokens():
     assert rank_correlation(certain(special=[False, True, False, False]))[1] == 2
+
+
+def test_the_last_word_does_not_predict_an_appended_special_token():
+    trace = make_trace(loops=[[1, 2, 3, 4, 1]], special=[False, False, False, False, True])
+    assert rank_correlation(trace, "next")[1] == 3
+    assert difficulty_surprisal(trace)["surprisal_next"].isna().tolist() == [False, False, False, True]
+    assert len(difficulty_surprisal_figure(trace, of="next").data[0].x) == 3
 
 
 def test_extremes_run_from_hardest_to_easiest_without_repeats():
