@@ -10,7 +10,6 @@ from tests.app_server import app_server, chromium, wait_idle
 
 PICTURES = {
     "overview": ("", "Overview", "light"),
-    "recursion": ("recursion?example=fox", "Recursion", "light"),
     "experts-dark": ("experts?example=fox", "Experts", "dark"),
 }
 """Name of the picture -> (address of the page, its heading, theme)."""

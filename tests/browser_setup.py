@@ -16,6 +16,8 @@ INSTALL_TIMEOUT_S = 300
 def find_browser() -> str | None:
     """Path of a Chromium: CHROMIUM from the environment, one on the PATH, or the one Playwright installed."""
     named = os.environ.get("CHROMIUM")
+    if named and not shutil.which(named):
+        sys.exit(f"CHROMIUM={named} is no program: give the path of a Chromium, or leave it unset")
     if named:
         return named
     on_path = next((found for name in NAMES if (found := shutil.which(name))), None)
@@ -31,8 +33,8 @@ def _playwrights_own() -> str | None:
 
 
 def install_browser() -> None:
-    """Try Playwright's own download, then the system's packages where we may install them."""
-    attempts = [[sys.executable, "-m", "playwright", "install", "--with-deps", "chromium"]]
+    """Try the system's packages where we may install them, then Playwright's own download."""
+    attempts = [[sys.executable, "-m", "playwright", "install", "chromium"]]
     if shutil.which("apt-get") and os.geteuid() == 0:
         attempts = [["sh", "-c", "apt-get update -q && apt-get install -yq chromium"], *attempts]
     for command in attempts:

@@ -25,6 +25,7 @@ class Strip {
     this.live = root.querySelector(".live");
     this.cells = [];
     this.token = this.layer = -1;
+    this.pending = null;
     this.timer = 0;
     this.box.addEventListener("click", (event) => {
       const cell = event.target.closest(".token");
@@ -42,8 +43,11 @@ class Strip {
     const had_focus = this.box.contains(this.box.getRootNode().activeElement);
     this.data = data;
     for (const [name, value] of Object.entries(data.colors)) this.wrap.style.setProperty("--" + name, value);
-    if (this.signature !== data.signature) this.build();
-    this.mark(data.token, data.layer, had_focus);
+    if (this.signature !== data.signature) this.build(); // another text or colouring: nothing is pending any more
+    // An answer to an older selection must not take back a newer one that is on its way.
+    const answered = !this.pending || (this.pending.token === data.token && this.pending.layer === data.layer);
+    if (answered) this.pending = null;
+    if (answered || this.token < 0) this.mark(data.token, data.layer, had_focus);
     this.draw_readout();
     this.draw_legend();
   }
@@ -66,12 +70,17 @@ class Strip {
       if (white[i]) cell.classList.add("white");
       if (badges[i]) cell.append(element("span", "badge", badges[i]));
       cells.append(cell);
-      if (breaks[i]) cells.append(element("span", "break"));
+      if (breaks[i]) {
+        const line = element("span", "break");
+        line.role = "presentation";
+        cells.append(line);
+      }
       return cell;
     });
     this.box.replaceChildren(cells);
     this.signature = this.data.signature;
     this.token = -1;
+    this.pending = null;
   }
 
   describe(i) {
@@ -99,18 +108,20 @@ class Strip {
     }
   }
 
-  select(token, layer, at_once) {
+  select(token, layer, at_once, focus = true) {
     const { labels, layers } = this.data;
     token = Math.min(Math.max(token, 0), labels.length - 1);
     layer = Math.min(Math.max(layer, 0), layers - 1);
     if (token === this.token && layer === this.layer) return;
-    this.mark(token, layer, true);
+    this.mark(token, layer, focus);
+    this.pending = { token, layer };
     clearTimeout(this.timer);
     // Keys held down would ask for one page per token: ask once they rest.
     this.timer = setTimeout(() => this.send("select", { token, layer }), at_once ? 0 : 120);
   }
 
   key(event) {
+    if (event.key === "Escape") this.tip.hidden = true;
     const { labels, window } = this.data;
     const to = {
       ArrowRight: [1, 0], ArrowLeft: [-1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1],
@@ -131,10 +142,13 @@ class Strip {
   }
 
   draw_readout() {
+    const focused = this.readout.getRootNode().activeElement?.dataset?.step;
     const step = (name, by, sign, label) => {
       const button = element("button", "step", sign);
       button.setAttribute("aria-label", label);
-      button.onclick = () => this.select(this.token + (name === "token" ? by : 0), this.layer + (name === "layer" ? by : 0), true);
+      button.dataset.step = label;
+      button.onclick = () =>
+        this.select(this.token + (name === "token" ? by : 0), this.layer + (name === "layer" ? by : 0), true, false);
       return button;
     };
     this.readout.replaceChildren(
@@ -148,6 +162,7 @@ class Strip {
         return item;
       })
     );
+    if (focused) this.readout.querySelector(`[data-step="${focused}"]`)?.focus();
     this.live.textContent = this.data.readout.map(([name, value]) => (name === "text" ? value : `${name} ${value}`)).join(", ");
   }
 
