@@ -1,8 +1,9 @@
 """Held-out measurements of a model: its loss, what its heads decide, and what those decisions are worth.
 
 What a decision is worth is its control: the same windows once more with the decisions shuffled among tokens, or with
-one for all, and the difference in loss window by window. A difference no larger than its standard error says that the
-decisions carry no information that the model uses.
+one for all, and the difference in loss window by window. A difference within about two standard errors shows no
+information in the decisions that the model uses. The standard error is over windows and takes them as independent: give
+one window per document (`text_data.document_windows`), since windows of one document resemble each other.
 """
 
 import math
@@ -182,7 +183,12 @@ def hooked(hooks: ExitStack, handle: RemovableHandle) -> None:
 
 
 def paired_difference(control: np.ndarray, own: np.ndarray) -> Difference:
-    """Mean of (control - own) over windows, and its standard error; both [window], at least two."""
+    """Mean of (control - own) over windows, and its standard error; both [window].
+
+    Raises ValueError for fewer than two windows, which have no standard error.
+    """
+    if len(own) < 2:
+        raise ValueError(f"a standard error needs at least 2 windows, got {len(own)}: give more text")
     difference = control - own
     return Difference(float(difference.mean()), float(difference.std(ddof=1) / math.sqrt(len(difference))))
 
@@ -192,6 +198,7 @@ def run_controls(
 ) -> dict[str, Difference]:
     """What the decisions are worth: every control's difference from the model's `own` losses [window].
 
+    The standard errors are over documents if every window is a document of its own.
     Keys: `loops_shuffled`, `experts_shuffled`, and `always_1_loops` to `always_{max_loops}_loops`.
     """
 

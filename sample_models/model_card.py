@@ -170,13 +170,14 @@ def _held_out(evaluation: dict) -> str:
     return (
         f"On {held_out['windows']} windows of {held_out['window_tokens']} tokens spread over all held-out files, with "
         f"the rounded weights: **{held_out['loss']:.3f} nats per token** (standard error "
-        f"{held_out['standard_error']:.3f} over windows). The dense run it continued from has "
+        f"{held_out['standard_error_over_windows']:.3f} over windows, several of which may lie in one document: "
+        f"not one over documents). The dense run it continued from has "
         f"{held_out['dense_run_loss']:.3f} there, with fewer tokens of training: the gap is not the gain "
         f"of the architecture. The entropy of the windows' own token distribution, "
         f"the best guess without any context, is {held_out['unigram_entropy']:.3f}.\n\n"
         + table(("file", "windows", "loss", "unigram entropy"), files)
-        + "\n\nLoops and experts by layer (shares of tokens; all loops taken = not routed; load = share of the routed "
-        "assignments, least and most used expert):\n\n"
+        + "\n\nLoops and experts by layer on the same windows (shares of tokens; all loops taken = not routed; load = "
+        "share of the routed assignments, least and most used expert):\n\n"
         + table(("layer", *(f"{n} loop{'s' * (n > 1)}" for n in loops), "entropy (nats)", "load min", "max"), layers)
     )
 
@@ -186,10 +187,13 @@ def _controls(evaluation: dict) -> str:
         (name.replace("_", " "), f"{row['mean']:+.4f}", f"{row['standard_error']:.4f}")
         for name, row in evaluation["controls"].items()
     ]
+    on = evaluation["controls_on"]
     return (
-        "Loss of the same windows with the decisions replaced, minus the model's own, in nats per token: mean over "
-        "windows and its standard error. Shuffling deals a layer's own choices out anew among tokens; `always` sets "
-        "the loops of all tokens in all layers. A positive difference beyond about two standard errors says that the "
+        f"On the first {on['document_tokens']} tokens of each of {on['documents']} held-out documents (spread evenly "
+        "among those that have that many), where the model's own loss is "
+        f"{on['own_loss']:.3f}: the loss with the decisions replaced, minus the model's own, in nats per token, as "
+        "mean over documents and standard error of that mean over documents. Shuffling deals a layer's own choices out "
+        "anew among tokens; `always` sets the loops of all tokens in all layers. A positive difference beyond about two standard errors says that the "
         "decision counts; a negative one that the fixed choice would have done better than the model's own.\n\n"
         + table(("control", "difference", "standard error"), rows)
     )

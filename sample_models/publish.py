@@ -20,7 +20,7 @@ import torch
 from sample_models.evaluate import count_decisions, run_controls, unigram_entropy, window_losses
 from sample_models.loading import LoadedModel, load_model, no_progress_bar
 from sample_models.model_card import SOURCES, model_card, sources_table
-from sample_models.text_data import even_windows, write_tokens
+from sample_models.text_data import document_windows, even_windows, write_tokens
 
 CURVE_ROWS = 100
 """Rows kept of each run's log."""
@@ -37,7 +37,9 @@ PROBE = (
 """A short text whose loss is kept with the evaluation, so that anybody can see that it belongs to these weights."""
 
 
-def publish(run: Path, dense_run: Path, valid: list[Path], out: Path, *, windows: int, sources: str | None) -> None:
+def publish(
+    run: Path, dense_run: Path, valid: list[Path], out: Path, *, windows: int, documents: int, sources: str | None
+) -> None:
     """Write the checkpoint folder `out` from the two phases of a training.
 
     Raises ValueError if `out` exists, a run is unfinished or not of its kind, or a text names no known source.
@@ -55,7 +57,8 @@ def publish(run: Path, dense_run: Path, valid: list[Path], out: Path, *, windows
     rounded.tokenizer.save_pretrained(partial)
     write_curves(partial / "curves.csv", logs)
     loaded = load_model(partial)
-    evaluation = {"model": out.name, **evaluate_checkpoint(loaded, load_model(dense_run), valid, windows)}
+    measured = evaluate_checkpoint(loaded, load_model(dense_run), valid, windows=windows, documents=documents)
+    evaluation = {"model": out.name, **measured}
     (partial / "evaluation.json").write_text(json.dumps(evaluation, indent=2) + "\n")
     card = model_card(out.name, loaded, settings, {kind: log[-1] for kind, log in logs.items()}, evaluation, data)
     (partial / "MODEL_CARD.md").write_text(card)
@@ -106,10 +109,15 @@ def write_curves(path: Path, logs: dict[str, list[dict[str, float]]]) -> None:
                 writer.writerow({"run": run, **shown})
 
 
-def evaluate_checkpoint(loaded: LoadedModel, dense: LoadedModel, valid: list[Path], count: int) -> dict:
+def evaluate_checkpoint(
+    loaded: LoadedModel, dense: LoadedModel, valid: list[Path], *, windows: int, documents: int
+) -> dict:
     """Held-out figures of a versatile model beside those of the dense model it grew from, ready for JSON.
 
-    `count` windows of the model's context are spread evenly over all files together, and up to `count` over each alone.
+    Losses, unigram entropies, loops and experts come from `windows` windows of the model's context, spread evenly over
+    all files together, and from `windows` / files over each alone; several may lie in one document. The controls and
+    the own losses that they are compared with come from one window of half the context in each of at most `documents`
+    documents, so that their standard errors are over documents.
     """
     length = loaded.config.max_position_embeddings
     with tempfile.TemporaryDirectory() as folder:
@@ -117,9 +125,12 @@ def evaluate_checkpoint(loaded: LoadedModel, dense: LoadedModel, valid: list[Pat
             path.name: np.array(write_tokens([path], loaded.tokenizer, Path(folder) / str(number)))
             for number, path in enumerate(valid)
         }
-    windows = torch.from_numpy(even_windows(np.concatenate(list(texts.values())), count, length))
-    own, base = window_losses(loaded.model, windows), window_losses(dense.model, windows)
-    decisions = count_decisions(loaded.model, windows)
+    text = np.concatenate(list(texts.values()))
+    even = torch.from_numpy(even_windows(text, windows, length))
+    heads = torch.from_numpy(document_windows(text, loaded.tokenizer.eos_token_id, documents, length // 2))
+    own, base = window_losses(loaded.model, even), window_losses(dense.model, even)
+    own_of_documents = window_losses(loaded.model, heads)
+    decisions = count_decisions(loaded.model, even)
     by_file = {
         name: {
             "loss": float(window_losses(loaded.model, part).mean()),
@@ -127,18 +138,18 @@ def evaluate_checkpoint(loaded: LoadedModel, dense: LoadedModel, valid: list[Pat
             "windows": len(part),
         }
         for name, tokens in texts.items()
-        for part in [torch.from_numpy(even_windows(tokens, count // len(texts), length))]
+        for part in [torch.from_numpy(even_windows(tokens, max(1, windows // len(texts)), length))]
     }
     return {
         "weights_sha256": loaded.weights_sha256,
         "probe": {"text": PROBE, "loss": probe_loss(loaded)},
         "held_out": {
-            "windows": len(windows),
+            "windows": len(even),
             "window_tokens": length,
             "loss": float(own.mean()),
-            "standard_error": float(own.std(ddof=1) / math.sqrt(len(own))),
+            "standard_error_over_windows": float(own.std(ddof=1) / math.sqrt(len(own))),
             "dense_run_loss": float(base.mean()),
-            "unigram_entropy": unigram_entropy(windows),
+            "unigram_entropy": unigram_entropy(even),
             "by_file": by_file,
         },
         "layers": [
@@ -151,7 +162,14 @@ def evaluate_checkpoint(loaded: LoadedModel, dense: LoadedModel, valid: list[Pat
             }
             for layer in range(loaded.config.num_hidden_layers)
         ],
-        "controls": {name: asdict(value) for name, value in run_controls(loaded.model, windows, own).items()},
+        "controls_on": {
+            "documents": len(heads),
+            "document_tokens": heads.shape[1],
+            "own_loss": float(own_of_documents.mean()),
+        },
+        "controls": {
+            name: asdict(value) for name, value in run_controls(loaded.model, heads, own_of_documents).items()
+        },
     }
 
 
@@ -167,7 +185,8 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--dense-run", type=Path, required=True, help="folder of the dense run it continued from")
     parser.add_argument("--valid", nargs="+", type=Path, required=True, help="held-out text files, named KIND.*")
     parser.add_argument("--out", type=Path, required=True, help="checkpoint folder to make")
-    parser.add_argument("--windows", type=int, default=96, help="held-out windows to evaluate on")
+    parser.add_argument("--windows", type=int, default=96, help="held-out windows for losses, loops and experts")
+    parser.add_argument("--documents", type=int, default=160, help="most held-out documents for the controls")
     parser.add_argument(
         "--sources", type=Path, help=f"markdown that names data and licences; known without it: {', '.join(SOURCES)}"
     )
@@ -178,7 +197,15 @@ def main(argv: list[str] | None = None) -> None:
     args = parse(argv)
     sources = args.sources.read_text(encoding="utf-8").strip() if args.sources else None
     try:
-        publish(args.run, args.dense_run, args.valid, args.out, windows=args.windows, sources=sources)
+        publish(
+            args.run,
+            args.dense_run,
+            args.valid,
+            args.out,
+            windows=args.windows,
+            documents=args.documents,
+            sources=sources,
+        )
     except ValueError as error:
         raise SystemExit(str(error)) from error
     print(f"{args.out} is ready")

@@ -88,3 +88,21 @@ def even_windows(tokens: np.ndarray, count: int, length: int) -> np.ndarray:
     count = min(count, len(tokens) // length)
     starts = np.linspace(0, len(tokens) - length, count).astype(int)
     return np.stack([tokens[start : start + length] for start in starts]).astype(np.int64)
+
+
+def document_windows(tokens: np.ndarray, end_of_text: int, count: int, length: int) -> np.ndarray:
+    """The first `length` tokens of up to `count` documents [document, length], int64.
+
+    Documents end at the end-of-text id, which is no part of them, or with the text. The ones taken are spread evenly
+    among those of at least `length` tokens. Raises ValueError if there is none.
+    """
+    ends = np.append(np.flatnonzero(tokens == end_of_text), len(tokens))
+    starts = np.append(0, ends[:-1] + 1)
+    sizes = ends - starts
+    long_enough = starts[sizes >= length]
+    if not len(long_enough):
+        raise ValueError(
+            f"at least one document must have {length} tokens, the longest has {sizes.max()}: give longer documents"
+        )
+    taken = np.linspace(0, len(long_enough) - 1, min(count, len(long_enough))).astype(int)
+    return np.stack([tokens[start : start + length] for start in long_enough[taken]]).astype(np.int64)

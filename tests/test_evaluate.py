@@ -148,6 +148,11 @@ def test_paired_difference_by_hand():
     assert difference.standard_error == pytest.approx(math.sqrt(2 / 3) / 2)
 
 
+def test_one_window_has_no_standard_error():
+    with pytest.raises(ValueError, match="needs at least 2 windows, got 1: give more text"):
+        paired_difference(np.array([2.0]), np.array([1.0]))
+
+
 def test_run_controls_names_every_control_and_finds_them_different(model, windows):
     controls = run_controls(model, windows, window_losses(model, windows))
     assert list(controls) == ["loops_shuffled", "experts_shuffled", *(f"always_{n}_loops" for n in range(1, 5))]

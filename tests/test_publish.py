@@ -20,7 +20,8 @@ SIZES = "--hidden-size 16 --intermediate-size 32 --layers 2 --heads 2 --context 
 def runs(tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs")
     text = folder / "plays.valid.txt"
-    text.write_text("To be, or not to be, that is the question.\n" * 60)
+    document = "To be, or not to be, that is the question.\n" * 6
+    text.write_text("<|endoftext|>\n".join([document] * 10))
     for name, options in (("dense", "--ffn dense"), ("versatile", f"--init {folder / 'dense'}")):
         fixed = "--no-compile --no-bf16 --device cpu --steps 3 --log-every 1 --valid-every 3"
         files = ["--data", str(text), "--valid", str(text), "--out", str(folder / name)]
@@ -47,6 +48,8 @@ def publish_arguments(runs, out):
         str(out),
         "--windows",
         "4",
+        "--documents",
+        "7",
     ]
 
 
@@ -63,6 +66,12 @@ def test_published_evaluation_belongs_to_the_published_weights(published):
     assert evaluation["probe"]["loss"] == pytest.approx(probe_loss(loaded), abs=1e-4)
     assert evaluation["held_out"]["windows"] == 4
     assert len(evaluation["layers"]) == 2 and len(evaluation["controls"]) == 6
+
+
+def test_controls_are_measured_on_one_window_per_document(published):
+    on = json.loads((published / "evaluation.json").read_text())["controls_on"]
+    assert (on["documents"], on["document_tokens"]) == (7, 8)
+    assert "first 8 tokens of each of 7 held-out documents" in (published / "MODEL_CARD.md").read_text()
 
 
 def test_card_states_figures_of_the_evaluation_and_where_the_text_came_from(published):

@@ -4,6 +4,7 @@ import csv
 import lzma
 import math
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -11,7 +12,14 @@ from safetensors.torch import load_file
 from sample_models import load_model
 from sample_models.configuration_versatile import VersatileFFNConfig
 from sample_models.modeling_versatile import VersatileFFNForCausalLM
-from sample_models.text_data import even_windows, random_windows, read_documents, train_tokenizer, write_tokens
+from sample_models.text_data import (
+    document_windows,
+    even_windows,
+    random_windows,
+    read_documents,
+    train_tokenizer,
+    write_tokens,
+)
 from sample_models.train import Log, auxiliary_losses, learning_rate, load_balance_loss, parse, tau_schedule, train
 
 SENTENCES = ["The cat sat on the mat.", "A dog ran to the red barn.", "One and two make three.", "The moon rose late."]
@@ -172,3 +180,14 @@ def test_windows_are_the_same_for_the_same_seed_and_step():
 def test_even_windows_reach_from_the_first_to_the_last_token():
     windows = even_windows(torch.arange(100).numpy(), count=3, length=10)
     assert windows[0, 0] == 0 and windows[-1, -1] == 99 and windows.shape == (3, 10)
+
+
+def test_document_windows_are_the_beginnings_of_the_documents_that_are_long_enough():
+    tokens = np.array([1, 2, 3, 0, 4, 5, 0, 0, 6, 7, 8, 9, 0, 10, 11, 12])  # the last document ends with the text
+    assert document_windows(tokens, 0, 9, 3).tolist() == [[1, 2, 3], [6, 7, 8], [10, 11, 12]]
+    assert document_windows(tokens, 0, 2, 3).tolist() == [[1, 2, 3], [10, 11, 12]]
+
+
+def test_text_without_a_document_that_long_is_refused():
+    with pytest.raises(ValueError, match="at least one document must have 5 tokens, the longest has 4"):
+        document_windows(np.array([1, 2, 0, 3, 4, 5, 6, 0]), 0, 9, 5)
