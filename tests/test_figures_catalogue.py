@@ -21,6 +21,9 @@ CASES = {
     "one loop": (random_trace(layers=2, tokens=9, experts=2, max_loops=1, k=1), View()),
     "big model": (random_trace(layers=32, tokens=20, experts=64, max_loops=8), View(layer=31, token=19)),
 }
+DRAWN = {each.name: (each, {}) for each in CATALOGUE}
+for _each in filter(lambda each: each.choice, CATALOGUE):
+    DRAWN |= {f"{_each.name}-{value}": (_each, {_each.choice[0]: value}) for value in list(_each.choice[1])[1:]}
 TAG = re.compile(r"</?(?:b|i|br|span|sub|extra)\b[^<>]*>")
 MAPS = ["difficulty_map", "gate_map", "expert_map", "loop_map"]
 
@@ -39,10 +42,11 @@ def strings(value):
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("case", CASES)
-@pytest.mark.parametrize("each", CATALOGUE, ids=lambda each: each.name)
-def test_figure_is_whole(each, case, theme):
+@pytest.mark.parametrize("drawn", DRAWN)
+def test_figure_is_whole(drawn, case, theme):
     trace, view = CASES[case]
-    fig = each.figure(trace, View(view.layer, view.token, view.window, theme))
+    each, options = DRAWN[drawn]
+    fig = each.figure(trace, View(view.layer, view.token, view.window, theme), **options)
     content = json.loads(fig.to_json())
     colours = content["layout"]["template"]["layout"]
     assert colours["paper_bgcolor"] == THEMES[theme]["bg"]

@@ -136,9 +136,9 @@ def test_second_choice_has_its_own_numbers_in_the_first_ones_strength():
     assert second - first == 5  # next expert, same of the five strengths
 
 
-def test_second_choice_of_a_model_with_one_is_refused():
-    with pytest.raises(ValueError, match="chooses 1 expert per token, there is no second one"):
-        figures.expert_map_figure(make_trace(k=1), choice="second")
+def test_second_choice_of_a_model_with_one_is_a_sentence():
+    fig = figures.expert_map_figure(make_trace(k=1), choice="second")
+    assert "one expert per token" in fig.layout.annotations[0].text
 
 
 def test_load_shares_leave_out_who_did_not_route_and_show_them_apart():

@@ -17,6 +17,7 @@ from analysis.figures.template import (
     note,
     numbers,
     quoted,
+    sentence_figure,
     strokes,
     swatch,
 )
@@ -36,7 +37,7 @@ def expert_map_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW, *, choice:
     first, end = view.span(trace.num_tokens)
     rank = {"first": 0, "second": 1}[choice]
     if rank >= trace.expert_ids.shape[2]:
-        raise ValueError(f"this model chooses {trace.expert_ids.shape[2]} expert per token, there is no {choice} one")
+        return sentence_figure(view, "This model chooses one expert per token: there is no second choice.", 330)
     ids, ran = trace.expert_ids[:, first:end, rank], trace.width_ran[:, first:end]
     numbered = end - first <= NUMBERED_TOKENS
     tints = expert_tints(view.theme)
