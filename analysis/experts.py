@@ -7,6 +7,7 @@ An expert is a slice of one layer's weights, so nothing here compares an expert'
 import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float
+from scipy.special import softmax
 
 from analysis.aggregate import ordinary, share
 from hooks.trace import RoutingTrace
@@ -22,8 +23,7 @@ def routed(trace: RoutingTrace) -> Bool[np.ndarray, "layer token"]:
 
 def router_probs(trace: RoutingTrace) -> Float[np.ndarray, "layer token expert"]:
     """Softmax of the router's logits over all experts, also where the width path did not run; rows sum to 1."""
-    shifted = np.exp(trace.expert_logits - trace.expert_logits.max(axis=-1, keepdims=True))
-    return shifted / shifted.sum(axis=-1, keepdims=True)
+    return softmax(trace.expert_logits, axis=-1)
 
 
 def choice_counts(trace: RoutingTrace) -> np.ndarray:
@@ -98,30 +98,37 @@ def expert_path(trace: RoutingTrace, token: int) -> pd.DataFrame:
 
     `rank` and `weight` are missing for experts that were not chosen, and in layers in which the token did not route.
     """
-    layers, experts = np.indices((trace.num_layers, trace.num_experts))
-    rank = np.full(layers.shape, np.nan)
-    weight = np.full(layers.shape, np.nan)
-    ran = trace.width_ran[:, token]
-    rows = np.flatnonzero(ran)[:, None]
-    rank[rows, trace.expert_ids[ran, token]] = np.arange(trace.expert_ids.shape[2])
-    weight[rows, trace.expert_ids[ran, token]] = trace.expert_weights[ran, token]
-    return pd.DataFrame(
-        {
-            "layer": layers.ravel(),
-            "token": token,
-            "text": trace.tokens[token],
-            "width_ran": np.repeat(ran, trace.num_experts),
-            "expert": experts.ravel(),
-            "probability": router_probs(trace)[:, token].ravel(),
-            "rank": pd.array(rank.ravel(), dtype="Float64").astype("Int64"),
-            "weight": weight.ravel(),
-        }
-    )
+    paths = all_expert_paths(trace)
+    return paths[paths["token"] == token].reset_index(drop=True)
 
 
 def all_expert_paths(trace: RoutingTrace) -> pd.DataFrame:
     """`expert_path` of every token, one below the other."""
-    return pd.concat([expert_path(trace, token) for token in range(trace.num_tokens)], ignore_index=True)
+    probability = router_probs(trace)
+    rank, weight = np.full((2, *probability.shape), np.nan)
+    layer, token = (axis[:, None] for axis in np.nonzero(trace.width_ran))
+    chosen = layer, token, trace.expert_ids[trace.width_ran]
+    rank[chosen] = np.arange(trace.expert_ids.shape[2])
+    weight[chosen] = trace.expert_weights[trace.width_ran]
+    ran = np.broadcast_to(trace.width_ran[:, :, None], rank.shape)
+    token, layer, expert = (axis.ravel() for axis in np.indices((trace.num_tokens, trace.num_layers, rank.shape[2])))
+
+    def rows(values: np.ndarray) -> np.ndarray:
+        """[layer, token, expert] as one column, tokens outermost."""
+        return values.swapaxes(0, 1).ravel()
+
+    return pd.DataFrame(
+        {
+            "layer": layer,
+            "token": token,
+            "text": np.array(trace.tokens, dtype=object)[token],
+            "width_ran": rows(ran),
+            "expert": expert,
+            "probability": rows(probability),
+            "rank": pd.array(rows(rank), dtype="Float64").astype("Int64"),
+            "weight": rows(weight),
+        }
+    )
 
 
 def expert_table(trace: RoutingTrace) -> pd.DataFrame:

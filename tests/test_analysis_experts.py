@@ -1,7 +1,16 @@
 import numpy as np
+import pandas as pd
 import pytest
 
-from analysis.experts import choice_counts, did_not_route, expert_load, expert_pairs, expert_path, router_probs
+from analysis.experts import (
+    all_expert_paths,
+    choice_counts,
+    did_not_route,
+    expert_load,
+    expert_pairs,
+    expert_path,
+    router_probs,
+)
 from tests.traces import make_trace, random_trace
 
 
@@ -76,3 +85,20 @@ def test_path_has_ranks_only_where_the_token_routed():
     assert path.loc[path["layer"] == 0, "rank"].tolist()[:2] == [0, 1]
     assert path.loc[path["layer"] == 1, ["rank", "weight"]].isna().all().all()
     assert path["probability"].notna().all()
+
+
+def test_all_paths_are_the_trace_token_by_token():
+    trace = random_trace(layers=3, tokens=9, experts=5)
+    table = all_expert_paths(trace)
+    assert not trace.width_ran.all()
+    assert len(table) == 9 * 3 * 5
+    for (token, layer), path in table.groupby(["token", "layer"], sort=False):
+        ran = trace.width_ran[layer, token]
+        chosen = path.dropna(subset="rank").sort_values("rank")
+        assert path["expert"].tolist() == list(range(5))
+        assert path["probability"].tolist() == router_probs(trace)[layer, token].tolist()
+        assert chosen["expert"].tolist() == (trace.expert_ids[layer, token].tolist() if ran else [])
+        assert chosen["weight"].tolist() == (trace.expert_weights[layer, token].tolist() if ran else [])
+        assert (path["width_ran"] == ran).all()
+    paths = [expert_path(trace, token) for token in range(9)]
+    pd.testing.assert_frame_equal(table, pd.concat(paths, ignore_index=True))
