@@ -1,6 +1,9 @@
 """Averages over tokens. Tokens that the tokenizer added by itself (`trace.special`) never enter one."""
 
+from collections.abc import Sequence
+
 import numpy as np
+import pandas as pd
 from jaxtyping import Bool, Float
 
 from hooks.trace import RoutingTrace
@@ -31,9 +34,25 @@ def percentiles_over_tokens(
     return bottom, top
 
 
+def level_shares(
+    trace: RoutingTrace, name: str, levels: Sequence[float], at_level: Bool[np.ndarray, "level layer token"]
+) -> pd.DataFrame:
+    """One row per layer x level (column `name`): ordinary tokens at this level, and their share of all in the layer."""
+    kept = at_level[:, :, ordinary(trace)]
+    counts = kept.sum(axis=2).T  # [layer, level]
+    return pd.DataFrame(
+        {
+            "layer": np.repeat(np.arange(trace.num_layers), len(levels)),
+            name: np.tile(levels, trace.num_layers),
+            "tokens": counts.ravel(),
+            "share": share(counts, np.full(counts.shape, kept.shape[2])).ravel(),
+        }
+    )
+
+
 def share(count: np.ndarray, of: np.ndarray) -> np.ndarray:
     """count / of, NaN where there was nothing to count."""
     return np.divide(count, of, out=np.full(np.shape(count), np.nan), where=np.asarray(of) > 0)
 
 
-__all__ = ["mean_over_tokens", "ordinary", "percentiles_over_tokens", "share"]
+__all__ = ["level_shares", "mean_over_tokens", "ordinary", "percentiles_over_tokens", "share"]

@@ -15,6 +15,8 @@ from hooks.trace import RoutingTrace
 
 Kind = Literal["soft", "hard"]
 Surprise = Literal["read", "next"]
+MAX_SURPRISAL = 7
+"""End of every surprisal scale, nats; what lies beyond stands at its end."""
 
 
 def difficulty(trace: RoutingTrace, kind: Kind = "soft") -> Float[np.ndarray, "layer token"]:
@@ -94,6 +96,6 @@ def difficulty_by_loops(trace: RoutingTrace) -> pd.DataFrame:
 
 
 __all__ = [
-    "difficulty", "difficulty_by_loops", "difficulty_extremes", "difficulty_surprisal", "difficulty_table",
-    "rank_correlation", "surprisal", "token_difficulty",
+    "MAX_SURPRISAL", "difficulty", "difficulty_by_loops", "difficulty_extremes", "difficulty_surprisal",
+    "difficulty_table", "rank_correlation", "surprisal", "token_difficulty",
 ]  # fmt: skip

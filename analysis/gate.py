@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
-from analysis.aggregate import ordinary, share
+from analysis.aggregate import level_shares, ordinary, share
 from hooks.trace import RoutingTrace
 
 
@@ -24,22 +24,12 @@ def gate_level_shares(trace: RoutingTrace) -> pd.DataFrame:
     A lambda that was set from outside may lie between the levels. Such tokens are counted in rows whose `gate` is
     NaN, which exist only when there are any.
     """
-    values = trace.gate[:, ordinary(trace)]
     levels = gate_levels(trace)
-    at_level = [np.isclose(values, level, atol=1e-4) for level in levels]
+    at_level = [np.isclose(trace.gate, level, atol=1e-4) for level in levels]
     elsewhere = ~np.any(at_level, axis=0)
-    if elsewhere.any():
+    if elsewhere[:, ordinary(trace)].any():
         levels, at_level = [*levels, np.nan], [*at_level, elsewhere]
-    counts = np.sum(at_level, axis=2).T  # [layer, level]
-    layers = np.arange(trace.num_layers)
-    return pd.DataFrame(
-        {
-            "layer": np.repeat(layers, len(levels)),
-            "gate": np.tile(levels, trace.num_layers),
-            "tokens": counts.ravel(),
-            "share": share(counts, np.full(counts.shape, values.shape[1])).ravel(),
-        }
-    )
+    return level_shares(trace, "gate", levels, np.stack(at_level))
 
 
 def gate_along_text(trace: RoutingTrace, smooth: int = 7) -> Float[np.ndarray, " token"]:

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
-from analysis.aggregate import ordinary, share
+from analysis.aggregate import level_shares
 from hooks.trace import RoutingTrace
 
 NEAR_MISS = 0.25
@@ -14,16 +14,7 @@ NEAR_MISS = 0.25
 def loop_shares(trace: RoutingTrace) -> pd.DataFrame:
     """One row per layer x number of loops: share of ordinary tokens; the shares of a layer sum to 1."""
     numbers = np.arange(1, trace.max_loops + 1)
-    kept = trace.loops[:, ordinary(trace)]
-    counts = (kept[:, :, None] == numbers).sum(axis=1)  # [layer, loops]
-    return pd.DataFrame(
-        {
-            "layer": np.repeat(np.arange(trace.num_layers), len(numbers)),
-            "loops": np.tile(numbers, trace.num_layers),
-            "tokens": counts.ravel(),
-            "share": share(counts, np.full(counts.shape, kept.shape[1])).ravel(),
-        }
-    )
+    return level_shares(trace, "loops", numbers, trace.loops == numbers[:, None, None])
 
 
 def depth_margin(trace: RoutingTrace) -> Float[np.ndarray, "layer token"]:

@@ -8,6 +8,7 @@ from typing import Literal
 
 import numpy as np
 
+from analysis.difficulty import MAX_SURPRISAL
 from analysis.figures.palette import (
     THEMES,
     TINTS,
@@ -24,8 +25,6 @@ from hooks.trace import RoutingTrace
 
 Quantity = Literal["Difficulty", "Gate", "Loops", "Experts", "Surprisal"]
 QUANTITIES: tuple[Quantity, ...] = ("Difficulty", "Gate", "Loops", "Experts", "Surprisal")
-MAX_SURPRISAL = 7.0
-"""End of the surprisal scale, nats; rarer tokens have the last colour."""
 _STEPS = 64
 HATCHED, EMPTY = -1, -2
 
@@ -130,7 +129,7 @@ def _colouring(trace: RoutingTrace, quantity: Quantity, layer: int | None, theme
         return _steps(numbers, 0, 1), ramp, none, [f"{n:.2f}" for n in numbers], legend
     if quantity == "Surprisal":
         ramp, shown = colors["probability"], [_nats(n) for n in trace.surprisal]
-        legend = [("text", "surprisal of the token 0"), ("bar", ramp), ("text", f"{MAX_SURPRISAL:.0f} nats or more")]
+        legend = [("text", "surprisal of the token 0"), ("bar", ramp), ("text", f"{MAX_SURPRISAL} nats or more")]
         return _steps(trace.surprisal, 0, MAX_SURPRISAL), _ramp(ramp), none, shown, legend
     if quantity == "Loops":
         return _loops(trace, layer, theme)

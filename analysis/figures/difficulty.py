@@ -5,6 +5,7 @@ import plotly.graph_objects as go
 
 from analysis.aggregate import mean_over_tokens, ordinary
 from analysis.difficulty import (
+    MAX_SURPRISAL,
     Kind,
     Surprise,
     difficulty,
@@ -20,8 +21,6 @@ from analysis.labels import plotly_text, token_labels
 from analysis.view import DEFAULT_VIEW, View
 from hooks.trace import RoutingTrace
 
-MOST_NATS = 7
-"""Surprisal axis ends here; what lies beyond stands at the edge as a triangle and is counted in the note."""
 UNIT_AXIS = {"range": [0, 1], "dtick": 0.5}
 FEWEST_FOR_A_RIDGE = 5
 EM, EN = "\u2003", "\u2002"  # spaces that keep a label off its dot
@@ -54,9 +53,9 @@ def difficulty_surprisal_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW, 
     if not len(kept):
         return sentence_figure(view, "No token here has a surprisal: it takes two tokens.", 330)
     labels = [plotly_text(label) for label in token_labels(trace)]
-    beyond = x > MOST_NATS
+    beyond = x > MAX_SURPRISAL
     many = len(kept) > 300
-    shown_x = np.minimum(x, MOST_NATS)
+    shown_x = np.minimum(x, MAX_SURPRISAL)
     extremes = [] if many else difficulty_extremes(trace, 3)["token"].tolist()
     named = _apart([t for t in (view.token, *extremes) if t in set(kept.tolist())], shown_x, y)
     data = [
@@ -89,7 +88,7 @@ def difficulty_surprisal_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW, 
     rho, count = rank_correlation(trace, of)
     heading = f"Spearman ρ = {rho:.2f}, n = {count}" if np.isfinite(rho) else f"no rank correlation, n = {count}"
     if beyond[kept].any():
-        heading += f"   ▸ {int(beyond[kept].sum())} beyond {MOST_NATS} nats, at the edge"
+        heading += f"   ▸ {int(beyond[kept].sum())} beyond {MAX_SURPRISAL} nats, at the edge"
     which = {"read": "surprisal of the token read", "next": "surprisal of the next token"}[of]
     return figure(
         view,
@@ -97,7 +96,7 @@ def difficulty_surprisal_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW, 
         height=330,
         margin={"t": 30, "b": 44, "l": 52, "r": 24},
         xaxis={
-            "range": [-0.15, MOST_NATS + 0.15],
+            "range": [-0.15, MAX_SURPRISAL + 0.15],
             "dtick": 1,
             "showgrid": True,
             "title": {"text": f"{which}, −log p (nats)"},
