@@ -1,10 +1,11 @@
-"""`load_model`: a name, a folder or a hub id -> a `LoadedModel` that has checked itself; anything else is refused.
+"""`load_model`: a name, a folder or `hf:org/name` -> a `LoadedModel` that has checked itself; all else is refused.
 
 Nothing is loaded half: names and shapes of all tensors are compared with the configuration before any is read, and only
-safetensors are read, so that opening a stranger's model runs none of their code.
+safetensors are read, so that opening a stranger's model runs none of their code. The network is used for `hf:` alone.
 """
 
 import hashlib
+import json
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ from pathlib import Path
 
 import torch
 from huggingface_hub import snapshot_download
-from huggingface_hub.errors import StrictDataclassError
+from huggingface_hub.errors import HFValidationError, StrictDataclassError
 from safetensors import SafetensorError, safe_open
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
@@ -23,6 +24,11 @@ from sample_models.configuration_versatile import VersatileFFNConfig
 from sample_models.modeling_versatile import VersatileFFN, VersatileFFNForCausalLM
 from sample_models.registry import CHECKPOINTS, DEFAULT_MODEL, MODEL_TYPE, available_models, model_type_of
 from sample_models.self_check import check_model
+
+HUB = "hf:"
+"""Prefix of a hub id. Without it nothing is fetched, so that a mistyped path stays on this machine."""
+
+INDEX = "model.safetensors.index.json"
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,7 +70,10 @@ class LoadedModel:
 def load_model(
     source: str | Path = DEFAULT_MODEL, *, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32
 ) -> LoadedModel:
-    """Load a shipped model by name, a model folder, or a Hugging Face hub id (`org/name`), in eval mode.
+    """Load a shipped model by name, a model folder, or a model of the Hugging Face hub (`hf:org/name`), in eval mode.
+
+    Only the prefix `hf:` asks the hub; its folder is fetched once into the hub's cache. Attention is always torch's
+    scaled_dot_product_attention, whatever config.json names.
 
     Raises ValueError with one sentence that says what was expected, what came and what to do: no such folder, no model
     in it, another kind of model, damaged or unfitting weights, no tokenizer, or a model that fails its own check.
@@ -81,37 +90,44 @@ def load_model(
         check_model(model)
     except ValueError as error:
         raise ValueError(f"{folder} was refused: {error}") from error
-    name = str(source) if is_hub_id(source) else folder.resolve().name
+    name = source.removeprefix(HUB) if is_hub_id(source) else folder.resolve().name
     return LoadedModel(model, tokenizer, name, files_sha256(files))
 
 
 def model_folder(source: str | Path) -> Path:
-    """The folder of a shipped name, of a path, or of a hub id (fetched first, its configuration before its weights)."""
+    """The folder of a shipped name, of a path, or of `hf:org/name` (fetched, its configuration before its weights)."""
+    if is_hub_id(source):
+        return fetch(source.removeprefix(HUB))
     if isinstance(source, str) and source == Path(source).name and (CHECKPOINTS / source / "config.json").exists():
         return CHECKPOINTS / source
     if Path(source).is_dir():
         return Path(source)
     if Path(source).exists():
         raise ValueError(f"expected the folder of a model, got the file {source}: give the folder that holds it")
-    if not is_hub_id(source):
-        names = ", ".join(name for name, _ in available_models()) or "none"
-        raise ValueError(
-            f"no model folder and no shipped model at {source}: give an existing folder, a hub id org/name, or one of "
-            f"the shipped names ({names})"
-        )
-    try:
-        read_config(Path(snapshot_download(str(source), allow_patterns=["config.json"])))
-        return Path(snapshot_download(str(source), allow_patterns=["*.json", "*.safetensors"]))
-    except OSError as error:
-        raise ValueError(
-            f"{source} is no existing folder and could not be fetched as a hub id ({type(error).__name__}): check the "
-            "spelling and the connection, or give a folder"
-        ) from error
+    names = ", ".join(name for name, _ in available_models()) or "none"
+    raise ValueError(
+        f"no model folder and no shipped model at {source}: give an existing folder, a hub id as {HUB}org/name, or one "
+        f"of the shipped names ({names})"
+    )
 
 
 def is_hub_id(source: str | Path) -> bool:
-    """Whether a source that is no existing path reads `org/name`."""
-    return isinstance(source, str) and not Path(source).exists() and bool(re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", source))
+    """Whether a source asks for the hub."""
+    return isinstance(source, str) and source.startswith(HUB)
+
+
+def fetch(name: str) -> Path:
+    """The folder of hub model `org/name`, its configuration fetched and checked before its weights."""
+    if not re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", name):
+        raise ValueError(f"a hub id must read {HUB}org/name, got {HUB}{name}: give organisation and model")
+    try:
+        read_config(Path(snapshot_download(name, allow_patterns=["config.json"])))
+        return Path(snapshot_download(name, allow_patterns=["*.json", "*.safetensors"]))
+    except (OSError, HFValidationError) as error:
+        raise ValueError(
+            f"{HUB}{name} could not be fetched from the hub ({type(error).__name__}): check the spelling and the "
+            "connection, or give a folder"
+        ) from error
 
 
 def read_config(folder: Path) -> VersatileFFNConfig:
@@ -132,33 +148,66 @@ def read_config(folder: Path) -> VersatileFFNConfig:
             f"{path} must have model_type {MODEL_TYPE!r}, got {found!r}: only VersatileFFN models can be loaded"
         )
     try:
-        return VersatileFFNConfig.from_pretrained(folder)
+        config = VersatileFFNConfig.from_pretrained(folder)
     except (StrictDataclassError, TypeError, ValueError) as error:
         reason = str(error.__cause__ or error).strip().splitlines()[-1].strip()
         raise ValueError(f"{path} has a field that does not fit: {reason}") from error
+    config._attn_implementation = "sdpa"  # a stranger's file could name a kernel, which is code, to be fetched
+    vars(config).pop("transformers_weights", None)  # and it could name weights other than those checked here
+    return config
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """The safetensors files of a model folder: one, or the shards of an index in the order of their names."""
+    """The safetensors files of a model folder: one, or the shards that its index names, by name.
+
+    Shards are refused unless each holds just the tensors that the index places in it.
+    """
     if (folder / "model.safetensors").exists():
         return [folder / "model.safetensors"]
-    if (folder / "model.safetensors.index.json").exists() and (shards := sorted(folder.glob("model-*.safetensors"))):
-        return shards
-    raise ValueError(
-        f"{folder} holds no weights: expected model.safetensors there, save the model with save_pretrained "
-        "(pickled .bin or .pt files are not read)"
-    )
+    if not (folder / INDEX).exists():
+        raise ValueError(
+            f"{folder} holds no weights: expected model.safetensors there, save the model with save_pretrained "
+            "(pickled .bin or .pt files are not read)"
+        )
+    shards = read_index(folder / INDEX)
+    for path, names in shards.items():
+        if apart := sorted(names ^ tensor_shapes(path).keys()):
+            raise ValueError(
+                f"{path} must hold the tensors that {INDEX} places in it, got {len(apart)} that only one of them "
+                f"names, {_some(apart)}: take index and shards from the same save"
+            )
+    return list(shards)
+
+
+def read_index(path: Path) -> dict[Path, set[str]]:
+    """Shard -> names of its tensors by the index of a sharded model; shards are existing files beside the index."""
+    try:
+        weight_map = json.loads(path.read_text(encoding="utf-8"))["weight_map"]
+        files = sorted(set(weight_map.values()))
+        bare = all(Path(file).name == file and "\\" not in file and file.endswith(".safetensors") for file in files)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{path} holds no weight_map of file names: save the model again") from error
+    if not files or not bare:
+        raise ValueError(f"{path} must name .safetensors files of its own folder, got {files}: save the model again")
+    if missing := [file for file in files if not (path.parent / file).is_file()]:
+        raise ValueError(f"{path.parent} lacks {len(missing)} weight file(s), {_some(missing)}: copy or download them")
+    return {path.parent / file: {name for name, own in weight_map.items() if own == file} for file in files}
+
+
+def tensor_shapes(path: Path) -> dict[str, tuple[int, ...]]:
+    """Name -> shape by the header of a safetensors file; no tensor is read."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+    except SafetensorError as error:
+        raise ValueError(f"{path} is no whole safetensors file ({error}): copy or download it again") from error
 
 
 def check_tensors(files: Iterable[Path], config: VersatileFFNConfig) -> None:
     """Compare names and shapes in the files' headers with those that the configuration asks for."""
     found: dict[str, tuple[int, ...]] = {}
     for path in files:
-        try:
-            with safe_open(path, framework="pt") as file:
-                found |= {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
-        except SafetensorError as error:
-            raise ValueError(f"{path} is no whole safetensors file ({error}): copy or download it again") from error
+        found |= tensor_shapes(path)
     with torch.device("meta"):
         model = VersatileFFNForCausalLM(config)
     expected = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}

@@ -193,9 +193,9 @@ def _controls(evaluation: dict) -> str:
         "among those that have that many), where the model's own loss is "
         f"{on['own_loss']:.3f}: the loss with the decisions replaced, minus the model's own, in nats per token, as "
         "mean over documents and standard error of that mean over documents. Shuffling deals a layer's own choices out "
-        "anew among tokens; `always` sets the loops of all tokens in all layers. A positive difference beyond about two standard errors says that the "
-        "decision counts; a negative one that the fixed choice would have done better than the model's own.\n\n"
-        + table(("control", "difference", "standard error"), rows)
+        "anew among tokens; `always` sets the loops of all tokens in all layers. A positive difference beyond about "
+        "two standard errors says that the decision counts; a negative one that the fixed choice would have done "
+        "better than the model's own.\n\n" + table(("control", "difference", "standard error"), rows)
     )
 
 
