@@ -5,17 +5,8 @@ import plotly.graph_objects as go
 
 from analysis.aggregate import mean_over_tokens, ordinary
 from analysis.figures.joint_map import Marginal, Minimap, heatmap, joint_map, layer_bars, scale_bar, token_bars
-from analysis.figures.palette import THEMES, gate_colour, mix, ramp
-from analysis.figures.template import (
-    SELECTION,
-    figure,
-    hover_card,
-    layer_axis,
-    note,
-    sentence_figure,
-    share_bars,
-    swatch,
-)
+from analysis.figures.palette import THEMES, gate_colour, mix, ramp, text_on
+from analysis.figures.template import SELECTION, figure, hover_card, layer_axis, note, numbers, sentence_figure, swatch
 from analysis.gate import gate_along_text, gate_level_shares
 from analysis.labels import plotly_text, token_labels
 from analysis.view import DEFAULT_VIEW, View
@@ -64,21 +55,39 @@ def gate_levels_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> go.Fig
     table = gate_level_shares(trace)
     if table["share"].isna().any():
         return sentence_figure(view, "There are only tokens here that the tokenizer added.", 330)
-    parts = []
-    for level, rows in table.groupby("gate", sort=False, dropna=False):
+    data, legend = [], []
+    per_level = table["gate"].nunique(dropna=False)
+    layer = np.arange(trace.num_layers)
+    left = np.zeros(trace.num_layers)
+    for index in range(per_level):
+        rows = table.iloc[index::per_level]
+        level, share = float(rows["gate"].iloc[0]), 100 * rows["share"].to_numpy()
         known = np.isfinite(level)
         colour = gate_colour(level, view.theme) if known else c["bg"]
-        outline = {"width": 0} if known else {"width": 0.7, "color": c["line"]}
-        parts.append((f"λ {level:.3g}" if known else "other λ", rows, colour, outline))
+        name = f"λ {level:.3g}" if known else "other λ"
+        outline = {"width": 0.7, "color": c["line"]} if not known else {"width": 0}
+        data.append(
+            {
+                "type": "bar", "orientation": "h", "x": share, "y": layer, "name": name, "width": 0.8,
+                "marker": {"color": colour, "line": outline},
+                "customdata": [[None, i, n] for i, n in zip(layer.tolist(), rows["tokens"].tolist(), strict=True)],
+                "hovertemplate": f"layer %{{y}}<br>{name}: %{{x:.1f}} %, %{{customdata[2]}} tokens<extra></extra>",
+            }
+        )  # fmt: skip
+        wide = share >= 4
+        middle, texts = (left + share / 2)[wide], [f"{value:.0f}" for value in share[wide]]
+        data += numbers(middle, layer[wide], texts, np.full(wide.sum(), text_on(colour)))
+        left = left + share
+        legend.append(swatch(colour, name))
     return figure(
         view,
-        share_bars(parts, horizontal=True),
+        data,
         height=330,
         barmode="stack",
         margin={"t": 30, "b": 44, "l": 52, "r": 16},
         xaxis={"range": [0, 100], "dtick": 20, "ticksuffix": " %", "title": {"text": "share of tokens"}},
         yaxis=layer_axis(trace, view),
-        annotations=[note("   ".join(swatch(colour, name) for name, _, colour, _ in parts))],
+        annotations=[note("   ".join(legend))],
     )
 
 

@@ -14,7 +14,6 @@ from analysis.figures.template import (
     note,
     numbers,
     sentence_figure,
-    share_bars,
     swatch,
 )
 from analysis.recursion import NEAR_MISS, depth_margin, loop_shares
@@ -66,12 +65,28 @@ def loop_shares_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> go.Fig
     if table["share"].isna().any():
         return sentence_figure(view, "There are only tokens here that the tokenizer added.", HEIGHT)
     colours = loop_colours(trace.max_loops, view.theme)
-    outline = {"width": 0.7, "color": mix(c["bg"], c["depth"], 0.45)}
-    parts = [(f"loops {loops}", rows, colours[loops - 1], outline) for loops, rows in table.groupby("loops")]
+    layer = np.arange(trace.num_layers)
+    bottom = np.zeros(trace.num_layers)
+    data = []
+    for loops, rows in table.groupby("loops"):
+        share, colour = 100 * rows["share"].to_numpy(), colours[loops - 1]
+        data.append(
+            {
+                "type": "bar", "x": layer, "y": share, "name": f"{loops}",
+                "marker": {"color": colour, "line": {"width": 0.7, "color": mix(c["bg"], c["depth"], 0.45)}},
+                "customdata": [[None, i, n] for i, n in zip(layer.tolist(), rows["tokens"].tolist(), strict=True)],
+                "hovertemplate": f"layer %{{x}}<br>loops {loops}: %{{y:.1f}} %, %{{customdata[2]}} tokens"
+                "<extra></extra>",
+            }
+        )  # fmt: skip
+        tall = share >= 5
+        middle, texts = (bottom + share / 2)[tall], [f"{value:.0f}" for value in share[tall]]
+        data += numbers(layer[tall], middle, texts, np.full(tall.sum(), text_on(colour)))
+        bottom = bottom + share
     legend = [swatch(mix(colour, c["depth"], 0.2), str(i + 1)) for i, colour in enumerate(colours)]
     return figure(
         view,
-        share_bars(parts),
+        data,
         height=HEIGHT,
         barmode="stack",
         xaxis=layer_axis(trace, view),

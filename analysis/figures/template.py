@@ -1,13 +1,11 @@
 """What every figure shares: the Plotly template, notes, token and layer axes, selection marks, hover card."""
 
-from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
-import pandas as pd
 import plotly.graph_objects as go
 
-from analysis.figures.palette import THEMES, faded, text_on
+from analysis.figures.palette import THEMES, faded
 from analysis.labels import plotly_text, token_labels
 from analysis.view import View
 from hooks.trace import RoutingTrace
@@ -239,32 +237,6 @@ def numbers(x: np.ndarray, y: np.ndarray, texts: list[str], colours: np.ndarray,
         }
         for colour in np.unique(colours)
     ]  # fmt: skip
-
-
-def share_bars(parts: Sequence[tuple[str, pd.DataFrame, str, dict]], *, horizontal: bool = False) -> list[dict]:
-    """Stacked bars of layers, 0..100 %, numbered where there is room. A part: name, its rows, colour, outline.
-
-    The rows are those of one level in the table of `level_shares`, one per layer.
-    """
-    data, before = [], 0.0
-    length, place, least = ("x", "y", 4) if horizontal else ("y", "x", 5)
-    for name, rows, colour, outline in parts:
-        layer, share = rows["layer"].to_numpy(), 100 * rows["share"].to_numpy()
-        data.append(
-            {
-                "type": "bar", "orientation": "h" if horizontal else "v", length: share, place: layer, "name": name,
-                "width": 0.8, "marker": {"color": colour, "line": outline},
-                "customdata": [[None, i, n] for i, n in zip(layer.tolist(), rows["tokens"].tolist(), strict=True)],
-                "hovertemplate": f"layer %{{{place}}}<br>{name}: %{{{length}:.1f}} %, %{{customdata[2]}} tokens"
-                "<extra></extra>",
-            }
-        )  # fmt: skip
-        room = share >= least
-        at = {length: (before + share / 2)[room], place: layer[room]}
-        texts = [f"{value:.0f}" for value in share[room]]
-        data += numbers(at["x"], at["y"], texts, np.full(len(texts), text_on(colour)))
-        before = before + share
-    return data
 
 
 def strokes(x: np.ndarray, y: np.ndarray, view: View, half: float = 0.25, **trace_fields) -> dict:
