@@ -4,9 +4,9 @@
     python -m sample_models.train --init runs/dense --data corpus/*.txt --valid held_out.txt --out runs/versatile
 
 Text files are UTF-8 (`.xz` too), documents separated by a line `<|endoftext|>`. A run that was stopped goes on where
-its last checkpoint stands when the same command is given again; `DIR/settings.json` holds its options, `DIR/log.csv`
-its curves, and at the end DIR is a Hugging Face folder. Needs only torch, transformers, tokenizers and numpy; runs on a
-CPU or one CUDA GPU.
+its last checkpoint stands when the same command is given again, and refuses one that would make another run of it;
+`DIR/settings.json` holds its options, `DIR/log.csv` its curves, and at the end DIR is a Hugging Face folder. Needs only
+torch, transformers, tokenizers and numpy; runs on a CPU or one CUDA GPU.
 """
 
 import argparse
@@ -29,6 +29,13 @@ from sample_models.text_data import even_windows, random_windows, train_tokenize
 
 TAU_START, TAU_FLOOR, TAU_FLOOR_AT = 5.0, 0.1, 0.7
 LR_FLOOR, WARM_UP = 0.1, 0.05
+
+SHAPING = (
+    *("ffn", "init", "data", "valid", "hidden_size", "intermediate_size", "layers", "heads", "context", "vocab_size"),
+    *("embedding_std", "batch", "steps", "learning_rate", "weight_decay", "seed"),
+    *("load_balance", "router_z", "depth_entropy"),
+)
+"""Options that must stay the same when a run goes on."""
 
 
 @dataclass(frozen=True)
@@ -154,7 +161,10 @@ def save_state(path: Path, step: int, model: torch.nn.Module, optimizer: torch.o
     """Everything needed to go on, replaced in one move so that a stop in between cannot spoil it."""
     partial = path.with_suffix(".partial")
     state = {"step": step, "model": model.state_dict(), "optimizer": optimizer.state_dict()}
-    torch.save({**state, "rng": torch.get_rng_state()}, partial)
+    state["rng"] = torch.get_rng_state()
+    if torch.cuda.is_available() and (device := next(model.parameters()).device).type == "cuda":
+        state["cuda_rng"] = torch.cuda.get_rng_state(device)
+    torch.save(state, partial)
     os.replace(partial, path)
 
 
@@ -162,8 +172,7 @@ def train(args: argparse.Namespace) -> None:
     out = Path(args.out)
     out.mkdir(parents=True, exist_ok=True)
     transformers_logging.set_verbosity_error()
-    settings = {name: value for name, value in vars(args).items() if name != "auxiliary"}
-    (out / "settings.json").write_text(json.dumps(settings, indent=2, default=str) + "\n")
+    write_settings(out / "settings.json", args)
     tokenizer = prepare_tokenizer(args, out)
     train_tokens = write_tokens(args.data, tokenizer, out / "train.tokens")
     valid_tokens = write_tokens(args.valid, tokenizer, out / "valid.tokens")
@@ -176,6 +185,8 @@ def train(args: argparse.Namespace) -> None:
         model.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optimizer"])
         torch.set_rng_state(state["rng"].cpu())
+        if device.type == "cuda" and "cuda_rng" in state:
+            torch.cuda.set_rng_state(state["cuda_rng"].cpu(), device)
         first_step = state["step"]
         log.cut_after(first_step)
     print(f"{model.num_parameters():,} parameters, {len(train_tokens):,} training tokens", flush=True)
@@ -229,6 +240,32 @@ def train(args: argparse.Namespace) -> None:
     model.config.gates_trained = args.ffn == "versatile"
     model.eval().save_pretrained(out)
     tokenizer.save_pretrained(out)
+
+
+def write_settings(path: Path, args: argparse.Namespace) -> None:
+    """Write the options of a run; if it has some already, those that shape it must be the same, files by name.
+
+    Raises SystemExit with one sentence if they are not. A run without the file, of an older version, is accepted.
+    """
+    settings = {name: value for name, value in vars(args).items() if name != "auxiliary"}
+    text = json.dumps(settings, indent=2, default=str) + "\n"
+    if path.exists():
+        before, now = json.loads(path.read_text()), json.loads(text)
+        for name in SHAPING:
+            if name in before and (was := _by_name(name, before[name])) != (given := _by_name(name, now[name])):
+                option = "--" + name.replace("_", "-")
+                raise SystemExit(
+                    f"{path.parent} is a run with {option} {was} and cannot go on with {option} {given}: give the same "
+                    "option, or another --out"
+                )
+    path.write_text(text)
+
+
+def _by_name(option: str, value):
+    """An option's value for comparison: of files and folders the names, since they may have moved."""
+    if option in ("data", "valid"):
+        return [Path(file).name for file in value]
+    return Path(value).name if option == "init" and value else value
 
 
 def observe_residuals(model: VersatileFFNForCausalLM) -> list[torch.Tensor]:

@@ -1,8 +1,10 @@
 """The training recipe: schedules and losses by hand, and a small run that learns, stops and goes on."""
 
 import csv
+import json
 import lzma
 import math
+import shutil
 
 import numpy as np
 import pytest
@@ -125,6 +127,35 @@ def test_finished_run_given_again_keeps_its_weights(text, tmp_path):
     before = (tmp_path / "run" / "model.safetensors").read_bytes()
     run(text, tmp_path / "run", "--steps", "2")
     assert (tmp_path / "run" / "model.safetensors").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "option, value",
+    [("steps", "3"), ("ffn", "dense"), ("layers", "3"), ("seed", "1"), ("learning-rate", "0.5"), ("router-z", "0.5")],
+)
+def test_run_does_not_go_on_with_another_option_that_shapes_it(text, tmp_path, option, value):
+    run(text, tmp_path / "run", "--steps", "2")
+    before = {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()}
+    with pytest.raises(SystemExit, match=rf"is a run with --{option} .* cannot go on with --{option} {value}: give"):
+        run(text, tmp_path / "run", "--steps", "2", f"--{option}", value)
+    assert {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()} == before
+
+
+def test_run_does_not_go_on_with_other_files_but_finds_moved_ones(text, tmp_path):
+    run(text, tmp_path / "run", "--steps", "2")
+    with pytest.raises(SystemExit, match=r"cannot go on with --data \['other.txt'\]: give the same option, or another"):
+        run(text, tmp_path / "run", "--steps", "2", "--data", str(shutil.copy(text, tmp_path / "other.txt")))
+    (tmp_path / "moved").mkdir()
+    moved = shutil.copy(text, tmp_path / "moved")
+    run(text, tmp_path / "run", "--steps", "2", "--data", str(moved), "--batch", "4")
+
+
+def test_run_without_settings_of_an_older_version_goes_on_and_gets_them(text, tmp_path):
+    run(text, tmp_path / "run", "--steps", "8", "--stop-after", "4")
+    (tmp_path / "run" / "settings.json").unlink()
+    assert [row["step"] for row in run(text, tmp_path / "run", "--steps", "8")] == [4, 8]
+    assert (tmp_path / "run" / "model.safetensors").exists()
+    assert json.loads((tmp_path / "run" / "settings.json").read_text())["steps"] == 8
 
 
 def test_init_of_other_sizes_is_refused(text, tmp_path):
