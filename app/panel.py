@@ -19,9 +19,9 @@ def panel(name: str, *, main: bool = False) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         st.subheader(found.title, anchor=False, width="stretch")
         if found.choice:
-            option, labels = found.choice
+            _, labels, name_of_choice = found.choice
             st.segmented_control(
-                f"{found.title}: {option}",
+                name_of_choice,
                 list(labels),
                 default=next(iter(labels)),
                 required=True,
