@@ -26,8 +26,9 @@ class FigureSpec:
     """(trace, view, *, the option of `choice`) -> figure."""
     table: Callable[[RoutingTrace], pd.DataFrame]
     """The data drawn, for the whole text and all layers, tidy."""
-    choice: tuple[str, dict[str, str]] | None = None
-    """An option of the figure function that readers may set, and {value: label}; the first value is its default."""
+    choice: tuple[str, dict[str, str], str] | None = None
+    """An option of the figure function that readers may set, {value: label} (the first value is its default), and
+    what is chosen, in words for screen readers."""
 
 
 CATALOGUE: tuple[FigureSpec, ...] = (
@@ -57,7 +58,7 @@ CATALOGUE: tuple[FigureSpec, ...] = (
         "The scale always runs from 0 to 1, so two texts compare.",
         figures.difficulty_map_figure,
         difficulty.difficulty_table,
-        ("kind", {"soft": "Soft", "hard": "Hard"}),
+        ("kind", {"soft": "Soft", "hard": "Hard"}, "Kind of difficulty"),
     ),
     FigureSpec(
         "difficulty_surprisal",
@@ -68,7 +69,7 @@ CATALOGUE: tuple[FigureSpec, ...] = (
         "says whether difficulty rises where the model predicts badly.",
         figures.difficulty_surprisal_figure,
         difficulty.difficulty_surprisal,
-        ("of", {"read": "Token read", "next": "Next token"}),
+        ("of", {"read": "Token read", "next": "Next token"}, "Surprisal of which token"),
     ),
     FigureSpec(
         "difficulty_by_loops",
@@ -115,7 +116,7 @@ CATALOGUE: tuple[FigureSpec, ...] = (
         "loops and did not route; no load counts it.",
         figures.expert_map_figure,
         experts.expert_table,
-        ("choice", {"first": "First choice", "second": "Second choice"}),
+        ("choice", {"first": "First choice", "second": "Second choice"}, "Which choice"),
     ),
     FigureSpec(
         "expert_load",
