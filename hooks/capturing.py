@@ -14,6 +14,8 @@ from hooks.trace import FORMAT_VERSION, RoutingTrace
 from sample_models.loading import LoadedModel
 
 TOP_PREDICTIONS = 5
+ROWS = 64
+"""Tokens whose distributions over the vocabulary are summed up at a time."""
 MAX_BATCH_TOKENS = 4096
 """Texts of a list share a forward pass up to this many tokens, padding included."""
 
@@ -82,13 +84,26 @@ def _trace_batch(loaded: LoadedModel, texts: list[str], encoded: list[tuple[list
     ]
 
 
+def _predictions(logits: torch.Tensor, ids: list[int]) -> tuple[torch.Tensor, ...]:
+    """(log p of each next token that came [token - 1], top ids and log p [token, top], entropy [token]), nats.
+
+    A few rows at a time: the distributions over the vocabulary are large, and only these few numbers of each are kept.
+    """
+    following = torch.tensor([*ids[1:], 0], device=logits.device)[:, None]  # the last one is read by nobody
+    parts = []
+    for rows, after in zip(logits[: len(ids)].split(ROWS), following.split(ROWS), strict=True):
+        log_probs = rows.float().log_softmax(dim=-1)
+        top = log_probs.topk(min(TOP_PREDICTIONS, log_probs.shape[-1]), dim=-1)
+        entropy = -torch.einsum("tv,tv->t", log_probs.exp(), log_probs)
+        parts.append((log_probs.gather(-1, after).squeeze(-1), top.indices, top.values, entropy))
+    came, *others = (torch.cat(column) for column in zip(*parts, strict=True))
+    return came[:-1], *others
+
+
 def _trace(loaded, text, ids, special, routing, logits) -> RoutingTrace:
     """The trace of one text from its routing tensors [layer, token, ...] and logits [token, vocab]."""
-    log_probs = logits[: len(ids)].float().log_softmax(dim=-1)
-    entropy = -torch.einsum("tv,tv->t", log_probs.exp(), log_probs)
-    top = log_probs.topk(min(TOP_PREDICTIONS, log_probs.shape[-1]), dim=-1)
-    read = log_probs[:-1].gather(-1, torch.tensor(ids[1:], device=logits.device)[:, None]).squeeze(-1)
-    next_ids = _numpy(top.indices)
+    read, top_ids, top_logprobs, entropy = _predictions(logits, ids)
+    next_ids = _numpy(top_ids)
     flat = display_tokens(loaded.tokenizer, next_ids.ravel().tolist())
     gate = _numpy(routing["gate"]).squeeze(-1)
     return RoutingTrace(
@@ -105,7 +120,7 @@ def _trace(loaded, text, ids, special, routing, logits) -> RoutingTrace:
         logprob=np.concatenate([[np.float32(np.nan)], _numpy(read)]),
         next_ids=next_ids,
         next_tokens=[flat[i : i + next_ids.shape[1]] for i in range(0, len(flat), next_ids.shape[1])],
-        next_logprobs=_numpy(top.values),
+        next_logprobs=_numpy(top_logprobs),
         next_entropy=_numpy(entropy),
         meta={
             "model": loaded.name,

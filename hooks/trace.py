@@ -50,7 +50,7 @@ class RoutingTrace:
     loops: Int[np.ndarray, "layer token"]
     """Passes through the FFN that ran, 1..max_loops."""
     gate: Float[np.ndarray, "layer token"]
-    """lambda, the share of the width path in the layer's output; 1 - lambda is the share of the depth path."""
+    """lambda, the mixing share of the width path in the layer's output; 1 - lambda is that of the depth path."""
     width_ran: Bool[np.ndarray, "layer token"]
     """False where lambda = 0: the width path did not run, the token did not route. Not a zero: nothing happened."""
     expert_logits: Float[np.ndarray, "layer token expert"]
