@@ -3,6 +3,7 @@
 import csv
 import io
 import re
+import time
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
@@ -63,11 +64,24 @@ class Visit:
         return self.page
 
     def trace(self, text: str) -> None:
-        """Type a text and trace it."""
+        """Type a text and trace it; returns when the strip shows another text or a problem is told."""
         self.page.locator(".st-key-framebar button").first.click()
         self.page.get_by_label("Text to trace").fill(text)
+        self.submit()
+
+    def submit(self) -> None:
+        """Press Trace and wait for what comes of it."""
+        before = self.text()
         self.page.get_by_role("button", name="Trace", exact=True).click()
+        deadline = time.monotonic() + 30
+        while self.text() == before and not self.page.locator(".st-key-problem").count():
+            assert time.monotonic() < deadline, "neither another text nor a problem appeared"
+            self.page.wait_for_timeout(50)
         wait_idle(self.page)
+
+    def text(self) -> str:
+        """The text as the strip shows it."""
+        return "".join(self.tokens().all_inner_texts()).replace("\xa0", " ")
 
     def tokens(self):
         return self.page.get_by_role("option")
@@ -105,7 +119,7 @@ def test_typed_text_replaces_the_example(visit):
     page = here.open()
     here.trace("The cat sat on the mat.")
     expect(page.get_by_text("The cat sat on, ")).to_be_visible()
-    assert "".join(here.tokens().all_inner_texts()).replace("\xa0", " ") == "The cat sat on the mat."
+    assert here.text() == "The cat sat on the mat."
     assert "example=" not in page.url
 
 
@@ -200,9 +214,9 @@ def test_upload_lists_the_prompts_and_traces_the_chosen_one(visit):
     page.locator("input[type=file]").set_input_files(upload)
     expect(page.get_by_text("prompts.jsonl, line 2 is not JSON")).to_be_visible()
     expect(page.get_by_text("The other 2 prompts can be used.")).to_be_visible()
-    page.get_by_role("button", name="Trace", exact=True).click()
+    here.submit()
     expect(page.locator(".st-key-framebar button").first).to_contain_text("line 1, ")
-    assert "".join(here.tokens().all_inner_texts()).replace("\xa0", " ") == "The first prompt."
+    assert here.text() == "The first prompt."
 
 
 @pytest.mark.parametrize(
@@ -254,7 +268,7 @@ def test_hostile_text_is_shown_literally_on_every_page(visit):
     here = visit()
     page = here.open()
     here.trace(HOSTILE)
-    shown = "".join(here.tokens().all_inner_texts())
+    shown = here.text()
     for part in ("<script>", "<b>", "$x$", "**", "🙂", "你", "م", "↵", "⇥"):
         assert part in shown.replace(" ", ""), part
     expect(page.locator(".st-key-framebar button").first).to_contain_text("<script>alert(1)</scri")
