@@ -15,7 +15,6 @@ from app.examples import EXAMPLES
 from tests.app_server import app_server, chromium, wait_idle
 
 PAGES = ("Overview", "Difficulty", "Gate", "Experts", "Recursion")
-TOKENS = 256
 # Milliseconds from a click on a token until the page changes no more (half a second without any change ends the wait).
 CLICK = """([token, quiet]) => new Promise(resolve => {
   const cell = [...document.querySelectorAll('*')].map(e => e.shadowRoot?.querySelector(`[data-token="${token}"]`))
@@ -45,7 +44,8 @@ def text_of(tokens: int, start: int) -> str:
 
     tokenizer = load_model().tokenizer
     words = " ".join(prompt.text for prompt in EXAMPLES.values()).split()
-    ids = tokenizer(f"{start}: " + " ".join(words[start:] + words + words))["input_ids"][:tokens]
+    story = " ".join(words[start:] + words * (2 + tokens // 200))
+    ids = tokenizer(f"{start}: {story}", verbose=False)["input_ids"][:tokens]
     return tokenizer.decode(ids)
 
 
@@ -60,8 +60,7 @@ def open_first_page(page: Page, address: str) -> float:
 def submit(page: Page, text: str) -> float:
     page.locator(".st-key-framebar button").first.click()
     page.get_by_label("Text to trace").fill(text)
-    label = page.locator(".st-key-framebar button").first
-    before = label.inner_text()
+    before = page.locator(".st-key-framebar button").first.inner_text()
     button = page.get_by_role("button", name="Trace", exact=True)
     began = time.perf_counter()
     button.click()
@@ -83,8 +82,10 @@ def click_token(page: Page, token: int) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=9)
-    rounds = parser.parse_args().rounds
-    texts = [text_of(TOKENS, start) for start in range(rounds + 1)]
+    parser.add_argument("--tokens", type=int, default=256)
+    args = parser.parse_args()
+    rounds = args.rounds
+    texts = [text_of(args.tokens, start) for start in range(rounds)]
     seconds: dict[str, list[float]] = {}
     with tempfile.TemporaryDirectory() as folder, app_server(Path(folder) / "log") as address, chromium() as browser:
         warm = browser.new_page()
@@ -93,7 +94,7 @@ def main() -> None:
         for number in range(rounds):
             page = browser.new_page(viewport={"width": 1440, "height": 1000})
             seconds.setdefault("first page", []).append(open_first_page(page, address))
-            seconds.setdefault(f"new text of {TOKENS} tokens to complete Overview", []).append(
+            seconds.setdefault(f"new text of {args.tokens} tokens to complete Overview", []).append(
                 submit(page, texts[number])
             )
             for name in PAGES:
@@ -104,7 +105,7 @@ def main() -> None:
                 for token in (20 + number, 150 + number):
                     seconds.setdefault(f"token click on {name}", []).append(click_token(page, token))
             page.close()
-    print(f"{TOKENS} tokens, medians of {rounds} rounds")
+    print(f"{args.tokens} tokens, medians of {rounds} rounds")
     for name, values in seconds.items():
         print(f"{name:46s} {statistics.median(values) * 1e3:7.0f} ms   (slowest {max(values) * 1e3:.0f})")
 

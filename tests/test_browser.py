@@ -286,6 +286,20 @@ def test_hostile_text_is_shown_literally_on_every_page(visit):
     assert page.locator(".st-key-figure-gate_map .MathJax, .st-key-figure-gate_map mjx-container").count() == 0
 
 
+def test_in_a_narrow_window_with_the_sidebar_closed_nothing_covers_the_text_button(visit):
+    page = visit().open("gate", "Gate")
+    page.set_viewport_size({"width": 900, "height": 700})
+    page.get_by_test_id("stSidebar").hover()
+    page.get_by_test_id("stSidebarCollapseButton").get_by_role("button").click()
+    opener = page.get_by_test_id("stExpandSidebarButton")
+    opener.wait_for()
+    page.wait_for_timeout(500)
+    box, button = opener.bounding_box(), page.locator(".st-key-framebar button").first.bounding_box()
+    assert button["x"] >= box["x"] + box["width"]
+    page.locator(".st-key-framebar button").first.click()
+    page.get_by_label("Text to trace").wait_for()
+
+
 @pytest.mark.parametrize("name", PAGES)
 def test_dark_mode_has_dark_paper_on_every_page(visit, name):
     path = "" if name == "Overview" else name.lower()

@@ -1,12 +1,10 @@
-"""How much of each layer's update comes from the width path, how much from the depth path?"""
+"""How does each layer mix its two paths: the experts (width) and the loops (depth)?"""
 
 import streamlit as st
 
 from app.panel import heading, panel
 
-heading(
-    "Gate", "How much of each layer's update comes from the width path (experts), how much from the depth path (loops)?"
-)
+heading("Gate", "How does each layer mix its two paths: the experts (width) and the loops (depth)?")
 panel("gate_map", main=True)
 left, right = st.columns(2)
 with left:
