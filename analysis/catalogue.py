@@ -111,7 +111,8 @@ CATALOGUE: tuple[FigureSpec, ...] = (
         "expert_map",
         "experts",
         "Chosen expert of every token in every layer",
-        "Number and colour name the expert, a slice of this layer's weights: expert 3 of layer 2 and of layer 5 are "
+        "Colour (and number, in short texts) name the expert, a slice of this layer's weights: expert 3 of "
+        "layer 2 and of layer 5 are "
         "unrelated. Strong colour: the first choice clearly outweighs the second. A stroke: the token took all its "
         "loops and did not route; no load counts it.",
         figures.expert_map_figure,
@@ -156,7 +157,8 @@ CATALOGUE: tuple[FigureSpec, ...] = (
         "loop_map",
         "recursion",
         "Loops of every token in every layer",
-        "The number is how often the shared FFN ran. More loops: stronger colour, less width. All loops switch the "
+        "Colour (and number, in short texts): how often the shared FFN ran. More loops: stronger colour, less "
+        "width. All loops switch the "
         "width path off.",
         figures.loop_map_figure,
         recursion.loop_table,

@@ -38,7 +38,7 @@ function draw(figure) {
     overlay.setAttribute("class", "selection");
     overlay.setAttribute("aria-hidden", "true");
     overlay.style.cssText = "position:absolute;top:0;left:0;pointer-events:none";
-    box.append(overlay);
+    box.insertBefore(overlay, box.querySelectorAll(":scope > .main-svg")[1] ?? null); // under the hover card
   }
   overlay.setAttribute("width", layout.width);
   overlay.setAttribute("height", layout.height);
