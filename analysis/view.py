@@ -5,6 +5,8 @@ from typing import Literal
 
 Theme = Literal["light", "dark"]
 WINDOW = 256
+PAGE_PX = 1184
+"""Width of a figure that has a page to itself, pixels."""
 
 
 @dataclass(frozen=True)
@@ -16,6 +18,8 @@ class View:
     window: tuple[int, int] | None = None
     """Tokens drawn by the maps, (first, last + 1); None = the whole text."""
     theme: Theme = "light"
+    room: int = PAGE_PX
+    """Pixels that a map has across: they decide whether it names its tokens and numbers its cells."""
 
     def span(self, num_tokens: int) -> tuple[int, int]:
         """First and last + 1 token drawn, within the text."""
@@ -44,4 +48,4 @@ def window_around(token: int, num_tokens: int, width: int = WINDOW) -> tuple[int
     return first, first + width
 
 
-__all__ = ["DEFAULT_VIEW", "WINDOW", "Theme", "View", "window_around"]
+__all__ = ["DEFAULT_VIEW", "PAGE_PX", "WINDOW", "Theme", "View", "window_around"]

@@ -191,6 +191,13 @@ def test_narrow_cells_carry_no_numbers():
     assert not printed(fig)
 
 
+@pytest.mark.parametrize(("tokens", "named", "numbered"), [(23, True, True), (28, True, False), (29, False, False)])
+def test_a_map_with_less_room_names_and_numbers_fewer_tokens(tokens, named, numbered):
+    fig = figures.loop_map_figure(random_trace(layers=3, tokens=tokens), View(room=413))
+    assert (len(fig.layout.xaxis.ticktext) == tokens) is named
+    assert bool(printed(fig)) is numbered
+
+
 def test_loop_shares_fill_their_bar():
     fig = figures.loop_shares_figure(make_trace(loops=[[1, 1, 4, 2]]))
     assert [each.y[0] for each in fig.data if each.type == "bar"] == [50, 25, 0, 25]

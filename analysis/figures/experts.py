@@ -9,13 +9,13 @@ from analysis.experts import did_not_route, router_probs
 from analysis.figures.joint_map import Marginal, Minimap, heatmap, joint_map, layer_bars, token_bars
 from analysis.figures.palette import THEMES, TINTS, expert_colour, expert_tints, ramp, steps, text_on, tint_level
 from analysis.figures.template import (
-    NUMBERED_TOKENS,
     figure,
     hatch,
     hover_card,
     layer_axis,
     note,
     numbers,
+    numbers_fit,
     quoted,
     sentence_figure,
     strokes,
@@ -39,7 +39,7 @@ def expert_map_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW, *, choice:
     if rank >= trace.expert_ids.shape[2]:
         return sentence_figure(view, "This model chooses one expert per token: there is no second choice.", 330)
     ids, ran = trace.expert_ids[:, first:end, rank], trace.width_ran[:, first:end]
-    numbered = end - first <= NUMBERED_TOKENS
+    numbered = numbers_fit(view, end - first)
     tints = expert_tints(view.theme)
     strength = np.full(ids.shape, len(TINTS) - 1)
     if numbered:

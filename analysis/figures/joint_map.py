@@ -10,13 +10,11 @@ import numpy as np
 import plotly.graph_objects as go
 
 from analysis.figures.palette import THEMES, faded
-from analysis.figures.template import NAMED_TOKENS, band, figure, layer_axis, note, row_and_column, token_axis
+from analysis.figures.template import LEFT, band, figure, layer_axis, names_fit, note, row_and_column, token_axis
 from analysis.labels import plotly_text, token_labels
 from analysis.view import View
 from hooks.trace import RoutingTrace
 
-LEFT = 0.86
-"""Share of the width that belongs to the token axis."""
 BESIDE = 0.875
 ABOVE_PX, GAP_PX, MINIMAP_PX, TICKS_PX = 60, 8, 26, 48
 
@@ -123,7 +121,7 @@ def joint_map(
 def heatmap(trace: RoutingTrace, view: View, z: np.ndarray, card: dict, **fields) -> dict:
     """Cells of the map: z [layer, drawn token] on integer x = token, y = layer."""
     first, end = view.span(trace.num_tokens)
-    gap = 1 if end - first <= NAMED_TOKENS else 0
+    gap = 1 if names_fit(view, end - first) else 0
     return {
         "type": "heatmap", "x": np.arange(first, end), "y": np.arange(trace.num_layers), "z": z,
         "xgap": gap, "ygap": 1, "showscale": False, **card, **fields,
@@ -140,7 +138,7 @@ def token_bars(
     """
     first, end = view.span(trace.num_tokens)
     shown = np.arange(first, end)
-    if end - first <= NAMED_TOKENS:
+    if names_fit(view, end - first):
         x, kind = shown, {"type": "bar", "width": 0.86, "marker": marker}
     else:
         shown = np.r_[first, shown, end - 1]  # half a bar more at both ends, since steps change between tokens

@@ -7,12 +7,12 @@ from analysis.aggregate import mean_over_tokens, percentiles_over_tokens
 from analysis.figures.joint_map import Marginal, Minimap, heatmap, joint_map, scale_bar, token_bars
 from analysis.figures.palette import THEMES, faded, loop_colours, mix, ramp, steps, text_on
 from analysis.figures.template import (
-    NUMBERED_TOKENS,
     figure,
     hover_card,
     layer_axis,
     note,
     numbers,
+    numbers_fit,
     sentence_figure,
     swatch,
 )
@@ -33,7 +33,7 @@ def loop_map_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> go.Figure
         heatmap(trace, view, loops, hover_card(trace, view), **stepped)
         | scale_bar(view, "loops", tickvals=list(range(1, trace.max_loops + 1)))
     ]
-    if end - first <= NUMBERED_TOKENS:
+    if numbers_fit(view, end - first):
         layer, token = (axis.ravel() for axis in np.indices(loops.shape))
         on = np.array([text_on(colour) for colour in colours])[loops.ravel() - 1]
         cells += numbers(token + first, layer, loops.ravel().astype(str), on)

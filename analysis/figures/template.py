@@ -11,10 +11,11 @@ from analysis.view import View
 from hooks.trace import RoutingTrace
 
 FONT = "'Source Sans', 'Source Sans 3', 'Source Sans Pro', Helvetica, Arial, sans-serif"
-NAMED_TOKENS = 90
-"""Up to this many tokens the axis names each; above, it counts them and cells lose their gap."""
-NUMBERED_TOKENS = 75
-"""Up to this many tokens a cell of a map is 12 px wide or more, and carries its number."""
+LEFT = 0.86
+"""Share of a map's width that belongs to its token axis."""
+MAP_MARGINS_PX = 64
+NAME_PX, NUMBER_PX = 10.6, 12.7
+"""Width that a token needs on its axis to be named, and a cell of a map to carry its number: 90 and 75 on a page."""
 TO_CELL = {"select": "customdata"}
 """A click selects customdata[0] = token and customdata[1] = layer (None: leave it)."""
 
@@ -111,7 +112,7 @@ def token_axis(trace: RoutingTrace, view: View) -> tuple[dict, int]:
     """Axis of the drawn tokens and the bottom margin that its labels need, in pixels."""
     first, end = view.span(trace.num_tokens)
     axis = {"range": [first - 0.5, end - 0.5]}
-    if end - first > NAMED_TOKENS:
+    if not names_fit(view, end - first):
         step = next(step for step in (25, 50, 100, 250, 500, 10**9) if (end - first) / step <= 16)
         ticks = list(range(-(-first // step) * step, end, step))
         return axis | {"tickvals": ticks, "ticktext": [str(t) for t in ticks], "title": {"text": "token index"}}, 46
@@ -121,6 +122,16 @@ def token_axis(trace: RoutingTrace, view: View) -> tuple[dict, int]:
         texts[view.token - first] = f"<b>{texts[view.token - first]}</b>"
     axis |= {"tickvals": list(range(first, end)), "ticktext": texts, "tickangle": -90}
     return axis, max(16 + round(6.8 * max(map(len, labels))), 30)
+
+
+def names_fit(view: View, tokens: int) -> bool:
+    """Whether the token axis names each of its tokens; if not, it counts them and cells lose their gap."""
+    return tokens * NAME_PX <= (view.room - MAP_MARGINS_PX) * LEFT
+
+
+def numbers_fit(view: View, tokens: int) -> bool:
+    """Whether the cells of a map of so many tokens are wide enough for their numbers."""
+    return tokens * NUMBER_PX <= (view.room - MAP_MARGINS_PX) * LEFT
 
 
 def _tick(label: str, special: bool) -> str:
