@@ -7,10 +7,10 @@ from typing import Literal
 import pandas as pd
 import plotly.graph_objects as go
 
-from analysis import difficulty, experts, figures, gate, overview, recursion
+from analysis import difficulty, experts, figures, gate, near_miss, overview, recursion
 from hooks.trace import RoutingTrace
 
-Page = Literal["overview", "difficulty", "gate", "experts", "recursion"]
+Page = Literal["overview", "difficulty", "gate", "experts", "recursion", "near misses"]
 
 
 @dataclass(frozen=True)
@@ -195,6 +195,28 @@ CATALOGUE: tuple[FigureSpec, ...] = (
         "Winner minus runner-up, in logits. Inside the shaded band a small change would flip the choice.",
         figures.depth_margin_figure,
         recursion.margin_table,
+    ),
+    FigureSpec(
+        "near_miss_map",
+        "near misses",
+        "How close was every choice?",
+        "Strong colour is close: the margin between the choice and the runner-up, in logits, from 0 to 2 and more. "
+        "The number in a cell is what a near miss (below 0.25) almost became. Experts: the last one kept against the "
+        "first left out, only where the token routed. Soft gate: λ as the depth head's whole belief would set it, "
+        "minus the λ that ran; blue leaned more to width than it decided, orange more to depth.",
+        figures.near_miss_map_figure,
+        near_miss.near_miss_table,
+        ("of", {"loops": "Loops", "experts": "Experts", "gate": "Soft gate"}, "Which choice"),
+    ),
+    FigureSpec(
+        "flip_distance",
+        "near misses",
+        "How large a change flips the loops?",
+        "Read upwards: the share of a layer's tokens that a change of this size in their depth logits could flip, if "
+        "it pushed the worst way; most changes of that size flip fewer. The smallest that flips a choice is its margin "
+        "divided by √2. Dotted: the selected token in the selected layer.",
+        figures.flip_distance_figure,
+        near_miss.flip_table,
     ),
 )
 

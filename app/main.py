@@ -19,7 +19,10 @@ PAGES = {
         st.Page(HERE / "views" / "gate.py", title="Gate"),
         st.Page(HERE / "views" / "experts.py", title="Experts"),
         st.Page(HERE / "views" / "recursion.py", title="Recursion"),
-    ]
+    ],
+    "Explain": [
+        st.Page(HERE / "views" / "near_misses.py", title="Near misses"),
+    ],
 }
 
 st.set_page_config("VersatileFFN Explorer", page_icon=str(HERE / "assets" / "icon.svg"), layout="wide")

@@ -71,6 +71,22 @@ def _trace(model_name: str, text: str) -> RoutingTrace:
     return capture(loaded, text)
 
 
+@st.cache_resource(max_entries=1, show_spinner=False)
+def _loaded_in_half(name: str):
+    import torch
+
+    from sample_models import load_model
+
+    return load_model(_folders()[name], dtype=torch.bfloat16)
+
+
+@st.cache_resource(max_entries=16, show_spinner=False)
+def _half_trace(model_name: str, text: str) -> RoutingTrace:
+    from hooks import capture
+
+    return capture(_loaded_in_half(model_name), text)
+
+
 @st.cache_data(max_entries=8, show_spinner=False)
 def _facts(model_name: str) -> ModelFacts:
     loaded = _loaded(model_name)
@@ -154,6 +170,24 @@ def current_prompt() -> Prompt:
 def current_trace() -> RoutingTrace:
     """The trace of the current prompt: the model runs once per text, whatever is looked at."""
     return _trace(st.session_state[MODEL_KEY], st.session_state.prompt.text)
+
+
+def trace_half_precision() -> None:
+    """Trace the current prompt in bfloat16 too. If the model cannot be loaded so, say why."""
+    state = st.session_state
+    try:
+        _half_trace(state[MODEL_KEY], state.prompt.text)
+    except ValueError as error:
+        state.problem = _told(state[MODEL_KEY], error)
+        return
+    state.half_precision_of = state[MODEL_KEY], state.prompt.text
+
+
+def traced_half_precision() -> RoutingTrace | None:
+    """The bfloat16 trace of the current prompt; None until it was asked for."""
+    state = st.session_state
+    current = state[MODEL_KEY], state.prompt.text
+    return _half_trace(*current) if state.get("half_precision_of") == current else None
 
 
 def current_view() -> View:

@@ -29,25 +29,30 @@ def opened(app: AppTest, view: str) -> AppTest:
     return app
 
 
+def subject(view: str) -> str:
+    """The page of the catalogue that a view shows."""
+    return view.replace("_", " ")
+
+
 def charts(app: AppTest) -> list[dict]:
     return [json.loads(element.proto.spec) for element in app.get("plotly_chart")]
 
 
 def test_every_subject_has_a_page_and_every_figure_is_on_one():
-    assert {found.page for found in CATALOGUE} == set(VIEWS)
+    assert {found.page for found in CATALOGUE} == {subject(view) for view in VIEWS}
 
 
 @pytest.mark.parametrize("view", VIEWS)
 def test_page_draws_its_figures_and_says_how_to_read_them(app, view):
     opened(app, view)
-    specs = [found for found in CATALOGUE if found.page == view]
+    specs = [found for found in CATALOGUE if found.page == subject(view)]
     drawn = charts(app)
     assert len(drawn) == len(specs)
     # A figure that has nothing to draw for this text says so in a sentence.
     assert all(chart["data"] or "Too few tokens" in chart["layout"]["annotations"][0]["text"] for chart in drawn)
     titles = [title.value for title in app.subheader]
     assert [found.title for found in specs if found.title not in titles] == []
-    assert app.header[0].value == view.title()
+    assert app.header[0].value == subject(view).capitalize()
     assert any(caption.value.startswith("**How to read.**") for caption in app.caption)
 
 
@@ -165,3 +170,15 @@ def test_model_with_untrained_gates_says_so(app, tmp_path, monkeypatch):
     assert not app.exception
     assert any("Gates untrained: routing is noise." in caption.value for caption in app.sidebar.caption)
     assert any("The gates of this model are untrained" in text.value for text in app.markdown)
+
+
+def test_half_precision_is_traced_on_demand_and_only_for_this_text(app):
+    opened(app, "near_misses")
+    drawn = len(charts(app))
+    next(button for button in app.button if button.label == "Trace in bfloat16").click().run()
+    assert not app.exception
+    assert len(charts(app)) == drawn + 1
+    assert any("bfloat16 ran other loops for " in caption.value for caption in app.caption)
+    app.session_state.prompt = EXAMPLES["echo"]
+    app.run()
+    assert not app.exception and len(charts(app)) == drawn

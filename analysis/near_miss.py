@@ -1,0 +1,152 @@
+"""Near misses: how little would have changed a choice of the depth head or of the router.
+
+A margin is a difference of two logits. The smallest change of the logits (in L2) that makes two of them equal moves
+both by half of it, the larger down and the smaller up: margin / sqrt(2).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Bool, Float
+
+from analysis.aggregate import ordinary, share
+from analysis.recursion import NEAR_MISS, depth_margin
+from hooks.trace import RoutingTrace
+
+
+def expert_margin(trace: RoutingTrace) -> Float[np.ndarray, "layer token"]:
+    """Router logit of the last expert that was kept minus that of the first left out (k-th minus k+1-th), >= 0.
+
+    NaN where the token did not route, and where every expert is kept.
+    """
+    k = trace.expert_ids.shape[2]
+    if k == trace.num_experts:
+        return np.full(trace.loops.shape, np.nan, np.float32)
+    ascending = np.partition(trace.expert_logits, (-k - 1, -k), axis=-1)
+    return np.where(trace.width_ran, ascending[..., -k] - ascending[..., -k - 1], np.float32(np.nan))
+
+
+def smallest_flip(margin: np.ndarray) -> np.ndarray:
+    """L2 norm of the smallest change of the logits that would undo a choice of this margin: margin / sqrt(2)."""
+    return margin / np.sqrt(2)
+
+
+def soft_gate(trace: RoutingTrace) -> Float[np.ndarray, "layer token"]:
+    """(max_loops - E[L]) / max_loops: lambda if the loops were not rounded to the likeliest number."""
+    return (trace.max_loops - trace.expected_loops) / trace.max_loops
+
+
+def gate_gap(trace: RoutingTrace) -> Float[np.ndarray, "layer token"]:
+    """Soft lambda minus the lambda that ran: above 0, the depth head's belief leaned more to width than it decided."""
+    return soft_gate(trace) - trace.gate
+
+
+def near_miss_table(trace: RoutingTrace) -> pd.DataFrame:
+    """One row per layer x token: both margins and smallest flips (logits), the soft lambda and its gap.
+
+    `expert_margin` and `expert_flip` are missing where the token did not route, `*_near_miss` is then false.
+    """
+    table = trace.to_frame()[["layer", "token", "text", "special", "loops", "gate", "width_ran"]]
+    loops, experts = depth_margin(trace).ravel(), expert_margin(trace).ravel()
+    return table.assign(
+        loops_margin=loops,
+        loops_flip=smallest_flip(loops),
+        loops_near_miss=loops < NEAR_MISS,
+        expert_margin=experts,
+        expert_flip=smallest_flip(experts),
+        expert_near_miss=experts < NEAR_MISS,
+        soft_gate=soft_gate(trace).ravel(),
+        gate_gap=gate_gap(trace).ravel(),
+    )
+
+
+def flipped_by(trace: RoutingTrace, change: np.ndarray) -> Float[np.ndarray, "layer step"]:
+    """Share of each layer's ordinary tokens whose loops the worst change of this L2 size would flip; NaN without any.
+
+    `change` [step] is in logits of the depth head, ascending.
+    """
+    flips = np.sort(smallest_flip(depth_margin(trace)[:, ordinary(trace)]), axis=1)
+    reached = [np.searchsorted(row, change, side="right") for row in flips]
+    return share(np.stack(reached), np.full((len(flips), len(change)), flips.shape[1]))
+
+
+def flip_table(trace: RoutingTrace) -> pd.DataFrame:
+    """One row per layer x ordinary token: margin of the depth choice and the smallest change that flips it."""
+    table = near_miss_table(trace)
+    kept = ["layer", "token", "text", "loops", "loops_margin", "loops_flip"]
+    return table.loc[~table["special"], kept].reset_index(drop=True)
+
+
+# Two precisions -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class PrecisionNumbers:
+    """Decisions of two traces of one text, counted over (ordinary token, layer) pairs."""
+
+    pairs: int
+    loops_differ: int
+    routed_in_both: int
+    """Pairs whose width path ran in both traces: only these can differ in their experts."""
+    experts_differ: int
+    """Of `routed_in_both`: another set of experts (order does not count)."""
+    widest_margin: float
+    """Largest margin of a depth choice, in the first trace, that differs in the second; NaN when none differs."""
+
+
+def precision_flips(first: RoutingTrace, second: RoutingTrace) -> pd.DataFrame:
+    """One row per layer x token of one text traced twice, such as in float32 and bfloat16: what came out otherwise.
+
+    `experts_differ` compares the sets of chosen experts and is missing unless the token routed in both traces.
+    `margin` is that of the first trace's depth choice. A difference in a low layer changes what the layers above see:
+    only in layer 0 is it rounding alone.
+
+    Raises ValueError if the traces are not of the same tokens, layers and experts.
+    """
+    _same_text(first, second)
+    both = first.width_ran & second.width_ran
+    differ = np.where(both, _other_experts(first, second), np.nan).ravel()
+    table = first.to_frame()[["layer", "token", "text", "special"]]
+    return table.assign(
+        loops=first.loops.ravel(),
+        other_loops=second.loops.ravel(),
+        loops_differ=(first.loops != second.loops).ravel(),
+        experts_differ=pd.array(np.where(np.isnan(differ), None, differ == 1), dtype="boolean"),
+        margin=depth_margin(first).ravel(),
+    )
+
+
+def precision_numbers(first: RoutingTrace, second: RoutingTrace) -> PrecisionNumbers:
+    """How often two traces of one text decide differently. ValueError as in `precision_flips`."""
+    _same_text(first, second)
+    kept = ordinary(first)
+    loops = (first.loops != second.loops)[:, kept]
+    both = (first.width_ran & second.width_ran)[:, kept]
+    margins = depth_margin(first)[:, kept][loops]
+    return PrecisionNumbers(
+        pairs=loops.size,
+        loops_differ=int(loops.sum()),
+        routed_in_both=int(both.sum()),
+        experts_differ=int((both & _other_experts(first, second)[:, kept]).sum()),
+        widest_margin=float(margins.max()) if margins.size else float("nan"),
+    )
+
+
+def _other_experts(first: RoutingTrace, second: RoutingTrace) -> Bool[np.ndarray, "layer token"]:
+    return (np.sort(first.expert_ids, axis=-1) != np.sort(second.expert_ids, axis=-1)).any(axis=-1)
+
+
+def _same_text(first: RoutingTrace, second: RoutingTrace) -> None:
+    if first.expert_logits.shape != second.expert_logits.shape or not np.array_equal(first.token_ids, second.token_ids):
+        raise ValueError(
+            "the two traces must be of the same text in the same model, "
+            f"got {first.num_layers} layers x {first.num_tokens} tokens and "
+            f"{second.num_layers} x {second.num_tokens}: trace one text twice"
+        )
+
+
+__all__ = [
+    "PrecisionNumbers", "expert_margin", "flip_table", "flipped_by", "gate_gap", "near_miss_table", "precision_flips",
+    "precision_numbers", "smallest_flip", "soft_gate",
+]  # fmt: skip

@@ -1,0 +1,64 @@
+"""Where would a small change have flipped a choice?"""
+
+import streamlit as st
+
+from analysis.figures import precision_map_figure
+from analysis.figures.template import take_selection
+from analysis.near_miss import precision_flips, precision_numbers
+from app.panel import chart, heading, panel
+from app.state import current_trace, current_view, remember_marks, select, trace_half_precision, traced_half_precision
+
+
+def decided_otherwise(trace, other) -> None:
+    """What the same text decided otherwise in bfloat16: counts, map, and the flips as rows that select."""
+    found = precision_numbers(trace, other)
+    figure = precision_map_figure(trace, other, current_view())
+    remember_marks("figure-precision_map", take_selection(figure))
+    chart("figure-precision_map", figure, name="precision_map", alt="Where bfloat16 decides otherwise")
+    widest = f" The widest margin that flipped was {found.widest_margin:.3f} logits." if found.loops_differ else ""
+    st.caption(
+        f"bfloat16 ran other loops for {found.loops_differ} of {found.pairs} pairs of token and layer, and other "
+        f"experts for {found.experts_differ} of the {found.routed_in_both} that routed both times.{widest} In layer 0 "
+        "the difference is rounding alone; above, a token may also differ because a layer below did."
+    )
+    flips = precision_flips(trace, other)
+    flips = flips[(flips["loops_differ"] | flips["experts_differ"].fillna(False)) & ~flips["special"]]
+
+    def chosen() -> None:
+        if rows := st.session_state.flips.selection.rows:
+            select(token=flips["token"].iloc[rows[0]], layer=flips["layer"].iloc[rows[0]])
+
+    if len(flips):
+        st.dataframe(
+            flips,
+            hide_index=True,
+            key="flips",
+            height=min(38 + 35 * len(flips), 250),
+            on_select=chosen,
+            selection_mode="single-row",
+            column_order=["text", "token", "layer", "loops", "other_loops", "experts_differ", "margin"],
+            column_config={
+                "other_loops": "loops in bfloat16",
+                "experts_differ": "other experts",
+                "margin": st.column_config.NumberColumn("margin of the loops, logits", format="%.3f"),
+            },
+        )
+        st.caption("A row selects its token and layer.")
+
+
+heading("Near misses", "Where would a small change have flipped a choice?")
+panel("near_miss_map", main=True)
+panel("flip_distance")
+with st.container(horizontal=True, vertical_alignment="center"):
+    st.subheader("Does half precision decide alike?", anchor=False, width="stretch")
+    if st.button("Trace in bfloat16", disabled=traced_half_precision() is not None):
+        with st.spinner("Tracing the text in bfloat16…", show_time=True):
+            trace_half_precision()
+        st.rerun()
+if other := traced_half_precision():
+    decided_otherwise(current_trace(), other)
+else:
+    st.caption(
+        "Rounding alone can decide a near miss. The button runs the same weights over the same text once more, in "
+        "bfloat16, and shows which choices come out otherwise."
+    )
