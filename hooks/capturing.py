@@ -31,10 +31,13 @@ def capture(loaded, text):
     passes, which changes no token's routing: padding stands behind the text, where a causal model cannot see it.
     Safe to call from several threads on one model.
 
-    Raises ValueError if a text holds no token, or if the model has no depth head and router to trace.
+    Raises ValueError if a text holds no token, or if the model's ffn is not 'versatile'.
     """
     if loaded.config.ffn != "versatile":
-        raise ValueError(f"{loaded.name} has a {loaded.config.ffn} FFN, which routes nothing; choose a versatile model")
+        raise ValueError(
+            f"{loaded.name} has ffn {loaded.config.ffn!r}, without a gate between width and depth to trace: choose a "
+            "model with ffn 'versatile'"
+        )
     instrument(loaded.model)
     if isinstance(text, str):
         return _trace_batch(loaded, [text], [_tokenise(loaded, text)])[0]

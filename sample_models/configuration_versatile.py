@@ -10,12 +10,14 @@ from transformers import LlamaConfig
 class VersatileFFNConfig(LlamaConfig):
     """Llama's configuration plus the sizes of the versatile feed-forward layer (arXiv 2512.14531).
 
-    num_experts (int, 8): virtual sub-experts, equal slices of the FFN's hidden units; must divide intermediate_size.
+    num_experts (int, 8): experts, equal slices of the FFN's hidden units (of other units in "moe"); must divide
+        intermediate_size.
     num_experts_per_tok (int, 2): experts each routed token uses (top-k).
-    max_loops (int, 4): most passes through the FFN that a token can take.
-    ffn ("versatile" | "dense"): the layer to build; "dense" is the same FFN passed once, the start of training.
+    max_loops (int, 4): most passes through the FFN that a token can take; in "k_loop" every token takes so many.
+    ffn (str, "versatile"): the layer to build. Baselines: "dense" (the same FFN passed once, the start of training),
+        "k_loop", "moe"; ablations: "width", "depth", "average" (both without the gate between them).
     tau (float, 0.1): Gumbel-softmax temperature of the depth head; matters only in training mode.
-    gates_trained (bool, False): whether router and depth head were trained; shown wherever the model is.
+    gates_trained (bool, False): whether router and depth head, those it has, were trained; shown with the model.
 
     Raises StrictDataclassError (huggingface_hub's, with the ValueError inside) for sizes that do not fit each other.
 
@@ -30,7 +32,7 @@ class VersatileFFNConfig(LlamaConfig):
     num_experts: int = 8
     num_experts_per_tok: int = 2
     max_loops: int = 4
-    ffn: Literal["versatile", "dense"] = "versatile"
+    ffn: Literal["dense", "k_loop", "moe", "width", "depth", "average", "versatile"] = "versatile"
     tau: float = 0.1
     gates_trained: bool = False
 

@@ -21,7 +21,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
 
 from sample_models.configuration_versatile import VersatileFFNConfig
-from sample_models.modeling_versatile import VersatileFFN, VersatileFFNForCausalLM
+from sample_models.modeling_versatile import VersatileFFNForCausalLM
 from sample_models.registry import CHECKPOINTS, DEFAULT_MODEL, MODEL_TYPE, available_models, model_type_of
 from sample_models.self_check import check_model
 
@@ -58,8 +58,8 @@ class LoadedModel:
     @cached_property
     def heads_parameter_count(self) -> int:
         """Parameters of all routers and depth heads: what VersatileFFN adds to the dense model."""
-        ffns = [module for module in self.model.modules() if isinstance(module, VersatileFFN)]
-        return sum(ffn.router.weight.numel() + ffn.depth_head.weight.numel() for ffn in ffns)
+        heads = (module for path, module in self.model.named_modules() if path.endswith((".router", ".depth_head")))
+        return sum(head.weight.numel() for head in heads)
 
     @property
     def gates_trained(self) -> bool:

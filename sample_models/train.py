@@ -3,6 +3,7 @@
     python -m sample_models.train --ffn dense --data corpus/*.txt --valid held_out.txt --out runs/dense
     python -m sample_models.train --init runs/dense --data corpus/*.txt --valid held_out.txt --out runs/versatile
 
+The second takes `--ffn` for the paper's baselines and ablations too (k_loop, moe, width, depth, average).
 Text files are UTF-8 (`.xz` too), documents separated by a line `<|endoftext|>`. A run that was stopped goes on where
 its last checkpoint stands when the same command is given again, and refuses one that would make another run of it;
 `DIR/settings.json` holds its options, `DIR/log.csv` its curves, and at the end DIR is a Hugging Face folder. Needs only
@@ -24,7 +25,8 @@ from transformers import PreTrainedTokenizerFast
 from transformers.utils import logging as transformers_logging
 
 from sample_models.configuration_versatile import VersatileFFNConfig
-from sample_models.modeling_versatile import VersatileFFN, VersatileFFNForCausalLM
+from sample_models.feed_forward import FFN, DenseFFN, DepthPath, RoutedFFN
+from sample_models.modeling_versatile import VersatileFFNForCausalLM
 from sample_models.text_data import even_windows, random_windows, train_tokenizer, write_tokens
 
 TAU_START, TAU_FLOOR, TAU_FLOOR_AT = 5.0, 0.1, 0.7
@@ -33,7 +35,7 @@ LR_FLOOR, WARM_UP = 0.1, 0.05
 SHAPING = (
     *("ffn", "init", "data", "valid", "hidden_size", "intermediate_size", "layers", "heads", "context", "vocab_size"),
     *("embedding_std", "batch", "steps", "learning_rate", "weight_decay", "seed"),
-    *("load_balance", "router_z", "depth_entropy"),
+    *("max_loops", "load_balance", "router_z", "depth_entropy"),
 )
 """Options that must stay the same when a run goes on."""
 
@@ -45,6 +47,10 @@ class AuxiliaryWeights:
     load_balance: float = 0.01
     router_z: float = 5e-4
     depth_entropy: float = 0.02
+
+    def factor(self, name: str) -> float:
+        """What a term is multiplied by in the loss: entropy is sought, the others are avoided."""
+        return -self.depth_entropy if name == "depth_entropy" else getattr(self, name)
 
 
 def learning_rate(peak: float, progress: float) -> float:
@@ -68,22 +74,25 @@ def load_balance_loss(router_logits: torch.Tensor, top_k: int) -> torch.Tensor:
     return probs.shape[-1] * (fraction * probs.mean(dim=0)).sum()
 
 
-def auxiliary_losses(ffns: list[VersatileFFN], residuals: list[torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Means over layers of load balance, router z-loss and entropy of the mean depth choice (nats).
+def auxiliary_losses(ffns: list[DenseFFN], residuals: list[torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Means over layers of load balance and router z-loss, and of the entropy of the mean depth choice (nats).
 
-    Both heads are tiny, so they are evaluated once more on the residual stream H of each layer instead of carrying
-    their logits out of the (compiled) layers.
+    Only those whose head exists: the first two need a router, the last a depth head. Both heads are tiny, so they are
+    evaluated once more on the residual stream H of each layer instead of carrying their logits out of the (compiled)
+    layers.
     """
-    balance, z, entropy = [], [], []
+    terms: dict[str, list[torch.Tensor]] = {}
     for ffn, residual in zip(ffns, residuals, strict=True):
         hidden = residual.flatten(0, -2).float()
-        router_logits = F.linear(hidden, ffn.router.weight)
-        mean_choice = F.linear(hidden, ffn.depth_head.weight).softmax(dim=-1).mean(dim=0)
-        balance.append(load_balance_loss(router_logits, ffn.top_k))
-        z.append(router_logits.logsumexp(dim=-1).square().mean())
-        entropy.append(-(mean_choice * mean_choice.clamp_min(1e-9).log()).sum())
-    means = (torch.stack(values).mean() for values in (balance, z, entropy))
-    return dict(zip(("load_balance", "router_z", "depth_entropy"), means, strict=True))
+        if isinstance(ffn, RoutedFFN):
+            router_logits = F.linear(hidden, ffn.router.weight)
+            terms.setdefault("load_balance", []).append(load_balance_loss(router_logits, ffn.top_k))
+            terms.setdefault("router_z", []).append(router_logits.logsumexp(dim=-1).square().mean())
+        if isinstance(ffn, DepthPath):
+            mean_choice = F.linear(hidden, ffn.depth_head.weight).softmax(dim=-1).mean(dim=0)
+            entropy = -(mean_choice * mean_choice.clamp_min(1e-9).log()).sum()
+            terms.setdefault("depth_entropy", []).append(entropy)
+    return {name: torch.stack(values).mean() for name, values in terms.items()}
 
 
 def make_optimizer(model: torch.nn.Module, weight_decay: float) -> torch.optim.AdamW:
@@ -97,7 +106,7 @@ def make_optimizer(model: torch.nn.Module, weight_decay: float) -> torch.optim.A
 
 
 def new_model(args: argparse.Namespace, vocab_size: int) -> VersatileFFNForCausalLM:
-    """A model with fresh weights, or with those of `--init` wherever they exist there (heads stay fresh)."""
+    """A model with fresh weights, or with those of `--init` wherever they exist there (heads, real experts: fresh)."""
     config = VersatileFFNConfig(
         vocab_size=vocab_size,
         hidden_size=args.hidden_size,
@@ -106,6 +115,7 @@ def new_model(args: argparse.Namespace, vocab_size: int) -> VersatileFFNForCausa
         num_attention_heads=args.heads,
         max_position_embeddings=args.context,
         ffn=args.ffn,
+        max_loops=args.max_loops,
         tau=TAU_FLOOR,
         bos_token_id=None,
         eos_token_id=0,
@@ -119,8 +129,8 @@ def new_model(args: argparse.Namespace, vocab_size: int) -> VersatileFFNForCausa
     if args.init:
         source = VersatileFFNForCausalLM.from_pretrained(args.init, dtype=torch.float32)
         missing, unexpected = model.load_state_dict(source.state_dict(), strict=False)
-        heads_only = all("router" in name or "depth_head" in name for name in missing)
-        if unexpected or not heads_only:
+        new_only = all(any(part in name for part in ("router", "depth_head", "expert_")) for name in missing)
+        if unexpected or not new_only:
             raise SystemExit(f"--init {args.init} has other shapes: missing {missing}, unexpected {unexpected}")
     return model
 
@@ -191,7 +201,7 @@ def train(args: argparse.Namespace) -> None:
         log.cut_after(first_step)
     print(f"{model.num_parameters():,} parameters, {len(train_tokens):,} training tokens", flush=True)
     valid = torch.from_numpy(even_windows(valid_tokens, args.valid_windows, args.context)).to(device)
-    residuals = observe_residuals(model)
+    ffns, residuals = [layer.mlp for layer in model.model.layers], observe_residuals(model)
     if args.compile:
         for layer in model.model.layers:
             layer.self_attn.compile()
@@ -212,13 +222,11 @@ def train(args: argparse.Namespace) -> None:
             hidden = model.model(ids[:, :-1], use_cache=False).last_hidden_state
             loss = loss_of(hidden, model.lm_head.weight, ids[:, 1:])
         row = {"step": step + 1, "tokens": (step + 1) * args.batch * args.context, "loss": loss.detach()}
-        if args.ffn == "versatile":
-            ffns = [layer.mlp for layer in model.model.layers]
-            terms = auxiliary_losses(ffns, residuals)
-            weights = args.auxiliary
-            loss = loss + weights.load_balance * terms["load_balance"] + weights.router_z * terms["router_z"]
-            loss = loss - weights.depth_entropy * terms["depth_entropy"]
-            row |= {name: value.detach() for name, value in terms.items()} | {"tau": tau}
+        terms = auxiliary_losses(ffns, residuals)
+        loss = loss + sum(args.auxiliary.factor(name) * term for name, term in terms.items())
+        row |= {name: value.detach() for name, value in terms.items()}
+        if "depth_entropy" in terms:
+            row["tau"] = tau
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -237,7 +245,7 @@ def train(args: argparse.Namespace) -> None:
             saved_at = time.monotonic()
     if last_step < args.steps:
         return
-    model.config.gates_trained = args.ffn == "versatile"
+    model.config.gates_trained = any(isinstance(ffn, (RoutedFFN, DepthPath)) for ffn in ffns)
     model.eval().save_pretrained(out)
     tokenizer.save_pretrained(out)
 
@@ -299,7 +307,8 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--valid", nargs="+", type=Path, required=True, help="held-out text files")
     parser.add_argument("--out", required=True, help="folder of the run")
     parser.add_argument("--init", help="folder of a trained model of the same sizes to continue from")
-    parser.add_argument("--ffn", choices=("dense", "versatile"), default="versatile")
+    parser.add_argument("--ffn", choices=tuple(FFN), default="versatile")
+    parser.add_argument("--max-loops", type=int, default=4, help="most loops of a token; k of k_loop")
     parser.add_argument("--hidden-size", type=int, default=256)
     parser.add_argument("--intermediate-size", type=int, default=768)
     parser.add_argument("--layers", type=int, default=6)

@@ -137,9 +137,10 @@ def test_text_without_tokens_is_refused(loaded, text):
         capture(loaded, text)
 
 
-def test_dense_model_is_refused_by_name():
-    loaded = small_loaded(ffn="dense")
-    with pytest.raises(ValueError, match="small has a dense FFN, which routes nothing"):
+@pytest.mark.parametrize("ffn", ["dense", "average"])
+def test_model_without_the_gate_is_refused_by_name(ffn):
+    loaded = small_loaded(ffn=ffn)
+    with pytest.raises(ValueError, match=f"small has ffn '{ffn}', without a gate .* choose a model with ffn 'versati"):
         capture(loaded, TEXT)
 
 

@@ -159,8 +159,51 @@ def test_run_controls_names_every_control_and_finds_them_different(model, window
     assert all(control.mean != 0 and control.standard_error > 0 for control in controls.values())
 
 
-def test_dense_model_has_no_decisions_to_control(windows):
-    sizes = dict(vocab_size=128, hidden_size=8, intermediate_size=16, num_hidden_layers=1, num_attention_heads=1)
-    dense = VersatileFFNForCausalLM(VersatileFFNConfig(**sizes, ffn="dense"))
-    with pytest.raises(ValueError, match="only a model with ffn 'versatile' decides on loops and experts, got 'dense'"):
-        count_decisions(dense, windows)
+def family_model(ffn):
+    """An untrained model of the family over the golden vocabulary, its heads large enough that tokens differ."""
+    sizes = dict(vocab_size=128, hidden_size=16, intermediate_size=32, num_hidden_layers=2, num_attention_heads=2)
+    torch.manual_seed(0)
+    model = VersatileFFNForCausalLM(VersatileFFNConfig(**sizes, initializer_range=0.3, ffn=ffn)).eval()
+    for layer in model.model.layers:
+        for head in {"router", "depth_head"} & dict(layer.mlp.named_children()).keys():
+            torch.nn.init.normal_(getattr(layer.mlp, head).weight, std=2.0)
+    return model
+
+
+@pytest.mark.parametrize(
+    "ffn, loops, experts",
+    [("depth", True, False), ("width", False, True), ("moe", False, True), ("average", True, True)],
+)
+def test_decisions_and_controls_are_those_that_the_model_has(windows, ffn, loops, experts):
+    model = family_model(ffn)
+    decisions = count_decisions(model, windows)
+    if loops:
+        assert decisions.loop_counts.sum(axis=1).tolist() == [windows.numel()] * 2
+        assert (decisions.loop_counts > 0).all()
+    else:
+        assert decisions.loop_counts is decisions.loop_shares is decisions.loop_entropy is None
+    if experts:  # no gate here: every token is routed
+        assert decisions.expert_counts.sum(axis=1).tolist() == [2 * windows.numel()] * 2
+    else:
+        assert decisions.expert_counts is decisions.expert_load is None
+    assert (decisions.not_routed.tolist() == [0, 0]) if loops and experts else decisions.not_routed is None
+    controls = run_controls(model, windows, window_losses(model, windows))
+    expected = ["loops_shuffled"] * loops + ["experts_shuffled"] * experts
+    assert list(controls) == expected + [f"always_{count}_loops" for count in range(1, 5)] * loops
+    assert all(control.mean != 0 for control in controls.values())
+
+
+@pytest.mark.parametrize("ffn", ["dense", "k_loop"])
+def test_model_that_decides_nothing_has_a_loss_and_no_controls(windows, ffn):
+    model = family_model(ffn)
+    own = window_losses(model, windows)
+    assert np.isfinite(own).all() and run_controls(model, windows, own) == {}
+    with pytest.raises(ValueError, match=f"a model with ffn '{ffn}' decides on no loops and no experts"):
+        count_decisions(model, windows)
+    with (
+        pytest.raises(ValueError, match=rf"{ffn}' does not decide on loops \(no depth head\)"),
+        always_loops(model, loops=2),
+    ):
+        pass
+    with pytest.raises(ValueError, match=rf"{ffn}' does not decide on experts \(no router\)"):
+        shuffled_experts(model, seed=0).__enter__()

@@ -1,10 +1,11 @@
-"""The model against a slow per-token reference of the equations, in eval mode and in training with fixed noise."""
+"""Every FFN of the family against a slow per-token reference of its equations, in eval and in training."""
 
 import pytest
 import torch
 
 from sample_models.configuration_versatile import VersatileFFNConfig
-from sample_models.modeling_versatile import VersatileFFN, VersatileFFNForCausalLM
+from sample_models.feed_forward import FFN
+from sample_models.modeling_versatile import VersatileFFNForCausalLM
 from tests.oracle import OracleFFN
 
 
@@ -21,35 +22,48 @@ def spread_out(module: torch.nn.Module, seed: int, std: float = 0.5) -> torch.nn
     return module
 
 
-def float64_ffn(seed: int, **settings) -> VersatileFFN:
+def float64_ffn(kind: str, seed: int, **settings) -> torch.nn.Module:
     """An FFN that is float64 throughout: Llama's norm, which computes in float32, gives way to torch's."""
-    ffn = VersatileFFN(config(**settings))
+    ffn = FFN[kind](config(**settings))
     ffn.norm = torch.nn.RMSNorm(8, eps=1e-6)
     return spread_out(ffn, seed).double()
 
 
+def decisions(ffn: torch.nn.Module, hidden: torch.Tensor) -> dict[str, list[int]]:
+    """The loop choices and experts that occur among these tokens."""
+    found = {}
+    if hasattr(ffn, "depth_head"):
+        found["loops"] = ffn.choose_loops(hidden)[0].unique().tolist()
+    if hasattr(ffn, "router"):
+        found["experts"] = ffn.choose_experts(hidden)[0].unique().tolist()
+    return found
+
+
 @torch.no_grad()
 @pytest.mark.parametrize("settings", [{}, dict(num_experts=4, num_experts_per_tok=3, max_loops=3)])
-def test_ffn_in_float64_equals_the_equations(settings):
-    ffn = float64_ffn(seed=1, **settings).eval()
+@pytest.mark.parametrize("kind", FFN)
+def test_ffn_in_float64_equals_the_equations(kind, settings):
+    ffn = float64_ffn(kind, seed=1, **settings).eval()
     hidden = torch.randn(2, 24, 8, dtype=torch.float64)
-    choice, _ = ffn.choose_loops(hidden)
-    assert choice.unique().tolist() == list(range(ffn.max_loops))  # every number of loops is put to the test
-    torch.testing.assert_close(ffn(hidden), OracleFFN(ffn)(hidden), rtol=0, atol=1e-12)
+    for name, occurring in decisions(ffn, hidden).items():  # every decision is put to the test
+        assert len(occurring) == (ffn.max_loops if name == "loops" else ffn.num_experts)
+    torch.testing.assert_close(ffn(hidden), OracleFFN(ffn, kind)(hidden), rtol=0, atol=1e-12)
 
 
-def test_training_ffn_and_its_gradients_in_float64_equal_the_equations(monkeypatch):
-    ffn = float64_ffn(seed=2, tau=0.7).train()
+@pytest.mark.parametrize("kind", FFN)
+def test_training_ffn_and_its_gradients_in_float64_equal_the_equations(kind, monkeypatch):
+    ffn = float64_ffn(kind, seed=2, tau=0.7).train()
     hidden = torch.randn(1, 12, 8, dtype=torch.float64)
     samples = torch.rand(1, 12, 4, dtype=torch.float64) + 0.05
     monkeypatch.setattr(torch.Tensor, "exponential_", lambda tensor: tensor.copy_(samples))
     noise = -samples.log()
     towards = torch.randn_like(hidden)
-    ours, theirs = ffn(hidden), OracleFFN(ffn, noise)(hidden)
+    ours, theirs = ffn(hidden), OracleFFN(ffn, kind, noise)(hidden)
     torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-12)
     weights = list(ffn.parameters())
     expected = torch.autograd.grad((theirs * towards).sum(), weights)
     for ours_gradient, gradient in zip(torch.autograd.grad((ours * towards).sum(), weights), expected, strict=True):
+        assert gradient.any()
         assert (ours_gradient - gradient).norm() <= 1e-10 * gradient.norm()
 
 

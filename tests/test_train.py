@@ -22,7 +22,16 @@ from sample_models.text_data import (
     train_tokenizer,
     write_tokens,
 )
-from sample_models.train import Log, auxiliary_losses, learning_rate, load_balance_loss, parse, tau_schedule, train
+from sample_models.train import (
+    AuxiliaryWeights,
+    Log,
+    auxiliary_losses,
+    learning_rate,
+    load_balance_loss,
+    parse,
+    tau_schedule,
+    train,
+)
 
 SENTENCES = ["The cat sat on the mat.", "A dog ran to the red barn.", "One and two make three.", "The moon rose late."]
 
@@ -45,6 +54,13 @@ def run(text, out, *options):
     train(parse(arguments))
     with (out / "log.csv").open() as file:
         return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
+
+
+@pytest.fixture(scope="module")
+def dense_run(text, tmp_path_factory):
+    out = tmp_path_factory.mktemp("dense")
+    run(text, out, "--ffn", "dense", "--steps", "2")
+    return out
 
 
 def test_temperature_falls_to_its_floor_at_70_percent_and_stays():
@@ -89,6 +105,11 @@ def test_auxiliary_losses_of_heads_without_preference_have_known_values():
     assert terms["depth_entropy"].item() == pytest.approx(math.log(4))
 
 
+def test_auxiliary_losses_pull_towards_even_experts_and_spread_out_loops():
+    weights = AuxiliaryWeights(load_balance=2.0, router_z=3.0, depth_entropy=5.0)
+    assert [weights.factor(name) for name in ("load_balance", "router_z", "depth_entropy")] == [2.0, 3.0, -5.0]
+
+
 def test_dense_then_versatile_training_lowers_the_loss_and_marks_the_gates(text, tmp_path):
     dense = run(text, tmp_path / "dense", "--ffn", "dense", "--steps", "24")
     versatile = run(text, tmp_path / "versatile", "--init", str(tmp_path / "dense"), "--steps", "24")
@@ -98,6 +119,25 @@ def test_dense_then_versatile_training_lowers_the_loss_and_marks_the_gates(text,
     assert versatile[-1]["tau"] == pytest.approx(0.1)
     assert not load_model(tmp_path / "dense").gates_trained
     assert load_model(tmp_path / "versatile").gates_trained
+
+
+@pytest.mark.parametrize(
+    "ffn, terms",
+    [
+        ("dense", set()),
+        ("k_loop", set()),
+        ("moe", {"load_balance", "router_z"}),
+        ("width", {"load_balance", "router_z"}),
+        ("depth", {"depth_entropy", "tau"}),
+        ("average", {"load_balance", "router_z", "depth_entropy", "tau"}),
+    ],
+)
+def test_family_starts_from_a_dense_run_and_logs_the_losses_of_the_heads_it_has(text, dense_run, tmp_path, ffn, terms):
+    log = run(text, tmp_path / "run", "--ffn", ffn, "--init", str(dense_run), "--max-loops", "3", "--steps", "4")
+    assert log[0].keys() - {"step", "tokens", "loss", "held_out", "lr", "tokens_per_s"} == terms
+    assert all(math.isfinite(log[0][name]) for name in terms | {"loss", "held_out"})
+    model = VersatileFFNForCausalLM.from_pretrained(tmp_path / "run")
+    assert (model.config.ffn, model.config.max_loops, model.config.gates_trained) == (ffn, 3, bool(terms))
 
 
 def test_run_stopped_and_gone_on_with_ends_at_the_same_weights(text, tmp_path):
@@ -131,7 +171,14 @@ def test_finished_run_given_again_keeps_its_weights(text, tmp_path):
 
 @pytest.mark.parametrize(
     "option, value",
-    [("steps", "3"), ("ffn", "dense"), ("layers", "3"), ("seed", "1"), ("learning-rate", "0.5"), ("router-z", "0.5")],
+    [
+        ("steps", "3"),
+        ("ffn", "dense"),
+        ("layers", "3"),
+        ("max-loops", "2"),
+        ("learning-rate", "0.5"),
+        ("router-z", "0.5"),
+    ],
 )
 def test_run_does_not_go_on_with_another_option_that_shapes_it(text, tmp_path, option, value):
     run(text, tmp_path / "run", "--steps", "2")

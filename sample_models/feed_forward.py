@@ -1,0 +1,285 @@
+"""The feed-forward layers of the paper's family: one base FFN f, used once, deep, wide, or both.
+
+    dense      Y = H + f(H)
+    k_loop     Y = H(max_loops), with H(0) = H and H(l) = H(l-1) + f(H(l-1))
+    depth      Y = Y_depth = H(loops), the loops chosen per token by the depth head
+    width      Y = H + f(H) + sum_k w_k f_{e_k}(H), the top-k virtual experts chosen by the router
+    moe        the same with real experts: hidden units of their own, as many as f has
+    average    Y = (Y_width + Y_depth) / 2, with Y_width = H + sum_k w_k f_{e_k}(H)
+    versatile  Y = lambda * Y_width + (1 - lambda) * Y_depth, lambda = (max_loops - loops) / max_loops
+
+A class adds one piece to its parents: `LoopFFN` loops, `DepthPath` the depth head, `RoutedFFN` the router, `WidthPath`
+the virtual experts. Every quantity worth seeing passes through a `Tap`. What a layer returns already holds H.
+
+Shapes: b batch, p token position, d hidden_size, f intermediate_size. Loops count from 1; a loop *choice* from 0.
+"""
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+from transformers.models.llama.modeling_llama import LlamaRMSNorm
+
+from sample_models.configuration_versatile import VersatileFFNConfig
+
+
+class Tap(nn.Identity):
+    """A named place to look at, or replace, one tensor of the forward pass. Holds no parameters."""
+
+    @property
+    def listening(self) -> bool:
+        """Whether anybody attends to this tensor: costly ones are computed only then."""
+        return bool(self._forward_hooks) or bool(self._forward_pre_hooks)
+
+
+def at_least_float32(tensor: torch.Tensor) -> torch.Tensor:
+    """Half precision is too coarse for choosing between logits; float64 stays float64."""
+    return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
+
+
+class DenseFFN(nn.Module):
+    """One SwiGLU pass with its own norm: Y = H + f(H)."""
+
+    def __init__(self, config: VersatileFFNConfig):
+        super().__init__()
+        self.norm = LlamaRMSNorm(config.hidden_size, eps=config.rms_norm_eps)
+        # One matrix for both halves: rows [0, f) are the value, rows [f, 2f) the gate of SwiGLU.
+        self.up_gate_proj = nn.Linear(config.hidden_size, 2 * config.intermediate_size, bias=False)
+        self.down_proj = nn.Linear(config.intermediate_size, config.hidden_size, bias=False)
+        self.hook_in, self.hook_out = Tap(), Tap()
+
+    def forward(self, hidden: torch.Tensor) -> torch.Tensor:
+        return self.hook_out(self.output(self.hook_in(hidden)))
+
+    def output(self, hidden: torch.Tensor) -> torch.Tensor:
+        """Y [b p d] from H [b p d]: what each kind of FFN defines anew."""
+        return self.loop(hidden)
+
+    def activations(self, hidden: torch.Tensor) -> torch.Tensor:
+        """Hidden units of the FFN after SwiGLU: [..., d] -> [..., f]."""
+        return swiglu(self.up_gate_proj(self.norm(hidden)))
+
+    def loop(self, hidden: torch.Tensor) -> torch.Tensor:
+        """F(h) = h + f(h): one pass through the shared FFN."""
+        return hidden + self.down_proj(self.activations(hidden))
+
+
+def swiglu(projected: torch.Tensor) -> torch.Tensor:
+    """silu(gate) * value of the halves [value, gate]: [..., 2f] -> [..., f]."""
+    value, gate = projected.chunk(2, dim=-1)
+    return F.silu(gate) * value
+
+
+class LoopFFN(DenseFFN):
+    """Every token takes all `max_loops` loops: Y = H(max_loops)."""
+
+    def __init__(self, config: VersatileFFNConfig):
+        super().__init__(config)
+        self.max_loops = config.max_loops
+        for loop in range(1, config.max_loops + 1):
+            self.add_module(f"hook_depth_state_{loop}", Tap())
+
+    def output(self, hidden: torch.Tensor) -> torch.Tensor:
+        return self.states(self.loop(hidden))[-1]
+
+    def states(self, first: torch.Tensor) -> list[torch.Tensor]:
+        """H(1) to H(max_loops), each [b p d], from H(1)."""
+        states = [self.hook_depth_state_1(first)]
+        for loop in range(2, self.max_loops + 1):
+            states.append(getattr(self, f"hook_depth_state_{loop}")(self.loop(states[-1])))
+        return states
+
+
+class DepthPath(LoopFFN):
+    """A head that reads the un-normalised H picks the loops of every token."""
+
+    def __init__(self, config: VersatileFFNConfig):
+        super().__init__(config)
+        self.depth_head = nn.Linear(config.hidden_size, config.max_loops, bias=False)
+        self.tau = nn.Buffer(torch.tensor(config.tau), persistent=False)
+        self.hook_depth_logits, self.hook_loop_choice, self.hook_depth_out = Tap(), Tap(), Tap()
+
+    def choose_loops(self, hidden: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """The loop choice [b p] and its one-hot form [b p loop], differentiable (straight-through) in training."""
+        logits = self.hook_depth_logits(self.depth_head(hidden))  # [b p loop]
+        scores = at_least_float32(logits)
+        if self.training:
+            gumbel = -torch.empty_like(scores).exponential_().log()
+            scores = (scores + gumbel) / self.tau
+        choice = self.hook_loop_choice(scores.argmax(dim=-1))  # [b p], the first index on ties
+        one_hot = F.one_hot(choice, self.max_loops).to(scores.dtype)
+        if self.training:
+            soft = scores.softmax(dim=-1)
+            one_hot = one_hot - soft.detach() + soft
+        return choice, one_hot.to(hidden.dtype)
+
+    def depth_path(self, hidden, activations, choice, loop_probs) -> torch.Tensor:
+        """Y_depth [b p d]: the state after the chosen number of loops.
+
+        Training needs every state for the straight-through gradient, and a listener asked to see them; otherwise no
+        token runs deeper than it chose.
+        """
+        first = hidden + self.down_proj(activations)
+        if self.training:
+            return self.hook_depth_out(
+                sum(p * state for p, state in zip(loop_probs.split(1, dim=-1), self.states(first), strict=True))
+            )
+        if any(getattr(self, f"hook_depth_state_{loop}").listening for loop in range(1, self.max_loops + 1)):
+            states = torch.stack(self.states(first), dim=-2)  # [b p loop d]
+            return self.hook_depth_out(states.take_along_dim(choice[..., None, None], dim=-2).squeeze(-2))
+        return self.hook_depth_out(self.loop_until_exit(first, choice))
+
+    def loop_until_exit(self, first: torch.Tensor, choice: torch.Tensor) -> torch.Tensor:
+        """H(loops) [b p d] from H(1): each loop runs only the tokens that have not left yet."""
+        states, exits = first.flatten(0, -2), choice.flatten()  # [b*p d], [b*p]
+        for loop in range(1, self.max_loops):
+            running = (exits >= loop).nonzero().squeeze(-1)
+            if running.numel() == 0:
+                break
+            states[running] = self.loop(states[running])
+        return states.view_as(first)
+
+
+class DepthFFN(DepthPath):
+    """The depth path alone: Y = Y_depth."""
+
+    def output(self, hidden: torch.Tensor) -> torch.Tensor:
+        return self.depth_path(hidden, self.activations(hidden), *self.choose_loops(hidden))
+
+
+class RoutedFFN(DenseFFN):
+    """A router that reads the un-normalised H picks top-k experts; expert e owns the e-th slice of hidden units.
+
+    The slices are disjoint and cover all units, so that the weighted sum of experts is one down-projection of weighted
+    units. The experts are virtual: slices of f itself.
+    """
+
+    def __init__(self, config: VersatileFFNConfig):
+        super().__init__(config)
+        self.num_experts, self.top_k = config.num_experts, config.num_experts_per_tok
+        self.router = nn.Linear(config.hidden_size, config.num_experts, bias=False)
+        self.hook_router_logits, self.hook_expert_indices, self.hook_expert_weights = Tap(), Tap(), Tap()
+        self.hook_expert_out = Tap()
+
+    @property
+    def expert_down(self) -> nn.Linear:
+        """The down-projection whose columns the experts share out."""
+        return self.down_proj
+
+    def choose_experts(self, hidden: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Indices and weights [b p k] of the top-k experts, best first; the weights are a softmax over these alone."""
+        logits = self.hook_router_logits(self.router(hidden))  # [b p expert]
+        kept, indices = logits.topk(self.top_k, dim=-1)
+        weights = self.hook_expert_weights(at_least_float32(kept).softmax(dim=-1).to(logits.dtype))
+        return self.hook_expert_indices(indices), weights
+
+    def expert_share(self, indices: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+        """The weights by expert [b p expert]: 0 for those not chosen."""
+        return weights.new_zeros(*weights.shape[:-1], self.num_experts).scatter(-1, indices, weights)
+
+    def weigh_slices(self, activations: torch.Tensor, share: torch.Tensor) -> torch.Tensor:
+        """Each expert's slice of the hidden units times its share: [..., f], [..., expert] -> [..., f]."""
+        return (activations.unflatten(-1, (self.num_experts, -1)) * share[..., None]).flatten(-2)
+
+    def expert_outputs(self, activations: torch.Tensor) -> torch.Tensor:
+        """f_e(H) of every expert, without the residual [b p expert d]; their sum over virtual experts is f(H)."""
+        slices = activations.unflatten(-1, (self.num_experts, -1))  # [b p expert s]
+        return torch.einsum("bpes,des->bped", slices, self.expert_down.weight.unflatten(-1, (self.num_experts, -1)))
+
+    def expert_sum(self, activations, indices, weights) -> torch.Tensor:
+        """sum_k w_k f_{e_k}(H) [b p d]; the output of each expert is computed only for a listener."""
+        if self.hook_expert_out.listening:
+            outputs = self.hook_expert_out(self.expert_outputs(activations))  # [b p expert d]
+            return (weights[..., None] * outputs.take_along_dim(indices[..., None], dim=-2)).sum(dim=-2)
+        return self.expert_down(self.weigh_slices(activations, self.expert_share(indices, weights)))
+
+
+class MoEFFN(RoutedFFN):
+    """f for every token, and beside it top-k of real experts: Y = H + f(H) + sum_k w_k g_{e_k}(H).
+
+    The experts are the slices of a second FFN g of the same size behind the same norm. All of it is computed and the
+    slices not chosen count nothing: simple, not fast.
+    """
+
+    def __init__(self, config: VersatileFFNConfig):
+        super().__init__(config)
+        self.expert_up_gate_proj = nn.Linear(config.hidden_size, 2 * config.intermediate_size, bias=False)
+        self.expert_down_proj = nn.Linear(config.intermediate_size, config.hidden_size, bias=False)
+
+    @property
+    def expert_down(self) -> nn.Linear:
+        return self.expert_down_proj
+
+    def output(self, hidden: torch.Tensor) -> torch.Tensor:
+        activations = swiglu(self.expert_up_gate_proj(self.norm(hidden)))  # [b p f] of the experts
+        return self.loop(hidden) + self.expert_sum(activations, *self.choose_experts(hidden))
+
+
+class WidthPath(RoutedFFN):
+    """Y_width = H + sum_k w_k f_{e_k}(H) over the virtual experts."""
+
+    def __init__(self, config: VersatileFFNConfig):
+        super().__init__(config)
+        self.hook_width_out = Tap()
+
+    def width_path(self, hidden, activations, width_share=None) -> torch.Tensor:
+        """Y_width [b p d]; zeros where it did not run (lambda = 0 in eval)."""
+        indices, weights = self.choose_experts(hidden)
+        if self.training or width_share is None:
+            return self.hook_width_out(hidden + self.expert_sum(activations, indices, weights))
+        if self.hook_expert_out.listening:
+            width_out = hidden + self.expert_sum(activations, indices, weights)
+            return self.hook_width_out(torch.where(width_share > 0, width_out, 0))
+        routed = (width_share > 0).squeeze(-1)
+        width_out = torch.zeros_like(hidden)
+        width_out[routed] = hidden[routed] + self.expert_sum(activations[routed], indices[routed], weights[routed])
+        return self.hook_width_out(width_out)
+
+
+class WidthFFN(WidthPath):
+    """The width path beside one whole pass: Y = f(H) + Y_width."""
+
+    def output(self, hidden: torch.Tensor) -> torch.Tensor:
+        activations = self.activations(hidden)
+        return self.down_proj(activations) + self.width_path(hidden, activations)
+
+
+class AverageFFN(DepthPath, WidthPath):
+    """Both paths with equal parts for every token: Y = (Y_width + Y_depth) / 2."""
+
+    def output(self, hidden: torch.Tensor) -> torch.Tensor:
+        choice, loop_probs = self.choose_loops(hidden)
+        activations = self.activations(hidden)
+        depth_out = self.depth_path(hidden, activations, choice, loop_probs)
+        return (self.width_path(hidden, activations) + depth_out) / 2
+
+
+class VersatileFFN(DepthPath, WidthPath):
+    """The shared FFN used wide and deep; the fewer loops a token takes, the more its width path counts."""
+
+    def __init__(self, config: VersatileFFNConfig):
+        super().__init__(config)
+        self.hook_lambda = Tap()
+
+    def output(self, hidden: torch.Tensor) -> torch.Tensor:
+        choice, loop_probs = self.choose_loops(hidden)
+        loops = torch.arange(1, self.max_loops + 1, device=hidden.device, dtype=hidden.dtype)
+        # Not detached: in training lambda carries the straight-through gradient to the depth head.
+        width_share = self.hook_lambda((self.max_loops - loop_probs @ loops[:, None]) / self.max_loops)  # [b p 1]
+        activations = self.activations(hidden)  # [b p f], shared by loop 1 and the width path
+        depth_out = self.depth_path(hidden, activations, choice, loop_probs)
+        width_out = self.width_path(hidden, activations, width_share)
+        return width_share * width_out + (1 - width_share) * depth_out
+
+
+FFN = {
+    "dense": DenseFFN,
+    "k_loop": LoopFFN,
+    "moe": MoEFFN,
+    "width": WidthFFN,
+    "depth": DepthFFN,
+    "average": AverageFFN,
+    "versatile": VersatileFFN,
+}
+"""The `ffn` field of a configuration -> the layer it builds."""
+
+__all__ = ["FFN", "DenseFFN", "DepthPath", "LoopFFN", "RoutedFFN", "Tap", "VersatileFFN", "WidthPath"]
