@@ -9,6 +9,9 @@ import os
 import sys
 from pathlib import Path
 
+BATCH = 32
+"""Prompts that `trace` gives to the model at a time; between two batches their files are written."""
+
 
 class Parser(argparse.ArgumentParser):
     """argparse, but a mistake is answered in two lines."""
@@ -54,10 +57,13 @@ def trace(args: argparse.Namespace) -> None:
     if not loaded.gates_trained:
         print(f"{loaded.name}: gates untrained, its routing is noise", file=sys.stderr)
     traces = []
-    for number, prompt in enumerate(prompts):
-        traces.append(capture(loaded, prompt.text))
-        traces[-1].save(out / f"{number:04d}.trace.safetensors")
-        print(f"{number:04d}  {traces[-1].num_tokens} tokens  {prompt.name}")
+    for first in range(0, len(prompts), BATCH):
+        batch = prompts[first : first + BATCH]
+        for prompt, traced in zip(batch, capture(loaded, [each.text for each in batch]), strict=True):
+            number = len(traces)
+            traces.append(traced)
+            traced.save(out / f"{number:04d}.trace.safetensors")
+            print(f"{number:04d}  {traced.num_tokens} tokens  {prompt.name}")
     (out / "routing.parquet").write_bytes(trace_parquet(traces))
 
 
@@ -74,18 +80,28 @@ def export(args: argparse.Namespace) -> None:
 
 
 def _prompts(args: argparse.Namespace):
-    from app.prompts import read_prompt_file, typed_prompt
+    from app.prompt_files import read_prompt_file
+    from app.prompts import typed_prompt
 
     if (args.text is None) == (args.file is None):
         raise ValueError("give either a text or --file PATH")
     if args.text is not None:
         return [typed_prompt(args.text)]
     if not args.file.is_file():
-        raise ValueError(f"{args.file} is no file: give a txt or jsonl file of prompts")
-    found = read_prompt_file(args.file.name, args.file.read_bytes(), paragraphs=args.paragraphs, max_prompts=None)
+        raise ValueError(f"{args.file} is no file: give a txt, md, jsonl, csv or parquet file of prompts")
+    found = read_prompt_file(
+        args.file.name,
+        args.file.read_bytes(),
+        per=args.per,
+        text_column=args.column,
+        id_column=args.id_column,
+        max_prompts=None,
+    )
     if found.problems:
         rest = f" ({len(found.problems)} problems in all)" if len(found.problems) > 1 else ""
         raise ValueError(f"{found.problems[0]}{rest}")
+    for note in found.notes:
+        print(note, file=sys.stderr)
     return found.prompts
 
 
@@ -110,8 +126,11 @@ def parser() -> argparse.ArgumentParser:
     command.set_defaults(run=models)
     command = commands.add_parser("trace", help="trace texts into files")
     command.add_argument("text", nargs="?", help="the text to trace")
-    command.add_argument("--file", type=Path, help="txt (one prompt per line) or jsonl (field text or prompt)")
-    command.add_argument("--paragraphs", action="store_true", help="txt: one prompt per paragraph")
+    command.add_argument("--file", type=Path, help="txt, md, jsonl, csv or parquet file of prompts")
+    command.add_argument("--per", choices=["line", "paragraph", "file"], help="txt, md: what is one prompt")
+    command.add_argument("--paragraphs", dest="per", action="store_const", const="paragraph", help="--per paragraph")
+    command.add_argument("--column", help="jsonl, csv, parquet: the column of the texts (default: text or prompt)")
+    command.add_argument("--id-column", help="jsonl, csv, parquet: the column of their names (default: id)")
     command.add_argument("--model", default=None, help="name of a shipped model, or a folder")
     command.add_argument("--out", type=Path, required=True, help="folder for NNNN.trace.safetensors, routing.parquet")
     command.set_defaults(run=trace)

@@ -1,21 +1,24 @@
-"""The text button: type a text, pick an example, or upload a file of prompts and pick one of them."""
+"""The text button: type or paste texts, pick an example, or upload a file of prompts."""
 
 import re
+from collections.abc import Callable
 
 import streamlit as st
 
 from app import state
 from app.examples import EXAMPLES
-from app.prompts import (
+from app.prompt_files import (
     FILE_TYPES,
-    MAX_CHARACTERS,
     MAX_FILE_MB,
     MAX_PROMPTS,
-    PromptError,
-    has_paragraphs,
+    TEXT_TYPES,
+    PromptList,
     read_prompt_file,
-    typed_prompt,
+    read_prompt_text,
 )
+from app.prompts import MAX_CHARACTERS, PromptError, opening, typed_prompt
+
+PASTED = {"one": "One text", "line": "One prompt per line", "paragraph": "One prompt per paragraph"}
 
 
 def prompt_picker(num_tokens: int) -> None:
@@ -56,6 +59,19 @@ def _type() -> None:
         placeholder=f"Type or paste up to {MAX_CHARACTERS:,} characters",
         persist_state="session",
     )
+    per = st.segmented_control(
+        "What was typed is",
+        list(PASTED),
+        default="one",
+        required=True,
+        format_func=PASTED.get,
+        key="pasted_per",
+        label_visibility="collapsed",
+        persist_state="session",
+    )
+    if per != "one":
+        _prompts("typed", lambda: read_prompt_text("The pasted list", st.session_state.typed, per=per))
+        return
     bar = st.container(horizontal=True, vertical_alignment="center")
     bar.caption(
         f"Limit {MAX_CHARACTERS:,} characters; a click on Trace runs the model once. Nothing leaves this machine."
@@ -86,24 +102,57 @@ def _submit(prompt) -> None:
 
 def _file() -> None:
     upload = st.file_uploader(
-        f"A file of prompts: txt (one per line) or jsonl (field text or prompt), up to {MAX_FILE_MB} MB and "
-        f"{MAX_PROMPTS} prompts of {MAX_CHARACTERS:,} characters",
+        f"A file of prompts, up to {MAX_FILE_MB} MB and {MAX_PROMPTS:,} prompts of {MAX_CHARACTERS:,} characters: txt, "
+        "md (a prompt per line, paragraph or file), jsonl (a string or object per line), csv (the first line names the "
+        "columns) or parquet",
         type=list(FILE_TYPES),
         max_upload_size=MAX_FILE_MB,
         key="upload",
     )
-    if upload is None:
-        return
-    data = upload.getvalue()
-    by_paragraph = has_paragraphs(upload.name, data)
-    if by_paragraph:
-        by_paragraph = st.toggle("One prompt per paragraph instead of per line", key="by_paragraph")
+    if upload is not None:
+        _prompts("file", lambda: _read(upload.name, upload.getvalue()))
+
+
+def _read(name: str, data: bytes) -> PromptList:
+    """The prompts of an uploaded file, as the reader wants them cut or from the columns that the reader chose."""
+    kind = name.rpartition(".")[2].lower()
+    if kind in TEXT_TYPES:
+        per = st.segmented_control(
+            "One prompt is",
+            ["line", "paragraph", "file"],
+            default="line" if kind == "txt" else "paragraph",
+            required=True,
+            format_func={"line": "a line", "paragraph": "a paragraph", "file": "the whole file"}.get,
+            key=f"per-{kind}",
+        )
+        return read_prompt_file(name, data, per=per)
+    found = read_prompt_file(name, data)
+    columns = found.columns
+    if columns is None or len(columns.texts) == len(columns.ids) == 1:
+        return found
+    left, right = st.columns(2)
+    text = left.selectbox("Text", columns.texts, index=columns.texts.index(columns.text), key=f"text of {name}")
+    ids = ["", *(each for each in columns.ids if each != text)]
+    called = right.selectbox(
+        "Name",
+        ids,
+        index=ids.index(columns.id) if columns.id in ids else 0,
+        format_func=lambda column: column or "row number",
+        key=f"id of {name}",
+    )
+    if (text, called or None) == (columns.text, columns.id):
+        return found
+    return read_prompt_file(name, data, text_column=text, id_column=called)
+
+
+def _prompts(where: str, read: Callable[[], PromptList]) -> None:
+    """What a file or a pasted list holds: what cannot be used of it, and a choice among the rest."""
     try:
-        found = read_prompt_file(upload.name, data, paragraphs=by_paragraph)
+        found = read()
     except PromptError as error:
         _told(f"{error} What you had is kept.")
         return
-    for problem in found.problems[:3]:
+    for problem in [*found.notes, *found.problems[:3]]:
         _told(problem)
     if found.problems:
         more = f" {len(found.problems) - 3} more problems are not shown." if len(found.problems) > 3 else ""
@@ -111,10 +160,10 @@ def _file() -> None:
     chosen = st.selectbox(
         f"{len(found.prompts)} prompts: choose one",
         range(len(found.prompts)),
-        format_func=lambda i: f"{found.prompts[i].name}: {found.prompts[i].text[:60]}",
-        key="chosen_prompt",
+        format_func=lambda i: f"{found.prompts[i].name}: {opening(found.prompts[i].text, 60)}",
+        key=f"chosen-{where}",
     )
-    st.button("Trace", type="primary", key="trace_file", on_click=_submit, args=(found.prompts[chosen],))
+    st.button("Trace", type="primary", key=f"trace-{where}", on_click=_submit, args=(found.prompts[chosen],))
 
 
 def _told(problem: str) -> None:

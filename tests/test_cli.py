@@ -121,3 +121,18 @@ def test_output_that_cannot_be_written_is_refused(tmp_path, capsys):
 def test_wrong_usage_exits_with_two_in_two_lines(arguments):
     result = run(*arguments)
     assert result.returncode == 2 and len(result.stderr.strip().splitlines()) <= 3
+
+
+def test_trace_takes_a_table_with_chosen_columns_in_several_batches(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("app.__main__.BATCH", 2)
+    (tmp_path / "p.csv").write_text("key,body,note\na,A fox.,x\nb,7 + 5 = 12,x\na,The end.,x\n", encoding="utf-8")
+    arguments = ["--column", "body", "--id-column", "key", "--out", str(tmp_path / "out")]
+    assert main(["trace", "--file", str(tmp_path / "p.csv"), *arguments]) == 0
+    written = capsys.readouterr()
+    assert [line.split("tokens  ")[1] for line in written.out.splitlines()] == ["a", "b", "a (2)"]
+    assert "uses 1 name more than once" in written.err
+    texts = [RoutingTrace.load(path).meta["text"] for path in sorted((tmp_path / "out").glob("*.safetensors"))]
+    assert texts == ["A fox.", "7 + 5 = 12", "The end."]
+    assert pd.read_parquet(tmp_path / "out" / "routing.parquet").prompt.unique().tolist() == [0, 1, 2]
+    error = refused(capsys, "trace", "--file", tmp_path / "p.csv", "--column", "nowhere", "--out", tmp_path / "x")
+    assert error == "p.csv has no text column nowhere; choose one of key, body, note.\n"

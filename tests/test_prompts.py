@@ -1,19 +1,15 @@
 """Typed and uploaded text: every bad input gets one sentence that names the remedy."""
 
+import io
+
+import numpy as np
+import pyarrow as pa
 import pytest
+from pyarrow import parquet as pq
 
 from app.examples import DEFAULT_EXAMPLE, EXAMPLES
-from app.prompts import (
-    MAX_CHARACTERS,
-    MAX_FILE_MB,
-    MAX_PROMPTS,
-    PromptError,
-    check_text,
-    check_token_count,
-    has_paragraphs,
-    read_prompt_file,
-    typed_prompt,
-)
+from app.prompt_files import MAX_FILE_MB, MAX_PROMPTS, read_prompt_file, read_prompt_text
+from app.prompts import MAX_CHARACTERS, PromptError, check_text, check_token_count, opening, typed_prompt
 
 
 def texts(found):
@@ -54,11 +50,20 @@ def test_txt_gives_a_prompt_per_line_and_skips_blank_ones():
     assert [prompt.name for prompt in found.prompts] == ["line 1", "line 3"]
 
 
-def test_txt_with_blank_lines_can_be_read_by_paragraph():
+def test_text_file_is_read_by_line_paragraph_or_as_a_whole():
     data = b"one\ntwo\r\n\r\nthree\n"
-    assert has_paragraphs("A.TXT", data) and not has_paragraphs("a.txt", b"one\ntwo\n\n")
-    assert not has_paragraphs("a.jsonl", data)
-    assert texts(read_prompt_file("a.txt", data, paragraphs=True)) == ["one\ntwo", "three"]
+    assert texts(read_prompt_file("a.TXT", data)) == ["one", "two", "three"]
+    assert texts(read_prompt_file("a.txt", data, per="paragraph")) == ["one\ntwo", "three"]
+    assert texts(read_prompt_file("a.txt", data, per="file")) == ["one\ntwo\n\nthree"]
+    assert texts(read_prompt_file("a.md", data)) == ["one\ntwo", "three"], "the lines of Markdown are wrapped"
+
+
+def test_pasted_list_gives_a_prompt_per_line_and_names_the_line_that_cannot_be_used():
+    found = read_prompt_text("The pasted list", "one\n\nt\0o\nthree", per="line")
+    assert texts(found) == ["one", "three"]
+    assert found.problems == [
+        "The pasted list, line 3: The text holds NUL characters, as binary files do; paste plain text instead."
+    ]
 
 
 def test_jsonl_takes_strings_and_objects_with_text_or_prompt():
@@ -72,7 +77,7 @@ def test_jsonl_takes_strings_and_objects_with_text_or_prompt():
     [
         ('{"text": "a"', "a.jsonl, line 2 is not JSON"),
         ("not json", "a.jsonl, line 2 is not JSON"),
-        ('{"question": "a"}', "a.jsonl, line 2 has no text field text or prompt"),
+        ('{"answer": 4}', "a.jsonl, line 2 has no text field text or prompt"),
         ('{"text": 3}', "a.jsonl, line 2 has no text field text or prompt"),
         ("[" * 100_000, "a.jsonl, line 2 holds a number or a nesting that is too large"),
         ("9" * 5_000, "a.jsonl, line 2 holds a number or a nesting that is too large"),
@@ -95,10 +100,10 @@ def test_broken_line_is_named_and_the_others_can_be_used(line, problem):
         ("a.txt", b" \n \n", "a.txt is empty"),
         ("a.txt", b"\x00\x01\x02", "a.txt is a binary file"),
         ("a.txt", "naïve".encode("latin-1"), "a.txt is not UTF-8 text (byte 0xEF at position 2)"),
-        ("a.txt", "x".encode("utf-16"), "a.txt is a binary file"),
+        ("a.txt", "x".encode("utf-16"), "a.txt is UTF-16 text; save it as UTF-8."),
         ("a.jsonl", b"{\n", "a.jsonl, line 1 is not JSON"),
-        ("a.exe", b"x", "a.exe is no txt or jsonl file"),
-        ("noending", b"x", "noending is no txt or jsonl file"),
+        ("a.exe", b"x", "a.exe is no txt, md, jsonl, csv or parquet file"),
+        ("noending", b"x", "noending is no txt, md, jsonl, csv or parquet file"),
     ],
 )
 def test_file_that_cannot_be_used_is_refused_in_one_sentence(name, data, sentence):
@@ -114,8 +119,95 @@ def test_file_over_the_limit_is_refused():
 
 def test_more_prompts_than_the_limit_are_cut_and_told():
     found = read_prompt_file("a.txt", b"x\n" * (MAX_PROMPTS + 3))
-    assert len(found.prompts) == MAX_PROMPTS
-    assert found.problems == ["a.txt has 503 prompts; the first 500 are listed. Split the file."]
+    assert len(found.prompts) == MAX_PROMPTS and found.problems == []
+    assert found.notes == ["a.txt has more than 2,000 rows; only the first 2,000 are read. Split it."]
+
+
+def csv(text: str, **columns):
+    return read_prompt_file("a.csv", text.encode(), **columns)
+
+
+def parquet(table: dict, name="a.parquet", options=None, **columns):
+    buffer = io.BytesIO()
+    pq.write_table(pa.table(table), buffer, **(options or {}))
+    return read_prompt_file(name, buffer.getvalue(), **columns)
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+def test_csv_takes_the_column_called_text_and_names_rows_by_id(delimiter):
+    found = csv('id,score,text\nx,1,"one, two; ""three"""\n\ny,2,"a\nb"\n'.replace(",", delimiter))
+    assert texts(found) == [f'one{delimiter} two; "three"', "a\nb"] and [p.name for p in found.prompts] == ["x", "y"]
+    assert found.columns.texts == ["id", "text"] and found.columns.ids == ["id", "score", "text"]
+
+
+def test_columns_of_a_table_can_be_chosen():
+    text = "id,question,answer\n1,who?,me\n2,why?,so\n"
+    assert texts(csv(text)) == ["who?", "why?"]
+    found = csv(text, text_column="answer", id_column="question")
+    assert texts(found) == ["me", "so"] and [p.name for p in found.prompts] == ["who?", "why?"]
+    assert [p.name for p in csv(text, id_column="").prompts] == ["line 2", "line 3"]
+    lines = b'{"id": 1, "question": "who?", "answer": "me"}\n{"id": 2, "question": "why?"}\n'
+    assert texts(read_prompt_file("a.jsonl", lines)) == ["who?", "why?"]
+    found = read_prompt_file("a.jsonl", lines, text_column="answer")
+    assert texts(found) == ["me"] and found.problems == ["a.jsonl, line 2 has no text field answer; name it so."]
+
+
+def test_csv_row_that_does_not_fit_is_named_with_its_line_and_the_others_kept():
+    found = csv('text,n\n"two\nlines",1\na,b,c\nlast,2\n')
+    assert texts(found) == ["two\nlines", "last"]
+    assert found.problems == ["a.csv, line 4 has 3 cells where the first line names 2; quote its cells."]
+
+
+def test_columns_of_numbers_are_no_text():
+    with pytest.raises(PromptError, match="^a.csv has no column of text; put the prompts into a column text or prompt"):
+        csv("n,m\n1,2.5\n3,-1e9\n")
+    with pytest.raises(PromptError, match="^a.csv has no text column n; choose one of word.$"):
+        csv("n,word\n1,a\n", text_column="n")
+
+
+def test_parquet_reads_only_the_columns_it_needs():
+    noise = {"vector": [[1.0, 2.0], [3.0]], "n": [7, 8]}
+    found = parquet({"body": ["one", "two"], "key": ["x", None], **noise})
+    assert texts(found) == ["one", "two"] and [p.name for p in found.prompts] == ["x", "row 2"]
+    assert found.columns.texts == ["body", "key"] and found.columns.ids == ["body", "key", "n"]
+    assert [p.name for p in parquet({"body": ["one"], "n": [7]}, id_column="n").prompts] == ["7"]
+
+
+def test_parquet_row_without_text_is_named_and_the_others_kept():
+    found = parquet({"text": ["one", None, "three"]})
+    assert texts(found) == ["one", "three"]
+    assert found.problems == ["a.parquet, row 2 holds no text (null); fill or remove it."]
+
+
+def test_parquet_of_categories_and_large_strings_is_text_too():
+    assert texts(parquet({"text": pa.array(["a", "b", "a"]).dictionary_encode()})) == ["a", "b", "a"]
+    assert texts(parquet({"text": pa.array(["a"], pa.large_string())})) == ["a"]
+
+
+@pytest.mark.parametrize("dictionary", [True, False])
+def test_parquet_that_unpacks_to_too_much_is_refused_before_it_is_unpacked(dictionary):
+    rows = ["x" * 2**20 + str(i) for i in range(60)]  # 60 MB in a file of a few kilobytes
+    with pytest.raises(PromptError, match="^a.parquet unpacks to 60 MB of text; the limit is 50 MB. Split it.$"):
+        parquet({"text": rows}, options={"compression": "zstd", "use_dictionary": dictionary})
+
+
+def test_parquet_of_one_long_text_repeated_is_not_spread_out():
+    repeated = pa.DictionaryArray.from_arrays(np.zeros(300, np.int32), ["x" * 2**20])
+    before = pa.default_memory_pool().max_memory()
+    with pytest.raises(PromptError, match="the limit is 20,000"):
+        parquet({"text": repeated}, options={"compression": "zstd"})
+    assert pa.default_memory_pool().max_memory() - before < 100 * 2**20, "300 rows of 1 MB, one value"
+
+
+def test_names_that_occur_twice_are_told_apart_and_noted():
+    found = csv("id,text\nx,one\nx,two\ny,three\n")
+    assert [p.name for p in found.prompts] == ["x", "x (2)", "y"]
+    assert found.notes == ["a.csv uses 1 name more than once; the later rows got a number."]
+
+
+def test_opening_is_one_line_without_characters_that_steer_how_text_is_drawn():
+    assert opening("one\ntwo\u202e three\x07", 40) == "one two three"
+    assert opening("x" * 50, 10) == "x" * 9 + "…"
 
 
 def test_byte_order_mark_is_no_part_of_the_text():
@@ -129,7 +221,7 @@ def test_examples_can_all_be_traced_and_know_their_own_id():
 
 
 def test_paragraphs_are_divided_by_any_number_of_blank_lines_and_counted_without_gaps():
-    found = read_prompt_file("a.txt", b"one\n\n\n \n\ntwo\n", paragraphs=True)
+    found = read_prompt_file("a.txt", b"one\n\n\n \n\ntwo\n", per="paragraph")
     assert [(p.name, p.text) for p in found.prompts] == [("paragraph 1", "one"), ("paragraph 2", "two")]
 
 
