@@ -7,10 +7,13 @@ from typing import Literal
 import pandas as pd
 import plotly.graph_objects as go
 
-from analysis import difficulty, experts, figures, gate, near_miss, overview, recursion
+from analysis import difficulty, experts, figures, gate, ledger, near_miss, overview, recursion
+from hooks.path_trace import PathTrace
 from hooks.trace import RoutingTrace
 
-Page = Literal["overview", "difficulty", "gate", "experts", "recursion", "near misses"]
+Page = Literal["overview", "difficulty", "gate", "experts", "recursion", "write ledger", "near misses"]
+Drawn = RoutingTrace | PathTrace
+"""What a figure may draw: a trace, or a result that holds the trace of the same text as `routing`."""
 
 
 @dataclass(frozen=True)
@@ -23,12 +26,14 @@ class FigureSpec:
     title: str
     how_to_read: str
     figure: Callable[..., go.Figure]
-    """(trace, view, *, the option of `choice`) -> figure."""
-    table: Callable[[RoutingTrace], pd.DataFrame]
-    """The data drawn, for the whole text and all layers, tidy."""
+    """(what it draws, view, *, the option of `choice`) -> figure."""
+    table: Callable[[Drawn], pd.DataFrame]
+    """The data drawn, for all that was captured, tidy."""
     choice: tuple[str, dict[str, str], str] | None = None
     """An option of the figure function that readers may set, {value: label} (the first value is its default), and
     what is chosen, in words for screen readers."""
+    of: type = RoutingTrace
+    """What `figure` and `table` take. Only figures of a RoutingTrace can be made from a trace file alone."""
 
 
 CATALOGUE: tuple[FigureSpec, ...] = (
@@ -218,7 +223,45 @@ CATALOGUE: tuple[FigureSpec, ...] = (
         figures.flip_distance_figure,
         near_miss.flip_table,
     ),
+    FigureSpec(
+        "write_stack",
+        "write ledger",
+        "What the selected layer wrote, token by token",
+        "Each bar splits the layer's update of a token into its exact parts: (1 − λ) times the step of each loop that "
+        "ran (orange, stronger is later) and λ times the weighted output of each expert (blue, with its number). Parts "
+        "below zero work against the update; the ink tick is the whole of it. No blue: the token did not route.",
+        figures.write_stack_figure,
+        ledger.ledger_table,
+        ("measure", {"projection": "Projection", "norm": "Norm", "share": "Share"}, "Measure of the writes"),
+        PathTrace,
+    ),
+    FigureSpec(
+        "write_waterfall",
+        "write ledger",
+        "The selected token, write by write",
+        "Each bar starts where the one before ended; the last is the whole update. Weight: 1 − λ of a loop, λ times "
+        "the router's weight of an expert; the norm includes it. Cosine: between the write and the update.",
+        figures.write_waterfall_figure,
+        ledger.ledger_table,
+        of=PathTrace,
+    ),
+    FigureSpec(
+        "stream_ledger",
+        "write ledger",
+        "The whole stream of the selected token",
+        "All that was ever written to this token's residual stream, projected on the stream as the final norm reads "
+        "it. Parts below zero were undone later; the line is the sum so far and ends at the stream's full length.",
+        figures.stream_ledger_figure,
+        ledger.stream_table,
+        of=PathTrace,
+    ),
 )
+
+
+def routing_of(drawn: Drawn) -> RoutingTrace:
+    """The trace of the text that a figure draws."""
+    return drawn if isinstance(drawn, RoutingTrace) else drawn.routing
+
 
 _BY_NAME = {each.name: each for each in CATALOGUE}
 
@@ -230,4 +273,4 @@ def spec(name: str) -> FigureSpec:
     return _BY_NAME[name]
 
 
-__all__ = ["CATALOGUE", "FigureSpec", "spec"]
+__all__ = ["CATALOGUE", "Drawn", "FigureSpec", "routing_of", "spec"]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 import plotly.graph_objects as go
 
-from analysis.catalogue import CATALOGUE, FigureSpec
+from analysis.catalogue import CATALOGUE, Drawn, FigureSpec, routing_of
 from analysis.figures.palette import THEMES
 from analysis.figures.template import config
 from analysis.labels import plotly_text, token_labels
@@ -24,10 +24,10 @@ ROUTING_COLUMNS = [
 TITLE_PX, LINE_PX, CAPTION_WIDTH = 44, 17, 150
 
 
-def finished_figure(spec: FigureSpec, trace: RoutingTrace, view: View = DEFAULT_VIEW, **options: str) -> go.Figure:
+def finished_figure(spec: FigureSpec, drawn: Drawn, view: View = DEFAULT_VIEW, **options: str) -> go.Figure:
     """The figure as it stands alone: light, with title, caption, and where its numbers come from."""
     view = View(layer=view.layer, token=view.token, window=view.window, theme="light")
-    fig = spec.figure(trace, view, **options)
+    fig, trace = spec.figure(drawn, view, **options), routing_of(drawn)
     lines = [*textwrap.wrap(spec.how_to_read, CAPTION_WIDTH), *textwrap.wrap(_numbers(trace, view), CAPTION_WIDTH)]
     lines.append(_source(trace))
     top = (fig.layout.margin.t or 30) + TITLE_PX
@@ -75,14 +75,17 @@ def trace_parquet(traces: list[RoutingTrace]) -> bytes:
 
 
 def export_trace(trace: RoutingTrace, out: Path, formats: Sequence[str]) -> list[Path]:
-    """Write the trace's figures (html), their data (csv) and the routing table (parquet) into `out`; the files."""
+    """Write the trace's figures (html), their data (csv) and the routing table (parquet) into `out`; the files.
+
+    Figures that need more than a trace (`FigureSpec.of`) leave through their page or `finished_figure`.
+    """
     unknown = [each for each in formats if each not in FORMATS]
     if unknown:
         raise ValueError(f"unknown format {', '.join(unknown)}; known formats are {', '.join(FORMATS)}")
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
     files: dict[str, bytes] = {}
-    for each in CATALOGUE:
+    for each in (found for found in CATALOGUE if found.of is RoutingTrace):
         if "html" in formats:
             files[f"{each.name}.html"] = figure_html(finished_figure(each, trace), each.name)
         if "csv" in formats:

@@ -21,7 +21,8 @@ def export_dialog(page: str) -> None:
         format_func=lambda name: spec(name).title,
     )
     found = spec(name)
-    figure = finished_figure(found, trace, view, **chosen_options(found))
+    drawn = state.current(found.of)
+    figure = finished_figure(found, drawn, view, **chosen_options(found))
     chart(PREVIEW, figure, name=name, alt=found.title)
     pictures, data, whole = st.columns([3, 1, 3])
     with pictures, st.container(horizontal=True, vertical_alignment="center"):
@@ -31,7 +32,7 @@ def export_dialog(page: str) -> None:
         st.download_button("HTML", lambda: figure_html(figure, name), f"{name}.html", "text/html", on_click="ignore")
     with data, st.container(horizontal=True, vertical_alignment="center"):
         st.markdown("**Its data**", width="content")
-        st.download_button("CSV", table_csv(found.table(trace)), f"{name}.csv", "text/csv", on_click="ignore")
+        st.download_button("CSV", table_csv(found.table(drawn)), f"{name}.csv", "text/csv", on_click="ignore")
     with whole, st.container(horizontal=True, vertical_alignment="center"):
         st.markdown("**Whole text**", width="content")
         st.download_button("Trace file", trace.to_bytes(), "text.trace.safetensors", on_click="ignore")

@@ -12,12 +12,16 @@ from pathlib import Path
 import numpy as np
 import streamlit as st
 
-from analysis.view import View, window_around
+from analysis.catalogue import Drawn
+from analysis.view import WINDOW, View, window_around
 from app.examples import DEFAULT_EXAMPLE, EXAMPLES
 from app.prompts import Prompt, PromptError, check_token_count
+from hooks.path_trace import PathTrace, path_bytes
 from hooks.trace import RoutingTrace
 from sample_models.registry import CHECKPOINTS, available_models
 
+PATHS_BYTES = 128 * 2**20
+"""Memory that one capture of paths may take: the four kept ones stay below half a gigabyte."""
 MODEL_KEY, PICKED_KEY = "model", "picked_model"
 ROOTS_VARIABLE = "VERSATILEFFN_MODELS"
 """Environment variable with more folders of models, set by whoever starts the server; a visitor cannot name paths."""
@@ -85,6 +89,13 @@ def _half_trace(model_name: str, text: str) -> RoutingTrace:
     from hooks import capture
 
     return capture(_loaded_in_half(model_name), text)
+
+
+@st.cache_resource(max_entries=4, show_spinner="Following every path of the text…", show_time=True)
+def _paths(model_name: str, text: str, tokens: tuple[int, int]) -> PathTrace:
+    from hooks import capture_paths
+
+    return capture_paths(_loaded(model_name), text, tokens=tokens)
 
 
 @st.cache_data(max_entries=8, show_spinner=False)
@@ -188,6 +199,23 @@ def traced_half_precision() -> RoutingTrace | None:
     state = st.session_state
     current = state[MODEL_KEY], state.prompt.text
     return _half_trace(*current) if state.get("half_precision_of") == current else None
+
+
+def current_paths() -> PathTrace:
+    """What both paths of all layers computed, for the window round the selected token that fits `PATHS_BYTES`.
+
+    Stepping through layers and through the tokens of a window runs no model.
+    """
+    state, trace = st.session_state, current_trace()
+    config = _loaded(state[MODEL_KEY]).config
+    width = max(min(WINDOW, PATHS_BYTES // path_bytes(config, trace.num_layers, 1)), 1)
+    tokens = window_around(state.token, trace.num_tokens, width) or (0, trace.num_tokens)
+    return _paths(state[MODEL_KEY], state.prompt.text, tokens)
+
+
+def current(kind: type) -> Drawn:
+    """What figures of this kind (`FigureSpec.of`) draw now."""
+    return {RoutingTrace: current_trace, PathTrace: current_paths}[kind]()
 
 
 def current_view() -> View:

@@ -9,18 +9,33 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from hooks.capturing import capture
     from hooks.hook_points import HOOK_NAMES, HookedVersatileFFN, instrument, record
+    from hooks.path_trace import PathTrace, path_bytes
+    from hooks.paths import capture_paths
     from hooks.trace import RoutingTrace
 
 _HOME = {
     "RoutingTrace": "hooks.trace",
     "capture": "hooks.capturing",
+    "PathTrace": "hooks.path_trace",
+    "capture_paths": "hooks.paths",
+    "path_bytes": "hooks.path_trace",
     "instrument": "hooks.hook_points",
     "record": "hooks.hook_points",
     "HOOK_NAMES": "hooks.hook_points",
     "HookedVersatileFFN": "hooks.hook_points",
 }
 
-__all__ = ["HOOK_NAMES", "HookedVersatileFFN", "RoutingTrace", "capture", "instrument", "record"]
+__all__ = [
+    "HOOK_NAMES",
+    "HookedVersatileFFN",
+    "PathTrace",
+    "RoutingTrace",
+    "capture",
+    "capture_paths",
+    "instrument",
+    "path_bytes",
+    "record",
+]
 
 
 def __getattr__(name: str):

@@ -33,15 +33,11 @@ def capture(loaded, text):
 
     Raises ValueError if a text holds no token, or if the model's ffn is not 'versatile'.
     """
-    if loaded.config.ffn != "versatile":
-        raise ValueError(
-            f"{loaded.name} has ffn {loaded.config.ffn!r}, without a gate between width and depth to trace: choose a "
-            "model with ffn 'versatile'"
-        )
+    refuse_without_routing(loaded)
     instrument(loaded.model)
     if isinstance(text, str):
-        return _trace_batch(loaded, [text], [_tokenise(loaded, text)])[0]
-    encoded = [_tokenise(loaded, each) for each in text]
+        return _trace_batch(loaded, [text], [tokenise(loaded, text)])[0]
+    encoded = [tokenise(loaded, each) for each in text]
     traces: list[RoutingTrace | None] = [None] * len(encoded)
     for batch in _batches([len(ids) for ids, _ in encoded]):
         found = _trace_batch(loaded, [text[i] for i in batch], [encoded[i] for i in batch])
@@ -50,7 +46,21 @@ def capture(loaded, text):
     return traces
 
 
-def _tokenise(loaded: LoadedModel, text: str) -> tuple[list[int], list[bool]]:
+def refuse_without_routing(loaded: LoadedModel) -> None:
+    """Raise ValueError unless the model's ffn is 'versatile': others have no gate between width and depth."""
+    if loaded.config.ffn != "versatile":
+        raise ValueError(
+            f"{loaded.name} has ffn {loaded.config.ffn!r}, without a gate between width and depth to trace: choose a "
+            "model with ffn 'versatile'"
+        )
+
+
+def routing_names(layers: int) -> dict[str, list[str]]:
+    """Field of a RoutingTrace -> its hook name in every layer."""
+    return {field: [pattern.format(layer) for layer in range(layers)] for field, pattern in HOOK_NAMES.items()}
+
+
+def tokenise(loaded: LoadedModel, text: str) -> tuple[list[int], list[bool]]:
     """Token ids, and which of them the tokenizer added by itself."""
     encoded = loaded.tokenizer(text, return_special_tokens_mask=True, verbose=False)
     ids, special = encoded["input_ids"], encoded["special_tokens_mask"]
@@ -77,12 +87,14 @@ def _trace_batch(loaded: LoadedModel, texts: list[str], encoded: list[tuple[list
     model, layers = loaded.model, loaded.config.num_hidden_layers
     longest = max(len(ids) for ids, _ in encoded)
     padded = torch.tensor([ids + [0] * (longest - len(ids)) for ids, _ in encoded], device=model.device)
-    names = {field: [pattern.format(layer) for layer in range(layers)] for field, pattern in HOOK_NAMES.items()}
+    names = routing_names(layers)
     with record(name for of_field in names.values() for name in of_field) as recording:
         logits = model(padded, use_cache=False).logits  # [text, token, vocab]
     routing = {field: torch.stack([recording[name] for name in of_field]) for field, of_field in names.items()}
     return [
-        _trace(loaded, text, ids, special, {field: t[:, i, : len(ids)] for field, t in routing.items()}, logits[i])
+        routing_trace(
+            loaded, text, ids, special, {field: t[:, i, : len(ids)] for field, t in routing.items()}, logits[i]
+        )
         for i, (text, (ids, special)) in enumerate(zip(texts, encoded, strict=True))
     ]
 
@@ -103,28 +115,28 @@ def _predictions(logits: torch.Tensor, ids: list[int]) -> tuple[torch.Tensor, ..
     return came[:-1], *others
 
 
-def _trace(loaded, text, ids, special, routing, logits) -> RoutingTrace:
+def routing_trace(loaded, text, ids, special, routing, logits) -> RoutingTrace:
     """The trace of one text from its routing tensors [layer, token, ...] and logits [token, vocab]."""
     read, top_ids, top_logprobs, entropy = _predictions(logits, ids)
-    next_ids = _numpy(top_ids)
+    next_ids = to_numpy(top_ids)
     flat = display_tokens(loaded.tokenizer, next_ids.ravel().tolist())
-    gate = _numpy(routing["gate"]).squeeze(-1)
+    gate = to_numpy(routing["gate"]).squeeze(-1)
     return RoutingTrace(
         tokens=display_tokens(loaded.tokenizer, ids),
         token_ids=np.array(ids),
         special=np.array(special),
-        depth_logits=_numpy(routing["depth_logits"]),
-        loops=_numpy(routing["loop_choice"]) + 1,
+        depth_logits=to_numpy(routing["depth_logits"]),
+        loops=to_numpy(routing["loop_choice"]) + 1,
         gate=gate,
         width_ran=gate > 0,
-        expert_logits=_numpy(routing["expert_logits"]),
-        expert_ids=_numpy(routing["expert_ids"]),
-        expert_weights=_numpy(routing["expert_weights"]),
-        logprob=np.concatenate([[np.float32(np.nan)], _numpy(read)]),
+        expert_logits=to_numpy(routing["expert_logits"]),
+        expert_ids=to_numpy(routing["expert_ids"]),
+        expert_weights=to_numpy(routing["expert_weights"]),
+        logprob=np.concatenate([[np.float32(np.nan)], to_numpy(read)]),
         next_ids=next_ids,
         next_tokens=[flat[i : i + next_ids.shape[1]] for i in range(0, len(flat), next_ids.shape[1])],
-        next_logprobs=_numpy(top_logprobs),
-        next_entropy=_numpy(entropy),
+        next_logprobs=to_numpy(top_logprobs),
+        next_entropy=to_numpy(entropy),
         meta={
             "model": loaded.name,
             "weights_sha256": loaded.weights_sha256,
@@ -138,7 +150,7 @@ def _trace(loaded, text, ids, special, routing, logits) -> RoutingTrace:
     )
 
 
-def _numpy(tensor: torch.Tensor) -> np.ndarray:
+def to_numpy(tensor: torch.Tensor) -> np.ndarray:
     """A copy that shares nothing with live tensors; bfloat16, which numpy lacks, becomes float32."""
     return (tensor.float() if tensor.is_floating_point() else tensor).cpu().numpy().copy()
 

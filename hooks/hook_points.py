@@ -7,9 +7,10 @@ the same time each see their own tensors, without a lock round the forward pass.
 
 import re
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import Any
 
 import torch
 from transformer_lens import HookedRootModule
@@ -32,12 +33,15 @@ _recording: ContextVar["Recording | None"] = ContextVar("recording", default=Non
 _instrumenting = threading.Lock()
 
 
-class Recording(dict[str, torch.Tensor]):
-    """Tensors by hook name, as they passed; only the names asked for."""
+class Recording(dict[str, Any]):
+    """Tensors by hook name, as they passed; only the names asked for, and of each what `keep(name, tensor)` gives."""
 
-    def __init__(self, names: frozenset[str]):
+    def __init__(self, names: frozenset[str], keep: Callable[[str, torch.Tensor], Any] | None = None):
         super().__init__()
-        self.names = names
+        self.names, self.keep = names, keep
+
+    def take(self, name: str, tensor: torch.Tensor) -> None:
+        self[name] = self.keep(name, tensor) if self.keep else tensor
 
 
 class TracePoint(HookPoint):
@@ -54,17 +58,19 @@ class TracePoint(HookPoint):
         x = super().__call__(x)  # with TransformerLens' own hooks, which may replace it
         recording = _recording.get()
         if recording is not None and self.name in recording.names:
-            recording[self.name] = x
+            recording.take(self.name, x)
         return x
 
 
 @contextmanager
-def record(names: Iterable[str]) -> Iterator[Recording]:
+def record(names: Iterable[str], keep: Callable[[str, torch.Tensor], Any] | None = None) -> Iterator[Recording]:
     """Record the tensors at `names` of every instrumented model that runs in this context; later passes overwrite.
+
+    `keep(name, tensor)` may cut what is kept of a tensor while the pass goes on: without it, all of it stays in memory.
 
     A new thread starts without a recording; `contextvars.copy_context().run` carries one over.
     """
-    recording = Recording(frozenset(names))
+    recording = Recording(frozenset(names), keep)
     token = _recording.set(recording)
     try:
         yield recording

@@ -9,6 +9,8 @@ import pytest
 from analysis.catalogue import CATALOGUE, spec
 from analysis.export import export_trace, figure_html, finished_figure, table_csv, trace_parquet
 from analysis.view import View
+from hooks.trace import RoutingTrace
+from tests.path_traces import make_paths
 from tests.traces import HOSTILE, make_trace, random_trace
 
 
@@ -29,6 +31,13 @@ def test_finished_figure_keeps_the_size_of_its_plot():
     plain, finished = spec("loop_map").figure(trace, View()), finished_figure(spec("loop_map"), trace)
     inner = [fig.layout.height - fig.layout.margin.t - fig.layout.margin.b for fig in (plain, finished)]
     assert inner[0] == inner[1]
+
+
+def test_figure_of_paths_is_finished_like_one_of_a_trace():
+    trace = random_trace(layers=2, tokens=9)
+    fig = finished_figure(spec("write_stack"), make_paths(trace), View(layer=1, token=3), measure="share")
+    assert "9 tokens, 2 layers. Selected: token 3" in caption(fig) and "Model tiny" in caption(fig)
+    assert "share" in fig.layout.yaxis.title.text
 
 
 def test_caption_tells_that_special_tokens_are_left_out():
@@ -73,7 +82,8 @@ def test_parquet_is_long_and_has_no_experts_where_nobody_routed():
 
 def test_export_writes_one_file_per_figure_and_format(tmp_path):
     files = export_trace(make_trace(), tmp_path / "new", ["csv", "parquet"])
-    assert sorted(file.name for file in files) == sorted([*(f"{e.name}.csv" for e in CATALOGUE), "routing.parquet"])
+    of_a_trace = [f"{each.name}.csv" for each in CATALOGUE if each.of is RoutingTrace]
+    assert sorted(file.name for file in files) == sorted([*of_a_trace, "routing.parquet"])
     assert all(file.stat().st_size for file in files)
 
 

@@ -9,6 +9,8 @@ import pytest
 from analysis.catalogue import CATALOGUE, spec
 from analysis.figures.palette import THEMES
 from analysis.view import View, window_around
+from hooks.trace import RoutingTrace
+from tests.path_traces import make_paths
 from tests.traces import HOSTILE, make_trace, random_trace
 
 CASES = {
@@ -24,8 +26,19 @@ CASES = {
 DRAWN = {each.name: (each, {}) for each in CATALOGUE}
 for _each in filter(lambda each: each.choice, CATALOGUE):
     DRAWN |= {f"{_each.name}-{value}": (_each, {_each.choice[0]: value}) for value in list(_each.choice[1])[1:]}
+RESULTS = {}
 TAG = re.compile(r"</?(?:b|i|br|span|sub|extra)\b[^<>]*>")
 MAPS = ["difficulty_map", "gate_map", "expert_map", "loop_map"]
+
+
+def drawn_of(each, case):
+    """What a figure of the catalogue draws in a case: the trace, or a result with the same trace."""
+    trace, view = CASES[case]
+    if each.of is RoutingTrace:
+        return trace
+    if (each.of, case) not in RESULTS:
+        RESULTS[each.of, case] = make_paths(trace, tokens=view.window)
+    return RESULTS[each.of, case]
 
 
 def strings(value):
@@ -44,9 +57,9 @@ def strings(value):
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("drawn", DRAWN)
 def test_figure_is_whole(drawn, case, theme):
-    trace, view = CASES[case]
+    _, view = CASES[case]
     each, options = DRAWN[drawn]
-    fig = each.figure(trace, View(view.layer, view.token, view.window, theme), **options)
+    fig = each.figure(drawn_of(each, case), View(view.layer, view.token, view.window, theme), **options)
     content = json.loads(fig.to_json())
     colours = content["layout"]["template"]["layout"]
     assert colours["paper_bgcolor"] == THEMES[theme]["bg"]
@@ -58,8 +71,8 @@ def test_figure_is_whole(drawn, case, theme):
 
 @pytest.mark.parametrize("each", CATALOGUE, ids=lambda each: each.name)
 def test_a_window_draws_its_tokens_only(each):
-    trace, view = CASES["long text"]
-    for drawn in each.figure(trace, view).data:
+    _, view = CASES["long text"]
+    for drawn in each.figure(drawn_of(each, "long text"), view).data:
         if each.name.endswith("_map") and drawn.xaxis in (None, "x") and drawn.x is not None and len(drawn.x):
             x = np.asarray(drawn.x, float)
             assert np.nanmin(x) >= view.window[0] - 0.5
@@ -69,7 +82,7 @@ def test_a_window_draws_its_tokens_only(each):
 @pytest.mark.parametrize("each", CATALOGUE, ids=lambda each: each.name)
 def test_clickable_points_name_a_token_and_a_layer(each):
     trace, view = CASES["usual"]
-    fig = each.figure(trace, view)
+    fig = each.figure(drawn_of(each, "usual"), view)
     if fig.layout.meta is None:
         return
     for drawn in fig.data:
@@ -103,8 +116,7 @@ def test_minimap_appears_only_with_a_window(name):
 
 @pytest.mark.parametrize("each", CATALOGUE, ids=lambda each: each.name)
 def test_table_is_tidy(each):
-    trace, _ = CASES["usual"]
-    table = each.table(trace)
+    table = each.table(drawn_of(each, "usual"))
     assert len(table)
     assert all(isinstance(column, str) for column in table.columns)
 

@@ -8,6 +8,7 @@ from analysis.figures.difficulty import (
 from analysis.figures.expert_load import expert_load_by_layer_figure, expert_load_figure, expert_pairs_figure
 from analysis.figures.experts import expert_map_figure, expert_path_figure
 from analysis.figures.gate import gate_along_text_figure, gate_levels_figure, gate_map_figure
+from analysis.figures.ledger import write_stack_figure, write_waterfall_figure
 from analysis.figures.near_miss import flip_distance_figure, near_miss_map_figure, precision_map_figure
 from analysis.figures.overview import compute_map_figure, loops_by_layer_figure
 from analysis.figures.recursion import (
@@ -17,6 +18,7 @@ from analysis.figures.recursion import (
     loop_map_figure,
     loop_shares_figure,
 )
+from analysis.figures.stream import stream_ledger_figure
 from analysis.figures.template import config
 
 __all__ = [
@@ -42,4 +44,7 @@ __all__ = [
     "loops_by_layer_figure",
     "near_miss_map_figure",
     "precision_map_figure",
+    "stream_ledger_figure",
+    "write_stack_figure",
+    "write_waterfall_figure",
 ]

@@ -1,0 +1,203 @@
+"""Write ledger: what a layer's FFN added to the residual stream, write by write, and the books of the whole stream.
+
+A layer's FFN makes three to five writes: (1 - lambda) * D_l of every loop that ran, and lambda * w_e * f_e(H) of every
+chosen expert. They sum to its whole update Y - H exactly (up to rounding), and so do their projections on the update.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+from beartype import beartype
+from jaxtyping import Bool, Float, Int, jaxtyped
+
+from hooks.path_trace import PathTrace
+
+TOLERANCE = {"float32": 1e-5, "float64": 1e-5, "bfloat16": 2e-2, "float16": 5e-3}
+"""Largest gap between the sum of the writes and the update, relative to the update, by the model's number format."""
+
+
+@jaxtyped(typechecker=beartype)
+@dataclass(frozen=True, eq=False)
+class LayerLedger:
+    """The FFN writes of one layer. Axis `write`: the loops 1..max_loops, then the chosen experts, best first.
+
+    A write that did not run is zero in `writes` and NaN in every measure.
+    """
+
+    layer: int
+    first_token: int
+    loops: int
+    """How many entries of the write axis are loops."""
+    expert_ids: Int[np.ndarray, "token k"]
+    ran: Bool[np.ndarray, "token write"]
+    weight: Float[np.ndarray, "token write"]
+    """1 - lambda of a loop, lambda * w_e of an expert."""
+    writes: Float[np.ndarray, "token write hidden"]
+    update: Float[np.ndarray, "token hidden"]
+    """Y - H: what the model's layer added."""
+
+    @cached_property
+    def update_norm(self) -> Float[np.ndarray, " token"]:
+        """Euclidean length of the update."""
+        return np.linalg.norm(self.update, axis=-1)
+
+    @cached_property
+    def norm(self) -> Float[np.ndarray, "token write"]:
+        """Length of each write, weight included."""
+        return np.where(self.ran, np.linalg.norm(self.writes, axis=-1), np.nan)
+
+    @cached_property
+    def projection(self) -> Float[np.ndarray, "token write"]:
+        """Length along the update, negative where a write works against it; a token's sum to `update_norm`."""
+        along = np.einsum("twd,td->tw", self.writes, self.update)
+        return np.where(self.ran, divided(along, self.update_norm[:, None]), np.nan)
+
+    @cached_property
+    def share(self) -> Float[np.ndarray, "token write"]:
+        """Projection as a share of the update; a token's sum to 1."""
+        return divided(self.projection, self.update_norm[:, None])
+
+    @cached_property
+    def cosine(self) -> Float[np.ndarray, "token write"]:
+        """Cosine between a write and the update."""
+        return divided(self.projection, self.norm)
+
+    @cached_property
+    def residual(self) -> Float[np.ndarray, " token"]:
+        """Length of (sum of the writes - update), relative to the update: what the books leave unexplained."""
+        return divided(np.linalg.norm(self.writes.sum(axis=1) - self.update, axis=-1), self.update_norm)
+
+    def names(self, index: int) -> list[str]:
+        """Names of the writes of a token (its index among the captured ones): loop 1.., expert 4, .."""
+        experts = [f"expert {expert}" for expert in self.expert_ids[index].tolist()]
+        return [*(f"loop {loop}" for loop in range(1, self.loops + 1)), *experts]
+
+
+def layer_ledger(paths: PathTrace, layer: int) -> LayerLedger:
+    """The writes of a captured layer for all captured tokens, in float64."""
+    row, tokens, trace = paths.row(layer), paths.tokens, paths.routing
+    gate = trace.gate[layer, tokens].astype(np.float64)[:, None]
+    loop_ran = np.arange(1, trace.max_loops + 1) <= trace.loops[layer, tokens][:, None]
+    ids, width_ran = trace.expert_ids[layer, tokens], trace.width_ran[layer, tokens][:, None]
+    ran = np.concatenate([loop_ran, np.broadcast_to(width_ran, ids.shape)], axis=1)
+    expert_weight = gate * trace.expert_weights[layer, tokens]
+    weight = np.concatenate([np.broadcast_to(1 - gate, loop_ran.shape), expert_weight], axis=1)
+    weight = np.where(ran, weight, 0.0)
+    experts = np.take_along_axis(paths.expert_out[row], ids[..., None], axis=1)
+    return LayerLedger(
+        layer=layer,
+        first_token=paths.first_token,
+        loops=trace.max_loops,
+        expert_ids=ids,
+        ran=ran,
+        weight=weight,
+        writes=weight[..., None] * np.concatenate([paths.steps[row], experts], axis=1),
+        update=paths.resid_post[row].astype(np.float64) - paths.states[row, :, 0],
+    )
+
+
+def tolerance(paths: PathTrace) -> float:
+    """Largest residual at which the books count as balanced, for the number format of the model."""
+    return TOLERANCE[paths.routing.meta.get("dtype", "float32")]
+
+
+def imbalance(paths: PathTrace, residual: np.ndarray) -> str | None:
+    """One sentence if a residual exceeds the tolerance (nothing may be drawn then), None if the books balance."""
+    worst, allowed = float(np.max(residual)), tolerance(paths)
+    if worst <= allowed:
+        return None
+    return (
+        f"Not drawn: the writes differ from the model's own sum by {worst:.1e} of it, more than {allowed:.0e}, so they "
+        "would not explain it."
+    )
+
+
+def ledger_table(paths: PathTrace) -> pd.DataFrame:
+    """One row per captured layer x token x write, with the token's update norm and residual; NaN where it did not run.
+
+    `write` is loop 1.. or expert n; `rank` is the loop's number, or 1 for the first expert.
+    """
+    tables = [_layer_table(paths, layer) for layer in paths.layers.tolist()]
+    return pd.concat(tables, ignore_index=True)
+
+
+def stream_ledger(paths: PathTrace, token: int) -> pd.DataFrame:
+    """All writes to the residual stream at one token: embedding, then attention, loops and experts of every layer.
+
+    One row per write that ran: layer (-1 for the embedding), kind, write, norm, and its projection on the stream that
+    the final norm reads; the projections sum to that stream's length. The relative gap between the sum of all writes
+    and that stream is in `table.attrs["residual"]`, the stream's length in `table.attrs["final_norm"]`.
+    """
+    vectors, table = stream_writes(paths, token)
+    final = paths.resid_final[paths.index(token)].astype(np.float64)
+    length = float(np.linalg.norm(final))
+    table = table.assign(norm=np.linalg.norm(vectors, axis=1), projection=vectors @ final / length)
+    table.attrs |= {"residual": float(np.linalg.norm(vectors.sum(axis=0) - final)) / length, "final_norm": length}
+    return table
+
+
+def stream_writes(paths: PathTrace, token: int) -> tuple[Float[np.ndarray, "write hidden"], pd.DataFrame]:
+    """Vectors of all writes at one token that ran, and what they are: layer, kind, rank, write. They sum to the stream.
+
+    Raises ValueError unless all layers were captured.
+    """
+    if len(paths.layers) != paths.routing.num_layers:
+        raise ValueError(f"the stream needs all layers, got {paths.layers.tolist()}: capture all of them")
+    paths = paths.only(token)
+    vectors = [paths.embedding[0].astype(np.float64)]
+    names = [(-1, "embedding", 0, "embedding")]
+    for layer in paths.layers.tolist():
+        ledger, row = layer_ledger(paths, layer), paths.row(layer)
+        vectors.append(paths.states[row, 0, 0].astype(np.float64) - paths.resid_pre[row, 0])
+        names.append((layer, "attention", 0, "attention"))
+        for write, name in enumerate(ledger.names(0)):
+            if ledger.ran[0, write]:
+                kind, rank = name.split()[0], write + 1 - (ledger.loops if write >= ledger.loops else 0)
+                vectors.append(ledger.writes[0, write])
+                names.append((layer, kind, rank, name))
+    return np.array(vectors), pd.DataFrame(names, columns=["layer", "kind", "rank", "write"])
+
+
+def stream_table(paths: PathTrace) -> pd.DataFrame:
+    """`stream_ledger` of every captured token, one below the other, with the token's text, residual and length."""
+    tables = []
+    for token in range(paths.first_token, paths.end_token):
+        table = stream_ledger(paths, token)
+        known = {"token": token, "text": paths.routing.tokens[token]}
+        tables.append(pd.DataFrame(known, index=table.index).join(table.assign(**table.attrs)))
+    for table in tables:
+        table.attrs = {}
+    return pd.concat(tables, ignore_index=True)
+
+
+def divided(value: np.ndarray, by: np.ndarray) -> np.ndarray:
+    """value / by; 0 where both are zero, since nothing is no part of nothing."""
+    return np.divide(value, by, out=np.zeros(np.broadcast_shapes(value.shape, by.shape)), where=(by > 0) | np.isnan(by))
+
+
+def _layer_table(paths: PathTrace, layer: int) -> pd.DataFrame:
+    ledger = layer_ledger(paths, layer)
+    index, write = (axis.ravel() for axis in np.indices(ledger.ran.shape))
+    names = np.array([ledger.names(i) for i in range(len(ledger.ran))], dtype=object)
+    measures = {name: getattr(ledger, name).ravel() for name in ("weight", "norm", "projection", "share", "cosine")}
+    return pd.DataFrame(
+        {
+            "layer": layer,
+            "token": index + ledger.first_token,
+            "text": np.array(paths.routing.tokens, dtype=object)[index + ledger.first_token],
+            "write": names.ravel(),
+            "rank": np.where(write < ledger.loops, write, write - ledger.loops) + 1,
+            "ran": ledger.ran.ravel(),
+            **measures,
+            "update_norm": ledger.update_norm[index],
+            "residual": ledger.residual[index],
+        }
+    )
+
+
+__all__ = [
+    "LayerLedger", "TOLERANCE", "divided", "imbalance", "layer_ledger", "ledger_table", "stream_ledger",
+    "stream_table", "stream_writes", "tolerance",
+]  # fmt: skip
