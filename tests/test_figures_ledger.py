@@ -14,7 +14,7 @@ from tests.traces import random_trace
 
 @pytest.fixture(scope="module")
 def paths():
-    return make_paths(random_trace(layers=3, tokens=30), tokens=(4, 20))
+    return make_paths(random_trace(layers=3, tokens=30, experts=2), tokens=(4, 20))
 
 
 def bars(fig):
