@@ -7,11 +7,11 @@ from typing import Literal
 import pandas as pd
 import plotly.graph_objects as go
 
-from analysis import difficulty, experts, figures, gate, ledger, near_miss, overview, recursion
+from analysis import cost, difficulty, experts, figures, gate, ledger, near_miss, overview, recursion
 from hooks.path_trace import PathTrace
 from hooks.trace import RoutingTrace
 
-Page = Literal["overview", "difficulty", "gate", "experts", "recursion", "write ledger", "near misses"]
+Page = Literal["overview", "difficulty", "gate", "experts", "recursion", "write ledger", "near misses", "cost"]
 Drawn = RoutingTrace | PathTrace
 """What a figure may draw: a trace, or a result that holds the trace of the same text as `routing`."""
 
@@ -254,6 +254,38 @@ CATALOGUE: tuple[FigureSpec, ...] = (
         figures.stream_ledger_figure,
         ledger.stream_table,
         of=PathTrace,
+    ),
+    FigureSpec(
+        "cost_ledger",
+        "cost",
+        "What one token costs in one layer",
+        "One pass through a dense FFN is 1; beside it the FLOPs of one token through the FFNs of all layers. Baselines "
+        "have the same sizes. On paper: the loops, and the experts' share of the FFN. Released code: the authors' code "
+        "loops all tokens of a batch, here this text, as often as the layer's deepest one. This project: later loops "
+        "run only the tokens that chose them, and the experts reuse loop 1 for a third of a pass.",
+        figures.cost_ledger_figure,
+        cost.cost_ledger,
+    ),
+    FigureSpec(
+        "cost_by_layer",
+        "cost",
+        "Cost by layer",
+        "Mean over tokens, by the three accounts. One deep token is enough to lift a whole layer of the released code.",
+        figures.cost_by_layer_figure,
+        cost.cost_by_layer,
+    ),
+    FigureSpec(
+        "cost_map",
+        "cost",
+        "Where the cost arises",
+        "Strong colour is costly: dense FFN passes of every token in every layer, by the account that you choose.",
+        figures.cost_map_figure,
+        cost.cost_table,
+        (
+            "account",
+            {"nominal": "On paper", "released": "Released code", "ours": "This project"},
+            "By which account",
+        ),
     ),
 )
 

@@ -12,7 +12,13 @@ from app.components.token_strip import token_strip
 from app.export_dialog import export_dialog
 from app.prompt_picker import prompt_picker
 
-DEFAULT_QUANTITY = {"difficulty": "Difficulty", "experts": "Experts", "recursion": "Loops", "near misses": "Loops"}
+DEFAULT_QUANTITY = {
+    "difficulty": "Difficulty",
+    "experts": "Experts",
+    "recursion": "Loops",
+    "near misses": "Loops",
+    "cost": "Loops",
+}
 """Each page colours the strip by what it speaks of (others by the gate), until the reader chooses."""
 
 

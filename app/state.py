@@ -218,6 +218,22 @@ def current(kind: type) -> Drawn:
     return {RoutingTrace: current_trace, PathTrace: current_paths}[kind]()
 
 
+def measure_ffn() -> None:
+    """Measure the time of the FFNs over the current prompt, anew each time."""
+    from hooks import time_ffn
+
+    state = st.session_state
+    current = state[MODEL_KEY], state.prompt.text
+    state.ffn_times = current, time_ffn(_loaded(current[0]), current[1])
+
+
+def ffn_times() -> dict[str, float] | None:
+    """Seconds by what was run, of the current prompt; None until they were measured."""
+    state = st.session_state
+    measured, seconds = state.get("ffn_times", (None, None))
+    return seconds if measured == (state[MODEL_KEY], state.prompt.text) else None
+
+
 def current_view() -> View:
     """What is selected, as figures want it: layer, token, window of a long text, theme."""
     state, trace = st.session_state, current_trace()

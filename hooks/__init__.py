@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from hooks.hook_points import HOOK_NAMES, HookedVersatileFFN, instrument, record
     from hooks.path_trace import PathTrace, path_bytes
     from hooks.paths import capture_paths
+    from hooks.timing import time_ffn
     from hooks.trace import RoutingTrace
 
 _HOME = {
@@ -23,6 +24,7 @@ _HOME = {
     "record": "hooks.hook_points",
     "HOOK_NAMES": "hooks.hook_points",
     "HookedVersatileFFN": "hooks.hook_points",
+    "time_ffn": "hooks.timing",
 }
 
 __all__ = [
@@ -35,6 +37,7 @@ __all__ = [
     "instrument",
     "path_bytes",
     "record",
+    "time_ffn",
 ]
 
 

@@ -42,7 +42,12 @@ def make_trace(
         "next_tokens": [["a", "b"]] * count,
         "next_logprobs": np.full((count, 2), -1.0, dtype=np.float32),
         "next_entropy": np.full(count, 2.0, dtype=np.float32),
-        "meta": {"model": "tiny", "weights_sha256": "0123456789abcdef", "config": {}, "text": "".join(tokens)},
+        "meta": {
+            "model": "tiny",
+            "weights_sha256": "0123456789abcdef",
+            "config": {"hidden_size": 10, "intermediate_size": 8},
+            "text": "".join(tokens),
+        },
     }
     return RoutingTrace(**{**fields, **overrides})
 

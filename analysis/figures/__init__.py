@@ -1,5 +1,6 @@
 """Figures: `xxx_figure(trace, view, *, options) -> go.Figure`. Pure; colours from `palette`, frame from `template`."""
 
+from analysis.figures.cost import cost_by_layer_figure, cost_ledger_figure, cost_map_figure
 from analysis.figures.difficulty import (
     difficulty_by_loops_figure,
     difficulty_map_figure,
@@ -24,6 +25,9 @@ from analysis.figures.template import config
 __all__ = [
     "compute_map_figure",
     "config",
+    "cost_by_layer_figure",
+    "cost_ledger_figure",
+    "cost_map_figure",
     "depth_choice_figure",
     "depth_logits_figure",
     "depth_margin_figure",

@@ -1,0 +1,147 @@
+"""Cost of the FFN in passes through one dense FFN (FFN-equivalents) and in FLOPs: on paper, and as programs run it.
+
+One pass of a token through a SwiGLU FFN takes 6 d f FLOPs (a multiply-add is two): 4 d f up into both halves, 2 d f
+down. Norms and element-wise work are not counted, nor are router and depth head (`heads_share` says what they are).
+
+Three accounts of the same text, per token and layer:
+    nominal   loops + k/N where lambda > 0: the paper's. An expert is 1/N of the FFN, and k of them run.
+    released  the layer's deepest token sets the loops of all + k/N where lambda > 0: the authors' released code, which
+              loops every token of a batch as often as its deepest one; here the batch is the one text.
+    ours      loops + 1/3 where lambda > 0: `sample_models`. A later loop runs only the tokens that chose it; the
+              experts reuse the hidden units of loop 1 and cost one more down-projection (a third of a pass), masked.
+"""
+
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+
+from analysis.aggregate import mean_over_tokens
+from analysis.overview import ffn_equivalents, width_cost
+from hooks.trace import RoutingTrace
+
+Account = Literal["nominal", "released", "ours"]
+ACCOUNTS: tuple[Account, ...] = ("nominal", "released", "ours")
+DOWN = 1 / 3
+"""Share of a SwiGLU pass that its down-projection takes: 2 d f of 6 d f FLOPs."""
+BASELINE_LOOPS = (2, 4, 6)
+"""k-loop baselines of the paper's Table 2."""
+
+
+def dense_flops(trace: RoutingTrace) -> int:
+    """FLOPs of one pass of one token through one layer's FFN: 6 d f.
+
+    Raises ValueError for a trace that does not name the model's sizes.
+    """
+    return 6 * _size(trace, "hidden_size") * _size(trace, "intermediate_size")
+
+
+def heads_share(trace: RoutingTrace) -> float:
+    """FLOPs of router and depth head, 2 d (N + max_loops), as a share of one pass; in no account here."""
+    return (trace.num_experts + trace.max_loops) / (3 * _size(trace, "intermediate_size"))
+
+
+def depth_cost(trace: RoutingTrace, account: Account) -> Float[np.ndarray, "layer token"]:
+    """FFN passes that the depth path takes for each token in each layer."""
+    if account != "released":
+        return trace.loops.astype(float)
+    return np.broadcast_to(trace.loops.max(axis=1, keepdims=True), trace.loops.shape).astype(float)
+
+
+def experts_cost(trace: RoutingTrace, account: Account) -> Float[np.ndarray, "layer token"]:
+    """FFN passes that the width path takes; 0 where it did not run."""
+    return (DOWN if account == "ours" else width_cost(trace)) * trace.width_ran
+
+
+def cost(trace: RoutingTrace, account: Account = "nominal") -> Float[np.ndarray, "layer token"]:
+    """FFN passes that each token takes in each layer; `nominal` equals `overview.ffn_equivalents`."""
+    return depth_cost(trace, account) + experts_cost(trace, account)
+
+
+def paper_cost(base: float, moe: float, mean_loops: float, routed_share: float) -> float:
+    """The paper's Table 2: base x N_mean + (moe - base) x P, in the unit of `base` and `moe` (FLOPs of each baseline).
+
+    N_mean is the mean of the loops, P the share of (token, layer) pairs whose width path ran. With base = 1 and moe =
+    1 + k/N it is the mean nominal cost. For its 354M model the paper prints .38 (dense), .47 (MoE), .75, 1.50, 2.25 (2,
+    4, 6 loops) and 1.24 GFLOPs per token: all follow from a base of .375, while 15 layers of 6 x 1024 x 4096 are .3775
+    and round to 1.51 and 2.26. It does not print N_mean and P; 1.24 leaves N_mean between 3.08 and 3.24.
+    """
+    return base * mean_loops + (moe - base) * routed_share
+
+
+def cost_ledger(trace: RoutingTrace) -> pd.DataFrame:
+    """One row per design and account: mean cost per ordinary token and layer, and FLOPs per token over all layers.
+
+    Baselines have the same sizes: dense, MoE (the dense FFN and k of N experts beside it, each 1/N of its size) and
+    k-loop. Columns: design, account ("" for baselines), depth, experts, idle, total (all in FFN passes, total = depth +
+    experts + idle), flops_per_token. `idle` is loops run for tokens that had already left.
+    """
+    nominal_depth = _mean(trace, depth_cost(trace, "nominal"))
+    rows = [("dense", "", 1.0, 0.0, 0.0), ("MoE", "", 1.0, width_cost(trace), 0.0)]
+    rows += [(f"{loops}-loop", "", float(loops), 0.0, 0.0) for loops in BASELINE_LOOPS]
+    for account in ACCOUNTS:
+        idle = _mean(trace, depth_cost(trace, account)) - nominal_depth
+        rows.append(("VersatileFFN", account, nominal_depth, _mean(trace, experts_cost(trace, account)), idle))
+    table = pd.DataFrame(rows, columns=["design", "account", "depth", "experts", "idle"])
+    table["total"] = table[["depth", "experts", "idle"]].sum(axis=1, skipna=False)
+    return table.assign(flops_per_token=table["total"] * dense_flops(trace) * trace.num_layers)
+
+
+def cost_by_layer(trace: RoutingTrace) -> pd.DataFrame:
+    """One row per layer x account: mean cost over ordinary tokens in FFN passes, and FLOPs per token."""
+    means = np.stack([mean_over_tokens(trace, cost(trace, account)) for account in ACCOUNTS], axis=1)
+    return pd.DataFrame(
+        {
+            "layer": np.repeat(np.arange(trace.num_layers), len(ACCOUNTS)),
+            "account": list(ACCOUNTS) * trace.num_layers,
+            "ffn_equivalents": means.ravel(),
+            "flops_per_token": means.ravel() * dense_flops(trace),
+        }
+    )
+
+
+def cost_table(trace: RoutingTrace) -> pd.DataFrame:
+    """One row per layer x token: loops, whether the width path ran, and the cost by each account in FFN passes."""
+    table = trace.to_frame()[["layer", "token", "text", "special", "loops", "width_ran"]]
+    return table.assign(**{account: cost(trace, account).ravel() for account in ACCOUNTS})
+
+
+def beside_measured(trace: RoutingTrace, seconds: dict[str, float]) -> pd.DataFrame:
+    """One row per measured run of all layers' FFNs over this text: FFN passes that it takes by count, and by the clock.
+
+    `seconds` has "dense", "deepest" (every token as often as the layer's deepest one, no experts), "as chosen" (the
+    model's own forward) and "all loops". Columns: run, counted and measured (both with dense = 1), milliseconds.
+    `counted` is over all tokens, also those that the tokenizer added: they ran too.
+    """
+    counted = {
+        "dense": 1.0,
+        "as chosen": float(cost(trace, "ours").mean()),
+        "deepest": float(depth_cost(trace, "released").mean()),
+        "all loops": float(trace.max_loops),
+    }
+    return pd.DataFrame(
+        {
+            "run": list(counted),
+            "counted": list(counted.values()),
+            "measured": [seconds[run] / seconds["dense"] for run in counted],
+            "milliseconds": [1000 * seconds[run] for run in counted],
+        }
+    )
+
+
+def _mean(trace: RoutingTrace, values: np.ndarray) -> float:
+    return float(mean_over_tokens(trace, values).mean())
+
+
+def _size(trace: RoutingTrace, name: str) -> int:
+    size = trace.meta.get("config", {}).get(name)
+    if not size:
+        raise ValueError(f"this trace does not name the model's {name}, which FLOPs need: trace the text again")
+    return int(size)
+
+
+__all__ = [
+    "ACCOUNTS", "Account", "beside_measured", "cost", "cost_by_layer", "cost_ledger", "cost_table", "dense_flops",
+    "depth_cost", "experts_cost", "ffn_equivalents", "heads_share", "paper_cost",
+]  # fmt: skip

@@ -1,0 +1,59 @@
+"""What does this text cost, on paper and in fact?"""
+
+import streamlit as st
+
+from analysis.cost import beside_measured, heads_share
+from app.panel import heading, panel
+from app.state import current_trace, ffn_times, measure_ffn
+
+RUNS = {
+    "dense": "one pass for all",
+    "as chosen": "as chosen, with experts",
+    "deepest": "all as deep as the deepest",
+    "all loops": "all loops for all",
+}
+
+
+def by_the_clock(trace) -> None:
+    """Time of the FFNs on this machine, measured on demand, beside what is counted."""
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.subheader("And by the clock?", anchor=False, width="stretch")
+        if st.button("Measure"):
+            with st.spinner("Measuring…", show_time=True):
+                measure_ffn()
+            st.rerun()
+    if not (seconds := ffn_times()):
+        st.caption(
+            "The button runs the FFNs of all layers over this text on the machine that serves this page, several times "
+            "in turn, and shows their time beside the count."
+        )
+        return
+    table = beside_measured(trace, seconds)
+    st.dataframe(
+        table.assign(run=table["run"].map(RUNS)),
+        hide_index=True,
+        column_config={
+            "counted": st.column_config.NumberColumn(format="%.2f×"),
+            "measured": st.column_config.NumberColumn(format="%.2f×"),
+            "milliseconds": st.column_config.NumberColumn("ms", format="%.2f"),
+        },
+    )
+    st.caption(
+        "One pass for all tokens = 1. Medians of runs that took turns, of the FFNs alone: no attention, no output "
+        "head; “deepest” and “all loops” without experts. In a small model and a short text much of the time goes into "
+        "starting operations, which no count of FLOPs contains, and a busy machine adds its own noise: read ratios, "
+        "and measure again."
+    )
+
+
+heading("Cost", "What does this text cost, on paper and in fact?")
+panel("cost_ledger", main=True)
+st.caption(
+    f"Not counted: router and depth head, {heads_share(current_trace()):.2%} of a pass for every token and layer."
+)
+left, right = st.columns(2)
+with left:
+    panel("cost_by_layer")
+with right:
+    by_the_clock(current_trace())
+panel("cost_map")

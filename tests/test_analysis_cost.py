@@ -1,0 +1,111 @@
+import numpy as np
+import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from analysis.cost import (
+    beside_measured,
+    cost,
+    cost_by_layer,
+    cost_ledger,
+    dense_flops,
+    heads_share,
+    paper_cost,
+)
+from analysis.figures import cost_ledger_figure
+from hooks import capture, time_ffn
+from tests.traces import make_trace, random_trace
+
+
+def test_three_accounts_by_hand():
+    trace = make_trace(loops=[[1, 3, 4]], num_experts=8)  # the last did not route
+    assert cost(trace, "nominal").tolist() == [[1.25, 3.25, 4]]
+    assert cost(trace, "released").tolist() == [[4.25, 4.25, 4]]
+    assert cost(trace, "ours") == pytest.approx(np.array([[4 / 3, 10 / 3, 4]]))
+
+
+def test_released_cost_follows_each_layers_own_deepest_token():
+    assert cost(make_trace(loops=[[1, 2], [1, 1]]), "released").tolist() == [[2.5, 2.5], [1.5, 1.5]]
+
+
+def test_a_pass_is_six_multiplications_of_the_two_sizes():
+    trace = make_trace()  # of a model with d = 10, f = 8
+    assert dense_flops(trace) == 480
+    assert heads_share(trace) == pytest.approx(2 * 10 * (4 + 4) / 480)
+
+
+def test_a_trace_without_sizes_is_refused():
+    with pytest.raises(ValueError, match="does not name the model's hidden_size"):
+        cost_ledger(make_trace(meta={}))
+
+
+def test_our_account_is_what_the_model_runs(loaded):
+    """FLOPs counted while the model runs, less the heads and the sum that makes lambda, are the account's."""
+    text = "Count what runs here, 123."
+    trace = capture(loaded, text)
+    assert len(np.unique(trace.loops)) > 2, "the text must loop differently"
+    ids = loaded.tokenizer(text, return_tensors="pt")["input_ids"]
+    with FlopCounterMode(display=False) as counter, torch.inference_mode():
+        loaded.model(ids, use_cache=False)
+    counted = counter.get_flop_counts()
+    gate = 2 * trace.num_tokens * trace.max_loops
+    heads = heads_share(trace) * dense_flops(trace) * trace.num_tokens
+    for layer in range(trace.num_layers):
+        ran = next(sum(ops.values()) for name, ops in counted.items() if name.endswith(f"layers.{layer}.mlp"))
+        assert ran - gate - heads == pytest.approx(cost(trace, "ours")[layer].sum() * dense_flops(trace))
+
+
+def test_ledger_adds_up_and_leaves_out_special_tokens():
+    trace = make_trace(loops=[[4, 1, 2]], special=[True, False, False], num_experts=8)
+    rows = cost_ledger(trace).set_index(["design", "account"])
+    assert rows.loc[("VersatileFFN", "nominal")].tolist() == [1.5, 0.25, 0, 1.75, 1.75 * 480]
+    # the special token ran too: it makes the others loop four times
+    assert rows.loc[("VersatileFFN", "released")].tolist() == [1.5, 0.25, 2.5, 4.25, 4.25 * 480]
+    assert rows["total"].tolist()[:5] == [1, 1.25, 2, 4, 6]
+
+
+def test_nominal_mean_is_the_papers_formula():
+    trace = random_trace()
+    assert cost(trace).mean() == pytest.approx(paper_cost(1, 1.25, trace.loops.mean(), trace.width_ran.mean()))
+
+
+def test_papers_table_follows_from_one_base():
+    base = 0.375  # GFLOPs; 15 layers of 1024 x 4096 are 0.3775
+    table = [base, paper_cost(base, 1.25 * base, 1, 1), *(paper_cost(base, 0, loops, 0) for loops in (2, 4, 6))]
+    assert [f"{value + 1e-9:.2f}" for value in table] == ["0.38", "0.47", "0.75", "1.50", "2.25"]
+    exact = 15 * 6 * 1024 * 4096 / 1e9
+    assert [f"{loops * exact:.2f}" for loops in (1, 1.25, 2, 4, 6)] == ["0.38", "0.47", "0.75", "1.51", "2.26"]
+
+
+def test_papers_own_figure_leaves_a_range_of_mean_loops():
+    """Loops other than 4 are 1 to 3, so a share P of such tokens puts N_mean between 4 - 3 P and 4 - P."""
+    share = np.linspace(0, 1, 10_001)
+    mean_loops = 1.24 / 0.375 - 0.25 * share
+    possible = mean_loops[(mean_loops >= 4 - 3 * share) & (mean_loops <= 4 - share)]
+    assert (round(possible.min(), 2), round(possible.max(), 2)) == (3.08, 3.24)
+
+
+def test_cost_by_layer_is_the_mean_over_ordinary_tokens():
+    table = cost_by_layer(make_trace(loops=[[4, 1]], special=[True, False], num_experts=8))
+    assert table["ffn_equivalents"].tolist() == pytest.approx([1.25, 4.25, 4 / 3])
+
+
+def test_ledger_figure_stacks_to_the_totals_and_hatches_what_ran_idle():
+    trace = make_trace(loops=[[1, 3]], num_experts=8)
+    bars = [drawn for drawn in cost_ledger_figure(trace).data if drawn.type == "bar"]
+    assert np.sum([bar.x for bar in bars], axis=0)[-3:].tolist() == pytest.approx([2.25, 3.25, 2 + 1 / 3])
+    assert [bar.marker.pattern.shape for bar in bars] == [None, "/", None]
+
+
+def test_times_of_the_ffn_stand_beside_the_count(loaded):
+    text = "Time flies."
+    seconds = time_ffn(loaded, text, most_rounds=2)
+    table = beside_measured(capture(loaded, text), seconds).set_index("run")
+    assert (table["milliseconds"] > 0).all()
+    assert table.loc["dense", "measured"] == table.loc["dense", "counted"] == 1
+    assert table.loc["all loops", "counted"] == 4
+
+
+def test_a_text_without_tokens_cannot_be_timed(loaded):
+    with pytest.raises(ValueError, match="holds no token"):
+        time_ffn(loaded, "")
