@@ -1,4 +1,4 @@
-"""Command line of the explorer: `python -m app serve | models | trace | export`.
+"""Command line of the explorer: `python -m app serve | models | trace | export | import-olmo | upcycle`.
 
 Exit codes: 0 done, 2 bad input (a few clear lines on stderr, never a traceback).
 """
@@ -24,10 +24,8 @@ def serve(args: argparse.Namespace) -> None:
     """Run the app in this process until it is stopped."""
     from streamlit.web import cli
 
-    if missing := [root for root in args.models if not root.is_dir()]:
-        raise ValueError(f"{missing[0]} is no folder: give folders that hold model folders")
-    if args.models:
-        os.environ["VERSATILEFFN_MODELS"] = os.pathsep.join(str(root.resolve()) for root in args.models)
+    if roots := _existing(args.models):
+        os.environ["VERSATILEFFN_MODELS"] = os.pathsep.join(str(root.resolve()) for root in roots)
     main = Path(__file__).parent / "main.py"
     flags = ["--server.port", str(args.port), "--server.address", args.address]
     # Also in .streamlit/config.toml, which Streamlit reads only when started in this project's folder.
@@ -38,11 +36,15 @@ def serve(args: argparse.Namespace) -> None:
 
 def models(args: argparse.Namespace) -> None:
     """One line per model: name, folder, and which one is the default."""
-    from sample_models.registry import DEFAULT_MODEL, available_models
+    from sample_models.registry import CHECKPOINTS, DEFAULT_MODEL, available_models, is_olmo
 
-    for name, folder in available_models():
-        untrained = "" if json.loads((folder / "config.json").read_text()).get("gates_trained") else "\tgates untrained"
-        print(f"{name}\t{folder}{untrained}" + ("\t(default)" if name == DEFAULT_MODEL else ""))
+    for name, folder in available_models([CHECKPOINTS, *_existing(args.models)]):
+        if is_olmo(folder):
+            kind = "\tcheckpoint of the authors' trainer"
+        else:
+            trained = json.loads((folder / "config.json").read_text()).get("gates_trained")
+            kind = "" if trained else "\tgates untrained"
+        print(f"{name}\t{folder}{kind}" + ("\t(default)" if name == DEFAULT_MODEL else ""))
 
 
 def trace(args: argparse.Namespace) -> None:
@@ -56,6 +58,8 @@ def trace(args: argparse.Namespace) -> None:
     loaded = load_model(args.model)
     if not loaded.gates_trained:
         print(f"{loaded.name}: gates untrained, its routing is noise", file=sys.stderr)
+    if loaded.reads_ids:
+        print(f"{loaded.name}: no tokenizer, the text is read as token ids", file=sys.stderr)
     traces = []
     for first in range(0, len(prompts), BATCH):
         batch = prompts[first : first + BATCH]
@@ -77,6 +81,29 @@ def export(args: argparse.Namespace) -> None:
     read = RoutingTrace.load(args.trace)
     for path in export_trace(read, _writable(args.out), args.formats.split(",")):
         print(path)
+
+
+def import_checkpoint(args: argparse.Namespace) -> None:
+    """Write somebody else's checkpoint as a model folder of ours, and say what it is."""
+    from sample_models import importing
+
+    write = importing.import_olmo if args.command == "import-olmo" else importing.upcycle
+    loaded = write(args.source, args.target, tokenizer=args.tokenizer, progress=_tell_progress)
+    gates = "gates trained" if loaded.gates_trained else "gates untrained: its routing is noise until it is trained"
+    tokenizer = "no tokenizer: it reads token ids" if loaded.reads_ids else f"{len(loaded.tokenizer)} tokens"
+    print(f"{args.target}\t{loaded.parameter_count / 1e6:.1f} M parameters\t{tokenizer}\t{gates}")
+
+
+def _tell_progress(what: str, done: int, steps: int) -> None:
+    """One line on stderr for every tenth of the steps, and for each new thing that is done."""
+    if done < steps and done * 10 // steps != (done - 1) * 10 // steps:
+        print(f"{what}: {done} of {steps}" if steps > 1 else f"{what} ...", file=sys.stderr, flush=True)
+
+
+def _existing(roots: list[Path]) -> list[Path]:
+    if missing := [root for root in roots if not root.is_dir()]:
+        raise ValueError(f"{missing[0]} is no folder: give folders that hold model folders")
+    return roots
 
 
 def _prompts(args: argparse.Namespace):
@@ -116,13 +143,14 @@ def _writable(folder: Path) -> Path:
 
 def parser() -> argparse.ArgumentParser:
     top = Parser(prog="python -m app", description="VersatileFFN Explorer: see how a model routes your text.")
-    commands = top.add_subparsers(dest="command", required=True, metavar="serve | models | trace | export")
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     command = commands.add_parser("serve", help="run the app in the browser")
     command.add_argument("--port", type=int, default=8501)
     command.add_argument("--address", default="127.0.0.1", help="listen here; 127.0.0.1 is this machine only")
     command.add_argument("--models", type=Path, nargs="+", default=[], help="folders with more model folders to offer")
     command.set_defaults(run=serve)
     command = commands.add_parser("models", help="list the models that are there")
+    command.add_argument("--models", type=Path, nargs="+", default=[], help="folders with more model folders to list")
     command.set_defaults(run=models)
     command = commands.add_parser("trace", help="trace texts into files")
     command.add_argument("text", nargs="?", help="the text to trace")
@@ -139,6 +167,12 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--out", type=Path, required=True, help="folder for the files")
     command.add_argument("--formats", default="html,csv,parquet", help="of html, csv, parquet (default: all)")
     command.set_defaults(run=export)
+    for verb, source in (("import-olmo", "a checkpoint of the authors' trainer (OLMo)"), ("upcycle", "a dense Llama")):
+        command = commands.add_parser(verb, help=f"write {source} as a model folder of this project")
+        command.add_argument("source", type=Path, help=f"folder of {source}")
+        command.add_argument("target", type=Path, help="folder to make; it must be missing or empty")
+        command.add_argument("--tokenizer", type=Path, help="folder of a tokenizer, or a tokenizer.json")
+        command.set_defaults(run=import_checkpoint)
     return top
 
 

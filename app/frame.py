@@ -37,10 +37,11 @@ def sidebar() -> None:
         st.selectbox("Model", state.model_names(), key=state.PICKED_KEY, on_change=state.choose_model)
         facts = state.model_facts()
         trained = "Gates trained." if facts.gates_trained else "Gates untrained: routing is noise."
+        ids = f" No tokenizer: type token ids, 0 to {facts.vocabulary - 1:,}." if facts.reads_ids else ""
         st.caption(
             f"{facts.layers} layers, {facts.experts} experts, up to {facts.max_loops} loops. "
             f"{facts.parameters / 1e6:.1f} M parameters, of which router and depth head {facts.heads_share:.2%}. "
-            f"Trained on texts of up to {facts.context} tokens. {trained}"
+            f"Trained on texts of up to {facts.context} tokens. {trained}{ids}"
         )
 
 

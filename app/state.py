@@ -26,6 +26,9 @@ MODEL_KEY, PICKED_KEY = "model", "picked_model"
 ROOTS_VARIABLE = "VERSATILEFFN_MODELS"
 """Environment variable with more folders of models, set by whoever starts the server; a visitor cannot name paths."""
 
+EXAMPLE_IDS = 24
+"""Token ids shown first by a model without a tokenizer, spread evenly over its vocabulary."""
+
 
 @dataclass(frozen=True)
 class ModelFacts:
@@ -40,6 +43,10 @@ class ModelFacts:
     heads_share: float
     """Router and depth head, as a share of all parameters."""
     gates_trained: bool
+    reads_ids: bool
+    """No tokenizer: texts are token ids."""
+    vocabulary: int
+    """Token ids, or embeddings of them."""
 
 
 # Shared by all sessions ---------------------------------------------------------------------------------------------
@@ -71,7 +78,11 @@ def _trace(model_name: str, text: str) -> RoutingTrace:
     from hooks import capture
 
     loaded = _loaded(model_name)
-    check_token_count(len(loaded.tokenizer(text, verbose=False)["input_ids"]))
+    try:
+        count = len(loaded.tokenizer(text, verbose=False)["input_ids"])
+    except ValueError as error:  # a model without a tokenizer reads token ids only
+        raise PromptError(str(error)) from error
+    check_token_count(count)
     return capture(loaded, text)
 
 
@@ -111,6 +122,8 @@ def _facts(model_name: str) -> ModelFacts:
         parameters=loaded.parameter_count,
         heads_share=loaded.heads_parameter_count / loaded.parameter_count,
         gates_trained=loaded.gates_trained,
+        reads_ids=loaded.reads_ids,
+        vocabulary=config.vocab_size,
     )
 
 
@@ -129,6 +142,7 @@ def begin_session() -> None:
     prompt = EXAMPLES.get(link.get("example", ""), EXAMPLES[DEFAULT_EXAMPLE])
     model, problem = link["model"] if link.get("model") in names else names[0], None
     try:
+        prompt = _readable(model, prompt)
         _trace(model, prompt.text)
     except ValueError as error:
         if model == names[0]:
@@ -158,15 +172,22 @@ def model_names() -> list[str]:
 
 
 def choose_model() -> None:
-    """Make the model picked in the sidebar the current one. If it cannot be loaded, say why and keep the one before."""
+    """Make the model picked in the sidebar the current one. If it cannot be loaded, say why and keep the one before.
+
+    A model without a tokenizer cannot read most texts: then the prompt becomes a row of token ids.
+    """
     state = st.session_state
+    picked = state[PICKED_KEY]
     try:
-        _trace(state[PICKED_KEY], state.prompt.text)
+        prompt = _readable(picked, state.prompt)
+        _trace(picked, prompt.text)
     except ValueError as error:
-        state.problem = _told(state[PICKED_KEY], error)
+        state.problem = _told(picked, error)
         state[PICKED_KEY] = state[MODEL_KEY]
         return
-    state[MODEL_KEY], state.problem = state[PICKED_KEY], None
+    if prompt is not state.prompt:
+        state.prompt, state.token, state.typed = prompt, None, prompt.text
+    state[MODEL_KEY], state.problem = picked, None
     clamp_selection()
 
 
@@ -292,6 +313,20 @@ def _folders() -> dict[str, Path]:
     """Name -> folder of every model in the shipped checkpoints and the folders that the server was started with."""
     more = os.environ.get(ROOTS_VARIABLE, "")
     return dict(available_models([CHECKPOINTS, *map(Path, filter(None, more.split(os.pathsep)))]))
+
+
+def _readable(model: str, prompt: Prompt) -> Prompt:
+    """The prompt, or a row of token ids for a model without a tokenizer that cannot read it."""
+    loaded = _loaded(model)
+    if not loaded.reads_ids:
+        return prompt
+    try:
+        loaded.tokenizer.check(prompt.text)
+    except ValueError:
+        size = loaded.config.vocab_size
+        ids = range(0, size, max(1, size // EXAMPLE_IDS))
+        return Prompt("token ids", " ".join(map(str, ids[:EXAMPLE_IDS])))
+    return prompt
 
 
 def _told(model: str, error: ValueError) -> str:

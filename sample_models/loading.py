@@ -1,13 +1,14 @@
 """`load_model`: a name, a folder or `hf:org/name` -> a `LoadedModel` that has checked itself; all else is refused.
 
-Nothing is loaded half: names and shapes of all tensors are compared with the configuration before any is read, and only
-safetensors are read, so that opening a stranger's model runs none of their code. The network is used for `hf:` alone.
+Nothing is loaded half: names and shapes of all tensors are compared with the configuration before any is read. Opening
+a stranger's model runs none of their code: safetensors are read and, in checkpoints of the authors' trainer, `model.pt`
+with torch's reader for tensors alone. The network is used for `hf:` alone.
 """
 
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -21,14 +22,28 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
 
 from sample_models.configuration_versatile import VersatileFFNConfig
+from sample_models.id_tokenizer import IdTokenizer
 from sample_models.modeling_versatile import VersatileFFNForCausalLM
-from sample_models.registry import CHECKPOINTS, DEFAULT_MODEL, MODEL_TYPE, available_models, model_type_of
+from sample_models.olmo import read_olmo
+from sample_models.olmo_weights import olmo_weight_file
+from sample_models.registry import (
+    CHECKPOINTS,
+    DEFAULT_MODEL,
+    MODEL_TYPE,
+    OLMO_CONFIG,
+    available_models,
+    is_olmo,
+    model_type_of,
+)
 from sample_models.self_check import check_model
 
 HUB = "hf:"
 """Prefix of a hub id. Without it nothing is fetched, so that a mistyped path stays on this machine."""
 
 INDEX = "model.safetensors.index.json"
+
+OTHER_TOKENIZERS = ("tokenizer.model", "spiece.model", "vocab.json", "vocab.txt", "tokenizer_config.json")
+"""Files that tell of a tokenizer which is not kept in tokenizer.json."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,6 +77,11 @@ class LoadedModel:
         return sum(head.weight.numel() for head in heads)
 
     @property
+    def reads_ids(self) -> bool:
+        """Whether the model came without a tokenizer, so that its texts are token ids, as in "12 7 99"."""
+        return isinstance(self.tokenizer, IdTokenizer)
+
+    @property
     def gates_trained(self) -> bool:
         """Whether router and depth head were trained; if not, loops and experts mean nothing yet."""
         return self.config.gates_trained
@@ -72,19 +92,27 @@ def load_model(
 ) -> LoadedModel:
     """Load a shipped model by name, a model folder, or a model of the Hugging Face hub (`hf:org/name`), in eval mode.
 
-    Only the prefix `hf:` asks the hub; its folder is fetched once into the hub's cache. Attention is always torch's
-    scaled_dot_product_attention, whatever config.json names.
+    A folder is one of Hugging Face's kind, or a checkpoint of the authors' trainer (OLMo) as it is. Without a tokenizer
+    beside it the model reads token ids (`LoadedModel.reads_ids`). Only the prefix `hf:` asks the hub; its folder is
+    fetched once into the hub's cache. Attention is always torch's scaled_dot_product_attention, whatever config.json
+    names.
 
     Raises ValueError with one sentence that says what was expected, what came and what to do: no such folder, no model
-    in it, another kind of model, damaged or unfitting weights, no tokenizer, or a model that fails its own check.
+    in it, another kind of model, damaged or unfitting weights, or a model that fails its own check.
     """
     folder = model_folder(source)
-    config = read_config(folder)
-    files = weight_files(folder)
-    check_tensors(files, config)
+    tensors = None
+    if is_olmo(folder):
+        weights = read_olmo(folder)
+        config, files, tensors = weights.config, [weights.file], weights.tensors
+    else:
+        config, files = read_config(folder), weight_files(folder)
+        check_tensors(files, config)
     tokenizer = read_tokenizer(folder, config)
     with no_progress_bar():
-        model = VersatileFFNForCausalLM.from_pretrained(folder, config=config, dtype=dtype, use_safetensors=True)
+        model = VersatileFFNForCausalLM.from_pretrained(
+            None if tensors else folder, config=config, state_dict=tensors, dtype=dtype, use_safetensors=True
+        )
     model = model.to(device).eval()
     try:
         check_model(model)
@@ -134,11 +162,8 @@ def read_config(folder: Path) -> VersatileFFNConfig:
     """The configuration of a model folder, refused unless it is a VersatileFFN whose sizes fit each other."""
     path = folder / "config.json"
     if not path.exists():
-        if (folder / "config.yaml").exists():
-            raise ValueError(
-                f"{folder} is a checkpoint of the authors' trainer (config.yaml), whose import is not available yet: "
-                "give a Hugging Face folder with config.json"
-            )
+        if (folder / OLMO_CONFIG).exists():
+            olmo_weight_file(folder)
         raise ValueError(
             f"{folder} holds no model: expected config.json there, give a folder written by save_pretrained"
         )
@@ -209,27 +234,41 @@ def check_tensors(files: Iterable[Path], config: VersatileFFNConfig) -> None:
     for path in files:
         found |= tensor_shapes(path)
     with torch.device("meta"):
-        model = VersatileFFNForCausalLM(config)
-    expected = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
-    tied = {"lm_head.weight"} if config.tie_word_embeddings else set()  # save_pretrained leaves it out
+        expected = VersatileFFNForCausalLM(config).state_dict()
+    compare_shapes(
+        found, {name: tuple(t.shape) for name, t in expected.items()}, path.parent, tied=config.tie_word_embeddings
+    )
+
+
+def compare_shapes(
+    found: Mapping[str, tuple[int, ...]], expected: Mapping[str, tuple[int, ...]], folder: Path, *, tied: bool
+) -> None:
+    """Refuse the tensors of a folder, name -> shape, if they are not the expected ones; a tied head may be left out."""
+    left_out = {"lm_head.weight"} if tied else set()  # save_pretrained leaves it out
     remedy = "take weights and config.json from the same save"
-    if missing := sorted(expected.keys() - found.keys() - tied):
-        raise ValueError(f"{path.parent} lacks {len(missing)} expected tensor(s), {_some(missing)}: {remedy}")
+    if missing := sorted(expected.keys() - found.keys() - left_out):
+        raise ValueError(f"{folder} lacks {len(missing)} expected tensor(s), {_some(missing)}: {remedy}")
     if unexpected := sorted(found.keys() - expected.keys()):
-        raise ValueError(f"{path.parent} holds {len(unexpected)} unexpected tensor(s), {_some(unexpected)}: {remedy}")
+        raise ValueError(f"{folder} holds {len(unexpected)} unexpected tensor(s), {_some(unexpected)}: {remedy}")
     for name, shape in found.items():
         if shape != expected[name]:
             raise ValueError(
-                f"{name} in {path.parent} must have shape {expected[name]} by config.json, got {shape}: {remedy}"
+                f"{name} in {folder} must have shape {expected[name]} by config.json, got {shape}: {remedy}"
             )
 
 
 def read_tokenizer(folder: Path, config: VersatileFFNConfig) -> PreTrainedTokenizerBase:
-    """The tokenizer of a model folder, refused if it can make ids that the model has no embedding for."""
+    """The tokenizer of a model folder, refused if it can make ids that the model has no embedding for.
+
+    A folder without any gets one for token ids.
+    """
     if not (folder / "tokenizer.json").exists():
-        raise ValueError(
-            f"{folder} holds no tokenizer: expected tokenizer.json there, save the tokenizer beside the model"
-        )
+        if other := [name for name in OTHER_TOKENIZERS if (folder / name).exists()]:
+            raise ValueError(
+                f"{folder} holds a tokenizer of another format ({other[0]}): expected tokenizer.json there, save it "
+                "with the tokenizer's save_pretrained"
+            )
+        return IdTokenizer(config.vocab_size)
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
     except Exception as error:  # a damaged file shows as whatever the parser stumbled over

@@ -1,6 +1,6 @@
 """The golden files: weights, inputs and every intermediate of a run of the authors' released code (float32, CPU).
 
-`golden/*/manifest.json` says what each tensor is. Names of the released code are mapped to ours here.
+`golden/*/manifest.json` says what each tensor is. Names of the released code are mapped to ours as in an import.
 """
 
 from pathlib import Path
@@ -10,6 +10,8 @@ from safetensors.torch import load_file
 
 from sample_models.configuration_versatile import VersatileFFNConfig
 from sample_models.modeling_versatile import VersatileFFNForCausalLM
+from sample_models.olmo import our_tensors
+from sample_models.olmo_config import read_olmo_config
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -26,21 +28,6 @@ CONFIG = dict(
     pad_token_id=1,
 )
 """The sizes in golden/tiny/config.yaml, in our words."""
-
-_OUTSIDE_LAYERS = {
-    "wte.weight": "model.embed_tokens.weight",
-    "ln_f.weight": "model.norm.weight",
-    "ff_out.weight": "lm_head.weight",
-}
-_IN_LAYER = {
-    "attn_norm": "input_layernorm",
-    "attn_out": "self_attn.o_proj",
-    "ff_norm": "mlp.norm",
-    "ff_proj": "mlp.up_gate_proj",
-    "ff_out": "mlp.down_proj",
-    "expert_gate": "mlp.router",
-    "depth_predictor": "mlp.depth_head",
-}
 
 TAPS = {
     "x_out": "mlp.hook_in",
@@ -68,19 +55,7 @@ def golden(file: str) -> dict[str, torch.Tensor]:
 
 def our_names(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """Weights, or gradients, under the names of our model; the fused attention projection is split into q, k and v."""
-    renamed = {}
-    for name, tensor in tensors.items():
-        name = name.removeprefix("transformer.")
-        if name in _OUTSIDE_LAYERS:
-            renamed[_OUTSIDE_LAYERS[name]] = tensor
-            continue
-        _, layer, part, _ = name.split(".")
-        if part == "att_proj":
-            for letter, rows in zip("qkv", tensor.split(CONFIG["hidden_size"]), strict=True):
-                renamed[f"model.layers.{layer}.self_attn.{letter}_proj.weight"] = rows
-        else:
-            renamed[f"model.layers.{layer}.{_IN_LAYER[part]}.weight"] = tensor
-    return renamed
+    return our_tensors(tensors, read_olmo_config(GOLDEN / "tiny" / "config.yaml"))
 
 
 def golden_model(**settings) -> VersatileFFNForCausalLM:

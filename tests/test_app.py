@@ -11,6 +11,7 @@ from analysis.catalogue import CATALOGUE
 from app import state
 from app.examples import EXAMPLES
 from sample_models.registry import CHECKPOINTS, DEFAULT_MODEL
+from tests.olmo_folders import write_olmo
 
 MAIN = Path(__file__).parents[1] / "app" / "main.py"
 VIEWS = sorted(path.stem for path in (MAIN.parent / "views").glob("*.py"))
@@ -170,6 +171,26 @@ def test_model_with_untrained_gates_says_so(app, tmp_path, monkeypatch):
     assert not app.exception
     assert any("Gates untrained: routing is noise." in caption.value for caption in app.sidebar.caption)
     assert any("The gates of this model are untrained" in text.value for text in app.markdown)
+
+
+def test_model_without_a_tokenizer_reads_token_ids_and_says_so(app, tmp_path, monkeypatch):
+    write_olmo(tmp_path / "authors", kind="pt")
+    monkeypatch.setenv(state.ROOTS_VARIABLE, str(tmp_path))
+    opened(app, "overview")
+    app.sidebar.selectbox[0].select("authors").run()
+    assert not app.exception and app.session_state[state.MODEL_KEY] == "authors"
+    assert any("No tokenizer: type token ids, 0 to 127." in caption.value for caption in app.sidebar.caption)
+    ids = app.session_state.prompt.text
+    assert len(ids.split()) == state.EXAMPLE_IDS and app.text_area[0].value == ids
+    app.text_area[0].set_value("12 fox").run()
+    next(button for button in app.button if button.label == "Trace").click().run()
+    assert any("type token ids, whole numbers from 0 to 127" in element.value for element in app.text)
+    assert app.session_state.prompt.text == ids
+    app.text_area[0].set_value("12 7 99").run()
+    next(button for button in app.button if button.label == "Trace").click().run()
+    assert not app.exception and state._trace("authors", "12 7 99").tokens == ["12", "7", "99"]
+    app.sidebar.selectbox[0].select(DEFAULT_MODEL).run()
+    assert not app.exception and app.session_state.prompt.text == "12 7 99"
 
 
 def test_half_precision_is_traced_on_demand_and_only_for_this_text(app):

@@ -9,8 +9,10 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from hooks import capture
 from sample_models import load_model, loading, registry
 from sample_models.configuration_versatile import VersatileFFNConfig
+from sample_models.id_tokenizer import IdTokenizer
 from sample_models.loading import LoadedModel
 from sample_models.modeling_versatile import VersatileFFNForCausalLM
 from sample_models.registry import available_models
@@ -195,13 +197,6 @@ def test_folder_that_holds_no_model_is_refused(tmp_path):
         load_model(tmp_path)
 
 
-def test_checkpoint_of_the_authors_trainer_is_told_apart(tmp_path):
-    (tmp_path / "config.yaml").write_text("model: {}\n")
-    (tmp_path / "model.pt").write_bytes(b"")
-    with pytest.raises(ValueError, match=r"authors' trainer \(config.yaml\), whose import is not available yet"):
-        load_model(tmp_path)
-
-
 def test_other_kind_of_model_is_refused(folder):
     edit_config(folder, model_type="llama")
     with pytest.raises(ValueError, match=r"must have model_type 'versatile_ffn', got 'llama'"):
@@ -258,10 +253,26 @@ def test_tensor_of_another_shape_is_refused_with_both_shapes(folder):
         load_model(folder)
 
 
-def test_folder_without_tokenizer_is_refused(folder):
+def test_folder_with_a_tokenizer_of_another_format_is_refused(folder):
     (folder / "tokenizer.json").unlink()
-    with pytest.raises(ValueError, match=r"holds no tokenizer: expected tokenizer.json there"):
+    with pytest.raises(ValueError, match=r"holds a tokenizer of another format \(tokenizer_config.json\): expected"):
         load_model(folder)
+
+
+def test_model_without_any_tokenizer_reads_token_ids(folder):
+    for path in folder.glob("*token*"):
+        path.unlink()
+    loaded = load_model(folder)
+    assert loaded.reads_ids
+    assert loaded.tokenizer("12 7\n299 ").input_ids == [12, 7, 299]
+    assert loaded.tokenizer.decode([12, 7, 299]) == "12 7 299"
+    assert capture(loaded, "12 7 299").tokens == ["12", "7", "299"]
+
+
+@pytest.mark.parametrize("word", ["fox", "300", "-1", "07", "1.5", "١٢", "9" * 5000])
+def test_text_that_is_no_token_id_is_refused(word):
+    with pytest.raises(ValueError, match=r"no tokenizer: type token ids, whole numbers from 0 to 299 .*, got '"):
+        IdTokenizer(300)(f"12 {word} 7")
 
 
 @pytest.mark.parametrize("content", ["{", "{}", "[1]"])
@@ -330,9 +341,13 @@ def test_available_models_lists_the_default_first_and_only_our_models(tmp_path, 
     for name, model_type in (("a", "versatile_ffn"), (registry.DEFAULT_MODEL, "versatile_ffn"), ("b", "llama")):
         (tmp_path / name).mkdir()
         (tmp_path / name / "config.json").write_text(json.dumps({"model_type": model_type}))
+    for name in ("b", "authors"):  # a config.json comes before the trainer's config.yaml
+        (tmp_path / name).mkdir(exist_ok=True)
+        (tmp_path / name / "config.yaml").touch()
+        (tmp_path / name / "model.pt").touch()
     (tmp_path / "empty").mkdir()
     found = available_models([tmp_path, tmp_path / "nowhere"])
-    assert found == [(name, tmp_path / name) for name in (registry.DEFAULT_MODEL, "a")]
+    assert found == [(name, tmp_path / name) for name in (registry.DEFAULT_MODEL, "a", "authors")]
 
 
 def test_folder_above_the_checkpoints_is_no_shipped_name(tmp_path, monkeypatch):

@@ -1,0 +1,131 @@
+"""Other people's checkpoints written as model folders of this project, whole or not at all."""
+
+import os
+import tempfile
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import save_file
+from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
+
+from sample_models.configuration_versatile import VersatileFFNConfig
+from sample_models.id_tokenizer import IdTokenizer
+from sample_models.loading import LoadedModel, load_model, read_tokenizer
+from sample_models.olmo import ModelWeights, read_olmo
+from sample_models.registry import OLMO_CONFIG
+from sample_models.upcycling import read_dense
+
+Progress = Callable[[str, int, int], None]
+"""Called with what is done at the moment, the steps done and all steps."""
+
+
+def import_olmo(
+    source: str | Path, target: str | Path, *, tokenizer: str | Path | None = None, progress: Progress | None = None
+) -> LoadedModel:
+    """Write a checkpoint folder of the authors' trainer (OLMo) as a Hugging Face folder, and load that.
+
+    Versatile blocks keep their trained gates; dense blocks become a VersatileFFN with untrained ones. `target` must be
+    missing or empty, and appears only when the model in it has been loaded and has passed its own check. The tokenizer
+    is the one beside the checkpoint, or `tokenizer` (a folder, or a tokenizer.json); without any the model reads token
+    ids. The weights stay in mapped files: this needs little more memory than they have bytes.
+
+    Raises ValueError with one sentence for everything that cannot be imported, and for a target that cannot be written.
+    """
+    source = Path(source)
+    if not (source / OLMO_CONFIG).is_file():
+        raise ValueError(f"{source} holds no {OLMO_CONFIG}: give a checkpoint folder of the authors' trainer (OLMo)")
+    return _write(source, target, read_olmo, tokenizer, progress)
+
+
+def upcycle(
+    source: str | Path, target: str | Path, *, tokenizer: str | Path | None = None, progress: Progress | None = None
+) -> LoadedModel:
+    """Write a dense Llama folder as a VersatileFFN with the same weights and untrained gates, and load that.
+
+    `target`, `tokenizer`, `progress` and errors as in `import_olmo`.
+    """
+    return _write(Path(source), target, read_dense, tokenizer, progress)
+
+
+def _write(
+    source: Path,
+    target: str | Path,
+    read: Callable[[Path], ModelWeights],
+    tokenizer: str | Path | None,
+    progress: Progress | None,
+) -> LoadedModel:
+    if not source.is_dir():
+        raise ValueError(f"{source} is no folder: give the folder of a checkpoint")
+    target = Path(os.path.abspath(target))
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise ValueError(f"{target} must be missing or empty, it exists: give another folder")
+    report = progress or (lambda what, done, steps: None)
+    weights = read(source)
+    words = _tokenizer(source, tokenizer, weights.config)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as aside:
+            folder = Path(aside) / target.name
+            folder.mkdir()
+            _save(weights, words, folder, report)
+            del weights  # its file need not stay mapped beside the new one
+            report("checking", 0, 1)
+            loaded = load_model(folder)
+            folder.rename(target)
+    except (OSError, SafetensorError) as error:
+        raise ValueError(f"cannot write {target} ({getattr(error, 'strerror', None) or error})") from error
+    report("checking", 1, 1)
+    return loaded
+
+
+def _save(weights: ModelWeights, tokenizer: PreTrainedTokenizerBase | None, folder: Path, report: Progress) -> None:
+    """Write all files of a model folder, each tensor in the type that it has."""
+    kinds: Counter[torch.dtype] = Counter()
+    tensors: dict[str, torch.Tensor] = {}
+    for number, (name, tensor) in enumerate(weights.tensors.items()):
+        report("reading tensors", number, len(weights.tensors))
+        if not torch.stack(tensor.aminmax()).isfinite().all():  # NaN is both ends of what holds one
+            raise ValueError(f"{name} of {weights.file} holds values that are not finite: the checkpoint is damaged")
+        kinds[tensor.dtype] += tensor.numel()
+        tensors[name] = tensor.contiguous()
+    report("writing weights", 0, 1)
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    weights.config.dtype = kinds.most_common(1)[0][0]
+    weights.config.save_pretrained(folder)
+    (folder / "model.safetensors").chmod((folder / "config.json").stat().st_mode)  # safetensors makes it private
+    if tokenizer is not None:
+        tokenizer.save_pretrained(folder)
+
+
+def _tokenizer(source: Path, named: str | Path | None, config: VersatileFFNConfig) -> PreTrainedTokenizerBase | None:
+    """The tokenizer to save: the one named, else the one beside the checkpoint, else None."""
+    if named is None:
+        found = read_tokenizer(source, config)
+        return None if isinstance(found, IdTokenizer) else found
+    if Path(named).is_file():
+        return _tokenizer_file(Path(named), config)
+    if not Path(named).is_dir():
+        raise ValueError(f"no tokenizer at {named}: give a folder that holds tokenizer.json, or that file")
+    found = read_tokenizer(Path(named), config)
+    if isinstance(found, IdTokenizer):
+        raise ValueError(f"{named} holds no tokenizer.json: give the folder of a tokenizer, or leave it out")
+    return found
+
+
+def _tokenizer_file(path: Path, config: VersatileFFNConfig) -> PreTrainedTokenizerBase:
+    try:
+        tokenizer = PreTrainedTokenizerFast(tokenizer_file=str(path))
+    except Exception as error:  # a damaged file shows as whatever the parser stumbled over
+        raise ValueError(f"the tokenizer {path} cannot be read ({error!r}): copy or save it again") from error
+    if len(tokenizer) > config.vocab_size:
+        raise ValueError(
+            f"the tokenizer {path} must have at most vocab_size = {config.vocab_size} tokens, got {len(tokenizer)}: "
+            "give the one that the model was trained with"
+        )
+    return tokenizer
+
+
+__all__ = ["import_olmo", "upcycle"]

@@ -1,0 +1,144 @@
+"""Weight files of the authors' trainer (OLMo): `model.safetensors` or `model.pt`, mapped into memory, no code run.
+
+The trainer's safetensors files hold each name as base64 of a pickled tuple. Such a name is read opcode by opcode, and
+only those that build tuples of strings are known: nothing is ever unpickled. `model.pt` is read by torch with
+`weights_only=True`, which builds tensors and nothing else.
+"""
+
+import base64
+import binascii
+import pickletools
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+
+from sample_models.registry import OLMO_WEIGHTS
+
+WRAPPER = "_fsdp_wrapped_module."
+"""What torch's FSDP puts into the names of what it wraps."""
+
+
+def olmo_weight_file(folder: Path) -> Path:
+    """The weight file of a checkpoint folder. Raises ValueError if there is none, as in a sharded checkpoint."""
+    for name in OLMO_WEIGHTS:
+        if (folder / name).is_file():
+            return folder / name
+    raise ValueError(
+        f"{folder} holds no weights: expected {' or '.join(OLMO_WEIGHTS)} there, give an unsharded "
+        "checkpoint of the trainer (save_interval_unsharded, or its script that unshards)"
+    )
+
+
+def open_olmo_weights(path: Path) -> dict[str, torch.Tensor]:
+    """Name -> tensor of a weight file, without FSDP's prefixes. Bytes stay in the (mapped) file until they are used.
+
+    Raises ValueError with one sentence if the file is damaged, holds anything but floating-point tensors, or holds a
+    name that is no tuple of strings.
+    """
+    stored = _open_safetensors(path) if path.suffix == ".safetensors" else _open_pt(path)
+    tensors: dict[str, torch.Tensor] = {}
+    for stored_name, tensor in stored.items():
+        name = stored_name.replace(WRAPPER, "")
+        if name in tensors:
+            raise ValueError(f"{path} holds {name} twice, with and without {WRAPPER}: save the checkpoint again")
+        if not tensor.is_floating_point() or tensor.layout != torch.strided:
+            kind = str(tensor.dtype).removeprefix("torch.")
+            raise ValueError(f"{path} must hold floating-point tensors, got {kind} in {name}: it is no model's weights")
+        tensors[name] = tensor
+    return tensors
+
+
+def decode_name(stored: str) -> str:
+    """The tensor name in a key of the trainer's safetensors files; plain names, which hold a dot, are kept.
+
+    Raises ValueError with one sentence for anything that is not base64 of a pickled `((string, ...), False)`.
+    """
+    if "." in stored:
+        return stored
+    try:
+        value = _tuple_of(base64.b64decode(stored, altchars=b"-_", validate=True))
+    except (binascii.Error, ValueError, IndexError, KeyError) as error:
+        raise ValueError(f"the name {_short(stored)} is not base64 of a pickled tuple of strings ({error})") from error
+    match value:
+        case (tuple() as parts, False) if parts and all(isinstance(part, str) for part in parts):
+            return ".".join(parts)
+        case (_, True):
+            raise ValueError(f"the name {_short(stored)} marks its value as pickled, and nothing is unpickled here")
+    raise ValueError(f"the name {_short(stored)} must hold ((string, ...), False), got another tuple")
+
+
+def _tuple_of(pickled: bytes):
+    """What a pickle of nested tuples, strings and booleans stands for. ValueError names the first other opcode."""
+    stack: list = []
+    marks: list[int] = []
+    memo: dict[int, object] = {}
+    for opcode, argument, _ in pickletools.genops(pickled):
+        match opcode.name:
+            case "PROTO" | "FRAME":
+                pass
+            case "STOP":
+                return stack[-1]
+            case "UNICODE" | "BINUNICODE" | "SHORT_BINUNICODE" | "BINUNICODE8":
+                stack.append(argument)
+            case "NEWTRUE" | "NEWFALSE":
+                stack.append(opcode.name == "NEWTRUE")
+            case "MARK":
+                marks.append(len(stack))
+            case "EMPTY_TUPLE":
+                stack.append(())
+            case "TUPLE" | "TUPLE1" | "TUPLE2" | "TUPLE3":
+                start = marks.pop() if opcode.name == "TUPLE" else len(stack) - int(opcode.name[-1])
+                if start < 0:
+                    raise ValueError("a tuple of more than there is")
+                stack[start:] = [tuple(stack[start:])]
+            case "MEMOIZE":
+                memo[len(memo)] = stack[-1]
+            case "PUT" | "BINPUT" | "LONG_BINPUT":
+                memo[int(argument)] = stack[-1]
+            case "GET" | "BINGET" | "LONG_BINGET":
+                stack.append(memo[int(argument)])
+            case other:
+                raise ValueError(f"its opcode {other} is not allowed")
+    raise ValueError("it does not end")  # genops has raised before
+
+
+def _open_safetensors(path: Path) -> dict[str, torch.Tensor]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            stored = list(file.keys())
+            try:
+                names = [decode_name(key) for key in stored]
+            except ValueError as error:
+                raise ValueError(
+                    f"{path}: {error}: only checkpoints of the authors' trainer can be imported"
+                ) from error
+            if len(set(names)) < len(names):
+                raise ValueError(f"{path} holds a name twice, encoded and plain: save the checkpoint again")
+            return {name: file.get_tensor(key) for name, key in zip(names, stored, strict=True)}
+    except SafetensorError as error:
+        raise ValueError(f"{path} is no whole safetensors file ({error}): copy or download it again") from error
+
+
+def _open_pt(path: Path) -> dict[str, torch.Tensor]:
+    try:
+        stored = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except Exception as error:  # a damaged or foreign file shows as whatever the reader stumbled over
+        reason = str(error).strip().partition("\n")[0][:120]
+        raise ValueError(
+            f"{path} is no whole file of tensors saved by torch ({type(error).__name__}: {reason}): copy or download "
+            "it again; nothing but tensors is ever loaded from it"
+        ) from error
+    flat = isinstance(stored, dict) and all(
+        isinstance(name, str) and isinstance(value, torch.Tensor) for name, value in stored.items()
+    )
+    if not flat:
+        raise ValueError(
+            f"{path} must hold a flat state dict, name -> tensor, got another content: give model.pt of an unsharded "
+            "checkpoint"
+        )
+    return dict(stored)
+
+
+def _short(name: str) -> str:
+    return repr(name if len(name) <= 40 else name[:39] + "…")

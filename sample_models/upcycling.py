@@ -1,0 +1,106 @@
+"""A dense Llama model read as a VersatileFFN: the same weights, with a router and depth heads that nobody has trained.
+
+It is the start of continued pre-training (paper, section 3.3). Until then its loops and experts are noise, and every
+place that shows them says so.
+"""
+
+from pathlib import Path
+
+import torch
+from huggingface_hub.errors import StrictDataclassError
+from safetensors.torch import load_file
+from transformers import LlamaConfig, LlamaForCausalLM
+
+from sample_models.configuration_versatile import VersatileFFNConfig
+from sample_models.loading import check_tensors, compare_shapes, read_config, tensor_shapes, weight_files
+from sample_models.olmo import ModelWeights, fresh_gates
+from sample_models.registry import MODEL_TYPE, is_olmo, model_type_of
+
+SHARED_FIELDS = (
+    *("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads"),
+    *("num_key_value_heads", "head_dim", "max_position_embeddings", "rms_norm_eps", "initializer_range"),
+    *("tie_word_embeddings", "rope_parameters", "bos_token_id", "eos_token_id", "pad_token_id"),
+)
+"""Fields that both configurations have, with one meaning."""
+
+OUTSIDE_FAMILY = {"hidden_act": "silu", "attention_bias": False, "mlp_bias": False, "quantization_config": None}
+"""Llama's options, and the only value with which its FFN and attention are those of the family."""
+
+
+def read_dense(folder: Path) -> ModelWeights:
+    """Configuration and weights of a dense model folder (Llama's, or ours with `ffn: dense`), with fresh gates.
+
+    Raises ValueError with one sentence: another kind of model, an option outside the family, or unfitting weights.
+    """
+    config_file = folder / "config.json"
+    if is_olmo(folder):
+        raise ValueError(f"{folder} is a checkpoint of the authors' trainer: give it to import-olmo")
+    found = model_type_of(config_file) if config_file.exists() else None
+    if found == MODEL_TYPE:
+        dense = read_config(folder)
+        if dense.ffn != "dense":
+            raise ValueError(f"{folder} must hold a dense model, got ffn {dense.ffn!r}: it has its gates already")
+        files = weight_files(folder)
+        check_tensors(files, dense)
+        tensors = _mapped(files)
+    elif found == "llama":
+        dense = read_llama_config(config_file)
+        files = weight_files(folder)
+        tensors = {name: t for name, t in _mapped(files).items() if not name.endswith(".rotary_emb.inv_freq")}
+        with torch.device("meta"):
+            expected = LlamaForCausalLM(dense).state_dict()
+        compare_shapes(_shapes(tensors), _shapes(expected), folder, tied=dense.tie_word_embeddings)
+        tensors = merged_llama(tensors, dense.num_hidden_layers)
+    else:
+        raise ValueError(
+            f"{folder} must hold a model of model_type 'llama' in config.json, got {found!r}: no other fits"
+        )
+    try:
+        config = VersatileFFNConfig(
+            **{name: getattr(dense, name) for name in SHARED_FIELDS}, architectures=["VersatileFFNForCausalLM"]
+        )
+    except StrictDataclassError as error:
+        reason = str(error.__cause__ or error).strip().splitlines()[-1].strip()
+        raise ValueError(f"{config_file} cannot become a VersatileFFN: {reason}") from error
+    return ModelWeights(config, tensors | fresh_gates(config), files[0])
+
+
+def read_llama_config(path: Path) -> LlamaConfig:
+    """Llama's configuration, refused by name where an option would make it compute something else."""
+    try:
+        config = LlamaConfig.from_pretrained(path.parent)
+    except (StrictDataclassError, TypeError, ValueError) as error:
+        reason = str(error.__cause__ or error).strip().splitlines()[-1].strip()
+        raise ValueError(f"{path} has a field that does not fit: {reason}") from error
+    for name, value in OUTSIDE_FAMILY.items():
+        if (given := getattr(config, name, None)) != value and given is not None:
+            raise ValueError(
+                f"{path}: {name} must be {value!r} in a model of the VersatileFFN family, got {given!r}: such a model "
+                "computes something else and cannot be upcycled"
+            )
+    return config
+
+
+def merged_llama(tensors: dict[str, torch.Tensor], layers: int) -> dict[str, torch.Tensor]:
+    """Llama's tensors under our names; up and gate become one matrix, the value's rows before the gate's."""
+    ours = dict(tensors)
+    for layer in range(layers):
+        prefix = f"model.layers.{layer}"
+        up, gate = (ours.pop(f"{prefix}.mlp.{half}_proj.weight") for half in ("up", "gate"))
+        ours[f"{prefix}.mlp.up_gate_proj.weight"] = torch.cat([up, gate])
+        ours[f"{prefix}.mlp.norm.weight"] = ours.pop(f"{prefix}.post_attention_layernorm.weight")
+    return ours
+
+
+def _shapes(tensors: dict[str, torch.Tensor]) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+
+
+def _mapped(files: list[Path]) -> dict[str, torch.Tensor]:
+    """Tensors of all files, still in them; a damaged file is told in a sentence."""
+    for path in files:
+        tensor_shapes(path)
+    return {name: tensor for path in files for name, tensor in load_file(path).items()}
+
+
+__all__ = ["read_dense"]
