@@ -35,6 +35,7 @@ check: .venv/ready-test
 
 # Ratios measured side by side; nothing here is a timed test.
 bench: .venv/ready-test
+	$(BIN)/python -m benchmarks.ffn
 	$(BIN)/python -m benchmarks.capture
 	$(BIN)/python -m benchmarks.browser
 

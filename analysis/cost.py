@@ -7,8 +7,8 @@ Three accounts of the same text, per token and layer:
     nominal   loops + k/N where lambda > 0: the paper's. An expert is 1/N of the FFN, and k of them run.
     released  the layer's deepest token sets the loops of all + k/N where lambda > 0: the authors' released code, which
               loops every token of a batch as often as its deepest one; here the batch is the one text.
-    ours      loops + 1/3 where lambda > 0: `sample_models`. A later loop runs only the tokens that chose it; the
-              experts reuse the hidden units of loop 1 and cost one more down-projection (a third of a pass), masked.
+    ours      loops: `sample_models`. A later loop runs only the tokens that chose it; the experts reuse hidden units
+              of loop 1, and their sum is taken by the down-projection that ends a token's last loop anyway.
 """
 
 from typing import Literal
@@ -23,8 +23,6 @@ from hooks.trace import RoutingTrace
 
 Account = Literal["nominal", "released", "ours"]
 ACCOUNTS: tuple[Account, ...] = ("nominal", "released", "ours")
-DOWN = 1 / 3
-"""Share of a SwiGLU pass that its down-projection takes: 2 d f of 6 d f FLOPs."""
 BASELINE_LOOPS = (2, 4, 6)
 """k-loop baselines of the paper's Table 2."""
 
@@ -50,8 +48,8 @@ def depth_cost(trace: RoutingTrace, account: Account) -> Float[np.ndarray, "laye
 
 
 def experts_cost(trace: RoutingTrace, account: Account) -> Float[np.ndarray, "layer token"]:
-    """FFN passes that the width path takes; 0 where it did not run."""
-    return (DOWN if account == "ours" else width_cost(trace)) * trace.width_ran
+    """FFN passes that the width path takes; 0 where it did not run, and where it rides on a loop's (`ours`)."""
+    return (0.0 if account == "ours" else width_cost(trace)) * trace.width_ran
 
 
 def cost(trace: RoutingTrace, account: Account = "nominal") -> Float[np.ndarray, "layer token"]:

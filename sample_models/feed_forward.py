@@ -113,37 +113,68 @@ class DepthPath(LoopFFN):
         return choice, one_hot.to(hidden.dtype)
 
     def depth_path(self, hidden, activations, choice, loop_probs) -> torch.Tensor:
-        """Y_depth [b p d]: the state after the chosen number of loops.
+        """Y_depth [b p d]: the state after the chosen number of loops, of all the states."""
+        states = self.states(hidden + self.down_proj(activations))
+        if self.training:  # a sum, since the straight-through gradient goes through every state
+            chosen = sum(p * state for p, state in zip(loop_probs.split(1, dim=-1), states, strict=True))
+        else:
+            chosen = torch.stack(states, dim=-2).take_along_dim(choice[..., None, None], dim=-2).squeeze(-2)
+        return self.hook_depth_out(chosen)
 
-        Training needs every state for the straight-through gradient, and a listener asked to see them; otherwise no
-        token runs deeper than it chose.
+    @property
+    def leaves_early(self) -> bool:
+        """Whether only the output counts: no gradient is asked for, and nobody listens to what is inside the paths."""
+        inside = ("hook_depth_state_", "hook_depth_out", "hook_width_out", "hook_expert_out")
+        listened = any(tap.listening for name, tap in self.named_children() if name.startswith(inside))
+        return not (listened or self.training or torch.is_grad_enabled())
+
+    @torch.compiler.disable  # how many tokens go on is data
+    def leave_early(self, hidden, choice, width_share=None, expert_share=None) -> torch.Tensor:
+        """Y [b p d] as both paths would give it, each token running its own loops and nothing else.
+
+        Its last loop ends in a down-projection, which is linear, and so takes the width path along for nothing:
+            Y = (1 - lambda) * H(loops - 1) + lambda * H
+                + W_out * [(1 - lambda) * a(H(loops - 1)) + lambda * share * a(H)]
+        with a(h) the hidden units and share the weight of each unit's expert. Without `width_share` [b p 1] (lambda)
+        and `expert_share` [b p expert] it is Y_depth = H(loops).
         """
-        first = hidden + self.down_proj(activations)
-        if self.training:
-            return self.hook_depth_out(
-                sum(p * state for p, state in zip(loop_probs.split(1, dim=-1), self.states(first), strict=True))
-            )
-        if any(getattr(self, f"hook_depth_state_{loop}").listening for loop in range(1, self.max_loops + 1)):
-            states = torch.stack(self.states(first), dim=-2)  # [b p loop d]
-            return self.hook_depth_out(states.take_along_dim(choice[..., None, None], dim=-2).squeeze(-2))
-        return self.hook_depth_out(self.loop_until_exit(first, choice))
-
-    def loop_until_exit(self, first: torch.Tensor, choice: torch.Tensor) -> torch.Tensor:
-        """H(loops) [b p d] from H(1): each loop runs only the tokens that have not left yet."""
-        states, exits = first.flatten(0, -2), choice.flatten()  # [b*p d], [b*p]
-        for loop in range(1, self.max_loops):
-            running = (exits >= loop).nonzero().squeeze(-1)
-            if running.numel() == 0:
+        order = choice.flatten().argsort(descending=True, stable=True)  # those that go on come first
+        going_on = torch.bincount(choice.flatten(), minlength=self.max_loops).flip(0).cumsum(0).flip(0).tolist()[1:]
+        output = hidden.flatten(0, -2)[order]  # H, and Y of the tokens that have left
+        if width_share is not None:
+            width_share = width_share.flatten(0, -2)[order]
+            wide, deep = width_share.clamp_min(0), 1 - width_share  # lambda <= 0: the width path does not run
+            wide_slices = wide * expert_share.flatten(0, -2)[order]
+        state, first = output, None
+        for remaining in [*going_on, 0]:
+            units = self.activations(state)
+            leaving = slice(remaining, len(state))
+            kept = state[leaving]
+            if width_share is not None:
+                slices = units[leaving].unflatten(-1, (expert_share.shape[-1], -1))
+                if first is None:
+                    first = units
+                    slices *= (deep[leaving] + wide_slices[leaving])[..., None]
+                else:
+                    slices *= deep[leaving][..., None]
+                    slices.addcmul_(first[leaving].unflatten(-1, slices.shape[-2:]), wide_slices[leaving][..., None])
+                kept = deep[leaving] * kept + wide[leaving] * output[leaving]
+            step = self.down_proj(units)
+            output[leaving] = kept + step[leaving]
+            if remaining == 0:
                 break
-            states[running] = self.loop(states[running])
-        return states.view_as(first)
+            state = state[:remaining] + step[:remaining]
+        return torch.empty_like(output).index_copy_(0, order, output).view_as(hidden)
 
 
 class DepthFFN(DepthPath):
     """The depth path alone: Y = Y_depth."""
 
     def output(self, hidden: torch.Tensor) -> torch.Tensor:
-        return self.depth_path(hidden, self.activations(hidden), *self.choose_loops(hidden))
+        choice, loop_probs = self.choose_loops(hidden)
+        if self.leaves_early:
+            return self.leave_early(hidden, choice)
+        return self.depth_path(hidden, self.activations(hidden), choice, loop_probs)
 
 
 class RoutedFFN(DenseFFN):
@@ -221,26 +252,19 @@ class WidthPath(RoutedFFN):
         super().__init__(config)
         self.hook_width_out = Tap()
 
-    def width_path(self, hidden, activations, width_share=None) -> torch.Tensor:
-        """Y_width [b p d]; zeros where it did not run (lambda = 0 in eval)."""
-        indices, weights = self.choose_experts(hidden)
-        if self.training or width_share is None:
-            return self.hook_width_out(hidden + self.expert_sum(activations, indices, weights))
-        if self.hook_expert_out.listening:
-            width_out = hidden + self.expert_sum(activations, indices, weights)
-            return self.hook_width_out(torch.where(width_share > 0, width_out, 0))
-        routed = (width_share > 0).squeeze(-1)
-        width_out = torch.zeros_like(hidden)
-        width_out[routed] = hidden[routed] + self.expert_sum(activations[routed], indices[routed], weights[routed])
-        return self.hook_width_out(width_out)
+    def width_path(self, hidden, activations, indices, weights) -> torch.Tensor:
+        """Y_width [b p d] of every token."""
+        return hidden + self.expert_sum(activations, indices, weights)
 
 
 class WidthFFN(WidthPath):
     """The width path beside one whole pass: Y = f(H) + Y_width."""
 
     def output(self, hidden: torch.Tensor) -> torch.Tensor:
-        activations = self.activations(hidden)
-        return self.down_proj(activations) + self.width_path(hidden, activations)
+        activations, chosen = self.activations(hidden), self.choose_experts(hidden)
+        if self.hook_width_out.listening or self.hook_expert_out.listening:
+            return self.down_proj(activations) + self.hook_width_out(self.width_path(hidden, activations, *chosen))
+        return hidden + self.down_proj(self.weigh_slices(activations, 1 + self.expert_share(*chosen)))
 
 
 class AverageFFN(DepthPath, WidthPath):
@@ -248,9 +272,13 @@ class AverageFFN(DepthPath, WidthPath):
 
     def output(self, hidden: torch.Tensor) -> torch.Tensor:
         choice, loop_probs = self.choose_loops(hidden)
+        chosen = self.choose_experts(hidden)
+        if self.leaves_early:
+            half = torch.full_like(hidden[..., :1], 0.5)
+            return self.leave_early(hidden, choice, half, self.expert_share(*chosen))
         activations = self.activations(hidden)
         depth_out = self.depth_path(hidden, activations, choice, loop_probs)
-        return (self.width_path(hidden, activations) + depth_out) / 2
+        return (self.hook_width_out(self.width_path(hidden, activations, *chosen)) + depth_out) / 2
 
 
 class VersatileFFN(DepthPath, WidthPath):
@@ -265,10 +293,15 @@ class VersatileFFN(DepthPath, WidthPath):
         loops = torch.arange(1, self.max_loops + 1, device=hidden.device, dtype=hidden.dtype)
         # Not detached: in training lambda carries the straight-through gradient to the depth head.
         width_share = self.hook_lambda((self.max_loops - loop_probs @ loops[:, None]) / self.max_loops)  # [b p 1]
+        chosen = self.choose_experts(hidden)
+        if self.leaves_early:
+            return self.leave_early(hidden, choice, width_share, self.expert_share(*chosen))
         activations = self.activations(hidden)  # [b p f], shared by loop 1 and the width path
         depth_out = self.depth_path(hidden, activations, choice, loop_probs)
-        width_out = self.width_path(hidden, activations, width_share)
-        return width_share * width_out + (1 - width_share) * depth_out
+        width_out = self.width_path(hidden, activations, *chosen)
+        if not self.training:
+            width_out = torch.where(width_share > 0, width_out, 0)  # where it did not run
+        return width_share * self.hook_width_out(width_out) + (1 - width_share) * depth_out
 
 
 FFN = {

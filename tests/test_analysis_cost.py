@@ -21,7 +21,7 @@ def test_three_accounts_by_hand():
     trace = make_trace(loops=[[1, 3, 4]], num_experts=8)  # the last did not route
     assert cost(trace, "nominal").tolist() == [[1.25, 3.25, 4]]
     assert cost(trace, "released").tolist() == [[4.25, 4.25, 4]]
-    assert cost(trace, "ours") == pytest.approx(np.array([[4 / 3, 10 / 3, 4]]))
+    assert cost(trace, "ours") == pytest.approx(np.array([[1, 3, 4]]))
 
 
 def test_released_cost_follows_each_layers_own_deepest_token():
@@ -87,13 +87,13 @@ def test_papers_own_figure_leaves_a_range_of_mean_loops():
 
 def test_cost_by_layer_is_the_mean_over_ordinary_tokens():
     table = cost_by_layer(make_trace(loops=[[4, 1]], special=[True, False], num_experts=8))
-    assert table["ffn_equivalents"].tolist() == pytest.approx([1.25, 4.25, 4 / 3])
+    assert table["ffn_equivalents"].tolist() == pytest.approx([1.25, 4.25, 1])
 
 
 def test_ledger_figure_stacks_to_the_totals_and_hatches_what_ran_idle():
     trace = make_trace(loops=[[1, 3]], num_experts=8)
     bars = [drawn for drawn in cost_ledger_figure(trace).data if drawn.type == "bar"]
-    assert np.sum([bar.x for bar in bars], axis=0)[-3:].tolist() == pytest.approx([2.25, 3.25, 2 + 1 / 3])
+    assert np.sum([bar.x for bar in bars], axis=0)[-3:].tolist() == pytest.approx([2.25, 3.25, 2])
     assert [bar.marker.pattern.shape for bar in bars] == [None, "/", None]
 
 

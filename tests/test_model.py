@@ -72,16 +72,14 @@ def test_no_token_runs_deeper_than_it_chose(model, ids):
         ]  # loop 1 runs every token, later ones only those left
 
 
-def test_width_path_runs_only_tokens_with_lambda_above_zero(model, ids):
+def test_width_path_is_zero_for_tokens_with_lambda_zero_and_for_no_other(model, ids):
     layer = model.model.layers[1]
-    rows, gates, widths = [], [], []
-    layer.mlp.down_proj.register_forward_hook(lambda module, inputs, output: rows.append(output.shape[:-1].numel()))
+    gates, widths = [], []
     watch(layer.mlp.hook_lambda, gates), watch(layer.mlp.hook_width_out, widths)
     logits_of(model, ids)
     routed = gates[0].squeeze(-1) > 0
     assert 0 < routed.sum() < routed.numel()
-    assert rows[-1] == routed.sum()  # the width path is the last user of the down-projection
-    assert not widths[0][~routed].any()
+    assert torch.equal(widths[0].any(dim=-1), routed)
 
 
 def test_layer_without_routed_tokens_needs_no_width_path(model, ids):
@@ -93,10 +91,15 @@ def test_output_is_the_same_when_depth_states_and_expert_outputs_are_listened_to
     fast = logits_of(model, ids)
     seen = []
     for layer in model.model.layers:
-        for name in ("hook_expert_out", *(f"hook_depth_state_{loop}" for loop in range(1, 5))):
+        for name in (
+            "hook_expert_out",
+            "hook_width_out",
+            "hook_depth_out",
+            *(f"hook_depth_state_{loop}" for loop in range(1, 5)),
+        ):
             watch(getattr(layer.mlp, name), seen)
     torch.testing.assert_close(logits_of(model, ids), fast, rtol=0, atol=1e-5)
-    assert len(seen) == 3 * 5
+    assert len(seen) == 3 * 7
 
 
 def test_expert_outputs_sum_to_the_whole_ffn(model, ids):
@@ -165,7 +168,6 @@ def test_watching_the_residual_stream_leaves_logits_bit_equal(model, ids):
     for layer in model.model.layers:
         for name in ("resid_pre", "resid_mid", "resid_post", "mlp_out"):
             watch(getattr(layer, f"hook_{name}"), [])
-        watch(layer.mlp.hook_width_out, []), watch(layer.mlp.hook_depth_out, [])
     assert torch.equal(logits_of(model, ids), before)
 
 
