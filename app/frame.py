@@ -94,15 +94,17 @@ def connect_figures() -> None:
     figure_bridge(
         on_select=lambda token, layer: state.select(token=token, layer=layer),
         marks=state.taken_marks(),
+        redrawn=state.redrawings(),
         token=view.token,
         layer=view.layer,
+        theme=view.theme,
     )
 
 
 def _default_colouring(page: str) -> None:
     """Set the page's own colouring when the page is entered, unless the reader has chosen one."""
     session = st.session_state
-    entered, session.frame_page = session.get("frame_page") != page, page
+    entered = state.enter_page(page)
     # A rerun that interrupts another one can drop the values of widgets that were not reached: then they start anew.
     lost = session.get("quantity") is None or session.get("scope") is None
     if lost or (entered and not session.get("quantity_chosen")):

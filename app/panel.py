@@ -4,7 +4,7 @@ import streamlit as st
 
 from analysis.catalogue import FigureSpec, spec
 from analysis.figures.template import config, take_selection
-from app.state import current, current_view, remember_marks
+from app.state import current, current_view, first_drawing, remember_marks
 
 
 def heading(title: str, question: str) -> None:
@@ -31,8 +31,9 @@ def panel(name: str, *, main: bool = False) -> None:
                 persist_state="session",
             )
     figure = found.figure(current(found.of), current_view(), **chosen_options(found))
-    remember_marks(f"figure-{name}", take_selection(figure))
-    chart(f"figure-{name}", figure, name=name, alt=found.title)
+    key = f"figure-{name}"
+    remember_marks(key, take_selection(figure))
+    chart(key, first_drawing(key, figure, chosen_options(found)), name=name, alt=found.title)
     st.caption(f"**How to read.** {found.how_to_read}" if main else found.how_to_read)
 
 

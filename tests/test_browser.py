@@ -46,7 +46,7 @@ class Visit:
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
         self.page.on("console", self._note)
         self.page.on("request", self._watch)
-        self.page.set_default_timeout(30_000)
+        self.page.set_default_timeout(90_000)
 
     def _note(self, message):
         if message.type == "error" and not OWN_PROBE.search(message.location.get("url", "")):
@@ -298,6 +298,35 @@ def test_in_a_narrow_window_with_the_sidebar_closed_nothing_covers_the_text_butt
     assert button["x"] >= box["x"] + box["width"]
     page.locator(".st-key-framebar button").first.click()
     page.get_by_label("Text to trace").wait_for()
+
+
+def test_figure_of_the_token_is_redrawn_in_place_and_equals_a_fresh_one(visit):
+    page = visit().open("recursion", "Recursion")
+    shown = """() => { const figure = document.querySelector('.st-key-figure-depth_logits .js-plotly-plot');
+        const note = figure.querySelector('.annotation-text').textContent;
+        return [figure.dataset.same, note, figure.data[0].customdata]; }"""
+    page.evaluate("document.querySelector('.st-key-figure-depth_logits .js-plotly-plot').dataset.same = 'chart'")
+    before = page.evaluate(shown)
+    page.get_by_role("option").nth(30).click()
+    page.wait_for_function(f"before => ({shown})()[1] !== before", arg=before[1])
+    redrawn = page.evaluate(shown)
+    page.set_viewport_size({"width": 1300, "height": 1000})  # Streamlit then draws its own content again
+    page.wait_for_timeout(1000)
+    assert page.evaluate(shown) == redrawn and redrawn[0] == "chart"
+    page.reload()
+    page.locator(".st-key-figure-depth_logits .annotation-text").first.wait_for()
+    fresh = page.evaluate(shown)
+    assert fresh[1:] == redrawn[1:] and fresh[0] is None
+
+
+def test_a_theme_that_changes_while_the_page_is_open_is_followed_by_frame_and_figures(visit):
+    page = visit(color_scheme="light").open()
+    ink = "() => document.querySelector('.js-plotly-plot .xtick text').style.fill"
+    light = page.evaluate(ink)
+    page.emulate_media(color_scheme="dark")
+    page.wait_for_function(f"light => ({ink})() !== light", arg=light)
+    frame = page.locator(".st-key-frame").evaluate("frame => getComputedStyle(frame).backgroundColor")
+    assert frame == page.locator("[data-testid=stApp]").evaluate("app => getComputedStyle(app).backgroundColor")
 
 
 @pytest.mark.parametrize("name", PAGES)

@@ -2,15 +2,29 @@
 // Streamlit's own selection events never fire for heat-map cells. A figure with layout.meta.select = "customdata" says so
 // that its points carry [token, layer], with null for what they do not name.
 const SVG = "http://www.w3.org/2000/svg";
-const state = { figures: new WeakSet(), send: null, marks: {}, token: null, layer: null };
+const state = { figures: new WeakSet(), send: null, marks: {}, redrawn: {}, token: null, layer: null, theme: null, told: null };
 
-export default function ({ data, setTriggerValue }) {
-  Object.assign(state, data, { send: setTriggerValue });
-  const attach = () => document.querySelectorAll(".js-plotly-plot").forEach(listen);
+export default function ({ data, setTriggerValue, parentElement }) {
+  Object.assign(state, data, { send: setTriggerValue, told: null });
+  const attach = () => {
+    document.querySelectorAll(".js-plotly-plot").forEach(listen);
+    followTheme(parentElement.host ?? parentElement);
+  };
   attach();
-  document.querySelectorAll(".js-plotly-plot").forEach(draw);
+  document.querySelectorAll(".js-plotly-plot").forEach(refresh);
   const timer = setInterval(attach, 150);
   return () => clearInterval(timer);
+}
+
+// Streamlit changes its own colours at once when the reader (or the system) changes the theme, but runs no script then:
+// figures and frame, which carry their colours with them, ask for a run. Once for each change, whatever comes of it.
+function followTheme(host) {
+  host.style.color = getComputedStyle(host).getPropertyValue("--st-background-color");
+  const [red, green, blue] = getComputedStyle(host).color.match(/[\d.]+/g).map(Number);
+  const theme = red + green + blue < 3 * 128 ? "dark" : "light";
+  if (theme === state.theme || theme === state.told) return;
+  state.told = theme;
+  state.send("theme", theme);
 }
 
 function listen(figure) {
@@ -21,8 +35,20 @@ function listen(figure) {
     const [token, layer] = point.customdata;
     if (Number.isInteger(token) || Number.isInteger(layer)) state.send("select", { token, layer, at: Date.now() });
   });
-  figure.on("plotly_afterplot", () => draw(figure));
-  draw(figure);
+  figure.on("plotly_afterplot", () => refresh(figure));
+  refresh(figure);
+}
+
+// Bring a figure up to date: its content, if it became another than Streamlit's, and then the marks over it. Streamlit may
+// put its own content back (when the width changes); every drawing therefore ends here again.
+function refresh(figure) {
+  const content = state.redrawn[figure.layout?.meta?.drawing];
+  if (!figure._fullLayout?.width || !content || (figure.content === content && figure.layout === figure.ours)) return draw(figure);
+  const { data, layout } = JSON.parse(content);
+  const { width, height, autosize } = figure.layout;
+  figure.content = content;
+  figure.ours = { ...layout, width, height, autosize };
+  window.Plotly.react(figure, data, figure.ours); // global since Streamlit has loaded plotly.js for its charts
 }
 
 // Draw the marks of this figure; they are Plotly shapes, placed by the figure's own axes.

@@ -1,13 +1,15 @@
 """Clicks on the page's figures select a token and a layer, and the selection is drawn over the figures.
 
-Streamlit draws a chart anew whenever its content changes. The marks of the selection therefore do not belong to the
-charts: a click that changes nothing else moves the marks and redraws no chart.
+Streamlit builds a chart anew whenever its content changes, which takes a tenth of a second and flickers. Therefore the
+marks of the selection do not belong to the charts, and what else depends on the selection is updated in place here.
 """
 
 from collections.abc import Callable
 from pathlib import Path
 
 import streamlit as st
+
+from analysis.view import Theme
 
 KEY = "figure_bridge"
 _component = st.components.v2.component(
@@ -19,12 +21,20 @@ _component = st.components.v2.component(
 
 
 def figure_bridge(
-    *, on_select: Callable[[int | None, int | None], None], marks: dict[str, list[dict]], token: int, layer: int
+    *,
+    on_select: Callable[[int | None, int | None], None],
+    marks: dict[str, list[dict]],
+    redrawn: dict[int, str],
+    token: int,
+    layer: int,
+    theme: Theme,
 ) -> None:
     """Listen to the page's figures and draw `marks` (container key -> Plotly shapes) over them.
 
+    `redrawn` (layout.meta.drawing -> Plotly JSON) is what figures show instead of what Streamlit was given: updated in
+    place.
     `on_select(token, layer)` runs before the redraw, with None for what the click did not name. Tick labels of `token`
-    and `layer` turn bold.
+    and `layer` turn bold. The app runs again as soon as the browser shows another theme than `theme`.
     """
 
     def selected() -> None:
@@ -32,4 +42,15 @@ def figure_bridge(
         if chosen:
             on_select(chosen["token"], chosen["layer"])
 
-    _component(key=KEY, data={"marks": marks, "token": token, "layer": layer}, on_select_change=selected)
+    _component(
+        key=KEY,
+        data={
+            "marks": marks,
+            "redrawn": {str(number): content for number, content in redrawn.items()},
+            "token": token,
+            "layer": layer,
+            "theme": theme,
+        },
+        on_select_change=selected,
+        on_theme_change=lambda: None,  # the run itself is what is wanted
+    )
