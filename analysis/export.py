@@ -1,35 +1,87 @@
-"""Files: finished figures, tables and the routing table. The only module here that writes."""
+"""Files: finished figures, what stands beside them, and whole exports. The only module here that writes."""
 
-import io
 import json
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import pandas as pd
 import plotly.graph_objects as go
 
+from analysis.captions import caption, numbers, source
 from analysis.catalogue import CATALOGUE, Drawn, FigureSpec, routing_of
 from analysis.figures.palette import THEMES
 from analysis.figures.template import config
-from analysis.labels import plotly_text, token_labels
+from analysis.labels import plotly_text
+from analysis.paper import Paper, paper_figure
+from analysis.pictures import PICTURE_FORMATS, Draw, pictures
+from analysis.tables import (
+    TABLE_FORMATS,
+    read_csv,
+    table_csv,
+    table_parquet,
+    table_records,
+    trace_parquet,
+    trace_table,
+)
 from analysis.view import DEFAULT_VIEW, View
 from hooks.trace import RoutingTrace
 
-FORMATS = ("html", "csv", "parquet")
-ROUTING_COLUMNS = [
-    "prompt", "layer", "token", "text", "loops", "gate", "width_ran", "expert_ids", "expert_weights",
-    "difficulty_hard", "difficulty_soft", "logprob",
-]  # fmt: skip
+FORMATS = (*PICTURE_FORMATS, "html", *TABLE_FORMATS)
+WITHOUT_BROWSER = ("html", *TABLE_FORMATS)
 TITLE_PX, LINE_PX, CAPTION_WIDTH = 44, 17, 150
+FINISHED_PX = 1000
+"""Width of a finished figure as a picture, pixels of 1/96 inch."""
+
+
+@dataclass(frozen=True)
+class Export:
+    """What of a text is exported, and how: figures of the catalogue, the selection, the reader's choices."""
+
+    trace: RoutingTrace
+    view: View = DEFAULT_VIEW
+    more: tuple[Drawn, ...] = ()
+    """Further results of the same text, for figures that need more than a trace."""
+    figures: tuple[FigureSpec, ...] | None = None
+    """None = all that can be drawn from what is given."""
+    options: dict[str, dict[str, str]] = field(default_factory=dict)
+    """Name of a figure -> the options of its function."""
+    paper: Paper | None = None
+    """For a paper, pictures have its width and letters, and their caption is a text beside them; None = finished
+    figures, with title and caption inside."""
+
+    def __post_init__(self) -> None:
+        if missing := [each.name for each in self.figures or () if each.of not in self._drawn]:
+            raise ValueError(f"{', '.join(missing)} cannot be drawn from a trace alone: export it from its page")
+
+    @property
+    def specs(self) -> tuple[FigureSpec, ...]:
+        """The figures exported."""
+        return self.figures or tuple(each for each in CATALOGUE if each.of in self._drawn)
+
+    def drawn(self, spec: FigureSpec) -> Drawn:
+        """What a figure draws."""
+        return self._drawn[spec.of]
+
+    def picture(self, spec: FigureSpec, format: str, draw: Draw) -> bytes:
+        """One picture of a figure, by `pictures.pictures()`."""
+        options, drawn = self.options.get(spec.name, {}), self.drawn(spec)
+        if self.paper:
+            return draw(paper_figure(spec, drawn, self.view, self.paper, **options), format, scale=self.paper.scale)
+        return draw(finished_figure(spec, drawn, self.view, **options).update_layout(width=FINISHED_PX), format)
+
+    @property
+    def _drawn(self) -> dict[type, Drawn]:
+        return {type(each): each for each in (self.trace, *self.more)}
 
 
 def finished_figure(spec: FigureSpec, drawn: Drawn, view: View = DEFAULT_VIEW, **options: str) -> go.Figure:
     """The figure as it stands alone: light, with title, caption, and where its numbers come from."""
-    view = View(layer=view.layer, token=view.token, window=view.window, theme="light")
+    view = replace(view, theme="light")
     fig, trace = spec.figure(drawn, view, **options), routing_of(drawn)
-    lines = [*textwrap.wrap(spec.how_to_read, CAPTION_WIDTH), *textwrap.wrap(_numbers(trace, view), CAPTION_WIDTH)]
-    lines.append(_source(trace))
+    lines = [*textwrap.wrap(spec.how_to_read, CAPTION_WIDTH)]
+    lines += [*textwrap.wrap(numbers(spec, trace, view, **options), CAPTION_WIDTH), source(trace)]
     top = (fig.layout.margin.t or 30) + TITLE_PX
     bottom = fig.layout.margin.b or 40
     fig.update_layout(
@@ -48,68 +100,80 @@ def finished_figure(spec: FigureSpec, drawn: Drawn, view: View = DEFAULT_VIEW, *
     return fig
 
 
-def figure_html(fig: go.Figure, name: str = "figure") -> bytes:
-    """One HTML file with plotly.js inside: opens offline and sends nothing anywhere."""
-    page = fig.to_html(include_plotlyjs=True, full_html=True, config=config(name))
+def figure_html(fig: go.Figure, name: str = "figure", *, plotlyjs: bool | str = True) -> bytes:
+    """One HTML file with plotly.js inside: opens offline and sends nothing anywhere.
+
+    `plotlyjs="directory"` expects plotly.min.js beside the file instead, so that many figures share one.
+    """
+    page = fig.to_html(include_plotlyjs=plotlyjs, full_html=True, config=config(name))
     return page.encode("utf-8")
 
 
-def table_csv(table: pd.DataFrame) -> bytes:
-    """CSV in UTF-8 with a byte order mark, lists as JSON, missing values empty.
-
-    Without the mark, Excel takes the tokens' characters for another encoding; pandas, R and polars skip it. Token
-    text is written exactly as it is, so load the file as data: do not let a spreadsheet evaluate cells such as "=".
-    """
-    plain = table.copy()
-    for column in filter(lambda name: pd.api.types.is_object_dtype(plain[name]), plain.columns):
-        plain[column] = [json.dumps(v) if isinstance(v, list) else v for v in plain[column]]
-    return plain.to_csv(index=False).encode("utf-8-sig")
-
-
-def trace_parquet(traces: list[RoutingTrace]) -> bytes:
-    """The routing table: one row per prompt x layer x token. Experts are null where the token did not route."""
-    tables = [trace.to_frame().assign(prompt=index) for index, trace in enumerate(traces)]
-    buffer = io.BytesIO()
-    pd.concat(tables, ignore_index=True)[ROUTING_COLUMNS].to_parquet(buffer, index=False)
-    return buffer.getvalue()
+def figure_json(spec: FigureSpec, drawn: Drawn, view: View = DEFAULT_VIEW, **options: str) -> bytes:
+    """The figure's data as JSON: an object with name, title, how_to_read, numbers, source and the records."""
+    trace = routing_of(drawn)
+    content = {
+        "figure": spec.name,
+        "title": spec.title,
+        "how_to_read": spec.how_to_read,
+        "numbers": numbers(spec, trace, view, **options),
+        "source": {key: trace.meta.get(key) for key in ("model", "weights_sha256", "text")},
+        "records": table_records(spec.table(drawn)),
+    }
+    return _json(content)
 
 
-def export_trace(trace: RoutingTrace, out: Path, formats: Sequence[str]) -> list[Path]:
-    """Write the trace's figures (html), their data (csv) and the routing table (parquet) into `out`; the files.
+def export_files(export: Export, formats: Sequence[str]) -> Iterator[tuple[str, bytes]]:
+    """(file name, content) of every file of an export, one after the other.
 
-    Figures that need more than a trace (`FigureSpec.of`) leave through their page or `finished_figure`.
+    Per figure: pictures, `.html`, and its data as `.csv`, `.parquet`, `.json`; for a paper also `.caption.txt`. Once:
+    `routing.parquet` and `routing.json`, one row per layer x token. Raises ValueError for an unknown format, and
+    `pictures.PictureError` (also one) before the first file if pictures are asked for and no browser can draw them.
     """
     unknown = [each for each in formats if each not in FORMATS]
     if unknown:
         raise ValueError(f"unknown format {', '.join(unknown)}; known formats are {', '.join(FORMATS)}")
-    out = Path(out)
-    out.mkdir(parents=True, exist_ok=True)
-    files: dict[str, bytes] = {}
-    for each in (found for found in CATALOGUE if found.of is RoutingTrace):
-        if "html" in formats:
-            files[f"{each.name}.html"] = figure_html(finished_figure(each, trace), each.name)
-        if "csv" in formats:
-            files[f"{each.name}.csv"] = table_csv(each.table(trace))
+    wanted = [each for each in PICTURE_FORMATS if each in formats]
+    trace, view = export.trace, export.view
+    with pictures() if wanted else nullcontext() as draw:
+        for spec in export.specs:
+            options, drawn = export.options.get(spec.name, {}), export.drawn(spec)
+            for each in wanted:
+                yield f"{spec.name}.{each}", export.picture(spec, each, draw)
+            if wanted and export.paper:
+                yield f"{spec.name}.caption.txt", caption(spec, trace, view, **options).encode("utf-8")
+            if "html" in formats:
+                yield f"{spec.name}.html", figure_html(finished_figure(spec, drawn, view, **options), spec.name)
+            if "csv" in formats:
+                yield f"{spec.name}.csv", table_csv(spec.table(drawn))
+            if "parquet" in formats:
+                yield f"{spec.name}.parquet", table_parquet(spec.table(drawn))
+            if "json" in formats:
+                yield f"{spec.name}.json", figure_json(spec, drawn, view, **options)
     if "parquet" in formats:
-        files["routing.parquet"] = trace_parquet([trace])
-    for name, content in files.items():
+        yield "routing.parquet", trace_parquet([trace])
+    if "json" in formats:
+        yield "routing.json", _json(table_records(trace_table([trace])))
+
+
+def write_export(export: Export, out: Path, formats: Sequence[str]) -> Iterator[Path]:
+    """Write the files of `export_files` into the folder `out` (made if missing); yields each path once it is there."""
+    for name, content in export_files(export, formats):
+        out.mkdir(parents=True, exist_ok=True)
         (out / name).write_bytes(content)
-    return [out / name for name in files]
+        yield out / name
 
 
-def _numbers(trace: RoutingTrace, view: View) -> str:
-    label = token_labels(trace)[view.token]
-    text = f"{trace.num_tokens} tokens, {trace.num_layers} layers. "
-    text += f"Selected: token {view.token} “{label}”, layer {view.layer}."
-    if trace.special.any():
-        text += f" Means leave out {int(trace.special.sum())} token(s) that the tokenizer added."
-    return text
+def export_trace(trace: RoutingTrace, out: Path, formats: Sequence[str]) -> list[Path]:
+    """All figures of a trace and their data as files in `out`; the files."""
+    return list(write_export(Export(trace), Path(out), formats))
 
 
-def _source(trace: RoutingTrace) -> str:
-    weights = str(trace.meta.get("weights_sha256") or "unknown")[:12]
-    untrained = " Gates untrained: routing is noise." if trace.meta.get("gates_trained") is False else ""
-    return f"Model {trace.meta.get('model', 'unknown')}, weights {weights}.{untrained}"
+def _json(content: object) -> bytes:
+    return json.dumps(content, ensure_ascii=False, allow_nan=False, indent=1).encode("utf-8")
 
 
-__all__ = ["FORMATS", "export_trace", "figure_html", "finished_figure", "table_csv", "trace_parquet"]
+__all__ = [
+    "FORMATS", "WITHOUT_BROWSER", "Export", "export_files", "export_trace", "figure_html", "figure_json",
+    "finished_figure", "read_csv", "table_csv", "trace_parquet", "write_export",
+]  # fmt: skip

@@ -1,6 +1,6 @@
-"""Command line of the explorer: `python -m app serve | models | trace | export | import-olmo | upcycle`.
+"""Command line of the explorer: `python -m app serve | models | trace | diff | export | import-olmo | upcycle`.
 
-Exit codes: 0 done, 2 bad input (a few clear lines on stderr, never a traceback).
+Exit codes: 0 done, 1 diff found a difference, 2 bad input (a few clear lines on stderr, never a traceback).
 """
 
 import argparse
@@ -73,14 +73,45 @@ def trace(args: argparse.Namespace) -> None:
 
 def export(args: argparse.Namespace) -> None:
     """Write the figures and tables of a trace file."""
-    from analysis.export import export_trace
+    from analysis.catalogue import spec
+    from analysis.export import Export, write_export
+    from analysis.paper import COLUMNS_MM, Paper
+    from analysis.view import View
+
+    read, out = _trace_file(args.trace), _writable(args.out)
+    for name, index, count in (("layer", args.layer, read.num_layers), ("token", args.token, read.num_tokens)):
+        if not 0 <= index < count:
+            raise ValueError(f"--{name} must be 0..{count - 1} in this trace, got {index}")
+    paper = None
+    if args.width:
+        width = {"column": COLUMNS_MM["one column"], "page": COLUMNS_MM["two columns"]}.get(args.width, args.width)
+        try:
+            width = float(width)
+        except ValueError:
+            raise ValueError(f"--width must be column, page or millimetres, got {args.width}") from None
+        paper = Paper(width, args.font, args.font_size, selection=not args.no_selection)
+    figures = tuple(map(spec, args.figures.split(","))) if args.figures else None
+    chosen = Export(read, View(args.layer, args.token), figures=figures, paper=paper)
+    for path in write_export(chosen, out, args.formats.split(",")):
+        print(path)
+
+
+def diff(args: argparse.Namespace) -> int:
+    """Compare two trace files; 0 the same within the tolerance, 1 different."""
+    from hooks.trace_diff import trace_difference
+
+    first, second = map(_trace_file, args.traces)
+    found = trace_difference(first, second, tolerance=args.tolerance, meta=args.meta)
+    print("\n".join(found.lines()) or f"the same: {first.num_tokens} tokens in {first.num_layers} layers")
+    return 0 if found.same else 1
+
+
+def _trace_file(path: Path):
     from hooks.trace import RoutingTrace
 
-    if not args.trace.is_file():
-        raise ValueError(f"{args.trace} is no file: give a trace file, as `python -m app trace` writes it")
-    read = RoutingTrace.load(args.trace)
-    for path in export_trace(read, _writable(args.out), args.formats.split(",")):
-        print(path)
+    if not path.is_file():
+        raise ValueError(f"{path} is no file: give a trace file, as `python -m app trace` writes it")
+    return RoutingTrace.load(path)
 
 
 def import_checkpoint(args: argparse.Namespace) -> None:
@@ -162,10 +193,27 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--model", default=None, help="name of a shipped model, or a folder")
     command.add_argument("--out", type=Path, required=True, help="folder for NNNN.trace.safetensors, routing.parquet")
     command.set_defaults(run=trace)
+    command = commands.add_parser("diff", help="compare two trace files (also: trace diff A B)")
+    command.add_argument("traces", type=Path, nargs=2, metavar="TRACE", help="a .trace.safetensors file")
+    command.add_argument("--tolerance", type=float, default=0.0, help="largest difference that is none (default: 0)")
+    command.add_argument("--meta", action="store_true", help="compare model, weights and versions too")
+    command.set_defaults(run=diff)
     command = commands.add_parser("export", help="figures and tables of a trace file")
     command.add_argument("trace", type=Path, help="a .trace.safetensors file")
     command.add_argument("--out", type=Path, required=True, help="folder for the files")
-    command.add_argument("--formats", default="html,csv,parquet", help="of html, csv, parquet (default: all)")
+    command.add_argument(
+        "--formats",
+        default="html,csv,parquet",
+        help="of html, csv, parquet, json and, where there is a Chrome or Chromium, svg, png, pdf "
+        "(default: html,csv,parquet)",
+    )
+    command.add_argument("--figures", help="names of figures, comma between (default: all)")
+    command.add_argument("--layer", type=int, default=0, help="the selected layer (default: 0)")
+    command.add_argument("--token", type=int, default=0, help="the selected token (default: 0)")
+    command.add_argument("--width", help="pictures for a paper: column (85), page (180), or a width in mm")
+    command.add_argument("--font", choices=["sans", "serif"], default="sans", help="letters of a paper's pictures")
+    command.add_argument("--font-size", type=float, default=7.0, help="their size in points (default: 7)")
+    command.add_argument("--no-selection", action="store_true", help="a paper's pictures do not mark the selection")
     command.set_defaults(run=export)
     for verb, source in (("import-olmo", "a checkpoint of the authors' trainer (OLMo)"), ("upcycle", "a dense Llama")):
         command = commands.add_parser(verb, help=f"write {source} as a model folder of this project")
@@ -177,20 +225,26 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(argv: list[str] | None = None) -> int:
+    """Run one command; returns its exit code.
+
+    `trace diff A B` is `diff A B`: the text "diff" would need --out.
+    """
+    argv = sys.argv[1:] if argv is None else argv
+    if argv[:2] == ["trace", "diff"] and not any(each.startswith("--o") for each in argv):
+        argv = argv[1:]
     args = parser().parse_args(argv)
     if args.command == "trace" and args.model is None:
         from sample_models.registry import DEFAULT_MODEL
 
         args.model = DEFAULT_MODEL
     try:
-        args.run(args)
+        return args.run(args) or 0
     except ValueError as error:
         print(error, file=sys.stderr)
         return 2
     except OSError as error:
         print(f"{error.filename}: {error.strerror}", file=sys.stderr)
         return 2
-    return 0
 
 
 if __name__ == "__main__":

@@ -1,13 +1,17 @@
 """Exported files: they open by themselves, say where they come from, and lose nothing."""
 
+import csv
 import io
 import json
+import re
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from analysis.catalogue import CATALOGUE, spec
-from analysis.export import export_trace, figure_html, finished_figure, table_csv, trace_parquet
+from analysis.export import Export, export_files, export_trace, figure_html, finished_figure
+from analysis.tables import read_csv, table_csv, trace_parquet
 from analysis.view import View
 from hooks.trace import RoutingTrace
 from tests.path_traces import make_paths
@@ -65,8 +69,64 @@ def test_csv_starts_with_a_byte_order_mark_and_writes_lists_as_json():
 
 def test_csv_keeps_every_token_exactly():
     trace = random_trace(layers=1, tokens=len(HOSTILE), words=HOSTILE)
-    table = pd.read_csv(io.BytesIO(table_csv(spec("gate_map").table(trace))), keep_default_na=False)
+    table = read_csv(io.BytesIO(table_csv(spec("gate_map").table(trace))))
     assert table["text"].tolist() == trace.tokens
+    assert table["gate"].tolist() == trace.gate.ravel().tolist()
+
+
+SIGNS = ["=", "+", "-", "@", "＝", "'", '"', " ", ";", "\t", "\r", "\n", ",", "a", "1"]
+TEXTS = [
+    *("".join(np.random.default_rng(seed).choice(SIGNS, size=1 + seed % 7)) for seed in range(600)),
+    *("=cmd|' /C calc'!A0", "a;=cmd|' /C calc'!A0", "\t=1+1", "'=1+1", "007", "12", "", "NA", "True", "-", "- a"),
+]
+
+
+def test_no_cell_of_a_csv_is_a_formula_and_every_text_comes_back():
+    content = table_csv(pd.DataFrame({"text": TEXTS, "value": -1.5}))
+    assert read_csv(io.BytesIO(content))["text"].tolist() == TEXTS
+    for row in csv.reader(io.StringIO(content.decode("utf-8-sig"), newline="")):
+        for cell in re.split(r"[;\t\r\n]", row[0]):  # where spreadsheets of some countries begin a new cell
+            assert not re.match(r"""[ "]*[=+\-@＝]""", cell), row
+
+
+def test_numbers_and_truths_of_a_csv_come_back_as_such():
+    table = pd.DataFrame(
+        {"text": ["1", "x"], "n": [-1, 2], "x": [0.1, np.nan], "ran": [True, False], "name": ["a", "-b"]}
+    )
+    again = read_csv(io.BytesIO(table_csv(table)))
+    pd.testing.assert_frame_equal(again, table)
+
+
+@pytest.mark.parametrize("each", CATALOGUE, ids=lambda each: each.name)
+def test_data_of_a_figure_is_the_same_in_every_format(each, tmp_path):
+    trace = random_trace(layers=2, tokens=len(HOSTILE), words=HOSTILE)
+    export = Export(trace, more=(make_paths(trace),), figures=(each,))
+    table = each.table(export.drawn(each))
+    files = dict(export_files(export, ["csv", "parquet", "json"]))
+    assert set(files) == {f"{each.name}.{end}" for end in ("csv", "parquet", "json")} | {
+        "routing.parquet",
+        "routing.json",
+    }
+    pd.testing.assert_frame_equal(pd.read_parquet(io.BytesIO(files[f"{each.name}.parquet"])), table, check_dtype=False)
+    again = read_csv(io.BytesIO(files[f"{each.name}.csv"]))
+    content = json.loads(files[f"{each.name}.json"])
+    assert content["title"] == each.title and content["source"]["weights_sha256"] == "0123456789abcdef"
+    assert len(content["records"]) == len(again) == len(table)
+    for column in table:
+        expected = [None if not isinstance(v, list) and pd.isna(v) else v for v in table[column].tolist()]
+        assert [record[column] for record in content["records"]] == expected
+        found = [json.loads(v) if isinstance(v, str) and v.startswith("[") else v for v in again[column].tolist()]
+        found = [None if v == "" or v != v else v for v in found]
+        told = [None if v == "" else v for v in expected]  # CSV writes nothing for both
+        assert all(f == t or f == pytest.approx(t, rel=1e-6) for f, t in zip(found, told, strict=True)), column
+
+
+def test_json_of_the_whole_trace_holds_every_cell():
+    trace = make_trace(loops=[[1, 4], [2, 3]])
+    rows = json.loads(dict(export_files(Export(trace, figures=()), ["json"]))["routing.json"])
+    assert [row["loops"] for row in rows] == [1, 4, 2, 3]
+    assert [row["expert_ids"] for row in rows] == [[0, 1], None, [0, 1], [0, 1]]
+    assert rows[0]["logprob"] is None
 
 
 def test_parquet_is_long_and_has_no_experts_where_nobody_routed():
@@ -82,12 +142,15 @@ def test_parquet_is_long_and_has_no_experts_where_nobody_routed():
 
 def test_export_writes_one_file_per_figure_and_format(tmp_path):
     files = export_trace(make_trace(), tmp_path / "new", ["csv", "parquet"])
-    of_a_trace = [f"{each.name}.csv" for each in CATALOGUE if each.of is RoutingTrace]
-    assert sorted(file.name for file in files) == sorted([*of_a_trace, "routing.parquet"])
+    of_a_trace = [each.name for each in CATALOGUE if each.of is RoutingTrace]
+    names = [f"{name}.{end}" for name in of_a_trace for end in ("csv", "parquet")]
+    assert sorted(file.name for file in files) == sorted([*names, "routing.parquet"])
     assert all(file.stat().st_size for file in files)
 
 
 def test_export_refuses_an_unknown_format_before_writing(tmp_path):
-    with pytest.raises(ValueError, match="unknown format docx; known formats are html, csv, parquet"):
+    with pytest.raises(
+        ValueError, match="unknown format docx; known formats are svg, png, pdf, html, csv, parquet, json"
+    ):
         export_trace(make_trace(), tmp_path / "new", ["csv", "docx"])
     assert not (tmp_path / "new").exists()

@@ -1,0 +1,38 @@
+"""What stands beside a figure that has left its page: title, how to read it, its numbers, and where they come from."""
+
+from analysis.catalogue import FigureSpec
+from analysis.labels import token_labels
+from analysis.view import View
+from hooks.trace import RoutingTrace
+
+
+def numbers(spec: FigureSpec, trace: RoutingTrace, view: View, **options: str) -> str:
+    """How much is counted, what is selected, and the reader's choice."""
+    label = token_labels(trace)[view.token]
+    text = f"{trace.num_tokens} tokens, {trace.num_layers} layers. "
+    if view.window is not None:
+        first, end = view.span(trace.num_tokens)
+        text += f"Maps show tokens {first} to {end - 1}. "
+    text += f"Selected: token {view.token} “{label}”, layer {view.layer}."
+    if trace.special.any():
+        text += f" Means leave out {int(trace.special.sum())} token(s) that the tokenizer added."
+    if spec.choice:
+        option, labels, meaning = spec.choice
+        text += f" {meaning}: {labels[options.get(option, next(iter(labels)))].lower()}."
+    return text
+
+
+def source(trace: RoutingTrace) -> str:
+    """Model and weights in one line; a warning where the routing is noise."""
+    weights = str(trace.meta.get("weights_sha256") or "unknown")[:12]
+    untrained = " Gates untrained: routing is noise." if trace.meta.get("gates_trained") is False else ""
+    return f"Model {trace.meta.get('model', 'unknown')}, weights {weights}.{untrained}"
+
+
+def caption(spec: FigureSpec, trace: RoutingTrace, view: View, **options: str) -> str:
+    """The caption as plain text, to be pasted under the figure in a paper."""
+    title = spec.title if spec.title.endswith("?") else f"{spec.title}."
+    return f"{title} {spec.how_to_read}\n\n{numbers(spec, trace, view, **options)}\n{source(trace)}\n"
+
+
+__all__ = ["caption", "numbers", "source"]

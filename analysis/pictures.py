@@ -1,0 +1,217 @@
+"""Pictures: SVG, PNG and PDF of figures, drawn by a Chrome or Chromium of this machine through Kaleido.
+
+Nothing is fetched: the page that draws has its plotly.js from the installed package and no MathJax, and the browser
+that opens it can resolve no host.
+"""
+
+import asyncio
+import io
+import re
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import plotly.graph_objects as go
+from PIL import Image
+
+PictureFormat = Literal["svg", "png", "pdf"]
+PICTURE_FORMATS: tuple[PictureFormat, ...] = ("svg", "png", "pdf")
+PX_PER_MM = 96 / 25.4
+"""A CSS pixel is 1/96 inch."""
+PNG_DPI = 300
+HATCH_PX = 6
+OPENING_S, DRAWING_S = 60, 90
+MOST_CELLS = 20_000
+"""Maps with more cells stay an image: their cells are too small for anybody to see an edge."""
+NO_BROWSER = "svg, png and pdf are drawn by a Chrome or Chromium, and none was found on this machine."
+REMEDY = (
+    "html, csv, parquet and json need none. For pictures install one (for example with `apt-get install chromium` or "
+    "`kaleido_get_chrome`), or set BROWSER_PATH to it."
+)
+
+
+class PictureError(ValueError):
+    """No picture can be made here; the sentence says why and what to do."""
+
+
+Draw = Callable[..., bytes]
+"""(figure, format, *, scale=1.0) -> the picture's file."""
+
+
+def browser_path() -> str | None:
+    """The Chrome or Chromium that would draw: BROWSER_PATH, Kaleido's own, or one on the path; None without any."""
+    from choreographer.browsers.chromium import Chromium
+
+    path = Chromium.find_browser(skip_local=False)
+    return path if path and Path(path).is_file() else None
+
+
+@contextmanager
+def pictures() -> Iterator[Draw]:
+    """A function that draws, with one browser behind it for as long as the context is open.
+
+    `draw(fig, format, scale=1)` wants the figure's width and height in its layout (pixels of 1/96 inch) and returns
+    SVG, PDF (both `scale` times that size on paper; maps are vectors) or PNG (the same size at 300 dpi).
+    Raises PictureError where there is no browser, or where it does not start or does not draw.
+    """
+    path = browser_path()
+    if path is None:
+        raise PictureError(f"{NO_BROWSER} {REMEDY}")
+    from choreographer.errors import BrowserClosedError, BrowserFailedError, ChannelClosedError
+    from kaleido.errors import JavascriptError, KaleidoError
+
+    # Its own thread: notebooks and servers may have an event loop running in theirs.
+    with ThreadPoolExecutor(1, "pictures") as thread, asyncio.Runner() as runner:
+
+        def wait(coroutine, seconds: int):
+            return thread.submit(runner.run, asyncio.wait_for(coroutine, seconds)).result()
+
+        async def opened():
+            browser = _offline_kaleido(path)
+            try:
+                await browser.open()
+            except BaseException:
+                await browser.close()
+                raise
+            return browser
+
+        try:
+            browser = wait(opened(), OPENING_S)
+        except (BrowserFailedError, BrowserClosedError, ChannelClosedError, TimeoutError) as error:
+            raise PictureError(f"{path} does not start as a browser ({_first_words(error)}). {REMEDY}") from error
+
+        def draw(fig: go.Figure, format: PictureFormat, *, scale: float = 1.0) -> bytes:
+            layout = fig.layout
+            shown = fig if format == "png" else as_vectors(fig)
+            options = {"format": format, "width": layout.width, "height": layout.height}
+            options["scale"] = scale * PNG_DPI / 96 if format == "png" else scale
+            try:
+                picture = wait(browser.calc_fig(shown, opts=options), DRAWING_S)
+            except (BrowserClosedError, ChannelClosedError, JavascriptError, KaleidoError, TimeoutError) as error:
+                raise PictureError(f"the browser did not draw this {format} ({_first_words(error)})") from error
+            if format == "svg":
+                return _sized_in_mm(picture, layout.width * scale, layout.height * scale)
+            return _with_dpi(picture) if format == "png" else picture
+
+        try:
+            yield draw
+        finally:
+            wait(browser.close(), OPENING_S)
+
+
+def as_vectors(fig: go.Figure) -> go.Figure:
+    """The figure with maps as bars, one per cell, and hatching as lines: Plotly and browsers draw both as images."""
+    data = []
+    for each in fig.data:
+        if each.type == "heatmap" and np.size(each.z) <= MOST_CELLS:
+            data.append(_bars(fig, each))
+        elif each.type == "bar" and each.marker.pattern.shape:
+            plain = each.to_plotly_json()
+            plain["marker"].pop("pattern")
+            data += [plain, _hatching(fig, each)]
+        else:
+            data.append(each)
+    return go.Figure({"data": data, "layout": fig.layout})
+
+
+def _hatching(fig: go.Figure, bars: go.Bar) -> dict:
+    """Strokes within the bars, as one line with breaks."""
+    px = np.array(_unit_px(fig, bars))
+    across, along = (bars.y, bars.x) if bars.orientation == "h" else (bars.x, bars.y)
+    points = []
+    for place, length in zip(across, along, strict=True):
+        ends = [(place - bars.width / 2, place + bars.width / 2), (0, length)]
+        (left, right), (low, high) = (np.array(ends[::-1] if bars.orientation == "h" else ends)) * px[:, None]
+        for shift in np.arange(np.ceil((low - right) / HATCH_PX), (high - left) / HATCH_PX) * HATCH_PX:
+            begin, end = max(left, low - shift), min(right, high - shift)
+            if begin < end:
+                points += [(begin, begin + shift), (end, end + shift), (np.nan, np.nan)]
+    x, y = np.array(points).reshape(-1, 2).T / px[:, None]
+    return {
+        "type": "scatter", "mode": "lines", "x": x, "y": y, "xaxis": bars.xaxis, "yaxis": bars.yaxis,
+        "line": {"width": 0.8, "color": bars.marker.pattern.fgcolor}, "showlegend": False, "cliponaxis": False,
+    }  # fmt: skip
+
+
+def _bars(fig: go.Figure, cells: go.Heatmap) -> dict:
+    z = np.asarray(cells.z, dtype=float)
+    row, column = np.nonzero(np.isfinite(z))
+    x, y = np.asarray(cells.x, dtype=float)[column], np.asarray(cells.y, dtype=float)[row]
+    wide, high = (1 - (gap or 0) / px for gap, px in zip((cells.xgap, cells.ygap), _unit_px(fig, cells), strict=True))
+    colours = {"color": z[row, column], "colorscale": cells.colorscale, "cmin": cells.zmin, "cmax": cells.zmax}
+    # Neighbours without a gap overlap a little: viewers let the paper shine through between shapes that only touch.
+    line = {"width": 0} if cells.xgap else {**colours, "width": 0.4}
+    return {
+        "type": "bar", "x": x, "base": y - high / 2, "y": np.full(len(x), high), "width": wide, "offset": -wide / 2,
+        "marker": {**colours, "line": line, "showscale": cells.showscale,
+                   "colorbar": cells.colorbar.to_plotly_json()},
+        "xaxis": cells.xaxis, "yaxis": cells.yaxis, "showlegend": False,
+    }  # fmt: skip
+
+
+def _unit_px(fig: go.Figure, drawn: go.Heatmap | go.Bar) -> tuple[float, float]:
+    """Pixels of one unit on the x axis and on the y axis: of a cell's width and height, in a map."""
+    layout, margin = fig.layout, fig.layout.margin.to_plotly_json()
+    default = layout.template.layout.margin.to_plotly_json()
+    left, right, top, bottom = (margin.get(side, default.get(side, 80)) for side in "lrtb")
+    inner = layout.width - left - right, layout.height - top - bottom
+    sizes = []
+    for letter, name, px in zip("xy", (drawn.xaxis, drawn.yaxis), inner, strict=True):
+        axis = layout[f"{letter}axis{(name or letter)[1:]}"]
+        low, high = axis.domain or (0, 1)
+        first, last = axis.range
+        sizes.append(px * (high - low) / abs(last - first))
+    return sizes[0], sizes[1]
+
+
+def _offline_kaleido(path: str):
+    """A Kaleido whose page and browser ask nothing of any network."""
+    from choreographer.browsers.chromium import Chromium
+    from kaleido import Kaleido, PageGenerator
+
+    class OfflineChromium(Chromium):
+        def get_cli(self) -> list[str]:
+            return [*super().get_cli(), "--disable-background-networking", "--host-resolver-rules=MAP * ~NOTFOUND"]
+
+    class Page(PageGenerator):
+        # The title of every PDF; and no margins: Kaleido prints with some, which push the figure over the page's edge.
+        header = PageGenerator.header.replace("Kaleido-fier", "VersatileFFN Explorer")
+        header += "        <style>@page { margin: 0 }</style>\n"
+
+    # Kaleido's browser runs without Chromium's own sandbox, so that it also starts for root and in containers.
+    return Kaleido(path=path, page_generator=Page(mathjax=False), browser_cls=OfflineChromium, timeout=None)
+
+
+def _sized_in_mm(svg: bytes, width: float, height: float) -> bytes:
+    """The SVG with its size on paper, which programs that place it otherwise guess."""
+    text = svg.decode("utf-8")
+    size = f'width="{width / PX_PER_MM:.3f}mm" height="{height / PX_PER_MM:.3f}mm"'
+    sized, found = re.subn(r'(<svg\b[^>]*?) width="[\d.]+" height="[\d.]+"', rf"\1 {size}", text, count=1)
+    assert found, "an SVG of Plotly has its size in its first tag"
+    return sized.encode("utf-8")
+
+
+def _with_dpi(png: bytes) -> bytes:
+    buffer = io.BytesIO()
+    with Image.open(io.BytesIO(png)) as image:
+        image.save(buffer, "PNG", dpi=(PNG_DPI, PNG_DPI))
+    return buffer.getvalue()
+
+
+def _first_words(error: BaseException) -> str:
+    return str(error.args[0] if error.args else type(error).__name__).partition("\n")[0].rstrip(".")[:200]
+
+
+__all__ = [
+    "NO_BROWSER",
+    "REMEDY",
+    "PICTURE_FORMATS",
+    "Draw",
+    "PictureError",
+    "PictureFormat",
+    "browser_path",
+    "pictures",
+]
