@@ -25,12 +25,14 @@ def percentiles_over_tokens(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Two percentiles of `values` [layer, token] over ordinary tokens, each [layer]; NaN when there are none.
 
+    Each is a value that some token has: between whole loops there is nothing.
+
     A range of the tokens of one text, not a confidence interval: its tokens depend on each other.
     """
     kept = values[:, ordinary(trace)]
     if not kept.shape[1]:
         return np.full(len(values), np.nan), np.full(len(values), np.nan)
-    bottom, top = np.percentile(kept, [low, high], axis=1)
+    bottom, top = np.percentile(kept, [low, high], axis=1, method="inverted_cdf")
     return bottom, top
 
 

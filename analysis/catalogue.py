@@ -180,7 +180,7 @@ CATALOGUE: tuple[FigureSpec, ...] = (
         "depth_choice",
         "recursion",
         "What the depth head believed",
-        "Probability of each number of loops for the selected token, in every layer. Outlined: what ran. Dotted: the "
+        "Probability of each number of loops for the selected token, in every layer. Outlined: what ran. Ring: the "
         "expected number.",
         figures.depth_choice_figure,
         recursion.depth_table,
@@ -189,7 +189,8 @@ CATALOGUE: tuple[FigureSpec, ...] = (
         "depth_logits",
         "recursion",
         "The choice in the selected layer",
-        "The depth logits of the selected token. Filled: what ran. Dotted: the runner-up. Only differences matter.",
+        "The depth logits of the selected token. Only differences matter, so the bars start at the runner-up. "
+        "Filled: what ran.",
         figures.depth_logits_figure,
         recursion.depth_table,
     ),

@@ -1,21 +1,24 @@
 """Token labels for axes and hover cards, and the escaping that makes any token harmless inside a figure."""
 
 import html
+import re
 
 from hooks.token_text import display_token, token_bytes
 from hooks.trace import RoutingTrace
 
 SPACE = "␣"
 LONGEST = 12
+_RUN = re.compile(r"([␣↵⇥])\1{2,}")
 
 
 def token_labels(trace: RoutingTrace, longest: int = LONGEST) -> list[str]:
     """Short labels, one per token, not escaped (see `plotly_text`).
 
-    The leading space sign is dropped unless the token is only white space. Where a character is spread over several
-    tokens, the first one shows the whole character and the later ones their bytes, such as ⟨9F⟩.
+    The leading space sign is dropped unless the token is only white space; a run of white space is counted, as in ␣×7.
+    Where a character is spread over several tokens, the first one shows the whole character and the later ones their
+    bytes, such as ⟨9F⟩.
     """
-    return [_cut(_without_space(label), longest) for label in _whole_characters(trace.tokens)]
+    return [_cut(_count_runs(_without_space(label)), longest) for label in _whole_characters(trace.tokens)]
 
 
 def plotly_text(text: str) -> str:
@@ -25,6 +28,10 @@ def plotly_text(text: str) -> str:
 
 def _without_space(label: str) -> str:
     return label[1:] if label.startswith(SPACE) and label.strip(SPACE + "↵⇥") else label
+
+
+def _count_runs(label: str) -> str:
+    return _RUN.sub(lambda run: f"{run[1]}×{len(run[0])}", label)
 
 
 def _cut(label: str, longest: int) -> str:

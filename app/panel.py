@@ -34,6 +34,8 @@ def panel(name: str, *, main: bool = False) -> None:
     key = f"figure-{name}"
     remember_marks(key, take_selection(figure))
     chart(key, first_drawing(key, figure, chosen_options(found)), name=name, alt=found.title)
+    if figure.layout.meta and figure.layout.meta.get("sentence"):
+        return
     st.caption(f"**How to read.** {found.how_to_read}" if main else found.how_to_read)
 
 

@@ -96,11 +96,12 @@ def loop_shares_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> go.Fig
 
 
 def depth_choice_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> go.Figure:
-    """The depth head's belief about the selected token in every layer: per cent, what ran outlined, E[L] dotted."""
+    """The depth head's belief about the selected token in every layer: per cent, what ran outlined, E[L] as a ring."""
     c = THEMES[view.theme]
     probs = trace.depth_probs[:, view.token].T  # [loop, layer]
     layer = np.arange(trace.num_layers)
-    colours = [c["bg"], *c["loops"][:3]]
+    # Grey, for it is a probability: orange says loops, and here the height says them.
+    colours = [mix(c["bg"], c["line"], level) for level in (0, 0.75)]
     row, column = (axis.ravel() for axis in np.indices(probs.shape))
     worth = (probs.ravel() >= 0.005) & (trace.num_layers <= 20)
     percent = [f"{100 * p:.0f}" for p in probs.ravel()[worth]]
@@ -113,11 +114,10 @@ def depth_choice_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> go.Fi
         },
         *numbers(column[worth] - 0.34, row[worth] + 1.32, percent, np.full(worth.sum(), c["ink"])),
         {
-            "type": "scatter", "mode": "lines+markers", "x": layer, "y": trace.expected_loops[:, view.token],
-            "line": {"dash": "dot", "width": 1.5, "color": c["ink"]},
-            "marker": {"size": 7, "color": c["bg"], "opacity": 1, "line": {"width": 1.3, "color": c["ink"]}},
+            "type": "scatter", "mode": "markers", "x": layer + 0.12, "y": trace.expected_loops[:, view.token],
+            "marker": {"size": 8, "color": c["bg"], "opacity": 1, "line": {"width": 1.5, "color": c["depth"]}},
             "customdata": [[view.token, i] for i in layer.tolist()],
-            "hovertemplate": "layer %{x}<br>expected loops %{y:.2f}<extra></extra>",
+            "hovertemplate": "layer %{customdata[1]}<br>expected loops %{y:.2f}<extra></extra>",
         },
     ]  # fmt: skip
     ran = [
@@ -132,12 +132,12 @@ def depth_choice_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> go.Fi
         xaxis=layer_axis(trace, view),
         yaxis={"range": [0.45, trace.max_loops + 0.55], "dtick": 1, "tick0": 1, "title": {"text": "loops"}},
         shapes=ran,
-        annotations=[note("probability in %   □ ran   ○ expected E[L]")],
+        annotations=[note(f"probability in %   □ ran   {swatch(c['depth'], 'expected E[L]', '○')}")],
     )
 
 
 def depth_logits_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> go.Figure:
-    """Depth logits of the selected token in the selected layer: filled = ran, dotted = runner-up."""
+    """Depth logits of the selected token in the selected layer, counted from the runner-up's; filled = ran."""
     if trace.max_loops == 1:
         return sentence_figure(view, "This model has one loop only: there is nothing to choose.", HEIGHT)
     c = THEMES[view.theme]
@@ -146,13 +146,12 @@ def depth_logits_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> go.Fi
     colours = loop_colours(trace.max_loops, view.theme)
     order = np.argsort(-logits, kind="stable")
     winner, second = order[0] + 1, order[1] + 1
-    lowest, highest = logits.min(), logits.max()
-    room = max(highest - lowest, 0.1) * 0.16
-    floor = lowest - room
+    ahead = logits - logits[second - 1]  # only differences mean something
+    room = max(np.ptp(ahead), 0.1) * 0.16
     loops = np.arange(1, trace.max_loops + 1)
     data = [
         {
-            "type": "bar", "x": loops, "y": logits - floor, "base": floor, "width": 0.62,
+            "type": "bar", "x": loops, "y": ahead, "width": 0.62,
             "marker": {
                 "color": [colours[ran - 1] if number == ran else c["bg"] for number in loops],
                 "line": {"width": [2 if number == ran else 1.3 for number in loops],
@@ -163,24 +162,28 @@ def depth_logits_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> go.Fi
             "<extra></extra>",
         },
         {
-            "type": "scatter", "mode": "text", "x": loops, "y": logits, "textposition": "top center",
-            "text": [f"<b>{v:.2f}</b>" if n == ran else f"{v:.2f}" for n, v in zip(loops, logits, strict=True)],
+            "type": "scatter", "mode": "text", "x": loops, "y": ahead,
+            "textposition": ["bottom center" if value < 0 else "top center" for value in ahead],
+            "text": [f"<b>{_signed(v)}</b>" if n == ran else _signed(v) for n, v in zip(loops, logits, strict=True)],
             "textfont": {"size": 11, "color": c["ink"]}, "hoverinfo": "skip",
         },
     ]  # fmt: skip
     heading = f"{winner} wins over {second} by {logits[winner - 1] - logits[second - 1]:.2f}"
     if ran != winner:
         heading += f", but {ran} ran"
-    dotted = {"type": "line", "xref": "x domain", "x0": 0, "x1": 1, "y0": logits[second - 1], "y1": logits[second - 1]}
-    dotted["line"] = {"width": 1, "dash": "dot", "color": c["line"]}
     return figure(
         view,
         data,
         clickable=False,
         height=HEIGHT,
         xaxis={"tickvals": loops, "title": {"text": "loops"}, "range": [0.4, trace.max_loops + 0.6]},
-        yaxis={"range": [floor, highest + 1.4 * room], "showgrid": True, "title": {"text": "depth logit"}},
-        shapes=[dotted],
+        yaxis={
+            "range": [ahead.min() - 1.4 * room, ahead.max() + 1.4 * room],
+            "showgrid": True,
+            "zeroline": True,
+            "zerolinecolor": c["line"],
+            "title": {"text": "logit, runner-up = 0"},
+        },
         annotations=[note(heading) | {"font": {"size": 12, "color": c["ink"]}}],
     )
 
@@ -221,16 +224,25 @@ def depth_margin_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> go.Fi
         data,
         height=HEIGHT,
         margin={"t": 30, "b": 40, "l": 52, "r": 20},
-        xaxis={"range": [0, most * 1.05], "showgrid": True, "title": {"text": "winner minus runner-up (logits)"}},
+        xaxis={
+            "range": [-0.04 * most, most * 1.05],
+            "showgrid": True,
+            "title": {"text": "winner minus runner-up (logits)"},
+        },
         yaxis=layer_axis(trace, view),
         shapes=[near],
         annotations=[
             note(
-                f"{swatch(c['loops'][2], 'this token', '●')}   {swatch(c['line'], '10 to 90 % of all tokens', '━')}   "
-                f"{swatch(c['hair'], f'near miss, below {NEAR_MISS:g}')}"
+                f"{swatch(c['loops'][2], 'this token, colour: loops', '●')}   "
+                f"{swatch(c['line'], '10 to 90 % of all tokens', '━')}   "
+                f"{swatch(c['hair'], f'near miss, &lt; {NEAR_MISS:g}')}"
             )
         ],
     )
+
+
+def _signed(value: float) -> str:
+    return f"{value:.2f}".replace("-", "−")
 
 
 def _layer_dots(values: np.ndarray, name: str, colour: str, symbol: str) -> dict:

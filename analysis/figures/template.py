@@ -16,6 +16,8 @@ LEFT = 0.86
 MAP_MARGINS_PX = 64
 NAME_PX, NUMBER_PX = 10.6, 12.7
 """Width that a token needs on its axis to be named, and a cell of a map to carry its number: 90 and 75 on a page."""
+SENTENCE = {"sentence": True}
+"""Marks a figure that has nothing to draw: how to read it is no question then."""
 TO_CELL = {"select": "customdata"}
 """A click selects customdata[0] = token and customdata[1] = layer (None: leave it)."""
 
@@ -70,7 +72,15 @@ def sentence_figure(view: View, sentence: str, height: int) -> go.Figure:
     frame["line"] = {"width": 1, "color": THEMES[view.theme]["hair"]}
     text = {"text": sentence, "xref": "paper", "yref": "paper", "x": 0.5, "y": 0.5, "font": {"size": 13}}
     return figure(
-        view, [], clickable=False, height=height, xaxis=hidden, yaxis=hidden, shapes=[frame], annotations=[text]
+        view,
+        [],
+        clickable=False,
+        meta=SENTENCE,
+        height=height,
+        xaxis=hidden,
+        yaxis=hidden,
+        shapes=[frame],
+        annotations=[text],
     )
 
 

@@ -34,6 +34,7 @@ class Strip {
     this.box.addEventListener("keydown", (event) => this.key(event));
     this.box.addEventListener("mouseover", (event) => this.hint(event.target.closest?.(".token")));
     this.box.addEventListener("focusin", (event) => this.hint(event.target.closest?.(".token")));
+    this.box.addEventListener("scroll", () => this.fade());
     for (const leave of ["mouseleave", "focusout", "scroll"]) {
       this.box.addEventListener(leave, () => (this.tip.hidden = true));
     }
@@ -83,6 +84,13 @@ class Strip {
     this.pending = null;
   }
 
+  // Faded rows say that the text goes on there.
+  fade() {
+    const { scrollTop, clientHeight, scrollHeight } = this.box;
+    this.box.classList.toggle("above", scrollTop > 4);
+    this.box.classList.toggle("below", scrollTop + clientHeight < scrollHeight - 4);
+  }
+
   describe(i) {
     const { labels, values, surprisal, quantity } = this.data;
     return `token ${i}: ${labels[i]}, ${quantity} ${values[i]}, surprisal ${surprisal[i]}`;
@@ -106,6 +114,7 @@ class Strip {
       const row = cell.offsetHeight + 3;
       this.box.scrollTop = Math.max(0, cell.offsetTop - this.box.offsetTop - 2 * row);
     }
+    this.fade();
   }
 
   select(token, layer, at_once, focus = true) {

@@ -17,7 +17,7 @@ def extremes(trace) -> None:
             select(token=table.token.iloc[rows[0]])
 
     st.dataframe(
-        table,
+        table.style.format({"surprisal": "{:.1f}"}, na_rep="–"),
         hide_index=True,
         key="extremes",
         on_select=chosen,
@@ -25,7 +25,7 @@ def extremes(trace) -> None:
         column_order=["text", "token", "difficulty", "surprisal"],
         column_config={
             "difficulty": st.column_config.ProgressColumn(min_value=0, max_value=1, format="%.2f"),
-            "surprisal": st.column_config.NumberColumn("surprisal, nats", format="%.1f"),
+            "surprisal": st.column_config.NumberColumn("surprisal, nats"),
         },
     )
     st.caption("Soft difficulty, mean over layers. A row selects its token.")
