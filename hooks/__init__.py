@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from hooks.bridge import to_bridge
     from hooks.capturing import capture
     from hooks.hook_points import HOOK_NAMES, HookedVersatileFFN, instrument, record
     from hooks.path_trace import PathTrace, path_bytes
@@ -25,6 +26,7 @@ _HOME = {
     "HOOK_NAMES": "hooks.hook_points",
     "HookedVersatileFFN": "hooks.hook_points",
     "time_ffn": "hooks.timing",
+    "to_bridge": "hooks.bridge",
 }
 
 __all__ = [
@@ -38,6 +40,7 @@ __all__ = [
     "path_bytes",
     "record",
     "time_ffn",
+    "to_bridge",
 ]
 
 
