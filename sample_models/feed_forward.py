@@ -139,16 +139,17 @@ class DepthPath(LoopFFN):
         and `expert_share` [b p expert] it is Y_depth = H(loops).
         """
         order = choice.flatten().argsort(descending=True, stable=True)  # those that go on come first
-        going_on = torch.bincount(choice.flatten(), minlength=self.max_loops).flip(0).cumsum(0).flip(0).tolist()[1:]
+        leave_after = torch.bincount(choice.flatten(), minlength=self.max_loops).tolist()  # tokens by their last loop
         output = hidden.flatten(0, -2)[order]  # H, and Y of the tokens that have left
         if width_share is not None:
             width_share = width_share.flatten(0, -2)[order]
             wide, deep = width_share.clamp_min(0), 1 - width_share  # lambda <= 0: the width path does not run
             wide_slices = wide * expert_share.flatten(0, -2)[order]
         state, first = output, None
-        for remaining in [*going_on, 0]:
-            units = self.activations(state)
+        for count in leave_after:
+            remaining = len(state) - count
             leaving = slice(remaining, len(state))
+            units = self.activations(state)
             kept = state[leaving]
             if width_share is not None:
                 slices = units[leaving].unflatten(-1, (expert_share.shape[-1], -1))
