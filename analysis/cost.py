@@ -135,7 +135,7 @@ def _mean(trace: RoutingTrace, values: np.ndarray) -> float:
 def _size(trace: RoutingTrace, name: str) -> int:
     size = trace.meta.get("config", {}).get(name)
     if not size:
-        raise ValueError(f"this trace does not name the model's {name}, which FLOPs need: trace the text again")
+        raise ValueError(f"This trace does not name the model's {name}, which FLOPs need: trace the text again")
     return int(size)
 
 

@@ -26,6 +26,9 @@ def serve(args: argparse.Namespace) -> None:
 
     if roots := _existing(args.models):
         os.environ["VERSATILEFFN_MODELS"] = os.pathsep.join(str(root.resolve()) for root in roots)
+    if args.trace:
+        _trace_file(args.trace)  # a file that cannot be shown is told here, not to every visitor
+        os.environ["VERSATILEFFN_TRACE"] = str(args.trace.resolve())
     main = Path(__file__).parent / "main.py"
     flags = ["--server.port", str(args.port), "--server.address", args.address]
     # Also in .streamlit/config.toml, which Streamlit reads only when started in this project's folder.
@@ -179,6 +182,7 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--port", type=int, default=8501)
     command.add_argument("--address", default="127.0.0.1", help="listen here; 127.0.0.1 is this machine only")
     command.add_argument("--models", type=Path, nargs="+", default=[], help="folders with more model folders to offer")
+    command.add_argument("--trace", type=Path, help="open with this trace file; it needs no model")
     command.set_defaults(run=serve)
     command = commands.add_parser("models", help="list the models that are there")
     command.add_argument("--models", type=Path, nargs="+", default=[], help="folders with more model folders to list")

@@ -17,7 +17,7 @@ def export_dialog(page: str) -> None:
     trace, view = state.current_trace(), state.current_view()
     name = st.selectbox(
         "Figure of this page",
-        [found.name for found in CATALOGUE if found.page == page],
+        [found.name for found in CATALOGUE if found.page == page and state.can_draw(found.of)],
         format_func=lambda name: spec(name).title,
     )
     found = spec(name)

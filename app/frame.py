@@ -4,12 +4,15 @@ from pathlib import Path
 
 import streamlit as st
 
+from analysis.catalogue import CATALOGUE
 from analysis.figures.palette import THEMES
+from analysis.model_facts import ModelFacts
 from analysis.strip import QUANTITIES, strip
 from app import state
 from app.components.figure_bridge import figure_bridge
 from app.components.token_strip import token_strip
 from app.export_dialog import export_dialog
+from app.markdown import literal
 from app.prompt_picker import prompt_picker
 
 DEFAULT_QUANTITY = {
@@ -32,17 +35,40 @@ def styles() -> None:
 
 
 def sidebar() -> None:
-    """Choice of the model and one line of facts about it."""
+    """Choice of the model, or the trace file that is open, and one line of facts about the model."""
     with st.sidebar:
-        st.selectbox("Model", state.model_names(), key=state.PICKED_KEY, on_change=state.choose_model)
-        facts = state.model_facts()
-        trained = "Gates trained." if facts.gates_trained else "Gates untrained: routing is noise."
-        ids = f" No tokenizer: type token ids, 0 to {facts.vocabulary - 1:,}." if facts.reads_ids else ""
-        st.caption(
-            f"{facts.layers} layers, {facts.experts} experts, up to {facts.max_loops} loops. "
-            f"{facts.parameters / 1e6:.1f} M parameters, of which router and depth head {facts.heads_share:.2%}. "
-            f"Trained on texts of up to {facts.context} tokens. {trained}{ids}"
+        why_not = state.without_model()
+        st.selectbox(
+            "Model",
+            state.model_names(),
+            key=state.PICKED_KEY,
+            on_change=state.choose_model,
+            disabled=why_not is not None,
+            help=why_not,
         )
+        facts = state.model_facts()
+        if why_not:
+            weights = f", weights {facts.weights_sha256[:12]}" if facts.weights_sha256 else ""
+            st.markdown(f"**Trace file** of {literal(facts.name or 'an unnamed model')}{literal(weights)}")
+            st.caption(f"{why_not}")
+            if state.model_names():
+                st.button("Close the trace file", on_click=state.close_trace)
+        st.caption(_sentences(facts))
+
+
+def _sentences(facts: ModelFacts) -> str:
+    """What is known of a model, in sentences."""
+    said = [f"{facts.layers} layers, {facts.experts} experts, up to {facts.max_loops} loops."]
+    if facts.parameters:
+        heads = f", of which router and depth head {facts.heads_share:.2%}" if facts.heads_share else ""
+        said.append(f"{facts.parameters / 1e6:.1f} M parameters{heads}.")
+    if facts.context:
+        said.append(f"Trained on texts of up to {facts.context} tokens.")
+    if facts.gates_trained is not None:
+        said.append("Gates trained." if facts.gates_trained else "Gates untrained: routing is noise.")
+    if facts.reads_ids and facts.vocabulary:
+        said.append(f"No tokenizer: type token ids, 0 to {facts.vocabulary - 1:,}.")
+    return " ".join(said)
 
 
 def frame(page: str) -> None:
@@ -72,7 +98,8 @@ def frame(page: str) -> None:
                 format_func=lambda name: "all layers" if name == "all" else f"layer {session.layer}",
                 persist_state="session",
             )
-            if st.button("Export", icon=":material/download:"):
+            figures = any(found.page == page and state.can_draw(found.of) for found in CATALOGUE)
+            if st.button("Export", icon=":material/download:", disabled=not figures):
                 export_dialog(page)
         drawn = strip(
             trace,
@@ -122,12 +149,12 @@ def _remember_choice() -> None:
 
 def _notices(trace) -> None:
     facts = state.model_facts()
-    if trace.num_tokens > facts.context:
+    if facts.context and trace.num_tokens > facts.context:
         st.caption(
             f"This text has {trace.num_tokens:,} tokens; the model was trained on texts of up to {facts.context}. "
             f"From token {facts.context} on, what you see is extrapolation."
         )
-    if not facts.gates_trained:
+    if facts.gates_trained is False:
         st.markdown("**The gates of this model are untrained: loops and experts are noise, not difficulty.**")
     if st.session_state.problem:
         with st.container(border=True, key="problem", horizontal=True, vertical_alignment="center"):

@@ -1,12 +1,12 @@
 """The text button: type or paste texts, pick an example, or upload a file of prompts."""
 
-import re
 from collections.abc import Callable
 
 import streamlit as st
 
 from app import state
-from app.examples import EXAMPLES
+from app.examples import EXAMPLES, LOOK_FOR
+from app.markdown import literal
 from app.prompt_files import (
     FILE_TYPES,
     MAX_FILE_MB,
@@ -16,8 +16,9 @@ from app.prompt_files import (
     read_prompt_file,
     read_prompt_text,
 )
-from app.prompts import MAX_CHARACTERS, PromptError, opening, typed_prompt
+from app.prompts import MAX_CHARACTERS, MAX_TOKENS, PromptError, opening, typed_prompt
 
+MAX_TRACE_MB = 20
 PASTED = {"one": "One text", "line": "One prompt per line", "paragraph": "One prompt per paragraph"}
 
 
@@ -25,8 +26,10 @@ def prompt_picker(num_tokens: int) -> None:
     """A popover labelled with the current prompt. A text that cannot be traced leaves the current one in place."""
     prompt = state.current_prompt()
     with st.popover(
-        f"{_literal(prompt.name)}, {num_tokens:,} tokens", icon=":material/edit_note:", key="picker", on_change="rerun"
+        f"{literal(prompt.name)}, {num_tokens:,} tokens", icon=":material/edit_note:", key="picker", on_change="rerun"
     ):
+        if st.session_state.get("picker"):
+            state.warm_up()
         way = st.segmented_control(
             "Where the text comes from",
             ["Type", "Examples", "File"],
@@ -37,11 +40,6 @@ def prompt_picker(num_tokens: int) -> None:
             persist_state="session",
         )
         {"Type": _type, "Examples": _examples, "File": _file}[way]()
-
-
-def _literal(text: str) -> str:
-    """Text as Markdown that shows it as it is: labels of buttons are Markdown."""
-    return re.sub(r"([\\`*_{}\[\]()#+\-.!$:|~<>&^])", r"\\\1", text)
 
 
 def _close() -> None:
@@ -92,6 +90,7 @@ def _submit_typed() -> None:
 def _examples() -> None:
     for key, prompt in EXAMPLES.items():
         st.button(prompt.name, key=f"example-{key}", width="stretch", on_click=_submit, args=(prompt,))
+        st.caption(literal(LOOK_FOR[key]))
 
 
 def _submit(prompt) -> None:
@@ -104,13 +103,24 @@ def _file() -> None:
     upload = st.file_uploader(
         f"A file of prompts, up to {MAX_FILE_MB} MB and {MAX_PROMPTS:,} prompts of {MAX_CHARACTERS:,} characters: txt, "
         "md (a prompt per line, paragraph or file), jsonl (a string or object per line), csv (the first line names the "
-        "columns) or parquet",
-        type=list(FILE_TYPES),
-        max_upload_size=MAX_FILE_MB,
+        f"columns) or parquet. Or a trace file (.trace.safetensors), up to {MAX_TRACE_MB} MB and {MAX_TOKENS:,} tokens",
+        type=[*FILE_TYPES, "safetensors"],
+        max_upload_size=MAX_TRACE_MB,
         key="upload",
     )
-    if upload is not None:
+    if upload is None:
+        return
+    if upload.name.lower().endswith(".safetensors"):
+        args = (upload.name, upload.getvalue())
+        st.button("Open the trace file", type="primary", key="open-trace", on_click=_open, args=args)
+    else:
         _prompts("file", lambda: _read(upload.name, upload.getvalue()))
+
+
+def _open(name: str, data: bytes) -> None:
+    if state.open_trace(name, data):
+        st.session_state.typed = st.session_state.prompt.text
+    _close()
 
 
 def _read(name: str, data: bytes) -> PromptList:

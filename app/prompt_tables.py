@@ -136,13 +136,17 @@ def csv_table(
         each = each.strip() or f"column {number}"
         names.append(f"{each} ({number})" if each in names else each)
     texts: dict[str, None] = {}
-    rows = 0
-    for _, cells in islice(_csv_records(text, delimiter, len(names)), limit):
+    rows, problem = 0, None
+    for place, cells in islice(_csv_records(text, delimiter, len(names)), limit):
         rows += 1
-        if not isinstance(cells, PromptError):
+        if isinstance(cells, PromptError):
+            problem = problem or f"{name}, {place} {cells}"
+        else:
             texts |= {column: None for column, cell in zip(names, cells, strict=True) if not _is_number(cell)}
     if not rows:
         raise PromptError(f"{name} has no rows below the names of its columns; add one row per prompt.")
+    if problem and not texts:
+        raise PromptError(problem)
     texts_in_order = [column for column in names if column in texts]
     columns = Columns.choose(name, texts_in_order, names, text_column, id_column)
     at, at_id = names.index(columns.text), names.index(columns.id) if columns.id else None

@@ -5,7 +5,9 @@ selection (layer, token), the colouring chosen by the reader, and the last probl
 """
 
 import gc
+import importlib
 import os
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,9 +16,12 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from analysis.catalogue import Drawn
+from analysis.cost import dense_flops
+from analysis.model_facts import ModelFacts
+from analysis.model_facts import model_facts as facts_of
 from analysis.view import WINDOW, View, window_around
-from app.examples import DEFAULT_EXAMPLE, EXAMPLES
-from app.prompts import Prompt, PromptError, check_token_count
+from app.examples import DEFAULT_EXAMPLE, EXAMPLES, shipped_trace
+from app.prompts import Prompt, PromptError, check_token_count, opening
 from hooks.path_trace import PathTrace, path_bytes
 from hooks.trace import RoutingTrace
 from sample_models.registry import CHECKPOINTS, available_models
@@ -26,28 +31,11 @@ PATHS_BYTES = 128 * 2**20
 MODEL_KEY, PICKED_KEY = "model", "picked_model"
 ROOTS_VARIABLE = "VERSATILEFFN_MODELS"
 """Environment variable with more folders of models, set by whoever starts the server; a visitor cannot name paths."""
-
 EXAMPLE_IDS = 24
 """Token ids shown first by a model without a tokenizer, spread evenly over its vocabulary."""
-
-
-@dataclass(frozen=True)
-class ModelFacts:
-    """What the sidebar says of a model."""
-
-    name: str
-    layers: int
-    experts: int
-    max_loops: int
-    context: int
-    parameters: int
-    heads_share: float
-    """Router and depth head, as a share of all parameters."""
-    gates_trained: bool
-    reads_ids: bool
-    """No tokenizer: texts are token ids."""
-    vocabulary: int
-    """Token ids, or embeddings of them."""
+TRACE_VARIABLE = "VERSATILEFFN_TRACE"
+"""Environment variable with a trace file that every session opens with, set by whoever starts the server."""
+NO_MODEL = "No model was found: restore sample_models/checkpoints, or name a folder with `serve --models`."
 
 
 @dataclass
@@ -92,6 +80,8 @@ def _freeze_libraries() -> None:
 
 @st.cache_resource(max_entries=48, show_spinner=False)
 def _trace(model_name: str, text: str) -> RoutingTrace:
+    if shipped := shipped_trace(_folders()[model_name], text):
+        return shipped
     from hooks import capture
 
     loaded = _loaded(model_name)
@@ -126,22 +116,16 @@ def _paths(model_name: str, text: str, tokens: tuple[int, int]) -> PathTrace:
     return capture_paths(_loaded(model_name), text, tokens=tokens)
 
 
-@st.cache_data(max_entries=8, show_spinner=False)
-def _facts(model_name: str) -> ModelFacts:
-    loaded = _loaded(model_name)
-    config = loaded.config
-    return ModelFacts(
-        name=model_name,
-        layers=config.num_hidden_layers,
-        experts=config.num_experts,
-        max_loops=config.max_loops,
-        context=config.max_position_embeddings,
-        parameters=loaded.parameter_count,
-        heads_share=loaded.heads_parameter_count / loaded.parameter_count,
-        gates_trained=loaded.gates_trained,
-        reads_ids=loaded.reads_ids,
-        vocabulary=config.vocab_size,
-    )
+def warm_up() -> None:
+    """Begin to import what a model needs, in the background, when a reader is about to ask for one."""
+    _importing()
+
+
+@st.cache_resource(show_spinner=False)
+def _importing() -> threading.Thread:
+    thread = threading.Thread(target=importlib.import_module, args=("hooks.capturing",), daemon=True)
+    thread.start()
+    return thread
 
 
 # The session ----------------------------------------------------------------------------------------------------------
@@ -153,11 +137,20 @@ def begin_session() -> None:
     if "prompt" in state:
         return
     names, link = model_names(), st.query_params
+    state.layer, state.token, state.problem = _number(link.get("layer")), _number(link.get("token")), None
+    if path := os.environ.get(TRACE_VARIABLE):
+        state[MODEL_KEY] = state[PICKED_KEY] = names[0] if names else None
+        _show_file(Path(path).name, RoutingTrace.load(path))
+        return
     if not names:
-        st.error("No model was found: restore sample_models/checkpoints, or name a folder with `serve --models`.")
+        st.error(NO_MODEL)
         st.stop()
     prompt = EXAMPLES.get(link.get("example", ""), EXAMPLES[DEFAULT_EXAMPLE])
-    model, problem = link["model"] if link.get("model") in names else names[0], None
+    model, problem = link.get("model", names[0]), None
+    if model not in names:
+        model, problem = names[0], f"This server has no model {opening(model)}; {names[0]} is shown."
+    if link.get("example", DEFAULT_EXAMPLE) not in EXAMPLES:
+        problem = f"There is no example {opening(link['example'])}; {prompt.name} is shown."
     try:
         prompt = _readable(model, prompt)
         _trace(model, prompt.text)
@@ -166,17 +159,19 @@ def begin_session() -> None:
             raise
         model, problem = names[0], _told(model, error)
     state[MODEL_KEY] = state[PICKED_KEY] = model
-    state.layer, state.token = _number(link.get("layer")), _number(link.get("token"))
     state.problem, state.prompt = problem, prompt
 
 
 def write_link() -> None:
     """Put model, example, layer and token into the address, so that it can be shared.
 
-    A text of the reader's own stays out of it, and with it the token, which would point into another text.
+    A text or a trace file of the reader's own stays out of it, and with it the token, which would point into another
+    text.
     """
     state = st.session_state
-    link = {"model": state[MODEL_KEY], "layer": str(state.layer)}
+    link = {"layer": str(state.layer)}
+    if trace_file() is None:
+        link["model"] = state[MODEL_KEY]
     if state.prompt.example:
         link |= {"example": state.prompt.example, "token": str(state.token)}
     if link != st.query_params.to_dict():
@@ -209,7 +204,49 @@ def choose_model() -> None:
 
 
 def model_facts() -> ModelFacts:
-    return _facts(st.session_state[MODEL_KEY])
+    """Facts about the model of the current trace."""
+    return facts_of(current_trace())
+
+
+def trace_file() -> RoutingTrace | None:
+    """The trace file that the reader opened; None while a model's own traces are shown."""
+    return st.session_state.get("trace_file")
+
+
+def without_model() -> str | None:
+    """Why nothing that runs the model can be done now; None if it can."""
+    if trace_file() is None:
+        return None
+    return "A trace file is open: it holds what a model did, not the model. Close it in the sidebar to run one."
+
+
+def open_trace(name: str, data: bytes) -> bool:
+    """Show a trace file in the whole explorer. If it cannot be shown, say why and keep what was there."""
+    try:
+        trace = RoutingTrace.from_bytes(data, name=opening(name, 40))
+        check_token_count(trace.num_tokens)
+        dense_flops(trace)  # without the model's sizes not every page could be drawn
+    except ValueError as error:
+        st.session_state.problem = str(error).removesuffix(".") + "."
+        return False
+    _show_file(name, trace)
+    return True
+
+
+def close_trace() -> None:
+    """Back from a trace file to the prompt before it."""
+    state = st.session_state
+    state.prompt, state.trace_file, state.token, state.problem = state.prompt_before, None, None, None
+
+
+def _show_file(name: str, trace: RoutingTrace) -> None:
+    state = st.session_state
+    if trace_file() is None:
+        state.prompt_before = state.get("prompt", EXAMPLES[DEFAULT_EXAMPLE])
+    state.prompt = Prompt(
+        opening(name.removesuffix(".safetensors").removesuffix(".trace")), trace.meta.get("text") or ""
+    )
+    state.trace_file, state.token, state.problem = trace, None, None
 
 
 def current_prompt() -> Prompt:
@@ -217,7 +254,9 @@ def current_prompt() -> Prompt:
 
 
 def current_trace() -> RoutingTrace:
-    """The trace of the current prompt: the model runs once per text, whatever is looked at."""
+    """The trace file that is open, or the trace of the current prompt: the model runs once per text."""
+    if (opened := trace_file()) is not None:
+        return opened
     return _trace(st.session_state[MODEL_KEY], st.session_state.prompt.text)
 
 
@@ -235,6 +274,8 @@ def trace_half_precision() -> None:
 def traced_half_precision() -> RoutingTrace | None:
     """The bfloat16 trace of the current prompt; None until it was asked for."""
     state = st.session_state
+    if trace_file() is not None:
+        return None
     current = state[MODEL_KEY], state.prompt.text
     return _half_trace(*current) if state.get("half_precision_of") == current else None
 
@@ -249,6 +290,11 @@ def current_paths() -> PathTrace:
     width = max(min(WINDOW, PATHS_BYTES // path_bytes(config, trace.num_layers, 1)), 1)
     tokens = window_around(state.token, trace.num_tokens, width) or (0, trace.num_tokens)
     return _paths(state[MODEL_KEY], state.prompt.text, tokens)
+
+
+def can_draw(kind: type) -> bool:
+    """Whether figures of this kind (`FigureSpec.of`) can be drawn: a trace file holds no paths."""
+    return kind is RoutingTrace or trace_file() is None
 
 
 def current(kind: type) -> Drawn:
@@ -269,7 +315,7 @@ def ffn_times() -> dict[str, float] | None:
     """Seconds by what was run, of the current prompt; None until they were measured."""
     state = st.session_state
     measured, seconds = state.get("ffn_times", (None, None))
-    return seconds if measured == (state[MODEL_KEY], state.prompt.text) else None
+    return seconds if trace_file() is None and measured == (state[MODEL_KEY], state.prompt.text) else None
 
 
 def current_view() -> View:
@@ -348,14 +394,16 @@ def redrawings() -> dict[int, str]:
 
 
 def submit(prompt: Prompt) -> bool:
-    """Make a prompt the current one. If it cannot be traced, say why and keep the one before."""
+    """Make a prompt the current one. If it cannot be traced, say why and keep what was there."""
     state = st.session_state
     try:
+        if state[MODEL_KEY] is None:
+            raise PromptError(NO_MODEL)
         _trace(state[MODEL_KEY], prompt.text)
     except PromptError as error:
         state.problem = str(error)
         return False
-    state.prompt, state.token, state.problem = prompt, None, None
+    state.prompt, state.trace_file, state.token, state.problem = prompt, None, None, None
     clamp_selection()
     return True
 
@@ -368,6 +416,8 @@ def _folders() -> dict[str, Path]:
 
 def _readable(model: str, prompt: Prompt) -> Prompt:
     """The prompt, or a row of token ids for a model without a tokenizer that cannot read it."""
+    if shipped_trace(_folders()[model], prompt.text):
+        return prompt
     loaded = _loaded(model)
     if not loaded.reads_ids:
         return prompt

@@ -20,8 +20,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from beartype import beartype
 from jaxtyping import Bool, Float, Int, jaxtyped
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
+
+from hooks.trace_checks import MAX_FILE_MB, check_arrays, check_lists, check_values
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -70,7 +72,8 @@ class RoutingTrace:
     next_entropy: Float[np.ndarray, " token"]
     """Entropy of the whole next-token distribution after each token, nats."""
     meta: dict[str, Any]
-    """model, weights_sha256, config, text, dtype, versions, format_version: where these numbers come from."""
+    """model, weights_sha256, gates_trained, reads_ids, parameters, heads_parameters, config, text, dtype, versions,
+    format_version: where these numbers come from."""
 
     def __post_init__(self) -> None:
         if not len(self.tokens) == len(self.next_tokens) == len(self.token_ids):
@@ -185,23 +188,40 @@ class RoutingTrace:
     def load(cls, path: str | Path) -> "RoutingTrace":
         """Read a trace file; needs no model.
 
-        Raises ValueError with one sentence if the file is no trace, is damaged, or has another format version.
+        The file may come from anywhere: it is believed only if its arrays fit each other, its sizes are within the
+        limits and its numbers are possible (`hooks.trace_checks`). Raises ValueError with one sentence otherwise.
         """
+        size = Path(path).stat().st_size
+        if size > MAX_FILE_MB * 2**20:
+            raise ValueError(f"{path} has {size / 2**20:,.0f} MB, the limit is {MAX_FILE_MB}; trace a shorter text")
+        return cls.from_bytes(Path(path).read_bytes(), name=str(path))
+
+    @classmethod
+    def from_bytes(cls, data: bytes, *, name: str = "the file") -> "RoutingTrace":
+        """`load` for a file that is already in memory; `name` stands in the messages."""
         try:
-            with safe_open(path, framework="np") as file:
-                header = file.metadata() or {}
-                arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping: only keys() lists)
-        except SafetensorError as error:
-            raise ValueError(f"{path} is not a readable trace file ({error}); trace the text again") from error
+            arrays = load(data)
+            header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")]).get("__metadata__", {})
+        except (SafetensorError, KeyError) as error:  # KeyError: a number type that numpy lacks
+            reason = str(error).partition("\n")[0][:80]
+            raise ValueError(f"{name} is not a readable trace file ({reason}); trace the text again") from error
         version = header.get("format_version")
         if version != str(FORMAT_VERSION):
-            found = f"format version {version}" if version else "no trace header"
-            raise ValueError(f"{path} has {found}, this program reads version {FORMAT_VERSION}; trace the text again")
+            found = f"format version {version[:20]}" if version else "no trace header"
+            raise ValueError(f"{name} has {found}, this program reads version {FORMAT_VERSION}; trace the text again")
         try:
-            return cls(**arrays, **{name: json.loads(header[name]) for name in _LISTS})
-        except (KeyError, TypeError, ValueError) as error:
-            reason = str(error).strip().partition("\n")[0]
-            raise ValueError(f"{path} is no whole trace ({reason}); trace the text again") from error
+            if lost := [each for each in _LISTS if each not in header]:
+                raise ValueError(f"it lacks {', '.join(lost)}")
+            lists = {each: json.loads(header[each]) for each in _LISTS}
+            check_lists(**lists)
+            fields = dataclasses.fields(cls)
+            check_arrays({field.name: field.type for field in fields if field.name not in _LISTS}, arrays)
+            trace = cls(**arrays, **lists)
+            check_values(trace)
+        except (ValueError, RecursionError) as error:
+            reason = str(error).partition("\n")[0][:120]
+            raise ValueError(f"{name} is no whole trace ({reason}); trace the text again") from error
+        return trace
 
 
 __all__ = ["FORMAT_VERSION", "RoutingTrace"]

@@ -7,7 +7,6 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet as pq
 
-from app.examples import DEFAULT_EXAMPLE, EXAMPLES
 from app.prompt_files import MAX_FILE_MB, MAX_PROMPTS, read_prompt_file, read_prompt_text
 from app.prompts import MAX_CHARACTERS, PromptError, check_text, check_token_count, opening, typed_prompt
 
@@ -212,12 +211,6 @@ def test_opening_is_one_line_without_characters_that_steer_how_text_is_drawn():
 
 def test_byte_order_mark_is_no_part_of_the_text():
     assert texts(read_prompt_file("a.txt", b"\xef\xbb\xbfone")) == ["one"]
-
-
-def test_examples_can_all_be_traced_and_know_their_own_id():
-    assert DEFAULT_EXAMPLE in EXAMPLES
-    for key, prompt in EXAMPLES.items():
-        assert check_text(prompt.text) and prompt.example == key
 
 
 def test_paragraphs_are_divided_by_any_number_of_blank_lines_and_counted_without_gaps():

@@ -4,7 +4,7 @@ import streamlit as st
 
 from analysis.cost import beside_measured, heads_share
 from app.panel import heading, panel
-from app.state import current_trace, ffn_times, measure_ffn
+from app.state import current_trace, ffn_times, measure_ffn, without_model
 
 RUNS = {
     "dense": "one pass for all",
@@ -18,14 +18,15 @@ def by_the_clock(trace) -> None:
     """Time of the FFNs on this machine, measured on demand, beside what is counted."""
     with st.container(horizontal=True, vertical_alignment="center"):
         st.subheader("And by the clock?", anchor=False, width="stretch")
-        if st.button("Measure"):
+        why_not = without_model()
+        if st.button("Measure", disabled=why_not is not None, help=why_not):
             with st.spinner("Measuring…", show_time=True):
                 measure_ffn()
             st.rerun()
     if not (seconds := ffn_times()):
         st.caption(
             "The button runs the FFNs of all layers over this text on the machine that serves this page, several times "
-            "in turn, and shows their time beside the count."
+            f"in turn, and shows their time beside the count. {why_not or ''}"
         )
         return
     table = beside_measured(trace, seconds)

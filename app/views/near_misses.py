@@ -6,7 +6,15 @@ from analysis.figures import precision_map_figure
 from analysis.figures.template import take_selection
 from analysis.near_miss import precision_flips, precision_numbers
 from app.panel import chart, heading, panel
-from app.state import current_trace, current_view, remember_marks, select, trace_half_precision, traced_half_precision
+from app.state import (
+    current_trace,
+    current_view,
+    remember_marks,
+    select,
+    trace_half_precision,
+    traced_half_precision,
+    without_model,
+)
 
 
 def decided_otherwise(trace, other) -> None:
@@ -51,7 +59,8 @@ panel("near_miss_map", main=True)
 panel("flip_distance")
 with st.container(horizontal=True, vertical_alignment="center"):
     st.subheader("Does half precision decide alike?", anchor=False, width="stretch")
-    if st.button("Trace in bfloat16", disabled=traced_half_precision() is not None):
+    why_not = without_model()
+    if st.button("Trace in bfloat16", disabled=bool(why_not or traced_half_precision()), help=why_not):
         with st.spinner("Tracing the text in bfloat16…", show_time=True):
             trace_half_precision()
         st.rerun()
@@ -60,5 +69,5 @@ if other := traced_half_precision():
 else:
     st.caption(
         "Rounding alone can decide a near miss. The button runs the same weights over the same text once more, in "
-        "bfloat16, and shows which choices come out otherwise."
+        f"bfloat16, and shows which choices come out otherwise. {why_not or ''}"
     )

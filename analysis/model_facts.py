@@ -1,0 +1,55 @@
+"""Where a trace comes from: the facts about its model, as the trace itself tells them. No model is needed."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from hooks.trace import RoutingTrace
+
+
+@dataclass(frozen=True)
+class ModelFacts:
+    """What a trace says of its model; None is what it does not say."""
+
+    name: str | None
+    weights_sha256: str | None
+    layers: int
+    experts: int
+    max_loops: int
+    context: int | None
+    """Longest text of its training, in tokens."""
+    parameters: int | None
+    heads_share: float | None
+    """Router and depth head, as a share of all parameters."""
+    gates_trained: bool | None
+    reads_ids: bool
+    """No tokenizer: its texts are token ids."""
+    vocabulary: int | None
+    """Token ids, or embeddings of them."""
+
+
+def model_facts(trace: RoutingTrace) -> ModelFacts:
+    """The facts about the model of a trace. A trace file may come from anywhere: what is no number counts as unsaid."""
+    meta = trace.meta
+    parameters, heads = _count(meta.get("parameters")), _count(meta.get("heads_parameters"))
+    trained = meta.get("gates_trained")
+    return ModelFacts(
+        name=meta.get("model") or None,
+        weights_sha256=meta.get("weights_sha256") or None,
+        layers=trace.num_layers,
+        experts=trace.num_experts,
+        max_loops=trace.max_loops,
+        context=_count(meta.get("config", {}).get("max_position_embeddings")),
+        parameters=parameters,
+        heads_share=heads / parameters if parameters and heads else None,
+        gates_trained=trained if isinstance(trained, bool) else None,
+        reads_ids=meta.get("reads_ids") is True,
+        vocabulary=_count(meta.get("config", {}).get("vocab_size")),
+    )
+
+
+def _count(value: Any) -> int | None:
+    """A number of things that a model can have; None for anything else."""
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 < value < 1 << 50 else None
+
+
+__all__ = ["ModelFacts", "model_facts"]

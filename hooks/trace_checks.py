@@ -1,0 +1,109 @@
+"""What a trace file must be before anybody believes it: parts, shapes, limits, and numbers that can have been measured.
+
+A trace that this program captured passes; a file may come from anywhere. Every check raises ValueError with a short
+reason, which `RoutingTrace.load` puts into its sentence.
+"""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from hooks.trace import RoutingTrace
+
+MAX_FILE_MB = 512
+MAX_SIZES = {"layer": 256, "token": 2**20, "loop": 64, "expert": 1024, "k": 64, "top": 64}
+"""Most entries of every axis: far beyond any model of today, near enough that a page can still be drawn."""
+MAX_TOKEN_CHARACTERS = 1_000
+TEXTS = ("model", "weights_sha256", "text", "dtype")
+"""Entries of `meta` that are text where they are given."""
+COUNTS = ("hidden_size", "intermediate_size", "vocab_size", "max_position_embeddings")
+"""Entries of `meta["config"]` that are numbers of things where they are given."""
+SLACK = 1e-3
+"""Room for rounding where a number has an exact bound; wide enough for half precision."""
+
+
+def check_arrays(annotations: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
+    """Names, types, axes and sizes of the arrays, against the jaxtyping annotations of the trace's fields."""
+    if missing := sorted(annotations.keys() - arrays.keys()):
+        raise ValueError(f"it lacks {', '.join(missing)[:60]}")
+    if unknown := sorted(arrays.keys() - annotations.keys()):
+        raise ValueError(f"it holds {len(unknown)} array(s) that a trace has not, {ascii(unknown[0])[:40]}")
+    sizes: dict[str, tuple[int, str]] = {}
+    for name, annotation in annotations.items():
+        array, axes = arrays[name], annotation.dim_str.split()
+        if array.dtype.name not in annotation.dtypes:
+            raise ValueError(f"{name} must not be of type {array.dtype.name}")
+        if array.ndim != len(axes):
+            raise ValueError(f"{name} must have the axes {' x '.join(axes)}, it has {array.ndim}")
+        for axis, size in zip(axes, array.shape, strict=True):
+            if not 1 <= size <= MAX_SIZES[axis]:
+                raise ValueError(f"the axis {axis} must have 1 to {MAX_SIZES[axis]:,} entries, {name} has {size:,}")
+            known, where = sizes.setdefault(axis, (size, name))
+            if known != size:
+                raise ValueError(f"{name} has {size:,} entries on the axis {axis}, {where} has {known:,}")
+
+
+def check_lists(tokens: Any, next_tokens: Any, meta: Any) -> None:
+    """The strings: one visible one per token, one per prediction, and the words about where they come from."""
+    if not isinstance(tokens, list) or not isinstance(next_tokens, list) or not isinstance(meta, dict):
+        raise ValueError("tokens and next_tokens must be lists, meta an object")
+    rows = [tokens, *next_tokens]
+    if not all(isinstance(row, list) and all(isinstance(token, str) for token in row) for row in rows):
+        raise ValueError("tokens and next_tokens must hold strings")
+    if not all(len(token) <= MAX_TOKEN_CHARACTERS and token.isprintable() for row in rows for token in row):
+        raise ValueError(f"a token is longer than {MAX_TOKEN_CHARACTERS:,} characters or holds invisible ones")
+    for name in TEXTS:
+        if not isinstance(meta.get(name), str | None):
+            raise ValueError(f"{name} must be text")
+    config = meta.get("config", {})
+    if not isinstance(config, dict):
+        raise ValueError("config must be an object")
+    for name in COUNTS:
+        if not (name not in config or (type(config[name]) is int and 0 < config[name] < 2**31)):
+            raise ValueError(f"{name} must be a number of things")
+    if any("\ud800" <= char <= "\udfff" for name in TEXTS for char in meta.get(name) or ""):
+        raise ValueError("its text holds halves of characters (lone surrogates)")
+
+
+def check_values(trace: "RoutingTrace") -> None:
+    """Ranges and sums of the numbers."""
+    shape = trace.next_ids.shape
+    if [len(row) for row in trace.next_tokens] != [shape[1]] * shape[0]:
+        raise ValueError("next_tokens must hold one string for each of next_ids")
+    for name in ("depth_logits", "gate", "expert_logits", "expert_weights", "next_logprobs", "next_entropy"):
+        if not np.isfinite(getattr(trace, name)).all():
+            raise ValueError(f"{name} holds numbers that are not finite")
+    if not np.isnan(trace.logprob[0]) or not np.isfinite(trace.logprob[1:]).all():
+        raise ValueError("logprob must be NaN for the first token, and finite for the others")
+    most_id = trace.meta.get("config", {}).get("vocab_size", np.inf) - 1
+    for name, low, high in (
+        ("loops", 1, trace.max_loops),
+        ("gate", -SLACK, 1 + SLACK),
+        ("expert_ids", 0, trace.num_experts - 1),
+        ("expert_weights", -SLACK, 1 + SLACK),
+        ("token_ids", 0, most_id),
+        ("next_ids", 0, most_id),
+        ("next_logprobs", -np.inf, SLACK),
+        ("next_entropy", -SLACK, np.inf),
+    ):
+        values = getattr(trace, name)
+        if values.min() < low or values.max() > high:
+            bounds = (
+                f"at least {low:g}"
+                if high == np.inf
+                else f"at most {high:g}"
+                if low == -np.inf
+                else f"{low:g} to {high:g}"
+            )
+            raise ValueError(f"{name} must be {bounds}, it runs from {values.min():g} to {values.max():g}")
+    if trace.num_tokens > 1 and trace.logprob[1:].max() > SLACK:
+        raise ValueError("logprob must be at most 0")
+    if trace.expert_ids.shape[2] > trace.num_experts or (np.diff(np.sort(trace.expert_ids), axis=-1) == 0).any():
+        raise ValueError("expert_ids must name different experts for one token")
+    if np.abs(trace.expert_weights.sum(axis=-1) - 1).max() > 10 * SLACK:
+        raise ValueError("expert_weights must sum to 1 for every token and layer")
+
+
+__all__ = ["MAX_FILE_MB", "check_arrays", "check_lists", "check_values"]
