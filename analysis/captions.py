@@ -2,12 +2,25 @@
 
 from analysis.catalogue import FigureSpec
 from analysis.labels import token_labels
+from analysis.study import Study
 from analysis.view import View
 from hooks.trace import RoutingTrace
 
 
-def numbers(spec: FigureSpec, trace: RoutingTrace, view: View, **options: str) -> str:
+def numbers(spec: FigureSpec, about: RoutingTrace | Study, view: View, **options: str) -> str:
     """How much is counted, what is selected, and the reader's choice."""
+    text = _study_numbers(about, view) if isinstance(about, Study) else _trace_numbers(about, view)
+    if spec.choice:
+        option, labels, meaning = spec.choice
+        text += f" {meaning}: {labels[options.get(option, next(iter(labels)))].lower()}."
+    return text
+
+
+def _study_numbers(study: Study, view: View) -> str:
+    return f"{study.texts} texts of {study.tokens:,} tokens, {study.num_layers} layers. Selected: layer {view.layer}."
+
+
+def _trace_numbers(trace: RoutingTrace, view: View) -> str:
     label = token_labels(trace)[view.token]
     text = f"{trace.num_tokens} tokens, {trace.num_layers} layers. "
     if view.window is not None:
@@ -16,23 +29,20 @@ def numbers(spec: FigureSpec, trace: RoutingTrace, view: View, **options: str) -
     text += f"Selected: token {view.token} “{label}”, layer {view.layer}."
     if trace.special.any():
         text += f" Means leave out {int(trace.special.sum())} token(s) that the tokenizer added."
-    if spec.choice:
-        option, labels, meaning = spec.choice
-        text += f" {meaning}: {labels[options.get(option, next(iter(labels)))].lower()}."
     return text
 
 
-def source(trace: RoutingTrace) -> str:
+def source(about: RoutingTrace | Study) -> str:
     """Model and weights in one line; a warning where the routing is noise."""
-    weights = str(trace.meta.get("weights_sha256") or "unknown")[:12]
-    untrained = " Gates untrained: routing is noise." if trace.meta.get("gates_trained") is False else ""
-    return f"Model {trace.meta.get('model', 'unknown')}, weights {weights}.{untrained}"
+    weights = str(about.meta.get("weights_sha256") or "unknown")[:12]
+    untrained = " Gates untrained: routing is noise." if about.meta.get("gates_trained") is False else ""
+    return f"Model {about.meta.get('model', 'unknown')}, weights {weights}.{untrained}"
 
 
-def caption(spec: FigureSpec, trace: RoutingTrace, view: View, **options: str) -> str:
+def caption(spec: FigureSpec, about: RoutingTrace | Study, view: View, **options: str) -> str:
     """The caption as plain text, to be pasted under the figure in a paper."""
     title = spec.title if spec.title.endswith("?") else f"{spec.title}."
-    return f"{title} {spec.how_to_read}\n\n{numbers(spec, trace, view, **options)}\n{source(trace)}\n"
+    return f"{title} {spec.how_to_read}\n\n{numbers(spec, about, view, **options)}\n{source(about)}\n"
 
 
 __all__ = ["caption", "numbers", "source"]

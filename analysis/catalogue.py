@@ -8,12 +8,25 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from analysis import cost, difficulty, experts, figures, gate, ledger, near_miss, overview, recursion
+from analysis import study as studies
+from analysis.study import Study
 from hooks.path_trace import PathTrace
 from hooks.trace import RoutingTrace
 
-Page = Literal["overview", "difficulty", "gate", "experts", "recursion", "write ledger", "near misses", "cost"]
-Drawn = RoutingTrace | PathTrace
-"""What a figure may draw: a trace, or a result that holds the trace of the same text as `routing`."""
+Page = Literal[
+    "overview",
+    "difficulty",
+    "gate",
+    "experts",
+    "recursion",
+    "write ledger",
+    "near misses",
+    "cost",
+    "what decides",
+    "validity",
+]
+Drawn = RoutingTrace | PathTrace | Study
+"""What a figure may draw: a trace, a result that holds the trace of the same text as `routing`, or several texts."""
 
 
 @dataclass(frozen=True)
@@ -288,12 +301,78 @@ CATALOGUE: tuple[FigureSpec, ...] = (
             "By which account",
         ),
     ),
+    FigureSpec(
+        "routing_sources",
+        "what decides",
+        "How much do token and place foretell?",
+        "How much of the uncertainty about a token's loops, and about its first expert, counts from the other texts "
+        "remove, with 95 % intervals over texts. Filled: beyond chance (p below 0.05, Benjamini-Hochberg over layers); "
+        "below 0 the counts mislead. Routing follows from the text alone, so what is left is context, and what so few "
+        "texts cannot teach.",
+        figures.sources_figure,
+        lambda study: study.routing_sources,
+        of=Study,
+    ),
+    FigureSpec(
+        "together",
+        "what decides",
+        "Which choices go together?",
+        "Information that two choices of the same token share, less what chance gives: 1 if one settles the other, 0 "
+        "at chance. Filled: p below 0.05, corrected over layers. Experts count only where a token routed. It names no "
+        "cause: both choices follow from the same state.",
+        figures.together_figure,
+        studies.together_table,
+        of=Study,
+    ),
+    FigureSpec(
+        "loop_flow",
+        "what decides",
+        "From layer to layer",
+        "A bar is the tokens that took so many loops in a layer, a band those of them that took so many in the next. "
+        "Experts are in the table: those of two layers are different weights.",
+        figures.loop_flow_figure,
+        lambda study: study.transitions,
+        of=Study,
+    ),
+    FigureSpec(
+        "validity_by_layer",
+        "validity",
+        "What difficulty goes together with",
+        "Spearman's ρ within each text, averaged over texts by their tokens. Bold: p below 0.05, two-sided, by "
+        "rotation within texts, Benjamini-Hochberg over layers. Only the surprisal of the next token says how badly "
+        "the model predicts from there. None of this shows a cause.",
+        figures.validity_by_layer_figure,
+        studies.validity_table,
+        ("kind", {"soft": "Soft", "hard": "Hard"}, "Kind of difficulty studied"),
+        Study,
+    ),
+    FigureSpec(
+        "validity_intervals",
+        "validity",
+        "How far would other texts agree?",
+        "95 % intervals of ρ, from texts drawn anew. One that holds 0 leaves open even the direction.",
+        figures.validity_intervals_figure,
+        studies.validity_table,
+        ("kind", {"soft": "Soft", "hard": "Hard"}, "Kind of difficulty in the intervals"),
+        Study,
+    ),
+    FigureSpec(
+        "class_difficulty",
+        "validity",
+        "Which kinds of token are hard?",
+        "Mean over tokens and layers, with 95 % intervals over the texts that hold such tokens; none where fewer than "
+        "five do. Inside a word: letters that continue the token before.",
+        figures.class_difficulty_figure,
+        studies.class_table,
+        ("kind", {"soft": "Soft", "hard": "Hard"}, "Kind of difficulty by class"),
+        Study,
+    ),
 )
 
 
-def routing_of(drawn: Drawn) -> RoutingTrace:
-    """The trace of the text that a figure draws."""
-    return drawn if isinstance(drawn, RoutingTrace) else drawn.routing
+def routing_of(drawn: Drawn) -> RoutingTrace | Study:
+    """What the numbers and the source of a figure speak of: the trace of its text, or the study of its texts."""
+    return drawn.routing if isinstance(drawn, PathTrace) else drawn
 
 
 _BY_NAME = {each.name: each for each in CATALOGUE}

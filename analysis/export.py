@@ -141,7 +141,7 @@ def export_files(export: Export, formats: Sequence[str]) -> Iterator[tuple[str, 
             for each in wanted:
                 yield f"{spec.name}.{each}", export.picture(spec, each, draw)
             if wanted and export.paper:
-                yield f"{spec.name}.caption.txt", caption(spec, trace, view, **options).encode("utf-8")
+                yield f"{spec.name}.caption.txt", caption(spec, routing_of(drawn), view, **options).encode("utf-8")
             if "html" in formats:
                 yield f"{spec.name}.html", figure_html(finished_figure(spec, drawn, view, **options), spec.name)
             if "csv" in formats:

@@ -24,6 +24,8 @@ PAGES = {
         st.Page(HERE / "views" / "write_ledger.py", title="Write ledger"),
         st.Page(HERE / "views" / "near_misses.py", title="Near misses"),
         st.Page(HERE / "views" / "cost.py", title="Cost"),
+        st.Page(HERE / "views" / "what_decides.py", title="What decides"),
+        st.Page(HERE / "views" / "validity.py", title="Validity"),
     ],
 }
 

@@ -4,7 +4,7 @@ import streamlit as st
 
 from analysis.catalogue import FigureSpec, spec
 from analysis.figures.template import config, take_selection
-from app.state import can_draw, current, current_view, first_drawing, remember_marks, without_model
+from app.state import current, current_view, first_drawing, remember_marks, why_not_drawn
 
 
 def heading(title: str, question: str) -> None:
@@ -30,8 +30,8 @@ def panel(name: str, *, main: bool = False) -> None:
                 label_visibility="collapsed",
                 persist_state="session",
             )
-    if not can_draw(found.of):
-        st.caption(without_model())
+    if why_not := why_not_drawn(found.of):
+        st.caption(why_not)
         return
     figure = found.figure(current(found.of), current_view(), **chosen_options(found))
     key = f"figure-{name}"

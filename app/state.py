@@ -19,9 +19,11 @@ from analysis.catalogue import Drawn
 from analysis.cost import dense_flops
 from analysis.model_facts import ModelFacts
 from analysis.model_facts import model_facts as facts_of
+from analysis.study import Study, study
 from analysis.view import WINDOW, View, window_around
 from app.examples import DEFAULT_EXAMPLE, EXAMPLES, shipped_trace
 from app.prompts import Prompt, PromptError, check_token_count, opening
+from app.sample_texts import SAMPLE_TEXTS
 from hooks.path_trace import PathTrace, path_bytes
 from hooks.trace import RoutingTrace
 from sample_models.registry import CHECKPOINTS, available_models
@@ -114,6 +116,13 @@ def _paths(model_name: str, text: str, tokens: tuple[int, int]) -> PathTrace:
     from hooks import capture_paths
 
     return capture_paths(_loaded(model_name), text, tokens=tokens)
+
+
+@st.cache_resource(max_entries=4, show_spinner="Reading the sample texts…", show_time=True)
+def _study(model_name: str) -> Study:
+    from hooks import capture
+
+    return study(capture(_loaded(model_name), list(SAMPLE_TEXTS)))
 
 
 def warm_up() -> None:
@@ -292,14 +301,28 @@ def current_paths() -> PathTrace:
     return _paths(state[MODEL_KEY], state.prompt.text, tokens)
 
 
+def why_not_drawn(kind: type) -> str | None:
+    """Why figures of this kind (`FigureSpec.of`) cannot be drawn now; None if they can."""
+    if kind is not RoutingTrace and (why_not := without_model()):
+        return why_not
+    if kind is Study and model_facts().reads_ids:
+        return "This model has no tokenizer: it reads token ids, and so cannot read the sample texts."
+    return None
+
+
 def can_draw(kind: type) -> bool:
-    """Whether figures of this kind (`FigureSpec.of`) can be drawn: a trace file holds no paths."""
-    return kind is RoutingTrace or trace_file() is None
+    """Whether figures of this kind can be drawn."""
+    return why_not_drawn(kind) is None
+
+
+def current_study() -> Study:
+    """What the sample texts say together; computed once per model."""
+    return _study(st.session_state[MODEL_KEY])
 
 
 def current(kind: type) -> Drawn:
     """What figures of this kind (`FigureSpec.of`) draw now."""
-    return {RoutingTrace: current_trace, PathTrace: current_paths}[kind]()
+    return {RoutingTrace: current_trace, PathTrace: current_paths, Study: current_study}[kind]()
 
 
 def measure_ffn() -> None:

@@ -61,6 +61,7 @@ def test_model_runs_once_per_text_however_many_views_are_opened(app):
     state._trace.clear()
     opened(app, "overview")
     loaded = state._loaded(app.session_state[state.MODEL_KEY])
+    state._study(app.session_state[state.MODEL_KEY])  # the sample texts are read once per model
     calls = []
     handle = loaded.model.register_forward_hook(lambda *_: calls.append(1))
     app.text_area[0].set_value("A text that nobody has traced before.").run()

@@ -10,7 +10,8 @@ import pandas as pd
 import pytest
 
 from analysis.catalogue import CATALOGUE, spec
-from analysis.export import Export, export_files, export_trace, figure_html, finished_figure
+from analysis.export import Export, export_files, export_trace, figure_html, figure_json, finished_figure
+from analysis.study import Study, study
 from analysis.tables import read_csv, table_csv, trace_parquet
 from analysis.view import View
 from hooks.trace import RoutingTrace
@@ -100,7 +101,10 @@ def test_numbers_and_truths_of_a_csv_come_back_as_such():
 @pytest.mark.parametrize("each", CATALOGUE, ids=lambda each: each.name)
 def test_data_of_a_figure_is_the_same_in_every_format(each, tmp_path):
     trace = random_trace(layers=2, tokens=len(HOSTILE), words=HOSTILE)
-    export = Export(trace, more=(make_paths(trace),), figures=(each,))
+    more = (
+        () if each.of is RoutingTrace else (study([trace, trace], draws=9) if each.of is Study else make_paths(trace),)
+    )
+    export = Export(trace, more=more, figures=(each,))
     table = each.table(export.drawn(each))
     files = dict(export_files(export, ["csv", "parquet", "json"]))
     assert set(files) == {f"{each.name}.{end}" for end in ("csv", "parquet", "json")} | {
@@ -154,3 +158,12 @@ def test_export_refuses_an_unknown_format_before_writing(tmp_path):
     ):
         export_trace(make_trace(), tmp_path / "new", ["csv", "docx"])
     assert not (tmp_path / "new").exists()
+
+
+def test_a_figure_of_several_texts_says_how_many_and_names_the_model():
+    found = study([random_trace(layers=2, tokens=12, seed=seed) for seed in range(5)], draws=9)
+    spec_of_many = spec("validity_by_layer")
+    words = caption(finished_figure(spec_of_many, found, kind="hard"))
+    assert "5 texts of 60 tokens, 2 layers." in words and "Kind of difficulty studied: hard." in words
+    assert "Model tiny, weights 0123456789ab." in words
+    assert '"model": "tiny"' in figure_json(spec_of_many, found).decode()

@@ -19,10 +19,13 @@ from analysis.figures.recursion import (
     loop_map_figure,
     loop_shares_figure,
 )
+from analysis.figures.sources import loop_flow_figure, sources_figure, together_figure
 from analysis.figures.stream import stream_ledger_figure
 from analysis.figures.template import config
+from analysis.figures.validity import class_difficulty_figure, validity_by_layer_figure, validity_intervals_figure
 
 __all__ = [
+    "class_difficulty_figure",
     "compute_map_figure",
     "config",
     "cost_by_layer_figure",
@@ -43,12 +46,17 @@ __all__ = [
     "gate_along_text_figure",
     "gate_levels_figure",
     "gate_map_figure",
+    "loop_flow_figure",
     "loop_map_figure",
     "loop_shares_figure",
     "loops_by_layer_figure",
     "near_miss_map_figure",
     "precision_map_figure",
+    "sources_figure",
     "stream_ledger_figure",
+    "together_figure",
+    "validity_intervals_figure",
+    "validity_by_layer_figure",
     "write_stack_figure",
     "write_waterfall_figure",
 ]

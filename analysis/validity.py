@@ -1,0 +1,179 @@
+"""Is difficulty difficulty? What else about a token rises and falls with the loops that the model gives it.
+
+Within each text, Spearman's rho of difficulty and another measure; over texts, its mean weighted by their tokens.
+Comparing within texts keeps apart what a text as a whole does (verse is not arithmetic) and what its tokens do.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from scipy.stats import rankdata
+
+from analysis.aggregate import ordinary
+from analysis.difficulty import Kind, difficulty, surprisal
+from analysis.resampling import DRAWS, FEWEST_TEXTS, corrected, p_value, text_interval
+from analysis.sources import same_model
+from hooks.trace import RoutingTrace
+
+MEASURES = {
+    "surprisal_read": "surprisal of the token read",
+    "surprisal_next": "surprisal of the next token",
+    "entropy": "entropy of the prediction",
+    "frequency": "frequency in these texts",
+    "position": "position in the text",
+}
+"""Name of a measure -> what it is, in words."""
+CLASSES = ("word", "inside a word", "digits", "punctuation", "white space", "other")
+FEWEST_TOKENS = 4
+
+
+def measures(traces: Sequence[RoutingTrace]) -> list[dict[str, np.ndarray]]:
+    """The measures of every text, each [token], NaN where undefined and for tokens that the tokenizer added."""
+    counted = np.concatenate([trace.token_ids[ordinary(trace)] for trace in traces])
+    kinds, times = np.unique(counted, return_counts=True)
+    found = []
+    for trace in traces:
+        place = np.minimum(np.searchsorted(kinds, trace.token_ids), max(len(kinds) - 1, 0))
+        values = {
+            "surprisal_read": surprisal(trace),
+            "surprisal_next": surprisal(trace, "next"),
+            "entropy": trace.next_entropy,
+            "frequency": times[place] if len(kinds) else np.zeros(trace.num_tokens),
+            "position": np.arange(trace.num_tokens),
+        }
+        found.append({name: np.where(ordinary(trace), each, np.nan) for name, each in values.items()})
+    return found
+
+
+def difficulty_validity(
+    traces: Sequence[RoutingTrace], kind: Kind = "soft", *, draws: int = DRAWS, seed: int = 0
+) -> pd.DataFrame:
+    """One row per measure x layer, and one per measure for the mean over layers (layer missing): rho with difficulty.
+
+    Columns: texts and tokens that enter, rho, low and high (95 %, texts drawn anew), p (two-sided, by rotation within
+    texts) and p_corrected (Benjamini-Hochberg over layers, per measure; the mean over layers stands by itself).
+    Interval and p are NaN with fewer than FEWEST_TEXTS texts. ValueError for no traces, or traces of different models.
+    """
+    same_model(traces)
+    rows_of = [np.vstack([difficulty(trace, kind), difficulty(trace, kind).mean(axis=0)]) for trace in traces]
+    of_texts = measures(traces)
+    tables = []
+    layers = traces[0].num_layers
+    for name in MEASURES:
+        found = within_texts(rows_of, [each[name] for each in of_texts], draws=draws, seed=seed)
+        per_layer = corrected(found["p"].to_numpy()[:layers])
+        found["p_corrected"] = np.append(per_layer, found["p"].iloc[-1])
+        found.insert(0, "layer", pd.array([*range(layers), None], dtype="Int64"))
+        found.insert(0, "measure", name)
+        tables.append(found)
+    return pd.concat(tables, ignore_index=True)
+
+
+def within_texts(
+    rows: Sequence[np.ndarray], measure: Sequence[np.ndarray], *, draws: int = DRAWS, seed: int = 0
+) -> pd.DataFrame:
+    """One row per row of `rows` (of each text, [row, token]): mean rank correlation with `measure` (of each, [token]).
+
+    Tokens whose measure is NaN stay out; so do texts with fewer than FEWEST_TOKENS of them, or without any spread.
+    """
+    rng = np.random.default_rng(seed)
+    rho, null, weights = [], [], []
+    for values, other in zip(rows, measure, strict=True):
+        kept = np.isfinite(other)
+        count = int(kept.sum())
+        if count < FEWEST_TOKENS:
+            continue
+        turned = _rotated_correlations(values[:, kept], other[kept])  # [row, offset]
+        spread = np.isfinite(turned[:, 0])
+        weights.append(np.where(spread, count, 0))
+        rho.append(np.where(spread, turned[:, 0], 0))
+        null.append(np.where(spread[:, None], turned, 0)[:, rng.integers(0, count, draws)])
+    if not rho:
+        empty = np.full(len(rows[0]), np.nan)
+        return pd.DataFrame({"texts": 0, "tokens": 0, "rho": empty, "low": empty, "high": empty, "p": empty})
+    rho, weights = np.array(rho), np.array(weights, float)  # [text, row]
+    total = weights.sum(axis=0)
+    mean = np.where(total > 0, (rho * weights).sum(axis=0) / np.maximum(total, 1), np.nan)
+    chance = np.einsum("trd,tr->dr", np.array(null), weights) / np.maximum(total, 1)  # [draw, row]
+    texts = (weights > 0).sum(axis=0)
+    low, high = text_interval(rho * weights, weights, draws=draws, seed=seed)
+    p = np.where(texts >= FEWEST_TEXTS, p_value(np.abs(mean), np.abs(chance)), np.nan)
+    return pd.DataFrame({"texts": texts, "tokens": total.astype(int), "rho": mean, "low": low, "high": high, "p": p})
+
+
+def _rotated_correlations(rows: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Spearman's rho of every row [row, token] with `other` [token] rotated by 0, 1, ... tokens: [row, offset].
+
+    Ranks do not change when they are rotated, so all offsets together are one circular correlation. NaN without spread.
+    """
+    first, second = _standard_ranks(rows), _standard_ranks(other[None])
+    turned = np.fft.irfft(np.fft.rfft(first) * np.fft.rfft(second).conj(), n=rows.shape[1])
+    return np.where(np.isfinite(first[:, :1] + second[:, :1]), turned, np.nan)
+
+
+def _standard_ranks(values: np.ndarray) -> np.ndarray:
+    """Ranks of each row, centred and of length 1; NaN for a row without spread."""
+    ranks = rankdata(values, axis=1)
+    ranks = ranks - ranks.mean(axis=1, keepdims=True)
+    length = np.linalg.norm(ranks, axis=1, keepdims=True)
+    return np.where(length > 1e-9, ranks / np.where(length > 1e-9, length, 1), np.nan)
+
+
+# Classes of tokens ----------------------------------------------------------------------------------------------------
+
+
+def token_classes(tokens: Sequence[str]) -> list[str]:
+    """The class of every token, by its display string: one of CLASSES.
+
+    `inside a word`: letters that continue letters of the token before. `other`: lone bytes.
+    """
+    found, letter_before = [], False
+    for token in tokens:
+        core = token.strip("␣↵⇥")
+        if not core:
+            kind = "white space"
+        elif "⟨" in core:
+            kind = "other"
+        elif any(char.isalpha() for char in core):
+            kind = "inside a word" if letter_before and token[0].isalpha() else "word"
+        else:
+            kind = "digits" if any(char.isdigit() for char in core) else "punctuation"
+        found.append(kind)
+        letter_before = kind in ("word", "inside a word") and token[-1].isalpha()
+    return found
+
+
+def difficulty_by_class(
+    traces: Sequence[RoutingTrace], kind: Kind = "soft", *, draws: int = DRAWS, seed: int = 0
+) -> pd.DataFrame:
+    """One row per class of token that occurs: mean difficulty over its ordinary tokens and all layers.
+
+    Columns: class, texts, tokens, difficulty, low and high (95 %, texts drawn anew; NaN below FEWEST_TEXTS texts that
+    hold the class). ValueError for no traces, or traces of different models.
+    """
+    same_model(traces)
+    sums, counts = np.zeros((2, len(traces), len(CLASSES)))
+    for i, trace in enumerate(traces):
+        code = np.array([CLASSES.index(each) for each in token_classes(trace.tokens)])[ordinary(trace)]
+        mean = difficulty(trace, kind).mean(axis=0)[ordinary(trace)]
+        sums[i] = np.bincount(code, weights=mean, minlength=len(CLASSES))
+        counts[i] = np.bincount(code, minlength=len(CLASSES))
+    low, high = text_interval(sums, counts, draws=draws, seed=seed)
+    total = counts.sum(axis=0)
+    table = pd.DataFrame(
+        {
+            "class": CLASSES,
+            "texts": (counts > 0).sum(axis=0),
+            "tokens": total.astype(int),
+            "difficulty": sums.sum(axis=0) / np.maximum(total, 1),
+            "low": low,
+            "high": high,
+        }
+    )
+    return table[table["tokens"] > 0].reset_index(drop=True)
+
+
+__all__ = [
+    "CLASSES", "MEASURES", "difficulty_by_class", "difficulty_validity", "measures", "token_classes", "within_texts",
+]  # fmt: skip

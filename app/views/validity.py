@@ -1,0 +1,17 @@
+"""Is difficulty difficulty: are the tokens that get more loops hard in any other sense?"""
+
+import streamlit as st
+
+from app.panel import heading, panel
+from app.studies import texts_of_study
+
+heading(
+    "Validity", "Is difficulty difficulty? Are the tokens that get more loops those that are hard in any other sense?"
+)
+texts_of_study()
+panel("validity_by_layer", main=True)
+left, right = st.columns(2)
+with left:
+    panel("validity_intervals")
+with right:
+    panel("class_difficulty")

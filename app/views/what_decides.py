@@ -1,0 +1,15 @@
+"""What decides the routing: the token, its place, or its context?"""
+
+import streamlit as st
+
+from app.panel import heading, panel
+from app.studies import texts_of_study
+
+heading("What decides", "What decides the routing: the token, its place in the text, or its context?")
+texts_of_study()
+panel("routing_sources", main=True)
+left, right = st.columns(2)
+with left:
+    panel("together")
+with right:
+    panel("loop_flow")

@@ -1,0 +1,84 @@
+import numpy as np
+import pytest
+from scipy.stats import binom
+
+from analysis.figures import loop_flow_figure, together_figure
+from analysis.interaction import loops_and_experts, shared_information
+from analysis.study import study
+from analysis.transitions import layer_to_layer, loop_flows, transitions
+from tests.traces import chain, make_trace, random_trace
+
+
+def texts(count: int, expert_of, layers: int = 1, size: int = 30):
+    """Texts with random loops 1..4, and experts that a function of the loops (and of chance) gives."""
+    rng = np.random.default_rng(0)
+    traces = []
+    for _ in range(count):
+        loops = rng.integers(1, 5, (layers, size))
+        first = expert_of(loops, rng)
+        traces.append(make_trace(loops=loops, expert_ids=np.stack([first, (first + 1) % 4], axis=-1)))
+    return traces
+
+
+def test_information_of_two_even_choices_by_hand():
+    same = shared_information(np.array([0, 1, 0, 1]), np.array([0, 1, 0, 1]), [4], draws=9)
+    assert same.information == pytest.approx(np.log(2))
+    apart = shared_information(np.array([0, 0, 1, 1]), np.array([0, 1, 0, 1]), [4], draws=9)
+    assert apart.information == pytest.approx(0)
+
+
+def test_one_choice_that_settles_the_other_is_one_and_independent_ones_are_about_zero():
+    settled = loops_and_experts(texts(6, lambda loops, rng: loops - 1), draws=99).iloc[0]
+    assert settled["adjusted"] == pytest.approx(1) and settled["p"] == 0.01
+    apart = loops_and_experts(texts(6, lambda loops, rng: rng.integers(0, 4, loops.shape)), draws=99).iloc[0]
+    assert abs(apart["adjusted"]) < 0.05 < apart["p"]
+
+
+def test_tokens_that_took_all_loops_are_left_out_and_counted():
+    row = loops_and_experts([make_trace(loops=[[4, 1, 2, 4]], special=[True, False, False, False])], draws=9).iloc[0]
+    assert (row["tokens"], row["left_out"]) == (2, 1)
+    assert np.isnan(row["p"])
+
+
+def test_a_layer_where_nobody_routed_has_no_information():
+    row = loops_and_experts([make_trace(loops=[[4, 4]])] * 6, draws=9).iloc[0]
+    assert row["tokens"] == 0 and np.isnan(row["adjusted"])
+
+
+def test_independent_choices_are_rarely_called_related():
+    rng = np.random.default_rng(0)
+    rejected = 0
+    for seed in range(200):
+        first, second = chain(rng, 3, 120), chain(rng, 3, 120)
+        rejected += shared_information(first, second, [20] * 6, draws=39, seed=seed).p <= 0.05
+    assert rejected <= binom.ppf(0.999, 200, 0.05)
+
+
+def test_transitions_by_hand():
+    experts = np.array([[[0, 1], [2, 0], [0, 1]], [[1, 0], [1, 0], [3, 0]]])
+    table = transitions([make_trace(loops=[[1, 4, 1], [2, 2, 3]], expert_ids=experts)])
+    rows = table.fillna(-1).to_numpy().tolist()
+    assert rows == [[0, 1, 0, 2, 1, 1, 0.5], [0, 1, 0, 3, 3, 1, 0.5], [0, 4, -1, 2, 1, 1, 1.0]]
+
+
+def test_loop_flows_count_every_ordinary_token_once_per_layer():
+    traces = [random_trace(layers=4, tokens=20, seed=seed) for seed in range(3)]
+    assert loop_flows(traces).groupby("layer")["tokens"].sum().tolist() == [60] * 3
+
+
+def test_choices_that_the_next_layer_repeats_are_found():
+    def repeated(loops, rng):
+        loops[1] = loops[0]
+        return rng.integers(0, 4, loops.shape)
+
+    table = layer_to_layer(texts(6, repeated, layers=2), draws=99).set_index("kind")
+    assert table.loc["loops", "adjusted"] == pytest.approx(1)
+    assert abs(table.loc["expert", "adjusted"]) < 0.1
+
+
+def test_figures_draw_what_was_counted():
+    found = study([random_trace(layers=3, tokens=12, seed=seed) for seed in range(5)], draws=19)
+    assert [len(drawn.x) for drawn in together_figure(found).data] == [3, 2, 2]
+    flow = loop_flow_figure(found).data[0]
+    assert sum(flow.link.value) == found.loop_flows["tokens"].sum() == 2 * 60
+    assert max(*flow.link.source, *flow.link.target) < len(flow.node.label)

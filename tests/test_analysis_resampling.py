@@ -1,0 +1,47 @@
+import numpy as np
+import pytest
+
+from analysis.resampling import FEWEST_TEXTS, corrected, p_value, rotations, text_interval
+
+
+def test_a_rotation_stays_in_its_text_and_keeps_the_order():
+    turned = rotations([3, 1, 4], draws=50)
+    for draw in turned.tolist():
+        for first, count in ((0, 3), (3, 1), (4, 4)):
+            part = [index - first for index in draw[first : first + count]]
+            assert [(index - part[0]) % count for index in part] == list(range(count))
+    assert len({tuple(draw) for draw in turned.tolist()}) > 5, "texts turn by offsets of their own"
+
+
+def test_rotations_are_the_same_for_the_same_seed():
+    assert (rotations([9, 9], 5, seed=3) == rotations([9, 9], 5, seed=3)).all()
+    assert (rotations([9, 9], 5, seed=3) != rotations([9, 9], 5, seed=4)).any()
+
+
+def test_p_counts_draws_that_reach_the_observed_and_the_observed_itself():
+    null = np.array([[0.1, 0.0], [0.2, 0.0], [0.3, 0.0]])
+    assert p_value(np.array([0.2, 1.0]), null).tolist() == [0.75, 0.25]
+    assert np.isnan(p_value(np.array([np.nan, 1.0]), null)).tolist() == [True, False]
+
+
+def test_correction_is_benjamini_hochbergs_and_leaves_out_the_missing():
+    assert corrected(np.array([0.01, np.nan, 0.04, 0.03])) == pytest.approx([0.03, np.nan, 0.04, 0.04], nan_ok=True)
+    assert np.isnan(corrected(np.full(2, np.nan))).all()
+
+
+def test_interval_of_texts_that_agree_is_a_point():
+    low, high = text_interval(np.full((6, 1), 2.0), np.full((6, 1), 4.0))
+    assert (low, high) == (0.5, 0.5)
+
+
+def test_interval_is_missing_with_few_texts():
+    parts, weights = np.ones((FEWEST_TEXTS, 2)), np.ones((FEWEST_TEXTS, 2))
+    weights[0, 1] = parts[0, 1] = 0  # of the second quantity, one text says nothing
+    assert np.isnan(text_interval(parts, weights)[0]).tolist() == [False, True]
+
+
+def test_intervals_cover_the_truth_about_as_often_as_they_say():
+    rng = np.random.default_rng(0)
+    means = rng.normal(size=(30, 300))  # 30 texts, 300 experiments, truth 0
+    low, high = text_interval(means * 7, np.full_like(means, 7))
+    assert 0.88 < ((low < 0) & (high > 0)).mean() < 0.98

@@ -1,0 +1,104 @@
+import numpy as np
+import pytest
+from scipy.stats import binom
+
+from analysis.figures import sources_figure
+from analysis.sources import explained, routing_sources
+from analysis.study import study
+from tests.traces import chain, make_trace, random_trace
+
+
+def cases(types, distances=None):
+    """Types, distance bins and types before of tokens."""
+    types = np.array(types)
+    distances = np.zeros_like(types) if distances is None else np.array(distances)
+    return np.stack([types, distances, np.concatenate([[-1], types[:-1]])])
+
+
+def by_type(count: int, seed: int, size: int = 40, **fields):
+    """Texts in which the type of a token alone decides its loops, 1 to 3, and its first expert."""
+    rng = np.random.default_rng(seed)
+    traces = []
+    for _ in range(count):
+        ids = rng.integers(0, 6, size)
+        loops = 1 + ids[None] % 3
+        experts = np.stack([ids // 2, (ids // 2 + 1) % 4], axis=-1)[None]
+        traces.append(make_trace(loops=loops, token_ids=ids, expert_ids=experts, **fields))
+    return traces
+
+
+def test_prediction_from_the_other_text_by_hand():
+    """Other text: one token of the type, of this choice. Usual: (1+1)/(2+2); mixed: (1 + 2 x .5)/(1 + 2) = 2/3."""
+    found = explained(cases([0, 1, 0, 1]), np.array([0, 1, 0, 1]), [2, 2], 2, draws=9).set_index("source")
+    assert found.loc["token", "explained"] == pytest.approx(1 - np.log(1.5) / np.log(2))
+    assert found.loc["position", "explained"] == pytest.approx(0)
+    assert found.loc["token", "tokens"] == 4 and found.loc["token", "unseen"] == 0
+
+
+def test_types_of_no_other_text_are_counted_and_fall_back_to_the_usual():
+    found = explained(cases([0, 1, 2, 3]), np.array([0, 1, 0, 1]), [2, 2], 2, draws=9).set_index("source")
+    assert found.loc["token", "unseen"] == 1
+    assert found.loc["token", "explained"] == pytest.approx(0)
+
+
+def test_what_the_type_decides_is_explained_by_the_type_and_not_by_the_position():
+    table = routing_sources(by_type(8, seed=0), draws=99).set_index(["target", "source"])
+    for target in ("loops", "expert"):
+        token, position = table.loc[(target, "token")], table.loc[(target, "position")]
+        assert token["explained"] > 0.8 and token["p_corrected"] == 0.01 and token["low"] > 0.7
+        assert abs(position["explained"]) < 0.1 and position["p_corrected"] > 0.01
+        assert table.loc[(target, "both"), "explained"] > 0.7
+
+
+def test_what_the_position_decides_is_explained_by_the_position():
+    rng = np.random.default_rng(0)
+    loops = 1 + (np.arange(16) >= 8)[None]
+    traces = [make_trace(loops=loops, token_ids=rng.integers(0, 5, 16)) for _ in range(8)]
+    table = routing_sources(traces, draws=99).set_index(["target", "source"])
+    assert table.loc[("loops", "position"), "explained"] > 0.7
+    assert table.loc[("loops", "position"), "p"] == 0.01
+    assert table.loc[("loops", "token"), "explained"] < 0.2
+
+
+def test_what_the_token_before_decides_is_explained_by_it_alone():
+    rng = np.random.default_rng(0)
+    ids = [rng.integers(0, 3, 120) for _ in range(6)]
+    traces = [make_trace(loops=1 + np.append(0, each[:-1])[None], token_ids=each) for each in ids]
+    table = routing_sources(traces, draws=19).set_index(["target", "source"])
+    assert table.loc[("loops", "previous"), "explained"] > 0.6 > 0.1 > table.loc[("loops", "token"), "explained"]
+
+
+def test_independent_routing_is_rarely_called_explained():
+    rng = np.random.default_rng(0)
+    rejected = 0
+    for seed in range(200):
+        found = explained(cases(chain(rng, 8, 90)), chain(rng, 2, 90), [15] * 6, 2, draws=19, seed=seed)
+        rejected += found["p"].iloc[0] <= 0.05
+    assert rejected <= binom.ppf(0.999, 200, 0.05)
+
+
+def test_expert_counts_leave_out_tokens_that_did_not_route_and_special_ones():
+    special = [True, False, False, False]
+    traces = [make_trace(loops=[[1, 4, 2, 3]], special=special) for _ in range(2)]
+    table = routing_sources(traces, draws=9).groupby("target")["tokens"].first()
+    assert table["loops"] == 6 and table["expert"] == 4
+
+
+def test_fewer_than_five_texts_give_no_interval_and_no_p():
+    table = routing_sources(by_type(4, seed=1, size=10), draws=9)
+    assert table[["low", "high", "p", "p_corrected"]].isna().all(axis=None)
+    assert table["explained"].notna().all()
+
+
+def test_one_text_and_different_models_are_refused():
+    with pytest.raises(ValueError, match="at least two"):
+        routing_sources([make_trace()])
+    with pytest.raises(ValueError, match="different models"):
+        routing_sources([make_trace(), random_trace(layers=3, tokens=4)])
+
+
+def test_figure_fills_what_lies_beyond_chance():
+    found = study(by_type(6, seed=2), draws=99)
+    loops = {drawn.name: drawn for drawn in sources_figure(found).data if drawn.xaxis == "x"}
+    assert loops["token"].marker.color[0] != loops["position"].marker.color[0]
+    assert loops["token"].y[0] > 0.8

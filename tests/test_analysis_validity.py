@@ -1,0 +1,112 @@
+import numpy as np
+import pytest
+from scipy.stats import binom, spearmanr
+
+from analysis.figures import class_difficulty_figure, validity_by_layer_figure, validity_intervals_figure
+from analysis.study import study
+from analysis.validity import difficulty_by_class, difficulty_validity, measures, token_classes, within_texts
+from tests.traces import make_trace, random_trace
+
+
+def wave(rng, size: int) -> np.ndarray:
+    """A series whose neighbours are alike."""
+    return np.convolve(rng.normal(size=size + 3), np.ones(4), "valid")
+
+
+def test_rho_of_one_text_is_scipys_and_of_several_their_mean_by_tokens():
+    rng = np.random.default_rng(0)
+    rows = [rng.normal(size=(2, n)) for n in (12, 30)]
+    other = [rng.normal(size=n) for n in (12, 30)]
+    found = within_texts(rows, other, draws=9)
+    alone = np.array([[spearmanr(row, each).statistic for row in of] for of, each in zip(rows, other, strict=True)])
+    assert within_texts(rows[:1], other[:1], draws=9)["rho"].tolist() == pytest.approx(alone[0])
+    assert found["rho"].tolist() == pytest.approx((12 * alone[0] + 30 * alone[1]) / 42)
+    assert found["tokens"].tolist() == [42, 42]
+
+
+def test_missing_values_and_constant_texts_stay_out():
+    rows = [np.array([[1.0, 2, 3, 4, 5]]), np.array([[1.0, 1, 1, 1, 1]])]
+    other = [np.array([np.nan, 2, 3, 4, 5]), np.arange(5.0)]
+    found = within_texts(rows, other, draws=9).iloc[0]
+    assert (found["texts"], found["tokens"], found["rho"]) == (1, 4, pytest.approx(1))
+
+
+def test_texts_that_differ_as_a_whole_show_nothing_within():
+    """Difficulty and measure are both higher in some texts, and unrelated inside each."""
+    rng = np.random.default_rng(1)
+    rows = [rng.normal(size=(1, 40)) + 10 * text for text in range(8)]
+    other = [rng.normal(size=40) + 10 * text for text in range(8)]
+    found = within_texts(rows, other, draws=99).iloc[0]
+    assert abs(found["rho"]) < 0.15 and found["p"] > 0.05
+
+
+def test_planted_relation_is_found_with_its_sign():
+    rng = np.random.default_rng(2)
+    other = [rng.normal(size=30) for _ in range(8)]
+    rows = [-each[None] + 0.5 * rng.normal(size=(1, 30)) for each in other]
+    found = within_texts(rows, other, draws=99).iloc[0]
+    assert found["rho"] < -0.7 and found["p"] == 0.01 and found["high"] < -0.5
+
+
+def test_unrelated_series_are_rarely_called_related():
+    rng = np.random.default_rng(3)
+    rejected = 0
+    for seed in range(200):
+        rows, other = ([wave(rng, 24) for _ in range(6)] for _ in range(2))
+        rejected += within_texts([row[None] for row in rows], other, draws=39, seed=seed)["p"].iloc[0] <= 0.05
+    assert rejected <= binom.ppf(0.999, 200, 0.05)
+
+
+def test_few_texts_give_no_interval_and_no_p():
+    table = difficulty_validity([random_trace(layers=2, tokens=12)], draws=9)
+    assert table[["low", "high", "p", "p_corrected"]].isna().all(axis=None)
+    assert table[table["measure"] == "surprisal_read"]["rho"].notna().all()
+
+
+def test_measures_leave_out_special_tokens_and_count_types_over_all_texts():
+    first = make_trace(loops=[[1, 1, 1]], token_ids=np.array([9, 5, 6]), special=[True, False, False])
+    second = make_trace(loops=[[1, 1]], token_ids=np.array([5, 9]))
+    found = measures([first, second])
+    assert found[0]["frequency"].tolist() == pytest.approx([np.nan, 2, 1], nan_ok=True)
+    assert found[1]["frequency"].tolist() == [2, 1]
+    assert np.isnan(found[0]["position"]).tolist() == [True, False, False]
+
+
+def test_validity_has_one_row_per_measure_and_layer_and_one_for_their_mean():
+    traces = [random_trace(layers=3, tokens=20, seed=seed) for seed in range(6)]
+    table = difficulty_validity(traces, draws=99)
+    assert len(table) == 5 * 4
+    mean = table[table["layer"].isna()].set_index("measure")
+    assert mean.loc["surprisal_read", "rho"] > 0.3 and mean.loc["surprisal_read", "p"] == 0.01
+    known = table.dropna(subset="p")
+    assert len(known) == 3 * 4 and (known["p_corrected"] >= known["p"]).all()
+
+
+def test_classes_of_tokens():
+    tokens = ["␣un", "happy", "␣2", "3rd", ",", "␣(", "↵", "␣", "⟨F0 9F⟩", "x", "y", "↵b", "Z"]
+    assert token_classes(tokens) == [
+        "word", "inside a word", "digits", "word", "punctuation", "punctuation", "white space", "white space", "other",
+        "word", "inside a word", "word", "inside a word",
+    ]  # fmt: skip
+
+
+def test_difficulty_by_class_by_hand():
+    trace = make_trace(loops=[[4, 1, 4]], tokens=["␣a", "b", "."], special=[False, False, False])
+    special = make_trace(loops=[[4, 1]], tokens=["c", "."], special=[True, False])
+    table = difficulty_by_class([trace, special], "hard", draws=9).set_index("class")
+    assert table["difficulty"].to_dict() == {"word": 1, "inside a word": 0, "punctuation": 0.5}
+    assert table["texts"].to_dict() == {"word": 1, "inside a word": 1, "punctuation": 2}
+
+
+def test_figures_draw_the_tables():
+    found = study([random_trace(layers=3, tokens=20, seed=seed) for seed in range(6)], draws=99)
+    table = found.difficulty_validity["soft"]
+    cells = validity_by_layer_figure(found).data[0]
+    assert cells.z.ravel().tolist() == pytest.approx(table["rho"].tolist(), nan_ok=True)
+    filled, hollow = validity_intervals_figure(found).data
+    mean, layer_0 = table[table["layer"].isna()], table[table["layer"].eq(0).fillna(False)]
+    assert filled.x.tolist() == pytest.approx(mean["rho"].tolist(), nan_ok=True)
+    assert hollow.x.tolist() == pytest.approx(layer_0["rho"].tolist(), nan_ok=True)
+    assert class_difficulty_figure(found, kind="hard").data[0].x.tolist() == pytest.approx(
+        found.difficulty_by_class["hard"]["difficulty"].tolist()
+    )
