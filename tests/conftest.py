@@ -2,8 +2,10 @@
 
 import pytest
 
+from tests.app_server import app_server, chromium
 from tests.browser_setup import find_browser
 from tests.models import small_loaded
+from tests.visit import Visit
 
 LEFT_OUT = pytest.StashKey[int]()
 
@@ -12,6 +14,35 @@ LEFT_OUT = pytest.StashKey[int]()
 def loaded():
     """A small instrumentable model."""
     return small_loaded()
+
+
+@pytest.fixture(scope="session")
+def address(tmp_path_factory):
+    """Address of a running server of the app."""
+    with app_server(tmp_path_factory.mktemp("server") / "log.txt") as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def browser():
+    with chromium() as running:
+        yield running
+
+
+@pytest.fixture
+def visit(browser, address):
+    """Start visits; at their end no error may stand in the console and no other host may have been asked."""
+    visits = []
+
+    def start(**context) -> Visit:
+        visits.append(Visit(browser, address, **context))
+        return visits[-1]
+
+    yield start
+    for each in visits:
+        each.context.close()
+        assert not each.errors
+        assert not each.foreign
 
 
 def pytest_collection_modifyitems(config, items):

@@ -2,107 +2,19 @@
 
 import csv
 import io
-import re
-import time
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
 import numpy as np
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import expect
 
 from hooks.trace import RoutingTrace
-from tests.app_server import app_server, chromium, wait_idle
+from tests.app_server import wait_idle
 
 pytestmark = pytest.mark.browser
 PAGES = ("Overview", "Difficulty", "Gate", "Experts", "Recursion")
 HOSTILE = "<script>alert(1)</script> <b>bold</b> $x$ **stars** 🙂 مرحبا 你好\n\ttab"
-# Streamlit looks for its own endpoints under the address of a sub-page, and takes the 404 as the answer.
-OWN_PROBE = re.compile(r"/_stcore/")
-
-
-@pytest.fixture(scope="module")
-def address(tmp_path_factory):
-    with app_server(tmp_path_factory.mktemp("server") / "log.txt") as url:
-        yield url
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with chromium() as running:
-        yield running
-
-
-class Visit:
-    """A page of its own session that notes console errors and requests to other hosts."""
-
-    def __init__(self, browser: Browser, address: str, **context):
-        size = {"width": 1440, "height": 1000}
-        self.context = browser.new_context(viewport=size, accept_downloads=True, **context)
-        self.page: Page = self.context.new_page()
-        self.address = address
-        self.errors: list[str] = []
-        self.foreign: list[str] = []
-        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
-        self.page.on("console", self._note)
-        self.page.on("request", self._watch)
-        self.page.set_default_timeout(90_000)
-
-    def _note(self, message):
-        if message.type == "error" and not OWN_PROBE.search(message.location.get("url", "")):
-            self.errors.append(f"{message.text} {message.location}")
-
-    def _watch(self, request):
-        if not request.url.startswith((self.address, "data:", "blob:", self.address.replace("http", "ws"))):
-            self.foreign.append(request.url)
-
-    def open(self, path: str = "", heading: str = "Overview") -> Page:
-        self.page.goto(f"{self.address}/{path}")
-        self.page.get_by_role("heading", name=heading, exact=True).wait_for()
-        wait_idle(self.page)
-        self.page.locator(".js-plotly-plot .main-svg").first.wait_for()
-        return self.page
-
-    def trace(self, text: str) -> None:
-        """Type a text and trace it; returns when the strip shows another text or a problem is told."""
-        self.page.locator(".st-key-framebar button").first.click()
-        self.page.get_by_label("Text to trace").fill(text)
-        self.submit()
-
-    def submit(self) -> None:
-        """Press Trace and wait for what comes of it."""
-        before = self.text()
-        self.page.get_by_role("button", name="Trace", exact=True).click()
-        deadline = time.monotonic() + 30
-        while self.text() == before and not self.page.locator(".st-key-problem").count():
-            assert time.monotonic() < deadline, "neither another text nor a problem appeared"
-            self.page.wait_for_timeout(50)
-        wait_idle(self.page)
-
-    def text(self) -> str:
-        """The text as the strip shows it."""
-        return "".join(self.tokens().all_inner_texts()).replace("\xa0", " ")
-
-    def tokens(self):
-        return self.page.get_by_role("option")
-
-    def readout(self) -> str:
-        return self.page.locator(".readout").inner_text()
-
-
-@pytest.fixture
-def visit(browser, address):
-    visits = []
-
-    def start(**context) -> Visit:
-        visits.append(Visit(browser, address, **context))
-        return visits[-1]
-
-    yield start
-    for each in visits:
-        each.context.close()
-        assert not each.errors
-        assert not each.foreign
 
 
 def test_first_launch_shows_an_example_already_traced(visit):
@@ -327,16 +239,6 @@ def test_a_theme_that_changes_while_the_page_is_open_is_followed_by_frame_and_fi
     page.wait_for_function(f"light => ({ink})() !== light", arg=light)
     frame = page.locator(".st-key-frame").evaluate("frame => getComputedStyle(frame).backgroundColor")
     assert frame == page.locator("[data-testid=stApp]").evaluate("app => getComputedStyle(app).backgroundColor")
-
-
-@pytest.mark.parametrize("name", PAGES)
-def test_dark_mode_has_dark_paper_on_every_page(visit, name):
-    path = "" if name == "Overview" else name.lower()
-    page = visit(color_scheme="dark").open(path, name)
-    background = page.evaluate("getComputedStyle(document.querySelector('[data-testid=stApp]')).backgroundColor")
-    assert background == "rgb(20, 23, 27)"
-    paper = page.locator(".js-plotly-plot .main-svg").first.evaluate("svg => getComputedStyle(svg).backgroundColor")
-    assert paper == background
 
 
 def test_long_text_is_windowed_and_says_that_it_outruns_the_training_context(visit):

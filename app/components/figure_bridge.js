@@ -9,11 +9,18 @@ export default function ({ data, setTriggerValue, parentElement }) {
   const attach = () => {
     document.querySelectorAll(".js-plotly-plot").forEach(listen);
     followTheme(parentElement.host ?? parentElement);
+    mendNavigation();
   };
   attach();
   document.querySelectorAll(".js-plotly-plot").forEach(refresh);
   const timer = setInterval(attach, 150);
   return () => clearInterval(timer);
+}
+
+// Streamlit puts headings into the list of pages, so that screen readers meet a broken list: links in a <nav> are enough.
+function mendNavigation() {
+  const items = "[data-testid=stSidebarNavItems]";
+  document.querySelectorAll(`${items}:not([role]), ${items} li:not([role])`).forEach((item) => (item.role = "presentation"));
 }
 
 // Streamlit changes its own colours at once when the reader (or the system) changes the theme, but runs no script then:

@@ -1,0 +1,68 @@
+"""A visitor of the app in a real browser, and what must hold for every visit."""
+
+import re
+import time
+
+from playwright.sync_api import Browser, Page
+
+from tests.app_server import wait_idle
+
+# Streamlit looks for its own endpoints under the address of a sub-page, and takes the 404 as the answer.
+OWN_PROBE = re.compile(r"/_stcore/")
+
+
+class Visit:
+    """A page of its own session that notes console errors and requests to other hosts."""
+
+    def __init__(self, browser: Browser, address: str, **context):
+        size = {"width": 1440, "height": 1000}
+        self.context = browser.new_context(viewport=size, accept_downloads=True, **context)
+        self.page: Page = self.context.new_page()
+        self.address = address
+        self.errors: list[str] = []
+        self.foreign: list[str] = []
+        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+        self.page.on("console", self._note)
+        self.page.on("request", self._watch)
+        self.page.set_default_timeout(90_000)
+
+    def _note(self, message):
+        if message.type == "error" and not OWN_PROBE.search(message.location.get("url", "")):
+            self.errors.append(f"{message.text} {message.location}")
+
+    def _watch(self, request):
+        if not request.url.startswith((self.address, "data:", "blob:", self.address.replace("http", "ws"))):
+            self.foreign.append(request.url)
+
+    def open(self, path: str = "", heading: str = "Overview") -> Page:
+        self.page.goto(f"{self.address}/{path}")
+        self.page.get_by_role("heading", name=heading, exact=True).wait_for()
+        wait_idle(self.page)
+        self.page.locator(".js-plotly-plot .main-svg").first.wait_for()
+        return self.page
+
+    def trace(self, text: str) -> None:
+        """Type a text and trace it; returns when the strip shows another text or a problem is told."""
+        self.page.locator(".st-key-framebar button").first.click()
+        self.page.get_by_label("Text to trace").fill(text)
+        self.submit()
+
+    def submit(self) -> None:
+        """Press Trace and wait for what comes of it."""
+        before = self.text()
+        self.page.get_by_role("button", name="Trace", exact=True).click()
+        deadline = time.monotonic() + 30
+        while self.text() == before and not self.page.locator(".st-key-problem").count():
+            assert time.monotonic() < deadline, "neither another text nor a problem appeared"
+            self.page.wait_for_timeout(50)
+        wait_idle(self.page)
+
+    def text(self) -> str:
+        """The text as the strip shows it."""
+        return "".join(self.tokens().all_inner_texts()).replace("\xa0", " ")
+
+    def tokens(self):
+        return self.page.get_by_role("option")
+
+    def readout(self) -> str:
+        return self.page.locator(".readout").inner_text()
