@@ -7,7 +7,7 @@ from typing import Literal
 import pandas as pd
 import plotly.graph_objects as go
 
-from analysis import cost, difficulty, experts, figures, gate, ledger, near_miss, overview, recursion
+from analysis import cost, difficulty, experts, figures, gate, ledger, near_miss, overview, recursion, sampling
 from analysis import study as studies
 from analysis.study import Study
 from hooks.path_trace import PathTrace
@@ -24,6 +24,7 @@ Page = Literal[
     "cost",
     "what decides",
     "validity",
+    "models",
 ]
 Drawn = RoutingTrace | PathTrace | Study
 """What a figure may draw: a trace, a result that holds the trace of the same text as `routing`, or several texts."""
@@ -366,6 +367,18 @@ CATALOGUE: tuple[FigureSpec, ...] = (
         studies.class_table,
         ("kind", {"soft": "Soft", "hard": "Hard"}, "Kind of difficulty by class"),
         Study,
+    ),
+    FigureSpec(
+        "drawn_loops",
+        "models",
+        "Would training have chosen the same loops?",
+        "In training, Gumbel noise is added to the depth logits and the largest wins; here the same is done 32 times "
+        "to this text. Filled: share of tokens whose drawn loops are those that eval picks. Hollow: weight of the "
+        "drawn loops in the softmax at τ, on which the gradient rests. Bars: middle 80 % of the draws. τ moves the "
+        "hollow dots alone: it changes no choice.",
+        figures.drawn_loops_figure,
+        sampling.sampling_table,
+        ("tau", {"0.1": "τ 0.1", "1": "τ 1", "5": "τ 5"}, "Temperature"),
     ),
 )
 

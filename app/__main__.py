@@ -1,6 +1,7 @@
-"""Command line of the explorer: `python -m app serve | models | trace | diff | export | import-olmo | upcycle`.
+"""Command line of the explorer: `python -m app serve | models | trace | check | diff | export | import-olmo | upcycle`.
 
-Exit codes: 0 done, 1 diff found a difference, 2 bad input (a few clear lines on stderr, never a traceback).
+Exit codes: 0 done, 1 diff found a difference or check a sick model, 2 bad input (a few clear lines on stderr, never a
+traceback).
 """
 
 import argparse
@@ -72,6 +73,28 @@ def trace(args: argparse.Namespace) -> None:
             traced.save(out / f"{number:04d}.trace.safetensors")
             print(f"{number:04d}  {traced.num_tokens} tokens  {prompt.name}")
     (out / "routing.parquet").write_bytes(trace_parquet(traces))
+
+
+def check(args: argparse.Namespace) -> int:
+    """Print every check of a model and the verdict; 0 if it is healthy, 1 if it is sick."""
+    from app.examples import CHECKED
+
+    texts = CHECKED if args.file is None else [prompt.text for prompt in _prompts(args)]
+    from analysis.health import health_checks, is_healthy, verdict
+    from hooks import SickWeights, load_to_check, measure_health
+
+    try:
+        loaded = load_to_check(args.model)
+    except SickWeights as error:
+        print(f"sick          weights: {error}")
+        return 1
+    checks = health_checks(measure_health(loaded, texts))
+    for each in checks:
+        print(f"{each.status:<13} {each.name}: {each.figure}".rstrip())
+        if each.status != "healthy":
+            print(f"{'':<13} {each.meaning}")
+    print(f"{loaded.name} is {verdict(checks)}")
+    return 0 if is_healthy(checks) else 1
 
 
 def export(args: argparse.Namespace) -> None:
@@ -202,6 +225,12 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--tolerance", type=float, default=0.0, help="largest difference that is none (default: 0)")
     command.add_argument("--meta", action="store_true", help="compare model, weights and versions too")
     command.set_defaults(run=diff)
+    command = commands.add_parser("check", help="can the routing of a model be trusted? exit code 1 if not")
+    command.add_argument("model", help="name of a shipped model, a folder, or hf:org/name")
+    command.add_argument("--file", type=Path, help="txt, md, jsonl, csv or parquet file of texts (default: built in)")
+    command.add_argument("--per", choices=["line", "paragraph", "file"], help="txt, md: what is one text")
+    command.add_argument("--column", help="jsonl, csv, parquet: the column of the texts (default: text or prompt)")
+    command.set_defaults(run=check, text=None, id_column=None)
     command = commands.add_parser("export", help="figures and tables of a trace file")
     command.add_argument("trace", type=Path, help="a .trace.safetensors file")
     command.add_argument("--out", type=Path, required=True, help="folder for the files")

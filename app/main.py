@@ -27,6 +27,9 @@ PAGES = {
         st.Page(HERE / "views" / "what_decides.py", title="What decides"),
         st.Page(HERE / "views" / "validity.py", title="Validity"),
     ],
+    "Models": [
+        st.Page(HERE / "views" / "models.py", title="Models"),
+    ],
 }
 
 st.set_page_config("VersatileFFN Explorer", page_icon=str(HERE / "assets" / "icon.svg"), layout="wide")

@@ -8,20 +8,24 @@ import gc
 import importlib
 import os
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
 from analysis.catalogue import Drawn
 from analysis.cost import dense_flops
+from analysis.health import Check, health_checks
 from analysis.model_facts import ModelFacts
 from analysis.model_facts import model_facts as facts_of
 from analysis.study import Study, study
+from analysis.training import read_curves
 from analysis.view import WINDOW, View, window_around
-from app.examples import DEFAULT_EXAMPLE, EXAMPLES, shipped_trace
+from app.examples import CHECKED, DEFAULT_EXAMPLE, EXAMPLES, shipped_trace
 from app.prompts import Prompt, PromptError, check_token_count, opening
 from app.sample_texts import SAMPLE_TEXTS
 from hooks.path_trace import PathTrace, path_bytes
@@ -123,6 +127,12 @@ def _study(model_name: str) -> Study:
     from hooks import capture
 
     return study(capture(_loaded(model_name), list(SAMPLE_TEXTS)))
+
+
+@st.cache_resource(show_spinner=False)
+def _health() -> dict[str, list[Check]]:
+    """Checks of the models that were checked since the server began, by the digest of their weights."""
+    return {}
 
 
 def warm_up() -> None:
@@ -323,6 +333,35 @@ def current_study() -> Study:
 def current(kind: type) -> Drawn:
     """What figures of this kind (`FigureSpec.of`) draw now."""
     return {RoutingTrace: current_trace, PathTrace: current_paths, Study: current_study}[kind]()
+
+
+def parameter_parts() -> dict[str, int] | None:
+    """Part of the model -> its parameters; None while a trace file is open, which tells only their sum."""
+    return None if without_model() else _loaded(st.session_state[MODEL_KEY]).parameter_parts
+
+
+def training_curves() -> pd.DataFrame | None:
+    """Curves of the current model's training; None if it came without. ValueError if the file is none."""
+    if without_model():
+        return None
+    path = _folders()[st.session_state[MODEL_KEY]] / "curves.csv"
+    return read_curves(path.read_bytes()) if path.is_file() else None
+
+
+def check_health(progress: Callable[[float], None]) -> None:
+    """Check the current model on the texts of `CHECKED`; `progress` is told the share done, 0..1.
+
+    A model without a tokenizer cannot read them (ValueError): see `ModelFacts.reads_ids`.
+    """
+    from hooks import measure_health
+
+    loaded = _loaded(st.session_state[MODEL_KEY])
+    _health()[loaded.weights_sha256] = health_checks(measure_health(loaded, CHECKED, progress=progress))
+
+
+def checked_health() -> list[Check] | None:
+    """The checks of the model of the current trace; None until somebody asked for them."""
+    return _health().get(model_facts().weights_sha256)
 
 
 def measure_ffn() -> None:

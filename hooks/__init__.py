@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from hooks.bridge import to_bridge
     from hooks.capturing import capture
+    from hooks.health import SickWeights, load_to_check, measure_health
+    from hooks.health_record import HealthRecord, TextHealth
     from hooks.hook_points import HOOK_NAMES, HookedVersatileFFN, instrument, record
     from hooks.path_trace import PathTrace, path_bytes
     from hooks.paths import capture_paths
@@ -21,6 +23,11 @@ _HOME = {
     "PathTrace": "hooks.path_trace",
     "capture_paths": "hooks.paths",
     "path_bytes": "hooks.path_trace",
+    "HealthRecord": "hooks.health_record",
+    "SickWeights": "hooks.health",
+    "TextHealth": "hooks.health_record",
+    "load_to_check": "hooks.health",
+    "measure_health": "hooks.health",
     "instrument": "hooks.hook_points",
     "record": "hooks.hook_points",
     "HOOK_NAMES": "hooks.hook_points",
@@ -31,12 +38,17 @@ _HOME = {
 
 __all__ = [
     "HOOK_NAMES",
+    "HealthRecord",
     "HookedVersatileFFN",
     "PathTrace",
     "RoutingTrace",
+    "SickWeights",
+    "TextHealth",
     "capture",
     "capture_paths",
     "instrument",
+    "load_to_check",
+    "measure_health",
     "path_bytes",
     "record",
     "time_ffn",

@@ -45,6 +45,18 @@ INDEX = "model.safetensors.index.json"
 OTHER_TOKENIZERS = ("tokenizer.model", "spiece.model", "vocab.json", "vocab.txt", "tokenizer_config.json")
 """Files that tell of a tokenizer which is not kept in tokenizer.json."""
 
+PARTS = {
+    "embed_tokens": "token embeddings",
+    "lm_head": "output head",
+    "self_attn": "attention",
+    "router": "router",
+    "depth_head": "depth head",
+    "norm": "norms",
+    "expert": "experts of their own",
+    "mlp": "shared FFN",
+}
+"""Word in a parameter's name -> the part of the model it belongs to; the first word found counts."""
+
 
 @dataclass(frozen=True, eq=False)
 class LoadedModel:
@@ -75,6 +87,14 @@ class LoadedModel:
         """Parameters of all routers and depth heads: what VersatileFFN adds to the dense model."""
         heads = (module for path, module in self.model.named_modules() if path.endswith((".router", ".depth_head")))
         return sum(head.weight.numel() for head in heads)
+
+    @cached_property
+    def parameter_parts(self) -> dict[str, int]:
+        """Where the parameters sit: part of the model -> how many. They sum to `parameter_count`."""
+        parts = dict.fromkeys(PARTS.values(), 0)
+        for name, parameter in self.model.named_parameters():
+            parts[next(part for word, part in PARTS.items() if word in name)] += parameter.numel()
+        return {part: count for part, count in parts.items() if count}
 
     @property
     def reads_ids(self) -> bool:

@@ -48,7 +48,8 @@ def test_page_draws_its_figures_and_says_how_to_read_them(app, view):
     opened(app, view)
     specs = [found for found in CATALOGUE if found.page == subject(view)]
     drawn = charts(app)
-    assert len(drawn) == len(specs)
+    of_the_model = 1 if view == "models" else 0  # the training curves belong to no text
+    assert len(drawn) == len(specs) + of_the_model
     # A figure that has nothing to draw for this text says so in a sentence.
     assert all(chart["data"] or "Too few tokens" in chart["layout"]["annotations"][0]["text"] for chart in drawn)
     titles = [title.value for title in app.subheader]
@@ -204,3 +205,36 @@ def test_half_precision_is_traced_on_demand_and_only_for_this_text(app):
     app.session_state.prompt = EXAMPLES["echo"]
     app.run()
     assert not app.exception and len(charts(app)) == drawn
+
+
+def test_models_page_checks_health_on_demand_and_keeps_the_verdict(app):
+    state._health.clear()
+    opened(app, "models")
+    assert not app.table
+    next(button for button in app.button if button.label == "Check health").click().run()
+    assert not app.exception
+    assert app.table[0].value["verdict"].tolist() == ["✓ healthy"] * 8
+    assert any(text.value == "**Healthy.**" for text in app.markdown)
+    app.switch_page("views/gate.py").run()
+    app.switch_page("views/models.py").run()
+    assert not app.exception and len(app.table) == 1
+
+
+def test_models_page_counts_every_parameter_once(app):
+    opened(app, "models")
+    table = next(frame.value for frame in app.dataframe if "parameters" in frame.value)
+    assert table["parameters"].sum() == 4_464_576 and table["share"].sum() == pytest.approx(1)
+    assert table.iloc[0]["part"] == "shared FFN"
+
+
+@pytest.mark.parametrize("content", [None, b"run,step\na,1\n"])
+def test_models_page_tells_of_missing_and_broken_curves(app, tmp_path, monkeypatch, content):
+    shutil.copytree(CHECKPOINTS / DEFAULT_MODEL, tmp_path / "mine")
+    curves = tmp_path / "mine" / "curves.csv"
+    curves.write_bytes(content) if content else curves.unlink()
+    monkeypatch.setenv(state.ROOTS_VARIABLE, str(tmp_path))
+    opened(app, "models")
+    app.sidebar.selectbox[0].select("mine").run()
+    assert not app.exception
+    told = [each.value for each in [*app.caption, *app.error]]
+    assert any("came without curves.csv" in each or "curves.csv lacks the column(s)" in each for each in told)

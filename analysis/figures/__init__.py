@@ -22,6 +22,7 @@ from analysis.figures.recursion import (
 from analysis.figures.sources import loop_flow_figure, sources_figure, together_figure
 from analysis.figures.stream import stream_ledger_figure
 from analysis.figures.template import config
+from analysis.figures.training import drawn_loops_figure, training_curve_figure
 from analysis.figures.validity import class_difficulty_figure, validity_by_layer_figure, validity_intervals_figure
 
 __all__ = [
@@ -37,6 +38,7 @@ __all__ = [
     "difficulty_by_loops_figure",
     "difficulty_map_figure",
     "difficulty_surprisal_figure",
+    "drawn_loops_figure",
     "expert_load_by_layer_figure",
     "expert_load_figure",
     "expert_map_figure",
@@ -55,6 +57,7 @@ __all__ = [
     "sources_figure",
     "stream_ledger_figure",
     "together_figure",
+    "training_curve_figure",
     "validity_intervals_figure",
     "validity_by_layer_figure",
     "write_stack_figure",

@@ -1,0 +1,128 @@
+"""What is this model made of, how was it trained, and can its routing be trusted?"""
+
+import pandas as pd
+import streamlit as st
+
+from analysis.cost import beside_measured
+from analysis.figures import training_curve_figure
+from analysis.health import verdict
+from analysis.overview import overview_numbers
+from analysis.training import QUANTITIES
+from app.panel import chart, heading, panel
+from app.state import (
+    check_health,
+    checked_health,
+    current_trace,
+    current_view,
+    ffn_times,
+    model_facts,
+    parameter_parts,
+    training_curves,
+    without_model,
+)
+
+MARKS = {"healthy": "✓ healthy", "sick": "✗ sick", "not measured": "– not measured"}
+
+
+def parameters() -> None:
+    """Where the parameters sit: count and share of every part."""
+    st.subheader("Where the parameters sit", anchor=False)
+    if (parts := parameter_parts()) is None:
+        st.caption(without_model())
+        return
+    table = pd.DataFrame({"part": list(parts), "parameters": list(parts.values())})
+    total = table["parameters"].sum()
+    st.dataframe(
+        table.assign(share=table["parameters"] / total).sort_values("parameters", ascending=False),
+        hide_index=True,
+        column_config={
+            "parameters": st.column_config.NumberColumn(format="localized"),
+            "share": st.column_config.ProgressColumn(min_value=0, max_value=1, format="percent"),
+        },
+    )
+    st.caption(
+        f"{total:,} in all. Loops and experts add no FFN weights of their own: both paths use the shared "
+        "FFN, and only router and depth head are new."
+    )
+
+
+def cost() -> None:
+    """Nominal cost of this text, and the measured one where it was measured."""
+    trace = current_trace()
+    st.subheader("What this text costs", anchor=False)
+    nominal, clock = st.columns(2)
+    nominal.metric("On paper, dense FFN = 1", f"{overview_numbers(trace).ffn_equivalents:.2f}×")
+    if seconds := ffn_times():
+        measured = beside_measured(trace, seconds).set_index("run").loc["as chosen", "measured"]
+        clock.metric("By the clock, dense FFN = 1", f"{measured:.2f}×")
+    else:
+        clock.metric("By the clock", "not measured")
+    st.page_link("views/cost.py", label="Accounts, layers, and the clock: Cost", width="content")
+
+
+def health() -> None:
+    """Verdicts on demand: one row per check."""
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.subheader("Can its routing be trusted?", anchor=False, width="stretch")
+        why_not, unreadable = without_model(), model_facts().reads_ids
+        impossible = bool(why_not or unreadable or checked_health())
+        wanted = st.button("Check health", disabled=impossible, help=why_not)
+    if wanted:
+        bar = st.progress(0.0, "Running texts plain, reordered, with shuffled loops, and in bfloat16…")
+        check_health(bar.progress)
+        st.rerun()
+    if unreadable:
+        st.caption(
+            "This model came without a tokenizer and cannot read the built-in texts. On the command line it is checked "
+            "on token ids: `python -m app check MODEL --file ids.txt`."
+        )
+        return
+    if (checks := checked_health()) is None:
+        st.caption(
+            "The button runs the model over a few built-in texts, plain and disturbed, and holds every figure to a "
+            f"stated bound. On the command line: `python -m app check MODEL`. {why_not or ''}"
+        )
+        return
+    st.markdown(f"**{verdict(checks).capitalize()}.**")
+    rows = [(check.name, MARKS[check.status], check.figure, check.meaning) for check in checks]
+    st.table(pd.DataFrame(rows, columns=["check", "verdict", "measured", "what it means"]).set_index("check"))
+    st.caption("About these texts, against bounds set between the shipped model and planted faults: no law.")
+
+
+def training() -> None:
+    """Curves of the runs that made the model."""
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.subheader("How it was trained", anchor=False, width="stretch")
+        try:
+            curves = training_curves()
+        except ValueError as error:
+            st.error(str(error))
+            return
+        if curves is None:
+            st.caption(without_model() or "This model came without curves.csv, so there is nothing to draw.")
+            return
+        shown = [name for name in QUANTITIES if curves[name].notna().any()]
+        of = st.selectbox("Curve", shown, format_func=QUANTITIES.get, label_visibility="collapsed", width=320)
+    figure = training_curve_figure(curves, current_view(), of=of)
+    chart("figure-training_curve", figure, name="training_curve", alt="Training curves of this model")
+    st.caption("Runs one after the other, over all their tokens. Lines: means between two kept rows of the log.")
+
+
+heading("Models", "What is this model made of, how was it trained, and can its routing be trusted?")
+left, right = st.columns(2)
+with left:
+    parameters()
+with right:
+    cost()
+health()
+panel("drawn_loops", main=True)
+training()
+st.subheader("Bring your own", anchor=False)
+st.markdown(
+    "A model is a folder with `config.json` (model_type `versatile_ffn`), `model.safetensors` and `tokenizer.json`; "
+    "`curves.csv` beside them is drawn above. Checkpoints of the authors' trainer (OLMo) open as they are, and dense "
+    "Llamas become a VersatileFFN with untrained gates: `python -m app import-olmo` and `upcycle`. Start the explorer "
+    "with the folder that holds such folders, `python -m app serve --models my_models`, and choose it in the sidebar. "
+    "`python -m sample_models.train` and `publish` make one; `python -m app check my_models/mine` says whether it is "
+    "well."
+)

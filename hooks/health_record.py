@@ -1,0 +1,45 @@
+"""HealthRecord: a model over a few texts, plain and disturbed, as numpy arrays. `analysis.health` judges it."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from beartype import beartype
+from jaxtyping import Float, Int, jaxtyped
+
+from hooks.trace import RoutingTrace
+
+
+@jaxtyped(typechecker=beartype)
+@dataclass(frozen=True, eq=False)
+class TextHealth:
+    """One text of a health check. `draw` counts the disturbances of one kind, from 0."""
+
+    trace: RoutingTrace
+    """The model as it is, in float32."""
+    half: RoutingTrace
+    """The same weights in bfloat16."""
+    orders: Int[np.ndarray, "draw token"]
+    """Other orders: at each place, the index of the token that is put there. Those that the tokenizer added stay."""
+    reordered_loops: Int[np.ndarray, "draw layer token"]
+    """Loops that ran at each place when the tokens stood in that order."""
+    shuffled_logprob: Float[np.ndarray, "draw token"]
+    """log p(this token | those before), nats, when the loops of every layer were dealt out anew among the tokens."""
+
+
+@dataclass(frozen=True, eq=False)
+class HealthRecord:
+    """What a health check measured of one model."""
+
+    model: str
+    texts: list[TextHealth]
+    """Empty if a weight is not finite: then nothing else was measured."""
+    tau: float
+    """Gumbel temperature in the model's configuration: what training ended with."""
+    gates_trained: bool
+    """What the configuration says of router and depth head."""
+    parameters: int
+    not_finite: dict[str, int]
+    """Parameter name -> entries that are infinite or not a number; only those that have any."""
+
+
+__all__ = ["HealthRecord", "TextHealth"]

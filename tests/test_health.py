@@ -1,0 +1,243 @@
+"""The health check passes the shipped model and condemns planted faults, each by its own check."""
+
+from copy import deepcopy
+from dataclasses import replace
+from shutil import copytree
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from tokenizers.processors import TemplateProcessing
+
+from analysis.health import (
+    check_content,
+    check_experts,
+    check_loops,
+    check_precision,
+    check_routing_matters,
+    follows_content,
+    health_checks,
+    is_healthy,
+    shuffling_cost,
+    verdict,
+)
+from app.__main__ import main
+from app.examples import CHECKED
+from hooks import HealthRecord, TextHealth, capture, measure_health, record
+from sample_models import load_model
+from sample_models.loading import LoadedModel
+from sample_models.registry import CHECKPOINTS, DEFAULT_MODEL
+from tests.models import byte_tokenizer, small_loaded
+from tests.traces import make_trace, random_trace
+
+TEXTS = CHECKED[:4]
+
+
+@pytest.fixture(scope="module")
+def shipped():
+    return load_model()
+
+
+@pytest.fixture(scope="module")
+def healthy(shipped):
+    return measure_health(shipped, TEXTS)
+
+
+def planted(shipped: LoadedModel, fault) -> HealthRecord:
+    """What is measured of a copy of the shipped model in which `fault` changed something."""
+    model = deepcopy(shipped.model)
+    fault(model)
+    return measure_health(LoadedModel(model, shipped.tokenizer, "planted"), TEXTS[:3])
+
+
+def sick(record: HealthRecord) -> set[str]:
+    return {check.name for check in health_checks(record) if check.status == "sick"}
+
+
+def test_shipped_model_is_healthy_and_everything_is_measured(healthy):
+    checks = health_checks(healthy)
+    assert [check.status for check in checks] == ["healthy"] * 8
+    assert is_healthy(checks) and verdict(checks) == "healthy"
+
+
+def test_fresh_heads_are_condemned(shipped):
+    def fault(model):
+        torch.manual_seed(0)
+        for layer in model.model.layers:
+            torch.nn.init.normal_(layer.mlp.depth_head.weight, std=0.02)
+            torch.nn.init.normal_(layer.mlp.router.weight, std=0.02)
+
+    assert {"depth head is sure", "routing matters"} <= sick(planted(shipped, fault))
+
+
+@pytest.fixture(scope="module")
+def twice_sick(shipped):
+    """Checks by name of a model with one loop in layer 3 and a router of layer 2 that never wants expert 5."""
+    capture(shipped, TEXTS[0])  # puts the hook points in
+    with record(["blocks.2.mlp.hook_in"]) as recording, torch.inference_mode():
+        shipped.model(shipped.tokenizer(TEXTS[0], return_tensors="pt").input_ids)
+    usual = recording["blocks.2.mlp.hook_in"][0].mean(dim=0).clone()
+
+    def fault(model):
+        model.model.layers[3].mlp.depth_head.weight.data.zero_()
+        model.model.layers[2].mlp.router.weight.data[5] = -100 * usual / usual.norm()
+
+    return {check.name: check for check in health_checks(planted(shipped, fault))}
+
+
+def test_layer_with_one_loop_is_condemned_and_named(twice_sick):
+    found = twice_sick["all loops in use"]
+    assert found.status == "sick" and "100% of a layer's tokens at one number of loops (layer 3, 1)" in found.figure
+
+
+def test_dead_expert_is_condemned_and_named(twice_sick):
+    found = twice_sick["experts share the load"]
+    assert found.status == "sick" and "outside (layer:expert) 2:5" in found.figure
+
+
+def test_tau_left_at_its_start_is_condemned_alone(healthy):
+    assert sick(replace(healthy, tau=5.0)) == {"tau was annealed"}
+
+
+def test_gates_that_the_configuration_calls_untrained_are_condemned(healthy):
+    assert sick(replace(healthy, gates_trained=False)) == {"routing matters"}
+
+
+def test_weight_that_is_not_finite_is_condemned_and_nothing_else_is_run(shipped):
+    def fault(model):
+        model.model.embed_tokens.weight.data[4000, 1] = torch.nan
+
+    found = planted(shipped, fault)
+    assert found.texts == [] and found.not_finite == {"model.embed_tokens.weight": 1}
+    checks = health_checks(found)
+    assert not is_healthy(checks)
+    assert verdict(checks).startswith("sick: weights (not measured: routing matters, depth head is sure")
+
+
+def test_measuring_leaves_the_model_as_it_was(shipped):
+    before = capture(shipped, TEXTS[0])
+    told = []
+    measure_health(shipped, TEXTS[:1], progress=told.append)
+    after = capture(shipped, TEXTS[0])
+    assert np.array_equal(before.depth_logits, after.depth_logits) and np.array_equal(
+        before.logprob, after.logprob, equal_nan=True
+    )
+    assert told == sorted(told) and told[-1] == 1.0
+
+
+def test_token_that_the_tokenizer_adds_keeps_its_place():
+    small = small_loaded()
+    tokenizer = byte_tokenizer()
+    tokenizer.backend_tokenizer.post_processor = TemplateProcessing(
+        single="<|endoftext|> $A", special_tokens=[("<|endoftext|>", 256)]
+    )
+    text = measure_health(LoadedModel(small.model, tokenizer, "bos"), ["hello there"]).texts[0]
+    assert [sorted(order) for order in text.orders] == [list(range(12))] * len(text.orders)
+    assert (text.orders[:, 0] == 0).all() and (text.orders[:, 1:] != np.arange(1, 12)).any(axis=1).all()
+
+
+def text_of(trace, **fields) -> TextHealth:
+    """A text whose disturbances changed nothing, unless given."""
+    count = trace.num_tokens
+    defaults = dict(
+        trace=trace,
+        half=trace,
+        orders=np.arange(count)[::-1][None].copy(),
+        reordered_loops=trace.loops[None, :, ::-1].copy(),
+        shuffled_logprob=trace.logprob[None].copy(),
+    )
+    return TextHealth(**(defaults | fields))
+
+
+def record_of(*texts: TextHealth) -> HealthRecord:
+    return HealthRecord("hand", list(texts), tau=0.1, gates_trained=True, parameters=1, not_finite={})
+
+
+def test_loops_that_stay_with_the_place_are_condemned():
+    trace = make_trace(loops=[[1, 2, 3, 4, 1, 2, 3, 4]] * 2)
+    by_token, by_place = text_of(trace), text_of(trace, reordered_loops=trace.loops[None])
+    content, position = follows_content([by_token])
+    assert content.tolist() == [1, 1] and (position < 0).all()
+    assert check_content(record_of(by_token)).status == "healthy"
+    found = check_content(record_of(by_place))
+    assert found.status == "sick" and "by position in layer 0, 1" in found.figure
+
+
+def test_agreement_is_corrected_for_chance_and_tokens_that_did_not_move_do_not_count():
+    trace = make_trace(loops=[[1, 1, 2, 2, 4]])
+    text = text_of(trace, orders=np.array([[1, 0, 3, 2, 4]]), reordered_loops=np.array([[[1, 1, 2, 1, 3]]]))
+    content, _ = follows_content([text])
+    # 3 of 4 agree; chance: 1 loop 3/4 x 2/4, 2 loops 1/4 x 2/4, together 1/2.
+    assert content.tolist() == [pytest.approx((0.75 - 0.5) / 0.5)]
+
+
+def test_without_any_difference_in_loops_content_is_not_measured():
+    assert check_content(record_of(text_of(make_trace(loops=[[2] * 6])))).status == "not measured"
+
+
+def test_shuffling_cost_leaves_out_special_tokens_and_the_first():
+    trace = make_trace(loops=[[1, 2, 3, 4]], special=[True, False, True, False])
+    shuffled = trace.logprob[None] - np.array([[0, 1, 50, 3]], np.float32)
+    assert shuffling_cost(text_of(trace, shuffled_logprob=shuffled)).tolist() == [1, 3]
+
+
+def test_too_few_tokens_leave_the_worth_of_routing_open():
+    assert check_routing_matters(record_of(text_of(random_trace(tokens=57)))).status == "not measured"
+    assert check_routing_matters(record_of(text_of(random_trace(tokens=400)))).status == "sick"
+
+
+def test_experts_are_judged_only_with_enough_routed_choices():
+    few = make_trace(loops=[[1] * 30], num_experts=4)
+    assert check_experts(record_of(text_of(few))).status == "not measured"
+    found = check_experts(record_of(text_of(make_trace(loops=[[1] * 50], num_experts=4))))
+    assert found.status == "sick" and "outside (layer:expert) 0:2, 0:3" in found.figure
+    none = check_experts(record_of(text_of(make_trace(loops=[[4] * 90], num_experts=4))))
+    assert none.status == "not measured", "tokens that did not route are no choices"
+
+
+def test_one_loop_is_no_collapse_where_there_is_only_one():
+    assert check_loops(record_of(text_of(random_trace(tokens=30, max_loops=1)))).status == "healthy"
+
+
+def test_decisions_that_hang_on_rounding_are_condemned():
+    trace, other = random_trace(tokens=40, seed=1), random_trace(tokens=40, seed=2)
+    assert check_precision(record_of(text_of(trace))).status == "healthy"
+    assert check_precision(record_of(text_of(trace, half=other))).status == "sick"
+
+
+# The command ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def copied(tmp_path):
+    """A copy of the shipped model's folder, and its weights."""
+    copytree(CHECKPOINTS / DEFAULT_MODEL, tmp_path / "copy")
+    return tmp_path / "copy", load_file(tmp_path / "copy" / "model.safetensors")
+
+
+def test_command_passes_a_healthy_model_on_the_readers_text(tmp_path, capsys):
+    (tmp_path / "text.txt").write_text("\n\n".join(TEXTS[:3]), encoding="utf-8")
+    code = main(["check", DEFAULT_MODEL, "--file", str(tmp_path / "text.txt"), "--per", "file"])
+    lines = capsys.readouterr().out.splitlines()
+    assert code == 0 and lines[-1] == f"{DEFAULT_MODEL} is healthy"
+    assert lines[0].startswith("healthy       weights: 0 of 4,464,576 not finite")
+
+
+def test_command_condemns_missing_and_damaged_weights(copied, capsys):
+    folder, weights = copied
+    save_file({k: v for k, v in weights.items() if "depth_head" not in k}, folder / "model.safetensors")
+    assert main(["check", str(folder)]) == 1
+    assert "sick          weights: " in (said := capsys.readouterr().out) and "lacks 6 expected tensor(s)" in said
+    weights["model.norm.weight"][:] = torch.nan
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    assert main(["check", str(folder)]) == 1
+    assert "its logits are not finite" in capsys.readouterr().out
+
+
+def test_command_tells_bad_input_from_a_sick_model(copied, capsys):
+    assert main(["check", "nowhere"]) == 2
+    assert "no model folder and no shipped model at nowhere" in capsys.readouterr().err
+    (copied[0] / "tokenizer.json").write_text("{")
+    assert main(["check", str(copied[0])]) == 2
+    assert "the tokenizer in" in capsys.readouterr().err
