@@ -149,7 +149,7 @@ def check_content(record: HealthRecord) -> Check:
     return Check(
         "content decides",
         "sick" if len(led) else "healthy",
-        f"{np.nanmean(content):.2f} of the loops follow the token, {np.nanmean(position):.2f} the place{where}",
+        f"loops follow the token by {np.nanmean(content):.2f}, the place by {np.nanmean(position):.2f}{where}",
         "Agreement beyond chance (0 none, 1 all), mean over layers, when the tokens are put in another order. A layer "
         "whose loops stay with the place has learnt positions and not words.",
     )
