@@ -95,8 +95,8 @@ EXAMPLES: dict[str, Prompt] = {key: Prompt(name, text, example=key) for key, (na
 LOOK_FOR: dict[str, str] = {key: look_for for key, (_, look_for, _) in _TEXTS.items()}
 """What to look for in each example: a question, since another model may answer it differently."""
 DEFAULT_EXAMPLE = "fox"
-CHECKED = [prompt.text for key, prompt in EXAMPLES.items() if key != "signs"]
-"""Texts of a health check. Scripts that a small model has hardly seen say nothing about it."""
+CHECKED = [prompt.text for key, prompt in EXAMPLES.items() if key not in ("signs", "tongues")]
+"""Texts of a health check. Scripts and languages that a small model has hardly seen say nothing about it."""
 _KEY_OF = {text: key for key, (_, _, text) in _TEXTS.items()}
 
 
