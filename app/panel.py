@@ -4,6 +4,7 @@ import streamlit as st
 
 from analysis.catalogue import FigureSpec, spec
 from analysis.figures.template import config, take_selection
+from app.behind import behind
 from app.state import current, current_view, first_drawing, remember_marks, why_not_drawn
 
 
@@ -40,6 +41,7 @@ def panel(name: str, *, main: bool = False) -> None:
     if figure.layout.meta and figure.layout.meta.get("sentence"):
         return
     st.caption(f"**How to read.** {found.how_to_read}" if main else found.how_to_read)
+    behind(found, chosen_options(found))
 
 
 def chosen_options(found: FigureSpec) -> dict[str, str]:

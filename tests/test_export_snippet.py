@@ -1,0 +1,92 @@
+"""Code under a figure: it is run here as a reader would run it, and must draw what the page draws."""
+
+from functools import cache
+from pathlib import Path
+
+import plotly.graph_objects as go
+import pytest
+
+import sample_models
+from analysis.catalogue import CATALOGUE, spec
+from analysis.snippet import LONGEST_TEXT, TRACE_FILE, snippet
+from analysis.view import View, window_around
+from hooks import capture, capture_paths
+from hooks.trace import RoutingTrace
+from tests.path_traces import make_paths
+from tests.traces import make_trace
+
+TEXT = 'It\'s "7 + 5" = 12,\n\t<b>$x$</b> \\n {} 🙂 你好. The fox ran.'
+LONG = "The king rode out to the river. " * 63
+
+
+@pytest.fixture(scope="module")
+def load():
+    return cache(sample_models.load_model)
+
+
+@pytest.fixture
+def drawn_by(load, tmp_path, monkeypatch):
+    """Runs a snippet in an empty folder; the figure that it made."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sample_models, "load_model", load)
+    # The real one writes five megabytes of plotly.js.
+    monkeypatch.setattr(go.Figure, "write_html", lambda figure, file: Path(file).write_text(figure.to_json()))
+
+    def run(code: str):
+        names: dict = {}
+        exec(compile(code, "snippet", "exec"), names)
+        return names["figure"]
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def results(load):
+    """A text as traces and as paths, by length."""
+    loaded = load("versatile-6l-4m")
+    assert len(LONG) > LONGEST_TEXT
+    return {
+        "short": {RoutingTrace: capture(loaded, TEXT)}
+        | {type(paths): paths for paths in [capture_paths(loaded, TEXT, tokens=(2, 12))]},
+        "long": {RoutingTrace: capture(loaded, LONG)}
+        | {type(paths): paths for paths in [capture_paths(loaded, LONG, tokens=(10, 20))]},
+    }
+
+
+@pytest.mark.parametrize("each", CATALOGUE, ids=lambda each: each.name)
+def test_code_of_every_figure_runs_and_draws_the_same(each, results, drawn_by, tmp_path):
+    drawn = results["short"][each.of]
+    options = {each.choice[0]: list(each.choice[1])[-1]} if each.choice else {}
+    view = View(layer=3, token=7, theme="dark")
+    made = drawn_by(snippet(each, drawn, view, **options))
+    assert made.to_json() == each.figure(drawn, view, **options).to_json()
+    assert (tmp_path / f"{each.name}.html").read_text() == made.to_json()
+
+
+@pytest.mark.parametrize("name", ["loop_map", "write_stack"])
+def test_code_for_a_long_text_reads_it_from_the_trace_file(name, results, drawn_by, tmp_path):
+    found = spec(name)
+    drawn, trace = results["long"][found.of], results["long"][RoutingTrace]
+    trace.save(tmp_path / TRACE_FILE)
+    view = View(layer=1, token=12, window=window_around(12, trace.num_tokens))
+    code = snippet(found, drawn, view)
+    assert "The king" not in code and max(map(len, code.splitlines())) < 130
+    assert drawn_by(code).to_json() == found.figure(drawn, view).to_json()
+
+
+def test_code_names_the_folder_of_a_model_that_is_not_shipped():
+    code = snippet(spec("gate_map"), make_trace(), View(), shipped=False)
+    assert "loaded = load_model('tiny')  # the path of its folder" in code
+
+
+def test_code_for_an_opened_trace_file_needs_no_model(drawn_by, tmp_path):
+    trace = make_trace()
+    trace.save(tmp_path / TRACE_FILE)
+    code = snippet(spec("loop_map"), trace, View(1, 1), from_file=True)
+    assert "load_model" not in code
+    assert drawn_by(code).to_json() == spec("loop_map").figure(trace, View(1, 1)).to_json()
+
+
+def test_paths_of_the_whole_text_need_no_tokens():
+    code = snippet(spec("write_stack"), make_paths(make_trace()), View())
+    assert "paths = capture_paths(loaded, text)\n" in code and "import capture_paths" in code
