@@ -8,7 +8,8 @@ import gc
 import importlib
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,6 +29,7 @@ from analysis.view import WINDOW, View, window_around
 from app.examples import CHECKED, DEFAULT_EXAMPLE, EXAMPLES, shipped_trace
 from app.prompts import Prompt, PromptError, check_token_count, opening
 from app.sample_texts import SAMPLE_TEXTS
+from app.turns import Turns
 from hooks.path_trace import PathTrace, path_bytes
 from hooks.trace import RoutingTrace
 from sample_models.registry import CHECKPOINTS, available_models
@@ -84,6 +86,23 @@ def _freeze_libraries() -> None:
     gc.freeze()
 
 
+@st.cache_resource(show_spinner=False)
+def _turns() -> Turns:
+    """The line of all sessions in front of the models."""
+    return Turns(places=max(1, (os.cpu_count() or 1) // 4))
+
+
+@contextmanager
+def _in_turn() -> Iterator[None]:
+    """A turn at the models; a reader who has to wait is told the place."""
+
+    def tell(ahead: int) -> None:
+        st.toast(f"{ahead} {'text' if ahead == 1 else 'texts'} of other visitors before yours…", duration="long")
+
+    with _turns().turn(tell):
+        yield
+
+
 @st.cache_resource(max_entries=48, show_spinner=False)
 def _trace(model_name: str, text: str) -> RoutingTrace:
     if shipped := shipped_trace(_folders()[model_name], text):
@@ -96,7 +115,8 @@ def _trace(model_name: str, text: str) -> RoutingTrace:
     except ValueError as error:  # a model without a tokenizer reads token ids only
         raise PromptError(str(error)) from error
     check_token_count(count)
-    return capture(loaded, text)
+    with _turns().turn():
+        return capture(loaded, text)
 
 
 @st.cache_resource(max_entries=1, show_spinner=False)
@@ -112,21 +132,25 @@ def _loaded_in_half(name: str):
 def _half_trace(model_name: str, text: str) -> RoutingTrace:
     from hooks import capture
 
-    return capture(_loaded_in_half(model_name), text)
+    with _turns().turn():
+        return capture(_loaded_in_half(model_name), text)
 
 
 @st.cache_resource(max_entries=4, show_spinner="Following every path of the text…", show_time=True)
 def _paths(model_name: str, text: str, tokens: tuple[int, int]) -> PathTrace:
     from hooks import capture_paths
 
-    return capture_paths(_loaded(model_name), text, tokens=tokens)
+    with _turns().turn():
+        return capture_paths(_loaded(model_name), text, tokens=tokens)
 
 
 @st.cache_resource(max_entries=4, show_spinner="Reading the sample texts…", show_time=True)
 def _study(model_name: str) -> Study:
     from hooks import capture
 
-    return study(capture(_loaded(model_name), list(SAMPLE_TEXTS)))
+    with _turns().turn():
+        traces = capture(_loaded(model_name), list(SAMPLE_TEXTS))
+    return study(traces)
 
 
 @st.cache_resource(show_spinner=False)
@@ -172,7 +196,8 @@ def begin_session() -> None:
         problem = f"There is no example {opening(link['example'])}; {prompt.name} is shown."
     try:
         prompt = _readable(model, prompt)
-        _trace(model, prompt.text)
+        with _in_turn():
+            _trace(model, prompt.text)
     except ValueError as error:
         if model == names[0]:
             raise
@@ -211,7 +236,8 @@ def choose_model() -> None:
     picked = state[PICKED_KEY]
     try:
         prompt = _readable(picked, state.prompt)
-        _trace(picked, prompt.text)
+        with _in_turn():
+            _trace(picked, prompt.text)
     except ValueError as error:
         state.problem = _told(picked, error)
         state[PICKED_KEY] = state[MODEL_KEY]
@@ -461,7 +487,8 @@ def submit(prompt: Prompt) -> bool:
     try:
         if state[MODEL_KEY] is None:
             raise PromptError(NO_MODEL)
-        _trace(state[MODEL_KEY], prompt.text)
+        with _in_turn():
+            _trace(state[MODEL_KEY], prompt.text)
     except PromptError as error:
         state.problem = str(error)
         return False
