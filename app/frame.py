@@ -14,6 +14,7 @@ from app.components.token_strip import token_strip
 from app.export_dialog import export_dialog
 from app.markdown import literal
 from app.prompt_picker import prompt_picker
+from app.token_search import clear_search, found_tokens, token_search
 
 DEFAULT_QUANTITY = {
     "difficulty": "Difficulty",
@@ -98,6 +99,7 @@ def frame(page: str) -> None:
                 format_func=lambda name: "all layers" if name == "all" else f"layer {session.layer}",
                 persist_state="session",
             )
+            token_search(trace)
             figures = any(found.page == page and state.can_draw(found.of) for found in CATALOGUE)
             if st.button("Export", icon=":material/download:", disabled=not figures):
                 export_dialog(page)
@@ -109,8 +111,16 @@ def frame(page: str) -> None:
             at_layer=session.layer,
             theme=state.current_view().theme,
         )
+        found, query = found_tokens(trace)
         token_strip(
-            drawn, token=session.token, layer=session.layer, layers=trace.num_layers, on_select=_select_in_strip
+            drawn,
+            token=session.token,
+            layer=session.layer,
+            layers=trace.num_layers,
+            found=found,
+            query=query,
+            on_select=_select_in_strip,
+            on_clear=clear_search,
         )
         _notices(trace)
 

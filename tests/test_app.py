@@ -131,6 +131,28 @@ def test_colour_follows_the_page_until_the_reader_chooses(app):
     assert not app.exception and app.session_state.quantity == "Surprisal"
 
 
+def test_search_finds_by_routing_and_keeps_to_what_another_model_has(app, tmp_path, monkeypatch):
+    write_olmo(tmp_path / "authors", kind="pt")
+    monkeypatch.setenv(state.ROOTS_VARIABLE, str(tmp_path))
+    opened(app, "overview")
+    app.session_state.find = True
+    app.run()
+    app.selectbox(key="find_quantity").select("loops").run()
+    app.selectbox(key="find_loops_where").select(5).run()
+    app.number_input(key="find_loops_value").set_value(4).run()
+    trace = state._trace(DEFAULT_MODEL, app.session_state.prompt.text)
+    expected = f"{(trace.loops[5] == 4).sum()} of {trace.num_tokens} tokens."
+    assert expected in [caption.value for caption in app.caption]
+    app.switch_page("views/gate.py").run()
+    app.session_state.find = True
+    app.run()
+    assert expected in [caption.value for caption in app.caption], "another page, the same search"
+    app.sidebar.selectbox[0].select("authors").run()
+    assert not app.exception and app.selectbox(key="find_loops_where").value == "any"
+    next(button for button in app.button if button.label == "Clear").click().run()
+    assert not app.exception and "Nothing is looked for." in [caption.value for caption in app.caption]
+
+
 def test_model_that_cannot_be_loaded_is_told_and_the_earlier_kept(app, tmp_path, monkeypatch):
     shutil.copytree(CHECKPOINTS / DEFAULT_MODEL, tmp_path / "cut-short")
     weights = tmp_path / "cut-short" / "model.safetensors"

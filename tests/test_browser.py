@@ -77,6 +77,26 @@ def test_keys_pressed_while_an_answer_is_on_its_way_are_not_lost(visit):
     expect(page.locator(".readout")).to_contain_text("token ‹11›")
 
 
+def test_search_underlines_what_it_finds_and_steps_through_it_by_keys(visit):
+    here = visit()
+    page = here.open("?token=0&layer=2")
+    page.get_by_role("button", name="Find").click()
+    page.get_by_label("Text", exact=True).fill("mill")
+    page.keyboard.press("Enter")
+    expect(page.locator(".matches")).to_contain_text("“mill”")
+    found = page.locator(".token.found")
+    assert "mill" in found.first.inner_text() and "found" in found.first.get_attribute("aria-label")
+    expect(page.locator(".matches")).to_contain_text(f"{found.count()} of {here.tokens().count()} tokens")
+    first = int(found.first.get_attribute("data-token"))
+    page.keyboard.press("Escape")
+    here.tokens().nth(first + 1).focus()
+    page.keyboard.press("n")
+    expect(page.locator(".readout")).to_contain_text(f"token ‹{first}›")
+    page.get_by_role("button", name="end the search").click()
+    expect(page.locator(".matches")).to_be_hidden()
+    expect(found).to_have_count(0)
+
+
 def test_steppers_of_the_readout_move_the_selection(visit):
     page = visit().open("?layer=2&token=5")
     page.get_by_role("button", name="next token").focus()

@@ -22,6 +22,7 @@ class Strip {
     this.tip = root.querySelector(".tip");
     this.readout = root.querySelector(".readout");
     this.legend = root.querySelector(".legend");
+    this.matches = root.querySelector(".matches");
     this.live = root.querySelector(".live");
     this.cells = [];
     this.token = this.layer = -1;
@@ -49,7 +50,9 @@ class Strip {
     const answered = !this.pending || (this.pending.token === data.token && this.pending.layer === data.layer);
     if (answered) this.pending = null;
     if (answered || this.token < 0) this.mark(data.token, data.layer, had_focus);
+    this.mark_found();
     this.draw_readout();
+    this.draw_matches();
     this.draw_legend();
   }
 
@@ -80,8 +83,29 @@ class Strip {
     });
     this.box.replaceChildren(cells);
     this.signature = this.data.signature;
+    this.marked = "";
     this.token = -1;
     this.pending = null;
+  }
+
+  // Underline what a search found. The marks stay while only the selection moves.
+  mark_found() {
+    const { found } = this.data;
+    if (this.marked === found.join()) return;
+    this.marked = found.join();
+    const set = new Set(found);
+    this.cells.forEach((cell, i) => {
+      cell.classList.toggle("found", set.has(i));
+      cell.setAttribute("aria-label", this.describe(i) + (set.has(i) ? ", found" : ""));
+    });
+  }
+
+  // The next token that was found, or the one before; round the ends of the text.
+  step_found(by) {
+    const { found } = this.data;
+    if (!found.length) return;
+    const next = by > 0 ? found.find((i) => i > this.token) : found.findLast((i) => i < this.token);
+    this.select(next ?? found.at(by > 0 ? 0 : -1), this.layer, false, this.box.contains(this.box.getRootNode().activeElement));
   }
 
   // Faded rows say that the text goes on there.
@@ -131,6 +155,10 @@ class Strip {
 
   key(event) {
     if (event.key === "Escape") this.tip.hidden = true;
+    if (this.data.query && ["n", "N", "F3"].includes(event.key) && !event.ctrlKey && !event.metaKey && !event.altKey) {
+      event.preventDefault();
+      return this.step_found(event.shiftKey ? -1 : 1);
+    }
     const { labels, window } = this.data;
     const to = {
       ArrowRight: [1, 0], ArrowLeft: [-1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1],
@@ -152,14 +180,10 @@ class Strip {
 
   draw_readout() {
     const focused = this.readout.getRootNode().activeElement?.dataset?.step;
-    const step = (name, by, sign, label) => {
-      const button = element("button", "step", sign);
-      button.setAttribute("aria-label", label);
-      button.dataset.step = label;
-      button.onclick = () =>
-        this.select(this.token + (name === "token" ? by : 0), this.layer + (name === "layer" ? by : 0), true, false);
-      return button;
-    };
+    const step = (name, by, sign, label) =>
+      step_button(sign, label, () =>
+        this.select(this.token + (name === "token" ? by : 0), this.layer + (name === "layer" ? by : 0), true, false)
+      );
     this.readout.replaceChildren(
       ...this.data.readout.map(([name, value]) => {
         if (name === "text") return element("span", "text", value);
@@ -173,6 +197,22 @@ class Strip {
     );
     if (focused) this.readout.querySelector(`[data-step="${focused}"]`)?.focus();
     this.live.textContent = this.data.readout.map(([name, value]) => (name === "text" ? value : `${name} ${value}`)).join(", ");
+  }
+
+  draw_matches() {
+    const { found, query, labels } = this.data;
+    this.matches.hidden = !query;
+    const state = JSON.stringify([query, found, labels.length]);
+    if (this.drawn_matches === state) return;
+    this.drawn_matches = state;
+    const told = element("span", "", `Search for ${query}: `);
+    told.append(element("b", "", `${found.length} of ${labels.length} tokens`));
+    told.setAttribute("role", "status");
+    const steps = found.length
+      ? [step_button("\u2039", "previous match (N)", () => this.step_found(-1)), step_button("\u203a", "next match (n)", () => this.step_found(1))]
+      : [];
+    const clear = step_button("\u00d7", "end the search", () => this.send("clear", true));
+    this.matches.replaceChildren(told, ...steps, clear);
   }
 
   draw_legend() {
@@ -192,6 +232,15 @@ class Strip {
       })
     );
   }
+}
+
+function step_button(sign, label, act) {
+  const button = element("button", "step", sign);
+  button.setAttribute("aria-label", label);
+  button.title = label;
+  button.dataset.step = label;
+  button.onclick = act;
+  return button;
 }
 
 function element(tag, name, text) {

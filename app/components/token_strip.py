@@ -12,8 +12,10 @@ _HERE = Path(__file__).parent
 _HTML = """
 <div class="wrap">
   <div class="strip" role="listbox" 
-    aria-label="Tokens of the text: left and right select a token, up and down a layer"></div>
-  <div class="foot"><div class="readout"></div><div class="legend" aria-hidden="true"></div></div>
+    aria-label="Tokens of the text: left and right select a token, up and down a layer, n the next match of a search">
+  </div>
+  <div class="foot"><div class="matches" hidden></div><div class="readout"></div>
+    <div class="legend" aria-hidden="true"></div></div>
   <div class="tip" role="tooltip" hidden></div>
   <div class="live" aria-live="polite"></div>
 </div>
@@ -26,14 +28,31 @@ _component = st.components.v2.component(
 )
 
 
-def token_strip(strip: Strip, *, token: int, layer: int, layers: int, on_select: Callable[[int, int], None]) -> None:
-    """Draw the strip with `token` and `layer` selected; `on_select(token, layer)` runs before the page is redrawn."""
+def token_strip(
+    strip: Strip,
+    *,
+    token: int,
+    layer: int,
+    layers: int,
+    found: list[int],
+    query: str,
+    on_select: Callable[[int, int], None],
+    on_clear: Callable[[], None],
+) -> None:
+    """Draw the strip with `token` and `layer` selected; `on_select(token, layer)` runs before the page is redrawn.
+
+    `query` says in words what is looked for (empty for nothing), and `found` are the tokens found, ascending: they are
+    underlined and counted, and `n` and `N` step through them. `on_clear` ends the search.
+    """
 
     def selected() -> None:
         chosen = st.session_state[KEY].select
         if chosen:
             on_select(chosen["token"], chosen["layer"])
 
-    _component(
-        key=KEY, data={**strip.to_data(), "token": token, "layer": layer, "layers": layers}, on_select_change=selected
-    )
+    def cleared() -> None:
+        if st.session_state[KEY].clear:
+            on_clear()
+
+    selection = {"token": token, "layer": layer, "layers": layers, "found": found, "query": query}
+    _component(key=KEY, data={**strip.to_data(), **selection}, on_select_change=selected, on_clear_change=cleared)
