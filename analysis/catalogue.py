@@ -7,8 +7,21 @@ from typing import Literal
 import pandas as pd
 import plotly.graph_objects as go
 
-from analysis import cost, difficulty, experts, figures, gate, ledger, near_miss, overview, recursion, sampling
+from analysis import (
+    attribution,
+    cost,
+    difficulty,
+    experts,
+    figures,
+    gate,
+    ledger,
+    near_miss,
+    overview,
+    recursion,
+    sampling,
+)
 from analysis import study as studies
+from analysis.attribution import Attribution
 from analysis.study import Study
 from hooks.path_trace import PathTrace
 from hooks.trace import RoutingTrace
@@ -26,7 +39,7 @@ Page = Literal[
     "validity",
     "models",
 ]
-Drawn = RoutingTrace | PathTrace | Study
+Drawn = RoutingTrace | PathTrace | Attribution | Study
 """What a figure may draw: a trace, a result that holds the trace of the same text as `routing`, or several texts."""
 
 
@@ -271,6 +284,28 @@ CATALOGUE: tuple[FigureSpec, ...] = (
         of=PathTrace,
     ),
     FigureSpec(
+        "logit_attribution",
+        "write ledger",
+        "What each write adds to the prediction",
+        "Green adds to the logit, magenta takes from it, read straight from the stream with the final norm frozen as "
+        "it was: so the parts sum exactly. Diamond: how far the logit really falls when this write alone is "
+        "removed. The difference is the answer of what comes after, the later layers and the norm.",
+        figures.logit_attribution_figure,
+        attribution.attribution_table,
+        ("writes", {"layer": "This layer", "largest": "Largest of all"}, "Which writes"),
+        Attribution,
+    ),
+    FigureSpec(
+        "attribution_by_layer",
+        "write ledger",
+        "Where the logit comes from",
+        "The same contributions for all layers. The line adds them up and ends at the model's own logit, or difference "
+        "of logits.",
+        figures.attribution_by_layer_figure,
+        attribution.attribution_table,
+        of=Attribution,
+    ),
+    FigureSpec(
         "cost_ledger",
         "cost",
         "What one token costs in one layer",
@@ -385,7 +420,7 @@ CATALOGUE: tuple[FigureSpec, ...] = (
 
 def routing_of(drawn: Drawn) -> RoutingTrace | Study:
     """What the numbers and the source of a figure speak of: the trace of its text, or the study of its texts."""
-    return drawn.routing if isinstance(drawn, PathTrace) else drawn
+    return drawn if isinstance(drawn, RoutingTrace | Study) else drawn.routing
 
 
 _BY_NAME = {each.name: each for each in CATALOGUE}

@@ -18,9 +18,11 @@ import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
+from analysis.attribution import FOLLOWING, LIKELIEST, SECOND, Attribution, attribution, named_targets
 from analysis.catalogue import Drawn
 from analysis.cost import dense_flops
 from analysis.health import Check, health_checks
+from analysis.ledger import stream_writes
 from analysis.model_facts import ModelFacts
 from analysis.model_facts import model_facts as facts_of
 from analysis.study import Study, study
@@ -31,11 +33,15 @@ from app.prompts import Prompt, PromptError, check_token_count, opening
 from app.sample_texts import SAMPLE_TEXTS
 from app.turns import Turns
 from hooks.path_trace import PathTrace, path_bytes
+from hooks.token_text import token_bytes
 from hooks.trace import RoutingTrace
 from sample_models.registry import CHECKPOINTS, available_models
 
 PATHS_BYTES = 128 * 2**20
 """Memory that one capture of paths may take: the four kept ones stay below half a gigabyte."""
+NOTHING = "nothing"
+TARGETS = {"target": LIKELIEST, "against": SECOND}
+"""What is explained unless the reader chooses: key in the session -> name of a target."""
 MODEL_KEY, PICKED_KEY = "model", "picked_model"
 ROOTS_VARIABLE = "VERSATILEFFN_MODELS"
 """Environment variable with more folders of models, set by whoever starts the server; a visitor cannot name paths."""
@@ -136,7 +142,7 @@ def _half_trace(model_name: str, text: str) -> RoutingTrace:
         return capture(_loaded_in_half(model_name), text)
 
 
-@st.cache_resource(max_entries=4, show_spinner="Following every path of the text…", show_time=True)
+@st.cache_resource(max_entries=4, show_spinner=False)
 def _paths(model_name: str, text: str, tokens: tuple[int, int]) -> PathTrace:
     from hooks import capture_paths
 
@@ -169,6 +175,21 @@ def _importing() -> threading.Thread:
     thread = threading.Thread(target=importlib.import_module, args=("hooks.capturing",), daemon=True)
     thread.start()
     return thread
+
+
+@st.cache_resource(max_entries=32, show_spinner=False)
+def _attribution(
+    model_name: str, text: str, tokens: tuple[int, int], token: int, targets: tuple[int, int | None], removed: bool
+) -> Attribution:
+    from hooks import logit_direction, remove_writes
+
+    loaded, paths = _loaded(model_name), _paths(model_name, text, tokens)
+    direction = logit_direction(loaded, paths, token, *targets)
+    if not removed:
+        return attribution(paths, direction)
+    vectors, table = stream_writes(paths, token)
+    writes = list(zip(table["layer"].tolist(), table["kind"].tolist(), vectors, strict=True))
+    return attribution(paths, direction, remove_writes(loaded, direction, paths.routing.token_ids.tolist(), writes))
 
 
 # The session ----------------------------------------------------------------------------------------------------------
@@ -330,11 +351,41 @@ def current_paths() -> PathTrace:
 
     Stepping through layers and through the tokens of a window runs no model.
     """
-    state, trace = st.session_state, current_trace()
-    config = _loaded(state[MODEL_KEY]).config
-    width = max(min(WINDOW, PATHS_BYTES // path_bytes(config, trace.num_layers, 1)), 1)
-    tokens = window_around(state.token, trace.num_tokens, width) or (0, trace.num_tokens)
-    return _paths(state[MODEL_KEY], state.prompt.text, tokens)
+    return _paths(st.session_state[MODEL_KEY], st.session_state.prompt.text, _captured_tokens())
+
+
+def current_attribution() -> Attribution:
+    """Where the chosen logit at the selected token comes from; with measured removals if the reader asked for them."""
+    state = st.session_state
+    removed = state.get("removed_of") == _explained()
+    return _attribution(state[MODEL_KEY], state.prompt.text, _captured_tokens(), state.token, chosen_targets(), removed)
+
+
+def measure_removals() -> None:
+    """Remove every write of the selected token's stream, one at a time, for the chosen logit."""
+    st.session_state.removed_of = _explained()
+    current_attribution()
+
+
+def chosen_targets() -> tuple[int, int | None]:
+    """Ids of the token whose logit is explained and of the one that it is set against (None: nothing).
+
+    What the reader typed and is no token of this model counts as not chosen; `target_problem` tells it.
+    """
+    target, against = (
+        _token_id(default if target_problem(key) else st.session_state.get(key, default))
+        for key, default in TARGETS.items()
+    )
+    return target, None if against == target else against
+
+
+def target_problem(key: str) -> str | None:
+    """Why a chosen target cannot be taken, in one sentence; None if it can."""
+    try:
+        _token_id(st.session_state.get(key, TARGETS[key]))
+    except ValueError as error:
+        return str(error)
+    return None
 
 
 def why_not_drawn(kind: type) -> str | None:
@@ -358,7 +409,46 @@ def current_study() -> Study:
 
 def current(kind: type) -> Drawn:
     """What figures of this kind (`FigureSpec.of`) draw now."""
-    return {RoutingTrace: current_trace, PathTrace: current_paths, Study: current_study}[kind]()
+    found = {
+        RoutingTrace: current_trace,
+        Study: current_study,
+        PathTrace: current_paths,
+        Attribution: current_attribution,
+    }[kind]
+    if kind in (RoutingTrace, Study):
+        return found()
+    with st.spinner("Following every path of the text…", show_time=True):  # the first time it loads the model, too
+        return found()
+
+
+def _captured_tokens() -> tuple[int, int]:
+    state, trace = st.session_state, current_trace()
+    config = _loaded(state[MODEL_KEY]).config
+    width = max(min(WINDOW, PATHS_BYTES // path_bytes(config, trace.num_layers, 1)), 1)
+    return window_around(state.token, trace.num_tokens, width) or (0, trace.num_tokens)
+
+
+def _explained() -> tuple:
+    state = st.session_state
+    return state[MODEL_KEY], state.prompt.text, state.token, chosen_targets()
+
+
+def _token_id(word: str) -> int | None:
+    """Id of a target by its name (`named_targets`) or its text; None for NOTHING. ValueError if it is not one token."""
+    trace, token = current_trace(), st.session_state.token
+    named = named_targets(trace, token)
+    if word == NOTHING:
+        return None
+    if word in named or word == FOLLOWING:  # after the last token nothing follows: the likeliest stands for it
+        return named.get(word, next(iter(named.values())))
+    shown = dict(zip(trace.next_tokens[token], trace.next_ids[token].tolist(), strict=True))
+    if word in shown:
+        return shown[word]
+    text = token_bytes(word).decode("utf-8", "replace")
+    ids = _loaded(st.session_state[MODEL_KEY]).tokenizer(text, add_special_tokens=False)["input_ids"]
+    if len(ids) != 1:
+        raise ValueError(f"“{word}” is {len(ids)} tokens of this model: give a text that is one, with ␣ before a word.")
+    return ids[0]
 
 
 def parameter_parts() -> dict[str, int] | None:

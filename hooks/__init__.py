@@ -7,11 +7,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from hooks.attribution import logit_direction, remove_writes
     from hooks.bridge import to_bridge
     from hooks.capturing import capture
     from hooks.health import SickWeights, load_to_check, measure_health
     from hooks.health_record import HealthRecord, TextHealth
-    from hooks.hook_points import HOOK_NAMES, HookedVersatileFFN, instrument, record
+    from hooks.hook_points import HOOK_NAMES, HookedVersatileFFN, edited, instrument, record
     from hooks.path_trace import PathTrace, path_bytes
     from hooks.paths import capture_paths
     from hooks.timing import time_ffn
@@ -28,6 +29,9 @@ _HOME = {
     "TextHealth": "hooks.health_record",
     "load_to_check": "hooks.health",
     "measure_health": "hooks.health",
+    "logit_direction": "hooks.attribution",
+    "remove_writes": "hooks.attribution",
+    "edited": "hooks.hook_points",
     "instrument": "hooks.hook_points",
     "record": "hooks.hook_points",
     "HOOK_NAMES": "hooks.hook_points",
@@ -46,13 +50,16 @@ __all__ = [
     "TextHealth",
     "capture",
     "capture_paths",
+    "edited",
     "instrument",
     "load_to_check",
     "measure_health",
+    "logit_direction",
     "path_bytes",
     "record",
     "time_ffn",
     "to_bridge",
+    "remove_writes",
 ]
 
 

@@ -1,15 +1,16 @@
 """TransformerLens hook points in a VersatileFFN model, and recording that concurrent callers cannot mix up.
 
 `instrument(model)` puts a hook point where the model holds a `Tap` and names it in TransformerLens' convention. What is
-recorded is kept in a context variable, not on the shared model: two threads that trace two texts through one model at
-the same time each see their own tensors, without a lock round the forward pass.
+recorded or edited is kept in context variables, not on the shared model: two threads that trace two texts through one
+model at the same time each see their own tensors, without a lock round the forward pass.
 """
 
 import re
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -30,7 +31,12 @@ HOOK_NAMES = {
 
 _LAYER = re.compile(r"^model\.layers\.(\d+)\.")
 _recording: ContextVar["Recording | None"] = ContextVar("recording", default=None)
+_edits: ContextVar[Mapping[str, "Edit"]] = ContextVar("edits", default=MappingProxyType({}))
 _instrumenting = threading.Lock()
+
+
+Edit = Callable[[torch.Tensor], torch.Tensor]
+"""Takes the tensor of a hook point and returns what the model goes on with."""
 
 
 class Recording(dict[str, Any]):
@@ -45,17 +51,19 @@ class Recording(dict[str, Any]):
 
 
 class TracePoint(HookPoint):
-    """A TransformerLens hook point that also shows its tensor to the recording of the current context."""
+    """A TransformerLens hook point that also knows the edits and the recording of the current context."""
 
     @property
     def listening(self) -> bool:
         """Whether anybody attends to this tensor, here and now (see `Tap.listening`)."""
         recording = _recording.get()
         recorded = recording is not None and self.name in recording.names
-        return recorded or bool(self._forward_hooks) or bool(self._forward_pre_hooks)
+        return recorded or self.name in _edits.get() or bool(self._forward_hooks) or bool(self._forward_pre_hooks)
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         x = super().__call__(x)  # with TransformerLens' own hooks, which may replace it
+        if edit := _edits.get().get(self.name):
+            x = edit(x)
         recording = _recording.get()
         if recording is not None and self.name in recording.names:
             recording.take(self.name, x)
@@ -76,6 +84,19 @@ def record(names: Iterable[str], keep: Callable[[str, torch.Tensor], Any] | None
         yield recording
     finally:
         _recording.reset(token)
+
+
+@contextmanager
+def edited(edits: Mapping[str, Edit]) -> Iterator[None]:
+    """Replace the tensors at some hook names in every instrumented model that runs in this context.
+
+    Recordings see what was put in. The edits end with the block, also after an error; other threads never see them.
+    """
+    token = _edits.set(edits)
+    try:
+        yield
+    finally:
+        _edits.reset(token)
 
 
 def instrument(model: VersatileFFNForCausalLM) -> None:

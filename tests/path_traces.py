@@ -1,8 +1,13 @@
-"""PathTraces for tests: consistent by construction, so that their books balance to rounding."""
+"""Results beside the trace for tests: consistent by construction, so that their books balance to rounding."""
 
 import numpy as np
 
+from analysis.attribution import Attribution, attribution
+from analysis.catalogue import Drawn
+from analysis.study import Study, study
+from analysis.view import DEFAULT_VIEW, View
 from hooks.path_trace import PathTrace
+from hooks.readout import LogitDirection
 from hooks.trace import RoutingTrace
 
 
@@ -45,3 +50,32 @@ def make_paths(trace: RoutingTrace, *, tokens=None, hidden: int = 6, seed: int =
         "norm_weight": np.ones(hidden, np.float32),
     }
     return PathTrace(routing=trace, **{**fields, **overrides})
+
+
+def make_attribution(paths: PathTrace, token: int, *, removed: bool = True, seed: int = 0, **overrides) -> Attribution:
+    """Attribution to a random direction whose value is what the stream gives, with random effects of removal."""
+    rng = np.random.default_rng(seed)
+    index, vector = paths.index(token), rng.normal(size=paths.states.shape[-1])
+    fields = {
+        "token": token,
+        "target_id": 0,
+        "target": "<i>$x$",
+        "distractor_id": 1,
+        "distractor": "␣b",
+        "vector": vector,
+        "value": float(paths.norm_scale[index] * (paths.resid_final[index] @ vector)),
+    }
+    direction = LogitDirection(**{**fields, **overrides})
+    plain = attribution(paths, direction)
+    return attribution(paths, direction, rng.normal(size=len(plain.table))) if removed else plain
+
+
+def result_of(kind: type, trace: RoutingTrace, view: View = DEFAULT_VIEW) -> Drawn:
+    """What a figure of the catalogue draws (`FigureSpec.of`): the trace, or a random result that fits it."""
+    if kind is RoutingTrace:
+        return trace
+    if kind is Study:
+        return study([trace, trace], draws=9)
+    paths = make_paths(trace, tokens=view.window)
+    make = {PathTrace: lambda: paths, Attribution: lambda: make_attribution(paths, view.token)}
+    return make[kind]()

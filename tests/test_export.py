@@ -11,11 +11,11 @@ import pytest
 
 from analysis.catalogue import CATALOGUE, spec
 from analysis.export import Export, export_files, export_trace, figure_html, figure_json, finished_figure
-from analysis.study import Study, study
+from analysis.study import study
 from analysis.tables import read_csv, table_csv, trace_parquet
 from analysis.view import View
 from hooks.trace import RoutingTrace
-from tests.path_traces import make_paths
+from tests.path_traces import make_paths, result_of
 from tests.traces import HOSTILE, make_trace, random_trace
 
 
@@ -101,10 +101,7 @@ def test_numbers_and_truths_of_a_csv_come_back_as_such():
 @pytest.mark.parametrize("each", CATALOGUE, ids=lambda each: each.name)
 def test_data_of_a_figure_is_the_same_in_every_format(each, tmp_path):
     trace = random_trace(layers=2, tokens=len(HOSTILE), words=HOSTILE)
-    more = (
-        () if each.of is RoutingTrace else (study([trace, trace], draws=9) if each.of is Study else make_paths(trace),)
-    )
-    export = Export(trace, more=more, figures=(each,))
+    export = Export(trace, more=(result_of(each.of, trace),), figures=(each,))
     table = each.table(export.drawn(each))
     files = dict(export_files(export, ["csv", "parquet", "json"]))
     assert set(files) == {f"{each.name}.{end}" for end in ("csv", "parquet", "json")} | {

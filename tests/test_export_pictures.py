@@ -19,9 +19,8 @@ from analysis.paper import Paper, paper_figure
 from analysis.pictures import PictureError, as_vectors, browser_path, pictures
 from analysis.view import View, window_around
 from app.__main__ import main
-from hooks.trace import RoutingTrace
 from tests.browser_setup import find_browser
-from tests.path_traces import make_paths
+from tests.path_traces import result_of
 from tests.traces import HOSTILE, make_trace, random_trace
 
 SIZES = re.compile(rb"/MediaBox \[0 0 ([\d.]+) ([\d.]+)\]")
@@ -174,7 +173,7 @@ def test_every_figure_can_stand_in_a_column(each, width):
         (make_trace(loops=[[4] * 6] * 3), View(1, 2)),
     ):
         paper = Paper(width)
-        drawn = trace if each.of is RoutingTrace else make_paths(trace, tokens=view.window)
+        drawn = result_of(each.of, trace, view)
         fig = as_vectors(paper_figure(each, drawn, view, paper))
         assert fig.layout.width == pytest.approx(width / 25.4 * 96 / (7 / 9))
         assert fig.layout.title.text is None

@@ -8,10 +8,8 @@ import pytest
 
 from analysis.catalogue import CATALOGUE, spec
 from analysis.figures.palette import THEMES
-from analysis.study import Study, study
 from analysis.view import View, window_around
-from hooks.trace import RoutingTrace
-from tests.path_traces import make_paths
+from tests.path_traces import result_of
 from tests.traces import HOSTILE, make_trace, random_trace
 
 CASES = {
@@ -35,11 +33,8 @@ MAPS = ["difficulty_map", "gate_map", "expert_map", "loop_map"]
 def drawn_of(each, case):
     """What a figure of the catalogue draws in a case: the trace, or a result with the same trace."""
     trace, view = CASES[case]
-    if each.of is RoutingTrace:
-        return trace
     if (each.of, case) not in RESULTS:
-        made = study([trace, trace], draws=9) if each.of is Study else make_paths(trace, tokens=view.window)
-        RESULTS[each.of, case] = made
+        RESULTS[each.of, case] = result_of(each.of, trace, view)
     return RESULTS[each.of, case]
 
 

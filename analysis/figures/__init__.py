@@ -1,5 +1,6 @@
 """Figures: `xxx_figure(trace, view, *, options) -> go.Figure`. Pure; colours from `palette`, frame from `template`."""
 
+from analysis.figures.attribution import attribution_by_layer_figure, logit_attribution_figure
 from analysis.figures.cost import cost_by_layer_figure, cost_ledger_figure, cost_map_figure
 from analysis.figures.difficulty import (
     difficulty_by_loops_figure,
@@ -27,6 +28,7 @@ from analysis.figures.validity import class_difficulty_figure, validity_by_layer
 
 __all__ = [
     "class_difficulty_figure",
+    "attribution_by_layer_figure",
     "compute_map_figure",
     "config",
     "cost_by_layer_figure",
@@ -49,6 +51,7 @@ __all__ = [
     "gate_levels_figure",
     "gate_map_figure",
     "loop_flow_figure",
+    "logit_attribution_figure",
     "loop_map_figure",
     "loop_shares_figure",
     "loops_by_layer_figure",

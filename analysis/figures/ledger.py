@@ -17,6 +17,7 @@ from analysis.figures.template import (
     quoted,
     sentence_figure,
     swatch,
+    table_cell,
     token_axis,
 )
 from analysis.labels import plotly_text, token_labels
@@ -151,8 +152,8 @@ def write_waterfall_figure(paths: PathTrace, view: View = DEFAULT_VIEW) -> go.Fi
     for place, (heading, cells) in enumerate(columns.items()):
         x = TABLE + (1 - TABLE) * (place + 0.5) / len(columns)
         texts.append(note(heading, x=x, anchor="center"))
-        texts += [_cell(text, x, y, c["ink"]) for y, text in enumerate(cells) if y == len(names) or ran[y]]
-    texts += [_cell("did not run", (1 + TABLE) / 2, y, c["muted"]) for y in row[~ran].tolist()]
+        texts += [table_cell(text, x, y, c["ink"]) for y, text in enumerate(cells) if y == len(names) or ran[y]]
+    texts += [table_cell("did not run", (1 + TABLE) / 2, y, c["muted"]) for y in row[~ran].tolist()]
     texts.append(note(f"{quoted(trace, view.token)}, layer {view.layer}"))
     return figure(
         view,
@@ -198,14 +199,6 @@ def _ticks(token: np.ndarray, height: np.ndarray, view: View) -> dict:
         "line": {"width": 2, "color": THEMES[view.theme]["ink"]},
         "x": np.stack([token - 0.5, token + 0.5, gap], axis=1).ravel(),
         "y": np.stack([height, height, gap], axis=1).ravel(),
-    }  # fmt: skip
-
-
-def _cell(text: str, x: float, y: float, colour: str) -> dict:
-    """A cell of the table beside the bars."""
-    return {
-        "text": text, "xref": "paper", "x": x, "xanchor": "center", "y": y, "yanchor": "middle",
-        "font": {"size": 12, "color": colour},
     }  # fmt: skip
 
 

@@ -1,4 +1,7 @@
-"""Books of the whole residual stream at one token: embedding, attention, loops and experts of every layer."""
+"""Books of the whole residual stream at one token: embedding, attention, loops and experts of every layer.
+
+The pieces that its figures share with those of attribution are here too.
+"""
 
 import numpy as np
 import pandas as pd
@@ -10,6 +13,7 @@ from analysis.figures.template import figure, layer_axis, note, quoted, sentence
 from analysis.ledger import imbalance, stream_ledger
 from analysis.view import DEFAULT_VIEW, View
 from hooks.path_trace import PathTrace
+from hooks.trace import RoutingTrace
 
 
 def stream_ledger_figure(paths: PathTrace, view: View = DEFAULT_VIEW) -> go.Figure:
@@ -19,25 +23,15 @@ def stream_ledger_figure(paths: PathTrace, view: View = DEFAULT_VIEW) -> go.Figu
     residual, length = table.attrs["residual"], table.attrs["final_norm"]
     if problem := imbalance(paths, np.array([residual])):
         return sentence_figure(view, problem, 300)
-    data = stream_bars(table, "projection", paths, view)
-    running = table.groupby("layer")["projection"].sum().cumsum()
-    layer = running.index.to_numpy()
-    data.append(
-        {
-            "type": "scatter", "mode": "lines+markers", "x": layer, "y": running.to_numpy(), "name": "so far",
-            "line": {"width": 1.3, "color": c["ink"], "shape": "linear"},
-            "marker": {"size": 6, "color": c["bg"], "opacity": 1, "line": {"width": 1.3, "color": c["ink"]}},
-            "customdata": [[view.token, i] for i in _layers(layer)],
-            "hovertemplate": "after layer %{x}: %{y:.3g}<extra></extra>",
-        }
-    )  # fmt: skip
+    data = stream_bars(table, "projection", trace, view)
+    data.append(stream_sum(table, "projection", view))
     return figure(
         view,
         data,
         height=300,
         margin={"t": 44, "b": 44, "l": 56, "r": 12},
         barmode="relative",
-        xaxis=stream_axis(paths, view),
+        xaxis=stream_axis(trace, view),
         yaxis={"showgrid": True, "title": {"text": "projection on the final stream"}}
         | {"zeroline": True, "zerolinecolor": c["line"], "zerolinewidth": 1},
         annotations=[
@@ -49,10 +43,10 @@ def stream_ledger_figure(paths: PathTrace, view: View = DEFAULT_VIEW) -> go.Figu
     )
 
 
-def stream_bars(table: pd.DataFrame, column: str, paths: PathTrace, view: View) -> list[dict]:
+def stream_bars(table: pd.DataFrame, column: str, trace: RoutingTrace, view: View) -> list[dict]:
     """Stacked bars over the layers (embedding at -1) of a table of stream writes: one trace per kind and rank."""
     c = THEMES[view.theme]
-    loops, colours = paths.routing.max_loops, write_colours(paths.routing, view)
+    loops, colours = trace.max_loops, write_colours(trace, view)
     fills = {("embedding", 0): c["line"], ("attention", 0): mix(c["bg"], c["line"], 0.5)}
     fills |= {("loop", i + 1): colours[i] for i in range(loops)}
     fills |= {("expert", i + 1): colour for i, colour in enumerate(colours[loops:])}
@@ -70,11 +64,23 @@ def stream_bars(table: pd.DataFrame, column: str, paths: PathTrace, view: View) 
     ]  # fmt: skip
 
 
-def stream_axis(paths: PathTrace, view: View) -> dict:
+def stream_sum(table: pd.DataFrame, column: str, view: View) -> dict:
+    """Line of the sum of all writes up to each layer."""
+    c, running = THEMES[view.theme], table.groupby("layer")[column].sum().cumsum()
+    return {
+        "type": "scatter", "mode": "lines+markers", "x": running.index.to_numpy(), "y": running.to_numpy(),
+        "name": "so far", "line": {"width": 1.3, "color": c["ink"]},
+        "marker": {"size": 6, "color": c["bg"], "opacity": 1, "line": {"width": 1.3, "color": c["ink"]}},
+        "customdata": [[view.token, layer] for layer in _layers(running.index)],
+        "hovertemplate": "sum up to layer %{x}: %{y:.3g}<extra></extra>",
+    }  # fmt: skip
+
+
+def stream_axis(trace: RoutingTrace, view: View) -> dict:
     """Layers with the embedding before them."""
-    axis = layer_axis(paths.routing, view)
+    axis = layer_axis(trace, view)
     return axis | {
-        "range": [-1.6, paths.routing.num_layers - 0.4],
+        "range": [-1.6, trace.num_layers - 0.4],
         "tickvals": [-1, *axis["tickvals"]],
         "ticktext": ["embedding", *axis["ticktext"]],
     }
@@ -88,5 +94,5 @@ def stream_legend(view: View) -> str:
     return "   ".join(swatch(colour, name) for colour, name in kinds)
 
 
-def _layers(layers: np.ndarray | pd.Series) -> list[int | None]:
+def _layers(layers: pd.Series | pd.Index) -> list[int | None]:
     return [int(layer) if layer >= 0 else None for layer in layers]

@@ -92,6 +92,14 @@ def note(text: str, *, x: float = 0, y: float = 1, anchor: str = "left") -> dict
     }  # fmt: skip
 
 
+def table_cell(text: str, x: float, y: float, colour: str) -> dict:
+    """A cell of a table beside horizontal bars: x in paper coordinates, y = the row of the bars."""
+    return {
+        "text": text, "xref": "paper", "x": x, "xanchor": "center", "y": y, "yanchor": "middle",
+        "font": {"size": 12, "color": colour},
+    }  # fmt: skip
+
+
 def swatch(colour: str, text: str, mark: str = "■") -> str:
     """A coloured mark and its name, for notes that serve as legends."""
     return f'<span style="color:{colour}">{mark}</span> {text}'

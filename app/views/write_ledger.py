@@ -2,7 +2,10 @@
 
 import streamlit as st
 
+from analysis.attribution import Attribution
 from app.panel import heading, panel
+from app.state import can_draw, current, measure_removals
+from app.target_picker import target_picker
 
 heading("Write ledger", "What exactly did this layer write into the residual stream, and which part of it wrote what?")
 panel("write_stack", main=True)
@@ -11,3 +14,16 @@ with left:
     panel("write_waterfall")
 with right:
     panel("stream_ledger")
+if can_draw(Attribution):
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        target_picker("target", "against")
+        done = current(Attribution).measured
+        if st.button("Remove the writes one at a time", disabled=done, help="Runs the selected token again per write."):
+            with st.spinner("Running the token without each of its writes…", show_time=True):
+                measure_removals()
+            st.rerun()
+left, right = st.columns(2)
+with left:
+    panel("logit_attribution")
+with right:
+    panel("attribution_by_layer")

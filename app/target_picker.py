@@ -1,0 +1,37 @@
+"""Which token's logit is explained, and against which other one."""
+
+import streamlit as st
+
+from analysis.attribution import named_targets
+from app import state
+
+WORDS = {"target": "Explain the logit of", "against": "against"}
+
+
+def target_picker(*keys: str) -> None:
+    """One field per key ("target", "against"): a token by its role, one of the likeliest, or any that is typed."""
+    trace, token = state.current_trace(), st.session_state.token
+    named = named_targets(trace, token)
+    shown = dict(zip(trace.next_ids[token].tolist(), trace.next_tokens[token], strict=True))
+    if token + 1 < trace.num_tokens:
+        shown[int(trace.token_ids[token + 1])] = trace.tokens[token + 1]
+
+    def label(word: str) -> str:
+        return f"{shown[named[word]]} ({word})" if word in named else word
+
+    for key in keys:
+        none = [state.NOTHING] if key == "against" else []
+        words = [*named, *none, *trace.next_tokens[token]]
+        words += [st.session_state[key]] if key in st.session_state else []  # what the reader typed stays on offer
+        st.selectbox(
+            WORDS[key],
+            list(dict.fromkeys(words)),
+            index=words.index(state.TARGETS[key]),
+            key=key,
+            format_func=label,
+            accept_new_options=True,
+            persist_state="session",
+            width=280,
+        )
+        if problem := state.target_problem(key):
+            st.error(problem)

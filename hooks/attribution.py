@@ -1,0 +1,70 @@
+"""Direct readout of a logit from the residual stream, and what removing a single write from it really does."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from hooks.capturing import to_numpy
+from hooks.path_trace import PathTrace
+from hooks.readout import LogitDirection
+from hooks.rerun import rerun_token
+from hooks.token_text import display_tokens
+from sample_models.loading import LoadedModel
+
+PLACES = {"embedding": "blocks.0.hook_resid_pre", "attention": "blocks.{}.hook_resid_mid"}
+"""Where a write of this kind enters the stream; loops and experts enter with their layer's output."""
+OUTPUT = "blocks.{}.mlp.hook_out"
+
+
+@torch.inference_mode()
+def logit_direction(
+    loaded: LoadedModel, paths: PathTrace, token: int, target: int, distractor: int | None = None
+) -> LogitDirection:
+    """The direction that the logit of `target` (minus that of `distractor`) reads at a captured token.
+
+    Raises ValueError if the token was not captured or an id lies outside the vocabulary.
+    """
+    model, size = loaded.model, loaded.config.vocab_size
+    chosen = [target] if distractor is None else [target, distractor]
+    for each in chosen:
+        if not 0 <= each < size:
+            raise ValueError(f"token ids must be 0..{size - 1}, got {each}")
+    stream = torch.tensor(paths.resid_final[paths.index(token)], dtype=model.dtype, device=model.device)
+    logits = model.lm_head(model.model.norm(stream[None]))[0].float()
+    head, signs = to_numpy(model.lm_head.weight[chosen]), np.array([1, -1])[: len(chosen)]
+    names = display_tokens(loaded.tokenizer, chosen)
+    return LogitDirection(
+        token=token,
+        target_id=target,
+        target=names[0],
+        distractor_id=distractor,
+        distractor=names[1] if distractor is not None else None,
+        vector=(signs @ head.astype(np.float64)) * paths.norm_weight,
+        value=float(signs @ to_numpy(logits[chosen])),
+    )
+
+
+def remove_writes(
+    loaded: LoadedModel, direction: LogitDirection, ids: Sequence[int], writes: Sequence[tuple[int, str, np.ndarray]]
+) -> np.ndarray:
+    """How far the logit (difference) falls when a write is subtracted where it entered, [write]; each alone.
+
+    A write is (layer, kind, vector [hidden]), as `analysis.ledger.stream_writes` lists them. Everything after its place
+    answers: later layers with their loops and experts, and the final norm. Loops of the same layer keep their states.
+    """
+
+    def without(vector: np.ndarray):
+        minus = torch.tensor(vector, device=loaded.model.device)
+        return lambda tensor: (tensor - minus).to(tensor.dtype)
+
+    variants = [{}]  # the model as it is, in the same batch
+    variants += [{PLACES.get(kind, OUTPUT).format(layer): without(vector)} for layer, kind, vector in writes]
+    logits = rerun_token(loaded, ids, direction.token, variants)
+    read = logits[:, direction.target_id]
+    if direction.distractor_id is not None:
+        read = read - logits[:, direction.distractor_id]
+    return to_numpy(read[0] - read[1:])
+
+
+__all__ = ["logit_direction", "remove_writes"]

@@ -1,0 +1,74 @@
+"""What the model would have said at one token, had something there been otherwise: many variants in few small passes.
+
+The tokens before are computed once and stay as they are: a causal model cannot carry a change backwards. Only the token
+itself runs anew, once per variant, on the keys and values of those before.
+"""
+
+import copy
+from collections.abc import Mapping, Sequence
+
+import torch
+from transformers import DynamicCache
+
+from hooks.hook_points import Edit, edited, instrument
+from sample_models.loading import LoadedModel
+
+MAX_CACHE_BYTES = 256 * 2**20
+"""Memory that the repeated keys and values of one pass may take; more variants take more passes."""
+
+
+@torch.inference_mode()
+def rerun_token(
+    loaded: LoadedModel, ids: Sequence[int], token: int, variants: Sequence[Mapping[str, Edit]]
+) -> torch.Tensor:
+    """Logits [variant, vocab] after `ids[token]`, each with its own edits (hook name -> edit) at this token.
+
+    An edit takes and returns the tensor of this one token in its variant, [1, ...]. Without edits a variant gives the
+    model's own logits, up to the rounding of another batch shape. Safe to call from several threads.
+    """
+    model = loaded.model
+    instrument(model)
+    before = torch.tensor([list(ids[:token])], device=model.device)
+    prefix = model.model(before, use_cache=True).past_key_values if token else None
+    here = torch.tensor([[ids[token]]], device=model.device)
+    found = []
+    for start in range(0, len(variants), (rows := _rows_per_pass(loaded, token))):
+        some = variants[start : start + rows]
+        with edited(_by_row(some)):
+            past = _repeated(prefix, len(some))
+            found.append(model(here.expand(len(some), 1), past_key_values=past, use_cache=bool(token)).logits[:, -1])
+    return torch.cat(found).float()
+
+
+def _by_row(variants: Sequence[Mapping[str, Edit]]) -> dict[str, Edit]:
+    """One edit per hook name, which changes the rows of those variants that have one there."""
+
+    def of_rows(rows: dict[int, Edit]) -> Edit:
+        def edit(tensor: torch.Tensor) -> torch.Tensor:
+            tensor = tensor.clone()
+            for row, change in rows.items():
+                tensor[row] = change(tensor[row])
+            return tensor
+
+        return edit
+
+    names = {name for variant in variants for name in variant}
+    return {name: of_rows({row: each[name] for row, each in enumerate(variants) if name in each}) for name in names}
+
+
+def _repeated(prefix: DynamicCache | None, times: int) -> DynamicCache | None:
+    if prefix is None:
+        return None
+    cache = copy.deepcopy(prefix)  # a pass appends to it
+    cache.batch_repeat_interleave(times)
+    return cache
+
+
+def _rows_per_pass(loaded: LoadedModel, token: int) -> int:
+    config = loaded.config
+    vectors = 2 * config.num_hidden_layers * config.num_key_value_heads  # keys and values
+    size = (token + 1) * vectors * config.head_dim * loaded.model.dtype.itemsize
+    return max(MAX_CACHE_BYTES // size, 1)
+
+
+__all__ = ["rerun_token"]

@@ -1,0 +1,78 @@
+"""Pages of the group Explain that look inside the layers: what they draw, what they ask of the model, what is told."""
+
+import json
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from app import state
+
+MAIN = Path(__file__).parents[1] / "app" / "main.py"
+
+
+@pytest.fixture
+def app():
+    return AppTest.from_file(str(MAIN), default_timeout=120)
+
+
+def opened(app: AppTest, view: str, **session) -> AppTest:
+    app.query_params["example"] = "fox"
+    app.run()
+    for key, value in session.items():
+        app.session_state[key] = value
+    app.switch_page(f"views/{view}.py").run()
+    assert not app.exception
+    return app
+
+
+def notes(app: AppTest) -> list[str]:
+    """Every text that stands in a chart of the page, as the reader sees it by now."""
+    specs = [json.loads(each.now or each.first_content) for each in app.session_state.drawings.values()]
+    return [note["text"] for spec in specs for note in spec["layout"]["annotations"]]
+
+
+def passes(app: AppTest) -> tuple[list, object]:
+    calls = []
+    model = state._loaded(app.session_state[state.MODEL_KEY]).model
+    return calls, model.register_forward_hook(lambda *_: calls.append(1))
+
+
+def test_stepping_through_tokens_and_layers_runs_no_model(app):
+    opened(app, "write_ledger", token=20, layer=2)
+    calls, handle = passes(app)
+    app.session_state.token, app.session_state.layer = 33, 5
+    app.run()
+    handle.remove()
+    assert not app.exception and not calls
+    assert any("layer 5: the writes sum to the model's own update within" in text for text in notes(app))
+
+
+def test_removals_are_measured_on_demand_and_once(app):
+    opened(app, "write_ledger", token=20, layer=2)
+    assert "no write removed yet" in notes(app)
+    calls, handle = passes(app)
+    next(button for button in app.button if button.label == "Remove the writes one at a time").click().run()
+    app.run()
+    handle.remove()
+    assert not app.exception and len(calls) == 1
+    assert "removal takes" in notes(app) and "no write removed yet" not in notes(app)
+
+
+def test_typed_target_is_explained(app):
+    opened(app, "write_ledger", token=20, target="␣the")
+    assert not app.error and any("“␣the” against" in text for text in notes(app))
+
+
+def test_target_of_several_tokens_is_told(app):
+    opened(app, "write_ledger", token=20, target="no single token")
+    assert app.error[0].value.startswith("“no single token” is ") and "tokens of this model" in app.error[0].value
+
+
+def test_after_the_last_token_the_likeliest_is_explained(app):
+    opened(app, "write_ledger", token=20, target="token that follows")
+    assert any("against" in text for text in notes(app))
+    app.session_state.token = 74
+    app.run()
+    assert not app.exception and not app.error
+    assert state.TARGETS["target"] in app.selectbox(key="target").options[0]
