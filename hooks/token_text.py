@@ -36,9 +36,12 @@ def token_bytes(display: str) -> bytes:
 
 
 def display_tokens(tokenizer, ids: list[int]) -> list[str]:
-    """Display strings of token ids. Byte-level tokenizers give exact bytes; others their own text of each token."""
+    """Display strings of token ids. Byte-level tokenizers give exact bytes; others their own text of each token.
+
+    A model may have more embeddings than its tokenizer has tokens, and may predict them: they are shown as ⟨#50290⟩.
+    """
     vocabulary = _display_vocabulary(tokenizer)
-    return [vocabulary[i] for i in ids]
+    return [vocabulary[i] if i < len(vocabulary) else f"⟨#{i}⟩" for i in ids]
 
 
 @lru_cache(maxsize=8)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from sample_models.configuration_versatile import VersatileFFNConfig
+    from sample_models.importing import import_olmo, upcycle
     from sample_models.loading import LoadedModel, load_model
     from sample_models.modeling_versatile import VersatileFFNForCausalLM
     from sample_models.registry import CHECKPOINTS, DEFAULT_MODEL
@@ -18,10 +19,21 @@ _HOME = {
     "LoadedModel": "sample_models.loading",
     "VersatileFFNConfig": "sample_models.configuration_versatile",
     "VersatileFFNForCausalLM": "sample_models.modeling_versatile",
+    "import_olmo": "sample_models.importing",
     "load_model": "sample_models.loading",
+    "upcycle": "sample_models.importing",
 }
 
-__all__ = ["CHECKPOINTS", "DEFAULT_MODEL", "LoadedModel", "VersatileFFNConfig", "VersatileFFNForCausalLM", "load_model"]
+__all__ = [
+    "CHECKPOINTS",
+    "DEFAULT_MODEL",
+    "LoadedModel",
+    "VersatileFFNConfig",
+    "VersatileFFNForCausalLM",
+    "import_olmo",
+    "load_model",
+    "upcycle",
+]
 
 
 def __getattr__(name: str):

@@ -3,13 +3,14 @@
 import json
 import shutil
 
+import numpy as np
 import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from app.__main__ import main
-from sample_models import importing, load_model
-from sample_models.importing import import_olmo, upcycle
+from hooks import capture
+from sample_models import import_olmo, importing, load_model, upcycle
 from sample_models.modeling_versatile import VersatileFFNForCausalLM
 from tests.golden_weights import golden
 from tests.models import byte_tokenizer
@@ -96,6 +97,7 @@ def test_folder_that_is_no_checkpoint_is_refused(verb, source, tmp_path, capsys)
 
 @pytest.mark.parametrize("way", ["beside", "folder", "file"])
 def test_tokenizer_is_taken_along(words, tmp_path, way):
+    torch.manual_seed(0)
     tensors, settings = random_olmo("versatile")
     tensors |= {name: torch.randn(300, 32) for name in ("transformer.wte.weight", "transformer.ff_out.weight")}
     settings |= {"vocab_size": 257, "embedding_size": 300}
@@ -106,6 +108,9 @@ def test_tokenizer_is_taken_along(words, tmp_path, way):
     loaded = import_olmo(source, tmp_path / "new", tokenizer=named)
     assert not loaded.reads_ids
     assert load_model(tmp_path / "new").tokenizer.decode(loaded.tokenizer("a fox").input_ids) == "a fox"
+    trace = capture(loaded, "a fox")
+    padded = trace.next_ids >= 257  # rows of the embedding that belong to no token
+    assert padded.any() and np.array(trace.next_tokens)[padded].tolist() == [f"⟨#{i}⟩" for i in trace.next_ids[padded]]
 
 
 def test_tokenizer_that_does_not_fit_is_refused(source, words, tmp_path, capsys):
