@@ -78,8 +78,16 @@ def _order(family: Family) -> str:
 
     text = (
         f"**Where this differs from the paper.** Of the {total} pairs of members that the paper ranks, {len(same)} "
-        f"come out in the paper's order here, {len(ties)} are ties, and {len(reversed_)} are reversed."
+        f"come out in the paper's order here, {len(ties)} are ties, and {len(reversed_)} are reversed; "
+        f"{sum(len(family.seeds(*pair[:2])) == 1 for pair in (*same, *ties, *reversed_))} of them rest on one seed."
     )
+    spreads = {name: max(losses) - min(losses) for name in family.members if len(losses := family.losses(name)) > 1}
+    if spreads:
+        widest = max(spreads, key=spreads.get)
+        text += (
+            f" Between seeds alone the loss of one member moved by up to {spreads[widest]:.3f} ({widest}): a smaller "
+            "difference that rests on one seed may be chance, whatever its standard error."
+        )
     if reversed_:
         lines = [
             f"- the paper has {better} before {worse} ({PAPER_LOSS[better]:.3f} against {PAPER_LOSS[worse]:.3f}); here "
@@ -104,7 +112,8 @@ def _scale(family: Family, start: Measured, settings: dict, base: dict, left_out
         f"354 M. Each run: {settings['steps']} steps of {settings['batch']} windows of {settings['context']} tokens, "
         f"{tokens / 1e6:.2f} M tokens in all, peak learning rate {settings['learning_rate']:g}, and, seed by seed, the "
         f"same windows in the same order. One small corpus ({texts}). The losses are far from converged: the dense "
-        f"model starts at {start.losses.mean():.3f} here; what is ahead after so few tokens need not stay ahead.\n\n"
+        f"model starts at {start.losses.mean():.3f} here{_dense_end(family)}. What is ahead after so few tokens need "
+        "not stay ahead, and what starts from fresh weights (experts of moe, router, depth head) has hardly begun.\n\n"
         f"Held out: the first {settings['context']} tokens of each of {len(start.losses)} documents, one window per "
         "document. A difference is paired document by document and averaged over the seeds that both members have; its "
         f"standard error is over documents. A difference under {TIE:g} standard errors is called a tie. Another seed "
@@ -115,15 +124,22 @@ def _scale(family: Family, start: Measured, settings: dict, base: dict, left_out
         "as a control. The paper's accuracies on eight tasks have no counterpart: models this small answer by chance."
     )
     if left_out:
-        named = ", ".join(f"{run.member} (seed {run.seed})" for run in left_out)
-        text += f"\n\nLeft out because their training had not come to its end: {named}."
+        seeds = {run.member: [str(each.seed) for each in left_out if each.member == run.member] for run in left_out}
+        named = "; ".join(f"{member}: seed {', '.join(numbers)}" for member, numbers in seeds.items())
+        text += f"\n\nLeft out because their training had not come to its end when this page was made: {named}."
     return text
+
+
+def _dense_end(family: Family) -> str:
+    if "dense" not in family.members:
+        return ""
+    return f" and, trained on like all members, ends at {np.mean(family.losses('dense')):.3f}"
 
 
 def _losses(family: Family) -> str:
     head = (
-        *("member", "seeds", "loss", "range over seeds", "minus dense", "by seed", "", "minus 4-loop", "by seed", ""),
-        "paper's loss",
+        *("member", "seeds", "loss", "range over seeds", "minus dense", "by seed", "verdict"),
+        *("minus 4-loop", "by seed", "verdict", "paper's loss"),
     )
     rows = []
     for name in family.members:
@@ -136,7 +152,7 @@ def _losses(family: Family) -> str:
 
 
 def _ablation(family: Family) -> str:
-    head = ("member", "seeds", "loss", "minus versatile", "by seed", "", "paper's loss", "paper: minus versatile")
+    head = ("member", "seeds", "loss", "minus versatile", "by seed", "verdict", "paper's loss", "paper's minus")
     rows = []
     for name in ("width", "depth", "average", "versatile"):
         if name in family.members:
@@ -151,7 +167,16 @@ def _ablation(family: Family) -> str:
 
 
 def _costs(family: Family) -> str:
-    head = ("member", "parameters", "of these FFN", "mean loops", "routed", "FFN MFLOPs per token", "x dense", "paper")
+    head = (
+        "member",
+        "parameters",
+        "of these FFN",
+        "mean loops",
+        "routed",
+        "FFN MFLOPs per token",
+        "x dense",
+        "paper's x",
+    )
     base = family.by_member["dense"][0].ffn_flops if "dense" in family.members else None
     rows = []
     for name in family.members:
@@ -191,11 +216,10 @@ def _choices(family: Family) -> str:
 
 def _commands(settings: dict) -> str:
     dense = Path(settings["init"]).name
-    runs = Path(settings["out"]).parent.name
     return (
-        f"```sh\npython -m sample_models.family --dense runs/{dense} --out runs/{runs} --steps {settings['steps']} \\\n"
+        f"```sh\npython -m sample_models.family --dense runs/{dense} --out runs/family --steps {settings['steps']} \\\n"
         f"    --learning-rate {settings['learning_rate']:g}\n"
-        f"python -m sample_models.family --report runs/{runs} --out docs\n```\n\n"
+        "python -m sample_models.family --report runs/family --out docs\n```\n\n"
         "`reproduction/results.csv` holds the tables, `reproduction/curves.csv` the training of every run."
     )
 
