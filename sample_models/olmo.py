@@ -55,6 +55,11 @@ def read_olmo(folder: Path) -> ModelWeights:
     settings = read_olmo_config(folder / OLMO_CONFIG)
     path = olmo_weight_file(folder)
     tensors = open_olmo_weights(path)
+    if settings.n_layers > len(tensors):
+        raise ValueError(
+            f"{path} holds {len(tensors)} tensors, too few for the n_layers: {settings.n_layers} of {OLMO_CONFIG}: "
+            "take both from the same save"
+        )
     expected = expected_shapes(settings, tensors)
     check_shapes(path, settings, tensors, expected)
     config = our_config(folder / OLMO_CONFIG, settings, expected)

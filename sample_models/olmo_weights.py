@@ -45,6 +45,8 @@ def open_olmo_weights(path: Path) -> dict[str, torch.Tensor]:
         if not tensor.is_floating_point() or tensor.layout != torch.strided:
             kind = str(tensor.dtype).removeprefix("torch.")
             raise ValueError(f"{path} must hold floating-point tensors, got {kind} in {name}: it is no model's weights")
+        if tensor.numel() * tensor.itemsize > tensor.untyped_storage().nbytes():
+            raise ValueError(f"{path} holds fewer values of {name} than its shape has: save the checkpoint again")
         tensors[name] = tensor
     return tensors
 

@@ -277,6 +277,10 @@ def test_config_without_any_ffn_size_is_told_from_the_weights(tmp_path):
             r"attn_out.weight in .* has shape \(64, 32\), but config.yaml claims \(64, 64\): take",
         ),
         (
+            lambda t: t.update({"transformer.ln_f.weight": torch.ones(1).expand(64)}),
+            "holds fewer values of transformer.ln_f.weight than its shape has",
+        ),
+        (
             lambda t: t.update({"transformer.ln_f.weight": torch.ones(64, dtype=torch.int64)}),
             "must hold floating-point tensors, got int64 in transformer.ln_f.weight",
         ),
@@ -288,6 +292,11 @@ def test_weights_that_do_not_fit_are_refused_by_name(tmp_path, edit, sentence):
     edit(tensors)
     with pytest.raises(ValueError, match=sentence):
         load_model(write_olmo(tmp_path, tensors, kind="pt"))
+
+
+def test_claim_of_layers_beyond_measure_is_refused_at_once(tmp_path):
+    with pytest.raises(ValueError, match=r"holds 27 tensors, too few for the n_layers: 10000000000 of config.yaml"):
+        load_model(write_olmo(tmp_path, settings=golden_settings(n_layers=10**10)))
 
 
 def test_width_that_eight_experts_cannot_share_is_refused(tmp_path):
@@ -326,7 +335,7 @@ def test_model_pt_of_another_content_is_refused_unrun(tmp_path, content, sentenc
     [
         ("model: [", "config.yaml is no readable YAML"),
         ("model: !!python/object/apply:os.getcwd []", "is no readable YAML"),
-        ("[" * 5000, "is no readable YAML"),
+        ("[" * 1000, "is no readable YAML"),
         ("- 1", "has no section `model:`"),
         ("model: {1: 2}", "has no section `model:`"),
         ("run_name: x", "has no section `model:`"),
