@@ -29,16 +29,23 @@ ARGS = [
 IDLE = '[data-testid="stApp"][data-test-script-state="notRunning"]'
 
 
+class Server(str):
+    """Address of a running server, and its process."""
+
+    pid: int
+
+
 @contextmanager
-def app_server(log: Path) -> Iterator[str]:
+def app_server(log: Path) -> Iterator[Server]:
     """Address of a server of this checkout's app, started as `make run` starts it, stopped at the end."""
     port = _free_port()
-    address = f"http://127.0.0.1:{port}"
+    address = Server(f"http://127.0.0.1:{port}")
     command = [sys.executable, "-m", "app", "serve", "--port", str(port)]
     with log.open("w") as output:
         process = subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT, env=dict(os.environ))
     try:
         _wait_until_healthy(address, process, log)
+        address.pid = process.pid
         yield address
     finally:
         process.terminate()
