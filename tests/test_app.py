@@ -10,6 +10,7 @@ from streamlit.testing.v1 import AppTest
 from analysis.catalogue import CATALOGUE
 from app import state
 from app.examples import EXAMPLES
+from app.sample_texts import SAMPLE_TEXTS
 from sample_models.registry import CHECKPOINTS, DEFAULT_MODEL
 from tests.olmo_folders import write_olmo
 
@@ -213,6 +214,9 @@ def test_model_without_a_tokenizer_reads_token_ids_and_says_so(app, tmp_path, mo
     app.text_area[0].set_value("12 7 99").run()
     next(button for button in app.button if button.label == "Trace").click().run()
     assert not app.exception and state._trace("authors", "12 7 99").tokens == ["12", "7", "99"]
+    app.switch_page("views/validity.py").run()
+    assert not app.exception and not charts(app)
+    assert any("so cannot read the sample texts" in caption.value for caption in app.caption)
     app.sidebar.selectbox[0].select(DEFAULT_MODEL).run()
     assert not app.exception and app.session_state.prompt.text == "12 7 99"
 
@@ -260,3 +264,21 @@ def test_models_page_tells_of_missing_and_broken_curves(app, tmp_path, monkeypat
     assert not app.exception
     told = [each.value for each in [*app.caption, *app.error]]
     assert any("came without curves.csv" in each or "curves.csv lacks the column(s)" in each for each in told)
+
+
+def test_time_is_measured_on_demand_and_only_for_this_text(app):
+    opened(app, "cost")
+    assert not app.dataframe
+    next(button for button in app.button if button.label == "Measure").click().run()
+    assert not app.exception
+    table = app.dataframe[0].value.set_index("run")
+    assert table.loc["one pass for all", "measured"] == 1 and (table["milliseconds"] > 0).all()
+    app.session_state.prompt = EXAMPLES["echo"]
+    app.run()
+    assert not app.exception and not app.dataframe
+
+
+def test_pages_over_several_texts_say_how_many_and_why_not_one(app):
+    opened(app, "what_decides")
+    told = next(caption.value for caption in app.caption if caption.value.startswith("Read from "))
+    assert f"{len(SAMPLE_TEXTS)} sample texts" in told and "a single text can give no interval" in told
