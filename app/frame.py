@@ -22,6 +22,7 @@ DEFAULT_QUANTITY = {
     "recursion": "Loops",
     "near misses": "Loops",
     "cost": "Loops",
+    "validity": "Difficulty",
 }
 """Each page colours the strip by what it speaks of (others by the gate), until the reader chooses."""
 
