@@ -3,6 +3,8 @@
 The tokens of one text depend on each other, so a text is the unit: intervals draw whole texts anew, and chance is what
 remains when the values of a text are rotated against each other, by an offset of its own. A rotation keeps the order
 inside a text (neighbours stay neighbours) and each text's own values; only what stands at the same token is parted.
+Each rotation has one seam, where the end of a text meets its beginning. Among series that follow themselves closely but
+are unrelated, p fell below 0.05 for 4 to 5 % with texts of 60 tokens, and for 6 to 8 % with texts of 15 to 24.
 """
 
 from collections.abc import Sequence

@@ -486,7 +486,8 @@ def measure_ffn() -> None:
 
     state = st.session_state
     current = state[MODEL_KEY], state.prompt.text
-    state.ffn_times = current, time_ffn(_loaded(current[0]), current[1])
+    with _in_turn():  # nobody else's text may run meanwhile
+        state.ffn_times = current, time_ffn(_loaded(current[0]), current[1])
 
 
 def ffn_times() -> dict[str, float] | None:
