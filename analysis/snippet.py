@@ -1,8 +1,11 @@
 """Code that makes a figure: a few lines of Python that run as they stand, from model and text to the picture."""
 
+from analysis.attribution import Attribution
 from analysis.catalogue import Drawn, FigureSpec, routing_of
+from analysis.study import Study
 from analysis.view import PAGE_PX, View
 from hooks.path_trace import PathTrace
+from hooks.trace import RoutingTrace
 
 LONGEST_TEXT = 2_000
 """Characters; longer texts do not stand in the code: it takes them from the trace file."""
@@ -15,39 +18,69 @@ def snippet(
     """Python that draws `spec` as a page shows it: model and text of `drawn`, this view, these options.
 
     For a model that is not `shipped`, the reader is told to put its folder. A long text, or a trace that was read
-    `from_file`, comes from the trace file.
+    `from_file`, comes from the trace file. A study is that of the app's sample texts.
     """
-    trace = routing_of(drawn)
-    text = trace.meta.get("text") or ""
+    about = routing_of(drawn)
+    text = about.meta.get("text") or ""
     read_file = from_file or len(text) > LONGEST_TEXT
-    name, result, names = "trace", "capture(loaded, text)", ["capture"]
-    if isinstance(drawn, PathTrace):
-        whole = drawn.num_tokens == trace.num_tokens
-        tokens = "" if whole else f", tokens=({drawn.first_token}, {drawn.end_token})"
-        name, result, names = "paths", f"capture_paths(loaded, text{tokens})", ["capture_paths"]
-    load = [
-        "from sample_models import load_model\n",
-        f"loaded = load_model({trace.meta.get('model')!r}){'' if shipped else '  # the path of its folder'}",
-    ]
-    make = [f"text = {text!r}", f"{name} = {result}"]
-    if read_file:
-        read = f"RoutingTrace.load({TRACE_FILE!r})"
-        note = "  # Export, Trace file" + ("" if from_file else ": the text is too long to stand here")
-        if name == "trace":
-            load, make, names = [""], [f"trace = {read}{note}"], ["RoutingTrace"]
-        else:
-            make[0], names = f'text = {read}.meta["text"]{note}', ["RoutingTrace", *names]
+    note = "  # Export, Trace file" + ("" if from_file else ": the text is too long to stand here")
+    file = f"RoutingTrace.load({TRACE_FILE!r})"
+    imports = ["from analysis import figures", "from analysis.view import View"]
+    names: list[str] = []
+    lines: list[str] = []
+    if isinstance(drawn, RoutingTrace) and read_file:
+        names, lines = ["RoutingTrace"], [f"drawn = {file}{note}"]
+    else:
+        imports.append("from sample_models import load_model")
+        lines.append(
+            f"loaded = load_model({about.meta.get('model')!r}){'' if shipped else '  # the path of its folder'}"
+        )
+        if not isinstance(drawn, Study):
+            names = ["RoutingTrace"] if read_file else []
+            lines.append(f'text = {file}.meta["text"]{note}' if read_file else f"text = {text!r}")
+        more_imports, more_names, more_lines = _made(drawn)
+        imports, names, lines = imports + more_imports, names + more_names, lines + more_lines
+    imports.append(f"from hooks import {', '.join(names)}")
     chosen = "".join(f", {option}={value!r}" for option, value in options.items())
-    lines = [
-        "from analysis import figures",
-        "from analysis.view import View",
-        f"from hooks import {', '.join(names)}",
-        *load,
-        *make,
-        f"figure = figures.{spec.figure.__name__}({name}, {_view(view)}{chosen})",
+    lines += [
+        f"figure = figures.{spec.figure.__name__}(drawn, {_view(view)}{chosen})",
         f'figure.write_html("{spec.name}.html")',
     ]
-    return "\n".join(lines) + "\n"
+    return "\n".join([*sorted(imports), "", *lines]) + "\n"
+
+
+def _made(drawn: Drawn) -> tuple[list[str], list[str], list[str]]:
+    """How a result is made of `loaded` and `text`: imports, names from hooks, lines that end in `drawn = ...`."""
+    if isinstance(drawn, Study):
+        imports = ["from analysis.study import study", "from app.sample_texts import SAMPLE_TEXTS"]
+        return imports, ["capture"], ["drawn = study(capture(loaded, list(SAMPLE_TEXTS)))"]
+    if isinstance(drawn, PathTrace):
+        whole = drawn.num_tokens == drawn.routing.num_tokens
+        tokens = "" if whole else f", tokens=({drawn.first_token}, {drawn.end_token})"
+        return [], ["capture_paths"], [f"drawn = capture_paths(loaded, text{tokens})"]
+    if isinstance(drawn, Attribution):
+        return _made_attribution(drawn)
+    return [], ["capture"], ["drawn = capture(loaded, text)"]
+
+
+def _made_attribution(drawn: Attribution) -> tuple[list[str], list[str], list[str]]:
+    at, removed = drawn.direction, ""
+    imports, names = ["from analysis.attribution import attribution"], ["capture_paths", "logit_direction"]
+    against = "" if at.distractor_id is None else f", {at.distractor_id}"
+    lines = [
+        f"paths = capture_paths(loaded, text, tokens=({at.token}, {at.token + 1}))",
+        f"direction = logit_direction(loaded, paths, {at.token}, {at.target_id}{against})",
+    ]
+    if drawn.measured:
+        imports.append("from analysis.ledger import stream_writes")
+        names.append("remove_writes")
+        lines += [
+            f"vectors, table = stream_writes(paths, {at.token})",
+            'writes = list(zip(table["layer"].tolist(), table["kind"].tolist(), vectors, strict=True))',
+            "removed = remove_writes(loaded, direction, paths.routing.token_ids.tolist(), writes)",
+        ]
+        removed = ", removed"
+    return imports, names, [*lines, f"drawn = attribution(paths, direction{removed})"]
 
 
 def _view(view: View) -> str:

@@ -1,21 +1,28 @@
 """Code under a figure: it is run here as a reader would run it, and must draw what the page draws."""
 
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import plotly.graph_objects as go
 import pytest
 
 import sample_models
+from analysis import study as studies
+from analysis.attribution import Attribution, attribution
 from analysis.catalogue import CATALOGUE, spec
+from analysis.ledger import stream_writes
 from analysis.snippet import LONGEST_TEXT, TRACE_FILE, snippet
+from analysis.study import Study, study
 from analysis.view import View, window_around
-from hooks import capture, capture_paths
+from app import sample_texts
+from hooks import capture, capture_paths, logit_direction, remove_writes
+from hooks.path_trace import PathTrace
 from hooks.trace import RoutingTrace
 from tests.path_traces import make_paths
 from tests.traces import make_trace
 
 TEXT = 'It\'s "7 + 5" = 12,\n\t<b>$x$</b> \\n {} 🙂 你好. The fox ran.'
+SOME_TEXTS = list(sample_texts.SAMPLE_TEXTS)[:3]
 LONG = "The king rode out to the river. " * 63
 
 
@@ -29,6 +36,8 @@ def drawn_by(load, tmp_path, monkeypatch):
     """Runs a snippet in an empty folder; the figure that it made."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sample_models, "load_model", load)
+    monkeypatch.setattr(sample_texts, "SAMPLE_TEXTS", SOME_TEXTS)
+    monkeypatch.setattr(studies, "study", partial(study, draws=9))
     # The real one writes five megabytes of plotly.js.
     monkeypatch.setattr(go.Figure, "write_html", lambda figure, file: Path(file).write_text(figure.to_json()))
 
@@ -45,11 +54,22 @@ def results(load):
     """A text as traces and as paths, by length."""
     loaded = load("versatile-6l-4m")
     assert len(LONG) > LONGEST_TEXT
+    paths = capture_paths(loaded, TEXT, tokens=(7, 8))
+    direction = logit_direction(loaded, paths, 7, 65, 66)
+    vectors, table = stream_writes(paths, 7)
+    writes = list(zip(table["layer"].tolist(), table["kind"].tolist(), vectors, strict=True))
+    removed = remove_writes(loaded, direction, paths.routing.token_ids.tolist(), writes)
     return {
-        "short": {RoutingTrace: capture(loaded, TEXT)}
-        | {type(paths): paths for paths in [capture_paths(loaded, TEXT, tokens=(2, 12))]},
-        "long": {RoutingTrace: capture(loaded, LONG)}
-        | {type(paths): paths for paths in [capture_paths(loaded, LONG, tokens=(10, 20))]},
+        "short": {
+            RoutingTrace: capture(loaded, TEXT),
+            PathTrace: capture_paths(loaded, TEXT, tokens=(2, 12)),
+            Attribution: attribution(paths, direction, removed),
+            Study: study(capture(loaded, SOME_TEXTS), draws=9),
+        },
+        "long": {
+            RoutingTrace: capture(loaded, LONG),
+            PathTrace: capture_paths(loaded, LONG, tokens=(10, 20)),
+        },
     }
 
 
@@ -89,4 +109,4 @@ def test_code_for_an_opened_trace_file_needs_no_model(drawn_by, tmp_path):
 
 def test_paths_of_the_whole_text_need_no_tokens():
     code = snippet(spec("write_stack"), make_paths(make_trace()), View())
-    assert "paths = capture_paths(loaded, text)\n" in code and "import capture_paths" in code
+    assert "drawn = capture_paths(loaded, text)\n" in code and "import capture_paths" in code
