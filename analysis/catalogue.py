@@ -19,6 +19,7 @@ from analysis import (
     overview,
     recursion,
     sampling,
+    walkthrough,
 )
 from analysis import study as studies
 from analysis.attribution import Attribution
@@ -32,6 +33,7 @@ Page = Literal[
     "gate",
     "experts",
     "recursion",
+    "walkthrough",
     "write ledger",
     "near misses",
     "cost",
@@ -250,6 +252,27 @@ CATALOGUE: tuple[FigureSpec, ...] = (
         "divided by √2. Dotted: the selected token in the selected layer.",
         figures.flip_distance_figure,
         near_miss.flip_table,
+    ),
+    FigureSpec(
+        "recursion_states",
+        "walkthrough",
+        "How the state grows, loop by loop",
+        "Left: length of the selected token's state, from H on. Right: length of what each loop added to it. Outlined: "
+        "where the token left; pale bars were computed for this figure only. Steps that shrink: the recursion settles.",
+        figures.recursion_states_figure,
+        walkthrough.state_table,
+        of=PathTrace,
+    ),
+    FigureSpec(
+        "fusion_plane",
+        "walkthrough",
+        "The two paths and their mixture, to scale",
+        "The plane through H and the outputs of both paths, seen from above: lengths and angles are the true ones. The "
+        "output lies on the dotted line, λ of the way from depth to width. A short blue arrow: the experts add little, "
+        "so a large λ mostly shortens what the loops wrote.",
+        figures.fusion_plane_figure,
+        walkthrough.fusion_table,
+        of=PathTrace,
     ),
     FigureSpec(
         "write_stack",

@@ -21,6 +21,7 @@ PAGES = {
         st.Page(HERE / "views" / "recursion.py", title="Recursion"),
     ],
     "Explain": [
+        st.Page(HERE / "views" / "walkthrough.py", title="Walkthrough"),
         st.Page(HERE / "views" / "write_ledger.py", title="Write ledger"),
         st.Page(HERE / "views" / "near_misses.py", title="Near misses"),
         st.Page(HERE / "views" / "cost.py", title="Cost"),

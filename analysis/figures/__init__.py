@@ -25,6 +25,7 @@ from analysis.figures.stream import stream_ledger_figure
 from analysis.figures.template import config
 from analysis.figures.training import drawn_loops_figure, training_curve_figure
 from analysis.figures.validity import class_difficulty_figure, validity_by_layer_figure, validity_intervals_figure
+from analysis.figures.walkthrough import fusion_plane_figure, recursion_states_figure
 
 __all__ = [
     "class_difficulty_figure",
@@ -47,6 +48,7 @@ __all__ = [
     "expert_pairs_figure",
     "expert_path_figure",
     "flip_distance_figure",
+    "fusion_plane_figure",
     "gate_along_text_figure",
     "gate_levels_figure",
     "gate_map_figure",
@@ -57,12 +59,13 @@ __all__ = [
     "loops_by_layer_figure",
     "near_miss_map_figure",
     "precision_map_figure",
+    "recursion_states_figure",
     "sources_figure",
     "stream_ledger_figure",
     "together_figure",
     "training_curve_figure",
-    "validity_intervals_figure",
     "validity_by_layer_figure",
+    "validity_intervals_figure",
     "write_stack_figure",
     "write_waterfall_figure",
 ]

@@ -1,0 +1,119 @@
+"""What happens to one token in one layer, step by step?"""
+
+import numpy as np
+import streamlit as st
+
+from analysis.labels import token_labels
+from analysis.ledger import tolerance
+from analysis.walkthrough import Walkthrough, walkthrough
+from app.markdown import literal
+from app.panel import heading, panel
+from app.state import current_paths, current_view, why_not_drawn
+from hooks.path_trace import PathTrace
+
+SHOWN_EXPERTS = 8
+
+
+def step(number: int, title: str, formula: str, text: str) -> None:
+    """One step: what is computed, in symbols, and in this token's numbers."""
+    st.subheader(f"{number}. {title}", anchor=False)
+    left, right = st.columns(2, vertical_alignment="center")
+    left.latex(formula)
+    right.markdown(text)
+
+
+def depth_head(walk: Walkthrough) -> None:
+    winner = int(walk.depth["logit"].argmax()) + 1
+    lead = f", {walk.margin:.2f} logits ahead of the runner-up" if walk.max_loops > 1 else ""
+    step(
+        2,
+        "The depth head chooses the loops",
+        r"z = W_{\mathrm{loop}} H \qquad L = \operatorname*{arg\,max}_l z_l",
+        f"The largest of {walk.max_loops} logits is that of **{winner}**{lead}: **{walk.loops}** "
+        f"{'loop' if walk.loops == 1 else 'loops'} ran. As a softmax the logits expected "
+        f"E[L] = {walk.expected_loops:.2f}, the soft difficulty's measure.",
+    )
+    table = walk.depth.assign(ran=np.where(walk.depth["ran"], "● ran", ""))
+    st.table(table.style.hide(axis="index").format({"logit": "{:.3f}", "probability": "{:.3f}"}), border="horizontal")
+
+
+def router(walk: Walkthrough) -> None:
+    kept = walk.experts[walk.experts["kept"]]
+    if walk.width_ran:
+        chosen = " and ".join(
+            f"expert **{expert}** (weight {weight:.2f})"
+            for expert, weight in zip(kept["expert"], kept["weight"], strict=True)
+        )
+        text = f"Kept: {chosen}. Together they make Y\\_width, of length {walk.width_norm:.4g}."
+    else:
+        text = (
+            f"**This token did not route**: with all {walk.max_loops} loops λ = 0, so the width path did not run. The "
+            "table shows what the router would have leaned to; nothing of it reached the output."
+        )
+    step(
+        5,
+        "The router chooses the experts: the width path",
+        rf"r = W_{{\mathrm{{gate}}}} H \quad w = \operatorname{{softmax}}(r_{{\mathrm{{top\,{len(kept)}}}}}) \quad "
+        r"Y_{\mathrm{width}} = H + \sum_e w_e\, f_e(H)",
+        text,
+    )
+    shown = walk.experts.head(max(SHOWN_EXPERTS, len(kept)))
+    words = "kept" if walk.width_ran else "would be kept"
+    table = shown.assign(kept=np.where(shown["kept"], f"● {words}", "")).rename(columns={"length": "length of fₑ(H)"})
+    formats = {"logit": "{:.3f}", "probability": "{:.3f}", "weight": "{:.3f}", "length of fₑ(H)": "{:.3g}"}
+    st.table(table.style.hide(axis="index").format(formats, na_rep=""), border="horizontal")
+    rest = len(walk.experts) - len(shown)
+    more = f" The {rest} experts with smaller logits are not shown." if rest else ""
+    st.caption(
+        "Probability: softmax over all experts. Weight: softmax over the kept ones, which alone counts. Expert e is a "
+        f"slice of the shared FFN; fₑ(H) is what this slice adds to H.{more}"
+    )
+
+
+def walk_through(paths: PathTrace) -> None:
+    view = current_view()
+    walk = walkthrough(paths, view.layer, view.token)
+    label, most = literal(token_labels(paths.routing)[view.token]), walk.max_loops
+    step(
+        1,
+        "The input",
+        r"H = X + \operatorname{Attention}(\operatorname{RMSNorm}(X))",
+        f"Token {view.token} “{label}” enters layer {view.layer} as a vector X of length {walk.input_norm:.4g}; with "
+        f"what attention added it is H, of length {walk.state_norms[0]:.4g}.",
+    )
+    depth_head(walk)
+    step(
+        3,
+        "The loops set the gate",
+        r"\lambda = \frac{L_{\max} - L}{L_{\max}} = "
+        rf"\frac{{{most} - {walk.loops}}}{{{most}}} = {walk.gate:.3g}",
+        f"λ is the weight of the width path, 1 − λ = {1 - walk.gate:.3g} that of the depth path. It follows from the "
+        "loops alone: more loops, less width.",
+    )
+    step(
+        4,
+        "The depth path",
+        r"H(0) = H \qquad H(l) = H(l-1) + f(H(l-1)) \qquad Y_{\mathrm{depth}} = H(L)",
+        f"The shared FFN f ran {walk.loops} {'time' if walk.loops == 1 else 'times'}. The token left with the state "
+        f"H({walk.loops}), of length {walk.depth_norm:.4g}.",
+    )
+    panel("recursion_states", main=True)
+    router(walk)
+    balance = "the same up to rounding" if walk.residual <= tolerance(paths) else "**not the same**"
+    step(
+        6,
+        "Both paths are mixed",
+        r"Y = \lambda\, Y_{\mathrm{width}} + (1 - \lambda)\, Y_{\mathrm{depth}}",
+        f"The output has length {walk.output_norm:.4g}. Computed anew from the numbers above it differs from the "
+        f"model's own by {walk.residual:.1e} of what the layer added: {balance}.",
+    )
+    panel("fusion_plane")
+
+
+heading(
+    "Walkthrough", "What happens to the selected token in the selected layer, step by step and with its own numbers?"
+)
+if why_not := why_not_drawn(PathTrace):
+    st.caption(why_not)
+else:
+    walk_through(current_paths())
