@@ -3,7 +3,7 @@ PYTHON ?= python3
 PORT ?= 8501
 BIN := .venv/bin
 
-.PHONY: setup run test check bench pictures
+.PHONY: setup run test check bench pictures reference
 
 # Create .venv and install the pinned packages; done again only when the lists change.
 setup: .venv/ready
@@ -43,3 +43,7 @@ bench: .venv/ready-test
 pictures: .venv/ready-test
 	$(BIN)/python -m tests.browser_setup
 	$(BIN)/python -m docs.make_pictures
+
+# The reference of the Python packages, from their docstrings: docs/reference/index.html.
+reference: .venv/ready-test
+	$(BIN)/python -m docs.make_reference

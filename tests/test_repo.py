@@ -69,3 +69,20 @@ def test_every_requirement_is_pinned_and_used():
     imported |= {"pyarrow"}  # pandas writes Parquet through pyarrow
     other_names = {"pyyaml": "yaml", "pillow": "PIL"}
     assert {other_names.get(name, name.replace("-", "_")) for name in pins} <= imported
+
+
+def silent_definitions(path: Path) -> set[str]:
+    """Classes and functions that a file makes public without a word (of overloads, one has to speak)."""
+    source = path.read_text(encoding="utf-8")
+    tree = ast.parse(source)
+    assert ast.get_docstring(tree), path
+    public = set(re.findall(r'"(\w+)"', source.partition("__all__ = ")[2]))
+    defined = [node for node in tree.body if isinstance(node, ast.ClassDef | ast.FunctionDef)]
+    return public & {node.name for node in defined} - {node.name for node in defined if ast.get_docstring(node)}
+
+
+@pytest.mark.parametrize("room", STREET[:-1])
+def test_what_the_reference_shows_has_words(room):
+    """`make reference` is made of the docstrings."""
+    silent = {path.name: silent_definitions(path) for path in (ROOT / room).rglob("*.py")}
+    assert not {path: names for path, names in silent.items() if names}
