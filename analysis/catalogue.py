@@ -15,6 +15,7 @@ from analysis import (
     figures,
     gate,
     ledger,
+    lens,
     near_miss,
     overview,
     recursion,
@@ -24,6 +25,7 @@ from analysis import (
 from analysis import study as studies
 from analysis.attribution import Attribution
 from analysis.study import Study
+from hooks.lens_trace import LensTrace
 from hooks.path_trace import PathTrace
 from hooks.trace import RoutingTrace
 
@@ -35,13 +37,14 @@ Page = Literal[
     "recursion",
     "walkthrough",
     "write ledger",
+    "recursion lens",
     "near misses",
     "cost",
     "what decides",
     "validity",
     "models",
 ]
-Drawn = RoutingTrace | PathTrace | Attribution | Study
+Drawn = RoutingTrace | PathTrace | Attribution | LensTrace | Study
 """What a figure may draw: a trace, a result that holds the trace of the same text as `routing`, or several texts."""
 
 
@@ -327,6 +330,40 @@ CATALOGUE: tuple[FigureSpec, ...] = (
         figures.attribution_by_layer_figure,
         attribution.attribution_table,
         of=Attribution,
+    ),
+    FigureSpec(
+        "lens_grid",
+        "recursion lens",
+        "The prediction, layer by layer and loop by loop",
+        "Each cell is the likeliest next token, strong where it is probable. Read the state: final norm and "
+        "unembedding read the state as it is, as if nothing came after. Leave here: the layer lets the token go after "
+        "this loop, λ follows, and the rest of the network runs. Outlined: where it left.",
+        figures.lens_grid_figure,
+        lens.lens_table,
+        ("reading", {"state": "Read the state", "exit": "Leave here"}, "How the loops are read"),
+        LensTrace,
+    ),
+    FigureSpec(
+        "lens_layer",
+        "recursion lens",
+        "The selected layer, loop by loop",
+        "Rank and probability are those of the token that you chose. KL: how far this prediction is from the model's "
+        "own, in nats; 0 is the same. Loops after the outlined one were computed only to look.",
+        figures.lens_layer_figure,
+        lens.lens_table,
+        ("reading", {"state": "Read the state", "exit": "Leave here"}, "How the loops of the layer are read"),
+        LensTrace,
+    ),
+    FigureSpec(
+        "lens_path",
+        "recursion lens",
+        "How the prediction comes about",
+        "Each layer holds its loops from left to right, beginning before the first. The line follows the states that "
+        "were used. A diamond is the final prediction, had the token left that layer after that loop.",
+        figures.lens_path_figure,
+        lens.lens_table,
+        ("measure", {"kl": "KL", "probability": "Probability", "entropy": "Entropy"}, "Measure of the prediction"),
+        LensTrace,
     ),
     FigureSpec(
         "cost_ledger",

@@ -4,6 +4,7 @@ from analysis.attribution import Attribution
 from analysis.catalogue import Drawn, FigureSpec, routing_of
 from analysis.study import Study
 from analysis.view import PAGE_PX, View
+from hooks.lens_trace import LensTrace
 from hooks.path_trace import PathTrace
 from hooks.trace import RoutingTrace
 
@@ -60,6 +61,11 @@ def _made(drawn: Drawn) -> tuple[list[str], list[str], list[str]]:
         return [], ["capture_paths"], [f"drawn = capture_paths(loaded, text{tokens})"]
     if isinstance(drawn, Attribution):
         return _made_attribution(drawn)
+    if isinstance(drawn, LensTrace):
+        at = drawn.token
+        paths = f"paths = capture_paths(loaded, text, tokens=({at}, {at + 1}))"
+        read = f"drawn = recursion_lens(loaded, paths, {at}, {drawn.target_id})"
+        return [], ["capture_paths", "recursion_lens"], [paths, read]
     return [], ["capture"], ["drawn = capture(loaded, text)"]
 
 

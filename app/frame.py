@@ -20,6 +20,7 @@ DEFAULT_QUANTITY = {
     "difficulty": "Difficulty",
     "experts": "Experts",
     "recursion": "Loops",
+    "recursion lens": "Loops",
     "near misses": "Loops",
     "cost": "Loops",
     "validity": "Difficulty",

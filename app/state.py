@@ -32,6 +32,7 @@ from app.examples import CHECKED, DEFAULT_EXAMPLE, EXAMPLES, shipped_trace
 from app.prompts import Prompt, PromptError, check_token_count, opening
 from app.sample_texts import SAMPLE_TEXTS
 from app.turns import Turns
+from hooks.lens_trace import LensTrace
 from hooks.path_trace import PathTrace, path_bytes
 from hooks.token_text import token_bytes
 from hooks.trace import RoutingTrace
@@ -163,6 +164,14 @@ def _study(model_name: str) -> Study:
 def _health() -> dict[str, list[Check]]:
     """Checks of the models that were checked since the server began, by the digest of their weights."""
     return {}
+
+
+@st.cache_resource(max_entries=32, show_spinner=False)
+def _lens(model_name: str, text: str, tokens: tuple[int, int], token: int, target: int) -> LensTrace:
+    from hooks import recursion_lens
+
+    paths = _paths(model_name, text, tokens)
+    return recursion_lens(_loaded(model_name), paths, token, target)
 
 
 def warm_up() -> None:
@@ -361,6 +370,12 @@ def current_attribution() -> Attribution:
     return _attribution(state[MODEL_KEY], state.prompt.text, _captured_tokens(), state.token, chosen_targets(), removed)
 
 
+def current_lens() -> LensTrace:
+    """What the model would predict from every state of the selected token, with the chosen target's rank in each."""
+    state = st.session_state
+    return _lens(state[MODEL_KEY], state.prompt.text, _captured_tokens(), state.token, chosen_targets()[0])
+
+
 def measure_removals() -> None:
     """Remove every write of the selected token's stream, one at a time, for the chosen logit."""
     st.session_state.removed_of = _explained()
@@ -414,10 +429,12 @@ def current(kind: type) -> Drawn:
         Study: current_study,
         PathTrace: current_paths,
         Attribution: current_attribution,
+        LensTrace: current_lens,
     }[kind]
     if kind in (RoutingTrace, Study):
         return found()
-    with st.spinner("Following every path of the text…", show_time=True):  # the first time it loads the model, too
+    # The first time it loads the model, too.
+    with st.spinner("Following every path of the text…", show_time=True), _in_turn():
         return found()
 
 

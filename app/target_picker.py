@@ -5,7 +5,7 @@ import streamlit as st
 from analysis.attribution import named_targets
 from app import state
 
-WORDS = {"target": "Explain the logit of", "against": "against"}
+WORDS = {"target": "Token to follow", "against": "Against"}
 
 
 def target_picker(*keys: str) -> None:

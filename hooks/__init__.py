@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from hooks.health import SickWeights, load_to_check, measure_health
     from hooks.health_record import HealthRecord, TextHealth
     from hooks.hook_points import HOOK_NAMES, HookedVersatileFFN, edited, instrument, record
+    from hooks.lens import recursion_lens
+    from hooks.lens_trace import LensTrace
     from hooks.path_trace import PathTrace, path_bytes
     from hooks.paths import capture_paths
     from hooks.timing import time_ffn
@@ -31,6 +33,8 @@ _HOME = {
     "measure_health": "hooks.health",
     "logit_direction": "hooks.attribution",
     "remove_writes": "hooks.attribution",
+    "LensTrace": "hooks.lens_trace",
+    "recursion_lens": "hooks.lens",
     "edited": "hooks.hook_points",
     "instrument": "hooks.hook_points",
     "record": "hooks.hook_points",
@@ -44,6 +48,7 @@ __all__ = [
     "HOOK_NAMES",
     "HealthRecord",
     "HookedVersatileFFN",
+    "LensTrace",
     "PathTrace",
     "RoutingTrace",
     "SickWeights",
@@ -57,6 +62,7 @@ __all__ = [
     "logit_direction",
     "path_bytes",
     "record",
+    "recursion_lens",
     "time_ffn",
     "to_bridge",
     "remove_writes",

@@ -6,6 +6,7 @@ from analysis.attribution import Attribution, attribution
 from analysis.catalogue import Drawn
 from analysis.study import Study, study
 from analysis.view import DEFAULT_VIEW, View
+from hooks.lens_trace import EXIT, OUTPUT, STATE, LensTrace
 from hooks.path_trace import PathTrace
 from hooks.readout import LogitDirection
 from hooks.trace import RoutingTrace
@@ -70,6 +71,32 @@ def make_attribution(paths: PathTrace, token: int, *, removed: bool = True, seed
     return attribution(paths, direction, rng.normal(size=len(plain.table))) if removed else plain
 
 
+def make_lens(trace: RoutingTrace, token: int, seed: int = 0) -> LensTrace:
+    """Random readings of all layers that fit `trace`."""
+    rng, layers, loops = np.random.default_rng(seed), np.arange(trace.num_layers), np.arange(trace.max_loops + 1)
+    ran = trace.loops[:, token]
+    reads = len(layers) * (2 * len(loops) - 1 + 1)
+    probs = -np.sort(-rng.dirichlet(np.ones(9), size=reads)[:, :5].astype(np.float32), axis=1)
+    return LensTrace(
+        routing=trace,
+        token=token,
+        target_id=0,
+        target="<b>$x$",
+        kind=np.repeat([STATE, EXIT, OUTPUT], np.array([len(loops), len(loops) - 1, 1]) * len(layers)),
+        layer=np.concatenate([np.repeat(layers, len(loops)), np.repeat(layers, len(loops) - 1), layers]),
+        loop=np.concatenate([np.tile(loops, len(layers)), np.tile(loops[1:], len(layers)), ran]),
+        used=np.concatenate([(loops <= ran[:, None]).ravel(), (loops[1:] == ran[:, None]).ravel(), ran > 0]),
+        top_ids=np.tile(np.arange(5), (reads, 1)),
+        top_tokens=[["␣<b>", "$x$", "a" * 40, "↵", "⟨F0 9F⟩"]] * reads,
+        top_probs=probs,
+        rank=rng.integers(1, 99, size=reads),
+        probability=rng.random(reads).astype(np.float32),
+        entropy=5 * rng.random(reads).astype(np.float32),
+        kl=3 * rng.random(reads).astype(np.float32),
+        exit_gap=1e-6,
+    )
+
+
 def result_of(kind: type, trace: RoutingTrace, view: View = DEFAULT_VIEW) -> Drawn:
     """What a figure of the catalogue draws (`FigureSpec.of`): the trace, or a random result that fits it."""
     if kind is RoutingTrace:
@@ -77,5 +104,9 @@ def result_of(kind: type, trace: RoutingTrace, view: View = DEFAULT_VIEW) -> Dra
     if kind is Study:
         return study([trace, trace], draws=9)
     paths = make_paths(trace, tokens=view.window)
-    make = {PathTrace: lambda: paths, Attribution: lambda: make_attribution(paths, view.token)}
+    make = {
+        PathTrace: lambda: paths,
+        Attribution: lambda: make_attribution(paths, view.token),
+        LensTrace: lambda: make_lens(trace, view.token),
+    }
     return make[kind]()

@@ -76,3 +76,15 @@ def test_after_the_last_token_the_likeliest_is_explained(app):
     app.run()
     assert not app.exception and not app.error
     assert state.TARGETS["target"] in app.selectbox(key="target").options[0]
+
+
+def test_lens_follows_the_token_and_prints_what_leaving_costs(app):
+    opened(app, "recursion_lens", token=20, layer=3)
+    assert any("leaving gives the model's own logits, within" in caption.value for caption in app.caption)
+    assert any(text.startswith("layer 3, after ") for text in notes(app))
+    calls, handle = passes(app)
+    app.session_state.layer = 1
+    app.run()
+    handle.remove()
+    assert not app.exception and not calls
+    assert any(text.startswith("layer 1, after ") for text in notes(app))

@@ -15,7 +15,7 @@ from analysis.snippet import LONGEST_TEXT, TRACE_FILE, snippet
 from analysis.study import Study, study
 from analysis.view import View, window_around
 from app import sample_texts
-from hooks import capture, capture_paths, logit_direction, remove_writes
+from hooks import LensTrace, capture, capture_paths, logit_direction, recursion_lens, remove_writes
 from hooks.path_trace import PathTrace
 from hooks.trace import RoutingTrace
 from tests.path_traces import make_paths
@@ -64,6 +64,7 @@ def results(load):
             RoutingTrace: capture(loaded, TEXT),
             PathTrace: capture_paths(loaded, TEXT, tokens=(2, 12)),
             Attribution: attribution(paths, direction, removed),
+            LensTrace: recursion_lens(loaded, paths, 7, 65),
             Study: study(capture(loaded, SOME_TEXTS), draws=9),
         },
         "long": {

@@ -11,6 +11,7 @@ from analysis.figures.expert_load import expert_load_by_layer_figure, expert_loa
 from analysis.figures.experts import expert_map_figure, expert_path_figure
 from analysis.figures.gate import gate_along_text_figure, gate_levels_figure, gate_map_figure
 from analysis.figures.ledger import write_stack_figure, write_waterfall_figure
+from analysis.figures.lens import lens_grid_figure, lens_layer_figure, lens_path_figure
 from analysis.figures.near_miss import flip_distance_figure, near_miss_map_figure, precision_map_figure
 from analysis.figures.overview import compute_map_figure, loops_by_layer_figure
 from analysis.figures.recursion import (
@@ -53,6 +54,9 @@ __all__ = [
     "gate_levels_figure",
     "gate_map_figure",
     "loop_flow_figure",
+    "lens_layer_figure",
+    "lens_grid_figure",
+    "lens_path_figure",
     "logit_attribution_figure",
     "loop_map_figure",
     "loop_shares_figure",

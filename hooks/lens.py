@@ -1,0 +1,95 @@
+"""Recursion lens: the logit lens on every recursion state of one token, and what leaving there would have given."""
+
+import numpy as np
+import torch
+
+from hooks.capturing import to_numpy
+from hooks.lens_trace import EXIT, OUTPUT, STATE, LensTrace
+from hooks.path_trace import PathTrace
+from hooks.rerun import rerun_token
+from hooks.token_text import display_tokens
+from sample_models.loading import LoadedModel
+
+TOP = 5
+ROWS = 64
+"""Readings whose distributions over the vocabulary are summed up at a time."""
+
+
+@torch.inference_mode()
+def recursion_lens(loaded: LoadedModel, paths: PathTrace, token: int, target: int) -> LensTrace:
+    """Read the states, exits and outputs of the captured layers at a captured token, with `target`'s rank in each.
+
+    States and outputs come from `paths` and run no layer; the exits run the token once per layer and loop, on the keys
+    and values of the tokens before (see `hooks.rerun`).
+
+    Raises ValueError if the token was not captured or the target lies outside the vocabulary.
+    """
+    model, trace, index = loaded.model, paths.routing, paths.index(token)
+    if not 0 <= target < loaded.config.vocab_size:
+        raise ValueError(f"token ids must be 0..{loaded.config.vocab_size - 1}, got {target}")
+    layers, ran = paths.layers, trace.loops[paths.layers, token]
+    loops = np.arange(trace.max_loops + 1)
+
+    def read(stream: np.ndarray) -> torch.Tensor:
+        """Logits [read, vocab] of streams [read, hidden]."""
+        tensor = torch.tensor(stream, dtype=model.dtype, device=model.device)
+        return model.lm_head(model.model.norm(tensor)).float()
+
+    own = read(paths.resid_final[index][None])[0]
+    exits = rerun_token(
+        loaded,
+        trace.token_ids.tolist(),
+        token,
+        [{f"blocks.{layer}.mlp.hook_loop_choice": _leave_after(loop)} for layer in layers for loop in loops[1:]],
+    )
+    parts = [
+        _summary(read(paths.states[:, index].reshape(-1, paths.states.shape[-1])), own, target),
+        _summary(exits, own, target),
+        _summary(read(paths.resid_post[:, index]), own, target),
+    ]
+    summed = [np.concatenate(column) for column in zip(*parts, strict=True)]
+    top_ids = summed[0]
+    flat = display_tokens(loaded.tokenizer, [*top_ids.ravel().tolist(), target])
+    kinds = [STATE] * len(layers) * len(loops) + [EXIT] * len(layers) * (len(loops) - 1) + [OUTPUT] * len(layers)
+    taken = np.concatenate([(loops <= ran[:, None]).ravel(), (loops[1:] == ran[:, None]).ravel(), ran > 0])
+    same = torch.tensor((loops[1:] == ran[:, None]).ravel(), device=own.device)
+    return LensTrace(
+        routing=trace,
+        token=token,
+        target_id=target,
+        target=flat[-1],
+        kind=np.array(kinds),
+        layer=np.concatenate([np.repeat(layers, len(loops)), np.repeat(layers, len(loops) - 1), layers]),
+        loop=np.concatenate([np.tile(loops, len(layers)), np.tile(loops[1:], len(layers)), ran]),
+        used=taken,
+        top_ids=top_ids,
+        top_tokens=[flat[i : i + top_ids.shape[1]] for i in range(0, top_ids.size, top_ids.shape[1])],
+        top_probs=summed[1],
+        rank=summed[2],
+        probability=summed[3],
+        entropy=summed[4],
+        kl=summed[5],
+        exit_gap=float((exits[same] - own).abs().max()),
+    )
+
+
+def _leave_after(loop: int):
+    return lambda choice: torch.full_like(choice, int(loop) - 1)  # a choice counts from 0
+
+
+def _summary(logits: torch.Tensor, own: torch.Tensor, target: int) -> tuple[np.ndarray, ...]:
+    """(top ids, their probabilities, rank and probability of the target, entropy, KL from `own`) of [read, vocab]."""
+    truth = own.log_softmax(dim=-1)
+    parts = []
+    for rows in logits.split(ROWS):
+        log_probs = rows.log_softmax(dim=-1)
+        probs = log_probs.exp()
+        top = probs.topk(min(TOP, probs.shape[-1]), dim=-1)
+        rank = (rows > rows[:, target, None]).sum(dim=-1) + 1
+        entropy = -torch.einsum("rv,rv->r", probs, log_probs)
+        kl = ((truth - log_probs) * truth.exp()).sum(dim=-1).clamp_min(0)
+        parts.append([to_numpy(each) for each in (top.indices, top.values, rank, probs[:, target], entropy, kl)])
+    return tuple(np.concatenate(column) for column in zip(*parts, strict=True))
+
+
+__all__ = ["recursion_lens"]

@@ -1,0 +1,63 @@
+"""What the lens's figures draw is what was read."""
+
+import numpy as np
+import pytest
+
+from analysis.figures import lens_grid_figure, lens_layer_figure, lens_path_figure
+from analysis.lens import grid
+from analysis.view import View
+from hooks.lens_trace import EXIT, OUTPUT, STATE
+from tests.path_traces import make_lens
+from tests.traces import random_trace
+
+VIEW = View(layer=2, token=7)
+
+
+@pytest.fixture(scope="module")
+def lens():
+    return make_lens(random_trace(layers=4, tokens=12), 7)
+
+
+def cells(fig) -> list[np.ndarray]:
+    return [np.array(drawn.z, float) for drawn in fig.data if drawn.type == "heatmap"]
+
+
+def outlined(fig) -> list[tuple]:
+    return [((shape.x0 + shape.x1) / 2, (shape.y0 + shape.y1) / 2) for shape in fig.layout.shapes]
+
+
+def test_grid_fills_the_states_that_were_used(lens):
+    states, outputs = cells(lens_grid_figure(lens, VIEW))
+    used, best = grid(lens, STATE, lens.used), grid(lens, STATE, lens.top_probs)[..., 0]
+    np.testing.assert_allclose(states, np.where(used, best, np.nan))
+    np.testing.assert_allclose(outputs[:, 0], lens.top_probs[lens.of(OUTPUT), 0])
+
+
+def test_grid_of_exits_fills_all_and_outlines_the_one_taken(lens):
+    fig = lens_grid_figure(lens, VIEW, reading="exit")
+    np.testing.assert_allclose(cells(fig)[0], grid(lens, EXIT, lens.top_probs)[..., 0])
+    assert outlined(fig) == [(n, layer) for layer, n in enumerate(lens.routing.loops[:, 7].tolist())]
+
+
+@pytest.mark.parametrize("reading, kind", [("state", STATE), ("exit", EXIT)])
+def test_layer_rows_are_the_readings_of_that_layer(lens, reading, kind):
+    fig = lens_layer_figure(lens, VIEW, reading=reading)
+    tops, used = grid(lens, kind, lens.top_probs)[2], grid(lens, STATE, lens.used)[2]
+    if reading == "state":
+        tops = np.where(used[:, None], tops, np.nan)
+    np.testing.assert_allclose(cells(fig)[0], tops)
+    texts = [note.text for note in fig.layout.annotations]
+    ranks = [str(rank) for rank in grid(lens, kind, lens.rank)[2]]
+    assert ranks == [text for text in texts if text.isdecimal()][: len(ranks)]
+    labels = [label for label in fig.layout.yaxis.ticktext if label.endswith("left here")]
+    assert labels == [f"<b>after loop {lens.routing.loops[2, 7]}</b>, left here"]
+
+
+@pytest.mark.parametrize("measure", ["kl", "probability", "entropy"])
+def test_path_shows_every_state_and_the_exits_not_taken(lens, measure):
+    used, ghosts, others = lens_path_figure(lens, VIEW, measure=measure).data
+    values, states = getattr(lens, measure), lens.of(STATE)
+    np.testing.assert_allclose(used.y, values[states][lens.used[states]])
+    np.testing.assert_allclose(ghosts.y, values[states][~lens.used[states]])
+    assert len(others.y) == len(lens.of(EXIT)) - 4
+    assert (np.diff(np.array(used.x, float)) > 0).all()

@@ -1,0 +1,105 @@
+"""The lens reads what the states say; leaving where the token left is the model itself."""
+
+import numpy as np
+import pytest
+import torch
+
+from analysis.lens import grid, lens_table
+from hooks import capture, capture_paths, edited, recursion_lens
+from hooks.lens_trace import EXIT, OUTPUT, STATE
+from tests.models import small_loaded
+
+TEXT = "The fox went softly through the snow, 7 + 5 = 12."
+TOKEN, TARGET = 20, 101
+
+
+@pytest.fixture(scope="module")
+def paths(loaded):
+    return capture_paths(loaded, TEXT)
+
+
+@pytest.fixture(scope="module")
+def lens(loaded, paths):
+    return recursion_lens(loaded, paths, TOKEN, TARGET)
+
+
+def read(loaded, stream) -> torch.Tensor:
+    with torch.no_grad():
+        return loaded.model.lm_head(loaded.model.model.norm(torch.tensor(stream))).log_softmax(-1)
+
+
+def test_there_is_a_reading_for_every_state_exit_and_layer(lens):
+    assert [len(lens.of(kind)) for kind in (STATE, EXIT, OUTPUT)] == [2 * 5, 2 * 4, 2]
+    np.testing.assert_array_equal(grid(lens, STATE, lens.loop), np.tile(np.arange(5), (2, 1)))
+    np.testing.assert_array_equal(grid(lens, EXIT, lens.loop), np.tile(np.arange(1, 5), (2, 1)))
+    np.testing.assert_array_equal(lens.layer[lens.of(OUTPUT)], [0, 1])
+
+
+def test_state_readings_by_hand(loaded, paths, lens):
+    own = read(loaded, paths.resid_final[TOKEN]).double()
+    for layer in range(2):
+        for loop in range(5):
+            log_probs = read(loaded, paths.states[layer, TOKEN, loop]).double()
+            probs = log_probs.exp()
+            assert grid(lens, STATE, lens.probability)[layer, loop] == pytest.approx(float(probs[TARGET]), rel=1e-4)
+            assert grid(lens, STATE, lens.rank)[layer, loop] == 1 + int((log_probs > log_probs[TARGET]).sum())
+            assert grid(lens, STATE, lens.entropy)[layer, loop] == pytest.approx(-float(probs @ log_probs), rel=1e-4)
+            kl = float(own.exp() @ (own - log_probs))
+            assert grid(lens, STATE, lens.kl)[layer, loop] == pytest.approx(kl, abs=1e-5)
+            np.testing.assert_array_equal(grid(lens, STATE, lens.top_ids)[layer, loop], probs.topk(5).indices)
+
+
+def test_exit_equals_a_whole_pass_that_leaves_there(loaded, lens):
+    ids = torch.tensor([loaded.tokenizer(TEXT)["input_ids"]])
+    for layer in range(2):
+        for loop in range(1, 5):
+
+            def leave(choice, loop=loop):
+                changed = choice.clone()
+                changed[0, TOKEN] = loop - 1
+                return changed
+
+            with torch.no_grad(), edited({f"blocks.{layer}.mlp.hook_loop_choice": leave}):
+                log_probs = loaded.model(ids, use_cache=False).logits[0, TOKEN].log_softmax(-1)
+            assert grid(lens, EXIT, lens.probability)[layer, loop - 1] == pytest.approx(
+                float(log_probs[TARGET].exp()), rel=1e-3
+            )
+            np.testing.assert_array_equal(grid(lens, EXIT, lens.top_ids)[layer, loop - 1, 0], log_probs.argmax())
+
+
+def test_exit_where_the_token_left_is_the_model_itself(loaded, lens):
+    trace = capture(loaded, TEXT)
+    assert lens.exit_gap <= 1e-4
+    for layer in range(2):
+        exits = grid(lens, EXIT, np.arange(len(lens.kind)))[layer]
+        taken = exits[lens.used[exits]]
+        assert lens.loop[taken].tolist() == [trace.loops[layer, TOKEN]]
+        assert lens.top_tokens[taken[0]] == trace.next_tokens[TOKEN]
+        assert lens.kl[taken[0]] == pytest.approx(0, abs=1e-6)
+        np.testing.assert_allclose(np.log(lens.top_probs[taken[0]]), trace.next_logprobs[TOKEN], atol=1e-4)
+
+
+def test_the_two_readings_differ_and_say_what_was_used(lens):
+    state, left = grid(lens, STATE, lens.probability)[:, 1:], grid(lens, EXIT, lens.probability)
+    assert np.abs(state / left - 1).max() > 0.05
+    # All loops in the last layer: lambda is 0 and nothing follows, so leaving there is reading the state.
+    assert state[1, 3] == pytest.approx(left[1, 3], rel=1e-4)
+    loops = lens.routing.loops[:, TOKEN]
+    np.testing.assert_array_equal(grid(lens, STATE, lens.used).sum(axis=1), loops + 1)
+    np.testing.assert_array_equal(grid(lens, EXIT, lens.used).sum(axis=1), [1, 1])
+
+
+def test_last_layers_output_is_the_models_prediction(lens):
+    assert lens.kl[lens.of(OUTPUT)[-1]] == pytest.approx(0, abs=1e-6)
+
+
+def test_table_has_one_row_per_reading(lens):
+    table = lens_table(lens)
+    assert len(table) == len(lens.kind) and set(table["reading"]) == {"state", "left here", "layer output"}
+    assert table["top_tokens"][0] == lens.top_tokens[0]
+
+
+def test_target_outside_the_vocabulary_is_refused():
+    loaded = small_loaded()
+    with pytest.raises(ValueError, match=r"token ids must be 0\.\.256, got -1"):
+        recursion_lens(loaded, capture_paths(loaded, "fox"), 1, -1)
