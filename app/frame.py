@@ -12,9 +12,11 @@ from app import state
 from app.components.figure_bridge import figure_bridge
 from app.components.token_strip import token_strip
 from app.export_dialog import export_dialog
+from app.glossary import glossary_dialog
 from app.markdown import literal
 from app.prompt_picker import prompt_picker
 from app.token_search import clear_search, found_tokens, token_search
+from app.tour import tour_button
 
 DEFAULT_QUANTITY = {
     "difficulty": "Difficulty",
@@ -40,6 +42,10 @@ def styles() -> None:
 def sidebar() -> None:
     """Choice of the model, or the trace file that is open, and one line of facts about the model."""
     with st.sidebar:
+        with st.container(horizontal=True):
+            tour_button()
+            if st.button("Glossary", icon=":material/dictionary:"):
+                glossary_dialog()
         why_not = state.without_model()
         st.selectbox(
             "Model",

@@ -10,6 +10,7 @@ import streamlit as st
 
 from app import state
 from app.frame import connect_figures, frame, sidebar, styles
+from app.tour import follow_tour, tour_box
 
 HERE = Path(__file__).parent
 PAGES = {
@@ -40,8 +41,10 @@ page = st.navigation(PAGES)
 styles()
 with st.spinner("Loading the model and tracing the text…", show_time=True):
     state.begin_session()
+    follow_tour({each.title: each for group in PAGES.values() for each in group})
     sidebar()
 frame(page.title.lower())
+tour_box()
 state.write_link()
 page.run()
 connect_figures()

@@ -5,13 +5,14 @@ import streamlit as st
 from analysis.catalogue import FigureSpec, spec
 from analysis.figures.template import config, take_selection
 from app.behind import behind
+from app.glossary import explained
 from app.state import current, current_view, first_drawing, remember_marks, why_not_drawn
 
 
-def heading(title: str, question: str) -> None:
-    """Title of a page and the one question that it answers."""
+def heading(title: str, question: str, *terms: str) -> None:
+    """Title of a page and the one question that it answers, with the glossary's terms that it needs first."""
     st.header(title, anchor=False)
-    st.markdown(question)
+    st.markdown(question, help=explained(*terms))
 
 
 def panel(name: str, *, main: bool = False) -> None:

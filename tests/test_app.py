@@ -10,7 +10,9 @@ from streamlit.testing.v1 import AppTest
 from analysis.catalogue import CATALOGUE
 from app import state
 from app.examples import EXAMPLES
+from app.glossary import GROUPS
 from app.sample_texts import SAMPLE_TEXTS
+from app.tour import STEPS
 from sample_models.registry import CHECKPOINTS, DEFAULT_MODEL
 from tests.olmo_folders import write_olmo
 
@@ -152,6 +154,33 @@ def test_search_finds_by_routing_and_keeps_to_what_another_model_has(app, tmp_pa
     assert not app.exception and app.selectbox(key="find_loops_where").value == "any"
     next(button for button in app.button if button.label == "Clear").click().run()
     assert not app.exception and "Nothing is looked for." in [caption.value for caption in app.caption]
+
+
+def test_tour_opens_its_pages_in_turn_and_ends(app):
+    def press(label):
+        next(button for button in app.button if button.label == label).click().run()
+        assert not app.exception
+
+    opened(app, "cost")
+    assert not any(text.value.startswith("**Tour") for text in app.markdown), "only the button starts it"
+    press("Tour")
+    for number, step in enumerate(STEPS):
+        assert app.header[0].value == step.page
+        assert any(text.value.startswith(f"**Tour, {number + 1} of 5") for text in app.markdown)
+        layer, token = step.cell(state._trace(DEFAULT_MODEL, app.session_state.prompt.text))
+        assert (app.session_state.layer, app.session_state.token) == (layer, token)
+        if number < 4:
+            press("Next")
+    press("Back")
+    assert app.header[0].value == STEPS[3].page
+    press("End the tour")
+    assert not any(text.value.startswith("**Tour") for text in app.markdown)
+
+
+def test_glossary_opens_from_every_page(app):
+    opened(app, "gate")
+    next(button for button in app.button if button.label == "Glossary").click().run()
+    assert not app.exception and [title.value for title in app.subheader][-3:] == list(GROUPS)
 
 
 def test_model_that_cannot_be_loaded_is_told_and_the_earlier_kept(app, tmp_path, monkeypatch):

@@ -47,7 +47,7 @@ def by_the_clock(trace) -> None:
     )
 
 
-heading("Cost", "What does this text cost, on paper and in fact?")
+heading("Cost", "What does this text cost, on paper and in fact?", "FFN-equivalent")
 panel("cost_ledger", main=True)
 st.caption(
     f"Not counted: router and depth head, {heads_share(current_trace()):.2%} of a pass for every token and layer."

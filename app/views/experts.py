@@ -4,7 +4,15 @@ import streamlit as st
 
 from app.panel import heading, panel
 
-heading("Experts", "Which sub-experts does the width path choose, and is the load shared?")
+heading(
+    "Experts",
+    "Which sub-experts does the width path choose, and is the load shared?",
+    "router",
+    "virtual expert",
+    "did not route",
+    "load",
+    "lift",
+)
 panel("expert_map", main=True)
 left, right = st.columns(2)
 with left:

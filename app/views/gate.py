@@ -4,7 +4,13 @@ import streamlit as st
 
 from app.panel import heading, panel
 
-heading("Gate", "How does each layer mix its two paths: the experts (width) and the loops (depth)?")
+heading(
+    "Gate",
+    "How does each layer mix its two paths: the experts (width) and the loops (depth)?",
+    "λ",
+    "width path",
+    "depth path",
+)
 panel("gate_map", main=True)
 left, right = st.columns(2)
 with left:

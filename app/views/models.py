@@ -108,7 +108,9 @@ def training() -> None:
     st.caption("Runs one after the other, over all their tokens. Lines: means between two kept rows of the log.")
 
 
-heading("Models", "What is this model made of, how was it trained, and can its routing be trusted?")
+heading(
+    "Models", "What is this model made of, how was it trained, and can its routing be trusted?", "router", "depth head"
+)
 left, right = st.columns(2)
 with left:
     parameters()

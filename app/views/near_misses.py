@@ -54,7 +54,7 @@ def decided_otherwise(trace, other) -> None:
         st.caption("A row selects its token and layer.")
 
 
-heading("Near misses", "Where would a small change have flipped a choice?")
+heading("Near misses", "Where would a small change have flipped a choice?", "margin", "near miss", "logit")
 panel("near_miss_map", main=True)
 panel("flip_distance")
 with st.container(horizontal=True, vertical_alignment="center"):

@@ -4,6 +4,7 @@ import streamlit as st
 
 from analysis.difficulty import difficulty_extremes
 from analysis.overview import overview_numbers
+from app.glossary import explained
 from app.panel import heading, panel
 from app.state import current_trace, select
 
@@ -31,18 +32,24 @@ def extremes(trace) -> None:
     st.caption("Soft difficulty, mean over layers. A row selects its token.")
 
 
-heading("Overview", "How does the model share its computation over this text, between the wide path and the deep path?")
+heading(
+    "Overview",
+    "How does the model share its computation over this text, between the wide path and the deep path?",
+    "token",
+    "layer",
+    "width path",
+    "depth path",
+)
 trace = current_trace()
 numbers = overview_numbers(trace)
 loops, gate, depth_only, compute = st.columns(4)
-loops.metric("Loops per token and layer", f"{numbers.mean_loops:.2f} of {trace.max_loops}")
-gate.metric("Width share, mean λ", f"{numbers.mean_gate:.2f}")
-depth_only.metric("All depth, did not route", f"{numbers.did_not_route:.0%}")
+loops.metric("Loops per token and layer", f"{numbers.mean_loops:.2f} of {trace.max_loops}", help=explained("loop"))
+gate.metric("Width share, mean λ", f"{numbers.mean_gate:.2f}", help=explained("λ"))
+depth_only.metric("All depth, did not route", f"{numbers.did_not_route:.0%}", help=explained("did not route"))
 compute.metric(
     "Compute, dense FFN = 1",
     f"{numbers.ffn_equivalents:.2f}×",
-    help="Nominal cost per token and layer in passes through one dense FFN, as the paper counts it: the loops, plus "
-    "the experts' share of the FFN where the width path ran.",
+    help=f"{explained('FFN-equivalent')} Nominal: as the paper counts it, per token and layer.",
 )
 panel("compute_map", main=True)
 left, right = st.columns(2)

@@ -6,7 +6,12 @@ from app.panel import heading, panel
 from app.studies import texts_of_study
 
 heading(
-    "Validity", "Is difficulty difficulty? Are the tokens that get more loops those that are hard in any other sense?"
+    "Validity",
+    "Is difficulty difficulty? Are the tokens that get more loops those that are hard in any other sense?",
+    "soft difficulty",
+    "hard difficulty",
+    "surprisal",
+    "Spearman's ρ",
 )
 texts_of_study()
 panel("validity_by_layer", main=True)

@@ -111,7 +111,12 @@ def walk_through(paths: PathTrace) -> None:
 
 
 heading(
-    "Walkthrough", "What happens to the selected token in the selected layer, step by step and with its own numbers?"
+    "Walkthrough",
+    "What happens to the selected token in the selected layer, step by step and with its own numbers?",
+    "residual stream",
+    "logit",
+    "λ",
+    "did not route",
 )
 if why_not := why_not_drawn(PathTrace):
     st.caption(why_not)

@@ -5,7 +5,13 @@ import streamlit as st
 from app.panel import heading, panel
 from app.studies import texts_of_study
 
-heading("What decides", "What decides the routing: the token, its place in the text, or its context?")
+heading(
+    "What decides",
+    "What decides the routing: the token, its place in the text, or its context?",
+    "token",
+    "loop",
+    "router",
+)
 texts_of_study()
 panel("routing_sources", main=True)
 left, right = st.columns(2)

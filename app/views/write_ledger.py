@@ -7,7 +7,13 @@ from app.panel import heading, panel
 from app.state import can_draw, current, measure_removals
 from app.target_picker import target_picker
 
-heading("Write ledger", "What exactly did this layer write into the residual stream, and which part of it wrote what?")
+heading(
+    "Write ledger",
+    "What exactly did this layer write into the residual stream, and which part of it wrote what?",
+    "residual stream",
+    "write",
+    "λ",
+)
 panel("write_stack", main=True)
 left, right = st.columns(2)
 with left:

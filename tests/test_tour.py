@@ -1,0 +1,41 @@
+"""The tour: every step finds a telling token in any text, says what is true of it, and opens its page."""
+
+import numpy as np
+import pytest
+
+from app.tour import STEPS, both_paths, hardest, kept_from_the_experts, widest_spread
+from tests.test_figures_catalogue import CASES
+from tests.traces import make_trace
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_every_step_has_something_to_say_about_any_text(case):
+    trace, _ = CASES[case]
+    for step in STEPS:
+        layer, token = step.cell(trace)
+        said = step.text(trace, layer, token)
+        assert f"token {token})" in said and "layer" in said
+
+
+def test_cells_are_the_ones_that_the_texts_speak_of():
+    trace = make_trace(loops=[[4, 1, 2, 3], [4, 1, 2, 4], [4, 1, 4, 3]], special=[True, False, False, False])
+    assert hardest(trace) == (1, 3)
+    assert widest_spread(trace) == (0, 2)
+    assert kept_from_the_experts(trace) == (1, 3) and not trace.width_ran[1, 3]
+    layer, token = both_paths(trace)
+    assert trace.width_ran[layer, token] and trace.loops[layer, token] == 3
+
+
+def test_without_a_token_that_did_not_route_the_experts_are_named():
+    trace = make_trace(loops=[[1, 2], [3, 1]])
+    step = next(step for step in STEPS if step.page == "Experts")
+    layer, token = step.cell(trace)
+    assert trace.width_ran[layer, token] and "it was 0 and 1" in step.text(trace, layer, token)
+
+
+def test_numbers_in_the_texts_are_the_traces():
+    trace = make_trace(loops=[[1, 4], [2, 4]])
+    said = {step.page: step.text(trace, *step.cell(trace)) for step in STEPS}
+    assert f"{np.mean(trace.loops):.2f} times" in said["Overview"]
+    assert "4.00 on average" in said["Recursion"] and "4 in layer 0" in said["Recursion"]
+    assert "λ from 0.50 to 0.75" in said["Gate"] and "did not route" in said["Experts"]
