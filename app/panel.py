@@ -12,7 +12,7 @@ from app.state import current, current_view, first_drawing, remember_marks, why_
 def heading(title: str, question: str, *terms: str) -> None:
     """Title of a page and the one question that it answers, with the glossary's terms that it needs first."""
     st.header(title, anchor=False)
-    st.markdown(question, help=explained(*terms))
+    st.markdown(question, help=explained(*terms) or None)
 
 
 def panel(name: str, *, main: bool = False) -> None:

@@ -29,8 +29,8 @@ def test_tooltip_names_each_of_its_terms():
         explained("no such term")
 
 
-@pytest.mark.parametrize("view", sorted(VIEWS.glob("*.py")), ids=lambda path: path.stem)
-def test_every_page_explains_its_terms(view):
-    arguments = re.search(r"\nheading\((.*?)\n?\)\n", view.read_text(encoding="utf-8"), flags=re.DOTALL)[1]
-    terms = re.findall(r'"([^"]*)"', arguments)
-    assert any(term in TERMS for term in terms)
+@pytest.mark.parametrize("view", ["overview", "difficulty", "gate", "experts", "recursion", "walkthrough"])
+def test_page_explains_its_terms(view):
+    source = (VIEWS / f"{view}.py").read_text(encoding="utf-8")
+    arguments = re.search(r"\nheading\((.*?)\n?\)\n", source, flags=re.DOTALL)[1]
+    assert sum(term in TERMS for term in re.findall(r'"([^"]*)"', arguments)) >= 3
