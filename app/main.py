@@ -33,6 +33,9 @@ PAGES = {
     "Models": [
         st.Page(HERE / "views" / "models.py", title="Models"),
     ],
+    "Corpus": [
+        st.Page(HERE / "views" / "prompts.py", title="Prompts"),
+    ],
 }
 
 st.set_page_config("VersatileFFN Explorer", page_icon=str(HERE / "assets" / "icon.svg"), layout="wide")

@@ -173,7 +173,15 @@ def _prompts(where: str, read: Callable[[], PromptList]) -> None:
         format_func=lambda i: f"{found.prompts[i].name}: {opening(found.prompts[i].text, 60)}",
         key=f"chosen-{where}",
     )
-    st.button("Trace", type="primary", key=f"trace-{where}", on_click=_submit, args=(found.prompts[chosen],))
+    with st.container(horizontal=True):
+        st.button("Trace", type="primary", key=f"trace-{where}", on_click=_submit, args=(found.prompts[chosen],))
+        if st.button(f"Compare all {len(found.prompts):,}", key=f"compare-{where}", on_click=_take, args=(found,)):
+            st.switch_page("views/prompts.py")
+
+
+def _take(found: PromptList) -> None:
+    state.take_list(found)
+    _close()
 
 
 def _told(problem: str) -> None:

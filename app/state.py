@@ -7,6 +7,7 @@ selection (layer, token), the colouring chosen by the reader, and the last probl
 import gc
 import importlib
 import os
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -26,9 +27,11 @@ from analysis.ledger import stream_writes
 from analysis.model_facts import ModelFacts
 from analysis.model_facts import model_facts as facts_of
 from analysis.study import Study, study
+from analysis.summary import PromptSummary, prompt_summary
 from analysis.training import read_curves
 from analysis.view import WINDOW, View, window_around
 from app.examples import CHECKED, DEFAULT_EXAMPLE, EXAMPLES, shipped_trace
+from app.prompt_files import PromptList
 from app.prompts import Prompt, PromptError, check_token_count, opening
 from app.sample_texts import SAMPLE_TEXTS
 from app.turns import Turns
@@ -38,6 +41,8 @@ from hooks.token_text import token_bytes
 from hooks.trace import RoutingTrace
 from sample_models.registry import CHECKPOINTS, available_models
 
+BATCH_PROMPTS, BATCH_CHARACTERS = 8, 8_000
+"""Of a list, traced at a time: between two batches the page shows how far it is, and a stop takes effect."""
 PATHS_BYTES = 128 * 2**20
 """Memory that one capture of paths may take: the four kept ones stay below half a gigabyte."""
 NOTHING = "nothing"
@@ -117,13 +122,18 @@ def _trace(model_name: str, text: str) -> RoutingTrace:
     from hooks import capture
 
     loaded = _loaded(model_name)
+    _check_length(loaded, text)
+    with _turns().turn():
+        return capture(loaded, text)
+
+
+def _check_length(loaded, text: str) -> None:
+    """PromptError if a model cannot read a text, or not in one pass."""
     try:
         count = len(loaded.tokenizer(text, verbose=False)["input_ids"])
     except ValueError as error:  # a model without a tokenizer reads token ids only
         raise PromptError(str(error)) from error
     check_token_count(count)
-    with _turns().turn():
-        return capture(loaded, text)
 
 
 @st.cache_resource(max_entries=1, show_spinner=False)
@@ -177,6 +187,11 @@ def _lens(model_name: str, text: str, tokens: tuple[int, int], token: int, targe
 def warm_up() -> None:
     """Begin to import what a model needs, in the background, when a reader is about to ask for one."""
     _importing()
+
+
+def warm() -> bool:
+    """Whether the libraries that a model needs have been imported."""
+    return "hooks.capturing" in sys.modules
 
 
 @st.cache_resource(show_spinner=False)
@@ -603,6 +618,76 @@ def submit(prompt: Prompt) -> bool:
     state.prompt, state.trace_file, state.token, state.problem = prompt, None, None, None
     clamp_selection()
     return True
+
+
+# A list of prompts ---------------------------------------------------------------------------------------------------
+
+
+def prompt_list() -> PromptList:
+    """The list that the reader brought; without one the examples."""
+    return st.session_state.get("prompt_list") or PromptList("The examples", list(EXAMPLES.values()), [], [])
+
+
+def take_list(found: PromptList) -> None:
+    """Make these the prompts of the Prompts page. What is known of other texts is forgotten: memory is bounded."""
+    state, texts = st.session_state, {prompt.text for prompt in found.prompts}
+    state.prompt_list, state.tracing_list = found, False
+    state.summaries = {key: known for key, known in state.get("summaries", {}).items() if key[1] in texts}
+
+
+def prompt_summaries() -> list[PromptSummary | str | None]:
+    """What is known of each prompt of the list by the current model: numbers, why there are none, or nothing yet."""
+    known, model = st.session_state.get("summaries", {}), st.session_state[MODEL_KEY]
+    return [known.get((model, prompt.text)) for prompt in prompt_list().prompts]
+
+
+def untraced_prompts() -> list[Prompt]:
+    """The prompts of the list that the current model has not read yet."""
+    return [p for p, found in zip(prompt_list().prompts, prompt_summaries(), strict=True) if found is None]
+
+
+def trace_list(go: bool) -> None:
+    """Begin, or go on, to trace the list; or stop."""
+    st.session_state.tracing_list = go
+
+
+def tracing_list() -> bool:
+    """Whether the list is being traced."""
+    return st.session_state.get("tracing_list", False) and without_model() is None
+
+
+def trace_next_prompts() -> None:
+    """Trace the next few prompts of the list and keep one summary of each; their traces are not kept."""
+    model, texts = st.session_state[MODEL_KEY], list(dict.fromkeys(prompt.text for prompt in untraced_prompts()))
+    sizes = np.cumsum([len(text) for text in texts])
+    batch = texts[: max(1, min(BATCH_PROMPTS, int((sizes <= BATCH_CHARACTERS).sum())))]
+    known = st.session_state.setdefault("summaries", {})
+    for text, found in zip(batch, _summaries(model, batch), strict=True):
+        known[model, text] = found
+
+
+def _summaries(model: str, texts: list[str]) -> list[PromptSummary | str]:
+    """A summary of each text, or the sentence that says why it cannot be traced."""
+    found: dict[str, PromptSummary | str] = {}
+    for text in texts:
+        if shipped := shipped_trace(_folders()[model], text):
+            found[text] = prompt_summary(shipped)
+    rest = [text for text in texts if text not in found]
+    if rest:
+        from hooks import capture
+
+        loaded = _loaded(model)
+        for text in rest:
+            try:
+                _check_length(loaded, text)
+            except PromptError as error:
+                found[text] = str(error)
+        rest = [text for text in rest if text not in found]
+        found |= zip(rest, map(prompt_summary, capture(loaded, rest)), strict=True)
+    return [found[text] for text in texts]
+
+
+# Models and links, by name --------------------------------------------------------------------------------------------
 
 
 def _folders() -> dict[str, Path]:

@@ -43,7 +43,8 @@ def charts(app: AppTest) -> list[dict]:
 
 
 def test_every_subject_has_a_page_and_every_figure_is_on_one():
-    assert {found.page for found in CATALOGUE} == {subject(view) for view in VIEWS}
+    pages = {found.page for found in CATALOGUE} | {"prompts"}  # a table of many texts, no figure of one
+    assert pages == {subject(view) for view in VIEWS}
 
 
 @pytest.mark.parametrize("view", VIEWS)

@@ -1,0 +1,99 @@
+"""Which of my texts does the model treat differently?"""
+
+import streamlit as st
+
+from analysis.summary import summary_table
+from analysis.tables import table_csv
+from app import state
+from app.panel import heading
+from app.prompts import opening
+
+COLUMNS = {
+    "tokens": st.column_config.NumberColumn("tokens", format="%d"),
+    "difficulty": st.column_config.ProgressColumn("difficulty", min_value=0, max_value=1, format="%.2f"),
+    "gate": st.column_config.ProgressColumn("width share λ", min_value=0, max_value=1, format="%.2f"),
+    "did_not_route": st.column_config.NumberColumn("did not route", format="percent"),
+    "loss": st.column_config.NumberColumn("loss, nats", format="%.2f"),
+    "text": st.column_config.TextColumn("start of the text", width="large"),
+}
+
+
+def progress(waiting: int) -> None:
+    """How far the list is, and the button that starts, stops or goes on."""
+    total, running, why_not = len(state.prompt_list().prompts), state.tracing_list(), state.without_model()
+    told, button = st.columns([4, 1], vertical_alignment="center")
+    done = f"{state.prompt_list().name}: {total - waiting:,} of {total:,} prompts traced"
+    if running:
+        loading = "" if state.warm() else " The model is being loaded."
+        told.progress(1 - waiting / total, text=f"{done}…{loading}")
+        clicked = button.button("Stop", width="stretch")
+    elif waiting:
+        told.caption(f"{done}. {why_not or ''}")
+        label = "Go on" if waiting < total else "Trace all"
+        clicked = button.button(label, type="primary", disabled=bool(why_not), width="stretch")
+    else:
+        told.caption(f"{done}.")
+        return
+    if clicked:
+        state.trace_list(not running)
+        st.rerun()  # the whole page: only that starts or ends the fragment's own clock
+
+
+def prompt_table() -> None:
+    """One batch of the list, if it is being traced, and the table of what is known by now."""
+    waiting = len(state.untraced_prompts())
+    progress(waiting)
+    if state.tracing_list():
+        if waiting:
+            state.trace_next_prompts()
+        if not state.untraced_prompts():
+            state.trace_list(False)
+            st.rerun()
+    prompts, summaries = state.prompt_list().prompts, state.prompt_summaries()
+    table = summary_table(
+        (prompt.name, opening(prompt.text, 80), found) for prompt, found in zip(prompts, summaries, strict=True)
+    )
+    wanted = st.text_input(
+        "Filter",
+        key="prompt-filter",
+        placeholder="Only prompts with this in their name or text",
+        label_visibility="collapsed",
+        persist_state="session",
+    ).casefold()
+    shown = [i for i, prompt in enumerate(prompts) if wanted in f"{prompt.name}\n{prompt.text}".casefold()]
+    key = f"prompt-table {wanted}"
+
+    def opened() -> None:
+        if rows := st.session_state[key].selection.rows:
+            prompt = prompts[shown[rows[0]]]
+            if state.submit(prompt):
+                st.session_state.typed = prompt.text
+            st.session_state.row_opened = True
+
+    problems = ["problem"] if table["problem"].notna().any() else []
+    st.dataframe(
+        table.iloc[shown],
+        hide_index=True,
+        key=key,
+        on_select=opened,
+        selection_mode="single-row",
+        column_order=["name", *COLUMNS, *problems],
+        column_config=COLUMNS,
+        height=min(38 + 35 * max(len(shown), 1), 560),
+    )
+    if st.session_state.pop("row_opened", False):
+        st.rerun()  # the frame shows the opened text
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.caption(f"{len(shown):,} of {len(prompts):,} prompts.", width="stretch")
+        st.download_button("CSV of all prompts", table_csv(table), "prompts.csv", "text/csv", on_click="ignore")
+
+
+heading("Prompts", "Which of my texts does the model treat differently?")
+st.fragment(prompt_table, run_every=0.2 if state.tracing_list() else None)()
+st.caption(
+    "**How to read.** One row per prompt, each number a mean over its tokens (and over layers). Difficulty is the soft "
+    "one; width share is λ; did not route is the share of pairs of token and layer that took the depth path alone; "
+    "loss is the surprisal of the tokens read. A click on a column sorts by it; a row opens its text, here and on "
+    "every page. Short texts scatter more: compare prompts of like length. For another list use the text button: "
+    "File, or Type for a pasted one."
+)

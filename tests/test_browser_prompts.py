@@ -1,0 +1,44 @@
+"""A list of prompts in the real app: traced in batches, stopped, gone on with, opened row by row."""
+
+import re
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.app_server import wait_idle
+
+pytestmark = pytest.mark.browser
+
+
+def test_list_is_traced_with_a_stop_and_a_row_opens_its_text(visit):
+    here = visit()
+    page = here.open()
+    page.locator(".st-key-framebar button").first.click()
+    page.get_by_role("button", name="File").or_(page.get_by_role("radio", name="File")).first.click()
+    rows = "".join(f"p{i},{'The fox ran to the river. ' * 20}Prompt {i}.\n" for i in range(60))
+    upload = {"name": "list.csv", "mimeType": "text/csv", "buffer": f"id,text\n{rows}".encode()}
+    page.locator("input[type=file]").set_input_files(upload)
+    page.get_by_role("button", name="Compare all 60").click()
+    page.get_by_role("heading", name="Prompts", exact=True).wait_for()
+    expect(page.get_by_text("list.csv: 0 of 60 prompts traced")).to_be_visible()
+    page.get_by_role("button", name="Trace all").click()
+    expect(page.get_by_text(re.compile(r"list.csv: [1-9]\d* of 60 prompts traced…"))).to_be_visible(timeout=90_000)
+    # Streamlit shows a button of this name too, in its header, while it works.
+    page.get_by_test_id("stMainBlockContainer").get_by_role("button", name="Stop").click()
+    page.get_by_role("button", name="Go on").wait_for()
+    wait_idle(page)
+    told = page.get_by_text(re.compile(r"list.csv: \d+ of 60 prompts traced")).inner_text()
+    done = int(re.search(r": (\d+) of", told).group(1))
+    assert 0 < done < 60
+    page.wait_for_timeout(1500)
+    expect(page.get_by_text(told)).to_be_visible()
+    page.get_by_role("button", name="Go on").click()
+    expect(page.get_by_text("list.csv: 60 of 60 prompts traced.")).to_be_visible(timeout=90_000)
+    wait_idle(page)
+    table = page.get_by_test_id("stDataFrame")
+    table.scroll_into_view_if_needed()
+    box = table.bounding_box()
+    page.mouse.click(box["x"] + 14, box["y"] + 35 + 35 * 2 + 17)  # the box before the third row
+    expect(page.locator(".st-key-framebar button").first).to_contain_text("p2, ", timeout=30_000)
+    wait_idle(page)
+    assert here.text().replace("␣", " ").endswith("Prompt 2.")
