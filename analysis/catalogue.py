@@ -14,6 +14,7 @@ from analysis import (
     experts,
     figures,
     gate,
+    geometry,
     ledger,
     lens,
     near_miss,
@@ -38,6 +39,7 @@ Page = Literal[
     "walkthrough",
     "write ledger",
     "recursion lens",
+    "geometry",
     "near misses",
     "cost",
     "what decides",
@@ -364,6 +366,51 @@ CATALOGUE: tuple[FigureSpec, ...] = (
         lens.lens_table,
         ("measure", {"kl": "KL", "probability": "Probability", "entropy": "Entropy"}, "Measure of the prediction"),
         LensTrace,
+    ),
+    FigureSpec(
+        "path_agreement",
+        "geometry",
+        "Do the two paths agree?",
+        "Cosine between what width and depth give, from -1 (opposite) to 1 (the same direction). Outputs both hold the "
+        "stream that came in, which alone makes them alike; writes are what each adds to it. A stroke: the token did "
+        "not route, so there is only one path.",
+        figures.path_agreement_figure,
+        geometry.cosine_table,
+        ("of", {"outputs": "Outputs", "writes": "Writes"}, "What is compared"),
+        PathTrace,
+    ),
+    FigureSpec(
+        "first_loop",
+        "geometry",
+        "What the experts make of loop 1",
+        "The first loop's step is exactly the sum of all experts' outputs. Each piece is an expert's share of it; "
+        "strong and numbered ones were chosen by the router. Tick: how long the chosen ones are together, relative to "
+        "the whole step.",
+        figures.first_loop_figure,
+        geometry.first_loop_table,
+        of=PathTrace,
+    ),
+    FigureSpec(
+        "trajectories",
+        "geometry",
+        "Where the loops lead",
+        "Each line is a token's state from before the layer to where it left, in the plane in which all states of the "
+        "layer vary most; directions outside the plane are not seen. The selected token's later loops, not used, are "
+        "dotted.",
+        figures.trajectory_figure,
+        geometry.plane_table,
+        ("colour", {"loops": "Loops", "gate": "Gate", "expert": "Expert"}, "Colour of the lines"),
+        PathTrace,
+    ),
+    FigureSpec(
+        "steps",
+        "geometry",
+        "Does the recursion settle?",
+        "Left of 1 the steps shrink, right of it they grow; high up they turn back. All loops count, used or not. "
+        + geometry.RULE,
+        figures.steps_figure,
+        geometry.steps_table,
+        of=PathTrace,
     ),
     FigureSpec(
         "cost_ledger",

@@ -10,6 +10,7 @@ from analysis.figures.difficulty import (
 from analysis.figures.expert_load import expert_load_by_layer_figure, expert_load_figure, expert_pairs_figure
 from analysis.figures.experts import expert_map_figure, expert_path_figure
 from analysis.figures.gate import gate_along_text_figure, gate_levels_figure, gate_map_figure
+from analysis.figures.geometry import first_loop_figure, path_agreement_figure, steps_figure, trajectory_figure
 from analysis.figures.ledger import write_stack_figure, write_waterfall_figure
 from analysis.figures.lens import lens_grid_figure, lens_layer_figure, lens_path_figure
 from analysis.figures.near_miss import flip_distance_figure, near_miss_map_figure, precision_map_figure
@@ -54,7 +55,11 @@ __all__ = [
     "gate_levels_figure",
     "gate_map_figure",
     "loop_flow_figure",
+    "first_loop_figure",
     "lens_layer_figure",
+    "path_agreement_figure",
+    "steps_figure",
+    "trajectory_figure",
     "lens_grid_figure",
     "lens_path_figure",
     "logit_attribution_figure",

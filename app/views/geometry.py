@@ -1,0 +1,14 @@
+"""Do the two paths agree, and where do the loops lead?"""
+
+import streamlit as st
+
+from app.panel import heading, panel
+
+heading("Geometry", "Do the two paths agree, and where do the loops lead?")
+panel("path_agreement", main=True)
+panel("first_loop")
+left, right = st.columns(2)
+with left:
+    panel("trajectories")
+with right:
+    panel("steps")
