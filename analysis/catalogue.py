@@ -8,6 +8,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from analysis import (
+    attention,
     attribution,
     cost,
     difficulty,
@@ -26,6 +27,7 @@ from analysis import (
 from analysis import study as studies
 from analysis.attribution import Attribution
 from analysis.study import Study
+from hooks.attention_trace import AttentionTrace
 from hooks.lens_trace import LensTrace
 from hooks.path_trace import PathTrace
 from hooks.trace import RoutingTrace
@@ -40,13 +42,14 @@ Page = Literal[
     "write ledger",
     "recursion lens",
     "geometry",
+    "attention",
     "near misses",
     "cost",
     "what decides",
     "validity",
     "models",
 ]
-Drawn = RoutingTrace | PathTrace | Attribution | LensTrace | Study
+Drawn = RoutingTrace | PathTrace | Attribution | LensTrace | AttentionTrace | Study
 """What a figure may draw: a trace, a result that holds the trace of the same text as `routing`, or several texts."""
 
 
@@ -411,6 +414,30 @@ CATALOGUE: tuple[FigureSpec, ...] = (
         figures.steps_figure,
         geometry.steps_table,
         of=PathTrace,
+    ),
+    FigureSpec(
+        "attention_map",
+        "attention",
+        "What every head read",
+        "A row is one head of the selected layer, a column a token that the selected one could read: itself and those "
+        "before; strong colour is much attention, and a row sums to 100 %. Below: the loops and λ of every token in "
+        "this layer (a stroke: it did not route). The heads read what the layers below left; this layer routes only "
+        "afterwards. Attention says what was read, not what it did to the choice.",
+        figures.attention_map_figure,
+        attention.attention_table,
+        of=AttentionTrace,
+    ),
+    FigureSpec(
+        "attention_by_loops",
+        "attention",
+        "Does it read the tokens that loop more?",
+        "Wide bars: the selected token's attention, mean over heads, by the loops that the tokens read take in the "
+        "same layer. Narrow bars: the share of those tokens, which is what their attention would be on average if the "
+        "loops were dealt out anew among them. The token itself and those that the tokenizer added are not counted; "
+        "the first token of the text is, and one such token can make a bar.",
+        figures.attention_by_loops_figure,
+        attention.attention_by_loops,
+        of=AttentionTrace,
     ),
     FigureSpec(
         "cost_ledger",

@@ -4,6 +4,7 @@ from analysis.attribution import Attribution
 from analysis.catalogue import Drawn, FigureSpec, routing_of
 from analysis.study import Study
 from analysis.view import PAGE_PX, View
+from hooks.attention_trace import AttentionTrace
 from hooks.lens_trace import LensTrace
 from hooks.path_trace import PathTrace
 from hooks.trace import RoutingTrace
@@ -66,6 +67,8 @@ def _made(drawn: Drawn) -> tuple[list[str], list[str], list[str]]:
         paths = f"paths = capture_paths(loaded, text, tokens=({at}, {at + 1}))"
         read = f"drawn = recursion_lens(loaded, paths, {at}, {drawn.target_id})"
         return [], ["capture_paths", "recursion_lens"], [paths, read]
+    if isinstance(drawn, AttentionTrace):
+        return [], ["capture_attention"], [f"drawn = capture_attention(loaded, text).at({drawn.token})"]
     return [], ["capture"], ["drawn = capture(loaded, text)"]
 
 

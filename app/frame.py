@@ -23,6 +23,7 @@ DEFAULT_QUANTITY = {
     "experts": "Experts",
     "recursion": "Loops",
     "recursion lens": "Loops",
+    "attention": "Loops",
     "near misses": "Loops",
     "cost": "Loops",
     "validity": "Difficulty",

@@ -26,6 +26,7 @@ PAGES = {
         st.Page(HERE / "views" / "write_ledger.py", title="Write ledger"),
         st.Page(HERE / "views" / "recursion_lens.py", title="Recursion lens"),
         st.Page(HERE / "views" / "geometry.py", title="Geometry"),
+        st.Page(HERE / "views" / "attention.py", title="Attention"),
         st.Page(HERE / "views" / "near_misses.py", title="Near misses"),
         st.Page(HERE / "views" / "cost.py", title="Cost"),
         st.Page(HERE / "views" / "what_decides.py", title="What decides"),

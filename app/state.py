@@ -35,6 +35,7 @@ from app.prompt_files import PromptList
 from app.prompts import Prompt, PromptError, check_token_count, opening
 from app.sample_texts import SAMPLE_TEXTS
 from app.turns import Turns
+from hooks.attention_trace import AttentionInputs, AttentionTrace, attention_bytes
 from hooks.lens_trace import LensTrace
 from hooks.path_trace import PathTrace, path_bytes
 from hooks.token_text import token_bytes
@@ -45,6 +46,8 @@ BATCH_PROMPTS, BATCH_CHARACTERS = 8, 8_000
 """Of a list, traced at a time: between two batches the page shows how far it is, and a stop takes effect."""
 PATHS_BYTES = 128 * 2**20
 """Memory that one capture of paths may take: the four kept ones stay below half a gigabyte."""
+ATTENTION_BYTES = 128 * 2**20
+"""Memory that the queries and keys of one text may take; four texts are kept."""
 NOTHING = "nothing"
 TARGETS = {"target": LIKELIEST, "against": SECOND}
 """What is explained unless the reader chooses: key in the session -> name of a target."""
@@ -182,6 +185,19 @@ def _lens(model_name: str, text: str, tokens: tuple[int, int], token: int, targe
 
     paths = _paths(model_name, text, tokens)
     return recursion_lens(_loaded(model_name), paths, token, target)
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def _attention_inputs(model_name: str, text: str) -> AttentionInputs:
+    from hooks import capture_attention
+
+    with _turns().turn():
+        return capture_attention(_loaded(model_name), text)
+
+
+@st.cache_resource(max_entries=32, show_spinner=False)
+def _attention(model_name: str, text: str, token: int) -> AttentionTrace:
+    return _attention_inputs(model_name, text).at(token)
 
 
 def warm_up() -> None:
@@ -391,6 +407,12 @@ def current_lens() -> LensTrace:
     return _lens(state[MODEL_KEY], state.prompt.text, _captured_tokens(), state.token, chosen_targets()[0])
 
 
+def current_attention() -> AttentionTrace:
+    """What every head of every layer read at the selected token. Stepping through tokens and layers runs no model."""
+    state = st.session_state
+    return _attention(state[MODEL_KEY], state.prompt.text, state.token)
+
+
 def measure_removals() -> None:
     """Remove every write of the selected token's stream, one at a time, for the chosen logit."""
     st.session_state.removed_of = _explained()
@@ -422,6 +444,14 @@ def why_not_drawn(kind: type) -> str | None:
     """Why figures of this kind (`FigureSpec.of`) cannot be drawn now; None if they can."""
     if kind is not RoutingTrace and (why_not := without_model()):
         return why_not
+    if kind is AttentionTrace:
+        trace = current_trace()
+        size = attention_bytes(trace.num_layers, trace.num_tokens, trace.meta["config"]["hidden_size"])
+        if size > ATTENTION_BYTES:
+            return (
+                f"What the heads read of {trace.num_tokens:,} tokens takes {size / 2**20:,.0f} MB in this model; the "
+                f"limit is {ATTENTION_BYTES // 2**20}. Choose a shorter text."
+            )
     if kind is Study and model_facts().reads_ids:
         return "This model has no tokenizer: it reads token ids, and so cannot read the sample texts."
     return None
@@ -445,6 +475,7 @@ def current(kind: type) -> Drawn:
         PathTrace: current_paths,
         Attribution: current_attribution,
         LensTrace: current_lens,
+        AttentionTrace: current_attention,
     }[kind]
     if kind in (RoutingTrace, Study):
         return found()

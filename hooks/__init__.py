@@ -7,6 +7,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from hooks.attention import capture_attention
+    from hooks.attention_trace import AttentionInputs, AttentionTrace, attention_bytes
     from hooks.attribution import logit_direction, remove_writes
     from hooks.bridge import to_bridge
     from hooks.capturing import capture
@@ -21,6 +23,10 @@ if TYPE_CHECKING:
     from hooks.trace import RoutingTrace
 
 _HOME = {
+    "AttentionInputs": "hooks.attention_trace",
+    "AttentionTrace": "hooks.attention_trace",
+    "attention_bytes": "hooks.attention_trace",
+    "capture_attention": "hooks.attention",
     "RoutingTrace": "hooks.trace",
     "capture": "hooks.capturing",
     "PathTrace": "hooks.path_trace",
@@ -45,6 +51,8 @@ _HOME = {
 }
 
 __all__ = [
+    "AttentionInputs",
+    "AttentionTrace",
     "HOOK_NAMES",
     "HealthRecord",
     "HookedVersatileFFN",
@@ -53,7 +61,9 @@ __all__ = [
     "RoutingTrace",
     "SickWeights",
     "TextHealth",
+    "attention_bytes",
     "capture",
+    "capture_attention",
     "capture_paths",
     "edited",
     "instrument",

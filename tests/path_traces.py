@@ -6,6 +6,7 @@ from analysis.attribution import Attribution, attribution
 from analysis.catalogue import Drawn
 from analysis.study import Study, study
 from analysis.view import DEFAULT_VIEW, View
+from hooks.attention_trace import AttentionTrace
 from hooks.lens_trace import EXIT, OUTPUT, STATE, LensTrace
 from hooks.path_trace import PathTrace
 from hooks.readout import LogitDirection
@@ -97,6 +98,13 @@ def make_lens(trace: RoutingTrace, token: int, seed: int = 0) -> LensTrace:
     )
 
 
+def make_attention(trace: RoutingTrace, token: int, *, heads: int = 3, seed: int = 0, **overrides) -> AttentionTrace:
+    """Random attention of all layers at a token of `trace`."""
+    pattern = np.random.default_rng(seed).dirichlet(np.full(token + 1, 0.3), size=(trace.num_layers, heads))
+    fields = {"pattern": pattern.astype(np.float32), "gap": np.full(trace.num_layers, 1e-7, np.float32)}
+    return AttentionTrace(routing=trace, token=token, **{**fields, **overrides})
+
+
 def result_of(kind: type, trace: RoutingTrace, view: View = DEFAULT_VIEW) -> Drawn:
     """What a figure of the catalogue draws (`FigureSpec.of`): the trace, or a random result that fits it."""
     if kind is RoutingTrace:
@@ -107,6 +115,7 @@ def result_of(kind: type, trace: RoutingTrace, view: View = DEFAULT_VIEW) -> Dra
     make = {
         PathTrace: lambda: paths,
         Attribution: lambda: make_attribution(paths, view.token),
+        AttentionTrace: lambda: make_attention(trace, view.token),
         LensTrace: lambda: make_lens(trace, view.token),
     }
     return make[kind]()

@@ -78,7 +78,7 @@ def test_model_runs_once_per_text_however_many_views_are_opened(app):
         assert not app.exception
     handle.remove()
     assert app.session_state.prompt.text == "A text that nobody has traced before."
-    assert len(calls) == 2, "one pass for the trace, and one for the paths that the pages of Explain share"
+    assert len(calls) == 4, "one for the trace, one for the paths that pages share, the lens's exits, the attention"
 
 
 @pytest.mark.parametrize("text", ["", "   \n", "x" * 20_001, "🙂" * 2_000])

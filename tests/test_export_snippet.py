@@ -15,7 +15,16 @@ from analysis.snippet import LONGEST_TEXT, TRACE_FILE, snippet
 from analysis.study import Study, study
 from analysis.view import View, window_around
 from app import sample_texts
-from hooks import LensTrace, capture, capture_paths, logit_direction, recursion_lens, remove_writes
+from hooks import (
+    AttentionTrace,
+    LensTrace,
+    capture,
+    capture_attention,
+    capture_paths,
+    logit_direction,
+    recursion_lens,
+    remove_writes,
+)
 from hooks.path_trace import PathTrace
 from hooks.trace import RoutingTrace
 from tests.path_traces import make_paths
@@ -65,6 +74,7 @@ def results(load):
             PathTrace: capture_paths(loaded, TEXT, tokens=(2, 12)),
             Attribution: attribution(paths, direction, removed),
             LensTrace: recursion_lens(loaded, paths, 7, 65),
+            AttentionTrace: capture_attention(loaded, TEXT).at(7),
             Study: study(capture(loaded, SOME_TEXTS), draws=9),
         },
         "long": {

@@ -1,5 +1,6 @@
 """Figures: `xxx_figure(trace, view, *, options) -> go.Figure`. Pure; colours from `palette`, frame from `template`."""
 
+from analysis.figures.attention import attention_by_loops_figure, attention_map_figure
 from analysis.figures.attribution import attribution_by_layer_figure, logit_attribution_figure
 from analysis.figures.cost import cost_by_layer_figure, cost_ledger_figure, cost_map_figure
 from analysis.figures.difficulty import (
@@ -30,6 +31,8 @@ from analysis.figures.validity import class_difficulty_figure, validity_by_layer
 from analysis.figures.walkthrough import fusion_plane_figure, recursion_states_figure
 
 __all__ = [
+    "attention_by_loops_figure",
+    "attention_map_figure",
     "class_difficulty_figure",
     "attribution_by_layer_figure",
     "compute_map_figure",

@@ -1,0 +1,7 @@
+"""What had this token read when it was routed?"""
+
+from app.panel import heading, panel
+
+heading("Attention", "What had this token read when it was routed?")
+panel("attention_map", main=True)
+panel("attention_by_loops")

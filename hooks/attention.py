@@ -1,0 +1,89 @@
+"""One forward pass that also keeps what attention reads with: queries and keys of every layer.
+
+The model's own attention (SDPA) tells no weights. They follow exactly from its queries and keys, which the layer's own
+modules give for the stream before it; with the values they must rebuild what the layer's attention wrote.
+"""
+
+import numpy as np
+import torch
+from transformers.models.llama.modeling_llama import apply_rotary_pos_emb, repeat_kv
+
+from hooks.attention_trace import AttentionInputs
+from hooks.capturing import refuse_without_routing, routing_names, routing_trace, to_numpy, tokenise
+from hooks.hook_points import instrument, record
+from sample_models.loading import LoadedModel
+
+ROWS = 128
+"""Reading tokens whose weights over the text are in memory at a time."""
+
+
+@torch.inference_mode()
+def capture_attention(loaded: LoadedModel, text: str) -> AttentionInputs:
+    """Trace a text and keep the queries and keys of all layers; `.at(token)` gives the weights of a token's heads.
+
+    The model runs once, with its own attention. Size of the answer: `attention_bytes(layers, tokens, hidden_size)`.
+    Safe to call from several threads.
+
+    Raises ValueError if the text holds no token, or if the model has no depth head and router.
+    """
+    refuse_without_routing(loaded)
+    instrument(loaded.model)
+    ids, special = tokenise(loaded, text)
+    model, layers = loaded.model, loaded.config.num_hidden_layers
+    before = {f"blocks.{layer}.hook_resid_pre": layer for layer in range(layers)}
+    after = {f"blocks.{layer}.hook_resid_mid": layer for layer in range(layers)}
+    queries, keys, gaps = [], [], []
+    rebuilt = torch.empty(0)
+
+    def keep(name: str, tensor: torch.Tensor) -> torch.Tensor | None:
+        nonlocal rebuilt  # of the layer that runs: the stream after its attention, from its weights
+        if name in before:
+            query, key, value = _inputs(model, before[name], tensor)
+            queries.append(to_numpy(query))
+            keys.append(to_numpy(key))
+            rebuilt = tensor[0] + _write(model.model.layers[before[name]].self_attn, query, key, value)
+        elif name in after:
+            own = tensor[0].float()
+            gaps.append(to_numpy((rebuilt.float() - own).norm(dim=-1) / own.norm(dim=-1).clamp_min(1e-30)))
+        else:
+            return tensor
+        return None
+
+    routing = routing_names(layers)
+    with record({name for names in routing.values() for name in names} | {*before, *after}, keep) as recording:
+        logits = model(torch.tensor([ids], device=model.device), use_cache=False).logits[0]
+    tensors = {field: torch.stack([recording[name][0] for name in names]) for field, names in routing.items()}
+    return AttentionInputs(
+        routing=routing_trace(loaded, text, ids, special, tensors, logits),
+        queries=np.stack(queries),
+        keys=np.stack(keys),
+        scale=float(model.model.layers[0].self_attn.scaling),
+        gap=np.stack(gaps),
+    )
+
+
+def _inputs(model, layer: int, stream: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Queries [head token channel], keys and values [shared token channel] of a layer from the stream before it."""
+    block, positions = model.model.layers[layer], torch.arange(stream.shape[1], device=stream.device)[None]
+    attention, normed = block.self_attn, block.input_layernorm(stream)
+    query, key, value = (
+        project(normed).unflatten(-1, (-1, attention.head_dim)).transpose(1, 2)
+        for project in (attention.q_proj, attention.k_proj, attention.v_proj)
+    )
+    query, key = apply_rotary_pos_emb(query, key, *model.model.rotary_emb(stream, position_ids=positions))
+    return query[0], key[0], value[0]
+
+
+def _write(attention, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
+    """What attention adds to the stream [token hidden]: softmax in float32 of the causal scores, times the values."""
+    key, value = (repeat_kv(each[None], attention.num_key_value_groups)[0] for each in (key, value))
+    position, written = torch.arange(query.shape[1], device=query.device), []
+    for rows in position.split(ROWS):
+        end = int(rows[-1]) + 1
+        scores = attention.scaling * (query[:, rows] @ key[:, :end].transpose(1, 2)).float()
+        scores = scores.masked_fill(position[:end] > rows[:, None], float("-inf"))
+        written.append(scores.softmax(dim=-1).to(value.dtype) @ value[:, :end])
+    return attention.o_proj(torch.cat(written, dim=1).transpose(0, 1).flatten(1))
+
+
+__all__ = ["capture_attention"]

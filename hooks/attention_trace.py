@@ -1,0 +1,83 @@
+"""What the attention heads of every layer read, as numpy arrays. Asked for explicitly.
+
+Axis words as in `hooks.trace`, and four more:
+    head     attention head, from 0
+    shared   head of keys: as many as heads, or fewer where several heads share one (grouped-query attention)
+    channel  entry of a query or key
+    read     token that is read: from 0 up to the reading token itself
+"""
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+from beartype import beartype
+from jaxtyping import Float, jaxtyped
+
+from hooks.trace import RoutingTrace
+
+BYTES_PER_NUMBER = 4
+
+
+@jaxtyped(typechecker=beartype)
+@dataclass(frozen=True, eq=False)
+class AttentionTrace:
+    """How much every head of every layer read of each token, at one token."""
+
+    routing: RoutingTrace
+    """The whole text's trace, from the same pass."""
+    token: int
+    """The reading token."""
+    pattern: Float[np.ndarray, "layer head read"]
+    """Attention weights; rows sum to 1. A layer reads what the layers below left, before it routes itself."""
+    gap: Float[np.ndarray, " layer"]
+    """Length of (attention's write rebuilt from the weights - the model's own), relative to the stream after it."""
+
+    def __post_init__(self) -> None:
+        reads = self.pattern.shape[2]
+        if not reads == self.token + 1 <= self.routing.num_tokens:
+            raise ValueError(
+                f"token {self.token} of {self.routing.num_tokens} reads itself and those before, not {reads}"
+            )
+        _freeze(self)
+
+
+@jaxtyped(typechecker=beartype)
+@dataclass(frozen=True, eq=False)
+class AttentionInputs:
+    """Queries and keys of all layers, after the rotary embedding: they grow with the text, patterns with its square."""
+
+    routing: RoutingTrace
+    queries: Float[np.ndarray, "layer head token channel"]
+    keys: Float[np.ndarray, "layer shared token channel"]
+    scale: float
+    """Factor of the scores."""
+    gap: Float[np.ndarray, "layer token"]
+    """As in AttentionTrace, of every token."""
+
+    def __post_init__(self) -> None:
+        _freeze(self)
+
+    def at(self, token: int) -> AttentionTrace:
+        """What the heads read at a token of the text; ValueError names their range. Runs no model."""
+        if not 0 <= token < self.routing.num_tokens:
+            raise ValueError(f"token must be 0..{self.routing.num_tokens - 1}, got {token}")
+        layers, shared, _, channels = self.keys.shape
+        query = self.queries[:, :, token].reshape(layers, shared, -1, channels)  # heads that share keys are neighbours
+        scores = self.scale * (query @ self.keys[:, :, : token + 1].swapaxes(-1, -2))
+        weights = np.exp(scores - scores.max(axis=-1, keepdims=True))
+        pattern = (weights / weights.sum(axis=-1, keepdims=True)).reshape(layers, -1, token + 1)
+        return AttentionTrace(self.routing, token, pattern.astype(np.float32), self.gap[:, token])
+
+
+def attention_bytes(layers: int, tokens: int, hidden_size: int) -> int:
+    """Most bytes of AttentionInputs where all heads together are as wide as the stream (without its RoutingTrace)."""
+    return BYTES_PER_NUMBER * layers * tokens * (2 * hidden_size + 1)
+
+
+def _freeze(result: AttentionTrace | AttentionInputs) -> None:
+    for field in fields(result):
+        if isinstance(getattr(result, field.name), np.ndarray):
+            getattr(result, field.name).setflags(write=False)
+
+
+__all__ = ["AttentionInputs", "AttentionTrace", "attention_bytes"]
