@@ -22,7 +22,7 @@ def test_list_is_traced_with_a_stop_and_a_row_opens_its_text(visit):
     page.get_by_role("heading", name="Prompts", exact=True).wait_for()
     expect(page.get_by_text("list.csv: 0 of 60 prompts traced")).to_be_visible()
     page.get_by_role("button", name="Trace all").click()
-    expect(page.get_by_text(re.compile(r"list.csv: [1-9]\d* of 60 prompts traced…"))).to_be_visible(timeout=90_000)
+    expect(page.get_by_text(re.compile(r"list.csv: [1-9]\d* of 60 prompts traced…"))).to_be_visible(timeout=180_000)
     # Streamlit shows a button of this name too, in its header, while it works.
     page.get_by_test_id("stMainBlockContainer").get_by_role("button", name="Stop").click()
     page.get_by_role("button", name="Go on").wait_for()
@@ -33,7 +33,7 @@ def test_list_is_traced_with_a_stop_and_a_row_opens_its_text(visit):
     page.wait_for_timeout(1500)
     expect(page.get_by_text(told)).to_be_visible()
     page.get_by_role("button", name="Go on").click()
-    expect(page.get_by_text("list.csv: 60 of 60 prompts traced.")).to_be_visible(timeout=90_000)
+    expect(page.get_by_text("list.csv: 60 of 60 prompts traced.")).to_be_visible(timeout=180_000)
     wait_idle(page)
     table = page.get_by_test_id("stDataFrame")
     table.scroll_into_view_if_needed()
