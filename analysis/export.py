@@ -105,7 +105,7 @@ def figure_html(fig: go.Figure, name: str = "figure", *, plotlyjs: bool | str = 
 
     `plotlyjs="directory"` expects plotly.min.js beside the file instead, so that many figures share one.
     """
-    page = fig.to_html(include_plotlyjs=plotlyjs, full_html=True, config=config(name))
+    page = fig.to_html(include_plotlyjs=plotlyjs, full_html=True, config=config(name), div_id=name)
     return page.encode("utf-8")
 
 
@@ -123,12 +123,13 @@ def figure_json(spec: FigureSpec, drawn: Drawn, view: View = DEFAULT_VIEW, **opt
     return _json(content)
 
 
-def export_files(export: Export, formats: Sequence[str]) -> Iterator[tuple[str, bytes]]:
+def export_files(export: Export, formats: Sequence[str], *, plotlyjs: bool | str = True) -> Iterator[tuple[str, bytes]]:
     """(file name, content) of every file of an export, one after the other.
 
     Per figure: pictures, `.html`, and its data as `.csv`, `.parquet`, `.json`; for a paper also `.caption.txt`. Once:
     `routing.parquet` and `routing.json`, one row per layer x token. Raises ValueError for an unknown format, and
     `pictures.PictureError` (also one) before the first file if pictures are asked for and no browser can draw them.
+    `plotlyjs` as in `figure_html`.
     """
     unknown = [each for each in formats if each not in FORMATS]
     if unknown:
@@ -143,7 +144,10 @@ def export_files(export: Export, formats: Sequence[str]) -> Iterator[tuple[str, 
             if wanted and export.paper:
                 yield f"{spec.name}.caption.txt", caption(spec, routing_of(drawn), view, **options).encode("utf-8")
             if "html" in formats:
-                yield f"{spec.name}.html", figure_html(finished_figure(spec, drawn, view, **options), spec.name)
+                yield (
+                    f"{spec.name}.html",
+                    figure_html(finished_figure(spec, drawn, view, **options), spec.name, plotlyjs=plotlyjs),
+                )
             if "csv" in formats:
                 yield f"{spec.name}.csv", table_csv(spec.table(drawn))
             if "parquet" in formats:

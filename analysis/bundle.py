@@ -1,0 +1,98 @@
+"""Everything about one text in one zip: figures, tables, code, the trace, and a manifest that says what is what."""
+
+import hashlib
+import io
+import json
+import platform
+import zipfile
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from importlib.metadata import version
+
+from plotly.offline import get_plotlyjs
+
+from analysis.export import Export, export_files
+from analysis.pictures import PictureError
+from analysis.snippet import TRACE_FILE, snippet
+from hooks.trace import RoutingTrace
+
+FORMATS = ("svg", "pdf", "html", "csv", "parquet", "json")
+FOLDERS = {"svg": "figures", "pdf": "figures", "html": "figures", "txt": "figures", "py": "code"}
+"""Ending -> folder; the others are data."""
+PACKAGES = ("numpy", "pandas", "plotly", "kaleido", "pyarrow")
+MANIFEST_VERSION = 1
+README = """Everything that VersatileFFN Explorer shows of one text.
+
+figures/    every figure as HTML (opens offline; keep plotly.min.js beside it) and, where a browser could draw them on
+            the exporting machine, as SVG and PDF, with the caption as a text where they were made for a paper
+data/       the data of every figure as CSV, Parquet and JSON; routing.*: one row per layer and token
+            In CSV an apostrophe stands before each =, +, - and @ with which a text begins, so that no spreadsheet
+            runs it as a formula; analysis.tables.read_csv(path) takes it away. Parquet and JSON have none.
+code/       Python that makes each figure anew, to be run in the explorer's folder
+{trace}  every number of the text; opens without a model: hooks.RoutingTrace.load(path)
+manifest.json  model, weights, text, selection, options, versions, what was left out and why, and the SHA-256 of every
+            other file
+"""
+
+
+def bundle(
+    export: Export, *, prompt: str, shipped: bool = True, progress: Callable[[int, int, str], None] | None = None
+) -> bytes:
+    """The zip. Without a browser it holds no pictures, and its manifest says why.
+
+    `prompt` is the name the text goes by; `progress(done, of, name)` is called after every file.
+    """
+    left_out = []
+    try:
+        files = dict(_counted(export, FORMATS, progress))
+    except PictureError as error:
+        left_out.append(f"svg and pdf: {error}")
+        files = dict(_counted(export, FORMATS[2:], progress))
+    for spec in export.specs:
+        options = export.options.get(spec.name, {})
+        code = snippet(spec, export.drawn(spec), export.view, shipped=shipped, **options)
+        files[f"code/{spec.name}.py"] = code.encode("utf-8")
+    files["figures/plotly.min.js"] = get_plotlyjs().encode("utf-8")
+    files[TRACE_FILE] = export.trace.to_bytes()
+    files["README.txt"] = README.format(trace=TRACE_FILE).encode("utf-8")
+    manifest = {**_about(export, prompt), "left_out": left_out, "files": [_entry(*file) for file in files.items()]}
+    files["manifest.json"] = json.dumps(manifest, ensure_ascii=False, indent=1).encode("utf-8")
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for path, content in files.items():
+            archive.writestr(zipfile.ZipInfo(path), content, zipfile.ZIP_DEFLATED)  # no date: same text, same bytes
+    return buffer.getvalue()
+
+
+def _counted(export: Export, formats: tuple[str, ...], progress) -> Iterator[tuple[str, bytes]]:
+    captions = bool(export.paper) and "svg" in formats
+    total = len(export.specs) * (len(formats) + captions) + 2
+    for done, (name, content) in enumerate(export_files(export, formats, plotlyjs="directory"), start=1):
+        if progress:
+            progress(done, total, name)
+        yield f"{FOLDERS.get(name.rpartition('.')[2], 'data')}/{name}", content
+
+
+def _about(export: Export, prompt: str) -> dict:
+    trace, view = export.trace, export.view
+    kinds = {spec.name: spec.of.__name__ for spec in export.specs if spec.of is not RoutingTrace}
+    return {
+        "manifest_version": MANIFEST_VERSION,
+        "model": trace.meta.get("model"),
+        "weights_sha256": trace.meta.get("weights_sha256"),
+        "prompt": prompt,
+        "text": trace.meta.get("text"),
+        "selection": {"layer": view.layer, "token": view.token, "window": view.window},
+        "options": export.options,
+        "figures_of_more_than_a_trace": kinds,
+        "paper": asdict(export.paper) if export.paper else None,
+        "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
+        "versions_of_trace": trace.meta.get("versions"),
+    }
+
+
+def _entry(path: str, content: bytes) -> dict:
+    return {"path": path, "bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+
+
+__all__ = ["MANIFEST_VERSION", "bundle"]

@@ -1,0 +1,23 @@
+"""A button that copies a link to what is shown."""
+
+from pathlib import Path
+
+import streamlit as st
+
+_component = st.components.v2.component(
+    "copy_link",
+    html="<button></button>",
+    css="""
+button { font: inherit; color: var(--st-text-color); background: var(--st-background-color); cursor: pointer;
+  border: 1px solid var(--st-border-color); border-radius: var(--st-button-radius);
+  padding: 6px 14px; min-height: 36px }
+button:hover { border-color: var(--st-text-color) }
+button:focus-visible { outline: 2px solid var(--st-text-color); outline-offset: 2px }
+""",
+    js=(Path(__file__).parent / "copy_link.js").read_text(encoding="utf-8"),
+)
+
+
+def copy_link(label: str, query: dict[str, str] | None = None) -> None:
+    """A button for the page's address; `query` is added to what the address asks for."""
+    _component(key=f"copy_link-{label}", data={"label": label, "query": query or {}}, width="content")

@@ -1,0 +1,69 @@
+"""The zip with everything: its manifest is true, and it opens."""
+
+import hashlib
+import io
+import json
+import zipfile
+
+import pandas as pd
+import pytest
+
+from analysis.bundle import bundle
+from analysis.catalogue import spec
+from analysis.export import Export
+from analysis.paper import Paper
+from analysis.snippet import TRACE_FILE
+from analysis.view import View
+from hooks.trace import RoutingTrace
+from tests.browser_setup import find_browser
+from tests.traces import make_trace
+
+FIGURES = (spec("difficulty_map"), spec("loop_map"))
+DATA = [f"data/{name}.{end}" for name in ("difficulty_map", "loop_map", "routing") for end in ("json", "parquet")]
+DATA += [f"data/{each.name}.csv" for each in FIGURES]
+ALWAYS = [
+    *DATA, "README.txt", TRACE_FILE, "figures/plotly.min.js", "code/difficulty_map.py", "code/loop_map.py",
+    "figures/difficulty_map.html", "figures/loop_map.html",
+]  # fmt: skip
+
+
+def opened(content: bytes) -> tuple[dict[str, bytes], dict]:
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        assert archive.testzip() is None
+        files = {name: archive.read(name) for name in archive.namelist()}
+    return files, json.loads(files.pop("manifest.json"))
+
+
+def test_manifest_is_true_and_names_every_file(tmp_path, monkeypatch):
+    monkeypatch.setenv("BROWSER_PATH", "/nowhere")
+    trace, told = make_trace(), []
+    export = Export(trace, View(1, 1), figures=FIGURES, options={"difficulty_map": {"kind": "hard"}})
+    content = bundle(export, prompt="a name", progress=lambda *step: told.append(step))
+    files, manifest = opened(content)
+    assert sorted(files) == sorted(ALWAYS)
+    assert {entry["path"]: entry["sha256"] for entry in manifest["files"]} == {
+        path: hashlib.sha256(data).hexdigest() for path, data in files.items()
+    }
+    assert {entry["path"]: entry["bytes"] for entry in manifest["files"]} == {p: len(d) for p, d in files.items()}
+    assert (manifest["model"], manifest["weights_sha256"]) == ("tiny", "0123456789abcdef")
+    assert (manifest["prompt"], manifest["text"]) == ("a name", "␣a␣b")
+    assert manifest["selection"] == {"layer": 1, "token": 1, "window": None}
+    assert manifest["options"] == {"difficulty_map": {"kind": "hard"}}
+    assert manifest["versions"]["pandas"] == pd.__version__
+    assert manifest["left_out"] and manifest["left_out"][0].startswith("svg and pdf: ")
+    assert [done for done, _, _ in told] == list(range(1, told[-1][1] + 1))
+    (tmp_path / "trace").write_bytes(files[TRACE_FILE])
+    assert RoutingTrace.load(tmp_path / "trace").loops.tolist() == trace.loops.tolist()
+    assert b'src="plotly.min.js"' in files["figures/loop_map.html"] and len(files["figures/loop_map.html"]) < 10**5
+    assert b"kind='hard'" in files["code/difficulty_map.py"]
+    assert content == bundle(export, prompt="a name"), "the same export is the same bytes"
+
+
+@pytest.mark.browser
+def test_with_a_browser_pictures_and_captions_are_inside(monkeypatch):
+    monkeypatch.setenv("BROWSER_PATH", find_browser())
+    export = Export(make_trace(), figures=FIGURES[1:], paper=Paper(85.0))
+    files, manifest = opened(bundle(export, prompt="a name"))
+    assert files["figures/loop_map.pdf"].startswith(b"%PDF") and b"85.000mm" in files["figures/loop_map.svg"][:300]
+    assert files["figures/loop_map.caption.txt"].startswith(b"Loops of every token in every layer.")
+    assert manifest["left_out"] == [] and manifest["paper"]["width_mm"] == 85
