@@ -11,6 +11,7 @@ from importlib.metadata import version
 
 from plotly.offline import get_plotlyjs
 
+from analysis.catalogue import CATALOGUE
 from analysis.export import Export, export_files
 from analysis.pictures import PictureError
 from analysis.snippet import TRACE_FILE, snippet
@@ -36,13 +37,19 @@ manifest.json  model, weights, text, selection, options, versions, what was left
 
 
 def bundle(
-    export: Export, *, prompt: str, shipped: bool = True, progress: Callable[[int, int, str], None] | None = None
+    export: Export,
+    *,
+    prompt: str,
+    shipped: bool = True,
+    from_file: bool = False,
+    progress: Callable[[int, int, str], None] | None = None,
 ) -> bytes:
     """The zip. Without a browser it holds no pictures, and its manifest says why.
 
-    `prompt` is the name the text goes by; `progress(done, of, name)` is called after every file.
+    `prompt` is the name the text goes by, `shipped` and `from_file` as in `snippet`; `progress(done, of, name)` is
+    called after every file.
     """
-    left_out = []
+    left_out = [f"{each.name}: not made" for each in CATALOGUE if each not in export.specs]
     try:
         files = dict(_counted(export, FORMATS, progress))
     except PictureError as error:
@@ -50,7 +57,7 @@ def bundle(
         files = dict(_counted(export, FORMATS[2:], progress))
     for spec in export.specs:
         options = export.options.get(spec.name, {})
-        code = snippet(spec, export.drawn(spec), export.view, shipped=shipped, **options)
+        code = snippet(spec, export.drawn(spec), export.view, shipped=shipped, from_file=from_file, **options)
         files[f"code/{spec.name}.py"] = code.encode("utf-8")
     files["figures/plotly.min.js"] = get_plotlyjs().encode("utf-8")
     files[TRACE_FILE] = export.trace.to_bytes()
@@ -60,7 +67,7 @@ def bundle(
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for path, content in files.items():
-            archive.writestr(zipfile.ZipInfo(path), content, zipfile.ZIP_DEFLATED)  # no date: same text, same bytes
+            archive.writestr(zipfile.ZipInfo(path), content, zipfile.ZIP_DEFLATED)
     return buffer.getvalue()
 
 

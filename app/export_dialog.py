@@ -1,19 +1,33 @@
-"""Everything that leaves the app: a figure with its caption, its data, and the trace of the whole text."""
+"""Everything that leaves the app: a figure with its caption, its data, pictures for papers, everything, and a link."""
+
+from collections.abc import Callable
+from threading import Lock
 
 import streamlit as st
 
-from analysis.catalogue import CATALOGUE, spec
-from analysis.export import figure_html, finished_figure, table_csv, trace_parquet
+from analysis.bundle import bundle
+from analysis.captions import caption
+from analysis.catalogue import CATALOGUE, FigureSpec, routing_of, spec
+from analysis.export import Export, figure_html, figure_json, finished_figure
+from analysis.paper import COLUMNS_MM, FONTS, Paper
+from analysis.pictures import NO_BROWSER, REMEDY, PictureError, browser_path, pictures
+from analysis.tables import table_csv, table_parquet, trace_parquet
 from app import state
+from app.components.copy_link import copy_link
 from app.components.picture_buttons import picture_buttons
 from app.panel import chart, chosen_options
+from app.text_link import LONGEST, text_to_link
+from hooks.trace import RoutingTrace
+from sample_models.registry import available_models
 
 PREVIEW = "figure-export"
+SIZES_PT = (6, 7, 8, 9, 10)
+_one_browser = Lock()  # a browser takes hundreds of megabytes: visitors take turns
 
 
 @st.dialog("Export", width="large")
 def export_dialog(page: str) -> None:
-    """Preview of the finished figure (light, with caption and model), and downloads of it, its data and the trace."""
+    """Preview of the finished figure (light, with caption and model), and every way out of the app."""
     trace, view = state.current_trace(), state.current_view()
     name = st.selectbox(
         "Figure of this page",
@@ -21,23 +35,118 @@ def export_dialog(page: str) -> None:
         format_func=lambda name: spec(name).title,
     )
     found = spec(name)
-    drawn = state.current(found.of)
-    figure = finished_figure(found, drawn, view, **chosen_options(found))
+    drawn, options = state.current(found.of), chosen_options(found)
+    figure = finished_figure(found, drawn, view, **options)
     chart(PREVIEW, figure, name=name, alt=found.title)
-    pictures, data, whole = st.columns([3, 1, 3])
-    with pictures, st.container(horizontal=True, vertical_alignment="center"):
-        st.markdown("**Figure**", width="content")
+    with _row("Figure"):
         picture_buttons(PREVIEW)
         # Callable: five megabytes of plotly.js are only made when somebody wants them.
         st.download_button("HTML", lambda: figure_html(figure, name), f"{name}.html", "text/html", on_click="ignore")
-    with data, st.container(horizontal=True, vertical_alignment="center"):
-        st.markdown("**Its data**", width="content")
-        st.download_button("CSV", table_csv(found.table(drawn)), f"{name}.csv", "text/csv", on_click="ignore")
-    with whole, st.container(horizontal=True, vertical_alignment="center"):
-        st.markdown("**Whole text**", width="content")
+    with _row("Its data"):
+        table = found.table(drawn)
+        st.download_button("CSV", table_csv(table), f"{name}.csv", "text/csv", on_click="ignore")
+        st.download_button("Parquet", table_parquet(table), f"{name}.parquet", on_click="ignore")
+        made = figure_json(found, drawn, view, **options)
+        st.download_button("JSON", made, f"{name}.json", "application/json", on_click="ignore")
+    _for_a_paper(found, options)
+    with _row("Whole text"):
         st.download_button("Trace file", trace.to_bytes(), "text.trace.safetensors", on_click="ignore")
-        st.download_button("Parquet", lambda: trace_parquet([trace]), "routing.parquet", on_click="ignore")
+        st.download_button("Routing table", trace_parquet([trace]), "routing.parquet", on_click="ignore")
+        _everything()
+    _links()
     st.caption(
-        "Pictures are made by your browser. The trace file holds every number of this text and opens without a model: "
-        "`RoutingTrace.load(path)`."
+        "SVG and PNG are made by your browser. The trace file holds every number of this text and opens without a "
+        "model: `RoutingTrace.load(path)`."
     )
+
+
+def _row(title: str):
+    row = st.container(horizontal=True, vertical_alignment="center")
+    row.markdown(f"**{title}**", width=90)
+    return row
+
+
+def _for_a_paper(found: FigureSpec, options: dict[str, str]) -> None:
+    """Choice of width and letters; the PDF and its caption once they were asked for."""
+    browser = browser_path()
+    with _row("For a paper"):
+        width = st.selectbox(
+            "Width",
+            list(COLUMNS_MM.values()),
+            format_func=lambda mm: f"{mm:g} mm, {next(name for name in COLUMNS_MM if COLUMNS_MM[name] == mm)}",
+            label_visibility="collapsed",
+            width=190,
+        )
+        font = st.selectbox("Letters", list(FONTS), label_visibility="collapsed", width=90)
+        size = st.selectbox("Size", SIZES_PT, 1, format_func="{} pt".format, label_visibility="collapsed", width=90)
+        wanted = st.button("Make PDF", disabled=browser is None, help=None if browser else f"{NO_BROWSER} {REMEDY}")
+        if browser is None:
+            st.caption("The server has no Chrome or Chromium to draw it with.")
+        paper = Paper(width, font, float(size))
+        drawn, view = state.current(found.of), state.current_view()
+        export = Export(state.current_trace(), view, (drawn,), options={found.name: options}, paper=paper)
+        key = ("pdf", found.name, tuple(options.items()), routing_of(drawn), view, paper)
+        made = _made(wanted, key, lambda: _pdf(export, found))
+        if made:
+            words = caption(found, routing_of(drawn), view, **options)
+            st.download_button("PDF", made, f"{found.name}.pdf", "application/pdf", on_click="ignore")
+            st.download_button("Caption", words, f"{found.name}.caption.txt", "text/plain", on_click="ignore")
+
+
+def _pdf(export: Export, found: FigureSpec) -> bytes:
+    with st.spinner("Drawing…", show_time=True), _one_browser, pictures() as draw:
+        return export.picture(found, "pdf", draw)
+
+
+def _everything() -> None:
+    """The zip of all figures and tables of this text, made with progress once it was asked for."""
+    trace, view = state.current_trace(), state.current_view()
+    options = {found.name: chosen for found in CATALOGUE if (chosen := chosen_options(found))}
+    wanted = st.button("Make everything (zip)")
+
+    def make() -> bytes:
+        bar = st.progress(0.0, "Making figures and tables…")
+        kinds = dict.fromkeys(found.of for found in CATALOGUE if state.can_draw(found.of))
+        more = tuple(state.current(kind) for kind in kinds if kind is not RoutingTrace)
+        shipped = trace.meta.get("model") in dict(available_models())
+        with _one_browser:
+            content = bundle(
+                Export(trace, view, more, options=options),
+                prompt=state.current_prompt().name,
+                shipped=shipped,
+                from_file=state.trace_file() is not None,
+                progress=lambda done, of, name: bar.progress(done / of, f"{done} of {of}: {name}"),
+            )
+        bar.empty()
+        return content
+
+    made = _made(wanted, ("zip", trace, view, str(options)), make)
+    if made:
+        st.download_button("Everything", made, "everything.zip", "application/zip", on_click="ignore")
+
+
+def _made(wanted: bool, key: tuple, make: Callable[[], bytes]) -> bytes | None:
+    """What was made last if it is for `key`, made now if it is wanted; the reader is told if that cannot be done."""
+    session = st.session_state
+    if wanted:
+        try:
+            session.exported = {**session.get("exported", {}), key[0]: (key, make())}
+        except PictureError as error:
+            st.text(str(error))
+            return None
+    found, content = session.get("exported", {}).get(key[0], (None, None))
+    return content if found == key else None
+
+
+def _links() -> None:
+    """A link to this view; a text of the reader's own is in it only if they choose so."""
+    prompt, view = state.current_prompt(), state.current_view()
+    with _row("Link"):
+        copy_link("Copy link")
+        if state.trace_file() is not None:
+            st.caption("The trace file that you opened is not in the link.")
+        elif not prompt.example and len(prompt.text) <= LONGEST:
+            copy_link("Copy link with my text", {"text": text_to_link(prompt.text), "token": str(view.token)})
+            st.caption("Your own text is in the second link only: whoever has that link can read it.")
+        elif not prompt.example:
+            st.caption(f"Your own text is not in the link: it is longer than {LONGEST:,} characters.")

@@ -32,8 +32,9 @@ from analysis.training import read_curves
 from analysis.view import WINDOW, View, window_around
 from app.examples import CHECKED, DEFAULT_EXAMPLE, EXAMPLES, shipped_trace
 from app.prompt_files import PromptList
-from app.prompts import Prompt, PromptError, check_token_count, opening
+from app.prompts import Prompt, PromptError, check_token_count, opening, typed_prompt
 from app.sample_texts import SAMPLE_TEXTS
+from app.text_link import text_from_link
 from app.turns import Turns
 from hooks.attention_trace import AttentionInputs, AttentionTrace, attention_bytes
 from hooks.lens_trace import LensTrace
@@ -255,14 +256,22 @@ def begin_session() -> None:
         model, problem = names[0], f"This server has no model {opening(model)}; {names[0]} is shown."
     if link.get("example", DEFAULT_EXAMPLE) not in EXAMPLES:
         problem = f"There is no example {opening(link['example'])}; {prompt.name} is shown."
+    if text := link.get("text"):
+        try:
+            prompt = typed_prompt(text_from_link(text))
+        except PromptError as error:
+            problem = str(error)
     try:
         prompt = _readable(model, prompt)
         with _in_turn():
             _trace(model, prompt.text)
     except ValueError as error:
-        if model == names[0]:
+        if isinstance(error, PromptError) and text:  # more tokens than one pass takes
+            prompt, problem = EXAMPLES[DEFAULT_EXAMPLE], str(error)
+        elif model == names[0]:
             raise
-        model, problem = names[0], _told(model, error)
+        else:
+            model, problem = names[0], _told(model, error)
     state[MODEL_KEY] = state[PICKED_KEY] = model
     state.problem, state.prompt = problem, prompt
 

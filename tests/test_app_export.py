@@ -1,5 +1,8 @@
 """What leaves the app, in-process: data and code under a figure, links with a text, the export dialog."""
 
+import base64
+import re
+import zlib
 from pathlib import Path
 
 import pytest
@@ -8,6 +11,8 @@ from streamlit.testing.v1 import AppTest
 from analysis.catalogue import spec
 from analysis.snippet import snippet
 from app import behind
+from app.prompts import PromptError
+from app.text_link import text_from_link, text_to_link
 
 MAIN = Path(__file__).parents[1] / "app" / "main.py"
 
@@ -42,3 +47,56 @@ def test_code_holds_the_readers_choice(app):
     app.session_state["difficulty_map-choice"] = "hard"
     app.run()
     assert not app.exception and ", kind='hard')" in app.code[0].value
+
+
+TEXTS = ["It's <b>$x$</b> & 100 % = 'so'?\n\t🙂 你好 مرحبا", "a", "x" * 1_500, "🙂" * 1_500]
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_text_in_a_link_comes_back_as_it_was(text):
+    value = text_to_link(text)
+    assert re.fullmatch(r"[\w-]+", value, flags=re.ASCII) and text_from_link(value) == text
+
+
+def test_a_link_holds_no_long_text():
+    with pytest.raises(ValueError, match="at most 1,500 characters, this text has 1,501"):
+        text_to_link("x" * 1_501)
+
+
+BOMB = base64.urlsafe_b64encode(zlib.compress(b"x" * 10**7)).decode()
+DAMAGED = ["%%%", "abc", "a" * 20_000, text_to_link("A fox ran.")[:-4], BOMB, "é"]
+DAMAGED += [base64.urlsafe_b64encode(zlib.compress(each)).decode() for each in (b"\xff\xfe", b"x" * 1_501)]
+
+
+@pytest.mark.parametrize("value", DAMAGED, ids=range(len(DAMAGED)))
+def test_damaged_text_of_a_link_is_told_in_one_sentence(value):
+    with pytest.raises(PromptError, match="The text in this link is damaged"):
+        text_from_link(value)
+
+
+def test_link_with_a_text_opens_it_and_leaves_it_out_of_the_address(app):
+    app.query_params["text"], app.query_params["token"] = text_to_link("The fox ran home."), "2"
+    app.run()
+    assert not app.exception and app.session_state.prompt.text == "The fox ran home."
+    assert app.session_state.token == 2 and "text" not in app.query_params
+
+
+@pytest.mark.parametrize("value", ["%%%", text_to_link("🙂" * 1_500)], ids=["damaged", "too many tokens"])
+def test_link_with_a_text_that_cannot_be_shown_opens_the_example_and_says_why(app, value):
+    app.query_params["text"] = value
+    app.run()
+    assert not app.exception and app.session_state.prompt.example
+    assert any("damaged" in each.value or "tokens; the limit" in each.value for each in app.text)
+
+
+def test_without_a_browser_pdf_is_greyed_with_the_reason_and_all_else_is_there(app, monkeypatch):
+    monkeypatch.setenv("BROWSER_PATH", "/nowhere")
+    app.run()
+    app.switch_page("views/gate.py").run()
+    next(button for button in app.button if button.label == "Export").click().run()
+    assert not app.exception
+    pdf = next(button for button in app.button if button.label == "Make PDF")
+    assert pdf.disabled and "none was found on this machine" in pdf.help
+    labels = {each.proto.label for each in app.get("download_button")}
+    assert labels >= {"HTML", "CSV", "Parquet", "JSON", "Trace file", "Routing table"}
+    assert any("no Chrome or Chromium" in each.value for each in app.caption)
