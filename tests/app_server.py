@@ -42,7 +42,13 @@ def app_server(log: Path) -> Iterator[Server]:
     address = Server(f"http://127.0.0.1:{port}")
     command = [sys.executable, "-m", "app", "serve", "--port", str(port)]
     with log.open("w") as output:
-        process = subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT, env=dict(os.environ))
+        process = subprocess.Popen(
+            command,
+            cwd=ROOT,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env={"BROWSER_PATH": find_browser() or "", **os.environ},
+        )
     try:
         _wait_until_healthy(address, process, log)
         address.pid = process.pid

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from analysis.catalogue import spec
+from analysis.catalogue import CATALOGUE, spec
 from analysis.snippet import snippet
-from app import behind
+from app import behind, export_dialog
 from app.prompts import PromptError
 from app.text_link import text_from_link, text_to_link
 
@@ -100,3 +100,24 @@ def test_without_a_browser_pdf_is_greyed_with_the_reason_and_all_else_is_there(a
     labels = {each.proto.label for each in app.get("download_button")}
     assert labels >= {"HTML", "CSV", "Parquet", "JSON", "Trace file", "Routing table"}
     assert any("no Chrome or Chromium" in each.value for each in app.caption)
+
+
+def everything():
+    """A script with the part of the export dialog that makes the zip: AppTest closes a dialog at every click."""
+    from app import export_dialog, state
+
+    state.begin_session()
+    state.clamp_selection()
+    export_dialog._everything()
+
+
+def test_everything_is_made_of_all_that_this_text_can_show(monkeypatch):
+    made = []
+    monkeypatch.setattr(export_dialog, "bundle", lambda export, **told: made.append((export, told)) or b"zip")
+    app = AppTest.from_function(everything, default_timeout=120).run()
+    assert not app.get("download_button")
+    app.button[0].click().run()
+    assert not app.exception
+    ((export, told),) = made
+    assert export.specs == CATALOGUE and told["prompt"] == app.session_state.prompt.name and told["shipped"]
+    assert [each.proto.label for each in app.get("download_button")] == ["Everything"]

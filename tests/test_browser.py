@@ -2,10 +2,12 @@
 
 import csv
 import io
+import json
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from playwright.sync_api import expect
 
@@ -307,8 +309,9 @@ def test_every_way_out_gives_files_that_hold_the_trace(visit, tmp_path):
     download("HTML")
     rows = list(csv.DictReader(io.StringIO(download("CSV").read_text(encoding="utf-8-sig"))))
     np.testing.assert_allclose([float(row["gate"]) for row in rows], trace.gate.ravel())
-    parquet = download("Parquet")
-    import pandas as pd
+    assert pd.read_parquet(download("Parquet")).gate.tolist() == trace.gate.ravel().tolist()
+    assert json.loads(download("JSON").read_text("utf-8"))["records"][-1]["text"] == trace.tokens[-1]
+    parquet = download("Routing table")
 
     table = pd.read_parquet(parquet)
     assert table.loops.tolist() == trace.loops.ravel().tolist()
@@ -321,6 +324,28 @@ def test_every_way_out_gives_files_that_hold_the_trace(visit, tmp_path):
     assert all(part in labels for part in ("🙂", "<", "$", "↵"))
     assert not alerts and [url for url in asked if not url.startswith(("file:", "data:", "blob:"))] == []
     opened.close()
+
+
+def test_pdf_for_a_paper_is_made_and_a_link_with_the_text_opens_it(visit, tmp_path):
+    here = visit(permissions=["clipboard-read", "clipboard-write"])
+    page = here.open("gate", "Gate")
+    here.trace(HOSTILE)
+    page.get_by_role("button", name="Export").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_text("Your own text is in the second link only").wait_for()
+    wait_idle(page)
+    dialog.get_by_role("button", name="Copy link with my text").click()
+    expect(dialog.get_by_role("button", name="Copied")).to_be_visible()
+    link = page.evaluate("navigator.clipboard.readText()")
+    assert link.startswith(here.address) and "script" not in link
+    dialog.get_by_role("button", name="Make PDF").click()
+    with page.expect_download(timeout=90_000) as waiting:
+        dialog.get_by_role("button", name="PDF", exact=True).click(timeout=90_000)
+    waiting.value.save_as(tmp_path / "gate_map.pdf")
+    assert (tmp_path / "gate_map.pdf").read_bytes().startswith(b"%PDF-")
+    other = visit()
+    other.open(link.removeprefix(f"{here.address}/"), "Gate")
+    assert other.text() == here.text() and "text=" not in other.page.url
 
 
 def test_two_sessions_do_not_see_each_others_text(visit):
