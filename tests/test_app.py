@@ -67,8 +67,8 @@ def test_model_runs_once_per_text_however_many_views_are_opened(app):
     opened(app, "overview")
     loaded = state._loaded(app.session_state[state.MODEL_KEY])
     state._study(app.session_state[state.MODEL_KEY])  # the sample texts are read once per model
-    calls = []
-    handle = loaded.model.register_forward_hook(lambda *_: calls.append(1))
+    lengths = []
+    handle = loaded.model.model.embed_tokens.register_forward_hook(lambda _, args, __: lengths.append(args[0].shape[1]))
     app.text_area[0].set_value("A text that nobody has traced before.").run()
     next(button for button in app.button if button.label == "Trace").click().run()
     for view in VIEWS:
@@ -78,7 +78,9 @@ def test_model_runs_once_per_text_however_many_views_are_opened(app):
         assert not app.exception
     handle.remove()
     assert app.session_state.prompt.text == "A text that nobody has traced before."
-    assert len(calls) == 4, "one for the trace, one for the paths that pages share, the lens's exits, the attention"
+    whole = len(loaded.tokenizer(app.session_state.prompt.text)["input_ids"])
+    # Whole: the trace, the paths that pages share, the attention. The lens of token 3 runs those before it, then it.
+    assert sorted(lengths) == [1, 3, whole, whole, whole]
 
 
 @pytest.mark.parametrize("text", ["", "   \n", "x" * 20_001, "🙂" * 2_000])
