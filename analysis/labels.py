@@ -18,7 +18,12 @@ def token_labels(trace: RoutingTrace, longest: int = LONGEST) -> list[str]:
     Where a character is spread over several tokens, the first one shows the whole character and the later ones their
     bytes, such as ⟨9F⟩.
     """
-    return [_cut(_count_runs(_without_space(label)), longest) for label in _whole_characters(trace.tokens)]
+    return [short_label(label, longest) for label in _whole_characters(trace.tokens)]
+
+
+def short_label(display: str, longest: int = LONGEST) -> str:
+    """The label of a display string: without its leading space, runs of white space counted, cut to `longest`."""
+    return _cut(_count_runs(_without_space(display)), longest)
 
 
 def plotly_text(text: str) -> str:
@@ -69,4 +74,4 @@ def _length_of_character(lead: int) -> int:
     return 4 if lead >= 0xF0 else 3 if lead >= 0xE0 else 2
 
 
-__all__ = ["plotly_text", "token_labels"]
+__all__ = ["plotly_text", "short_label", "token_labels"]

@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float
 from analysis.aggregate import ordinary
 from analysis.difficulty import surprisal
 from analysis.recursion import depth_margin
+from analysis.words import spells_its_text
 from hooks.token_text import token_bytes
 from hooks.trace import RoutingTrace
 
@@ -144,8 +145,7 @@ def _holding(trace: RoutingTrace, text: str) -> Bool[np.ndarray, " token"]:
     pieces = [token_bytes(token) for token in trace.tokens]
     needle = _folded(token_bytes(text).decode("utf-8", "surrogateescape"))
     found = np.zeros(trace.num_tokens, dtype=bool)
-    spelled = b"".join(piece for piece, added in zip(pieces, trace.special, strict=True) if not added)
-    if spelled != str(trace.meta.get("text")).encode():
+    if not spells_its_text(trace):
         found[:] = [needle in _folded(piece.decode("utf-8", "surrogateescape")) for piece in pieces]
         return found
     whole = b"".join(pieces).decode("utf-8", "surrogateescape")

@@ -97,6 +97,7 @@ def _view(view: View) -> str:
     fields = [f"layer={view.layer}", f"token={view.token}"]
     fields += [f"window={view.window}"] if view.window else []
     fields += [f"theme={view.theme!r}"] if view.theme != "light" else []
+    fields += [f"level={view.level!r}"] if view.level != "token" else []
     fields += [f"room={view.room}"] if view.room != PAGE_PX else []
     return f"View({', '.join(fields)})"
 

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Literal
 
@@ -20,7 +20,9 @@ from analysis.figures.palette import (
     text_on,
     tint_level,
 )
-from analysis.labels import token_labels
+from analysis.labels import short_label, token_labels
+from analysis.view import Level
+from analysis.words import piece_counts, word_displays, word_means, word_starts
 from hooks.trace import RoutingTrace
 
 Quantity = Literal["Difficulty", "Gate", "Loops", "Experts", "Surprisal"]
@@ -31,9 +33,16 @@ HATCHED, EMPTY = -1, -2
 
 @dataclass(frozen=True)
 class Strip:
-    """What the strip draws. Lists have one entry per token; `fill` points into `palette`, or is HATCHED or EMPTY."""
+    """What the strip draws. Lists have one entry per cell, which is a token or, at word level, a word.
+
+    `fill` points into `palette`, or is HATCHED or EMPTY.
+    """
 
     labels: list[str]
+    starts: list[int]
+    """First token of each cell."""
+    tokens: int
+    """Tokens of the text."""
     fill: list[int]
     palette: list[tuple[str, str]]
     """(fill, text colour with at least 4.5:1 on it)."""
@@ -59,9 +68,19 @@ class Strip:
 
 
 def strip(
-    trace: RoutingTrace, quantity: Quantity, *, layer: int | None, token: int, at_layer: int, theme: str
+    trace: RoutingTrace,
+    quantity: Quantity,
+    *,
+    layer: int | None,
+    token: int,
+    at_layer: int,
+    theme: str,
+    level: Level = "token",
 ) -> Strip:
     """Colour tokens by `quantity` in `layer`, or by its mean over layers if None (experts: in the selected layer).
+
+    At word level a cell is a word with the mean over its pieces; the sum for surprisal, since log p adds. Experts have
+    no mean: those of all pieces stand side by side, and a fill says that all pieces chose alike.
 
     `token` and `at_layer` are the selection that the read-out describes. Special tokens and undefined values (the first
     token's surprisal) stay empty; a token that did not route is hatched, never coloured.
@@ -69,20 +88,24 @@ def strip(
     if quantity == "Experts" and layer is None:
         layer = at_layer  # expert 3 of one layer has nothing to do with expert 3 of another: no mean exists
     colors = THEMES[theme]
-    fill, palette, badges, values, legend = _colouring(trace, quantity, layer, theme)
-    fill = np.where(trace.special, EMPTY, fill)
+    starts = np.arange(trace.num_tokens) if level == "token" else word_starts(trace)
+    fill, palette, badges, values, legend = _colouring(trace, quantity, layer, theme, starts)
+    fill = np.where(trace.special[starts], EMPTY, fill)
+    displays = trace.tokens if level == "token" else word_displays(trace, starts)
     return Strip(
-        labels=cell_labels(trace),
+        labels=cell_labels(trace) if level == "token" else [_cell_label(display) for display in displays],
+        starts=starts.tolist(),
+        tokens=trace.num_tokens,
         fill=fill.tolist(),
         palette=[(colour, text_on(colour)) for colour in palette],
         badges=badges,
         values=values,
-        surprisal=[_nats(value) for value in trace.surprisal],
+        surprisal=_over_pieces(_summed(trace.surprisal, starts), _nats, "sum", starts, trace.num_tokens),
         quantity=quantity.lower() + ("" if layer is None else f" in layer {layer}"),
         legend=legend,
         readout=readout(trace, token, at_layer),
-        breaks=["↵" in token for token in trace.tokens],
-        white=[not token.strip("␣↵⇥") for token in trace.tokens],
+        breaks=["↵" in each for each in displays],
+        white=[not each.strip("␣↵⇥") for each in displays],
         colors={"line": colors["line"], "muted": colors["muted"]},
     )
 
@@ -114,49 +137,85 @@ def readout(trace: RoutingTrace, token: int, layer: int) -> list[tuple[str, str]
     ]
 
 
-def _colouring(trace: RoutingTrace, quantity: Quantity, layer: int | None, theme: str):
-    """(fill index, palette, badges, values, legend) of a quantity."""
-    colors = THEMES[theme]
+def _cell_label(display: str) -> str:
+    """A word's text as `cell_labels` shows a token's."""
+    label = short_label(display, longest=len(display))
+    return f" {label}" if display.startswith("␣") and label != display else label
+
+
+def _colouring(trace: RoutingTrace, quantity: Quantity, layer: int | None, theme: str, starts: np.ndarray):
+    """(fill index, palette, badges, values, legend) of a quantity, one entry per cell."""
+    colors, tokens = THEMES[theme], trace.num_tokens
     where = "mean over layers" if layer is None else f"layer {layer}"
-    none = [""] * trace.num_tokens
+    none = [""] * len(starts)
     if quantity == "Difficulty":
-        numbers, ramp = _at(trace.difficulty_soft, layer), colors["difficulty"]
+        numbers, ramp = word_means(_at(trace.difficulty_soft, layer), starts), colors["difficulty"]
         legend = [("text", f"difficulty (soft, {where}) 0"), ("bar", ramp), ("text", "1")]
-        return _steps(numbers, 0, 1), _ramp(ramp), none, [f"{n:.2f}" for n in numbers], legend
+        return _steps(numbers, 0, 1), _ramp(ramp), none, _over_pieces(numbers, _two, "mean", starts, tokens), legend
     if quantity == "Gate":
-        numbers, ramp = _at(trace.gate, layer), [gate_colour(i / (_STEPS - 1), theme) for i in range(_STEPS)]
+        ramp = [gate_colour(i / (_STEPS - 1), theme) for i in range(_STEPS)]
+        numbers = word_means(_at(trace.gate, layer), starts)
         legend = [("text", f"{where}: depth 0"), ("bar", ramp[::9]), ("text", "1 width")]
-        return _steps(numbers, 0, 1), ramp, none, [f"{n:.2f}" for n in numbers], legend
+        return _steps(numbers, 0, 1), ramp, none, _over_pieces(numbers, _two, "mean", starts, tokens), legend
     if quantity == "Surprisal":
-        ramp, shown = colors["probability"], [_nats(n) for n in trace.surprisal]
-        legend = [("text", "surprisal of the token 0"), ("bar", ramp), ("text", f"{MAX_SURPRISAL} nats or more")]
-        return _steps(trace.surprisal, 0, MAX_SURPRISAL), _ramp(ramp), none, shown, legend
+        numbers, ramp = _summed(trace.surprisal, starts), colors["probability"]
+        of = "token" if len(starts) == tokens else "word"
+        legend = [("text", f"surprisal of the {of} 0"), ("bar", ramp), ("text", f"{MAX_SURPRISAL} nats or more")]
+        shown = _over_pieces(numbers, _nats, "sum", starts, tokens)
+        return _steps(numbers, 0, MAX_SURPRISAL), _ramp(ramp), none, shown, legend
     if quantity == "Loops":
-        return _loops(trace, layer, theme)
-    return _experts(trace, layer, theme)
+        return _loops(trace, layer, theme, starts)
+    return _experts(trace, layer, theme, starts)
 
 
-def _loops(trace: RoutingTrace, layer: int | None, theme: str):
-    if layer is None:
-        numbers, ramp = trace.loops.mean(axis=0), THEMES[theme]["loops"]
-        legend = [("text", "loops (mean over layers) 1"), ("bar", ramp), ("text", str(trace.max_loops))]
+def _loops(trace: RoutingTrace, layer: int | None, theme: str, starts: np.ndarray):
+    words = len(starts) < trace.num_tokens
+    if layer is None or words:
+        numbers, ramp = word_means(_at(trace.loops, layer), starts), THEMES[theme]["loops"]
+        where = "mean over layers" if layer is None else f"layer {layer}, mean over pieces"
+        legend = [("text", f"loops ({where}) 1"), ("bar", ramp), ("text", str(trace.max_loops))]
         shown = [f"{n:.1f}" for n in numbers]
-        return _steps(numbers, 1, trace.max_loops), _ramp(ramp), shown, shown, legend
+        values = _over_pieces(numbers, "{:.1f}".format, "mean", starts, trace.num_tokens)
+        return _steps(numbers, 1, trace.max_loops), _ramp(ramp), shown, values, legend
     palette = loop_colours(trace.max_loops, theme)
     shown = [str(n) for n in trace.loops[layer]]
     return trace.loops[layer] - 1, palette, shown, shown, [("text", f"loops in layer {layer}"), *_swatches(palette, 1)]
 
 
-def _experts(trace: RoutingTrace, layer: int, theme: str):
+def _experts(trace: RoutingTrace, layer: int, theme: str, starts: np.ndarray):
     routed, ids, weights = trace.width_ran[layer], trace.expert_ids[layer], trace.expert_weights[layer]
     palette, k = expert_tints(theme), ids.shape[1]
     colours = len(palette) // len(TINTS)
     strength = np.array([tint_level(weight, k) for weight in weights[:, 0]])
-    badges = [",".join(map(str, row)) if ran else "" for row, ran in zip(ids.tolist(), routed, strict=True)]
-    values = [badge or "did not route" for badge in badges]
+    of_token = np.where(routed, ids[:, 0] % colours * len(TINTS) + strength, HATCHED)
+    chosen = [",".join(map(str, row)) if ran else "" for row, ran in zip(ids.tolist(), routed, strict=True)]
     full = [expert_colour(expert, theme) for expert in range(min(trace.num_experts, colours))]
     legend = [("text", f"first expert in layer {layer}"), *_swatches(full, 0), ("hatch", ""), ("text", "did not route")]
-    return np.where(routed, ids[:, 0] % colours * len(TINTS) + strength, HATCHED), palette, badges, values, legend
+    fill, badges, values = [], [], []
+    for first, end in zip(starts.tolist(), [*starts[1:].tolist(), trace.num_tokens], strict=True):
+        pieces = chosen[first:end]
+        same = len({row.split(",")[0] for row in pieces}) == 1
+        fill.append(of_token[first] if same else EMPTY)
+        badges.append(" ".join(piece or "–" for piece in pieces) if any(pieces) else "")
+        values.append(", then ".join(piece or "did not route" for piece in pieces))
+    return np.array(fill), palette, badges, values, legend
+
+
+def _summed(values: np.ndarray, starts: np.ndarray) -> np.ndarray:
+    return np.add.reduceat(values, starts)
+
+
+def _two(value: float) -> str:
+    return f"{value:.2f}"
+
+
+def _over_pieces(numbers: np.ndarray, shown: Callable, how: str, starts: np.ndarray, tokens: int) -> list[str]:
+    """Numbers as they are told, with how many pieces they rest on where a cell has several."""
+    counts = piece_counts(starts, tokens)
+    return [
+        shown(number) + (f" ({how} over {count} pieces)" if count > 1 else "")
+        for number, count in zip(numbers, counts.tolist(), strict=True)
+    ]
 
 
 def _at(values: np.ndarray, layer: int | None) -> np.ndarray:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Theme = Literal["light", "dark"]
+Level = Literal["token", "word"]
 WINDOW = 256
 PAGE_PX = 1184
 """Width of a figure that has a page to itself, pixels."""
@@ -20,6 +21,8 @@ class View:
     theme: Theme = "light"
     room: int = PAGE_PX
     """Pixels that a map has across: they decide whether it names its tokens and numbers its cells."""
+    level: Level = "token"
+    """What a column of the maps of difficulty, gate and loops stands for; a word's holds the mean over its pieces."""
 
     def span(self, num_tokens: int) -> tuple[int, int]:
         """First and last + 1 token drawn, within the text."""
@@ -48,4 +51,4 @@ def window_around(token: int, num_tokens: int, width: int = WINDOW) -> tuple[int
     return first, first + width
 
 
-__all__ = ["DEFAULT_VIEW", "PAGE_PX", "WINDOW", "Theme", "View", "window_around"]
+__all__ = ["DEFAULT_VIEW", "PAGE_PX", "WINDOW", "Level", "Theme", "View", "window_around"]

@@ -119,6 +119,7 @@ def frame(page: str) -> None:
             token=session.token,
             at_layer=session.layer,
             theme=state.current_view().theme,
+            level=state.current_view().level,
         )
         found, query = found_tokens(trace)
         token_strip(
@@ -130,6 +131,8 @@ def frame(page: str) -> None:
             query=query,
             on_select=_select_in_strip,
             on_clear=clear_search,
+            level=state.current_view().level,
+            on_level=state.show_level,
         )
         _notices(trace)
 

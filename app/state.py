@@ -29,7 +29,7 @@ from analysis.model_facts import model_facts as facts_of
 from analysis.study import Study, study
 from analysis.summary import PromptSummary, prompt_summary
 from analysis.training import read_curves
-from analysis.view import WINDOW, View, window_around
+from analysis.view import WINDOW, Level, View, window_around
 from app.examples import CHECKED, DEFAULT_EXAMPLE, EXAMPLES, shipped_trace
 from app.prompt_files import PromptList
 from app.prompts import Prompt, PromptError, check_token_count, opening, typed_prompt
@@ -577,7 +577,13 @@ def current_view() -> View:
         token=state.token,
         window=window_around(state.token, trace.num_tokens),
         theme=st.context.theme.type or "light",
+        level=state.get("level", "token"),
     )
+
+
+def show_level(level: Level) -> None:
+    """Show the text, and the maps that can, by tokens or by words. What is selected stays a token."""
+    st.session_state.level = level
 
 
 def clamp_selection() -> None:
@@ -626,7 +632,7 @@ def first_drawing(key: str, figure: go.Figure, options: dict[str, str]) -> go.Fi
     chart that the page first drew is handed over again, and `redrawings` tells the browser side what it shows by now.
     """
     trace, view, drawings = current_trace(), current_view(), st.session_state.drawings
-    same = (id(trace), view.theme, view.window, tuple(options.items()), figure.layout.height)
+    same = (id(trace), view.theme, view.level, view.window, tuple(options.items()), figure.layout.height)
     drawing = drawings.get(key)
     if drawing is None or drawing.same != same:
         number = st.session_state.drawings_made = st.session_state.get("drawings_made", 0) + 1

@@ -8,6 +8,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from analysis.catalogue import CATALOGUE
+from analysis.words import word_starts
 from app import state
 from app.examples import EXAMPLES
 from app.glossary import GROUPS
@@ -157,6 +158,17 @@ def test_search_finds_by_routing_and_keeps_to_what_another_model_has(app, tmp_pa
     assert not app.exception and app.selectbox(key="find_loops_where").value == "any"
     next(button for button in app.button if button.label == "Clear").click().run()
     assert not app.exception and "Nothing is looked for." in [caption.value for caption in app.caption]
+
+
+@pytest.mark.parametrize("view", ["difficulty", "recursion", "experts"])
+def test_by_words_maps_of_means_merge_their_columns_and_experts_do_not(app, view):
+    app.session_state.level = "word"
+    opened(app, view)
+    trace = state._trace(DEFAULT_MODEL, app.session_state.prompt.text)
+    words = len(word_starts(trace))
+    columns = charts(app)[0]["data"][0]["z"]["shape"].split(",")[1]
+    assert words < trace.num_tokens and int(columns) == (trace.num_tokens if view == "experts" else words)
+    assert ("Words, hardest first" in [title.value for title in app.subheader]) == (view == "difficulty")
 
 
 def test_tour_opens_its_pages_in_turn_and_ends(app):

@@ -99,6 +99,23 @@ def test_search_underlines_what_it_finds_and_steps_through_it_by_keys(visit):
     expect(found).to_have_count(0)
 
 
+def test_by_words_a_second_click_steps_to_the_next_piece(visit):
+    here = visit()
+    page = here.open("recursion?token=0&layer=3", "Recursion")
+    tokens = here.tokens().count()
+    page.get_by_role("button", name="words").click()
+    word = page.get_by_role("option").filter(has_text="miller's").first
+    word.click()
+    assert here.tokens().count() < tokens and "mean over 3 pieces" in word.get_attribute("aria-label")
+    first = int(word.get_attribute("data-token"))
+    expect(page.locator(".readout")).to_contain_text(f"token ‹{first}›")
+    wait_idle(page)
+    word.click()
+    expect(page.locator(".readout")).to_contain_text(f"token ‹{first + 1}›")
+    page.keyboard.press("ArrowRight")
+    expect(page.locator(".readout")).to_contain_text(f"token ‹{first + 3}›")
+
+
 def test_steppers_of_the_readout_move_the_selection(visit):
     page = visit().open("?layer=2&token=5")
     page.get_by_role("button", name="next token").focus()

@@ -17,6 +17,7 @@ from analysis.difficulty import (
 from analysis.figures.joint_map import Marginal, Minimap, heatmap, joint_map, layer_bars, scale_bar, token_bars
 from analysis.figures.palette import THEMES, colour_at, faded, ramp
 from analysis.figures.template import figure, hover_card, note, sentence_figure
+from analysis.figures.word_columns import word_columns
 from analysis.labels import plotly_text, token_labels
 from analysis.view import DEFAULT_VIEW, View
 from hooks.trace import RoutingTrace
@@ -35,6 +36,8 @@ def difficulty_map_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW, *, kin
     bars = {"marker": {"color": c["difficulty"][3]}}
     scale = scale_bar(view, f"{kind} difficulty", tickvals=[0, 0.5, 1])
     per_token, per_layer = token_difficulty(trace, kind), mean_over_tokens(trace, values)
+    if words := word_columns(trace, view):
+        values, per_token = words.averaged(values), words.averaged(per_token)
     return joint_map(
         trace,
         view,
@@ -42,6 +45,8 @@ def difficulty_map_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW, *, kin
         Marginal([token_bars(trace, view, per_token, "mean %{y:.2f}", **bars)], UNIT_AXIS, "mean over layers"),
         Marginal([layer_bars(trace, per_layer, "mean %{x:.2f}", **bars)], UNIT_AXIS, "mean over tokens"),
         Minimap(per_token, colours),
+        words,
+        f"{kind} difficulty %{{z:.2f}}",
     )
 
 

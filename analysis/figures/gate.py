@@ -7,6 +7,7 @@ from analysis.aggregate import mean_over_tokens, ordinary
 from analysis.figures.joint_map import Marginal, Minimap, heatmap, joint_map, layer_bars, scale_bar, token_bars
 from analysis.figures.palette import THEMES, gate_colour, mix, ramp, text_on
 from analysis.figures.template import SELECTION, figure, hover_card, layer_axis, note, numbers, sentence_figure, swatch
+from analysis.figures.word_columns import word_columns
 from analysis.gate import gate_along_text, gate_level_shares
 from analysis.labels import plotly_text, token_labels
 from analysis.view import DEFAULT_VIEW, View
@@ -21,12 +22,14 @@ def gate_map_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> go.Figure
     first, end = view.span(trace.num_tokens)
     colours = {"colorscale": ramp(c["gate"]), "zmin": 0, "zmax": 1}
     blue, orange = ({"marker": {"color": mix(c["bg"], c[path], 0.72)}} for path in ("width", "depth"))
-    per_token, per_layer = trace.gate.mean(axis=0), mean_over_tokens(trace, trace.gate)
+    values, per_token, per_layer = trace.gate, trace.gate.mean(axis=0), mean_over_tokens(trace, trace.gate)
+    if words := word_columns(trace, view):
+        values, per_token = words.averaged(values), words.averaged(per_token)
     return joint_map(
         trace,
         view,
         [
-            heatmap(trace, view, trace.gate[:, first:end], hover_card(trace, view), **colours)
+            heatmap(trace, view, values[:, first:end], hover_card(trace, view), **colours)
             | scale_bar(view, "width share λ", tickvals=[0, 0.5, 1])
         ],
         Marginal(
@@ -46,6 +49,8 @@ def gate_map_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> go.Figure
             f"{swatch(c['depth'], 'depth', '◂')}  {swatch(c['width'], 'width', '▸')}",
         ),
         Minimap(per_token, colours),
+        words,
+        "width share %{z:.2f}",
     )
 
 

@@ -4,13 +4,14 @@ Axes: x, y = map (token, layer); x, y2 = bars above; x2, y = bars beside; x3, y3
 than the window. Shared axes keep the three aligned, and they export as one.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import plotly.graph_objects as go
 
 from analysis.figures.palette import THEMES, faded
 from analysis.figures.template import LEFT, band, figure, layer_axis, names_fit, note, row_and_column, token_axis
+from analysis.figures.word_columns import NOTE, WordColumns
 from analysis.labels import plotly_text, token_labels
 from analysis.view import View
 from hooks.trace import RoutingTrace
@@ -80,11 +81,27 @@ def minimap_row(trace: RoutingTrace, view: View, minimap: Minimap, rest_px: floa
 
 
 def joint_map(
-    trace: RoutingTrace, view: View, cells: list[dict], above: Marginal, beside: Marginal, minimap: Minimap
+    trace: RoutingTrace,
+    view: View,
+    cells: list[dict],
+    above: Marginal,
+    beside: Marginal,
+    minimap: Minimap,
+    words: WordColumns | None = None,
+    value: str = "%{z:.2f}",
 ) -> go.Figure:
-    """Put map, marginals and (where the text is longer than the window) minimap together and mark the selection."""
+    """Put map, marginals and (where the text is longer than the window) minimap together and mark the selection.
+
+    With `words`, whose averages all values then are, a column is a word; hovering its cell shows `value`.
+    """
     x_axis, bottom = token_axis(trace, view)
     first, end = view.span(trace.num_tokens)
+    column = band(view, x=view.token, yref="y2")
+    if words:
+        x_axis, cells = words.axis(x_axis), [words.heatmap(cells[0], value), *cells[1:]]
+        above = replace(above, data=[words.bars(bars) for bars in above.data], note=f"{above.note} · {NOTE}")
+        bottom = max(bottom, 16 + round(6.8 * max(map(len, x_axis["ticktext"]))))
+        column |= dict(zip(("x0", "x1"), words.selected(), strict=True))
     map_px = trace.num_layers * float(np.clip(200 / trace.num_layers, 11, 26))
     row = minimap_row(trace, view, minimap, map_px + GAP_PX + ABOVE_PX)
     top_of_map, low = map_px / row.inner, (map_px + GAP_PX) / row.inner
@@ -104,9 +121,9 @@ def joint_map(
         xaxis2=beside.axis | {"domain": [BESIDE, 1], "anchor": "y", "showgrid": True},
         barmode="relative",
         shapes=[
-            *row_and_column(trace, view),
+            *row_and_column(trace, view, words and words.selected()),
             band(view, y=view.layer, xref="x2"),
-            *([band(view, x=view.token, yref="y2")] if first <= view.token < end else []),
+            *([column] if first <= view.token < end else []),
             *row.shapes,
         ],
         annotations=[

@@ -5,7 +5,7 @@ import plotly.graph_objects as go
 
 from analysis.aggregate import mean_over_tokens, percentiles_over_tokens
 from analysis.figures.joint_map import Marginal, Minimap, heatmap, joint_map, scale_bar, token_bars
-from analysis.figures.palette import THEMES, faded, loop_colours, mix, ramp, steps, text_on
+from analysis.figures.palette import THEMES, colour_at, faded, loop_colours, mix, ramp, steps, text_on
 from analysis.figures.template import (
     figure,
     hover_card,
@@ -16,6 +16,7 @@ from analysis.figures.template import (
     sentence_figure,
     swatch,
 )
+from analysis.figures.word_columns import word_columns
 from analysis.recursion import NEAR_MISS, depth_margin, loop_shares
 from analysis.view import DEFAULT_VIEW, View
 from hooks.trace import RoutingTrace
@@ -29,18 +30,23 @@ def loop_map_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> go.Figure
     first, end = view.span(trace.num_tokens)
     loops, colours = trace.loops[:, first:end], loop_colours(trace.max_loops, view.theme)
     stepped = {"colorscale": steps(list(colours)), "zmin": 0.5, "zmax": trace.max_loops + 0.5}
+    smooth = {"colorscale": ramp(c["loops"]), "zmin": 1, "zmax": trace.max_loops}
+    per_token = trace.loops.mean(axis=0)
+    if words := word_columns(trace, view):  # their means lie between the steps
+        loops, per_token, stepped = words.averaged(trace.loops)[:, first:end], words.averaged(per_token), smooth
     cells = [
         heatmap(trace, view, loops, hover_card(trace, view), **stepped)
         | scale_bar(view, "loops", tickvals=list(range(1, trace.max_loops + 1)))
     ]
-    if numbers_fit(view, end - first):
+    if numbers_fit(view, end - first) and words:
+        fills = [colour_at(c["loops"], share) for share in np.linspace(0, 1, 33)]
+        cells += words.numbers(loops, 1, trace.max_loops, fills)
+    elif numbers_fit(view, end - first):
         layer, token = (axis.ravel() for axis in np.indices(loops.shape))
         on = np.array([text_on(colour) for colour in colours])[loops.ravel() - 1]
         cells += numbers(token + first, layer, loops.ravel().astype(str), on)
-    per_token = trace.loops.mean(axis=0)
     axis = {"range": [1, max(trace.max_loops, 2)], "tickvals": list(range(1, trace.max_loops + 1))}
     bars = token_bars(trace, view, per_token, "mean loops %{y:.2f}", marker={"color": mix(c["bg"], c["depth"], 0.85)})
-    smooth = ramp(c["loops"])
     return joint_map(
         trace,
         view,
@@ -54,7 +60,9 @@ def loop_map_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> go.Figure
             axis | {"range": [0.85, trace.max_loops + 0.15]},
             f"{swatch(c['depth'], 'ran', '●')}  {swatch(c['ink'], 'expected', '○')}",
         ),
-        Minimap(per_token, {"colorscale": smooth, "zmin": 1, "zmax": trace.max_loops}),
+        Minimap(per_token, smooth),
+        words,
+        "loops %{z:.2f}",
     )
 
 

@@ -185,17 +185,21 @@ def _without_bold(text: str) -> str:
     return text.removeprefix("<b>").removesuffix("</b>")
 
 
-def row_and_column(trace: RoutingTrace, view: View) -> list[dict]:
-    """Selected cell of a map on axes x (token), y (layer): thin lines along row and column, haloed outline."""
+def row_and_column(trace: RoutingTrace, view: View, column: tuple[float, float] | None = None) -> list[dict]:
+    """Selected cell of a map on axes x (token), y (layer): thin lines along row and column, haloed outline.
+
+    `column` says from where to where the selected column reaches, if it is not the token's.
+    """
     c = THEMES[view.theme]
     first, end = view.span(trace.num_tokens)
     t, layer = view.token, view.layer
+    left, right = column or (t - 0.5, t + 0.5)
     thin = {"type": "line", "name": SELECTION, "line": {"width": 1, "color": faded(c["ink"], 0.55)}}
     marks = [thin | {"x0": first - 0.5, "x1": end - 0.5, "y0": y, "y1": y} for y in (layer - 0.5, layer + 0.5)]
     if not first <= t < end:
         return marks
-    marks += [thin | {"x0": x, "x1": x, "y0": -0.5, "y1": trace.num_layers - 0.5} for x in (t - 0.5, t + 0.5)]
-    cell = {"type": "rect", "name": SELECTION, "x0": t - 0.5, "x1": t + 0.5, "y0": layer - 0.5, "y1": layer + 0.5}
+    marks += [thin | {"x0": x, "x1": x, "y0": -0.5, "y1": trace.num_layers - 0.5} for x in (left, right)]
+    cell = {"type": "rect", "name": SELECTION, "x0": left, "x1": right, "y0": layer - 0.5, "y1": layer + 0.5}
     return marks + [
         cell | {"line": {"width": 5, "color": c["bg"]}},
         cell | {"line": {"width": 2, "color": c["ink"]}},

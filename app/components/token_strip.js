@@ -23,14 +23,16 @@ class Strip {
     this.readout = root.querySelector(".readout");
     this.legend = root.querySelector(".legend");
     this.matches = root.querySelector(".matches");
+    this.level = root.querySelector(".level");
     this.live = root.querySelector(".live");
+    this.level.onclick = () => this.send("level", this.data.level === "word" ? "token" : "word");
     this.cells = [];
     this.token = this.layer = -1;
     this.pending = null;
     this.timer = 0;
     this.box.addEventListener("click", (event) => {
       const cell = event.target.closest(".token");
-      if (cell) this.select(+cell.dataset.token, this.layer, true);
+      if (cell) this.select(this.piece(+cell.dataset.cell), this.layer, true);
     });
     this.box.addEventListener("keydown", (event) => this.key(event));
     this.box.addEventListener("mouseover", (event) => this.hint(event.target.closest?.(".token")));
@@ -53,16 +55,19 @@ class Strip {
     this.mark_found();
     this.draw_readout();
     this.draw_matches();
+    this.level.setAttribute("aria-pressed", data.level === "word");
     this.draw_legend();
   }
 
   build() {
-    const { labels, fill, palette, badges, breaks, white } = this.data;
+    const { labels, fill, palette, badges, breaks, white, starts, tokens } = this.data;
+    this.cell_of = labels.flatMap((_, i) => Array((starts[i + 1] ?? tokens) - starts[i]).fill(i));
     const cells = document.createDocumentFragment();
     this.cells = labels.map((label, i) => {
       const cell = element("span", "token", label);
       cell.role = "option";
-      cell.dataset.token = i;
+      cell.dataset.cell = i;
+      cell.dataset.token = starts[i];
       cell.tabIndex = -1;
       cell.setAttribute("aria-label", this.describe(i));
       cell.setAttribute("aria-selected", "false");
@@ -93,7 +98,7 @@ class Strip {
     const { found } = this.data;
     if (this.marked === found.join()) return;
     this.marked = found.join();
-    const set = new Set(found);
+    const set = new Set(found.map((token) => this.cell_of[token]));
     this.cells.forEach((cell, i) => {
       cell.classList.toggle("found", set.has(i));
       cell.setAttribute("aria-label", this.describe(i) + (set.has(i) ? ", found" : ""));
@@ -116,12 +121,13 @@ class Strip {
   }
 
   describe(i) {
-    const { labels, values, surprisal, quantity } = this.data;
-    return `token ${i}: ${labels[i]}, ${quantity} ${values[i]}, surprisal ${surprisal[i]}`;
+    const { labels, values, surprisal, quantity, starts, tokens } = this.data, last = (starts[i + 1] ?? tokens) - 1;
+    const where = last > starts[i] ? `tokens ${starts[i]} to ${last}` : `token ${starts[i]}`;
+    return `${where}: ${labels[i]}, ${quantity} ${values[i]}, surprisal ${surprisal[i]}`;
   }
 
   mark(token, layer, focus) {
-    const before = this.cells[this.token];
+    const before = this.cells[this.cell_of[this.token]];
     if (before) {
       before.setAttribute("aria-selected", "false");
       before.tabIndex = -1;
@@ -129,7 +135,7 @@ class Strip {
     const moved = token !== this.token;
     this.token = token;
     this.layer = layer;
-    const cell = this.cells[token];
+    const cell = this.cells[this.cell_of[token]];
     cell.setAttribute("aria-selected", "true");
     cell.tabIndex = 0;
     if (focus) cell.focus({ preventScroll: true });
@@ -141,9 +147,16 @@ class Strip {
     this.fade();
   }
 
+  // The token that a press on a cell selects: its first piece, or the one after the selected piece.
+  piece(cell) {
+    const { starts, tokens } = this.data, end = starts[cell + 1] ?? tokens;
+    const inside = this.token >= starts[cell] && this.token + 1 < end;
+    return inside ? this.token + 1 : starts[cell];
+  }
+
   select(token, layer, at_once, focus = true) {
-    const { labels, layers } = this.data;
-    token = Math.min(Math.max(token, 0), labels.length - 1);
+    const { tokens, layers } = this.data;
+    token = Math.min(Math.max(token, 0), tokens - 1);
     layer = Math.min(Math.max(layer, 0), layers - 1);
     if (token === this.token && layer === this.layer) return;
     this.mark(token, layer, focus);
@@ -159,10 +172,11 @@ class Strip {
       event.preventDefault();
       return this.step_found(event.shiftKey ? -1 : 1);
     }
-    const { labels, window } = this.data;
+    const { starts, tokens, window } = this.data, cell = this.cell_of[this.token], press = [this.piece(cell) - this.token, 0];
     const to = {
-      ArrowRight: [1, 0], ArrowLeft: [-1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1],
-      Home: [-labels.length, 0], End: [labels.length, 0], "]": [window, 0], "[": [-window, 0],
+      ArrowRight: [(starts[cell + 1] ?? this.token) - this.token, 0], ArrowLeft: [(starts[cell - 1] ?? 0) - this.token, 0],
+      ArrowUp: [0, 1], ArrowDown: [0, -1], Enter: press, " ": press,
+      Home: [-tokens, 0], End: [tokens, 0], "]": [window, 0], "[": [-window, 0],
     }[event.key];
     if (!to || event.ctrlKey || event.metaKey || event.altKey) return;
     event.preventDefault();
@@ -171,7 +185,7 @@ class Strip {
 
   hint(cell) {
     if (!cell) return (this.tip.hidden = true);
-    this.tip.textContent = this.describe(+cell.dataset.token);
+    this.tip.textContent = this.describe(+cell.dataset.cell);
     this.tip.hidden = false;
     const frame = this.wrap.getBoundingClientRect(), at = cell.getBoundingClientRect();
     this.tip.style.left = Math.max(0, Math.min(at.left - frame.left, frame.width - this.tip.offsetWidth)) + "px";
@@ -200,13 +214,13 @@ class Strip {
   }
 
   draw_matches() {
-    const { found, query, labels } = this.data;
+    const { found, query, tokens } = this.data;
     this.matches.hidden = !query;
-    const state = JSON.stringify([query, found, labels.length]);
+    const state = JSON.stringify([query, found, tokens]);
     if (this.drawn_matches === state) return;
     this.drawn_matches = state;
     const told = element("span", "", `Search for ${query}: `);
-    told.append(element("b", "", `${found.length} of ${labels.length} tokens`));
+    told.append(element("b", "", `${found.length} of ${tokens} tokens`));
     told.setAttribute("role", "status");
     const steps = found.length
       ? [step_button("\u2039", "previous match (N)", () => this.step_found(-1)), step_button("\u203a", "next match (n)", () => this.step_found(1))]

@@ -6,6 +6,7 @@ from pathlib import Path
 import streamlit as st
 
 from analysis.strip import Strip
+from analysis.view import Level
 
 KEY = "token_strip"
 _HERE = Path(__file__).parent
@@ -15,6 +16,7 @@ _HTML = """
     aria-label="Tokens of the text: left and right select a token, up and down a layer, n the next match of a search">
   </div>
   <div class="foot"><div class="matches" hidden></div><div class="readout"></div>
+    <button class="step level" title="Show words instead of tokens">words</button>
     <div class="legend" aria-hidden="true"></div></div>
   <div class="tip" role="tooltip" hidden></div>
   <div class="live" aria-live="polite"></div>
@@ -36,13 +38,16 @@ def token_strip(
     layers: int,
     found: list[int],
     query: str,
+    level: Level,
     on_select: Callable[[int, int], None],
     on_clear: Callable[[], None],
+    on_level: Callable[[Level], None],
 ) -> None:
     """Draw the strip with `token` and `layer` selected; `on_select(token, layer)` runs before the page is redrawn.
 
     `query` says in words what is looked for (empty for nothing), and `found` are the tokens found, ascending: they are
     underlined and counted, and `n` and `N` step through them. `on_clear` ends the search.
+    `level` says whether cells are tokens or words, and `on_level` changes it; what is selected is always a token.
     """
 
     def selected() -> None:
@@ -54,5 +59,15 @@ def token_strip(
         if st.session_state[KEY].clear:
             on_clear()
 
-    selection = {"token": token, "layer": layer, "layers": layers, "found": found, "query": query}
-    _component(key=KEY, data={**strip.to_data(), **selection}, on_select_change=selected, on_clear_change=cleared)
+    def leveled() -> None:
+        if chosen := st.session_state[KEY].level:
+            on_level(chosen)
+
+    selection = {"token": token, "layer": layer, "layers": layers, "found": found, "query": query, "level": level}
+    _component(
+        key=KEY,
+        data={**strip.to_data(), **selection},
+        on_select_change=selected,
+        on_clear_change=cleared,
+        on_level_change=leveled,
+    )

@@ -2,7 +2,43 @@
 
 import streamlit as st
 
+from analysis.words import word_table
 from app.panel import heading, panel
+from app.state import current_trace, current_view, select
+
+
+def words(trace) -> None:
+    """The words of the text, hardest first, in rows that select their first piece."""
+    table = word_table(trace)
+    table = table[~table["special"]].sort_values("difficulty_soft", ascending=False, kind="stable")
+
+    def chosen() -> None:
+        if rows := st.session_state.words.selection.rows:
+            select(token=table["token"].iloc[rows[0]])
+
+    st.subheader("Words, hardest first", anchor=False)
+    st.dataframe(
+        table.style.format({"surprisal": "{:.1f}", "loops": "{:.2f}", "gate": "{:.2f}"}, na_rep="–"),
+        hide_index=True,
+        key="words",
+        height=min(38 + 35 * len(table), 300),
+        on_select=chosen,
+        selection_mode="single-row",
+        column_order=["text", "token", "pieces", "difficulty_soft", "loops", "gate", "surprisal"],
+        column_config={
+            "token": "first token",
+            "difficulty_soft": st.column_config.ProgressColumn(
+                "soft difficulty", min_value=0, max_value=1, format="%.2f"
+            ),
+            "gate": "width share λ",
+            "surprisal": "surprisal, nats (sum)",
+        },
+    )
+    st.caption(
+        "Difficulty, loops and λ: mean over layers and over the word's pieces. Surprisal: their sum, since "
+        "log p adds. Merging is a reading aid, the model knows tokens only. A row selects the word's first token."
+    )
+
 
 heading(
     "Difficulty",
@@ -18,3 +54,5 @@ with left:
     panel("difficulty_surprisal")
 with right:
     panel("difficulty_by_loops")
+if current_view().level == "word":
+    words(current_trace())

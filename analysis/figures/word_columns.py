@@ -1,0 +1,110 @@
+"""Maps by words: columns of the tokens of a word merged into one, on the same axis of tokens.
+
+The axis keeps counting tokens, so that window, selection and clicks stay what they are; a word is as wide as its
+pieces together.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from analysis.figures.palette import text_on
+from analysis.figures.template import names_fit, numbers
+from analysis.labels import plotly_text, short_label
+from analysis.view import View
+from analysis.words import piece_counts, spread_over_pieces, word_displays, word_means, word_starts
+from hooks.trace import RoutingTrace
+
+NOTE = "columns: words, mean over their pieces"
+
+
+@dataclass(frozen=True, eq=False)
+class WordColumns:
+    """The words of a text that a window shows, whole or in part."""
+
+    trace: RoutingTrace
+    view: View
+    starts: np.ndarray
+    """First token of every word of the text."""
+
+    @property
+    def shown(self) -> np.ndarray:
+        """Index of every word of which the window shows something."""
+        first, end = self.view.span(self.trace.num_tokens)
+        ends = np.append(self.starts[1:], self.trace.num_tokens)
+        return np.flatnonzero((ends > first) & (self.starts < end))
+
+    @property
+    def edges(self) -> np.ndarray:
+        """Where the shown columns begin, and where the last one ends, on the axis of tokens."""
+        first, end = self.view.span(self.trace.num_tokens)
+        return np.append(np.maximum(self.starts[self.shown], first), end) - 0.5
+
+    @property
+    def middles(self) -> np.ndarray:
+        return (self.edges[1:] + self.edges[:-1]) / 2
+
+    def selected(self) -> tuple[float, float]:
+        """From where to where the column of the selected token reaches."""
+        at = int(np.searchsorted(self.edges, self.view.token, side="right")) - 1
+        at = min(max(at, 0), len(self.edges) - 2)
+        return float(self.edges[at]), float(self.edges[at + 1])
+
+    def averaged(self, values: np.ndarray) -> np.ndarray:
+        """Values [.., token] of the whole text with the mean of its word at each token."""
+        return spread_over_pieces(word_means(values, self.starts), self.starts, self.trace.num_tokens)
+
+    def names(self, longest: int) -> list[str]:
+        """Labels of the shown words, safe inside a figure."""
+        displays = word_displays(self.trace, self.starts)
+        return [plotly_text(short_label(displays[word], longest)) for word in self.shown]
+
+    def axis(self, axis: dict) -> dict:
+        """The token axis with the words' names at their middles; one that only counts tokens stays."""
+        first, end = self.view.span(self.trace.num_tokens)
+        if not names_fit(self.view, end - first):
+            return axis
+        return axis | {"tickvals": self.middles, "ticktext": self.names(12)}
+
+    def heatmap(self, cells: dict, value: str) -> dict:
+        """Heat map of averaged values with one cell per word; `value` formats %{z}. A click selects its first piece."""
+        first, _ = self.view.span(self.trace.num_tokens)
+        columns = (self.edges[:-1] + 0.5).astype(int)
+        z = np.asarray(cells["z"])[:, columns - first]
+        counts = piece_counts(self.starts, self.trace.num_tokens)[self.shown]
+        rests = [f"<br>mean over {n} pieces" if n > 1 else "" for n in counts.tolist()]
+        names = [f"{name}</b>{rest}" for name, rest in zip(self.names(40), rests, strict=True)]
+        where = "token %{customdata[0]}, layer %{customdata[1]}"
+        layer, column = np.indices(z.shape)
+        return {name: field for name, field in cells.items() if name != "text"} | {
+            "x": self.edges, "z": z, "customdata": np.stack([columns[column], layer], axis=-1),
+            "hovertext": np.broadcast_to(np.array(names, dtype=object), z.shape),
+            "hovertemplate": f"<b>%{{hovertext}}<br>{where}<br>{value}<extra></extra>",
+        }  # fmt: skip
+
+    def numbers(self, drawn: np.ndarray, low: float, high: float, fills: list[str]) -> list[dict]:
+        """The averaged values [layer, drawn token] as numbers on the cells; `fills` colour them from low to high."""
+        first, _ = self.view.span(self.trace.num_tokens)
+        values = drawn[:, (self.edges[:-1] + 0.5).astype(int) - first]
+        place = ((values - low) / max(high - low, 1e-9) * (len(fills) - 1)).round().astype(int).ravel()
+        on = np.array([text_on(fill) for fill in fills])[place]
+        layer, column = (axis.ravel() for axis in np.indices(values.shape))
+        several = piece_counts(self.starts, self.trace.num_tokens)[self.shown][column] > 1
+        texts = [f"{v:.1f}" if mean else f"{v:g}" for v, mean in zip(values.ravel(), several, strict=True)]
+        return numbers(self.middles[column], layer, texts, on)
+
+    def bars(self, bars: dict) -> dict:
+        """Bars of averaged values with one bar per word; an outline of many tokens is one already."""
+        if bars["type"] != "bar":
+            return bars
+        first, _ = self.view.span(self.trace.num_tokens)
+        columns = (self.edges[:-1] + 0.5).astype(int)
+        return bars | {
+            "x": self.middles, "width": np.diff(self.edges) - 0.14, "y": np.asarray(bars["y"])[columns - first],
+            "customdata": [[token, None] for token in columns.tolist()], "hovertext": self.names(40),
+        }  # fmt: skip
+
+
+def word_columns(trace: RoutingTrace, view: View) -> WordColumns | None:
+    """The columns of a map by words; None if the view is of tokens."""
+    return WordColumns(trace, view, word_starts(trace)) if view.level == "word" else None
