@@ -22,6 +22,7 @@ from analysis import (
     overview,
     recursion,
     sampling,
+    slices,
     walkthrough,
 )
 from analysis import study as studies
@@ -30,6 +31,7 @@ from analysis.study import Study
 from hooks.attention_trace import AttentionTrace
 from hooks.lens_trace import LensTrace
 from hooks.path_trace import PathTrace
+from hooks.slice_trace import SliceTrace
 from hooks.trace import RoutingTrace
 
 Page = Literal[
@@ -49,7 +51,7 @@ Page = Literal[
     "validity",
     "models",
 ]
-Drawn = RoutingTrace | PathTrace | Attribution | LensTrace | AttentionTrace | Study
+Drawn = RoutingTrace | PathTrace | Attribution | LensTrace | SliceTrace | AttentionTrace | Study
 """What a figure may draw: a trace, a result that holds the trace of the same text as `routing`, or several texts."""
 
 
@@ -392,6 +394,17 @@ CATALOGUE: tuple[FigureSpec, ...] = (
         figures.first_loop_figure,
         geometry.first_loop_table,
         of=PathTrace,
+    ),
+    FigureSpec(
+        "loop_slices",
+        "geometry",
+        "Which slices the loops use",
+        "The depth path asks no router: every loop uses the whole FFN. Its step is exactly the sum of what the "
+        "experts' slices give; each piece is one slice's share, below zero where it works against the step.",
+        figures.loop_slices_figure,
+        slices.slice_table,
+        ("tokens", {"all": "All tokens", "selected": "Selected token"}, "Whose loops"),
+        SliceTrace,
     ),
     FigureSpec(
         "trajectories",

@@ -7,6 +7,7 @@ from analysis.view import PAGE_PX, View
 from hooks.attention_trace import AttentionTrace
 from hooks.lens_trace import LensTrace
 from hooks.path_trace import PathTrace
+from hooks.slice_trace import SliceTrace
 from hooks.trace import RoutingTrace
 
 LONGEST_TEXT = 2_000
@@ -60,6 +61,11 @@ def _made(drawn: Drawn) -> tuple[list[str], list[str], list[str]]:
         whole = drawn.num_tokens == drawn.routing.num_tokens
         tokens = "" if whole else f", tokens=({drawn.first_token}, {drawn.end_token})"
         return [], ["capture_paths"], [f"drawn = capture_paths(loaded, text{tokens})"]
+    if isinstance(drawn, SliceTrace):
+        first, end = drawn.first_token, drawn.first_token + drawn.share.shape[1]
+        tokens = "" if end - first == drawn.routing.num_tokens else f", tokens=({first}, {end})"
+        paths = f"paths = capture_paths(loaded, text{tokens})"
+        return [], ["capture_paths", "loop_slices"], [paths, "drawn = loop_slices(loaded, paths)"]
     if isinstance(drawn, Attribution):
         return _made_attribution(drawn)
     if isinstance(drawn, LensTrace):

@@ -39,6 +39,7 @@ from app.turns import Turns
 from hooks.attention_trace import AttentionInputs, AttentionTrace, attention_bytes
 from hooks.lens_trace import LensTrace
 from hooks.path_trace import PathTrace, path_bytes
+from hooks.slice_trace import SliceTrace
 from hooks.token_text import token_bytes
 from hooks.trace import RoutingTrace
 from sample_models.registry import CHECKPOINTS, available_models
@@ -178,6 +179,13 @@ def _study(model_name: str) -> Study:
 def _health() -> dict[str, list[Check]]:
     """Checks of the models that were checked since the server began, by the digest of their weights."""
     return {}
+
+
+@st.cache_resource(max_entries=8, show_spinner=False)
+def _slices(model_name: str, text: str, tokens: tuple[int, int]) -> SliceTrace:
+    from hooks import loop_slices
+
+    return loop_slices(_loaded(model_name), _paths(model_name, text, tokens))
 
 
 @st.cache_resource(max_entries=32, show_spinner=False)
@@ -410,6 +418,11 @@ def current_attribution() -> Attribution:
     return _attribution(state[MODEL_KEY], state.prompt.text, _captured_tokens(), state.token, chosen_targets(), removed)
 
 
+def current_slices() -> SliceTrace:
+    """Which slices of the FFN the loops of the captured tokens use."""
+    return _slices(st.session_state[MODEL_KEY], st.session_state.prompt.text, _captured_tokens())
+
+
 def current_lens() -> LensTrace:
     """What the model would predict from every state of the selected token, with the chosen target's rank in each."""
     state = st.session_state
@@ -484,6 +497,7 @@ def current(kind: type) -> Drawn:
         PathTrace: current_paths,
         Attribution: current_attribution,
         LensTrace: current_lens,
+        SliceTrace: current_slices,
         AttentionTrace: current_attention,
     }[kind]
     if kind in (RoutingTrace, Study):

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from hooks.lens_trace import LensTrace
     from hooks.path_trace import PathTrace, path_bytes
     from hooks.paths import capture_paths
+    from hooks.slice_trace import SliceTrace
+    from hooks.slices import loop_slices
     from hooks.timing import time_ffn
     from hooks.trace import RoutingTrace
 
@@ -40,6 +42,8 @@ _HOME = {
     "logit_direction": "hooks.attribution",
     "remove_writes": "hooks.attribution",
     "LensTrace": "hooks.lens_trace",
+    "SliceTrace": "hooks.slice_trace",
+    "loop_slices": "hooks.slices",
     "recursion_lens": "hooks.lens",
     "edited": "hooks.hook_points",
     "instrument": "hooks.hook_points",
@@ -60,6 +64,7 @@ __all__ = [
     "PathTrace",
     "RoutingTrace",
     "SickWeights",
+    "SliceTrace",
     "TextHealth",
     "attention_bytes",
     "capture",
@@ -70,6 +75,7 @@ __all__ = [
     "load_to_check",
     "measure_health",
     "logit_direction",
+    "loop_slices",
     "path_bytes",
     "record",
     "recursion_lens",

@@ -10,6 +10,7 @@ from hooks.attention_trace import AttentionTrace
 from hooks.lens_trace import EXIT, OUTPUT, STATE, LensTrace
 from hooks.path_trace import PathTrace
 from hooks.readout import LogitDirection
+from hooks.slice_trace import SliceTrace
 from hooks.trace import RoutingTrace
 
 
@@ -105,6 +106,15 @@ def make_attention(trace: RoutingTrace, token: int, *, heads: int = 3, seed: int
     return AttentionTrace(routing=trace, token=token, **{**fields, **overrides})
 
 
+def make_slices(trace: RoutingTrace, *, tokens=None, seed: int = 0) -> SliceTrace:
+    """Random shares of the slices in all layers, each loop's summing to 1."""
+    first, end = tokens or (0, trace.num_tokens)
+    shape = (trace.num_layers, end - first, trace.max_loops, trace.num_experts)
+    share = np.random.default_rng(seed).normal(0.3, 0.2, size=shape)
+    share /= share.sum(axis=-1, keepdims=True)
+    return SliceTrace(trace, np.arange(trace.num_layers), first, np.abs(share), share)
+
+
 def result_of(kind: type, trace: RoutingTrace, view: View = DEFAULT_VIEW) -> Drawn:
     """What a figure of the catalogue draws (`FigureSpec.of`): the trace, or a random result that fits it."""
     if kind is RoutingTrace:
@@ -117,5 +127,6 @@ def result_of(kind: type, trace: RoutingTrace, view: View = DEFAULT_VIEW) -> Dra
         Attribution: lambda: make_attribution(paths, view.token),
         AttentionTrace: lambda: make_attention(trace, view.token),
         LensTrace: lambda: make_lens(trace, view.token),
+        SliceTrace: lambda: make_slices(trace, tokens=view.window),
     }
     return make[kind]()

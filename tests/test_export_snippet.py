@@ -18,10 +18,12 @@ from app import sample_texts
 from hooks import (
     AttentionTrace,
     LensTrace,
+    SliceTrace,
     capture,
     capture_attention,
     capture_paths,
     logit_direction,
+    loop_slices,
     recursion_lens,
     remove_writes,
 )
@@ -74,6 +76,7 @@ def results(load):
             PathTrace: capture_paths(loaded, TEXT, tokens=(2, 12)),
             Attribution: attribution(paths, direction, removed),
             LensTrace: recursion_lens(loaded, paths, 7, 65),
+            SliceTrace: loop_slices(loaded, paths),
             AttentionTrace: capture_attention(loaded, TEXT).at(7),
             Study: study(capture(loaded, SOME_TEXTS), draws=9),
         },

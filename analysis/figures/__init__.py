@@ -23,6 +23,7 @@ from analysis.figures.recursion import (
     loop_map_figure,
     loop_shares_figure,
 )
+from analysis.figures.slices import loop_slices_figure
 from analysis.figures.sources import loop_flow_figure, sources_figure, together_figure
 from analysis.figures.stream import stream_ledger_figure
 from analysis.figures.template import config
@@ -68,6 +69,7 @@ __all__ = [
     "logit_attribution_figure",
     "loop_map_figure",
     "loop_shares_figure",
+    "loop_slices_figure",
     "loops_by_layer_figure",
     "near_miss_map_figure",
     "precision_map_figure",

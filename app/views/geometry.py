@@ -7,6 +7,7 @@ from app.panel import heading, panel
 heading("Geometry", "Do the two paths agree, and where do the loops lead?")
 panel("path_agreement", main=True)
 panel("first_loop")
+panel("loop_slices")
 left, right = st.columns(2)
 with left:
     panel("trajectories")
