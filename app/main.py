@@ -9,6 +9,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import streamlit as st
 
 from app import state
+from app.exactness import exactness
 from app.frame import connect_figures, frame, sidebar, styles
 from app.tour import follow_tour, tour_box
 
@@ -52,4 +53,5 @@ frame(page.title.lower())
 tour_box()
 state.write_link()
 page.run()
+exactness()
 connect_figures()

@@ -22,6 +22,7 @@ import streamlit as st
 from analysis.attribution import FOLLOWING, LIKELIEST, SECOND, Attribution, attribution, named_targets
 from analysis.catalogue import Drawn
 from analysis.cost import dense_flops
+from analysis.faithfulness import Finding, findings
 from analysis.health import Check, health_checks
 from analysis.ledger import stream_writes
 from analysis.model_facts import ModelFacts
@@ -209,6 +210,16 @@ def _attention(model_name: str, text: str, token: int) -> AttentionTrace:
     return _attention_inputs(model_name, text).at(token)
 
 
+@st.cache_resource(max_entries=16, show_spinner=False)
+def _findings(model_name: str, text: str, tokens: tuple[int, int]) -> list[Finding]:
+    from hooks import measure_faithfulness
+
+    loaded, paths = _loaded(model_name), _paths(model_name, text, tokens)
+    with _turns().turn():
+        measured = measure_faithfulness(loaded, text)
+    return findings(measured, paths)
+
+
 def warm_up() -> None:
     """Begin to import what a model needs, in the background, when a reader is about to ask for one."""
     _importing()
@@ -381,6 +392,23 @@ def current_trace() -> RoutingTrace:
     if (opened := trace_file()) is not None:
         return opened
     return _trace(st.session_state[MODEL_KEY], st.session_state.prompt.text)
+
+
+def measure_exactness() -> None:
+    """Run the current prompt in the ways that must agree, and judge it."""
+    state = st.session_state
+    with _in_turn():
+        asked = state[MODEL_KEY], state.prompt.text, _captured_tokens()
+        _findings(*asked)
+    state.exactness_of = asked
+
+
+def measured_exactness() -> list[Finding] | None:
+    """The findings about the current model and text; None until somebody asked for them."""
+    state = st.session_state
+    asked = state.get("exactness_of")
+    current = trace_file() is None and asked and asked[:2] == (state[MODEL_KEY], state.prompt.text)
+    return _findings(*asked) if current else None
 
 
 def trace_half_precision() -> None:

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from hooks.attribution import logit_direction, remove_writes
     from hooks.bridge import to_bridge
     from hooks.capturing import capture
+    from hooks.faithfulness import measure_faithfulness
+    from hooks.faithfulness_record import Faithfulness, OtherRun
     from hooks.health import SickWeights, load_to_check, measure_health
     from hooks.health_record import HealthRecord, TextHealth
     from hooks.hook_points import HOOK_NAMES, HookedVersatileFFN, edited, instrument, record
@@ -25,6 +27,9 @@ if TYPE_CHECKING:
     from hooks.trace import RoutingTrace
 
 _HOME = {
+    "Faithfulness": "hooks.faithfulness_record",
+    "OtherRun": "hooks.faithfulness_record",
+    "measure_faithfulness": "hooks.faithfulness",
     "AttentionInputs": "hooks.attention_trace",
     "AttentionTrace": "hooks.attention_trace",
     "attention_bytes": "hooks.attention_trace",
@@ -57,10 +62,12 @@ _HOME = {
 __all__ = [
     "AttentionInputs",
     "AttentionTrace",
+    "Faithfulness",
     "HOOK_NAMES",
     "HealthRecord",
     "HookedVersatileFFN",
     "LensTrace",
+    "OtherRun",
     "PathTrace",
     "RoutingTrace",
     "SickWeights",
@@ -73,6 +80,7 @@ __all__ = [
     "edited",
     "instrument",
     "load_to_check",
+    "measure_faithfulness",
     "measure_health",
     "logit_direction",
     "loop_slices",
