@@ -9,11 +9,14 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 from jaxtyping import Float
+from scipy.sparse.linalg import svds
 
 from analysis.ledger import divided
 from hooks.path_trace import PathTrace
 
 CLASSES = ("converging", "oscillating", "diverging", "mixed")
+SMALL = 16
+"""Up to this size a matrix is decomposed whole."""
 RULE = (
     "Converging: every step is shorter than the one before and turns by less than 90°. Oscillating: some step turns by "
     "more than 90°. Diverging: every step is longer than the one before, without such a turn. Mixed: the rest."
@@ -141,11 +144,13 @@ def plane(paths: PathTrace, layer: int) -> Plane:
     states = paths.states[paths.row(layer)].astype(np.float64)
     flat = states.reshape(-1, states.shape[-1])
     centred = flat - flat.mean(axis=0)
-    _, sizes, axes = np.linalg.svd(centred, full_matrices=False)
-    axes = np.pad(axes, ((0, max(2 - len(axes), 0)), (0, 0)))[:2]
-    sizes = np.pad(sizes, (0, 2))
+    total = np.square(centred).sum()
+    axes, sizes = np.zeros((2, flat.shape[1])), np.zeros(2)
+    if total > 0:
+        found = _first_axes(centred)
+        axes[: len(found)], sizes[: len(found)] = found, np.linalg.norm(centred @ found.T, axis=0)
     signs = np.sign(axes[np.arange(2), np.abs(axes).argmax(axis=1)])
-    share = np.square(sizes) / max(np.square(sizes).sum(), 1e-300)
+    share = np.square(sizes) / max(total, 1e-300)
     points = centred @ (axes * np.where(signs == 0, 1, signs)[:, None]).T
     return Plane(points.reshape(*states.shape[:2], 2), (float(share[0]), float(share[1])))
 
@@ -170,6 +175,15 @@ def plane_table(paths: PathTrace) -> pd.DataFrame:
         }
         tables.append(pd.DataFrame(columns))
     return pd.concat(tables, ignore_index=True)
+
+
+def _first_axes(centred: np.ndarray) -> Float[np.ndarray, "axis hidden"]:
+    """The first two right singular vectors, largest first; only they are computed, since a whole SVD takes long."""
+    if min(centred.shape) <= SMALL:
+        return np.linalg.svd(centred, full_matrices=False)[2][:2]
+    start = np.ones(min(centred.shape))  # fixed, so that the same states give the same figure
+    _, sizes, axes = svds(centred, k=2, v0=start)
+    return axes[np.argsort(-sizes)]
 
 
 def _class(ratio: np.ndarray, angle: np.ndarray) -> str:

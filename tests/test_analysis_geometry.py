@@ -71,6 +71,16 @@ def test_plane_of_points_on_a_line_explains_all_along_it():
     np.testing.assert_allclose(np.diff(along), 5, rtol=1e-5)
 
 
+def test_plane_is_that_of_a_whole_svd():
+    paths = make_paths(random_trace(layers=1, tokens=12), hidden=24)
+    flat = paths.states[0].reshape(-1, 24).astype(float)
+    centred = flat - flat.mean(axis=0)
+    _, sizes, axes = np.linalg.svd(centred, full_matrices=False)
+    found = plane(paths, 0)
+    np.testing.assert_allclose(found.explained, (sizes**2)[:2] / (sizes**2).sum(), rtol=1e-8)
+    np.testing.assert_allclose(np.abs(found.points.reshape(-1, 2)), np.abs(centred @ axes[:2].T), atol=1e-8)
+
+
 def test_tables_say_what_was_used():
     trace = random_trace(layers=2, tokens=9)
     paths = make_paths(trace, tokens=(2, 7))
