@@ -2,6 +2,7 @@
 
 import csv
 import re
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -17,6 +18,7 @@ from sample_models.family_report import compare_orders
 from sample_models.train import parse as train_parse
 from sample_models.train import train
 
+ROOT = Path(__file__).parents[1]
 SIZES = "--hidden-size 16 --intermediate-size 32 --layers 2 --heads 2 --context 16 --vocab-size 300 --valid-windows 2"
 FIXED = "--no-compile --no-bf16 --device cpu --steps 3 --log-every 1 --valid-every 3"
 
@@ -187,3 +189,13 @@ def test_ffn_flops_follow_the_papers_formula_from_measured_loops():
     assert versatile.ffn_flops == pytest.approx(base * (mean_loops + routed / 4))
     average = measured("average", 1, [1], ffn="average", decisions=Decisions(counts, np.ones((2, 8)), gated=False))
     assert average.ffn_flops == pytest.approx(base * (mean_loops + 1 / 4))
+
+
+def test_shipped_report_states_the_losses_of_its_table():
+    with (ROOT / "docs" / "reproduction" / "results.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    page = (ROOT / "docs" / "reproduction.md").read_text(encoding="utf-8")
+    for member in {row["member"] for row in rows}:
+        losses = [float(row["loss"]) for row in rows if row["member"] == member]
+        assert f"| {member} | {len(losses)} | {np.mean(losses):.3f} |" in page
+    assert all(int(row["documents"]) >= 160 for row in rows)
