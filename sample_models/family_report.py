@@ -61,7 +61,7 @@ def write_report(runs: Path, out: Path, *, seeds: list[int], documents: int) -> 
 
 def _page(family: Family, start: Measured, settings: dict, base: dict, left_out: list[Run]) -> str:
     sections = [
-        f"# The paper's comparison, small\n\n{_order(family)}",
+        f"# The paper's comparison, small\n\n{_gains(family, start)}\n\n{_order(family)}",
         f"## Scale and limits\n\n{_scale(family, start, settings, base, left_out)}",
         f"## Losses (the paper's Table 1)\n\n{_losses(family)}",
         f"## Parameters and FFN FLOPs (Table 2)\n\n{_costs(family)}",
@@ -70,6 +70,25 @@ def _page(family: Family, start: Measured, settings: dict, base: dict, left_out:
         f"## How this page was made\n\n{_commands(settings)}",
     ]
     return "\n\n".join(sections) + "\n"
+
+
+def _gains(family: Family, start: Measured) -> str:
+    """Whether the members got ahead of where they started, without which their order tells little."""
+    began = float(start.losses.mean())
+    means = {name: float(np.mean(family.losses(name))) for name in family.members}
+    ahead = [name for name, mean in means.items() if mean < began]
+    best = min(means, key=means.get)
+    text = (
+        f"The dense model that all continue from has a loss of {began:.3f} here; {len(ahead) or 'none'} of the "
+        f"{len(means)} members ended below it, the lowest is {best} at {means[best]:.3f}."
+    )
+    if len(ahead) < len(means):
+        text += (
+            " **This run is too short to test the paper's claim**: where a member has not passed its start, its loss "
+            "may tell how far the change of the FFN set back weights that were trained without it, not what the change "
+            "is worth in the end."
+        )
+    return text
 
 
 def _order(family: Family) -> str:
