@@ -19,6 +19,7 @@ from analysis import (
     ledger,
     lens,
     near_miss,
+    null,
     overview,
     recursion,
     sampling,
@@ -110,7 +111,8 @@ CATALOGUE: tuple[FigureSpec, ...] = (
         "Does difficulty follow surprise?",
         "Each dot is a token. A rising cloud: harder tokens are those with more surprisal. Token read: the one that "
         "stands there, which the model has already seen. Next token: the one that it predicts from there; only this "
-        "says whether difficulty rises where the model predicts badly.",
+        "says whether difficulty rises where the model predicts badly. By chance: the middle 95 % of ρ when the "
+        "surprisals are moved along the text by any number of tokens.",
         figures.difficulty_surprisal_figure,
         difficulty.difficulty_surprisal,
         ("of", {"read": "Token read", "next": "Next token"}, "Surprisal of which token"),
@@ -193,9 +195,12 @@ CATALOGUE: tuple[FigureSpec, ...] = (
         "experts",
         "Which experts are chosen together",
         "Above 0 (green): more often than the experts' loads alone would bring. Below 0 (magenta): less often. "
+        "Bold: beyond the middle 95 % of what comes out when every token draws its pair by the loads alone; that makes "
+        "at most one pair in twenty bold. Tokens that depend on their neighbours reach further: bold is a hint, no "
+        "proof. "
         "Pairs that chance would bring together fewer than 5 times are left out.",
         figures.expert_pairs_figure,
-        experts.all_expert_pairs,
+        null.all_pairs_against_chance,
     ),
     FigureSpec(
         "loop_map",

@@ -88,11 +88,6 @@ def expert_pairs(trace: RoutingTrace, layer: int) -> pd.DataFrame:
     )
 
 
-def all_expert_pairs(trace: RoutingTrace) -> pd.DataFrame:
-    """`expert_pairs` of every layer, one below the other."""
-    return pd.concat([expert_pairs(trace, layer) for layer in range(trace.num_layers)], ignore_index=True)
-
-
 def expert_path(trace: RoutingTrace, token: int) -> pd.DataFrame:
     """One row per layer x expert of one token: router's probability, rank (0 = first choice) and weight.
 
@@ -151,6 +146,6 @@ def _expected_pairs(degree: np.ndarray, rounds: int = 400) -> np.ndarray:
 
 
 __all__ = [
-    "FEWEST_EXPECTED", "all_expert_pairs", "all_expert_paths", "choice_counts", "did_not_route", "expert_load",
+    "FEWEST_EXPECTED", "all_expert_paths", "choice_counts", "did_not_route", "expert_load",
     "expert_pairs", "expert_path", "expert_table", "routed", "router_probs",
 ]  # fmt: skip

@@ -91,7 +91,7 @@ def strip(
     starts = np.arange(trace.num_tokens) if level == "token" else word_starts(trace)
     fill, palette, badges, values, legend = _colouring(trace, quantity, layer, theme, starts)
     fill = np.where(trace.special[starts], EMPTY, fill)
-    displays = trace.tokens if level == "token" else word_displays(trace, starts)
+    displays = trace.tokens if level == "token" else word_displays(trace)
     return Strip(
         labels=cell_labels(trace) if level == "token" else [_cell_label(display) for display in displays],
         starts=starts.tolist(),
@@ -191,6 +191,8 @@ def _experts(trace: RoutingTrace, layer: int, theme: str, starts: np.ndarray):
     chosen = [",".join(map(str, row)) if ran else "" for row, ran in zip(ids.tolist(), routed, strict=True)]
     full = [expert_colour(expert, theme) for expert in range(min(trace.num_experts, colours))]
     legend = [("text", f"first expert in layer {layer}"), *_swatches(full, 0), ("hatch", ""), ("text", "did not route")]
+    if len(starts) == trace.num_tokens:
+        return of_token, palette, chosen, [each or "did not route" for each in chosen], legend
     fill, badges, values = [], [], []
     for first, end in zip(starts.tolist(), [*starts[1:].tolist(), trace.num_tokens], strict=True):
         pieces = chosen[first:end]
@@ -211,6 +213,8 @@ def _two(value: float) -> str:
 
 def _over_pieces(numbers: np.ndarray, shown: Callable, how: str, starts: np.ndarray, tokens: int) -> list[str]:
     """Numbers as they are told, with how many pieces they rest on where a cell has several."""
+    if len(starts) == tokens:
+        return [shown(number) for number in numbers.tolist()]
     counts = piece_counts(starts, tokens)
     return [
         shown(number) + (f" ({how} over {count} pieces)" if count > 1 else "")

@@ -84,7 +84,7 @@ def within_texts(
         count = int(kept.sum())
         if count < FEWEST_TOKENS:
             continue
-        turned = _rotated_correlations(values[:, kept], other[kept])  # [row, offset]
+        turned = rotated_correlations(values[:, kept], other[kept])  # [row, offset]
         spread = np.isfinite(turned[:, 0])
         weights.append(np.where(spread, count, 0))
         rho.append(np.where(spread, turned[:, 0], 0))
@@ -102,7 +102,7 @@ def within_texts(
     return pd.DataFrame({"texts": texts, "tokens": total.astype(int), "rho": mean, "low": low, "high": high, "p": p})
 
 
-def _rotated_correlations(rows: np.ndarray, other: np.ndarray) -> np.ndarray:
+def rotated_correlations(rows: np.ndarray, other: np.ndarray) -> np.ndarray:
     """Spearman's rho of every row [row, token] with `other` [token] rotated by 0, 1, ... tokens: [row, offset].
 
     Ranks do not change when they are rotated, so all offsets together are one circular correlation. NaN without spread.
@@ -175,5 +175,6 @@ def difficulty_by_class(
 
 
 __all__ = [
-    "CLASSES", "MEASURES", "difficulty_by_class", "difficulty_validity", "measures", "token_classes", "within_texts",
+    "CLASSES", "MEASURES", "difficulty_by_class", "difficulty_validity", "measures", "rotated_correlations",
+    "token_classes", "within_texts",
 ]  # fmt: skip

@@ -7,6 +7,7 @@ and tokens that the tokenizer added, stand alone.
 
 import re
 import unicodedata
+from functools import lru_cache
 
 import numpy as np
 import pandas as pd
@@ -28,10 +29,11 @@ def spells_its_text(trace: RoutingTrace) -> bool:
     return spelled == str(trace.meta.get("text")).encode()
 
 
+@lru_cache(maxsize=8)  # a trace never changes, and every click asks again
 def word_starts(trace: RoutingTrace) -> Int[np.ndarray, " word"]:
     """First token of every word, ascending from 0. Every token is a word of its own if they do not spell the text."""
     if not spells_its_text(trace):
-        return np.arange(trace.num_tokens)
+        return _frozen(np.arange(trace.num_tokens))
     pieces = [token_bytes(token) for token in trace.tokens]
     text = b"".join(pieces).decode("utf-8", "surrogateescape")
     begins = np.cumsum([0, *(len(char.encode("utf-8", "surrogateescape")) for char in text)])  # first byte of each sign
@@ -42,7 +44,7 @@ def word_starts(trace: RoutingTrace) -> Int[np.ndarray, " word"]:
         for at, seam in zip(sign.tolist(), seams.tolist(), strict=True)
     ]
     added = trace.special | np.append(True, trace.special[:-1])  # the text's first token begins a word too
-    return np.flatnonzero(np.array(apart) | added)
+    return _frozen(np.flatnonzero(np.array(apart) | added))
 
 
 def piece_counts(starts: Int[np.ndarray, " word"], tokens: int) -> Int[np.ndarray, " word"]:
@@ -60,13 +62,20 @@ def spread_over_pieces(values: np.ndarray, starts: Int[np.ndarray, " word"], tok
     return np.repeat(values, piece_counts(starts, tokens), axis=-1)
 
 
-def word_displays(trace: RoutingTrace, starts: Int[np.ndarray, " word"]) -> list[str]:
+@lru_cache(maxsize=8)
+def word_displays(trace: RoutingTrace) -> tuple[str, ...]:
     """Display strings of the words, as those of tokens: lossless, white space made visible."""
+    starts = word_starts(trace)
     ends = np.append(starts[1:], trace.num_tokens)
-    return [
+    return tuple(
         trace.tokens[first] if end == first + 1 else display_token(b"".join(map(token_bytes, trace.tokens[first:end])))
         for first, end in zip(starts.tolist(), ends.tolist(), strict=True)
-    ]
+    )
+
+
+def _frozen(starts: np.ndarray) -> np.ndarray:
+    starts.setflags(write=False)  # shared by all who ask
+    return starts
 
 
 def word_table(trace: RoutingTrace) -> pd.DataFrame:
@@ -77,7 +86,7 @@ def word_table(trace: RoutingTrace) -> pd.DataFrame:
         {
             "token": starts,
             "pieces": piece_counts(starts, trace.num_tokens),
-            "text": word_displays(trace, starts),
+            "text": word_displays(trace),
             "special": trace.special[starts],
             "difficulty_soft": word_means(trace.difficulty_soft.mean(axis=0), starts),
             "loops": word_means(trace.loops.mean(axis=0), starts),

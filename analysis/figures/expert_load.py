@@ -3,9 +3,10 @@
 import numpy as np
 import plotly.graph_objects as go
 
-from analysis.experts import FEWEST_EXPECTED, did_not_route, expert_load, expert_pairs
+from analysis.experts import FEWEST_EXPECTED, did_not_route, expert_load
 from analysis.figures.palette import THEMES, colour_at, expert_colour, mix, ramp, text_on
 from analysis.figures.template import SELECTION, figure, hatch, layer_axis, note, numbers, sentence_figure, strokes
+from analysis.null import pairs_against_chance
 from analysis.view import DEFAULT_VIEW, View
 from hooks.trace import RoutingTrace
 
@@ -129,7 +130,7 @@ def expert_pairs_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> go.Fi
     """Experts chosen together in the selected layer: log2 of how often, against how often by chance."""
     c = THEMES[view.theme]
     n = trace.num_experts
-    pairs = expert_pairs(trace, view.layer)
+    pairs = pairs_against_chance(trace, view.layer)
     known = pairs["lift_log2"].notna().to_numpy()
     if not known.any():
         why = f"chance alone would bring each pair together fewer than {FEWEST_EXPECTED} times."
@@ -152,7 +153,10 @@ def expert_pairs_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> go.Fi
     lift = np.tile(pairs["lift_log2"].to_numpy()[known], 2)
     if n <= 16:
         on = np.array([text_on(colour_at(c["change"], (each + MOST_LIFT) / (2 * MOST_LIFT))) for each in lift])
-        data += numbers(x, y, [f"{round(each, 1) + 0.0:+.1f}".replace("-", "−") for each in lift], on)
+        texts = [f"{round(each, 1) + 0.0:+.1f}".replace("-", "−") for each in lift]
+        bold = np.tile(pairs["outside"].to_numpy()[known], 2)
+        texts = [f"<b>{text}</b>" if out else text for text, out in zip(texts, bold, strict=True)]
+        data += numbers(x, y, texts, on)
         x, y = np.concatenate([first[~known], second[~known]]), np.concatenate([second[~known], first[~known]])
         data += numbers(x, y, ["too few"] * len(x), np.full(len(x), c["muted"]))
     step = -(-n // 16)
@@ -163,7 +167,12 @@ def expert_pairs_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> go.Fi
         height=330,
         xaxis={"range": [-0.5, n - 0.5], "dtick": step, "title": {"text": "expert"}},
         yaxis={"range": [n - 0.5, -0.5], "dtick": step, "title": {"text": "expert"}},
-        annotations=[note(f"layer {view.layer}: log<sub>2</sub> of together / expected by chance")],
+        annotations=[
+            note(
+                f"layer {view.layer}: log<sub>2</sub> of together / expected   <b>bold</b>: beyond chance's 95 %, "
+                f"{int(pairs['outside'].sum())} of {int(known.sum())} pairs (chance: up to {0.05 * known.sum():.1f})"
+            )
+        ],
     )
 
 

@@ -56,7 +56,7 @@ class WordColumns:
 
     def names(self, longest: int) -> list[str]:
         """Labels of the shown words, safe inside a figure."""
-        displays = word_displays(self.trace, self.starts)
+        displays = word_displays(self.trace)
         return [plotly_text(short_label(displays[word], longest)) for word in self.shown]
 
     def axis(self, axis: dict) -> dict:
