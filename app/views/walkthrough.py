@@ -28,7 +28,7 @@ def depth_head(walk: Walkthrough) -> None:
     step(
         2,
         "The depth head chooses the loops",
-        r"z = W_{\mathrm{loop}} H \qquad L = \operatorname*{arg\,max}_l z_l",
+        r"\begin{gathered} z = W_{\mathrm{loop}} H \\ L = \operatorname*{arg\,max}_l z_l \end{gathered}",
         f"The largest of {walk.max_loops} logits is that of **{winner}**{lead}: **{walk.loops}** "
         f"{'loop' if walk.loops == 1 else 'loops'} ran. As a softmax the logits expected "
         f"E[L] = {walk.expected_loops:.2f}, the soft difficulty's measure.",
@@ -53,8 +53,9 @@ def router(walk: Walkthrough) -> None:
     step(
         5,
         "The router chooses the experts: the width path",
-        rf"r = W_{{\mathrm{{gate}}}} H \quad w = \operatorname{{softmax}}(r_{{\mathrm{{top\,{len(kept)}}}}}) \quad "
-        r"Y_{\mathrm{width}} = H + \sum_e w_e\, f_e(H)",
+        r"\begin{gathered} r = W_{\mathrm{gate}} H \\ "
+        rf"w = \operatorname{{softmax}}(r_{{\mathrm{{top\,{len(kept)}}}}}) \\ "
+        r"Y_{\mathrm{width}} = H + \sum_e w_e\, f_e(H) \end{gathered}",
         text,
     )
     shown = walk.experts.head(max(SHOWN_EXPERTS, len(kept)))
@@ -93,7 +94,7 @@ def walk_through(paths: PathTrace) -> None:
     step(
         4,
         "The depth path",
-        r"H(0) = H \qquad H(l) = H(l-1) + f(H(l-1)) \qquad Y_{\mathrm{depth}} = H(L)",
+        r"\begin{gathered} H(0) = H \\ H(l) = H(l-1) + f(H(l-1)) \\ Y_{\mathrm{depth}} = H(L) \end{gathered}",
         f"The shared FFN f ran {walk.loops} {'time' if walk.loops == 1 else 'times'}. The token left with the state "
         f"H({walk.loops}), of length {walk.depth_norm:.4g}.",
     )
