@@ -5,7 +5,7 @@ import streamlit as st
 from analysis.catalogue import FigureSpec, routing_of
 from analysis.snippet import snippet
 from analysis.tables import table_csv
-from app import state
+from app import results, state
 from sample_models.registry import available_models
 
 FIRST_ROWS = 20
@@ -26,7 +26,7 @@ def behind(found: FigureSpec, options: dict[str, str]) -> None:
 
 
 def _data(found: FigureSpec) -> None:
-    table = found.table(state.current(found.of))
+    table = found.table(results.current(found.of))
     st.dataframe(table.head(FIRST_ROWS), hide_index=True)
     with st.container(horizontal=True, vertical_alignment="center"):
         st.caption(f"First {min(FIRST_ROWS, len(table))} of {len(table):,} rows.", width="stretch")
@@ -34,7 +34,7 @@ def _data(found: FigureSpec) -> None:
 
 
 def _code(found: FigureSpec, options: dict[str, str]) -> None:
-    drawn, opened = state.current(found.of), state.trace_file() is not None
+    drawn, opened = results.current(found.of), state.trace_file() is not None
     shipped = routing_of(drawn).meta.get("model") in dict(available_models())
     code = snippet(found, drawn, state.current_view(), shipped=shipped, from_file=opened, **options)
     st.code(code, language="python", wrap_lines=True)

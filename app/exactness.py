@@ -4,7 +4,7 @@ import pandas as pd
 import streamlit as st
 
 from analysis.faithfulness import provenance, summary
-from app import state
+from app import results, state
 from app.markdown import literal
 
 MARKS = {"exact": "✓ exact", "rounding": "✓ up to rounding", "not faithful": "✗ not faithful"}
@@ -34,7 +34,7 @@ def _panel(where: dict[str, str]) -> None:
             st.caption(f"How exact the numbers are can be measured with the model alone. {why_not}")
             return
         place = st.empty()
-        if (found := state.measured_exactness()) is None:
+        if (found := results.measured_exactness()) is None:
             with place.container():
                 st.caption(
                     "The button runs this text again without hooks, with every path computed in full and apart, and "
@@ -43,9 +43,9 @@ def _panel(where: dict[str, str]) -> None:
                 if not st.button("Measure"):
                     return
             with place, st.spinner("Running the text in every way that must agree…", show_time=True):
-                state.measure_exactness()
+                results.measure_exactness()
             place.empty()
-            found = state.measured_exactness()
+            found = results.measured_exactness()
         st.markdown(f"**{summary(found)}**")
         rows = [(each.name, MARKS[each.verdict], each.figure, each.meaning) for each in found]
         table = pd.DataFrame(rows, columns=["comparison", "verdict", "measured", "what was compared"])

@@ -12,7 +12,7 @@ from analysis.export import Export, figure_html, figure_json, finished_figure
 from analysis.paper import COLUMNS_MM, FONTS, Paper
 from analysis.pictures import NO_BROWSER, REMEDY, PictureError, browser_path, pictures
 from analysis.tables import table_csv, table_parquet, trace_parquet
-from app import state
+from app import results, state
 from app.components.copy_link import copy_link
 from app.components.picture_buttons import picture_buttons
 from app.panel import chart, chosen_options
@@ -31,11 +31,11 @@ def export_dialog(page: str) -> None:
     trace, view = state.current_trace(), state.current_view()
     name = st.selectbox(
         "Figure of this page",
-        [found.name for found in CATALOGUE if found.page == page and state.can_draw(found.of)],
+        [found.name for found in CATALOGUE if found.page == page and results.can_draw(found.of)],
         format_func=lambda name: spec(name).title,
     )
     found = spec(name)
-    drawn, options = state.current(found.of), chosen_options(found)
+    drawn, options = results.current(found.of), chosen_options(found)
     figure = finished_figure(found, drawn, view, **options)
     chart(PREVIEW, figure, name=name, alt=found.title)
     with _row("Figure"):
@@ -83,7 +83,7 @@ def _for_a_paper(found: FigureSpec, options: dict[str, str]) -> None:
         if browser is None:
             st.caption("The server has no Chrome or Chromium to draw it with.")
         paper = Paper(width, font, float(size))
-        drawn, view = state.current(found.of), state.current_view()
+        drawn, view = results.current(found.of), state.current_view()
         export = Export(state.current_trace(), view, (drawn,), options={found.name: options}, paper=paper)
         key = ("pdf", found.name, tuple(options.items()), routing_of(drawn), view, paper)
         made = _made(wanted, key, lambda: _pdf(export, found))
@@ -106,8 +106,8 @@ def _everything() -> None:
 
     def make() -> bytes:
         bar = st.progress(0.0, "Making figures and tables…")
-        kinds = dict.fromkeys(found.of for found in CATALOGUE if state.can_draw(found.of))
-        more = tuple(state.current(kind) for kind in kinds if kind is not RoutingTrace)
+        kinds = dict.fromkeys(found.of for found in CATALOGUE if results.can_draw(found.of))
+        more = tuple(results.current(kind) for kind in kinds if kind is not RoutingTrace)
         shipped = trace.meta.get("model") in dict(available_models())
         with _one_browser:
             content = bundle(

@@ -8,7 +8,7 @@ from analysis.catalogue import CATALOGUE
 from analysis.figures.palette import THEMES
 from analysis.model_facts import ModelFacts
 from analysis.strip import QUANTITIES, strip
-from app import state
+from app import drawings, results, state
 from app.components.figure_bridge import figure_bridge
 from app.components.token_strip import token_strip
 from app.export_dialog import export_dialog
@@ -109,7 +109,7 @@ def frame(page: str) -> None:
                 persist_state="session",
             )
             token_search(trace)
-            figures = any(found.page == page and state.can_draw(found.of) for found in CATALOGUE)
+            figures = any(found.page == page and results.can_draw(found.of) for found in CATALOGUE)
             if st.button("Export", icon=":material/download:", disabled=not figures):
                 export_dialog(page)
         drawn = strip(
@@ -142,8 +142,8 @@ def connect_figures() -> None:
     view = state.current_view()
     figure_bridge(
         on_select=lambda token, layer: state.select(token=token, layer=layer),
-        marks=state.taken_marks(),
-        redrawn=state.redrawings(),
+        marks=drawings.taken_marks(),
+        redrawn=drawings.redrawings(),
         token=view.token,
         layer=view.layer,
         theme=view.theme,
@@ -153,7 +153,7 @@ def connect_figures() -> None:
 def _default_colouring(page: str) -> None:
     """Set the page's own colouring when the page is entered, unless the reader has chosen one."""
     session = st.session_state
-    entered = state.enter_page(page)
+    entered = drawings.enter_page(page)
     # A rerun that interrupts another one can drop the values of widgets that were not reached: then they start anew.
     lost = session.get("quantity") is None or session.get("scope") is None
     if lost or (entered and not session.get("quantity_chosen")):

@@ -43,7 +43,7 @@ PAGES = {
 
 st.set_page_config("VersatileFFN Explorer", page_icon=str(HERE / "assets" / "icon.svg"), layout="wide")
 st.logo(str(HERE / "assets" / "logo.svg"), icon_image=str(HERE / "assets" / "icon.svg"))
-page = st.navigation(PAGES)
+page = st.navigation(PAGES, expanded=True)
 styles()
 with st.spinner("Loading the model and tracing the text…", show_time=True):
     state.begin_session()

@@ -5,8 +5,10 @@ import streamlit as st
 from analysis.catalogue import FigureSpec, spec
 from analysis.figures.template import config, take_selection
 from app.behind import behind
+from app.drawings import first_drawing, remember_marks
 from app.glossary import explained
-from app.state import current, current_view, first_drawing, remember_marks, why_not_drawn
+from app.results import current, why_not_drawn
+from app.state import current_view
 
 
 def heading(title: str, question: str, *terms: str) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import streamlit as st
 
-from app import state
+from app import prompt_list, shared, state
 from app.examples import EXAMPLES, LOOK_FOR
 from app.markdown import literal
 from app.prompt_files import (
@@ -29,7 +29,7 @@ def prompt_picker(num_tokens: int) -> None:
         f"{literal(prompt.name)}, {num_tokens:,} tokens", icon=":material/edit_note:", key="picker", on_change="rerun"
     ):
         if st.session_state.get("picker"):
-            state.warm_up()
+            shared.warm_up()
         way = st.segmented_control(
             "Where the text comes from",
             ["Type", "Examples", "File"],
@@ -180,7 +180,7 @@ def _prompts(where: str, read: Callable[[], PromptList]) -> None:
 
 
 def _take(found: PromptList) -> None:
-    state.take_list(found)
+    prompt_list.take_list(found)
     _close()
 
 

@@ -3,7 +3,7 @@
 import streamlit as st
 
 from analysis.study import Study
-from app.state import can_draw, current_study
+from app.results import can_draw, current_study
 
 
 def texts_of_study() -> None:

@@ -3,7 +3,7 @@
 import streamlit as st
 
 from analysis.attribution import named_targets
-from app import state
+from app import results, state
 
 WORDS = {"target": "Token to follow", "against": "Against"}
 
@@ -20,18 +20,18 @@ def target_picker(*keys: str) -> None:
         return f"{shown[named[word]]} ({word})" if word in named else word
 
     for key in keys:
-        none = [state.NOTHING] if key == "against" else []
+        none = [results.NOTHING] if key == "against" else []
         words = [*named, *none, *trace.next_tokens[token]]
         words += [st.session_state[key]] if key in st.session_state else []  # what the reader typed stays on offer
         st.selectbox(
             WORDS[key],
             list(dict.fromkeys(words)),
-            index=words.index(state.TARGETS[key]),
+            index=words.index(results.TARGETS[key]),
             key=key,
             format_func=label,
             accept_new_options=True,
             persist_state="session",
             width=280,
         )
-        if problem := state.target_problem(key):
+        if problem := results.target_problem(key):
             st.error(problem)

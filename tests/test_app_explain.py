@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from app import state
+from app import results, shared, state
 
 MAIN = Path(__file__).parents[1] / "app" / "main.py"
 
@@ -34,7 +34,7 @@ def notes(app: AppTest) -> list[str]:
 
 def passes(app: AppTest) -> tuple[list, object]:
     calls = []
-    model = state._loaded(app.session_state[state.MODEL_KEY]).model
+    model = shared.loaded_model(app.session_state[state.MODEL_KEY]).model
     return calls, model.register_forward_hook(lambda *_: calls.append(1))
 
 
@@ -75,7 +75,7 @@ def test_after_the_last_token_the_likeliest_is_explained(app):
     app.session_state.token = 74
     app.run()
     assert not app.exception and not app.error
-    assert state.TARGETS["target"] in app.selectbox(key="target").options[0]
+    assert results.TARGETS["target"] in app.selectbox(key="target").options[0]
 
 
 def test_lens_follows_the_token_and_prints_what_leaving_costs(app):

@@ -8,7 +8,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from analysis.summary import PromptSummary
-from app import state
+from app import prompt_list, shared, state
 from app.examples import EXAMPLES
 from app.prompt_files import PromptList
 from app.prompts import Prompt
@@ -60,7 +60,7 @@ def trace_bytes() -> bytes:
 
 
 def test_trace_file_is_shown_on_every_page_without_running_a_model(app, monkeypatch):
-    monkeypatch.setattr(state, "_loaded", lambda name: pytest.fail("a trace file needs no model"))
+    monkeypatch.setattr(shared, "loaded_model", lambda name: pytest.fail("a trace file needs no model"))
     opened(app, "File")
     app.file_uploader[0].upload("mine.trace.safetensors", trace_bytes(), "application/octet-stream").run()
     of_key(app.button, "open-trace").click().run()
@@ -101,7 +101,7 @@ def test_trace_file_that_cannot_be_read_is_told_and_the_text_kept(app):
 def test_served_trace_file_needs_no_model_at_all(app, tmp_path, monkeypatch):
     (tmp_path / "given.trace.safetensors").write_bytes(trace_bytes())
     monkeypatch.setenv(state.TRACE_VARIABLE, str(tmp_path / "given.trace.safetensors"))
-    monkeypatch.setattr(state, "CHECKPOINTS", tmp_path)
+    monkeypatch.setattr(shared, "CHECKPOINTS", tmp_path)
     opened(app, "Type")
     assert state_of(app) == ("given", 3, 9)
     app.text_area[0].set_value("A text for no model.").run()
@@ -146,7 +146,7 @@ def state_list(app: AppTest) -> list[Prompt]:
 
 
 def test_list_is_traced_in_batches_can_be_stopped_and_goes_on_where_it_was(app, monkeypatch):
-    monkeypatch.setattr(state, "BATCH_PROMPTS", 2)
+    monkeypatch.setattr(prompt_list, "BATCH_PROMPTS", 2)
     list_page(app, *(f"Prompt number {i}." for i in range(5)))
     assert known(app) == 0
     next(button for button in app.button if button.label == "Trace all").click().run()
@@ -169,7 +169,7 @@ def test_row_is_what_the_trace_of_its_text_says_and_only_the_row_is_kept(app):
     table = app.dataframe[0].value
     model = app.session_state[state.MODEL_KEY]
     for row, prompt in enumerate(state_list(app)):
-        trace = state._trace(model, prompt.text)
+        trace = shared.trace_of(model, prompt.text)
         assert table["tokens"].iloc[row] == trace.num_tokens
         np.testing.assert_allclose(table["difficulty"].iloc[row], trace.difficulty_soft.mean(), atol=1e-6)
         np.testing.assert_allclose(table["gate"].iloc[row], trace.gate.mean(), atol=1e-6)

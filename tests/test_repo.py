@@ -32,10 +32,10 @@ def test_imports_flow_one_way(room):
         assert not imports_of(path) & forbidden, path
 
 
-def test_only_state_and_the_command_line_touch_models():
+def test_only_what_sessions_share_and_the_command_line_touch_models():
     for path in (ROOT / "app").rglob("*.py"):
         source = path.read_text(encoding="utf-8")
-        if path.name not in ("state.py", "__main__.py"):
+        if path.name not in ("shared.py", "__main__.py"):
             assert "load_model" not in source and "capture(" not in source, path
 
 

@@ -4,7 +4,8 @@ import streamlit as st
 
 from analysis.cost import beside_measured, heads_share
 from app.panel import heading, panel
-from app.state import current_trace, ffn_times, measure_ffn, without_model
+from app.results import ffn_times, measure_ffn
+from app.state import current_trace, without_model
 
 RUNS = {
     "dense": "one pass for all",

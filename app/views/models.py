@@ -9,17 +9,8 @@ from analysis.health import verdict
 from analysis.overview import overview_numbers
 from analysis.training import QUANTITIES
 from app.panel import chart, heading, panel
-from app.state import (
-    check_health,
-    checked_health,
-    current_trace,
-    current_view,
-    ffn_times,
-    model_facts,
-    parameter_parts,
-    training_curves,
-    without_model,
-)
+from app.results import check_health, checked_health, ffn_times, parameter_parts, training_curves
+from app.state import current_trace, current_view, model_facts, without_model
 
 MARKS = {"healthy": "✓ healthy", "sick": "✗ sick", "not measured": "– not measured"}
 

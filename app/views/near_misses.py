@@ -5,16 +5,10 @@ import streamlit as st
 from analysis.figures import precision_map_figure
 from analysis.figures.template import take_selection
 from analysis.near_miss import precision_flips, precision_numbers
+from app.drawings import remember_marks
 from app.panel import chart, heading, panel
-from app.state import (
-    current_trace,
-    current_view,
-    remember_marks,
-    select,
-    trace_half_precision,
-    traced_half_precision,
-    without_model,
-)
+from app.results import trace_half_precision, traced_half_precision
+from app.state import current_trace, current_view, select, without_model
 
 
 def decided_otherwise(trace, other) -> None:

@@ -4,7 +4,7 @@ import streamlit as st
 
 from analysis.summary import summary_table
 from analysis.tables import table_csv
-from app import state
+from app import prompt_list, shared, state
 from app.panel import heading
 from app.prompts import opening
 
@@ -20,11 +20,11 @@ COLUMNS = {
 
 def progress(waiting: int) -> None:
     """How far the list is, and the button that starts, stops or goes on."""
-    total, running, why_not = len(state.prompt_list().prompts), state.tracing_list(), state.without_model()
+    total, running, why_not = len(prompt_list.prompt_list().prompts), prompt_list.tracing_list(), state.without_model()
     told, button = st.columns([4, 1], vertical_alignment="center")
-    done = f"{state.prompt_list().name}: {total - waiting:,} of {total:,} prompts traced"
+    done = f"{prompt_list.prompt_list().name}: {total - waiting:,} of {total:,} prompts traced"
     if running:
-        loading = "" if state.warm() else " The model is being loaded."
+        loading = "" if shared.warm() else " The model is being loaded."
         told.progress(1 - waiting / total, text=f"{done}…{loading}")
         clicked = button.button("Stop", width="stretch")
     elif waiting:
@@ -35,21 +35,21 @@ def progress(waiting: int) -> None:
         told.caption(f"{done}.")
         return
     if clicked:
-        state.trace_list(not running)
+        prompt_list.trace_list(not running)
         st.rerun()  # the whole page: only that starts or ends the fragment's own clock
 
 
 def prompt_table() -> None:
     """One batch of the list, if it is being traced, and the table of what is known by now."""
-    waiting = len(state.untraced_prompts())
+    waiting = len(prompt_list.untraced_prompts())
     progress(waiting)
-    if state.tracing_list():
+    if prompt_list.tracing_list():
         if waiting:
-            state.trace_next_prompts()
-        if not state.untraced_prompts():
-            state.trace_list(False)
+            prompt_list.trace_next_prompts()
+        if not prompt_list.untraced_prompts():
+            prompt_list.trace_list(False)
             st.rerun()
-    prompts, summaries = state.prompt_list().prompts, state.prompt_summaries()
+    prompts, summaries = prompt_list.prompt_list().prompts, prompt_list.prompt_summaries()
     table = summary_table(
         (prompt.name, opening(prompt.text, 80), found) for prompt, found in zip(prompts, summaries, strict=True)
     )
@@ -89,7 +89,7 @@ def prompt_table() -> None:
 
 
 heading("Prompts", "Which of my texts does the model treat differently?")
-st.fragment(prompt_table, run_every=0.2 if state.tracing_list() else None)()
+st.fragment(prompt_table, run_every=0.2 if prompt_list.tracing_list() else None)()
 st.caption(
     "**How to read.** One row per prompt, each number a mean over its tokens (and over layers). Difficulty is the soft "
     "one; width share is λ; did not route is the share of pairs of token and layer that took the depth path alone; "

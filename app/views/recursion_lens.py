@@ -3,7 +3,7 @@
 import streamlit as st
 
 from app.panel import heading, panel
-from app.state import can_draw, current
+from app.results import can_draw, current
 from app.target_picker import target_picker
 from hooks.lens_trace import LensTrace
 

@@ -8,7 +8,8 @@ from analysis.ledger import tolerance
 from analysis.walkthrough import Walkthrough, walkthrough
 from app.markdown import literal
 from app.panel import heading, panel
-from app.state import current_paths, current_view, why_not_drawn
+from app.results import current_paths, why_not_drawn
+from app.state import current_view
 from hooks.path_trace import PathTrace
 
 SHOWN_EXPERTS = 8

@@ -4,7 +4,7 @@ import streamlit as st
 
 from analysis.attribution import Attribution
 from app.panel import heading, panel
-from app.state import can_draw, current, measure_removals
+from app.results import can_draw, current, measure_removals
 from app.target_picker import target_picker
 
 heading(

@@ -1,0 +1,56 @@
+"""The reader's list of prompts: what is known of each, and tracing it a few prompts at a time."""
+
+import numpy as np
+import streamlit as st
+
+from analysis.summary import PromptSummary
+from app import shared, state
+from app.examples import EXAMPLES
+from app.prompt_files import PromptList
+from app.prompts import Prompt
+
+BATCH_PROMPTS, BATCH_CHARACTERS = 8, 8_000
+"""Of a list, traced at a time: between two batches the page shows how far it is, and a stop takes effect."""
+
+
+def prompt_list() -> PromptList:
+    """The list that the reader brought; without one the examples."""
+    return st.session_state.get("prompt_list") or PromptList("The examples", list(EXAMPLES.values()), [], [])
+
+
+def take_list(found: PromptList) -> None:
+    """Make these the prompts of the Prompts page. What is known of other texts is forgotten: memory is bounded."""
+    session, texts = st.session_state, {prompt.text for prompt in found.prompts}
+    session.prompt_list, session.tracing_list = found, False
+    session.summaries = {key: known for key, known in session.get("summaries", {}).items() if key[1] in texts}
+
+
+def prompt_summaries() -> list[PromptSummary | str | None]:
+    """What is known of each prompt of the list by the current model: numbers, why there are none, or nothing yet."""
+    known, model = st.session_state.get("summaries", {}), st.session_state[state.MODEL_KEY]
+    return [known.get((model, prompt.text)) for prompt in prompt_list().prompts]
+
+
+def untraced_prompts() -> list[Prompt]:
+    """The prompts of the list that the current model has not read yet."""
+    return [p for p, found in zip(prompt_list().prompts, prompt_summaries(), strict=True) if found is None]
+
+
+def trace_list(go: bool) -> None:
+    """Begin, or go on, to trace the list; or stop."""
+    st.session_state.tracing_list = go
+
+
+def tracing_list() -> bool:
+    """Whether the list is being traced."""
+    return st.session_state.get("tracing_list", False) and state.without_model() is None
+
+
+def trace_next_prompts() -> None:
+    """Trace the next few prompts of the list and keep one summary of each; their traces are not kept."""
+    model, texts = st.session_state[state.MODEL_KEY], list(dict.fromkeys(prompt.text for prompt in untraced_prompts()))
+    sizes = np.cumsum([len(text) for text in texts])
+    batch = texts[: max(1, min(BATCH_PROMPTS, int((sizes <= BATCH_CHARACTERS).sum())))]
+    known = st.session_state.setdefault("summaries", {})
+    for text, found in zip(batch, shared.summaries_of(model, batch), strict=True):
+        known[model, text] = found

@@ -1,0 +1,233 @@
+"""What all sessions share: loaded models, finished captures, and the line in front of the models.
+
+Only this module caches and touches models. Everything here is immutable and found by its content, never by its visitor.
+"""
+
+import gc
+import importlib
+import os
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import streamlit as st
+
+from analysis.attribution import Attribution, attribution
+from analysis.faithfulness import Finding, findings
+from analysis.health import Check
+from analysis.ledger import stream_writes
+from analysis.study import Study, study
+from analysis.summary import PromptSummary, prompt_summary
+from app.examples import shipped_trace
+from app.prompts import PromptError, check_token_count
+from app.sample_texts import SAMPLE_TEXTS
+from app.turns import Turns
+from hooks.attention_trace import AttentionInputs, AttentionTrace
+from hooks.lens_trace import LensTrace
+from hooks.path_trace import PathTrace
+from hooks.slice_trace import SliceTrace
+from hooks.trace import RoutingTrace
+from sample_models.registry import CHECKPOINTS, available_models
+
+ROOTS_VARIABLE = "VERSATILEFFN_MODELS"
+"""Environment variable with more folders of models, set by whoever starts the server; a visitor cannot name paths."""
+
+
+@st.cache_resource(max_entries=3, show_spinner=False)
+def loaded_model(name: str):
+    # torch, transformers and TransformerLens take seconds: not before the first model is needed.
+    import hooks.capturing  # noqa: F401
+    from sample_models import load_model
+
+    _freeze_libraries()
+    return load_model(folders()[name])
+
+
+@st.cache_resource(show_spinner=False)
+def _freeze_libraries() -> None:
+    """Take what the imports made, and what stays for good, out of the garbage collector's sight.
+
+    Streamlit collects garbage after every run and holds up the page's last messages meanwhile: looking through all
+    objects of these libraries took 0.3 s for every click.
+    """
+    gc.collect()
+    gc.freeze()
+
+
+@st.cache_resource(show_spinner=False)
+def turns() -> Turns:
+    """The line of all sessions in front of the models."""
+    return Turns(places=max(1, (os.cpu_count() or 1) // 4))
+
+
+@contextmanager
+def in_turn() -> Iterator[None]:
+    """A turn at the models; a reader who has to wait is told the place."""
+
+    def tell(ahead: int) -> None:
+        st.toast(f"{ahead} {'text' if ahead == 1 else 'texts'} of other visitors before yours…", duration="long")
+
+    with turns().turn(tell):
+        yield
+
+
+@st.cache_resource(max_entries=48, show_spinner=False)
+def trace_of(model_name: str, text: str) -> RoutingTrace:
+    if shipped := shipped_trace(folders()[model_name], text):
+        return shipped
+    from hooks import capture
+
+    loaded = loaded_model(model_name)
+    check_length(loaded, text)
+    with turns().turn():
+        return capture(loaded, text)
+
+
+def check_length(loaded, text: str) -> None:
+    """PromptError if a model cannot read a text, or not in one pass."""
+    try:
+        count = len(loaded.tokenizer(text, verbose=False)["input_ids"])
+    except ValueError as error:  # a model without a tokenizer reads token ids only
+        raise PromptError(str(error)) from error
+    check_token_count(count)
+
+
+@st.cache_resource(max_entries=1, show_spinner=False)
+def _loaded_in_half(name: str):
+    import torch
+
+    from sample_models import load_model
+
+    return load_model(folders()[name], dtype=torch.bfloat16)
+
+
+@st.cache_resource(max_entries=16, show_spinner=False)
+def half_trace_of(model_name: str, text: str) -> RoutingTrace:
+    from hooks import capture
+
+    with turns().turn():
+        return capture(_loaded_in_half(model_name), text)
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def paths_of(model_name: str, text: str, tokens: tuple[int, int]) -> PathTrace:
+    from hooks import capture_paths
+
+    with turns().turn():
+        return capture_paths(loaded_model(model_name), text, tokens=tokens)
+
+
+@st.cache_resource(max_entries=4, show_spinner="Reading the sample texts…", show_time=True)
+def sample_study(model_name: str) -> Study:
+    from hooks import capture
+
+    with turns().turn():
+        traces = capture(loaded_model(model_name), list(SAMPLE_TEXTS))
+    return study(traces)
+
+
+@st.cache_resource(show_spinner=False)
+def health_of_models() -> dict[str, list[Check]]:
+    """Checks of the models that were checked since the server began, by the digest of their weights."""
+    return {}
+
+
+@st.cache_resource(max_entries=8, show_spinner=False)
+def slices_of(model_name: str, text: str, tokens: tuple[int, int]) -> SliceTrace:
+    from hooks import loop_slices
+
+    return loop_slices(loaded_model(model_name), paths_of(model_name, text, tokens))
+
+
+@st.cache_resource(max_entries=32, show_spinner=False)
+def lens_of(model_name: str, text: str, tokens: tuple[int, int], token: int, target: int) -> LensTrace:
+    from hooks import recursion_lens
+
+    paths = paths_of(model_name, text, tokens)
+    return recursion_lens(loaded_model(model_name), paths, token, target)
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def _attention_inputs(model_name: str, text: str) -> AttentionInputs:
+    from hooks import capture_attention
+
+    with turns().turn():
+        return capture_attention(loaded_model(model_name), text)
+
+
+@st.cache_resource(max_entries=32, show_spinner=False)
+def attention_of(model_name: str, text: str, token: int) -> AttentionTrace:
+    return _attention_inputs(model_name, text).at(token)
+
+
+@st.cache_resource(max_entries=16, show_spinner=False)
+def exactness_of(model_name: str, text: str, tokens: tuple[int, int]) -> list[Finding]:
+    from hooks import measure_faithfulness
+
+    loaded, paths = loaded_model(model_name), paths_of(model_name, text, tokens)
+    with turns().turn():
+        measured = measure_faithfulness(loaded, text)
+    return findings(measured, paths)
+
+
+def warm_up() -> None:
+    """Begin to import what a model needs, in the background, when a reader is about to ask for one."""
+    _importing()
+
+
+def warm() -> bool:
+    """Whether the libraries that a model needs have been imported."""
+    return "hooks.capturing" in sys.modules
+
+
+@st.cache_resource(show_spinner=False)
+def _importing() -> threading.Thread:
+    thread = threading.Thread(target=importlib.import_module, args=("hooks.capturing",), daemon=True)
+    thread.start()
+    return thread
+
+
+@st.cache_resource(max_entries=32, show_spinner=False)
+def attribution_of(
+    model_name: str, text: str, tokens: tuple[int, int], token: int, targets: tuple[int, int | None], removed: bool
+) -> Attribution:
+    from hooks import logit_direction, remove_writes
+
+    loaded, paths = loaded_model(model_name), paths_of(model_name, text, tokens)
+    direction = logit_direction(loaded, paths, token, *targets)
+    if not removed:
+        return attribution(paths, direction)
+    vectors, table = stream_writes(paths, token)
+    writes = list(zip(table["layer"].tolist(), table["kind"].tolist(), vectors, strict=True))
+    return attribution(paths, direction, remove_writes(loaded, direction, paths.routing.token_ids.tolist(), writes))
+
+
+def summaries_of(model: str, texts: list[str]) -> list[PromptSummary | str]:
+    """A summary of each text, or the sentence that says why it cannot be traced."""
+    found: dict[str, PromptSummary | str] = {}
+    for text in texts:
+        if shipped := shipped_trace(folders()[model], text):
+            found[text] = prompt_summary(shipped)
+    rest = [text for text in texts if text not in found]
+    if rest:
+        from hooks import capture
+
+        loaded = loaded_model(model)
+        for text in rest:
+            try:
+                check_length(loaded, text)
+            except PromptError as error:
+                found[text] = str(error)
+        rest = [text for text in rest if text not in found]
+        with turns().turn():
+            traces = capture(loaded, rest)
+        found |= zip(rest, map(prompt_summary, traces), strict=True)
+    return [found[text] for text in texts]
+
+
+def folders() -> dict[str, Path]:
+    """Name -> folder of every model in the shipped checkpoints and the folders that the server was started with."""
+    more = os.environ.get(ROOTS_VARIABLE, "")
+    return dict(available_models([CHECKPOINTS, *map(Path, filter(None, more.split(os.pathsep)))]))
