@@ -160,9 +160,12 @@ def test_bridge_has_its_own_weights_and_leaves_the_model_alone(bridged):
 
 
 def test_hooks_on_the_loaded_model_do_not_come_along():
-    loaded = small_loaded()
-    loaded.model.model.layers[0].mlp.hook_out.register_forward_hook(lambda *_: pytest.fail("a hook came along"))
+    loaded, called = small_loaded(), []
+    loaded.model.model.layers[0].mlp.hook_out.register_forward_hook(lambda *_: called.append("hook"))
     to_bridge(loaded)(TEXT)
+    assert not called
+    plain_logits(loaded)
+    assert called
 
 
 @pytest.mark.parametrize("adds", [False, True])

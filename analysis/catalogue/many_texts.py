@@ -1,0 +1,90 @@
+"""Figures of what several texts say together, and of training."""
+
+from analysis import (
+    figures,
+    sampling,
+)
+from analysis import study as studies
+from analysis.catalogue.figure_spec import FigureSpec
+from analysis.study import Study
+
+MANY_TEXTS: tuple[FigureSpec, ...] = (
+    FigureSpec(
+        "routing_sources",
+        "what decides",
+        "How much do token and place foretell?",
+        "How much of the uncertainty about a token's loops, and about its first expert, counts from the other texts "
+        "remove, with 95 % intervals over texts. Filled: beyond chance (p below 0.05, Benjamini-Hochberg over layers); "
+        "below 0 the counts mislead. Routing follows from the text alone, so what is left is context, and what so few "
+        "texts cannot teach.",
+        figures.sources_figure,
+        lambda study: study.routing_sources,
+        of=Study,
+    ),
+    FigureSpec(
+        "together",
+        "what decides",
+        "Which choices go together?",
+        "Information that two choices of the same token share, less what chance gives: 1 if one settles the other, 0 "
+        "at chance. Filled: p below 0.05, corrected over layers. Experts count only where a token routed. It names no "
+        "cause: both choices follow from the same state.",
+        figures.together_figure,
+        studies.together_table,
+        of=Study,
+    ),
+    FigureSpec(
+        "loop_flow",
+        "what decides",
+        "From layer to layer",
+        "A bar is the tokens that took so many loops in a layer, a band those of them that took so many in the next. "
+        "Experts are in the table: those of two layers are different weights.",
+        figures.loop_flow_figure,
+        lambda study: study.transitions,
+        of=Study,
+    ),
+    FigureSpec(
+        "validity_by_layer",
+        "validity",
+        "What difficulty goes together with",
+        "Spearman's ρ within each text, averaged over texts by their tokens. Bold: p below 0.05, two-sided, by "
+        "rotation within texts, Benjamini-Hochberg over layers. Only the surprisal of the next token says how badly "
+        "the model predicts from there. None of this shows a cause.",
+        figures.validity_by_layer_figure,
+        studies.validity_table,
+        ("kind", {"soft": "Soft", "hard": "Hard"}, "Kind of difficulty studied"),
+        Study,
+    ),
+    FigureSpec(
+        "validity_intervals",
+        "validity",
+        "How far would other texts agree?",
+        "95 % intervals of ρ, from texts drawn anew. One that holds 0 leaves open even the direction.",
+        figures.validity_intervals_figure,
+        studies.validity_table,
+        ("kind", {"soft": "Soft", "hard": "Hard"}, "Kind of difficulty in the intervals"),
+        Study,
+    ),
+    FigureSpec(
+        "class_difficulty",
+        "validity",
+        "Which kinds of token are hard?",
+        "Mean over tokens and layers, with 95 % intervals over the texts that hold such tokens; none where fewer than "
+        "five do. Inside a word: letters that continue the token before.",
+        figures.class_difficulty_figure,
+        studies.class_table,
+        ("kind", {"soft": "Soft", "hard": "Hard"}, "Kind of difficulty by class"),
+        Study,
+    ),
+    FigureSpec(
+        "drawn_loops",
+        "models",
+        "Would training have chosen the same loops?",
+        "In training, Gumbel noise is added to the depth logits and the largest wins; here the same is done 32 times "
+        "to this text. Filled: share of tokens whose drawn loops are those that eval picks. Hollow: weight of the "
+        "drawn loops in the softmax at τ, on which the gradient rests. Bars: middle 80 % of the draws. τ moves the "
+        "hollow dots alone: it changes no choice.",
+        figures.drawn_loops_figure,
+        sampling.sampling_table,
+        ("tau", {"0.1": "τ 0.1", "1": "τ 1", "5": "τ 5"}, "Temperature"),
+    ),
+)
