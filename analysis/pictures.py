@@ -9,7 +9,7 @@ import io
 import re
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Literal
 
@@ -63,8 +63,10 @@ def pictures() -> Iterator[Draw]:
     from choreographer.errors import BrowserClosedError, BrowserFailedError, ChannelClosedError
     from kaleido.errors import JavascriptError, KaleidoError
 
-    # Its own thread: notebooks and servers may have an event loop running in theirs.
-    with ThreadPoolExecutor(1, "pictures") as thread, asyncio.Runner() as runner:
+    # Its own thread, to the end: notebooks and servers may have an event loop running in theirs.
+    with ThreadPoolExecutor(1, "pictures") as thread, ExitStack() as stack:
+        runner = asyncio.Runner()
+        stack.callback(lambda: thread.submit(runner.close).result())
 
         def wait(coroutine, seconds: int):
             return thread.submit(runner.run, asyncio.wait_for(coroutine, seconds)).result()

@@ -1,11 +1,13 @@
 """Pictures as a browser draws them: real files, opened and measured."""
 
+import asyncio
 import http.server
 import io
 import re
 import threading
 import xml.etree.ElementTree as ElementTree
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import plotly.graph_objects as go
@@ -46,6 +48,18 @@ def draw():
         patch.setenv("BROWSER_PATH", find_browser())
         with pictures() as drawing:
             yield drawing
+
+
+@pytest.mark.browser
+def test_pictures_are_drawn_beside_a_running_event_loop_as_notebooks_have_one(monkeypatch):
+    monkeypatch.setenv("BROWSER_PATH", find_browser())
+
+    async def cell():
+        with pictures() as drawing:
+            return drawing(go.Figure(layout={"width": 200, "height": 100}), "svg")
+
+    with ThreadPoolExecutor(1) as thread:  # this one may have a loop already, of the browser tests
+        assert b"<svg" in thread.submit(lambda: asyncio.run(cell())).result()
 
 
 @pytest.mark.browser
