@@ -62,3 +62,8 @@ def pytest_terminal_summary(terminalreporter, config):
             f"{left_out} browser tests were LEFT OUT: no Chromium was found and none could be installed."
         )
         terminalreporter.line("Install chromium (or set CHROMIUM=/path/to/it) and run the tests again.")
+    skipped = terminalreporter.stats.get("skipped", [])
+    if skipped:
+        terminalreporter.section("NOT TESTED", sep="!", red=True, bold=True)
+        for report in skipped:
+            terminalreporter.line(f"{report.nodeid}: {report.longrepr[2]}")

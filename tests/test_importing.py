@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -227,7 +228,7 @@ def private_bytes() -> int:
         return next(int(line.split()[1]) * 1024 for line in status if line.startswith("RssAnon"))
 
 
-@pytest.mark.skipif("not __import__('os').path.exists('/proc/self/status')")
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is measured on Linux only")
 @pytest.mark.parametrize("kind", ["pt", "encoded"])
 def test_import_does_not_copy_the_weights(tmp_path, monkeypatch, kind):
     tensors, settings = random_olmo("versatile", mlp_hidden_size=160_000)

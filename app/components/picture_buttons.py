@@ -7,13 +7,7 @@ import streamlit as st
 _component = st.components.v2.component(
     "picture_buttons",
     html='<button data-format="svg">SVG</button> <button data-format="png">PNG</button>',
-    css="""
-button { font: inherit; color: var(--st-text-color); background: var(--st-background-color); cursor: pointer;
-  border: 1px solid var(--st-border-color); border-radius: var(--st-button-radius);
-  padding: 6px 14px; min-height: 36px }
-button:hover { border-color: var(--st-text-color) }
-button:focus-visible { outline: 2px solid var(--st-text-color); outline-offset: 2px }
-""",
+    css=(Path(__file__).parent / "button.css").read_text(encoding="utf-8"),
     js=(Path(__file__).parent / "picture_buttons.js").read_text(encoding="utf-8"),
 )
 
