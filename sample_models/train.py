@@ -6,8 +6,9 @@
 The second takes `--ffn` for the paper's baselines and ablations too (k_loop, moe, width, depth, average).
 Text files are UTF-8 (`.xz` too), documents separated by a line `<|endoftext|>`. A run that was stopped goes on where
 its last checkpoint stands when the same command is given again, and refuses one that would make another run of it;
-`DIR/settings.json` holds its options, `DIR/log.csv` its curves, and at the end DIR is a Hugging Face folder. Needs only
-torch, transformers, tokenizers and numpy; runs on a CPU or one CUDA GPU.
+`DIR/settings.json` holds its options, `DIR/log.csv` its curves, and at the end DIR is a Hugging Face folder. With
+`--keep-checkpoints N` it also holds the weights as they were at N steps of the run, to look back at. Needs only
+torch, transformers, tokenizers, safetensors and numpy; runs on a CPU or one CUDA GPU.
 """
 
 import argparse
@@ -20,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from safetensors.torch import save_file
 from torch.nn import functional as F
 from transformers import PreTrainedTokenizerFast
 from transformers.utils import logging as transformers_logging
@@ -35,7 +37,7 @@ LR_FLOOR, WARM_UP = 0.1, 0.05
 SHAPING = (
     *("ffn", "init", "data", "valid", "hidden_size", "intermediate_size", "layers", "heads", "context", "vocab_size"),
     *("embedding_std", "batch", "steps", "learning_rate", "weight_decay", "seed"),
-    *("max_loops", "load_balance", "router_z", "depth_entropy"),
+    *("max_loops", "load_balance", "router_z", "depth_entropy", "keep_checkpoints"),
 )
 """Options that must stay the same when a run goes on."""
 
@@ -178,6 +180,28 @@ def save_state(path: Path, step: int, model: torch.nn.Module, optimizer: torch.o
     os.replace(partial, path)
 
 
+def kept_steps(count: int, steps: int) -> list[int]:
+    """The steps after which weights are kept: `count` of them, from 0 (untrained) to `steps`, ever further apart.
+
+    The square of an even spacing: routing changes most at the start, and tau has reached its floor long before the end.
+    Fewer than `count` where a run is too short to tell them apart; none for a count of 0.
+    """
+    if count == 0:
+        return []
+    return sorted({round(steps * (i / (count - 1)) ** 2) for i in range(count)})
+
+
+def keep_checkpoint(folder: Path, step: int, tokens: int, tau: float, model: torch.nn.Module) -> None:
+    """Write all weights in bfloat16, with step, tokens seen and tau in the header; replaced in one move."""
+    folder.mkdir(exist_ok=True)
+    path = folder / f"step-{step:06d}.safetensors"
+    weights = {name: value.to("cpu", torch.bfloat16) for name, value in model.state_dict().items()}
+    header = {"format": "pt", "step": str(step), "tokens": str(tokens), "tau": f"{tau:.6g}"}
+    partial = path.with_suffix(".partial")
+    save_file(weights, partial, metadata=header)
+    os.replace(partial, path)
+
+
 def train(args: argparse.Namespace) -> None:
     out = Path(args.out)
     out.mkdir(parents=True, exist_ok=True)
@@ -207,6 +231,9 @@ def train(args: argparse.Namespace) -> None:
             layer.self_attn.compile()
             layer.mlp.compile()
     loss_of = torch.compile(next_token_loss) if args.compile else next_token_loss
+    kept = kept_steps(args.keep_checkpoints, args.steps)
+    if first_step == 0 and kept:
+        keep_checkpoint(out / "checkpoints", 0, 0, tau_schedule(0), model)
     saved_at = time.monotonic()
     clock, clock_step = time.monotonic(), first_step
     last_step = args.steps if args.stop_after is None else min(args.steps, first_step + args.stop_after)
@@ -231,6 +258,9 @@ def train(args: argparse.Namespace) -> None:
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
+        if step + 1 in kept:  # before the state of this step is saved: no stop in between can lose it
+            tokens, tau = (step + 1) * args.batch * args.context, tau_schedule((step + 1) / args.steps)
+            keep_checkpoint(out / "checkpoints", step + 1, tokens, tau, model)
         done = step + 1 == last_step
         if (step + 1) % args.log_every == 0 or step + 1 == args.steps:
             evaluated = (step + 1) % args.valid_every == 0 or step + 1 == args.steps
@@ -332,7 +362,16 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--valid-every", type=int, default=200, help="steps; a multiple of --log-every")
     parser.add_argument("--valid-windows", type=int, default=32)
     parser.add_argument("--save-every-s", type=float, default=180, help="seconds between checkpoints")
+    parser.add_argument(
+        "--keep-checkpoints",
+        type=int,
+        default=0,
+        metavar="N",
+        help="weights to keep along the run, first to last: 2 or more",
+    )
     args = parser.parse_args(argv)
+    if args.keep_checkpoints < 0 or args.keep_checkpoints == 1:
+        parser.error(f"--keep-checkpoints must be 0 or at least 2, got {args.keep_checkpoints}")
     args.auxiliary = AuxiliaryWeights(args.load_balance, args.router_z, args.depth_entropy)
     return args
 

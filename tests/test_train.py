@@ -9,6 +9,7 @@ import shutil
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file
 
 from sample_models import load_model
@@ -26,8 +27,10 @@ from sample_models.train import (
     AuxiliaryWeights,
     Log,
     auxiliary_losses,
+    kept_steps,
     learning_rate,
     load_balance_loss,
+    new_model,
     parse,
     tau_schedule,
     train,
@@ -44,14 +47,18 @@ def text(tmp_path_factory):
     return path
 
 
-def run(text, out, *options):
-    """Train a tiny model of the given options and return its log as rows of numbers."""
+def arguments(text, out, *options):
+    """Command-line options of a tiny model's training."""
     sizes = (
         "--hidden-size 16 --intermediate-size 32 --layers 2 --heads 2 --context 32 --vocab-size 300 --valid-windows 4"
     )
     fixed = "--no-compile --no-bf16 --device cpu --log-every 4 --valid-every 8 --steps 12 --learning-rate 1e-2"
-    arguments = ["--data", str(text), "--valid", str(text), "--out", str(out), *sizes.split(), *fixed.split(), *options]
-    train(parse(arguments))
+    return ["--data", str(text), "--valid", str(text), "--out", str(out), *sizes.split(), *fixed.split(), *options]
+
+
+def run(text, out, *options):
+    """Train a tiny model of the given options and return its log as rows of numbers."""
+    train(parse(arguments(text, out, *options)))
     with (out / "log.csv").open() as file:
         return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
 
@@ -178,6 +185,7 @@ def test_finished_run_given_again_keeps_its_weights(text, tmp_path):
         ("max-loops", "2"),
         ("learning-rate", "0.5"),
         ("router-z", "0.5"),
+        ("keep-checkpoints", "2"),
     ],
 )
 def test_run_does_not_go_on_with_another_option_that_shapes_it(text, tmp_path, option, value):
@@ -203,6 +211,60 @@ def test_run_without_settings_of_an_older_version_goes_on_and_gets_them(text, tm
     assert [row["step"] for row in run(text, tmp_path / "run", "--steps", "8")] == [4, 8]
     assert (tmp_path / "run" / "model.safetensors").exists()
     assert json.loads((tmp_path / "run" / "settings.json").read_text())["steps"] == 8
+
+
+def headers(folder):
+    """Name -> metadata of the weights kept along a run, in the order of their steps."""
+    found = {}
+    for path in sorted((folder / "checkpoints").iterdir()):
+        with safe_open(path, "pt") as file:
+            found[path.name] = file.metadata()
+    return found
+
+
+def test_kept_steps_go_from_the_first_to_the_last_ever_further_apart():
+    assert kept_steps(4, 900) == [0, 100, 400, 900]
+    assert kept_steps(0, 900) == []
+    assert kept_steps(8, 3) == [0, 1, 2, 3]
+
+
+def test_kept_checkpoints_hold_the_weights_step_tokens_and_tau_from_before_the_first_update_to_the_end(text, tmp_path):
+    run(text, tmp_path / "plain", "--steps", "9")
+    run(text, tmp_path / "run", "--steps", "9", "--keep-checkpoints", "4")
+    kept = headers(tmp_path / "run")
+    assert list(kept) == [f"step-{step:06d}.safetensors" for step in (0, 1, 4, 9)]
+    assert [header["step"] for header in kept.values()] == ["0", "1", "4", "9"]
+    assert [header["tokens"] for header in kept.values()] == ["0", "128", "512", "1152"]
+    taus = [float(header["tau"]) for header in kept.values()]
+    assert taus == pytest.approx([5.0, tau_schedule(1 / 9), tau_schedule(4 / 9), 0.1], rel=1e-5)
+    last, plain = (
+        load_file(tmp_path / path) for path in ("run/checkpoints/step-000009.safetensors", "plain/model.safetensors")
+    )
+    assert last.keys() == plain.keys()
+    assert all(torch.equal(last[name], plain[name].bfloat16()) for name in plain)
+    fresh = new_model(parse(arguments(text, tmp_path / "run")), last["lm_head.weight"].shape[0]).state_dict()
+    first = load_file(tmp_path / "run" / "checkpoints" / "step-000000.safetensors")
+    assert all(torch.equal(first[name], fresh[name].bfloat16()) for name in first)
+
+
+def test_run_stopped_and_gone_on_with_keeps_the_same_checkpoints(text, tmp_path):
+    run(text, tmp_path / "whole", "--keep-checkpoints", "4")
+    # The first stop is right at a kept step.
+    run(text, tmp_path / "parts", "--keep-checkpoints", "4", "--stop-after", "1", "--log-every", "1")
+    assert list(headers(tmp_path / "parts")) == ["step-000000.safetensors", "step-000001.safetensors"]
+    run(text, tmp_path / "parts", "--keep-checkpoints", "4", "--stop-after", "6")
+    run(text, tmp_path / "parts", "--keep-checkpoints", "4")
+    whole, parts = headers(tmp_path / "whole"), headers(tmp_path / "parts")
+    assert whole == parts
+    for name in whole:
+        ours, theirs = (load_file(tmp_path / run / "checkpoints" / name) for run in ("parts", "whole"))
+        assert all(torch.equal(ours[key], theirs[key]) for key in theirs), name
+
+
+def test_one_kept_checkpoint_is_refused_as_it_shows_no_course(text, tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        run(text, tmp_path / "run", "--keep-checkpoints", "1")
+    assert "--keep-checkpoints must be 0 or at least 2, got 1" in capsys.readouterr().err
 
 
 def test_init_of_other_sizes_is_refused(text, tmp_path):
