@@ -31,6 +31,7 @@ def findings(measured: Faithfulness, paths: PathTrace) -> list[Finding]:
     """All comparisons of a model and a text; `paths` is what the pages of Explain draw of them."""
     return [
         _hooks(measured),
+        _told(measured),
         _layers(measured, paths),
         _run(
             measured,
@@ -84,6 +85,15 @@ def _hooks(measured: Faithfulness) -> Finding:
         "exact" if measured.unhooked_gap == 0 else "not faithful",
         f"largest difference of a logit {measured.unhooked_gap:.1e}, must be 0",
         "The model as the pages run it, against the same weights without any hook, bit for bit.",
+    )
+
+
+def _told(measured: Faithfulness) -> Finding:
+    return Finding(
+        "leaving where it left changes nothing",
+        "exact" if measured.told_gap == 0 else "not faithful",
+        f"largest difference of a logit {measured.told_gap:.1e}, must be 0",
+        "Every token was told to leave every layer after the loops that it chose, as the lens tells it other loops.",
     )
 
 

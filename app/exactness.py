@@ -37,8 +37,9 @@ def _panel(where: dict[str, str]) -> None:
         if (found := results.measured_exactness()) is None:
             with place.container():
                 st.caption(
-                    "The button runs this text again without hooks, with every path computed in full and apart, and "
-                    "beside another text; it compares logits, choices and layers, and adds up what every layer wrote."
+                    "The button runs this text again without hooks, with every token told to leave where it left, with "
+                    "every path computed in full and apart, and beside another text; it compares logits, choices and "
+                    "layers, and adds up what every layer wrote."
                 )
                 if not st.button("Measure"):
                     return

@@ -8,7 +8,7 @@ from transformer_lens.hook_points import HookPoint
 
 from hooks.capturing import refuse_without_routing, routing_names, routing_trace, tokenise
 from hooks.faithfulness_record import Faithfulness, OtherRun
-from hooks.hook_points import Recording, instrument, record
+from hooks.hook_points import HOOK_NAMES, Recording, edited, instrument, record
 from hooks.trace import RoutingTrace
 from sample_models.loading import LoadedModel
 from sample_models.modeling_versatile import Tap, VersatileFFNForCausalLM
@@ -19,7 +19,7 @@ MORE_TOKENS = 8
 
 @torch.inference_mode()
 def measure_faithfulness(loaded: LoadedModel, text: str) -> Faithfulness:
-    """Run a text four times and keep the largest differences, and what was routed each time.
+    """Run a text five times and keep the largest differences, and what was routed each time.
 
     Safe to call from several threads. Hooks that somebody left on the model take part, as they do in every trace.
 
@@ -50,11 +50,15 @@ def measure_faithfulness(loaded: LoadedModel, text: str) -> Faithfulness:
         found, passed = _run(model, ids, layers, more)
         return OtherRun(_gap(found[:count], logits), traced(found[:count], passed))
 
+    choices = {name: seen[name] for name in map(HOOK_NAMES["loop_choice"].format, captured)}
+    with edited({name: lambda _, chosen=chosen: chosen.clone() for name, chosen in choices.items()}):
+        told = model(alone, use_cache=False).logits
     return Faithfulness(
         layers=layers,
         captured=captured,
         trace=traced(logits, seen),
         largest_logit=float(logits.abs().max()),
+        told_gap=_gap(told[0], logits),
         unhooked_gap=_gap(unhooked(model)(alone, use_cache=False).logits[0], logits),
         readable=other(alone, inside),
         batched=other(pair),

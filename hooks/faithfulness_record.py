@@ -28,6 +28,8 @@ class Faithfulness:
     """Largest absolute logit: the differences are judged beside it."""
     unhooked_gap: float
     """Largest absolute difference of a logit from the same weights without any hook."""
+    told_gap: float
+    """Largest absolute difference of a logit when every token is told to leave after the loops that it chose."""
     readable: OtherRun
     """Every path computed in full and apart, as the equations say it, where the fast path merges them."""
     batched: OtherRun

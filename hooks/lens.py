@@ -4,6 +4,7 @@ import numpy as np
 import torch
 
 from hooks.capturing import to_numpy
+from hooks.hook_points import HOOK_NAMES, instrument, record
 from hooks.lens_trace import EXIT, OUTPUT, STATE, LensTrace
 from hooks.path_trace import PathTrace
 from hooks.rerun import rerun_token
@@ -19,8 +20,9 @@ ROWS = 64
 def recursion_lens(loaded: LoadedModel, paths: PathTrace, token: int, target: int) -> LensTrace:
     """Read the states, exits and outputs of the captured layers at a captured token, with `target`'s rank in each.
 
-    States and outputs come from `paths` and run no layer; the exits run the token once per layer and loop, on the keys
-    and values of the tokens before (see `hooks.rerun`).
+    States and outputs come from `paths` and run no layer. The text runs once more as it is: that is the model's own
+    prediction, and what leaving gives where the token left anyway, since nothing is changed there. Every other exit
+    runs the token again, on that pass' keys and values of the tokens before (see `hooks.rerun`).
 
     Raises ValueError if the token was not captured or the target lies outside the vocabulary.
     """
@@ -35,13 +37,7 @@ def recursion_lens(loaded: LoadedModel, paths: PathTrace, token: int, target: in
         tensor = torch.tensor(stream, dtype=model.dtype, device=model.device)
         return model.lm_head(model.model.norm(tensor)).float()
 
-    own = read(paths.resid_final[index][None])[0]
-    exits = rerun_token(
-        loaded,
-        trace.token_ids.tolist(),
-        token,
-        [{f"blocks.{layer}.mlp.hook_loop_choice": _leave_after(loop)} for layer in layers for loop in loops[1:]],
-    )
+    own, exits, left, rounding = _exits(loaded, trace.token_ids.tolist(), token, layers.tolist(), loops[1:])
     parts = [
         _summary(read(paths.states[:, index].reshape(-1, paths.states.shape[-1])), own, target),
         _summary(exits, own, target),
@@ -51,8 +47,7 @@ def recursion_lens(loaded: LoadedModel, paths: PathTrace, token: int, target: in
     top_ids = summed[0]
     flat = display_tokens(loaded.tokenizer, [*top_ids.ravel().tolist(), target])
     kinds = [STATE] * len(layers) * len(loops) + [EXIT] * len(layers) * (len(loops) - 1) + [OUTPUT] * len(layers)
-    taken = np.concatenate([(loops <= ran[:, None]).ravel(), (loops[1:] == ran[:, None]).ravel(), ran > 0])
-    same = torch.tensor((loops[1:] == ran[:, None]).ravel(), device=own.device)
+    used = np.concatenate([(loops <= ran[:, None]).ravel(), left.ravel(), ran > 0])
     return LensTrace(
         routing=trace,
         token=token,
@@ -61,7 +56,7 @@ def recursion_lens(loaded: LoadedModel, paths: PathTrace, token: int, target: in
         kind=np.array(kinds),
         layer=np.concatenate([np.repeat(layers, len(loops)), np.repeat(layers, len(loops) - 1), layers]),
         loop=np.concatenate([np.tile(loops, len(layers)), np.tile(loops[1:], len(layers)), ran]),
-        used=taken,
+        used=used,
         top_ids=top_ids,
         top_tokens=[flat[i : i + top_ids.shape[1]] for i in range(0, top_ids.size, top_ids.shape[1])],
         top_probs=summed[1],
@@ -69,8 +64,27 @@ def recursion_lens(loaded: LoadedModel, paths: PathTrace, token: int, target: in
         probability=summed[3],
         entropy=summed[4],
         kl=summed[5],
-        exit_gap=float((exits[same] - own).abs().max()),
+        rounding=rounding,
     )
+
+
+def _exits(loaded: LoadedModel, ids: list[int], token: int, layers: list[int], loops: np.ndarray):
+    """(own logits [vocab], those of the exits [layer * loop, vocab], where it left [layer, loop], rounding) of a token.
+
+    Where the token left, its exit is the model's own pass: there is nothing to change. `rounding` is the largest
+    difference to that pass when the token alone runs again, unchanged, as it does for the other exits.
+    """
+    names = [HOOK_NAMES["loop_choice"].format(layer) for layer in layers]
+    instrument(loaded.model)
+    with record(names) as plain:
+        whole = loaded.model(torch.tensor([ids], device=loaded.model.device), use_cache=True)
+    own = whole.logits[0, token].float()
+    left = np.array([int(plain[name][0, token]) + 1 for name in names])[:, None] == loops
+    others = [{names[row]: _leave_after(loops[column])} for row, column in np.argwhere(~left)]
+    again = rerun_token(loaded, ids, token, [{}, *others], past=whole.past_key_values)
+    exits = own.repeat(left.size, 1)
+    exits[torch.tensor(~left.ravel())] = again[1:]
+    return own, exits, left, float((again[0] - own).abs().max())
 
 
 def _leave_after(loop: int):

@@ -19,7 +19,8 @@ class LensTrace:
 
     Of kind STATE, final norm and unembedding read H(0)..H(max_loops) of every layer as they are; nothing else runs.
     Of kind EXIT, this layer was made to leave after loop 1..max_loops at this token: lambda follows, the token's width
-    path and all later layers run with it. Of kind OUTPUT, the stream after every layer is read as it is.
+    path and all later layers run with it. Where it left anyway, nothing is changed. Of kind OUTPUT, the stream after
+    every layer is read as it is.
     """
 
     routing: RoutingTrace
@@ -44,8 +45,9 @@ class LensTrace:
     """Of the distribution read, nats."""
     kl: Float[np.ndarray, " read"]
     """KL(the model's own distribution || the one read), nats: 0 for the same prediction."""
-    exit_gap: float
-    """Largest difference between a logit of the exits that were taken anyway and the model's own: rounding alone."""
+    rounding: float
+    """Largest difference of a logit between the model's own pass and one of this token alone, unchanged: so far the
+    exits that were not taken are off. The one that was taken in each layer is the model's own pass, bit for bit."""
 
     def __post_init__(self) -> None:
         for field in fields(self):

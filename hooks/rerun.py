@@ -4,7 +4,6 @@ The tokens before are computed once and stay as they are: a causal model cannot 
 itself runs anew, once per variant, on the keys and values of those before.
 """
 
-import copy
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -19,24 +18,32 @@ MAX_CACHE_BYTES = 256 * 2**20
 
 @torch.inference_mode()
 def rerun_token(
-    loaded: LoadedModel, ids: Sequence[int], token: int, variants: Sequence[Mapping[str, Edit]]
+    loaded: LoadedModel,
+    ids: Sequence[int],
+    token: int,
+    variants: Sequence[Mapping[str, Edit]],
+    *,
+    past: DynamicCache | None = None,
 ) -> torch.Tensor:
     """Logits [variant, vocab] after `ids[token]`, each with its own edits (hook name -> edit) at this token.
 
     An edit takes and returns the tensor of this one token in its variant, [1, ...]. Without edits a variant gives the
-    model's own logits, up to the rounding of another batch shape. Safe to call from several threads.
+    model's own logits, up to the rounding of another batch shape. `past` are the keys and values of a pass that read
+    the tokens before, at least; without it they are run once more. Safe to call from several threads.
     """
     model = loaded.model
     instrument(model)
-    before = torch.tensor([list(ids[:token])], device=model.device)
-    prefix = model.model(before, use_cache=True).past_key_values if token else None
+    if token and past is None:
+        before = torch.tensor([list(ids[:token])], device=model.device)
+        past = model.model(before, use_cache=True).past_key_values
     here = torch.tensor([[ids[token]]], device=model.device)
     found = []
     for start in range(0, len(variants), (rows := _rows_per_pass(loaded, token))):
         some = variants[start : start + rows]
         with edited(_by_row(some)):
-            past = _repeated(prefix, len(some))
-            found.append(model(here.expand(len(some), 1), past_key_values=past, use_cache=bool(token)).logits[:, -1])
+            own_past = _repeated(past, token, len(some)) if token else None
+            output = model(here.expand(len(some), 1), past_key_values=own_past, use_cache=bool(token))
+            found.append(output.logits[:, -1])
     return torch.cat(found).float()
 
 
@@ -56,12 +63,11 @@ def _by_row(variants: Sequence[Mapping[str, Edit]]) -> dict[str, Edit]:
     return {name: of_rows({row: each[name] for row, each in enumerate(variants) if name in each}) for name in names}
 
 
-def _repeated(prefix: DynamicCache | None, times: int) -> DynamicCache | None:
-    if prefix is None:
-        return None
-    cache = copy.deepcopy(prefix)  # a pass appends to it
-    cache.batch_repeat_interleave(times)
-    return cache
+def _repeated(past: DynamicCache, token: int, times: int) -> DynamicCache:
+    """A copy of the keys and values of the tokens before `token`, once per row: a pass appends to it."""
+    return DynamicCache(
+        [tuple(each[:, :, :token].expand(times, -1, -1, -1) for each in layer[:2]) for layer in past]
+    )  # fmt: skip
 
 
 def _rows_per_pass(loaded: LoadedModel, token: int) -> int:

@@ -95,7 +95,7 @@ def make_lens(trace: RoutingTrace, token: int, seed: int = 0) -> LensTrace:
         probability=rng.random(reads).astype(np.float32),
         entropy=5 * rng.random(reads).astype(np.float32),
         kl=3 * rng.random(reads).astype(np.float32),
-        exit_gap=1e-6,
+        rounding=1e-6,
     )
 
 

@@ -80,7 +80,7 @@ def test_after_the_last_token_the_likeliest_is_explained(app):
 
 def test_lens_follows_the_token_and_prints_what_leaving_costs(app):
     opened(app, "recursion_lens", token=20, layer=3)
-    assert any("leaving gives the model's own logits, within" in caption.value for caption in app.caption)
+    assert any("leaving is the model's own pass, bit for bit" in caption.value for caption in app.caption)
     assert any(text.startswith("layer 3, after ") for text in notes(app))
     calls, handle = passes(app)
     app.session_state.layer = 1

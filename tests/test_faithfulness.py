@@ -17,6 +17,7 @@ from tests.traces import make_trace
 TEXT = "The fox went softly through the snow, 7 + 5 = 12."
 NAMES = [
     "hooks change nothing",
+    "leaving where it left changes nothing",
     "every layer was captured",
     "fast path and readable path agree",
     "alone and in a batch agree",
@@ -42,10 +43,10 @@ def test_the_model_as_it_is_is_faithful(measured, paths):
     found = findings(measured, paths)
     assert [each.name for each in found] == NAMES and is_faithful(found)
     assert summary(found).startswith("Faithful")
-    assert measured.unhooked_gap == 0 and measured.captured == [0, 1]
+    assert measured.unhooked_gap == measured.told_gap == 0 and measured.captured == [0, 1]
     # The other runs are other computations: were they the same one, they could find nothing.
     assert 0 < measured.readable.gap < 1e-4
-    assert found[1].figure == "2 of 2 layers"
+    assert found[2].figure == "2 of 2 layers"
 
 
 @pytest.mark.parametrize("name", ["blocks.1.mlp.hook_out", "blocks.0.mlp.hook_loop_choice"])
@@ -68,17 +69,18 @@ def test_a_layer_without_its_hook_points_is_told(paths):
     measure_faithfulness(loaded, TEXT)
     loaded.model.model.layers[1].mlp.hook_lambda.name = "lost"
     found = findings(measure_faithfulness(loaded, TEXT), paths)
-    assert failed(found) == [NAMES[1]] and found[1].figure == "1 of 2 layers; missing: 1"
+    assert failed(found) == [NAMES[2]] and found[2].figure == "1 of 2 layers; missing: 1"
 
 
 def test_a_layer_without_paths_is_told(loaded, measured):
     found = findings(measured, capture_paths(loaded, TEXT, layers=[1]))
-    assert failed(found) == [NAMES[1]] and found[1].figure == "1 of 2 layers; missing: 0"
+    assert failed(found) == [NAMES[2]] and found[2].figure == "1 of 2 layers; missing: 0"
 
 
 def test_another_computation_is_told(measured, paths):
     far = replace(measured, readable=replace(measured.readable, gap=0.01))
-    assert failed(findings(far, paths)) == [NAMES[2]]
+    assert failed(findings(far, paths)) == [NAMES[3]]
+    assert failed(findings(replace(measured, told_gap=1e-7), paths)) == [NAMES[1]]
 
 
 def other_loops(trace) -> OtherRun:
@@ -95,13 +97,13 @@ def test_a_choice_that_falls_otherwise_is_judged_by_its_margin(measured, paths, 
     logits[0, 3, measured.trace.loops[0, 3] % 4] = 1 - margin
     logits[0, 3, measured.trace.loops[0, 3] - 1] = 1
     trace = replace(measured.trace, depth_logits=logits)
-    found = findings(replace(measured, trace=trace, batched=other_loops(trace)), paths)[3]
+    found = findings(replace(measured, trace=trace, batched=other_loops(trace)), paths)[4]
     assert found.verdict == verdict and f"other loops in 1 of {trace.loops.size} choices" in found.figure
 
 
 def test_writes_that_do_not_sum_are_told(measured, paths):
     found = findings(measured, replace(paths, resid_post=paths.resid_post * 1.01))
-    assert failed(found) == [NAMES[4]]
+    assert failed(found) == [NAMES[5]]
 
 
 def test_unhooked_model_shares_the_weights_and_holds_no_hook(loaded):

@@ -7,6 +7,7 @@ import torch
 from analysis.lens import grid, lens_table
 from hooks import capture, capture_paths, edited, recursion_lens
 from hooks.lens_trace import EXIT, OUTPUT, STATE
+from sample_models import load_model
 from tests.models import small_loaded
 
 TEXT = "The fox went softly through the snow, 7 + 5 = 12."
@@ -69,14 +70,41 @@ def test_exit_equals_a_whole_pass_that_leaves_there(loaded, lens):
 
 def test_exit_where_the_token_left_is_the_model_itself(loaded, lens):
     trace = capture(loaded, TEXT)
-    assert lens.exit_gap <= 1e-4
+    assert 0 < lens.rounding < 1e-4  # of the other exits, which run the token alone
     for layer in range(2):
         exits = grid(lens, EXIT, np.arange(len(lens.kind)))[layer]
         taken = exits[lens.used[exits]]
         assert lens.loop[taken].tolist() == [trace.loops[layer, TOKEN]]
         assert lens.top_tokens[taken[0]] == trace.next_tokens[TOKEN]
-        assert lens.kl[taken[0]] == pytest.approx(0, abs=1e-6)
-        np.testing.assert_allclose(np.log(lens.top_probs[taken[0]]), trace.next_logprobs[TOKEN], atol=1e-4)
+        assert lens.kl[taken[0]] == 0
+        own = torch.tensor(trace.next_logprobs[TOKEN]).exp()
+        torch.testing.assert_close(torch.tensor(lens.top_probs[taken[0]]), own, rtol=0, atol=0)
+
+
+def told(loaded, ids, layer: int, token: int, loop: int) -> torch.Tensor:
+    """Logits [vocab] after a token that is told to leave a layer after so many loops, in a pass over the whole text."""
+
+    def leave(choice):
+        changed = choice.clone()
+        changed[0, token] = loop - 1
+        return changed
+
+    with torch.inference_mode(), edited({f"blocks.{layer}.mlp.hook_loop_choice": leave}):
+        return loaded.model(ids, use_cache=False).logits[0, token]
+
+
+@pytest.mark.parametrize("model", ["small", "shipped"])
+@pytest.mark.parametrize("text", [TEXT, "x", "Once upon a time\n\n" * 8, "2 + 2 = 4, 氷と火。 def f(x): return x"])
+def test_told_to_leave_where_it_left_a_token_gives_the_same_logits_bit_for_bit(model, text, loaded):
+    loaded = loaded if model == "small" else load_model()
+    trace = capture(loaded, text)
+    ids = torch.tensor([trace.token_ids.tolist()])
+    with torch.inference_mode():
+        own = loaded.model(ids, use_cache=False).logits[0]
+    for token in {0, trace.num_tokens // 2, trace.num_tokens - 1}:
+        for layer, ran in enumerate(trace.loops[:, token].tolist()):
+            assert torch.equal(told(loaded, ids, layer, token, ran), own[token])
+            assert not torch.equal(told(loaded, ids, layer, token, ran % 4 + 1), own[token])
 
 
 def test_the_two_readings_differ_and_say_what_was_used(lens):

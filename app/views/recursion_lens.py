@@ -12,7 +12,10 @@ if can_draw(LensTrace):
     target_picker("target")
 panel("lens_grid", main=True)
 if can_draw(LensTrace):
-    gap = current(LensTrace).exit_gap
-    st.caption(f"Where the token left anyway, leaving gives the model's own logits, within {gap:.0e}.")
+    rounding = current(LensTrace).rounding
+    st.caption(
+        "Where the token left anyway, leaving is the model's own pass, bit for bit. For the other exits the token runs "
+        f"again alone, and rounds otherwise: its logits are then up to {rounding:.0e} off when nothing is changed."
+    )
 panel("lens_layer")
 panel("lens_path")
