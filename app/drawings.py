@@ -1,28 +1,38 @@
 """The charts of the open page: what Streamlit was given, what they show by now, and the marks of the selection."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from weakref import ReferenceType, ref
 
 import plotly.graph_objects as go
 import streamlit as st
 
+from analysis.catalogue import Drawn, FigureSpec
+from analysis.figures.template import moved, take_selection
+from analysis.view import View
 from app import state
 from hooks.trace import RoutingTrace
 
 
-@dataclass
+@dataclass(frozen=True)
 class Drawing:
-    """A chart in the browser, which stays while only the selection moves."""
+    """A chart of the page, as it was last drawn."""
 
     number: int
     """In the chart's layout.meta, so that the browser side knows it."""
-    same: tuple
-    """What must not change for the chart to stay and be redrawn in place."""
-    trace: RoutingTrace
-    """Kept so that its id in `same` names no other trace."""
     first: go.Figure
-    first_content: str | None = None
-    now: str | None = None
+    """What Streamlit was given: the chart stays in the browser, and later contents are put into it there."""
+    first_content: str
+    now: str | None
     """Plotly JSON that stands there by now, if it ever became another than the first."""
+    is_sentence: bool
+    """Whether there is nothing to draw, and one sentence says why."""
+    trace: ReferenceType[RoutingTrace]
+    drawn: ReferenceType[Drawn]
+    """By reference only: how long captures are kept is for `app.shared` to say."""
+    options: dict[str, str]
+    view: View
+    marks: list[dict]
+    """Of the selection in `view`."""
 
 
 def remember_marks(figure: str, marks: list[dict]) -> None:
@@ -44,24 +54,45 @@ def enter_page(page: str) -> bool:
     return entered
 
 
-def first_drawing(key: str, figure: go.Figure, options: dict[str, str]) -> go.Figure:
-    """The drawing to hand to Streamlit for a figure of this page: `figure`, or the one it stands in for.
+def drawing(key: str, spec: FigureSpec, drawn: Drawn, options: dict[str, str]) -> Drawing:
+    """The chart of a figure of this page up to date, drawn again only if what it shows has changed."""
+    drawings, view = st.session_state.drawings, state.current_view()
+    kept: Drawing | None = drawings.get(key)
+    unchanged = kept and kept.drawn() is drawn and kept.options == options and spec.seen(kept.view) == spec.seen(view)
+    if unchanged:
+        made = replace(kept, view=view, marks=moved(kept.marks, kept.view, view))
+    else:
+        made = _draw(kept, spec, drawn, view, options)
+    drawings[key] = made
+    remember_marks(key, made.marks)
+    return made
+
+
+def _draw(kept: Drawing | None, spec: FigureSpec, drawn: Drawn, view: View, options: dict[str, str]) -> Drawing:
+    """Draw a figure, for a chart of its own or, where only the selection moved, for the chart that is there.
 
     Streamlit throws a chart away and builds a new one whenever its content differs. So for a selection that moves, the
     chart that the page first drew is handed over again, and `redrawings` tells the browser side what it shows by now.
     """
-    trace, view, drawings = state.current_trace(), state.current_view(), st.session_state.drawings
-    same = (id(trace), view.theme, view.level, view.window, tuple(options.items()), figure.layout.height)
-    drawing = drawings.get(key)
-    if drawing is None or drawing.same != same:
-        number = st.session_state.drawings_made = st.session_state.get("drawings_made", 0) + 1
-        drawing = drawings[key] = Drawing(number, same, trace, figure)
-    figure.layout.meta = {**(figure.layout.meta or {}), "drawing": drawing.number}
+    session, trace, figure = st.session_state, state.current_trace(), spec.figure(drawn, view, **options)
+    stays = (
+        kept
+        and kept.trace() is trace
+        and kept.options == options
+        and replace(kept.view, layer=view.layer, token=view.token) == view
+        and kept.first.layout.height == figure.layout.height
+    )
+    if stays:
+        number = kept.number
+    else:
+        number = session.drawings_made = session.get("drawings_made", 0) + 1
+    marks, meta = take_selection(figure), figure.layout.meta or {}
+    figure.layout.meta = {**meta, "drawing": number}
     content = figure.to_json()
-    drawing.first_content = drawing.first_content or content
-    if drawing.now or content != drawing.first_content:
-        drawing.now = content
-    return drawing.first
+    first, first_content = (kept.first, kept.first_content) if stays else (figure, content)
+    now = content if stays and (kept.now or content != first_content) else None
+    says = bool(meta.get("sentence"))
+    return Drawing(number, first, first_content, now, says, ref(trace), ref(drawn), options, view, marks)
 
 
 def redrawings() -> dict[int, str]:

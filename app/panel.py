@@ -3,12 +3,11 @@
 import streamlit as st
 
 from analysis.catalogue import FigureSpec, spec
-from analysis.figures.template import config, take_selection
+from analysis.figures.template import config
 from app.behind import behind
-from app.drawings import first_drawing, remember_marks
+from app.drawings import drawing
 from app.glossary import explained
 from app.results import current, why_not_drawn
-from app.state import current_view
 
 
 def heading(title: str, question: str, *terms: str) -> None:
@@ -17,8 +16,12 @@ def heading(title: str, question: str, *terms: str) -> None:
     st.markdown(question, help=explained(*terms) or None)
 
 
+@st.fragment
 def panel(name: str, *, main: bool = False) -> None:
-    """A figure of the catalogue under its title, with how to read it and, where it has one, the reader's choice."""
+    """A figure of the catalogue under its title, with how to read it and, where it has one, the reader's choice.
+
+    The choice runs this panel alone.
+    """
     found = spec(name)
     with st.container(horizontal=True, vertical_alignment="center"):
         st.subheader(found.title, anchor=False, width="stretch")
@@ -37,11 +40,10 @@ def panel(name: str, *, main: bool = False) -> None:
     if why_not := why_not_drawn(found.of):
         st.caption(why_not)
         return
-    figure = found.figure(current(found.of), current_view(), **chosen_options(found))
     key = f"figure-{name}"
-    remember_marks(key, take_selection(figure))
-    chart(key, first_drawing(key, figure, chosen_options(found)), name=name, alt=found.title)
-    if figure.layout.meta and figure.layout.meta.get("sentence"):
+    drawn = drawing(key, found, current(found.of), chosen_options(found))
+    chart(key, drawn.first, name=name, alt=found.title)
+    if drawn.is_sentence:
         return
     st.caption(f"**How to read.** {found.how_to_read}" if main else found.how_to_read)
     behind(found, chosen_options(found))

@@ -2,12 +2,14 @@
 
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from analysis.catalogue import CATALOGUE, spec
 from analysis.figures.palette import THEMES
+from analysis.figures.template import moved, take_selection
 from analysis.view import View, window_around
 from tests.path_traces import result_of
 from tests.traces import HOSTILE, make_trace, random_trace
@@ -48,6 +50,28 @@ def strings(value):
     elif isinstance(value, list):
         for each in value:
             yield from strings(each)
+
+
+@pytest.mark.parametrize("at", ["layer", "token"])
+@pytest.mark.parametrize("case", ["usual", "long text", "big model"])
+@pytest.mark.parametrize(
+    "drawn", [name for name, (each, _) in DRAWN.items() if set(each.follows) != {"layer", "token"}]
+)
+def test_figure_stays_the_same_but_for_its_marks_when_what_it_does_not_follow_moves(drawn, case, at):
+    (_, before), (each, options) = CASES[case], DRAWN[drawn]
+    after = replace(before, **{at: getattr(before, at) - 1})
+    one, other = (each.figure(drawn_of(each, case), view, **options) for view in (before, after))
+    marks, marks_after = take_selection(one), take_selection(other)
+    if at not in each.follows:
+        assert each.seen(before) == each.seen(after)
+        assert one.to_json() == other.to_json() and moved(marks, before, after) == marks_after
+    else:
+        assert each.seen(before) != each.seen(after) and one.to_json() != other.to_json()
+
+
+def test_maps_mark_the_selection():
+    for name in MAPS:
+        assert take_selection(spec(name).figure(*CASES["usual"])), name
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

@@ -4,9 +4,7 @@ import numpy as np
 import pytest
 
 from analysis import figures
-from analysis.catalogue import spec
 from analysis.figures.palette import THEMES, contrast, expert_tints, loop_colours, text_on, tint_level
-from analysis.figures.template import take_selection
 from analysis.view import View
 from tests.traces import make_trace, random_trace
 
@@ -230,13 +228,3 @@ def test_selected_cell_is_outlined_and_its_labels_are_bold():
     assert (outline.x0, outline.y0) == (-0.5, 0.5)
     assert fig.layout.xaxis.ticktext[0] == "<b>a</b>"
     assert fig.layout.yaxis.ticktext[1] == "<b>1</b>"
-
-
-@pytest.mark.parametrize("name", ["gate_map", "difficulty_map", "loop_map", "expert_map", "compute_map"])
-def test_map_without_its_marks_is_the_same_for_every_selection(name):
-    trace = random_trace(5, 30, 8, seed=3)
-    one, other = (spec(name).figure(trace, View(layer=layer, token=token)) for layer, token in ((1, 4), (3, 20)))
-    assert one.to_json() != other.to_json()
-    marks, moved = take_selection(one), take_selection(other)
-    assert one.to_json() == other.to_json()
-    assert marks and len(marks) == len(moved) and marks != moved

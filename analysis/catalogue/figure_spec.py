@@ -1,14 +1,16 @@
 """FigureSpec: one figure of the catalogue, and what it may draw."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import pandas as pd
 import plotly.graph_objects as go
 
 from analysis.attribution import Attribution
+from analysis.figures.template import At
 from analysis.study import Study
+from analysis.view import View
 from hooks.attention_trace import AttentionTrace
 from hooks.lens_trace import LensTrace
 from hooks.path_trace import PathTrace
@@ -54,6 +56,15 @@ class FigureSpec:
     what is chosen, in words for screen readers."""
     of: type = RoutingTrace
     """What `figure` and `table` take. Only figures of a RoutingTrace can be made from a trace file alone."""
+    follows: tuple[At, ...] = ("layer", "token")
+    """What of the selection decides what it draws, its marks left aside: without a change there it need not be drawn
+    again."""
+
+    def seen(self, view: View) -> View:
+        """What of a view decides what the figure draws: the same for two views whose figures differ in marks alone."""
+        if view.level == "word":  # the selected word's column reaches as far as its pieces: no mark to be moved
+            return view
+        return replace(view, **{at: 0 for at in ("layer", "token") if at not in self.follows})
 
 
 def routing_of(drawn: Drawn) -> RoutingTrace | Study:

@@ -20,6 +20,7 @@ MANY_TEXTS: tuple[FigureSpec, ...] = (
         figures.sources_figure,
         lambda study: study.routing_sources,
         of=Study,
+        follows=(),
     ),
     FigureSpec(
         "together",
@@ -31,6 +32,7 @@ MANY_TEXTS: tuple[FigureSpec, ...] = (
         figures.together_figure,
         studies.together_table,
         of=Study,
+        follows=(),
     ),
     FigureSpec(
         "loop_flow",
@@ -41,6 +43,7 @@ MANY_TEXTS: tuple[FigureSpec, ...] = (
         figures.loop_flow_figure,
         lambda study: study.transitions,
         of=Study,
+        follows=("layer",),
     ),
     FigureSpec(
         "validity_by_layer",
@@ -53,6 +56,7 @@ MANY_TEXTS: tuple[FigureSpec, ...] = (
         studies.validity_table,
         ("kind", {"soft": "Soft", "hard": "Hard"}, "Kind of difficulty studied"),
         Study,
+        follows=(),
     ),
     FigureSpec(
         "validity_intervals",
@@ -63,6 +67,7 @@ MANY_TEXTS: tuple[FigureSpec, ...] = (
         studies.validity_table,
         ("kind", {"soft": "Soft", "hard": "Hard"}, "Kind of difficulty in the intervals"),
         Study,
+        follows=("layer",),
     ),
     FigureSpec(
         "class_difficulty",
@@ -74,6 +79,7 @@ MANY_TEXTS: tuple[FigureSpec, ...] = (
         studies.class_table,
         ("kind", {"soft": "Soft", "hard": "Hard"}, "Kind of difficulty by class"),
         Study,
+        follows=(),
     ),
     FigureSpec(
         "drawn_loops",
@@ -86,5 +92,6 @@ MANY_TEXTS: tuple[FigureSpec, ...] = (
         figures.drawn_loops_figure,
         sampling.sampling_table,
         ("tau", {"0.1": "τ 0.1", "1": "τ 1", "5": "τ 5"}, "Temperature"),
+        follows=(),
     ),
 )

@@ -31,6 +31,7 @@ MECHANISM: tuple[FigureSpec, ...] = (
         figures.near_miss_map_figure,
         near_miss.near_miss_table,
         ("of", {"loops": "Loops", "experts": "Experts", "gate": "Soft gate"}, "Which choice"),
+        follows=(),
     ),
     FigureSpec(
         "flip_distance",
@@ -74,6 +75,7 @@ MECHANISM: tuple[FigureSpec, ...] = (
         ledger.ledger_table,
         ("measure", {"projection": "Projection", "norm": "Norm", "share": "Share"}, "Measure of the writes"),
         PathTrace,
+        follows=("layer",),
     ),
     FigureSpec(
         "write_waterfall",
@@ -94,6 +96,7 @@ MECHANISM: tuple[FigureSpec, ...] = (
         figures.stream_ledger_figure,
         ledger.stream_table,
         of=PathTrace,
+        follows=("token",),
     ),
     FigureSpec(
         "logit_attribution",
@@ -162,6 +165,7 @@ MECHANISM: tuple[FigureSpec, ...] = (
         geometry.cosine_table,
         ("of", {"outputs": "Outputs", "writes": "Writes"}, "What is compared"),
         PathTrace,
+        follows=(),
     ),
     FigureSpec(
         "first_loop",
@@ -173,6 +177,7 @@ MECHANISM: tuple[FigureSpec, ...] = (
         figures.first_loop_figure,
         geometry.first_loop_table,
         of=PathTrace,
+        follows=("layer",),
     ),
     FigureSpec(
         "loop_slices",
@@ -241,6 +246,7 @@ MECHANISM: tuple[FigureSpec, ...] = (
         "run only the tokens that chose them, and the experts ride on a pass that runs anyway.",
         figures.cost_ledger_figure,
         cost.cost_ledger,
+        follows=(),
     ),
     FigureSpec(
         "cost_by_layer",
@@ -249,6 +255,7 @@ MECHANISM: tuple[FigureSpec, ...] = (
         "Mean over tokens, by the three accounts. One deep token is enough to lift a whole layer of the released code.",
         figures.cost_by_layer_figure,
         cost.cost_by_layer,
+        follows=(),
     ),
     FigureSpec(
         "cost_map",
@@ -262,5 +269,6 @@ MECHANISM: tuple[FigureSpec, ...] = (
             {"nominal": "On paper", "released": "Released code", "ours": "This project"},
             "By which account",
         ),
+        follows=(),
     ),
 )

@@ -21,6 +21,7 @@ READING: tuple[FigureSpec, ...] = (
         "large mixing share λ.",
         figures.compute_map_figure,
         overview.compute_table,
+        follows=(),
     ),
     FigureSpec(
         "loops_by_layer",
@@ -29,6 +30,7 @@ READING: tuple[FigureSpec, ...] = (
         "Mean over tokens, with the range of their middle 80 %. Hollow: what the depth head expected before it chose.",
         figures.loops_by_layer_figure,
         overview.loops_by_layer,
+        follows=(),
     ),
     FigureSpec(
         "difficulty_map",
@@ -39,6 +41,7 @@ READING: tuple[FigureSpec, ...] = (
         figures.difficulty_map_figure,
         difficulty.difficulty_table,
         ("kind", {"soft": "Soft", "hard": "Hard"}, "Kind of difficulty"),
+        follows=(),
     ),
     FigureSpec(
         "difficulty_surprisal",
@@ -51,6 +54,7 @@ READING: tuple[FigureSpec, ...] = (
         figures.difficulty_surprisal_figure,
         difficulty.difficulty_surprisal,
         ("of", {"read": "Token read", "next": "Next token"}, "Surprisal of which token"),
+        follows=("token",),
     ),
     FigureSpec(
         "difficulty_by_loops",
@@ -61,6 +65,7 @@ READING: tuple[FigureSpec, ...] = (
         "sides cancels out.",
         figures.difficulty_by_loops_figure,
         difficulty.difficulty_by_loops,
+        follows=(),
     ),
     FigureSpec(
         "gate_map",
@@ -71,6 +76,7 @@ READING: tuple[FigureSpec, ...] = (
         "although λ never reaches 1.",
         figures.gate_map_figure,
         gate.gate_table,
+        follows=(),
     ),
     FigureSpec(
         "gate_levels",
@@ -79,6 +85,7 @@ READING: tuple[FigureSpec, ...] = (
         "λ takes one level per number of loops. The bar shows the share of tokens, in per cent, at each.",
         figures.gate_levels_figure,
         gate.gate_level_shares,
+        follows=(),
     ),
     FigureSpec(
         "gate_along_text",
@@ -87,6 +94,7 @@ READING: tuple[FigureSpec, ...] = (
         "Dots: the selected layer. Line: mean over layers, smoothed over 7 tokens.",
         figures.gate_along_text_figure,
         gate.gate_table,
+        follows=("layer",),
     ),
     FigureSpec(
         "expert_map",
@@ -99,6 +107,7 @@ READING: tuple[FigureSpec, ...] = (
         figures.expert_map_figure,
         experts.expert_table,
         ("choice", {"first": "First choice", "second": "Second choice"}, "Which choice"),
+        follows=(),
     ),
     FigureSpec(
         "expert_load",
@@ -107,6 +116,7 @@ READING: tuple[FigureSpec, ...] = (
         "Share of the layer's routed choices. Tokens that did not route have their own bar and are in no other.",
         figures.expert_load_figure,
         experts.expert_load,
+        follows=("layer",),
     ),
     FigureSpec(
         "expert_load_by_layer",
@@ -115,6 +125,7 @@ READING: tuple[FigureSpec, ...] = (
         "Each row sums to 100. Strong colour: a favourite. Beside it, the share of tokens that did not route.",
         figures.expert_load_by_layer_figure,
         experts.expert_load,
+        follows=(),
     ),
     FigureSpec(
         "expert_path",
@@ -124,6 +135,7 @@ READING: tuple[FigureSpec, ...] = (
         "the router's probability for every expert. The line breaks where the token did not route.",
         figures.expert_path_figure,
         experts.all_expert_paths,
+        follows=("token",),
     ),
     FigureSpec(
         "expert_pairs",
@@ -136,6 +148,7 @@ READING: tuple[FigureSpec, ...] = (
         "Pairs that chance would bring together fewer than 5 times are left out.",
         figures.expert_pairs_figure,
         null.all_pairs_against_chance,
+        follows=("layer",),
     ),
     FigureSpec(
         "loop_map",
@@ -146,6 +159,7 @@ READING: tuple[FigureSpec, ...] = (
         "width path off.",
         figures.loop_map_figure,
         recursion.loop_table,
+        follows=(),
     ),
     FigureSpec(
         "loop_shares",
@@ -154,6 +168,7 @@ READING: tuple[FigureSpec, ...] = (
         "Share of tokens per layer, in per cent.",
         figures.loop_shares_figure,
         recursion.loop_shares,
+        follows=(),
     ),
     FigureSpec(
         "depth_choice",

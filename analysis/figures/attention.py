@@ -89,7 +89,7 @@ def attention_map_figure(attention: AttentionTrace, view: View = DEFAULT_VIEW) -
         yaxis2={
             "domain": [0, below], "range": [-0.5, 1.5], "anchor": "x", "tickvals": [1, 0], "ticktext": ["loops", "λ"],
         },
-        shapes=[band(view, x=view.token), band(view, x=view.token, yref="y2")] if first <= view.token < end else [],
+        shapes=[band(view, x="token"), band(view, x="token", yref="y2")] if first <= view.token < end else [],
         annotations=[
             note(f"{where}: attention weight{missed}   {legend}") | {"yshift": 22},
             note(f"weights rebuild the stream after attention within {attention.gap[view.layer]:.1e}"),
@@ -139,7 +139,7 @@ def attention_by_loops_figure(attention: AttentionTrace, view: View = DEFAULT_VI
         margin={"t": 44, "b": 44, "l": 58, "r": 12},
         xaxis=layer_axis(trace, view),
         yaxis={"range": [0, 100], "dtick": 20, "ticksuffix": " %", "title": {"text": "share"}},
-        shapes=[band(view, x=view.layer)],
+        shapes=[band(view, x="layer")],
         annotations=[
             note(f"loops of the tokens read  {'  '.join(names)}   hatched: did not route") | {"yshift": 22},
             note(f"narrow: of the tokens before {quoted(trace, attention.token)}, wide: of the attention; {counted}"),

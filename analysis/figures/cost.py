@@ -116,7 +116,7 @@ def cost_by_layer_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> go.F
             "showgrid": True,
             "title": {"text": "dense FFN passes"},
         },
-        shapes=[band(view, x=view.layer)],
+        shapes=[band(view, x="layer")],
         annotations=[note("   ".join(legend))],
     )
 

@@ -5,7 +5,7 @@ import plotly.graph_objects as go
 
 from analysis.experts import FEWEST_EXPECTED, did_not_route, expert_load
 from analysis.figures.palette import THEMES, colour_at, expert_colour, mix, ramp, text_on
-from analysis.figures.template import SELECTION, figure, hatch, layer_axis, note, numbers, sentence_figure, strokes
+from analysis.figures.template import figure, hatch, layer_axis, mark, note, numbers, sentence_figure, strokes
 from analysis.null import pairs_against_chance
 from analysis.view import DEFAULT_VIEW, View
 from hooks.trace import RoutingTrace
@@ -104,7 +104,7 @@ def expert_load_by_layer_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) 
     empty = np.flatnonzero(np.isnan(share).any(axis=1))
     column, row = (grid.ravel() for grid in np.meshgrid(np.arange(trace.num_experts), empty))
     data.append(strokes(column, row, view))
-    box = {"type": "rect", "name": SELECTION, "x0": -0.5, "x1": trace.num_experts - 0.5}
+    box = mark("rect", y="layer") | {"x0": -0.5, "x1": trace.num_experts - 0.5}
     box |= {"y0": view.layer - 0.5, "y1": view.layer + 0.5, "line": {"width": 2, "color": c["ink"]}}
     return figure(
         view,

@@ -6,7 +6,7 @@ import plotly.graph_objects as go
 from analysis.aggregate import mean_over_tokens, ordinary
 from analysis.figures.joint_map import Marginal, Minimap, heatmap, joint_map, layer_bars, scale_bar, token_bars
 from analysis.figures.palette import THEMES, gate_colour, mix, ramp, text_on
-from analysis.figures.template import SELECTION, figure, hover_card, layer_axis, note, numbers, sentence_figure, swatch
+from analysis.figures.template import figure, hover_card, layer_axis, mark, note, numbers, sentence_figure, swatch
 from analysis.figures.word_columns import word_columns
 from analysis.gate import gate_along_text, gate_level_shares
 from analysis.labels import plotly_text, token_labels
@@ -121,7 +121,7 @@ def gate_along_text_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW, *, sm
     ]  # fmt: skip
     dotted = {"type": "line", "xref": "x domain", "x0": 0, "x1": 1, "y0": ceiling, "y1": ceiling}
     dotted["line"] = {"width": 1, "dash": "dot", "color": c["ink"]}
-    here = {"type": "line", "name": SELECTION, "yref": "y domain", "y0": 0, "y1": 1, "x0": view.token, "x1": view.token}
+    here = mark("line", x="token") | {"yref": "y domain", "y0": 0, "y1": 1, "x0": view.token, "x1": view.token}
     here["line"] = {"width": 1, "color": c["line"]}
     named = {"xref": "x domain", "x": 1, "xanchor": "right", "y": ceiling, "yanchor": "bottom", "yshift": 5}
     named["text"] = f"λ never exceeds {ceiling:.3g}: at least 1/{trace.max_loops} is depth"

@@ -119,7 +119,7 @@ def first_loop_figure(paths: PathTrace, view: View = DEFAULT_VIEW) -> go.Figure:
         xaxis=x_axis,
         yaxis={"showgrid": True, "title": {"text": "share of loop 1's step"}}
         | {"zeroline": True, "zerolinecolor": c["line"], "zerolinewidth": 1},
-        shapes=[band(view, x=view.token)],
+        shapes=[band(view, x="token")],
         annotations=[
             note(f"expert {names}   strong: chosen   {swatch(c['ink'], 'length of the chosen ones together', '━')}")
             | {"yshift": 22},

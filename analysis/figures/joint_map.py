@@ -96,7 +96,7 @@ def joint_map(
     """
     x_axis, bottom = token_axis(trace, view)
     first, end = view.span(trace.num_tokens)
-    column = band(view, x=view.token, yref="y2")
+    column = band(view, x="token", yref="y2")
     if words:
         x_axis, cells = words.axis(x_axis), [words.heatmap(cells[0], value), *cells[1:]]
         above = replace(above, data=[words.bars(bars) for bars in above.data], note=f"{above.note} · {NOTE}")
@@ -122,7 +122,7 @@ def joint_map(
         barmode="relative",
         shapes=[
             *row_and_column(trace, view, words and words.selected()),
-            band(view, y=view.layer, xref="x2"),
+            band(view, y="layer", xref="x2"),
             *([column] if first <= view.token < end else []),
             *row.shapes,
         ],

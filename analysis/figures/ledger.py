@@ -94,7 +94,7 @@ def write_stack_figure(paths: PathTrace, view: View = DEFAULT_VIEW, *, measure: 
         xaxis=x_axis,
         yaxis={"range": [extent[1], extent[0]], "showgrid": True, "title": {"text": AXIS[measure]}}
         | {"zeroline": True, "zerolinecolor": THEMES[view.theme]["line"], "zerolinewidth": 1},
-        shapes=[band(view, x=view.token)],
+        shapes=[band(view, x="token")],
         annotations=[
             note(write_legend(trace, view)) | {"yshift": 22},
             note(f"layer {view.layer}: the writes sum to the model's own update within {ledger.residual.max():.1e}"),

@@ -61,8 +61,8 @@ def compute_map_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> go.Fig
         xaxis2=passes | {"domain": [BESIDE, 1], "anchor": "y2"},
         yaxis2=layer_axis(trace, view) | {"domain": [0, row.top], "anchor": "x2"},
         shapes=[
-            *([band(view, x=view.token)] if first <= view.token < end else []),
-            band(view, y=view.layer, xref="x2", yref="y2"),
+            *([band(view, x="token")] if first <= view.token < end else []),
+            band(view, y="layer", xref="x2", yref="y2"),
             dotted,
             *row.shapes,
         ],
@@ -111,6 +111,6 @@ def loops_by_layer_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> go.
         height=300,
         xaxis=layer_axis(trace, view) | {"title": {"text": "layer"}},
         yaxis={"range": [0.9, trace.max_loops + 0.1], "dtick": 1, "showgrid": True, "title": {"text": "loops"}},
-        shapes=[band(view, x=view.layer)],
+        shapes=[band(view, x="layer")],
         annotations=[note("   ".join(legend))],
     )

@@ -1,6 +1,7 @@
 """What every figure shares: the Plotly template, notes, token and layer axes, selection marks, hover card."""
 
 from functools import lru_cache
+from typing import Literal
 
 import numpy as np
 import plotly.graph_objects as go
@@ -114,12 +115,11 @@ def quoted(trace: RoutingTrace, token: int) -> str:
 
 
 def layer_axis(trace: RoutingTrace, view: View) -> dict:
-    """Layers 0..n-1, layer 0 at the bottom (or left), the selected one in bold."""
-    every = -(-trace.num_layers // 16)
-    shown = sorted({*range(0, trace.num_layers, every), view.layer} - set(_too_near(view.layer, every)))
+    """Layers 0..n-1, layer 0 at the bottom (or left), at most 16 named, the selected one in bold."""
+    shown = range(0, trace.num_layers, -(-trace.num_layers // 16))
     return {
         "range": [-0.5, trace.num_layers - 0.5],
-        "tickvals": shown,
+        "tickvals": list(shown),
         "ticktext": [f"<b>{layer}</b>" if layer == view.layer else str(layer) for layer in shown],
         "title": {"text": "layer"},
         "tickangle": 0,
@@ -156,15 +156,18 @@ def _tick(label: str, special: bool) -> str:
     return f"<i>{plotly_text(label)}</i>" if special else plotly_text(label)
 
 
-def _too_near(layer: int, every: int) -> list[int]:
-    """Ticks that would touch the selected layer's own one."""
-    return [other for other in (layer - 1, layer + 1) if every > 1 and other % every == 0]
-
-
 # Selection ------------------------------------------------------------------------------------------------------------
 
 SELECTION = "selection"
-"""Name of every shape that marks the selected token or layer."""
+"""First word of the name of every shape that marks the selection; the next ones say where it stands: "x=token"."""
+At = Literal["token", "layer"]
+"""What of the selection places a mark on an axis."""
+
+
+def mark(type: Literal["line", "rect"], *, x: At | None = None, y: At | None = None) -> dict:
+    """The beginning of a shape that marks the selection, and what places it on each axis (None: it does not move)."""
+    places = [f"{axis}={at}" for axis, at in (("x", x), ("y", y)) if at]
+    return {"type": type, "name": " ".join([SELECTION, *places])}
 
 
 def take_selection(fig: go.Figure) -> list[dict]:
@@ -173,48 +176,70 @@ def take_selection(fig: go.Figure) -> list[dict]:
     What is left is the same for every selection that shows the same data: a caller who draws the marks over the figure
     need not draw the figure again when the reader selects another cell.
     """
-    marks = [shape.to_plotly_json() for shape in fig.layout.shapes if shape.name == SELECTION]
-    fig.layout.shapes = [shape for shape in fig.layout.shapes if shape.name != SELECTION]
+    marks = [shape.to_plotly_json() for shape in fig.layout.shapes if _is_mark(shape)]
+    fig.layout.shapes = [shape for shape in fig.layout.shapes if not _is_mark(shape)]
     for axis in (*fig.select_xaxes(), *fig.select_yaxes()):
         if axis.ticktext:
             axis.ticktext = [_without_bold(text) for text in axis.ticktext]
     return marks
 
 
+def moved(marks: list[dict], before: View, after: View) -> list[dict]:
+    """Marks that were taken from a figure of the view `before`, where one of the view `after` has them.
+
+    For columns that are tokens: a word's column reaches as far as its pieces.
+    """
+    by = {"token": after.token - before.token, "layer": after.layer - before.layer}
+    return [_moved(each, by) for each in marks]
+
+
+def _moved(shape: dict, by: dict[str, int]) -> dict:
+    there = dict(shape)
+    for axis, at in (place.split("=") for place in shape["name"].split()[1:]):
+        for end in (f"{axis}0", f"{axis}1"):
+            there[end] += by[at]
+    return there
+
+
+def _is_mark(shape: go.layout.Shape) -> bool:
+    return (shape.name or "").split(" ")[0] == SELECTION
+
+
 def _without_bold(text: str) -> str:
     return text.removeprefix("<b>").removesuffix("</b>")
 
 
-def row_and_column(trace: RoutingTrace, view: View, column: tuple[float, float] | None = None) -> list[dict]:
+def row_and_column(trace: RoutingTrace, view: View, reach: tuple[float, float] | None = None) -> list[dict]:
     """Selected cell of a map on axes x (token), y (layer): thin lines along row and column, haloed outline.
 
-    `column` says from where to where the selected column reaches, if it is not the token's.
+    `reach` says from where to where the selected column reaches, if it is not the token's.
     """
     c = THEMES[view.theme]
     first, end = view.span(trace.num_tokens)
     t, layer = view.token, view.layer
-    left, right = column or (t - 0.5, t + 0.5)
-    thin = {"type": "line", "name": SELECTION, "line": {"width": 1, "color": faded(c["ink"], 0.55)}}
-    marks = [thin | {"x0": first - 0.5, "x1": end - 0.5, "y0": y, "y1": y} for y in (layer - 0.5, layer + 0.5)]
+    left, right = reach or (t - 0.5, t + 0.5)
+    thin = {"line": {"width": 1, "color": faded(c["ink"], 0.55)}}
+    row = mark("line", y="layer") | thin | {"x0": first - 0.5, "x1": end - 0.5}
+    marks = [row | {"y0": y, "y1": y} for y in (layer - 0.5, layer + 0.5)]
     if not first <= t < end:
         return marks
-    marks += [thin | {"x0": x, "x1": x, "y0": -0.5, "y1": trace.num_layers - 0.5} for x in (left, right)]
-    cell = {"type": "rect", "name": SELECTION, "x0": left, "x1": right, "y0": layer - 0.5, "y1": layer + 0.5}
+    column = mark("line", x="token") | thin | {"y0": -0.5, "y1": trace.num_layers - 0.5}
+    marks += [column | {"x0": x, "x1": x} for x in (left, right)]
+    cell = mark("rect", x="token", y="layer") | {"x0": left, "x1": right, "y0": layer - 0.5, "y1": layer + 0.5}
     return marks + [
         cell | {"line": {"width": 5, "color": c["bg"]}},
         cell | {"line": {"width": 2, "color": c["ink"]}},
     ]
 
 
-def band(view: View, *, x: float | None = None, y: float | None = None, xref: str = "x", yref: str = "y") -> dict:
-    """Faint band under the selected token (x) or layer (y), across the whole other axis."""
-    shape = {
-        "type": "rect", "name": SELECTION, "layer": "below", "line": {"width": 0},
-        "fillcolor": faded(THEMES[view.theme]["ink"], 0.08),
-    }  # fmt: skip
-    if x is not None:
-        return shape | {"xref": xref, "x0": x - 0.5, "x1": x + 0.5, "yref": f"{yref} domain", "y0": 0, "y1": 1}
-    return shape | {"yref": yref, "y0": y - 0.5, "y1": y + 0.5, "xref": f"{xref} domain", "x0": 0, "x1": 1}
+def band(view: View, *, x: At | None = None, y: At | None = None, xref: str = "x", yref: str = "y") -> dict:
+    """Faint band at the selected token or layer on axis x or y, across the whole other axis."""
+    shape = mark("rect", x=x, y=y) | {"layer": "below", "line": {"width": 0}}
+    shape |= {"fillcolor": faded(THEMES[view.theme]["ink"], 0.08)}
+    at = getattr(view, x or y)
+    if x:
+        return shape | {"xref": xref, "x0": at - 0.5, "x1": at + 0.5, "yref": f"{yref} domain", "y0": 0, "y1": 1}
+    return shape | {"yref": yref, "y0": at - 0.5, "y1": at + 0.5, "xref": f"{xref} domain", "x0": 0, "x1": 1}
 
 
 # Cells ----------------------------------------------------------------------------------------------------------------
