@@ -1,15 +1,15 @@
 """The page that holds a family of runs to the paper: `reproduction.md`, and its numbers as CSV beside it."""
 
-import csv
 import json
 from itertools import combinations
 from pathlib import Path
 
 import numpy as np
 
-from sample_models.evaluate import Difference, paired_difference
+from sample_models.evaluate import Difference
 from sample_models.family import Run, finished, planned_runs
 from sample_models.family_measures import TIE, Family, Measured, measure, verdict
+from sample_models.family_tables import write_curves, write_members, write_results
 from sample_models.model_card import table
 from sample_models.publish import read_log
 
@@ -51,8 +51,9 @@ def write_report(runs: Path, out: Path, *, seeds: list[int], documents: int) -> 
     base = Path(settings["init"])
     start = measure(base, Run("dense", json.loads((base / "settings.json").read_text())["seed"]), documents)
     (out / "reproduction").mkdir(parents=True, exist_ok=True)
-    _write_results(out / "reproduction" / "results.csv", family)
-    _write_curves(out / "reproduction" / "curves.csv", runs, done)
+    write_results(out / "reproduction" / "results.csv", family)
+    write_members(out / "reproduction" / "members.csv", family)
+    write_curves(out / "reproduction" / "curves.csv", runs, done)
     page = out / "reproduction.md"
     left_out = [run for run in planned if run not in done]
     page.write_text(_page(family, start, settings, read_log(base)[-1], left_out))
@@ -239,7 +240,8 @@ def _commands(settings: dict) -> str:
         f"```sh\npython -m sample_models.family --dense runs/{dense} --out runs/family --steps {settings['steps']} \\\n"
         f"    --learning-rate {settings['learning_rate']:g}\n"
         "python -m sample_models.family --report runs/family --out docs\n```\n\n"
-        "`reproduction/results.csv` holds the tables, `reproduction/curves.csv` the training of every run."
+        "`reproduction/members.csv` holds the tables, `reproduction/results.csv` every run, `reproduction/curves.csv` "
+        "its training."
     )
 
 
@@ -261,36 +263,3 @@ def _by_seed(family: Family, name: str, other: str) -> str:
 
 def _range(values: list[float]) -> str:
     return f"{min(values):.3f} to {max(values):.3f}" if len(values) > 1 else "one seed"
-
-
-def _write_results(path: Path, family: Family) -> None:
-    """One row per run: its loss, sizes, and what it costs."""
-    with path.open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(
-            ["member", "seed", "documents", "loss", "standard_error", "minus_dense", "minus_dense_standard_error"]
-            + ["parameters", "ffn_parameters", "mean_loops", "routed_share", "ffn_flops_per_token"]
-        )
-        dense = {measured.run.seed: measured.losses for measured in family.by_member["dense"]}
-        for name in family.members:
-            for m in family.by_member[name]:
-                row = [name, m.run.seed, len(m.losses), m.losses.mean(), m.losses.std(ddof=1) / len(m.losses) ** 0.5]
-                if m.run.seed in dense:
-                    apart = paired_difference(m.losses, dense[m.run.seed])
-                    row += [apart.mean, apart.standard_error]
-                else:
-                    row += ["", ""]
-                row += [m.parameters, m.ffn_parameters, m.mean_loops, m.routed_share, m.ffn_flops]
-                writer.writerow([f"{value:.6g}" if isinstance(value, float) else value for value in row])
-
-
-def _write_curves(path: Path, runs: Path, done: list[Run]) -> None:
-    """The logs of all runs, one below the other; a held-out loss that was not measured is empty."""
-    columns = ("member", "seed", "step", "tokens", "loss", "held_out", "load_balance", "depth_entropy")
-    with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, columns, extrasaction="ignore")
-        writer.writeheader()
-        for run in done:
-            for row in read_log(runs / run.folder):
-                numbers = {name: "" if np.isnan(value) else f"{value:.6g}" for name, value in row.items()}
-                writer.writerow({"member": run.member, "seed": run.seed, **numbers})

@@ -113,6 +113,25 @@ def test_report_states_the_losses_of_the_runs(runs, report):
     assert float(table.group(1)) == pytest.approx(mean, abs=6e-4)
 
 
+def test_report_has_a_row_per_member_with_the_same_words_as_its_page(runs, report):
+    with (report / "reproduction" / "members.csv").open() as file:
+        rows = {row["member"]: row for row in csv.DictReader(file)}
+    with (report / "reproduction" / "results.csv").open() as file:
+        losses = [float(row["loss"]) for row in csv.DictReader(file) if row["member"] == "versatile"]
+    assert list(rows) == ["dense", "4-loop", "versatile"]
+    row = rows["versatile"]
+    assert row["seeds"] == "2"
+    assert [float(row[name]) for name in ("loss", "lowest", "highest")] == pytest.approx(
+        [np.mean(losses), min(losses), max(losses)], rel=1e-5
+    )
+    assert rows["dense"]["minus_dense"] == rows["dense"]["against_dense"] == rows["4-loop"]["against_4-loop"] == ""
+    line = next(line for line in (report / "reproduction.md").read_text().splitlines() if "| versatile | 2 |" in line)
+    cells = [cell.strip() for cell in line.strip("|").split("|")]
+    assert cells[4] == f"{float(row['minus_dense']):+.4f} ({float(row['minus_dense_standard_error']):.4f})"
+    assert (cells[6], cells[9]) == (row["against_dense"], row["against_4-loop"])
+    assert float(rows["4-loop"]["ffn_flops_per_token"]) == 4 * float(rows["dense"]["ffn_flops_per_token"])
+
+
 def test_report_measures_the_first_tokens_of_every_document(runs, report):
     with (report / "reproduction" / "results.csv").open() as file:
         row = next(row for row in csv.DictReader(file) if row["member"] == "4-loop")
@@ -200,3 +219,6 @@ def test_shipped_report_states_the_losses_of_its_table():
         losses = [float(row["loss"]) for row in rows if row["member"] == member]
         assert f"| {member} | {len(losses)} | {np.mean(losses):.3f} |" in page
     assert all(int(row["documents"]) >= 160 for row in rows)
+    with (ROOT / "docs" / "reproduction" / "members.csv").open() as file:
+        for row in csv.DictReader(file):
+            assert f"| {row['member']} | {row['seeds']} | {float(row['loss']):.3f} |" in page
