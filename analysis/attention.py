@@ -22,13 +22,16 @@ def mismatch(attention: AttentionTrace, layer: int) -> str | None:
 
 def counted(attention: AttentionTrace) -> Bool[np.ndarray, " read"]:
     """True for the tokens that shares count: earlier ones of the text itself, without the reading token."""
-    return ordinary(attention.routing)[: attention.token + 1] & (np.arange(attention.token + 1) < attention.token)
+    kept = ordinary(attention.routing)[attention.reads].copy()
+    kept[-1] = False
+    return kept
 
 
 def attention_table(attention: AttentionTrace) -> pd.DataFrame:
     """One row per layer x head x token read: its weight, and how that token was routed in the same layer."""
-    trace, reads = attention.routing, attention.token + 1
+    trace = attention.as_read
     layer, head, read = (axis.ravel() for axis in np.indices(attention.pattern.shape))
+    read += attention.first_read
     return pd.DataFrame(
         {
             "token": attention.token,
@@ -36,7 +39,7 @@ def attention_table(attention: AttentionTrace) -> pd.DataFrame:
             "layer": layer,
             "head": head,
             "read_token": read,
-            "read_text": np.array(trace.tokens[:reads], dtype=object)[read],
+            "read_text": np.array(trace.tokens, dtype=object)[read],
             "read_special": trace.special[read],
             "weight": attention.pattern.ravel(),
             "read_loops": trace.loops[layer, read],
@@ -53,9 +56,9 @@ def attention_by_loops(attention: AttentionTrace) -> pd.DataFrame:
     the loops dealt out anew among the counted tokens. Both are NaN without a counted token. `counted_weight` is the
     layer's attention that fell on counted tokens at all; `did_not_route` says that no token with so many loops routed.
     """
-    trace, kept = attention.routing, counted(attention)
+    trace, kept = attention.as_read, counted(attention)
     weight = attention.pattern.mean(axis=1, dtype=np.float64)[:, kept]  # [layer, counted]
-    loops, ran = (each[:, : attention.token + 1][:, kept] for each in (trace.loops, trace.width_ran))
+    loops, ran = (each[:, attention.reads][:, kept] for each in (trace.loops, trace.width_ran))
     at = loops == np.arange(1, trace.max_loops + 1)[:, None, None]  # [loop, layer, counted]
     tokens, whole = at.sum(axis=2), weight.sum(axis=1)
     routed = (at & ran).any(axis=2)

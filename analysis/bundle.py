@@ -89,6 +89,7 @@ def _about(export: Export, prompt: str) -> dict:
         "weights_sha256": trace.meta.get("weights_sha256"),
         "prompt": prompt,
         "text": trace.meta.get("text"),
+        "windows": trace.meta.get("windows"),
         "selection": {"layer": view.layer, "token": view.token, "window": view.window},
         "options": export.options,
         "figures_of_more_than_a_trace": kinds,

@@ -22,7 +22,8 @@ def _study_numbers(study: Study, view: View) -> str:
 
 def _trace_numbers(trace: RoutingTrace, view: View) -> str:
     label = token_labels(trace)[view.token]
-    text = f"{trace.num_tokens} tokens, {trace.num_layers} layers. "
+    read = f", {sentence}" if (sentence := reading(trace)) else ""
+    text = f"{trace.num_tokens} tokens{read}, {trace.num_layers} layers. "
     if view.window is not None:
         first, end = view.span(trace.num_tokens)
         text += f"Maps show tokens {first} to {end - 1}. "
@@ -30,6 +31,16 @@ def _trace_numbers(trace: RoutingTrace, view: View) -> str:
     if trace.special.any():
         text += f" Means leave out {int(trace.special.sum())} token(s) that the tokenizer added."
     return text
+
+
+def reading(trace: RoutingTrace) -> str | None:
+    """How a text longer than the trained context was read, to follow its number of tokens; None for one pass."""
+    if not (stated := trace.meta.get("windows")):
+        return None
+    return (
+        f"read in {stated['number']} windows of {stated['context']:,} tokens, each overlapping the former by "
+        f"{stated['overlap']:,}"
+    )
 
 
 def source(about: RoutingTrace | Study) -> str:
@@ -45,4 +56,4 @@ def caption(spec: FigureSpec, about: RoutingTrace | Study, view: View, **options
     return f"{title} {spec.how_to_read}\n\n{numbers(spec, about, view, **options)}\n{source(about)}\n"
 
 
-__all__ = ["caption", "numbers", "source"]
+__all__ = ["caption", "numbers", "reading", "source"]

@@ -74,7 +74,8 @@ def _made(drawn: Drawn) -> tuple[list[str], list[str], list[str]]:
         read = f"drawn = recursion_lens(loaded, paths, {at}, {drawn.target_id})"
         return [], ["capture_paths", "recursion_lens"], [paths, read]
     if isinstance(drawn, AttentionTrace):
-        return [], ["capture_attention"], [f"drawn = capture_attention(loaded, text).at({drawn.token})"]
+        token = f", token={drawn.token}" if drawn.routing.window_of(drawn.token).own else ""
+        return [], ["capture_attention"], [f"drawn = capture_attention(loaded, text{token}).at({drawn.token})"]
     return [], ["capture"], ["drawn = capture(loaded, text)"]
 
 
@@ -92,7 +93,7 @@ def _made_attribution(drawn: Attribution) -> tuple[list[str], list[str], list[st
         lines += [
             f"vectors, table = stream_writes(paths, {at.token})",
             'writes = list(zip(table["layer"].tolist(), table["kind"].tolist(), vectors, strict=True))',
-            "removed = remove_writes(loaded, direction, paths.routing.token_ids.tolist(), writes)",
+            "removed = remove_writes(loaded, direction, paths.routing, writes)",
         ]
         removed = ", removed"
     return imports, names, [*lines, f"drawn = attribution(paths, direction{removed})"]

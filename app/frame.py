@@ -4,6 +4,7 @@ from pathlib import Path
 
 import streamlit as st
 
+from analysis.captions import reading
 from analysis.catalogue import CATALOGUE
 from analysis.figures.palette import THEMES
 from analysis.model_facts import ModelFacts
@@ -171,7 +172,11 @@ def _remember_choice() -> None:
 
 def _notices(trace) -> None:
     facts = state.model_facts()
-    if facts.context and trace.num_tokens > facts.context:
+    if sentence := reading(trace):
+        st.caption(
+            f"{trace.num_tokens:,} tokens, {sentence}. A token sees what its window holds before it, nothing earlier."
+        )
+    elif facts.context and trace.num_tokens > facts.context:  # a trace file of one pass
         st.caption(
             f"This text has {trace.num_tokens:,} tokens; the model was trained on texts of up to {facts.context}. "
             f"From token {facts.context} on, what you see is extrapolation."

@@ -40,7 +40,7 @@ def check_text(text: str) -> str:
 
 
 def check_token_count(count: int) -> None:
-    """PromptError if a text has more tokens than one pass takes."""
+    """PromptError if a text has more tokens than a server reads for one visitor."""
     if count > MAX_TOKENS:
         raise PromptError(f"The text has {count:,} tokens; the limit is {MAX_TOKENS:,}. Shorten it.")
 

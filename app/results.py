@@ -132,10 +132,12 @@ def why_not_drawn(kind: type) -> str | None:
         return why_not
     if kind is AttentionTrace:
         trace = state.current_trace()
-        size = attention_bytes(trace.num_layers, trace.num_tokens, trace.meta["config"]["hidden_size"])
+        window = trace.window_of(st.session_state.token)
+        tokens = window.end - window.first
+        size = attention_bytes(trace.num_layers, tokens, trace.meta["config"]["hidden_size"])
         if size > ATTENTION_BYTES:
             return (
-                f"What the heads read of {trace.num_tokens:,} tokens takes {size / 2**20:,.0f} MB in this model; the "
+                f"What the heads read of {tokens:,} tokens takes {size / 2**20:,.0f} MB in this model; the "
                 f"limit is {ATTENTION_BYTES // 2**20}. Choose a shorter text."
             )
     if kind is Study and state.model_facts().reads_ids:

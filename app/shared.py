@@ -86,7 +86,7 @@ def trace_of(model_name: str, text: str) -> RoutingTrace:
 
 
 def check_length(loaded, text: str) -> None:
-    """PromptError if a model cannot read a text, or not in one pass."""
+    """PromptError if a model cannot read a text, or it has too many tokens."""
     try:
         count = len(loaded.tokenizer(text, verbose=False)["input_ids"])
     except ValueError as error:  # a model without a tokenizer reads token ids only
@@ -150,16 +150,17 @@ def lens_of(model_name: str, text: str, tokens: tuple[int, int], token: int, tar
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)
-def _attention_inputs(model_name: str, text: str) -> AttentionInputs:
+def _attention_inputs(model_name: str, text: str, token: int) -> AttentionInputs:
     from hooks import capture_attention
 
     with turns().turn():
-        return capture_attention(loaded_model(model_name), text)
+        return capture_attention(loaded_model(model_name), text, token=token)
 
 
 @st.cache_resource(max_entries=32, show_spinner=False)
 def attention_of(model_name: str, text: str, token: int) -> AttentionTrace:
-    return _attention_inputs(model_name, text).at(token)
+    window = trace_of(model_name, text).window_of(token)
+    return _attention_inputs(model_name, text, window.own).at(token)
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)
@@ -201,7 +202,7 @@ def attribution_of(
         return attribution(paths, direction)
     vectors, table = stream_writes(paths, token)
     writes = list(zip(table["layer"].tolist(), table["kind"].tolist(), vectors, strict=True))
-    return attribution(paths, direction, remove_writes(loaded, direction, paths.routing.token_ids.tolist(), writes))
+    return attribution(paths, direction, remove_writes(loaded, direction, paths.routing, writes))
 
 
 def summaries_of(model: str, texts: list[str]) -> list[PromptSummary | str]:

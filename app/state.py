@@ -57,7 +57,7 @@ def begin_session() -> None:
         with shared.in_turn():
             shared.trace_of(model, prompt.text)
     except ValueError as error:
-        if isinstance(error, PromptError) and text:  # more tokens than one pass takes
+        if isinstance(error, PromptError) and text:  # more tokens than the limit
             prompt, problem = EXAMPLES[DEFAULT_EXAMPLE], str(error)
         elif model == names[0]:
             raise

@@ -4,62 +4,79 @@ The model's own attention (SDPA) tells no weights. They follow exactly from its 
 modules give for the stream before it; with the values they must rebuild what the layer's attention wrote.
 """
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from transformers.models.llama.modeling_llama import apply_rotary_pos_emb, repeat_kv
 
 from hooks.attention_trace import AttentionInputs
-from hooks.capturing import refuse_without_routing, routing_names, routing_trace, to_numpy, tokenise
-from hooks.hook_points import instrument, record
+from hooks.capturing import capture, read, read_window, refuse_without_routing, routing_trace, to_numpy
+from hooks.hook_points import instrument
+from hooks.trace import RoutingTrace
 from sample_models.loading import LoadedModel
 
+ROUTING = ("depth_logits", "loops", "gate", "width_ran", "expert_logits", "expert_ids", "expert_weights")
+"""Fields of a trace that say how layers routed tokens."""
 ROWS = 128
 """Reading tokens whose weights over the text are in memory at a time."""
 
 
 @torch.inference_mode()
-def capture_attention(loaded: LoadedModel, text: str) -> AttentionInputs:
+def capture_attention(loaded: LoadedModel, text: str, *, token: int = 0) -> AttentionInputs:
     """Trace a text and keep the queries and keys of all layers; `.at(token)` gives the weights of a token's heads.
 
-    The model runs once, with its own attention. Size of the answer: `attention_bytes(layers, tokens, hidden_size)`.
-    Safe to call from several threads.
+    The model runs once, with its own attention. No head reads across the windows of a text that is longer than the
+    trained context (see `capture`): what is kept is of the window that gives `token` its numbers, which runs once more.
+    Size of the answer: `attention_bytes(layers, tokens, hidden_size)`. Safe to call from several threads.
 
-    Raises ValueError if the text holds no token, or if the model has no depth head and router.
+    Raises ValueError if the text holds no token or not this one, or if the model has no depth head and router.
     """
     refuse_without_routing(loaded)
     instrument(loaded.model)
-    ids, special = tokenise(loaded, text)
+    reading = read(loaded, text)
+    if not 0 <= token < len(reading.ids):
+        raise ValueError(f"token must be 0..{len(reading.ids) - 1}, got {token}")
     model, layers = loaded.model, loaded.config.num_hidden_layers
     before = {f"blocks.{layer}.hook_resid_pre": layer for layer in range(layers)}
     after = {f"blocks.{layer}.hook_resid_mid": layer for layer in range(layers)}
     queries, keys, gaps = [], [], []
     rebuilt = torch.empty(0)
 
-    def keep(name: str, tensor: torch.Tensor) -> torch.Tensor | None:
+    def keep(name: str, tensor: torch.Tensor) -> None:
         nonlocal rebuilt  # of the layer that runs: the stream after its attention, from its weights
         if name in before:
             query, key, value = _inputs(model, before[name], tensor)
             queries.append(to_numpy(query))
             keys.append(to_numpy(key))
             rebuilt = tensor[0] + _write(model.model.layers[before[name]].self_attn, query, key, value)
-        elif name in after:
+        else:
             own = tensor[0].float()
             gaps.append(to_numpy((rebuilt.float() - own).norm(dim=-1) / own.norm(dim=-1).clamp_min(1e-30)))
-        else:
-            return tensor
-        return None
 
-    routing = routing_names(layers)
-    with record({name for names in routing.values() for name in names} | {*before, *after}, keep) as recording:
-        logits = model(torch.tensor([ids], device=model.device), use_cache=False).logits[0]
-    tensors = {field: torch.stack([recording[name][0] for name in names]) for field, names in routing.items()}
+    window = next(each for each in reading.windows if token < each.end)
+    part = read_window(loaded, reading, replace(window, own=window.first), {*before, *after}, keep)
+    tokens = slice(window.first, window.end)
+    alone = replace(reading, ids=reading.ids[tokens], special=reading.special[tokens], windows=[window])
+    here = routing_trace(loaded, alone, [part])
+    trace = here if len(reading.windows) == 1 else capture(loaded, text)
     return AttentionInputs(
-        routing=routing_trace(loaded, text, ids, special, tensors, logits),
+        routing=trace,
+        as_read=_rerouted(trace, window.first, here),
+        window=window,
         queries=np.stack(queries),
         keys=np.stack(keys),
         scale=float(model.model.layers[0].self_attn.scaling),
         gap=np.stack(gaps),
     )
+
+
+def _rerouted(trace: RoutingTrace, first: int, here: RoutingTrace) -> RoutingTrace:
+    """The trace of a text with the routing that `here` has of the tokens from `first` on."""
+    changed = {name: getattr(trace, name).copy() for name in ROUTING}  # [layer, token, ...]
+    for name, values in changed.items():
+        values[:, first : first + here.num_tokens] = getattr(here, name)
+    return replace(trace, **changed)
 
 
 def _inputs(model, layer: int, stream: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

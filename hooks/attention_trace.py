@@ -4,7 +4,7 @@ Axis words as in `hooks.trace`, and four more:
     head     attention head, from 0
     shared   head of keys: as many as heads, or fewer where several heads share one (grouped-query attention)
     channel  entry of a query or key
-    read     token that is read: from 0 up to the reading token itself
+    read     token that is read: from the first of the reading token's window (`RoutingTrace.windows`) up to itself
 """
 
 from dataclasses import dataclass, fields
@@ -14,6 +14,7 @@ from beartype import beartype
 from jaxtyping import Float, jaxtyped
 
 from hooks.trace import RoutingTrace
+from hooks.windows import Window
 
 BYTES_PER_NUMBER = 4
 
@@ -24,7 +25,10 @@ class AttentionTrace:
     """How much every head of every layer read of each token, at one token."""
 
     routing: RoutingTrace
-    """The whole text's trace, from the same pass."""
+    """The whole text's trace."""
+    as_read: RoutingTrace
+    """The same, but all tokens of the reading token's window as that window routed them: in a long text it reads the
+    tokens that it overlaps with the former window anew, and these heads read them so."""
     token: int
     """The reading token."""
     pattern: Float[np.ndarray, "layer head read"]
@@ -34,19 +38,37 @@ class AttentionTrace:
 
     def __post_init__(self) -> None:
         reads = self.pattern.shape[2]
-        if not reads == self.token + 1 <= self.routing.num_tokens:
+        if self.token >= self.routing.num_tokens or reads != self.token + 1 - self.first_read:
             raise ValueError(
                 f"token {self.token} of {self.routing.num_tokens} reads itself and those before, not {reads}"
             )
         _freeze(self)
 
+    @property
+    def first_read(self) -> int:
+        """Position in the text of the first token read."""
+        return self.routing.window_of(self.token).first
+
+    @property
+    def reads(self) -> slice:
+        """The tokens read, for arrays over the whole text."""
+        return slice(self.first_read, self.token + 1)
+
 
 @jaxtyped(typechecker=beartype)
 @dataclass(frozen=True, eq=False)
 class AttentionInputs:
-    """Queries and keys of all layers, after the rotary embedding: they grow with the text, patterns with its square."""
+    """Queries and keys of all layers, after the rotary embedding: they grow with the text, patterns with its square.
+
+    The token axis covers one window of the text: all of it, unless it is longer than the trained context.
+    """
 
     routing: RoutingTrace
+    """The whole text's trace."""
+    as_read: RoutingTrace
+    """As in AttentionTrace."""
+    window: Window
+    """The part of the text that the token axis covers, read in one pass."""
     queries: Float[np.ndarray, "layer head token channel"]
     keys: Float[np.ndarray, "layer shared token channel"]
     scale: float
@@ -58,15 +80,20 @@ class AttentionInputs:
         _freeze(self)
 
     def at(self, token: int) -> AttentionTrace:
-        """What the heads read at a token of the text; ValueError names their range. Runs no model."""
-        if not 0 <= token < self.routing.num_tokens:
-            raise ValueError(f"token must be 0..{self.routing.num_tokens - 1}, got {token}")
+        """What the heads read at a token; ValueError if its numbers come from another window. Runs no model."""
+        if not self.window.own <= token < self.window.end:
+            other = token < self.routing.num_tokens
+            raise ValueError(
+                f"token must be {self.window.own}..{self.window.end - 1}, got {token}"
+                + (f", of another window of the text: capture_attention(..., token={token})" if other else "")
+            )
         layers, shared, _, channels = self.keys.shape
-        query = self.queries[:, :, token].reshape(layers, shared, -1, channels)  # heads that share keys are neighbours
-        scores = self.scale * (query @ self.keys[:, :, : token + 1].swapaxes(-1, -2))
+        at = token - self.window.first
+        query = self.queries[:, :, at].reshape(layers, shared, -1, channels)  # heads that share keys are neighbours
+        scores = self.scale * (query @ self.keys[:, :, : at + 1].swapaxes(-1, -2))
         weights = np.exp(scores - scores.max(axis=-1, keepdims=True))
-        pattern = (weights / weights.sum(axis=-1, keepdims=True)).reshape(layers, -1, token + 1)
-        return AttentionTrace(self.routing, token, pattern.astype(np.float32), self.gap[:, token])
+        pattern = (weights / weights.sum(axis=-1, keepdims=True)).reshape(layers, -1, at + 1)
+        return AttentionTrace(self.routing, self.as_read, token, pattern.astype(np.float32), self.gap[:, at])
 
 
 def attention_bytes(layers: int, tokens: int, hidden_size: int) -> int:

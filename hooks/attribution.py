@@ -10,6 +10,7 @@ from hooks.path_trace import PathTrace
 from hooks.readout import LogitDirection
 from hooks.rerun import rerun_token
 from hooks.token_text import display_tokens
+from hooks.trace import RoutingTrace
 from sample_models.loading import LoadedModel
 
 PLACES = {"embedding": "blocks.0.hook_resid_pre", "attention": "blocks.{}.hook_resid_mid"}
@@ -46,12 +47,16 @@ def logit_direction(
 
 
 def remove_writes(
-    loaded: LoadedModel, direction: LogitDirection, ids: Sequence[int], writes: Sequence[tuple[int, str, np.ndarray]]
+    loaded: LoadedModel,
+    direction: LogitDirection,
+    trace: RoutingTrace,
+    writes: Sequence[tuple[int, str, np.ndarray]],
 ) -> np.ndarray:
     """How far the logit (difference) falls when a write is subtracted where it entered, [write]; each alone.
 
-    A write is (layer, kind, vector [hidden]), as `analysis.ledger.stream_writes` lists them. Everything after its place
-    answers: later layers with their loops and experts, and the final norm. Loops of the same layer keep their states.
+    `trace` is that of the text; a write is (layer, kind, vector [hidden]), as `analysis.ledger.stream_writes` lists
+    them. Everything after its place answers: later layers with their loops and experts, and the final norm. Loops of
+    the same layer keep their states.
     """
 
     def without(vector: np.ndarray):
@@ -60,7 +65,8 @@ def remove_writes(
 
     variants = [{}]  # the model as it is, in the same batch
     variants += [{PLACES.get(kind, OUTPUT).format(layer): without(vector)} for layer, kind, vector in writes]
-    logits = rerun_token(loaded, ids, direction.token, variants)
+    first = trace.window_of(direction.token).first
+    logits = rerun_token(loaded, trace.token_ids[first:].tolist(), direction.token - first, variants)
     read = logits[:, direction.target_id]
     if direction.distractor_id is not None:
         read = read - logits[:, direction.distractor_id]

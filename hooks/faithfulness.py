@@ -2,14 +2,15 @@
 
 import copy
 from collections.abc import Iterable
+from typing import NamedTuple
 
 import torch
 from transformer_lens.hook_points import HookPoint
 
-from hooks.capturing import refuse_without_routing, routing_names, routing_trace, tokenise
+from hooks.capturing import Part, Reading, read, refuse_without_routing, routing_names, routing_trace, window_part
 from hooks.faithfulness_record import Faithfulness, OtherRun
 from hooks.hook_points import HOOK_NAMES, Recording, edited, instrument, record
-from hooks.trace import RoutingTrace
+from hooks.windows import Window
 from sample_models.loading import LoadedModel
 from sample_models.modeling_versatile import Tap, VersatileFFNForCausalLM
 
@@ -19,7 +20,7 @@ MORE_TOKENS = 8
 
 @torch.inference_mode()
 def measure_faithfulness(loaded: LoadedModel, text: str) -> Faithfulness:
-    """Run a text five times and keep the largest differences, and what was routed each time.
+    """Run a text, window by window, five times and keep the largest differences, and what was routed each time.
 
     Safe to call from several threads. Hooks that somebody left on the model take part, as they do in every trace.
 
@@ -27,41 +28,68 @@ def measure_faithfulness(loaded: LoadedModel, text: str) -> Faithfulness:
     """
     refuse_without_routing(loaded)
     instrument(loaded.model)
-    ids, special = tokenise(loaded, text)
-    model, layers, count = loaded.model, loaded.config.num_hidden_layers, len(ids)
+    reading = read(loaded, text)
+    plain = unhooked(loaded.model)
+    found = [_in_window(loaded, plain, reading, window) for window in reading.windows]
+
+    def whole(name: str) -> OtherRun:
+        gaps, parts = zip(*(each.runs[name] for each in found), strict=True)
+        return OtherRun(max(gaps), routing_trace(loaded, reading, parts))
+
+    return Faithfulness(
+        layers=loaded.config.num_hidden_layers,
+        captured=found[0].captured,
+        trace=whole("alone").trace,
+        largest_logit=max(each.largest_logit for each in found),
+        told_gap=max(each.told_gap for each in found),
+        unhooked_gap=max(each.unhooked_gap for each in found),
+        readable=whole("readable"),
+        batched=whole("batched"),
+    )
+
+
+class _Measured(NamedTuple):
+    """What was measured over one window of the text."""
+
+    captured: list[int]
+    largest_logit: float
+    told_gap: float
+    unhooked_gap: float
+    runs: dict[str, tuple[float, Part]]
+    """By name, largest difference of a logit from the run alone, and what was routed."""
+
+
+def _in_window(loaded: LoadedModel, plain: VersatileFFNForCausalLM, reading: Reading, window: Window) -> _Measured:
+    model, layers, ids = loaded.model, loaded.config.num_hidden_layers, reading.ids[window.first : window.end]
+    count = len(ids)
     alone = torch.tensor([ids], device=model.device)
     longer = [*ids[1:], *ids, *[ids[0]] * MORE_TOKENS][: count + MORE_TOKENS]
     pair = torch.tensor([ids + [0] * MORE_TOKENS, longer], device=model.device)
     inside = [f"blocks.{layer}.mlp.hook_{part}" for layer in range(layers) for part in ("depth_out", "expert_out")]
-
-    logits, seen = _run(model, alone, layers)
-    captured = _captured(seen, layers)
+    runs = {
+        "alone": _run(model, alone, layers),
+        "readable": _run(model, alone, layers, inside),
+        "batched": _run(model, pair, layers),
+    }
+    logits, seen = runs["alone"]
+    captured = [
+        layer for layer in range(layers) if all(names[layer] in seen for names in routing_names(layers).values())
+    ]
     if not captured:
         raise ValueError(f"no layer of {loaded.name} passes its hook points: load the model again")
-
-    def traced(logits: torch.Tensor, seen: Recording) -> RoutingTrace:
-        routing = {
-            field: torch.stack([seen[names[layer]][0, :count] for layer in captured])
-            for field, names in routing_names(layers).items()
-        }
-        return routing_trace(loaded, text, ids, special, routing, logits)
-
-    def other(ids: torch.Tensor, more: Iterable[str] = ()) -> OtherRun:
-        found, passed = _run(model, ids, layers, more)
-        return OtherRun(_gap(found[:count], logits), traced(found[:count], passed))
-
     choices = {name: seen[name] for name in map(HOOK_NAMES["loop_choice"].format, captured)}
     with edited({name: lambda _, chosen=chosen: chosen.clone() for name, chosen in choices.items()}):
         told = model(alone, use_cache=False).logits
-    return Faithfulness(
-        layers=layers,
+    names = {field: [of_field[layer] for layer in captured] for field, of_field in routing_names(layers).items()}
+    return _Measured(
         captured=captured,
-        trace=traced(logits, seen),
         largest_logit=float(logits.abs().max()),
-        told_gap=_gap(told[0], logits),
-        unhooked_gap=_gap(unhooked(model)(alone, use_cache=False).logits[0], logits),
-        readable=other(alone, inside),
-        batched=other(pair),
+        told_gap=_gap(told, logits),
+        unhooked_gap=_gap(plain(alone, use_cache=False).logits, logits),
+        runs={
+            name: (_gap(found[0, :count], logits[0]), window_part(reading, window, names, passed, found))
+            for name, (found, passed) in runs.items()
+        },
     )
 
 
@@ -77,15 +105,11 @@ def unhooked(model: VersatileFFNForCausalLM) -> VersatileFFNForCausalLM:
 
 
 def _run(model, ids: torch.Tensor, layers: int, more: Iterable[str] = ()) -> tuple[torch.Tensor, Recording]:
-    """Logits [token, vocab] of the first text, and what passed the hook points of the routing."""
+    """Logits [text, token, vocab], and what passed the hook points of the routing."""
     routing = {name for names in routing_names(layers).values() for name in names}
     with record(routing | set(more), lambda name, tensor: tensor if name in routing else None) as seen:
-        logits = model(ids, use_cache=False).logits[0]
+        logits = model(ids, use_cache=False).logits
     return logits, seen
-
-
-def _captured(seen: Recording, layers: int) -> list[int]:
-    return [layer for layer in range(layers) if all(names[layer] in seen for names in routing_names(layers).values())]
 
 
 def _gap(first: torch.Tensor, second: torch.Tensor) -> float:

@@ -81,14 +81,21 @@ def _disturbed(model: torch.nn.Module, trace: RoutingTrace, half: RoutingTrace, 
     for draw in range(DRAWS):
         order = np.arange(trace.num_tokens)
         order[~trace.special] = random.permutation(order[~trace.special])
-        with record(names) as recording:
-            model(ids[torch.tensor(order, device=ids.device)][None], use_cache=False)
         orders.append(order)
-        loops.append(to_numpy(torch.stack([recording[name][0] for name in names])) + 1)
-        with shuffled_loops(model, seed=seed + draw):
-            log_probs = model(ids[None], use_cache=False).logits[0, :-1].float().log_softmax(dim=-1)
-        read = to_numpy(log_probs.gather(-1, ids[1:, None]).squeeze(-1))
-        logprobs.append(np.concatenate([[np.float32(np.nan)], read]))
+        reordered = ids[torch.tensor(order, device=ids.device)]
+        chosen, read = [], [np.array([np.nan], np.float32)]
+        for window in trace.windows:
+            own = window.own - window.first
+            with record(names) as recording:
+                model(reordered[None, window.first : window.end], use_cache=False)
+            chosen.append(to_numpy(torch.stack([recording[name][0, own:] for name in names])) + 1)
+            with shuffled_loops(model, seed=seed + draw):
+                logits = model(ids[None, window.first : window.end], use_cache=False).logits[0, own:]
+            following = ids[window.own + 1 : window.end + 1, None]
+            log_probs = logits[: len(following)].float().log_softmax(dim=-1)
+            read.append(to_numpy(log_probs.gather(-1, following).squeeze(-1)))
+        loops.append(np.concatenate(chosen, axis=1))
+        logprobs.append(np.concatenate(read))
     return TextHealth(
         trace=trace,
         half=half,

@@ -20,9 +20,10 @@ ROWS = 64
 def recursion_lens(loaded: LoadedModel, paths: PathTrace, token: int, target: int) -> LensTrace:
     """Read the states, exits and outputs of the captured layers at a captured token, with `target`'s rank in each.
 
-    States and outputs come from `paths` and run no layer. The text runs once more as it is: that is the model's own
-    prediction, and what leaving gives where the token left anyway, since nothing is changed there. Every other exit
-    runs the token again, on that pass' keys and values of the tokens before (see `hooks.rerun`).
+    States and outputs come from `paths` and run no layer. The text (of a long one the token's window) runs once more as
+    it is: that is the model's own prediction, and what leaving gives where the token left anyway, since nothing is
+    changed there. Every other exit runs the token again, on that pass' keys and values of the tokens before (see
+    `hooks.rerun`).
 
     Raises ValueError if the token was not captured or the target lies outside the vocabulary.
     """
@@ -37,7 +38,9 @@ def recursion_lens(loaded: LoadedModel, paths: PathTrace, token: int, target: in
         tensor = torch.tensor(stream, dtype=model.dtype, device=model.device)
         return model.lm_head(model.model.norm(tensor)).float()
 
-    own, exits, left, rounding = _exits(loaded, trace.token_ids.tolist(), token, layers.tolist(), loops[1:])
+    window = trace.window_of(token)
+    ids = trace.token_ids[window.first : window.end].tolist()
+    own, exits, left, rounding = _exits(loaded, ids, token - window.first, layers.tolist(), loops[1:])
     parts = [
         _summary(read(paths.states[:, index].reshape(-1, paths.states.shape[-1])), own, target),
         _summary(exits, own, target),

@@ -5,6 +5,7 @@ from statistics import median
 
 import torch
 
+from hooks.capturing import read
 from hooks.hook_points import instrument, record
 from sample_models.loading import LoadedModel
 
@@ -18,18 +19,23 @@ def time_ffn(loaded: LoadedModel, text: str, *, most_rounds: int = MOST_ROUNDS) 
 
     "dense": one pass for every token. "as chosen": the model's own forward, with depth head, router and experts.
     "deepest": every token as often as the layer's deepest one chose, without experts. "all loops": every token
-    max_loops times. All start from the same H; the runs take turns, so that a busy moment of the machine hits all.
+    max_loops times. All start from the same H, of every token once, also where windows overlap; the runs take turns, so
+    that a busy moment of the machine hits all.
 
     Raises ValueError if the text holds no token.
     """
-    ids = loaded.tokenizer(text, return_tensors="pt")["input_ids"].to(loaded.model.device)
-    if not ids.shape[1]:
-        raise ValueError("the text holds no token: give at least one character")
+    reading = read(loaded, text)
     instrument(loaded.model)
     layers = range(loaded.config.num_hidden_layers)
     names = {part: [f"blocks.{layer}.mlp.{part}" for layer in layers] for part in ("hook_in", "hook_loop_choice")}
-    with record(name for of_part in names.values() for name in of_part) as seen:
-        loaded.model(ids, use_cache=False)
+    seen: dict[str, torch.Tensor] = {}  # [1, token, ...] of the whole text: every window's own tokens
+    for window in reading.windows:
+        with record(name for of_part in names.values() for name in of_part) as passed:
+            ids = torch.tensor([reading.ids[window.first : window.end]], device=loaded.model.device)
+            loaded.model(ids, use_cache=False)
+        for name, tensor in passed.items():
+            own = tensor[:, window.own - window.first :]
+            seen[name] = torch.cat([seen[name], own], dim=1) if name in seen else own
     runs: list[tuple[int, str, int | None]] = []  # layer, name, loops
     for layer in layers:
         deepest = int(seen[names["hook_loop_choice"][layer]].max()) + 1

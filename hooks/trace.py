@@ -24,6 +24,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from hooks.trace_checks import MAX_FILE_MB, check_arrays, check_lists, check_values
+from hooks.windows import Window, reading_windows
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -73,7 +74,8 @@ class RoutingTrace:
     """Entropy of the whole next-token distribution after each token, nats."""
     meta: dict[str, Any]
     """model, weights_sha256, gates_trained, reads_ids, parameters, heads_parameters, config, text, dtype, versions,
-    format_version: where these numbers come from."""
+    format_version: where these numbers come from. `windows` (context, overlap, number) if the text was read in several.
+    """
 
     def __post_init__(self) -> None:
         if not len(self.tokens) == len(self.next_tokens) == len(self.token_ids):
@@ -104,6 +106,16 @@ class RoutingTrace:
         return self.expert_logits.shape[2]
 
     # Derived: never stored ----------------------------------------------------------------------------------------
+
+    @cached_property
+    def windows(self) -> list[Window]:
+        """The passes that the text was read in, in order: one, unless it is longer than the trained context."""
+        stated = self.meta.get("windows") or {"context": self.num_tokens, "overlap": 0}
+        return reading_windows(self.num_tokens, stated["context"], stated["overlap"])
+
+    def window_of(self, token: int) -> Window:
+        """The pass that a token's numbers come from: it saw the tokens from `first` on, and none before."""
+        return next(window for window in self.windows if token < window.end)
 
     @cached_property
     def depth_probs(self) -> Float[np.ndarray, "layer token loop"]:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hooks.windows import reading_windows
+
 if TYPE_CHECKING:
     from hooks.trace import RoutingTrace
 
@@ -63,6 +65,15 @@ def check_lists(tokens: Any, next_tokens: Any, meta: Any) -> None:
     for name in COUNTS:
         if not (name not in config or (type(config[name]) is int and 0 < config[name] < 2**31)):
             raise ValueError(f"{name} must be a number of things")
+    windows = meta.get("windows")
+    if "windows" in meta and not (
+        isinstance(windows, dict)
+        and windows.keys() == {"context", "overlap", "number"}
+        and all(type(number) is int for number in windows.values())
+        and 0 <= windows["overlap"] < windows["context"]
+        and windows["number"] == len(reading_windows(len(tokens), windows["context"], windows["overlap"])) > 1
+    ):
+        raise ValueError("windows must be the context, overlap and number that reading its tokens takes")
     if any("\ud800" <= char <= "\udfff" for name in TEXTS for char in meta.get(name) or ""):
         raise ValueError("its text holds halves of characters (lone surrogates)")
 

@@ -22,10 +22,10 @@ def small_loaded(seed: int = 0, **sizes) -> LoadedModel:
     """A two-layer model over `byte_tokenizer` whose heads are scaled so that all loop counts and experts occur."""
     tokenizer = byte_tokenizer()
     defaults = dict(hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=2)
+    defaults["max_position_embeddings"] = 1024  # room for every text but those that are to be read in windows
     torch.manual_seed(seed)
     config = VersatileFFNConfig(
         vocab_size=len(tokenizer),
-        max_position_embeddings=64,
         bos_token_id=None,
         eos_token_id=256,
         pad_token_id=256,

@@ -103,7 +103,7 @@ def make_attention(trace: RoutingTrace, token: int, *, heads: int = 3, seed: int
     """Random attention of all layers at a token of `trace`."""
     pattern = np.random.default_rng(seed).dirichlet(np.full(token + 1, 0.3), size=(trace.num_layers, heads))
     fields = {"pattern": pattern.astype(np.float32), "gap": np.full(trace.num_layers, 1e-7, np.float32)}
-    return AttentionTrace(routing=trace, token=token, **{**fields, **overrides})
+    return AttentionTrace(routing=trace, as_read=trace, token=token, **{**fields, **overrides})
 
 
 def make_slices(trace: RoutingTrace, *, tokens=None, seed: int = 0) -> SliceTrace:

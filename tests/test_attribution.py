@@ -64,7 +64,7 @@ def test_removal_equals_a_whole_pass_without_the_write(loaded, paths, ids):
     vectors, table = stream_writes(paths, token)
     some = [0, 1, 2, len(table) - 1]
     writes = [(int(table["layer"][i]), table["kind"][i], vectors[i]) for i in some]
-    effects = remove_writes(loaded, direction, ids, writes)
+    effects = remove_writes(loaded, direction, paths.routing, writes)
     places = ["blocks.0.hook_resid_pre", "blocks.0.hook_resid_mid", "blocks.0.mlp.hook_out", "blocks.1.mlp.hook_out"]
     for place, (_, _, vector), effect in zip(places, writes, effects, strict=True):
 
@@ -86,7 +86,7 @@ def test_removing_a_write_of_the_last_layer_changes_only_the_norm(loaded, paths,
     rest = torch.tensor(paths.resid_final[20] - vectors[row], dtype=torch.float32)
     with torch.no_grad():
         logits = loaded.model.lm_head(loaded.model.model.norm(rest[None]))[0]
-    effect = remove_writes(loaded, direction, ids, [(1, table["kind"][row], vectors[row])])
+    effect = remove_writes(loaded, direction, paths.routing, [(1, table["kind"][row], vectors[row])])
     assert direction.value - float(logits[101] - logits[7]) == pytest.approx(float(effect[0]), abs=2e-4)
 
 

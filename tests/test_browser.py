@@ -280,11 +280,11 @@ def test_a_theme_that_changes_while_the_page_is_open_is_followed_by_frame_and_fi
     assert frame == page.locator("[data-testid=stApp]").evaluate("app => getComputedStyle(app).backgroundColor")
 
 
-def test_long_text_is_windowed_and_says_that_it_outruns_the_training_context(visit):
+def test_long_text_says_how_it_was_read_and_its_maps_show_a_part(visit):
     here = visit()
     page = here.open("gate", "Gate")
     here.trace("The king rode out to the river. " * 200)
-    expect(page.get_by_text("what you see is extrapolation")).to_be_visible()
+    expect(page.get_by_text("windows of 512 tokens, each overlapping the former by 256")).to_be_visible()
     assert here.tokens().count() > 1400
     here.tokens().nth(10).click()
     page.keyboard.press("End")

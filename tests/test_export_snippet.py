@@ -69,7 +69,7 @@ def results(load):
     direction = logit_direction(loaded, paths, 7, 65, 66)
     vectors, table = stream_writes(paths, 7)
     writes = list(zip(table["layer"].tolist(), table["kind"].tolist(), vectors, strict=True))
-    removed = remove_writes(loaded, direction, paths.routing.token_ids.tolist(), writes)
+    removed = remove_writes(loaded, direction, paths.routing, writes)
     return {
         "short": {
             RoutingTrace: capture(loaded, TEXT),

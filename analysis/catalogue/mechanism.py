@@ -219,7 +219,8 @@ MECHANISM: tuple[FigureSpec, ...] = (
         "A row is one head of the selected layer, a column a token that the selected one could read: itself and those "
         "before; strong colour is much attention, and a row sums to 100 %. Below: the loops and λ of every token in "
         "this layer (a stroke: it did not route). The heads read what the layers below left; this layer routes only "
-        "afterwards. Attention says what was read, not what it did to the choice.",
+        "afterwards. Attention says what was read, not what it did to the choice. In a text longer than the trained "
+        "context all of this is of the selected token's window, which routes the tokens of its overlap anew.",
         figures.attention_map_figure,
         attention.attention_table,
         of=AttentionTrace,

@@ -46,8 +46,8 @@ def attention_map_figure(attention: AttentionTrace, view: View = DEFAULT_VIEW) -
     weights = attention.pattern[view.layer]
     rows = np.concatenate([weights.mean(axis=0, keepdims=True), weights])
     z = np.full((len(rows), end - first), np.nan)
-    read = max(min(end, attention.token + 1) - first, 0)
-    z[:, :read] = rows[:, first : first + read]
+    drawn = (token >= attention.first_read) & (token <= attention.token)
+    z[:, drawn] = rows[:, token[drawn] - attention.first_read]
     heads = len(weights)
     y = np.array([MEAN, *range(heads)])
     gap = 1 if names_fit(view, end - first) else 0
@@ -73,9 +73,10 @@ def attention_map_figure(attention: AttentionTrace, view: View = DEFAULT_VIEW) -
     every = max(round(12 / row_px), 1)
     named = list(range(0, heads, every))
     outside = 1 - float(np.nansum(z[0]))
-    missed = f"; {outside:.0%} of it outside this window" if outside >= 0.005 else ""
+    missed = f"; {outside:.0%} of it on tokens not drawn" if outside >= 0.005 else ""
+    since = f", whose window begins at token {attention.first_read}" if attention.first_read else ""
     legend = "  ".join(swatch(_shade(view, weight), f"{weight:.0%}") for weight in NAMED_WEIGHTS)
-    where = f"layer {view.layer}, at {quoted(trace, attention.token)} (token {attention.token})"
+    where = f"layer {view.layer}, at {quoted(trace, attention.token)} (token {attention.token}){since}"
     return figure(
         view,
         [*cells, *_routing(attention, view, card)],
@@ -149,13 +150,13 @@ def attention_by_loops_figure(attention: AttentionTrace, view: View = DEFAULT_VI
 
 def _card(attention: AttentionTrace, view: View) -> dict:
     """hovertext, text and customdata of every drawn token, as the selected layer routed it."""
-    card = hover_card(attention.routing, view)
+    card = hover_card(attention.as_read, view)
     return {name: card[name][view.layer] for name in ("customdata", "hovertext", "text")}
 
 
 def _routing(attention: AttentionTrace, view: View, card: dict) -> list[dict]:
     """Two rows under the map: loops with their number, and lambda; a stroke where the token did not route."""
-    trace = attention.routing
+    trace = attention.as_read
     first, end = view.span(trace.num_tokens)
     token = np.arange(first, end)
     loops, gate = trace.loops[view.layer, first:end], trace.gate[view.layer, first:end]
