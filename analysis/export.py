@@ -2,7 +2,7 @@
 
 import json
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -24,6 +24,7 @@ from analysis.tables import (
     table_records,
     trace_parquet,
     trace_table,
+    write_routing,
 )
 from analysis.view import DEFAULT_VIEW, View
 from hooks.trace import RoutingTrace
@@ -157,7 +158,7 @@ def export_files(export: Export, formats: Sequence[str], *, plotlyjs: bool | str
     if "parquet" in formats:
         yield "routing.parquet", trace_parquet([trace])
     if "json" in formats:
-        yield "routing.json", _json(table_records(trace_table([trace])))
+        yield "routing.json", _json(table_records(trace_table(trace)))
 
 
 def write_export(export: Export, out: Path, formats: Sequence[str]) -> Iterator[Path]:
@@ -166,6 +167,18 @@ def write_export(export: Export, out: Path, formats: Sequence[str]) -> Iterator[
         out.mkdir(parents=True, exist_ok=True)
         (out / name).write_bytes(content)
         yield out / name
+
+
+def write_routing_table(path: Path, traces: Iterable[RoutingTrace]) -> None:
+    """`write_routing` into a file that is there once the last trace is in it: a stop before leaves none."""
+    path.unlink(missing_ok=True)  # an earlier run's
+    part = path.with_name(f"{path.name}.part")
+    try:
+        with part.open("wb") as sink:
+            write_routing(sink, traces)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def export_trace(trace: RoutingTrace, out: Path, formats: Sequence[str]) -> list[Path]:
@@ -179,5 +192,5 @@ def _json(content: object) -> bytes:
 
 __all__ = [
     "FORMATS", "WITHOUT_BROWSER", "Export", "export_files", "export_trace", "figure_html", "figure_json",
-    "finished_figure", "read_csv", "table_csv", "trace_parquet", "write_export",
+    "finished_figure", "read_csv", "table_csv", "trace_parquet", "write_export", "write_routing_table",
 ]  # fmt: skip

@@ -8,19 +8,34 @@ spreadsheets begin a new cell). `read_csv` takes these apostrophes away again, e
 import io
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from csv import QUOTE_NONNUMERIC
 from pathlib import Path
+from typing import BinaryIO
 
 import pandas as pd
+import pyarrow as pa
+from pyarrow.parquet import ParquetWriter
 
 from hooks.trace import RoutingTrace
 
 TABLE_FORMATS = ("csv", "parquet", "json")
-ROUTING_COLUMNS = [
-    "prompt", "layer", "token", "text", "loops", "gate", "width_ran", "expert_ids", "expert_weights",
-    "difficulty_hard", "difficulty_soft", "logprob",
-]  # fmt: skip
+ROUTING_SCHEMA = pa.schema(
+    {
+        **dict.fromkeys(("prompt", "layer", "token"), pa.int64()),
+        "text": pa.large_string(),
+        "loops": pa.int64(),
+        "gate": pa.float32(),
+        "width_ran": pa.bool_(),
+        "expert_ids": pa.list_(pa.int64()),
+        "expert_weights": pa.list_(pa.float64()),
+        "difficulty_hard": pa.float64(),
+        "difficulty_soft": pa.float32(),
+        "logprob": pa.float32(),
+    }
+)
+"""Columns of the routing table: the same for every trace, also for one in which no token routed."""
+ROWS_PER_GROUP = 2**16
 _FORMULA = r"(?=[=+\-@＝＋－＠])"
 # Spaces and quotes before a sign are skipped by some spreadsheets; so are apostrophes of the text itself by this rule.
 _RISKY = re.compile(rf"""(^|[;\t\r\n])([ "']*){_FORMULA}""")
@@ -67,15 +82,37 @@ def table_records(table: pd.DataFrame) -> list[dict]:
     return plain.where(plain.notna(), None).to_dict("records")
 
 
-def trace_table(traces: Sequence[RoutingTrace]) -> pd.DataFrame:
-    """The routing table: one row per prompt x layer x token. Experts are null where the token did not route."""
-    tables = [trace.to_frame().assign(prompt=index) for index, trace in enumerate(traces)]
-    return pd.concat(tables, ignore_index=True)[ROUTING_COLUMNS]
+def trace_table(trace: RoutingTrace, prompt: int = 0) -> pd.DataFrame:
+    """The rows of one trace in the routing table: layer x token. Experts are null where the token did not route."""
+    return trace.to_frame().assign(prompt=prompt)[ROUTING_SCHEMA.names]
 
 
-def trace_parquet(traces: Sequence[RoutingTrace]) -> bytes:
-    """`trace_table` as Parquet."""
-    return table_parquet(trace_table(traces))
+def write_routing(sink: BinaryIO, traces: Iterable[RoutingTrace]) -> None:
+    """The routing table as Parquet, one row per prompt x layer x token: the `trace_table` of every trace.
+
+    Traces are taken as they come and written in row groups of some ROWS_PER_GROUP rows: memory does not grow with
+    their number.
+    """
+    with ParquetWriter(sink, ROUTING_SCHEMA) as writer:
+        group: list[pd.DataFrame] = []
+        for index, trace in enumerate(traces):
+            group.append(trace_table(trace, index))
+            if sum(map(len, group)) >= ROWS_PER_GROUP:
+                writer.write_table(_routing_rows(group))
+                group.clear()
+        if group:
+            writer.write_table(_routing_rows(group))
+
+
+def trace_parquet(traces: Iterable[RoutingTrace]) -> bytes:
+    """`write_routing`, in memory."""
+    buffer = io.BytesIO()
+    write_routing(buffer, traces)
+    return buffer.getvalue()
+
+
+def _routing_rows(group: list[pd.DataFrame]) -> pa.Table:
+    return pa.Table.from_pandas(pd.concat(group), ROUTING_SCHEMA, preserve_index=False)
 
 
 def _map_text(table: pd.DataFrame, change: Callable[[str], str]) -> pd.DataFrame:
@@ -90,6 +127,6 @@ def _map_text(table: pd.DataFrame, change: Callable[[str], str]) -> pd.DataFrame
 
 
 __all__ = [
-    "ROUTING_COLUMNS", "TABLE_FORMATS", "read_csv", "table_csv", "table_parquet", "table_records", "trace_parquet",
-    "trace_table",
+    "ROUTING_SCHEMA", "TABLE_FORMATS", "read_csv", "table_csv", "table_parquet", "table_records", "trace_parquet",
+    "trace_table", "write_routing",
 ]  # fmt: skip

@@ -1,7 +1,7 @@
 """Command line of the explorer: `python -m app serve | models | trace | check | diff | export | import-olmo | upcycle`.
 
 Exit codes: 0 done, 1 diff found a difference or check a sick model, 2 bad input (a few clear lines on stderr, never a
-traceback).
+traceback), 130 stopped by Ctrl-C.
 """
 
 import argparse
@@ -55,7 +55,8 @@ def trace(args: argparse.Namespace) -> None:
     """Trace texts and write one trace file per prompt and one long table."""
     prompts = _prompts(args)
     out = _writable(args.out)
-    from analysis.export import trace_parquet
+    from analysis.captions import reading
+    from analysis.export import write_routing_table
     from hooks import capture
     from sample_models import load_model
 
@@ -64,15 +65,19 @@ def trace(args: argparse.Namespace) -> None:
         print(f"{loaded.name}: gates untrained, its routing is noise", file=sys.stderr)
     if loaded.reads_ids:
         print(f"{loaded.name}: no tokenizer, the text is read as token ids", file=sys.stderr)
-    traces = []
-    for first in range(0, len(prompts), BATCH):
-        batch = prompts[first : first + BATCH]
-        for prompt, traced in zip(batch, capture(loaded, [each.text for each in batch]), strict=True):
-            number = len(traces)
-            traces.append(traced)
-            traced.save(out / f"{number:04d}.trace.safetensors")
-            print(f"{number:04d}  {traced.num_tokens} tokens  {prompt.name}")
-    (out / "routing.parquet").write_bytes(trace_parquet(traces))
+
+    def written():
+        """Every trace, once its file is there; no more of them than a batch are in memory."""
+        for first in range(0, len(prompts), BATCH):
+            traces = capture(loaded, [prompt.text for prompt in prompts[first : first + BATCH]])
+            for number, prompt in enumerate(prompts[first : first + BATCH], start=first):
+                traced = traces.pop(0)
+                traced.save(out / f"{number:04d}.trace.safetensors")
+                read = f", {sentence}" if (sentence := reading(traced)) else ""
+                print(f"{number:04d}  {traced.num_tokens} tokens{read}  {prompt.name}")
+                yield traced
+
+    write_routing_table(out / "routing.parquet", written())
 
 
 def check(args: argparse.Namespace) -> int:
@@ -278,6 +283,9 @@ def main(argv: list[str] | None = None) -> int:
     except OSError as error:
         print(f"{error.filename}: {error.strerror}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        return 130
 
 
 if __name__ == "__main__":

@@ -193,8 +193,11 @@ class RoutingTrace:
         return save(arrays, metadata={**header, "format_version": str(FORMAT_VERSION)})
 
     def save(self, path: str | Path) -> None:
-        """Write the trace file (by convention `*.trace.safetensors`)."""
-        Path(path).write_bytes(self.to_bytes())
+        """Write the trace file (by convention `*.trace.safetensors`); a stop meanwhile leaves no half of it there."""
+        path = Path(path)
+        part = path.with_name(f"{path.name}.part")
+        part.write_bytes(self.to_bytes())
+        part.replace(path)
 
     @classmethod
     def load(cls, path: str | Path) -> "RoutingTrace":

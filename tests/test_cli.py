@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+import hooks
 from app.__main__ import main
 from hooks.trace import RoutingTrace
 
@@ -121,6 +122,35 @@ def test_output_that_cannot_be_written_is_refused(tmp_path, capsys):
 def test_wrong_usage_exits_with_two_in_two_lines(arguments):
     result = run(*arguments)
     assert result.returncode == 2 and len(result.stderr.strip().splitlines()) <= 3
+
+
+def test_trace_that_is_stopped_leaves_whole_traces_and_no_table(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("app.__main__.BATCH", 2)
+    (tmp_path / "p.txt").write_text("A fox.\nA king.\nA river.\n", encoding="utf-8")
+    command = ["trace", "--file", str(tmp_path / "p.txt"), "--out", str(tmp_path / "out")]
+    assert main(command) == 0 and (tmp_path / "out" / "routing.parquet").is_file()
+    capture, batches = hooks.capture, []
+
+    def stopped(loaded, texts):
+        batches.append(texts)
+        if len(batches) == 2:
+            raise KeyboardInterrupt
+        return capture(loaded, texts)
+
+    monkeypatch.setattr(hooks, "capture", stopped)
+    for path in (tmp_path / "out").glob("*.safetensors"):
+        path.unlink()
+    assert main(command) == 130 and capsys.readouterr().err == "stopped\n"
+    left = sorted((tmp_path / "out").iterdir())
+    assert [RoutingTrace.load(path).meta["text"] for path in left] == ["A fox.", "A king."]
+
+
+def test_trace_says_how_a_long_text_was_read(tmp_path, capsys):
+    assert main(["trace", "The king rode out. " * 150, "--out", str(tmp_path)]) == 0
+    assert (
+        "tokens, read in 2 windows of 512 tokens, each overlapping the former by 256  The king"
+        in capsys.readouterr().out
+    )
 
 
 def test_trace_takes_a_table_with_chosen_columns_in_several_batches(tmp_path, capsys, monkeypatch):

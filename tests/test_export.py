@@ -4,15 +4,25 @@ import csv
 import io
 import json
 import re
+import weakref
 
 import numpy as np
 import pandas as pd
 import pytest
+from pyarrow.parquet import ParquetFile
 
 from analysis.catalogue import CATALOGUE, spec
-from analysis.export import Export, export_files, export_trace, figure_html, figure_json, finished_figure
+from analysis.export import (
+    Export,
+    export_files,
+    export_trace,
+    figure_html,
+    figure_json,
+    finished_figure,
+    write_routing_table,
+)
 from analysis.study import study
-from analysis.tables import read_csv, table_csv, trace_parquet
+from analysis.tables import ROUTING_SCHEMA, read_csv, table_csv, trace_parquet, trace_table, write_routing
 from analysis.view import View
 from hooks.trace import RoutingTrace
 from tests.path_traces import make_paths, result_of
@@ -139,6 +149,57 @@ def test_parquet_is_long_and_has_no_experts_where_nobody_routed():
     assert len(table) == 2 * 2 + 2 * 1
     assert table["prompt"].tolist() == [0, 0, 0, 0, 1, 1]
     assert table["expert_ids"].isna().tolist() == (~table["width_ran"]).tolist()
+
+
+def test_routing_table_is_written_in_row_groups_and_forgets_what_it_wrote(monkeypatch):
+    monkeypatch.setattr("analysis.tables.ROWS_PER_GROUP", 30)
+    refs, alive = [], []
+
+    def traces():
+        for seed in range(6):
+            trace = make_trace(loops=[[4, 4]]) if seed == 0 else random_trace(layers=2, tokens=10, seed=seed)
+            refs.append(weakref.ref(trace))
+            yield trace
+            del trace
+            alive.append(sum(ref() is not None for ref in refs))
+
+    buffer = io.BytesIO()
+    write_routing(buffer, traces())
+    assert max(alive) == 1  # the one that the writer still holds while it asks for the next
+    file = ParquetFile(buffer)
+    assert [file.metadata.row_group(i).num_rows for i in range(file.num_row_groups)] == [2 + 40, 40, 20]
+    same = [make_trace(loops=[[4, 4]]), *(random_trace(layers=2, tokens=10, seed=seed) for seed in range(1, 6))]
+    expected = pd.concat([trace_table(trace, prompt) for prompt, trace in enumerate(same)], ignore_index=True)
+    pd.testing.assert_frame_equal(file.read().to_pandas().map(plain), expected.map(plain), check_dtype=False)
+
+
+def plain(value):
+    """A list where Parquet gives an array."""
+    return value.tolist() if isinstance(value, np.ndarray) else value
+
+
+def test_routing_table_has_the_same_columns_whatever_the_trace(tmp_path):
+    for trace in (make_trace(loops=[[4]]), half_and_double(np.float16), half_and_double(np.float64)):
+        assert ParquetFile(io.BytesIO(trace_parquet([trace]))).schema_arrow.equals(ROUTING_SCHEMA)
+
+
+def half_and_double(dtype):
+    gate, logprob = np.array([[0.75, 0.5]], dtype), np.array([np.nan, -1], dtype)
+    return make_trace(loops=[[1, 2]], gate=gate, logprob=logprob, depth_logits=np.zeros((1, 2, 4), dtype))
+
+
+def test_a_table_that_is_not_finished_is_not_there(tmp_path):
+    path = tmp_path / "routing.parquet"
+    write_routing_table(path, [make_trace()])
+    assert len(pd.read_parquet(path)) == 4 and list(tmp_path.iterdir()) == [path]
+
+    def stopped():
+        yield make_trace()
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_routing_table(path, stopped())
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_export_writes_one_file_per_figure_and_format(tmp_path):

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -28,6 +29,19 @@ def test_trace_survives_its_file_bit_for_bit(trace, tmp_path):
     for name in ARRAYS:
         before, after = getattr(trace, name), getattr(read, name)
         assert before.dtype == after.dtype and before.tobytes() == after.tobytes(), name
+
+
+def test_a_file_whose_writing_was_stopped_is_not_there(trace, tmp_path, monkeypatch):
+    write = Path.write_bytes
+
+    def stopped(path, data):
+        write(path, data[: len(data) // 2])
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "write_bytes", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        trace.save(tmp_path / "a.trace.safetensors")
+    assert not list(tmp_path.glob("*.trace.safetensors"))
 
 
 def test_arrays_that_disagree_on_an_axis_are_refused(trace):
