@@ -179,7 +179,7 @@ def _loops(trace: RoutingTrace, layer: int | None, theme: str, starts: np.ndarra
         return _steps(numbers, 1, trace.max_loops), _ramp(ramp), shown, values, legend
     palette = loop_colours(trace.max_loops, theme)
     shown = [str(n) for n in trace.loops[layer]]
-    return trace.loops[layer] - 1, palette, shown, shown, [("text", f"loops in layer {layer}"), *_swatches(palette, 1)]
+    return trace.loops[layer] - 1, palette, shown, shown, [("text", "loops"), *_swatches(palette, 1)]
 
 
 def _experts(trace: RoutingTrace, layer: int, theme: str, starts: np.ndarray):
@@ -190,7 +190,7 @@ def _experts(trace: RoutingTrace, layer: int, theme: str, starts: np.ndarray):
     of_token = np.where(routed, ids[:, 0] % colours * len(TINTS) + strength, HATCHED)
     chosen = [",".join(map(str, row)) if ran else "" for row, ran in zip(ids.tolist(), routed, strict=True)]
     full = [expert_colour(expert, theme) for expert in range(min(trace.num_experts, colours))]
-    legend = [("text", f"first expert in layer {layer}"), *_swatches(full, 0), ("hatch", ""), ("text", "did not route")]
+    legend = [("text", "first expert"), *_swatches(full, 0), ("hatch", ""), ("text", "did not route")]
     if len(starts) == trace.num_tokens:
         return of_token, palette, chosen, [each or "did not route" for each in chosen], legend
     fill, badges, values = [], [], []

@@ -24,6 +24,8 @@ GROUPS: dict[str, dict[str, str]] = {
         "layer": "One block of the model: attention, then the FFN. Layers count from 0, upwards.",
         "residual stream": "The vector that each token carries through the layers. Every attention and every FFN reads "
         "it and adds to it.",
+        "attention": "How a token reads itself and the tokens before it. Every head of a layer gives each of them a "
+        "weight; the weights of a head sum to 1.",
         "FFN": "The feed-forward network of a layer. Here one set of weights serves both paths: whole and repeatedly "
         "(depth), and in slices (width).",
         "loop": "One pass of a token through the layer's shared FFN. Every token takes at least one, and at most the "
@@ -57,6 +59,10 @@ GROUPS: dict[str, dict[str, str]] = {
         "FFN-equivalent": "Cost in passes of one token through a dense FFN of the same size: the loops, and the "
         "experts' share of the FFN where the width path ran.",
         "write": "What one part of a layer (a loop, an expert, attention) adds to the residual stream.",
+        "cosine": "How far two directions agree, whatever their lengths: 1 for the same, 0 for right angles, −1 for "
+        "opposite ones.",
+        "KL": "How far one prediction is from another, in nats: 0 if they are the same. Here from the model's own "
+        "prediction.",
         "Spearman's ρ": "Correlation of ranks, from −1 to 1: whether two quantities rise together, along a line or "
         "not. It shows no cause.",
     },

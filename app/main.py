@@ -41,7 +41,9 @@ PAGES = {
     ],
 }
 
-st.set_page_config("VersatileFFN Explorer", page_icon=str(HERE / "assets" / "icon.svg"), layout="wide")
+st.set_page_config(
+    "VersatileFFN Explorer", page_icon=str(HERE / "assets" / "icon.svg"), layout="wide", initial_sidebar_state=256
+)
 st.logo(str(HERE / "assets" / "logo.svg"), icon_image=str(HERE / "assets" / "icon.svg"))
 page = st.navigation(PAGES, expanded=True)
 styles()

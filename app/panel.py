@@ -1,19 +1,39 @@
 """How a page is put together: its question, and figures from the catalogue with their captions."""
 
+import re
+
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+from streamlit.elements.lib.column_config_utils import ColumnConfig
 
 from analysis.catalogue import FigureSpec, spec
+from analysis.figures.palette import THEMES
 from analysis.figures.template import config
 from app.behind import behind
 from app.drawings import drawing
 from app.glossary import explained
 from app.results import current, why_not_drawn
+from app.state import current_view
 
 
 def heading(title: str, question: str, *terms: str) -> None:
     """Title of a page and the one question that it answers, with the glossary's terms that it needs first."""
     st.header(title, anchor=False)
     st.markdown(question, help=explained(*terms) or None)
+
+
+def title(text: str) -> DeltaGenerator:
+    """Heading of a figure or table; what is put into the row that it returns stands at the right end of it."""
+    key = "-".join(re.findall(r"\w+", text.lower()))
+    row = st.container(key=f"title-{key}", horizontal=True, vertical_alignment="center")
+    row.subheader(text, anchor=False, width="stretch")
+    return row
+
+
+def difficulty_column(name: str) -> ColumnConfig:
+    """Column of a table with bars of difficulty, 0..1, in its colour; missing where the cell is."""
+    colour = THEMES[current_view().theme]["difficulty"][3]
+    return st.column_config.ProgressColumn(name, min_value=0, max_value=1, format="%.2f", color=colour)
 
 
 @st.fragment
@@ -23,8 +43,7 @@ def panel(name: str, *, main: bool = False) -> None:
     The choice runs this panel alone.
     """
     found = spec(name)
-    with st.container(horizontal=True, vertical_alignment="center"):
-        st.subheader(found.title, anchor=False, width="stretch")
+    with title(found.title):
         if found.choice:
             _, labels, name_of_choice = found.choice
             st.segmented_control(

@@ -20,6 +20,8 @@ from app.text_link import text_from_link
 from hooks.trace import RoutingTrace
 
 MODEL_KEY, PICKED_KEY = "model", "picked_model"
+OPENING = (8, 64)
+"""Where the token that is selected first is looked for: seen when the text opens, yet with something before it."""
 EXAMPLE_IDS = 24
 """Token ids shown first by a model without a tokenizer, spread evenly over its vocabulary."""
 TRACE_VARIABLE = "VERSATILEFFN_TRACE"
@@ -189,12 +191,13 @@ def show_level(level: Level) -> None:
 
 
 def clamp_selection() -> None:
-    """Keep the selection inside the current trace; without one, select the token where the most loops ran."""
+    """Keep the selection inside the current trace; without one, select the token of `OPENING` with the most loops."""
     state, trace = st.session_state, current_trace()
     if state.layer is None:
         state.layer = trace.num_layers // 2
     if state.token is None:
-        state.token = int(np.where(trace.special, 0, trace.loops.mean(axis=0)).argmax())
+        first, end = min(OPENING[0], trace.num_tokens // 2), OPENING[1]
+        state.token = first + int(np.where(trace.special, 0, trace.loops.mean(axis=0))[first:end].argmax())
     state.layer = min(max(state.layer, 0), trace.num_layers - 1)
     state.token = min(max(state.token, 0), trace.num_tokens - 1)
 

@@ -2,6 +2,13 @@
 
 from app.panel import heading, panel
 
-heading("Attention", "What had this token read when it was routed?")
+heading(
+    "Attention",
+    "What had this token read when it was routed?",
+    "attention",
+    "loop",
+    "λ",
+    "did not route",
+)
 panel("attention_map", main=True)
 panel("attention_by_loops")

@@ -3,7 +3,7 @@
 import streamlit as st
 
 from analysis.cost import beside_measured, heads_share
-from app.panel import heading, panel
+from app.panel import heading, panel, title
 from app.results import ffn_times, measure_ffn
 from app.state import current_trace, without_model
 
@@ -17,8 +17,7 @@ RUNS = {
 
 def by_the_clock(trace) -> None:
     """Time of the FFNs on this machine, measured on demand, beside what is counted."""
-    with st.container(horizontal=True, vertical_alignment="center"):
-        st.subheader("And by the clock?", anchor=False, width="stretch")
+    with title("And by the clock?"):
         why_not = without_model()
         if st.button("Measure", disabled=why_not is not None, help=why_not):
             with st.spinner("Measuring…", show_time=True):
@@ -48,7 +47,7 @@ def by_the_clock(trace) -> None:
     )
 
 
-heading("Cost", "What does this text cost, on paper and in fact?", "FFN-equivalent")
+heading("Cost", "What does this text cost, on paper and in fact?", "FFN-equivalent", "loop", "virtual expert")
 panel("cost_ledger", main=True)
 st.caption(
     f"Not counted: router and depth head, {heads_share(current_trace()):.2%} of a pass for every token and layer."

@@ -3,7 +3,7 @@
 import streamlit as st
 
 from analysis.words import word_table
-from app.panel import heading, panel
+from app.panel import difficulty_column, heading, panel, title
 from app.state import current_trace, current_view, select
 
 
@@ -16,23 +16,23 @@ def words(trace) -> None:
         if rows := st.session_state.words.selection.rows:
             select(token=table["token"].iloc[rows[0]])
 
-    st.subheader("Words, hardest first", anchor=False)
+    title("Words, hardest first")
     st.dataframe(
-        table.style.format({"surprisal": "{:.1f}", "loops": "{:.2f}", "gate": "{:.2f}"}, na_rep="–"),
+        table,
         hide_index=True,
         key="words",
-        height=min(38 + 35 * len(table), 300),
+        height="content" if len(table) <= 8 else 300,
         on_select=chosen,
         selection_mode="single-row",
         column_order=["text", "token", "pieces", "difficulty_soft", "loops", "gate", "surprisal"],
         column_config={
             "token": "first token",
-            "difficulty_soft": st.column_config.ProgressColumn(
-                "soft difficulty", min_value=0, max_value=1, format="%.2f"
-            ),
-            "gate": "width share λ",
-            "surprisal": "surprisal, nats (sum)",
+            "difficulty_soft": difficulty_column("soft difficulty"),
+            "loops": st.column_config.NumberColumn(format="%.2f"),
+            "gate": st.column_config.NumberColumn("width share λ", format="%.2f"),
+            "surprisal": st.column_config.NumberColumn("surprisal, nats (sum)", format="%.1f"),
         },
+        placeholder="–",
     )
     st.caption(
         "Difficulty, loops and λ: mean over layers and over the word's pieces. Surprisal: their sum, since "

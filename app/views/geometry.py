@@ -4,7 +4,14 @@ import streamlit as st
 
 from app.panel import heading, panel
 
-heading("Geometry", "Do the two paths agree, and where do the loops lead?")
+heading(
+    "Geometry",
+    "Do the two paths agree, and where do the loops lead?",
+    "width path",
+    "depth path",
+    "virtual expert",
+    "cosine",
+)
 panel("path_agreement", main=True)
 panel("first_loop")
 panel("loop_slices")

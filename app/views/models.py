@@ -8,7 +8,7 @@ from analysis.figures import training_curve_figure
 from analysis.health import verdict
 from analysis.overview import overview_numbers
 from analysis.training import QUANTITIES
-from app.panel import chart, heading, panel
+from app.panel import chart, heading, panel, title
 from app.results import check_health, checked_health, ffn_times, parameter_parts, training_curves
 from app.state import current_trace, current_view, model_facts, without_model
 
@@ -17,7 +17,7 @@ MARKS = {"healthy": "✓ healthy", "sick": "✗ sick", "not measured": "– not 
 
 def parameters() -> None:
     """Where the parameters sit: count and share of every part."""
-    st.subheader("Where the parameters sit", anchor=False)
+    title("Where the parameters sit")
     if (parts := parameter_parts()) is None:
         st.caption(without_model())
         return
@@ -40,7 +40,7 @@ def parameters() -> None:
 def cost() -> None:
     """Nominal cost of this text, and the measured one where it was measured."""
     trace = current_trace()
-    st.subheader("What this text costs", anchor=False)
+    title("What this text costs")
     nominal, clock = st.columns(2)
     nominal.metric("On paper, dense FFN = 1", f"{overview_numbers(trace).ffn_equivalents:.2f}×")
     if seconds := ffn_times():
@@ -48,13 +48,17 @@ def cost() -> None:
         clock.metric("By the clock, dense FFN = 1", f"{measured:.2f}×")
     else:
         clock.metric("By the clock", "not measured")
-    st.page_link("views/cost.py", label="Accounts, layers, and the clock: Cost", width="content")
+    st.page_link(
+        "views/cost.py",
+        label="Cost: by account, by layer, by the clock",
+        icon=":material/arrow_forward:",
+        width="content",
+    )
 
 
 def health() -> None:
     """Verdicts on demand: one row per check."""
-    with st.container(horizontal=True, vertical_alignment="center"):
-        st.subheader("Can its routing be trusted?", anchor=False, width="stretch")
+    with title("Can its routing be trusted?"):
         why_not, unreadable = without_model(), model_facts().reads_ids
         impossible = bool(why_not or unreadable or checked_health())
         wanted = st.button("Check health", disabled=impossible, help=why_not)
@@ -82,8 +86,7 @@ def health() -> None:
 
 def training() -> None:
     """Curves of the runs that made the model."""
-    with st.container(horizontal=True, vertical_alignment="center"):
-        st.subheader("How it was trained", anchor=False, width="stretch")
+    with title("How it was trained"):
         try:
             curves = training_curves()
         except ValueError as error:
@@ -110,7 +113,7 @@ with right:
 health()
 panel("drawn_loops", main=True)
 training()
-st.subheader("Bring your own", anchor=False)
+title("Bring your own")
 st.markdown(
     "A model is a folder with `config.json` (model_type `versatile_ffn`), `model.safetensors` and `tokenizer.json`; "
     "`curves.csv` beside them is drawn above. Checkpoints of the authors' trainer (OLMo) open as they are, and dense "

@@ -6,7 +6,7 @@ from analysis.figures import precision_map_figure
 from analysis.figures.template import take_selection
 from analysis.near_miss import precision_flips, precision_numbers
 from app.drawings import remember_marks
-from app.panel import chart, heading, panel
+from app.panel import chart, heading, panel, title
 from app.results import trace_half_precision, traced_half_precision
 from app.state import current_trace, current_view, select, without_model
 
@@ -35,7 +35,7 @@ def decided_otherwise(trace, other) -> None:
             flips,
             hide_index=True,
             key="flips",
-            height=min(38 + 35 * len(flips), 250),
+            height="content" if len(flips) <= 7 else 250,
             on_select=chosen,
             selection_mode="single-row",
             column_order=["text", "token", "layer", "loops", "other_loops", "experts_differ", "margin"],
@@ -51,8 +51,7 @@ def decided_otherwise(trace, other) -> None:
 heading("Near misses", "Where would a small change have flipped a choice?", "margin", "near miss", "logit")
 panel("near_miss_map", main=True)
 panel("flip_distance")
-with st.container(horizontal=True, vertical_alignment="center"):
-    st.subheader("Does half precision decide alike?", anchor=False, width="stretch")
+with title("Does half precision decide alike?"):
     why_not = without_model()
     if st.button("Trace in bfloat16", disabled=bool(why_not or traced_half_precision()), help=why_not):
         with st.spinner("Tracing the text in bfloat16…", show_time=True):

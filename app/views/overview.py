@@ -5,7 +5,7 @@ import streamlit as st
 from analysis.difficulty import difficulty_extremes
 from analysis.overview import overview_numbers
 from app.glossary import explained
-from app.panel import heading, panel
+from app.panel import difficulty_column, heading, panel, title
 from app.state import current_trace, select
 
 
@@ -18,16 +18,17 @@ def extremes(trace) -> None:
             select(token=table.token.iloc[rows[0]])
 
     st.dataframe(
-        table.style.format({"surprisal": "{:.1f}"}, na_rep="–"),
+        table,
         hide_index=True,
         key="extremes",
         on_select=chosen,
         selection_mode="single-row",
         column_order=["text", "token", "difficulty", "surprisal"],
         column_config={
-            "difficulty": st.column_config.ProgressColumn(min_value=0, max_value=1, format="%.2f"),
-            "surprisal": st.column_config.NumberColumn("surprisal, nats"),
+            "difficulty": difficulty_column("difficulty"),
+            "surprisal": st.column_config.NumberColumn("surprisal, nats", format="%.1f"),
         },
+        placeholder="–",
     )
     st.caption("Soft difficulty, mean over layers. A row selects its token.")
 
@@ -56,5 +57,5 @@ left, right = st.columns(2)
 with left:
     panel("loops_by_layer")
 with right:
-    st.subheader("Hardest and easiest tokens", anchor=False)
+    title("Hardest and easiest tokens")
     extremes(trace)

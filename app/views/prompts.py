@@ -1,21 +1,28 @@
 """Which of my texts does the model treat differently?"""
 
 import streamlit as st
+from streamlit.elements.lib.column_config_utils import ColumnConfig
 
+from analysis.figures.palette import THEMES
 from analysis.summary import summary_table
 from analysis.tables import table_csv
 from app import prompt_list, shared, state
-from app.panel import heading
+from app.panel import difficulty_column, heading
 from app.prompts import opening
 
-COLUMNS = {
-    "tokens": st.column_config.NumberColumn("tokens", format="%d"),
-    "difficulty": st.column_config.ProgressColumn("difficulty", min_value=0, max_value=1, format="%.2f"),
-    "gate": st.column_config.ProgressColumn("width share λ", min_value=0, max_value=1, format="%.2f"),
-    "did_not_route": st.column_config.NumberColumn("did not route", format="percent"),
-    "loss": st.column_config.NumberColumn("loss, nats", format="%.2f"),
-    "text": st.column_config.TextColumn("start of the text", width="large"),
-}
+
+def columns() -> dict[str, ColumnConfig]:
+    """Columns of the table with their formats; bars in the colours of what they measure."""
+    blue = THEMES[state.current_view().theme]["width"]
+    return {
+        "name": st.column_config.TextColumn(width=200),
+        "tokens": st.column_config.NumberColumn("tokens", format="%d"),
+        "difficulty": difficulty_column("difficulty"),
+        "gate": st.column_config.ProgressColumn("width share λ", min_value=0, max_value=1, format="%.2f", color=blue),
+        "did_not_route": st.column_config.NumberColumn("did not route", format="percent"),
+        "loss": st.column_config.NumberColumn("loss, nats", format="%.2f"),
+        "text": st.column_config.TextColumn("start of the text"),
+    }
 
 
 def progress(waiting: int) -> None:
@@ -70,16 +77,17 @@ def prompt_table() -> None:
                 st.session_state.typed = prompt.text
             st.session_state.row_opened = True
 
-    problems = ["problem"] if table["problem"].notna().any() else []
+    shown_as, problems = columns(), ["problem"] if table["problem"].notna().any() else []
     st.dataframe(
         table.iloc[shown],
         hide_index=True,
         key=key,
         on_select=opened,
         selection_mode="single-row",
-        column_order=["name", *COLUMNS, *problems],
-        column_config=COLUMNS,
-        height=min(38 + 35 * max(len(shown), 1), 560),
+        column_order=[*shown_as, *problems],
+        column_config=shown_as,
+        height="content" if len(shown) <= 16 else 560,
+        placeholder="–",
     )
     if st.session_state.pop("row_opened", False):
         st.rerun()  # the frame shows the opened text
@@ -88,12 +96,19 @@ def prompt_table() -> None:
         st.download_button("CSV of all prompts", table_csv(table), "prompts.csv", "text/csv", on_click="ignore")
 
 
-heading("Prompts", "Which of my texts does the model treat differently?")
+heading(
+    "Prompts",
+    "Which of my texts does the model treat differently?",
+    "soft difficulty",
+    "λ",
+    "did not route",
+    "surprisal",
+)
 st.fragment(prompt_table, run_every=0.2 if prompt_list.tracing_list() else None)()
 st.caption(
-    "**How to read.** One row per prompt, each number a mean over its tokens (and over layers). Difficulty is the soft "
-    "one; width share is λ; did not route is the share of pairs of token and layer that took the depth path alone; "
-    "loss is the surprisal of the tokens read. A click on a column sorts by it; a row opens its text, here and on "
-    "every page. Short texts scatter more: compare prompts of like length. For another list use the text button: "
-    "File, or Type for a pasted one."
+    "**How to read.** One row per prompt, each number a mean over its tokens (and over layers). A dash: not traced, "
+    "or nothing to measure. Difficulty is the soft one; width share is λ; did not route is the share of pairs of token "
+    "and layer that took the depth path alone; loss is the surprisal of the tokens read. A click on a column sorts by "
+    "it; a row opens its text, here and on every page. Short texts scatter more: compare prompts of like length. For "
+    "another list use the text button: File, or Type for a pasted one."
 )

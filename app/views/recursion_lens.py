@@ -7,7 +7,15 @@ from app.results import can_draw, current
 from app.target_picker import target_picker
 from hooks.lens_trace import LensTrace
 
-heading("Recursion lens", "What would the model predict after each loop, and what if the token had left there?")
+heading(
+    "Recursion lens",
+    "What would the model predict after each loop, and what if the token had left there?",
+    "loop",
+    "residual stream",
+    "logit",
+    "entropy",
+    "KL",
+)
 if can_draw(LensTrace):
     target_picker("target")
 panel("lens_grid", main=True)
