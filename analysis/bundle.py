@@ -12,9 +12,10 @@ from importlib.metadata import version
 from plotly.offline import get_plotlyjs
 
 from analysis.catalogue import CATALOGUE
-from analysis.export import Export, export_files
+from analysis.export import Export, export_files, texts_json
 from analysis.pictures import PictureError
-from analysis.snippet import TRACE_FILE, snippet
+from analysis.snippet import TEXTS_FILE, TRACE_FILE, snippet
+from analysis.study import SAMPLES, Study
 from hooks.trace import RoutingTrace
 
 FORMATS = ("svg", "pdf", "html", "csv", "parquet", "json")
@@ -31,6 +32,7 @@ data/       the data of every figure as CSV, Parquet and JSON; routing.*: one ro
             runs it as a formula; analysis.tables.read_csv(path) takes it away. Parquet and JSON have none.
 code/       Python that makes each figure anew, to be run in the explorer's folder
 {trace}  every number of the text; opens without a model: hooks.RoutingTrace.load(path)
+{texts}  the texts of your own list, if figures of several texts were made of it
 manifest.json  model, weights, text, selection, options, versions, what was left out and why, and the SHA-256 of every
             other file
 """
@@ -61,7 +63,10 @@ def bundle(
         files[f"code/{spec.name}.py"] = code.encode("utf-8")
     files["figures/plotly.min.js"] = get_plotlyjs().encode("utf-8")
     files[TRACE_FILE] = export.trace.to_bytes()
-    files["README.txt"] = README.format(trace=TRACE_FILE).encode("utf-8")
+    for study in export.more:
+        if isinstance(study, Study) and study.name != SAMPLES:
+            files[TEXTS_FILE] = texts_json(study)
+    files["README.txt"] = README.format(trace=TRACE_FILE, texts=TEXTS_FILE).encode("utf-8")
     manifest = {**_about(export, prompt), "left_out": left_out, "files": [_entry(*file) for file in files.items()]}
     files["manifest.json"] = json.dumps(manifest, ensure_ascii=False, indent=1).encode("utf-8")
     buffer = io.BytesIO()

@@ -17,7 +17,8 @@ def numbers(spec: FigureSpec, about: RoutingTrace | Study, view: View, **options
 
 
 def _study_numbers(study: Study, view: View) -> str:
-    return f"{study.texts} texts of {study.tokens:,} tokens, {study.num_layers} layers. Selected: layer {view.layer}."
+    texts = f"{study.texts} {'text' if study.texts == 1 else 'texts'}{f' ({study.name})' if study.name else ''}"
+    return f"{texts} of {study.tokens:,} tokens, {study.num_layers} layers. Selected: layer {view.layer}."
 
 
 def _trace_numbers(trace: RoutingTrace, view: View) -> str:

@@ -16,6 +16,7 @@ from analysis.figures.template import config
 from analysis.labels import plotly_text
 from analysis.paper import Paper, paper_figure
 from analysis.pictures import PICTURE_FORMATS, Draw, pictures
+from analysis.study import Study
 from analysis.tables import (
     TABLE_FORMATS,
     read_csv,
@@ -161,6 +162,11 @@ def export_files(export: Export, formats: Sequence[str], *, plotlyjs: bool | str
         yield "routing.json", _json(table_records(trace_table(trace)))
 
 
+def texts_json(study: Study) -> bytes:
+    """The texts of a study as a JSON list, from which the code of its figures reads them."""
+    return _json(study.read)
+
+
 def write_export(export: Export, out: Path, formats: Sequence[str]) -> Iterator[Path]:
     """Write the files of `export_files` into the folder `out` (made if missing); yields each path once it is there."""
     for name, content in export_files(export, formats):
@@ -192,5 +198,6 @@ def _json(content: object) -> bytes:
 
 __all__ = [
     "FORMATS", "WITHOUT_BROWSER", "Export", "export_files", "export_trace", "figure_html", "figure_json",
-    "finished_figure", "read_csv", "table_csv", "trace_parquet", "write_export", "write_routing_table",
+    "finished_figure", "read_csv", "table_csv", "texts_json", "trace_parquet", "write_export",
+    "write_routing_table",
 ]  # fmt: skip

@@ -2,7 +2,7 @@
 
 from analysis.attribution import Attribution
 from analysis.catalogue import Drawn, FigureSpec, routing_of
-from analysis.study import Study
+from analysis.study import SAMPLES, Study
 from analysis.view import PAGE_PX, View
 from hooks.attention_trace import AttentionTrace
 from hooks.lens_trace import LensTrace
@@ -13,6 +13,7 @@ from hooks.trace import RoutingTrace
 LONGEST_TEXT = 2_000
 """Characters; longer texts do not stand in the code: it takes them from the trace file."""
 TRACE_FILE = "text.trace.safetensors"
+TEXTS_FILE = "texts.json"
 
 
 def snippet(
@@ -21,7 +22,7 @@ def snippet(
     """Python that draws `spec` as a page shows it: model and text of `drawn`, this view, these options.
 
     For a model that is not `shipped`, the reader is told to put its folder. A long text, or a trace that was read
-    `from_file`, comes from the trace file. A study is that of the app's sample texts.
+    `from_file`, comes from the trace file; so do many texts of a study from TEXTS_FILE.
     """
     about = routing_of(drawn)
     text = about.meta.get("text") or ""
@@ -55,8 +56,7 @@ def snippet(
 def _made(drawn: Drawn) -> tuple[list[str], list[str], list[str]]:
     """How a result is made of `loaded` and `text`: imports, names from hooks, lines that end in `drawn = ...`."""
     if isinstance(drawn, Study):
-        imports = ["from analysis.study import study", "from app.sample_texts import SAMPLE_TEXTS"]
-        return imports, ["capture"], ["drawn = study(capture(loaded, list(SAMPLE_TEXTS)))"]
+        return _made_study(drawn)
     if isinstance(drawn, PathTrace):
         whole = drawn.num_tokens == drawn.routing.num_tokens
         tokens = "" if whole else f", tokens=({drawn.first_token}, {drawn.end_token})"
@@ -77,6 +77,19 @@ def _made(drawn: Drawn) -> tuple[list[str], list[str], list[str]]:
         token = f", token={drawn.token}" if drawn.routing.window_of(drawn.token).own else ""
         return [], ["capture_attention"], [f"drawn = capture_attention(loaded, text{token}).at({drawn.token})"]
     return [], ["capture"], ["drawn = capture(loaded, text)"]
+
+
+def _made_study(drawn: Study) -> tuple[list[str], list[str], list[str]]:
+    imports, texts = ["from analysis.study import study"], "texts"
+    lines: list[str] = []
+    if drawn.name == SAMPLES:
+        imports, texts = [*imports, "from app.sample_texts import SAMPLE_TEXTS"], "list(SAMPLE_TEXTS)"
+    elif sum(map(len, drawn.read)) <= LONGEST_TEXT:
+        lines = [f"texts = {list(drawn.read)!r}"]
+    else:
+        imports += ["import json", "from pathlib import Path"]
+        lines = [f'texts = json.loads(Path({TEXTS_FILE!r}).read_text("utf-8"))  # Export, Texts']
+    return imports, ["capture"], [*lines, f"drawn = study(capture(loaded, {texts}), name={drawn.name!r})"]
 
 
 def _made_attribution(drawn: Attribution) -> tuple[list[str], list[str], list[str]]:
@@ -109,4 +122,4 @@ def _view(view: View) -> str:
     return f"View({', '.join(fields)})"
 
 
-__all__ = ["LONGEST_TEXT", "TRACE_FILE", "snippet"]
+__all__ = ["LONGEST_TEXT", "TEXTS_FILE", "TRACE_FILE", "snippet"]

@@ -13,7 +13,7 @@ Each prediction mixes the counts of its own case with a wider one, which weighs 
     previous    same type and same type before it, mixed with `token`: the nearest piece of context
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import numpy as np
@@ -29,24 +29,37 @@ SOURCES = ("token", "position", "both", "previous")
 SMOOTHING = 2.0
 
 
-def routing_sources(traces: Sequence[RoutingTrace], *, draws: int = DRAWS, seed: int = 0) -> pd.DataFrame:
+COLUMNS = (
+    "target", "layer", "source", "texts", "tokens", "unseen", "explained", "low", "high", "chance", "p", "p_corrected",
+)  # fmt: skip
+
+
+def routing_sources(
+    traces: Sequence[RoutingTrace],
+    *,
+    draws: int = DRAWS,
+    seed: int = 0,
+    progress: Callable[[float], None] = lambda done: None,
+) -> pd.DataFrame:
     """One row per target x layer x source: what a prediction from the other texts explains, against chance.
 
     `loops`: ordinary tokens. `expert`: the first choice of those that routed. Columns: texts, tokens, unseen (share
     of tokens whose case occurs in no other text; they are foretold by the wider one), explained, low and high (95 %,
     texts drawn anew, predictions kept), chance (mean after rotating the routing within each text), p (one-sided) and
     p_corrected (Benjamini-Hochberg over layers, per target and source). Interval and p are NaN below FEWEST_TEXTS.
+    A single text has no rows: there are no other texts to foretell it from. `progress` is told the share done, 0..1.
 
-    Raises ValueError for fewer than two texts, or for traces of different models.
+    Raises ValueError for no traces, or traces of different models.
     """
     same_model(traces)
     if len(traces) < 2:
-        raise ValueError("what decides the routing is asked of texts not seen before: give at least two texts")
+        return pd.DataFrame(columns=COLUMNS)
     ids = {int(i): n for n, i in enumerate(np.unique(np.concatenate([trace.token_ids for trace in traces])))}
     rows = []
     for target in TARGETS:
         size = traces[0].max_loops if target == "loops" else traces[0].num_experts
         for layer in range(traces[0].num_layers):
+            progress(len(rows) / (len(TARGETS) * traces[0].num_layers))
             cases, choices, lengths = [], [], []
             for trace in traces:
                 kept = ordinary(trace) if target == "loops" else ordinary(trace) & trace.width_ran[layer]
@@ -60,8 +73,7 @@ def routing_sources(traces: Sequence[RoutingTrace], *, draws: int = DRAWS, seed:
             rows.append(found.assign(target=target, layer=layer))
     table = pd.concat(rows, ignore_index=True)
     table["p_corrected"] = table.groupby(["target", "source"])["p"].transform(lambda p: corrected(p.to_numpy()))
-    first = ["target", "layer", "source"]
-    return table[[*first, *(column for column in table.columns if column not in first)]]
+    return table[list(COLUMNS)]
 
 
 def explained(
@@ -122,7 +134,7 @@ class _Predictions:
 
     def scores(self, choices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """-log p of every token's choice: by how often it occurs at all [token], and by each source [source, token]."""
-        occurs = _count(choices) - _count(_compact(self.text, choices))
+        occurs = _count(choices) - _count(self.text * self.num_choices + choices)
         usual = (occurs + 1) / (len(choices) - self.lengths[self.text] + self.num_choices)
         by = {}
         for name in SOURCES:

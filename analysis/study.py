@@ -1,6 +1,6 @@
 """A study: what several texts, read by one model, say together. Computed once, then looked at from all sides."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,11 +15,18 @@ from analysis.transitions import layer_to_layer, loop_flows, transitions
 from analysis.validity import difficulty_by_class, difficulty_validity
 from hooks.trace import RoutingTrace
 
+SAMPLES = "sample texts"
+"""Name of the set of texts that the app brings."""
+
 
 @dataclass(frozen=True, eq=False)
 class Study:
     """The tables of a set of texts. Each is described by the function of the same name."""
 
+    name: str
+    """What the set of texts is called: SAMPLES, or the file that they came from; empty if it has no name."""
+    read: tuple[str, ...]
+    """The texts, in their order."""
     texts: int
     tokens: int
     """Ordinary tokens of all texts."""
@@ -36,22 +43,30 @@ class Study:
     difficulty_by_class: dict[Kind, pd.DataFrame]
 
 
-def study(traces: Sequence[RoutingTrace], *, draws: int = DRAWS, seed: int = 0) -> Study:
+def study(
+    traces: Sequence[RoutingTrace],
+    *,
+    name: str = "",
+    draws: int = DRAWS,
+    seed: int = 0,
+    progress: Callable[[float], None] = lambda done: None,
+) -> Study:
     """Everything that is asked of several texts at once, with `draws` rotations and resamplings.
 
-    Raises ValueError for fewer than two texts, or for traces of different models.
+    `name` is what these texts are called. Fewer than FEWEST_TEXTS have no interval and no p. `progress` is told the
+    share done, 0..1. Raises ValueError for no traces, or traces of different models.
     """
     same_model(traces)
-    if len(traces) < 2:
-        raise ValueError("a study compares texts: give at least two")
     chance = {"draws": draws, "seed": seed}
     return Study(
+        name=name,
+        read=tuple(trace.meta.get("text") or "" for trace in traces),
         texts=len(traces),
         tokens=sum(int(ordinary(trace).sum()) for trace in traces),
         num_layers=traces[0].num_layers,
         max_loops=traces[0].max_loops,
-        meta={name: value for name, value in traces[0].meta.items() if name != "text"},
-        routing_sources=routing_sources(traces, **chance),
+        meta={key: value for key, value in traces[0].meta.items() if key != "text"},
+        routing_sources=routing_sources(traces, progress=progress, **chance),
         loops_and_experts=loops_and_experts(traces, **chance),
         layer_to_layer=layer_to_layer(traces, **chance),
         transitions=transitions(traces),
@@ -81,4 +96,4 @@ def together_table(found: Study) -> pd.DataFrame:
     return pd.concat([within, between], ignore_index=True)
 
 
-__all__ = ["Study", "class_table", "study", "together_table", "validity_table"]
+__all__ = ["SAMPLES", "Study", "class_table", "study", "together_table", "validity_table"]

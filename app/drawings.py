@@ -8,6 +8,7 @@ import streamlit as st
 
 from analysis.catalogue import Drawn, FigureSpec
 from analysis.figures.template import moved, take_selection
+from analysis.study import Study
 from analysis.view import View
 from app import state
 from hooks.trace import RoutingTrace
@@ -78,6 +79,7 @@ def _draw(kept: Drawing | None, spec: FigureSpec, drawn: Drawn, view: View, opti
     stays = (
         kept
         and kept.trace() is trace
+        and (kept.drawn() is drawn or not isinstance(drawn, Study))  # another study speaks of other texts
         and kept.options == options
         and replace(kept.view, layer=view.layer, token=view.token) == view
         and kept.first.layout.height == figure.layout.height

@@ -8,9 +8,11 @@ import streamlit as st
 from analysis.bundle import bundle
 from analysis.captions import caption
 from analysis.catalogue import CATALOGUE, FigureSpec, routing_of, spec
-from analysis.export import Export, figure_html, figure_json, finished_figure
+from analysis.export import Export, figure_html, figure_json, finished_figure, texts_json
 from analysis.paper import COLUMNS_MM, FONTS, Paper
 from analysis.pictures import NO_BROWSER, REMEDY, PictureError, browser_path, pictures
+from analysis.snippet import TEXTS_FILE
+from analysis.study import SAMPLES, Study
 from analysis.tables import table_csv, table_parquet, trace_parquet
 from app import results, state
 from app.components.copy_link import copy_link
@@ -48,6 +50,8 @@ def export_dialog(page: str) -> None:
         st.download_button("Parquet", table_parquet(table), f"{name}.parquet", on_click="ignore")
         made = figure_json(found, drawn, view, **options)
         st.download_button("JSON", made, f"{name}.json", "application/json", on_click="ignore")
+        if isinstance(drawn, Study) and drawn.name != SAMPLES:
+            st.download_button("Texts", texts_json(drawn), TEXTS_FILE, "application/json", on_click="ignore")
     _for_a_paper(found, options)
     with _row("Whole text"):
         st.download_button("Trace file", trace.to_bytes(), "text.trace.safetensors", on_click="ignore")
@@ -120,7 +124,7 @@ def _everything() -> None:
         bar.empty()
         return content
 
-    made = _made(wanted, ("zip", trace, view, str(options)), make)
+    made = _made(wanted, ("zip", trace, view, str(options), results.asked()), make)
     if made:
         st.download_button("Everything", made, "everything.zip", "application/zip", on_click="ignore")
 

@@ -1,5 +1,7 @@
 """The reader's list of prompts: what is known of each, and tracing it a few prompts at a time."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import streamlit as st
 
@@ -13,9 +15,14 @@ BATCH_PROMPTS, BATCH_CHARACTERS = 8, 8_000
 """Of a list, traced at a time: between two batches the page shows how far it is, and a stop takes effect."""
 
 
+def own_list() -> PromptList | None:
+    """The list that the reader brought."""
+    return st.session_state.get("prompt_list")
+
+
 def prompt_list() -> PromptList:
     """The list that the reader brought; without one the examples."""
-    return st.session_state.get("prompt_list") or PromptList("The examples", list(EXAMPLES.values()), [], [])
+    return own_list() or PromptList("The examples", list(EXAMPLES.values()), [], [])
 
 
 def take_list(found: PromptList) -> None:
@@ -49,8 +56,13 @@ def tracing_list() -> bool:
 def trace_next_prompts() -> None:
     """Trace the next few prompts of the list and keep one summary of each; their traces are not kept."""
     model, texts = st.session_state[state.MODEL_KEY], list(dict.fromkeys(prompt.text for prompt in untraced_prompts()))
-    sizes = np.cumsum([len(text) for text in texts])
-    batch = texts[: max(1, min(BATCH_PROMPTS, int((sizes <= BATCH_CHARACTERS).sum())))]
+    batch = prompt_batch(texts)
     known = st.session_state.setdefault("summaries", {})
     for text, found in zip(batch, shared.summaries_of(model, batch), strict=True):
         known[model, text] = found
+
+
+def prompt_batch(texts: Sequence[str]) -> list[str]:
+    """The first of `texts` that are traced at a time, at least one."""
+    sizes = np.cumsum([len(text) for text in texts])
+    return list(texts[: max(1, min(BATCH_PROMPTS, int((sizes <= BATCH_CHARACTERS).sum())))])

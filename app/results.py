@@ -12,7 +12,7 @@ from analysis.health import Check, health_checks
 from analysis.study import Study
 from analysis.training import read_curves
 from analysis.view import WINDOW, window_around
-from app import shared, state
+from app import list_study, shared, state
 from app.examples import CHECKED
 from hooks.attention_trace import AttentionTrace, attention_bytes
 from hooks.lens_trace import LensTrace
@@ -140,6 +140,8 @@ def why_not_drawn(kind: type) -> str | None:
                 f"What the heads read of {tokens:,} tokens takes {size / 2**20:,.0f} MB in this model; the "
                 f"limit is {ATTENTION_BYTES // 2**20}. Choose a shorter text."
             )
+    if kind is Study and list_study.own_list_chosen():
+        return list_study.why_not_studied()
     if kind is Study and state.model_facts().reads_ids:
         return "This model has no tokenizer: it reads token ids, and so cannot read the sample texts."
     return None
@@ -151,7 +153,9 @@ def can_draw(kind: type) -> bool:
 
 
 def current_study() -> Study:
-    """What the sample texts say together; computed once per model."""
+    """What the sample texts say together, computed once per model, or those of the reader's own list."""
+    if list_study.own_list_chosen():
+        return list_study.finished().study
     return shared.sample_study(st.session_state[state.MODEL_KEY])
 
 
@@ -171,6 +175,13 @@ def current(kind: type) -> Drawn:
     # The first time it loads the model, too.
     with st.spinner("Following every path of the text…", show_time=True), shared.in_turn():
         return found()
+
+
+def asked() -> tuple:
+    """What the reader chose beside text and selection that decides what is drawn: targets, removals, texts studied."""
+    session = st.session_state
+    studied = list_study.finished() if list_study.own_list_chosen() else None
+    return *(session.get(key) for key in TARGETS), session.get("removed_of"), studied
 
 
 def _captured_tokens() -> tuple[int, int]:

@@ -18,7 +18,7 @@ from analysis.attribution import Attribution, attribution
 from analysis.faithfulness import Finding, findings
 from analysis.health import Check
 from analysis.ledger import stream_writes
-from analysis.study import Study, study
+from analysis.study import SAMPLES, Study, study
 from analysis.summary import PromptSummary, prompt_summary
 from app.examples import shipped_trace
 from app.prompts import PromptError, check_token_count
@@ -125,7 +125,7 @@ def sample_study(model_name: str) -> Study:
 
     with turns().turn():
         traces = capture(loaded_model(model_name), list(SAMPLE_TEXTS))
-    return study(traces)
+    return study(traces, name=SAMPLES)
 
 
 @st.cache_resource(show_spinner=False)
@@ -207,10 +207,15 @@ def attribution_of(
 
 def summaries_of(model: str, texts: list[str]) -> list[PromptSummary | str]:
     """A summary of each text, or the sentence that says why it cannot be traced."""
-    found: dict[str, PromptSummary | str] = {}
+    return [found if isinstance(found, str) else prompt_summary(found) for found in traces_of(model, texts)]
+
+
+def traces_of(model: str, texts: list[str]) -> list[RoutingTrace | str]:
+    """A trace of each text, or the sentence that says why it cannot be traced. They are not kept here."""
+    found: dict[str, RoutingTrace | str] = {}
     for text in texts:
         if shipped := shipped_trace(folders()[model], text):
-            found[text] = prompt_summary(shipped)
+            found[text] = shipped
     rest = [text for text in texts if text not in found]
     if rest:
         from hooks import capture
@@ -223,8 +228,7 @@ def summaries_of(model: str, texts: list[str]) -> list[PromptSummary | str]:
                 found[text] = str(error)
         rest = [text for text in rest if text not in found]
         with turns().turn():
-            traces = capture(loaded, rest)
-        found |= zip(rest, map(prompt_summary, traces), strict=True)
+            found |= zip(rest, capture(loaded, rest), strict=True)
     return [found[text] for text in texts]
 
 

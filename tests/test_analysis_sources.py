@@ -2,9 +2,12 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
+from analysis.captions import caption
+from analysis.catalogue import CATALOGUE
 from analysis.figures import sources_figure
 from analysis.sources import explained, routing_sources
-from analysis.study import study
+from analysis.study import Study, study
+from analysis.view import DEFAULT_VIEW
 from tests.traces import chain, make_trace, random_trace
 
 
@@ -90,11 +93,32 @@ def test_fewer_than_five_texts_give_no_interval_and_no_p():
     assert table["explained"].notna().all()
 
 
-def test_one_text_and_different_models_are_refused():
-    with pytest.raises(ValueError, match="at least two"):
-        routing_sources([make_trace()])
+def test_one_text_is_foretold_from_nothing_and_different_models_are_refused():
+    found = study([random_trace(layers=2, tokens=12)], draws=9)
+    assert found.routing_sources.empty
+    (sentence,) = sources_figure(found).layout.annotations
+    assert "that takes two texts" in sentence.text
     with pytest.raises(ValueError, match="different models"):
         routing_sources([make_trace(), random_trace(layers=3, tokens=4)])
+
+
+@pytest.mark.parametrize("texts", [1, 4, 5])
+def test_every_figure_of_a_study_says_how_much_was_read_and_below_five_texts_why_nothing_is_inferred(texts):
+    found = study([random_trace(layers=3, tokens=12, seed=seed) for seed in range(texts)], draws=9, name="mine.csv")
+    counted = f"{texts} {'text' if texts == 1 else 'texts'}, {12 * texts} tokens"
+    counted += "; fewer than 5 texts: no interval, no p" if texts < 5 else ""
+    for spec in (each for each in CATALOGUE if each.of is Study and (each.name, texts) != ("routing_sources", 1)):
+        assert counted in [each.text for each in spec.figure(found).layout.annotations], spec.name
+        said = caption(spec, found, DEFAULT_VIEW)
+        assert f"{counted.split(',')[0]} (mine.csv) of {12 * texts} tokens, 3 layers." in said
+    for table in (*found.difficulty_validity.values(), found.loops_and_experts, found.layer_to_layer):
+        assert table["p_corrected"].isna().all() == (texts < 5)
+
+
+def test_study_tells_how_far_it_is():
+    told = []
+    study(by_type(3, seed=1), draws=9, progress=told.append)
+    assert told[0] == 0 and told == sorted(told) and len(told) == 2 and told[-1] < 1
 
 
 def test_figure_fills_what_lies_beyond_chance():

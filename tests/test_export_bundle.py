@@ -12,7 +12,8 @@ from analysis.bundle import bundle
 from analysis.catalogue import CATALOGUE, spec
 from analysis.export import Export
 from analysis.paper import Paper
-from analysis.snippet import TRACE_FILE
+from analysis.snippet import TEXTS_FILE, TRACE_FILE
+from analysis.study import SAMPLES, study
 from analysis.view import View
 from hooks.trace import RoutingTrace
 from tests.browser_setup import find_browser
@@ -57,6 +58,16 @@ def test_manifest_is_true_and_names_every_file(tmp_path, monkeypatch):
     assert RoutingTrace.load(tmp_path / "trace").loops.tolist() == trace.loops.tolist()
     assert b'src="plotly.min.js"' in files["figures/loop_map.html"] and len(files["figures/loop_map.html"]) < 10**5
     assert b"kind='hard'" in files["code/difficulty_map.py"]
+
+
+@pytest.mark.parametrize(("name", "inside"), [(SAMPLES, False), ("mine.csv", True)])
+def test_texts_of_an_own_list_are_inside_with_the_code_that_reads_them(name, inside, monkeypatch):
+    monkeypatch.setenv("BROWSER_PATH", "/nowhere")
+    found = study([make_trace(), make_trace(tokens=["␣c", "x" * 3_000])], draws=9, name=name)
+    export = Export(make_trace(), more=(found,), figures=(spec("together"),))
+    files, _ = opened(bundle(export, prompt="a name"))
+    assert (TEXTS_FILE in files) == inside == (TEXTS_FILE.encode() in files["code/together.py"])
+    assert not inside or json.loads(files[TEXTS_FILE]) == list(found.read) == ["␣a␣b", "␣c" + "x" * 3_000]
 
 
 @pytest.mark.browser

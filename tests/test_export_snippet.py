@@ -10,9 +10,10 @@ import sample_models
 from analysis import study as studies
 from analysis.attribution import Attribution, attribution
 from analysis.catalogue import CATALOGUE, spec
+from analysis.export import texts_json
 from analysis.ledger import stream_writes
-from analysis.snippet import LONGEST_TEXT, TRACE_FILE, snippet
-from analysis.study import Study, study
+from analysis.snippet import LONGEST_TEXT, TEXTS_FILE, TRACE_FILE, snippet
+from analysis.study import SAMPLES, Study, study
 from analysis.view import View, window_around
 from app import sample_texts
 from hooks import (
@@ -78,7 +79,7 @@ def results(load):
             LensTrace: recursion_lens(loaded, paths, 7, 65),
             SliceTrace: loop_slices(loaded, paths),
             AttentionTrace: capture_attention(loaded, TEXT).at(7),
-            Study: study(capture(loaded, SOME_TEXTS), draws=9),
+            Study: study(capture(loaded, SOME_TEXTS), draws=9, name=SAMPLES),
         },
         "long": {
             RoutingTrace: capture(loaded, LONG),
@@ -95,6 +96,16 @@ def test_code_of_every_figure_runs_and_draws_the_same(each, results, drawn_by, t
     made = drawn_by(snippet(each, drawn, view, **options))
     assert made.to_json() == each.figure(drawn, view, **options).to_json()
     assert (tmp_path / f"{each.name}.html").read_text() == made.to_json()
+
+
+@pytest.mark.parametrize("times", [1, 20], ids=["short", "long"])
+def test_code_for_a_study_of_own_texts_holds_them_or_reads_them_from_their_file(times, load, drawn_by, tmp_path):
+    texts = [f"{TEXT * times} {i}" for i in range(3)]
+    found = study(capture(load("versatile-6l-4m"), texts), draws=9, name="mine.csv")
+    (tmp_path / TEXTS_FILE).write_bytes(texts_json(found))
+    code = snippet(spec("together"), found, View())
+    assert (TEXTS_FILE in code) == (times > 1) and "sample_texts" not in code
+    assert drawn_by(code).to_json() == spec("together").figure(found, View()).to_json()
 
 
 @pytest.mark.parametrize("name", ["loop_map", "write_stack"])

@@ -26,9 +26,9 @@ def filled_beyond_chance(rows: pd.DataFrame, symbol: str, colour: str, paper: st
 
 def evidence(study: Study, *, x: float = 0, anchor: str = "left") -> dict:
     """How much was read, or why nothing is said about other texts."""
-    text = f"{study.texts} texts, {study.tokens:,} tokens"
+    text = f"{study.texts} {'text' if study.texts == 1 else 'texts'}, {study.tokens:,} tokens"
     if study.texts < FEWEST_TEXTS:
-        text += f"; fewer than {FEWEST_TEXTS}: no interval, no p"
+        text += f"; fewer than {FEWEST_TEXTS} texts: no interval, no p"
     return note(text, x=x, anchor=anchor)
 
 

@@ -22,6 +22,10 @@ MOST_LAYERS_OF_FLOW = 12
 def sources_figure(study: Study, view: View = DEFAULT_VIEW) -> go.Figure:
     """Share of the uncertainty of loops (left) and first experts (right) that each source removes, by layer."""
     c = THEMES[view.theme]
+    if study.routing_sources.empty:
+        return sentence_figure(
+            view, "Each text is foretold from the others: that takes two texts, and here is one.", HEIGHT + 20
+        )
     data, legend = [], [swatch(c["ink"], name, sign) for _, name, sign in SOURCE_MARKS.values()]
     for axis, (target, colour) in enumerate((("loops", c["depth"]), ("expert", c["width"])), 1):
         table = study.routing_sources[study.routing_sources["target"] == target]
@@ -49,13 +53,6 @@ def sources_figure(study: Study, view: View = DEFAULT_VIEW) -> go.Figure:
         note(f"<b>{head}</b>", x=x, y=1) | {"font": {"size": 12, "color": colour}, "yshift": 18}
         for head, x, colour in (("loops (and with them λ)", 0, c["depth"]), ("first expert", 0.53, c["width"]))
     ]
-    rest = {
-        "text": "the rest: context, or more than so few texts teach",
-        "xref": "paper",
-        "yref": "y",
-        "y": 0.97,
-        "yanchor": "top",
-    }
     return figure(
         view,
         data,
@@ -70,7 +67,6 @@ def sources_figure(study: Study, view: View = DEFAULT_VIEW) -> go.Figure:
         annotations=[
             *heads,
             note("   ".join(legend)),
-            *(rest | {"x": x, "xanchor": "right"} for x in (0.46, 0.99)),
             evidence(study, x=0.53),
         ],
     )
@@ -107,12 +103,16 @@ def together_figure(study: Study, view: View = DEFAULT_VIEW) -> go.Figure:
         data,
         clickable=False,
         height=HEIGHT,
-        margin={"t": 44, "b": 42, "l": 52, "r": 16},
+        margin={"t": 60, "b": 42, "l": 52, "r": 16},
         xaxis=study_layers(study, view),
         yaxis={"range": [-0.06, 1], "dtick": 0.25, "showgrid": True, "title": {"text": "shared information, adjusted"}},
         annotations=[
-            note(legend) | {"yshift": 20},
-            note(f"left out: {left_out} of {study.tokens * study.num_layers} pairs of token and layer did not route"),
+            note(legend) | {"yshift": 36},
+            note(
+                f"left out: {left_out:,} of {study.tokens * study.num_layers:,} pairs of token and layer did not route"
+            )
+            | {"yshift": 20},
+            evidence(study),
         ],
     )
 
@@ -166,6 +166,7 @@ def loop_flow_figure(study: Study, view: View = DEFAULT_VIEW) -> go.Figure:
         margin={"t": 30, "b": 44, "l": 24, "r": 24},
         annotations=[
             note(f"loops of every token; {most} loops: did not route"),
+            evidence(study, x=1, anchor="right"),
             *heads,
             note("layer", x=0.5, y=0, anchor="center") | {"yanchor": "top", "yshift": -26, "font": {"size": 12}},
         ],

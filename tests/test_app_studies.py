@@ -1,0 +1,164 @@
+"""Pages over several texts, run in-process: the choice of the texts, what is told of them, what is kept for whom."""
+
+import json
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from analysis.study import study
+from app import list_study, shared, state
+from app.prompt_files import PromptList
+from app.prompts import Prompt
+
+MAIN = Path(__file__).parents[1] / "app" / "main.py"
+TEXTS = ["The fox ran to the river.", "7 + 5 = 12", "A boat lay there.", "She said no.", "Then it was night."]
+
+
+@pytest.fixture(autouse=True)
+def few_draws(monkeypatch):
+    """Chance from few draws: what is tested here does not hang on it."""
+    monkeypatch.setattr(list_study, "study", lambda traces, **named: study(traces, draws=9, **named))
+
+
+def opened(*texts: str, view: str = "validity") -> AppTest:
+    """A visitor on a page over several texts who has chosen the own list: these texts, or none."""
+    app = AppTest.from_file(str(MAIN), default_timeout=120).run()
+    if texts:
+        bring(app, *texts)
+    app.switch_page(f"views/{view}.py").run()
+    return choose(app, list_study.OWN)
+
+
+def choose(app: AppTest, texts: str) -> AppTest:
+    app.segmented_control(key=list_study.CHOICE_KEY).select(texts).run()
+    assert not app.exception
+    return app
+
+
+def bring(app: AppTest, *texts: str) -> None:
+    app.session_state.prompt_list = PromptList("mine.csv", [Prompt(f"p{i}", t) for i, t in enumerate(texts)], [], [])
+
+
+def read(app: AppTest) -> AppTest:
+    next(button for button in app.button if button.label == "Read them").click().run()
+    assert not app.exception
+    return app
+
+
+def captions(app: AppTest) -> str:
+    return "\n".join(caption.value for caption in app.caption).replace("\\", "")
+
+
+def notes(app: AppTest) -> list[str]:
+    """Every text that stands in a chart of the page."""
+    specs = [json.loads(element.proto.spec) for element in app.get("plotly_chart")]
+    return [note["text"] for spec in specs for note in spec["layout"]["annotations"]]
+
+
+def test_without_a_list_the_page_says_how_to_bring_one_and_draws_nothing():
+    app = opened()
+    assert "You have brought no list yet." in captions(app) and not app.get("plotly_chart")
+    choose(app, list_study.SAMPLE)
+    assert len(app.get("plotly_chart")) == 3
+
+
+@pytest.mark.parametrize("view", ["what_decides", "validity"])
+def test_own_list_is_read_once_asked_for_and_every_figure_counts_it(view):
+    app = opened(*TEXTS, view=view)
+    assert "mine.csv has 5 texts; they were not read for this page yet." in captions(app)
+    assert not app.get("plotly_chart")
+    read(app)
+    tokens = app.session_state.list_study.study.tokens
+    assert f"Read from 5 texts of {tokens:,} tokens, from mine.csv" in captions(app)
+    assert notes(app).count(f"5 texts, {tokens} tokens") == 3
+    assert "texts are what is drawn anew for the 95 % intervals" in captions(app).lower()
+
+
+def test_other_page_finds_the_study_made_and_runs_no_model():
+    app = read(opened(*TEXTS))
+    calls = []
+    model = shared.loaded_model(app.session_state[state.MODEL_KEY]).model
+    handle = model.register_forward_hook(lambda *_: calls.append(1))
+    app.switch_page("views/gate.py").run()
+    assert app.session_state[list_study.CHOICE_KEY] == list_study.OWN, "an export made here holds the own study too"
+    app.switch_page("views/what_decides.py").run()
+    handle.remove()
+    assert not app.exception and not calls
+    assert "from mine.csv" in captions(app) and len(app.get("plotly_chart")) == 3
+
+
+@pytest.mark.parametrize("view", ["what_decides", "validity"])
+@pytest.mark.parametrize(("count", "why"), [(1, "A single text gives no interval"), (4, "Fewer than 5 texts give no")])
+def test_too_few_texts_are_drawn_without_intervals_and_the_reason_is_told(view, count, why):
+    app = read(opened(*TEXTS[:count], view=view))
+    assert why in captions(app)
+    if view == "validity":
+        assert sum("fewer than 5 texts: no interval, no p" in note for note in notes(app)) == 3
+        study = app.session_state.list_study.study
+        for kind in ("soft", "hard"):
+            for table in (study.difficulty_validity[kind], study.difficulty_by_class[kind]):
+                assert table[["low", "high"]].isna().all(axis=None)
+    else:
+        assert any("that takes two texts" in note for note in notes(app)) == (count == 1)
+
+
+def test_texts_that_cannot_be_read_and_texts_given_twice_are_left_out_and_told(monkeypatch):
+    monkeypatch.setattr(list_study, "MOST_TOKENS", 40)
+    app = read(opened("🙂" * 5_000, *TEXTS[:2], TEXTS[0], "The fox ran to the river and came back home. " * 3))
+    told = captions(app)
+    assert "count once: 1 left out" in told
+    assert "1 cannot be read by this model, the first because: The text has " in told
+    assert "A study reads at most 40 tokens: the last 1 of the list are left out." in told
+    assert app.session_state.list_study.study.read == tuple(TEXTS[:2])
+
+
+def test_list_of_which_nothing_can_be_read_says_so():
+    app = read(opened("🙂" * 5_000))
+    assert not app.get("plotly_chart")
+    assert captions(app).count("Not one text of your list can be read by this model.") == 3
+
+
+def test_another_list_is_another_study():
+    app = read(opened(*TEXTS))
+    bring(app, *TEXTS[1:])
+    app.run()
+    assert not app.get("plotly_chart") and "mine.csv has 4 texts" in captions(app)
+    read(app)
+    assert app.session_state.list_study.study.read == tuple(TEXTS[1:])
+
+
+def test_reading_that_was_stopped_goes_on_where_it_was(monkeypatch):
+    app = opened(*TEXTS)
+    asked, traces_of = [], shared.traces_of
+    monkeypatch.setattr(list_study, "prompt_batch", lambda texts: list(texts[:2]))
+
+    def traced(model, texts):
+        if len(asked) == 1:
+            list_study.start(False)  # as the button does
+            asked.append("stop")
+            list_study.st.rerun()
+        asked.extend([texts])
+        return traces_of(model, texts)
+
+    monkeypatch.setattr(shared, "traces_of", traced)
+    read(app)
+    assert asked == [TEXTS[:2], "stop"] and not app.get("plotly_chart")
+    read(app)
+    assert asked[2:] == [TEXTS[2:4], TEXTS[4:]] and app.session_state.list_study.study.read == tuple(TEXTS)
+
+
+def test_what_one_visitor_studies_is_not_there_for_another():
+    one, other = read(opened(*TEXTS)), opened()
+    assert "from mine.csv" in captions(one)
+    assert "You have brought no list yet." in captions(other) and "mine.csv" not in captions(other)
+    bring(other, *TEXTS)
+    other.run()
+    assert "they were not read for this page yet" in captions(other), "the same texts, but not this visitor's study"
+
+
+def test_export_of_an_own_study_holds_its_texts():
+    app = read(opened(*TEXTS, view="what_decides"))
+    next(button for button in app.button if button.label == "Export").click().run()
+    assert not app.exception
+    assert "Texts" in {each.proto.label for each in app.get("download_button")}
