@@ -253,9 +253,10 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--font-size", type=float, default=7.0, help="their size in points (default: 7)")
     command.add_argument("--no-selection", action="store_true", help="a paper's pictures do not mark the selection")
     command.set_defaults(run=export)
-    for verb, source in (("import-olmo", "a checkpoint of the authors' trainer (OLMo)"), ("upcycle", "a dense Llama")):
+    olmo, dense = "a checkpoint of the authors' trainer (OLMo)", "a dense Llama"
+    for verb, source, or_hub in (("import-olmo", olmo, ", or hf:org/name"), ("upcycle", dense, "")):
         command = commands.add_parser(verb, help=f"write {source} as a model folder of this project")
-        command.add_argument("source", type=Path, help=f"folder of {source}")
+        command.add_argument("source", type=Path, help=f"folder of {source}{or_hub}")
         command.add_argument("target", type=Path, help="folder to make; it must be missing or empty")
         command.add_argument("--tokenizer", type=Path, help="folder of a tokenizer, or a tokenizer.json")
         command.set_defaults(run=import_checkpoint)

@@ -13,7 +13,7 @@ from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from sample_models.configuration_versatile import VersatileFFNConfig
 from sample_models.id_tokenizer import IdTokenizer
-from sample_models.loading import LoadedModel, load_model, read_tokenizer
+from sample_models.loading import HUB, LoadedModel, fetch, is_hub_id, load_model, read_tokenizer
 from sample_models.olmo import ModelWeights, read_olmo
 from sample_models.registry import OLMO_CONFIG
 from sample_models.upcycling import read_dense
@@ -25,7 +25,7 @@ Progress = Callable[[str, int, int], None]
 def import_olmo(
     source: str | Path, target: str | Path, *, tokenizer: str | Path | None = None, progress: Progress | None = None
 ) -> LoadedModel:
-    """Write a checkpoint folder of the authors' trainer (OLMo) as a Hugging Face folder, and load that.
+    """Write a checkpoint of the authors' trainer (OLMo), a folder or `hf:org/name`, as a Hugging Face folder; load it.
 
     Versatile blocks keep their trained gates; dense blocks become a VersatileFFN with untrained ones. `target` must be
     missing or empty, and appears only when the model in it has been loaded and has passed its own check. The tokenizer
@@ -34,7 +34,7 @@ def import_olmo(
 
     Raises ValueError with one sentence for everything that cannot be imported, and for a target that cannot be written.
     """
-    source = Path(source)
+    source = fetch(str(source).removeprefix(HUB)) if is_hub_id(str(source)) else Path(source)
     if not (source / OLMO_CONFIG).is_file():
         raise ValueError(f"{source} holds no {OLMO_CONFIG}: give a checkpoint folder of the authors' trainer (OLMo)")
     return _write(source, target, read_olmo, tokenizer, progress)
@@ -88,7 +88,9 @@ def _save(weights: ModelWeights, tokenizer: PreTrainedTokenizerBase | None, fold
     for number, (name, tensor) in enumerate(weights.tensors.items()):
         report("reading tensors", number, len(weights.tensors))
         if not torch.stack(tensor.aminmax()).isfinite().all():  # NaN is both ends of what holds one
-            raise ValueError(f"{name} of {weights.file} holds values that are not finite: the checkpoint is damaged")
+            raise ValueError(
+                f"{name} of {weights.files[0].parent} holds values that are not finite: the checkpoint is damaged"
+            )
         kinds[tensor.dtype] += tensor.numel()
         tensors[name] = tensor.contiguous()
     report("writing weights", 0, 1)

@@ -6,7 +6,6 @@ with torch's reader for tensors alone. The network is used for `hf:` alone.
 """
 
 import hashlib
-import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -17,7 +16,6 @@ from pathlib import Path
 import torch
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HFValidationError, StrictDataclassError
-from safetensors import SafetensorError, safe_open
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
 
@@ -25,7 +23,8 @@ from sample_models.configuration_versatile import VersatileFFNConfig
 from sample_models.id_tokenizer import IdTokenizer
 from sample_models.modeling_versatile import VersatileFFNForCausalLM
 from sample_models.olmo import read_olmo
-from sample_models.olmo_weights import olmo_weight_file
+from sample_models.olmo_config import read_olmo_config
+from sample_models.olmo_weights import olmo_weight_files
 from sample_models.registry import (
     CHECKPOINTS,
     DEFAULT_MODEL,
@@ -36,11 +35,10 @@ from sample_models.registry import (
     model_type_of,
 )
 from sample_models.self_check import check_model
+from sample_models.weight_files import first_few, tensor_shapes, weight_files
 
 HUB = "hf:"
 """Prefix of a hub id. Without it nothing is fetched, so that a mistyped path stays on this machine."""
-
-INDEX = "model.safetensors.index.json"
 
 OTHER_TOKENIZERS = ("tokenizer.model", "spiece.model", "vocab.json", "vocab.txt", "tokenizer_config.json")
 """Files that tell of a tokenizer which is not kept in tokenizer.json."""
@@ -112,10 +110,10 @@ def load_model(
 ) -> LoadedModel:
     """Load a shipped model by name, a model folder, or a model of the Hugging Face hub (`hf:org/name`), in eval mode.
 
-    A folder is one of Hugging Face's kind, or a checkpoint of the authors' trainer (OLMo) as it is. Without a tokenizer
-    beside it the model reads token ids (`LoadedModel.reads_ids`). Only the prefix `hf:` asks the hub; its folder is
-    fetched once into the hub's cache. Attention is always torch's scaled_dot_product_attention, whatever config.json
-    names.
+    A folder, also on the hub, is one of Hugging Face's kind, or a checkpoint of the authors' trainer (OLMo) as it is.
+    Without a tokenizer beside it the model reads token ids (`LoadedModel.reads_ids`). Only the prefix `hf:` asks the
+    hub; its folder is fetched once into the hub's cache. Attention is always torch's scaled_dot_product_attention,
+    whatever config.json names.
 
     Raises ValueError with one sentence that says what was expected, what came and what to do: no such folder, no model
     in it, another kind of model, damaged or unfitting weights, or a model that fails its own check.
@@ -124,7 +122,7 @@ def load_model(
     tensors = None
     if is_olmo(folder):
         weights = read_olmo(folder)
-        config, files, tensors = weights.config, [weights.file], weights.tensors
+        config, files, tensors = weights.config, weights.files, weights.tensors
     else:
         config, files = read_config(folder), weight_files(folder)
         check_tensors(files, config)
@@ -165,12 +163,18 @@ def is_hub_id(source: str | Path) -> bool:
 
 
 def fetch(name: str) -> Path:
-    """The folder of hub model `org/name`, its configuration fetched and checked before its weights."""
+    """The folder of hub model `org/name`, of either kind: its configuration fetched and checked before its weights."""
     if not re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", name):
         raise ValueError(f"a hub id must read {HUB}org/name, got {HUB}{name}: give organisation and model")
     try:
-        read_config(Path(snapshot_download(name, allow_patterns=["config.json"])))
-        return Path(snapshot_download(name, allow_patterns=["*.json", "*.safetensors"]))
+        folder = Path(snapshot_download(name, allow_patterns=["config.json", OLMO_CONFIG]))
+        if (folder / "config.json").exists() or not (folder / OLMO_CONFIG).exists():
+            read_config(folder)
+            return Path(snapshot_download(name, allow_patterns=["*.json", "*.safetensors"]))
+        read_olmo_config(folder / OLMO_CONFIG)
+        # By name: beside its model the trainer saves the state of its optimiser, twice as large.
+        folder = Path(snapshot_download(name, allow_patterns=["*.json", "model*.safetensors"]))
+        return folder if is_olmo(folder) else Path(snapshot_download(name, allow_patterns=["model.pt"]))
     except (OSError, HFValidationError) as error:
         raise ValueError(
             f"{HUB}{name} could not be fetched from the hub ({type(error).__name__}): check the spelling and the "
@@ -183,7 +187,7 @@ def read_config(folder: Path) -> VersatileFFNConfig:
     path = folder / "config.json"
     if not path.exists():
         if (folder / OLMO_CONFIG).exists():
-            olmo_weight_file(folder)
+            olmo_weight_files(folder)
         raise ValueError(
             f"{folder} holds no model: expected config.json there, give a folder written by save_pretrained"
         )
@@ -200,52 +204,6 @@ def read_config(folder: Path) -> VersatileFFNConfig:
     config._attn_implementation = "sdpa"  # a stranger's file could name a kernel, which is code, to be fetched
     vars(config).pop("transformers_weights", None)  # and it could name weights other than those checked here
     return config
-
-
-def weight_files(folder: Path) -> list[Path]:
-    """The safetensors files of a model folder: one, or the shards that its index names, by name.
-
-    Shards are refused unless each holds just the tensors that the index places in it.
-    """
-    if (folder / "model.safetensors").exists():
-        return [folder / "model.safetensors"]
-    if not (folder / INDEX).exists():
-        raise ValueError(
-            f"{folder} holds no weights: expected model.safetensors there, save the model with save_pretrained "
-            "(pickled .bin or .pt files are not read)"
-        )
-    shards = read_index(folder / INDEX)
-    for path, names in shards.items():
-        if apart := sorted(names ^ tensor_shapes(path).keys()):
-            raise ValueError(
-                f"{path} must hold the tensors that {INDEX} places in it, got {len(apart)} that only one of them "
-                f"names, {_some(apart)}: take index and shards from the same save"
-            )
-    return list(shards)
-
-
-def read_index(path: Path) -> dict[Path, set[str]]:
-    """Shard -> names of its tensors by the index of a sharded model; shards are existing files beside the index."""
-    try:
-        weight_map = json.loads(path.read_text(encoding="utf-8"))["weight_map"]
-        files = sorted(set(weight_map.values()))
-        bare = all(Path(file).name == file and "\\" not in file and file.endswith(".safetensors") for file in files)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{path} holds no weight_map of file names: save the model again") from error
-    if not files or not bare:
-        raise ValueError(f"{path} must name .safetensors files of its own folder, got {files}: save the model again")
-    if missing := [file for file in files if not (path.parent / file).is_file()]:
-        raise ValueError(f"{path.parent} lacks {len(missing)} weight file(s), {_some(missing)}: copy or download them")
-    return {path.parent / file: {name for name, own in weight_map.items() if own == file} for file in files}
-
-
-def tensor_shapes(path: Path) -> dict[str, tuple[int, ...]]:
-    """Name -> shape by the header of a safetensors file; no tensor is read."""
-    try:
-        with safe_open(path, framework="pt") as file:
-            return {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
-    except SafetensorError as error:
-        raise ValueError(f"{path} is no whole safetensors file ({error}): copy or download it again") from error
 
 
 def check_tensors(files: Iterable[Path], config: VersatileFFNConfig) -> None:
@@ -267,9 +225,9 @@ def compare_shapes(
     left_out = {"lm_head.weight"} if tied else set()  # save_pretrained leaves it out
     remedy = "take weights and config.json from the same save"
     if missing := sorted(expected.keys() - found.keys() - left_out):
-        raise ValueError(f"{folder} lacks {len(missing)} expected tensor(s), {_some(missing)}: {remedy}")
+        raise ValueError(f"{folder} lacks {len(missing)} expected tensor(s), {first_few(missing)}: {remedy}")
     if unexpected := sorted(found.keys() - expected.keys()):
-        raise ValueError(f"{folder} holds {len(unexpected)} unexpected tensor(s), {_some(unexpected)}: {remedy}")
+        raise ValueError(f"{folder} holds {len(unexpected)} unexpected tensor(s), {first_few(unexpected)}: {remedy}")
     for name, shape in found.items():
         if shape != expected[name]:
             raise ValueError(
@@ -330,7 +288,3 @@ def tensors_sha256(model: torch.nn.Module) -> str:
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
         digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
     return digest.hexdigest()
-
-
-def _some(names: list[str]) -> str:
-    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")

@@ -12,8 +12,9 @@ from huggingface_hub.errors import StrictDataclassError
 
 from sample_models.configuration_versatile import VersatileFFNConfig
 from sample_models.olmo_config import OlmoSettings, read_olmo_config
-from sample_models.olmo_weights import olmo_weight_file, open_olmo_weights
+from sample_models.olmo_weights import olmo_weight_files, open_olmo_weights
 from sample_models.registry import OLMO_CONFIG
+from sample_models.weight_files import first_few
 
 OUTSIDE_BLOCKS = {
     "transformer.wte.weight": "model.embed_tokens.weight",
@@ -44,7 +45,7 @@ class ModelWeights:
 
     config: VersatileFFNConfig
     tensors: dict[str, torch.Tensor]
-    file: Path
+    files: list[Path]
 
 
 def read_olmo(folder: Path) -> ModelWeights:
@@ -53,8 +54,9 @@ def read_olmo(folder: Path) -> ModelWeights:
     Raises ValueError with one sentence that names the option, tensor or file and what to do.
     """
     settings = read_olmo_config(folder / OLMO_CONFIG)
-    path = olmo_weight_file(folder)
-    tensors = open_olmo_weights(path)
+    files = olmo_weight_files(folder)
+    tensors = open_olmo_weights(files)
+    path = files[0] if len(files) == 1 else folder
     if settings.n_layers > len(tensors):
         raise ValueError(
             f"{path} holds {len(tensors)} tensors, too few for the n_layers: {settings.n_layers} of {OLMO_CONFIG}: "
@@ -66,7 +68,7 @@ def read_olmo(folder: Path) -> ModelWeights:
     ours = our_tensors(tensors, settings)
     if settings.block != "versatile":
         ours |= fresh_gates(config)
-    return ModelWeights(config, ours, path)
+    return ModelWeights(config, ours, files)
 
 
 def block_name(settings: OlmoSettings, layer: int) -> str:
@@ -124,11 +126,13 @@ def check_shapes(
     if missing := sorted(expected.keys() - tensors.keys()):
         if all(".expert_gate." in name or ".depth_predictor." in name for name in missing):
             remedy = "a dense checkpoint must say so, by block_type: sequential in config.yaml"
-        raise ValueError(f"{path} lacks {len(missing)} tensor(s) that config.yaml claims, {_some(missing)}: {remedy}")
+        raise ValueError(
+            f"{path} lacks {len(missing)} tensor(s) that config.yaml claims, {first_few(missing)}: {remedy}"
+        )
     if unexpected := sorted(tensors.keys() - expected.keys()):
         raise ValueError(
             f"{path} holds {len(unexpected)} tensor(s) that have no place in the model of config.yaml, "
-            f"{_some(unexpected)}: {remedy}"
+            f"{first_few(unexpected)}: {remedy}"
         )
 
 
@@ -199,7 +203,3 @@ def _rows(tensors: dict[str, torch.Tensor], name: str, default: int) -> int:
 def _inside(token_id: int | None, size: int) -> int | None:
     """A token id, or None if there is no such token."""
     return token_id if token_id is not None and token_id < size else None
-
-
-def _some(names: list[str]) -> str:
-    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")

@@ -1,4 +1,4 @@
-"""Weight files of the authors' trainer (OLMo): `model.safetensors` or `model.pt`, mapped into memory, no code run.
+"""Weight files of the authors' trainer (OLMo): safetensors or `model.pt`, mapped into memory, no code run.
 
 The trainer's safetensors files hold each name as base64 of a pickled tuple. Such a name is read opcode by opcode, and
 only those that build tuples of strings are known: nothing is ever unpickled. `model.pt` is read by torch with
@@ -14,40 +14,47 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from sample_models.registry import OLMO_WEIGHTS
+from sample_models.weight_files import weight_files
 
 WRAPPER = "_fsdp_wrapped_module."
 """What torch's FSDP puts into the names of what it wraps."""
 
 
-def olmo_weight_file(folder: Path) -> Path:
-    """The weight file of a checkpoint folder. Raises ValueError if there is none, as in a sharded checkpoint."""
-    for name in OLMO_WEIGHTS:
-        if (folder / name).is_file():
-            return folder / name
-    raise ValueError(
-        f"{folder} holds no weights: expected {' or '.join(OLMO_WEIGHTS)} there, give an unsharded "
-        "checkpoint of the trainer (save_interval_unsharded, or its script that unshards)"
-    )
+def olmo_weight_files(folder: Path) -> list[Path]:
+    """The weight files of a checkpoint folder: one, or the parts that an index names.
+
+    Raises ValueError if there is none, as in what the trainer saves while it trains on several devices.
+    """
+    found = next((name for name in OLMO_WEIGHTS if (folder / name).is_file()), None)
+    if found is None:
+        raise ValueError(
+            f"{folder} holds no weights: expected {' or '.join(OLMO_WEIGHTS)} there; a sharded checkpoint of the "
+            "trainer becomes an unsharded one with its scripts/unshard.py SRC DST --model-only"
+        )
+    return [folder / found] if found.endswith(".pt") else weight_files(folder)
 
 
-def open_olmo_weights(path: Path) -> dict[str, torch.Tensor]:
-    """Name -> tensor of a weight file, without FSDP's prefixes. Bytes stay in the (mapped) file until they are used.
+def open_olmo_weights(files: list[Path]) -> dict[str, torch.Tensor]:
+    """Name -> tensor of weight files, without FSDP's prefixes. Bytes stay in the (mapped) files until they are used.
 
-    Raises ValueError with one sentence if the file is damaged, holds anything but floating-point tensors, or holds a
+    Raises ValueError with one sentence if a file is damaged, holds anything but floating-point tensors, or holds a
     name that is no tuple of strings.
     """
-    stored = _open_safetensors(path) if path.suffix == ".safetensors" else _open_pt(path)
     tensors: dict[str, torch.Tensor] = {}
-    for stored_name, tensor in stored.items():
-        name = stored_name.replace(WRAPPER, "")
-        if name in tensors:
-            raise ValueError(f"{path} holds {name} twice, with and without {WRAPPER}: save the checkpoint again")
-        if not tensor.is_floating_point() or tensor.layout != torch.strided:
-            kind = str(tensor.dtype).removeprefix("torch.")
-            raise ValueError(f"{path} must hold floating-point tensors, got {kind} in {name}: it is no model's weights")
-        if tensor.numel() * tensor.itemsize > tensor.untyped_storage().nbytes():
-            raise ValueError(f"{path} holds fewer values of {name} than its shape has: save the checkpoint again")
-        tensors[name] = tensor
+    for path in files:
+        stored = _open_safetensors(path) if path.suffix == ".safetensors" else _open_pt(path)
+        for stored_name, tensor in stored.items():
+            name = stored_name.replace(WRAPPER, "")
+            if name in tensors:
+                raise ValueError(f"{path} holds {name} twice, with and without {WRAPPER}: save the checkpoint again")
+            if not tensor.is_floating_point() or tensor.layout != torch.strided:
+                kind = str(tensor.dtype).removeprefix("torch.")
+                raise ValueError(
+                    f"{path} must hold floating-point tensors, got {kind} in {name}: it is no model's weights"
+                )
+            if tensor.numel() * tensor.itemsize > tensor.untyped_storage().nbytes():
+                raise ValueError(f"{path} holds fewer values of {name} than its shape has: save the checkpoint again")
+            tensors[name] = tensor
     return tensors
 
 

@@ -13,8 +13,9 @@ DEFAULT_MODEL = "versatile-6l-4m"
 MODEL_TYPE = "versatile_ffn"
 """`model_type` in the config.json of every model this project can load."""
 
-OLMO_CONFIG, OLMO_WEIGHTS = "config.yaml", ("model.safetensors", "model.pt")
-"""Files of a checkpoint of the authors' trainer (OLMo): its configuration, and its weights, preferred one first."""
+OLMO_CONFIG, OLMO_WEIGHTS = "config.yaml", ("model.safetensors", "model.safetensors.index.json", "model.pt")
+"""Files of a checkpoint of the authors' trainer (OLMo): its configuration, and its weights, preferred first: in one
+file, in parts that an index names, or as torch saves them."""
 
 
 def available_models(roots: Iterable[Path] = (CHECKPOINTS,)) -> list[tuple[str, Path]]:

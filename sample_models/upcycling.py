@@ -12,9 +12,10 @@ from safetensors.torch import load_file
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from sample_models.configuration_versatile import VersatileFFNConfig
-from sample_models.loading import check_tensors, compare_shapes, read_config, tensor_shapes, weight_files
+from sample_models.loading import check_tensors, compare_shapes, read_config
 from sample_models.olmo import ModelWeights, fresh_gates
 from sample_models.registry import MODEL_TYPE, is_olmo, model_type_of
+from sample_models.weight_files import tensor_shapes, weight_files
 
 SHARED_FIELDS = (
     *("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads"),
@@ -62,7 +63,7 @@ def read_dense(folder: Path) -> ModelWeights:
     except StrictDataclassError as error:
         reason = str(error.__cause__ or error).strip().splitlines()[-1].strip()
         raise ValueError(f"{config_file} cannot become a VersatileFFN: {reason}") from error
-    return ModelWeights(config, tensors | fresh_gates(config), files[0])
+    return ModelWeights(config, tensors | fresh_gates(config), files)
 
 
 def read_llama_config(path: Path) -> LlamaConfig:

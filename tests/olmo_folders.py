@@ -1,12 +1,14 @@
 """Checkpoint folders of the authors' trainer in all its layouts, made of the golden weights or of random ones."""
 
 import base64
+import json
 import pickle
+import shutil
 from pathlib import Path
 
 import torch
 import yaml
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from tests.golden_weights import GOLDEN, golden
 
@@ -37,6 +39,25 @@ def write_olmo(
         named = {encode(name) if kind == "encoded" else name: tensor for name, tensor in tensors.items()}
         save_file(named, folder / "model.safetensors")
     return folder
+
+
+def in_parts(folder: Path, parts: int = 3) -> Path:
+    """The folder, its model.safetensors cut into parts that an index names."""
+    whole = load_file(folder / "model.safetensors")
+    (folder / "model.safetensors").unlink()
+    weight_map = {name: f"model-{1 + i % parts:05d}-of-{parts:05d}.safetensors" for i, name in enumerate(sorted(whole))}
+    for file in set(weight_map.values()):
+        save_file({name: whole[name] for name, own in weight_map.items() if own == file}, folder / file)
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"metadata": {}, "weight_map": weight_map}))
+    return folder
+
+
+def in_hub_cache(cache: Path, name: str, folder: Path) -> None:
+    """Put a folder into a hub cache, as if `name` had been fetched once."""
+    home = cache / f"models--{name.replace('/', '--')}"
+    (home / "refs").mkdir(parents=True)
+    (home / "refs" / "main").write_text("0" * 40)
+    shutil.copytree(folder, home / "snapshots" / ("0" * 40))
 
 
 def with_prefix(tensors: dict, where: str = "outside") -> dict:

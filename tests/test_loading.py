@@ -313,7 +313,8 @@ def test_hub_id_is_fetched_without_code_and_its_configuration_first(folder, monk
 
     monkeypatch.setattr(loading, "snapshot_download", fetch)
     assert load_model("hf:some-org/some.model").name == "some-org/some.model"
-    assert asked == [("some-org/some.model", ["config.json"]), ("some-org/some.model", ["*.json", "*.safetensors"])]
+    configs = ("some-org/some.model", ["config.json", "config.yaml"])
+    assert asked == [configs, ("some-org/some.model", ["*.json", "*.safetensors"])]
 
 
 def test_hub_id_that_cannot_be_fetched_is_refused(monkeypatch):
