@@ -9,6 +9,7 @@ from hooks.lens_trace import LensTrace
 from hooks.path_trace import PathTrace
 from hooks.slice_trace import SliceTrace
 from hooks.trace import RoutingTrace
+from hooks.training_trace import TrainingTrace
 
 LONGEST_TEXT = 2_000
 """Characters; longer texts do not stand in the code: it takes them from the trace file."""
@@ -73,6 +74,8 @@ def _made(drawn: Drawn) -> tuple[list[str], list[str], list[str]]:
         paths = f"paths = capture_paths(loaded, text, tokens=({at}, {at + 1}))"
         read = f"drawn = recursion_lens(loaded, paths, {at}, {drawn.target_id})"
         return [], ["capture_paths", "recursion_lens"], [paths, read]
+    if isinstance(drawn, TrainingTrace):
+        return [], ["capture_training"], ["drawn = capture_training(loaded, text)"]
     if isinstance(drawn, AttentionTrace):
         token = f", token={drawn.token}" if drawn.routing.window_of(drawn.token).own else ""
         return [], ["capture_attention"], [f"drawn = capture_attention(loaded, text{token}).at({drawn.token})"]
@@ -118,6 +121,7 @@ def _view(view: View) -> str:
     fields += [f"window={view.window}"] if view.window else []
     fields += [f"theme={view.theme!r}"] if view.theme != "light" else []
     fields += [f"level={view.level!r}"] if view.level != "token" else []
+    fields += [f"checkpoint={view.checkpoint}"] if view.checkpoint is not None else []
     fields += [f"room={view.room}"] if view.room != PAGE_PX else []
     return f"View({', '.join(fields)})"
 

@@ -23,6 +23,8 @@ class View:
     """Pixels that a map has across: they decide whether it names its tokens and numbers its cells."""
     level: Level = "token"
     """What a column of the maps of difficulty, gate and loops stands for; a word's holds the mean over its pieces."""
+    checkpoint: int | None = None
+    """Which of the weights kept along a training is shown, counted from 0; None = the last."""
 
     def span(self, num_tokens: int) -> tuple[int, int]:
         """First and last + 1 token drawn, within the text."""

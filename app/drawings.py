@@ -81,7 +81,7 @@ def _draw(kept: Drawing | None, spec: FigureSpec, drawn: Drawn, view: View, opti
         and kept.trace() is trace
         and (kept.drawn() is drawn or not isinstance(drawn, Study))  # another study speaks of other texts
         and kept.options == options
-        and replace(kept.view, layer=view.layer, token=view.token) == view
+        and replace(kept.view, layer=view.layer, token=view.token, checkpoint=view.checkpoint) == view
         and kept.first.layout.height == figure.layout.height
     )
     if stays:

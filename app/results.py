@@ -1,6 +1,7 @@
 """What pages show beside the trace of the current text: captured when first asked for, kept by `app.shared`."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pandas as pd
 import streamlit as st
@@ -8,11 +9,12 @@ import streamlit as st
 from analysis.attribution import FOLLOWING, LIKELIEST, SECOND, Attribution, named_targets
 from analysis.catalogue import Drawn
 from analysis.faithfulness import Finding
+from analysis.family import family_table, read_members
 from analysis.health import Check, health_checks
 from analysis.study import Study
 from analysis.training import read_curves
 from analysis.view import WINDOW, window_around
-from app import list_study, shared, state
+from app import list_study, shared, state, training_steps
 from app.examples import CHECKED
 from hooks.attention_trace import AttentionTrace, attention_bytes
 from hooks.lens_trace import LensTrace
@@ -20,12 +22,15 @@ from hooks.path_trace import PathTrace, path_bytes
 from hooks.slice_trace import SliceTrace
 from hooks.token_text import token_bytes
 from hooks.trace import RoutingTrace
+from hooks.training_trace import TrainingTrace
 
 PATHS_BYTES = 128 * 2**20
 """Memory that one capture of paths may take: the four kept ones stay below half a gigabyte."""
 ATTENTION_BYTES = 128 * 2**20
 """Memory that the queries and keys of one text may take; four texts are kept."""
 NOTHING = "nothing"
+MEMBERS = Path(__file__).parents[1] / "docs" / "reproduction" / "members.csv"
+"""The family of models side by side, where the report was written."""
 TARGETS = {"target": LIKELIEST, "against": SECOND}
 """What is explained unless the reader chooses: key in the session -> name of a target."""
 
@@ -140,6 +145,8 @@ def why_not_drawn(kind: type) -> str | None:
                 f"What the heads read of {tokens:,} tokens takes {size / 2**20:,.0f} MB in this model; the "
                 f"limit is {ATTENTION_BYTES // 2**20}. Choose a shorter text."
             )
+    if kind is TrainingTrace:
+        return training_steps.why_no_training()
     if kind is Study and list_study.own_list_chosen():
         return list_study.why_not_studied()
     if kind is Study and state.model_facts().reads_ids:
@@ -169,8 +176,9 @@ def current(kind: type) -> Drawn:
         LensTrace: current_lens,
         SliceTrace: current_slices,
         AttentionTrace: current_attention,
+        TrainingTrace: training_steps.current_training,
     }[kind]
-    if kind in (RoutingTrace, Study):
+    if kind in (RoutingTrace, Study, TrainingTrace):
         return found()
     # The first time it loads the model, too.
     with st.spinner("Following every path of the text…", show_time=True), shared.in_turn():
@@ -225,6 +233,11 @@ def training_curves() -> pd.DataFrame | None:
         return None
     path = shared.folders()[st.session_state[state.MODEL_KEY]] / "curves.csv"
     return read_curves(path.read_bytes()) if path.is_file() else None
+
+
+def family_of_models() -> pd.DataFrame | None:
+    """The paper's family side by side; None without a report. ValueError if its file is no table."""
+    return family_table(read_members(MEMBERS.read_bytes())) if MEMBERS.is_file() else None
 
 
 def check_health(progress: Callable[[float], None]) -> None:

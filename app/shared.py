@@ -29,6 +29,8 @@ from hooks.lens_trace import LensTrace
 from hooks.path_trace import PathTrace
 from hooks.slice_trace import SliceTrace
 from hooks.trace import RoutingTrace
+from hooks.training_trace import TrainingTrace
+from sample_models.kept_checkpoints import KeptCheckpoint, kept_checkpoints
 from sample_models.registry import CHECKPOINTS, available_models
 
 ROOTS_VARIABLE = "VERSATILEFFN_MODELS"
@@ -92,6 +94,27 @@ def check_length(loaded, text: str) -> None:
     except ValueError as error:  # a model without a tokenizer reads token ids only
         raise PromptError(str(error)) from error
     check_token_count(count)
+
+
+@st.cache_data(max_entries=16, show_spinner=False)
+def kept_of(model_name: str) -> list[KeptCheckpoint]:
+    return kept_checkpoints(folders()[model_name])
+
+
+@st.cache_resource(max_entries=64, show_spinner=False)
+def trace_at_step(model_name: str, text: str, step: int) -> RoutingTrace:
+    from hooks import capture
+    from sample_models import load_model
+
+    with turns().turn():
+        return capture(load_model(folders()[model_name], step=step), text)
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def training_of(model_name: str, text: str) -> TrainingTrace:
+    kept = kept_of(model_name)
+    traces = [trace_at_step(model_name, text, each.step) for each in kept]
+    return TrainingTrace.of_checkpoints(trace_of(model_name, text), kept, traces)
 
 
 @st.cache_resource(max_entries=1, show_spinner=False)

@@ -182,6 +182,7 @@ def current_view() -> View:
         window=window_around(state.token, trace.num_tokens),
         theme=st.context.theme.type or "light",
         level=state.get("level", "token"),
+        checkpoint=state.get("checkpoint"),
     )
 
 

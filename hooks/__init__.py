@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from hooks.slices import loop_slices
     from hooks.timing import time_ffn
     from hooks.trace import RoutingTrace
+    from hooks.training import capture_training
+    from hooks.training_trace import TrainingTrace
 
 _HOME = {
     "Faithfulness": "hooks.faithfulness_record",
@@ -57,6 +59,8 @@ _HOME = {
     "HookedVersatileFFN": "hooks.hook_points",
     "time_ffn": "hooks.timing",
     "to_bridge": "hooks.bridge",
+    "TrainingTrace": "hooks.training_trace",
+    "capture_training": "hooks.training",
 }
 
 __all__ = [
@@ -73,10 +77,12 @@ __all__ = [
     "SickWeights",
     "SliceTrace",
     "TextHealth",
+    "TrainingTrace",
     "attention_bytes",
     "capture",
     "capture_attention",
     "capture_paths",
+    "capture_training",
     "edited",
     "instrument",
     "load_to_check",

@@ -16,11 +16,13 @@ from pathlib import Path
 import torch
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HFValidationError, StrictDataclassError
+from safetensors.torch import load_file
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
 
 from sample_models.configuration_versatile import VersatileFFNConfig
 from sample_models.id_tokenizer import IdTokenizer
+from sample_models.kept_checkpoints import KeptCheckpoint, kept_checkpoints
 from sample_models.modeling_versatile import VersatileFFNForCausalLM
 from sample_models.olmo import read_olmo
 from sample_models.olmo_config import read_olmo_config
@@ -63,6 +65,8 @@ class LoadedModel:
     model: VersatileFFNForCausalLM
     tokenizer: PreTrainedTokenizerBase
     name: str
+    folder: Path | None = None
+    """Where it was loaded from; None for a model that came from no folder."""
     file_digest: str | None = None
     """SHA-256 of the weight files as they were when loaded; None for a model that came from no file."""
 
@@ -106,21 +110,32 @@ class LoadedModel:
 
 
 def load_model(
-    source: str | Path = DEFAULT_MODEL, *, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32
+    source: str | Path = DEFAULT_MODEL,
+    *,
+    device: str | torch.device = "cpu",
+    dtype: torch.dtype = torch.float32,
+    step: int | None = None,
 ) -> LoadedModel:
     """Load a shipped model by name, a model folder, or a model of the Hugging Face hub (`hf:org/name`), in eval mode.
 
     A folder, also on the hub, is one of Hugging Face's kind, or a checkpoint of the authors' trainer (OLMo) as it is.
     Without a tokenizer beside it the model reads token ids (`LoadedModel.reads_ids`). Only the prefix `hf:` asks the
     hub; its folder is fetched once into the hub's cache. Attention is always torch's scaled_dot_product_attention,
-    whatever config.json names.
+    whatever config.json names. With `step` the model is as it was after that step of its training, if its
+    folder kept those weights (`kept_checkpoints`).
 
     Raises ValueError with one sentence that says what was expected, what came and what to do: no such folder, no model
     in it, another kind of model, damaged or unfitting weights, or a model that fails its own check.
     """
     folder = model_folder(source)
     tensors = None
-    if is_olmo(folder):
+    if step is not None:
+        kept = kept_at(folder, step)
+        config, files = read_config(folder), [kept.path]
+        config.tau, config.gates_trained = kept.tau, config.gates_trained and step > 0
+        check_tensors(files, config)
+        tensors = load_file(kept.path)
+    elif is_olmo(folder):
         weights = read_olmo(folder)
         config, files, tensors = weights.config, weights.files, weights.tensors
     else:
@@ -137,7 +152,18 @@ def load_model(
     except ValueError as error:
         raise ValueError(f"{folder} was refused: {error}") from error
     name = source.removeprefix(HUB) if is_hub_id(source) else folder.resolve().name
-    return LoadedModel(model, tokenizer, name, files_sha256(files))
+    if step is not None:
+        name += f" at step {step}"
+    return LoadedModel(model, tokenizer, name, folder, files_sha256(files))
+
+
+def kept_at(folder: Path, step: int) -> KeptCheckpoint:
+    """The weights that a model's folder kept of a step; ValueError names the steps that there are."""
+    kept = {each.step: each for each in kept_checkpoints(folder)}
+    if step not in kept:
+        there = ", ".join(map(str, kept)) or "none: train with --keep-checkpoints"
+        raise ValueError(f"{folder} must have kept the weights of step {step}, it kept those of {there}")
+    return kept[step]
 
 
 def model_folder(source: str | Path) -> Path:

@@ -76,7 +76,7 @@ def model_card(
     sections = {
         "Sizes": _sizes(loaded),
         "Data and licences": data + "\n\nNone of the texts is part of this repository.",
-        "Training": _training(settings, last),
+        "Training": _training(settings, last) + _kept(evaluation["training"]),
         "Departures from the paper": _departures(loaded, settings),
         "Held-out results": _held_out(evaluation),
         "What the decisions are worth": _controls(evaluation),
@@ -134,6 +134,17 @@ def _training(settings: dict[str, dict], last: dict[str, dict]) -> str:
         f" + {own['router_z']:g} x router z-loss ({last['versatile']['router_z']:.3f})"
         f" - {own['depth_entropy']:g} x entropy of the batch-mean depth softmax"
         f" ({last['versatile']['depth_entropy']:.3f} nats)."
+    )
+
+
+def _kept(training: list[dict]) -> str:
+    if not training:
+        return ""
+    rows = [(f"{row['step']:,}", f"{row['tokens']:,}", f"{row['tau']:.3g}", row["held_out"]) for row in training]
+    return (
+        "\n\n`checkpoints/` holds the weights, in bfloat16, as they were after these steps of the versatile phase; "
+        "`load_model(..., step=N)` runs them. Held-out loss on the windows of the results below:\n\n"
+        + table(("step", "tokens seen", "tau", "held-out loss"), rows)
     )
 
 

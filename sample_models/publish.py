@@ -3,7 +3,8 @@
     python -m sample_models.publish RUN --dense-run DENSE --valid held_out/*.txt --out sample_models/checkpoints/NAME
 
 RUN and DENSE are folders that `sample_models.train` finished. The evaluation runs on the rounded weights, read back by
-`load_model`; every figure in the card comes from it, from the runs' logs or from their settings.
+`load_model`; every figure in the card comes from it, from the runs' logs or from their settings. Weights that the run
+kept along its training (`train --keep-checkpoints`) are published with it, their held-out loss in each file's header.
 """
 
 import argparse
@@ -16,8 +17,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
 
 from sample_models.evaluate import count_decisions, run_controls, unigram_entropy, window_losses
+from sample_models.kept_checkpoints import FOLDER as KEPT
+from sample_models.kept_checkpoints import kept_checkpoints
 from sample_models.loading import LoadedModel, load_model, no_progress_bar
 from sample_models.model_card import SOURCES, model_card, sources_table
 from sample_models.text_data import document_windows, even_windows, write_tokens
@@ -57,8 +62,10 @@ def publish(
     rounded.tokenizer.save_pretrained(partial)
     write_curves(partial / "curves.csv", logs)
     loaded = load_model(partial)
-    measured = evaluate_checkpoint(loaded, load_model(dense_run), valid, windows=windows, documents=documents)
-    evaluation = {"model": out.name, **measured}
+    texts = read_texts(loaded, valid)
+    measured = evaluate_checkpoint(loaded, load_model(dense_run), texts, windows=windows, documents=documents)
+    training = publish_training(run, partial, held_out_windows(loaded, texts, windows))
+    evaluation = {"model": out.name, **measured, "training": training}
     (partial / "evaluation.json").write_text(json.dumps(evaluation, indent=2) + "\n")
     card = model_card(out.name, loaded, settings, {kind: log[-1] for kind, log in logs.items()}, evaluation, data)
     (partial / "MODEL_CARD.md").write_text(card)
@@ -109,8 +116,39 @@ def write_curves(path: Path, logs: dict[str, list[dict[str, float]]]) -> None:
                 writer.writerow({"run": run, **shown})
 
 
+def read_texts(loaded: LoadedModel, valid: list[Path]) -> dict[str, np.ndarray]:
+    """Held-out file -> its tokens."""
+    with tempfile.TemporaryDirectory() as folder:
+        return {
+            path.name: np.array(write_tokens([path], loaded.tokenizer, Path(folder) / str(number)))
+            for number, path in enumerate(valid)
+        }
+
+
+def held_out_windows(loaded: LoadedModel, texts: dict[str, np.ndarray], count: int) -> torch.Tensor:
+    """Windows of the model's context, spread evenly over all texts together, [window, token]."""
+    text = np.concatenate(list(texts.values()))
+    return torch.from_numpy(even_windows(text, count, loaded.config.max_position_embeddings))
+
+
+def publish_training(run: Path, out: Path, windows: torch.Tensor) -> list[dict[str, float]]:
+    """Copy the weights that a run kept along its training, and measure each on the windows.
+
+    One row per checkpoint: step, tokens, tau, held_out; the last one is added to the header of its file.
+    """
+    rows = []
+    for kept in kept_checkpoints(run):
+        loss = float(window_losses(load_model(run, step=kept.step).model, windows).mean())
+        (out / KEPT).mkdir(exist_ok=True)
+        with safe_open(kept.path, framework="pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            save_file(tensors, out / KEPT / kept.path.name, metadata=file.metadata() | {"held_out": f"{loss:.6g}"})
+        rows.append({"step": kept.step, "tokens": kept.tokens, "tau": kept.tau, "held_out": loss})
+    return rows
+
+
 def evaluate_checkpoint(
-    loaded: LoadedModel, dense: LoadedModel, valid: list[Path], *, windows: int, documents: int
+    loaded: LoadedModel, dense: LoadedModel, texts: dict[str, np.ndarray], *, windows: int, documents: int
 ) -> dict:
     """Held-out figures of a versatile model beside those of the dense model it grew from, ready for JSON.
 
@@ -120,13 +158,7 @@ def evaluate_checkpoint(
     documents, so that their standard errors are over documents.
     """
     length = loaded.config.max_position_embeddings
-    with tempfile.TemporaryDirectory() as folder:
-        texts = {
-            path.name: np.array(write_tokens([path], loaded.tokenizer, Path(folder) / str(number)))
-            for number, path in enumerate(valid)
-        }
-    text = np.concatenate(list(texts.values()))
-    even = torch.from_numpy(even_windows(text, windows, length))
+    even, text = held_out_windows(loaded, texts, windows), np.concatenate(list(texts.values()))
     heads = torch.from_numpy(document_windows(text, loaded.tokenizer.eos_token_id, documents, length // 2))
     own, base = window_losses(loaded.model, even), window_losses(dense.model, even)
     own_of_documents = window_losses(loaded.model, heads)

@@ -28,6 +28,8 @@ from transformers.utils import logging as transformers_logging
 
 from sample_models.configuration_versatile import VersatileFFNConfig
 from sample_models.feed_forward import FFN, DenseFFN, DepthPath, RoutedFFN
+from sample_models.kept_checkpoints import FOLDER as KEPT
+from sample_models.kept_checkpoints import kept_name
 from sample_models.modeling_versatile import VersatileFFNForCausalLM
 from sample_models.text_data import even_windows, random_windows, train_tokenizer, write_tokens
 
@@ -194,7 +196,7 @@ def kept_steps(count: int, steps: int) -> list[int]:
 def keep_checkpoint(folder: Path, step: int, tokens: int, tau: float, model: torch.nn.Module) -> None:
     """Write all weights in bfloat16, with step, tokens seen and tau in the header; replaced in one move."""
     folder.mkdir(exist_ok=True)
-    path = folder / f"step-{step:06d}.safetensors"
+    path = folder / kept_name(step)
     weights = {name: value.to("cpu", torch.bfloat16) for name, value in model.state_dict().items()}
     header = {"format": "pt", "step": str(step), "tokens": str(tokens), "tau": f"{tau:.6g}"}
     partial = path.with_suffix(".partial")
@@ -233,7 +235,7 @@ def train(args: argparse.Namespace) -> None:
     loss_of = torch.compile(next_token_loss) if args.compile else next_token_loss
     kept = kept_steps(args.keep_checkpoints, args.steps)
     if first_step == 0 and kept:
-        keep_checkpoint(out / "checkpoints", 0, 0, tau_schedule(0), model)
+        keep_checkpoint(out / KEPT, 0, 0, tau_schedule(0), model)
     saved_at = time.monotonic()
     clock, clock_step = time.monotonic(), first_step
     last_step = args.steps if args.stop_after is None else min(args.steps, first_step + args.stop_after)
@@ -260,7 +262,7 @@ def train(args: argparse.Namespace) -> None:
         optimizer.step()
         if step + 1 in kept:  # before the state of this step is saved: no stop in between can lose it
             tokens, tau = (step + 1) * args.batch * args.context, tau_schedule((step + 1) / args.steps)
-            keep_checkpoint(out / "checkpoints", step + 1, tokens, tau, model)
+            keep_checkpoint(out / KEPT, step + 1, tokens, tau, model)
         done = step + 1 == last_step
         if (step + 1) % args.log_every == 0 or step + 1 == args.steps:
             evaluated = (step + 1) % args.valid_every == 0 or step + 1 == args.steps

@@ -1,5 +1,7 @@
 """Results beside the trace for tests: consistent by construction, so that their books balance to rounding."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from analysis.attribution import Attribution, attribution
@@ -12,6 +14,7 @@ from hooks.path_trace import PathTrace
 from hooks.readout import LogitDirection
 from hooks.slice_trace import SliceTrace
 from hooks.trace import RoutingTrace
+from hooks.training_trace import TrainingTrace
 
 
 def make_paths(trace: RoutingTrace, *, tokens=None, hidden: int = 6, seed: int = 0, **overrides) -> PathTrace:
@@ -115,6 +118,26 @@ def make_slices(trace: RoutingTrace, *, tokens=None, seed: int = 0) -> SliceTrac
     return SliceTrace(trace, np.arange(trace.num_layers), first, np.abs(share), share)
 
 
+def make_training(trace: RoutingTrace, checkpoints: int = 3, seed: int = 0) -> TrainingTrace:
+    """A course that ends with the trace: before that, its tokens took each other's loops and chose other experts."""
+    rng = np.random.default_rng(seed)
+    orders = [rng.permutation(trace.num_tokens) for _ in range(checkpoints - 1)]
+    steps = np.arange(checkpoints) ** 2 * 100
+    return TrainingTrace(
+        trace,
+        [_reordered(trace, order) for order in orders] + [trace],
+        step=steps,
+        seen=steps * 2048,
+        tau=np.geomspace(5, 0.1, checkpoints),
+        held_out=np.linspace(6, 3, checkpoints),
+    )
+
+
+def _reordered(trace: RoutingTrace, order: np.ndarray) -> RoutingTrace:
+    fields = ("depth_logits", "loops", "gate", "width_ran", "expert_logits", "expert_ids", "expert_weights")
+    return replace(trace, **{name: getattr(trace, name)[:, order] for name in fields})
+
+
 def result_of(kind: type, trace: RoutingTrace, view: View = DEFAULT_VIEW) -> Drawn:
     """What a figure of the catalogue draws (`FigureSpec.of`): the trace, or a random result that fits it."""
     if kind is RoutingTrace:
@@ -128,5 +151,6 @@ def result_of(kind: type, trace: RoutingTrace, view: View = DEFAULT_VIEW) -> Dra
         AttentionTrace: lambda: make_attention(trace, view.token),
         LensTrace: lambda: make_lens(trace, view.token),
         SliceTrace: lambda: make_slices(trace, tokens=view.window),
+        TrainingTrace: lambda: make_training(trace),
     }
     return make[kind]()

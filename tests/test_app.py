@@ -14,6 +14,7 @@ from app.examples import EXAMPLES
 from app.glossary import GROUPS
 from app.sample_texts import SAMPLE_TEXTS
 from app.tour import STEPS
+from hooks.training_trace import TrainingTrace
 from sample_models.registry import CHECKPOINTS, DEFAULT_MODEL
 from tests.olmo_folders import write_olmo
 
@@ -51,7 +52,7 @@ def test_every_subject_has_a_page_and_every_figure_is_on_one():
 @pytest.mark.parametrize("view", VIEWS)
 def test_page_draws_its_figures_and_says_how_to_read_them(app, view):
     opened(app, view)
-    specs = [found for found in CATALOGUE if found.page == subject(view)]
+    specs = [found for found in CATALOGUE if found.page == subject(view) and found.of is not TrainingTrace]
     drawn = charts(app)
     of_the_model = 1 if view == "models" else 0  # the training curves belong to no text
     assert len(drawn) == len(specs) + of_the_model

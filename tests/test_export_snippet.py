@@ -20,9 +20,11 @@ from hooks import (
     AttentionTrace,
     LensTrace,
     SliceTrace,
+    TrainingTrace,
     capture,
     capture_attention,
     capture_paths,
+    capture_training,
     logit_direction,
     loop_slices,
     recursion_lens,
@@ -79,6 +81,7 @@ def results(load):
             LensTrace: recursion_lens(loaded, paths, 7, 65),
             SliceTrace: loop_slices(loaded, paths),
             AttentionTrace: capture_attention(loaded, TEXT).at(7),
+            TrainingTrace: capture_training(load("versatile-4l-0.4m"), TEXT),
             Study: study(capture(loaded, SOME_TEXTS), draws=9, name=SAMPLES),
         },
         "long": {
@@ -92,7 +95,7 @@ def results(load):
 def test_code_of_every_figure_runs_and_draws_the_same(each, results, drawn_by, tmp_path):
     drawn = results["short"][each.of]
     options = {each.choice[0]: list(each.choice[1])[-1]} if each.choice else {}
-    view = View(layer=3, token=7, theme="dark")
+    view = View(layer=3, token=7, theme="dark", checkpoint=2)
     made = drawn_by(snippet(each, drawn, view, **options))
     assert made.to_json() == each.figure(drawn, view, **options).to_json()
     assert (tmp_path / f"{each.name}.html").read_text() == made.to_json()

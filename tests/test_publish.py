@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import load_file
 
 from sample_models import load_model
+from sample_models.kept_checkpoints import kept_checkpoints
 from sample_models.model_card import command, sources_table, table
 from sample_models.publish import main, probe_loss, write_curves
 from sample_models.train import parse, train
@@ -22,7 +23,7 @@ def runs(tmp_path_factory):
     text = folder / "plays.valid.txt"
     document = "To be, or not to be, that is the question.\n" * 6
     text.write_text("<|endoftext|>\n".join([document] * 10))
-    for name, options in (("dense", "--ffn dense"), ("versatile", f"--init {folder / 'dense'}")):
+    for name, options in (("dense", "--ffn dense"), ("versatile", f"--init {folder / 'dense'} --keep-checkpoints 3")):
         fixed = "--no-compile --no-bf16 --device cpu --steps 3 --log-every 1 --valid-every 3"
         files = ["--data", str(text), "--valid", str(text), "--out", str(folder / name)]
         train(parse([*files, *SIZES.split(), *fixed.split(), *options.split()]))
@@ -66,6 +67,19 @@ def test_published_evaluation_belongs_to_the_published_weights(published):
     assert evaluation["probe"]["loss"] == pytest.approx(probe_loss(loaded), abs=1e-4)
     assert evaluation["held_out"]["windows"] == 4
     assert len(evaluation["layers"]) == 2 and len(evaluation["controls"]) == 6
+
+
+def test_published_training_runs_and_tells_its_own_held_out_loss(runs, published):
+    kept = kept_checkpoints(published)
+    assert [(each.step, each.tokens) for each in kept] == [(0, 0), (1, 64), (3, 192)]
+    evaluation = json.loads((published / "evaluation.json").read_text())
+    assert [row["held_out"] for row in evaluation["training"]] == pytest.approx([each.held_out for each in kept], 1e-5)
+    assert kept[-1].held_out == pytest.approx(evaluation["held_out"]["loss"], rel=1e-5)
+    assert kept[0].held_out > kept[-1].held_out
+    for each in kept:
+        theirs = load_file(runs / "versatile" / "checkpoints" / each.path.name)
+        assert all(torch.equal(tensor, theirs[name]) for name, tensor in load_file(each.path).items())
+    assert f"| 1 | 64 | {kept[1].tau:.3g} | {kept[1].held_out:.3f} |" in (published / "MODEL_CARD.md").read_text()
 
 
 def test_controls_are_measured_on_one_window_per_document(published):

@@ -1,23 +1,39 @@
-"""The shipped checkpoint: its evaluation belongs to its weights, and its router and depth head decide something."""
+"""The shipped checkpoints: the evaluation belongs to the weights, and router and depth head decide something."""
 
 import json
 
 import pytest
+import torch
 
+from analysis.emergence import drawn_as_picked, text_loss
+from app.examples import EXAMPLES
+from hooks import capture_training
 from sample_models import CHECKPOINTS, DEFAULT_MODEL, load_model
+from sample_models.kept_checkpoints import kept_checkpoints
 from sample_models.publish import probe_loss
+from sample_models.registry import available_models
 
-FOLDER = CHECKPOINTS / DEFAULT_MODEL
+SMALL = "versatile-4l-0.4m"
+
+
+@pytest.fixture(scope="module", params=[DEFAULT_MODEL, SMALL])
+def name(request):
+    return request.param
 
 
 @pytest.fixture(scope="module")
-def evaluation():
-    return json.loads((FOLDER / "evaluation.json").read_text())
+def evaluation(name):
+    return json.loads((CHECKPOINTS / name / "evaluation.json").read_text())
 
 
 @pytest.fixture(scope="module")
-def loaded():
-    return load_model()
+def loaded(name):
+    return load_model(name)
+
+
+def test_every_shipped_model_is_tested_here():
+    assert [name for name, _ in available_models()] == [DEFAULT_MODEL, SMALL]
+    assert load_model().name == DEFAULT_MODEL
 
 
 def test_evaluation_belongs_to_the_shipped_weights(loaded, evaluation):
@@ -25,13 +41,13 @@ def test_evaluation_belongs_to_the_shipped_weights(loaded, evaluation):
     assert evaluation["probe"]["loss"] == pytest.approx(probe_loss(loaded), abs=0.01)
 
 
-def test_card_speaks_of_the_shipped_weights(loaded):
-    card = (FOLDER / "MODEL_CARD.md").read_text()
+def test_card_speaks_of_the_shipped_weights(name, loaded):
+    card = (CHECKPOINTS / name / "MODEL_CARD.md").read_text()
     assert loaded.weights_sha256 in card and "nan" not in card.split()
 
 
-def test_default_model_has_trained_gates(loaded):
-    assert loaded.name == DEFAULT_MODEL
+def test_gates_are_trained(name, loaded):
+    assert loaded.name == name
     assert loaded.gates_trained and loaded.heads_parameter_count > 0
 
 
@@ -54,3 +70,25 @@ def test_shuffling_the_decisions_costs_more_than_two_standard_errors_over_docume
     assert evaluation["controls_on"]["documents"] >= 30
     difference = evaluation["controls"][control]
     assert difference["mean"] > 2 * difference["standard_error"] > 0
+
+
+def test_small_sample_kept_its_training_from_before_the_first_update_to_its_own_weights():
+    kept = kept_checkpoints(CHECKPOINTS / SMALL)
+    assert len(kept) == 8 and kept[0].step == 0 and kept[-1].step == 3000
+    assert sum(each.path.stat().st_size for each in kept) < 8 * 2**20
+    assert [each.tau for each in kept] == sorted((each.tau for each in kept), reverse=True)
+    losses = [each.held_out for each in kept]
+    assert losses == sorted(losses, reverse=True)
+    evaluation = json.loads((CHECKPOINTS / SMALL / "evaluation.json").read_text())
+    assert losses[-1] == pytest.approx(evaluation["held_out"]["loss"], abs=1e-4)
+    own, last = load_model(SMALL).model.state_dict(), load_model(SMALL, step=3000).model.state_dict()
+    assert all(torch.equal(last[key], tensor) for key, tensor in own.items())
+    assert not load_model(SMALL, step=0).gates_trained
+
+
+def test_depth_head_of_the_small_sample_grew_sure_and_spread_its_loops_in_training():
+    """What the scrubber shows: at the start draws are near chance, at the end mostly eval's pick."""
+    training = capture_training(load_model(SMALL), EXAMPLES["fox"].text)
+    agreement = drawn_as_picked(training).mean(axis=1)
+    assert agreement[0] < 0.4 < 0.7 < agreement[-1]
+    assert text_loss(training)[0] > text_loss(training)[-1] + 0.5

@@ -16,6 +16,7 @@ from hooks.lens_trace import LensTrace
 from hooks.path_trace import PathTrace
 from hooks.slice_trace import SliceTrace
 from hooks.trace import RoutingTrace
+from hooks.training_trace import TrainingTrace
 
 Page = Literal[
     "overview",
@@ -34,7 +35,7 @@ Page = Literal[
     "validity",
     "models",
 ]
-Drawn = RoutingTrace | PathTrace | Attribution | LensTrace | SliceTrace | AttentionTrace | Study
+Drawn = RoutingTrace | PathTrace | Attribution | LensTrace | SliceTrace | AttentionTrace | TrainingTrace | Study
 """What a figure may draw: a trace, a result that holds the trace of the same text as `routing`, or several texts."""
 
 

@@ -1,12 +1,14 @@
 """Figures of what several texts say together, and of training."""
 
 from analysis import (
+    emergence,
     figures,
     sampling,
 )
 from analysis import study as studies
 from analysis.catalogue.figure_spec import FigureSpec
 from analysis.study import Study
+from hooks.training_trace import TrainingTrace
 
 MANY_TEXTS: tuple[FigureSpec, ...] = (
     FigureSpec(
@@ -92,6 +94,31 @@ MANY_TEXTS: tuple[FigureSpec, ...] = (
         figures.drawn_loops_figure,
         sampling.sampling_table,
         ("tau", {"0.1": "τ 0.1", "1": "τ 1", "5": "τ 5"}, "Temperature"),
+        follows=(),
+    ),
+    FigureSpec(
+        "training_course",
+        "models",
+        "How the routing came about",
+        "The current text, read by the model as it was at each kept step. Loss: mean surprisal of this text, and of "
+        "the held-out text that the sample was measured on. λ follows from the loops: on the right. Experts: only "
+        "tokens that routed count; a stroke: nobody did. Drawn loops: with Gumbel noise, as in training, 8 times. "
+        "Steps are drawn evenly, although they lie further and further apart. A click selects a layer.",
+        figures.training_course_figure,
+        emergence.emergence_table,
+        of=TrainingTrace,
+        follows=("layer",),
+    ),
+    FigureSpec(
+        "training_map",
+        "models",
+        "The text at that step",
+        "The same map as on the pages of loops, gate and experts, drawn with the weights of the chosen step. Before "
+        "the first update router and depth head are random, so what stands there is chance.",
+        figures.training_map_figure,
+        emergence.checkpoint_table,
+        ("of", {"loops": "Loops", "gate": "Gate", "experts": "Experts"}, "Map of the step"),
+        TrainingTrace,
         follows=(),
     ),
 )

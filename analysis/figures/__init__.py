@@ -8,6 +8,7 @@ from analysis.figures.difficulty import (
     difficulty_map_figure,
     difficulty_surprisal_figure,
 )
+from analysis.figures.emergence import training_course_figure, training_map_figure
 from analysis.figures.expert_load import expert_load_by_layer_figure, expert_load_figure, expert_pairs_figure
 from analysis.figures.experts import expert_map_figure, expert_path_figure
 from analysis.figures.gate import gate_along_text_figure, gate_levels_figure, gate_map_figure
@@ -77,7 +78,9 @@ __all__ = [
     "sources_figure",
     "stream_ledger_figure",
     "together_figure",
+    "training_course_figure",
     "training_curve_figure",
+    "training_map_figure",
     "validity_by_layer_figure",
     "validity_intervals_figure",
     "write_stack_figure",

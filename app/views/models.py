@@ -9,8 +9,16 @@ from analysis.health import verdict
 from analysis.overview import overview_numbers
 from analysis.training import QUANTITIES
 from app.panel import chart, heading, panel, title
-from app.results import check_health, checked_health, ffn_times, parameter_parts, training_curves
+from app.results import (
+    check_health,
+    checked_health,
+    family_of_models,
+    ffn_times,
+    parameter_parts,
+    training_curves,
+)
 from app.state import current_trace, current_view, model_facts, without_model
+from app.training_scrubber import training_scrubber
 
 MARKS = {"healthy": "✓ healthy", "sick": "✗ sick", "not measured": "– not measured"}
 
@@ -47,7 +55,7 @@ def cost() -> None:
         measured = beside_measured(trace, seconds).set_index("run").loc["as chosen", "measured"]
         clock.metric("By the clock, dense FFN = 1", f"{measured:.2f}×")
     else:
-        clock.metric("By the clock", "not measured")
+        clock.metric("By the clock", "not yet")
     st.page_link(
         "views/cost.py",
         label="Cost: by account, by layer, by the clock",
@@ -102,6 +110,38 @@ def training() -> None:
     st.caption("Runs one after the other, over all their tokens. Lines: means between two kept rows of the log.")
 
 
+def family() -> None:
+    """The paper's family of models side by side, as the report measured it."""
+    try:
+        members = family_of_models()
+    except ValueError as error:
+        title("The family side by side")
+        st.error(str(error))
+        return
+    if members is None:
+        return
+    title("The family side by side")
+    st.dataframe(
+        members,
+        hide_index=True,
+        column_config={
+            "member": st.column_config.TextColumn(width="medium"),
+            "loss": st.column_config.NumberColumn(format="%.3f"),
+            "mean loops": st.column_config.NumberColumn(format="%.2f"),
+            "routed": st.column_config.NumberColumn(format="percent"),
+            "FFN MFLOPs per token": st.column_config.NumberColumn(format="%.2f"),
+            "x dense": st.column_config.NumberColumn(format="%.2f"),
+            "parameters": st.column_config.NumberColumn(format="localized"),
+        },
+    )
+    st.caption(
+        "The paper's models at small scale, each continued from one dense checkpoint with the same tokens. Loss: nats "
+        "per token on held-out documents, mean over seeds. Differences with their standard error over documents; "
+        "under two of them: a tie. FLOPs by the paper's formula from measured loops. What this can and cannot show, "
+        "and where it differs from the paper, stands first in `docs/reproduction.md`."
+    )
+
+
 heading(
     "Models", "What is this model made of, how was it trained, and can its routing be trusted?", "router", "depth head"
 )
@@ -113,6 +153,8 @@ with right:
 health()
 panel("drawn_loops", main=True)
 training()
+training_scrubber()
+family()
 title("Bring your own")
 st.markdown(
     "A model is a folder with `config.json` (model_type `versatile_ffn`), `model.safetensors` and `tokenizer.json`; "

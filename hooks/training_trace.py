@@ -1,0 +1,57 @@
+"""TrainingTrace: one text, read by a model as it was at several steps of its training."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+
+import numpy as np
+from beartype import beartype
+from jaxtyping import Float, Int, jaxtyped
+
+from hooks.trace import RoutingTrace
+from sample_models.kept_checkpoints import KeptCheckpoint
+
+
+@jaxtyped(typechecker=beartype)
+@dataclass(frozen=True, eq=False)
+class TrainingTrace:
+    """The traces of one text along a training. Axis `checkpoint`: the weights that were kept, first to last."""
+
+    routing: RoutingTrace
+    """The text as the finished model reads it."""
+    traces: list[RoutingTrace]
+    """The text as each checkpoint reads it."""
+    step: Int[np.ndarray, " checkpoint"]
+    """Updates done; 0 is before the first."""
+    seen: Int[np.ndarray, " checkpoint"]
+    """Training tokens seen by then."""
+    tau: Float[np.ndarray, " checkpoint"]
+    """Gumbel temperature of training by then."""
+    held_out: Float[np.ndarray, " checkpoint"]
+    """Loss on held-out text, nats per token; NaN where it was not measured."""
+
+    @classmethod
+    def of_checkpoints(
+        cls, routing: RoutingTrace, kept: Sequence[KeptCheckpoint], traces: Sequence[RoutingTrace]
+    ) -> "TrainingTrace":
+        """The trace of a text by the finished model, and those by its kept checkpoints, as one."""
+        return cls(
+            routing,
+            list(traces),
+            step=np.array([each.step for each in kept]),
+            seen=np.array([each.tokens for each in kept]),
+            tau=np.array([each.tau for each in kept]),
+            held_out=np.array([np.nan if each.held_out is None else each.held_out for each in kept]),
+        )
+
+    def __post_init__(self) -> None:
+        if not self.traces or len(self.traces) != len(self.step):
+            raise ValueError(f"there must be a trace for each of {len(self.step)} checkpoints, got {len(self.traces)}")
+        for step, trace in zip(self.step.tolist(), self.traces, strict=True):
+            if not np.array_equal(trace.token_ids, self.routing.token_ids):
+                raise ValueError(f"the trace of step {step} must be of the same tokens as that of the finished model")
+        for field in fields(self):
+            if isinstance(getattr(self, field.name), np.ndarray):
+                getattr(self, field.name).setflags(write=False)
+
+
+__all__ = ["TrainingTrace"]

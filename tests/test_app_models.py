@@ -1,0 +1,158 @@
+"""The Models page: training step by step on the reader's text, and the family side by side."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+from streamlit.testing.v1 import AppTest
+
+from app import results, shared
+from sample_models.registry import CHECKPOINTS, DEFAULT_MODEL
+
+MAIN = Path(__file__).parents[1] / "app" / "main.py"
+SMALL = "versatile-4l-0.4m"
+STEPS = [0, 61, 245, 551, 980, 1531, 2204, 3000]
+
+
+@pytest.fixture
+def app():
+    return AppTest.from_file(str(MAIN), default_timeout=120)
+
+
+def opened(app: AppTest, model: str = SMALL) -> AppTest:
+    app.query_params["model"] = model
+    app.run()
+    app.switch_page("views/models.py").run()
+    assert not app.exception
+    return app
+
+
+def charts(app: AppTest) -> list[dict]:
+    return [json.loads(element.proto.spec) for element in app.get("plotly_chart")]
+
+
+def press(app: AppTest, label: str) -> AppTest:
+    next(button for button in app.button if button.label == label).click().run()
+    assert not app.exception
+    return app
+
+
+def labels(app: AppTest) -> list[str]:
+    return [button.label for button in app.button]
+
+
+def captions(app: AppTest) -> list[str]:
+    return [caption.value for caption in app.caption]
+
+
+def read_through(app: AppTest) -> AppTest:
+    """Press the button and let the page run until every step has read the text."""
+    press(app, "Read at every step")
+    for _ in STEPS:
+        if "Stop" not in labels(app):
+            break
+        app.run()
+    assert not app.exception and "Stop" not in labels(app)
+    return app
+
+
+def test_text_is_read_step_by_step_and_can_be_stopped_and_gone_on_with(app):
+    opened(app)
+    assert any("from step 0 to 3,000" in caption for caption in captions(app))
+    before = len(charts(app))
+    press(app, "Read at every step")
+    app.run()
+    press(app, "Stop")
+    assert "Go on" in labels(app) and len(charts(app)) == before
+    read = app.session_state.training_read[1]
+    assert 0 < read < len(STEPS)
+    app.run()
+    assert app.session_state.training_read[1] == read, "stopped is stopped"
+    press(app, "Go on")
+    for _ in STEPS:
+        app.run()
+    assert len(charts(app)) == before + 2
+
+
+def test_slider_shows_the_model_as_it_was_at_a_step(app):
+    read_through(opened(app))
+    course, last = charts(app)[-2:]
+    assert {(shape["x0"] + shape["x1"]) / 2 for shape in course["layout"]["shapes"]} == {7}
+    app.select_slider[0].set_value(0).run()
+    assert not app.exception
+    told = next(caption for caption in captions(app) if caption.startswith("Step 0:"))
+    assert "0 tokens of this training seen, τ 5." in told and "held out 4.409" in told
+    kept = app.session_state.drawings["figure-training_map"]
+    assert kept.view.checkpoint == 0 and kept.now is not None and kept.first.to_json() != kept.now
+    drawn = json.loads(app.session_state.drawings["figure-training_course"].now)
+    assert {(shape["x0"] + shape["x1"]) / 2 for shape in drawn["layout"]["shapes"]} == {0}
+
+
+def test_every_step_reads_a_text_once(app):
+    opened(app)
+    shared.trace_at_step.clear()
+    model, text = SMALL, app.session_state.prompt.text
+    read_through(app)
+    first = [shared.trace_at_step(model, text, step) for step in STEPS]
+    app.select_slider[0].set_value(3).run()
+    app.run()
+    assert all(shared.trace_at_step(model, text, step) is trace for step, trace in zip(STEPS, first, strict=True))
+
+
+def test_another_text_has_to_be_read_first(app):
+    read_through(opened(app))
+    drawn = len(charts(app))
+    app.text_area[0].set_value("Another text, which no step has read.").run()
+    press(app, "Trace")
+    assert len(charts(app)) == drawn - 2 and "Read at every step" in labels(app)
+
+
+def test_model_that_kept_nothing_says_how_to_keep_it(app):
+    opened(app, DEFAULT_MODEL)
+    assert "Read at every step" not in labels(app)
+    assert any("kept no weights of its training" in each and "--keep-checkpoints" in each for each in captions(app))
+
+
+@pytest.mark.parametrize("name, content", [("no-weights", b"no weights"), ("cut-step", None)])
+def test_damaged_step_is_told_without_the_servers_folders(app, tmp_path, monkeypatch, name, content):
+    mine = tmp_path / name
+    shutil.copytree(CHECKPOINTS / SMALL, mine)
+    damaged = mine / "checkpoints" / "step-000061.safetensors"
+    damaged.write_bytes(content or damaged.read_bytes()[:-100])
+    monkeypatch.setenv(shared.ROOTS_VARIABLE, str(tmp_path))
+    opened(app, name)
+    told = [error.value for error in app.error]
+    assert len(told) == 1 and "is no whole safetensors file" in told[0] and str(tmp_path) not in told[0]
+
+
+def test_step_of_other_sizes_stops_the_reading_and_is_told(app, tmp_path, monkeypatch):
+    mine = tmp_path / "other-step"
+    shutil.copytree(CHECKPOINTS / SMALL, mine)
+    header = {"step": "61", "tokens": "1", "tau": "4"}
+    save_file({"lm_head.weight": np.zeros(1)}, mine / "checkpoints" / "step-000061.safetensors", metadata=header)
+    monkeypatch.setenv(shared.ROOTS_VARIABLE, str(tmp_path))
+    press(opened(app, "other-step"), "Read at every step")
+    app.run()
+    assert app.session_state.problem.startswith("other-step") and "lacks" in app.session_state.problem
+    assert str(tmp_path) not in app.session_state.problem
+    assert "Go on" in labels(app) and app.session_state.training_read[1] == 1
+
+
+def test_family_is_shown_as_the_report_measured_it(app):
+    opened(app)
+    table = next(frame.value for frame in app.dataframe if "minus dense" in frame.value).set_index("member")
+    assert {"dense", "4-loop", "moe", "versatile"} <= set(table.index)
+    assert table.loc["dense", "x dense"] == 1 and table.loc["4-loop", "x dense"] == pytest.approx(4, rel=1e-4)
+    assert table.loc["4-loop", "minus dense"].endswith((" better", " tie", " worse"))
+
+
+def test_without_a_report_there_is_no_table_and_a_broken_one_is_told(app, tmp_path, monkeypatch):
+    monkeypatch.setattr(results, "MEMBERS", tmp_path / "members.csv")
+    opened(app)
+    assert "The family side by side" not in [title.value for title in app.subheader]
+    (tmp_path / "members.csv").write_bytes(b"member,seeds\ndense,1\n")
+    app.run()
+    assert any("members.csv lacks the column(s)" in error.value for error in app.error)
