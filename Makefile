@@ -37,6 +37,7 @@ check: .venv/ready-test
 bench: .venv/ready-test
 	$(BIN)/python -m benchmarks.ffn
 	$(BIN)/python -m benchmarks.capture
+	$(BIN)/python -m benchmarks.chance
 	$(BIN)/python -m benchmarks.browser
 
 # Remake the pictures of the README from the shipped model.

@@ -14,7 +14,7 @@ import pandas as pd
 
 from analysis.aggregate import ordinary
 from analysis.experts import routed
-from analysis.resampling import DRAWS, FEWEST_TEXTS, corrected, p_value, rotations
+from analysis.resampling import DRAWS, FEWEST_TEXTS, corrected, p_value, reversals, rotations
 from analysis.sources import same_model
 from hooks.trace import RoutingTrace
 
@@ -31,7 +31,7 @@ class Information:
     adjusted: float
     """0 at chance, 1 where one choice settles the other; NaN where one of them never varies."""
     p: float
-    """One-sided, by rotation; NaN with fewer than FEWEST_TEXTS texts."""
+    """One-sided, by reading texts backwards; NaN with fewer than FEWEST_TEXTS texts."""
 
 
 def shared_information(
@@ -41,8 +41,8 @@ def shared_information(
     if not len(first):
         return Information(0, *[float("nan")] * 4)
     observed = _information(first, second[None])[0]
-    null = _information(first, second[rotations(lengths, draws, seed=seed)])
-    chance = float(null.mean())
+    chance = float(_information(first, second[rotations(lengths, draws, seed=seed)]).mean())
+    null = _information(first, second[reversals(lengths, draws, seed=seed)])
     room = min(_entropy(np.bincount(first)), _entropy(np.bincount(second))) - chance
     enough = (np.asarray(lengths) > 0).sum() >= FEWEST_TEXTS
     return Information(

@@ -1,22 +1,23 @@
 """Chance and uncertainty over several texts.
 
-The tokens of one text depend on each other, so a text is the unit: intervals draw whole texts anew, and chance is what
-remains when the values of a text are rotated against each other, by an offset of its own. A rotation keeps the order
-inside a text (neighbours stay neighbours) and each text's own values; only what stands at the same token is parted.
-Each rotation has one seam, where the end of a text meets its beginning. Among series that follow themselves closely but
-are unrelated, p fell below 0.05 for 4 to 5 % with texts of 60 tokens, and for 6 to 8 % with texts of 15 to 24.
+The tokens of one text depend on each other, so a text is the unit. Intervals draw whole texts anew. For p, every text
+is read backwards or left as it is, by the toss of a coin. Were there nothing between two series, that would change
+nothing: each keeps its own values and neighbours, and only what stands at the same token is parted. How large a number
+is on average where there is nothing (`chance`) comes from rotations, each text by an offset of its own. They would not
+do for p: the seam where the end of a text meets its beginning cuts runs of alike values short, and chance looks small.
+`python -m benchmarks.chance` counts how often p falls to 0.05 for series that are unrelated.
 """
 
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Bool, Int
 from scipy.stats import false_discovery_control
 
 from analysis.aggregate import share
 
 DRAWS = 400
-"""Rotations and resamplings: the smallest p that can come out is 1 / (DRAWS + 1)."""
+"""Reversals, rotations and resamplings: the smallest p that can come out is 1 / (DRAWS + 1)."""
 FEWEST_TEXTS = 5
 """With fewer texts there is neither interval nor p: their spread says too little about other texts."""
 
@@ -24,6 +25,19 @@ FEWEST_TEXTS = 5
 def lengths_to_text(lengths: Sequence[int]) -> Int[np.ndarray, " token"]:
     """Index of the text of every token of texts that stand one behind the other."""
     return np.repeat(np.arange(len(lengths)), lengths)
+
+
+def reversals(lengths: Sequence[int], draws: int = DRAWS, *, seed: int = 0) -> Int[np.ndarray, "draw token"]:
+    """Which token's value comes to stand at each token, when every text is read backwards with probability 1/2."""
+    lengths = np.asarray(lengths)
+    text, here = lengths_to_text(lengths), np.arange(lengths.sum())
+    backwards = (2 * np.cumsum(lengths) - lengths - 1)[text] - here
+    return np.where(coins(draws, len(lengths), seed=seed)[:, text], backwards, here)
+
+
+def coins(draws: int, texts: int, *, seed: int = 0) -> Bool[np.ndarray, "draw text"]:
+    """Which texts are read backwards in each draw."""
+    return np.random.default_rng(seed).random((draws, texts)) < 0.5
 
 
 def rotations(lengths: Sequence[int], draws: int = DRAWS, *, seed: int = 0) -> Int[np.ndarray, "draw token"]:
@@ -71,5 +85,6 @@ def text_interval(
 
 
 __all__ = [
-    "DRAWS", "FEWEST_TEXTS", "corrected", "lengths_to_text", "p_value", "rotations", "text_interval",
+    "DRAWS", "FEWEST_TEXTS", "coins", "corrected", "lengths_to_text", "p_value", "reversals", "rotations",
+    "text_interval",
 ]  # fmt: skip

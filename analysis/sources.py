@@ -20,7 +20,16 @@ import numpy as np
 import pandas as pd
 
 from analysis.aggregate import ordinary, share
-from analysis.resampling import DRAWS, FEWEST_TEXTS, corrected, lengths_to_text, p_value, rotations, text_interval
+from analysis.resampling import (
+    DRAWS,
+    FEWEST_TEXTS,
+    corrected,
+    lengths_to_text,
+    p_value,
+    reversals,
+    rotations,
+    text_interval,
+)
 from hooks.trace import RoutingTrace
 
 Target = Literal["loops", "expert"]
@@ -91,9 +100,9 @@ def explained(
     all texts stand one behind the other, `lengths` of each.
     """
     model = _Predictions(cases, np.asarray(lengths), num_choices)
-    turned = choices[rotations(lengths, draws, seed=seed)] if len(choices) else np.zeros((1, 0), int)
     base, scores = model.scores(choices)
-    chance = np.array([_shares(model.scores(each)) for each in turned])  # [draw, source]
+    orders = rotations(lengths, max(draws // 4, 1), seed=seed), reversals(lengths, draws, seed=seed)
+    chance, null = (np.array([_shares(model.scores(choices[each])) for each in order]) for order in orders)
     observed = _shares((base, scores))
     text = lengths_to_text(lengths)
     per_text = np.stack([np.bincount(text, weights=each, minlength=len(lengths)) for each in (*scores, base)], axis=1)
@@ -111,7 +120,7 @@ def explained(
             "low": low,
             "high": high,
             "chance": chance.mean(axis=0),
-            "p": p_value(observed, chance) if enough else np.full(len(SOURCES), np.nan),
+            "p": p_value(observed, null) if enough else np.full(len(SOURCES), np.nan),
         }
     )
 

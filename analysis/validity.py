@@ -12,7 +12,7 @@ from scipy.stats import rankdata
 
 from analysis.aggregate import ordinary
 from analysis.difficulty import Kind, difficulty, surprisal
-from analysis.resampling import DRAWS, FEWEST_TEXTS, corrected, p_value, text_interval
+from analysis.resampling import DRAWS, FEWEST_TEXTS, coins, corrected, p_value, text_interval
 from analysis.sources import same_model
 from hooks.trace import RoutingTrace
 
@@ -51,8 +51,8 @@ def difficulty_validity(
 ) -> pd.DataFrame:
     """One row per measure x layer, and one per measure for the mean over layers (layer missing): rho with difficulty.
 
-    Columns: texts and tokens that enter, rho, low and high (95 %, texts drawn anew), p (two-sided, by rotation within
-    texts) and p_corrected (Benjamini-Hochberg over layers, per measure; the mean over layers stands by itself).
+    Columns: texts and tokens that enter, rho, low and high (95 %, texts drawn anew), p (two-sided, by reading texts
+    backwards) and p_corrected (Benjamini-Hochberg over layers, per measure; the mean over layers stands by itself).
     Interval and p are NaN with fewer than FEWEST_TEXTS texts. ValueError for no traces, or traces of different models.
     """
     same_model(traces)
@@ -77,39 +77,30 @@ def within_texts(
 
     Tokens whose measure is NaN stay out; so do texts with fewer than FEWEST_TOKENS of them, or without any spread.
     """
-    rng = np.random.default_rng(seed)
-    rho, null, weights = [], [], []
+    rho, weights = [], []
     for values, other in zip(rows, measure, strict=True):
         kept = np.isfinite(other)
         count = int(kept.sum())
         if count < FEWEST_TOKENS:
             continue
-        turned = rotated_correlations(values[:, kept], other[kept])  # [row, offset]
-        spread = np.isfinite(turned[:, 0])
+        ways = np.stack([other[kept], other[kept][::-1]])
+        both = _standard_ranks(values[:, kept]) @ _standard_ranks(ways).T  # [row, way]: as it is, and backwards
+        spread = np.isfinite(both[:, 0])
         weights.append(np.where(spread, count, 0))
-        rho.append(np.where(spread, turned[:, 0], 0))
-        null.append(np.where(spread[:, None], turned, 0)[:, rng.integers(0, count, draws)])
+        rho.append(np.where(spread[:, None], both, 0))
     if not rho:
         empty = np.full(len(rows[0]), np.nan)
         return pd.DataFrame({"texts": 0, "tokens": 0, "rho": empty, "low": empty, "high": empty, "p": empty})
-    rho, weights = np.array(rho), np.array(weights, float)  # [text, row]
+    (rho, backwards), weights = np.moveaxis(rho, 2, 0), np.array(weights, float)  # [text, row]
     total = weights.sum(axis=0)
     mean = np.where(total > 0, (rho * weights).sum(axis=0) / np.maximum(total, 1), np.nan)
-    chance = np.einsum("trd,tr->dr", np.array(null), weights) / np.maximum(total, 1)  # [draw, row]
+    # In a draw, the sum over the texts left as they are and those read backwards: [draw, row].
+    chance = (rho * weights).sum(axis=0) + coins(draws, len(rho), seed=seed) @ ((backwards - rho) * weights)
+    chance /= np.maximum(total, 1)
     texts = (weights > 0).sum(axis=0)
     low, high = text_interval(rho * weights, weights, draws=draws, seed=seed)
     p = np.where(texts >= FEWEST_TEXTS, p_value(np.abs(mean), np.abs(chance)), np.nan)
     return pd.DataFrame({"texts": texts, "tokens": total.astype(int), "rho": mean, "low": low, "high": high, "p": p})
-
-
-def rotated_correlations(rows: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """Spearman's rho of every row [row, token] with `other` [token] rotated by 0, 1, ... tokens: [row, offset].
-
-    Ranks do not change when they are rotated, so all offsets together are one circular correlation. NaN without spread.
-    """
-    first, second = _standard_ranks(rows), _standard_ranks(other[None])
-    turned = np.fft.irfft(np.fft.rfft(first) * np.fft.rfft(second).conj(), n=rows.shape[1])
-    return np.where(np.isfinite(first[:, :1] + second[:, :1]), turned, np.nan)
 
 
 def _standard_ranks(values: np.ndarray) -> np.ndarray:
@@ -175,6 +166,6 @@ def difficulty_by_class(
 
 
 __all__ = [
-    "CLASSES", "MEASURES", "difficulty_by_class", "difficulty_validity", "measures", "rotated_correlations",
+    "CLASSES", "MEASURES", "difficulty_by_class", "difficulty_validity", "measures",
     "token_classes", "within_texts",
 ]  # fmt: skip

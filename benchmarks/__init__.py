@@ -1,1 +1,1 @@
-"""Ratios measured side by side in one process, interleaved, as medians. `make bench` runs them all."""
+"""Ratios measured side by side in one process, as medians; and how tests fare by chance. `make bench` runs them."""

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from analysis.resampling import FEWEST_TEXTS, corrected, p_value, rotations, text_interval
+from analysis.resampling import FEWEST_TEXTS, corrected, p_value, reversals, rotations, text_interval
 
 
 def test_a_rotation_stays_in_its_text_and_keeps_the_order():
@@ -11,6 +11,13 @@ def test_a_rotation_stays_in_its_text_and_keeps_the_order():
             part = [index - first for index in draw[first : first + count]]
             assert [(index - part[0]) % count for index in part] == list(range(count))
     assert len({tuple(draw) for draw in turned.tolist()}) > 5, "texts turn by offsets of their own"
+
+
+def test_a_reversal_leaves_a_text_as_it_is_or_reads_it_backwards():
+    draws = reversals([3, 1, 4], draws=50).tolist()
+    assert {tuple(draw[:3]) for draw in draws} == {(0, 1, 2), (2, 1, 0)}
+    assert {tuple(draw[4:]) for draw in draws} == {(4, 5, 6, 7), (7, 6, 5, 4)}
+    assert {draw[3] for draw in draws} == {3} and len({tuple(draw) for draw in draws}) == 4
 
 
 def test_rotations_are_the_same_for_the_same_seed():

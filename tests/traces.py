@@ -82,13 +82,6 @@ def random_trace(
     )
 
 
-def chain(rng: np.random.Generator, size: int, tokens: int, stay: float = 0.5) -> np.ndarray:
-    """Choices 0..size-1 of tokens that often do what the token before did: dependent, as in a text."""
-    fresh = rng.random(tokens) >= stay
-    fresh[0] = True
-    return rng.integers(0, size, tokens)[np.maximum.accumulate(np.where(fresh, np.arange(tokens), 0))]
-
-
 TEXT = """
 The ␣James ␣We bb ␣tele scope , ␣launched ␣on ␣Christmas ␣Day ␣20 21 , ␣has ␣photograph ed ␣gal axies ␣so
 ␣distant ␣that ␣their ␣light ␣began ␣trav elling ␣towards ␣us ␣barely ␣300 ␣million ␣years ␣after ␣the ␣Big

@@ -51,9 +51,9 @@ MANY_TEXTS: tuple[FigureSpec, ...] = (
         "validity_by_layer",
         "validity",
         "What difficulty goes together with",
-        "Spearman's ρ within each text, averaged over texts by their tokens. Bold: p below 0.05, two-sided, by "
-        "rotation within texts, Benjamini-Hochberg over layers. Only the surprisal of the next token says how badly "
-        "the model predicts from there. None of this shows a cause.",
+        "Spearman's ρ within each text, averaged over texts by their tokens. Bold: p below 0.05, two-sided, by reading "
+        "texts backwards at random, Benjamini-Hochberg over layers. Only the surprisal of the next token says how "
+        "badly the model predicts from there. None of this shows a cause.",
         figures.validity_by_layer_figure,
         studies.validity_table,
         ("kind", {"soft": "Soft", "hard": "Hard"}, "Kind of difficulty studied"),

@@ -49,8 +49,8 @@ READING: tuple[FigureSpec, ...] = (
         "Does difficulty follow surprise?",
         "Each dot is a token. A rising cloud: harder tokens are those with more surprisal. Token read: the one that "
         "stands there, which the model has already seen. Next token: the one that it predicts from there; only this "
-        "says whether difficulty rises where the model predicts badly. By chance: the middle 95 % of ρ when the "
-        "surprisals are moved along the text by any number of tokens.",
+        "says whether difficulty rises where the model predicts badly. By chance: how far from 0 ρ comes when the "
+        "surprisals are moved along the text by up to half of it, but for the farthest 5 % of the moves.",
         figures.difficulty_surprisal_figure,
         difficulty.difficulty_surprisal,
         ("of", {"read": "Token read", "next": "Next token"}, "Surprisal of which token"),

@@ -19,7 +19,7 @@ from analysis.figures.palette import THEMES, colour_at, faded, ramp
 from analysis.figures.template import figure, hover_card, note, sentence_figure
 from analysis.figures.word_columns import word_columns
 from analysis.labels import plotly_text, token_labels
-from analysis.null import rho_by_chance
+from analysis.null import FEWEST_TOKENS, rho_by_chance
 from analysis.view import DEFAULT_VIEW, View
 from hooks.trace import RoutingTrace
 
@@ -93,9 +93,11 @@ def difficulty_surprisal_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW, 
         )  # fmt: skip
     rho, count = rank_correlation(trace, of)
     heading = f"Spearman ρ = {rho:.2f}, n = {count}" if np.isfinite(rho) else f"no rank correlation, n = {count}"
-    low, high = rho_by_chance(trace, of)
-    if np.isfinite(rho + low):
-        heading += f"   by chance {low:.2f} to {high:.2f}"
+    if np.isfinite(rho):
+        far = rho_by_chance(trace, of)
+        heading += (
+            f"   by chance within ±{far:.2f}" if np.isfinite(far) else f"   below {FEWEST_TOKENS}: no range of chance"
+        )
     if beyond[kept].any():
         heading += f"   ▸ {int(beyond[kept].sum())} beyond {MAX_SURPRISAL} nats, at the edge"
     which = {"read": "surprisal of the token read", "next": "surprisal of the next token"}[of]
