@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from analysis.catalogue import CATALOGUE
 from analysis.emergence import (
     checkpoint_table,
     drawn_as_picked,
@@ -118,3 +119,9 @@ def test_map_of_a_step_is_the_pages_own_map_of_its_trace(training, of):
     assert figure.data[0].type == "heatmap"
     if of == "loops":
         assert figure.to_json() == loop_map_figure(training.traces[0], View(checkpoint=0)).to_json()
+
+
+def test_another_checkpoint_draws_only_the_figures_of_training_again():
+    for each in CATALOGUE:
+        same = each.seen(View(checkpoint=1)) == each.seen(View(checkpoint=2))
+        assert same == (each.of is not TrainingTrace), each.name

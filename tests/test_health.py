@@ -61,6 +61,13 @@ def test_shipped_model_is_healthy_and_everything_is_measured(healthy):
     assert is_healthy(checks) and verdict(checks) == "healthy"
 
 
+def test_small_sample_is_healthy_and_was_not_before_its_training():
+    small = "versatile-4l-0.4m"
+    assert not sick(measure_health(load_model(small), TEXTS))
+    found = sick(measure_health(load_model(small, step=0), TEXTS))
+    assert {"routing matters", "depth head is sure", "tau was annealed"} <= found
+
+
 def test_fresh_heads_are_condemned(shipped):
     def fault(model):
         torch.manual_seed(0)

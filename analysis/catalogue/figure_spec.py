@@ -65,7 +65,8 @@ class FigureSpec:
         """What of a view decides what the figure draws: the same for two views whose figures differ in marks alone."""
         if view.level == "word":  # the selected word's column reaches as far as its pieces: no mark to be moved
             return view
-        return replace(view, **{at: 0 for at in ("layer", "token") if at not in self.follows})
+        checkpoint = view.checkpoint if self.of is TrainingTrace else None
+        return replace(view, checkpoint=checkpoint, **{at: 0 for at in ("layer", "token") if at not in self.follows})
 
 
 def routing_of(drawn: Drawn) -> RoutingTrace | Study:

@@ -158,9 +158,10 @@ family()
 title("Bring your own")
 st.markdown(
     "A model is a folder with `config.json` (model_type `versatile_ffn`), `model.safetensors` and `tokenizer.json`; "
-    "`curves.csv` beside them is drawn above. Checkpoints of the authors' trainer (OLMo) open as they are, and dense "
-    "Llamas become a VersatileFFN with untrained gates: `python -m app import-olmo` and `upcycle`. Start the explorer "
-    "with the folder that holds such folders, `python -m app serve --models my_models`, and choose it in the sidebar. "
-    "`python -m sample_models.train` and `publish` make one; `python -m app check my_models/mine` says whether it is "
+    "`curves.csv` beside them is drawn above, and weights that `train --keep-checkpoints` kept give the slider. "
+    "Checkpoints of the authors' trainer (OLMo) open as they are, and dense Llamas become a VersatileFFN with "
+    "untrained gates: `python -m app import-olmo` and `upcycle`. Start the explorer with the folder that holds such "
+    "folders, `python -m app serve --models my_models`, and choose it in the sidebar. `python -m sample_models.train` "
+    "and `publish` make one; `python -m app check my_models/mine` says whether it is "
     "well."
 )
