@@ -2,25 +2,29 @@
 // Streamlit's own selection events never fire for heat-map cells. A figure with layout.meta.select = "customdata" says so
 // that its points carry [token, layer], with null for what they do not name.
 const SVG = "http://www.w3.org/2000/svg";
+// Live, and so nothing is searched several times a second; the same below.
+const plots = document.getElementsByClassName("js-plotly-plot");
+const navigations = document.getElementsByTagName("nav");
 const state = { figures: new WeakSet(), send: null, marks: {}, redrawn: {}, token: null, layer: null, theme: null, told: null };
 
 export default function ({ data, setTriggerValue, parentElement }) {
   Object.assign(state, data, { send: setTriggerValue, told: null });
   const attach = () => {
-    document.querySelectorAll(".js-plotly-plot").forEach(listen);
+    [...plots].forEach(listen);
     followTheme(parentElement.host ?? parentElement);
     mendNavigation();
   };
   attach();
-  document.querySelectorAll(".js-plotly-plot").forEach(refresh);
+  [...plots].forEach(refresh);
   const timer = setInterval(attach, 150);
   return () => clearInterval(timer);
 }
 
 // Streamlit puts headings into the list of pages, so that screen readers meet a broken list: links in a <nav> are enough.
 function mendNavigation() {
-  const items = "[data-testid=stSidebarNavItems]";
-  document.querySelectorAll(`${items}:not([role]), ${items} li:not([role])`).forEach((item) => (item.role = "presentation"));
+  for (const navigation of navigations) {
+    navigation.querySelectorAll("ul:not([role]), li:not([role])").forEach((item) => (item.role = "presentation"));
+  }
 }
 
 // Streamlit changes its own colours at once when the reader (or the system) changes the theme, but runs no script then:
