@@ -1,0 +1,133 @@
+"""Pages of the group Explain in a real browser: what they draw, what a click does to it, and how it leaves."""
+
+from functools import cache, partial
+from pathlib import Path
+
+import plotly.graph_objects as go
+import pytest
+from playwright.sync_api import expect
+
+import sample_models
+from analysis import study as studies
+from analysis.catalogue import CATALOGUE, FigureSpec
+from analysis.tables import read_csv
+from tests.app_server import wait_idle
+from tests.visit import Visit
+
+pytestmark = pytest.mark.browser
+PAGES = ("Walkthrough", "Write ledger", "Recursion lens", "Geometry", "Attention", "Near misses", "Cost")
+PAGES += ("What decides", "Validity")
+TOKEN, LAYER = 30, 2
+SHOWN = """at => { const figure = document.querySelector(at);
+    return figure && JSON.stringify([figure.data, figure.layout.annotations, figure.layout.xaxis]); }"""
+
+
+@pytest.fixture(scope="module")
+def drawn_by(tmp_path_factory):
+    """Runs a snippet in an empty folder; the figure that it made, from few draws of chance."""
+    load = cache(sample_models.load_model)
+
+    def run(code: str) -> go.Figure:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.chdir(tmp_path_factory.mktemp("snippet"))
+            patch.setattr(sample_models, "load_model", load)
+            patch.setattr(studies, "study", partial(studies.study, draws=9))
+            # The real one writes five megabytes of plotly.js.
+            patch.setattr(go.Figure, "write_html", lambda figure, file: Path(file).write_text(figure.to_json()))
+            names: dict = {}
+            exec(compile(code, "snippet", "exec"), names)
+        return names["figure"]
+
+    return run
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_page_is_drawn_says_how_to_read_it_follows_clicks_and_leaves_the_app(visit, name, drawn_by, tmp_path):
+    here = visit()
+    page = here.open(f"{name.lower().replace(' ', '_')}?layer={LAYER}&token={TOKEN}", name)
+    specs = [spec for spec in CATALOGUE if spec.page == name.lower()]
+    for spec in specs:
+        page.locator(f"{drawing(spec)} .main-svg").first.wait_for()
+        assert page.locator(drawing(spec)).evaluate("figure => figure.data.length")
+        expect(page.get_by_role("heading", name=spec.title)).to_be_visible()
+    expect(page.get_by_text("How to read.").first).to_be_visible()
+    assert page.get_by_test_id("stException").count() == 0
+    follows_the_selection(here, specs)
+    if name == "Walkthrough":
+        expect(page.get_by_text(f"Token {TOKEN - 7} “")).to_contain_text(f"enters layer {LAYER + 1} ")
+    follows_its_choices(here, specs)
+    data_and_code_are_those_of_the_figure(here, specs[0], drawn_by, tmp_path)
+
+
+def drawing(spec: FigureSpec) -> str:
+    return f".st-key-figure-{spec.name} .js-plotly-plot"
+
+
+def changed(here: Visit, spec: FigureSpec, before: str) -> None:
+    here.page.wait_for_function(f"([at, before]) => ({SHOWN})(at) !== before", arg=[drawing(spec), before])
+
+
+def follows_the_selection(here: Visit, specs: list[FigureSpec]) -> None:
+    before = [here.page.evaluate(SHOWN, drawing(spec)) for spec in specs]
+    here.tokens().nth(TOKEN - 7).click()
+    expect(here.page.locator(".readout")).to_contain_text(f"token ‹{TOKEN - 7}›")
+    here.page.get_by_role("button", name="next layer").click()
+    expect(here.page.locator(".readout")).to_contain_text(f"layer ‹{LAYER + 1}›")
+    for spec, shown in zip(specs, before, strict=True):
+        if spec.follows:
+            changed(here, spec, shown)
+    wait_idle(here.page)
+
+
+def follows_its_choices(here: Visit, specs: list[FigureSpec]) -> None:
+    for spec in specs:
+        if spec.choice:
+            _, labels, what = spec.choice
+            before = here.page.evaluate(SHOWN, drawing(spec))
+            here.page.get_by_role("radiogroup", name=what).get_by_role("radio").nth(len(labels) - 1).click()
+            changed(here, spec, before)
+    wait_idle(here.page)
+
+
+def data_and_code_are_those_of_the_figure(here: Visit, spec: FigureSpec, drawn_by, folder: Path) -> None:
+    page = here.page
+
+    def download(button, file: str) -> Path:
+        with page.expect_download() as waiting:
+            button.click()
+        waiting.value.save_as(folder / file)
+        return folder / file
+
+    notes = page.locator(drawing(spec)).evaluate("figure => figure.layout.annotations.map(note => note.text)")
+    page.locator(f".st-key-{spec.name}-behind button").click()
+    table = read_csv(download(page.get_by_role("button", name="Download CSV"), "behind.csv"))
+    made = drawn_by(page.get_by_test_id("stPopoverBody").locator("pre code").text_content())
+    assert notes and [note.text for note in made.layout.annotations] == notes
+    page.keyboard.press("Escape")
+    page.get_by_role("button", name="Export").click()
+    dialog = page.get_by_role("dialog")
+    dialog.locator(".js-plotly-plot .main-svg").first.wait_for()
+    wait_idle(page)
+    assert read_csv(download(dialog.get_by_role("button", name="CSV", exact=True), "export.csv")).equals(table)
+    svg = download(dialog.get_by_role("button", name="SVG", exact=True), "figure.svg").read_text("utf-8")
+    assert svg.startswith("<svg") and spec.title.split("?")[0] in svg
+
+
+def test_reading_an_own_list_can_be_stopped(visit):
+    here = visit()
+    page = here.open()
+    page.locator(".st-key-framebar button").first.click()
+    page.get_by_label("Text to trace").fill("".join(f"{'The fox ran to the river. ' * 20}{i}.\n" for i in range(40)))
+    page.get_by_role("radio", name="One prompt per line").click()
+    page.get_by_role("button", name="Compare all 40").click()
+    page.get_by_role("heading", name="Prompts", exact=True).wait_for()
+    page.get_by_role("link", name="What decides", exact=True).click()
+    page.get_by_role("radio", name="Your list").click()
+    page.get_by_text("The pasted list has 40 texts; they were not read").wait_for()
+    page.get_by_role("button", name="Read them").click()
+    page.get_by_text("comparing 40 texts with each other").wait_for()
+    # Streamlit shows a button of this name too, in its header, while it works.
+    page.get_by_test_id("stMainBlockContainer").get_by_role("button", name="Stop").click()
+    page.get_by_role("button", name="Read them").wait_for()
+    wait_idle(page)
+    assert page.locator(".js-plotly-plot").count() == 0
