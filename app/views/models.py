@@ -122,13 +122,13 @@ def family() -> None:
         return
     title("The family side by side")
     st.dataframe(
-        members,
+        members.assign(routed=100 * members["routed"]),
         hide_index=True,
         column_config={
             "member": st.column_config.TextColumn(width="medium"),
             "loss": st.column_config.NumberColumn(format="%.3f"),
             "mean loops": st.column_config.NumberColumn(format="%.2f"),
-            "routed": st.column_config.NumberColumn(format="percent"),
+            "routed": st.column_config.NumberColumn(format="%.0f%%"),
             "FFN MFLOPs per token": st.column_config.NumberColumn(format="%.2f"),
             "x dense": st.column_config.NumberColumn(format="%.2f"),
             "parameters": st.column_config.NumberColumn(format="localized"),
