@@ -69,6 +69,12 @@ def swiglu(projected: torch.Tensor) -> torch.Tensor:
     return F.silu(gate) * value
 
 
+def swiglu_(projected: torch.Tensor) -> torch.Tensor:
+    """`swiglu` in the memory of the gate's half: a view of what was projected, which nobody else may need."""
+    value, gate = projected.chunk(2, dim=-1)
+    return F.silu(gate, inplace=True).mul_(value)
+
+
 class LoopFFN(DenseFFN):
     """Every token takes all `max_loops` loops: Y = H(max_loops)."""
 
@@ -145,27 +151,24 @@ class DepthPath(LoopFFN):
             width_share = width_share.flatten(0, -2)[order]
             wide, deep = width_share.clamp_min(0), 1 - width_share  # lambda <= 0: the width path does not run
             wide_slices = wide * expert_share.flatten(0, -2)[order]
-        state, first = output, None
+        state, wide_units = output, None
         for count in leave_after:
             remaining = len(state) - count
             leaving = slice(remaining, len(state))
-            units = self.activations(state)
+            units = swiglu_(self.up_gate_proj(self.norm(state)))
             kept = state[leaving]
             if width_share is not None:
-                slices = units[leaving].unflatten(-1, (expert_share.shape[-1], -1))
-                if first is None:
-                    first = units
-                    slices *= (deep[leaving] + wide_slices[leaving])[..., None]
-                else:
-                    slices *= deep[leaving][..., None]
-                    slices.addcmul_(first[leaving].unflatten(-1, slices.shape[-2:]), wide_slices[leaving][..., None])
+                if wide_units is None:
+                    wide_units = self.weigh_slices(units, wide_slices)  # lambda * share * a(H)
+                units[leaving].mul_(deep[leaving]).add_(wide_units[leaving])
                 kept = deep[leaving] * kept + wide[leaving] * output[leaving]
             step = self.down_proj(units)
+            del units  # before the next loop makes its own
             output[leaving] = kept + step[leaving]
             if remaining == 0:
                 break
             state = state[:remaining] + step[:remaining]
-        return torch.empty_like(output).index_copy_(0, order, output).view_as(hidden)
+        return output[order.argsort()].view_as(hidden)
 
 
 class DepthFFN(DepthPath):

@@ -66,3 +66,12 @@ def test_peak_memory_counts_what_is_alive_at_once():
     assert peak_memory(lambda: (outside + 1) + 1) == 2
     assert peak_memory(lambda: [(outside + 1).sum() for _ in range(3)]) == pytest.approx(1, abs=1e-4)
     assert peak_memory(lambda: outside.T[3:]) == 0
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("shares", SHARES.values())
+def test_ffn_holds_less_memory_than_the_released_algorithm(shares):
+    config = VersatileFFNConfig(vocab_size=8, hidden_size=256, intermediate_size=1024, num_attention_heads=2)
+    ffn, hidden = VersatileFFN(config).eval(), torch.randn(1, 512, 256)
+    plant(ffn, planted_choice(shares, 512))
+    assert peak_memory(lambda: ffn(hidden)) < 0.85 * peak_memory(lambda: ReleasedFFN(ffn)(hidden))
