@@ -24,7 +24,7 @@ def _study_numbers(study: Study, view: View) -> str:
 def _trace_numbers(trace: RoutingTrace, view: View) -> str:
     label = token_labels(trace)[view.token]
     read = f", {sentence}" if (sentence := reading(trace)) else ""
-    text = f"{trace.num_tokens} tokens{read}, {trace.num_layers} layers. "
+    text = f"{trace.num_tokens} tokens, {trace.num_layers} layers{read}. "
     if view.window is not None:
         first, end = view.span(trace.num_tokens)
         text += f"Maps show tokens {first} to {end - 1}. "

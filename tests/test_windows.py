@@ -1,15 +1,22 @@
 """A text beyond the trained context is read in windows: nothing is cut, and every token is what its window makes it."""
 
+import io
+import json
+import zipfile
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from analysis.attention import attention_by_loops, attention_table
-from analysis.captions import reading
+from analysis.bundle import bundle
+from analysis.captions import numbers, reading
+from analysis.catalogue import spec
+from analysis.export import Export
 from analysis.faithfulness import findings, is_faithful
 from analysis.figures import attention_map_figure
 from analysis.health import health_checks
+from analysis.snippet import snippet
 from analysis.view import View
 from hooks import (
     capture,
@@ -175,6 +182,22 @@ def test_trace_file_keeps_the_windows_and_is_refused_when_they_cannot_be(trace, 
         data = replace(trace, meta=trace.meta | {"windows": windows}).to_bytes()
         with pytest.raises(ValueError, match="windows must be the context, overlap and number"):
             RoutingTrace.from_bytes(data)
+
+
+def test_captions_and_manifest_say_how_the_text_was_read(trace):
+    said = "85 tokens, 2 layers, read in 5 windows of 32 tokens, each overlapping the former by 16. Selected"
+    assert numbers(spec("loop_map"), trace, View(token=TOKEN)).startswith(said)
+    files = zipfile.ZipFile(io.BytesIO(bundle(Export(trace, figures=()), prompt="a name")))
+    manifest = json.loads(files.read("manifest.json"))
+    assert manifest["windows"] == trace.meta["windows"]
+
+
+def test_code_of_an_attention_figure_names_the_token_of_a_later_window(loaded):
+    def code(token):
+        return snippet(spec("attention_map"), capture_attention(loaded, TEXT, token=token).at(token), View(token=token))
+
+    assert "drawn = capture_attention(loaded, text).at(20)" in code(20)
+    assert f"drawn = capture_attention(loaded, text, token={TOKEN}).at({TOKEN})" in code(TOKEN)
 
 
 # What is captured beside the trace -----------------------------------------------------------------------------------
