@@ -4,14 +4,14 @@ A figure is laid out with Plotly's letters of 12 px and then scaled, so that tho
 paper: a narrow column has fewer pixels across, and the figure arranges itself for them.
 """
 
-import re
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 import plotly.graph_objects as go
 
 from analysis.catalogue import Drawn, FigureSpec
-from analysis.figures.template import LEFT, take_selection
+from analysis.figures.fitting import fit, map_room
+from analysis.figures.template import take_selection
 from analysis.pictures import PX_PER_MM
 from analysis.view import DEFAULT_VIEW, View
 
@@ -24,10 +24,6 @@ COLUMNS_MM = {"one column": 85.0, "two columns": 180.0}
 WIDTH_MM, SIZE_PT = (60.0, 300.0), (5.0, 12.0)
 LETTER_PT = 9.0
 """Size of the letters of an unscaled figure: 12 px of 1/96 inch."""
-LINE_PX, LETTER_PX = 14, 5.4
-NARROW_PX = 640
-"""A map with less room than this gives a larger share of it to what stands beside its token axis."""
-NARROW_LEFT, NARROW_BESIDE = 0.72, 0.76
 
 
 @dataclass(frozen=True)
@@ -71,56 +67,12 @@ def paper_figure(
     Draw it with `pictures()`: `draw(fig, "pdf", scale=paper.scale)` is then `paper.width_mm` wide.
     """
     paper = paper or Paper()
-    narrow = paper.layout_px < NARROW_PX
-    room = paper.layout_px * NARROW_LEFT / LEFT if narrow else paper.layout_px
-    fig = spec.figure(drawn, replace(view, theme="light", room=round(room)), **options)
-    if narrow and "xaxis2" in fig.layout and spec.name.endswith("_map"):
-        _divide_anew(fig)
+    fig = spec.figure(drawn, replace(view, theme="light", room=map_room(paper.layout_px)), **options)
     if not paper.selection:
         take_selection(fig)
     fig.update_layout(width=paper.layout_px, font={"family": FONTS[paper.font]})
-    _fit_notes(fig)
+    fit(fig, paper.layout_px)
     return fig
-
-
-def _divide_anew(fig: go.Figure) -> None:
-    """Move the border between a map and what stands beside it, colour scale included."""
-    beside = NARROW_BESIDE if fig.layout.xaxis2.anchor == "y" else NARROW_BESIDE + 0.04  # its own axis has labels
-    fig.update_xaxes(domain=[0, NARROW_LEFT], selector=lambda axis: axis.domain and axis.domain[0] == 0)
-    fig.layout.xaxis2.domain = [beside, 1]
-    for cells in fig.select_traces({"type": "heatmap"}):
-        if cells.showscale:
-            cells.colorbar.update(x=(beside + 1) / 2, len=1 - beside)
-
-
-def _fit_notes(fig: go.Figure) -> None:
-    """Break the small lines above plots where two of them, or one and the edge, would run into each other."""
-    margin = fig.layout.margin
-    inner = fig.layout.width - margin.l - margin.r if margin.l is not None else fig.layout.width - 68
-    notes = [each for each in fig.layout.annotations if each.yanchor == "bottom" and each.xref == "paper"]
-    lines = 0
-    for each in notes:
-        alone = not any(other is not each and other.y == each.y for other in notes)
-        room = inner if alone else inner * (0.66 if each.xanchor == "left" else 0.32)
-        if each.xanchor == "right" and each.y != 1:
-            room = inner * (1 - fig.layout.xaxis2.domain[0]) + LETTER_PX  # only the corner above the bars beside it
-        each.update(text=_broken(each.text, max(int(room / LETTER_PX), 8)), align=each.xanchor)
-        if each.y == 1:
-            lines = max(lines, each.text.count("<br>"))
-    if lines:
-        fig.update_layout(height=fig.layout.height + LINE_PX * lines, margin={"t": (margin.t or 30) + LINE_PX * lines})
-
-
-def _broken(text: str, letters: int) -> str:
-    """`text` with a line break before each word that would pass `letters`; tags count nothing and stay whole."""
-    lines, length = [""], 0
-    for word in re.findall(r"(?:<[^>]*>|[^\s<])+\s*", text):
-        long = len(re.sub(r"<[^>]*>|&\w+;", "", word.rstrip()))
-        if length and length + long > letters:
-            lines, length = [*lines, ""], 0
-        lines[-1] += word
-        length += long + 1
-    return "<br>".join(line.rstrip() for line in lines)
 
 
 __all__ = ["COLUMNS_MM", "FONTS", "SIZE_PT", "WIDTH_MM", "Font", "Paper", "paper_figure"]

@@ -6,8 +6,8 @@ from typing import Literal
 Theme = Literal["light", "dark"]
 Level = Literal["token", "word"]
 WINDOW = 256
-PAGE_PX = 1184
-"""Width of a figure that has a page to itself, pixels."""
+PAGE_PX = 1060
+"""Width that a figure has at least where a wide page is its own, pixels."""
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,15 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from analysis.catalogue import Drawn, FigureSpec
+from analysis.figures.fitting import fit, map_room
 from analysis.figures.template import moved, take_selection
 from analysis.study import Study
-from analysis.view import View
+from analysis.view import PAGE_PX, View, window_around
 from app import state
 from hooks.trace import RoutingTrace
+
+STACKED_PX, COLUMN_GAP_PX, NARROW_WINDOW = 840, 15, 128
+"""Below this room the columns of a page are stacked (frame.css says the same), and maps draw so many tokens at once."""
 
 
 @dataclass(frozen=True)
@@ -55,27 +59,49 @@ def enter_page(page: str) -> bool:
     return entered
 
 
-def drawing(key: str, spec: FigureSpec, drawn: Drawn, options: dict[str, str]) -> Drawing:
+def page_room() -> int:
+    """Pixels across that the page has at least, in this reader's window."""
+    return st.session_state.get("room") or PAGE_PX
+
+
+def figure_width(share: float = 1.0) -> float:
+    """Pixels that a figure has which takes `share` of the page's width: all of it where columns are stacked."""
+    room = page_room()
+    return room if share == 1 or room < STACKED_PX else room * share - COLUMN_GAP_PX / 2
+
+
+def page_view(share: float = 1.0) -> View:
+    """The view of a figure that takes `share` of the page's width. In a narrow window, maps draw fewer tokens."""
+    view = replace(state.current_view(), room=map_room(figure_width(share)))
+    if page_room() >= STACKED_PX:
+        return view
+    return replace(view, window=window_around(view.token, state.current_trace().num_tokens, NARROW_WINDOW))
+
+
+def drawing(key: str, spec: FigureSpec, drawn: Drawn, options: dict[str, str], share: float) -> Drawing:
     """The chart of a figure of this page up to date, drawn again only if what it shows has changed."""
-    drawings, view = st.session_state.drawings, state.current_view()
+    drawings, view = st.session_state.drawings, page_view(share)
     kept: Drawing | None = drawings.get(key)
     unchanged = kept and kept.drawn() is drawn and kept.options == options and spec.seen(kept.view) == spec.seen(view)
     if unchanged:
         made = replace(kept, view=view, marks=moved(kept.marks, kept.view, view))
     else:
-        made = _draw(kept, spec, drawn, view, options)
+        made = _draw(kept, spec, drawn, view, options, share)
     drawings[key] = made
     remember_marks(key, made.marks)
     return made
 
 
-def _draw(kept: Drawing | None, spec: FigureSpec, drawn: Drawn, view: View, options: dict[str, str]) -> Drawing:
+def _draw(
+    kept: Drawing | None, spec: FigureSpec, drawn: Drawn, view: View, options: dict[str, str], share: float
+) -> Drawing:
     """Draw a figure, for a chart of its own or, where only the selection moved, for the chart that is there.
 
     Streamlit throws a chart away and builds a new one whenever its content differs. So for a selection that moves, the
     chart that the page first drew is handed over again, and `redrawings` tells the browser side what it shows by now.
     """
     session, trace, figure = st.session_state, state.current_trace(), spec.figure(drawn, view, **options)
+    fit(figure, figure_width(share))
     stays = (
         kept
         and kept.trace() is trace

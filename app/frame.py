@@ -148,6 +148,8 @@ def connect_figures() -> None:
         token=view.token,
         layer=view.layer,
         theme=view.theme,
+        room=st.session_state.get("room", 0),
+        on_room=lambda pixels: st.session_state.update(room=pixels),
     )
 
 

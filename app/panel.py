@@ -37,10 +37,10 @@ def difficulty_column(name: str) -> ColumnConfig:
 
 
 @st.fragment
-def panel(name: str, *, main: bool = False) -> None:
+def panel(name: str, *, main: bool = False, share: float = 1.0) -> None:
     """A figure of the catalogue under its title, with how to read it and, where it has one, the reader's choice.
 
-    The choice runs this panel alone.
+    It takes `share` of the page's width. The choice runs this panel alone.
     """
     found = spec(name)
     with title(found.title):
@@ -60,7 +60,7 @@ def panel(name: str, *, main: bool = False) -> None:
         st.caption(why_not)
         return
     key = f"figure-{name}"
-    drawn = drawing(key, found, current(found.of), chosen_options(found))
+    drawn = drawing(key, found, current(found.of), chosen_options(found), share)
     chart(key, drawn.first, name=name, alt=found.title)
     if drawn.is_sentence:
         return

@@ -189,7 +189,7 @@ def test_narrow_cells_carry_no_numbers():
     assert not printed(fig)
 
 
-@pytest.mark.parametrize(("tokens", "named", "numbered"), [(23, True, True), (28, True, False), (29, False, False)])
+@pytest.mark.parametrize(("tokens", "named", "numbered"), [(26, True, True), (31, True, False), (32, False, False)])
 def test_a_map_with_less_room_names_and_numbers_fewer_tokens(tokens, named, numbered):
     fig = figures.loop_map_figure(random_trace(layers=3, tokens=tokens), View(room=413))
     assert (len(fig.layout.xaxis.ticktext) == tokens) is named
@@ -228,3 +228,26 @@ def test_selected_cell_is_outlined_and_its_labels_are_bold():
     assert (outline.x0, outline.y0) == (-0.5, 0.5)
     assert fig.layout.xaxis.ticktext[0] == "<b>a</b>"
     assert fig.layout.yaxis.ticktext[1] == "<b>1</b>"
+
+
+# Room
+
+
+def test_a_short_text_has_cells_no_wider_than_a_sixteenth():
+    fig = figures.loop_map_figure(make_trace(loops=[[1, 2], [4, 3]]))
+    assert list(fig.layout.xaxis.range) == [-0.5, 15.5]
+
+
+def test_blanks_and_tabs_are_named_where_their_signs_stand_upright():
+    trace = make_trace(loops=[[1, 1, 1, 1, 1]], tokens=["␣", "␣␣␣␣", "⇥", "␣a", "↵"])
+    fig = figures.loop_map_figure(trace, View(token=3))
+    assert list(fig.layout.xaxis.ticktext) == ["␣ space", "␣×4 space", "⇥ tab", "<b>a</b>", "↵"]
+
+
+def test_a_part_of_the_text_is_named_where_only_it_is_drawn():
+    trace = random_trace(layers=2, tokens=2000)
+    part = "tokens 256 to 511"
+    view = View(1, 300, (256, 512))
+    assert any(part in text for text in annotations(figures.loop_map_figure(trace, view)))
+    assert any(f"{part} of 2,000" in text for text in annotations(figures.gate_along_text_figure(trace, view)))
+    assert not any("of 2,000" in text for text in annotations(figures.gate_along_text_figure(trace, View(1, 300))))

@@ -100,10 +100,9 @@ READING: tuple[FigureSpec, ...] = (
         "expert_map",
         "experts",
         "Chosen expert of every token in every layer",
-        "Colour (and number, in short texts) name the expert, a slice of this layer's weights: expert 3 of "
-        "layer 2 and of layer 5 are "
-        "unrelated. Strong colour: the first choice clearly outweighs the second. A stroke: the token took all its "
-        "loops and did not route; no load counts it.",
+        "Colour names the expert, a slice of this layer's weights: expert 3 of layer 2 and of layer 5 are unrelated. "
+        "In a short text its number stands in the cell, and the colour is strong where the first choice clearly "
+        "outweighs the second. A stroke: the token took all its loops and did not route; no load counts it.",
         figures.expert_map_figure,
         experts.expert_table,
         ("choice", {"first": "First choice", "second": "Second choice"}, "Which choice"),
@@ -154,9 +153,8 @@ READING: tuple[FigureSpec, ...] = (
         "loop_map",
         "recursion",
         "Loops of every token in every layer",
-        "Colour (and number, in short texts): how often the shared FFN ran. More loops: stronger colour, less "
-        "width. All loops switch the "
-        "width path off.",
+        "Colour (and number, in short texts): how often the shared FFN ran. More loops: stronger colour, less width. "
+        "All loops switch the width path off.",
         figures.loop_map_figure,
         recursion.loop_table,
         follows=(),

@@ -6,6 +6,7 @@ import plotly.graph_objects as go
 from analysis.attention import attention_by_loops, mismatch
 from analysis.figures.palette import THEMES, colour_at, gate_colour, loop_colours, mix, ramp, steps, text_on
 from analysis.figures.template import (
+    FEWEST_COLUMNS,
     band,
     figure,
     hatch,
@@ -28,6 +29,8 @@ HEADS_PX, ROUTING_PX, SPACE_PX = 240, 46, 14
 MEAN = -1.4
 """Where the mean over heads stands, above head 0."""
 BY_LOOPS_PX = 300
+UNREAD_SHARE = 0.25
+"""Of the drawn tokens, at least so many come after the selected one where the empty cells say why they are empty."""
 NAMED_WEIGHTS = (0.01, 0.1, 0.3, 1.0)
 POWER = 2
 """Cells are shaded by the square root of the weight: most weights are small, and the scale still runs from 0 to 1."""
@@ -77,6 +80,13 @@ def attention_map_figure(attention: AttentionTrace, view: View = DEFAULT_VIEW) -
     since = f", whose window begins at token {attention.first_read}" if attention.first_read else ""
     legend = "  ".join(swatch(_shade(view, weight), f"{weight:.0%}") for weight in NAMED_WEIGHTS)
     where = f"layer {view.layer}, at {quoted(trace, attention.token)} (token {attention.token}){since}"
+    notes = [
+        note(f"{where}: attention weight{missed}   {legend}") | {"yshift": 22},
+        note(f"weights rebuild the stream after attention within {attention.gap[view.layer]:.1e}"),
+    ]
+    later = token[token > attention.token]
+    if len(later) >= max(UNREAD_SHARE * len(token), FEWEST_COLUMNS / 4):
+        notes.append({"text": "these come later:<br>not there to be read", "x": later.mean(), "y": (heads - 1) / 2})
     return figure(
         view,
         [*cells, *_routing(attention, view, card)],
@@ -91,10 +101,7 @@ def attention_map_figure(attention: AttentionTrace, view: View = DEFAULT_VIEW) -
             "domain": [0, below], "range": [-0.5, 1.5], "anchor": "x", "tickvals": [1, 0], "ticktext": ["loops", "λ"],
         },
         shapes=[band(view, x="token"), band(view, x="token", yref="y2")] if first <= view.token < end else [],
-        annotations=[
-            note(f"{where}: attention weight{missed}   {legend}") | {"yshift": 22},
-            note(f"weights rebuild the stream after attention within {attention.gap[view.layer]:.1e}"),
-        ],
+        annotations=notes,
     )  # fmt: skip
 
 

@@ -70,7 +70,7 @@ def expert_map_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW, *, choice:
         Marginal(
             [layer_bars(trace, per_layer, "did not route: %{x:.1%}", marker=hatch(view))],
             {"range": [0, 1], "dtick": 0.5},
-            "share that did not route",
+            "did not route",
         ),
         Minimap(per_token, {"colorscale": ramp(c["probability"]), "zmin": 0, "zmax": trace.num_layers}),
     )

@@ -6,7 +6,17 @@ import plotly.graph_objects as go
 from analysis.aggregate import mean_over_tokens, ordinary
 from analysis.figures.joint_map import Marginal, Minimap, heatmap, joint_map, layer_bars, scale_bar, token_bars
 from analysis.figures.palette import THEMES, gate_colour, mix, ramp, text_on
-from analysis.figures.template import figure, hover_card, layer_axis, mark, note, numbers, sentence_figure, swatch
+from analysis.figures.template import (
+    drawn_part,
+    figure,
+    hover_card,
+    layer_axis,
+    mark,
+    note,
+    numbers,
+    sentence_figure,
+    swatch,
+)
 from analysis.figures.word_columns import word_columns
 from analysis.gate import gate_along_text, gate_level_shares
 from analysis.labels import plotly_text, token_labels
@@ -38,7 +48,7 @@ def gate_map_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> go.Figure
                 token_bars(trace, view, per_token - 1, "mean depth share %{y:.2f}", **orange),
             ],
             BUTTERFLY,
-            f"{swatch(c['width'], 'width share', '▴')}  {swatch(c['depth'], 'depth share', '▾')}, mean over layers",
+            f"{swatch(c['width'], 'width share', '▲')}  {swatch(c['depth'], 'depth share', '▼')}, mean over layers",
         ),
         Marginal(
             [
@@ -46,7 +56,7 @@ def gate_map_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> go.Figure
                 layer_bars(trace, per_layer - 1, "mean depth share %{x:.2f}", **orange),
             ],
             BUTTERFLY,
-            f"{swatch(c['depth'], 'depth', '◂')}  {swatch(c['width'], 'width', '▸')}",
+            f"{swatch(c['depth'], 'depth', '◄')}  {swatch(c['width'], 'width', '►')}",
         ),
         Minimap(per_token, colours),
         words,
@@ -123,6 +133,7 @@ def gate_along_text_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW, *, sm
     dotted["line"] = {"width": 1, "dash": "dot", "color": c["ink"]}
     here = mark("line", x="token") | {"yref": "y domain", "y0": 0, "y1": 1, "x0": view.token, "x1": view.token}
     here["line"] = {"width": 1, "color": c["line"]}
+    part = drawn_part(first, end, trace.num_tokens)
     named = {"xref": "x domain", "x": 1, "xanchor": "right", "y": ceiling, "yanchor": "bottom", "yshift": 5}
     named["text"] = f"λ never exceeds {ceiling:.3g}: at least 1/{trace.max_loops} is depth"
     return figure(
@@ -136,7 +147,7 @@ def gate_along_text_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW, *, sm
         annotations=[
             named,
             note(
-                f"{swatch(c['line'], f'layer {view.layer}', '●')}   "
+                f"{swatch(c['line'], f'layer {view.layer}{part}', '●')}   "
                 f"{swatch(c['ink'], f'mean over layers and {smooth} tokens', '━')}"
             ),
         ],

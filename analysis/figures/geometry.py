@@ -10,6 +10,7 @@ from analysis.figures.joint_map import Marginal, Minimap, heatmap, joint_map, la
 from analysis.figures.palette import THEMES, expert_colour, gate_colour, loop_colours, mix, ramp, text_on
 from analysis.figures.template import (
     band,
+    drawn_part,
     figure,
     hover_card,
     names_fit,
@@ -109,6 +110,7 @@ def first_loop_figure(paths: PathTrace, view: View = DEFAULT_VIEW) -> go.Figure:
         else "no token routed"
     )
     names = "  ".join(swatch(expert_colour(e, view.theme), str(e)) for e in range(min(trace.num_experts, 8)))
+    part = drawn_part(paths.first_token, paths.end_token, trace.num_tokens)
     return figure(
         view,
         data,
@@ -123,7 +125,7 @@ def first_loop_figure(paths: PathTrace, view: View = DEFAULT_VIEW) -> go.Figure:
         annotations=[
             note(f"expert {names}   strong: chosen   {swatch(c['ink'], 'length of the chosen ones together', '━')}")
             | {"yshift": 22},
-            note(f"layer {view.layer}: the chosen experts against the whole step: {middle}"),
+            note(f"layer {view.layer}{part}: the chosen experts against the whole step: {middle}"),
         ],
     )
 
@@ -173,6 +175,7 @@ def steps_figure(paths: PathTrace, view: View = DEFAULT_VIEW) -> go.Figure:
         if (of := kinds == kind).any()
     ]  # fmt: skip
     counts = [f"{marks[kind]} {kind} {np.sum((kinds == kind) & kept)}" for kind in CLASSES]
+    part = drawn_part(paths.first_token, paths.end_token, trace.num_tokens)
     return figure(
         view,
         data,
@@ -180,7 +183,7 @@ def steps_figure(paths: PathTrace, view: View = DEFAULT_VIEW) -> go.Figure:
         margin={"t": 30, "b": 44, "l": 56, "r": 12},
         xaxis={"showgrid": True, "title": {"text": "length of a step relative to the one before (geometric mean)"}},
         yaxis={"showgrid": True, "rangemode": "tozero", "title": {"text": "largest turn (degrees)"}},
-        annotations=[note("   ".join(counts) + " tokens")],
+        annotations=[note("   ".join(counts) + (part or " tokens"))],
     )
 
 
@@ -230,6 +233,7 @@ def trajectory_figure(
         if len(own[part]) > 1
     ]  # fmt: skip
     first, second = (f"{100 * share:.0f} %" for share in found.explained)
+    part = drawn_part(paths.first_token, paths.end_token, trace.num_tokens)
     legend = f"{swatch(c['ink'], f'{quoted(trace, view.token)}, loops 0 to {ran}; dotted: not used', '→')}   "
     return figure(
         view,
@@ -240,7 +244,9 @@ def trajectory_figure(
         yaxis={"showgrid": True, "title": {"text": f"second ({second})"}},
         annotations=[
             note(legend) | {"yshift": 22},
-            note(f"layer {view.layer}: PCA of all states; dots: where a token left   {_key(paths, view, colour)}"),
+            note(
+                f"layer {view.layer}{part}: PCA of all states; dots: where a token left   {_key(paths, view, colour)}"
+            ),
         ],
     )
 

@@ -10,7 +10,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from analysis.figures.palette import THEMES, faded
-from analysis.figures.template import LEFT, band, figure, layer_axis, names_fit, note, row_and_column, token_axis
+from analysis.figures.template import LEFT, MAP, band, figure, layer_axis, names_fit, note, row_and_column, token_axis
 from analysis.figures.word_columns import NOTE, WordColumns
 from analysis.labels import plotly_text, token_labels
 from analysis.view import View
@@ -59,14 +59,6 @@ def minimap_row(trace: RoutingTrace, view: View, minimap: Minimap, rest_px: floa
         return MinimapRow(inner=rest_px, top=1.0)
     c = THEMES[view.theme]
     inner = rest_px + MINIMAP_PX + TICKS_PX
-    label = {"text": f"window {first} to {end - 1}", "xref": "paper", "yref": "paper", "xanchor": "left"}
-    label |= {
-        "x": left + 0.015,
-        "y": 1 - MINIMAP_PX / inner,
-        "yanchor": "top",
-        "yshift": -14,
-        "font": {"size": 12, "color": c["ink"]},
-    }
     return MinimapRow(
         inner=inner,
         top=rest_px / inner,
@@ -76,7 +68,9 @@ def minimap_row(trace: RoutingTrace, view: View, minimap: Minimap, rest_px: floa
             "yaxis3": {"domain": [1 - MINIMAP_PX / inner, 1], "anchor": "x3", "visible": False, "range": [-0.5, 0.5]},
         },
         shapes=_window_frame(trace, c, first, end),
-        annotations=[label],
+        annotations=[
+            note(f"the whole text; framed: tokens {first} to {end - 1}, drawn below. A click moves the frame.")
+        ],
     )
 
 
@@ -113,6 +107,7 @@ def joint_map(
             *({"xaxis": "x2", "yaxis": "y"} | each for each in beside.data),
             *row.data,
         ],
+        meta=MAP,
         height=round(row.inner) + 28 + bottom,
         margin={"t": 28, "b": bottom, "l": 52, "r": 12},
         xaxis=x_axis | {"domain": [0, LEFT], "anchor": "y"},

@@ -9,6 +9,7 @@ import plotly.graph_objects as go
 from analysis.figures.palette import THEMES, loop_colours, mix, text_on
 from analysis.figures.template import (
     band,
+    drawn_part,
     figure,
     names_fit,
     note,
@@ -84,6 +85,7 @@ def write_stack_figure(paths: PathTrace, view: View = DEFAULT_VIEW, *, measure: 
             data += numbers(token[tall], middle[tall], ledger.expert_ids[tall, write - ledger.loops].astype(str), on)
     data.append(_ticks(token, whole, view))
     x_axis, bottom = token_axis(trace, view)
+    where = f"layer {view.layer}{drawn_part(paths.first_token, paths.end_token, trace.num_tokens)}"
     return figure(
         view,
         data,
@@ -97,7 +99,7 @@ def write_stack_figure(paths: PathTrace, view: View = DEFAULT_VIEW, *, measure: 
         shapes=[band(view, x="token")],
         annotations=[
             note(write_legend(trace, view)) | {"yshift": 22},
-            note(f"layer {view.layer}: the writes sum to the model's own update within {ledger.residual.max():.1e}"),
+            note(f"{where}: the writes sum to the model's own update within {ledger.residual.max():.1e}"),
         ],
     )
 

@@ -102,7 +102,7 @@ def lens_layer_figure(lens: LensTrace, view: View = DEFAULT_VIEW, *, reading: Re
     texts = np.array([[_word(lens, int(i), k) for k in place] for i in reads], dtype=object)
     data += _words(np.tile(place, count), np.repeat(y, len(place)), texts.ravel(), ink.ravel(), 12)
     headings = {
-        f"rank of “{plotly_text(lens.target)}”": [str(rank) for rank in lens.rank[reads]],
+        f"rank of<br>“{plotly_text(lens.target)}”": [str(rank) for rank in lens.rank[reads]],
         "its %": [f"{100 * p:.3g}" if p >= 0.001 else "<0.1" for p in lens.probability[reads]],
         "entropy": [f"{value:.2f}" for value in lens.entropy[reads]],
         "KL": [f"{value:.2f}" for value in lens.kl[reads]],

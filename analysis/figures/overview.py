@@ -1,12 +1,15 @@
 """Overview: what the text cost, and where."""
 
+from dataclasses import replace
+
 import numpy as np
 import plotly.graph_objects as go
 
 from analysis.aggregate import mean_over_tokens
 from analysis.figures.joint_map import Minimap, layer_bars, minimap_row, token_bars
 from analysis.figures.palette import THEMES, mix, ramp
-from analysis.figures.template import band, figure, layer_axis, note, swatch, token_axis
+from analysis.figures.template import LEFT as MAP_LEFT
+from analysis.figures.template import MAP, MAP_MARGINS_PX, band, figure, layer_axis, note, swatch, token_axis
 from analysis.overview import compute_table, ffn_equivalents, loops_by_layer, width_cost
 from analysis.view import DEFAULT_VIEW, View
 from hooks.trace import RoutingTrace
@@ -18,6 +21,8 @@ BARS_PX = 230
 def compute_map_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> go.Figure:
     """Computation along the text in dense FFN passes, mean over layers: loops below, experts on top; beside: layers."""
     c = THEMES[view.theme]
+    # Its token axis has a smaller share of the width than that of a map.
+    view = replace(view, room=round(MAP_MARGINS_PX + (view.room - MAP_MARGINS_PX) * LEFT / MAP_LEFT))
     first, end = view.span(trace.num_tokens)
     table = compute_table(trace)
     most = trace.max_loops + 0.15
@@ -53,6 +58,7 @@ def compute_map_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> go.Fig
     return figure(
         view,
         data,
+        meta=MAP,
         height=round(row.inner) + 28 + bottom,
         margin={"t": 28, "b": bottom, "l": 52, "r": 12},
         barmode="stack",
@@ -67,7 +73,7 @@ def compute_map_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> go.Fig
             *row.shapes,
         ],
         annotations=[
-            note(f"{legend}, per token, mean over layers · dotted: one dense FFN = 1", y=row.top),
+            note(f"{legend}, mean over layers   ┈ one dense FFN", y=row.top),
             note(f"per layer, mean over tokens · all: {mean:.2f}", x=1, y=row.top, anchor="right"),
             *row.annotations,
         ],

@@ -6,7 +6,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from analysis.figures.palette import THEMES, expert_colour, text_on
-from analysis.figures.template import figure, note, numbers, quoted
+from analysis.figures.template import drawn_part, figure, note, numbers, quoted
 from analysis.slices import slice_use
 from analysis.view import DEFAULT_VIEW, View
 from hooks.slice_trace import SliceTrace
@@ -23,7 +23,8 @@ def loop_slices_figure(
         share, count = slice_use(slices, view.layer)
         names = [f"loop {loop}" + (f", {n} tokens" if n else ", nobody") for loop, n in zip(loops, count, strict=True)]
         ran = count > 0
-        heading = f"layer {view.layer}: mean share of the loop's step, over the tokens that ran it"
+        part = drawn_part(slices.first_token, slices.first_token + slices.share.shape[1], trace.num_tokens)
+        heading = f"layer {view.layer}{part}: mean share of the loop's step, over the tokens that ran it"
     else:
         share = slices.share[row, view.token - slices.first_token]
         ran = loops <= trace.loops[view.layer, view.token]

@@ -15,12 +15,17 @@ FONT = "'Source Sans', 'Source Sans 3', 'Source Sans Pro', Helvetica, Arial, san
 LEFT = 0.86
 """Share of a map's width that belongs to its token axis."""
 MAP_MARGINS_PX = 64
-NAME_PX, NUMBER_PX = 10.6, 12.7
+FEWEST_COLUMNS = 16
+"""Columns that a token axis has room for at least: a text of two tokens makes no cells as wide as half a page."""
+NAME_PX, NUMBER_PX = 9.5, 11.4
 """Width that a token needs on its axis to be named, and a cell of a map to carry its number: 90 and 75 on a page."""
 SENTENCE = {"sentence": True}
 """Marks a figure that has nothing to draw: how to read it is no question then."""
 TO_CELL = {"select": "customdata"}
 """A click selects customdata[0] = token and customdata[1] = layer (None: leave it)."""
+
+MAP = TO_CELL | {"map": True}
+"""Marks a figure with means beside its token axis, which need more of a narrow figure's width."""
 
 
 @lru_cache(maxsize=2)
@@ -103,7 +108,12 @@ def table_cell(text: str, x: float, y: float, colour: str) -> dict:
 
 def swatch(colour: str, text: str, mark: str = "■") -> str:
     """A coloured mark and its name, for notes that serve as legends."""
-    return f'<span style="color:{colour}">{mark}</span> {text}'
+    return f'<span style="color:{colour};font-size:13px">{mark}</span>\u00a0{text}'
+
+
+def drawn_part(first: int, end: int, num_tokens: int) -> str:
+    """ ", tokens 256 to 511 of 2,009" where only these of the text's tokens are drawn; empty where all are."""
+    return "" if end - first == num_tokens else f", tokens {first} to {end - 1} of {num_tokens:,}"
 
 
 def quoted(trace: RoutingTrace, token: int) -> str:
@@ -129,7 +139,7 @@ def layer_axis(trace: RoutingTrace, view: View) -> dict:
 def token_axis(trace: RoutingTrace, view: View) -> tuple[dict, int]:
     """Axis of the drawn tokens and the bottom margin that its labels need, in pixels."""
     first, end = view.span(trace.num_tokens)
-    axis = {"range": [first - 0.5, end - 0.5]}
+    axis = {"range": [first - 0.5, max(end, first + FEWEST_COLUMNS) - 0.5]}
     if not names_fit(view, end - first):
         step = next(step for step in (25, 50, 100, 250, 500, 10**9) if (end - first) / step <= 16)
         ticks = list(range(-(-first // step) * step, end, step))
@@ -139,7 +149,7 @@ def token_axis(trace: RoutingTrace, view: View) -> tuple[dict, int]:
     if first <= view.token < end:
         texts[view.token - first] = f"<b>{texts[view.token - first]}</b>"
     axis |= {"tickvals": list(range(first, end)), "ticktext": texts, "tickangle": -90}
-    return axis, max(16 + round(6.8 * max(map(len, labels))), 30)
+    return axis, max(16 + round(6.8 * max(len(_readable(label)) for label in labels)), 30)
 
 
 def names_fit(view: View, tokens: int) -> bool:
@@ -153,7 +163,16 @@ def numbers_fit(view: View, tokens: int) -> bool:
 
 
 def _tick(label: str, special: bool) -> str:
-    return f"<i>{plotly_text(label)}</i>" if special else plotly_text(label)
+    text = plotly_text(_readable(label))
+    return f"<i>{text}</i>" if special else text
+
+
+def _readable(label: str) -> str:
+    """A label that can be read upwards: the signs of blanks and tabs look like brackets there, so words follow them."""
+    for sign, word in (("␣", "space"), ("⇥", "tab")):
+        if label.startswith(sign) and not label.strip(f"{sign}×0123456789"):
+            return f"{label} {word}"
+    return label
 
 
 # Selection ------------------------------------------------------------------------------------------------------------

@@ -1,17 +1,20 @@
 // Between the page's figures and the app: clicks select, and the marks of the selection are drawn over the figures.
 // Streamlit's own selection events never fire for heat-map cells. A figure with layout.meta.select = "customdata" says so
 // that its points carry [token, layer], with null for what they do not name.
+const WIDE = 1060, STEP = 20; // pixels; analysis.view.PAGE_PX is the same
 const SVG = "http://www.w3.org/2000/svg";
 // Live, and so nothing is searched several times a second; the same below.
 const plots = document.getElementsByClassName("js-plotly-plot");
+const pages = document.getElementsByClassName("stMainBlockContainer");
 const navigations = document.getElementsByTagName("nav");
-const state = { figures: new WeakSet(), send: null, marks: {}, redrawn: {}, token: null, layer: null, theme: null, told: null };
+const state = { figures: new WeakSet(), send: null, marks: {}, redrawn: {}, token: null, layer: null, theme: null, told: null, room: 0, asked: null };
 
 export default function ({ data, setTriggerValue, parentElement }) {
-  Object.assign(state, data, { send: setTriggerValue, told: null });
+  Object.assign(state, data, { send: setTriggerValue, told: null, asked: null });
   const attach = () => {
     [...plots].forEach(listen);
     followTheme(parentElement.host ?? parentElement);
+    followWidth();
     mendNavigation();
   };
   attach();
@@ -36,6 +39,20 @@ function followTheme(host) {
   if (theme === state.theme || theme === state.told) return;
   state.told = theme;
   state.send("theme", theme);
+}
+
+// Figures are drawn for the width that they have. In wide windows they are all alike (0); in others they ask for a run that
+// draws them for theirs, once the width rests.
+function followWidth() {
+  const [page] = pages;
+  const { paddingLeft, paddingRight } = getComputedStyle(page);
+  const width = page.clientWidth - parseFloat(paddingLeft) - parseFloat(paddingRight);
+  const room = width >= WIDE ? 0 : Math.floor(width / STEP) * STEP;
+  const rests = room === state.measured;
+  state.measured = room;
+  if (!rests || room === state.room || room === state.asked) return;
+  state.asked = room;
+  state.send("room", room);
 }
 
 function listen(figure) {

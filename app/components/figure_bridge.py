@@ -28,6 +28,8 @@ def figure_bridge(
     token: int,
     layer: int,
     theme: Theme,
+    room: int,
+    on_room: Callable[[int], None],
 ) -> None:
     """Listen to the page's figures and draw `marks` (container key -> Plotly shapes) over them.
 
@@ -35,12 +37,18 @@ def figure_bridge(
     place.
     `on_select(token, layer)` runs before the redraw, with None for what the click did not name. Tick labels of `token`
     and `layer` turn bold. The app runs again as soon as the browser shows another theme than `theme`.
+    `on_room(pixels)` runs when the page's column is less wide than figures are commonly drawn for (0: as wide as that)
+    and `room` does not say so already.
     """
 
     def selected() -> None:
         chosen = st.session_state[KEY].select
         if chosen:
             on_select(chosen["token"], chosen["layer"])
+
+    def measured() -> None:
+        if (pixels := st.session_state[KEY].room) is not None:
+            on_room(pixels)
 
     _component(
         key=KEY,
@@ -50,7 +58,9 @@ def figure_bridge(
             "token": token,
             "layer": layer,
             "theme": theme,
+            "room": room,
         },
         on_select_change=selected,
+        on_room_change=measured,
         on_theme_change=lambda: None,  # the run itself is what is wanted
     )

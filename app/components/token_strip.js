@@ -140,9 +140,9 @@ class Strip {
     cell.tabIndex = 0;
     if (focus) cell.focus({ preventScroll: true });
     if (moved) {
-      // Third row from the top, so that what was read before stays in sight.
-      const row = cell.offsetHeight + 3;
-      this.box.scrollTop = Math.max(0, cell.offsetTop - this.box.offsetTop - 2 * row);
+      // Third row from the top, so that what was read before stays in sight; the first rows show the text's beginning.
+      const row = cell.offsetHeight + 3, top = cell.offsetTop - this.box.offsetTop - 2 * row;
+      this.box.scrollTop = top < 2 * row ? 0 : top;
     }
     this.fade();
   }

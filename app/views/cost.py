@@ -54,7 +54,7 @@ st.caption(
 )
 left, right = st.columns(2)
 with left:
-    panel("cost_by_layer")
+    panel("cost_by_layer", share=1 / 2)
 with right:
     by_the_clock(current_trace())
 panel("cost_map")

@@ -51,8 +51,8 @@ heading(
 panel("difficulty_map", main=True)
 left, right = st.columns(2)
 with left:
-    panel("difficulty_surprisal")
+    panel("difficulty_surprisal", share=1 / 2)
 with right:
-    panel("difficulty_by_loops")
+    panel("difficulty_by_loops", share=1 / 2)
 if current_view().level == "word":
     words(current_trace())

@@ -16,8 +16,8 @@ heading(
 panel("expert_map", main=True)
 left, right = st.columns(2)
 with left:
-    panel("expert_load")
+    panel("expert_load", share=1 / 2)
     panel("expert_path")
 with right:
-    panel("expert_load_by_layer")
+    panel("expert_load_by_layer", share=1 / 2)
     panel("expert_pairs")

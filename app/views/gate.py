@@ -14,6 +14,6 @@ heading(
 panel("gate_map", main=True)
 left, right = st.columns(2)
 with left:
-    panel("gate_levels")
+    panel("gate_levels", share=1 / 2)
 with right:
-    panel("gate_along_text")
+    panel("gate_along_text", share=1 / 2)

@@ -17,6 +17,6 @@ panel("first_loop")
 panel("loop_slices")
 left, right = st.columns(2)
 with left:
-    panel("trajectories")
+    panel("trajectories", share=1 / 2)
 with right:
-    panel("steps")
+    panel("steps", share=1 / 2)

@@ -3,18 +3,20 @@
 import streamlit as st
 
 from analysis.figures import precision_map_figure
+from analysis.figures.fitting import fit
 from analysis.figures.template import take_selection
 from analysis.near_miss import precision_flips, precision_numbers
-from app.drawings import remember_marks
+from app.drawings import figure_width, page_view, remember_marks
 from app.panel import chart, heading, panel, title
 from app.results import trace_half_precision, traced_half_precision
-from app.state import current_trace, current_view, select, without_model
+from app.state import current_trace, select, without_model
 
 
 def decided_otherwise(trace, other) -> None:
     """What the same text decided otherwise in bfloat16: counts, map, and the flips as rows that select."""
     found = precision_numbers(trace, other)
-    figure = precision_map_figure(trace, other, current_view())
+    figure = precision_map_figure(trace, other, page_view())
+    fit(figure, figure_width())
     remember_marks("figure-precision_map", take_selection(figure))
     chart("figure-precision_map", figure, name="precision_map", alt="Where bfloat16 decides otherwise")
     widest = f" The widest margin that flipped was {found.widest_margin:.3f} logits." if found.loops_differ else ""

@@ -55,7 +55,7 @@ compute.metric(
 panel("compute_map", main=True)
 left, right = st.columns(2)
 with left:
-    panel("loops_by_layer")
+    panel("loops_by_layer", share=1 / 2)
 with right:
     title("Hardest and easiest tokens")
     extremes(trace)

@@ -13,11 +13,13 @@ heading(
     "margin",
 )
 panel("loop_map", main=True)
-left, middle, right = st.columns([3, 2, 3])
+left, right = st.columns(2)
 with left:
-    panel("depth_choice")
-with middle:
-    panel("depth_logits")
+    panel("depth_choice", share=1 / 2)
 with right:
-    panel("depth_margin")
-panel("loop_shares")
+    panel("depth_logits", share=1 / 2)
+left, right = st.columns(2)
+with left:
+    panel("depth_margin", share=1 / 2)
+with right:
+    panel("loop_shares", share=1 / 2)

@@ -17,6 +17,6 @@ texts_of_study()
 panel("validity_by_layer", main=True)
 left, right = st.columns(2)
 with left:
-    panel("validity_intervals")
+    panel("validity_intervals", share=1 / 2)
 with right:
-    panel("class_difficulty")
+    panel("class_difficulty", share=1 / 2)

@@ -16,6 +16,6 @@ texts_of_study()
 panel("routing_sources", main=True)
 left, right = st.columns(2)
 with left:
-    panel("together")
+    panel("together", share=1 / 2)
 with right:
-    panel("loop_flow")
+    panel("loop_flow", share=1 / 2)

@@ -17,9 +17,9 @@ heading(
 panel("write_stack", main=True)
 left, right = st.columns(2)
 with left:
-    panel("write_waterfall")
+    panel("write_waterfall", share=1 / 2)
 with right:
-    panel("stream_ledger")
+    panel("stream_ledger", share=1 / 2)
 if can_draw(Attribution):
     with st.container(horizontal=True, vertical_alignment="bottom"):
         target_picker("target", "against")
@@ -30,6 +30,6 @@ if can_draw(Attribution):
             st.rerun()
 left, right = st.columns(2)
 with left:
-    panel("logit_attribution")
+    panel("logit_attribution", share=1 / 2)
 with right:
-    panel("attribution_by_layer")
+    panel("attribution_by_layer", share=1 / 2)

@@ -1,0 +1,55 @@
+"""Windows of several widths: no label of a figure is cut or lies over another, and no page scrolls sideways."""
+
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import TimeoutError as PlaywrightTimeoutError
+
+from tests.app_server import wait_idle
+
+pytestmark = pytest.mark.browser
+LABELS = (Path(__file__).parent / "labels.js").read_text(encoding="utf-8")
+WIDTHS = (900, 1280, 1440, 1920)
+LONG = "The king rode out to the river. " * 60
+
+
+def problems(page, timeout_s: float = 30) -> list[str]:
+    """What is wrong with the labels once the figures rest: they are drawn again where the width asks for it."""
+    wait_idle(page)
+    try:
+        page.wait_for_function(f"() => !({LABELS})().length", timeout=timeout_s * 1000)
+    except PlaywrightTimeoutError:
+        return page.evaluate(LABELS)
+    return []
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("text", [None, "Hi", LONG], ids=["example", "two tokens", "long"])
+def test_no_label_is_cut_or_lies_over_another(visit, width, text):
+    here = visit()
+    here.page.set_viewport_size({"width": width, "height": 1000})
+    page = here.open()
+    if text:
+        here.trace(text)
+    found = []
+    for name in ("Overview", "Difficulty", "Gate", "Experts", "Recursion", "Write ledger", "Cost", "What decides"):
+        page.get_by_role("link", name=name, exact=True).click()
+        page.get_by_role("heading", name=name, exact=True, level=2).wait_for()
+        page.locator(".js-plotly-plot .main-svg").first.wait_for()
+        found += [f"{name}: {problem}" for problem in problems(page)]
+        sideways = "main => main.scrollWidth - main.clientWidth"
+        assert page.get_by_test_id("stMain").evaluate(sideways) <= 1, name
+    assert not found, "\n".join(found)
+
+
+def test_a_narrow_window_stacks_columns_and_lets_the_frame_scroll_away(visit):
+    here = visit()
+    here.page.set_viewport_size({"width": 900, "height": 1000})
+    page = here.open("recursion", "Recursion")
+    assert not problems(page)
+    plots = page.locator(".js-plotly-plot")
+    lefts = [plots.nth(i).bounding_box()["x"] for i in range(plots.count())]
+    assert max(lefts) - min(lefts) < 2
+    assert page.locator(".frame-wrapper").evaluate("frame => getComputedStyle(frame).position") == "static"
+    bar = page.locator(".st-key-framebar").bounding_box()
+    assert bar["height"] < 90

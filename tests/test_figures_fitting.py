@@ -1,0 +1,35 @@
+"""Figures that were drawn for a page fit into less room."""
+
+import json
+
+from analysis import figures
+from analysis.figures.fitting import LINE_PX, fit
+from analysis.view import PAGE_PX, View
+from tests.path_traces import make_attention
+from tests.traces import random_trace
+
+
+def test_fitting_breaks_lines_upwards_and_keeps_marks_with_their_names():
+    fig = figures.attention_by_loops_figure(make_attention(random_trace(layers=2, tokens=30), 20), View(1, 20))
+    lower, upper = sorted(fig.layout.annotations, key=lambda each: each.yshift)
+    height, shift = fig.layout.height, upper.yshift
+    fit(fig, 300)
+    lines = lower.text.count("<br>")
+    assert lines and upper.yshift == shift + lines * LINE_PX
+    assert fig.layout.height == height + (lines + upper.text.count("<br>")) * LINE_PX
+    assert all(len(line) < 60 for line in lower.text.split("<br>"))
+
+
+def test_fitting_leaves_a_figure_with_room_as_it_is():
+    fig = figures.loop_map_figure(random_trace(layers=2, tokens=30))
+    before = json.loads(fig.to_json())["layout"]
+    fit(fig, PAGE_PX)
+    after = json.loads(fig.to_json())["layout"]
+    assert [each["text"] for each in after["annotations"]] == [each["text"] for each in before["annotations"]]
+    assert (after["height"], after["xaxis"]["domain"]) == (before["height"], before["xaxis"]["domain"])
+
+
+def test_a_narrow_map_gives_more_room_to_what_stands_beside_it():
+    fig = figures.gate_map_figure(random_trace(layers=2, tokens=30))
+    fit(fig, 500)
+    assert fig.layout.xaxis.domain[1] == 0.72 and fig.layout.xaxis2.domain[0] == 0.76
