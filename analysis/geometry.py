@@ -137,12 +137,20 @@ class Plane:
 
 
 def plane(paths: PathTrace, layer: int) -> Plane:
-    """PCA of all captured tokens' states H(0)..H(max_loops) in a layer, used or not.
+    """PCA of all captured tokens' states H(0)..H(max_loops) in a layer, used or not."""
+    states = paths.states[paths.row(layer)]
+    points, explained = principal_plane(states.reshape(-1, states.shape[-1]))
+    return Plane(points.reshape(*states.shape[:2], 2), explained)
+
+
+def principal_plane(
+    states: Float[np.ndarray, "point hidden"],
+) -> tuple[Float[np.ndarray, "point 2"], tuple[float, float]]:
+    """Points in the plane of their first two principal components, and the share of variance along each.
 
     The sign of an axis is such that its largest entry is positive.
     """
-    states = paths.states[paths.row(layer)].astype(np.float64)
-    flat = states.reshape(-1, states.shape[-1])
+    flat = states.astype(np.float64)
     centred = flat - flat.mean(axis=0)
     total = np.square(centred).sum()
     axes, sizes = np.zeros((2, flat.shape[1])), np.zeros(2)
@@ -151,8 +159,7 @@ def plane(paths: PathTrace, layer: int) -> Plane:
         axes[: len(found)], sizes[: len(found)] = found, np.linalg.norm(centred @ found.T, axis=0)
     signs = np.sign(axes[np.arange(2), np.abs(axes).argmax(axis=1)])
     share = np.square(sizes) / max(total, 1e-300)
-    points = centred @ (axes * np.where(signs == 0, 1, signs)[:, None]).T
-    return Plane(points.reshape(*states.shape[:2], 2), (float(share[0]), float(share[1])))
+    return centred @ (axes * np.where(signs == 0, 1, signs)[:, None]).T, (float(share[0]), float(share[1]))
 
 
 def plane_table(paths: PathTrace) -> pd.DataFrame:
@@ -204,5 +211,5 @@ def _cells(paths: PathTrace) -> pd.DataFrame:
 
 __all__ = [
     "CLASSES", "FirstLoop", "Plane", "RULE", "Steps", "cosine_table", "first_loop", "first_loop_table", "path_cosine",
-    "plane", "plane_table", "steps", "steps_table",
+    "plane", "plane_table", "principal_plane", "steps", "steps_table",
 ]  # fmt: skip

@@ -2,6 +2,7 @@
 
 from analysis.attribution import Attribution
 from analysis.catalogue import Drawn, FigureSpec, routing_of
+from analysis.embedding import Embedding
 from analysis.study import SAMPLES, Study
 from analysis.view import PAGE_PX, View
 from hooks.attention_trace import AttentionTrace
@@ -62,11 +63,16 @@ def _made(drawn: Drawn) -> tuple[list[str], list[str], list[str]]:
         whole = drawn.num_tokens == drawn.routing.num_tokens
         tokens = "" if whole else f", tokens=({drawn.first_token}, {drawn.end_token})"
         return [], ["capture_paths"], [f"drawn = capture_paths(loaded, text{tokens})"]
-    if isinstance(drawn, SliceTrace):
-        first, end = drawn.first_token, drawn.first_token + drawn.share.shape[1]
-        tokens = "" if end - first == drawn.routing.num_tokens else f", tokens=({first}, {end})"
+    if isinstance(drawn, SliceTrace | Embedding):
+        count = drawn.captured if isinstance(drawn, Embedding) else drawn.share.shape[1]
+        first, end = drawn.first_token, drawn.first_token + count
+        tokens = "" if count == drawn.routing.num_tokens else f", tokens=({first}, {end})"
         paths = f"paths = capture_paths(loaded, text{tokens})"
-        return [], ["capture_paths", "loop_slices"], [paths, "drawn = loop_slices(loaded, paths)"]
+        if isinstance(drawn, SliceTrace):
+            return [], ["capture_paths", "loop_slices"], [paths, "drawn = loop_slices(loaded, paths)"]
+        layers = "" if len(drawn.layers) == drawn.routing.num_layers else f", {drawn.layers}"
+        made = f"drawn = embedding(paths{layers})  # UMAP: the first map takes half a minute more"
+        return ["from analysis.embedding import embedding"], ["capture_paths"], [paths, made]
     if isinstance(drawn, Attribution):
         return _made_attribution(drawn)
     if isinstance(drawn, LensTrace):

@@ -8,13 +8,14 @@ import streamlit as st
 
 from analysis.attribution import FOLLOWING, LIKELIEST, SECOND, Attribution, named_targets
 from analysis.catalogue import Drawn
+from analysis.embedding import Embedding
 from analysis.faithfulness import Finding
 from analysis.family import family_table, read_members
 from analysis.health import Check, health_checks
 from analysis.study import Study
 from analysis.training import read_curves
 from analysis.view import WINDOW, window_around
-from app import list_study, shared, state, training_steps
+from app import list_study, shared, state, training_steps, umap_maps
 from app.examples import CHECKED
 from hooks.attention_trace import AttentionTrace, attention_bytes
 from hooks.lens_trace import LensTrace
@@ -147,6 +148,8 @@ def why_not_drawn(kind: type) -> str | None:
             )
     if kind is TrainingTrace:
         return training_steps.why_no_training()
+    if kind is Embedding:
+        return umap_maps.why_no_map()
     if kind is Study and list_study.own_list_chosen():
         return list_study.why_not_studied()
     if kind is Study and state.model_facts().reads_ids:
@@ -177,8 +180,9 @@ def current(kind: type) -> Drawn:
         SliceTrace: current_slices,
         AttentionTrace: current_attention,
         TrainingTrace: training_steps.current_training,
+        Embedding: umap_maps.current_map,
     }[kind]
-    if kind in (RoutingTrace, Study, TrainingTrace):
+    if kind in (RoutingTrace, Study, TrainingTrace, Embedding):
         return found()
     # The first time it loads the model, too.
     with st.spinner("Following every path of the text…", show_time=True), shared.in_turn():

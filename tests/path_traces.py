@@ -6,6 +6,7 @@ import numpy as np
 
 from analysis.attribution import Attribution, attribution
 from analysis.catalogue import Drawn
+from analysis.embedding import Embedding, Placement, embedding
 from analysis.study import Study, study
 from analysis.view import DEFAULT_VIEW, View
 from hooks.attention_trace import AttentionTrace
@@ -118,6 +119,14 @@ def make_slices(trace: RoutingTrace, *, tokens=None, seed: int = 0) -> SliceTrac
     return SliceTrace(trace, np.arange(trace.num_layers), first, np.abs(share), share)
 
 
+def make_embedding(paths: PathTrace, layers=None, *, seed: int = 0) -> Embedding:
+    """A map of the paths in which the states lie anywhere: no UMAP."""
+    points = np.random.default_rng(seed).normal
+    return embedding(
+        paths, layers, place=lambda states, tell: Placement(points(size=(len(states), 2)), 0.987, 0.876, (0.5, 0.2))
+    )
+
+
 def make_training(trace: RoutingTrace, checkpoints: int = 3, seed: int = 0) -> TrainingTrace:
     """A course that ends with the trace: before that, its tokens took each other's loops and chose other experts."""
     rng = np.random.default_rng(seed)
@@ -150,6 +159,7 @@ def result_of(kind: type, trace: RoutingTrace, view: View = DEFAULT_VIEW) -> Dra
         Attribution: lambda: make_attribution(paths, view.token),
         AttentionTrace: lambda: make_attention(trace, view.token),
         LensTrace: lambda: make_lens(trace, view.token),
+        Embedding: lambda: make_embedding(paths),
         SliceTrace: lambda: make_slices(trace, tokens=view.window),
         TrainingTrace: lambda: make_training(trace),
     }

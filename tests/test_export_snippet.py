@@ -3,13 +3,16 @@
 from functools import cache, partial
 from pathlib import Path
 
+import numpy as np
 import plotly.graph_objects as go
 import pytest
 
 import sample_models
+from analysis import embedding as embeddings
 from analysis import study as studies
 from analysis.attribution import Attribution, attribution
 from analysis.catalogue import CATALOGUE, spec
+from analysis.embedding import Embedding, Placement, embedding
 from analysis.export import texts_json
 from analysis.ledger import stream_writes
 from analysis.snippet import LONGEST_TEXT, TEXTS_FILE, TRACE_FILE, snippet
@@ -45,6 +48,11 @@ def load():
     return cache(sample_models.load_model)
 
 
+def in_a_row(states, tell) -> Placement:
+    """A map without UMAP, which takes half a minute."""
+    return Placement(np.column_stack([states[:, 0], np.arange(len(states))]), 0.9, 0.8, (0.5, 0.2))
+
+
 @pytest.fixture
 def drawn_by(load, tmp_path, monkeypatch):
     """Runs a snippet in an empty folder; the figure that it made."""
@@ -52,6 +60,7 @@ def drawn_by(load, tmp_path, monkeypatch):
     monkeypatch.setattr(sample_models, "load_model", load)
     monkeypatch.setattr(sample_texts, "SAMPLE_TEXTS", SOME_TEXTS)
     monkeypatch.setattr(studies, "study", partial(study, draws=9))
+    monkeypatch.setattr(embeddings, "umap_placement", in_a_row)
     # The real one writes five megabytes of plotly.js.
     monkeypatch.setattr(go.Figure, "write_html", lambda figure, file: Path(file).write_text(figure.to_json()))
 
@@ -80,6 +89,7 @@ def results(load):
             Attribution: attribution(paths, direction, removed),
             LensTrace: recursion_lens(loaded, paths, 7, 65),
             SliceTrace: loop_slices(loaded, paths),
+            Embedding: embedding(capture_paths(loaded, TEXT, tokens=(2, 12)), [3], place=in_a_row),
             AttentionTrace: capture_attention(loaded, TEXT).at(7),
             TrainingTrace: capture_training(load("versatile-4l-0.4m"), TEXT),
             Study: study(capture(loaded, SOME_TEXTS), draws=9, name=SAMPLES),

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from analysis.figures import first_loop_figure, path_agreement_figure, steps_figure, trajectory_figure
-from analysis.geometry import first_loop, path_cosine, plane, steps
+from analysis.figures import first_loop_figure, path_agreement_figure, steps_figure
+from analysis.geometry import first_loop, path_cosine, steps
 from analysis.view import View
 from tests.path_traces import make_paths
 from tests.traces import random_trace
@@ -44,14 +44,3 @@ def test_steps_stand_at_their_ratio_and_turn(paths):
         assert x**3 == pytest.approx(found.norm[token - 4, 3] / found.norm[token - 4, 0])
         assert y == pytest.approx(found.angle[token - 4].max())
     assert {drawn.name for drawn in fig.data} == set(found.kind)
-
-
-@pytest.mark.parametrize("colour", ["loops", "gate", "expert"])
-def test_trajectories_end_where_the_tokens_left(paths, colour):
-    found, fig = plane(paths, 1), trajectory_figure(paths, VIEW, colour=colour)
-    ends = next(drawn for drawn in fig.data if drawn.name == "left here")
-    loops = paths.routing.loops[1, 4:20]
-    np.testing.assert_allclose(np.array(ends.x), found.points[np.arange(16), loops, 0])
-    assert f"{100 * found.explained[0]:.0f} % of the variance" in fig.layout.xaxis.title.text
-    own = next(drawn for drawn in fig.data if drawn.name == "selected")
-    np.testing.assert_allclose(np.array(own.y), found.points[3, : loops[3] + 1, 1])

@@ -67,7 +67,7 @@ def test_every_requirement_is_pinned_and_used():
     pins = dict(line.lower().split("==") for line in (ROOT / "requirements.txt").read_text().split())
     imported = {name for room in STREET for path in (ROOT / room).rglob("*.py") for name in imports_of(path)}
     imported |= {"pyarrow"}  # pandas writes Parquet through pyarrow
-    other_names = {"pyyaml": "yaml", "pillow": "PIL"}
+    other_names = {"pyyaml": "yaml", "pillow": "PIL", "scikit-learn": "sklearn", "umap-learn": "umap"}
     assert {other_names.get(name, name.replace("-", "_")) for name in pins} <= imported
 
 

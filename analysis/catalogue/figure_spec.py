@@ -8,6 +8,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from analysis.attribution import Attribution
+from analysis.embedding import Embedding
 from analysis.figures.template import At
 from analysis.study import Study
 from analysis.view import View
@@ -35,7 +36,9 @@ Page = Literal[
     "validity",
     "models",
 ]
-Drawn = RoutingTrace | PathTrace | Attribution | LensTrace | SliceTrace | AttentionTrace | TrainingTrace | Study
+Drawn = (
+    RoutingTrace | PathTrace | Attribution | LensTrace | SliceTrace | AttentionTrace | TrainingTrace | Embedding | Study
+)
 """What a figure may draw: a trace, a result that holds the trace of the same text as `routing`, or several texts."""
 
 

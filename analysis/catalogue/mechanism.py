@@ -4,6 +4,7 @@ from analysis import (
     attention,
     attribution,
     cost,
+    embedding,
     figures,
     geometry,
     ledger,
@@ -14,6 +15,7 @@ from analysis import (
 )
 from analysis.attribution import Attribution
 from analysis.catalogue.figure_spec import FigureSpec
+from analysis.embedding import Embedding
 from hooks.attention_trace import AttentionTrace
 from hooks.lens_trace import LensTrace
 from hooks.path_trace import PathTrace
@@ -195,11 +197,10 @@ MECHANISM: tuple[FigureSpec, ...] = (
         "geometry",
         "Where the loops lead",
         "Each line is a token's state from before the layer to where it left, in the plane in which all states of the "
-        "layer vary most; directions outside the plane are not seen. The selected token's later loops, not used, are "
-        "dotted.",
+        "layer vary most; directions outside the plane are not seen. Later loops, not used, are dotted.",
         figures.trajectory_figure,
         geometry.plane_table,
-        ("colour", {"loops": "Loops", "gate": "Gate", "expert": "Expert"}, "Colour of the lines"),
+        ("colour", {"loops": "Loops", "gate": "Gate", "expert": "Expert", "token": "Place"}, "Colour of the lines"),
         PathTrace,
     ),
     FigureSpec(
@@ -211,6 +212,23 @@ MECHANISM: tuple[FigureSpec, ...] = (
         figures.steps_figure,
         geometry.steps_table,
         of=PathTrace,
+    ),
+    FigureSpec(
+        "neighbourhoods",
+        "geometry",
+        "Which states are neighbours",
+        "UMAP: states that are close lie close together here, as far as a plane allows; lengths, directions and the "
+        "gaps between groups mean nothing. Trustworthiness, 0 to 1, falls with every state that lies beside one to "
+        "which it is not close; PCA's is for the same states. At most 2,000 states are placed: of more, whole tokens "
+        "are drawn with a fixed seed. Later loops, not used, are dotted.",
+        figures.embedding_figure,
+        embedding.embedding_table,
+        (
+            "colour",
+            {"loops": "Loops", "gate": "Gate", "expert": "Expert", "layer": "Layer", "token": "Place"},
+            "Colour of the neighbours",
+        ),
+        Embedding,
     ),
     FigureSpec(
         "attention_map",

@@ -12,7 +12,7 @@ from analysis.figures.emergence import training_course_figure, training_map_figu
 from analysis.figures.expert_load import expert_load_by_layer_figure, expert_load_figure, expert_pairs_figure
 from analysis.figures.experts import expert_map_figure, expert_path_figure
 from analysis.figures.gate import gate_along_text_figure, gate_levels_figure, gate_map_figure
-from analysis.figures.geometry import first_loop_figure, path_agreement_figure, steps_figure, trajectory_figure
+from analysis.figures.geometry import first_loop_figure, path_agreement_figure, steps_figure
 from analysis.figures.ledger import write_stack_figure, write_waterfall_figure
 from analysis.figures.lens import lens_grid_figure, lens_layer_figure, lens_path_figure
 from analysis.figures.near_miss import flip_distance_figure, near_miss_map_figure, precision_map_figure
@@ -29,6 +29,7 @@ from analysis.figures.sources import loop_flow_figure, sources_figure, together_
 from analysis.figures.stream import stream_ledger_figure
 from analysis.figures.template import config
 from analysis.figures.training import drawn_loops_figure, training_curve_figure
+from analysis.figures.trajectories import embedding_figure, trajectory_figure
 from analysis.figures.validity import class_difficulty_figure, validity_by_layer_figure, validity_intervals_figure
 from analysis.figures.walkthrough import fusion_plane_figure, recursion_states_figure
 
@@ -49,6 +50,7 @@ __all__ = [
     "difficulty_map_figure",
     "difficulty_surprisal_figure",
     "drawn_loops_figure",
+    "embedding_figure",
     "expert_load_by_layer_figure",
     "expert_load_figure",
     "expert_map_figure",

@@ -1,4 +1,4 @@
-"""Geometry: agreement of the two paths, the experts' parts of loop 1, the recursion's steps and where they lead."""
+"""Geometry: agreement of the two paths, the experts' parts of loop 1, and whether the recursion's steps settle."""
 
 from dataclasses import replace
 from typing import Literal
@@ -7,7 +7,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from analysis.figures.joint_map import Marginal, Minimap, heatmap, joint_map, layer_bars, scale_bar, token_bars
-from analysis.figures.palette import THEMES, expert_colour, gate_colour, loop_colours, mix, ramp, text_on
+from analysis.figures.palette import THEMES, expert_colour, loop_colours, mix, ramp, text_on
 from analysis.figures.template import (
     band,
     drawn_part,
@@ -17,13 +17,12 @@ from analysis.figures.template import (
     note,
     numbers,
     numbers_fit,
-    quoted,
     sentence_figure,
     strokes,
     swatch,
     token_axis,
 )
-from analysis.geometry import CLASSES, first_loop, path_cosine, plane, steps
+from analysis.geometry import CLASSES, first_loop, path_cosine, steps
 from analysis.labels import plotly_text, token_labels
 from analysis.view import DEFAULT_VIEW, View
 from hooks.path_trace import PathTrace
@@ -185,92 +184,6 @@ def steps_figure(paths: PathTrace, view: View = DEFAULT_VIEW) -> go.Figure:
         yaxis={"showgrid": True, "rangemode": "tozero", "title": {"text": "largest turn (degrees)"}},
         annotations=[note("   ".join(counts) + (part or " tokens"))],
     )
-
-
-def trajectory_figure(
-    paths: PathTrace, view: View = DEFAULT_VIEW, *, colour: Literal["loops", "gate", "expert"] = "loops"
-) -> go.Figure:
-    """H(0)..H(max_loops) of every captured token in the selected layer, in their principal plane; dotted = not used."""
-    c, trace, found = THEMES[view.theme], paths.routing, plane(paths, view.layer)
-    loops, token = trace.loops[view.layer, paths.tokens], np.arange(paths.first_token, paths.end_token)
-    fills = _trajectory_colours(paths, view, colour)
-    labels = [plotly_text(label) for label in token_labels(trace, 40)][paths.tokens]
-    gap = np.full((1, 2), np.nan)
-    data = []
-    for fill in dict.fromkeys(fills):
-        of = [i for i, own in enumerate(fills) if own == fill]
-        used = np.concatenate([np.concatenate([found.points[i, : loops[i] + 1], gap]) for i in of])
-        data.append(
-            {
-                "type": "scatter", "mode": "lines", "x": used[:, 0], "y": used[:, 1], "hoverinfo": "skip",
-                "line": {"width": 1.2, "color": mix(c["bg"], fill, 0.75)}, "name": "used",
-            }
-        )  # fmt: skip
-    ends = found.points[np.arange(len(loops)), loops]
-    data.append(
-        {
-            "type": "scatter", "mode": "markers", "x": ends[:, 0], "y": ends[:, 1], "name": "left here",
-            "marker": {"size": 7, "opacity": 1, "color": fills, "line": {"width": 0.8, "color": c["line"]}},
-            "customdata": [[int(t), view.layer, int(n)] for t, n in zip(token, loops, strict=True)],
-            "hovertext": labels,
-            "hovertemplate": "<b>%{hovertext}</b>, token %{customdata[0]}<br>left after %{customdata[2]} loops"
-            "<extra></extra>",
-        }
-    )  # fmt: skip
-    index = paths.index(view.token)
-    own, ran = found.points[index], int(loops[index])
-    data += [
-        {
-            "type": "scatter", "mode": "lines+markers+text", "x": own[part, 0], "y": own[part, 1], "hoverinfo": "skip",
-            "line": {"width": 2.5, "dash": dash, "color": c["ink"]}, "name": name,
-            "marker": {"size": 8, "symbol": "arrow", "angleref": "previous", "color": c["ink"], "opacity": 1},
-            "text": texts, "textposition": "top center", "textfont": {"size": 12, "color": c["ink"]},
-        }
-        for part, dash, name, texts in (
-            (slice(ran, None), "dot", "selected, not used", [""] * (len(own) - ran - 1) + [str(len(own) - 1)]),
-            (slice(0, ran + 1), "solid", "selected", ["0"] + [""] * (ran - 1) + [str(ran)]),
-        )
-        if len(own[part]) > 1
-    ]  # fmt: skip
-    first, second = (f"{100 * share:.0f} %" for share in found.explained)
-    part = drawn_part(paths.first_token, paths.end_token, trace.num_tokens)
-    legend = f"{swatch(c['ink'], f'{quoted(trace, view.token)}, loops 0 to {ran}; dotted: not used', '→')}   "
-    return figure(
-        view,
-        data,
-        height=430,
-        margin={"t": 44, "b": 44, "l": 56, "r": 12},
-        xaxis={"showgrid": True, "title": {"text": f"first principal component ({first} of the variance)"}},
-        yaxis={"showgrid": True, "title": {"text": f"second ({second})"}},
-        annotations=[
-            note(legend) | {"yshift": 22},
-            note(
-                f"layer {view.layer}{part}: PCA of all states; dots: where a token left   {_key(paths, view, colour)}"
-            ),
-        ],
-    )
-
-
-def _trajectory_colours(paths: PathTrace, view: View, colour: str) -> list[str]:
-    c, trace, tokens = THEMES[view.theme], paths.routing, paths.tokens
-    if colour == "gate":
-        return [gate_colour(float(gate), view.theme) for gate in trace.gate[view.layer, tokens]]
-    if colour == "expert":
-        ran, first = trace.width_ran[view.layer, tokens], trace.expert_ids[view.layer, tokens, 0]
-        return [expert_colour(int(e), view.theme) if on else c["line"] for e, on in zip(first, ran, strict=True)]
-    steps_of_orange = loop_colours(trace.max_loops, view.theme)
-    return [mix(steps_of_orange[n - 1], c["depth"], 0.25) for n in trace.loops[view.layer, tokens]]
-
-
-def _key(paths: PathTrace, view: View, colour: str) -> str:
-    c, trace = THEMES[view.theme], paths.routing
-    if colour == "gate":
-        return f"{swatch(gate_colour(0, view.theme), 'λ 0', '●')}  {swatch(gate_colour(1, view.theme), 'λ 1', '●')}"
-    if colour == "expert":
-        names = [swatch(expert_colour(e, view.theme), str(e), "●") for e in range(min(trace.num_experts, 8))]
-        return "  ".join([*names, swatch(c["line"], "did not route", "●")])
-    colours = [mix(each, c["depth"], 0.25) for each in loop_colours(trace.max_loops, view.theme)]
-    return "  ".join(swatch(each, f"{n + 1}", "●") for n, each in enumerate(colours)) + " loops"
 
 
 def _mean(values: np.ndarray, axis: int) -> np.ndarray:

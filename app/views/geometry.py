@@ -3,6 +3,7 @@
 import streamlit as st
 
 from app.panel import heading, panel
+from app.umap_panel import umap_panel
 
 heading(
     "Geometry",
@@ -20,3 +21,4 @@ with left:
     panel("trajectories", share=1 / 2)
 with right:
     panel("steps", share=1 / 2)
+umap_panel()

@@ -1,0 +1,142 @@
+"""The UMAP map on its page: made on demand, watched, stopped, kept on disk."""
+
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from analysis.embedding import Placement
+from app import umap_files, umap_maps
+
+MAIN = Path(__file__).parents[1] / "app" / "main.py"
+SAID = "UMAP places states so that neighbours stay neighbours"
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    monkeypatch.setenv(umap_files.FOLDER_VARIABLE, str(tmp_path))
+
+
+@pytest.fixture
+def placing(monkeypatch):
+    """UMAP's stand-in, which waits for `go` between its stages; `made` are the numbers of states that it placed."""
+    go, made = threading.Event(), []
+
+    def placement(states, tell):
+        tell(0.3, "Placing…")
+        assert go.wait(60)
+        tell(0.9, "Comparing…")
+        made.append(len(states))
+        return Placement(np.random.default_rng(0).normal(size=(len(states), 2)), 0.98, 0.87, (0.5, 0.2))
+
+    monkeypatch.setattr(umap_maps, "umap_placement", placement)
+    placement.go, placement.made = go, made
+    return placement
+
+
+def opened(**session) -> AppTest:
+    app = AppTest.from_file(str(MAIN), default_timeout=120)
+    app.query_params["example"] = "fox"
+    app.run()
+    for key, value in session.items():
+        app.session_state[key] = value
+    app.switch_page("views/geometry.py").run()
+    assert not app.exception
+    return app
+
+
+def button(app: AppTest, label: str):
+    return next((each for each in app.button if each.label == label), None)
+
+
+def maps(app: AppTest) -> list[str]:
+    return [each.proto.spec for each in app.get("plotly_chart") if "trustworthiness" in each.proto.spec]
+
+
+def waited(app: AppTest) -> AppTest:
+    """The page once its map is made."""
+    if "umap_making" in app.session_state:
+        app.session_state.umap_making.thread.join(60)
+        app.run()
+    assert not app.exception
+    return app
+
+
+def test_map_is_made_on_demand_and_kept_on_disk_for_everybody(placing):
+    app = opened(layer=3)
+    assert not maps(app) and any(SAID in each.value for each in app.caption)
+    button(app, "Draw the map").click().run()
+    assert not app.exception and button(app, "Stop") and not button(app, "Draw the map") and not maps(app)
+    placing.go.set()
+    app = waited(app)
+    (drawn,) = maps(app)
+    assert "trustworthiness 0.980 over 15 neighbours; PCA of the same states: 0.870, 70 %" in drawn
+    assert not button(app, "Draw the map") and not button(app, "Stop") and len(placing.made) == 1
+    assert len(maps(opened(layer=3))) == 1 and len(placing.made) == 1, "another reader finds it on disk"
+    app.session_state.layer = 1
+    app.run()
+    assert not maps(app) and button(app, "Draw the map")
+    app.session_state.layer = 3
+    app.run()
+    assert len(maps(app)) == 1
+
+
+def test_stop_frees_the_reader_at_once_and_the_work_at_its_next_stage(placing):
+    app = opened(layer=3)
+    button(app, "Draw the map").click().run()
+    making = app.session_state.umap_making
+    assert making.said == "Placing…" or making.share == 0
+    button(app, "Stop").click().run()
+    app.run()
+    assert not app.exception and button(app, "Draw the map") and not button(app, "Stop")
+    placing.go.set()
+    making.thread.join(60)
+    assert not making.thread.is_alive() and making.found is None and not placing.made
+
+
+def test_all_layers_are_one_map_and_a_layer_is_another(placing):
+    placing.go.set()
+    app = opened(**{"layer": 3, umap_maps.LAYERS_KEY: umap_maps.ALL})
+    button(app, "Draw the map").click().run()
+    (drawn,) = maps(waited(app))
+    assert "states of 6 layers" in drawn
+    app.session_state.layer = 1
+    app.run()
+    assert len(maps(app)) == 1
+
+
+def test_a_failure_is_told_where_the_reader_is(placing, monkeypatch, capsys):
+    def failing(states, tell):
+        raise RuntimeError("planned")
+
+    monkeypatch.setattr(umap_maps, "umap_placement", failing)
+    app = opened(layer=3)
+    button(app, "Draw the map").click().run()
+    if "umap_making" in app.session_state:
+        app.session_state.umap_making.thread.join(60)
+        app.run()
+    assert len(app.exception) == 1 and "planned" in capsys.readouterr().out
+    app.run()
+    assert not app.exception and button(app, "Draw the map")
+
+
+def test_a_text_too_short_for_a_map_says_so():
+    app = opened(layer=3)
+    app.session_state.prompt = type(app.session_state.prompt)("short", "Hi")
+    app.session_state.token = 0
+    app.run()
+    draw = button(app, "Draw the map")
+    assert draw.disabled and "at least 30 states" in draw.help
+
+
+def test_maps_are_made_one_at_a_time(placing):
+    first, second = opened(layer=3), opened(layer=4)
+    button(first, "Draw the map").click().run()
+    button(second, "Draw the map").click().run()
+    time.sleep(0.2)
+    assert second.session_state.umap_making.said == "Waiting for another reader's map…"
+    placing.go.set()
+    assert len(maps(waited(first))) == 1 and len(maps(waited(second))) == 1 and len(placing.made) == 2
