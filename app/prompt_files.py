@@ -111,12 +111,13 @@ def _decode(name: str, data: bytes) -> str:
     if b"\0" in data:
         raise PromptError(f"{name} is a binary file (it holds NUL bytes), not text; save its text as UTF-8.")
     try:
-        return data.decode("utf-8-sig").replace("\r\n", "\n")
+        text = data.decode("utf-8-sig").replace("\r\n", "\n")
     except UnicodeDecodeError as error:
         bad = data[error.start]
         raise PromptError(
             f"{name} is not UTF-8 text (byte 0x{bad:02X} at position {error.start:,}); save it as UTF-8."
         ) from error
+    return text if "\n" in text else text.replace("\r", "\n")  # the line ends of old Macs, and of Excel on new ones
 
 
 def _parts(text: str, per: Per) -> Iterator[tuple[str, str, str]]:

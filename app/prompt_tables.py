@@ -167,7 +167,12 @@ def _csv_records(text: str, delimiter: str, width: int) -> Iterator[tuple[str, l
             continue
         if cells is None:
             return
-        if cells and len(cells) != width:
+        if 0 < len(cells) < width:
+            yield (
+                place,
+                PromptError(f"has {len(cells)} of the {width} cells that the first line names; add the others."),
+            )
+        elif len(cells) > width:
             yield place, PromptError(f"has {len(cells)} cells where the first line names {width}; quote its cells.")
         elif cells:
             yield place, cells

@@ -261,7 +261,7 @@ def test_figure_of_the_token_is_redrawn_in_place_and_equals_a_fresh_one(visit):
     page.get_by_role("option").nth(30).click()
     page.wait_for_function(f"before => ({shown})()[1] !== before", arg=before[1])
     redrawn = page.evaluate(shown)
-    page.set_viewport_size({"width": 1300, "height": 1000})  # Streamlit then draws its own content again
+    page.set_viewport_size({"width": 1500, "height": 1000})  # Streamlit then draws its own content again
     page.wait_for_timeout(1000)
     assert page.evaluate(shown) == redrawn and redrawn[0] == "chart"
     page.reload()

@@ -1,5 +1,6 @@
 """A list of prompts in the real app: traced in batches, stopped, gone on with, opened row by row."""
 
+import csv
 import re
 
 import pytest
@@ -42,3 +43,43 @@ def test_list_is_traced_with_a_stop_and_a_row_opens_its_text(visit):
     expect(page.locator(".st-key-framebar button").first).to_contain_text("p2, ", timeout=30_000)
     wait_idle(page)
     assert here.text().replace("␣", " ").endswith("Prompt 2.")
+
+
+def test_file_of_another_kind_or_beyond_the_limit_is_refused_before_it_is_read(visit):
+    here = visit()
+    page = here.open()
+    before = here.text()
+    page.locator(".st-key-framebar button").first.click()
+    page.get_by_role("radio", name="File").click()
+    files = page.locator("input[type=file]")
+    files.set_input_files({"name": "run.exe", "mimeType": "application/x-msdownload", "buffer": b"MZ"})
+    expect(page.get_by_text("files are not allowed")).to_be_visible()
+    files.set_input_files({"name": "p.txt", "mimeType": "text/plain", "buffer": b"x\n" * (11 * 2**20)})
+    expect(page.get_by_text("File must be 20.0MB or smaller.")).to_be_visible()
+    assert not page.get_by_role("button", name="Compare all").count()
+    page.keyboard.press("Escape")
+    assert here.text() == before
+
+
+def test_markup_and_formulas_of_a_list_stay_text_on_the_page_and_in_its_csv(visit, tmp_path):
+    here = visit()
+    page = here.open()
+    alerts = []
+    page.on("dialog", lambda dialog: (alerts.append(dialog.message), dialog.dismiss()))
+    page.locator(".st-key-framebar button").first.click()
+    page.get_by_role("radio", name="File").click()
+    rows = 'id,text\n=1+1,<img src=x onerror=alert(1)>\n"<b>@SUM(A1)</b>","=HYPERLINK(""http://x"",""y"")"\n'
+    upload = {"name": "<i>&amp;.csv", "mimeType": "text/csv", "buffer": rows.encode()}
+    page.locator("input[type=file]").set_input_files(upload)
+    page.get_by_role("button", name="Compare all 2").click()
+    page.get_by_role("heading", name="Prompts", exact=True).wait_for()
+    page.get_by_role("button", name="Trace all").click()
+    expect(page.get_by_text("<i>&amp;.csv: 2 of 2 prompts traced.")).to_be_visible(timeout=180_000)
+    with page.expect_download() as waiting:
+        page.get_by_role("button", name="CSV of all prompts").click()
+    waiting.value.save_as(tmp_path / "prompts.csv")
+    with (tmp_path / "prompts.csv").open(encoding="utf-8-sig", newline="") as file:
+        first, second = csv.DictReader(file)
+    assert (first["name"], first["text"]) == ("'=1+1", "<img src=x onerror=alert(1)>")
+    assert (second["name"], second["text"]) == ("<b>@SUM(A1)</b>", '\'=HYPERLINK("http://x","y")')
+    assert not alerts and page.locator("img[src=x]").count() == 0

@@ -1,7 +1,9 @@
 """What goes wrong on the way in: every input is answered in one short sentence, and what the reader had is kept."""
 
+import gzip
 import io
 import json
+import pickle
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,6 +17,7 @@ from safetensors.numpy import save
 from streamlit.testing.v1 import AppTest
 
 from app import state
+from app.text_link import text_to_link
 from tests.traces import make_trace
 
 MAIN = Path(__file__).parents[1] / "app" / "main.py"
@@ -98,6 +101,8 @@ CASES = {
     "link to no example": Case(
         "link", "example=nowhere", "There is no example nowhere; The fox and the lamp is shown."
     ),
+    "link with a damaged text": Case("link", "text=%%%", "The text in this link is damaged"),
+    "link with a text cut short": Case("link", f"text={text_to_link('A fox ran.')[:-4]}", "The text in this link is"),
     # Text files
     "empty file": Case("file", ("p.txt", b""), "p.txt is empty: it needs at least one line of text."),
     "file of spaces": Case("file", ("p.txt", b" \n\r\n\t"), "p.txt is empty"),
@@ -114,6 +119,9 @@ CASES = {
     ),
     "picture called txt": Case("file", ("p.txt", b"\x89PNG\r\n\x1a\n\0\0"), "p.txt is a binary file"),
     "name of markup and a turned direction": Case("file", ("<b>\u202egpj.txt", b""), "<b> gpj.txt is empty"),
+    "file cut inside a character": Case("file", ("p.txt", "é".encode()[:1]), "p.txt is not UTF-8 text (byte 0xC3"),
+    "archive called csv": Case("file", ("p.csv", gzip.compress(b"text\none\n")), "p.csv is "),
+    "more prompts than the limit": Case("file", ("p.txt", b"x\n" * 2_001), "p.txt has more than 2,000 rows"),
     "name without end": Case("file", ("x" * 300 + ".txt", b""), "x" * 39 + "… is empty"),
     # jsonl
     "jsonl that is no JSON": Case(
@@ -134,6 +142,15 @@ CASES = {
     "jsonl that is one array": Case(
         "file", lines('["one", "two"]'), "p.jsonl, line 1 has no text field text or prompt"
     ),
+    "jsonl without a text in one line": Case(
+        "file", lines('{"text": "a"}', '{"other": "b"}'), "p.jsonl, line 2 has no text field text or prompt"
+    ),
+    "jsonl of a chat": Case(
+        "file", lines('{"messages": [{"content": "Hi."}]}'), "p.jsonl, line 1 has no text field text or prompt"
+    ),
+    "json over several lines": Case(
+        "file", lines("{", '"text": "a"', "}"), "p.jsonl, line 1 is not JSON (Expecting property name"
+    ),
     # csv
     "empty csv": Case("file", csv(""), "p.csv is empty: it needs a line with the names of its columns"),
     "csv of only a header": Case("file", csv("id,text\n"), "p.csv has no rows below the names of its columns"),
@@ -142,6 +159,7 @@ CASES = {
     "csv row with more cells": Case(
         "file", csv("id,text\n1,one,two\n2,b\n"), "p.csv, line 2 has 3 cells where the first"
     ),
+    "csv row with fewer cells": Case("file", csv("id,text\n1\n2,b\n"), "p.csv, line 2 has 1 of the 2 cells that the"),
     "csv with an open quote": Case(
         "file", csv('id,text\n1,"one\n'), "p.csv, line 2 is not csv (unexpected end of data)"
     ),
@@ -164,6 +182,13 @@ CASES = {
     "parquet of nulls": Case(
         "file", ("p.parquet", table(text=pa.array([None], pa.string()))), "p.parquet, row 1 holds no"
     ),
+    "parquet of lists and bytes": Case(
+        "file", ("p.parquet", table(text=[["a"]], b=[b"a"])), "p.parquet has no column of text"
+    ),
+    "parquet with NUL": Case("file", ("p.parquet", table(text=["a\0", "b"])), "p.parquet, row 1: The text holds NUL"),
+    "parquet with an id twice": Case(
+        "file", ("p.parquet", table(id=[7, 7], text=["a", "b"])), "p.parquet uses 1 name more than once"
+    ),
     "parquet without rows": Case("file", ("p.parquet", table(text=pa.array([], pa.string()))), "p.parquet is empty"),
     "parquet that unpacks without end": Case(
         "file",
@@ -178,6 +203,12 @@ CASES = {
         "file",
         ("t.trace.safetensors", lambda: make_trace().to_bytes()[:-9]),
         "t.trace.safetensors is not a readable trace",
+    ),
+    "pickle called a trace": Case(
+        "file", ("t.safetensors", lambda: pickle.dumps({"loops": [1]})), "t.safetensors is not a readable trace"
+    ),
+    "trace whose header ends beyond the file": Case(
+        "file", ("t.safetensors", b"\xff" * 8 + b"{}"), "t.safetensors is not a readable trace"
     ),
     "weights instead of a trace": Case(
         "file",
@@ -303,3 +334,19 @@ def test_hostile_input_gets_one_sentence_and_what_was_there_is_kept(app, name):
         app.session_state.problem = None
     else:
         assert app.session_state[state.MODEL_KEY] == "versatile-6l-4m"
+
+
+def test_a_column_chosen_in_one_file_is_not_looked_for_in_another_of_the_same_name(app):
+    give(app, Case("file", csv("id,question,answer\nx,Who?,The fox.\n"), ""))
+    app.selectbox(key="text of p.csv").select("answer").run()
+    give(app, Case("file", csv("number,title,line\n1,A,The boat.\n2,B,The tower.\n"), ""))
+    assert not app.exception
+    assert app.selectbox(key="text of p.csv").value in ("title", "line")
+    assert [app.selectbox(key="chosen-file").options[0]] == ["A: The boat."]
+
+
+@pytest.mark.parametrize("name", ["p.txt", "p.csv"])
+def test_line_ends_of_old_macs_end_lines(app, name):
+    give(app, Case("file", (name, b"text\rOne.\rTwo.\r"), ""))
+    assert not app.exception
+    assert [option.rpartition(": ")[2] for option in app.selectbox(key="chosen-file").options][-2:] == ["One.", "Two."]

@@ -164,14 +164,16 @@ def expert_pairs_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> go.Fi
         view,
         data,
         clickable=False,
-        height=330,
+        height=344,
+        margin={"t": 44, "b": 40, "l": 52, "r": 16},
         xaxis={"range": [-0.5, n - 0.5], "dtick": step, "title": {"text": "expert"}},
         yaxis={"range": [n - 0.5, -0.5], "dtick": step, "title": {"text": "expert"}},
         annotations=[
+            note(f"layer {view.layer}: log<sub>2</sub> of together / expected") | {"yshift": 18},
             note(
-                f"layer {view.layer}: log<sub>2</sub> of together / expected   <b>bold</b>: beyond chance's 95 %, "
-                f"{int(pairs['outside'].sum())} of {int(known.sum())} pairs (chance: up to {0.05 * known.sum():.1f})"
-            )
+                f"<b>bold</b>: beyond chance's 95 %, {int(pairs['outside'].sum())} of {int(known.sum())} pairs "
+                f"(chance: up to {0.05 * known.sum():.1f})"
+            ),
         ],
     )
 

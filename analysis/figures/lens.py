@@ -67,7 +67,7 @@ def lens_grid_figure(lens: LensTrace, view: View = DEFAULT_VIEW, *, reading: Rea
     names = ["before" if loop == 0 else f"loop {loop}" for loop in columns.tolist()]
     ticks = columns.tolist() + ([beside] if reading == "state" else [])
     names += ["layer output"] if reading == "state" else []
-    rest = "not filled: not used   " if reading == "state" else "other cells: had it left there   "
+    rest = "not filled: not used" if reading == "state" else "other cells: had it left there"
     heading = f"after {quoted(trace, lens.token)}: likeliest next token, its probability in %   □ left here   {rest}"
     return figure(
         view,

@@ -7,6 +7,7 @@ from analysis.figures.palette import THEMES
 from analysis.summary import summary_table
 from analysis.tables import table_csv
 from app import prompt_list, shared, state
+from app.markdown import literal
 from app.panel import difficulty_column, heading
 from app.prompts import opening
 
@@ -29,7 +30,7 @@ def progress(waiting: int) -> None:
     """How far the list is, and the button that starts, stops or goes on."""
     total, running, why_not = len(prompt_list.prompt_list().prompts), prompt_list.tracing_list(), state.without_model()
     told, button = st.columns([4, 1], vertical_alignment="center")
-    done = f"{prompt_list.prompt_list().name}: {total - waiting:,} of {total:,} prompts traced"
+    done = f"{literal(prompt_list.prompt_list().name)}: {total - waiting:,} of {total:,} prompts traced"
     if running:
         loading = "" if shared.warm() else " The model is being loaded."
         told.progress(1 - waiting / total, text=f"{done}…{loading}")
