@@ -8,6 +8,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from analysis.catalogue import CATALOGUE
+from analysis.embedding import Embedding
 from analysis.words import word_starts
 from app import shared, state
 from app.examples import EXAMPLES
@@ -20,6 +21,8 @@ from tests.olmo_folders import write_olmo
 
 MAIN = Path(__file__).parents[1] / "app" / "main.py"
 VIEWS = sorted(path.stem for path in (MAIN.parent / "views").glob("*.py"))
+ON_DEMAND = (TrainingTrace, Embedding)
+"""What figures draw only once the reader asked for it: tests/test_app_models.py, tests/test_app_umap.py."""
 
 
 @pytest.fixture
@@ -52,7 +55,7 @@ def test_every_subject_has_a_page_and_every_figure_is_on_one():
 @pytest.mark.parametrize("view", VIEWS)
 def test_page_draws_its_figures_and_says_how_to_read_them(app, view):
     opened(app, view)
-    specs = [found for found in CATALOGUE if found.page == subject(view) and found.of is not TrainingTrace]
+    specs = [found for found in CATALOGUE if found.page == subject(view) and found.of not in ON_DEMAND]
     drawn = charts(app)
     of_the_model = 1 if view == "models" else 0  # the training curves belong to no text
     assert len(drawn) == len(specs) + of_the_model

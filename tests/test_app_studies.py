@@ -53,7 +53,7 @@ def captions(app: AppTest) -> str:
 def notes(app: AppTest) -> list[str]:
     """Every text that stands in a chart of the page."""
     specs = [json.loads(element.proto.spec) for element in app.get("plotly_chart")]
-    return [note["text"] for spec in specs for note in spec["layout"]["annotations"]]
+    return [note["text"].replace("<br>", " ") for spec in specs for note in spec["layout"]["annotations"]]
 
 
 def test_without_a_list_the_page_says_how_to_bring_one_and_draws_nothing():
