@@ -41,7 +41,7 @@ def test_a_pair_that_is_bound_together_stands_out_and_is_bold():
     drawn = expert_pairs_figure(trace)
     bold = sum(text.startswith("<b>") for data in drawn.data if data.type == "scatter" for text in data.text)
     assert bold == 2 * table["outside"].sum()
-    assert f"{table['outside'].sum()} of 28 pairs (chance: up to 1.4)" in drawn.layout.annotations[0].text
+    assert f"{table['outside'].sum()} of 28 pairs (chance: up to 1.4)" in drawn.layout.annotations[1].text
 
 
 def test_pairs_that_are_too_rare_have_no_range_and_layers_stand_below_each_other():
