@@ -1,7 +1,27 @@
-"""A slow, plain forward pass over the trainer's own tensors: what an imported model must give, in any layout."""
+"""What an imported model must give: the released code's numbers, or a slow, plain pass over the trainer's own tensors."""
 
+import numpy as np
 import torch
 from torch.nn import functional as F
+
+from hooks import capture
+from tests.golden_weights import golden
+
+TOLERANCE = 5e-5
+
+
+def check_golden(loaded):
+    """Logits within tolerance of the released code's, loops and experts the same."""
+    expected = golden("tiny/eval")
+    with torch.no_grad():
+        logits = loaded.model(expected["input_ids"]).logits
+    torch.testing.assert_close(logits, expected["logits"], rtol=0, atol=TOLERANCE)
+    for row, ids in enumerate(expected["input_ids"]):
+        trace = capture(loaded, " ".join(map(str, ids.tolist())))
+        for layer in range(trace.num_layers):
+            block = f"blocks.{layer}."
+            np.testing.assert_array_equal(trace.loops[layer] - 1, expected[f"{block}loop_choice"][row])
+            np.testing.assert_array_equal(trace.expert_ids[layer], expected[f"{block}topk_indices"][row])
 
 
 def olmo_logits(tensors: dict[str, torch.Tensor], settings: dict, ids: torch.Tensor) -> torch.Tensor:

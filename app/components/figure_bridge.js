@@ -3,11 +3,11 @@
 // that its points carry [token, layer], with null for what they do not name.
 const WIDE = 1060, STEP = 20; // pixels; analysis.view.PAGE_PX is the same
 const SVG = "http://www.w3.org/2000/svg";
-// Live, and so nothing is searched several times a second; the same below.
+// Live lists: nothing is searched several times a second.
 const plots = document.getElementsByClassName("js-plotly-plot");
 const pages = document.getElementsByClassName("stMainBlockContainer");
 const navigations = document.getElementsByTagName("nav");
-const state = { figures: new WeakSet(), send: null, marks: {}, redrawn: {}, token: null, layer: null, theme: null, told: null, room: 0, asked: null };
+const state = { figures: new WeakSet(), send: null, marks: {}, redrawn: {}, token: null, layer: null, theme: null, told: null, room: 0, measured: null, asked: null };
 
 export default function ({ data, setTriggerValue, parentElement }) {
   Object.assign(state, data, { send: setTriggerValue, told: null, asked: null });
