@@ -1,4 +1,4 @@
-"""What an imported model must give: the released code's numbers, or a slow, plain pass over the trainer's own tensors."""
+"""What an imported model must give: the released code's numbers, or a slow, plain pass over the trainer's tensors."""
 
 import numpy as np
 import torch

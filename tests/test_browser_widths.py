@@ -51,8 +51,7 @@ def test_a_narrow_window_stacks_columns_and_lets_the_frame_scroll_away(visit):
     here.page.set_viewport_size({"width": 900, "height": 1000})
     page = here.open("recursion", "Recursion")
     assert not problems(page)
-    plots = page.locator(".js-plotly-plot")
-    lefts = [plots.nth(i).bounding_box()["x"] for i in range(plots.count())]
+    lefts = page.locator(".js-plotly-plot").evaluate_all("plots => plots.map(plot => plot.getBoundingClientRect().x)")
     assert max(lefts) - min(lefts) < 2
     assert page.locator(".frame-wrapper").evaluate("frame => getComputedStyle(frame).position") == "static"
     bar = page.locator(".st-key-framebar").bounding_box()

@@ -58,7 +58,8 @@ class Visit:
         wait_idle(self.page)
 
     def text(self) -> str:
-        """The text as the strip shows it."""
+        """The text as the strip shows it, once it shows one."""
+        self.tokens().first.wait_for()
         return "".join(self.tokens().all_inner_texts()).replace("\xa0", " ")
 
     def tokens(self):
