@@ -23,11 +23,12 @@ from hooks.trace import RoutingTrace
 from sample_models.registry import available_models
 
 PREVIEW = "figure-export"
+TO_STOP = "Close this window to stop."
 SIZES_PT = (6, 7, 8, 9, 10)
 _one_browser = Lock()  # a browser takes hundreds of megabytes: visitors take turns
 
 
-@st.dialog("Export", width="large")
+@st.dialog("Export", width="large", on_dismiss="rerun")  # so that closing it stops what is being made
 def export_dialog(page: str) -> None:
     """Preview of the finished figure (light, with caption and model), and every way out of the app."""
     trace, view = state.current_trace(), state.current_view()
@@ -109,7 +110,7 @@ def _everything() -> None:
     wanted = st.button("Make everything (zip)")
 
     def make() -> bytes:
-        bar = st.progress(0.0, "Making figures and tables…")
+        bar = st.progress(0.0, f"Making figures and tables… {TO_STOP}")
         kinds = dict.fromkeys(found.of for found in CATALOGUE if results.can_draw(found.of))
         more = tuple(results.current(kind) for kind in kinds if kind is not RoutingTrace)
         shipped = trace.meta.get("model") in dict(available_models())
@@ -119,7 +120,7 @@ def _everything() -> None:
                 prompt=state.current_prompt().name,
                 shipped=shipped,
                 from_file=state.trace_file() is not None,
-                progress=lambda done, of, name: bar.progress(done / of, f"{done} of {of}: {name}"),
+                progress=lambda done, of, name: bar.progress(done / of, f"{done} of {of}: {name}. {TO_STOP}"),
             )
         bar.empty()
         return content

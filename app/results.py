@@ -15,8 +15,9 @@ from analysis.health import Check, health_checks
 from analysis.study import Study
 from analysis.training import read_curves
 from analysis.view import WINDOW, window_around
-from app import list_study, shared, state, training_steps, umap_maps
+from app import shared, state, text_study, training_steps, umap_maps
 from app.examples import CHECKED
+from app.markdown import literal
 from hooks.attention_trace import AttentionTrace, attention_bytes
 from hooks.lens_trace import LensTrace
 from hooks.path_trace import PathTrace, path_bytes
@@ -150,10 +151,8 @@ def why_not_drawn(kind: type) -> str | None:
         return training_steps.why_no_training()
     if kind is Embedding:
         return umap_maps.why_no_map()
-    if kind is Study and list_study.own_list_chosen():
-        return list_study.why_not_studied()
-    if kind is Study and state.model_facts().reads_ids:
-        return "This model has no tokenizer: it reads token ids, and so cannot read the sample texts."
+    if kind is Study:
+        return text_study.why_not_studied()
     return None
 
 
@@ -163,10 +162,12 @@ def can_draw(kind: type) -> bool:
 
 
 def current_study() -> Study:
-    """What the sample texts say together, computed once per model, or those of the reader's own list."""
-    if list_study.own_list_chosen():
-        return list_study.finished().study
-    return shared.sample_study(st.session_state[state.MODEL_KEY])
+    """What the sample texts, or those of the reader's own list, say together; read now where nothing was read yet."""
+    if text_study.finished() is None:
+        bar = st.empty()
+        text_study.read_texts(lambda done, said: bar.progress(done, text=literal(said)))
+        bar.empty()
+    return text_study.finished().study
 
 
 def current(kind: type) -> Drawn:
@@ -192,7 +193,7 @@ def current(kind: type) -> Drawn:
 def asked() -> tuple:
     """What the reader chose beside text and selection that decides what is drawn: targets, removals, texts studied."""
     session = st.session_state
-    studied = list_study.finished() if list_study.own_list_chosen() else None
+    studied = text_study.finished() if text_study.own_list_chosen() else None
     return *(session.get(key) for key in TARGETS), session.get("removed_of"), studied
 
 

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import streamlit as st
 
@@ -18,11 +19,9 @@ from analysis.attribution import Attribution, attribution
 from analysis.faithfulness import Finding, findings
 from analysis.health import Check
 from analysis.ledger import stream_writes
-from analysis.study import SAMPLES, Study, study
 from analysis.summary import PromptSummary, prompt_summary
 from app.examples import shipped_trace
 from app.prompts import PromptError, check_token_count
-from app.sample_texts import SAMPLE_TEXTS
 from app.turns import Turns
 from hooks.attention_trace import AttentionInputs, AttentionTrace
 from hooks.lens_trace import LensTrace
@@ -32,6 +31,9 @@ from hooks.trace import RoutingTrace
 from hooks.training_trace import TrainingTrace
 from sample_models.kept_checkpoints import KeptCheckpoint, kept_checkpoints
 from sample_models.registry import CHECKPOINTS, available_models
+
+if TYPE_CHECKING:
+    from app.text_study import TextStudy
 
 ROOTS_VARIABLE = "VERSATILEFFN_MODELS"
 """Environment variable with more folders of models, set by whoever starts the server; a visitor cannot name paths."""
@@ -142,13 +144,10 @@ def paths_of(model_name: str, text: str, tokens: tuple[int, int]) -> PathTrace:
         return capture_paths(loaded_model(model_name), text, tokens=tokens)
 
 
-@st.cache_resource(max_entries=4, show_spinner="Reading the sample texts…", show_time=True)
-def sample_study(model_name: str) -> Study:
-    from hooks import capture
-
-    with turns().turn():
-        traces = capture(loaded_model(model_name), list(SAMPLE_TEXTS))
-    return study(traces, name=SAMPLES)
+@st.cache_resource(show_spinner=False)
+def sample_studies() -> dict[str, "TextStudy"]:
+    """What the sample texts say together, by the model that read them since the server began."""
+    return {}
 
 
 @st.cache_resource(show_spinner=False)

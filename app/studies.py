@@ -4,12 +4,12 @@ import streamlit as st
 
 from analysis.resampling import FEWEST_TEXTS
 from analysis.study import Study
-from app import list_study, prompt_list
+from app import text_study
 from app.markdown import literal
-from app.results import can_draw, current_study
+from app.prompt_list import own_list
 from app.state import without_model
 
-LABELS = {list_study.SAMPLE: "Sample texts", list_study.OWN: "Your list"}
+LABELS = {text_study.SAMPLE: "Sample texts", text_study.OWN: "Your list"}
 
 
 def texts_of_study() -> None:
@@ -19,50 +19,49 @@ def texts_of_study() -> None:
     st.segmented_control(
         "Texts studied",
         list(LABELS),
-        default=list_study.SAMPLE,
+        default=text_study.SAMPLE,
         required=True,
         format_func=LABELS.get,
-        key=list_study.CHOICE_KEY,
+        key=text_study.CHOICE_KEY,
         label_visibility="collapsed",
         persist_state="session",
     )
-    if list_study.own_list_chosen():
-        _own_list()
-    if can_draw(Study):
-        _told(current_study())
-
-
-def _own_list() -> None:
-    """Where the reader's list comes from, the button that reads it, how far it is, and what was left out."""
-    if (own := prompt_list.own_list()) is None:
+    if text_study.own_list_chosen() and own_list() is None:
         st.caption(
             "You have brought no list yet. The text button above takes a file of prompts (File) or a pasted list "
             "(Type); **Compare all** makes it your list."
         )
-        return
-    if found := list_study.finished():
+    elif found := text_study.finished():
         for sentence in found.left_out:
             st.caption(literal(sentence))
-        return
+        if found.study:
+            _told(found.study)
+    elif text_study.why_no_texts() is None:
+        _read()
+
+
+def _read() -> None:
+    """How far the reading of the chosen texts is, and the button that begins or stops it."""
     told, button = st.columns([4, 1], vertical_alignment="center")
-    reading = list_study.reading_list()
+    reading = text_study.reading_texts()
     button.button(
         "Stop" if reading else "Read them",
-        key="read-list",
+        key="read-texts",
         type="secondary" if reading else "primary",
-        on_click=list_study.start,
+        on_click=text_study.start,
         args=(not reading,),
         width="stretch",
     )
     if reading:
         bar = told.progress(0.0)
-        list_study.read_list(lambda done, said: bar.progress(done, text=literal(said)))
+        text_study.read_texts(lambda done, said: bar.progress(done, text=literal(said)))
         st.rerun()  # the frame, too: now there is something to export
-    told.caption(literal(f"{own.name} has {len(own.prompts):,} texts; they were not read for this page yet."))
+    name, count = literal(text_study.name_of_texts()), text_study.number_of_texts()
+    told.caption(f"{name}: {count:,} texts, which were not read for this page yet.")
 
 
 def _told(found: Study) -> None:
-    if list_study.own_list_chosen():
+    if text_study.own_list_chosen():
         name, of = literal(found.name), "text" if found.texts == 1 else "texts"
         read = f"Read from {found.texts:,} {of} of {found.tokens:,} tokens, from {name}, not from the text above."
     else:

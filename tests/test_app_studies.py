@@ -7,9 +7,10 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from analysis.study import study
-from app import list_study, shared, state
+from app import shared, state, text_study
 from app.prompt_files import PromptList
 from app.prompts import Prompt
+from app.sample_texts import SAMPLE_TEXTS
 
 MAIN = Path(__file__).parents[1] / "app" / "main.py"
 TEXTS = ["The fox ran to the river.", "7 + 5 = 12", "A boat lay there.", "She said no.", "Then it was night."]
@@ -17,8 +18,10 @@ TEXTS = ["The fox ran to the river.", "7 + 5 = 12", "A boat lay there.", "She sa
 
 @pytest.fixture(autouse=True)
 def few_draws(monkeypatch):
-    """Chance from few draws: what is tested here does not hang on it."""
-    monkeypatch.setattr(list_study, "study", lambda traces, **named: study(traces, draws=9, **named))
+    """Chance from few draws: what is tested here does not hang on it. What comes of them is not left to other tests."""
+    monkeypatch.setattr(text_study, "study", lambda traces, **named: study(traces, draws=9, **named))
+    known: dict = {}
+    monkeypatch.setattr(shared, "sample_studies", lambda: known)
 
 
 def opened(*texts: str, view: str = "validity") -> AppTest:
@@ -26,12 +29,13 @@ def opened(*texts: str, view: str = "validity") -> AppTest:
     app = AppTest.from_file(str(MAIN), default_timeout=120).run()
     if texts:
         bring(app, *texts)
+    app.session_state[f"reading-{text_study.SAMPLE}"] = False  # as the button Stop does
     app.switch_page(f"views/{view}.py").run()
-    return choose(app, list_study.OWN)
+    return choose(app, text_study.OWN)
 
 
 def choose(app: AppTest, texts: str) -> AppTest:
-    app.segmented_control(key=list_study.CHOICE_KEY).select(texts).run()
+    app.segmented_control(key=text_study.CHOICE_KEY).select(texts).run()
     assert not app.exception
     return app
 
@@ -59,14 +63,14 @@ def notes(app: AppTest) -> list[str]:
 def test_without_a_list_the_page_says_how_to_bring_one_and_draws_nothing():
     app = opened()
     assert "You have brought no list yet." in captions(app) and not app.get("plotly_chart")
-    choose(app, list_study.SAMPLE)
+    read(choose(app, text_study.SAMPLE))
     assert len(app.get("plotly_chart")) == 3
 
 
 @pytest.mark.parametrize("view", ["what_decides", "validity"])
 def test_own_list_is_read_once_asked_for_and_every_figure_counts_it(view):
     app = opened(*TEXTS, view=view)
-    assert "mine.csv has 5 texts; they were not read for this page yet." in captions(app)
+    assert "mine.csv: 5 texts, which were not read for this page yet." in captions(app)
     assert not app.get("plotly_chart")
     read(app)
     tokens = app.session_state.list_study.study.tokens
@@ -81,7 +85,7 @@ def test_other_page_finds_the_study_made_and_runs_no_model():
     model = shared.loaded_model(app.session_state[state.MODEL_KEY]).model
     handle = model.register_forward_hook(lambda *_: calls.append(1))
     app.switch_page("views/gate.py").run()
-    assert app.session_state[list_study.CHOICE_KEY] == list_study.OWN, "an export made here holds the own study too"
+    assert app.session_state[text_study.CHOICE_KEY] == text_study.OWN, "an export made here holds the own study too"
     app.switch_page("views/what_decides.py").run()
     handle.remove()
     assert not app.exception and not calls
@@ -104,12 +108,12 @@ def test_too_few_texts_are_drawn_without_intervals_and_the_reason_is_told(view, 
 
 
 def test_texts_that_cannot_be_read_and_texts_given_twice_are_left_out_and_told(monkeypatch):
-    monkeypatch.setattr(list_study, "MOST_TOKENS", 40)
+    monkeypatch.setattr(text_study, "MOST_TOKENS", 40)
     app = read(opened("🙂" * 5_000, *TEXTS[:2], TEXTS[0], "The fox ran to the river and came back home. " * 3))
     told = captions(app)
     assert "count once: 1 left out" in told
     assert "1 cannot be read by this model, the first because: The text has " in told
-    assert "A study reads at most 40 tokens: the last 1 of the list are left out." in told
+    assert "A study reads at most 40 tokens: 1 left out at the end." in told
     assert app.session_state.list_study.study.read == tuple(TEXTS[:2])
 
 
@@ -123,29 +127,55 @@ def test_another_list_is_another_study():
     app = read(opened(*TEXTS))
     bring(app, *TEXTS[1:])
     app.run()
-    assert not app.get("plotly_chart") and "mine.csv has 4 texts" in captions(app)
+    assert not app.get("plotly_chart") and "mine.csv: 4 texts, which were not read" in captions(app)
     read(app)
     assert app.session_state.list_study.study.read == tuple(TEXTS[1:])
 
 
-def test_reading_that_was_stopped_goes_on_where_it_was(monkeypatch):
-    app = opened(*TEXTS)
+def stopping_after(batches: int, monkeypatch) -> list:
+    """Texts that are traced, a batch at a time; after so many batches the reader stops once."""
     asked, traces_of = [], shared.traces_of
-    monkeypatch.setattr(list_study, "prompt_batch", lambda texts: list(texts[:2]))
 
     def traced(model, texts):
-        if len(asked) == 1:
-            list_study.start(False)  # as the button does
+        if len(asked) == batches:
+            text_study.start(False)  # as the button does
             asked.append("stop")
-            list_study.st.rerun()
-        asked.extend([texts])
+            text_study.st.rerun()
+        asked.append(texts)
         return traces_of(model, texts)
 
     monkeypatch.setattr(shared, "traces_of", traced)
+    return asked
+
+
+def test_reading_that_was_stopped_goes_on_where_it_was(monkeypatch):
+    app = opened(*TEXTS)
+    monkeypatch.setattr(text_study, "prompt_batch", lambda texts: list(texts[:2]))
+    asked = stopping_after(1, monkeypatch)
     read(app)
     assert asked == [TEXTS[:2], "stop"] and not app.get("plotly_chart")
     read(app)
     assert asked[2:] == [TEXTS[2:4], TEXTS[4:]] and app.session_state.list_study.study.read == tuple(TEXTS)
+
+
+def test_sample_texts_are_read_at_once_and_the_reader_may_stop(monkeypatch):
+    app = AppTest.from_file(str(MAIN), default_timeout=120).run()
+    asked = stopping_after(2, monkeypatch)
+    app.switch_page("views/validity.py").run()
+    assert not app.exception and not app.get("plotly_chart") and asked[2:] == ["stop"]
+    assert f"sample texts: {len(SAMPLE_TEXTS)} texts, which were not read" in captions(app)
+    read(app)
+    assert len(app.get("plotly_chart")) == 3
+    assert [text for batch in asked if batch != "stop" for text in batch] == list(SAMPLE_TEXTS), "each was read once"
+
+
+def test_sample_texts_are_read_once_for_all_visitors(monkeypatch):
+    first = AppTest.from_file(str(MAIN), default_timeout=120).run()
+    first.switch_page("views/validity.py").run()
+    monkeypatch.setattr(shared, "traces_of", None)  # nobody may ask for it again
+    other = AppTest.from_file(str(MAIN), default_timeout=120).run()
+    other.switch_page("views/what_decides.py").run()
+    assert not other.exception and len(other.get("plotly_chart")) == 3
 
 
 def test_what_one_visitor_studies_is_not_there_for_another():
@@ -154,7 +184,7 @@ def test_what_one_visitor_studies_is_not_there_for_another():
     assert "You have brought no list yet." in captions(other) and "mine.csv" not in captions(other)
     bring(other, *TEXTS)
     other.run()
-    assert "they were not read for this page yet" in captions(other), "the same texts, but not this visitor's study"
+    assert "which were not read for this page yet" in captions(other), "the same texts, but not this visitor's study"
 
 
 def test_export_of_an_own_study_holds_its_texts():

@@ -90,3 +90,17 @@ def test_everything_is_what_its_manifest_says_and_its_code_runs(browser, tmp_pat
     assert made["drawn"].meta["text"] == manifest["text"]
     np.testing.assert_array_equal(made["figure"].data[0].z, trace.gate)
     assert (folder / "gate_map.html").stat().st_size > 10**6
+
+
+def test_closing_the_dialog_stops_making_everything(visit):
+    here = visit()
+    dialog = exporting(here, "gate?example=echo&layer=2&token=9", "Gate")
+    dialog.get_by_role("button", name="Make everything (zip)").click()
+    dialog.get_by_text("Close this window to stop.").first.wait_for()
+    here.page.keyboard.press("Escape")
+    dialog.wait_for(state="detached")
+    wait_idle(here.page)  # long before the pictures are drawn
+    here.page.get_by_role("button", name="Export").click()
+    dialog.get_by_role("button", name="Make everything (zip)").wait_for()
+    wait_idle(here.page)
+    assert not dialog.get_by_role("button", name="Everything", exact=True).count()
