@@ -1,5 +1,7 @@
 """Fixtures that many tests share (session fixtures are read-only), and what happens where no browser is to be had."""
 
+from collections import Counter
+
 import pytest
 
 from tests.app_server import app_server, chromium
@@ -7,7 +9,10 @@ from tests.browser_setup import find_browser
 from tests.models import small_loaded
 from tests.visit import Visit
 
-LEFT_OUT = pytest.StashKey[int]()
+NO_BROWSER = (
+    "no Chromium was found and none could be installed. Install chromium (or set CHROMIUM=/path/to/it) and run the "
+    "tests again."
+)
 
 
 @pytest.fixture(scope="session")
@@ -45,25 +50,19 @@ def visit(browser, address):
         assert not each.foreign
 
 
-def pytest_collection_modifyitems(config, items):
+def pytest_collection_modifyitems(items):
     """Without a Chromium the browser tests are left out, and the end of the run says so."""
-    in_browser = [item for item in items if item.get_closest_marker("browser")]
-    if in_browser and not find_browser():
-        config.hook.pytest_deselected(items=in_browser)
-        items[:] = [item for item in items if item not in in_browser]
-        config.stash[LEFT_OUT] = len(in_browser)
+    if find_browser():
+        return
+    for item in items:
+        if item.get_closest_marker("browser"):
+            item.add_marker(pytest.mark.skip(reason=NO_BROWSER))
 
 
-def pytest_terminal_summary(terminalreporter, config):
-    left_out = config.stash.get(LEFT_OUT, 0)
-    if left_out:
+def pytest_terminal_summary(terminalreporter):
+    """Say loudly what was not tested, and why."""
+    why = Counter(report.longrepr[2] for report in terminalreporter.stats.get("skipped", []))
+    if why:
         terminalreporter.section("NOT TESTED", sep="!", red=True, bold=True)
-        terminalreporter.line(
-            f"{left_out} browser tests were LEFT OUT: no Chromium was found and none could be installed."
-        )
-        terminalreporter.line("Install chromium (or set CHROMIUM=/path/to/it) and run the tests again.")
-    skipped = terminalreporter.stats.get("skipped", [])
-    if skipped:
-        terminalreporter.section("NOT TESTED", sep="!", red=True, bold=True)
-        for report in skipped:
-            terminalreporter.line(f"{report.nodeid}: {report.longrepr[2]}")
+    for reason, count in why.items():
+        terminalreporter.line(f"{count} LEFT OUT: {reason.removeprefix('Skipped: ')}")
