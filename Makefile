@@ -2,8 +2,8 @@
 PYTHON ?= python3
 PORT ?= 8501
 BIN := .venv/bin
-# Two files of tests at a time; the tests of one file share a server, a browser and models.
-WORKERS := --numprocesses 2 --dist loadfile
+# Two files of tests at a time, each on one core; the tests of one file share a server, a browser and models.
+WORKERS := --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 .PHONY: setup run test check bench pictures reference
 
@@ -27,13 +27,13 @@ run: setup
 # All tests: unit, app, and a real browser (found, or installed if that is possible; else the run says what it left out).
 test: .venv/ready-test
 	$(BIN)/python -m tests.browser_setup
-	$(BIN)/python -m pytest $(WORKERS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(WORKERS)
 
 # Format, lint and the quick tests.
 check: .venv/ready-test
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/python -m pytest $(WORKERS) -m "not browser"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(WORKERS) -m "not browser"
 
 # Ratios measured side by side; nothing here is a timed test.
 bench: .venv/ready-test

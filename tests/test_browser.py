@@ -181,7 +181,7 @@ def test_upload_lists_the_prompts_and_traces_the_chosen_one(visit):
 def test_file_that_cannot_be_used_is_told_and_the_text_kept(visit, name, data, sentence):
     here = visit()
     page = here.open()
-    before = here.tokens().count()
+    before = here.text()
     page.locator(".st-key-framebar button").first.click()
     page.get_by_role("button", name="File").or_(page.get_by_role("radio", name="File")).first.click()
     page.locator("input[type=file]").set_input_files({"name": name, "mimeType": "text/plain", "buffer": data})
