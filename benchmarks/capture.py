@@ -1,6 +1,7 @@
-"""What looking costs: hooks and copies against a plain forward pass, `capture` against tokenise + forward.
+"""What looking costs: hooks and copies against a plain forward pass, `capture` against tokenise + forward, the paths of
+one layer against `capture`.
 
-python -m benchmarks.capture [--tokens 256] [--rounds 60]
+python -m benchmarks.capture [--tokens 512] [--rounds 60]
 """
 
 import argparse
@@ -9,14 +10,14 @@ import torch
 
 from app.examples import EXAMPLES
 from benchmarks.interleaved import interleaved_medians
-from hooks import HOOK_NAMES, capture, instrument, record
+from hooks import HOOK_NAMES, capture, capture_paths, instrument, record
 from sample_models import load_model
 
 
 @torch.inference_mode()
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--tokens", type=int, default=256)
+    parser.add_argument("--tokens", type=int, default=512)
     parser.add_argument("--rounds", type=int, default=60)
     args = parser.parse_args()
     plain, loaded = load_model(), load_model()
@@ -44,6 +45,7 @@ def main() -> None:
             "forward, hooked and copied": tapped,
             "tokenise + forward": tokenise_and_forward,
             "capture": lambda: capture(loaded, text),
+            "capture_paths, one layer": lambda: capture_paths(loaded, text, layers=[layers // 2]),
         },
         args.rounds,
     )
@@ -52,6 +54,8 @@ def main() -> None:
         print(f"{name:28s} {seconds * 1e3:8.1f} ms")
     print(f"hooks and copies / forward:       {medians['forward, hooked and copied'] / medians['forward']:.3f}")
     print(f"capture / (tokenise + forward):   {medians['capture'] / medians['tokenise + forward']:.3f}")
+    extra = medians["capture_paths, one layer"] - medians["capture"]
+    print(f"paths of one layer, extra passes: {extra / medians['forward']:.3f}")
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 import json
 
 from analysis import figures
+from analysis.figures import template
 from analysis.figures.fitting import LINE_PX, fit
 from analysis.view import PAGE_PX, View
 from tests.path_traces import make_attention
@@ -33,3 +34,11 @@ def test_a_narrow_map_gives_more_room_to_what_stands_beside_it():
     fig = figures.gate_map_figure(random_trace(layers=2, tokens=30))
     fit(fig, 500)
     assert fig.layout.xaxis.domain[1] == 0.72 and fig.layout.xaxis2.domain[0] == 0.76
+
+
+def test_two_lines_that_fit_beside_each_other_are_not_broken():
+    for width, broken in ((560, False), (300, True)):
+        right = template.note("b " * 19 + "b", x=1, anchor="right")
+        fig = template.figure(View(), [], height=200, annotations=[template.note("a" * 30), right])
+        fit(fig, width)
+        assert ("<br>" in fig.layout.annotations[1].text) == broken

@@ -46,7 +46,7 @@ def _fit_notes(fig: go.Figure, width: float) -> None:
         for shift in sorted({each.yshift for each in notes if each.y == y}):
             row = [each for each in notes if (each.y, each.yshift) == (y, shift)]
             for each in row:
-                room = inner * _share(each, row)
+                room = inner * (1 if _fit_beside(row, inner) else _share(each, row))
                 if each.xanchor == "right" and y != 1:
                     room = inner * (1 - fig.layout.xaxis2.domain[0]) + LETTER_PX  # the corner above the bars beside it
                 text = _broken(each.text, max(int(room / LETTER_PX), 8))
@@ -55,6 +55,17 @@ def _fit_notes(fig: go.Figure, width: float) -> None:
         if lines and y == 1:
             top = (margin.t or 30) + LINE_PX * lines
             fig.update_layout(height=fig.layout.height + LINE_PX * lines, margin={"t": top})
+
+
+def _fit_beside(row: list[go.layout.Annotation], inner: float) -> bool:
+    """Whether the small lines at the two ends of a row fit beside each other as they are."""
+    ends = {(each.x, each.xanchor) for each in row} == {(0, "left"), (1, "right")}
+    return ends and (sum(_letters(each.text) for each in row) + 2) * LETTER_PX <= inner
+
+
+def _letters(text: str) -> int:
+    """Letters of a line as they are seen: tags count nothing, `&amp;` counts one."""
+    return len(re.sub(r"&\w+;", "&", re.sub(r"<[^>]*>", "", text)))
 
 
 def _share(note: go.layout.Annotation, row: list[go.layout.Annotation]) -> float:
@@ -76,7 +87,7 @@ def _broken(text: str, letters: int) -> str:
     """
     lines, length = [""], 0
     for word in re.findall(r"(?:<[^>]*>|[^ <])+ *", text):
-        long = len(re.sub(r"<[^>]*>|&\w+;", "", word.rstrip()))
+        long = _letters(word.rstrip())
         if length and length + long > letters:
             lines, length = [*lines, ""], 0
         lines[-1] += word
