@@ -87,8 +87,8 @@ def open_page(page: Page, name: str) -> float:
     """From the click on a page's link to the last change; its charts prove that the answer came."""
     link = page.get_by_role("link", name=name, exact=True)
     seconds = page.evaluate(CLICK, [f'a[href="{link.get_attribute("href")}"]', QUIET_MS]) / 1e3
-    page.get_by_role("heading", name=name, exact=True).wait_for(timeout=1)
-    assert page.evaluate(DRAWN), f"{name} settled before all was drawn"
+    shown = page.get_by_role("heading", name=name, exact=True).is_visible()
+    assert shown and page.evaluate(DRAWN), f"{name} settled before all was drawn"
     return seconds
 
 
