@@ -9,7 +9,7 @@ from analysis.catalogue import CATALOGUE
 from analysis.figures.palette import THEMES
 from analysis.model_facts import ModelFacts
 from analysis.strip import QUANTITIES, strip
-from app import drawings, results, state
+from app import drawings, pending, results, state
 from app.components.figure_bridge import figure_bridge
 from app.components.token_strip import token_strip
 from app.export_dialog import export_dialog
@@ -53,7 +53,8 @@ def sidebar() -> None:
             "Model",
             state.model_names(),
             key=state.PICKED_KEY,
-            on_change=state.choose_model,
+            on_change=pending.ask,
+            args=(state.choose_model,),
             disabled=why_not is not None,
             help=why_not,
         )

@@ -8,7 +8,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import streamlit as st
 
-from app import state
+from app import pending, state
 from app.exactness import exactness
 from app.frame import connect_figures, frame, sidebar, styles
 from app.tour import follow_tour, tour_box
@@ -49,6 +49,7 @@ page = st.navigation(PAGES, expanded=True)
 styles()
 with st.spinner("Loading the model and tracing the text…", show_time=True):
     state.begin_session()
+    pending.answer()
     follow_tour({each.title: each for group in PAGES.values() for each in group})
     sidebar()
 frame(page.title.lower())

@@ -1,10 +1,11 @@
 """The text button: type or paste texts, pick an example, or upload a file of prompts."""
 
 from collections.abc import Callable
+from functools import partial
 
 import streamlit as st
 
-from app import prompt_list, shared, state
+from app import pending, prompt_list, shared, state
 from app.examples import EXAMPLES, LOOK_FOR
 from app.markdown import literal
 from app.prompt_files import (
@@ -16,7 +17,7 @@ from app.prompt_files import (
     read_prompt_file,
     read_prompt_text,
 )
-from app.prompts import MAX_CHARACTERS, MAX_TOKENS, PromptError, opening, typed_prompt
+from app.prompts import MAX_CHARACTERS, MAX_TOKENS, Prompt, PromptError, opening, typed_prompt
 
 MAX_TRACE_MB = 20
 PASTED = {"one": "One text", "line": "One prompt per line", "paragraph": "One prompt per paragraph"}
@@ -83,7 +84,7 @@ def _submit_typed() -> None:
     except PromptError as error:
         st.session_state.problem = str(error)
     else:
-        state.submit(prompt)
+        pending.ask(partial(state.submit, prompt))
     _close()
 
 
@@ -93,9 +94,8 @@ def _examples() -> None:
         st.caption(literal(LOOK_FOR[key]))
 
 
-def _submit(prompt) -> None:
-    if state.submit(prompt):
-        st.session_state.typed = prompt.text
+def _submit(prompt: Prompt) -> None:
+    pending.ask(partial(state.show, prompt))
     _close()
 
 
@@ -118,8 +118,7 @@ def _file() -> None:
 
 
 def _open(name: str, data: bytes) -> None:
-    if state.open_trace(name, data):
-        st.session_state.typed = st.session_state.prompt.text
+    pending.ask(partial(state.open_trace, name, data))
     _close()
 
 

@@ -128,7 +128,7 @@ def without_model() -> str | None:
     return "A trace file is open: it holds what a model did, not the model. Close it in the sidebar to run one."
 
 
-def open_trace(name: str, data: bytes) -> bool:
+def open_trace(name: str, data: bytes) -> None:
     """Show a trace file in the whole explorer. If it cannot be shown, say why and keep what was there."""
     try:
         trace = RoutingTrace.from_bytes(data, name=opening(name, 40))
@@ -136,9 +136,9 @@ def open_trace(name: str, data: bytes) -> bool:
         dense_flops(trace)  # without the model's sizes not every page could be drawn
     except ValueError as error:
         st.session_state.problem = str(error).removesuffix(".") + "."
-        return False
+        return
     _show_file(name, trace)
-    return True
+    st.session_state.typed = st.session_state.prompt.text
 
 
 def close_trace() -> None:
@@ -226,6 +226,12 @@ def submit(prompt: Prompt) -> bool:
     state.prompt, state.trace_file, state.token, state.problem = prompt, None, None, None
     clamp_selection()
     return True
+
+
+def show(prompt: Prompt) -> None:
+    """`submit` a prompt that was not typed: then it stands where texts are typed, too."""
+    if submit(prompt):
+        st.session_state.typed = prompt.text
 
 
 def _readable(model: str, prompt: Prompt) -> Prompt:

@@ -1,4 +1,4 @@
-"""The books balance: by hand, on random paths, and on the shipped model."""
+"""The books balance: by hand, on random paths, and on every shipped model."""
 
 import dataclasses
 
@@ -9,6 +9,7 @@ from analysis.ledger import imbalance, layer_ledger, ledger_table, stream_ledger
 from app.examples import EXAMPLES
 from hooks import capture_paths
 from sample_models import load_model
+from sample_models.registry import available_models
 from tests.path_traces import make_paths
 from tests.traces import make_trace, random_trace
 
@@ -74,13 +75,13 @@ def test_projections_sum_to_the_update_and_shares_to_one():
         assert ledger.residual.max() < 1e-5
 
 
-@pytest.fixture(scope="module")
-def shipped():
-    loaded = load_model()
+@pytest.fixture(scope="module", params=[name for name, _ in available_models()])
+def shipped(request):
+    loaded = load_model(request.param)
     return [capture_paths(loaded, EXAMPLES[name].text) for name in ("fox", "sums", "code", "garden", "signs")]
 
 
-def test_books_of_the_shipped_model_balance_at_every_layer_and_token(shipped):
+def test_books_of_shipped_models_balance_at_every_layer_and_token(shipped):
     for paths in shipped:
         for layer in paths.layers.tolist():
             assert layer_ledger(paths, layer).residual.max() <= 1e-5
@@ -88,7 +89,7 @@ def test_books_of_the_shipped_model_balance_at_every_layer_and_token(shipped):
             assert stream_ledger(paths, token).attrs["residual"] <= 1e-5
 
 
-def test_experts_of_the_shipped_model_sum_to_the_first_step(shipped):
+def test_experts_of_shipped_models_sum_to_the_first_step(shipped):
     for paths in shipped:
         gap = np.linalg.norm(paths.expert_out.astype(float).sum(axis=2) - paths.steps[:, :, 0], axis=-1)
         assert (gap / np.linalg.norm(paths.steps[:, :, 0], axis=-1)).max() <= 1e-5

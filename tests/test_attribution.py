@@ -8,8 +8,11 @@ import torch
 
 from analysis.attribution import attribution, attribution_table, named_targets
 from analysis.ledger import stream_writes
+from app.examples import EXAMPLES
 from hooks import capture_paths, edited, instrument, logit_direction, record, remove_writes
 from hooks.rerun import rerun_token
+from sample_models import load_model
+from sample_models.registry import available_models
 from tests.models import small_loaded
 
 TEXT = "The fox went softly through the snow, 7 + 5 = 12."
@@ -34,6 +37,17 @@ def test_contributions_sum_to_the_models_logit(loaded, paths, ids, token, distra
     own = float(logits[101] - (logits[distractor] if distractor else 0))
     assert found.total == pytest.approx(own, abs=1e-4) == pytest.approx(found.direction.value, abs=1e-4)
     assert found.gap <= found.allowed
+
+
+@pytest.mark.parametrize("name", [name for name, _ in available_models()])
+def test_contributions_sum_to_the_logit_difference_of_shipped_models(name):
+    model = load_model(name)
+    for text in ("fox", "sums", "code"):
+        paths = capture_paths(model, EXAMPLES[text].text)
+        for token in range(0, paths.num_tokens, 7):
+            likeliest, second = paths.routing.next_ids[token, :2].tolist()
+            found = attribution(paths, logit_direction(model, paths, token, likeliest, second))
+            assert found.gap <= 1e-4
 
 
 def test_attribution_by_hand(loaded, paths):

@@ -189,6 +189,20 @@ def test_file_that_cannot_be_used_is_told_and_the_text_kept(visit, name, data, s
     assert here.text() == before
 
 
+def test_text_is_traced_though_the_reader_clicks_on_meanwhile(visit):
+    """A click stops the run that the model works in."""
+    here = visit()
+    page = here.open()
+    text = ("The king rode out to the river and the people were glad. " * 30).strip()
+    page.locator(".st-key-framebar button").first.click()
+    page.get_by_label("Text to trace").fill(text)
+    page.get_by_role("button", name="Trace", exact=True).click()
+    page.get_by_role("radio", name="Examples").click()
+    expect(page.locator(".st-key-framebar button").first).to_contain_text("The king rode out", timeout=60_000)
+    wait_idle(page)
+    assert here.text() == text
+
+
 def test_empty_text_is_told_and_the_earlier_one_kept(visit):
     here = visit()
     page = here.open()

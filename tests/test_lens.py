@@ -8,6 +8,7 @@ from analysis.lens import grid, lens_table
 from hooks import capture, capture_paths, edited, recursion_lens
 from hooks.lens_trace import EXIT, OUTPUT, STATE
 from sample_models import load_model
+from sample_models.registry import available_models
 from tests.models import small_loaded
 
 TEXT = "The fox went softly through the snow, 7 + 5 = 12."
@@ -93,10 +94,10 @@ def told(loaded, ids, layer: int, token: int, loop: int) -> torch.Tensor:
         return loaded.model(ids, use_cache=False).logits[0, token]
 
 
-@pytest.mark.parametrize("model", ["small", "shipped"])
+@pytest.mark.parametrize("model", [None, *(name for name, _ in available_models())])
 @pytest.mark.parametrize("text", [TEXT, "x", "Once upon a time\n\n" * 8, "2 + 2 = 4, 氷と火。 def f(x): return x"])
 def test_told_to_leave_where_it_left_a_token_gives_the_same_logits_bit_for_bit(model, text, loaded):
-    loaded = loaded if model == "small" else load_model()
+    loaded = load_model(model) if model else loaded
     trace = capture(loaded, text)
     ids = torch.tensor([trace.token_ids.tolist()])
     with torch.inference_mode():

@@ -1,12 +1,14 @@
 """Which of my texts does the model treat differently?"""
 
+from functools import partial
+
 import streamlit as st
 from streamlit.elements.lib.column_config_utils import ColumnConfig
 
 from analysis.figures.palette import THEMES
 from analysis.summary import summary_table
 from analysis.tables import table_csv
-from app import prompt_list, shared, state
+from app import pending, prompt_list, shared, state
 from app.markdown import literal
 from app.panel import difficulty_column, heading
 from app.prompts import opening
@@ -73,10 +75,7 @@ def prompt_table() -> None:
 
     def opened() -> None:
         if rows := st.session_state[key].selection.rows:
-            prompt = prompts[shown[rows[0]]]
-            if state.submit(prompt):
-                st.session_state.typed = prompt.text
-            st.session_state.row_opened = True
+            pending.ask(partial(state.show, prompts[shown[rows[0]]]))
 
     shown_as, problems = columns(), ["problem"] if table["problem"].notna().any() else []
     st.dataframe(
@@ -90,8 +89,8 @@ def prompt_table() -> None:
         height="content" if len(shown) <= 16 else 560,
         placeholder="–",
     )
-    if st.session_state.pop("row_opened", False):
-        st.rerun()  # the frame shows the opened text
+    if pending.waiting():
+        st.rerun()  # the whole page: the frame shows the text of the row
     with st.container(horizontal=True, vertical_alignment="center"):
         st.caption(f"{len(shown):,} of {len(prompts):,} prompts.", width="stretch")
         st.download_button("CSV of all prompts", table_csv(table), "prompts.csv", "text/csv", on_click="ignore")
