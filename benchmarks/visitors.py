@@ -16,6 +16,7 @@ import time
 from pathlib import Path
 
 from playwright.async_api import Browser, Page, async_playwright
+from playwright.async_api import TimeoutError as PlaywrightTimeoutError
 
 from app.examples import EXAMPLES
 from tests.app_server import ARGS, app_server
@@ -99,7 +100,11 @@ class Visitor:
         while time.monotonic() < until:
             await asyncio.sleep(pause * self.random.uniform(0.5, 1.5))
             action = self.random.random()
-            await (self.trace() if action < 0.1 else self.turn_page() if action < 0.25 else self.click())
+            try:
+                await (self.trace() if action < 0.1 else self.turn_page() if action < 0.25 else self.click())
+            except PlaywrightTimeoutError as error:
+                self.errors.append(f"waited in vain: {str(error).splitlines()[0]}")
+                return
             shown = await self.page.evaluate(f"({SHOWN})()")
             if shown != self.text:
                 self.errors.append(f"shows another text: {shown[:60]}")

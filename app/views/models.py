@@ -35,8 +35,9 @@ def parameters() -> None:
         table.assign(share=table["parameters"] / total).sort_values("parameters", ascending=False),
         hide_index=True,
         column_config={
-            "parameters": st.column_config.NumberColumn(format="localized"),
-            "share": st.column_config.ProgressColumn(min_value=0, max_value=1, format="percent"),
+            "part": st.column_config.TextColumn(width=170),
+            "parameters": st.column_config.NumberColumn(width=100, format="localized"),
+            "share": st.column_config.ProgressColumn(width=130, min_value=0, max_value=1, format="percent"),
         },
     )
     st.caption(
