@@ -1,6 +1,7 @@
 """The session of one reader: model, prompt, selection and link, and the last problem to be told.
 
-Only this module and its neighbours `results`, `drawings` and `prompt_list` know the names in `st.session_state`.
+Only this module and its neighbours `results`, `drawings`, `prompt_list`, `text_study` and `pending` know the names in
+`st.session_state`.
 """
 
 import os

@@ -16,6 +16,11 @@ from tests.app_server import wait_idle
 
 pytestmark = pytest.mark.browser
 PAGES = ("Overview", "Difficulty", "Gate", "Experts", "Recursion")
+CLOCKS = """window.clocks = new Set();
+const { setInterval: start, clearInterval: stop } = window;
+window.setInterval = (...args) => { const clock = start(...args); clocks.add(clock); return clock; };
+window.clearInterval = (clock) => { clocks.delete(clock); stop(clock); };"""
+"""Keeps a list of the clocks that tick in a page."""
 HOSTILE = "<script>alert(1)</script> <b>bold</b> $x$ **stars** 🙂 مرحبا 你好\n\ttab"
 
 
@@ -137,6 +142,21 @@ def test_strip_stays_in_sight_and_clickable_when_the_page_is_scrolled(visit):
     assert abs(page.locator(".st-key-frame").bounding_box()["y"]) < 40
     here.tokens().nth(3).click()
     expect(page.locator(".readout")).to_contain_text("token ‹3›")
+
+
+def test_clicks_leave_no_clocks_behind(visit):
+    """The bridge to the figures looks about several times a second: one clock, however often the script has run."""
+    here = visit()
+    here.page.add_init_script(CLOCKS)
+    page = here.open()
+    at_first = page.evaluate("clocks.size")
+    for token in range(5, 12):
+        here.tokens().nth(token).click()
+        wait_idle(page)
+    page.get_by_role("link", name="Gate", exact=True).click()
+    page.get_by_role("heading", name="Gate", exact=True).wait_for()
+    wait_idle(page)
+    page.wait_for_function("most => clocks.size && clocks.size <= most", arg=at_first)
 
 
 def test_heat_map_click_selects_layer_and_token(visit):

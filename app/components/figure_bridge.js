@@ -7,19 +7,22 @@ const SVG = "http://www.w3.org/2000/svg";
 const plots = document.getElementsByClassName("js-plotly-plot");
 const pages = document.getElementsByClassName("stMainBlockContainer");
 const navigations = document.getElementsByTagName("nav");
-const state = { figures: new WeakSet(), send: null, marks: {}, redrawn: {}, token: null, layer: null, theme: null, told: null, room: 0, measured: null, asked: null };
+const state = { figures: new WeakSet(), send: null, marks: {}, redrawn: {}, token: null, layer: null, theme: null, told: null, room: 0, measured: null, asked: null, timer: 0 };
 
 export default function ({ data, setTriggerValue, parentElement }) {
   Object.assign(state, data, { send: setTriggerValue, told: null, asked: null });
+  const host = parentElement.host ?? parentElement;
   const attach = () => {
+    if (!host.isConnected) return clearInterval(timer);
     [...plots].forEach(listen);
-    followTheme(parentElement.host ?? parentElement);
+    followTheme(host);
     followWidth();
     mendNavigation();
   };
+  clearInterval(state.timer); // this runs after every run of the script, and only the last one's clock goes on
+  const timer = (state.timer = setInterval(attach, 150));
   attach();
   [...plots].forEach(refresh);
-  const timer = setInterval(attach, 150);
   return () => clearInterval(timer);
 }
 
