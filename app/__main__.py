@@ -21,6 +21,10 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: {message}\nTry '{self.prog} --help'.\n")
 
 
+MOST_THREADS = 4
+"""Processor threads that a served text takes at most, unless OMP_NUM_THREADS says otherwise."""
+
+
 def serve(args: argparse.Namespace) -> None:
     """Run the app in this process until it is stopped."""
     from streamlit.web import cli
@@ -30,10 +34,13 @@ def serve(args: argparse.Namespace) -> None:
     if args.trace:
         _trace_file(args.trace)  # a file that cannot be shown is told here, not to every visitor
         os.environ["VERSATILEFFN_TRACE"] = str(args.trace.resolve())
+    # Half of the cores for the models: threads that wait for each other must not also wait for the app.
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, min(MOST_THREADS, (os.cpu_count() or 1) // 2))))
     main = Path(__file__).parent / "main.py"
     flags = ["--server.port", str(args.port), "--server.address", args.address]
     # Also in .streamlit/config.toml, which Streamlit reads only when started in this project's folder.
     flags += ["--browser.gatherUsageStats", "false", "--client.showErrorDetails", "none", "--server.headless", "true"]
+    flags += ["--runner.fastReruns", "false"]
     sys.argv = ["streamlit", "run", str(main), *flags]
     sys.exit(cli.main())
 
