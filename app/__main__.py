@@ -12,6 +12,8 @@ from pathlib import Path
 
 BATCH = 32
 """Prompts that `trace` gives to the model at a time; between two batches their files are written."""
+MOST_THREADS = 4
+"""Processor threads that a served text takes at most, unless OMP_NUM_THREADS says otherwise."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -19,10 +21,6 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str):
         self.exit(2, f"{self.prog}: {message}\nTry '{self.prog} --help'.\n")
-
-
-MOST_THREADS = 4
-"""Processor threads that a served text takes at most, unless OMP_NUM_THREADS says otherwise."""
 
 
 def serve(args: argparse.Namespace) -> None:
