@@ -46,6 +46,17 @@ def test_no_label_is_cut_or_lies_over_another(visit, text, width):
     assert not found, "\n".join(found)
 
 
+def test_leaving_a_page_while_the_window_is_made_narrower_opens_the_other(visit):
+    page = visit().open()
+    for width, name in ((900, "Models"), (1440, "Gate"), (1000, "Overview"), (1300, "Experts")):
+        page.set_viewport_size({"width": width, "height": 1000})
+        page.wait_for_timeout(300)  # so long the width has to rest until it is told
+        page.get_by_role("link", name=name, exact=True).click()
+        page.get_by_role("heading", name=name, exact=True, level=2).wait_for()
+        wait_idle(page)
+        assert not page.get_by_test_id("stException").count()
+
+
 def test_a_narrow_window_stacks_columns_and_lets_the_frame_scroll_away(visit):
     here = visit()
     here.page.set_viewport_size({"width": 900, "height": 1000})

@@ -10,6 +10,7 @@ from pathlib import Path
 import streamlit as st
 
 from analysis.view import Theme
+from app.components import told
 
 KEY = "figure_bridge"
 _component = st.components.v2.component(
@@ -42,12 +43,11 @@ def figure_bridge(
     """
 
     def selected() -> None:
-        chosen = st.session_state[KEY].select
-        if chosen:
+        if chosen := told(KEY, "select"):
             on_select(chosen["token"], chosen["layer"])
 
     def measured() -> None:
-        if (pixels := st.session_state[KEY].room) is not None:
+        if (pixels := told(KEY, "room")) is not None:
             on_room(pixels)
 
     _component(

@@ -7,6 +7,7 @@ import streamlit as st
 
 from analysis.strip import Strip
 from analysis.view import Level
+from app.components import told
 
 KEY = "token_strip"
 _HERE = Path(__file__).parent
@@ -51,16 +52,15 @@ def token_strip(
     """
 
     def selected() -> None:
-        chosen = st.session_state[KEY].select
-        if chosen:
+        if chosen := told(KEY, "select"):
             on_select(chosen["token"], chosen["layer"])
 
     def cleared() -> None:
-        if st.session_state[KEY].clear:
+        if told(KEY, "clear"):
             on_clear()
 
     def leveled() -> None:
-        if chosen := st.session_state[KEY].level:
+        if chosen := told(KEY, "level"):
             on_level(chosen)
 
     selection = {"token": token, "layer": layer, "layers": layers, "found": found, "query": query, "level": level}

@@ -74,7 +74,8 @@ def prompt_table() -> None:
     key = f"prompt-table {wanted}"
 
     def opened() -> None:
-        if rows := st.session_state[key].selection.rows:
+        chosen = st.session_state.get(key)  # None if the page was left since
+        if chosen and (rows := chosen.selection.rows):
             pending.ask(partial(state.show, prompts[shown[rows[0]]]))
 
     shown_as, problems = columns(), ["problem"] if table["problem"].notna().any() else []
