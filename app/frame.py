@@ -53,7 +53,7 @@ def sidebar() -> None:
             "Model",
             state.model_names(),
             key=state.PICKED_KEY,
-            on_change=pending.ask,
+            on_change=pending.asking(),
             args=(state.choose_model,),
             disabled=why_not is not None,
             help=why_not,

@@ -17,7 +17,7 @@ from app.prompt_files import (
     read_prompt_file,
     read_prompt_text,
 )
-from app.prompts import MAX_CHARACTERS, MAX_TOKENS, Prompt, PromptError, opening, typed_prompt
+from app.prompts import MAX_CHARACTERS, MAX_TOKENS, PromptError, opening, typed_prompt
 
 MAX_TRACE_MB = 20
 PASTED = {"one": "One text", "line": "One prompt per line", "paragraph": "One prompt per paragraph"}
@@ -75,28 +75,33 @@ def _type() -> None:
     bar.caption(
         f"Limit {MAX_CHARACTERS:,} characters; a click on Trace runs the model once. Nothing leaves this machine."
     )
-    bar.button("Trace", type="primary", on_click=_submit_typed)
+    bar.button("Trace", type="primary", on_click=_ask, args=(pending.asking(), _trace_typed))
 
 
-def _submit_typed() -> None:
+def _ask(ask: Callable, work: pending.Work) -> None:
+    ask(work)
+    _close()
+
+
+def _trace_typed() -> None:
     try:
         prompt = typed_prompt(st.session_state.typed)
     except PromptError as error:
         st.session_state.problem = str(error)
     else:
-        pending.ask(partial(state.submit, prompt))
-    _close()
+        state.submit(prompt)
 
 
 def _examples() -> None:
     for key, prompt in EXAMPLES.items():
-        st.button(prompt.name, key=f"example-{key}", width="stretch", on_click=_submit, args=(prompt,))
+        st.button(
+            prompt.name,
+            key=f"example-{key}",
+            width="stretch",
+            on_click=_ask,
+            args=(pending.asking(), partial(state.show, prompt)),
+        )
         st.caption(literal(LOOK_FOR[key]))
-
-
-def _submit(prompt: Prompt) -> None:
-    pending.ask(partial(state.show, prompt))
-    _close()
 
 
 def _file() -> None:
@@ -111,15 +116,10 @@ def _file() -> None:
     if upload is None:
         return
     if upload.name.lower().endswith(".safetensors"):
-        args = (upload.name, upload.getvalue())
-        st.button("Open the trace file", type="primary", key="open-trace", on_click=_open, args=args)
+        args = (pending.asking(), partial(state.open_trace, upload.name, upload.getvalue()))
+        st.button("Open the trace file", type="primary", key="open-trace", on_click=_ask, args=args)
     else:
         _prompts("file", lambda: _read(upload.name, upload.getvalue()))
-
-
-def _open(name: str, data: bytes) -> None:
-    pending.ask(partial(state.open_trace, name, data))
-    _close()
 
 
 def _read(name: str, data: bytes) -> PromptList:
@@ -173,7 +173,8 @@ def _prompts(where: str, read: Callable[[], PromptList]) -> None:
         key=f"chosen-{where}",
     )
     with st.container(horizontal=True):
-        st.button("Trace", type="primary", key=f"trace-{where}", on_click=_submit, args=(found.prompts[chosen],))
+        args = (pending.asking(), partial(state.show, found.prompts[chosen]))
+        st.button("Trace", type="primary", key=f"trace-{where}", on_click=_ask, args=args)
         if st.button(f"Compare all {len(found.prompts):,}", key=f"compare-{where}", on_click=_take, args=(found,)):
             st.switch_page("views/prompts.py")
 

@@ -19,8 +19,8 @@ def page():
         raise ValueError("cannot be done")
 
     pending.answer()
-    st.button("ask", on_click=pending.ask, args=(work,))
-    st.button("ask in vain", on_click=pending.ask, args=(fails,))
+    st.button("ask", on_click=pending.asking(), args=(work,))
+    st.button("ask in vain", on_click=pending.asking(), args=(fails,))
     st.text("waiting" if pending.waiting() else "nothing waits")
 
 

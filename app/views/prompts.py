@@ -76,14 +76,14 @@ def prompt_table() -> None:
     def opened() -> None:
         chosen = st.session_state.get(key)  # None if the page was left since
         if chosen and (rows := chosen.selection.rows):
-            pending.ask(partial(state.show, prompts[shown[rows[0]]]))
+            state.show(prompts[shown[rows[0]]])
 
     shown_as, problems = columns(), ["problem"] if table["problem"].notna().any() else []
     st.dataframe(
         table.iloc[shown],
         hide_index=True,
         key=key,
-        on_select=opened,
+        on_select=partial(pending.asking(), opened),
         selection_mode="single-row",
         column_order=[*shown_as, *problems],
         column_config=shown_as,
