@@ -66,12 +66,21 @@ class Visitor:
         self.texts: list[float] = []
         self.errors: list[str] = []
         self.text = ""
+        self.left = False
         page.on("pageerror", lambda error: self.errors.append(str(error)))
 
     async def begin(self, address: str) -> None:
-        await self.page.goto(address)
-        await self.page.get_by_role("heading", name="Overview", exact=True).wait_for()
-        await self.trace()
+        try:
+            await self.page.goto(address)
+            await self.page.get_by_role("heading", name="Overview", exact=True).wait_for()
+            await self.trace()
+        except PlaywrightTimeoutError as error:
+            self.leave(error)
+
+    def leave(self, why: PlaywrightTimeoutError) -> None:
+        """Note that nothing came, and stay away from now on."""
+        self.errors.append(f"waited in vain: {str(why).splitlines()[0]}")
+        self.left = True
 
     async def trace(self) -> None:
         words = [word for prompt in EXAMPLES.values() for word in prompt.text.split() if word.isascii()]
@@ -98,13 +107,13 @@ class Visitor:
         await self.page.get_by_role("heading", name=name, exact=True).wait_for()
 
     async def visit(self, until: float, pause: float) -> None:
-        while time.monotonic() < until:
+        while time.monotonic() < until and not self.left:
             await asyncio.sleep(pause * self.random.uniform(0.5, 1.5))
             action = self.random.random()
             try:
                 await (self.trace() if action < 0.1 else self.turn_page() if action < 0.25 else self.click())
             except PlaywrightTimeoutError as error:
-                self.errors.append(f"waited in vain: {str(error).splitlines()[0]}")
+                self.leave(error)
                 return
             shown = await self.page.evaluate(f"({SHOWN})()")
             if shown != self.text:
