@@ -84,6 +84,19 @@ def test_keys_pressed_while_an_answer_is_on_its_way_are_not_lost(visit):
     expect(page.locator(".readout")).to_contain_text("token ‹11›")
 
 
+def test_token_clicked_before_the_page_of_a_link_is_there_is_selected_on_that_page(visit):
+    here = visit()
+    page = here.open()
+    for number, name in ((30, "Gate"), (31, "Overview"), (32, "Experts")):
+        token = here.tokens().nth(number).element_handle()
+        page.get_by_role("link", name=name, exact=True).evaluate(
+            "(link, token) => { link.click(); token.click() }", token
+        )
+        expect(page.get_by_role("heading", name=name, exact=True, level=2)).to_be_visible()
+        expect(page.locator(".readout")).to_contain_text(f"token ‹{number}›")
+        wait_idle(page)
+
+
 def test_search_underlines_what_it_finds_and_steps_through_it_by_keys(visit):
     here = visit()
     page = here.open("?token=0&layer=2")

@@ -7,10 +7,10 @@ const SVG = "http://www.w3.org/2000/svg";
 const plots = document.getElementsByClassName("js-plotly-plot");
 const pages = document.getElementsByClassName("stMainBlockContainer");
 const navigations = document.getElementsByTagName("nav");
-const state = { figures: new WeakSet(), send: null, marks: {}, redrawn: {}, token: null, layer: null, theme: null, told: null, room: 0, measured: null, asked: null, timer: 0 };
+const state = { figures: new WeakSet(), setTriggerValue: null, marks: {}, redrawn: {}, token: null, layer: null, theme: null, told: null, room: 0, measured: null, asked: null, timer: 0 };
 
 export default function ({ data, setTriggerValue, parentElement }) {
-  Object.assign(state, data, { send: setTriggerValue, told: null, asked: null });
+  Object.assign(state, data, { setTriggerValue, told: null, asked: null });
   const host = parentElement.host ?? parentElement;
   const attach = () => {
     if (!host.isConnected) return clearInterval(timer);
@@ -24,6 +24,10 @@ export default function ({ data, setTriggerValue, parentElement }) {
   attach();
   [...plots].forEach(refresh);
   return () => clearInterval(timer);
+}
+
+function send(event, value) {
+  tell(event, () => state.setTriggerValue(event, value));
 }
 
 // Streamlit puts headings into the list of pages, so that screen readers meet a broken list: links in a <nav> are enough.
@@ -41,7 +45,7 @@ function followTheme(host) {
   const theme = red + green + blue < 3 * 128 ? "dark" : "light";
   if (theme === state.theme || theme === state.told) return;
   state.told = theme;
-  state.send("theme", theme);
+  send("theme", theme);
 }
 
 // Figures are drawn for the width that they have. In wide windows they are all alike (0); in others they ask for a run that
@@ -55,7 +59,7 @@ function followWidth() {
   state.measured = room;
   if (!rests || room === state.room || room === state.asked) return;
   state.asked = room;
-  state.send("room", room);
+  send("room", room);
 }
 
 function listen(figure) {
@@ -64,7 +68,7 @@ function listen(figure) {
   figure.on("plotly_click", ({ points: [point] }) => {
     if (figure.layout?.meta?.select !== "customdata" || !point.customdata) return;
     const [token, layer] = point.customdata;
-    if (Number.isInteger(token) || Number.isInteger(layer)) state.send("select", { token, layer, at: Date.now() });
+    if (Number.isInteger(token) || Number.isInteger(layer)) send("select", { token, layer, at: Date.now() });
   });
   figure.on("plotly_afterplot", () => refresh(figure));
   refresh(figure);

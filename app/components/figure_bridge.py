@@ -5,19 +5,18 @@ marks of the selection do not belong to the charts, and what else depends on the
 """
 
 from collections.abc import Callable
-from pathlib import Path
 
 import streamlit as st
 
 from analysis.view import Theme
-from app.components import told
+from app.components import script, told
 
 KEY = "figure_bridge"
 _component = st.components.v2.component(
     "figure_bridge",
     html="<span></span>",
     css=":host { display: none }",
-    js=(Path(__file__).parent / "figure_bridge.js").read_text(encoding="utf-8"),
+    js=script("figure_bridge.js"),
 )
 
 

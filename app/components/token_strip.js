@@ -2,11 +2,11 @@
 const mounted = new WeakMap();
 
 export default function (component) {
-  const { data, parentElement: root, setTriggerValue } = component;
+  const { data, parentElement: root } = component;
   let strip = mounted.get(root);
   if (!strip) mounted.set(root, (strip = new Strip(root)));
   stick(root.getRootNode().host);
-  strip.send = (event, value) => setTriggerValue(event, value);
+  strip.component = component;
   strip.show(data);
 }
 
@@ -41,6 +41,10 @@ class Strip {
     for (const leave of ["mouseleave", "focusout", "scroll"]) {
       this.box.addEventListener(leave, () => (this.tip.hidden = true));
     }
+  }
+
+  send(event, value) {
+    tell(event, () => this.component.setTriggerValue(event, value));
   }
 
   show(data) {

@@ -7,10 +7,9 @@ import streamlit as st
 
 from analysis.strip import Strip
 from analysis.view import Level
-from app.components import told
+from app.components import script, told
 
 KEY = "token_strip"
-_HERE = Path(__file__).parent
 _HTML = """
 <div class="wrap">
   <div class="strip" role="listbox" 
@@ -26,8 +25,8 @@ _HTML = """
 _component = st.components.v2.component(
     "token_strip",
     html=_HTML,
-    css=(_HERE / "token_strip.css").read_text(encoding="utf-8"),
-    js=(_HERE / "token_strip.js").read_text(encoding="utf-8"),
+    css=(Path(__file__).parent / "token_strip.css").read_text(encoding="utf-8"),
+    js=script("token_strip.js"),
 )
 
 

@@ -1,0 +1,31 @@
+// How our components tell the app something. Streamlit sends it with the page that is open: between the click on a link to
+// another page and that page's arrival it would take the reader back. So it waits until the page is there.
+const PATIENCE_MS = 10_000; // a page that has not come by then is not waited for
+const untold = new Map(); // event -> how to tell what it said last
+let turning = { to: null, since: 0 }, clock = 0;
+
+document.addEventListener("click", (event) => {
+  const link = event.target.closest?.('nav a, a[data-testid^="stPageLink"]');
+  const elsewhere = event.ctrlKey || event.metaKey || event.shiftKey || event.altKey; // a tab or window of its own
+  if (link && !elsewhere) turning = { to: link.href, since: performance.now() };
+}, true);
+
+function page_came() {
+  if (!turning.to || performance.now() - turning.since > PATIENCE_MS) return true;
+  return [...document.querySelectorAll("nav a[aria-current=page]")].some((link) => link.href === turning.to);
+}
+
+function tell(event, send) {
+  untold.set(event, send);
+  const try_to = () => {
+    if (!page_came()) return;
+    clearInterval(clock);
+    turning.to = null;
+    const sends = [...untold.values()];
+    untold.clear();
+    for (const each of sends) each();
+  };
+  clearInterval(clock);
+  clock = setInterval(try_to, 50);
+  try_to();
+}
