@@ -19,14 +19,17 @@ PAGES = (
     "Overview", "Difficulty", "Gate", "Experts", "Recursion", "Walkthrough", "Write ledger", "Recursion lens",
     "Geometry", "Attention", "Near misses", "Cost",
 )  # fmt: skip
-# Milliseconds from a click until the page changes no more (half a second without any change ends the wait).
+# Milliseconds from a click until the page changes no more (half a second without any change ends the wait). What a
+# table puts into its canvas a while later is not counted: nobody sees it, it is there for screen readers.
 CLICK = """([selector, quiet]) => new Promise(resolve => {
   const found = [document, ...[...document.querySelectorAll('*')].map(element => element.shadowRoot)]
     .map(root => root?.querySelector(selector)).find(Boolean);
   const began = performance.now();
   let last = began, timer;
   const settled = () => { observer.disconnect(); resolve(last - began); };
-  const observer = new MutationObserver(() => {
+  const unseen = ({ target }) => (target.closest ? target : target.parentElement)?.closest('canvas');
+  const observer = new MutationObserver((changes) => {
+    if (changes.every(unseen)) return;
     last = performance.now();
     clearTimeout(timer);
     timer = setTimeout(settled, quiet);

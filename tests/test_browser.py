@@ -21,6 +21,19 @@ const { setInterval: start, clearInterval: stop } = window;
 window.setInterval = (...args) => { const clock = start(...args); clocks.add(clock); return clock; };
 window.clearInterval = (clock) => { clocks.delete(clock); stop(clock); };"""
 """Keeps a list of the clocks that tick in a page."""
+DRAWINGS = """window.drawings = [];
+let plotly;
+Object.defineProperty(window, "Plotly", {
+  get: () => plotly,
+  set: (given) => {
+    const { react } = (plotly = given);
+    given.react = (figure, ...rest) => {
+      drawings.push(figure.closest("[class*=st-key-figure-]").className.match(/st-key-(figure-\\w+)/)[1]);
+      return react(figure, ...rest);
+    };
+  },
+});"""
+"""Keeps a list of the charts that Plotly was made to draw."""
 HOSTILE = "<script>alert(1)</script> <b>bold</b> $x$ **stars** 🙂 مرحبا 你好\n\ttab"
 
 
@@ -171,6 +184,21 @@ def test_clicks_leave_no_clocks_behind(visit):
     wait_idle(page)
     page.wait_for_function("most => clocks.size <= most", arg=at_first)
     assert page.evaluate("clocks.size"), "the bridge still looks about"
+
+
+def test_a_page_that_is_opened_draws_each_chart_once(visit):
+    here = visit()
+    here.page.add_init_script(DRAWINGS)
+    page = here.open()
+    for name in ("Gate", "Experts", "Overview"):
+        page.evaluate("() => { drawings.length = 0 }")
+        page.get_by_role("link", name=name, exact=True).click()
+        page.get_by_role("heading", name=name, exact=True, level=2).wait_for()
+        wait_idle(page)
+        page.wait_for_timeout(500)
+        drawn = page.evaluate("drawings")
+        assert len(drawn) == page.locator(".js-plotly-plot").count()
+        assert len(set(drawn)) == len(drawn)
 
 
 def test_heat_map_click_selects_layer_and_token(visit):

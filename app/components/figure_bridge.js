@@ -7,17 +7,21 @@ const SVG = "http://www.w3.org/2000/svg";
 const plots = document.getElementsByClassName("js-plotly-plot");
 const pages = document.getElementsByClassName("stMainBlockContainer");
 const navigations = document.getElementsByTagName("nav");
-const state = { figures: new WeakSet(), setTriggerValue: null, marks: {}, redrawn: {}, token: null, layer: null, theme: null, told: null, room: 0, measured: null, asked: null, timer: 0 };
+const state = { figures: new WeakSet(), setTriggerValue: null, marks: {}, redrawn: {}, token: null, layer: null, theme: null, told: null, room: 0, measured: null, asked: null, timer: 0, waits: false, spared: null };
 
 export default function ({ data, setTriggerValue, parentElement }) {
   Object.assign(state, data, { setTriggerValue, told: null, asked: null });
   const host = parentElement.host ?? parentElement;
   const attach = () => {
     if (!host.isConnected) return clearInterval(timer);
+    sparePlotly();
     [...plots].forEach(listen);
-    followTheme(host);
-    followWidth();
     mendNavigation();
+    whenIdle(() => {
+      if (!host.isConnected) return;
+      followTheme(host);
+      followWidth();
+    });
   };
   clearInterval(state.timer); // this runs after every run of the script, and only the last one's clock goes on
   const timer = (state.timer = setInterval(attach, 150));
@@ -28,6 +32,17 @@ export default function ({ data, setTriggerValue, parentElement }) {
 
 function send(event, value) {
   tell(event, () => state.setTriggerValue(event, value));
+}
+
+// To ask for styles and widths while a page is being built would have the browser work them out again and again.
+function whenIdle(act) {
+  if (state.waits) return;
+  if (!window.requestIdleCallback) return act();
+  state.waits = true;
+  requestIdleCallback(() => {
+    state.waits = false;
+    act();
+  }, { timeout: 600 });
 }
 
 // Streamlit puts headings into the list of pages, so that screen readers meet a broken list: links in a <nav> are enough.
@@ -62,6 +77,24 @@ function followWidth() {
   send("room", room);
 }
 
+// Streamlit draws each chart twice: before it knows the chart's width, and again, as a copy, when it does. Drawn for its width
+// at once, the copy adds nothing. Where a later Streamlit does otherwise, this changes nothing.
+function sparePlotly() {
+  const { Plotly } = window; // global since Streamlit has loaded plotly.js for its charts
+  if (!Plotly || Plotly === state.spared) return;
+  state.spared = Plotly;
+  const { react } = Plotly;
+  Plotly.react = (figure, content, ...rest) => {
+    const { layout, config } = content, drawing = layout?.meta?.drawing;
+    if (!drawing) return react(figure, content, ...rest);
+    layout.width ??= figure.getBoundingClientRect().width || undefined;
+    const { width, height } = layout, now = JSON.stringify([drawing, width, height]);
+    if (figure.drawn === now && figure.config === config && figure.layout !== figure.ours) return Promise.resolve(figure);
+    Object.assign(figure, { drawn: now, config });
+    return react(figure, content, ...rest).then((drawn) => (listen(figure), drawn));
+  };
+}
+
 function listen(figure) {
   if (state.figures.has(figure) || !figure.on) return;
   state.figures.add(figure);
@@ -83,7 +116,7 @@ function refresh(figure) {
   const { width, height, autosize } = figure.layout;
   figure.content = content;
   figure.ours = { ...layout, width, height, autosize };
-  window.Plotly.react(figure, data, figure.ours); // global since Streamlit has loaded plotly.js for its charts
+  window.Plotly.react(figure, data, figure.ours);
 }
 
 // Draw the marks of this figure; they are Plotly shapes, placed by the figure's own axes.
