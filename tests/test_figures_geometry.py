@@ -27,6 +27,9 @@ def test_pieces_of_loop_one_are_the_shares_and_numbers_stand_on_the_chosen(paths
     bars = [drawn for drawn in fig.data if drawn.type == "bar"]
     np.testing.assert_allclose(np.array([drawn.y for drawn in bars]).T, found.share)
     ids, ran = paths.routing.expert_ids[1, 4:20], paths.routing.width_ran[1, 4:20]
+    strong = np.array([drawn.marker.color for drawn in bars]).T
+    chosen = (ids[..., None] == np.arange(4)).any(axis=1) & ran[:, None]
+    np.testing.assert_array_equal(strong, chosen)
     texts = [drawn for drawn in fig.data if drawn.type == "scatter" and drawn.mode == "text"]
     for drawn in texts:
         for token, expert in zip(drawn.x, drawn.text, strict=True):

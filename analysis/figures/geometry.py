@@ -73,6 +73,7 @@ def first_loop_figure(paths: PathTrace, view: View = DEFAULT_VIEW) -> go.Figure:
     named = names_fit(view, len(token))
     labels = [plotly_text(label) for label in token_labels(trace, 40)][paths.tokens]
     ids, ran = trace.expert_ids[view.layer, paths.tokens], trace.width_ran[view.layer, paths.tokens]
+    clicks = np.stack([token, np.full_like(token, view.layer)], axis=1)
     data = []
     for expert in range(trace.num_experts):
         chosen = (ids == expert).any(axis=1) & ran
@@ -82,10 +83,11 @@ def first_loop_figure(paths: PathTrace, view: View = DEFAULT_VIEW) -> go.Figure:
                 "type": "bar", "x": token, "y": found.share[:, expert], "name": f"expert {expert}",
                 "width": 0.86 if named else 1,
                 "marker": {
-                    "color": [colour if on else mix(c["bg"], colour, 0.3) for on in chosen],
-                    "line": {"width": 0},
+                    # Colours by number: a list of names would be looked through one by one.
+                    "color": chosen.astype(np.uint8), "colorscale": [(0, mix(c["bg"], colour, 0.3)), (1, colour)],
+                    "cmin": 0, "cmax": 1, "line": {"width": 0},
                 },
-                "customdata": [[int(t), view.layer] for t in token], "hovertext": labels,
+                "customdata": clicks, "hovertext": labels,
                 "hovertemplate": f"<b>%{{hovertext}}</b>, token %{{x}}<br>expert {expert}: %{{y:.2f}} of loop 1"
                 "<extra></extra>",
             }
