@@ -16,6 +16,8 @@ from hooks.trace import RoutingTrace
 
 STACKED_PX, COLUMN_GAP_PX, NARROW_WINDOW = 840, 15, 128
 """Below this room the columns of a page are stacked (frame.css says the same), and maps draw so many tokens at once."""
+KEPT_PAGES = 4
+"""So many pages that were left keep what was drawn, for the reader who comes back."""
 
 
 @dataclass(frozen=True)
@@ -51,12 +53,18 @@ def taken_marks() -> dict[str, list[dict]]:
 
 
 def enter_page(page: str) -> bool:
-    """Note the page that is open; whether it was entered with this run. Its figures are then drawn from scratch."""
+    """Note the page that is open; whether it was entered with this run. Its charts are then new to the browser."""
     session = st.session_state
-    entered, session.open_page = session.get("open_page") != page, page
-    if entered:
-        session.drawings = {}
-    return entered
+    left = session.get("open_page")
+    if page == left:
+        return False
+    kept = session.setdefault("kept_drawings", {})
+    if left:
+        kept[left] = session.drawings
+    session.open_page, session.drawings, session.drawings_before = page, {}, kept.pop(page, {})
+    if len(kept) > KEPT_PAGES:
+        del kept[next(iter(kept))]
+    return True
 
 
 def page_room() -> int:
@@ -81,12 +89,13 @@ def page_view(share: float = 1.0) -> View:
 def drawing(key: str, spec: FigureSpec, drawn: Drawn, options: dict[str, str], share: float) -> Drawing:
     """The chart of a figure of this page up to date, drawn again only if what it shows has changed."""
     drawings, view = st.session_state.drawings, page_view(share)
-    kept: Drawing | None = drawings.get(key)
+    here, before = drawings.get(key), st.session_state.drawings_before.get(key)
+    kept: Drawing | None = here or (before if before and before.now is None else None)
     unchanged = kept and kept.drawn() is drawn and kept.options == options and spec.seen(kept.view) == spec.seen(view)
     if unchanged:
         made = replace(kept, view=view, marks=moved(kept.marks, kept.view, view))
     else:
-        made = _draw(kept, spec, drawn, view, options, share)
+        made = _draw(here, spec, drawn, view, options, share)
     drawings[key] = made
     remember_marks(key, made.marks)
     return made
