@@ -19,7 +19,7 @@ from playwright.async_api import Browser, Page, async_playwright
 from playwright.async_api import TimeoutError as PlaywrightTimeoutError
 
 from app.examples import EXAMPLES
-from tests.app_server import ARGS, app_server
+from tests.app_server import ARGS, IDLE, app_server
 from tests.browser_setup import find_browser
 
 PAGES = ("Overview", "Difficulty", "Gate", "Experts", "Recursion")
@@ -87,6 +87,8 @@ class Visitor:
         start = self.random.randrange(len(words) - 120)
         self.text = f"Visitor {self.number} reads: " + " ".join(words[start : start + 110])
         await self.page.locator(".st-key-framebar button").first.click()
+        await self.page.get_by_label("Text to trace").wait_for()
+        await self.page.wait_for_selector(IDLE)  # no reader writes before the field shows the text before
         await self.page.get_by_label("Text to trace").fill(self.text)
         began = time.perf_counter()
         await self.page.get_by_role("button", name="Trace", exact=True).click()

@@ -255,10 +255,10 @@ def test_text_is_traced_though_the_reader_clicks_on_meanwhile(visit):
     """A click stops the run that the model works in."""
     here = visit()
     page = here.open()
-    text = ("The king rode out to the river and the people were glad. " * 30).strip()
-    page.locator(".st-key-framebar button").first.click()
-    page.get_by_label("Text to trace").fill(text)
+    text = ("The king rode out to the river and the people were glad. " * 120).strip()
+    here.type(text)
     page.get_by_role("button", name="Trace", exact=True).click()
+    expect(page.get_by_text("Loading the model and tracing the text")).to_be_visible()
     page.get_by_role("radio", name="Examples").click()
     expect(page.locator(".st-key-framebar button").first).to_contain_text("The king rode out", timeout=60_000)
     wait_idle(page)

@@ -43,9 +43,16 @@ class Visit:
 
     def trace(self, text: str) -> None:
         """Type a text and trace it; returns when the strip shows another text or a problem is told."""
-        self.page.locator(".st-key-framebar button").first.click()
-        self.page.get_by_label("Text to trace").fill(text)
+        self.type(text)
         self.submit()
+
+    def type(self, text: str) -> None:
+        """Open the field for a text and fill it, no sooner than a reader could: it first shows the text before."""
+        self.page.locator(".st-key-framebar button").first.click()
+        field = self.page.get_by_label("Text to trace")
+        field.wait_for()
+        wait_idle(self.page)
+        field.fill(text)
 
     def submit(self) -> None:
         """Press Trace and wait for what comes of it."""
