@@ -118,8 +118,7 @@ def data_and_code_are_those_of_the_figure(here: Visit, spec: FigureSpec, drawn_b
 def test_reading_an_own_list_can_be_stopped(visit):
     here = visit()
     page = here.open()
-    page.locator(".st-key-framebar button").first.click()
-    page.get_by_label("Text to trace").fill("".join(f"{'The fox ran to the river. ' * 20}{i}.\n" for i in range(40)))
+    here.type("".join(f"{'The fox ran to the river. ' * 20}{i}.\n" for i in range(40)))
     page.get_by_role("radio", name="One prompt per line").click()
     page.get_by_role("button", name="Compare all 40").click()
     page.get_by_role("heading", name="Prompts", exact=True).wait_for()

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from analysis.figures import first_loop_figure, path_agreement_figure, steps_figure
+from analysis.figures.palette import expert_colour
 from analysis.geometry import first_loop, path_cosine, steps
 from analysis.view import View
 from tests.path_traces import make_paths
@@ -27,7 +28,7 @@ def test_pieces_of_loop_one_are_the_shares_and_numbers_stand_on_the_chosen(paths
     bars = [drawn for drawn in fig.data if drawn.type == "bar"]
     np.testing.assert_allclose(np.array([drawn.y for drawn in bars]).T, found.share)
     ids, ran = paths.routing.expert_ids[1, 4:20], paths.routing.width_ran[1, 4:20]
-    strong = np.array([drawn.marker.color for drawn in bars]).T
+    strong = np.array([np.array(drawn.marker.color) == expert_colour(i, VIEW.theme) for i, drawn in enumerate(bars)]).T
     chosen = (ids[..., None] == np.arange(4)).any(axis=1) & ran[:, None]
     np.testing.assert_array_equal(strong, chosen)
     texts = [drawn for drawn in fig.data if drawn.type == "scatter" and drawn.mode == "text"]

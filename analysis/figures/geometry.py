@@ -83,9 +83,8 @@ def first_loop_figure(paths: PathTrace, view: View = DEFAULT_VIEW) -> go.Figure:
                 "type": "bar", "x": token, "y": found.share[:, expert], "name": f"expert {expert}",
                 "width": 0.86 if named else 1,
                 "marker": {
-                    # Colours by number: a list of names would be looked through one by one.
-                    "color": chosen.astype(np.uint8), "colorscale": [(0, mix(c["bg"], colour, 0.3)), (1, colour)],
-                    "cmin": 0, "cmax": 1, "line": {"width": 0},
+                    "color": [colour if on else mix(c["bg"], colour, 0.3) for on in chosen],
+                    "line": {"width": 0},
                 },
                 "customdata": clicks, "hovertext": labels,
                 "hovertemplate": f"<b>%{{hovertext}}</b>, token %{{x}}<br>expert {expert}: %{{y:.2f}} of loop 1"
