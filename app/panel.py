@@ -43,8 +43,9 @@ def panel(name: str, *, main: bool = False, share: float = 1.0) -> None:
     It takes `share` of the page's width. The choice runs this panel alone.
     """
     found = spec(name)
+    why_not = why_not_drawn(found.of)
     with title(found.title):
-        if found.choice:
+        if found.choice and not why_not:
             _, labels, name_of_choice = found.choice
             st.segmented_control(
                 name_of_choice,
@@ -56,7 +57,7 @@ def panel(name: str, *, main: bool = False, share: float = 1.0) -> None:
                 label_visibility="collapsed",
                 persist_state="session",
             )
-    if why_not := why_not_drawn(found.of):
+    if why_not:
         st.caption(why_not)
         return
     key = f"figure-{name}"

@@ -95,17 +95,17 @@ def health() -> None:
 
 def training() -> None:
     """Curves of the runs that made the model."""
-    with title("How it was trained"):
-        try:
-            curves = training_curves()
-        except ValueError as error:
-            st.error(str(error))
-            return
-        if curves is None:
-            st.caption(without_model() or "This model came without curves.csv, so there is nothing to draw.")
-            return
-        shown = [name for name in QUANTITIES if curves[name].notna().any()]
-        of = st.selectbox("Curve", shown, format_func=QUANTITIES.get, label_visibility="collapsed", width=320)
+    row = title("How it was trained")
+    try:
+        curves = training_curves()
+    except ValueError as error:
+        st.error(str(error))
+        return
+    if curves is None:
+        st.caption(without_model() or "This model came without curves.csv, so there is nothing to draw.")
+        return
+    shown = [name for name in QUANTITIES if curves[name].notna().any()]
+    of = row.selectbox("Curve", shown, format_func=QUANTITIES.get, label_visibility="collapsed", width=320)
     figure = training_curve_figure(curves, current_view(), of=of)
     chart("figure-training_curve", figure, name="training_curve", alt="Training curves of this model")
     st.caption("Runs one after the other, over all their tokens. Lines: means between two kept rows of the log.")
