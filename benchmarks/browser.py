@@ -19,18 +19,21 @@ PAGES = (
     "Overview", "Difficulty", "Gate", "Experts", "Recursion", "Walkthrough", "Write ledger", "Recursion lens",
     "Geometry", "Attention", "Near misses", "Cost",
 )  # fmt: skip
-# Milliseconds from a click until the page changes no more (half a second without any change ends the wait). What a
-# table puts into its canvas a while later is not counted: nobody sees it, it is there for screen readers.
-CLICK = """([selector, quiet]) => new Promise(resolve => {
+# Milliseconds from a click until the page of this title shows its first figure, and until it changes no more (half a
+# second without any change ends the wait). What a table puts into its canvas a while later is not counted: nobody sees
+# it, it is there for screen readers.
+CLICK = """([selector, quiet, title]) => new Promise(resolve => {
   const found = [document, ...[...document.querySelectorAll('*')].map(element => element.shadowRoot)]
     .map(root => root?.querySelector(selector)).find(Boolean);
   const began = performance.now();
-  let last = began, timer;
-  const settled = () => { observer.disconnect(); resolve(last - began); };
+  let first = null, last = began, timer;
+  const settled = () => { observer.disconnect(); resolve([first === null ? null : first - began, last - began]); };
   const unseen = ({ target }) => (target.closest ? target : target.parentElement)?.closest('canvas');
+  const answered = () => document.querySelector('h2')?.innerText === title && document.querySelector('.main-svg');
   const observer = new MutationObserver((changes) => {
     if (changes.every(unseen)) return;
     last = performance.now();
+    if (first === null && answered()) first = last;
     clearTimeout(timer);
     timer = setTimeout(settled, quiet);
   });
@@ -80,19 +83,19 @@ def submit(page: Page, text: str) -> float:
 
 def click_token(page: Page, token: int) -> float:
     """From the click to the last change of the page, measured inside the page; the read-out proves the answer came."""
-    seconds = page.evaluate(CLICK, [f'[data-token="{token}"]', QUIET_MS]) / 1e3
+    _, settled = page.evaluate(CLICK, [f'[data-token="{token}"]', QUIET_MS, None])
     answered = page.locator(".readout").inner_text().replace("\n", "")
     assert f"token ‹{token}›" in answered, f"the page settled before the server answered: {answered}"
-    return seconds
+    return settled / 1e3
 
 
-def open_page(page: Page, name: str) -> float:
-    """From the click on a page's link to the last change; its charts prove that the answer came."""
+def open_page(page: Page, name: str) -> tuple[float, float]:
+    """From the click on a page's link to its first figure, and to the last change; its charts prove the answer."""
     link = page.get_by_role("link", name=name, exact=True)
-    seconds = page.evaluate(CLICK, [f'a[href="{link.get_attribute("href")}"]', QUIET_MS]) / 1e3
+    first, settled = page.evaluate(CLICK, [f'a[href="{link.get_attribute("href")}"]', QUIET_MS, name])
     shown = page.get_by_role("heading", name=name, exact=True).is_visible()
     assert shown and page.evaluate(DRAWN), f"{name} settled before all was drawn"
-    return seconds
+    return first / 1e3, settled / 1e3
 
 
 def main() -> None:
@@ -121,7 +124,9 @@ def main() -> None:
                     page.get_by_role("heading", name=opened, exact=True).wait_for()
                     wait_idle(page)
                     page.wait_for_timeout(QUIET_MS)
-                seconds.setdefault(f"{name}, opened again", []).append(open_page(page, name))
+                first, settled = open_page(page, name)
+                seconds.setdefault(f"{name}, opened again: first figure", []).append(first)
+                seconds.setdefault(f"{name}, opened again: all drawn", []).append(settled)
                 for token in (20 + number, 150 + number):
                     seconds.setdefault(f"{name}, token click", []).append(click_token(page, token))
             page.close()
