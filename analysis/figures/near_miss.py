@@ -128,6 +128,7 @@ def flip_distance_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> go.F
             "line": {
                 "width": 2.5 if layer == view.layer else 1,
                 "color": c["depth"] if layer == view.layer else c["line"],
+                "shape": "hv",  # a token flips at once
             },
             "customdata": [[None, layer]] * len(change),
             "hovertemplate": f"layer {layer}<br>a change of %{{x:.2f}} logits could flip %{{y:.0f}} %<extra></extra>",
