@@ -120,12 +120,17 @@ def as_vectors(fig: go.Figure) -> go.Figure:
 
 
 def _hatching(fig: go.Figure, bars: go.Bar) -> dict:
-    """Strokes within the bars, as one line with breaks."""
+    """Strokes within those bars that are hatched, as one line with breaks; stacked bars say where they begin."""
     px = np.array(_unit_px(fig, bars))
     across, along = (bars.y, bars.x) if bars.orientation == "h" else (bars.x, bars.y)
+    bases = np.zeros(len(along)) if bars.base is None else bars.base
+    shape = bars.marker.pattern.shape
+    hatched = [shape] * len(along) if isinstance(shape, str) else shape
     points = []
-    for place, length in zip(across, along, strict=True):
-        ends = [(place - bars.width / 2, place + bars.width / 2), (0, length)]
+    for place, base, length, stroke in zip(across, bases, along, hatched, strict=True):
+        if not stroke:
+            continue
+        ends = [(place - bars.width / 2, place + bars.width / 2), (base, base + length)]
         (left, right), (low, high) = (np.array(ends[::-1] if bars.orientation == "h" else ends)) * px[:, None]
         for shift in np.arange(np.ceil((low - right) / HATCH_PX), (high - left) / HATCH_PX) * HATCH_PX:
             begin, end = max(left, low - shift), min(right, high - shift)

@@ -17,6 +17,7 @@ from PIL import Image
 from analysis.captions import caption
 from analysis.catalogue import CATALOGUE, spec
 from analysis.export import Export, export_files
+from analysis.figures.template import figure
 from analysis.paper import Paper, paper_figure
 from analysis.pictures import PictureError, as_vectors, browser_path, pictures
 from analysis.view import View, window_around
@@ -171,6 +172,27 @@ def test_hatching_is_lines_within_its_bars():
     x, y = above.x[np.isfinite(above.x)], above.y[np.isfinite(above.y)]
     assert len(x) >= 4 and x.min() >= 0.57 - 1e-9 and x.max() <= 1.43 + 1e-9
     assert y.min() >= -1e-9 and y.max() <= 2 + 1e-9
+
+
+def test_hatching_of_stacked_bars_lies_on_its_own_bars():
+    fig = paper_figure(spec("cost_ledger"), make_trace(loops=[[1, 4], [2, 4]]))
+    bars = next(each for each in fig.data if each.type == "bar" and each.marker.pattern.shape)
+    (strokes,) = (each for each in as_vectors(fig).data if each.type == "scatter" and each.mode == "lines")
+    row = np.flatnonzero(bars.x)
+    assert len(row) == 1 and bars.base[row] > 0  # only the released code loops tokens that had left
+    x, y = strokes.x[np.isfinite(strokes.x)], strokes.y[np.isfinite(strokes.y)]
+    assert x.min() == pytest.approx(bars.base[row], abs=0.05)
+    assert x.max() == pytest.approx(bars.base[row] + bars.x[row], abs=0.05)
+    assert np.abs(y - row).max() <= 0.33 + 1e-9
+
+
+def test_bars_without_a_pattern_of_their_own_are_not_hatched():
+    pattern = {"shape": ["", "/"], "fgcolor": "#000000"}
+    bar = {"type": "bar", "x": [0, 1], "y": [2, 2], "base": [0, 1], "width": 0.5, "marker": {"pattern": pattern}}
+    axes = {"xaxis": {"range": [0, 2]}, "yaxis": {"range": [0, 4]}, "width": 400, "height": 300}
+    strokes = as_vectors(figure(View(), [bar], **axes)).data[1]
+    x, y = strokes.x[np.isfinite(strokes.x)], strokes.y[np.isfinite(strokes.y)]
+    assert x.min() >= 0.75 - 1e-9 and y.min() >= 1 - 1e-9 and y.max() <= 3 + 1e-9 and len(x)
 
 
 def test_cells_that_did_not_run_have_no_bar():

@@ -5,6 +5,7 @@ import plotly.graph_objects as go
 
 from analysis.aggregate import mean_over_tokens, ordinary
 from analysis.cost import ACCOUNTS, Account, cost, cost_by_layer, cost_ledger
+from analysis.figures.fitting import figure_px
 from analysis.figures.joint_map import Marginal, Minimap, heatmap, joint_map, layer_bars, scale_bar, token_bars
 from analysis.figures.palette import THEMES, mix, ramp
 from analysis.figures.template import band, figure, hatch, hover_card, layer_axis, note, sentence_figure, swatch
@@ -12,6 +13,8 @@ from analysis.view import DEFAULT_VIEW, View
 from hooks.trace import RoutingTrace
 
 HEIGHT = 330
+NAMES_PX, NUMBERS_PX = 190, 115
+"""Left of the bars, and right of the longest."""
 ACCOUNT_NAMES = {"nominal": "on paper", "released": "released code", "ours": "this project"}
 ONLY_ADDED = "There are only tokens here that the tokenizer added."
 
@@ -32,15 +35,19 @@ def cost_ledger_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> go.Fig
         "idle": ("loops run for tokens that had left", hatch(view)),
         "experts": ("experts", {"color": mix(c["bg"], c["width"], 0.85)}),
     }
-    data = [
-        {
-            "type": "bar", "orientation": "h", "name": name, "x": table[part].to_numpy(), "y": place, "marker": paint,
-            "width": 0.66, "hovertext": names,
-            "hovertemplate": f"%{{hovertext}}<br>{name}: %{{x:.2f}} passes<extra></extra>",
-        }
-        for part, (name, paint) in parts.items()
-    ]  # fmt: skip
-    total = table["total"].to_numpy()
+    data, ends = [], np.zeros(len(table))
+    for part, (name, paint) in parts.items():
+        passes = table[part].to_numpy()
+        data.append(
+            {
+                "type": "bar", "orientation": "h", "name": name, "x": passes, "base": ends, "y": place,
+                "marker": paint, "width": 0.66, "hovertext": names,
+                "hovertemplate": f"%{{hovertext}}<br>{name}: %{{customdata:.2f}} passes<extra></extra>",
+                "customdata": passes,
+            }
+        )  # fmt: skip
+        ends = ends + passes
+    total, inner = table["total"].to_numpy(), max(figure_px(view.room) - NAMES_PX - 24, 1.5 * NUMBERS_PX)
     texts = [f"<b>{t:.2f}</b>  {_flops(f)}" for t, f in zip(total, table["flops_per_token"], strict=True)]
     data.append(
         {
@@ -58,10 +65,10 @@ def cost_ledger_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> go.Fig
         data,
         clickable=False,
         height=HEIGHT,
-        barmode="stack",
-        margin={"t": 30, "b": 44, "l": 190, "r": 24},
+        barmode="overlay",
+        margin={"t": 30, "b": 44, "l": NAMES_PX, "r": 24},
         xaxis={
-            "range": [0, max(total.max(), 6) * 1.16],
+            "range": [0, max(total.max(), 6) / (1 - NUMBERS_PX / inner)],
             "dtick": 1,
             "showgrid": True,
             "title": {"text": "dense FFN passes per token and layer"},

@@ -17,6 +17,11 @@ def map_room(width: float) -> int:
     return round(width * NARROW_LEFT / LEFT if width < NARROW_PX else width)
 
 
+def figure_px(room: int) -> float:
+    """Width of a figure whose `View.room` this is."""
+    return room if room >= NARROW_PX else room * LEFT / NARROW_LEFT
+
+
 def fit(fig: go.Figure, width: float) -> None:
     """Arrange a figure for `width` pixels: what stands beside a map keeps its room, and no line is cut."""
     if width < NARROW_PX and fig.layout.meta and fig.layout.meta.get("map"):
@@ -95,4 +100,4 @@ def _broken(text: str, letters: int) -> str:
     return "<br>".join(line.rstrip() for line in lines)
 
 
-__all__ = ["fit", "map_room"]
+__all__ = ["figure_px", "fit", "map_room"]
