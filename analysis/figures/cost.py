@@ -48,6 +48,7 @@ def cost_ledger_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> go.Fig
         )  # fmt: skip
         ends = ends + passes
     total, inner = table["total"].to_numpy(), max(figure_px(view.room) - NAMES_PX - 24, 1.5 * NUMBERS_PX)
+    most = max(total.max(), 6)
     texts = [f"<b>{t:.2f}</b>  {_flops(f)}" for t, f in zip(total, table["flops_per_token"], strict=True)]
     data.append(
         {
@@ -68,8 +69,8 @@ def cost_ledger_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> go.Fig
         barmode="overlay",
         margin={"t": 30, "b": 44, "l": NAMES_PX, "r": 24},
         xaxis={
-            "range": [0, max(total.max(), 6) / (1 - NUMBERS_PX / inner)],
-            "dtick": 1,
+            "range": [0, most / (1 - NUMBERS_PX / inner)],
+            "tickvals": np.arange(0, most + 1, 1 if inner > 3 * NUMBERS_PX else 2),
             "showgrid": True,
             "title": {"text": "dense FFN passes per token and layer"},
         },
