@@ -94,9 +94,11 @@ def prompt_table() -> None:
         st.rerun()  # the whole page: the frame shows the text of the row
     with st.container(horizontal=True, vertical_alignment="center"):
         st.caption(f"{len(shown):,} of {len(prompts):,} prompts.", width="stretch")
-        # While prompts are traced each step replaces the file, also under a click that is on its way.
-        made, rests = table_csv(table), not prompt_list.tracing_list()
-        st.download_button("CSV of all prompts", made, "prompts.csv", "text/csv", on_click="ignore", disabled=not rests)
+        name = "CSV of all prompts"
+        if prompt_list.tracing_list():  # each step would replace the file, also under a click that is on its way
+            st.button(name, disabled=True)
+        else:
+            st.download_button(name, table_csv(table), "prompts.csv", "text/csv", on_click="ignore")
 
 
 heading(
