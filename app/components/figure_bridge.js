@@ -78,7 +78,7 @@ function followWidth() {
 }
 
 // Streamlit draws each chart twice: before it knows the chart's width, and again, as a copy, when it does. Drawn for its width
-// at once, the copy adds nothing. Where a later Streamlit does otherwise, this changes nothing.
+// at once, the copy adds nothing and is left out.
 function sparePlotly() {
   const { Plotly } = window; // global since Streamlit has loaded plotly.js for its charts
   if (!Plotly || Plotly === state.spared) return;
