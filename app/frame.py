@@ -126,6 +126,7 @@ def frame(page: str) -> None:
         found, query = found_tokens(trace)
         token_strip(
             drawn,
+            page=page,
             token=session.token,
             layer=session.layer,
             layers=trace.num_layers,
@@ -139,10 +140,11 @@ def frame(page: str) -> None:
         _notices(trace)
 
 
-def connect_figures() -> None:
+def connect_figures(page: str) -> None:
     """After the page: its figures show the selection and take clicks."""
     view = state.current_view()
     figure_bridge(
+        page=page,
         on_select=lambda token, layer: state.select(token=token, layer=layer),
         marks=drawings.taken_marks(),
         redrawn=drawings.redrawings(),

@@ -10,6 +10,7 @@ const navigations = document.getElementsByTagName("nav");
 const state = { figures: new WeakSet(), setTriggerValue: null, marks: {}, redrawn: {}, token: null, layer: null, theme: null, told: null, room: 0, measured: null, asked: null, timer: 0, waits: false, spared: null };
 
 export default function ({ data, setTriggerValue, parentElement }) {
+  stands_on(data.page);
   Object.assign(state, data, { setTriggerValue, told: null, asked: null });
   const host = parentElement.host ?? parentElement;
   const attach = () => {

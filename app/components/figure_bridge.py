@@ -22,6 +22,7 @@ _component = st.components.v2.component(
 
 def figure_bridge(
     *,
+    page: str,
     on_select: Callable[[int | None, int | None], None],
     marks: dict[str, list[dict]],
     redrawn: dict[int, str],
@@ -31,7 +32,7 @@ def figure_bridge(
     room: int,
     on_room: Callable[[int], None],
 ) -> None:
-    """Listen to the page's figures and draw `marks` (container key -> Plotly shapes) over them.
+    """Listen to the figures of `page` and draw `marks` (container key -> Plotly shapes) over them.
 
     `redrawn` (layout.meta.drawing -> Plotly JSON) is what figures show instead of what Streamlit was given: updated in
     place.
@@ -52,6 +53,7 @@ def figure_bridge(
     _component(
         key=KEY,
         data={
+            "page": page,
             "marks": marks,
             "redrawn": {str(number): content for number, content in redrawn.items()},
             "token": token,

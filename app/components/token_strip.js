@@ -3,6 +3,7 @@ const mounted = new WeakMap();
 
 export default function (component) {
   const { data, parentElement: root } = component;
+  stands_on(data.page);
   let strip = mounted.get(root);
   if (!strip) mounted.set(root, (strip = new Strip(root)));
   stick(root.getRootNode().host);

@@ -33,6 +33,7 @@ _component = st.components.v2.component(
 def token_strip(
     strip: Strip,
     *,
+    page: str,
     token: int,
     layer: int,
     layers: int,
@@ -43,7 +44,7 @@ def token_strip(
     on_clear: Callable[[], None],
     on_level: Callable[[Level], None],
 ) -> None:
-    """Draw the strip with `token` and `layer` selected; `on_select(token, layer)` runs before the page is redrawn.
+    """Draw the strip of `page` with `token` and `layer` selected; `on_select(token, layer)` runs before the redraw.
 
     `query` says in words what is looked for (empty for nothing), and `found` are the tokens found, ascending: they are
     underlined and counted, and `n` and `N` step through them. `on_clear` ends the search.
@@ -62,7 +63,15 @@ def token_strip(
         if chosen := told(KEY, "level"):
             on_level(chosen)
 
-    selection = {"token": token, "layer": layer, "layers": layers, "found": found, "query": query, "level": level}
+    selection = {
+        "page": page,
+        "token": token,
+        "layer": layer,
+        "layers": layers,
+        "found": found,
+        "query": query,
+        "level": level,
+    }
     _component(
         key=KEY,
         data={**strip.to_data(), **selection},
