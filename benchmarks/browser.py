@@ -13,7 +13,7 @@ from pathlib import Path
 from playwright.sync_api import Page
 
 from app.examples import EXAMPLES
-from tests.app_server import app_server, chromium, wait_idle
+from tests.app_server import DRAWN, app_server, chromium, wait_idle
 
 PAGES = (
     "Overview", "Difficulty", "Gate", "Experts", "Recursion", "Walkthrough", "Write ledger", "Recursion lens",
@@ -43,9 +43,6 @@ CLICK = """([selector, quiet, title]) => new Promise(resolve => {
   found.click();
 })"""
 QUIET_MS = 500
-# The last thing of a page to be drawn: all charts hold a drawing and the script has ended.
-DRAWN = """() => document.querySelector('[data-testid=stApp]').dataset.testScriptState === 'notRunning'
-  && [...document.querySelectorAll('[data-testid=stPlotlyChart]')].every(chart => chart.querySelector('.main-svg'))"""
 
 
 def text_of(tokens: int, start: int) -> str:

@@ -19,7 +19,7 @@ from playwright.async_api import Browser, Page, async_playwright
 from playwright.async_api import TimeoutError as PlaywrightTimeoutError
 
 from app.examples import EXAMPLES
-from tests.app_server import ARGS, IDLE, app_server
+from tests.app_server import ARGS, DRAWN, app_server
 from tests.browser_setup import find_browser
 
 PAGES = ("Overview", "Difficulty", "Gate", "Experts", "Recursion")
@@ -88,7 +88,7 @@ class Visitor:
         self.text = f"Visitor {self.number} reads: " + " ".join(words[start : start + 110])
         await self.page.locator(".st-key-framebar button").first.click()
         await self.page.get_by_label("Text to trace").wait_for()
-        await self.page.wait_for_selector(IDLE)  # no reader writes before the field shows the text before
+        await self.page.wait_for_function(DRAWN)  # no reader writes before the field shows the text before
         await self.page.get_by_label("Text to trace").fill(self.text)
         began = time.perf_counter()
         await self.page.get_by_role("button", name="Trace", exact=True).click()

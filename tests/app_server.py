@@ -26,7 +26,9 @@ ARGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-IDLE = '[data-testid="stApp"][data-test-script-state="notRunning"]'
+DRAWN = """() => document.querySelector('[data-testid=stApp]')?.dataset.testScriptState === 'notRunning'
+  && [...document.querySelectorAll('[data-testid=stPlotlyChart]')].every(chart => chart.querySelector('.main-svg'))"""
+"""The script has ended, and all charts hold a drawing."""
 
 
 class Server(str):
@@ -70,7 +72,7 @@ def chromium() -> Iterator[Browser]:
 
 def wait_idle(page: Page, timeout_s: float = 60) -> None:
     """Wait until the script has run to its end and every chart that it sent is drawn."""
-    page.wait_for_selector(IDLE, timeout=timeout_s * 1000)
+    page.wait_for_function(DRAWN, timeout=timeout_s * 1000)
 
 
 def _free_port() -> int:

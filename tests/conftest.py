@@ -3,6 +3,7 @@
 from collections import Counter
 
 import pytest
+from playwright.sync_api import expect
 
 from tests.app_server import app_server, chromium
 from tests.browser_setup import find_browser
@@ -13,6 +14,9 @@ NO_BROWSER = (
     "no Chromium was found and none could be installed. Install chromium (or set CHROMIUM=/path/to/it) and run the "
     "tests again."
 )
+
+
+expect.set_options(timeout=20_000)  # two browsers, two servers and their models may share two cores
 
 
 @pytest.fixture(scope="session")

@@ -203,10 +203,10 @@ def test_a_page_that_is_opened_draws_each_chart_once(visit):
 
 def test_heat_map_click_selects_layer_and_token(visit):
     page = visit().open("gate?layer=0&token=0", "Gate")
+    page.locator(".st-key-figure-gate_map svg.selection").wait_for(state="attached")  # now it takes clicks
     drags = page.locator(".st-key-figure-gate_map .js-plotly-plot .nsewdrag")
     boxes = [drags.nth(i).bounding_box() for i in range(drags.count())]
     box = max(boxes, key=lambda b: b["width"] * b["height"])
-    page.wait_for_timeout(400)  # the bridge looks for new figures every 150 ms
     tokens = page.get_by_role("option").count()
     x, y = box["x"] + box["width"] * (20.5 / tokens), box["y"] + box["height"] * (0.5 / 6)
     page.mouse.click(x, y)
@@ -332,6 +332,7 @@ def test_figure_of_the_token_is_redrawn_in_place_and_equals_a_fresh_one(visit):
     shown = """() => { const figure = document.querySelector('.st-key-figure-depth_logits .js-plotly-plot');
         const note = figure.querySelector('.annotation-text').textContent;
         return [figure.dataset.same, note, figure.data[0].customdata]; }"""
+    page.locator(".st-key-figure-depth_logits .annotation-text").first.wait_for()
     page.evaluate("document.querySelector('.st-key-figure-depth_logits .js-plotly-plot').dataset.same = 'chart'")
     before = page.evaluate(shown)
     page.get_by_role("option").nth(30).click()
@@ -365,12 +366,14 @@ def test_long_text_says_how_it_was_read_and_its_maps_show_a_part(visit):
     here.tokens().nth(10).click()
     page.keyboard.press("End")
     expect(page.locator(".readout")).to_contain_text(f"token ‹{here.tokens().count() - 1}›")
-    wait_idle(page)
-    page.wait_for_timeout(1000)
-    first, last = page.locator(".st-key-figure-gate_map .js-plotly-plot").evaluate(
-        "figure => figure._fullLayout.xaxis.range"
+    last = here.tokens().count() - 1
+    page.wait_for_function(
+        """last => {
+          const [from, to] = document.querySelector('.st-key-figure-gate_map .js-plotly-plot')._fullLayout.xaxis.range;
+          return to - from === 256 && from <= last && last <= to;
+        }""",
+        arg=last,
     )
-    assert last - first == 256 and first <= here.tokens().count() - 1 <= last
 
 
 def test_every_way_out_gives_files_that_hold_the_trace(visit, tmp_path):
