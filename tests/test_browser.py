@@ -27,13 +27,15 @@ Object.defineProperty(window, "Plotly", {
   get: () => plotly,
   set: (given) => {
     const { react } = (plotly = given);
-    given.react = (figure, ...rest) => {
-      drawings.push(figure.closest("[class*=st-key-figure-]").className.match(/st-key-(figure-\\w+)/)[1]);
-      return react(figure, ...rest);
+    given.react = (figure, content, ...rest) => {
+      const { top, height } = figure.getBoundingClientRect();
+      const name = figure.closest("[class*=st-key-figure-]").className.match(/st-key-(figure-\\w+)/)[1];
+      drawings.push({ name, inSight: top < innerHeight, stays: height === content.layout?.height });
+      return react(figure, content, ...rest);
     };
   },
 });"""
-"""Keeps a list of the charts that Plotly was made to draw."""
+"""Keeps a list of the charts that Plotly was made to draw, with what held just before."""
 HOSTILE = "<script>alert(1)</script> <b>bold</b> $x$ **stars** 🙂 مرحبا 你好\n\ttab"
 
 
@@ -196,9 +198,24 @@ def test_a_page_that_is_opened_draws_each_chart_once(visit):
         page.get_by_role("heading", name=name, exact=True, level=2).wait_for()
         wait_idle(page)
         page.wait_for_timeout(500)
-        drawn = page.evaluate("drawings")
+        drawn = [each["name"] for each in page.evaluate("drawings")]
         assert len(drawn) == page.locator(".js-plotly-plot").count()
         assert len(set(drawn)) == len(drawn)
+
+
+def test_charts_in_sight_are_drawn_first_and_the_others_by_themselves_without_moving_anything(visit):
+    here = visit()
+    here.page.add_init_script(DRAWINGS)
+    page = here.open()
+    page.evaluate("() => { drawings.length = 0 }")
+    page.get_by_role("link", name="Geometry", exact=True).click()
+    page.get_by_role("heading", name="Geometry", exact=True, level=2).wait_for()
+    wait_idle(page)
+    drawn = page.evaluate("drawings")
+    assert len(drawn) == page.locator(".js-plotly-plot").count()
+    in_sight = [each["inSight"] for each in drawn]
+    assert any(in_sight) and not all(in_sight) and in_sight == sorted(in_sight, reverse=True)
+    assert all(each["stays"] for each in drawn if not each["inSight"])
 
 
 def test_heat_map_click_selects_layer_and_token(visit):

@@ -8,9 +8,9 @@ import streamlit as st
 _HERE = Path(__file__).parent
 
 
-def script(name: str) -> str:
-    """JavaScript of a component that tells the app something, after what all of them do it with."""
-    return "\n".join((_HERE / each).read_text(encoding="utf-8") for each in ("telling.js", name))
+def script(*names: str) -> str:
+    """JavaScript of a component from several files: what it is made with comes before the component itself."""
+    return "\n".join((_HERE / name).read_text(encoding="utf-8") for name in names)
 
 
 def told(key: str, event: str) -> Any:

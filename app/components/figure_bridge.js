@@ -15,13 +15,13 @@ export default function ({ data, setTriggerValue, parentElement }) {
   const host = parentElement.host ?? parentElement;
   const attach = () => {
     if (!host.isConnected) return clearInterval(timer);
-    sparePlotly();
-    [...plots].forEach(listen);
-    mendNavigation();
-    whenIdle(() => {
+    spare_plotly();
+    when_idle(() => {
       if (!host.isConnected) return;
-      followTheme(host);
-      followWidth();
+      [...plots].forEach(listen);
+      mend_navigation();
+      follow_theme(host);
+      follow_width();
     });
   };
   clearInterval(state.timer); // this runs after every run of the script, and only the last one's clock goes on
@@ -35,19 +35,18 @@ function send(event, value) {
   tell(event, () => state.setTriggerValue(event, value));
 }
 
-// To ask for styles and widths while a page is being built would have the browser work them out again and again.
-function whenIdle(act) {
+// To look about and ask for styles and widths while a page is being built would have the browser work them out again and again.
+function when_idle(act) {
   if (state.waits) return;
-  if (!window.requestIdleCallback) return act();
   state.waits = true;
-  requestIdleCallback(() => {
+  at_rest(() => {
     state.waits = false;
     act();
-  }, { timeout: 600 });
+  }, 600);
 }
 
 // Streamlit puts headings into the list of pages, so that screen readers meet a broken list: links in a <nav> are enough.
-function mendNavigation() {
+function mend_navigation() {
   for (const navigation of navigations) {
     navigation.querySelectorAll("ul:not([role]), li:not([role])").forEach((item) => (item.role = "presentation"));
   }
@@ -55,7 +54,7 @@ function mendNavigation() {
 
 // Streamlit changes its own colours at once when the reader (or the system) changes the theme, but runs no script then:
 // figures and frame, which carry their colours with them, ask for a run. Once for each change, whatever comes of it.
-function followTheme(host) {
+function follow_theme(host) {
   host.style.color = getComputedStyle(host).getPropertyValue("--st-background-color");
   const [red, green, blue] = getComputedStyle(host).color.match(/[\d.]+/g).map(Number);
   const theme = red + green + blue < 3 * 128 ? "dark" : "light";
@@ -66,7 +65,7 @@ function followTheme(host) {
 
 // Figures are drawn for the width that they have. In wide windows they are all alike (0); in others they ask for a run that
 // draws them for theirs, once the width rests.
-function followWidth() {
+function follow_width() {
   const [page] = pages;
   const { paddingLeft, paddingRight } = getComputedStyle(page);
   const width = page.clientWidth - parseFloat(paddingLeft) - parseFloat(paddingRight);
@@ -80,7 +79,7 @@ function followWidth() {
 
 // Streamlit draws each chart twice: before it knows the chart's width, and again, as a copy, when it does. Drawn for its width
 // at once, the copy adds nothing and is left out.
-function sparePlotly() {
+function spare_plotly() {
   const { Plotly } = window; // global since Streamlit has loaded plotly.js for its charts
   if (!Plotly || Plotly === state.spared) return;
   state.spared = Plotly;
@@ -88,11 +87,20 @@ function sparePlotly() {
   Plotly.react = (figure, content, ...rest) => {
     const { layout, config } = content, drawing = layout?.meta?.drawing;
     if (!drawing) return react(figure, content, ...rest);
-    layout.width ??= figure.getBoundingClientRect().width || undefined;
-    const { width, height } = layout, now = JSON.stringify([drawing, width, height]);
-    if (figure.drawn === now && figure.config === config && figure.layout !== figure.ours) return Promise.resolve(figure);
-    Object.assign(figure, { drawn: now, config });
-    return react(figure, content, ...rest).then((drawn) => (listen(figure), drawn));
+    const draw = async () => {
+      if (!figure.isConnected) return figure; // its page was left before its turn came
+      layout.width ??= figure.getBoundingClientRect().width || undefined;
+      const { width, height } = layout, now = JSON.stringify([drawing, width, height]);
+      if (figure.drawn === now && figure.config === config && figure.layout !== figure.ours) return figure;
+      Object.assign(figure, { drawn: now, config });
+      const drawn = await react(figure, content, ...rest);
+      figure.style.minHeight = "";
+      listen(figure);
+      return drawn;
+    };
+    if (figure._fullLayout) return draw();
+    figure.style.minHeight = `${layout.height}px`; // nothing moves when its turn comes
+    return new Promise((resolve) => in_turn(figure, () => resolve(draw())));
   };
 }
 
@@ -111,9 +119,18 @@ function listen(figure) {
 // Bring a figure up to date: its content, if it became another than Streamlit's, and then the marks over it. Streamlit may
 // put its own content back (when the width changes); every drawing therefore ends here again.
 function refresh(figure) {
+  if (outdated(figure)) in_turn(figure, () => renew(figure));
+  else draw(figure);
+}
+
+function outdated(figure) {
   const content = state.redrawn[figure.layout?.meta?.drawing];
-  if (!figure._fullLayout?.width || !content || (figure.content === content && figure.layout === figure.ours)) return draw(figure);
-  const { data, layout } = JSON.parse(content);
+  return figure._fullLayout?.width && content && !(figure.content === content && figure.layout === figure.ours);
+}
+
+function renew(figure) {
+  if (!figure.isConnected || !outdated(figure)) return; // since its turn was asked for
+  const content = state.redrawn[figure.layout.meta.drawing], { data, layout } = JSON.parse(content);
   const { width, height, autosize } = figure.layout;
   figure.content = content;
   figure.ours = { ...layout, width, height, autosize };

@@ -26,7 +26,7 @@ _component = st.components.v2.component(
     "token_strip",
     html=_HTML,
     css=(Path(__file__).parent / "token_strip.css").read_text(encoding="utf-8"),
-    js=script("token_strip.js"),
+    js=script("telling.js", "token_strip.js"),
 )
 
 
