@@ -50,6 +50,8 @@ def test_page_is_drawn_says_how_to_read_it_follows_clicks_and_leaves_the_app(vis
     specs = [spec for spec in CATALOGUE if spec.page == name.lower() and spec.of is not Embedding]
     for spec in specs:
         page.locator(f"{drawing(spec)} .main-svg").first.wait_for()
+    wait_idle(page)
+    for spec in specs:
         assert page.locator(drawing(spec)).evaluate("figure => figure.data.length")
         expect(page.get_by_role("heading", name=spec.title)).to_be_visible()
     expect(page.get_by_text("How to read.").first).to_be_visible()
