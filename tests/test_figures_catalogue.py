@@ -5,6 +5,7 @@ import re
 from dataclasses import replace
 
 import numpy as np
+import plotly.graph_objects as go
 import pytest
 
 from analysis.catalogue import CATALOGUE, spec
@@ -82,6 +83,7 @@ def test_figure_is_whole(drawn, case, theme):
     each, options = DRAWN[drawn]
     fig = each.figure(drawn_of(each, case), View(view.layer, view.token, view.window, theme), **options)
     content = json.loads(fig.to_json())
+    go.Figure(content)  # Plotly checks every property
     colours = content["layout"]["template"]["layout"]
     assert colours["paper_bgcolor"] == THEMES[theme]["bg"]
     assert 150 < content["layout"]["height"] < 900

@@ -78,12 +78,13 @@ def first_loop_figure(paths: PathTrace, view: View = DEFAULT_VIEW) -> go.Figure:
     for expert in range(trace.num_experts):
         chosen = (ids == expert).any(axis=1) & ran
         colour = expert_colour(expert, view.theme)
+        faint = mix(c["bg"], colour, 0.3)
         data.append(
             {
                 "type": "bar", "x": token, "y": found.share[:, expert], "name": f"expert {expert}",
                 "width": 0.86 if named else 1,
                 "marker": {
-                    "color": [colour if on else mix(c["bg"], colour, 0.3) for on in chosen],
+                    "color": [colour if on else faint for on in chosen],
                     "line": {"width": 0},
                 },
                 "customdata": clicks, "hovertext": labels,
