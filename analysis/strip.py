@@ -132,7 +132,7 @@ def readout(trace: RoutingTrace, token: int, layer: int) -> list[tuple[str, str]
         ("loops", "●" * loops + "○" * (trace.max_loops - loops) + f" {loops}"),
         ("width share", f"{trace.gate[layer, token]:.2f}"),
         ("experts", experts),
-        ("difficulty", f"{trace.difficulty_soft[:, token].mean():.2f}"),
+        ("difficulty", f"{trace.difficulty_soft[layer, token]:.2f}"),
         ("surprisal", _nats(trace.surprisal[token])),
     ]
 

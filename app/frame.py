@@ -190,5 +190,7 @@ def _notices(trace) -> None:
         st.markdown("**The gates of this model are untrained: loops and experts are noise, not difficulty.**")
     if st.session_state.problem:
         with st.container(border=True, key="problem", horizontal=True, vertical_alignment="center"):
-            st.text(f"{st.session_state.problem}\nWhat you had is kept.", width="stretch")
+            told = st.session_state.problem
+            kept = "" if told == st.session_state.get("problem_of_link") else "\nWhat you had is kept."
+            st.text(f"{told}{kept}", width="stretch")
             st.button("Dismiss", on_click=lambda: st.session_state.update(problem=None))

@@ -67,7 +67,8 @@ def begin_session() -> None:
         else:
             model, problem = names[0], why_refused(model, error)
     state[MODEL_KEY] = state[PICKED_KEY] = model
-    state.problem, state.prompt = problem, prompt
+    state.problem = state.problem_of_link = problem
+    state.prompt = prompt
 
 
 def write_link() -> None:

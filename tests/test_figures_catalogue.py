@@ -83,7 +83,7 @@ def test_figure_is_whole(drawn, case, theme):
     each, options = DRAWN[drawn]
     fig = each.figure(drawn_of(each, case), View(view.layer, view.token, view.window, theme), **options)
     content = json.loads(fig.to_json())
-    go.Figure(content)  # Plotly checks every property
+    assert json.loads(go.Figure(content).to_json()) == content, "Plotly, which checks every property here, changed one"
     colours = content["layout"]["template"]["layout"]
     assert colours["paper_bgcolor"] == THEMES[theme]["bg"]
     assert 150 < content["layout"]["height"] < 900

@@ -258,11 +258,12 @@ MECHANISM: tuple[FigureSpec, ...] = (
     FigureSpec(
         "cost_ledger",
         "cost",
-        "What one token costs in one layer",
-        "One pass through a dense FFN is 1; beside it the FLOPs of one token through the FFNs of all layers. Baselines "
-        "have the same sizes. On paper: the loops, and the experts' share of the FFN. Released code: the authors' code "
-        "loops all tokens of a batch, here this text, as often as the layer's deepest one. This project: later loops "
-        "run only the tokens that chose them, and the experts ride on a pass that runs anyway.",
+        "What one token costs",
+        "Mean over layers, where one pass through a dense FFN is 1; beside it the FLOPs of one token through the FFNs "
+        "of all layers. Baselines have the same sizes. On paper: the loops, and the experts' share of the FFN. "
+        "Released code: the authors' code loops all tokens of a batch, here this text, as often as the layer's deepest "
+        "one. This project: later loops run only the tokens that chose them, and the experts ride on a pass that runs "
+        "anyway.",
         figures.cost_ledger_figure,
         cost.cost_ledger,
         follows=(),

@@ -181,8 +181,8 @@ READING: tuple[FigureSpec, ...] = (
         "depth_logits",
         "recursion",
         "The choice in the selected layer",
-        "The depth logits of the selected token. Only differences matter, so the bars start at the runner-up. "
-        "Filled: what ran.",
+        "The depth logits of the selected token. Only differences matter, so the bars start at the runner-up; "
+        "the numbers are the logits themselves. Filled: what ran.",
         figures.depth_logits_figure,
         recursion.depth_table,
     ),

@@ -95,7 +95,7 @@ def expert_path_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> go.Fig
         {
             "type": "heatmap", "x": layers, "y": np.arange(trace.num_experts), "z": np.where(ran, probs, np.nan),
             "xgap": 3, "ygap": 2, "colorscale": ramp(c["probability"][:4]), "zmin": 0, "zmax": 1, "showscale": False,
-            "customdata": [[[token, i] for i in layers.tolist()]] * trace.num_experts,
+            "customdata": [[[token, i] for i in layers.tolist()]] * trace.num_experts, "hoverongaps": False,
             "hovertemplate": "layer %{x}, expert %{y}<br>router's probability %{z:.3f}<extra></extra>",
         },
         {

@@ -190,7 +190,7 @@ def depth_logits_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> go.Fi
             "showgrid": True,
             "zeroline": True,
             "zerolinecolor": c["line"],
-            "title": {"text": "logit, runner-up = 0"},
+            "title": {"text": "logit minus the runner-up's"},
         },
         annotations=[note(heading) | {"font": {"size": 12, "color": c["ink"]}}],
     )

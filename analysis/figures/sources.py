@@ -27,7 +27,7 @@ def sources_figure(study: Study, view: View = DEFAULT_VIEW) -> go.Figure:
             view, "Each text is foretold from the others: that takes two texts, and here is one.", HEIGHT + 20
         )
     data, legend = [], [swatch(c["ink"], name, sign) for _, name, sign in SOURCE_MARKS.values()]
-    for axis, (target, colour) in enumerate((("loops", c["depth"]), ("expert", c["width"])), 1):
+    for axis, target, colour in (("", "loops", c["depth"]), ("2", "expert", c["width"])):
         table = study.routing_sources[study.routing_sources["target"] == target]
         for place, (source, (symbol, name, _)) in enumerate(SOURCE_MARKS.items()):
             rows = table[table["source"] == source]
