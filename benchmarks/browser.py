@@ -53,8 +53,9 @@ CLICK = """([selector, quiet]) => new Promise(resolve => {
   drawn.length = 0;
   const clock = setInterval(() => {
     const moments = drawn.map(([, at]) => at), last = Math.max(...moments, ended.shown, ended.script);
-    const runs = ended.script === since ? last - since < 5000 : app.dataset.testScriptState !== 'notRunning';
-    if (runs || performance.now() - last < quiet) return;
+    const now = performance.now(), began = ended.script !== since;
+    if (began ? app.dataset.testScriptState !== 'notRunning' : now - since < 5000) return;
+    if (now - last < quiet) return;
     clearInterval(clock);
     shown.disconnect();
     script.disconnect();

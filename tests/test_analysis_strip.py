@@ -71,6 +71,7 @@ def test_readout_names_the_experts_or_says_that_none_ran():
     ids, weights = trace.expert_ids[1, token], trace.expert_weights[1, token]
     assert said["experts"] == f"{ids[0]} ({weights[0]:.2f}) {ids[1]} ({weights[1]:.2f})"
     assert said["loops"].endswith(str(trace.loops[1, token])) and said["width share"] == f"{trace.gate[1, token]:.2f}"
+    assert said["difficulty"] == f"{trace.difficulty_soft[1, token]:.2f}"  # the layer's, as all beside it
 
 
 def test_signature_changes_with_the_colours_but_not_with_the_selection():

@@ -115,6 +115,14 @@ def test_link_with_a_number_beyond_measure_opens_the_page(app):
     assert not app.exception
 
 
+def test_a_problem_of_a_link_does_not_claim_that_something_was_kept(app):
+    app.query_params["model"] = "nope"
+    app.run()
+    told = [each.value for each in app.text]
+    assert "This server has no model nope; versatile-6l-4m is shown." in told
+    assert not any("is kept" in each for each in told)
+
+
 @pytest.mark.parametrize("example", sorted(EXAMPLES))
 def test_every_example_opens_from_its_link(app, example):
     app.query_params["example"] = example

@@ -69,7 +69,7 @@ def figure(view: View, data: list[dict], *, clickable: bool = True, **layout) ->
     """Figure from plain dictionaries, in the view's theme."""
     meta = {"meta": TO_CELL} if clickable else {}
     content = {"data": data, "layout": {"template": template(view.theme), **meta, **layout}}
-    # To check every property takes Plotly nine tenths of the time: the tests do it for every figure of the catalogue.
+    # Plotly's check of every property is most of its work: the tests do it for every figure of the catalogue.
     made = go.Figure(content, _validate=False)
     for part in (made, made.layout, *made.data):
         part._validate = True  # what is changed in it from here on is checked
