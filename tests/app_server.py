@@ -7,7 +7,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -27,8 +27,10 @@ ARGS = [
     "--disable-sync",
 ]
 DRAWN = """() => document.querySelector('[data-testid=stApp]')?.dataset.testScriptState === 'notRunning'
-  && [...document.querySelectorAll('[data-testid=stPlotlyChart]')].every(chart => chart.querySelector('.main-svg'))"""
-"""The script has ended, and all charts hold a drawing."""
+  && [...document.querySelectorAll('[data-testid=stPlotlyChart]')].every(chart => chart.querySelector('.main-svg'))
+  && [...document.querySelectorAll('.st-key-token_strip')].every(
+    strip => strip.querySelector('[data-testid^=stBidi]')?.shadowRoot?.querySelector('[aria-selected=true]'))"""
+"""The script has ended, all charts hold a drawing, and the strip its tokens: each comes at a time of its own."""
 
 
 class Server(str):
@@ -71,8 +73,19 @@ def chromium() -> Iterator[Browser]:
 
 
 def wait_idle(page: Page, timeout_s: float = 60) -> None:
-    """Wait until the script has run to its end and every chart that it sent is drawn."""
+    """Wait until the script has run to its end and what it sent is drawn."""
     page.wait_for_function(DRAWN, timeout=timeout_s * 1000)
+
+
+def until(page: Page, holds: Callable[[], bool], timeout_s: float = 20) -> None:
+    """Wait until something holds that Playwright's own expectations cannot say.
+
+    What a page shows comes piece by piece, so a test never looks once where it can look until.
+    """
+    deadline = time.monotonic() + timeout_s
+    while not holds():
+        assert time.monotonic() < deadline, f"not so within {timeout_s} s"
+        page.wait_for_timeout(50)
 
 
 def _free_port() -> int:

@@ -2,8 +2,7 @@
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-
-from tests.app_server import wait_idle
+from playwright.sync_api import expect
 
 pytestmark = pytest.mark.browser
 SEVERE = ("serious", "critical")
@@ -12,14 +11,14 @@ PAPER = {"light": "rgb(255, 255, 255)", "dark": "rgb(20, 23, 27)"}
 
 @pytest.mark.parametrize("theme", PAPER)
 def test_no_page_has_a_serious_finding_and_all_are_drawn_on_the_theme_s_paper(visit, theme):
-    page = visit(color_scheme=theme).open()
-    names = page.locator("[data-testid=stSidebarNav] a").all_inner_texts()
-    assert "Recursion" in names
+    here = visit(color_scheme=theme)
+    page = here.open()
+    links = page.locator("[data-testid=stSidebarNav] a")
+    expect(links.filter(has_text="Recursion")).to_have_count(1)
+    names = links.all_inner_texts()
     found = []
     for name in names:
-        page.get_by_role("link", name=name, exact=True).click()
-        page.get_by_role("heading", name=name, exact=True).wait_for()
-        wait_idle(page)
+        here.turn_to(name)
         page.locator("[data-testid=stSidebarNavItems][role=presentation]").wait_for()
         for finding in Axe().run(page).response["violations"]:
             if finding["impact"] in SEVERE:

@@ -12,7 +12,7 @@ from analysis import study as studies
 from analysis.catalogue import CATALOGUE, FigureSpec
 from analysis.embedding import Embedding
 from analysis.tables import read_csv
-from tests.app_server import wait_idle
+from tests.app_server import until, wait_idle
 from tests.visit import Visit
 
 pytestmark = pytest.mark.browser
@@ -52,10 +52,10 @@ def test_page_is_drawn_says_how_to_read_it_follows_clicks_and_leaves_the_app(vis
         page.locator(f"{drawing(spec)} .main-svg").first.wait_for()
     wait_idle(page)
     for spec in specs:
-        assert page.locator(drawing(spec)).evaluate("figure => figure.data.length")
+        page.wait_for_function("at => document.querySelector(at).data.length", arg=drawing(spec))
         expect(page.get_by_role("heading", name=spec.title)).to_be_visible()
     expect(page.get_by_text("How to read.").first).to_be_visible()
-    assert page.get_by_test_id("stException").count() == 0
+    expect(page.get_by_test_id("stException")).to_have_count(0)
     follows_the_selection(here, specs)
     if name == "Walkthrough":
         expect(page.get_by_text(f"Token {TOKEN - 7} “")).to_contain_text(f"enters layer {LAYER + 1} ")
@@ -102,11 +102,13 @@ def data_and_code_are_those_of_the_figure(here: Visit, spec: FigureSpec, drawn_b
         waiting.value.save_as(folder / file)
         return folder / file
 
-    notes = page.locator(drawing(spec)).evaluate("figure => figure.layout.annotations.map(note => note.text)")
     page.locator(f".st-key-{spec.name}-behind button").click()
     table = read_csv(download(page.get_by_role("button", name="Download CSV"), "behind.csv"))
     made = drawn_by(page.get_by_test_id("stPopoverBody").locator("pre code").text_content())
-    assert notes and [note.text for note in made.layout.annotations] == notes
+    notes = [note.text for note in made.layout.annotations]
+    shown = "figure => figure.layout.annotations.map(note => note.text)"
+    assert notes
+    until(page, lambda: page.locator(drawing(spec)).evaluate(shown) == notes)
     page.keyboard.press("Escape")
     page.get_by_role("button", name="Export").click()
     dialog = page.get_by_role("dialog")
@@ -133,4 +135,4 @@ def test_reading_an_own_list_can_be_stopped(visit):
     page.get_by_test_id("stMainBlockContainer").get_by_role("button", name="Stop").click()
     page.get_by_role("button", name="Read them").wait_for()
     wait_idle(page)
-    assert page.locator(".js-plotly-plot").count() == 0
+    expect(page.locator(".js-plotly-plot")).to_have_count(0)

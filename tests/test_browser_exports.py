@@ -1,13 +1,20 @@
 """Files that leave the app, downloaded in a real browser and opened by other programs."""
 
+import csv
 import hashlib
+import io
 import json
+import re
+import xml.etree.ElementTree as ElementTree
 import zipfile
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pypdfium2
 import pytest
 from PIL import ImageColor
+from playwright.sync_api import expect
 
 from analysis.catalogue import CATALOGUE
 from analysis.figures.palette import THEMES, colour_at
@@ -15,26 +22,26 @@ from analysis.tables import read_csv
 from app.examples import EXAMPLES
 from hooks.trace import RoutingTrace
 from sample_models.registry import CHECKPOINTS, DEFAULT_MODEL
-from tests.app_server import app_server, wait_idle
-from tests.visit import Visit
+from tests.app_server import app_server, until, wait_idle
+from tests.visit import HOSTILE, Visit
 
 pytestmark = pytest.mark.browser
 POINTS_PER_MM = 72 / 25.4
 
 
-def exporting(here: Visit, link: str, heading: str):
-    """The open export dialog of a page, with its preview drawn."""
-    page = here.open(link, heading)
-    page.get_by_role("button", name="Export").click()
-    dialog = page.get_by_role("dialog")
+def exporting(here: Visit):
+    """The open export dialog of the page, with its preview drawn."""
+    here.page.get_by_role("button", name="Export").click()
+    dialog = here.page.get_by_role("dialog")
     dialog.locator(".js-plotly-plot .main-svg").first.wait_for()
-    wait_idle(page)
+    wait_idle(here.page)
     return dialog
 
 
 def test_pdf_for_a_paper_is_one_page_of_a_column_s_width_that_holds_the_figure(visit, tmp_path):
     here = visit()
-    dialog = exporting(here, "gate?example=echo&layer=2&token=9", "Gate")
+    here.open("gate?example=echo&layer=2&token=9", "Gate")
+    dialog = exporting(here)
     dialog.get_by_role("button", name="Make PDF").click()
     with here.page.expect_download() as waiting:
         dialog.get_by_role("button", name="PDF", exact=True).click()
@@ -56,8 +63,9 @@ def test_everything_is_what_its_manifest_says_and_its_code_runs(browser, tmp_pat
     monkeypatch.setenv("BROWSER_PATH", "/nowhere")  # without pictures, which take a minute
     with app_server(tmp_path / "log.txt") as address:
         here = Visit(browser, address)
-        dialog = exporting(here, "gate?example=echo&layer=2&token=9", "Gate")
-        assert dialog.get_by_role("button", name="Make PDF").is_disabled()
+        here.open("gate?example=echo&layer=2&token=9", "Gate")
+        dialog = exporting(here)
+        expect(dialog.get_by_role("button", name="Make PDF")).to_be_disabled()
         dialog.get_by_role("button", name="Make everything (zip)").click()
         with here.page.expect_download() as waiting:
             dialog.get_by_role("button", name="Everything", exact=True).click()
@@ -94,7 +102,8 @@ def test_everything_is_what_its_manifest_says_and_its_code_runs(browser, tmp_pat
 
 def test_closing_the_dialog_stops_making_everything(visit):
     here = visit()
-    dialog = exporting(here, "gate?example=echo&layer=2&token=9", "Gate")
+    here.open("gate?example=echo&layer=2&token=9", "Gate")
+    dialog = exporting(here)
     dialog.get_by_role("button", name="Make everything (zip)").click()
     dialog.get_by_text("Close this window to stop.").first.wait_for()
     here.page.keyboard.press("Escape")
@@ -103,4 +112,63 @@ def test_closing_the_dialog_stops_making_everything(visit):
     here.page.get_by_role("button", name="Export").click()
     dialog.get_by_role("button", name="Make everything (zip)").wait_for()
     wait_idle(here.page)
-    assert not dialog.get_by_role("button", name="Everything", exact=True).count()
+    expect(dialog.get_by_role("button", name="Everything", exact=True)).to_have_count(0)
+
+
+def test_every_way_out_gives_files_that_hold_the_trace(visit, tmp_path):
+    here = visit()
+    page = here.open("gate", "Gate")
+    here.trace(HOSTILE)
+    dialog = exporting(here)
+
+    def download(button: str) -> Path:
+        with page.expect_download() as waiting:
+            dialog.get_by_role("button", name=button, exact=True).click()
+        path = tmp_path / waiting.value.suggested_filename
+        waiting.value.save_as(path)
+        return path
+
+    trace = RoutingTrace.load(download("Trace file"))
+    assert trace.meta["text"] == HOSTILE
+    svg = download("SVG")
+    assert svg.suffix == ".svg"
+    text = "".join(ElementTree.parse(svg).getroot().itertext())
+    assert "Width share" in text and trace.meta["weights_sha256"][:12] in text
+    for part in ("🙂", "<", "$", "*", "你", "↵", "⇥"):
+        assert part in text, part
+    png = download("PNG").read_bytes()
+    assert png.startswith(b"\x89PNG") and int.from_bytes(png[16:20], "big") > 1000  # pixels wide
+    download("HTML")
+    rows = list(csv.DictReader(io.StringIO(download("CSV").read_text(encoding="utf-8-sig"))))
+    np.testing.assert_allclose([float(row["gate"]) for row in rows], trace.gate.ravel())
+    assert pd.read_parquet(download("Parquet")).gate.tolist() == trace.gate.ravel().tolist()
+    assert json.loads(download("JSON").read_text("utf-8"))["records"][-1]["text"] == trace.tokens[-1]
+    table = pd.read_parquet(download("Routing table"))
+    assert table.loops.tolist() == trace.loops.ravel().tolist()
+    opened, asked, alerts = here.context.new_page(), [], []
+    opened.on("request", lambda request: asked.append(request.url))
+    opened.on("dialog", lambda dialog: alerts.append(dialog.message))
+    opened.goto((tmp_path / "gate_map.html").as_uri())
+    opened.locator(".js-plotly-plot .main-svg").first.wait_for()
+    labels = "".join(opened.locator(".xtick text").all_text_contents())
+    assert all(part in labels for part in ("🙂", "<", "$", "↵"))
+    assert not alerts and [url for url in asked if not url.startswith(("file:", "data:", "blob:"))] == []
+    opened.close()
+
+
+def test_link_with_the_text_opens_it(visit):
+    here = visit(permissions=["clipboard-read", "clipboard-write"])
+    page = here.open("gate", "Gate")
+    here.trace(HOSTILE)
+    page.get_by_role("button", name="Export").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_text("Your own text is in the second link only").wait_for()
+    wait_idle(page)
+    dialog.get_by_role("button", name="Copy link with my text").click()
+    expect(dialog.get_by_role("button", name="Copied")).to_be_visible()
+    link = page.evaluate("navigator.clipboard.readText()")
+    assert link.startswith(here.address) and "script" not in link
+    other = visit()
+    other.open(link.removeprefix(f"{here.address}/"), "Gate")
+    until(page, lambda: other.text() == here.text())
+    expect(other.page).not_to_have_url(re.compile("text="))

@@ -19,7 +19,7 @@ def test_training_is_read_by_itself_and_its_slider_redraws_in_place(visit):
     page.locator(MAP).wait_for()
     wait_idle(page)
     page.get_by_text("Step 3,000: 6,144,000 tokens of this training seen").wait_for()
-    assert page.evaluate(BAND) == 7
+    page.wait_for_function(f"({BAND})() === 7")
     page.locator(MAP).evaluate("plot => { plot.seen = true }")
     before = page.locator(MAP).evaluate("plot => JSON.stringify(plot.data[0].z)")
     slider.focus()

@@ -6,7 +6,7 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from tests.app_server import wait_idle
+from tests.app_server import until, wait_idle
 
 pytestmark = pytest.mark.browser
 
@@ -42,7 +42,7 @@ def test_list_is_traced_with_a_stop_and_a_row_opens_its_text(visit):
     page.mouse.click(box["x"] + 14, box["y"] + 35 + 35 * 2 + 17)  # the box before the third row
     expect(page.locator(".st-key-framebar button").first).to_contain_text("p2, ", timeout=30_000)
     wait_idle(page)
-    assert here.text().replace("␣", " ").endswith("Prompt 2.")
+    until(page, lambda: here.text().replace("␣", " ").endswith("Prompt 2."))
 
 
 def test_file_of_another_kind_or_beyond_the_limit_is_refused_before_it_is_read(visit):
@@ -56,7 +56,7 @@ def test_file_of_another_kind_or_beyond_the_limit_is_refused_before_it_is_read(v
     expect(page.get_by_text("files are not allowed")).to_be_visible()
     files.set_input_files({"name": "p.txt", "mimeType": "text/plain", "buffer": b"x\n" * (11 * 2**20)})
     expect(page.get_by_text("File must be 20.0MB or smaller.")).to_be_visible()
-    assert not page.get_by_role("button", name="Compare all").count()
+    expect(page.get_by_role("button", name="Compare all")).to_have_count(0)
     page.keyboard.press("Escape")
     assert here.text() == before
 

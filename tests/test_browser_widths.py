@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import TimeoutError as PlaywrightTimeoutError
+from playwright.sync_api import expect
 
-from tests.app_server import wait_idle
+from tests.app_server import until, wait_idle
 
 pytestmark = pytest.mark.browser
 LABELS = (Path(__file__).parent / "labels.js").read_text(encoding="utf-8")
@@ -41,8 +42,7 @@ def test_no_label_is_cut_or_lies_over_another(visit, text, width):
         here.trace(text)
     found = []
     for name in ("Overview", "Difficulty", "Gate", "Experts", "Recursion", "Write ledger", "Cost", "What decides"):
-        page.get_by_role("link", name=name, exact=True).click()
-        page.get_by_role("heading", name=name, exact=True, level=2).wait_for()
+        here.turn_to(name)
         page.locator(".js-plotly-plot .main-svg").first.wait_for()
         found += [f"{name}: {problem}" for problem in problems(page)]
         sideways = "main => main.scrollWidth - main.clientWidth"
@@ -51,14 +51,13 @@ def test_no_label_is_cut_or_lies_over_another(visit, text, width):
 
 
 def test_leaving_a_page_while_the_window_is_made_narrower_opens_the_other(visit):
-    page = visit().open()
+    here = visit()
+    page = here.open()
     for width, name in ((900, "Models"), (1440, "Gate"), (1000, "Overview"), (1300, "Experts")):
         page.set_viewport_size({"width": width, "height": 1000})
         page.wait_for_timeout(300)  # so long the width has to rest until it is told
-        page.get_by_role("link", name=name, exact=True).click()
-        page.get_by_role("heading", name=name, exact=True, level=2).wait_for()
-        wait_idle(page)
-        assert not page.get_by_test_id("stException").count()
+        here.turn_to(name)
+        expect(page.get_by_test_id("stException")).to_have_count(0)
 
 
 def test_a_narrow_window_stacks_columns_and_lets_the_frame_scroll_away(visit):
@@ -67,6 +66,5 @@ def test_a_narrow_window_stacks_columns_and_lets_the_frame_scroll_away(visit):
     page = here.open("recursion", "Recursion")
     assert not problems(page)
     page.wait_for_function(STACKED)  # the run that draws for this width may just be under way
-    assert page.locator(".frame-wrapper").evaluate("frame => getComputedStyle(frame).position") == "static"
-    bar = page.locator(".st-key-framebar").bounding_box()
-    assert bar["height"] < 90
+    expect(page.locator(".frame-wrapper")).to_have_css("position", "static")
+    until(page, lambda: page.locator(".st-key-framebar").bounding_box()["height"] < 90)

@@ -1,0 +1,152 @@
+"""Texts that a visitor types, uploads or is offered in the real app, and what becomes of those that cannot be used."""
+
+import re
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.app_server import until, wait_idle
+from tests.visit import HOSTILE
+
+pytestmark = pytest.mark.browser
+
+
+def test_first_launch_shows_an_example_already_traced(visit):
+    page = visit().open()
+    expect(page.get_by_text("The fox and the lamp, ")).to_be_visible()
+    expect(page.get_by_role("option", selected=True)).to_have_count(1)
+    assert page.get_by_role("option").count() > 40
+    expect(page.get_by_text("Gates trained.")).to_be_visible()
+    expect(page.get_by_text("Loops per token and layer")).to_be_visible()
+
+
+def test_typed_text_replaces_the_example(visit):
+    here = visit()
+    page = here.open()
+    here.trace("The cat sat on the mat.")
+    expect(page.get_by_text("The cat sat on, ")).to_be_visible()
+    until(page, lambda: here.text() == "The cat sat on the mat.")
+    expect(page).not_to_have_url(re.compile("example="))
+
+
+def test_upload_lists_the_prompts_and_traces_the_chosen_one(visit):
+    here = visit()
+    page = here.open()
+    page.locator(".st-key-framebar button").first.click()
+    page.get_by_role("button", name="File").or_(page.get_by_role("radio", name="File")).first.click()
+    lines = b'{"text": "The first prompt."}\nnot json\n{"prompt": "A second one, longer.", "id": "two"}\n'
+    upload = {"name": "prompts.jsonl", "mimeType": "application/json", "buffer": lines}
+    page.locator("input[type=file]").set_input_files(upload)
+    expect(page.get_by_text("prompts.jsonl, line 2 is not JSON")).to_be_visible()
+    expect(page.get_by_text("The other 2 prompts can be used.")).to_be_visible()
+    here.submit()
+    expect(page.locator(".st-key-framebar button").first).to_contain_text("line 1, ")
+    until(page, lambda: here.text() == "The first prompt.")
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "sentence"),
+    [
+        ("p.txt", b"\x00\x01\x02", "p.txt is a binary file"),
+        ("p.txt", "na\u00efve".encode("latin-1"), "p.txt is not UTF-8 text"),
+        ("p.txt", b"", "p.txt is empty"),
+    ],
+)
+def test_file_that_cannot_be_used_is_told_and_the_text_kept(visit, name, data, sentence):
+    here = visit()
+    page = here.open()
+    before = here.text()
+    page.locator(".st-key-framebar button").first.click()
+    page.get_by_role("button", name="File").or_(page.get_by_role("radio", name="File")).first.click()
+    page.locator("input[type=file]").set_input_files({"name": name, "mimeType": "text/plain", "buffer": data})
+    expect(page.get_by_text(sentence)).to_be_visible()
+    assert here.text() == before
+
+
+def test_text_is_traced_though_the_reader_clicks_on_meanwhile(visit):
+    """A click stops the run that the model works in."""
+    here = visit()
+    page = here.open()
+    text = ("The king rode out to the river and the people were glad. " * 120).strip()
+    here.type(text)
+    page.get_by_role("button", name="Trace", exact=True).click()
+    expect(page.get_by_text("Loading the model and tracing the text")).to_be_visible()
+    page.get_by_role("radio", name="Examples").click()
+    expect(page.locator(".st-key-framebar button").first).to_contain_text("The king rode out", timeout=60_000)
+    until(page, lambda: here.text() == text)
+
+
+def test_empty_text_is_told_and_the_earlier_one_kept(visit):
+    here = visit()
+    page = here.open()
+    before = here.text()
+    here.trace("   ")
+    expect(page.get_by_text("The text is empty: type at least one word")).to_be_visible()
+    expect(page.get_by_text("What you had is kept.")).to_be_visible()
+    assert here.text() == before
+
+
+def test_hostile_text_is_shown_literally_on_every_page(visit):
+    here = visit()
+    page = here.open()
+    here.trace(HOSTILE)
+    shown = here.text()
+    for part in ("<script>", "<b>", "$x$", "**", "🙂", "你", "م", "↵", "⇥"):
+        assert part in shown.replace(" ", ""), part
+    expect(page.locator(".st-key-framebar button").first).to_contain_text("<script>alert(1)</scri")
+    for name in ("Overview", "Difficulty", "Experts", "Recursion", "Gate"):
+        here.turn_to(name)
+        expect(page.locator(".js-plotly-plot .main-svg").first).to_be_attached()
+    ticks = page.locator(".st-key-figure-gate_map .xtick text")
+    expect(ticks.first).to_be_visible()
+    labels = "".join(ticks.all_text_contents())
+    assert "🙂" in labels and "<" in labels and "$" in labels
+    expect(page.locator(".st-key-figure-gate_map .MathJax, .st-key-figure-gate_map mjx-container")).to_have_count(0)
+
+
+def test_long_text_says_how_it_was_read_and_its_maps_show_a_part(visit):
+    here = visit()
+    page = here.open("gate", "Gate")
+    here.trace("The king rode out to the river. " * 200)
+    expect(page.get_by_text("windows of 512 tokens, each overlapping the former by 256")).to_be_visible()
+    assert here.tokens().count() > 1400
+    here.tokens().nth(10).click()
+    page.keyboard.press("End")
+    expect(page.locator(".readout")).to_contain_text(f"token ‹{here.tokens().count() - 1}›")
+    last = here.tokens().count() - 1
+    page.wait_for_function(
+        """last => {
+          const [from, to] = document.querySelector('.st-key-figure-gate_map .js-plotly-plot')._fullLayout.xaxis.range;
+          return to - from === 256 && from <= last && last <= to;
+        }""",
+        arg=last,
+    )
+
+
+def test_in_a_narrow_window_with_the_sidebar_closed_nothing_covers_the_text_button(visit):
+    page = visit().open("gate", "Gate")
+    page.set_viewport_size({"width": 900, "height": 700})
+    page.get_by_test_id("stSidebar").hover()
+    page.get_by_test_id("stSidebarCollapseButton").get_by_role("button").click()
+    opener, button = page.get_by_test_id("stExpandSidebarButton"), page.locator(".st-key-framebar button").first
+    opener.wait_for()
+    page.wait_for_timeout(500)  # the sidebar slides
+
+    def beside() -> bool:
+        box = opener.bounding_box()
+        return button.bounding_box()["x"] >= box["x"] + box["width"]
+
+    until(page, beside)
+    button.click()
+    page.get_by_label("Text to trace").wait_for()
+
+
+def test_two_sessions_do_not_see_each_others_text(visit):
+    one, other = visit(), visit()
+    one.open()
+    other.open()
+    one.trace("Only the first visitor wrote this.")
+    other.page.reload()
+    other.page.get_by_role("heading", name="Overview", exact=True).wait_for()
+    wait_idle(other.page)
+    assert "first visitor" not in other.page.content()
