@@ -16,7 +16,7 @@ from hooks.trace import RoutingTrace
 Kind = Literal["soft", "hard"]
 Surprise = Literal["read", "next"]
 MAX_SURPRISAL = 7
-"""End of every surprisal scale, nats; what lies beyond stands at its end."""
+"""End of surprisal scales, nats. Beyond it a colour scale keeps its last colour; an axis goes on as far as needed."""
 
 
 def difficulty(trace: RoutingTrace, kind: Kind = "soft") -> Float[np.ndarray, "layer token"]:

@@ -5,6 +5,7 @@ Only this module and its neighbours `results`, `drawings`, `prompt_list`, `text_
 """
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -67,8 +68,8 @@ def begin_session() -> None:
         else:
             model, problem = names[0], why_refused(model, error)
     state[MODEL_KEY] = state[PICKED_KEY] = model
-    state.problem = state.problem_of_link = problem
     state.prompt = prompt
+    state.problem = state.problem_of_link = problem or _beyond(link, current_trace())
 
 
 def write_link() -> None:
@@ -255,6 +256,16 @@ def _readable(model: str, prompt: Prompt) -> Prompt:
 def why_refused(model: str, error: ValueError) -> str:
     """Why a model or a text was refused, for a visitor: the server's folders are named by the model's name only."""
     return str(error).replace(str(shared.folders()[model]), model).removesuffix(".") + "."
+
+
+def _beyond(link: Mapping[str, str], trace: RoutingTrace) -> str | None:
+    """What of a link's layer and token this trace does not have, in one sentence."""
+    for what, count in (("layer", trace.num_layers), ("token", trace.num_tokens)):
+        asked = link.get(what, "0")
+        number = _number(asked)
+        if number is None or number >= count:
+            return f"There is no {what} {opening(asked)} here, only 0 to {count - 1}; another one is selected."
+    return None
 
 
 def _number(text: str | None) -> int | None:

@@ -14,10 +14,11 @@ HELP = "Tokens that hold a text, or that were routed as you ask. In the strip, n
 
 def token_search(trace: RoutingTrace) -> None:
     """The button, and while it is open the form. Whatever is set there counts until it is cleared."""
-    popover = st.popover("Find", icon=":material/search:", key=OPEN, on_change="rerun", help=HELP)
+    popover = st.popover("Find", icon=":material/search:", key=OPEN, on_change="rerun")
     if not popover.open:
         return
     with popover:
+        st.caption(HELP)
         st.text_input(
             "Text",
             key=TEXT,

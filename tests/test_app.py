@@ -115,6 +115,20 @@ def test_link_with_a_number_beyond_measure_opens_the_page(app):
     assert not app.exception
 
 
+@pytest.mark.parametrize(
+    ("link", "sentence"),
+    [
+        ({"layer": "6"}, "There is no layer 6 here, only 0 to 5; another one is selected."),
+        ({"layer": "5", "token": "9999"}, "There is no token 9999 here, only 0 to"),
+        ({"token": "-3"}, "There is no token -3 here"),
+    ],
+)
+def test_link_to_a_layer_or_token_that_is_not_there_says_so(app, link, sentence):
+    app.query_params.update(link)
+    app.run()
+    assert [each.value for each in app.text if each.value.startswith(sentence)]
+
+
 def test_a_problem_of_a_link_does_not_claim_that_something_was_kept(app):
     app.query_params["model"] = "nope"
     app.run()

@@ -154,7 +154,14 @@ def test_link_restores_page_example_layer_and_token(visit):
     expect(page.locator(".readout")).to_contain_text("token ‹7›")
 
 
-@pytest.mark.parametrize("link", ["?layer=99&token=9999", "?layer=x&token=-3&example=none&model=../../etc"])
-def test_link_that_names_nothing_here_falls_back(visit, link):
+@pytest.mark.parametrize(
+    ("link", "sentence"),
+    [
+        ("?layer=99&token=9999", "There is no layer 99 here, only 0 to 5"),
+        ("?layer=x&token=-3&example=none&model=../../etc", "There is no example none"),
+    ],
+)
+def test_link_that_names_nothing_here_falls_back_and_says_so(visit, link, sentence):
     page = visit().open(link)
+    expect(page.get_by_text(sentence)).to_be_visible()
     expect(page.get_by_role("option", selected=True)).to_have_count(1)

@@ -76,13 +76,12 @@ def test_scatter_names_rho_and_n_and_rings_the_selected_token():
     assert named(fig, "selected").x.tolist() == [2]
 
 
-def test_scatter_says_how_many_tokens_lie_beyond_the_scale():
-    trace = make_trace(loops=[[1, 2, 3, 4]], logprob=np.array([np.nan, -1, -9, -3], np.float32))
+@pytest.mark.parametrize(("most", "end"), [(2.5, 7), (7.0, 7), (8.2, 9), (13.0, 13)])
+def test_scatter_has_the_same_axis_for_all_texts_that_fit_and_a_longer_one_for_others(most, end):
+    trace = make_trace(loops=[[1, 2, 3, 4]], logprob=np.array([np.nan, -1, -most, -2], np.float32))
     fig = figures.difficulty_surprisal_figure(trace)
-    assert fig.data[0].x.tolist() == [1, 7, 3]
-    assert fig.data[0].marker.symbol[1] == "triangle-right"
-    assert "1 beyond 7 nats" in annotations(fig)[0]
-    assert fig.data[0].customdata[1][2] == 9  # the card tells the true value
+    np.testing.assert_allclose(fig.data[0].x, [1, most, 2], rtol=1e-6)
+    assert fig.layout.xaxis.range == (-0.15, end + 0.15)
 
 
 def test_scatter_against_the_next_token_leaves_out_the_last():

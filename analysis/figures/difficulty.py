@@ -59,26 +59,22 @@ def difficulty_surprisal_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW, 
     if not len(kept):
         return sentence_figure(view, "No token here has a surprisal: it takes two tokens.", 330)
     labels = [plotly_text(label) for label in token_labels(trace)]
-    beyond = x > MAX_SURPRISAL
     many = len(kept) > 300
-    shown_x = np.minimum(x, MAX_SURPRISAL)
+    end = max(MAX_SURPRISAL, int(np.ceil(x[kept].max())))  # texts are compared on one axis, unless one does not fit
     extremes = [] if many else difficulty_extremes(trace, 3)["token"].tolist()
-    named = _apart([t for t in (view.token, *extremes) if t in set(kept.tolist())], shown_x, y)
+    named = _apart([t for t in (view.token, *extremes) if t in set(kept.tolist())], x * MAX_SURPRISAL / end, y)
     data = [
         {
-            "type": "scatter", "mode": "markers", "x": shown_x[kept], "y": y[kept], "cliponaxis": False,
-            "customdata": [[int(t), None, float(x[t])] for t in kept], "hovertext": [labels[t] for t in kept],
+            "type": "scatter", "mode": "markers", "x": x[kept], "y": y[kept], "cliponaxis": False,
+            "customdata": [[int(t), None] for t in kept], "hovertext": [labels[t] for t in kept],
             "hovertemplate": "<b>%{hovertext}</b>, token %{customdata[0]}<br>"
-            "surprisal %{customdata[2]:.2f} nats<br>soft difficulty %{y:.2f}<extra></extra>",
-            "marker": {
-                "size": 5 if many else 7, "opacity": 0.4 if many else 0.8, "color": c["difficulty"][3],
-                "symbol": np.where(beyond[kept], "triangle-right", "circle"),
-            },
+            "surprisal %{x:.2f} nats<br>soft difficulty %{y:.2f}<extra></extra>",
+            "marker": {"size": 5 if many else 7, "opacity": 0.4 if many else 0.8, "color": c["difficulty"][3]},
         },
         {
-            "type": "scatter", "mode": "text", "hoverinfo": "skip", "x": shown_x[named], "y": y[named],
+            "type": "scatter", "mode": "text", "hoverinfo": "skip", "x": x[named], "y": y[named],
             "text": [f"{EM}<b>{labels[t]}</b>{EM}" if t == view.token else f"{EN}{labels[t]}{EN}" for t in named],
-            "textposition": ["middle left" if shown_x[t] > 5.5 else "middle right" for t in named],
+            "textposition": ["middle left" if x[t] > 0.8 * end else "middle right" for t in named],
             "textfont": {"size": 11, "color": [c["ink"] if t == view.token else c["muted"] for t in named]},
             "cliponaxis": False,
         },
@@ -87,7 +83,7 @@ def difficulty_surprisal_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW, 
         data.append(
             {
                 "type": "scatter", "mode": "markers", "hoverinfo": "skip", "cliponaxis": False,
-                "x": shown_x[[view.token]], "y": y[[view.token]], "name": "selected",
+                "x": x[[view.token]], "y": y[[view.token]], "name": "selected",
                 "marker": {"size": 13, "symbol": "circle-open", "color": c["ink"], "line": {"width": 2}},
             }
         )  # fmt: skip
@@ -98,8 +94,6 @@ def difficulty_surprisal_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW, 
         heading += (
             f"   by chance within ±{far:.2f}" if np.isfinite(far) else f"   below {FEWEST_TOKENS}: no range of chance"
         )
-    if beyond[kept].any():
-        heading += f"   ▸ {int(beyond[kept].sum())} beyond {MAX_SURPRISAL} nats, at the edge"
     which = {"read": "surprisal of the token read", "next": "surprisal of the next token"}[of]
     return figure(
         view,
@@ -107,8 +101,8 @@ def difficulty_surprisal_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW, 
         height=330,
         margin={"t": 30, "b": 44, "l": 52, "r": 24},
         xaxis={
-            "range": [-0.15, MAX_SURPRISAL + 0.15],
-            "dtick": 1,
+            "range": [-0.15, end + 0.15],
+            "dtick": 1 if end <= 10 else 2,
             "showgrid": True,
             "title": {"text": f"{which}, −log p (nats)"},
         },
