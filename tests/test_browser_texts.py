@@ -67,7 +67,7 @@ def test_text_is_traced_though_the_reader_clicks_on_meanwhile(visit):
     """A click stops the run that the model works in."""
     here = visit()
     page = here.open()
-    text = ("The king rode out to the river and the people were glad. " * 120).strip()
+    text = ("The king rode out to the river and the people were glad. " * 180).strip()  # so long that a click fits in
     here.type(text)
     page.get_by_role("button", name="Trace", exact=True).click()
     expect(page.get_by_text("Loading the model and tracing the text")).to_be_visible()

@@ -2,7 +2,7 @@
 
 import re
 
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
 
 from tests.app_server import until, wait_idle
 
@@ -57,9 +57,10 @@ class Visit:
         """Open the field for a text and fill it, no sooner than a reader could: it first shows the text before."""
         self.page.locator(".st-key-framebar button").first.click()
         field = self.page.get_by_label("Text to trace")
-        field.wait_for()
+        expect(field).not_to_have_value("")
         wait_idle(self.page)
         field.fill(text)
+        expect(field).to_have_value(text)
 
     def submit(self) -> None:
         """Press Trace and wait for what comes of it."""
