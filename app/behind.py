@@ -8,7 +8,7 @@ from analysis.tables import table_csv
 from app import results, state
 from sample_models.registry import available_models
 
-FIRST_ROWS = 20
+FIRST_ROWS, WIDTH_PX = 20, 660
 
 
 @st.fragment
@@ -17,7 +17,7 @@ def behind(found: FigureSpec, options: dict[str, str]) -> None:
     opener = st.popover("Data and code", key=f"{found.name}-behind", type="tertiary", on_change="rerun")
     if not opener.open:
         return
-    with opener:
+    with opener, st.container(width=WIDTH_PX):
         data, code = st.tabs(["Data behind this", "Code that makes this"])
         with data:
             _data(found)

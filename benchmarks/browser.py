@@ -17,7 +17,7 @@ from tests.app_server import DRAWN, app_server, chromium, wait_idle
 
 PAGES = (
     "Overview", "Difficulty", "Gate", "Experts", "Recursion", "Walkthrough", "Write ledger", "Recursion lens",
-    "Geometry", "Attention", "Near misses", "Cost",
+    "Geometry", "Attention", "Near misses", "Cost", "What decides", "Validity",
 )  # fmt: skip
 # Notes which chart was drawn when. To watch the whole page change costs a tenth of a second by itself.
 NOTES = """window.drawn = [];
