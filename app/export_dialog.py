@@ -1,7 +1,7 @@
 """Everything that leaves the app: a figure with its caption, its data, pictures for papers, everything, and a link."""
 
 from collections.abc import Callable
-from threading import Lock
+from contextlib import nullcontext
 
 import streamlit as st
 
@@ -14,7 +14,7 @@ from analysis.pictures import NO_BROWSER, REMEDY, PictureError, browser_path, pi
 from analysis.snippet import TEXTS_FILE
 from analysis.study import SAMPLES, Study
 from analysis.tables import table_csv, table_parquet, trace_parquet
-from app import results, state
+from app import results, shared, state
 from app.components.copy_link import copy_link
 from app.components.picture_buttons import picture_buttons
 from app.panel import chart, chosen_options
@@ -25,7 +25,6 @@ from sample_models.registry import available_models
 PREVIEW = "figure-export"
 TO_STOP = "Close this window to stop."
 SIZES_PT = (6, 7, 8, 9, 10)
-_one_browser = Lock()  # a browser takes hundreds of megabytes: visitors take turns
 
 
 @st.dialog("Export", width="large", on_dismiss="rerun")  # so that closing it stops what is being made
@@ -99,7 +98,7 @@ def _for_a_paper(found: FigureSpec, options: dict[str, str]) -> None:
 
 
 def _pdf(export: Export, found: FigureSpec) -> bytes:
-    with st.spinner("Drawing…", show_time=True), _one_browser, pictures() as draw:
+    with st.spinner("Drawing…", show_time=True), shared.in_turn_to_draw(), pictures() as draw:
         return export.picture(found, "pdf", draw)
 
 
@@ -114,7 +113,7 @@ def _everything() -> None:
         kinds = dict.fromkeys(found.of for found in CATALOGUE if results.can_draw(found.of))
         more = tuple(results.current(kind) for kind in kinds if kind is not RoutingTrace)
         shipped = trace.meta.get("model") in dict(available_models())
-        with _one_browser:
+        with shared.in_turn_to_draw() if browser_path() else nullcontext():
             content = bundle(
                 Export(trace, view, more, options=options),
                 prompt=state.current_prompt().name,

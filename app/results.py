@@ -40,9 +40,8 @@ TARGETS = {"target": LIKELIEST, "against": SECOND}
 def measure_exactness() -> None:
     """Run the current prompt in the ways that must agree, and judge it."""
     session = st.session_state
-    with shared.in_turn():
-        asked = *state.model_and_text(), _captured_tokens()
-        shared.exactness_of(*asked)
+    asked = *state.model_and_text(), _captured_tokens()
+    shared.exactness_of(*asked)
     session.exactness_of = asked
 
 
@@ -186,7 +185,7 @@ def current(kind: type) -> Drawn:
     if kind in (RoutingTrace, Study, TrainingTrace, Embedding):
         return found()
     # The first time it loads the model, too.
-    with st.spinner("Following every path of the text…", show_time=True), shared.in_turn():
+    with st.spinner("Following every path of the text…", show_time=True):
         return found()
 
 
@@ -253,7 +252,9 @@ def check_health(progress: Callable[[float], None]) -> None:
     from hooks import measure_health
 
     loaded = shared.loaded_model(st.session_state[state.MODEL_KEY])
-    shared.health_of_models()[loaded.weights_sha256] = health_checks(measure_health(loaded, CHECKED, progress=progress))
+    with shared.in_turn():
+        measured = measure_health(loaded, CHECKED, progress=progress)
+    shared.health_of_models()[loaded.weights_sha256] = health_checks(measured)
 
 
 def checked_health() -> list[Check] | None:

@@ -1,6 +1,8 @@
 """What all sessions share: loaded models, finished captures, and the line in front of the models.
 
 Only this module caches and touches models. Everything here is immutable and found by its content, never by its visitor.
+What runs a model is `kept`: looked at without waiting, made in turn. What `st.cache_resource` keeps is locked while it
+is made, and so must never wait for a turn.
 """
 
 import gc
@@ -8,8 +10,9 @@ import importlib
 import os
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +24,7 @@ from analysis.health import Check
 from analysis.ledger import stream_writes
 from analysis.summary import PromptSummary, prompt_summary
 from app.examples import shipped_trace
+from app.kept import Kept, Made
 from app.prompts import PromptError, check_token_count
 from app.turns import Turns
 from hooks.attention_trace import AttentionInputs, AttentionTrace
@@ -66,27 +70,62 @@ def turns() -> Turns:
     return Turns(places=max(1, (os.cpu_count() or 1) // 4))
 
 
+@st.cache_resource(show_spinner=False)
+def browser_turns() -> Turns:
+    """The line of all sessions in front of the browser that draws pictures: it takes hundreds of megabytes."""
+    return Turns()
+
+
 @contextmanager
 def in_turn() -> Iterator[None]:
     """A turn at the models; a reader who has to wait is told the place."""
-
-    def tell(ahead: int) -> None:
-        st.toast(f"{ahead} {'text' if ahead == 1 else 'texts'} of other visitors before yours…", duration="long")
-
-    with turns().turn(tell):
+    with turns().turn(_telling("text")):
         yield
 
 
-@st.cache_resource(max_entries=48, show_spinner=False)
+@contextmanager
+def in_turn_to_draw() -> Iterator[None]:
+    """A turn at the browser that draws pictures; a reader who has to wait is told the place."""
+    with browser_turns().turn(_telling("export")):
+        yield
+
+
+def _telling(what: str) -> Callable[[int], None]:
+    """Tells the reader how many come first, whenever that changes."""
+    told = 0
+
+    def tell(ahead: int) -> None:
+        nonlocal told
+        if ahead != told:
+            st.toast(f"{ahead} {what}{'s' * (ahead > 1)} of other visitors before yours…", duration="long")
+            told = ahead
+        st.session_state.get("token")  # where Streamlit stops a run that the reader has left
+
+    return tell
+
+
+def kept(most: int) -> Callable[[Callable[..., Made]], Kept[Made]]:
+    """Have the last `most` results of a function kept, and have it wait for a turn at the models to make another."""
+    return partial(Kept, most=most, in_turn=in_turn)
+
+
 def trace_of(model_name: str, text: str) -> RoutingTrace:
-    if shipped := shipped_trace(folders()[model_name], text):
-        return shipped
+    """The trace of a text; one that was shipped with the explorer waits for nothing."""
+    return _shipped(model_name, text) or _traced(model_name, text)
+
+
+@st.cache_resource(max_entries=48, show_spinner=False)
+def _shipped(model_name: str, text: str) -> RoutingTrace | None:
+    return shipped_trace(folders()[model_name], text)
+
+
+@kept(48)
+def _traced(model_name: str, text: str) -> RoutingTrace:
     from hooks import capture
 
     loaded = loaded_model(model_name)
     check_length(loaded, text)
-    with turns().turn():
-        return capture(loaded, text)
+    return capture(loaded, text)
 
 
 def check_length(loaded, text: str) -> None:
@@ -103,20 +142,19 @@ def kept_of(model_name: str) -> list[KeptCheckpoint]:
     return kept_checkpoints(folders()[model_name])
 
 
-@st.cache_resource(max_entries=64, show_spinner=False)
+@kept(64)
 def trace_at_step(model_name: str, text: str, step: int) -> RoutingTrace:
     from hooks import capture
     from sample_models import load_model
 
-    with turns().turn():
-        return capture(load_model(folders()[model_name], step=step), text)
+    return capture(load_model(folders()[model_name], step=step), text)
 
 
-@st.cache_resource(max_entries=4, show_spinner=False)
+@kept(4)
 def training_of(model_name: str, text: str) -> TrainingTrace:
-    kept = kept_of(model_name)
-    traces = [trace_at_step(model_name, text, each.step) for each in kept]
-    return TrainingTrace.of_checkpoints(trace_of(model_name, text), kept, traces)
+    checkpoints = kept_of(model_name)
+    traces = [trace_at_step(model_name, text, each.step) for each in checkpoints]
+    return TrainingTrace.of_checkpoints(trace_of(model_name, text), checkpoints, traces)
 
 
 @st.cache_resource(max_entries=1, show_spinner=False)
@@ -128,20 +166,18 @@ def _loaded_in_half(name: str):
     return load_model(folders()[name], dtype=torch.bfloat16)
 
 
-@st.cache_resource(max_entries=16, show_spinner=False)
+@kept(16)
 def half_trace_of(model_name: str, text: str) -> RoutingTrace:
     from hooks import capture
 
-    with turns().turn():
-        return capture(_loaded_in_half(model_name), text)
+    return capture(_loaded_in_half(model_name), text)
 
 
-@st.cache_resource(max_entries=4, show_spinner=False)
+@kept(4)
 def paths_of(model_name: str, text: str, tokens: tuple[int, int]) -> PathTrace:
     from hooks import capture_paths
 
-    with turns().turn():
-        return capture_paths(loaded_model(model_name), text, tokens=tokens)
+    return capture_paths(loaded_model(model_name), text, tokens=tokens)
 
 
 @st.cache_resource(show_spinner=False)
@@ -156,14 +192,14 @@ def health_of_models() -> dict[str, list[Check]]:
     return {}
 
 
-@st.cache_resource(max_entries=8, show_spinner=False)
+@kept(8)
 def slices_of(model_name: str, text: str, tokens: tuple[int, int]) -> SliceTrace:
     from hooks import loop_slices
 
     return loop_slices(loaded_model(model_name), paths_of(model_name, text, tokens))
 
 
-@st.cache_resource(max_entries=32, show_spinner=False)
+@kept(32)
 def lens_of(model_name: str, text: str, tokens: tuple[int, int], token: int, target: int) -> LensTrace:
     from hooks import recursion_lens
 
@@ -171,28 +207,25 @@ def lens_of(model_name: str, text: str, tokens: tuple[int, int], token: int, tar
     return recursion_lens(loaded_model(model_name), paths, token, target)
 
 
-@st.cache_resource(max_entries=4, show_spinner=False)
+@kept(4)
 def _attention_inputs(model_name: str, text: str, token: int) -> AttentionInputs:
     from hooks import capture_attention
 
-    with turns().turn():
-        return capture_attention(loaded_model(model_name), text, token=token)
+    return capture_attention(loaded_model(model_name), text, token=token)
 
 
-@st.cache_resource(max_entries=32, show_spinner=False)
+@kept(32)
 def attention_of(model_name: str, text: str, token: int) -> AttentionTrace:
     window = trace_of(model_name, text).window_of(token)
     return _attention_inputs(model_name, text, window.own).at(token)
 
 
-@st.cache_resource(max_entries=16, show_spinner=False)
+@kept(16)
 def exactness_of(model_name: str, text: str, tokens: tuple[int, int]) -> list[Finding]:
     from hooks import measure_faithfulness
 
     loaded, paths = loaded_model(model_name), paths_of(model_name, text, tokens)
-    with turns().turn():
-        measured = measure_faithfulness(loaded, text)
-    return findings(measured, paths)
+    return findings(measure_faithfulness(loaded, text), paths)
 
 
 def warm_up() -> None:
@@ -212,7 +245,7 @@ def _importing() -> threading.Thread:
     return thread
 
 
-@st.cache_resource(max_entries=32, show_spinner=False)
+@kept(32)
 def attribution_of(
     model_name: str, text: str, tokens: tuple[int, int], token: int, targets: tuple[int, int | None], removed: bool
 ) -> Attribution:
@@ -249,7 +282,7 @@ def traces_of(model: str, texts: list[str]) -> list[RoutingTrace | str]:
             except PromptError as error:
                 found[text] = str(error)
         rest = [text for text in rest if text not in found]
-        with turns().turn():
+        with in_turn():
             found |= zip(rest, capture(loaded, rest), strict=True)
     return [found[text] for text in texts]
 

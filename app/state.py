@@ -58,8 +58,7 @@ def begin_session() -> None:
             problem = str(error)
     try:
         prompt = _readable(model, prompt)
-        with shared.in_turn():
-            shared.trace_of(model, prompt.text)
+        shared.trace_of(model, prompt.text)
     except ValueError as error:
         if isinstance(error, PromptError) and text:  # more tokens than the limit
             prompt, problem = EXAMPLES[DEFAULT_EXAMPLE], str(error)
@@ -102,8 +101,7 @@ def choose_model() -> None:
     picked = state[PICKED_KEY]
     try:
         prompt = _readable(picked, state.prompt)
-        with shared.in_turn():
-            shared.trace_of(picked, prompt.text)
+        shared.trace_of(picked, prompt.text)
     except ValueError as error:
         state.problem = why_refused(picked, error)
         state[PICKED_KEY] = state[MODEL_KEY]
@@ -221,8 +219,7 @@ def submit(prompt: Prompt) -> bool:
     try:
         if state[MODEL_KEY] is None:
             raise PromptError(NO_MODEL)
-        with shared.in_turn():
-            shared.trace_of(state[MODEL_KEY], prompt.text)
+        shared.trace_of(state[MODEL_KEY], prompt.text)
     except PromptError as error:
         state.problem = str(error)
         return False

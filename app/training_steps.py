@@ -29,8 +29,7 @@ def read_next_step() -> None:
     model, text = state.model_and_text()
     done = read_steps()
     try:
-        with shared.in_turn():
-            shared.trace_at_step(model, text, kept()[done].step)
+        shared.trace_at_step(model, text, kept()[done].step)
     except ValueError as error:
         st.session_state.problem = state.why_refused(model, error)
         run_steps(False)

@@ -9,6 +9,8 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+PAUSE_S = 0.5
+
 
 class Turns:
     """A line in front of something that serves `places` callers at a time."""
@@ -23,8 +25,8 @@ class Turns:
     def turn(self, tell: Callable[[int], None] = lambda ahead: None) -> Iterator[None]:
         """Wait for a turn and hold it for the body; inside a turn of the same thread there is nothing to wait for.
 
-        While others come first, `tell(ahead)` is called with their number, and again when it changes; what it raises
-        ends the waiting.
+        While others come first, `tell(ahead)` is called with their number, at least every `PAUSE_S` seconds; what it
+        raises ends the waiting.
         """
         if getattr(self._held, "turn", False):
             yield
@@ -43,17 +45,14 @@ class Turns:
                 self._changed.notify_all()
 
     def _wait(self, ticket: object, tell: Callable[[int], None]) -> None:
-        told = 0
-        while True:
-            with self._changed:
-                ahead = self._line.index(ticket) - self.places + 1
-                if ahead == told and ahead > 0:
-                    self._changed.wait()
-                    continue
-            if ahead <= 0:
-                return
+        while (ahead := self._ahead(ticket)) > 0:
             tell(ahead)  # outside the lock: it talks to a browser
-            told = ahead
+            with self._changed:
+                self._changed.wait_for(lambda: self._ahead(ticket) != ahead, PAUSE_S)
+
+    def _ahead(self, ticket: object) -> int:
+        with self._changed:
+            return self._line.index(ticket) - self.places + 1
 
 
 __all__ = ["Turns"]

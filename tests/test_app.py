@@ -68,7 +68,6 @@ def test_page_draws_its_figures_and_says_how_to_read_them(app, view):
 
 
 def test_model_runs_once_per_text_however_many_views_are_opened(app):
-    shared.trace_of.clear()
     opened(app, "validity")  # the sample texts are read once per model
     loaded = shared.loaded_model(app.session_state[state.MODEL_KEY])
     lengths = []

@@ -62,6 +62,25 @@ def test_who_waits_is_told_how_many_come_first_and_who_leaves_holds_up_nobody():
         assert len(turns._line) == 1
 
 
+def test_who_waits_is_told_again_and_again_so_that_they_can_leave():
+    turns, told, left = Turns(), [], threading.Event()
+
+    def leave_at_the_third(ahead):
+        told.append(ahead)
+        if len(told) == 3:
+            raise ConnectionAbortedError
+
+    def visit():
+        with pytest.raises(ConnectionAbortedError), turns.turn(leave_at_the_third):
+            raise AssertionError("it was not this visitor's turn")
+        left.set()
+
+    with turns.turn():  # nobody else comes or goes
+        started(visit)
+        assert left.wait(10)
+    assert told == [1, 1, 1]
+
+
 def test_a_turn_inside_a_turn_does_not_wait_for_itself():
     turns = Turns()
     with turns.turn(), turns.turn():

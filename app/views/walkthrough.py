@@ -8,7 +8,7 @@ from analysis.ledger import tolerance
 from analysis.walkthrough import Walkthrough, walkthrough
 from app.markdown import literal
 from app.panel import heading, panel
-from app.results import current_paths, why_not_drawn
+from app.results import current, why_not_drawn
 from app.state import current_view
 from hooks.path_trace import PathTrace
 
@@ -123,4 +123,4 @@ heading(
 if why_not := why_not_drawn(PathTrace):
     st.caption(why_not)
 else:
-    walk_through(current_paths())
+    walk_through(current(PathTrace))
