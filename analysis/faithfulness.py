@@ -134,7 +134,7 @@ def _run(measured: Faithfulness, other: OtherRun, name: str, meaning: str) -> Fi
 
 
 def _ledger(paths: PathTrace) -> Finding:
-    worst = max(float(np.max(layer_ledger(paths, layer).residual)) for layer in paths.layers.tolist())
+    worst = float(np.max([layer_ledger(paths, layer).residual for layer in paths.layers.tolist()]))
     allowed = tolerance(paths)
     shown = (
         "" if paths.num_tokens == paths.routing.num_tokens else f", tokens {paths.first_token}-{paths.end_token - 1}"

@@ -104,6 +104,8 @@ def test_a_choice_that_falls_otherwise_is_judged_by_its_margin(measured, paths, 
 def test_writes_that_do_not_sum_are_told(measured, paths):
     found = findings(measured, replace(paths, resid_post=paths.resid_post * 1.01))
     assert failed(found) == [NAMES[5]]
+    found = findings(measured, replace(paths, resid_post=paths.states[:, :, 0]))
+    assert failed(found) == [NAMES[5]] and "largest residual inf" in found[5].figure
 
 
 def test_unhooked_model_shares_the_weights_and_holds_no_hook(loaded):
