@@ -22,6 +22,7 @@ READING: tuple[FigureSpec, ...] = (
         figures.compute_map_figure,
         overview.compute_table,
         follows=(),
+        by_token=True,
     ),
     FigureSpec(
         "loops_by_layer",
@@ -95,6 +96,7 @@ READING: tuple[FigureSpec, ...] = (
         figures.gate_along_text_figure,
         gate.gate_table,
         follows=("layer",),
+        by_token=True,
     ),
     FigureSpec(
         "expert_map",
@@ -107,6 +109,7 @@ READING: tuple[FigureSpec, ...] = (
         experts.expert_table,
         ("choice", {"first": "First choice", "second": "Second choice"}, "Which choice"),
         follows=(),
+        by_token=True,
     ),
     FigureSpec(
         "expert_load",
