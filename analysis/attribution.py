@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from analysis.ledger import stream_writes, tolerance
+from analysis.ledger import stream_writes
 from hooks.path_trace import PathTrace
 from hooks.readout import LogitDirection
 from hooks.trace import RoutingTrace
@@ -18,6 +18,12 @@ LIKELIEST, SECOND, FOLLOWING = "likeliest next token", "second likeliest", "toke
 """Names of targets that go with the selected token."""
 TOP = 12
 """Writes of the whole stream that count as its largest."""
+WHOLE_GAP = 1e-4
+"""Logits by which the contributions may miss the model's own value in whole precision; shipped models: 3e-6."""
+ROUNDOFF = {"bfloat16": 2.0**-8, "float16": 2.0**-11}
+HALF_GAP = 4
+"""In half precision the gap goes with the size of what is read, |normed stream| * |direction|, for so the rounding of
+a dot product goes. Allowed are so many units of roundoff of it; the shipped models show up to 1.6 in both formats."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,12 +67,14 @@ def attribution(paths: PathTrace, direction: LogitDirection, removed: np.ndarray
     vectors, table = stream_writes(paths, direction.token)
     scale = float(paths.norm_scale[paths.index(direction.token)])
     contribution = scale * (vectors @ direction.vector)
-    size = max(1.0, float(np.abs(contribution).sum()))
+    read = scale * float(np.linalg.norm(paths.resid_final[paths.index(direction.token)].astype(np.float64)))
+    size = read * float(np.linalg.norm(direction.vector))
+    roundoff = ROUNDOFF.get(paths.routing.meta.get("dtype", "float32"))
     return Attribution(
         routing=paths.routing,
         direction=direction,
         table=table.assign(contribution=contribution, removed=np.nan if removed is None else removed),
-        allowed=10 * tolerance(paths) * size,
+        allowed=WHOLE_GAP if roundoff is None else HALF_GAP * roundoff * size,
     )
 
 

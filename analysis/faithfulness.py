@@ -1,6 +1,7 @@
 """How exact is what the pages show? Each finding is one figure for one model and one text, held to a stated bound."""
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -74,9 +75,18 @@ def provenance(trace: RoutingTrace) -> dict[str, str]:
         "model": str(meta.get("model") or "unknown"),
         "weights": str(meta.get("weights_sha256") or "unknown"),
         "precision": str(meta.get("dtype") or "unknown"),
-        "text": hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest() if text else "unknown",
+        "text": _digest(text).hex() if text else "unknown",
         "versions": ", ".join(f"{name} {number}" for name, number in known) or "unknown",
     }
+
+
+def digest_of_texts(texts: Iterable[str]) -> str:
+    """SHA-256 over the SHA-256 digests of the texts, in their order: a list and its digest go together."""
+    return hashlib.sha256(b"".join(map(_digest, texts))).hexdigest()
+
+
+def _digest(text: str) -> bytes:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
 
 
 def _hooks(measured: Faithfulness) -> Finding:
@@ -134,7 +144,7 @@ def _run(measured: Faithfulness, other: OtherRun, name: str, meaning: str) -> Fi
 
 
 def _ledger(paths: PathTrace) -> Finding:
-    worst = max(float(np.max(layer_ledger(paths, layer).residual)) for layer in paths.layers.tolist())
+    worst = float(np.max([layer_ledger(paths, layer).residual for layer in paths.layers.tolist()]))
     allowed = tolerance(paths)
     shown = (
         "" if paths.num_tokens == paths.routing.num_tokens else f", tokens {paths.first_token}-{paths.end_token - 1}"
@@ -147,4 +157,4 @@ def _ledger(paths: PathTrace) -> Finding:
     )
 
 
-__all__ = ["Finding", "findings", "is_faithful", "provenance", "summary"]
+__all__ = ["Finding", "digest_of_texts", "findings", "is_faithful", "provenance", "summary"]

@@ -52,7 +52,7 @@ def family_table(members: pd.DataFrame) -> pd.DataFrame:
 
 
 def _differences(members: pd.DataFrame, other: str) -> list[str]:
-    """'+0.0229 (0.0015) worse': difference, its standard error, verdict; empty for the other one itself."""
+    """'+0.0229 (0.0015) worse': difference, standard error and the report's verdict; empty for the other one itself."""
     columns = (f"minus_{other}", f"minus_{other}_standard_error", f"against_{other}")
     return [
         f"{mean:+.4f} ({error:.4f}) {verdict}" if verdict else ""

@@ -12,6 +12,9 @@ from jaxtyping import Float
 from analysis.aggregate import level_shares, ordinary, share
 from hooks.trace import RoutingTrace
 
+DRAWS = 200
+"""Shuffled orders of a text's tokens."""
+
 
 def gate_levels(trace: RoutingTrace) -> list[float]:
     """The values that lambda can take, largest first: (max_loops - l) / max_loops for l = 1..max_loops."""
@@ -38,10 +41,46 @@ def gate_along_text(trace: RoutingTrace, smooth: int = 7) -> Float[np.ndarray, "
     Special tokens do not enter the running mean; NaN where it holds no other token.
     """
     kept = ordinary(trace).astype(float)
-    kernel = np.ones(smooth)
-    middle = slice(smooth // 2, smooth // 2 + trace.num_tokens)
-    total = np.convolve(trace.gate.mean(axis=0) * kept, kernel)[middle]
-    return share(total, np.convolve(kept, kernel)[middle])
+    return share(_running_sum(trace.gate.mean(axis=0) * kept, smooth), _running_sum(kept, smooth))
+
+
+def gate_by_chance(
+    trace: RoutingTrace, smooth: int = 7, *, draws: int = DRAWS, seed: int = 0
+) -> Float[np.ndarray, "bound token"]:
+    """The middle 95 % of `gate_along_text` when the ordinary tokens of the text are shuffled: lower and upper bound.
+
+    A running mean makes waves of any order of tokens; these are as high as such waves come. Shuffled tokens are alike
+    everywhere, so all places whose mean is over as many tokens share their draws and have the same bounds. NaN where
+    the running mean is.
+    """
+    kept = ordinary(trace)
+    shuffled = np.zeros((draws, trace.num_tokens))
+    values = np.broadcast_to(trace.gate.mean(axis=0, dtype=float)[kept], (draws, int(kept.sum())))
+    shuffled[:, kept] = np.random.default_rng(seed).permuted(values, axis=1)
+    sums, counts = _running_sum(shuffled, smooth), _running_sum(kept.astype(float), smooth)
+    bounds = np.full((2, trace.num_tokens), np.nan)
+    for count in np.unique(counts[counts > 0]):
+        means = sums[:, counts == count] / count
+        bounds[:, counts == count] = np.quantile(means, [0.025, 0.975], method="inverted_cdf")[:, None]
+    return bounds
+
+
+def gate_along_text_table(trace: RoutingTrace) -> pd.DataFrame:
+    """`gate_table` with what is the same in every layer of a token: `gate_along_text` as `smoothed`, `gate_by_chance`.
+
+    The bounds of chance are `chance_low` and `chance_high`.
+    """
+    table, (low, high) = gate_table(trace), gate_by_chance(trace)
+    token = table["token"]
+    return table.assign(smoothed=gate_along_text(trace)[token], chance_low=low[token], chance_high=high[token])
+
+
+def _running_sum(values: Float[np.ndarray, "*draw token"], smooth: int) -> Float[np.ndarray, "*draw token"]:
+    """Sum over `smooth` tokens with each in the middle, fewer at the ends."""
+    token, count = np.arange(values.shape[-1]), values.shape[-1]
+    before = np.concatenate([np.zeros((*values.shape[:-1], 1)), np.cumsum(values, axis=-1, dtype=float)], axis=-1)
+    first, end = np.maximum(token + smooth // 2 + 1 - smooth, 0), np.minimum(token + smooth // 2 + 1, count)
+    return before[..., end] - before[..., first]
 
 
 def gate_table(trace: RoutingTrace) -> pd.DataFrame:
@@ -50,4 +89,7 @@ def gate_table(trace: RoutingTrace) -> pd.DataFrame:
     return table.assign(depth_share=1 - table["gate"])
 
 
-__all__ = ["gate_along_text", "gate_level_shares", "gate_levels", "gate_table"]
+__all__ = [
+    "DRAWS", "gate_along_text", "gate_along_text_table", "gate_by_chance", "gate_level_shares", "gate_levels",
+    "gate_table",
+]  # fmt: skip

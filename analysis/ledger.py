@@ -66,7 +66,10 @@ class LayerLedger:
 
     @cached_property
     def residual(self) -> Float[np.ndarray, " token"]:
-        """Length of (sum of the writes - update), relative to the update: what the books leave unexplained."""
+        """Length of (sum of the writes - update), relative to the update: what the books leave unexplained.
+
+        inf where there is no update, yet the writes do not sum to nothing.
+        """
         return divided(np.linalg.norm(self.writes.sum(axis=1) - self.update, axis=-1), self.update_norm)
 
     def names(self, index: int) -> list[str]:
@@ -108,6 +111,8 @@ def imbalance(paths: PathTrace, residual: np.ndarray) -> str | None:
     worst, allowed = float(np.max(residual)), tolerance(paths)
     if worst <= allowed:
         return None
+    if np.isinf(worst):
+        return "Not drawn: the model's own sum is zero where that of the writes is not, so they would not explain it."
     return (
         f"Not drawn: the writes differ from the model's own sum by {worst:.1e} of it, more than {allowed:.0e}, so they "
         "would not explain it."
@@ -133,8 +138,9 @@ def stream_ledger(paths: PathTrace, token: int) -> pd.DataFrame:
     vectors, table = stream_writes(paths, token)
     final = paths.resid_final[paths.index(token)].astype(np.float64)
     length = float(np.linalg.norm(final))
-    table = table.assign(norm=np.linalg.norm(vectors, axis=1), projection=vectors @ final / length)
-    table.attrs |= {"residual": float(np.linalg.norm(vectors.sum(axis=0) - final)) / length, "final_norm": length}
+    table = table.assign(norm=np.linalg.norm(vectors, axis=1), projection=divided(vectors @ final, length))
+    residual = float(divided(np.linalg.norm(vectors.sum(axis=0) - final), length))
+    table.attrs |= {"residual": residual, "final_norm": length}
     return table
 
 
@@ -172,9 +178,11 @@ def stream_table(paths: PathTrace) -> pd.DataFrame:
     return pd.concat(tables, ignore_index=True)
 
 
-def divided(value: np.ndarray, by: np.ndarray) -> np.ndarray:
-    """value / by; 0 where both are zero, since nothing is no part of nothing."""
-    return np.divide(value, by, out=np.zeros(np.broadcast_shapes(value.shape, by.shape)), where=(by > 0) | np.isnan(by))
+def divided(value: np.ndarray, by: np.ndarray | float) -> np.ndarray:
+    """value / by; 0 where both are zero, since nothing is no part of nothing, but inf where only `by` is."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        quotient = np.true_divide(value, by)
+    return np.where((value == 0) & (by == 0), 0.0, quotient)
 
 
 def _layer_table(paths: PathTrace, layer: int) -> pd.DataFrame:

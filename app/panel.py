@@ -15,6 +15,8 @@ from app.glossary import explained
 from app.results import current, why_not_drawn
 from app.state import current_view
 
+NOT_BY_WORDS = "Words are not merged here: every token stands alone."
+
 
 def heading(title: str, question: str, *terms: str) -> None:
     """Title of a page and the one question that it answers, with the glossary's terms that it needs first."""
@@ -65,7 +67,10 @@ def panel(name: str, *, main: bool = False, share: float = 1.0) -> None:
     chart(key, drawn.first, name=name, alt=found.title)
     if drawn.is_sentence:
         return
-    st.caption(f"**How to read.** {found.how_to_read}" if main else found.how_to_read)
+    said = found.how_to_read
+    if found.splits_words(current_view(), **chosen_options(found)):
+        said += f" {NOT_BY_WORDS}"
+    st.caption(f"**How to read.** {said}" if main else said)
     behind(found, chosen_options(found))
 
 

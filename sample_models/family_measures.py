@@ -1,6 +1,7 @@
 """What the runs of a family are worth on held-out documents: losses, paired differences, loops and FLOPs."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,8 @@ from sample_models.text_data import document_windows
 
 TIE = 2.0
 """A difference under so many standard errors is called a tie."""
+OPEN = "open (one seed)"
+"""Verdict of a difference that rests on one seed and is smaller than what another seed may bring."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,6 +87,12 @@ class Family:
         found = [{measured.run.seed for measured in self.by_member[member]} for member in members]
         return sorted(set.intersection(*found))
 
+    @cached_property
+    def widest(self) -> tuple[str, float] | None:
+        """The member whose loss moved most between its seeds, and its range; None if no member has two."""
+        ranges = {name: max(losses) - min(losses) for name in self.members if len(losses := self.losses(name)) > 1}
+        return max(ranges.items(), key=lambda each: each[1]) if ranges else None
+
     def _of_seed(self, member: str, seed: int) -> np.ndarray:
         return next(measured.losses for measured in self.by_member[member] if measured.run.seed == seed)
 
@@ -95,15 +104,23 @@ class Family:
     def difference(self, member: str, other: str) -> Difference:
         """Loss of `member` minus that of `other`, paired document by document, averaged over the seeds both have.
 
-        The standard error is over documents alone: what another seed would change is not in it.
+        The standard error is over documents alone: what another seed would change is not in it (see `verdict`).
         """
         seeds = self.seeds(member, other)
         own, control = (np.mean([self._of_seed(name, seed) for seed in seeds], axis=0) for name in (member, other))
         return paired_difference(own, control)
 
+    def verdict(self, member: str, other: str) -> str:
+        """Verdict of their difference. On one seed it is held to the widest range between seeds, if one is known."""
+        if len(self.seeds(member, other)) > 1:
+            return verdict(self.difference(member, other))
+        return verdict(self.difference(member, other), self.widest[1] if self.widest else np.inf)
 
-def verdict(difference: Difference) -> str:
-    """'tie' under two standard errors, else 'better' (smaller loss) or 'worse'."""
+
+def verdict(difference: Difference, seed_range: float = 0.0) -> str:
+    """OPEN under the range between seeds, 'tie' under two standard errors, else 'better' (smaller loss) or 'worse'."""
+    if abs(difference.mean) < seed_range:
+        return OPEN
     if abs(difference.mean) < TIE * difference.standard_error:
         return "tie"
     return "better" if difference.mean < 0 else "worse"

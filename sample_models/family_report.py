@@ -8,7 +8,7 @@ import numpy as np
 
 from sample_models.evaluate import Difference
 from sample_models.family import Run, finished, planned_runs
-from sample_models.family_measures import TIE, Family, Measured, measure, verdict
+from sample_models.family_measures import OPEN, TIE, Family, Measured, measure
 from sample_models.family_tables import write_curves, write_members, write_results
 from sample_models.model_card import table
 from sample_models.publish import read_log
@@ -23,14 +23,16 @@ PAPER_GFLOPS = {"dense": 0.38, "moe": 0.47, "2-loop": 0.75, "4-loop": 1.50, "6-l
 """FFN GFLOPs per token of the paper's 354M models (Table 2)."""
 
 
-def compare_orders(family: Family) -> tuple[list[tuple], list[tuple], list[tuple]]:
-    """Pairs of members (better one in the paper, other one, our Difference): same order, ties, reversed."""
-    same, ties, reversed_ = [], [], []
+def compare_orders(family: Family) -> dict[str, list[tuple]]:
+    """Pairs of members (better one in the paper, other one, our Difference) by verdict.
+
+    'better' is the paper's order, 'worse' the reverse; the others are 'tie' and OPEN.
+    """
+    found = {"better": [], "tie": [], OPEN: [], "worse": []}
     ranked = sorted((name for name in family.members if name in PAPER_LOSS), key=PAPER_LOSS.get)
     for better, worse in combinations(ranked, 2):
-        ours = family.difference(better, worse)
-        {"better": same, "tie": ties, "worse": reversed_}[verdict(ours)].append((better, worse, ours))
-    return same, ties, reversed_
+        found[family.verdict(better, worse)].append((better, worse, family.difference(better, worse)))
+    return found
 
 
 def write_report(runs: Path, out: Path, *, seeds: list[int], documents: int) -> Path:
@@ -93,21 +95,15 @@ def _gains(family: Family, start: Measured) -> str:
 
 
 def _order(family: Family) -> str:
-    same, ties, reversed_ = compare_orders(family)
-    total = len(same) + len(ties) + len(reversed_)
-
+    found = compare_orders(family)
+    pairs = [pair for those in found.values() for pair in those]
+    reversed_ = found["worse"]
     text = (
-        f"**Where this differs from the paper.** Of the {total} pairs of members that the paper ranks, {len(same)} "
-        f"come out in the paper's order here, {len(ties)} are ties, and {len(reversed_)} are reversed; "
-        f"{sum(len(family.seeds(*pair[:2])) == 1 for pair in (*same, *ties, *reversed_))} of them rest on one seed."
+        f"**Where this differs from the paper.** Of the {len(pairs)} pairs of members that the paper ranks, here "
+        f"{len(found['better'])} come out in the paper's order, {len(reversed_)} reversed, {len(found['tie'])} as a "
+        f"tie, and {len(found[OPEN])} stay open; {sum(len(family.seeds(*pair[:2])) == 1 for pair in pairs)} of the "
+        f"pairs rest on one seed. {_what_is_open(family)}"
     )
-    spreads = {name: max(losses) - min(losses) for name in family.members if len(losses := family.losses(name)) > 1}
-    if spreads:
-        widest = max(spreads, key=spreads.get)
-        text += (
-            f" Between seeds alone the loss of one member moved by up to {spreads[widest]:.3f} ({widest}): a smaller "
-            "difference that rests on one seed may be chance, whatever its standard error."
-        )
     if reversed_:
         lines = [
             f"- the paper has {better} before {worse} ({PAPER_LOSS[better]:.3f} against {PAPER_LOSS[worse]:.3f}); here "
@@ -115,10 +111,21 @@ def _order(family: Family) -> str:
             for better, worse, ours in reversed_
         ]
         text += " Reversed, in nats per token (standard error over documents):\n\n" + "\n".join(lines)
-    if ties:
-        named = ", ".join(f"{better} and {worse}" for better, worse, _ in ties)
-        text += f"\n\nTies, where the paper ranks the first before the second: {named}."
+    for kind, called in (("tie", "Ties"), (OPEN, "Open")):
+        if found[kind]:
+            named = "; ".join(f"{better} and {worse}, {_signed(ours)}" for better, worse, ours in found[kind])
+            text += f"\n\n{called}, where the paper ranks the first before the second: {named}."
     return text
+
+
+def _what_is_open(family: Family) -> str:
+    if family.widest is None:
+        return "No member has a second seed, so nothing tells how far a seed alone moves a loss: all pairs are open."
+    member, moved = family.widest
+    return (
+        f"Between seeds alone the loss of one member moved by up to {moved:.4f} ({member}): a smaller difference that "
+        "rests on one seed is called open, whatever its standard error."
+    )
 
 
 def _scale(family: Family, start: Measured, settings: dict, base: dict, left_out: list[Run]) -> str:
@@ -138,10 +145,11 @@ def _scale(family: Family, start: Measured, settings: dict, base: dict, left_out
         "document. A difference is paired document by document and averaged over the seeds that both members have; its "
         f"standard error is over documents. A difference under {TIE:g} standard errors is called a tie. Another seed "
         "moves losses too, and that is not in the standard error: three seeds are too few for an interval, so their "
-        "mean and range are shown, and members with one seed are compared on that seed alone. The loss has terms that "
-        f"are not the paper's: load balance {settings['load_balance']:g} (paper 1e-5), router z-loss "
-        f"{settings['router_z']:g}, and the entropy of the mean depth choice, without which one member was trained "
-        "as a control. The paper's accuracies on eight tasks have no counterpart: models this small answer by chance."
+        "mean and range are shown, and members with one seed are compared on that seed alone. Below the widest of "
+        "those ranges such a difference is called open. The loss has terms that are not the paper's: load balance "
+        f"{settings['load_balance']:g} (paper 1e-5), router z-loss {settings['router_z']:g}, and the entropy of the "
+        "mean depth choice, without which one member was trained as a control. The paper's accuracies on eight tasks "
+        "have no counterpart: models this small answer by chance."
     )
     if left_out:
         seeds = {run.member: [str(each.seed) for each in left_out if each.member == run.member] for run in left_out}
@@ -250,7 +258,7 @@ def _compared(family: Family, name: str, other: str) -> list[str]:
     if name == other or other not in family.members:
         return ["", "", ""]
     ours = family.difference(name, other)
-    return [_signed(ours), _by_seed(family, name, other), verdict(ours)]
+    return [_signed(ours), _by_seed(family, name, other), family.verdict(name, other)]
 
 
 def _signed(difference: Difference) -> str:

@@ -7,7 +7,7 @@ import numpy as np
 
 from sample_models.evaluate import paired_difference
 from sample_models.family import Run
-from sample_models.family_measures import Family, verdict
+from sample_models.family_measures import Family
 from sample_models.publish import read_log
 
 
@@ -50,7 +50,7 @@ def write_members(path: Path, family: Family) -> None:
                     row += ["", "", ""]
                 else:
                     ours = family.difference(name, other)
-                    row += [ours.mean, ours.standard_error, verdict(ours)]
+                    row += [ours.mean, ours.standard_error, family.verdict(name, other)]
             row += [runs[0].parameters, runs[0].ffn_parameters]
             row += [
                 float(np.mean([getattr(run, field) for run in runs]))

@@ -5,7 +5,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from analysis.ledger import imbalance, layer_ledger, ledger_table, stream_ledger, stream_writes
+from analysis.ledger import divided, imbalance, layer_ledger, ledger_table, stream_ledger, stream_writes
+from analysis.walkthrough import walkthrough
 from app.examples import EXAMPLES
 from hooks import capture_paths
 from sample_models import load_model
@@ -101,6 +102,33 @@ def test_books_that_do_not_balance_are_told(by_hand):
     off = dataclasses.replace(by_hand, resid_post=post)
     assert "differ from the model's own sum by 5.0e-03 of it, more than 1e-05" in imbalance(
         off, layer_ledger(off, 0).residual
+    )
+
+
+def test_nothing_is_no_part_of_nothing_but_something_is_infinitely_more():
+    assert divided(np.array([0.0, 1.0, -1.0, 3.0]), np.array([0.0, 0.0, 0.0, 2.0])).tolist() == [
+        0,
+        np.inf,
+        -np.inf,
+        1.5,
+    ]
+    assert np.isnan(divided(np.array([np.nan, np.nan, 1.0]), np.array([0.0, 1.0, np.nan]))).all()
+
+
+def test_update_that_a_broken_hook_makes_zero_hides_nothing(by_hand):
+    """A hook that gives H for the layer's output: its update is zero, yet the writes are not."""
+    off = dataclasses.replace(by_hand, resid_post=by_hand.states[:, :, 0])
+    ledger = layer_ledger(off, 0)
+    assert ledger.residual.tolist() == [np.inf, np.inf]
+    assert "the model's own sum is zero where that of the writes is not" in imbalance(off, ledger.residual)
+    assert walkthrough(off, 0, 1).residual == np.inf
+    for measure in (ledger.norm, ledger.projection, ledger.share, ledger.cosine):
+        np.testing.assert_array_equal(np.isnan(measure), ~ledger.ran)
+
+
+def test_final_stream_that_is_zero_hides_nothing(by_hand):
+    assert (
+        stream_ledger(dataclasses.replace(by_hand, resid_final=0 * by_hand.resid_final), 0).attrs["residual"] == np.inf
     )
 
 

@@ -13,6 +13,7 @@ from analysis.words import word_starts
 from app import shared, state
 from app.examples import EXAMPLES
 from app.glossary import GROUPS
+from app.panel import NOT_BY_WORDS
 from app.sample_texts import SAMPLE_TEXTS
 from app.tour import STEPS
 from hooks.training_trace import TrainingTrace
@@ -193,6 +194,21 @@ def test_by_words_maps_of_means_merge_their_columns_and_experts_do_not(app, view
     columns = charts(app)[0]["data"][0]["z"]["shape"].split(",")[1]
     assert words < trace.num_tokens and int(columns) == (trace.num_tokens if view == "experts" else words)
     assert ("Words, hardest first" in [title.value for title in app.subheader]) == (view == "difficulty")
+
+
+@pytest.mark.parametrize(
+    ("view", "figures"),
+    [("gate", ["Dots: the"]), ("experts", ["Colour names"]), ("cost", ["Strong colour"]), ("recursion", [])],
+)
+def test_figures_that_do_not_merge_words_say_so_while_the_reader_looks_by_words(app, view, figures):
+    opened(app, view)
+    assert not any(NOT_BY_WORDS in caption.value for caption in app.caption)
+    app.session_state.level = "word"
+    app.run()
+    told = [caption.value for caption in app.caption if caption.value.endswith(NOT_BY_WORDS)]
+    assert [
+        text.removeprefix("**How to read.** ")[: len(begin)] for text, begin in zip(told, figures, strict=True)
+    ] == figures
 
 
 def test_tour_opens_its_pages_in_turn_and_ends(app):

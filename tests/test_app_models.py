@@ -146,7 +146,9 @@ def test_family_is_shown_as_the_report_measured_it(app):
     table = next(frame.value for frame in app.dataframe if "minus dense" in frame.value).set_index("member")
     assert {"dense", "4-loop", "moe", "versatile"} <= set(table.index)
     assert table.loc["dense", "x dense"] == 1 and table.loc["4-loop", "x dense"] == pytest.approx(4, rel=1e-4)
-    assert table.loc["4-loop", "minus dense"].endswith((" better", " tie", " worse"))
+    assert table.loc["4-loop", "minus dense"].endswith(" better")
+    assert table.loc["2-loop", "minus 4-loop"].endswith(" open (one seed)")
+    assert any("Open: it rests on one seed and is smaller than the" in caption.value for caption in app.caption)
 
 
 def test_without_a_report_there_is_no_table_and_a_broken_one_is_told(app, tmp_path, monkeypatch):

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from analysis.faithfulness import digest_of_texts, provenance
 from analysis.study import study
 from app import shared, state, text_study
 from app.prompt_files import PromptList
@@ -192,3 +193,38 @@ def test_export_of_an_own_study_holds_its_texts():
     next(button for button in app.button if button.label == "Export").click().run()
     assert not app.exception
     assert "Texts" in {each.proto.label for each in app.get("download_button")}
+
+
+def line(app: AppTest) -> str:
+    """Where the page's numbers come from, as the line under it says."""
+    return next(text for text in captions(app).split("\n") if text.startswith("Model ") and ", weights " in text)
+
+
+@pytest.mark.parametrize("view", ["what_decides", "validity"])
+def test_line_under_a_page_names_the_texts_of_the_study_and_not_the_text_above(view):
+    app = opened(*TEXTS, view=view)
+    above = digest_of_texts([app.session_state.prompt.text])[:12], provenance(state_trace(app))["text"][:12]
+    assert line(app).endswith(", no text was read for this page")
+    read(app)
+    assert line(app).endswith(f", float32, 5 texts of “mine.csv”, digest {digest_of_texts(TEXTS)[:12]}")
+    assert not any(digest in line(app) for digest in above)
+    app.session_state["exactness"] = True
+    app.run()
+    assert "This is about the text above, not about the texts of this page." in captions(app)
+    assert f"**Text above** {provenance(state_trace(app))['text']}" in captions(app)
+
+
+def test_line_under_the_prompts_names_their_list():
+    app = opened(*TEXTS)
+    app.switch_page("views/prompts.py").run()
+    assert line(app).endswith(f"5 texts of “mine.csv”, digest {digest_of_texts(TEXTS)[:12]}")
+
+
+def test_line_under_other_pages_names_the_text_above():
+    app = opened(*TEXTS)
+    app.switch_page("views/gate.py").run()
+    assert line(app).endswith(f", text {provenance(state_trace(app))['text'][:12]}")
+
+
+def state_trace(app: AppTest):
+    return shared.trace_of(app.session_state[state.MODEL_KEY], app.session_state.prompt.text)

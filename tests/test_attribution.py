@@ -50,6 +50,19 @@ def test_contributions_sum_to_the_logit_difference_of_shipped_models(name):
             assert found.gap <= 1e-4
 
 
+@pytest.mark.parametrize(("dtype", "roundoff"), [(torch.bfloat16, 2**-8), (torch.float16, 2**-11)])
+@pytest.mark.parametrize("name", [name for name, _ in available_models()])
+def test_half_precision_of_shipped_models_stays_within_four_units_of_roundoff(name, dtype, roundoff):
+    model = load_model(name, dtype=dtype)
+    paths = capture_paths(model, EXAMPLES["fox"].text)
+    for token in range(0, paths.num_tokens, 7):
+        likeliest, second = paths.routing.next_ids[token, :2].tolist()
+        found = attribution(paths, logit_direction(model, paths, token, likeliest, second))
+        normed = paths.norm_scale[token] * np.linalg.norm(paths.resid_final[token])
+        assert found.allowed == pytest.approx(4 * roundoff * normed * np.linalg.norm(found.direction.vector), rel=1e-5)
+        assert 0 < found.gap <= found.allowed
+
+
 def test_attribution_by_hand(loaded, paths):
     """A contribution is the write, normed as the whole stream is, read by the two rows of the head."""
     direction = logit_direction(loaded, paths, 9, 101, 7)

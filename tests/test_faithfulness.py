@@ -7,7 +7,7 @@ import pytest
 import torch
 from streamlit.testing.v1 import AppTest
 
-from analysis.faithfulness import findings, is_faithful, provenance, summary
+from analysis.faithfulness import digest_of_texts, findings, is_faithful, provenance, summary
 from hooks import HookedVersatileFFN, OtherRun, capture_paths, measure_faithfulness
 from hooks.faithfulness import unhooked
 from sample_models.modeling_versatile import Tap
@@ -104,6 +104,8 @@ def test_a_choice_that_falls_otherwise_is_judged_by_its_margin(measured, paths, 
 def test_writes_that_do_not_sum_are_told(measured, paths):
     found = findings(measured, replace(paths, resid_post=paths.resid_post * 1.01))
     assert failed(found) == [NAMES[5]]
+    found = findings(measured, replace(paths, resid_post=paths.states[:, :, 0]))
+    assert failed(found) == [NAMES[5]] and "largest residual inf" in found[5].figure
 
 
 def test_unhooked_model_shares_the_weights_and_holds_no_hook(loaded):
@@ -119,6 +121,11 @@ def test_provenance_names_what_is_known():
     assert known["model"] == "tiny" and known["precision"] == known["versions"] == "unknown"
     assert len(known["text"]) == 64
     assert provenance(replace(make_trace(), meta={}))["text"] == "unknown"
+
+
+def test_digest_of_texts_tells_their_order_and_where_one_ends():
+    digests = {digest_of_texts(texts) for texts in (["a", "b"], ["b", "a"], ["ab"], ["a", "b", ""])}
+    assert len(digests) == 4 and digest_of_texts(iter(["a", "b"])) in digests
 
 
 def page() -> AppTest:

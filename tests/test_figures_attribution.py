@@ -58,3 +58,10 @@ def test_layers_sum_to_the_logit(paths):
 def test_contributions_that_miss_the_logit_are_not_drawn(paths, figure):
     fig = figure(make_attribution(paths, TOKEN, value=1e3), View(layer=1, token=TOKEN))
     assert not fig.data and texts(fig)[0].startswith("Not drawn: the contributions miss the model's own logit by ")
+
+
+@pytest.mark.parametrize(("off", "drawn"), [(9e-5, True), (1.1e-4, False)])
+def test_in_float32_a_ten_thousandth_of_a_logit_is_the_bound(paths, off, drawn):
+    plain = make_attribution(paths, TOKEN)
+    found = make_attribution(paths, TOKEN, value=plain.total + off)
+    assert bool(logit_attribution_figure(found, View(layer=1, token=TOKEN)).data) == drawn

@@ -151,3 +151,16 @@ def test_names_and_titles_are_unique():
 def test_unknown_figure_is_refused_with_the_known_ones():
     with pytest.raises(ValueError, match="no figure 'pie'; there are compute_map, "):
         spec("pie")
+
+
+@pytest.mark.parametrize("drawn", DRAWN)
+def test_what_is_said_of_words_is_what_is_drawn(drawn):
+    """A figure with a place for every token merges those of a word, or its caption says that it does not."""
+    each, options = DRAWN[drawn]
+    trace = random_trace(layers=3, tokens=12, words=["␣a", "b"])
+    what = result_of(each.of, trace)
+    pieces, words = (each.figure(what, View(layer=1, token=3, level=level), **options) for level in ("token", "word"))
+    axis = pieces.layout.xaxis
+    places = axis.title.text == "token index" or len(axis.ticktext or ()) == trace.num_tokens
+    assert each.splits_words(View(level="word"), **options) == (places and pieces.to_json() == words.to_json())
+    assert not each.splits_words(View(), **options)

@@ -58,6 +58,11 @@ def test_note_prints_the_residual(paths):
     assert note.endswith(f"within {layer_ledger(paths, 2).residual.max():.1e}")
 
 
+def test_waterfall_prints_the_residual_of_its_token(paths):
+    texts = [note.text for note in write_waterfall_figure(paths, View(layer=2, token=9)).layout.annotations]
+    assert texts[-1].endswith(f"layer 2: the writes sum to the update within {layer_ledger(paths, 2).residual[5]:.1e}")
+
+
 def test_waterfall_ends_at_the_update(paths):
     ledger = layer_ledger(paths, 2)
     steps, whole = bars(write_waterfall_figure(paths, View(layer=2, token=9)))

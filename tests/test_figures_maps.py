@@ -5,6 +5,7 @@ import pytest
 
 from analysis import figures
 from analysis.figures.palette import THEMES, contrast, expert_tints, loop_colours, text_on, tint_level
+from analysis.gate import gate_along_text, gate_by_chance
 from analysis.view import View
 from tests.traces import make_trace, random_trace
 
@@ -235,6 +236,15 @@ def test_selected_cell_is_outlined_and_its_labels_are_bold():
 def test_a_short_text_has_cells_no_wider_than_a_sixteenth():
     fig = figures.loop_map_figure(make_trace(loops=[[1, 2], [4, 3]]))
     assert list(fig.layout.xaxis.range) == [-0.5, 15.5]
+
+
+def test_band_along_the_text_is_where_the_line_runs_by_chance():
+    trace, view = random_trace(layers=3, tokens=300), View(1, 150, (100, 200))
+    band, line = figures.gate_along_text_figure(trace, view).data[:2]
+    low, high = gate_by_chance(trace)[:, 100:200]
+    np.testing.assert_allclose(band.y, [*low, *high[::-1]])
+    np.testing.assert_array_equal(band.x, [*range(100, 200), *range(199, 99, -1)])
+    np.testing.assert_allclose(line.y, gate_along_text(trace)[100:200])
 
 
 def test_blanks_and_tabs_are_named_where_their_signs_stand_upright():

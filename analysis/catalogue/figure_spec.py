@@ -63,6 +63,14 @@ class FigureSpec:
     follows: tuple[At, ...] = ("layer", "token")
     """What of the selection decides what it draws, its marks left aside: without a change there it need not be drawn
     again."""
+    by_token: bool | str = False
+    """Whether every token has a place of its own even where the reader looks by words, or the choice with which it has;
+    other figures merge the tokens of a word then, or have no places for tokens."""
+
+    def splits_words(self, view: View, **options: str) -> bool:
+        """Whether the reader looks by words, and the figure shows single tokens nevertheless."""
+        chosen = options.get(self.choice[0], next(iter(self.choice[1]))) if self.choice else None
+        return view.level == "word" and self.by_token in (True, chosen)
 
     def seen(self, view: View) -> View:
         """What of a view decides what the figure draws: the same for two views whose figures differ in marks alone."""

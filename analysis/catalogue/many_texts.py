@@ -120,5 +120,6 @@ MANY_TEXTS: tuple[FigureSpec, ...] = (
         ("of", {"loops": "Loops", "gate": "Gate", "experts": "Experts"}, "Map of the step"),
         TrainingTrace,
         follows=(),
+        by_token="experts",
     ),
 )

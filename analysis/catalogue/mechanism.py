@@ -34,6 +34,7 @@ MECHANISM: tuple[FigureSpec, ...] = (
         near_miss.near_miss_table,
         ("of", {"loops": "Loops", "experts": "Experts", "gate": "Soft gate"}, "Which choice"),
         follows=(),
+        by_token=True,
     ),
     FigureSpec(
         "flip_distance",
@@ -78,6 +79,7 @@ MECHANISM: tuple[FigureSpec, ...] = (
         ("measure", {"projection": "Projection", "norm": "Norm", "share": "Share"}, "Measure of the writes"),
         PathTrace,
         follows=("layer",),
+        by_token=True,
     ),
     FigureSpec(
         "write_waterfall",
@@ -168,6 +170,7 @@ MECHANISM: tuple[FigureSpec, ...] = (
         ("of", {"outputs": "Outputs", "writes": "Writes"}, "What is compared"),
         PathTrace,
         follows=(),
+        by_token=True,
     ),
     FigureSpec(
         "first_loop",
@@ -180,6 +183,7 @@ MECHANISM: tuple[FigureSpec, ...] = (
         geometry.first_loop_table,
         of=PathTrace,
         follows=("layer",),
+        by_token=True,
     ),
     FigureSpec(
         "loop_slices",
@@ -242,6 +246,7 @@ MECHANISM: tuple[FigureSpec, ...] = (
         figures.attention_map_figure,
         attention.attention_table,
         of=AttentionTrace,
+        by_token=True,
     ),
     FigureSpec(
         "attention_by_loops",
@@ -290,5 +295,6 @@ MECHANISM: tuple[FigureSpec, ...] = (
             "By which account",
         ),
         follows=(),
+        by_token=True,
     ),
 )

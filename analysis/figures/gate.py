@@ -18,7 +18,7 @@ from analysis.figures.template import (
     swatch,
 )
 from analysis.figures.word_columns import word_columns
-from analysis.gate import gate_along_text, gate_level_shares
+from analysis.gate import gate_along_text, gate_by_chance, gate_level_shares
 from analysis.labels import plotly_text, token_labels
 from analysis.view import DEFAULT_VIEW, View
 from hooks.trace import RoutingTrace
@@ -107,14 +107,23 @@ def gate_levels_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> go.Fig
 
 
 def gate_along_text_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW, *, smooth: int = 7) -> go.Figure:
-    """Lambda along the text: dots = the selected layer, line = mean over layers, smoothed; its ceiling is named."""
+    """Lambda along the text: dots = the selected layer, line = mean over layers, smoothed; its ceiling is named.
+
+    Band: where that line mostly runs for shuffled tokens.
+    """
     c = THEMES[view.theme]
     first, end = view.span(trace.num_tokens)
     token = np.arange(first, end)[ordinary(trace)[first:end]]
     labels = [plotly_text(label) for label in token_labels(trace)]
     gate = trace.gate[view.layer, token]
     ceiling = (trace.max_loops - 1) / trace.max_loops
+    low, high = gate_by_chance(trace, smooth)[:, token]
+    pale = mix(c["bg"], c["line"], 0.35)
     data = [
+        {
+            "type": "scatter", "mode": "lines", "x": np.append(token, token[::-1]), "y": np.append(low, high[::-1]),
+            "fill": "toself", "fillcolor": pale, "line": {"width": 0}, "name": "shuffled tokens", "hoverinfo": "skip",
+        },
         {
             "type": "scatter", "mode": "lines", "x": token, "y": gate_along_text(trace, smooth)[token],
             "line": {"width": 1.5, "color": c["ink"]}, "name": "mean over layers", "hoverinfo": "skip",
@@ -139,8 +148,8 @@ def gate_along_text_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW, *, sm
     return figure(
         view,
         data,
-        height=330,
-        margin={"t": 30, "b": 44, "l": 52, "r": 16},
+        height=352,
+        margin={"t": 52, "b": 44, "l": 52, "r": 16},
         xaxis={"range": [first - 1, end], "title": {"text": "token index"}},
         yaxis={"range": [-0.04, 1.04], "dtick": 0.25, "showgrid": True, "title": {"text": "width share λ"}},
         shapes=[dotted, *([here] if first <= view.token < end else [])],
@@ -149,6 +158,8 @@ def gate_along_text_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW, *, sm
             note(
                 f"{swatch(c['line'], f'layer {view.layer}{part}', '●')}   "
                 f"{swatch(c['ink'], f'mean over layers and {smooth} tokens', '━')}"
-            ),
+            )
+            | {"yshift": 22},
+            note(swatch(pale, "middle 95 % of that mean for shuffled tokens")),
         ],
     )

@@ -108,7 +108,7 @@ def write_waterfall_figure(paths: PathTrace, view: View = DEFAULT_VIEW) -> go.Fi
     """The selected token's writes in the selected layer: cumulative projection, with weight, norm and cosine."""
     ledger, trace, index = layer_ledger(paths, view.layer), paths.routing, paths.index(view.token)
     names = ledger.names(index)
-    height = (len(names) + 1) * ROW_PX + 28 + 44
+    height = (len(names) + 1) * ROW_PX + 50 + 44
     if problem := imbalance(paths, ledger.residual[index]):
         return sentence_figure(view, problem, height)
     c = THEMES[view.theme]
@@ -156,13 +156,14 @@ def write_waterfall_figure(paths: PathTrace, view: View = DEFAULT_VIEW) -> go.Fi
         texts.append(note(heading, x=x, anchor="center"))
         texts += [table_cell(text, x, y, c["ink"]) for y, text in enumerate(cells) if y == len(names) or ran[y]]
     texts += [table_cell("did not run", (1 + TABLE) / 2, y, c["muted"]) for y in row[~ran].tolist()]
-    texts.append(note(f"{quoted(trace, view.token)}, layer {view.layer}"))
+    within = f"the writes sum to the update within {ledger.residual[index]:.1e}"
+    texts.append(note(f"{quoted(trace, view.token)}, layer {view.layer}: {within}") | {"yshift": 22})
     return figure(
         view,
         data,
         clickable=False,
         height=height,
-        margin={"t": 28, "b": 44, "l": 72, "r": 8},
+        margin={"t": 50, "b": 44, "l": 72, "r": 8},
         barmode="overlay",
         xaxis={
             "domain": [0, TABLE - 0.02], "range": [low - 0.02 * (high - low), high + 0.04 * (high - low)],

@@ -138,8 +138,9 @@ def family() -> None:
     st.caption(
         "The paper's models at small scale, trained for this comparison: none of them is the model above. Each was "
         "continued from one dense checkpoint with the same tokens. Loss: nats per token on held-out documents, mean "
-        "over seeds. Differences with their standard error over documents; under two of them: a tie. FLOPs by the "
-        "paper's formula from measured loops. What this can and cannot show, and where it differs from the paper, "
+        "over seeds. Differences with their standard error over documents; under two of them: a tie. Open: it "
+        "rests on one seed and is smaller than the widest range over seeds. FLOPs by the paper's formula from measured "
+        "loops. What this can and cannot show, and where it differs from the paper, "
         "stands first in `docs/reproduction.md`."
     )
 
