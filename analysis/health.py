@@ -125,7 +125,18 @@ def check_sureness(record: HealthRecord) -> Check:
 
 
 def check_tau(record: HealthRecord) -> Check:
-    """At the configuration's tau, the drawn loops carry most of the gradient's mixture."""
+    """At the configuration's tau, the drawn loops carry most of the gradient's mixture; not measured without a tau.
+
+    The authors' checkpoints record none. Their released code never lowers it from 5, a fork of it may have.
+    """
+    if record.tau is None:
+        return Check(
+            "tau was annealed",
+            "not measured",
+            "the checkpoint records no tau",
+            "Tau changes no choice, only the gradient. The authors' released trainer records none and never lowers it "
+            "from 5, at which gradients are those of loops that did not run: ask who trained it.",
+        )
     weight = _mean_over_texts(
         record, lambda text: drawn_weight(text.trace, [record.tau], draws=8)[0].mean(axis=0)
     ).mean()

@@ -33,8 +33,8 @@ class HealthRecord:
     model: str
     texts: list[TextHealth]
     """Empty if a weight is not finite: then nothing else was measured."""
-    tau: float
-    """Gumbel temperature in the model's configuration: what training ended with."""
+    tau: float | None
+    """Gumbel temperature in the model's configuration: what training ended with; None if none was recorded."""
     gates_trained: bool
     """What the configuration says of router and depth head."""
     parameters: int

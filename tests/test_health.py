@@ -26,12 +26,16 @@ from app.__main__ import main
 from app.examples import CHECKED
 from hooks import HealthRecord, TextHealth, capture, measure_health, record
 from sample_models import load_model
+from sample_models.importing import import_olmo
 from sample_models.loading import LoadedModel
 from sample_models.registry import CHECKPOINTS, DEFAULT_MODEL
 from tests.models import byte_tokenizer, small_loaded
+from tests.olmo_folders import write_olmo
 from tests.traces import make_trace, random_trace
 
 TEXTS = CHECKED[:4]
+IDS = " ".join(str(7 * place % 128) for place in range(60))
+"""A text for the golden checkpoint, which has no tokenizer."""
 
 
 @pytest.fixture(scope="module")
@@ -105,6 +109,17 @@ def test_dead_expert_is_condemned_and_named(twice_sick):
 
 def test_tau_left_at_its_start_is_condemned_alone(healthy):
     assert sick(replace(healthy, tau=5.0)) == {"tau was annealed"}
+
+
+def test_checkpoint_of_the_authors_is_not_said_to_have_been_annealed(tmp_path):
+    as_it_is = load_model(write_olmo(tmp_path / "tiny"))
+    imported = import_olmo(tmp_path / "tiny", tmp_path / "ours")
+    for loaded in (as_it_is, imported, load_model(tmp_path / "ours")):
+        assert loaded.gates_trained and loaded.config.tau is None
+        assert loaded.model.model.layers[0].mlp.tau == 5, "that of the released code, should it be trained on"
+    checks = {check.name: check for check in health_checks(measure_health(as_it_is, [IDS]))}
+    found = checks["tau was annealed"]
+    assert (found.status, found.figure) == ("not measured", "the checkpoint records no tau")
 
 
 def test_gates_that_the_configuration_calls_untrained_are_condemned(healthy):
