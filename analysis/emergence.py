@@ -50,7 +50,7 @@ def loads(training: TrainingTrace) -> Float[np.ndarray, "checkpoint layer expert
 
 
 def drawn_as_picked(training: TrainingTrace) -> Float[np.ndarray, "checkpoint layer"]:
-    """Share of Gumbel draws, as in training, that are the loops eval picks; mean over draws and ordinary tokens."""
+    """Share of Gumbel draws on eval's logits that are the loops eval picks; mean over draws and ordinary tokens."""
     return np.stack([draw_agreement(trace, draws=DRAWS).mean(axis=0) for trace in training.traces])
 
 

@@ -2,6 +2,9 @@
 
 Training adds Gumbel noise to the depth logits and takes the largest: a draw from their softmax. The temperature tau
 divides both and so changes no draw; it sets how much of the gradient rests on the drawn number of loops.
+
+The logits are eval's, layer by layer: in training a draw also changes the logits of the layers above, which is not
+followed here.
 """
 
 from collections.abc import Iterator, Sequence
@@ -27,7 +30,7 @@ def noisy_logits(trace: RoutingTrace, *, draws: int = DRAWS, seed: int = 0) -> I
 
 
 def drawn_loops(trace: RoutingTrace, *, draws: int = DRAWS, seed: int = 0) -> Int[np.ndarray, "draw layer token"]:
-    """Loops that training would have drawn, 1..max_loops; the same whatever tau is."""
+    """Loops drawn from eval's logits as training draws them, 1..max_loops; the same whatever tau is."""
     return np.stack([noisy.argmax(axis=-1) + 1 for noisy in noisy_logits(trace, draws=draws, seed=seed)])
 
 

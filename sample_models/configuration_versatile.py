@@ -16,7 +16,8 @@ class VersatileFFNConfig(LlamaConfig):
     max_loops (int, 4): most passes through the FFN that a token can take; in "k_loop" every token takes so many.
     ffn (str, "versatile"): the layer to build. Baselines: "dense" (the same FFN passed once, the start of training),
         "k_loop", "moe"; ablations: "width", "depth", "average" (both without the gate between them).
-    tau (float, 0.1): Gumbel-softmax temperature of the depth head; matters only in training mode.
+    tau (float, None): Gumbel-softmax temperature of the depth head that training ended with; None where nobody recorded
+        one. It matters only in training mode: see `training_tau`.
     gates_trained (bool, False): whether router and depth head, those it has, were trained; shown with the model.
 
     Raises StrictDataclassError (huggingface_hub's, with the ValueError inside) for sizes that do not fit each other.
@@ -33,7 +34,7 @@ class VersatileFFNConfig(LlamaConfig):
     num_experts_per_tok: int = 2
     max_loops: int = 4
     ffn: Literal["dense", "k_loop", "moe", "width", "depth", "average", "versatile"] = "versatile"
-    tau: float = 0.1
+    tau: float | None = None
     gates_trained: bool = False
 
     @property
@@ -42,6 +43,11 @@ class VersatileFFNConfig(LlamaConfig):
         if not self.rope_parameters:
             raise AttributeError("rope_parameters is not set yet")
         return self.rope_parameters["rope_theta"]
+
+    @property
+    def training_tau(self) -> float:
+        """The temperature that training mode begins with: `tau` or, where none was recorded, the released code's 5."""
+        return 5.0 if self.tau is None else self.tau
 
     def validate_architecture(self) -> None:
         """Called by transformers on construction."""

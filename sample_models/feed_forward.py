@@ -101,7 +101,7 @@ class DepthPath(LoopFFN):
     def __init__(self, config: VersatileFFNConfig):
         super().__init__(config)
         self.depth_head = nn.Linear(config.hidden_size, config.max_loops, bias=False)
-        self.tau = nn.Buffer(torch.tensor(config.tau), persistent=False)
+        self.tau = nn.Buffer(torch.tensor(config.training_tau), persistent=False)
         self.hook_depth_logits, self.hook_loop_choice, self.hook_depth_out = Tap(), Tap(), Tap()
 
     def choose_loops(self, hidden: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

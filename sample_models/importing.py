@@ -30,7 +30,8 @@ def import_olmo(
     Versatile blocks keep their trained gates; dense blocks become a VersatileFFN with untrained ones. `target` must be
     missing or empty, and appears only when the model in it has been loaded and has passed its own check. The tokenizer
     is the one beside the checkpoint, or `tokenizer` (a folder, or a tokenizer.json); without any the model reads token
-    ids. The weights stay in mapped files: this needs little more memory than they have bytes.
+    ids. The weights stay in mapped files: the peak of memory is about that of the model in float32 (a checkpoint in
+    bfloat16: that and the checkpoint's own bytes, mapped).
 
     Raises ValueError with one sentence for everything that cannot be imported, and for a target that cannot be written.
     """

@@ -56,7 +56,7 @@ class VersatileFFNPreTrainedModel(LlamaPreTrainedModel):
     def _init_weights(self, module: nn.Module) -> None:
         super()._init_weights(module)
         if isinstance(module, DepthPath):
-            init.constant_(module.tau, self.config.tau)  # a buffer that no checkpoint holds
+            init.constant_(module.tau, self.config.training_tau)  # a buffer that no checkpoint holds
 
 
 class VersatileFFNModel(VersatileFFNPreTrainedModel, LlamaModel):

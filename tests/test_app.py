@@ -323,7 +323,7 @@ def test_models_page_checks_health_on_demand_and_keeps_the_verdict(app):
     assert not app.table
     next(button for button in app.button if button.label == "Check health").click().run()
     assert not app.exception
-    assert app.table[0].value["verdict"].tolist() == ["✓ healthy"] * 8
+    assert app.table[0].value["verdict"].tolist() == ["✓ healthy"] * 10
     assert any(text.value == "**Healthy.**" for text in app.markdown)
     app.switch_page("views/gate.py").run()
     app.switch_page("views/models.py").run()

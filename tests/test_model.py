@@ -47,7 +47,7 @@ def test_auto_classes_save_and_load_bit_for_bit(model, ids, tmp_path):
     assert isinstance(loaded, VersatileFFNForCausalLM)
     assert loaded.config.to_dict() == AutoConfig.from_pretrained(tmp_path).to_dict()
     assert torch.equal(logits_of(loaded, ids), logits_of(model, ids))
-    assert loaded.model.layers[0].mlp.tau == model.config.tau
+    assert loaded.model.layers[0].mlp.tau == model.config.training_tau
 
 
 def test_generate_with_cache_equals_generate_without(model, ids):

@@ -88,9 +88,10 @@ MANY_TEXTS: tuple[FigureSpec, ...] = (
         "models",
         "Would training have chosen the same loops?",
         "In training, Gumbel noise is added to the depth logits and the largest wins; here the same is done 32 times "
-        "to this text. Filled: share of tokens whose drawn loops are those that eval picks. Hollow: weight of the "
-        "drawn loops in the softmax at τ, on which the gradient rests. Bars: middle 80 % of the draws. τ moves the "
-        "hollow dots alone: it changes no choice.",
+        "to eval's logits of this text, layer by layer. In training a draw also changes the logits of the layers "
+        "above, which this does not follow. Filled: share of tokens whose drawn loops are those that eval picks. "
+        "Hollow: weight of the drawn loops in the softmax at τ, on which the gradient rests. Bars: middle 80 % of the "
+        "draws. τ moves the hollow dots alone: it changes no choice.",
         figures.drawn_loops_figure,
         sampling.sampling_table,
         ("tau", {"0.1": "τ 0.1", "1": "τ 1", "5": "τ 5"}, "Temperature"),
@@ -102,7 +103,7 @@ MANY_TEXTS: tuple[FigureSpec, ...] = (
         "How the routing came about",
         "The current text, read by the model as it was at each kept step. Loss: mean surprisal of this text, and of "
         "the held-out text that the sample was measured on. λ follows from the loops: on the right. Experts: only "
-        "tokens that routed count; a stroke: nobody did. Drawn loops: with Gumbel noise, as in training, 8 times. "
+        "tokens that routed count; a stroke: nobody did. Drawn loops: with Gumbel noise, layer by layer, 8 times. "
         "Steps are drawn evenly, although they lie further and further apart. A click selects a layer.",
         figures.training_course_figure,
         emergence.emergence_table,

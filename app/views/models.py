@@ -72,7 +72,7 @@ def health() -> None:
         impossible = bool(why_not or unreadable or checked_health())
         wanted = st.button("Check health", disabled=impossible, help=why_not)
     if wanted:
-        bar = st.progress(0.0, "Running texts plain, reordered, with shuffled loops, and in bfloat16…")
+        bar = st.progress(0.0, "Running texts plain, reordered, with shuffled loops and experts, and in bfloat16…")
         check_health(bar.progress)
         st.rerun()
     if unreadable:
@@ -90,7 +90,7 @@ def health() -> None:
     st.markdown(f"**{verdict(checks).capitalize()}.**")
     rows = [(check.name, MARKS[check.status], check.figure, check.meaning) for check in checks]
     st.table(pd.DataFrame(rows, columns=["check", "verdict", "measured", "what it means"]).set_index("check"))
-    st.caption("About these texts, against bounds set between the shipped model and planted faults: no law.")
+    st.caption("About these texts, against bounds set between the shipped models and planted faults: no law.")
 
 
 def training() -> None:
