@@ -18,12 +18,12 @@ LIKELIEST, SECOND, FOLLOWING = "likeliest next token", "second likeliest", "toke
 """Names of targets that go with the selected token."""
 TOP = 12
 """Writes of the whole stream that count as its largest."""
-WHOLE_GAP = 1e-4
-"""Logits by which the contributions may miss the model's own value in whole precision; shipped models: 3e-6."""
-ROUNDOFF = {"bfloat16": 2.0**-8, "float16": 2.0**-11}
-HALF_GAP = 4
-"""In half precision the gap goes with the size of what is read, |normed stream| * |direction|, for so the rounding of
-a dot product goes. Allowed are so many units of roundoff of it; the shipped models show up to 1.6 in both formats."""
+LEAST_ALLOWED = 1e-4
+"""Logits by which the contributions may miss the model's own value in any case; the shipped models in float32: 3e-6."""
+ROUNDOFF = {"bfloat16": 2.0**-8, "float16": 2.0**-11, "float32": 2.0**-24, "float64": 2.0**-53}
+UNITS = 4
+"""The gap goes with the size of what is read, |normed stream| * |direction|, for so the rounding of a dot product goes.
+So many units of roundoff of it are allowed; the shipped models show up to 1.6 in half precision."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,12 +69,12 @@ def attribution(paths: PathTrace, direction: LogitDirection, removed: np.ndarray
     contribution = scale * (vectors @ direction.vector)
     read = scale * float(np.linalg.norm(paths.resid_final[paths.index(direction.token)].astype(np.float64)))
     size = read * float(np.linalg.norm(direction.vector))
-    roundoff = ROUNDOFF.get(paths.routing.meta.get("dtype", "float32"))
+    roundoff = ROUNDOFF[paths.routing.meta.get("dtype", "float32")]
     return Attribution(
         routing=paths.routing,
         direction=direction,
         table=table.assign(contribution=contribution, removed=np.nan if removed is None else removed),
-        allowed=WHOLE_GAP if roundoff is None else HALF_GAP * roundoff * size,
+        allowed=max(LEAST_ALLOWED, UNITS * roundoff * size),
     )
 
 
