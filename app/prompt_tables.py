@@ -7,6 +7,7 @@ what is wrong with it). Rows are read as they are asked for, so that a limit on 
 import csv
 import io
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -16,6 +17,8 @@ from app.prompts import PromptError, opening
 TEXT_FIELDS = ("text", "prompt")
 OTHER_TEXT_FIELDS = ("content", "sentence", "passage", "document", "question", "input", "instruction")
 ID_FIELDS = ("id", "name", "key", "title")
+MAX_COLUMNS = 1_000
+"""All of them are sent to the browser, to be chosen from."""
 MAX_DECODED_MB = 50
 """Parquet is compressed: a small file may hold a great deal."""
 DELIMITERS = ",;\t"
@@ -63,6 +66,11 @@ def _called(names: Iterable[str], columns: list[str]) -> str | None:
     return next((column for name in names for column in columns if column.lower() == name), None)
 
 
+def _check_columns(name: str, count: int) -> None:
+    if count > MAX_COLUMNS:
+        raise PromptError(f"{name} has more than {MAX_COLUMNS:,} columns; keep those of the texts and of their names.")
+
+
 # jsonl ----------------------------------------------------------------------------------------------------------------
 
 
@@ -78,6 +86,7 @@ def jsonl_table(
                 texts[field] = None
             if isinstance(content, str | int):
                 ids[field] = None
+                _check_columns(name, len(ids))
     if not texts and text_column is None:
         return None, _json_rows(_json_lines(text), TEXT_FIELDS, None)
     columns = Columns.choose(name, texts, ids, text_column, id_column)
@@ -131,10 +140,14 @@ def csv_table(
         raise PromptError(f"{name} does not begin with the names of its columns ({error}); add such a line.") from error
     if not header:
         raise PromptError(f"{name} is empty: it needs a line with the names of its columns, and rows below it.")
-    names: list[str] = []
+    _check_columns(name, len(header))
+    unlike: dict[str, None] = {}  # a set that keeps its order
     for number, each in enumerate(header, start=1):
         each = each.strip() or f"column {number}"
-        names.append(f"{each} ({number})" if each in names else each)
+        while each in unlike:
+            each = f"{each} ({number})"
+        unlike[each] = None
+    names = list(unlike)
     texts: dict[str, None] = {}
     rows, problem = 0, None
     for place, cells in islice(_csv_records(text, delimiter, len(names)), limit):
@@ -220,7 +233,9 @@ def parquet_table(name: str, data: bytes, text_column: str | None, id_column: st
         kind = kind.value_type if kinds.is_dictionary(kind) else kind
         return kinds.is_string(kind) or kinds.is_large_string(kind) or kinds.is_string_view(kind)
 
-    single = [field for field in schema if schema.names.count(field.name) == 1]
+    _check_columns(name, len(schema))
+    times = Counter(schema.names)
+    single = [field for field in schema if times[field.name] == 1]
     texts = [field.name for field in single if is_text(field.type)]
     ids = [field.name for field in single if is_text(field.type) or kinds.is_integer(field.type)]
     columns = Columns.choose(name, texts, ids, text_column, id_column)

@@ -157,6 +157,19 @@ def test_csv_row_that_does_not_fit_is_named_with_its_line_and_the_others_kept():
     assert found.problems == ["a.csv, line 4 has 3 cells where the first line names 2; quote its cells."]
 
 
+def test_columns_of_a_csv_have_names_of_their_own_whatever_its_first_line_says():
+    found = csv("a,a (3),a,,column 4,a (3)\none,two,three,four,five,six\n")
+    names = ["a", "a (3)", "a (3) (3)", "column 4", "column 4 (5)", "a (3) (6)"]
+    assert found.columns.texts == found.columns.ids == names
+    assert texts(csv("a,a (3),a\none,two,three\n", text_column="a (3) (3)")) == ["three"]
+
+
+def test_a_thousand_columns_are_read_and_one_more_is_refused():
+    assert len(csv("x," * 999 + "x\n" + "a," * 999 + "a\n").columns.texts) == 1_000
+    with pytest.raises(PromptError, match="^a.csv has more than 1,000 columns; keep those of the texts and of their"):
+        csv("x," * 1_000 + "x\n" + "a," * 1_000 + "a\n")
+
+
 def test_columns_of_numbers_are_no_text():
     with pytest.raises(PromptError, match="^a.csv has no column of text; put the prompts into a column text or prompt"):
         csv("n,m\n1,2.5\n3,-1e9\n")
