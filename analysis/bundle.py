@@ -51,7 +51,8 @@ def bundle(
     `prompt` is the name the text goes by, `shipped` and `from_file` as in `snippet`; `progress(done, of, name)` is
     called after every file.
     """
-    left_out = [f"{each.name}: not made" for each in CATALOGUE if each not in export.specs]
+    why = export.left_out
+    left_out = [f"{each.name}: {why.get(each.name, 'not made')}" for each in CATALOGUE if each not in export.specs]
     try:
         files = dict(_counted(export, FORMATS, progress))
     except PictureError as error:

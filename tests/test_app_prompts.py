@@ -134,6 +134,17 @@ def test_served_trace_file_needs_no_model_at_all(app, tmp_path, monkeypatch):
     assert any("No model was found" in element.value for element in app.text)
 
 
+def test_served_trace_file_is_read_once_so_that_later_visitors_do_not_need_it(app, tmp_path, monkeypatch):
+    file = tmp_path / "given.trace.safetensors"
+    file.write_bytes(trace_bytes())
+    monkeypatch.setenv(state.TRACE_VARIABLE, str(file))
+    opened(app, "Type")
+    file.unlink()
+    later = opened(AppTest.from_file(str(MAIN), default_timeout=120), "Type")
+    assert state_of(later) == ("given", 3, 9)
+    assert later.session_state.trace_file is app.session_state.trace_file
+
+
 def list_page(app: AppTest, *texts: str) -> AppTest:
     """The Prompts page with these texts as its list."""
     app.run()
