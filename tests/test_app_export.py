@@ -10,7 +10,7 @@ from streamlit.testing.v1 import AppTest
 
 from analysis.catalogue import CATALOGUE, spec
 from analysis.embedding import Embedding
-from analysis.snippet import snippet
+from analysis.snippet import TEXTS_FILE, TRACE_FILE, Needs, snippet
 from app import behind, export_dialog
 from app.prompts import PromptError
 from app.text_link import text_from_link, text_to_link
@@ -49,6 +49,34 @@ def test_code_holds_the_readers_choice(app):
     app.session_state["difficulty_map-choice"] = "hard"
     app.run()
     assert not app.exception and ", kind='hard')" in app.code[0].value
+
+
+@pytest.mark.parametrize(
+    ("needed", "said"),
+    [
+        (Needs(), "Runs as it stands in this project's folder, with `.venv/bin/python`."),
+        (Needs((TRACE_FILE,)), "once `text.trace.safetensors` lies there too (Export, Trace file)."),
+        (Needs(model="a_b"), r"once the path of the folder of a\_b stands where its name is."),
+        (
+            Needs((TEXTS_FILE,), "x"),
+            "once `texts.json` lies there too (Export, Texts) and the path of the folder of x ",
+        ),
+    ],
+)
+def test_page_says_what_the_code_needs(needed, said):
+    found = behind._how_to_run(needed)
+    assert said in found and ("as it stands" in found) == (needed == Needs())
+
+
+def test_code_of_a_long_text_names_the_file_to_export(app):
+    app.session_state.typed = "The king rode out to the river. " * 70
+    app.run()
+    next(button for button in app.button if button.label == "Trace").click().run()
+    app.switch_page("views/gate.py").run()
+    app.session_state["gate_map-behind"] = True
+    app.run()
+    assert not app.exception and TRACE_FILE in app.code[0].value
+    assert any("once `text.trace.safetensors` lies there too" in each.value for each in app.caption)
 
 
 TEXTS = ["It's <b>$x$</b> & 100 % = 'so'?\n\t🙂 你好 مرحبا", "a", "x" * 1_500, "🙂" * 1_500]
