@@ -199,6 +199,7 @@ def _prompts(args: argparse.Namespace):
         text_column=args.column,
         id_column=args.id_column,
         max_prompts=None,
+        max_mb=None,
     )
     if found.problems:
         rest = f" ({len(found.problems)} problems in all)" if len(found.problems) > 1 else ""

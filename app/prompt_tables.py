@@ -19,8 +19,6 @@ OTHER_TEXT_FIELDS = ("content", "sentence", "passage", "document", "question", "
 ID_FIELDS = ("id", "name", "key", "title")
 MAX_COLUMNS = 1_000
 """All of them are sent to the browser, to be chosen from."""
-MAX_DECODED_MB = 50
-"""Parquet is compressed: a small file may hold a great deal."""
 DELIMITERS = ",;\t"
 
 Rows = Iterator[tuple[str, str, str | PromptError]]
@@ -213,11 +211,13 @@ def _is_number(cell: str) -> bool:
 # parquet --------------------------------------------------------------------------------------------------------------
 
 
-def parquet_table(name: str, data: bytes, text_column: str | None, id_column: str | None) -> tuple[Columns, Rows]:
+def parquet_table(
+    name: str, data: bytes, text_column: str | None, id_column: str | None, max_decoded_mb: int | None
+) -> tuple[Columns, Rows]:
     """Columns and rows of a parquet file: its string columns can give the text, these and its integers the name.
 
     Only the columns taken are read, a few rows at a time, and only if the file says that they hold no more than
-    MAX_DECODED_MB. Repeated values are kept once, as the file has them, and never spread out.
+    `max_decoded_mb` (None: however much). Repeated values are kept once, as the file has them, and never spread out.
     """
     import pyarrow as pa
     from pyarrow import parquet
@@ -247,9 +247,9 @@ def parquet_table(name: str, data: bytes, text_column: str | None, id_column: st
     groups = [file.metadata.row_group(i) for i in range(file.metadata.num_row_groups)]
     chunks = [group.column(i) for group in groups for i in range(group.num_columns)]
     decoded = sum(chunk.total_uncompressed_size for chunk in chunks if chunk.path_in_schema in wanted)
-    if decoded > MAX_DECODED_MB * 2**20:
+    if max_decoded_mb and decoded > max_decoded_mb * 2**20:
         raise PromptError(
-            f"{name} unpacks to {decoded / 2**20:,.0f} MB of text; the limit is {MAX_DECODED_MB} MB. Split it."
+            f"{name} unpacks to {decoded / 2**20:,.0f} MB of text; the limit is {max_decoded_mb} MB. Split it."
         )
     return columns, _parquet_rows(file, wanted, damaged)
 

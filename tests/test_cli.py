@@ -14,6 +14,7 @@ import pytest
 import hooks
 from analysis.catalogue import CATALOGUE
 from app.__main__ import main
+from app.prompt_files import MAX_FILE_MB
 from app.state import TRACE_VARIABLE
 from hooks.trace import RoutingTrace
 from tests.traces import make_trace
@@ -184,6 +185,13 @@ def test_trace_says_how_a_long_text_was_read(tmp_path, capsys):
         "tokens, read in 2 windows of 512 tokens, each overlapping the former by 256  The king"
         in capsys.readouterr().out
     )
+
+
+def test_trace_reads_files_beyond_the_limit_of_an_upload(tmp_path, capsys):
+    (tmp_path / "p.csv").write_text("text,notes\nA fox.,\n" + f"A king.,{'x' * 100_000}\n" * 60, encoding="utf-8")
+    assert (tmp_path / "p.csv").stat().st_size > MAX_FILE_MB * 2**20
+    assert main(["trace", "--file", str(tmp_path / "p.csv"), "--out", str(tmp_path / "out")]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 61
 
 
 def test_trace_takes_a_table_with_chosen_columns_in_several_batches(tmp_path, capsys, monkeypatch):

@@ -116,6 +116,17 @@ def test_file_over_the_limit_is_refused():
         read_prompt_file("a.txt", b"x" * (MAX_FILE_MB * 2**20 + 1))
 
 
+def test_without_a_limit_files_of_any_size_are_read():
+    line = b"x" * 10_000 + b"\n"
+    found = read_prompt_file("a.txt", line * (MAX_FILE_MB * 110), max_mb=None)
+    assert len(line) * len(found.prompts) > MAX_FILE_MB * 2**20
+    rows = ["x" * 10_000 + str(i) for i in range(6_000)]
+    options = {"compression": "zstd"}
+    assert len(parquet({"text": rows}, options=options, max_mb=None, max_prompts=None).prompts) == 6_000
+    with pytest.raises(PromptError, match="^a.parquet unpacks to 57 MB of text; the limit is 50 MB. Split it.$"):
+        parquet({"text": rows}, options=options)
+
+
 def test_more_prompts_than_the_limit_are_cut_and_told():
     found = read_prompt_file("a.txt", b"x\n" * (MAX_PROMPTS + 3))
     assert len(found.prompts) == MAX_PROMPTS and found.problems == []
