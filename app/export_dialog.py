@@ -61,8 +61,8 @@ def export_dialog(page: str) -> None:
         _everything()
     _links()
     st.caption(
-        "SVG and PNG are made by your browser. The trace file holds every number of this text and opens without a "
-        "model: `RoutingTrace.load(path)`."
+        "The figure's SVG and PNG are made by your browser. The trace file holds every number of this text and opens "
+        "without a model: `RoutingTrace.load(path)`."
     )
 
 
