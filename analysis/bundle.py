@@ -1,4 +1,4 @@
-"""Everything about one text in one zip: figures, tables, code, the trace, and a manifest that says what is what."""
+"""Everything about one text in one zip: figures, captions, tables, code, the trace, and a manifest of it all."""
 
 import hashlib
 import io
@@ -11,7 +11,8 @@ from importlib.metadata import version
 
 from plotly.offline import get_plotlyjs
 
-from analysis.catalogue import CATALOGUE
+from analysis.captions import caption
+from analysis.catalogue import CATALOGUE, routing_of
 from analysis.export import Export, export_files, texts_json
 from analysis.pictures import PictureError
 from analysis.snippet import TEXTS_FILE, TRACE_FILE, snippet
@@ -26,11 +27,12 @@ MANIFEST_VERSION = 1
 README = """Everything that VersatileFFN Explorer shows of one text.
 
 figures/    every figure as HTML (opens offline; keep plotly.min.js beside it) and, where a browser could draw them on
-            the exporting machine, as SVG and PDF, with the caption as a text where they were made for a paper
+            the exporting machine, as SVG and PDF; NAME.caption.txt is its caption as a text
 data/       the data of every figure as CSV, Parquet and JSON; routing.*: one row per layer and token
             In CSV an apostrophe stands before each =, +, - and @ with which a text begins, so that no spreadsheet
             runs it as a formula; analysis.tables.read_csv(path) takes it away. Parquet and JSON have none.
-code/       Python that makes each figure anew, to be run in the explorer's folder
+code/       Python that makes each figure anew, to be run in the explorer's folder; where it reads {trace}
+            or {texts}, put that file there too
 {trace}  every number of the text; opens without a model: hooks.RoutingTrace.load(path)
 {texts}  the texts of your own list, if figures of several texts were made of it
 manifest.json  model, weights, text, selection, options, versions, what was left out and why, and the SHA-256 of every
@@ -51,15 +53,18 @@ def bundle(
     `prompt` is the name the text goes by, `shipped` and `from_file` as in `snippet`; `progress(done, of, name)` is
     called after every file.
     """
-    left_out = [f"{each.name}: not made" for each in CATALOGUE if each not in export.specs]
+    why = export.left_out
+    left_out = [f"{each.name}: {why.get(each.name, 'not made')}" for each in CATALOGUE if each not in export.specs]
     try:
         files = dict(_counted(export, FORMATS, progress))
     except PictureError as error:
         left_out.append(f"svg and pdf: {error}")
         files = dict(_counted(export, FORMATS[2:], progress))
     for spec in export.specs:
-        options = export.options.get(spec.name, {})
-        code = snippet(spec, export.drawn(spec), export.view, shipped=shipped, from_file=from_file, **options)
+        options, drawn = export.options.get(spec.name, {}), export.drawn(spec)
+        words = caption(spec, routing_of(drawn), export.view, **options)
+        files[f"figures/{spec.name}.caption.txt"] = words.encode("utf-8")
+        code = snippet(spec, drawn, export.view, shipped=shipped, from_file=from_file, **options)
         files[f"code/{spec.name}.py"] = code.encode("utf-8")
     files["figures/plotly.min.js"] = get_plotlyjs().encode("utf-8")
     files[TRACE_FILE] = export.trace.to_bytes()

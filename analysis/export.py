@@ -46,7 +46,7 @@ class Export:
     more: tuple[Drawn, ...] = ()
     """Further results of the same text, for figures that need more than a trace."""
     figures: tuple[FigureSpec, ...] | None = None
-    """None = all that can be drawn from what is given."""
+    """None = all that can be drawn from what is given (`left_out` says which cannot)."""
     options: dict[str, dict[str, str]] = field(default_factory=dict)
     """Name of a figure -> the options of its function."""
     paper: Paper | None = None
@@ -56,11 +56,22 @@ class Export:
     def __post_init__(self) -> None:
         if missing := [each.name for each in self.figures or () if each.of not in self._drawn]:
             raise ValueError(f"{', '.join(missing)} cannot be drawn from a trace alone: export it from its page")
+        for each in self.figures or ():
+            if reason := each.why_not(self.drawn(each)):
+                raise ValueError(f"{each.name} cannot be drawn. {reason}")
 
     @property
     def specs(self) -> tuple[FigureSpec, ...]:
         """The figures exported."""
-        return self.figures or tuple(each for each in CATALOGUE if each.of in self._drawn)
+        return self.figures or tuple(
+            each for each in CATALOGUE if each.of in self._drawn and each.name not in self.left_out
+        )
+
+    @property
+    def left_out(self) -> dict[str, str]:
+        """Name of a figure -> why it cannot be drawn from what is given, although that is of the right kind."""
+        given = [each for each in CATALOGUE if each.of in self._drawn]
+        return {each.name: reason for each in given if (reason := each.why_not(self.drawn(each)))}
 
     def drawn(self, spec: FigureSpec) -> Drawn:
         """What a figure draws."""

@@ -1,4 +1,6 @@
-"""Code that makes a figure: a few lines of Python that run as they stand, from model and text to the picture."""
+"""Code that makes a figure: a few lines of Python from model and text to the picture, and what they need to run."""
+
+from dataclasses import dataclass
 
 from analysis.attribution import Attribution
 from analysis.catalogue import Drawn, FigureSpec, routing_of
@@ -18,6 +20,34 @@ TRACE_FILE = "text.trace.safetensors"
 TEXTS_FILE = "texts.json"
 
 
+@dataclass(frozen=True)
+class Needs:
+    """What must be there before the code of a figure runs in this project's folder."""
+
+    files: tuple[str, ...] = ()
+    """Files that the export dialog gives, to be put beside it: TRACE_FILE, TEXTS_FILE."""
+    model: str | None = None
+    """Name of a model that is not shipped: the path of its folder takes the place of the name in the code."""
+
+
+def needs(drawn: Drawn, *, shipped: bool = True, from_file: bool = False) -> Needs:
+    """What the code of `snippet` needs for the same arguments."""
+    if isinstance(drawn, Study):
+        files = (TEXTS_FILE,) if _long_list(drawn) else ()
+    else:
+        files = (TRACE_FILE,) if from_file or _long_text(drawn) else ()
+    loads_model = not (isinstance(drawn, RoutingTrace) and files)
+    return Needs(files, str(routing_of(drawn).meta.get("model")) if loads_model and not shipped else None)
+
+
+def _long_text(drawn: Drawn) -> bool:
+    return len(routing_of(drawn).meta.get("text") or "") > LONGEST_TEXT
+
+
+def _long_list(drawn: Study) -> bool:
+    return drawn.name != SAMPLES and sum(map(len, drawn.read)) > LONGEST_TEXT
+
+
 def snippet(
     spec: FigureSpec, drawn: Drawn, view: View, *, shipped: bool = True, from_file: bool = False, **options: str
 ) -> str:
@@ -28,7 +58,7 @@ def snippet(
     """
     about = routing_of(drawn)
     text = about.meta.get("text") or ""
-    read_file = from_file or len(text) > LONGEST_TEXT
+    read_file = from_file or _long_text(drawn)
     note = "  # Export, Trace file" + ("" if from_file else ": the text is too long to stand here")
     file = f"RoutingTrace.load({TRACE_FILE!r})"
     imports = ["from analysis import figures", "from analysis.view import View"]
@@ -93,7 +123,7 @@ def _made_study(drawn: Study) -> tuple[list[str], list[str], list[str]]:
     lines: list[str] = []
     if drawn.name == SAMPLES:
         imports, texts = [*imports, "from app.sample_texts import SAMPLE_TEXTS"], "list(SAMPLE_TEXTS)"
-    elif sum(map(len, drawn.read)) <= LONGEST_TEXT:
+    elif not _long_list(drawn):
         lines = [f"texts = {list(drawn.read)!r}"]
     else:
         imports += ["import json", "from pathlib import Path"]
@@ -132,4 +162,4 @@ def _view(view: View) -> str:
     return f"View({', '.join(fields)})"
 
 
-__all__ = ["LONGEST_TEXT", "TEXTS_FILE", "TRACE_FILE", "snippet"]
+__all__ = ["LONGEST_TEXT", "TEXTS_FILE", "TRACE_FILE", "Needs", "needs", "snippet"]

@@ -30,8 +30,11 @@ def serve(args: argparse.Namespace) -> None:
     if roots := _existing(args.models):
         os.environ["VERSATILEFFN_MODELS"] = os.pathsep.join(str(root.resolve()) for root in roots)
     if args.trace:
-        _trace_file(args.trace)  # a file that cannot be shown is told here, not to every visitor
-        os.environ["VERSATILEFFN_TRACE"] = str(args.trace.resolve())
+        from app.trace_files import served_trace
+
+        path = _there(args.trace).resolve()
+        served_trace(path)  # a file that cannot be shown is told here, not to every visitor; theirs is read hereby
+        os.environ["VERSATILEFFN_TRACE"] = str(path)
     # Half of the cores for the models: threads that wait for each other must not also wait for the app.
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, min(MOST_THREADS, (os.cpu_count() or 1) // 2))))
     main = Path(__file__).parent / "main.py"
@@ -128,6 +131,8 @@ def export(args: argparse.Namespace) -> None:
         paper = Paper(width, args.font, args.font_size, selection=not args.no_selection)
     figures = tuple(map(spec, args.figures.split(","))) if args.figures else None
     chosen = Export(read, View(args.layer, args.token), figures=figures, paper=paper)
+    for name, reason in chosen.left_out.items() if figures is None else ():
+        print(f"{name} is left out. {reason}", file=sys.stderr)
     for path in write_export(chosen, out, args.formats.split(",")):
         print(path)
 
@@ -145,9 +150,13 @@ def diff(args: argparse.Namespace) -> int:
 def _trace_file(path: Path):
     from hooks.trace import RoutingTrace
 
+    return RoutingTrace.load(_there(path))
+
+
+def _there(path: Path) -> Path:
     if not path.is_file():
         raise ValueError(f"{path} is no file: give a trace file, as `python -m app trace` writes it")
-    return RoutingTrace.load(path)
+    return path
 
 
 def import_checkpoint(args: argparse.Namespace) -> None:
@@ -190,6 +199,7 @@ def _prompts(args: argparse.Namespace):
         text_column=args.column,
         id_column=args.id_column,
         max_prompts=None,
+        max_mb=None,
     )
     if found.problems:
         rest = f" ({len(found.problems)} problems in all)" if len(found.problems) > 1 else ""

@@ -3,12 +3,15 @@
 import streamlit as st
 
 from analysis.catalogue import FigureSpec, routing_of
-from analysis.snippet import snippet
+from analysis.snippet import TEXTS_FILE, TRACE_FILE, Needs, needs, snippet
 from analysis.tables import table_csv
 from app import results, state
+from app.markdown import literal
 from sample_models.registry import available_models
 
 FIRST_ROWS, WIDTH_PX = 20, 660
+WAYS_OUT = {TRACE_FILE: "Trace file", TEXTS_FILE: "Texts"}
+"""File that the code reads -> its button in the export dialog."""
 
 
 @st.fragment
@@ -38,4 +41,13 @@ def _code(found: FigureSpec, options: dict[str, str]) -> None:
     shipped = routing_of(drawn).meta.get("model") in dict(available_models())
     code = snippet(found, drawn, state.current_view(), shipped=shipped, from_file=opened, **options)
     st.code(code, language="python", wrap_lines=True)
-    st.caption("Runs as it stands in this project's folder, with `.venv/bin/python`.")
+    st.caption(_how_to_run(needs(drawn, shipped=shipped, from_file=opened)))
+
+
+def _how_to_run(needed: Needs) -> str:
+    """Where the code runs, and what must be done before, for the page."""
+    where = "in this project's folder, with `.venv/bin/python`"
+    todo = [f"`{file}` lies there too (Export, {WAYS_OUT[file]})" for file in needed.files]
+    if needed.model:
+        todo.append(f"the path of the folder of {literal(needed.model)} stands where its name is")
+    return f"Runs {where}, once {' and '.join(todo)}." if todo else f"Runs as it stands {where}."

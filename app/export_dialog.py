@@ -9,8 +9,8 @@ from analysis.bundle import bundle
 from analysis.captions import caption
 from analysis.catalogue import CATALOGUE, FigureSpec, routing_of, spec
 from analysis.export import Export, figure_html, figure_json, finished_figure, texts_json
-from analysis.paper import COLUMNS_MM, FONTS, Paper
-from analysis.pictures import NO_BROWSER, REMEDY, PictureError, browser_path, pictures
+from analysis.paper import COLUMNS_MM, FONTS, WIDTH_MM, Paper
+from analysis.pictures import NO_BROWSER, REMEDY, PictureError, PictureFormat, browser_path, pictures
 from analysis.snippet import TEXTS_FILE
 from analysis.study import SAMPLES, Study
 from analysis.tables import table_csv, table_parquet, trace_parquet
@@ -25,6 +25,8 @@ from sample_models.registry import available_models
 PREVIEW = "figure-export"
 TO_STOP = "Close this window to stop."
 SIZES_PT = (6, 7, 8, 9, 10)
+FOR_A_PAPER: tuple[PictureFormat, ...] = ("pdf", "svg", "png")
+MIME = {"pdf": "application/pdf", "svg": "image/svg+xml", "png": "image/png"}
 
 
 @st.dialog("Export", width="large", on_dismiss="rerun")  # so that closing it stops what is being made
@@ -59,47 +61,51 @@ def export_dialog(page: str) -> None:
         _everything()
     _links()
     st.caption(
-        "SVG and PNG are made by your browser. The trace file holds every number of this text and opens without a "
-        "model: `RoutingTrace.load(path)`."
+        "The figure's SVG and PNG are made by your browser. The trace file holds every number of this text and opens "
+        "without a model: `RoutingTrace.load(path)`."
     )
 
 
-def _row(title: str):
-    row = st.container(horizontal=True, vertical_alignment="center")
+def _row(title: str, align: str = "center"):
+    row = st.container(horizontal=True, vertical_alignment=align)
     row.markdown(f"**{title}**", width=90)
     return row
 
 
 def _for_a_paper(found: FigureSpec, options: dict[str, str]) -> None:
-    """Choice of width and letters; the PDF and its caption once they were asked for."""
+    """Choice of width, letters and format; the picture and its caption once they were asked for."""
     browser = browser_path()
-    with _row("For a paper"):
-        width = st.selectbox(
-            "Width",
-            list(COLUMNS_MM.values()),
-            format_func=lambda mm: f"{mm:g} mm, {next(name for name in COLUMNS_MM if COLUMNS_MM[name] == mm)}",
-            label_visibility="collapsed",
-            width=190,
+    one, two = COLUMNS_MM.values()
+    with _row("For a paper", align="bottom"):
+        width = st.number_input(
+            "Width in mm",
+            *map(int, WIDTH_MM),
+            value=int(one),
+            step=5,
+            help=f"{one:g} is one column of most papers, {two:g} is two.",
+            width=130,
         )
-        font = st.selectbox("Letters", list(FONTS), label_visibility="collapsed", width=90)
-        size = st.selectbox("Size", SIZES_PT, 1, format_func="{} pt".format, label_visibility="collapsed", width=90)
-        wanted = st.button("Make PDF", disabled=browser is None, help=None if browser else f"{NO_BROWSER} {REMEDY}")
+        font = st.selectbox("Letters", list(FONTS), width=90)
+        size = st.selectbox("Size", SIZES_PT, 1, format_func="{} pt".format, width=90)
+        kind = st.selectbox("Format", FOR_A_PAPER, format_func=str.upper, width=90)
+        make = f"Make {kind.upper()}"
+        wanted = st.button(make, disabled=browser is None, help=None if browser else f"{NO_BROWSER} {REMEDY}")
         if browser is None:
             st.caption("The server has no Chrome or Chromium to draw it with.")
-        paper = Paper(width, font, float(size))
+        paper = Paper(float(width), font, float(size))
         drawn, view = results.current(found.of), state.current_view()
         export = Export(state.current_trace(), view, (drawn,), options={found.name: options}, paper=paper)
-        key = ("pdf", found.name, tuple(options.items()), routing_of(drawn), view, paper)
-        made = _made(wanted, key, lambda: _pdf(export, found))
+        key = ("picture", found.name, tuple(options.items()), routing_of(drawn), view, paper, kind)
+        made = _made(wanted, key, lambda: _picture(export, found, kind))
         if made:
             words = caption(found, routing_of(drawn), view, **options)
-            st.download_button("PDF", made, f"{found.name}.pdf", "application/pdf", on_click="ignore")
+            st.download_button(kind.upper(), made, f"{found.name}.{kind}", MIME[kind], on_click="ignore")
             st.download_button("Caption", words, f"{found.name}.caption.txt", "text/plain", on_click="ignore")
 
 
-def _pdf(export: Export, found: FigureSpec) -> bytes:
+def _picture(export: Export, found: FigureSpec, kind: PictureFormat) -> bytes:
     with st.spinner("Drawing…", show_time=True), shared.in_turn_to_draw(), pictures() as draw:
-        return export.picture(found, "pdf", draw)
+        return export.picture(found, kind, draw)
 
 
 def _everything() -> None:

@@ -12,6 +12,8 @@ from app.prompts import Prompt, PromptError, check_text, opening
 
 MAX_PROMPTS = 2_000
 MAX_FILE_MB = 5
+MAX_DECODED_MB = 50
+"""Parquet is compressed: a small file may hold a great deal."""
 TEXT_TYPES = ("txt", "md")
 TABLE_TYPES = ("jsonl", "csv", "parquet")
 FILE_TYPES = (*TEXT_TYPES, *TABLE_TYPES)
@@ -43,6 +45,7 @@ def read_prompt_file(
     text_column: str | None = None,
     id_column: str | None = None,
     max_prompts: int | None = MAX_PROMPTS,
+    max_mb: int | None = MAX_FILE_MB,
 ) -> PromptList:
     """Prompts of an uploaded file.
 
@@ -51,20 +54,23 @@ def read_prompt_file(
     parquet: one per row. Text and name of a prompt come from `text_column` and `id_column`; without them from the
     column that is called so (see `Columns`); an empty `id_column` names them by their place.
 
+    `max_prompts` are read; a file of more than `max_mb` MB, or parquet that unpacks to more than MAX_DECODED_MB, is
+    refused. None is no limit, of what parquet unpacks to neither: for the files of whoever runs this program.
+
     Raises PromptError if the file as a whole cannot be used; a row that cannot is left out and named in `problems`.
     """
     kind, shown = name.rpartition(".")[2].lower(), opening(name, 40)
     if kind not in FILE_TYPES:
         known = f"{', '.join(FILE_TYPES[:-1])} or {FILE_TYPES[-1]}"
         raise PromptError(f"{shown} is no {known} file; save it as one of these.")
-    if len(data) > MAX_FILE_MB * 2**20:
-        raise PromptError(f"{shown} has {len(data) / 2**20:.1f} MB; the limit is {MAX_FILE_MB} MB. Split it.")
+    if max_mb is not None and len(data) > max_mb * 2**20:
+        raise PromptError(f"{shown} has {len(data) / 2**20:.1f} MB; the limit is {max_mb} MB. Split it.")
     if kind in TEXT_TYPES:
         return read_prompt_text(
             shown, _decode(shown, data), per=per or ("line" if kind == "txt" else "paragraph"), max_prompts=max_prompts
         )
     if kind == "parquet":
-        columns, rows = parquet_table(shown, data, text_column, id_column)
+        columns, rows = parquet_table(shown, data, text_column, id_column, None if max_mb is None else MAX_DECODED_MB)
     else:
         read = {"jsonl": jsonl_table, "csv": csv_table}[kind]
         columns, rows = read(shown, _decode(shown, data), text_column, id_column, max_prompts)

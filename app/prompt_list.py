@@ -8,8 +8,8 @@ import streamlit as st
 from analysis.summary import PromptSummary
 from app import shared, state
 from app.examples import EXAMPLES
-from app.prompt_files import PromptList
-from app.prompts import Prompt
+from app.prompt_files import PromptList, read_prompt_file
+from app.prompts import Prompt, PromptError
 
 BATCH_PROMPTS, BATCH_CHARACTERS = 8, 8_000
 """Of a list, traced at a time: between two batches the page shows how far it is, and a stop takes effect."""
@@ -18,6 +18,31 @@ BATCH_PROMPTS, BATCH_CHARACTERS = 8, 8_000
 def own_list() -> PromptList | None:
     """The list that the reader brought."""
     return st.session_state.get("prompt_list")
+
+
+def read_upload(file_id: str, name: str, data: bytes, **how: str | None) -> PromptList:
+    """The prompts of the file that is uploaded now, parsed once: pages draw it again at every click.
+
+    `how` are the choices of `read_prompt_file`, which says what is raised. Kept are this file as it is read without
+    choices, and as it was read last.
+    """
+    session, choices = st.session_state, tuple(how.items())
+    kept = session.get("upload_read", {})
+    if (found := kept.get((file_id, choices))) is None:
+        try:
+            found = read_prompt_file(name, data, **how)
+        except PromptError as error:
+            found = str(error)
+        kept = {key: each for key, each in kept.items() if key == (file_id, ())}
+        session.upload_read = {**kept, (file_id, choices): found}
+    if isinstance(found, str):
+        raise PromptError(found)
+    return found
+
+
+def forget_upload() -> None:
+    """No file is uploaded any more."""
+    st.session_state.pop("upload_read", None)
 
 
 def prompt_list() -> PromptList:

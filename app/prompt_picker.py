@@ -14,7 +14,6 @@ from app.prompt_files import (
     MAX_PROMPTS,
     TEXT_TYPES,
     PromptList,
-    read_prompt_file,
     read_prompt_text,
 )
 from app.prompts import MAX_CHARACTERS, MAX_TOKENS, PromptError, opening, typed_prompt
@@ -40,6 +39,8 @@ def prompt_picker(num_tokens: int) -> None:
             label_visibility="collapsed",
             persist_state="session",
         )
+        if way != "File":
+            prompt_list.forget_upload()
         {"Type": _type, "Examples": _examples, "File": _file}[way]()
 
 
@@ -114,15 +115,17 @@ def _file() -> None:
         key="upload",
     )
     if upload is None:
+        prompt_list.forget_upload()
         return
     if upload.name.lower().endswith(".safetensors"):
         args = (pending.asking(), partial(state.open_trace, upload.name, upload.getvalue()))
         st.button("Open the trace file", type="primary", key="open-trace", on_click=_ask, args=args)
     else:
-        _prompts("file", lambda: _read(upload.name, upload.getvalue()))
+        read = partial(prompt_list.read_upload, upload.file_id, upload.name, upload.getvalue())
+        _prompts("file", lambda: _read(upload.name, read))
 
 
-def _read(name: str, data: bytes) -> PromptList:
+def _read(name: str, read: Callable[..., PromptList]) -> PromptList:
     """The prompts of an uploaded file, as the reader wants them cut or from the columns that the reader chose."""
     kind = name.rpartition(".")[2].lower()
     if kind in TEXT_TYPES:
@@ -134,8 +137,8 @@ def _read(name: str, data: bytes) -> PromptList:
             format_func={"line": "a line", "paragraph": "a paragraph", "file": "the whole file"}.get,
             key=f"per-{kind}",
         )
-        return read_prompt_file(name, data, per=per)
-    found = read_prompt_file(name, data)
+        return read(per=per)
+    found = read()
     columns = found.columns
     if columns is None or len(columns.texts) == len(columns.ids) == 1:
         return found
@@ -151,7 +154,7 @@ def _read(name: str, data: bytes) -> PromptList:
     )
     if (text, called or None) == (columns.text, columns.id):
         return found
-    return read_prompt_file(name, data, text_column=text, id_column=called)
+    return read(text_column=text, id_column=called)
 
 
 def _prompts(where: str, read: Callable[[], PromptList]) -> None:

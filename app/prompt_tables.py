@@ -7,6 +7,7 @@ what is wrong with it). Rows are read as they are asked for, so that a limit on 
 import csv
 import io
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -16,8 +17,8 @@ from app.prompts import PromptError, opening
 TEXT_FIELDS = ("text", "prompt")
 OTHER_TEXT_FIELDS = ("content", "sentence", "passage", "document", "question", "input", "instruction")
 ID_FIELDS = ("id", "name", "key", "title")
-MAX_DECODED_MB = 50
-"""Parquet is compressed: a small file may hold a great deal."""
+MAX_COLUMNS = 1_000
+"""All of them are sent to the browser, to be chosen from."""
 DELIMITERS = ",;\t"
 
 Rows = Iterator[tuple[str, str, str | PromptError]]
@@ -63,6 +64,11 @@ def _called(names: Iterable[str], columns: list[str]) -> str | None:
     return next((column for name in names for column in columns if column.lower() == name), None)
 
 
+def _check_columns(name: str, count: int) -> None:
+    if count > MAX_COLUMNS:
+        raise PromptError(f"{name} has more than {MAX_COLUMNS:,} columns; keep those of the texts and of their names.")
+
+
 # jsonl ----------------------------------------------------------------------------------------------------------------
 
 
@@ -78,6 +84,7 @@ def jsonl_table(
                 texts[field] = None
             if isinstance(content, str | int):
                 ids[field] = None
+                _check_columns(name, len(ids))
     if not texts and text_column is None:
         return None, _json_rows(_json_lines(text), TEXT_FIELDS, None)
     columns = Columns.choose(name, texts, ids, text_column, id_column)
@@ -131,10 +138,14 @@ def csv_table(
         raise PromptError(f"{name} does not begin with the names of its columns ({error}); add such a line.") from error
     if not header:
         raise PromptError(f"{name} is empty: it needs a line with the names of its columns, and rows below it.")
-    names: list[str] = []
+    _check_columns(name, len(header))
+    unlike: dict[str, None] = {}  # a set that keeps its order
     for number, each in enumerate(header, start=1):
         each = each.strip() or f"column {number}"
-        names.append(f"{each} ({number})" if each in names else each)
+        while each in unlike:
+            each = f"{each} ({number})"
+        unlike[each] = None
+    names = list(unlike)
     texts: dict[str, None] = {}
     rows, problem = 0, None
     for place, cells in islice(_csv_records(text, delimiter, len(names)), limit):
@@ -200,11 +211,13 @@ def _is_number(cell: str) -> bool:
 # parquet --------------------------------------------------------------------------------------------------------------
 
 
-def parquet_table(name: str, data: bytes, text_column: str | None, id_column: str | None) -> tuple[Columns, Rows]:
+def parquet_table(
+    name: str, data: bytes, text_column: str | None, id_column: str | None, max_decoded_mb: int | None
+) -> tuple[Columns, Rows]:
     """Columns and rows of a parquet file: its string columns can give the text, these and its integers the name.
 
     Only the columns taken are read, a few rows at a time, and only if the file says that they hold no more than
-    MAX_DECODED_MB. Repeated values are kept once, as the file has them, and never spread out.
+    `max_decoded_mb` (None: however much). Repeated values are kept once, as the file has them, and never spread out.
     """
     import pyarrow as pa
     from pyarrow import parquet
@@ -220,7 +233,9 @@ def parquet_table(name: str, data: bytes, text_column: str | None, id_column: st
         kind = kind.value_type if kinds.is_dictionary(kind) else kind
         return kinds.is_string(kind) or kinds.is_large_string(kind) or kinds.is_string_view(kind)
 
-    single = [field for field in schema if schema.names.count(field.name) == 1]
+    _check_columns(name, len(schema))
+    times = Counter(schema.names)
+    single = [field for field in schema if times[field.name] == 1]
     texts = [field.name for field in single if is_text(field.type)]
     ids = [field.name for field in single if is_text(field.type) or kinds.is_integer(field.type)]
     columns = Columns.choose(name, texts, ids, text_column, id_column)
@@ -232,9 +247,9 @@ def parquet_table(name: str, data: bytes, text_column: str | None, id_column: st
     groups = [file.metadata.row_group(i) for i in range(file.metadata.num_row_groups)]
     chunks = [group.column(i) for group in groups for i in range(group.num_columns)]
     decoded = sum(chunk.total_uncompressed_size for chunk in chunks if chunk.path_in_schema in wanted)
-    if decoded > MAX_DECODED_MB * 2**20:
+    if max_decoded_mb and decoded > max_decoded_mb * 2**20:
         raise PromptError(
-            f"{name} unpacks to {decoded / 2**20:,.0f} MB of text; the limit is {MAX_DECODED_MB} MB. Split it."
+            f"{name} unpacks to {decoded / 2**20:,.0f} MB of text; the limit is {max_decoded_mb} MB. Split it."
         )
     return columns, _parquet_rows(file, wanted, damaged)
 

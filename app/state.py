@@ -11,14 +11,14 @@ from pathlib import Path
 import numpy as np
 import streamlit as st
 
-from analysis.cost import dense_flops
 from analysis.model_facts import ModelFacts
 from analysis.model_facts import model_facts as facts_of
 from analysis.view import Level, View, window_around
 from app import shared
 from app.examples import DEFAULT_EXAMPLE, EXAMPLES, shipped_trace
-from app.prompts import Prompt, PromptError, check_token_count, opening, typed_prompt
+from app.prompts import Prompt, PromptError, opening, typed_prompt
 from app.text_link import text_from_link
+from app.trace_files import served_trace, showable
 from hooks.trace import RoutingTrace
 
 MODEL_KEY, PICKED_KEY = "model", "picked_model"
@@ -40,7 +40,7 @@ def begin_session() -> None:
     state.layer, state.token, state.problem = _number(link.get("layer")), _number(link.get("token")), None
     if path := os.environ.get(TRACE_VARIABLE):
         state[MODEL_KEY] = state[PICKED_KEY] = names[0] if names else None
-        _show_file(Path(path).name, RoutingTrace.load(path))
+        _show_file(Path(path).name, served_trace(Path(path)))
         return
     if not names:
         st.error(NO_MODEL)
@@ -132,9 +132,7 @@ def without_model() -> str | None:
 def open_trace(name: str, data: bytes) -> None:
     """Show a trace file in the whole explorer. If it cannot be shown, say why and keep what was there."""
     try:
-        trace = RoutingTrace.from_bytes(data, name=opening(name, 40))
-        check_token_count(trace.num_tokens)
-        dense_flops(trace)  # without the model's sizes not every page could be drawn
+        trace = showable(RoutingTrace.from_bytes(data, name=opening(name, 40)))
     except ValueError as error:
         st.session_state.problem = str(error).removesuffix(".") + "."
         return

@@ -10,7 +10,8 @@ from streamlit.testing.v1 import AppTest
 
 from analysis.catalogue import CATALOGUE, spec
 from analysis.embedding import Embedding
-from analysis.snippet import snippet
+from analysis.paper import Paper
+from analysis.snippet import TEXTS_FILE, TRACE_FILE, Needs, snippet
 from app import behind, export_dialog
 from app.prompts import PromptError
 from app.text_link import text_from_link, text_to_link
@@ -49,6 +50,34 @@ def test_code_holds_the_readers_choice(app):
     app.session_state["difficulty_map-choice"] = "hard"
     app.run()
     assert not app.exception and ", kind='hard')" in app.code[0].value
+
+
+@pytest.mark.parametrize(
+    ("needed", "said"),
+    [
+        (Needs(), "Runs as it stands in this project's folder, with `.venv/bin/python`."),
+        (Needs((TRACE_FILE,)), "once `text.trace.safetensors` lies there too (Export, Trace file)."),
+        (Needs(model="a_b"), r"once the path of the folder of a\_b stands where its name is."),
+        (
+            Needs((TEXTS_FILE,), "x"),
+            "once `texts.json` lies there too (Export, Texts) and the path of the folder of x ",
+        ),
+    ],
+)
+def test_page_says_what_the_code_needs(needed, said):
+    found = behind._how_to_run(needed)
+    assert said in found and ("as it stands" in found) == (needed == Needs())
+
+
+def test_code_of_a_long_text_names_the_file_to_export(app):
+    app.session_state.typed = "The king rode out to the river. " * 70
+    app.run()
+    next(button for button in app.button if button.label == "Trace").click().run()
+    app.switch_page("views/gate.py").run()
+    app.session_state["gate_map-behind"] = True
+    app.run()
+    assert not app.exception and TRACE_FILE in app.code[0].value
+    assert any("once `text.trace.safetensors` lies there too" in each.value for each in app.caption)
 
 
 TEXTS = ["It's <b>$x$</b> & 100 % = 'so'?\n\t🙂 你好 مرحبا", "a", "x" * 1_500, "🙂" * 1_500]
@@ -102,6 +131,36 @@ def test_without_a_browser_pdf_is_greyed_with_the_reason_and_all_else_is_there(a
     labels = {each.proto.label for each in app.get("download_button")}
     assert labels >= {"HTML", "CSV", "Parquet", "JSON", "Trace file", "Routing table"}
     assert any("no Chrome or Chromium" in each.value for each in app.caption)
+
+
+def for_a_paper():
+    """A script with the part of the export dialog that makes pictures for papers, of one figure."""
+    from analysis.catalogue import spec
+    from app import export_dialog, state
+
+    state.begin_session()
+    state.clamp_selection()
+    export_dialog._for_a_paper(spec("gate_map"), {})
+
+
+def test_picture_for_a_paper_has_the_width_and_the_format_that_the_reader_chooses(monkeypatch):
+    made = []
+    monkeypatch.setattr(export_dialog, "browser_path", lambda: "/somewhere")
+    monkeypatch.setattr(export_dialog, "_picture", lambda export, *what: made.append((export.paper, *what)) or b"x")
+    app = AppTest.from_function(for_a_paper, default_timeout=120).run()
+    (width,) = app.number_input
+    assert (width.value, width.min, width.max, width.step) == (85, 60, 300, 5)
+    app.button[0].click().run()
+    app.number_input[0].set_value(120).run()
+    for format in ("svg", "png"):
+        next(each for each in app.selectbox if each.label == "Format").select(format).run()
+        assert not app.get("download_button"), "what was made has another format"
+        assert app.button[0].label == f"Make {format.upper()}"
+        app.button[0].click().run()
+        labels = [each.proto.label for each in app.get("download_button")]
+        assert not app.exception and labels == [format.upper(), "Caption"]
+    gate = spec("gate_map")
+    assert made == [(Paper(85.0), gate, "pdf"), (Paper(120.0), gate, "svg"), (Paper(120.0), gate, "png")]
 
 
 def everything():

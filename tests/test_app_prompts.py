@@ -43,6 +43,30 @@ def test_uploaded_table_is_read_from_the_columns_that_the_reader_chooses(app):
     assert (app.session_state.prompt.name, app.session_state.prompt.text) == ("x", "The fox.")
 
 
+def test_uploaded_file_is_parsed_once_for_each_way_to_read_it(app, monkeypatch):
+    parsed, read = [], prompt_list.read_prompt_file
+    monkeypatch.setattr(
+        prompt_list, "read_prompt_file", lambda name, data, **how: parsed.append(how) or read(name, data, **how)
+    )
+    opened(app, "File")
+    app.file_uploader[0].upload("p.csv", b"id,question,answer\nx,Who?,The fox.\n", "text/csv").run()
+    app.run()
+    assert parsed == [{}] and of_key(app.selectbox, "chosen-file").options == ["x: Who?"]
+    of_key(app.selectbox, "text of p.csv").select("answer").run()
+    app.run()
+    assert parsed == [{}, {"text_column": "answer", "id_column": "id"}]
+    assert of_key(app.selectbox, "chosen-file").options == ["x: The fox."]
+    app.file_uploader[0].upload("p.csv", b"text\nAnother file.\n", "text/csv").run()
+    app.run()
+    assert len(parsed) == 3 and of_key(app.selectbox, "chosen-file").options == ["line 2: Another file."]
+    assert len(app.session_state.upload_read) == 1, "the file before it is forgotten"
+    app.file_uploader[0].upload("p.txt", b" ", "text/plain").run()
+    app.run()
+    assert len(parsed) == 4 and any("p.txt is empty" in element.value for element in app.text)
+    opened(app, "Type")
+    assert "upload_read" not in app.session_state
+
+
 def test_pasted_list_is_cut_into_prompts(app):
     opened(app, "Type")
     app.text_area[0].set_value("The first line.\n\nThe second one.").run()
@@ -108,6 +132,17 @@ def test_served_trace_file_needs_no_model_at_all(app, tmp_path, monkeypatch):
     next(button for button in app.button if button.label == "Trace").click().run()
     assert not app.exception and state_of(app) == ("given", 3, 9)
     assert any("No model was found" in element.value for element in app.text)
+
+
+def test_served_trace_file_is_read_once_so_that_later_visitors_do_not_need_it(app, tmp_path, monkeypatch):
+    file = tmp_path / "given.trace.safetensors"
+    file.write_bytes(trace_bytes())
+    monkeypatch.setenv(state.TRACE_VARIABLE, str(file))
+    opened(app, "Type")
+    file.unlink()
+    later = opened(AppTest.from_file(str(MAIN), default_timeout=120), "Type")
+    assert state_of(later) == ("given", 3, 9)
+    assert later.session_state.trace_file is app.session_state.trace_file
 
 
 def list_page(app: AppTest, *texts: str) -> AppTest:

@@ -1,16 +1,23 @@
 """The command line, run as a user runs it: exit codes, files, and short messages instead of tracebacks."""
 
+import dataclasses
+import os
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
 import hooks
+from analysis.catalogue import CATALOGUE
 from app.__main__ import main
+from app.prompt_files import MAX_FILE_MB
+from app.state import TRACE_VARIABLE
 from hooks.trace import RoutingTrace
+from tests.traces import make_trace
 
 ROOT = Path(__file__).parents[1]
 COLUMNS = [
@@ -79,6 +86,32 @@ def test_export_writes_what_is_asked_for(traced, tmp_path, capsys):
     assert written and all(Path(path).suffix == ".csv" and Path(path).stat().st_size for path in written)
 
 
+def test_export_leaves_out_what_a_trace_does_not_hold_and_says_so(tmp_path, capsys):
+    file, out = tmp_path / "a.trace.safetensors", tmp_path / "out"
+    dataclasses.replace(make_trace(), meta={}).save(file)
+    assert main(["export", str(file), "--out", str(out), "--formats", "html,csv"]) == 0
+    told = capsys.readouterr()
+    left_out = [line.partition(" is left out. ") for line in told.err.splitlines()]
+    assert {name for name, _, _ in left_out} == {"cost_ledger", "cost_by_layer"}
+    assert all("does not name the model's hidden_size" in reason for _, _, reason in left_out)
+    drawn = {each.name for each in CATALOGUE if each.of is RoutingTrace} - {name for name, _, _ in left_out}
+    assert {path.name for path in out.iterdir()} == {f"{name}.{end}" for name in drawn for end in ("html", "csv")}
+    error = refused(capsys, "export", file, "--out", tmp_path / "asked", "--figures", "loop_map,cost_ledger")
+    assert error.startswith("cost_ledger cannot be drawn. This trace does not name")
+    assert not list((tmp_path / "asked").iterdir())
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [({"meta": {}}, "does not name the model's hidden_size"), ({"loops": np.ones((1, 5_000), int)}, "5,000 tokens")],
+)
+def test_serve_refuses_a_trace_file_that_not_every_page_can_show(changes, sentence, tmp_path, capsys, monkeypatch):
+    monkeypatch.delenv(TRACE_VARIABLE, raising=False)
+    make_trace(**changes).save(tmp_path / "a.trace.safetensors")
+    assert sentence in refused(capsys, "serve", "--trace", tmp_path / "a.trace.safetensors")
+    assert TRACE_VARIABLE not in os.environ
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
@@ -87,6 +120,7 @@ def test_export_writes_what_is_asked_for(traced, tmp_path, capsys):
         (["trace", "a", "--file", "b", "--out", "x"], "give either a text or --file PATH"),
         (["trace", "--file", "nowhere.txt", "--out", "x"], "nowhere.txt is no file"),
         (["trace", "a", "--model", "nowhere", "--out", "x"], "no model folder and no shipped model at nowhere"),
+        (["serve", "--trace", "nowhere.safetensors"], "nowhere.safetensors is no file"),
         (["export", "nowhere.safetensors", "--out", "x"], "nowhere.safetensors is no file"),
     ],
 )
@@ -151,6 +185,13 @@ def test_trace_says_how_a_long_text_was_read(tmp_path, capsys):
         "tokens, read in 2 windows of 512 tokens, each overlapping the former by 256  The king"
         in capsys.readouterr().out
     )
+
+
+def test_trace_reads_files_beyond_the_limit_of_an_upload(tmp_path, capsys):
+    (tmp_path / "p.csv").write_text("text,notes\nA fox.,\n" + f"A king.,{'x' * 100_000}\n" * 60, encoding="utf-8")
+    assert (tmp_path / "p.csv").stat().st_size > MAX_FILE_MB * 2**20
+    assert main(["trace", "--file", str(tmp_path / "p.csv"), "--out", str(tmp_path / "out")]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 61
 
 
 def test_trace_takes_a_table_with_chosen_columns_in_several_batches(tmp_path, capsys, monkeypatch):

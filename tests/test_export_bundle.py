@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from analysis.bundle import bundle
+from analysis.captions import caption
 from analysis.catalogue import CATALOGUE, spec
 from analysis.export import Export
 from analysis.paper import Paper
@@ -24,7 +25,8 @@ DATA = [f"data/{name}.{end}" for name in ("difficulty_map", "loop_map", "routing
 DATA += [f"data/{each.name}.csv" for each in FIGURES]
 ALWAYS = [
     *DATA, "README.txt", TRACE_FILE, "figures/plotly.min.js", "code/difficulty_map.py", "code/loop_map.py",
-    "figures/difficulty_map.html", "figures/loop_map.html",
+    "figures/difficulty_map.html", "figures/loop_map.html", "figures/difficulty_map.caption.txt",
+    "figures/loop_map.caption.txt",
 ]  # fmt: skip
 
 
@@ -58,6 +60,10 @@ def test_manifest_is_true_and_names_every_file(tmp_path, monkeypatch):
     assert RoutingTrace.load(tmp_path / "trace").loops.tolist() == trace.loops.tolist()
     assert b'src="plotly.min.js"' in files["figures/loop_map.html"] and len(files["figures/loop_map.html"]) < 10**5
     assert b"kind='hard'" in files["code/difficulty_map.py"]
+    words = files["figures/difficulty_map.caption.txt"].decode("utf-8")
+    assert words == caption(FIGURES[0], trace, View(1, 1), kind="hard") and "NAME.caption.txt" in str(
+        files["README.txt"]
+    )
 
 
 @pytest.mark.parametrize(("name", "inside"), [(SAMPLES, False), ("mine.csv", True)])

@@ -15,7 +15,7 @@ from analysis.catalogue import CATALOGUE, spec
 from analysis.embedding import Embedding, Placement, embedding
 from analysis.export import texts_json
 from analysis.ledger import stream_writes
-from analysis.snippet import LONGEST_TEXT, TEXTS_FILE, TRACE_FILE, snippet
+from analysis.snippet import LONGEST_TEXT, TEXTS_FILE, TRACE_FILE, Needs, needs, snippet
 from analysis.study import SAMPLES, Study, study
 from analysis.view import View, window_around
 from app import sample_texts
@@ -143,6 +143,32 @@ def test_code_for_an_opened_trace_file_needs_no_model(drawn_by, tmp_path):
     code = snippet(spec("loop_map"), trace, View(1, 1), from_file=True)
     assert "load_model" not in code
     assert drawn_by(code).to_json() == spec("loop_map").figure(trace, View(1, 1)).to_json()
+
+
+SHORT, OF_LONG = make_trace(), make_trace(tokens=["␣a", "x" * 3_000])
+OWN = "mine.csv"
+
+
+@pytest.mark.parametrize(
+    ("drawn", "given", "wanted"),
+    [
+        (SHORT, {}, Needs()),
+        (OF_LONG, {}, Needs((TRACE_FILE,))),
+        (SHORT, {"from_file": True, "shipped": False}, Needs((TRACE_FILE,))),
+        (SHORT, {"shipped": False}, Needs(model="tiny")),
+        (make_paths(SHORT), {"shipped": False}, Needs(model="tiny")),
+        (make_paths(OF_LONG), {"shipped": False}, Needs((TRACE_FILE,), "tiny")),
+        (study([SHORT, SHORT], draws=9, name=OWN), {}, Needs()),
+        (study([SHORT, OF_LONG], draws=9, name=OWN), {"shipped": False}, Needs((TEXTS_FILE,), "tiny")),
+        (study([SHORT, OF_LONG], draws=9, name=SAMPLES), {}, Needs()),
+    ],
+)
+def test_what_the_code_needs_is_what_it_reads(drawn, given, wanted):
+    assert needs(drawn, **given) == wanted
+    found = next(each for each in CATALOGUE if isinstance(drawn, each.of))
+    code = snippet(found, drawn, View(), **given)
+    assert {file for file in (TRACE_FILE, TEXTS_FILE) if file in code} == set(wanted.files)
+    assert ("the path of its folder" in code) == (wanted.model is not None)
 
 
 def test_paths_of_the_whole_text_need_no_tokens():

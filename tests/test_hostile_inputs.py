@@ -151,6 +151,11 @@ CASES = {
     "json over several lines": Case(
         "file", lines("{", '"text": "a"', "}"), "p.jsonl, line 1 is not JSON (Expecting property name"
     ),
+    "jsonl of fields without end": Case(
+        "file",
+        lines(json.dumps(dict.fromkeys(map(str, range(200_000)), ""))),
+        "p.jsonl has more than 1,000 columns; keep those of the texts",
+    ),
     # csv
     "empty csv": Case("file", csv(""), "p.csv is empty: it needs a line with the names of its columns"),
     "csv of only a header": Case("file", csv("id,text\n"), "p.csv has no rows below the names of its columns"),
@@ -168,6 +173,12 @@ CASES = {
     ),
     "csv with an empty text": Case("file", csv("id,text\n1,\n2,two\n"), "p.csv, line 2: The text is empty"),
     "csv with an id twice": Case("file", csv("id,text\n1,a\n1,b\n"), "p.csv uses 1 name more than once"),
+    "csv of commas": Case(
+        "file", csv("," * 200_000 + "\n"), "p.csv has more than 1,000 columns; keep those of the texts"
+    ),
+    "csv with a name many times": Case(
+        "file", csv("text," * 200_000 + "\n"), "p.csv has more than 1,000 columns; keep those of the texts"
+    ),
     "csv with NUL": Case("file", csv("id,text\n1,a\0b\n"), "p.csv is a binary file"),
     # parquet
     "zip called parquet": Case("file", ("p.parquet", zipped), "p.parquet is no whole parquet file; write or download"),
@@ -194,6 +205,11 @@ CASES = {
         "file",
         ("p.parquet", table(text=[str(i) + "x" * 2**20 for i in range(60)])),
         "p.parquet unpacks to 60 MB of text",
+    ),
+    "parquet of columns without end": Case(
+        "file",
+        ("p.parquet", table(**{f"c{i}": ["a"] for i in range(10_000)})),
+        "p.parquet has more than 1,000 columns; keep those of the texts",
     ),
     # Trace files
     "noise called a trace": Case(

@@ -116,6 +116,17 @@ def test_file_over_the_limit_is_refused():
         read_prompt_file("a.txt", b"x" * (MAX_FILE_MB * 2**20 + 1))
 
 
+def test_without_a_limit_files_of_any_size_are_read():
+    line = b"x" * 10_000 + b"\n"
+    found = read_prompt_file("a.txt", line * (MAX_FILE_MB * 110), max_mb=None)
+    assert len(line) * len(found.prompts) > MAX_FILE_MB * 2**20
+    rows = ["x" * 10_000 + str(i) for i in range(6_000)]
+    options = {"compression": "zstd"}
+    assert len(parquet({"text": rows}, options=options, max_mb=None, max_prompts=None).prompts) == 6_000
+    with pytest.raises(PromptError, match="^a.parquet unpacks to 57 MB of text; the limit is 50 MB. Split it.$"):
+        parquet({"text": rows}, options=options)
+
+
 def test_more_prompts_than_the_limit_are_cut_and_told():
     found = read_prompt_file("a.txt", b"x\n" * (MAX_PROMPTS + 3))
     assert len(found.prompts) == MAX_PROMPTS and found.problems == []
@@ -155,6 +166,19 @@ def test_csv_row_that_does_not_fit_is_named_with_its_line_and_the_others_kept():
     found = csv('text,n\n"two\nlines",1\na,b,c\nlast,2\n')
     assert texts(found) == ["two\nlines", "last"]
     assert found.problems == ["a.csv, line 4 has 3 cells where the first line names 2; quote its cells."]
+
+
+def test_columns_of_a_csv_have_names_of_their_own_whatever_its_first_line_says():
+    found = csv("a,a (3),a,,column 4,a (3)\none,two,three,four,five,six\n")
+    names = ["a", "a (3)", "a (3) (3)", "column 4", "column 4 (5)", "a (3) (6)"]
+    assert found.columns.texts == found.columns.ids == names
+    assert texts(csv("a,a (3),a\none,two,three\n", text_column="a (3) (3)")) == ["three"]
+
+
+def test_a_thousand_columns_are_read_and_one_more_is_refused():
+    assert len(csv("x," * 999 + "x\n" + "a," * 999 + "a\n").columns.texts) == 1_000
+    with pytest.raises(PromptError, match="^a.csv has more than 1,000 columns; keep those of the texts and of their"):
+        csv("x," * 1_000 + "x\n" + "a," * 1_000 + "a\n")
 
 
 def test_columns_of_numbers_are_no_text():

@@ -72,6 +72,18 @@ class FigureSpec:
         chosen = options.get(self.choice[0], next(iter(self.choice[1]))) if self.choice else None
         return view.level == "word" and self.by_token in (True, chosen)
 
+    needs: Callable[[Drawn], object] | None = None
+    """Raises ValueError, with the reason, where what it draws lacks something that not every trace file holds."""
+
+    def why_not(self, drawn: Drawn) -> str | None:
+        """Why the figure cannot be drawn of this, in a sentence; None if it can."""
+        try:
+            if self.needs:
+                self.needs(drawn)
+        except ValueError as error:
+            return str(error)
+        return None
+
     def seen(self, view: View) -> View:
         """What of a view decides what the figure draws: the same for two views whose figures differ in marks alone."""
         if view.level == "word":  # the selected word's column reaches as far as its pieces: no mark to be moved

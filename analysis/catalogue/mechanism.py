@@ -272,6 +272,7 @@ MECHANISM: tuple[FigureSpec, ...] = (
         figures.cost_ledger_figure,
         cost.cost_ledger,
         follows=(),
+        needs=cost.dense_flops,
     ),
     FigureSpec(
         "cost_by_layer",
@@ -281,6 +282,7 @@ MECHANISM: tuple[FigureSpec, ...] = (
         figures.cost_by_layer_figure,
         cost.cost_by_layer,
         follows=(),
+        needs=cost.dense_flops,
     ),
     FigureSpec(
         "cost_map",
