@@ -164,7 +164,7 @@ def check_tau(record: HealthRecord) -> Check:
             "not measured",
             "the checkpoint records no tau",
             "Tau changes no choice, only the gradient. The authors' released trainer records none and never lowers it "
-            "from 5, at which gradients are those of loops that did not run: ask who trained it.",
+            "from 5, at which half of the gradient or more is that of loops that did not run: ask who trained it.",
         )
     weight = _mean_over_texts(
         record, lambda text: drawn_weight(text.trace, [record.tau], draws=8)[0].mean(axis=0)
