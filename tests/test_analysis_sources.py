@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from analysis.captions import caption
-from analysis.catalogue import CATALOGUE
+from analysis.catalogue import CATALOGUE, spec
 from analysis.figures import sources_figure
 from analysis.sources import explained, routing_sources
 from analysis.study import Study, study
@@ -88,6 +88,18 @@ def test_expert_counts_leave_out_tokens_that_did_not_route_and_special_ones():
     traces = [make_trace(loops=[[1, 4, 2, 3]], special=special) for _ in range(2)]
     table = routing_sources(traces, draws=9).groupby("target")["tokens"].first()
     assert table["loops"] == 6 and table["expert"] == 4
+
+
+def test_figure_and_caption_say_how_many_tokens_each_half_counts():
+    """In layer 0 one of the four tokens did not route, in layer 1 two."""
+    loops = [[1, 4, 2, 3], [4, 1, 2, 4]]
+    found = study([make_trace(loops=loops) for _ in range(5)], draws=9)
+    heads = [each.text for each in sources_figure(found).layout.annotations[:2]]
+    assert heads == [
+        "<b>loops</b> (and with them λ), n = 20",
+        "<b>first expert</b>, n = 10 to 15 by layer, routed tokens",
+    ]
+    assert "Each number is over 10 to 20 tokens." in caption(spec("routing_sources"), found, DEFAULT_VIEW)
 
 
 def test_fewer_than_five_texts_give_no_interval_and_no_p():

@@ -2,9 +2,12 @@ import numpy as np
 import pytest
 from scipy.stats import binom, spearmanr
 
+from analysis.captions import caption
+from analysis.catalogue import spec
 from analysis.figures import class_difficulty_figure, validity_by_layer_figure, validity_intervals_figure
 from analysis.study import study
 from analysis.validity import difficulty_by_class, difficulty_validity, measures, token_classes, within_texts
+from analysis.view import DEFAULT_VIEW
 from tests.traces import make_trace, random_trace
 
 
@@ -130,6 +133,11 @@ def test_figures_draw_the_tables():
     mean, layer_0 = table[table["layer"].isna()], table[table["layer"].eq(0).fillna(False)]
     assert filled.x.tolist() == pytest.approx(mean["rho"].tolist(), nan_ok=True)
     assert hollow.x.tolist() == pytest.approx(layer_0["rho"].tolist(), nan_ok=True)
+    for fig in (validity_by_layer_figure(found), validity_intervals_figure(found)):
+        said = dict(label.split("<br>") for label in fig.layout.yaxis.ticktext)
+        assert said["surprisal of the next token"] == "n = 114"  # the last token of each of six texts has none
+        assert said["position in the text"] == "n = 120"
+    assert "Each number is over 114 to 120 tokens." in caption(spec("validity_by_layer"), found, DEFAULT_VIEW)
     assert class_difficulty_figure(found, kind="hard").data[0].x.tolist() == pytest.approx(
         found.difficulty_by_class["hard"]["difficulty"].tolist()
     )

@@ -69,7 +69,7 @@ MANY_TEXTS: tuple[FigureSpec, ...] = (
         "validity_intervals",
         "validity",
         "How far would other texts agree?",
-        "95 % intervals of ρ, from texts drawn anew. An interval that "
+        "95 % intervals of ρ, from texts drawn anew; n: tokens that have the measure. An interval that "
         "holds 0 leaves open even the direction.",
         figures.validity_intervals_figure,
         studies.validity_table,
