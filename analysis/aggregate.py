@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
 from hooks.trace import RoutingTrace
 
@@ -12,6 +12,11 @@ from hooks.trace import RoutingTrace
 def ordinary(trace: RoutingTrace) -> Bool[np.ndarray, " token"]:
     """True for the tokens of the text itself."""
     return ~trace.special
+
+
+def ordinary_places(trace: RoutingTrace) -> Int[np.ndarray, " token"]:
+    """Position of every token in the text itself, from 0: tokens that the tokenizer added do not count."""
+    return np.maximum(np.cumsum(ordinary(trace)) - 1, 0)
 
 
 def mean_over_tokens(trace: RoutingTrace, values: np.ndarray) -> Float[np.ndarray, " layer"]:
@@ -57,4 +62,4 @@ def share(count: np.ndarray, of: np.ndarray) -> np.ndarray:
     return np.divide(count, of, out=np.full(np.shape(count), np.nan), where=np.asarray(of) > 0)
 
 
-__all__ = ["level_shares", "mean_over_tokens", "ordinary", "percentiles_over_tokens", "share"]
+__all__ = ["level_shares", "mean_over_tokens", "ordinary", "ordinary_places", "percentiles_over_tokens", "share"]

@@ -1,5 +1,7 @@
 """What stands beside a figure that has left its page: title, how to read it, its numbers, and where they come from."""
 
+import pandas as pd
+
 from analysis.catalogue import FigureSpec
 from analysis.labels import token_labels
 from analysis.study import Study
@@ -10,6 +12,8 @@ from hooks.trace import RoutingTrace
 def numbers(spec: FigureSpec, about: RoutingTrace | Study, view: View, **options: str) -> str:
     """How much is counted, what is selected, and the reader's choice."""
     text = _study_numbers(about, view) if isinstance(about, Study) else _trace_numbers(about, view)
+    if isinstance(about, Study) and (rests := _tokens_of_rows(spec.table(about))):
+        text += f" {rests}"
     if spec.choice:
         option, labels, meaning = spec.choice
         text += f" {meaning}: {labels[options.get(option, next(iter(labels)))].lower()}."
@@ -19,6 +23,15 @@ def numbers(spec: FigureSpec, about: RoutingTrace | Study, view: View, **options
 def _study_numbers(study: Study, view: View) -> str:
     texts = f"{study.texts} {'text' if study.texts == 1 else 'texts'}{f' ({study.name})' if study.name else ''}"
     return f"{texts} of {study.tokens:,} tokens, {study.num_layers} layers. Selected: layer {view.layer}."
+
+
+def _tokens_of_rows(table: pd.DataFrame) -> str | None:
+    """How many tokens the tested numbers of a table rest on; None for a table without any."""
+    tokens = table["tokens"][table["tokens"] > 0]
+    if "p" not in table or tokens.empty:
+        return None
+    least, most = tokens.min(), tokens.max()
+    return f"Each number is over {least:,}{f' to {most:,}' if most > least else ''} tokens."
 
 
 def _trace_numbers(trace: RoutingTrace, view: View) -> str:

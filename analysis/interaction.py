@@ -1,9 +1,9 @@
 """Loops x experts: does the number of loops of a token go together with the experts that it chooses?
 
-Mutual information of two choices of the same tokens, in nats. Few tokens show some even where there is none, so what
-rotations of the texts leave (`chance`) is taken off: adjusted = (information - chance) / (least entropy - chance), 0
-at chance and 1 where one choice settles the other. It says that they go together, not that one drives the other: both
-follow from the token's state.
+Mutual information of two choices of the same tokens, in nats. Few tokens show some even where there is none, and so do
+choices that both follow the position, so `chance` (see `resampling`) is taken off: adjusted = (information - chance) /
+(least entropy - chance), 0 at chance and 1 where one choice settles the other. It says that they go together, not that
+one drives the other: both follow from the token's state.
 """
 
 from collections.abc import Sequence
@@ -12,9 +12,19 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from analysis.aggregate import ordinary
+from analysis.aggregate import ordinary, ordinary_places
 from analysis.experts import routed
-from analysis.resampling import DRAWS, FEWEST_TEXTS, corrected, p_value, reversals, rotations
+from analysis.resampling import (
+    DRAWS,
+    FEWEST_TEXTS,
+    alone,
+    corrected,
+    exchanges,
+    p_value,
+    places,
+    reversals,
+    rotations,
+)
 from analysis.sources import same_model
 from hooks.trace import RoutingTrace
 
@@ -27,22 +37,37 @@ class Information:
     information: float
     """Nats, as counted; NaN without tokens."""
     chance: float
-    """Its mean over rotations, nats."""
+    """What is left of it when texts are rotated, or exchange the second choice: the larger mean, nats."""
     adjusted: float
-    """0 at chance, 1 where one choice settles the other; NaN where one of them never varies."""
+    """0 at chance, 1 where one choice settles the other; NaN where chance leaves nothing to settle."""
     p: float
-    """One-sided, by reading texts backwards; NaN with fewer than FEWEST_TEXTS texts."""
+    """One-sided, the larger of two: by reading texts backwards, and by exchanging the second choice between texts at
+    equal positions. NaN with fewer than FEWEST_TEXTS texts."""
+    alone: int
+    """Tokens at a position where no other text has one: their choice stays in an exchange."""
 
 
 def shared_information(
-    first: np.ndarray, second: np.ndarray, lengths: Sequence[int], *, draws: int = DRAWS, seed: int = 0
+    first: np.ndarray,
+    second: np.ndarray,
+    lengths: Sequence[int],
+    positions: np.ndarray | None = None,
+    *,
+    draws: int = DRAWS,
+    seed: int = 0,
 ) -> Information:
-    """Information that two choices (int [token], from 0; texts one behind the other, `lengths` of each) share."""
+    """Information that two choices (int [token], from 0; texts one behind the other, `lengths` of each) share.
+
+    `positions` int [token] of the tokens in their texts, from 0, if some are left out.
+    """
     if not len(first):
-        return Information(0, *[float("nan")] * 4)
+        return Information(0, *[float("nan")] * 4, alone=0)
+    positions = places(lengths) if positions is None else positions
     observed = _information(first, second[None])[0]
-    chance = float(_information(first, second[rotations(lengths, draws, seed=seed)]).mean())
-    null = _information(first, second[reversals(lengths, draws, seed=seed)])
+    parted = rotations(lengths, draws, seed=seed), exchanges(lengths, positions, draws, seed=seed, apart=True)
+    chance = max(float(_information(first, second[order]).mean()) for order in parted)
+    orders = reversals(lengths, draws, seed=seed), exchanges(lengths, positions, draws, seed=seed)
+    p = max(float(p_value(observed, _information(first, second[order]))) for order in orders)
     room = min(_entropy(np.bincount(first)), _entropy(np.bincount(second))) - chance
     enough = (np.asarray(lengths) > 0).sum() >= FEWEST_TEXTS
     return Information(
@@ -50,7 +75,8 @@ def shared_information(
         information=float(observed),
         chance=chance,
         adjusted=float((observed - chance) / room) if room > 1e-9 else float("nan"),
-        p=float(p_value(observed, null)) if enough else float("nan"),
+        p=p if enough else float("nan"),
+        alone=int(alone(lengths, positions).sum()),
     )
 
 
@@ -64,9 +90,11 @@ def loops_and_experts(traces: Sequence[RoutingTrace], *, draws: int = DRAWS, see
     rows = []
     for layer in range(traces[0].num_layers):
         kept = [routed(trace)[layer] for trace in traces]
+        positions = np.concatenate([ordinary_places(trace)[k] for trace, k in zip(traces, kept, strict=True)])
         loops = np.concatenate([trace.loops[layer, k] - 1 for trace, k in zip(traces, kept, strict=True)])
         expert = np.concatenate([trace.expert_ids[layer, k, 0] for trace, k in zip(traces, kept, strict=True)])
-        found = shared_information(loops, expert, [int(k.sum()) for k in kept], draws=draws, seed=seed)
+        lengths = [int(k.sum()) for k in kept]
+        found = shared_information(loops, expert, lengths, positions, draws=draws, seed=seed)
         tokens = sum(int(ordinary(trace).sum()) for trace in traces)
         rows.append({"layer": layer, "left_out": tokens - found.tokens, **vars(found)})
     table = pd.DataFrame(rows)

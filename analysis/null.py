@@ -1,6 +1,7 @@
 """Chance within one text: how large a number may be that means nothing, to stand beside the one that was seen.
 
-One text proves nothing about others. Over several texts, see `resampling` and `validity`.
+One text proves nothing about others. Nor can it hold the position fixed: to part two series at equal positions takes
+other texts. Over several texts, see `resampling` and `validity`.
 """
 
 import numpy as np
@@ -31,8 +32,9 @@ def reach_of_chance(first: np.ndarray, second: np.ndarray) -> float:
 
     Beyond it, (1 + shifts that reach as far) / (1 + shifts) is at most 0.05. A shift moves one series along the other,
     by up to half a text either way, and drops what hangs over: order and neighbours stay, only what stands at the same
-    token is parted. Shifted series have fewer tokens in common, so this is rather too far than too near. NaN for fewer
-    than FEWEST_TOKENS tokens, or where one side is constant.
+    token is parted. Shifted series have fewer tokens in common, so this is rather too far than too near. But positions
+    change: series with nothing between them but a trend along the text may lie beyond. NaN for fewer than FEWEST_TOKENS
+    tokens, or where one side is constant.
     """
     count = len(first)
     if count < FEWEST_TOKENS or np.ptp(first) == 0 or np.ptp(second) == 0:

@@ -1,11 +1,23 @@
 """Chance and uncertainty over several texts.
 
-The tokens of one text depend on each other, so a text is the unit. Intervals draw whole texts anew. For p, every text
-is read backwards or left as it is, by the toss of a coin. Were there nothing between two series, that would change
-nothing: each keeps its own values and neighbours, and only what stands at the same token is parted. How large a number
-is on average where there is nothing (`chance`) comes from rotations, each text by an offset of its own. They would not
-do for p: the seam where the end of a text meets its beginning cuts runs of alike values short, and chance looks small.
-`python -m benchmarks.chance` counts how often p falls to 0.05 for series that are unrelated.
+The tokens of one text depend on each other, so a text is the unit. Intervals draw whole texts anew. Chance is what is
+left of a number when the values of one series are moved against the other. Each way of moving keeps something, and only
+what neither leaves is beyond chance: p is the larger of two.
+
+    exchanges   texts exchange their values at equal positions. Keeps what all texts do at a position (their first
+                tokens, a slow rise), parts what a text as a whole does.
+    reversals   every text is read backwards or left as it is, by the toss of a coin. Keeps what a text as a whole does
+                (verse is not arithmetic), parts what a position does.
+
+Both keep neighbours together: a run of alike values is one thing that happened, not many. Where position itself is
+asked about, exchanges would change nothing: reversals alone. Neither keeps at once what all texts do at a position and
+what each does as a whole: if both are strong in two choices, a number counted over all texts together may still come
+out beyond chance.
+
+How large a number is on average where there is nothing (`chance`) is the larger mean of exchanges in which no text
+keeps its own, and of rotations, each text by an offset of its own. Half of all reversals change nothing, so they are
+none. Rotations would not do for p: the seam where the end of a text meets its beginning cuts runs of alike values
+short, and chance looks small. `python -m benchmarks.chance` counts how often p falls to 0.05 for unrelated series.
 """
 
 from collections.abc import Sequence
@@ -17,7 +29,7 @@ from scipy.stats import false_discovery_control
 from analysis.aggregate import share
 
 DRAWS = 400
-"""Reversals, rotations and resamplings: the smallest p that can come out is 1 / (DRAWS + 1)."""
+"""Exchanges, reversals, rotations and resamplings: the smallest p that can come out is 1 / (DRAWS + 1)."""
 FEWEST_TEXTS = 5
 """With fewer texts there is neither interval nor p: their spread says too little about other texts."""
 
@@ -27,26 +39,88 @@ def lengths_to_text(lengths: Sequence[int]) -> Int[np.ndarray, " token"]:
     return np.repeat(np.arange(len(lengths)), lengths)
 
 
+def places(lengths: Sequence[int]) -> Int[np.ndarray, " token"]:
+    """Position of every token in its text, from 0, where no token of a text is left out."""
+    lengths = np.asarray(lengths)
+    return np.arange(lengths.sum()) - (np.cumsum(lengths) - lengths)[lengths_to_text(lengths)]
+
+
+def alone(lengths: Sequence[int], positions: Int[np.ndarray, " token"]) -> Bool[np.ndarray, " token"]:
+    """Tokens at a position where no other text has one: `exchanges` has nothing to put there."""
+    return np.bincount(positions)[positions] == 1 if len(positions) else np.zeros(0, bool)
+
+
+def levels(values: np.ndarray, lengths: Sequence[int], positions: Int[np.ndarray, " token"]) -> np.ndarray:
+    """How far each text as a whole lies above or below what texts do at its positions, [text].
+
+    Taken off before an exchange, no text's end makes a step in the values that another one takes.
+    """
+    shared = ~alone(lengths, positions)  # the others say nothing of what is usual there
+    text, values, positions = lengths_to_text(lengths)[shared], values[shared], positions[shared]
+    level, tokens = np.zeros(len(lengths)), np.bincount(text, minlength=len(lengths))
+    for _ in range(20):  # the mean of every position and the level of every text, in turn
+        usual = np.bincount(positions, values - level[text]) / np.maximum(np.bincount(positions), 1)
+        level = np.bincount(text, values - usual[positions], len(lengths)) / np.maximum(tokens, 1)
+    return level
+
+
+def exchanges(
+    lengths: Sequence[int],
+    positions: Int[np.ndarray, " token"],
+    draws: int = DRAWS,
+    *,
+    seed: int = 0,
+    apart: bool = False,
+) -> Int[np.ndarray, "draw token"]:
+    """Which token's value comes to stand at each token, when texts exchange their values at equal positions.
+
+    In each draw every text is given a text at random (itself, too), each text once. It takes the values of that one;
+    where that has no token, those of the text that this one was given, and so on. So every value is used once, at its
+    own position, and neighbours stay together except where the text that gives them changes. What is `alone` stays.
+
+    For a mean over what is surely parted (`apart`), no text is given itself, and the tokens of a text that are alone
+    are rotated among themselves.
+
+    `positions`: of every token in its text, rising within it; gaps are tokens that do not count.
+    """
+    text, rng = lengths_to_text(lengths), np.random.default_rng(seed)
+    here, texts = np.arange(len(text)), len(lengths)
+    token_at = np.full((texts, positions.max(initial=-1) + 1), -1)
+    token_at[text, positions] = here
+    order = rng.permuted(np.tile(np.arange(texts), (draws, 1)), axis=1)
+    given = order
+    if apart:  # in a round, each text is given the next one
+        given = np.empty_like(order)
+        np.put_along_axis(given, order, np.roll(order, -1, axis=1), axis=1)
+    found = token_at[given[:, text], positions]
+    draw, token = np.nonzero(found < 0)
+    giver = given[draw, text[token]]
+    while len(draw):
+        giver = given[draw, giver]
+        found[draw, token] = token_at[giver, positions[token]]
+        missing = found[draw, token] < 0
+        draw, token, giver = draw[missing], token[missing], giver[missing]
+    if apart and (lone := np.flatnonzero(alone(lengths, positions))).size:
+        number = np.bincount(text[lone], minlength=texts)
+        found[:, lone] = lone[rotations(number, draws, seed=seed)]
+    return found
+
+
 def reversals(lengths: Sequence[int], draws: int = DRAWS, *, seed: int = 0) -> Int[np.ndarray, "draw token"]:
     """Which token's value comes to stand at each token, when every text is read backwards with probability 1/2."""
     lengths = np.asarray(lengths)
     text, here = lengths_to_text(lengths), np.arange(lengths.sum())
     backwards = (2 * np.cumsum(lengths) - lengths - 1)[text] - here
-    return np.where(coins(draws, len(lengths), seed=seed)[:, text], backwards, here)
-
-
-def coins(draws: int, texts: int, *, seed: int = 0) -> Bool[np.ndarray, "draw text"]:
-    """Which texts are read backwards in each draw."""
-    return np.random.default_rng(seed).random((draws, texts)) < 0.5
+    coins = np.random.default_rng(seed).random((draws, len(lengths))) < 0.5
+    return np.where(coins[:, text], backwards, here)
 
 
 def rotations(lengths: Sequence[int], draws: int = DRAWS, *, seed: int = 0) -> Int[np.ndarray, "draw token"]:
     """Which token's value comes to stand at each token, when every text is rotated by a random offset of its own."""
     lengths = np.asarray(lengths)
-    text = lengths_to_text(lengths)
-    first = (np.cumsum(lengths) - lengths)[text]
+    text, place = lengths_to_text(lengths), places(lengths)
     offset = np.random.default_rng(seed).integers(0, np.maximum(lengths, 1), size=(draws, len(lengths)))
-    return first + (np.arange(len(text)) - first + offset[:, text]) % lengths[text]
+    return np.arange(len(text)) - place + (place + offset[:, text]) % lengths[text]
 
 
 def p_value(observed: np.ndarray, null: np.ndarray) -> np.ndarray:
@@ -85,6 +159,6 @@ def text_interval(
 
 
 __all__ = [
-    "DRAWS", "FEWEST_TEXTS", "coins", "corrected", "lengths_to_text", "p_value", "reversals", "rotations",
-    "text_interval",
+    "DRAWS", "FEWEST_TEXTS", "alone", "corrected", "exchanges", "lengths_to_text", "levels", "p_value", "places",
+    "reversals", "rotations", "text_interval",
 ]  # fmt: skip

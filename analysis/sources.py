@@ -19,13 +19,16 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from analysis.aggregate import ordinary, share
+from analysis.aggregate import ordinary, ordinary_places, share
 from analysis.resampling import (
     DRAWS,
     FEWEST_TEXTS,
+    alone,
     corrected,
+    exchanges,
     lengths_to_text,
     p_value,
+    places,
     reversals,
     rotations,
     text_interval,
@@ -39,7 +42,8 @@ SMOOTHING = 2.0
 
 
 COLUMNS = (
-    "target", "layer", "source", "texts", "tokens", "unseen", "explained", "low", "high", "chance", "p", "p_corrected",
+    "target", "layer", "source", "texts", "tokens", "alone", "unseen", "explained", "low", "high", "chance", "p",
+    "p_corrected",
 )  # fmt: skip
 
 
@@ -52,11 +56,15 @@ def routing_sources(
 ) -> pd.DataFrame:
     """One row per target x layer x source: what a prediction from the other texts explains, against chance.
 
-    `loops`: ordinary tokens. `expert`: the first choice of those that routed. Columns: texts, tokens, unseen (share
-    of tokens whose case occurs in no other text; they are foretold by the wider one), explained, low and high (95 %,
-    texts drawn anew, predictions kept), chance (mean after rotating the routing within each text), p (one-sided) and
-    p_corrected (Benjamini-Hochberg over layers, per target and source). Interval and p are NaN below FEWEST_TEXTS.
-    A single text has no rows: there are no other texts to foretell it from. `progress` is told the share done, 0..1.
+    `loops`: ordinary tokens. `expert`: the first choice of those that routed. Columns: texts, tokens, alone (tokens
+    at a position where no other text has one: in an exchange they keep their choice), unseen (share of tokens whose
+    case occurs in no other text; they are foretold by the wider one), explained, low and high (95 %, texts drawn anew,
+    predictions kept), chance (what is explained after rotating the routing within each text, or exchanging it between
+    texts at equal positions: the larger mean), p (one-sided, the larger of two: routing read backwards, and exchanged)
+    and p_corrected (Benjamini-Hochberg over layers, per target and source). So p asks what a source foretells beyond
+    the position; of `position` itself p and chance come from texts read backwards and rotated alone. Interval and p
+    are NaN below FEWEST_TEXTS. A single text has no rows: there are no other texts to foretell it from. `progress` is
+    told the share done, 0..1.
 
     Raises ValueError for no traces, or traces of different models.
     """
@@ -69,15 +77,22 @@ def routing_sources(
         size = traces[0].max_loops if target == "loops" else traces[0].num_experts
         for layer in range(traces[0].num_layers):
             progress(len(rows) / (len(TARGETS) * traces[0].num_layers))
-            cases, choices, lengths = [], [], []
+            cases, choices, lengths, positions = [], [], [], []
             for trace in traces:
                 kept = ordinary(trace) if target == "loops" else ordinary(trace) & trace.width_ran[layer]
                 choice = trace.loops[layer] - 1 if target == "loops" else trace.expert_ids[layer, :, 0]
                 cases.append(_cases(trace, ids)[:, kept])
                 choices.append(choice[kept])
                 lengths.append(int(kept.sum()))
+                positions.append(ordinary_places(trace)[kept])
             found = explained(
-                np.concatenate(cases, axis=1), np.concatenate(choices), lengths, size, draws=draws, seed=seed
+                np.concatenate(cases, axis=1),
+                np.concatenate(choices),
+                lengths,
+                size,
+                np.concatenate(positions),
+                draws=draws,
+                seed=seed,
             )
             rows.append(found.assign(target=target, layer=layer))
     table = pd.concat(rows, ignore_index=True)
@@ -90,6 +105,7 @@ def explained(
     choices: np.ndarray,
     lengths: Sequence[int],
     num_choices: int,
+    positions: np.ndarray | None = None,
     *,
     draws: int = DRAWS,
     seed: int = 0,
@@ -97,13 +113,25 @@ def explained(
     """One row per source: how well `choices` [token] of each text follow from the other texts' (see `routing_sources`).
 
     `cases` [3, token] are the type of each token, its distance bin and the type before it (-1: none); the tokens of
-    all texts stand one behind the other, `lengths` of each.
+    all texts stand one behind the other, `lengths` of each, at `positions` [token] from 0 if some are left out.
     """
     model = _Predictions(cases, np.asarray(lengths), num_choices)
     base, scores = model.scores(choices)
-    orders = rotations(lengths, max(draws // 4, 1), seed=seed), reversals(lengths, draws, seed=seed)
-    chance, null = (np.array([_shares(model.scores(choices[each])) for each in order]) for order in orders)
     observed = _shares((base, scores))
+    positions = places(lengths) if positions is None else positions
+
+    def moved(orders: np.ndarray) -> np.ndarray:
+        """What each source explains of the choices put in other orders, [draw, source]."""
+        return np.array([_shares(model.scores(choices[order])) for order in orders])
+
+    few = max(draws // 4, 1)  # a mean needs fewer
+    rotated, backwards = moved(rotations(lengths, few, seed=seed)), moved(reversals(lengths, draws, seed=seed))
+    parted = moved(exchanges(lengths, positions, few, seed=seed, apart=True))
+    exchanged = moved(exchanges(lengths, positions, draws, seed=seed))
+    not_position = np.array(SOURCES) != "position"
+    chance = np.where(not_position, np.maximum(rotated.mean(axis=0), parted.mean(axis=0)), rotated.mean(axis=0))
+    p = p_value(observed, backwards)
+    p = np.where(not_position, np.maximum(p, p_value(observed, exchanged)), p)
     text = lengths_to_text(lengths)
     per_text = np.stack([np.bincount(text, weights=each, minlength=len(lengths)) for each in (*scores, base)], axis=1)
     gain, whole = per_text[:, -1:] - per_text[:, :-1], np.repeat(per_text[:, -1:], len(SOURCES), axis=1)
@@ -115,12 +143,13 @@ def explained(
             "source": SOURCES,
             "texts": texts,
             "tokens": len(choices),
+            "alone": int(alone(lengths, positions).sum()),
             "unseen": model.unseen,
             "explained": observed,
             "low": low,
             "high": high,
-            "chance": chance.mean(axis=0),
-            "p": p_value(observed, null) if enough else np.full(len(SOURCES), np.nan),
+            "chance": chance,
+            "p": p if enough else np.full(len(SOURCES), np.nan),
         }
     )
 
@@ -163,8 +192,7 @@ def _shares(scores: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
 def _cases(trace: RoutingTrace, ids: dict[int, int]) -> np.ndarray:
     """Type, distance bin and type before of every token, int [3, token]; distances leave out added tokens."""
     types = np.array([ids[int(i)] for i in trace.token_ids])
-    distance = np.maximum(np.cumsum(ordinary(trace)) - 1, 0)
-    return np.stack([types, np.frexp(distance)[1], np.concatenate([[-1], types[:-1]])])
+    return np.stack([types, np.frexp(ordinary_places(trace))[1], np.concatenate([[-1], types[:-1]])])
 
 
 def _compact(*codes: np.ndarray) -> np.ndarray:

@@ -51,7 +51,7 @@ def study(
     seed: int = 0,
     progress: Callable[[float], None] = lambda done: None,
 ) -> Study:
-    """Everything that is asked of several texts at once, with `draws` reversals, rotations and resamplings.
+    """Everything that is asked of several texts at once, with `draws` exchanges, reversals and resamplings.
 
     `name` is what these texts are called. Fewer than FEWEST_TEXTS have no interval and no p. `progress` is told the
     share done, 0..1. Raises ValueError for no traces, or traces of different models.

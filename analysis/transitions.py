@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from analysis.aggregate import ordinary
+from analysis.aggregate import ordinary, ordinary_places
 from analysis.experts import routed
 from analysis.interaction import shared_information
 from analysis.resampling import DRAWS, corrected
@@ -58,16 +58,18 @@ def layer_to_layer(traces: Sequence[RoutingTrace], *, draws: int = DRAWS, seed: 
     rows = []
     for layer in range(traces[0].num_layers - 1):
         for kind in ("loops", "expert"):
-            first, second, lengths = [], [], []
+            first, second, positions, lengths = [], [], [], []
             for trace in traces:
                 kept = ordinary(trace) if kind == "loops" else routed(trace)[layer] & routed(trace)[layer + 1]
                 choice = trace.loops - 1 if kind == "loops" else trace.expert_ids[..., 0]
                 first.append(choice[layer, kept])
                 second.append(choice[layer + 1, kept])
+                positions.append(ordinary_places(trace)[kept])
                 lengths.append(int(kept.sum()))
-            found = shared_information(np.concatenate(first), np.concatenate(second), lengths, draws=draws, seed=seed)
+            choices = np.concatenate(first), np.concatenate(second)
+            found = shared_information(*choices, lengths, np.concatenate(positions), draws=draws, seed=seed)
             rows.append({"layer": layer, "kind": kind, **vars(found)})
-    columns = ["layer", "kind", "tokens", "information", "chance", "adjusted", "p"]
+    columns = ["layer", "kind", "tokens", "information", "chance", "adjusted", "p", "alone"]
     table = pd.DataFrame(rows, columns=columns)
     return table.assign(p_corrected=table.groupby("kind")["p"].transform(lambda p: corrected(p.to_numpy())))
 

@@ -12,7 +12,18 @@ from scipy.stats import rankdata
 
 from analysis.aggregate import ordinary
 from analysis.difficulty import Kind, difficulty, surprisal
-from analysis.resampling import DRAWS, FEWEST_TEXTS, coins, corrected, p_value, text_interval
+from analysis.resampling import (
+    DRAWS,
+    FEWEST_TEXTS,
+    alone,
+    corrected,
+    exchanges,
+    lengths_to_text,
+    levels,
+    p_value,
+    reversals,
+    text_interval,
+)
 from analysis.sources import same_model
 from hooks.trace import RoutingTrace
 
@@ -51,9 +62,12 @@ def difficulty_validity(
 ) -> pd.DataFrame:
     """One row per measure x layer, and one per measure for the mean over layers (layer missing): rho with difficulty.
 
-    Columns: texts and tokens that enter, rho, low and high (95 %, texts drawn anew), p (two-sided, by reading texts
-    backwards) and p_corrected (Benjamini-Hochberg over layers, per measure; the mean over layers stands by itself).
-    Interval and p are NaN with fewer than FEWEST_TEXTS texts. ValueError for no traces, or traces of different models.
+    Columns: texts and tokens that enter, alone (tokens at a position where no other text has one: in an exchange they
+    keep their measure), rho, low and high (95 %, texts drawn anew), p (two-sided, the larger of two: texts read
+    backwards, and the measure exchanged between texts at equal positions) and p_corrected (Benjamini-Hochberg over
+    layers, per measure; the mean over layers stands by itself). So p asks what there is beyond a trend that all texts
+    share; of position itself, it comes from reading texts backwards alone. Interval and p are NaN with fewer than
+    FEWEST_TEXTS texts. ValueError for no traces, or traces of different models.
     """
     same_model(traces)
     rows_of = [np.vstack([difficulty(trace, kind), difficulty(trace, kind).mean(axis=0)]) for trace in traces]
@@ -61,7 +75,8 @@ def difficulty_validity(
     tables = []
     layers = traces[0].num_layers
     for name in MEASURES:
-        found = within_texts(rows_of, [each[name] for each in of_texts], draws=draws, seed=seed)
+        keep = name != "position"
+        found = within_texts(rows_of, [each[name] for each in of_texts], keep_position=keep, draws=draws, seed=seed)
         per_layer = corrected(found["p"].to_numpy()[:layers])
         found["p_corrected"] = np.append(per_layer, found["p"].iloc[-1])
         found.insert(0, "layer", pd.array([*range(layers), None], dtype="Int64"))
@@ -71,36 +86,52 @@ def difficulty_validity(
 
 
 def within_texts(
-    rows: Sequence[np.ndarray], measure: Sequence[np.ndarray], *, draws: int = DRAWS, seed: int = 0
+    rows: Sequence[np.ndarray],
+    measure: Sequence[np.ndarray],
+    *,
+    keep_position: bool = True,
+    draws: int = DRAWS,
+    seed: int = 0,
 ) -> pd.DataFrame:
     """One row per row of `rows` (of each text, [row, token]): mean rank correlation with `measure` (of each, [token]).
 
     Tokens whose measure is NaN stay out; so do texts with fewer than FEWEST_TOKENS of them, or without any spread.
+    p: the larger of two, by reading texts backwards and by exchanging the measure between texts at equal positions;
+    without `keep_position` by reading backwards alone.
     """
-    rho, weights = [], []
+    ranks, others, positions = [], [], []
     for values, other in zip(rows, measure, strict=True):
         kept = np.isfinite(other)
-        count = int(kept.sum())
-        if count < FEWEST_TOKENS:
-            continue
-        ways = np.stack([other[kept], other[kept][::-1]])
-        both = _standard_ranks(values[:, kept]) @ _standard_ranks(ways).T  # [row, way]: as it is, and backwards
-        spread = np.isfinite(both[:, 0])
-        weights.append(np.where(spread, count, 0))
-        rho.append(np.where(spread[:, None], both, 0))
-    if not rho:
+        if kept.sum() >= FEWEST_TOKENS:
+            ranks.append(_standard_ranks(values[:, kept]))
+            others.append(other[kept])
+            positions.append(np.flatnonzero(kept))
+    if not ranks:
         empty = np.full(len(rows[0]), np.nan)
-        return pd.DataFrame({"texts": 0, "tokens": 0, "rho": empty, "low": empty, "high": empty, "p": empty})
-    (rho, backwards), weights = np.moveaxis(rho, 2, 0), np.array(weights, float)  # [text, row]
+        nothing = {"texts": 0, "tokens": 0, "alone": 0}
+        return pd.DataFrame(nothing | {"rho": empty, "low": empty, "high": empty, "p": empty})
+    lengths = np.array([len(each) for each in others])
+    other, place = np.concatenate(others), np.concatenate(positions)
+    orders = [reversals(lengths, draws, seed=seed)]
+    if keep_position:
+        orders.append(exchanges(lengths, place, draws, seed=seed))
+    other = other - levels(other, lengths, place)[lengths_to_text(lengths)]
+    drawn = other[np.vstack([np.arange(len(other)), *orders])]  # first as it is
+    ends = np.cumsum(lengths)
+    found = np.array(
+        [each @ _standard_ranks(drawn[:, end - n : end]).T for each, end, n in zip(ranks, ends, lengths, strict=True)]
+    )  # [text, row, draw]
+    weights = np.where(np.isfinite(found[..., 0]), lengths[:, None], 0.0)
+    found = np.where(np.isfinite(found), found, 0) * weights[..., None]  # what came without spread tells nothing
     total = weights.sum(axis=0)
-    mean = np.where(total > 0, (rho * weights).sum(axis=0) / np.maximum(total, 1), np.nan)
-    # In a draw, the sum over the texts left as they are and those read backwards: [draw, row].
-    chance = (rho * weights).sum(axis=0) + coins(draws, len(rho), seed=seed) @ ((backwards - rho) * weights)
-    chance /= np.maximum(total, 1)
+    mean, *chance = np.moveaxis(found.sum(axis=0) / np.maximum(total, 1)[:, None], 1, 0)
+    mean, chance = np.where(total > 0, mean, np.nan), np.abs(chance).reshape(len(orders), draws, -1)
     texts = (weights > 0).sum(axis=0)
-    low, high = text_interval(rho * weights, weights, draws=draws, seed=seed)
-    p = np.where(texts >= FEWEST_TEXTS, p_value(np.abs(mean), np.abs(chance)), np.nan)
-    return pd.DataFrame({"texts": texts, "tokens": total.astype(int), "rho": mean, "low": low, "high": high, "p": p})
+    low, high = text_interval(found[..., 0], weights, draws=draws, seed=seed)
+    p = np.max([p_value(np.abs(mean), each) for each in chance], axis=0)
+    p = np.where(texts >= FEWEST_TEXTS, p, np.nan)
+    counts = {"texts": texts, "tokens": total.astype(int), "alone": int(alone(lengths, place).sum())}
+    return pd.DataFrame(counts | {"rho": mean, "low": low, "high": high, "p": p})
 
 
 def _standard_ranks(values: np.ndarray) -> np.ndarray:

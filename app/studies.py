@@ -79,7 +79,7 @@ def _told(found: Study) -> None:
     else:
         how = (
             "The tokens of one text depend on each other, so a single text can give no interval and no p. Texts are "
-            "what is drawn anew for the 95 % intervals; chance is what remains when the routing of a text is read "
-            "backwards, or rotated, against its tokens."
+            "what is drawn anew for the 95 % intervals; chance is what remains when the routing is read "
+            "backwards within texts, or texts exchange it at equal positions."
         )
     st.caption(f"{read} {how}")

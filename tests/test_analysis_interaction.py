@@ -33,6 +33,32 @@ def test_one_choice_that_settles_the_other_is_one_and_independent_ones_are_about
     assert abs(apart["adjusted"]) < 0.05 < apart["p"]
 
 
+def test_choices_bound_beside_a_shared_beginning_are_found_and_the_beginning_alone_is_not():
+    """In texts of two lengths the first tokens choose 0 twice; of the rest, the second choice follows or does not."""
+    rng = np.random.default_rng(0)
+    lengths = [40, 24] * 4
+    beginning = np.concatenate([np.arange(n) < 6 for n in lengths])
+    first, other = rng.integers(0, 3, (2, sum(lengths)))
+    first, apart = np.where(beginning, 0, first), np.where(beginning, 0, other)
+    bound = np.where(rng.random(len(first)) < 0.5, first, apart)
+    chance = shared_information(first, apart, lengths, draws=99)
+    assert chance.information > 0.05 and abs(chance.adjusted) < 0.03 and chance.p > 0.05
+    found = shared_information(first, bound, lengths, draws=99)
+    assert found.p == 0.01 and found.adjusted > 0.1
+
+
+def test_choices_that_differ_by_text_and_not_inside_are_no_finding():
+    first = np.repeat([0, 1] * 4, 30)
+    found = shared_information(first, first, [30] * 8, draws=99)
+    assert found.p == 1 and found.chance == pytest.approx(found.information) and np.isnan(found.adjusted)
+
+
+def test_positions_count_tokens_that_are_left_out_and_those_of_no_other_text_are_told():
+    """The first text lacks its token 1, so the second one's is at a position of its own."""
+    row = loops_and_experts([make_trace(loops=[[1, 4, 2]]), make_trace(loops=[[2, 1, 2]])], draws=9).iloc[0]
+    assert (row["tokens"], row["alone"]) == (5, 1)
+
+
 def test_tokens_that_took_all_loops_are_left_out_and_counted():
     row = loops_and_experts([make_trace(loops=[[4, 1, 2, 4]], special=[True, False, False, False])], draws=9).iloc[0]
     assert (row["tokens"], row["left_out"]) == (2, 1)

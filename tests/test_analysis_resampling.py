@@ -1,7 +1,18 @@
 import numpy as np
 import pytest
 
-from analysis.resampling import FEWEST_TEXTS, corrected, p_value, reversals, rotations, text_interval
+from analysis.resampling import (
+    FEWEST_TEXTS,
+    alone,
+    corrected,
+    exchanges,
+    levels,
+    p_value,
+    places,
+    reversals,
+    rotations,
+    text_interval,
+)
 
 
 def test_a_rotation_stays_in_its_text_and_keeps_the_order():
@@ -18,6 +29,51 @@ def test_a_reversal_leaves_a_text_as_it_is_or_reads_it_backwards():
     assert {tuple(draw[:3]) for draw in draws} == {(0, 1, 2), (2, 1, 0)}
     assert {tuple(draw[4:]) for draw in draws} == {(4, 5, 6, 7), (7, 6, 5, 4)}
     assert {draw[3] for draw in draws} == {3} and len({tuple(draw) for draw in draws}) == 4
+
+
+def test_an_exchange_keeps_positions_and_uses_every_value_once():
+    place = places([3, 1, 4])
+    assert place.tolist() == [0, 1, 2, 0, 0, 1, 2, 3]
+    for draw in exchanges([3, 1, 4], place, draws=50):
+        assert sorted(draw) == list(range(8)) and (place[draw] == place).all()
+
+
+def test_texts_of_one_length_exchange_whole_series():
+    text = np.arange(12) // 4
+    draws = text[exchanges([4, 4, 4], places([4, 4, 4]), draws=200)]
+    assert (draws.reshape(200, 3, 4) == draws[:, ::4, None]).all()
+    assert len({tuple(draw) for draw in draws.tolist()}) == 6, "every order of three texts is drawn"
+
+
+def test_where_the_given_text_has_ended_the_one_given_to_it_goes_on():
+    """Texts of 1, 2 and 2 tokens: 0 | 1 2 | 3 4. Given text 0, text 1 takes its only token and goes on with the text
+    that text 0 was given."""
+    draws = exchanges([1, 2, 2], places([1, 2, 2]), draws=200).tolist()
+    assert {tuple(draw) for draw in draws} == {
+        (0, 1, 2, 3, 4), (0, 3, 4, 1, 2), (1, 0, 2, 3, 4), (3, 1, 2, 0, 4), (3, 0, 4, 1, 2), (1, 3, 4, 0, 2),
+    }  # fmt: skip
+
+
+def test_a_token_at_a_position_of_no_other_text_is_counted_and_stays():
+    lengths, positions = [2, 3], np.array([0, 2, 0, 1, 2])  # the first text lacks the token at position 1
+    assert alone(lengths, positions).tolist() == [False, False, False, True, False]
+    draws = exchanges(lengths, positions, draws=50).tolist()
+    assert {tuple(draw) for draw in draws} == {(0, 1, 2, 3, 4), (2, 4, 0, 3, 1)}
+    assert not alone([], np.zeros(0, int)).size
+
+
+def test_texts_held_apart_never_keep_their_own_and_rotate_what_is_alone():
+    draws = exchanges([3, 1], places([3, 1]), draws=50, apart=True).tolist()
+    assert {tuple(draw) for draw in draws} == {(3, 1, 2, 0), (3, 2, 1, 0)}
+    alone_in_the_world = exchanges([3], places([3]), draws=50, apart=True).tolist()
+    assert {tuple(draw) for draw in alone_in_the_world} == {(0, 1, 2), (1, 2, 0), (2, 0, 1)}
+
+
+def test_levels_of_texts_are_told_from_their_lengths_and_a_trend():
+    lengths, level = [6, 20, 40], np.array([0.0, 5, -3])
+    place = places(lengths)
+    found = levels(np.repeat(level, lengths) - 0.5 * place, lengths, place)
+    assert found - found[0] == pytest.approx(level, abs=1e-3)
 
 
 def test_rotations_are_the_same_for_the_same_seed():

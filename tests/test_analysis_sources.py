@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from analysis.captions import caption
-from analysis.catalogue import CATALOGUE
+from analysis.catalogue import CATALOGUE, spec
 from analysis.figures import sources_figure
 from analysis.sources import explained, routing_sources
 from analysis.study import Study, study
@@ -62,6 +62,19 @@ def test_what_the_position_decides_is_explained_by_the_position():
     assert table.loc[("loops", "token"), "explained"] < 0.2
 
 
+def test_a_token_that_is_only_found_at_the_beginning_foretells_no_more_than_the_position():
+    rng = np.random.default_rng(0)
+    place = np.arange(24)
+    traces = [
+        make_trace(loops=1 + (place < 6)[None], token_ids=np.where(place < 6, 0, rng.integers(1, 4, 24)))
+        for _ in range(8)
+    ]
+    table = routing_sources(traces, draws=99).set_index(["target", "source"])
+    token, position = table.loc[("loops", "token")], table.loc[("loops", "position")]
+    assert token["explained"] > 0.5 and token["p"] == 1 and token["chance"] == pytest.approx(token["explained"])
+    assert position["p"] == 0.01 and position["chance"] < 0.1
+
+
 def test_what_the_token_before_decides_is_explained_by_it_alone():
     rng = np.random.default_rng(0)
     ids = [rng.integers(0, 3, 120) for _ in range(6)]
@@ -75,6 +88,18 @@ def test_expert_counts_leave_out_tokens_that_did_not_route_and_special_ones():
     traces = [make_trace(loops=[[1, 4, 2, 3]], special=special) for _ in range(2)]
     table = routing_sources(traces, draws=9).groupby("target")["tokens"].first()
     assert table["loops"] == 6 and table["expert"] == 4
+
+
+def test_figure_and_caption_say_how_many_tokens_each_half_counts():
+    """In layer 0 one of the four tokens did not route, in layer 1 two."""
+    loops = [[1, 4, 2, 3], [4, 1, 2, 4]]
+    found = study([make_trace(loops=loops) for _ in range(5)], draws=9)
+    heads = [each.text for each in sources_figure(found).layout.annotations[:2]]
+    assert heads == [
+        "<b>loops</b> (and with them λ), n = 20",
+        "<b>first expert</b>, n = 10 to 15 by layer, routed tokens",
+    ]
+    assert "Each number is over 10 to 20 tokens." in caption(spec("routing_sources"), found, DEFAULT_VIEW)
 
 
 def test_fewer_than_five_texts_give_no_interval_and_no_p():
@@ -97,9 +122,9 @@ def test_every_figure_of_a_study_says_how_much_was_read_and_below_five_texts_why
     found = study([random_trace(layers=3, tokens=12, seed=seed) for seed in range(texts)], draws=9, name="mine.csv")
     counted = f"{texts} {'text' if texts == 1 else 'texts'}, {12 * texts} tokens"
     counted += "; fewer than 5 texts: no interval, no p" if texts < 5 else ""
-    for spec in (each for each in CATALOGUE if each.of is Study and (each.name, texts) != ("routing_sources", 1)):
-        assert counted in [each.text for each in spec.figure(found).layout.annotations], spec.name
-        said = caption(spec, found, DEFAULT_VIEW)
+    for drawn in (each for each in CATALOGUE if each.of is Study and (each.name, texts) != ("routing_sources", 1)):
+        assert counted in [each.text for each in drawn.figure(found).layout.annotations], drawn.name
+        said = caption(drawn, found, DEFAULT_VIEW)
         assert f"{counted.split(',')[0]} (mine.csv) of {12 * texts} tokens, 3 layers." in said
     for table in (*found.difficulty_validity.values(), found.loops_and_experts, found.layer_to_layer):
         assert table["p_corrected"].isna().all() == (texts < 5)

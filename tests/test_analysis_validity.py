@@ -1,10 +1,13 @@
 import numpy as np
 import pytest
-from scipy.stats import spearmanr
+from scipy.stats import binom, spearmanr
 
+from analysis.captions import caption
+from analysis.catalogue import spec
 from analysis.figures import class_difficulty_figure, validity_by_layer_figure, validity_intervals_figure
 from analysis.study import study
 from analysis.validity import difficulty_by_class, difficulty_validity, measures, token_classes, within_texts
+from analysis.view import DEFAULT_VIEW
 from tests.traces import make_trace, random_trace
 
 
@@ -41,6 +44,43 @@ def test_planted_relation_is_found_with_its_sign():
     rows = [-each[None] + 0.5 * rng.normal(size=(1, 30)) for each in other]
     found = within_texts(rows, other, draws=99).iloc[0]
     assert found["rho"] < -0.7 and found["p"] == 0.01 and found["high"] < -0.5
+
+
+LENGTHS = (20, 35, 50, 64, 80, 110, 30, 45)
+
+
+def falling(rng: np.random.Generator, level: float, tokens: int) -> np.ndarray:
+    """Values that fall along the text by twice their spread, from a level of the text."""
+    return rng.normal(size=tokens) - np.linspace(0, 2, 110)[:tokens] + level
+
+
+def test_a_trend_that_difficulty_and_measure_share_is_no_finding_in_texts_of_any_length():
+    found = []
+    for seed in range(200):
+        rng = np.random.default_rng(seed)
+        rows, other = [], []
+        for tokens, level in zip(LENGTHS, 3 * rng.normal(size=len(LENGTHS)), strict=True):
+            rows.append(falling(rng, level, tokens)[None])
+            other.append(falling(rng, level, tokens))
+        found.append(within_texts(rows, other, draws=19, seed=seed).iloc[0])
+    assert np.mean([row["rho"] for row in found]) > 0.1
+    assert sum(row["p"] <= 0.05 for row in found) <= binom.ppf(0.99, 200, 0.05)
+
+
+def test_a_relation_beside_a_shared_trend_is_found():
+    rng = np.random.default_rng(0)
+    other = [falling(rng, 0, tokens) for tokens in LENGTHS]
+    rows = [each[None] + rng.normal(size=(1, len(each))) for each in other]
+    found = within_texts(rows, other, draws=99).iloc[0]
+    assert found["p"] == 0.01 and found["alone"] == 30 and found["rho"] > 0.5
+
+
+def test_position_as_a_measure_is_asked_by_reading_backwards():
+    rows = [falling(np.random.default_rng(n), 0, n)[None] for n in LENGTHS]
+    place = [np.arange(n) for n in LENGTHS]
+    assert within_texts(rows, place, draws=99).iloc[0]["p"] == 1, "an exchange of positions changes nothing"
+    found = within_texts(rows, place, keep_position=False, draws=99).iloc[0]
+    assert found["p"] < 0.05 and found["rho"] < 0
 
 
 def test_few_texts_give_no_interval_and_no_p():
@@ -93,6 +133,11 @@ def test_figures_draw_the_tables():
     mean, layer_0 = table[table["layer"].isna()], table[table["layer"].eq(0).fillna(False)]
     assert filled.x.tolist() == pytest.approx(mean["rho"].tolist(), nan_ok=True)
     assert hollow.x.tolist() == pytest.approx(layer_0["rho"].tolist(), nan_ok=True)
+    for fig in (validity_by_layer_figure(found), validity_intervals_figure(found)):
+        said = dict(label.split("<br>") for label in fig.layout.yaxis.ticktext)
+        assert said["surprisal of the next token"] == "n = 114"  # the last token of each of six texts has none
+        assert said["position in the text"] == "n = 120"
+    assert "Each number is over 114 to 120 tokens." in caption(spec("validity_by_layer"), found, DEFAULT_VIEW)
     assert class_difficulty_figure(found, kind="hard").data[0].x.tolist() == pytest.approx(
         found.difficulty_by_class["hard"]["difficulty"].tolist()
     )

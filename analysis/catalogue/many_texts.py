@@ -16,9 +16,10 @@ MANY_TEXTS: tuple[FigureSpec, ...] = (
         "what decides",
         "How much do token and place foretell?",
         "How much of the uncertainty about a token's loops, and about its first expert, counts from the other texts "
-        "remove, with 95 % intervals over texts. Filled: beyond chance (p below 0.05, Benjamini-Hochberg over layers); "
-        "below 0 the counts mislead. Routing follows from the text alone, so what is left is context, and what so few "
-        "texts cannot teach.",
+        "remove, with 95 % intervals over texts. Filled: beyond chance (p below 0.05, Benjamini-Hochberg over layers), "
+        "whether the routing is read backwards within texts or exchanged between texts at equal positions, so a trend "
+        "that all texts share is no finding; for position itself, read backwards alone. Below 0 the counts mislead. "
+        "Routing follows from the text alone, so what is left is context, and what so few texts cannot teach.",
         figures.sources_figure,
         lambda study: study.routing_sources,
         of=Study,
@@ -29,7 +30,8 @@ MANY_TEXTS: tuple[FigureSpec, ...] = (
         "what decides",
         "Which choices go together?",
         "Information that two choices of the same token share, less what chance gives: 1 if one settles the other, 0 "
-        "at chance. Filled: p below 0.05, corrected over layers. Experts count only where a token routed. It names no "
+        "at chance. Filled: p below 0.05, corrected over layers, whether one choice is read backwards within texts or "
+        "exchanged between texts at equal positions. Experts count only where a token routed. It names no "
         "cause: both choices follow from the same state.",
         figures.together_figure,
         studies.together_table,
@@ -51,8 +53,11 @@ MANY_TEXTS: tuple[FigureSpec, ...] = (
         "validity_by_layer",
         "validity",
         "What difficulty goes together with",
-        "Spearman's ρ within each text, averaged over texts by their tokens. Bold: p below 0.05, two-sided, by reading "
-        "texts backwards at random, Benjamini-Hochberg over layers. Only the surprisal of the next token says how "
+        "Spearman's ρ within each text, averaged over texts by their tokens. Bold: p below 0.05, two-sided, "
+        "Benjamini-Hochberg over layers, whether the measure is read backwards within texts or exchanged between texts "
+        "at equal positions, so a trend that all texts share is no finding; for position itself, read backwards alone. "
+        "n: tokens that have the "
+        "measure. Only the surprisal of the next token says how "
         "badly the model predicts from there. None of this shows a cause.",
         figures.validity_by_layer_figure,
         studies.validity_table,
@@ -64,7 +69,8 @@ MANY_TEXTS: tuple[FigureSpec, ...] = (
         "validity_intervals",
         "validity",
         "How far would other texts agree?",
-        "95 % intervals of ρ, from texts drawn anew. One that holds 0 leaves open even the direction.",
+        "95 % intervals of ρ, from texts drawn anew; n: tokens that have the measure. An interval that "
+        "holds 0 leaves open even the direction.",
         figures.validity_intervals_figure,
         studies.validity_table,
         ("kind", {"soft": "Soft", "hard": "Hard"}, "Kind of difficulty in the intervals"),

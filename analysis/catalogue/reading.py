@@ -51,7 +51,8 @@ READING: tuple[FigureSpec, ...] = (
         "Each dot is a token. A rising cloud: harder tokens are those with more surprisal. Token read: the one that "
         "stands there, which the model has already seen. Next token: the one that it predicts from there; only this "
         "says whether difficulty rises where the model predicts badly. By chance: how far from 0 ρ comes when the "
-        "surprisals are moved along the text by up to half of it, but for the farthest 5 % of the moves.",
+        "surprisals are moved along the text by up to half of it, but for the farthest 5 % of the moves. Moving does "
+        "not hold the position fixed: what merely rises or falls along the text with difficulty may lie beyond.",
         figures.difficulty_surprisal_figure,
         difficulty.difficulty_surprisal,
         ("of", {"read": "Token read", "next": "Next token"}, "Surprisal of which token"),

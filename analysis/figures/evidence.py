@@ -32,6 +32,12 @@ def evidence(study: Study, *, x: float = 0, anchor: str = "left") -> dict:
     return note(text, x=x, anchor=anchor)
 
 
+def counted(rows: pd.DataFrame) -> str:
+    """n of the rows of a table that hold one number per layer: their column `tokens`."""
+    least, most = rows["tokens"].min(), rows["tokens"].max()
+    return f"n = {least:,}" if least == most else f"n = {least:,} to {most:,} by layer"
+
+
 def study_layers(study: Study, view: View) -> dict:
     """Axis of layers 0..n-1 of a study, the selected one in bold."""
     every = range(0, study.num_layers, -(-study.num_layers // 16))

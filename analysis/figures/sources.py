@@ -3,7 +3,7 @@
 import numpy as np
 import plotly.graph_objects as go
 
-from analysis.figures.evidence import evidence, filled_beyond_chance, study_layers, whiskers
+from analysis.figures.evidence import counted, evidence, filled_beyond_chance, study_layers, whiskers
 from analysis.figures.palette import THEMES, faded, loop_colours, mix
 from analysis.figures.template import figure, note, sentence_figure, swatch
 from analysis.study import Study
@@ -26,9 +26,14 @@ def sources_figure(study: Study, view: View = DEFAULT_VIEW) -> go.Figure:
         return sentence_figure(
             view, "Each text is foretold from the others: that takes two texts, and here is one.", HEIGHT + 20
         )
-    data, legend = [], [swatch(c["ink"], name, sign) for _, name, sign in SOURCE_MARKS.values()]
-    for axis, target, colour in (("", "loops", c["depth"]), ("2", "expert", c["width"])):
+    data, heads, legend = [], [], [swatch(c["ink"], name, sign) for _, name, sign in SOURCE_MARKS.values()]
+    for axis, target, start, colour in (("", "loops", 0, c["depth"]), ("2", "expert", 0.53, c["width"])):
         table = study.routing_sources[study.routing_sources["target"] == target]
+        head = {"loops": "<b>loops</b> (and with them λ), {n}", "expert": "<b>first expert</b>, {n}, routed tokens"}
+        heads.append(
+            note(head[target].format(n=counted(table)), x=start, y=1)
+            | {"font": {"size": 12, "color": colour}, "yshift": 18}
+        )
         for place, (source, (symbol, name, _)) in enumerate(SOURCE_MARKS.items()):
             rows = table[table["source"] == source]
             x = rows["layer"].to_numpy() + 0.19 * (place - 1.5)
@@ -49,10 +54,6 @@ def sources_figure(study: Study, view: View = DEFAULT_VIEW) -> go.Figure:
     y = {"range": [-0.1, 1], "tickvals": [0, 0.25, 0.5, 0.75, 1], "tickformat": ".0%", "showgrid": True}
     zero = {"type": "line", "xref": "paper", "x0": 0, "x1": 1, "y0": 0, "y1": 0}
     zero["line"] = {"width": 1, "color": c["line"]}
-    heads = [
-        note(f"<b>{head}</b>", x=x, y=1) | {"font": {"size": 12, "color": colour}, "yshift": 18}
-        for head, x, colour in (("loops (and with them λ)", 0, c["depth"]), ("first expert", 0.53, c["width"]))
-    ]
     return figure(
         view,
         data,
@@ -66,8 +67,8 @@ def sources_figure(study: Study, view: View = DEFAULT_VIEW) -> go.Figure:
         shapes=[zero],
         annotations=[
             *heads,
-            note("   ".join(legend)),
-            evidence(study, x=0.53),
+            evidence(study),
+            note("   ".join(legend), x=0.53),
         ],
     )
 

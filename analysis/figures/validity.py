@@ -1,10 +1,11 @@
 """Is difficulty difficulty? What it goes together with, by layer and with intervals over texts."""
 
 import numpy as np
+import pandas as pd
 import plotly.graph_objects as go
 
 from analysis.difficulty import Kind
-from analysis.figures.evidence import BEYOND, evidence, whiskers
+from analysis.figures.evidence import BEYOND, counted, evidence, whiskers
 from analysis.figures.palette import THEMES, colour_at, ramp, text_on
 from analysis.figures.template import figure, note, numbers, sentence_figure, swatch
 from analysis.study import Study
@@ -57,7 +58,7 @@ def validity_by_layer_figure(study: Study, view: View = DEFAULT_VIEW, *, kind: K
         yaxis={
             "range": [shape[0] - 0.5, -0.5],
             "tickvals": list(range(shape[0])),
-            "ticktext": list(MEASURES.values()),
+            "ticktext": _names(table),
             "tickfont": {"size": 12, "color": c["ink"]},
         },
         annotations=[
@@ -93,7 +94,7 @@ def validity_intervals_figure(study: Study, view: View = DEFAULT_VIEW, *, kind: 
     legend = f"{swatch(c['difficulty'][3], 'mean over layers', '●')}   "
     legend += swatch(c["difficulty"][3], f"layer {view.layer}", "○")
     axis = {"range": [-1, 1], "dtick": 0.5, "zeroline": True, "zerolinecolor": c["line"]}
-    return _rows_of_dots(study, view, data, list(MEASURES.values()), axis | {"title": {"text": "Spearman ρ"}}, legend)
+    return _rows_of_dots(study, view, data, _names(table), axis | {"title": {"text": "Spearman ρ"}}, legend)
 
 
 def class_difficulty_figure(study: Study, view: View = DEFAULT_VIEW, *, kind: Kind = "soft") -> go.Figure:
@@ -115,6 +116,11 @@ def class_difficulty_figure(study: Study, view: View = DEFAULT_VIEW, *, kind: Ki
     ]  # fmt: skip
     axis = {"range": [0, 1], "dtick": 0.25, "title": {"text": f"{kind} difficulty, mean over layers"}}
     return _rows_of_dots(study, view, data, names, axis, "class of token (how many)")
+
+
+def _names(table: pd.DataFrame) -> list[str]:
+    """The measures in words, each with the tokens that have it: a surprisal lacks the first or the last."""
+    return [f"{words}<br>{counted(table[table['measure'] == name])}" for name, words in MEASURES.items()]
 
 
 def _rows_of_dots(study: Study, view: View, data: list[dict], names: list[str], axis: dict, legend: str) -> go.Figure:

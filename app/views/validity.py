@@ -12,6 +12,7 @@ heading(
     "hard difficulty",
     "surprisal",
     "Spearman's ρ",
+    "beyond chance",
 )
 texts_of_study()
 panel("validity_by_layer", main=True)

@@ -11,6 +11,7 @@ heading(
     "token",
     "loop",
     "router",
+    "beyond chance",
 )
 texts_of_study()
 panel("routing_sources", main=True)
