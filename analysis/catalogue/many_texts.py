@@ -18,8 +18,9 @@ MANY_TEXTS: tuple[FigureSpec, ...] = (
         "How much of the uncertainty about a token's loops, and about its first expert, counts from the other texts "
         "remove, with 95 % intervals over texts. Filled: beyond chance (p below 0.05, Benjamini-Hochberg over layers), "
         "whether the routing is read backwards within texts or exchanged between texts at equal positions, so a trend "
-        "that all texts share is no finding; for position itself, read backwards alone. Below 0 the counts mislead. "
-        "Routing follows from the text alone, so what is left is context, and what so few texts cannot teach.",
+        "that all texts share is no finding; for position itself, read backwards alone. Such a trend, in texts that "
+        "also differ as a whole, may still pass. Below 0 the counts mislead. Routing follows from the text alone, so "
+        "what is left is context, and what so few texts cannot teach.",
         figures.sources_figure,
         lambda study: study.routing_sources,
         of=Study,
@@ -31,8 +32,8 @@ MANY_TEXTS: tuple[FigureSpec, ...] = (
         "Which choices go together?",
         "Information that two choices of the same token share, less what chance gives: 1 if one settles the other, 0 "
         "at chance. Filled: p below 0.05, corrected over layers, whether one choice is read backwards within texts or "
-        "exchanged between texts at equal positions. Experts count only where a token routed. It names no "
-        "cause: both choices follow from the same state.",
+        "exchanged between texts at equal positions; a shared trend, in texts that also differ as a whole, may still "
+        "pass. Experts count only where a token routed. It names no cause: both choices follow from the same state.",
         figures.together_figure,
         studies.together_table,
         of=Study,
