@@ -1,6 +1,7 @@
 """Charts in the real app: each drawn once, in order of sight, redrawn in place, in the reader's theme."""
 
 import pytest
+from playwright.sync_api import expect
 
 from tests.app_server import wait_idle
 
@@ -101,5 +102,5 @@ def test_a_theme_that_changes_while_the_page_is_open_is_followed_by_frame_and_fi
     light = page.evaluate(ink)
     page.emulate_media(color_scheme="dark")
     page.wait_for_function(f"light => ({ink})() !== light", arg=light)
-    paper = "at => getComputedStyle(document.querySelector(at)).backgroundColor"
-    page.wait_for_function(f"() => ({paper})('.st-key-frame') === ({paper})('[data-testid=stApp]')")
+    paper = page.get_by_test_id("stApp").evaluate("app => getComputedStyle(app).backgroundColor")
+    expect(page.locator(".st-key-frame")).to_have_css("background-color", paper)

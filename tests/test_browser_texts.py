@@ -138,7 +138,7 @@ def test_in_a_narrow_window_with_the_sidebar_closed_nothing_covers_the_text_butt
 
     until(page, beside)
     button.click()
-    page.get_by_label("Text to trace").wait_for()
+    expect(page.get_by_label("Text to trace")).to_be_visible()
 
 
 def test_two_sessions_do_not_see_each_others_text(visit):
