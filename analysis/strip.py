@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Literal
 
 import numpy as np
@@ -62,7 +62,7 @@ class Strip:
 
     def to_data(self) -> dict:
         """As the browser wants it, with a signature of all that does not depend on the selection."""
-        data = asdict(self)
+        data = {each.name: getattr(self, each.name) for each in fields(self)}
         fixed = {name: value for name, value in data.items() if name != "readout"}
         return data | {"signature": hashlib.sha256(json.dumps(fixed).encode()).hexdigest()[:16]}
 

@@ -125,11 +125,18 @@ def _draw(
         number = session.drawings_made = session.get("drawings_made", 0) + 1
     marks, meta = take_selection(figure), figure.layout.meta or {}
     figure.layout.meta = {**meta, "drawing": number}
+    _settle(figure)
     content = figure.to_json()
     first, first_content = (kept.first, kept.first_content) if stays else (figure, content)
     now = content if stays and (kept.now or content != first_content) else None
     says = bool(meta.get("sentence"))
     return Drawing(number, first, first_content, now, says, ref(trace), ref(drawn), options, view, marks)
+
+
+def _settle(figure: go.Figure) -> None:
+    """Take a figure apart once: it stays as it is, and Streamlit would do it again in every run."""
+    apart = figure.to_dict()
+    figure.to_dict = lambda: apart
 
 
 def redrawings() -> dict[int, str]:

@@ -67,7 +67,7 @@ def _panel(where: dict[str, str], several: bool) -> None:
                 )
                 if not st.button("Measure"):
                     return
-            with place, st.spinner("Running the text in every way that must agree…", show_time=True):
+            with place:
                 results.measure_exactness()
             place.empty()
             found = results.measured_exactness()

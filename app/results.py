@@ -84,8 +84,8 @@ def current_paths() -> PathTrace:
 def current_attribution() -> Attribution:
     """Where the chosen logit at the selected token comes from; with measured removals if the reader asked for them."""
     session = st.session_state
-    removed = session.get("removed_of") == _explained()
-    return shared.attribution_of(*state.model_and_text(), _captured_tokens(), session.token, chosen_targets(), removed)
+    made = shared.removals_of if session.get("removed_of") == _explained() else shared.attribution_of
+    return made(*state.model_and_text(), _captured_tokens(), session.token, chosen_targets())
 
 
 def current_slices() -> SliceTrace:
@@ -171,7 +171,7 @@ def current_study() -> Study:
 
 def current(kind: type) -> Drawn:
     """What figures of this kind (`FigureSpec.of`) draw now."""
-    found = {
+    made_by = {
         RoutingTrace: state.current_trace,
         Study: current_study,
         PathTrace: current_paths,
@@ -181,12 +181,8 @@ def current(kind: type) -> Drawn:
         AttentionTrace: current_attention,
         TrainingTrace: training_steps.current_training,
         Embedding: umap_maps.current_map,
-    }[kind]
-    if kind in (RoutingTrace, Study, TrainingTrace, Embedding):
-        return found()
-    # The first time it loads the model, too.
-    with st.spinner("Following every path of the text…", show_time=True):
-        return found()
+    }
+    return made_by[kind]()
 
 
 def asked() -> tuple:

@@ -12,7 +12,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -38,12 +38,16 @@ from sample_models.registry import CHECKPOINTS, available_models
 
 if TYPE_CHECKING:
     from app.text_study import TextStudy
+    from hooks.rerun import OwnPass
 
 ROOTS_VARIABLE = "VERSATILEFFN_MODELS"
 """Environment variable with more folders of models, set by whoever starts the server; a visitor cannot name paths."""
 
+OWN_PASS_BYTES = 256 * 2**20
+"""Memory that the keys, values and logits of one text may take to be kept; two are. What takes more runs anew."""
 
-@st.cache_resource(max_entries=3, show_spinner=False)
+
+@st.cache_resource(max_entries=3, show_spinner="Loading the model…", show_time=True)
 def loaded_model(name: str):
     # torch, transformers and TransformerLens take seconds: not before the first model is needed.
     import hooks.capturing  # noqa: F401
@@ -104,9 +108,18 @@ def _telling(what: str) -> Callable[[int], None]:
     return tell
 
 
-def kept(most: int) -> Callable[[Callable[..., Made]], Kept[Made]]:
-    """Have the last `most` results of a function kept, and have it wait for a turn at the models to make another."""
-    return partial(Kept, most=most, in_turn=in_turn)
+def kept(most: int, doing: str) -> Callable[[Callable[..., Made]], Kept[Made]]:
+    """Have the last `most` results of a function kept, and have it wait for a turn at the models to make another.
+
+    Only who has to wait is told so, in the words of `doing`.
+    """
+
+    @contextmanager
+    def told() -> Iterator[None]:
+        with st.spinner(f"{doing}…", show_time=True), in_turn():
+            yield
+
+    return partial(Kept, most=most, in_turn=told)
 
 
 def trace_of(model_name: str, text: str) -> RoutingTrace:
@@ -114,12 +127,12 @@ def trace_of(model_name: str, text: str) -> RoutingTrace:
     return _shipped(model_name, text) or _traced(model_name, text)
 
 
-@st.cache_resource(max_entries=48, show_spinner=False)
+@lru_cache(maxsize=48)
 def _shipped(model_name: str, text: str) -> RoutingTrace | None:
     return shipped_trace(folders()[model_name], text)
 
 
-@kept(48)
+@kept(48, "Tracing the text")
 def _traced(model_name: str, text: str) -> RoutingTrace:
     from hooks import capture
 
@@ -142,7 +155,7 @@ def kept_of(model_name: str) -> list[KeptCheckpoint]:
     return kept_checkpoints(folders()[model_name])
 
 
-@kept(64)
+@kept(64, "Tracing the text with an earlier checkpoint")
 def trace_at_step(model_name: str, text: str, step: int) -> RoutingTrace:
     from hooks import capture
     from sample_models import load_model
@@ -150,7 +163,7 @@ def trace_at_step(model_name: str, text: str, step: int) -> RoutingTrace:
     return capture(load_model(folders()[model_name], step=step), text)
 
 
-@kept(4)
+@kept(4, "Tracing the text with every checkpoint")
 def training_of(model_name: str, text: str) -> TrainingTrace:
     checkpoints = kept_of(model_name)
     traces = [trace_at_step(model_name, text, each.step) for each in checkpoints]
@@ -166,14 +179,14 @@ def _loaded_in_half(name: str):
     return load_model(folders()[name], dtype=torch.bfloat16)
 
 
-@kept(16)
+@kept(16, "Tracing the text in bfloat16")
 def half_trace_of(model_name: str, text: str) -> RoutingTrace:
     from hooks import capture
 
     return capture(_loaded_in_half(model_name), text)
 
 
-@kept(4)
+@kept(4, "Following every path of the text")
 def paths_of(model_name: str, text: str, tokens: tuple[int, int]) -> PathTrace:
     from hooks import capture_paths
 
@@ -192,35 +205,52 @@ def health_of_models() -> dict[str, list[Check]]:
     return {}
 
 
-@kept(8)
+@kept(8, "Measuring which slices the loops use")
 def slices_of(model_name: str, text: str, tokens: tuple[int, int]) -> SliceTrace:
     from hooks import loop_slices
 
     return loop_slices(loaded_model(model_name), paths_of(model_name, text, tokens))
 
 
-@kept(32)
+@kept(2, "Running the text as it is")
+def _own_pass(model_name: str, text: str, token: int) -> "OwnPass":
+    from hooks.rerun import own_pass
+
+    return own_pass(loaded_model(model_name), trace_of(model_name, text), token)
+
+
+def _own_pass_of(model_name: str, text: str, token: int) -> "OwnPass | None":
+    """What a token is run again on, once for all tokens that were read together; None where that is not kept."""
+    from hooks.rerun import own_pass_bytes
+
+    window = trace_of(model_name, text).window_of(token)
+    size = own_pass_bytes(loaded_model(model_name).config, window.end - window.first)
+    return _own_pass(model_name, text, window.own) if size <= OWN_PASS_BYTES else None
+
+
+@kept(32, "Reading every state of the token")
 def lens_of(model_name: str, text: str, tokens: tuple[int, int], token: int, target: int) -> LensTrace:
     from hooks import recursion_lens
 
     paths = paths_of(model_name, text, tokens)
-    return recursion_lens(loaded_model(model_name), paths, token, target)
+    own = _own_pass_of(model_name, text, token)
+    return recursion_lens(loaded_model(model_name), paths, token, target, own=own)
 
 
-@kept(4)
+@kept(4, "Following the attention heads")
 def _attention_inputs(model_name: str, text: str, token: int) -> AttentionInputs:
     from hooks import capture_attention
 
     return capture_attention(loaded_model(model_name), text, token=token)
 
 
-@kept(32)
+@kept(32, "Reading what the heads read")
 def attention_of(model_name: str, text: str, token: int) -> AttentionTrace:
     window = trace_of(model_name, text).window_of(token)
     return _attention_inputs(model_name, text, window.own).at(token)
 
 
-@kept(16)
+@kept(16, "Running the text in every way that must agree")
 def exactness_of(model_name: str, text: str, tokens: tuple[int, int]) -> list[Finding]:
     from hooks import measure_faithfulness
 
@@ -245,19 +275,30 @@ def _importing() -> threading.Thread:
     return thread
 
 
-@kept(32)
+@kept(32, "Following the writes of the token")
 def attribution_of(
-    model_name: str, text: str, tokens: tuple[int, int], token: int, targets: tuple[int, int | None], removed: bool
+    model_name: str, text: str, tokens: tuple[int, int], token: int, targets: tuple[int, int | None]
 ) -> Attribution:
-    from hooks import logit_direction, remove_writes
+    from hooks import logit_direction
 
-    loaded, paths = loaded_model(model_name), paths_of(model_name, text, tokens)
-    direction = logit_direction(loaded, paths, token, *targets)
-    if not removed:
-        return attribution(paths, direction)
+    paths = paths_of(model_name, text, tokens)
+    return attribution(paths, logit_direction(loaded_model(model_name), paths, token, *targets))
+
+
+@kept(32, "Running the token without each of its writes")
+def removals_of(
+    model_name: str, text: str, tokens: tuple[int, int], token: int, targets: tuple[int, int | None]
+) -> Attribution:
+    """`attribution_of`, with what removing every write really takes."""
+    from hooks import remove_writes
+
+    paths = paths_of(model_name, text, tokens)
+    direction = attribution_of(model_name, text, tokens, token, targets).direction
     vectors, table = stream_writes(paths, token)
     writes = list(zip(table["layer"].tolist(), table["kind"].tolist(), vectors, strict=True))
-    return attribution(paths, direction, remove_writes(loaded, direction, paths.routing, writes))
+    own = _own_pass_of(model_name, text, token)
+    removed = remove_writes(loaded_model(model_name), direction, paths.routing, writes, own=own)
+    return attribution(paths, direction, removed)
 
 
 def summaries_of(model: str, texts: list[str]) -> list[PromptSummary | str]:

@@ -8,7 +8,7 @@ import torch
 from hooks.capturing import to_numpy
 from hooks.path_trace import PathTrace
 from hooks.readout import LogitDirection
-from hooks.rerun import rerun_token
+from hooks.rerun import OwnPass, rerun_token
 from hooks.token_text import display_tokens
 from hooks.trace import RoutingTrace
 from sample_models.loading import LoadedModel
@@ -51,12 +51,15 @@ def remove_writes(
     direction: LogitDirection,
     trace: RoutingTrace,
     writes: Sequence[tuple[int, str, np.ndarray]],
+    *,
+    own: OwnPass | None = None,
 ) -> np.ndarray:
     """How far the logit (difference) falls when a write is subtracted where it entered, [write]; each alone.
 
     `trace` is that of the text; a write is (layer, kind, vector [hidden]), as `analysis.ledger.stream_writes` lists
     them. Everything after its place answers: later layers with their loops and experts, and the final norm. Loops of
-    the same layer keep their states.
+    the same layer keep their states. `own` is the model as it is, whose keys and values of the tokens before are used;
+    without it these tokens run once more.
     """
 
     def without(vector: np.ndarray):
@@ -66,7 +69,8 @@ def remove_writes(
     variants = [{}]  # the model as it is, in the same batch
     variants += [{PLACES.get(kind, OUTPUT).format(layer): without(vector)} for layer, kind, vector in writes]
     first = trace.window_of(direction.token).first
-    logits = rerun_token(loaded, trace.token_ids[first:].tolist(), direction.token - first, variants)
+    ids, past = trace.token_ids[first:].tolist(), own.past if own else None
+    logits = rerun_token(loaded, ids, direction.token - first, variants, past=past)
     read = logits[:, direction.target_id]
     if direction.distractor_id is not None:
         read = read - logits[:, direction.distractor_id]

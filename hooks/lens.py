@@ -4,10 +4,10 @@ import numpy as np
 import torch
 
 from hooks.capturing import to_numpy
-from hooks.hook_points import HOOK_NAMES, instrument, record
+from hooks.hook_points import HOOK_NAMES
 from hooks.lens_trace import EXIT, OUTPUT, STATE, LensTrace
 from hooks.path_trace import PathTrace
-from hooks.rerun import rerun_token
+from hooks.rerun import OwnPass, own_pass, rerun_token
 from hooks.token_text import display_tokens
 from sample_models.loading import LoadedModel
 
@@ -17,13 +17,14 @@ ROWS = 64
 
 
 @torch.inference_mode()
-def recursion_lens(loaded: LoadedModel, paths: PathTrace, token: int, target: int) -> LensTrace:
+def recursion_lens(
+    loaded: LoadedModel, paths: PathTrace, token: int, target: int, *, own: OwnPass | None = None
+) -> LensTrace:
     """Read the states, exits and outputs of the captured layers at a captured token, with `target`'s rank in each.
 
-    States and outputs come from `paths` and run no layer. The text (of a long one the token's window) runs once more as
-    it is: that is the model's own prediction, and what leaving gives where the token left anyway, since nothing is
-    changed there. Every other exit runs the token again, on that pass' keys and values of the tokens before (see
-    `hooks.rerun`).
+    States and outputs come from `paths` and run no layer. `own` is the model as it is (without it, it runs once more):
+    its own prediction, and what leaving gives where the token left anyway, since nothing is changed there. Every other
+    exit runs the token again, on that pass' keys and values of the tokens before (see `hooks.rerun`).
 
     Raises ValueError if the token was not captured or the target lies outside the vocabulary.
     """
@@ -38,13 +39,13 @@ def recursion_lens(loaded: LoadedModel, paths: PathTrace, token: int, target: in
         tensor = torch.tensor(stream, dtype=model.dtype, device=model.device)
         return model.lm_head(model.model.norm(tensor)).float()
 
-    window = trace.window_of(token)
-    ids = trace.token_ids[window.first : window.end].tolist()
-    own, exits, left, rounding = _exits(loaded, ids, token - window.first, layers.tolist(), loops[1:])
+    own = own or own_pass(loaded, trace, token)
+    truth = own.logits[token - own.first].float()
+    exits, left, rounding = _exits(loaded, own, token - own.first, layers, loops[1:])
     parts = [
-        _summary(read(paths.states[:, index].reshape(-1, paths.states.shape[-1])), own, target),
-        _summary(exits, own, target),
-        _summary(read(paths.resid_post[:, index]), own, target),
+        _summary(read(paths.states[:, index].reshape(-1, paths.states.shape[-1])), truth, target),
+        _summary(exits, truth, target),
+        _summary(read(paths.resid_post[:, index]), truth, target),
     ]
     summed = [np.concatenate(column) for column in zip(*parts, strict=True)]
     top_ids = summed[0]
@@ -71,23 +72,22 @@ def recursion_lens(loaded: LoadedModel, paths: PathTrace, token: int, target: in
     )
 
 
-def _exits(loaded: LoadedModel, ids: list[int], token: int, layers: list[int], loops: np.ndarray):
-    """(own logits [vocab], those of the exits [layer * loop, vocab], where it left [layer, loop], rounding) of a token.
+def _exits(loaded: LoadedModel, own: OwnPass, token: int, layers: np.ndarray, loops: np.ndarray):
+    """(logits of the exits [layer * loop, vocab], where it left [layer, loop], rounding) of a token of `own`.
 
     Where the token left, its exit is the model's own pass: there is nothing to change. `rounding` is the largest
     difference to that pass when the token alone runs again, unchanged, as it does for the other exits.
     """
-    names = [HOOK_NAMES["loop_choice"].format(layer) for layer in layers]
-    instrument(loaded.model)
-    with record(names) as plain:
-        whole = loaded.model(torch.tensor([ids], device=loaded.model.device), use_cache=True)
-    own = whole.logits[0, token].float()
-    left = np.array([int(plain[name][0, token]) + 1 for name in names])[:, None] == loops
-    others = [{names[row]: _leave_after(loops[column])} for row, column in np.argwhere(~left)]
-    again = rerun_token(loaded, ids, token, [{}, *others], past=whole.past_key_values)
-    exits = own.repeat(left.size, 1)
+    left = own.loops[layers, token][:, None] == loops
+    others = [
+        {HOOK_NAMES["loop_choice"].format(layers[row]): _leave_after(loops[column])}
+        for row, column in np.argwhere(~left)
+    ]
+    again = rerun_token(loaded, own.ids, token, [{}, *others], past=own.past)
+    truth = own.logits[token].float()
+    exits = truth.repeat(left.size, 1)
     exits[torch.tensor(~left.ravel())] = again[1:]
-    return own, exits, left, float((again[0] - own).abs().max())
+    return exits, left, float((again[0] - truth).abs().max())
 
 
 def _leave_after(loop: int):

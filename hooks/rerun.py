@@ -5,15 +5,57 @@ itself runs anew, once per variant, on the keys and values of those before.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
+import numpy as np
 import torch
+from jaxtyping import Float, Int
 from transformers import DynamicCache
 
-from hooks.hook_points import Edit, edited, instrument
+from hooks.capturing import to_numpy
+from hooks.hook_points import HOOK_NAMES, Edit, edited, instrument, record
+from hooks.trace import RoutingTrace
+from sample_models.configuration_versatile import VersatileFFNConfig
 from sample_models.loading import LoadedModel
 
 MAX_CACHE_BYTES = 256 * 2**20
 """Memory that the repeated keys and values of one pass may take; more variants take more passes."""
+
+
+@dataclass(frozen=True)
+class OwnPass:
+    """The model as it is over the tokens that it read together: what each of them is run again on.
+
+    Read only; several threads may share one.
+    """
+
+    first: int
+    """Position in the text of the first token."""
+    ids: list[int]
+    loops: Int[np.ndarray, "layer token"]
+    """Loops after which each token left."""
+    logits: Float[torch.Tensor, "token vocab"]
+    past: DynamicCache
+    """Keys and values of every layer."""
+
+
+def own_pass_bytes(config: VersatileFFNConfig, tokens: int) -> int:
+    """Size of the `OwnPass` of so many tokens in float32."""
+    vectors = 2 * config.num_hidden_layers * config.num_key_value_heads  # keys and values
+    return 4 * tokens * (vectors * config.head_dim + config.vocab_size)
+
+
+@torch.inference_mode()
+def own_pass(loaded: LoadedModel, trace: RoutingTrace, token: int) -> OwnPass:
+    """Run once, as it is, the text that `trace` is of; of a long one the window that this token's numbers come from."""
+    window = trace.window_of(token)
+    ids = trace.token_ids[window.first : window.end].tolist()
+    names = [HOOK_NAMES["loop_choice"].format(layer) for layer in range(trace.num_layers)]
+    instrument(loaded.model)
+    with record(names) as plain:
+        output = loaded.model(torch.tensor([ids], device=loaded.model.device), use_cache=True)
+    loops = np.stack([to_numpy(plain[name][0]) for name in names]) + 1  # a choice counts from 0
+    return OwnPass(window.first, ids, loops, output.logits[0], output.past_key_values)
 
 
 @torch.inference_mode()
@@ -77,4 +119,4 @@ def _rows_per_pass(loaded: LoadedModel, token: int) -> int:
     return max(MAX_CACHE_BYTES // size, 1)
 
 
-__all__ = ["rerun_token"]
+__all__ = ["OwnPass", "own_pass", "own_pass_bytes", "rerun_token"]

@@ -3,10 +3,12 @@
 import json
 from pathlib import Path
 
+import plotly.graph_objects as go
 import pytest
 from streamlit.testing.v1 import AppTest
 
 from app import results, shared, state
+from tests.figure_texts import figure_texts
 
 MAIN = Path(__file__).parents[1] / "app" / "main.py"
 
@@ -28,8 +30,8 @@ def opened(app: AppTest, view: str, **session) -> AppTest:
 
 def notes(app: AppTest) -> list[str]:
     """Every text that stands in a chart of the page, as the reader sees it by now."""
-    specs = [json.loads(each.now or each.first_content) for each in app.session_state.drawings.values()]
-    return [note["text"] for spec in specs for note in spec["layout"]["annotations"]]
+    drawn = [json.loads(each.now or each.first_content) for each in app.session_state.drawings.values()]
+    return [text for each in drawn for text in figure_texts(go.Figure(each))]
 
 
 def passes(app: AppTest) -> tuple[list, object]:
@@ -55,7 +57,7 @@ def test_removals_are_measured_on_demand_and_once(app):
     next(button for button in app.button if button.label == "Remove the writes one at a time").click().run()
     app.run()
     handle.remove()
-    assert not app.exception and len(calls) == 1
+    assert not app.exception and len(calls) == 2  # the text as it is, and the token without each write
     assert "removal takes" in notes(app) and "no write removed yet" not in notes(app)
 
 
@@ -85,6 +87,9 @@ def test_lens_follows_the_token_and_prints_what_leaving_costs(app):
     calls, handle = passes(app)
     app.session_state.layer = 1
     app.run()
-    handle.remove()
     assert not app.exception and not calls
     assert any(text.startswith("layer 1, after ") for text in notes(app))
+    app.session_state.token = 21
+    app.run()
+    handle.remove()
+    assert not app.exception and len(calls) == 1  # the token alone, told to leave elsewhere

@@ -60,6 +60,7 @@ def test_page_is_drawn_says_how_to_read_it_follows_clicks_and_leaves_the_app(vis
     if name == "Walkthrough":
         expect(page.get_by_text(f"Token {TOKEN - 7} “")).to_contain_text(f"enters layer {LAYER + 1} ")
     follows_its_choices(here, specs)
+    expect(page.get_by_test_id("stAlert")).to_have_count(0)
     data_and_code_are_those_of_the_figure(here, specs[0], drawn_by, tmp_path)
 
 
@@ -117,6 +118,28 @@ def data_and_code_are_those_of_the_figure(here: Visit, spec: FigureSpec, drawn_b
     assert read_csv(download(dialog.get_by_role("button", name="CSV", exact=True), "export.csv")).equals(table)
     svg = download(dialog.get_by_role("button", name="SVG", exact=True), "figure.svg").read_text("utf-8")
     assert svg.startswith("<svg") and spec.title.split("?")[0] in svg
+
+
+def test_target_goes_with_the_token_unless_the_reader_named_one(visit):
+    here = visit()
+    page = here.open("write_ledger?example=fox&layer=2&token=30", "Write ledger")
+    picker, problem = page.get_by_role("combobox", name="Token to follow"), page.get_by_test_id("stAlert")
+    expect(picker).to_have_value("likeliest next token")
+    name = page.locator("label").filter(has_text="Token to follow")
+    before = name.inner_text()
+    here.tokens().nth(20).click()
+    expect(name).not_to_have_text(before)
+    wait_idle(page)
+    expect(picker).to_have_value("likeliest next token")
+    expect(problem).to_have_count(0)
+    picker.fill("␣the")
+    page.keyboard.press("Enter")
+    until(page, lambda: "“␣the” against" in page.evaluate(SHOWN, ".st-key-figure-logit_attribution .js-plotly-plot"))
+    here.tokens().nth(25).click()
+    expect(page.locator(".readout")).to_contain_text("token ‹25›")
+    wait_idle(page)
+    expect(picker).to_have_value("␣the")
+    expect(problem).to_have_count(0)
 
 
 def test_reading_an_own_list_can_be_stopped(visit):

@@ -5,6 +5,7 @@ import pytest
 
 from analysis.figures import attribution_by_layer_figure, logit_attribution_figure
 from analysis.view import View
+from tests.figure_texts import figure_texts
 from tests.path_traces import make_attribution, make_paths
 from tests.traces import random_trace
 
@@ -16,10 +17,6 @@ def paths():
     return make_paths(random_trace(layers=3, tokens=30), tokens=(4, 20))
 
 
-def texts(fig) -> list[str]:
-    return [annotation.text for annotation in fig.layout.annotations]
-
-
 def test_bars_are_the_contributions_of_the_layer_and_diamonds_the_removals(paths):
     found = make_attribution(paths, TOKEN)
     fig = logit_attribution_figure(found, View(layer=1, token=TOKEN))
@@ -27,8 +24,8 @@ def test_bars_are_the_contributions_of_the_layer_and_diamonds_the_removals(paths
     np.testing.assert_allclose(np.array(fig.data[0].x, float), table["contribution"])
     drawn = np.array(fig.data[1].x, float)
     np.testing.assert_allclose(drawn[np.isfinite(drawn)], table["removed"])
-    assert texts(fig).count("did not run") == len(fig.layout.yaxis.ticktext) - len(table)
-    assert f"{table['contribution'].iloc[0]:+.2f}" in texts(fig)
+    assert figure_texts(fig).count("did not run") == len(fig.layout.yaxis.ticktext) - len(table)
+    assert f"{table['contribution'].iloc[0]:+.2f}" in figure_texts(fig)
 
 
 def test_sign_is_colour_and_text(paths):
@@ -43,7 +40,7 @@ def test_before_a_removal_no_number_stands_for_it(paths):
     found = make_attribution(paths, TOKEN, removed=False)
     fig = logit_attribution_figure(found, View(layer=1, token=TOKEN))
     assert not np.isfinite(np.array(fig.data[1].x, float)).any()
-    assert "no write removed yet" in texts(fig) and "removal takes" not in texts(fig)
+    assert "no write removed yet" in figure_texts(fig) and "removal takes" not in figure_texts(fig)
 
 
 def test_layers_sum_to_the_logit(paths):
@@ -57,7 +54,8 @@ def test_layers_sum_to_the_logit(paths):
 @pytest.mark.parametrize("figure", [logit_attribution_figure, attribution_by_layer_figure])
 def test_contributions_that_miss_the_logit_are_not_drawn(paths, figure):
     fig = figure(make_attribution(paths, TOKEN, value=1e3), View(layer=1, token=TOKEN))
-    assert not fig.data and texts(fig)[0].startswith("Not drawn: the contributions miss the model's own logit by ")
+    (problem,) = figure_texts(fig)
+    assert not fig.data and problem.startswith("Not drawn: the contributions miss the model's own logit by ")
 
 
 @pytest.mark.parametrize(("off", "drawn"), [(9e-5, True), (1.1e-4, False)])

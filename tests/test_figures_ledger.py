@@ -8,6 +8,7 @@ import pytest
 from analysis.figures import stream_ledger_figure, write_stack_figure, write_waterfall_figure
 from analysis.ledger import layer_ledger, stream_ledger
 from analysis.view import View
+from tests.figure_texts import figure_texts
 from tests.path_traces import make_paths
 from tests.traces import random_trace
 
@@ -76,7 +77,7 @@ def test_waterfall_ends_at_the_update(paths):
 
 def test_waterfall_says_what_did_not_run(paths):
     ledger = layer_ledger(paths, 2)
-    texts = [note.text for note in write_waterfall_figure(paths, View(layer=2, token=9)).layout.annotations]
+    texts = figure_texts(write_waterfall_figure(paths, View(layer=2, token=9)))
     assert texts.count("did not run") == (~ledger.ran[5]).sum() > 0
 
 

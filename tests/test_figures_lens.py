@@ -46,9 +46,11 @@ def test_layer_rows_are_the_readings_of_that_layer(lens, reading, kind):
     if reading == "state":
         tops = np.where(used[:, None], tops, np.nan)
     np.testing.assert_allclose(cells(fig)[0], tops)
-    texts = [note.text for note in fig.layout.annotations]
     ranks = [str(rank) for rank in grid(lens, kind, lens.rank)[2]]
-    assert ranks == [text for text in texts if text.isdecimal()][: len(ranks)]
+    table = sorted(
+        cell for drawn in fig.data if drawn.xaxis == "x2" for cell in zip(drawn.x, drawn.y, drawn.text, strict=True)
+    )
+    assert ranks == [text for *_, text in table[: len(ranks)]]
     labels = [label for label in fig.layout.yaxis.ticktext if label.endswith("left here")]
     assert labels == [f"<b>after loop {lens.routing.loops[2, 7]}</b>, left here"]
 

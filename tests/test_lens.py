@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 import torch
 
+from analysis.ledger import stream_writes
 from analysis.lens import grid, lens_table
-from hooks import capture, capture_paths, edited, recursion_lens
+from hooks import capture, capture_paths, edited, logit_direction, recursion_lens, remove_writes
 from hooks.lens_trace import EXIT, OUTPUT, STATE
+from hooks.rerun import own_pass, own_pass_bytes
 from sample_models import load_model
 from sample_models.registry import available_models
 from tests.models import small_loaded
@@ -80,6 +82,27 @@ def test_exit_where_the_token_left_is_the_model_itself(loaded, lens):
         assert lens.kl[taken[0]] == 0
         own = torch.tensor(trace.next_logprobs[TOKEN]).exp()
         torch.testing.assert_close(torch.tensor(lens.top_probs[taken[0]]), own, rtol=0, atol=0)
+
+
+def test_one_pass_over_the_text_serves_every_token_and_the_removals(loaded, paths, lens):
+    own, calls = own_pass(loaded, paths.routing, 3), []
+    handle = loaded.model.model.register_forward_hook(lambda *_: calls.append(1))
+    again = recursion_lens(loaded, paths, TOKEN, TARGET, own=own)
+    direction = logit_direction(loaded, paths, TOKEN, TARGET)
+    vectors, table = stream_writes(paths, TOKEN)
+    writes = list(zip(table["layer"].tolist(), table["kind"].tolist(), vectors, strict=True))
+    removed = remove_writes(loaded, direction, paths.routing, writes, own=own)
+    handle.remove()
+    assert len(calls) == 2  # one for the token's exits and one for its writes
+    for name in ("top_ids", "used", "rank", "probability", "entropy", "kl", "rounding"):
+        np.testing.assert_array_equal(getattr(again, name), getattr(lens, name))
+    np.testing.assert_allclose(removed, remove_writes(loaded, direction, paths.routing, writes), atol=1e-5)
+
+
+def test_size_of_a_pass_is_as_stated(loaded, paths):
+    own = own_pass(loaded, paths.routing, TOKEN)
+    held = own.logits.nbytes + sum(part.nbytes for layer in own.past for part in layer[:2])
+    assert held == own_pass_bytes(loaded.config, len(own.ids))
 
 
 def told(loaded, ids, layer: int, token: int, loop: int) -> torch.Tensor:

@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 from analysis.attribution import Attribution
 from analysis.figures.palette import THEMES
 from analysis.figures.stream import stream_axis, stream_bars, stream_legend, stream_sum
-from analysis.figures.template import figure, note, quoted, sentence_figure, swatch, table_cell
+from analysis.figures.template import figure, note, quoted, sentence_figure, swatch, table_axis, table_cells
 from analysis.labels import plotly_text
 from analysis.view import DEFAULT_VIEW, View
 
@@ -52,18 +52,18 @@ def logit_attribution_figure(found: Attribution, view: View = DEFAULT_VIEW, *, w
     columns = {"adds": value}
     if found.measured:
         columns |= {"removal takes": removed, "rest answers": removed - value}
-    texts, width = [], (1 - TABLE) / 3
+    texts, cells, width = [], [], (1 - TABLE) / 3
     for place, (heading, numbers) in enumerate(columns.items()):
         x = TABLE + width * (place + 0.5)
         texts.append(note(heading, x=x, anchor="center"))
-        texts += [table_cell(f"{number:+.2f}", x, y, c["ink"]) for y, number in enumerate(numbers) if ran[y]]
-    texts += [table_cell("did not run", TABLE + width / 2, y, c["muted"]) for y in row[~ran].tolist()]
+        cells += [(f"{number:+.2f}", x, y, c["ink"]) for y, number in enumerate(numbers) if ran[y]]
+    cells += [("did not run", TABLE + width / 2, y, c["muted"]) for y in row[~ran].tolist()]
     if not found.measured:
-        texts.append(table_cell("no write removed yet", TABLE + 2 * width, (len(row) - 1) / 2, c["muted"]))
+        cells.append(("no write removed yet", TABLE + 2 * width, (len(row) - 1) / 2, c["muted"]))
     texts.append(note(_balance(found)) | {"yshift": 22})
     return figure(
         view,
-        data,
+        data + table_cells(cells),
         height=max(len(row) * ROW_PX + 50 + 44, 200),
         margin={"t": 50, "b": 44, "l": 112 if writes == "largest" else 72, "r": 8},
         xaxis={
@@ -71,6 +71,7 @@ def logit_attribution_figure(found: Attribution, view: View = DEFAULT_VIEW, *, w
             "showgrid": True, "zeroline": True, "zerolinecolor": c["line"], "zerolinewidth": 1,
             "title": {"text": f"logits, for {_what(found)}"},
         },
+        xaxis2=table_axis(TABLE),
         yaxis={
             "range": [len(row) - 0.5, -0.5], "tickvals": row, "ticktext": names.tolist(),
             "tickfont": {"color": c["ink"], "size": 12},

@@ -18,7 +18,8 @@ from analysis.figures.template import (
     quoted,
     sentence_figure,
     swatch,
-    table_cell,
+    table_axis,
+    table_cells,
     token_axis,
 )
 from analysis.labels import plotly_text, token_labels
@@ -150,17 +151,17 @@ def write_waterfall_figure(paths: PathTrace, view: View = DEFAULT_VIEW) -> go.Fi
         "projection": [_short(v) for v in size] + [f"<b>{_short(whole)}</b>"],
         "cosine": [f"{v:.2f}" for v in ledger.cosine[index]] + ["<b>1</b>"],
     }
-    texts = []
+    texts, table = [], []
     for place, (heading, cells) in enumerate(columns.items()):
         x = TABLE + (1 - TABLE) * (place + 0.5) / len(columns)
         texts.append(note(heading, x=x, anchor="center"))
-        texts += [table_cell(text, x, y, c["ink"]) for y, text in enumerate(cells) if y == len(names) or ran[y]]
-    texts += [table_cell("did not run", (1 + TABLE) / 2, y, c["muted"]) for y in row[~ran].tolist()]
+        table += [(text, x, y, c["ink"]) for y, text in enumerate(cells) if text and (y == len(names) or ran[y])]
+    table += [("did not run", (1 + TABLE) / 2, y, c["muted"]) for y in row[~ran].tolist()]
     within = f"the writes sum to the update within {ledger.residual[index]:.1e}"
     texts.append(note(f"{quoted(trace, view.token)}, layer {view.layer}: {within}") | {"yshift": 22})
     return figure(
         view,
-        data,
+        data + table_cells(table),
         clickable=False,
         height=height,
         margin={"t": 50, "b": 44, "l": 72, "r": 8},
@@ -169,6 +170,7 @@ def write_waterfall_figure(paths: PathTrace, view: View = DEFAULT_VIEW) -> go.Fi
             "domain": [0, TABLE - 0.02], "range": [low - 0.02 * (high - low), high + 0.04 * (high - low)],
             "showgrid": True, "title": {"text": "cumulative projection on the update"},
         },
+        xaxis2=table_axis(TABLE),
         yaxis={
             "range": [len(names) + 0.5, -0.5], "tickvals": [*row.tolist(), len(names)],
             "ticktext": [*names, "<b>update</b>"], "tickfont": {"color": c["ink"], "size": 12},

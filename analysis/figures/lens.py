@@ -6,7 +6,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from analysis.figures.palette import THEMES, colour_at, loop_colours, mix, ramp, text_on
-from analysis.figures.template import figure, layer_axis, note, numbers, quoted, swatch, table_cell
+from analysis.figures.template import figure, layer_axis, note, numbers, quoted, swatch, table_axis, table_cells
 from analysis.labels import plotly_text
 from analysis.lens import grid
 from analysis.view import DEFAULT_VIEW, View
@@ -107,22 +107,23 @@ def lens_layer_figure(lens: LensTrace, view: View = DEFAULT_VIEW, *, reading: Re
         "entropy": [f"{value:.2f}" for value in lens.entropy[reads]],
         "KL": [f"{value:.2f}" for value in lens.kl[reads]],
     }
-    marks = []
+    marks, table = [], []
     for column, (heading, cells) in enumerate(headings.items()):
         x = TABLE + (1 - TABLE) * (column + 0.5) / len(headings)
         marks.append(note(heading, x=x, anchor="center"))
-        marks += [table_cell(cell, x, i, c["ink"] if filled[i] else c["muted"]) for i, cell in enumerate(cells)]
+        table += [(cell, x, i, c["ink"] if filled[i] else c["muted"]) for i, cell in enumerate(cells)]
     labels = [_row_name(int(loop), ran, reading) for loop in lens.loop[reads]]
     exit_row = int(np.flatnonzero(lens.loop[reads] == ran)[0])
     outline = {"type": "rect", "x0": -0.5, "x1": len(place) - 0.5, "y0": exit_row - 0.47, "y1": exit_row + 0.47}
     outline |= {"line": {"width": 2, "color": c["ink"]}}
     return figure(
         view,
-        data,
+        data + table_cells(table),
         clickable=False,
         height=max(ROW_PX * count + 30 + 16, 160),
         margin={"t": 30, "b": 16, "l": 158, "r": 8},
         xaxis={"domain": [0, TABLE - 0.015], "range": [-0.5, len(place) - 0.5], "visible": False},
+        xaxis2=table_axis(TABLE),
         yaxis={
             "range": [count - 0.5, -0.5], "tickvals": y, "ticktext": labels, "tickfont": {"color": c["ink"], "size": 12}
         },

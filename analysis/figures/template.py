@@ -103,12 +103,24 @@ def note(text: str, *, x: float = 0, y: float = 1, anchor: str = "left") -> dict
     }  # fmt: skip
 
 
-def table_cell(text: str, x: float, y: float, colour: str) -> dict:
-    """A cell of a table beside horizontal bars: x in paper coordinates, y = the row of the bars."""
-    return {
-        "text": text, "xref": "paper", "x": x, "xanchor": "center", "y": y, "yanchor": "middle",
-        "font": {"size": 12, "color": colour},
-    }  # fmt: skip
+def table_axis(left: float) -> dict:
+    """Second x axis, for a table that begins at `left`, paper coordinates, beside a plot; so are places on it."""
+    return {"domain": [left, 1], "range": [left, 1], "visible": False}
+
+
+def table_cells(cells: list[tuple[str, float, float, str]]) -> list[dict]:
+    """Text traces of a table on `table_axis`; a cell is (text, x, row of the plot, colour).
+
+    As annotations, thirty cells took Plotly longer than all the rest of a figure.
+    """
+    return [
+        {
+            "type": "scatter", "mode": "text", "xaxis": "x2", "cliponaxis": False, "hoverinfo": "skip",
+            "textfont": {"size": 12, "color": colour}, "x": x, "y": y, "text": texts,
+        }
+        for colour in dict.fromkeys(colour for *_, colour in cells)
+        for texts, x, y in [zip(*(cell for *cell, of in cells if of == colour), strict=True)]
+    ]  # fmt: skip
 
 
 def swatch(colour: str, text: str, mark: str = "■") -> str:

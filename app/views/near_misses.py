@@ -56,8 +56,7 @@ panel("flip_distance")
 with title("Does half precision decide alike?"):
     why_not = without_model()
     if st.button("Trace in bfloat16", disabled=bool(why_not or traced_half_precision()), help=why_not):
-        with st.spinner("Tracing the text in bfloat16…", show_time=True):
-            trace_half_precision()
+        trace_half_precision()
         st.rerun()
 if other := traced_half_precision():
     decided_otherwise(current_trace(), other)

@@ -25,8 +25,7 @@ if can_draw(Attribution):
         target_picker("target", "against")
         done = current(Attribution).measured
         if st.button("Remove the writes one at a time", disabled=done, help="Runs the selected token again per write."):
-            with st.spinner("Running the token without each of its writes…", show_time=True):
-                measure_removals()
+            measure_removals()
             st.rerun()
 left, right = st.columns(2)
 with left:
