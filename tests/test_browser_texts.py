@@ -76,6 +76,31 @@ def test_text_is_traced_though_the_reader_clicks_on_meanwhile(visit):
     until(page, lambda: here.text() == text)
 
 
+def test_figures_of_the_text_before_are_dimmed_while_a_run_takes_long_and_only_then(visit):
+    here = visit()
+    page = here.open("gate", "Gate")
+    page.evaluate(
+        """() => {
+          window.seen = new Set();
+          const look = () => {
+            const left = document.querySelector('[data-stale=true]:has(.js-plotly-plot)');
+            if (left) seen.add(getComputedStyle(left).opacity);
+            requestAnimationFrame(look);
+          };
+          look();
+        }"""
+    )
+    page.get_by_role("radio", name="Loops").click()
+    wait_idle(page)
+    here.tokens().nth(5).click()
+    expect(page.locator(".readout")).to_contain_text("token ‹5›")
+    wait_idle(page)
+    assert "1" in page.evaluate("() => [...seen]")
+    here.trace("The king rode out to the river. " * 230)
+    assert "0.33" in page.evaluate("() => [...seen]")
+    expect(page.locator("[data-long-run]")).to_have_count(0)
+
+
 def test_empty_text_is_told_and_the_earlier_one_kept(visit):
     here = visit()
     page = here.open()

@@ -11,6 +11,7 @@ const state = { figures: new WeakSet(), setTriggerValue: null, marks: {}, redraw
 
 export default function ({ data, setTriggerValue, parentElement }) {
   stands_on(data.page);
+  dim_in_long_runs();
   Object.assign(state, data, { setTriggerValue, told: null, asked: null });
   const host = parentElement.host ?? parentElement;
   const attach = () => {

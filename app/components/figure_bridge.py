@@ -16,7 +16,7 @@ _component = st.components.v2.component(
     "figure_bridge",
     html="<span></span>",
     css=":host { display: none }",
-    js=script("telling.js", "drawing_order.js", "figure_bridge.js"),
+    js=script("telling.js", "drawing_order.js", "dimming.js", "figure_bridge.js"),
 )
 
 
