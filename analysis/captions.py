@@ -3,14 +3,14 @@
 import pandas as pd
 
 from analysis.catalogue import FigureSpec
-from analysis.labels import token_labels
+from analysis.labels import how_many, token_labels
 from analysis.study import Study
 from analysis.view import View
 from hooks.trace import RoutingTrace
 
 
 def numbers(spec: FigureSpec, about: RoutingTrace | Study, view: View, **options: str) -> str:
-    """How much is counted, what is selected, and the reader's choice."""
+    """How much is how_many, what is selected, and the reader's choice."""
     text = _study_numbers(about, view) if isinstance(about, Study) else _trace_numbers(about, view)
     if isinstance(about, Study) and (rests := _tokens_of_rows(spec.table(about))):
         text += f" {rests}"
@@ -21,8 +21,8 @@ def numbers(spec: FigureSpec, about: RoutingTrace | Study, view: View, **options
 
 
 def _study_numbers(study: Study, view: View) -> str:
-    texts = f"{study.texts} {'text' if study.texts == 1 else 'texts'}{f' ({study.name})' if study.name else ''}"
-    return f"{texts} of {study.tokens:,} tokens, {study.num_layers} layers. Selected: layer {view.layer}."
+    texts = f"{how_many(study.texts, 'text')}{f' ({study.name})' if study.name else ''}"
+    return f"{texts} of {how_many(study.tokens, 'token')}, {study.num_layers} layers. Selected: layer {view.layer}."
 
 
 def _tokens_of_rows(table: pd.DataFrame) -> str | None:
@@ -37,7 +37,7 @@ def _tokens_of_rows(table: pd.DataFrame) -> str | None:
 def _trace_numbers(trace: RoutingTrace, view: View) -> str:
     label = token_labels(trace)[view.token]
     read = f", {sentence}" if (sentence := reading(trace)) else ""
-    text = f"{trace.num_tokens} tokens, {trace.num_layers} layers{read}. "
+    text = f"{how_many(trace.num_tokens, 'token')}, {how_many(trace.num_layers, 'layer')}{read}. "
     if view.window is not None:
         first, end = view.span(trace.num_tokens)
         text += f"Maps show tokens {first} to {end - 1}. "

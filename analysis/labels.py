@@ -26,6 +26,11 @@ def short_label(display: str, longest: int = LONGEST) -> str:
     return _cut(_count_runs(_without_space(display)), longest)
 
 
+def how_many(count: int, noun: str) -> str:
+    """A count with its noun: 1 token, 2,000 tokens."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
 def plotly_text(text: str) -> str:
     """`text` as Plotly must receive it to show it literally: no tags, no LaTeX between dollar signs."""
     return html.escape(text, quote=False).replace("$", "&#36;")
@@ -74,4 +79,4 @@ def _length_of_character(lead: int) -> int:
     return 4 if lead >= 0xF0 else 3 if lead >= 0xE0 else 2
 
 
-__all__ = ["plotly_text", "short_label", "token_labels"]
+__all__ = ["how_many", "plotly_text", "short_label", "token_labels"]

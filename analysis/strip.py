@@ -101,7 +101,7 @@ def strip(
         badges=badges,
         values=values,
         surprisal=_over_pieces(_summed(trace.surprisal, starts), _nats, "sum", starts, trace.num_tokens),
-        quantity=quantity.lower() + ("" if layer is None else f" in layer {layer}"),
+        quantity=quantity.lower() + ("" if layer is None else f" in layer {layer}:"),
         legend=legend,
         readout=readout(trace, token, at_layer),
         breaks=["↵" in each for each in displays],

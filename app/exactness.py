@@ -5,6 +5,7 @@ import streamlit as st
 
 from analysis.catalogue import CATALOGUE
 from analysis.faithfulness import digest_of_texts, provenance, summary
+from analysis.labels import how_many
 from analysis.study import Study
 from app import prompt_list, results, state, text_study
 from app.markdown import literal
@@ -41,7 +42,7 @@ def _texts(page: str) -> str:
         name, texts = done.study.name, done.study.read
     else:
         return "no text was read for this page"
-    return f"{len(texts):,} text{'s' * (len(texts) != 1)} of “{name}”, digest {digest_of_texts(texts)[:DIGITS]}"
+    return f"{how_many(len(texts), 'text')} of “{name}”, digest {digest_of_texts(texts)[:DIGITS]}"
 
 
 @st.fragment

@@ -5,6 +5,7 @@ from functools import partial
 
 import streamlit as st
 
+from analysis.labels import how_many
 from app import pending, prompt_list, shared, state
 from app.examples import EXAMPLES, LOOK_FOR
 from app.markdown import literal
@@ -25,9 +26,8 @@ PASTED = {"one": "One text", "line": "One prompt per line", "paragraph": "One pr
 def prompt_picker(num_tokens: int) -> None:
     """A popover labelled with the current prompt. A text that cannot be traced leaves the current one in place."""
     prompt = state.current_prompt()
-    with st.popover(
-        f"{literal(prompt.name)}, {num_tokens:,} tokens", icon=":material/edit_note:", key="picker", on_change="rerun"
-    ):
+    name = f"{literal(prompt.name)}, {how_many(num_tokens, 'token')}"
+    with st.popover(name, icon=":material/edit_note:", key="picker", on_change="rerun"):
         if st.session_state.get("picker"):
             shared.warm_up()
         way = st.segmented_control(

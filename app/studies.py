@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+from analysis.labels import how_many
 from analysis.resampling import FEWEST_TEXTS
 from analysis.study import Study
 from app import text_study
@@ -57,13 +58,13 @@ def _read() -> None:
         text_study.read_texts(lambda done, said: bar.progress(done, text=literal(said)))
         st.rerun()  # the frame, too: now there is something to export
     name, count = literal(text_study.name_of_texts()), text_study.number_of_texts()
-    told.caption(f"{name}: {count:,} texts, which were not read for this page yet.")
+    told.caption(f"{name}: {how_many(count, 'text')}, not yet read for this page.")
 
 
 def _told(found: Study) -> None:
     if text_study.own_list_chosen():
-        name, of = literal(found.name), "text" if found.texts == 1 else "texts"
-        read = f"Read from {found.texts:,} {of} of {found.tokens:,} tokens, from {name}, not from the text above."
+        read, name = f"{how_many(found.texts, 'text')} of {how_many(found.tokens, 'token')}", literal(found.name)
+        read = f"Read from {read}, from {name}, not from the text above."
     else:
         read = f"Read from {found.texts} sample texts of {found.tokens:,} tokens, not from the text above."
     if found.texts == 1:

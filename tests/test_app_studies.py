@@ -71,7 +71,7 @@ def test_without_a_list_the_page_says_how_to_bring_one_and_draws_nothing():
 @pytest.mark.parametrize("view", ["what_decides", "validity"])
 def test_own_list_is_read_once_asked_for_and_every_figure_counts_it(view):
     app = opened(*TEXTS, view=view)
-    assert "mine.csv: 5 texts, which were not read for this page yet." in captions(app)
+    assert "mine.csv: 5 texts, not yet read for this page." in captions(app)
     assert not app.get("plotly_chart")
     read(app)
     tokens = app.session_state.list_study.study.tokens
@@ -128,7 +128,7 @@ def test_another_list_is_another_study():
     app = read(opened(*TEXTS))
     bring(app, *TEXTS[1:])
     app.run()
-    assert not app.get("plotly_chart") and "mine.csv: 4 texts, which were not read" in captions(app)
+    assert not app.get("plotly_chart") and "mine.csv: 4 texts, not yet read" in captions(app)
     read(app)
     assert app.session_state.list_study.study.read == tuple(TEXTS[1:])
 
@@ -164,7 +164,7 @@ def test_sample_texts_are_read_at_once_and_the_reader_may_stop(monkeypatch):
     asked = stopping_after(2, monkeypatch)
     app.switch_page("views/validity.py").run()
     assert not app.exception and not app.get("plotly_chart") and asked[2:] == ["stop"]
-    assert f"sample texts: {len(SAMPLE_TEXTS)} texts, which were not read" in captions(app)
+    assert f"sample texts: {len(SAMPLE_TEXTS)} texts, not yet read" in captions(app)
     read(app)
     assert len(app.get("plotly_chart")) == 3
     assert [text for batch in asked if batch != "stop" for text in batch] == list(SAMPLE_TEXTS), "each was read once"
@@ -185,7 +185,7 @@ def test_what_one_visitor_studies_is_not_there_for_another():
     assert "You have brought no list yet." in captions(other) and "mine.csv" not in captions(other)
     bring(other, *TEXTS)
     other.run()
-    assert "which were not read for this page yet" in captions(other), "the same texts, but not this visitor's study"
+    assert "not yet read for this page" in captions(other), "the same texts, but not this visitor's study"
 
 
 def test_export_of_an_own_study_holds_its_texts():

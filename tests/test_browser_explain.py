@@ -151,7 +151,7 @@ def test_reading_an_own_list_can_be_stopped(visit):
     page.get_by_role("heading", name="Prompts", exact=True).wait_for()
     page.get_by_role("link", name="What decides", exact=True).click()
     page.get_by_role("radio", name="Your list").click()
-    page.get_by_text("The pasted list: 40 texts, which were not read").wait_for()
+    page.get_by_text("The pasted list: 40 texts, not yet read").wait_for()
     page.get_by_role("button", name="Read them").click()
     page.get_by_text("comparing 40 texts with each other").wait_for()
     # Streamlit shows a button of this name too, in its header, while it works.

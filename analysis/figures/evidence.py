@@ -3,6 +3,7 @@
 import pandas as pd
 
 from analysis.figures.template import note
+from analysis.labels import how_many
 from analysis.resampling import FEWEST_TEXTS
 from analysis.study import Study
 from analysis.view import View
@@ -26,7 +27,7 @@ def filled_beyond_chance(rows: pd.DataFrame, symbol: str, colour: str, paper: st
 
 def evidence(study: Study, *, x: float = 0, anchor: str = "left") -> dict:
     """How much was read, or why nothing is said about other texts."""
-    text = f"{study.texts} {'text' if study.texts == 1 else 'texts'}, {study.tokens:,} tokens"
+    text = f"{how_many(study.texts, 'text')}, {how_many(study.tokens, 'token')}"
     if study.texts < FEWEST_TEXTS:
         text += f"; fewer than {FEWEST_TEXTS} texts: no interval, no p"
     return note(text, x=x, anchor=anchor)

@@ -7,6 +7,7 @@ import plotly.graph_objects as go
 
 from analysis.figures.palette import THEMES, expert_colour, text_on
 from analysis.figures.template import drawn_part, figure, note, numbers, quoted
+from analysis.labels import how_many
 from analysis.slices import slice_use
 from analysis.view import DEFAULT_VIEW, View
 from hooks.slice_trace import SliceTrace
@@ -21,7 +22,9 @@ def loop_slices_figure(
     loops = np.arange(1, trace.max_loops + 1)
     if tokens == "all":
         share, count = slice_use(slices, view.layer)
-        names = [f"loop {loop}" + (f", {n} tokens" if n else ", nobody") for loop, n in zip(loops, count, strict=True)]
+        names = [
+            f"loop {loop}, {how_many(n, 'token') if n else 'nobody'}" for loop, n in zip(loops, count, strict=True)
+        ]
         ran = count > 0
         part = drawn_part(slices.first_token, slices.first_token + slices.share.shape[1], trace.num_tokens)
         heading = f"layer {view.layer}{part}: mean share of the loop's step, over the tokens that ran it"

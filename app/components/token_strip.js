@@ -193,8 +193,10 @@ class Strip {
     this.tip.textContent = this.describe(+cell.dataset.cell);
     this.tip.hidden = false;
     const frame = this.wrap.getBoundingClientRect(), at = cell.getBoundingClientRect();
+    const readout = this.readout.getBoundingClientRect().top, height = this.tip.offsetHeight, gap = 6;
+    const fits = at.bottom + gap + height <= readout; // under the last row it would lie over the read-out
     this.tip.style.left = Math.max(0, Math.min(at.left - frame.left, frame.width - this.tip.offsetWidth)) + "px";
-    this.tip.style.top = at.bottom - frame.top + 6 + "px";
+    this.tip.style.top = (fits ? at.bottom + gap : at.top - gap - height) - frame.top + "px";
   }
 
   draw_readout() {
