@@ -29,6 +29,23 @@ def spells_its_text(trace: RoutingTrace) -> bool:
     return spelled == str(trace.meta.get("text")).encode()
 
 
+def same_place(before: RoutingTrace, token: int, after: RoutingTrace) -> int | None:
+    """The token of another trace of the same text that holds the first byte of this one; None if that is not known.
+
+    So it is where the tokens of one of them do not spell the text, and for what a tokenizer added.
+    """
+    if before.special[token] or not (spells_its_text(before) and spells_its_text(after)):
+        return None
+    begins = _ends(before)[token] - len(token_bytes(before.tokens[token]))
+    return int(np.searchsorted(_ends(after), begins, side="right"))
+
+
+def _ends(trace: RoutingTrace) -> Int[np.ndarray, " token"]:
+    """Bytes of the text up to the end of every token; what the tokenizer added holds none."""
+    lengths = [0 if added else len(token_bytes(each)) for each, added in zip(trace.tokens, trace.special, strict=True)]
+    return np.cumsum(lengths)
+
+
 @lru_cache(maxsize=8)  # a trace never changes, and every click asks again
 def word_starts(trace: RoutingTrace) -> Int[np.ndarray, " word"]:
     """First token of every word, ascending from 0. Every token is a word of its own if they do not spell the text."""
@@ -111,5 +128,6 @@ def _is_letter(char: str) -> bool:
 
 
 __all__ = [
-    "piece_counts", "spells_its_text", "spread_over_pieces", "word_displays", "word_means", "word_starts", "word_table",
+    "piece_counts", "same_place", "spells_its_text", "spread_over_pieces", "word_displays", "word_means", "word_starts",
+    "word_table",
 ]  # fmt: skip

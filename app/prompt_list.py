@@ -11,6 +11,8 @@ from app.examples import EXAMPLES
 from app.prompt_files import PromptList, read_prompt_file
 from app.prompts import Prompt, PromptError
 
+FILTER = "prompt-filter"
+"""Key of what the reader looks for among the prompts of a list."""
 BATCH_PROMPTS, BATCH_CHARACTERS = 8, 8_000
 """Of a list, traced at a time: between two batches the page shows how far it is, and a stop takes effect."""
 
@@ -53,7 +55,7 @@ def prompt_list() -> PromptList:
 def take_list(found: PromptList) -> None:
     """Make these the prompts of the Prompts page. What is known of other texts is forgotten: memory is bounded."""
     session, texts = st.session_state, {prompt.text for prompt in found.prompts}
-    session.prompt_list, session.tracing_list = found, False
+    session.prompt_list, session.tracing_list, session[FILTER] = found, False, ""
     session.summaries = {key: known for key, known in session.get("summaries", {}).items() if key[1] in texts}
 
 

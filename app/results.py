@@ -155,6 +155,11 @@ def why_not_drawn(kind: type) -> str | None:
     return None
 
 
+def against_itself() -> bool:
+    """Whether the token whose logit is explained is also the one that it is set against, so that nothing is."""
+    return st.session_state.get("against", TARGETS["against"]) != NOTHING and chosen_targets()[1] is None
+
+
 def can_draw(kind: type) -> bool:
     """Whether figures of this kind can be drawn."""
     return why_not_drawn(kind) is None

@@ -14,6 +14,7 @@ import streamlit as st
 from analysis.model_facts import ModelFacts
 from analysis.model_facts import model_facts as facts_of
 from analysis.view import Level, View, window_around
+from analysis.words import same_place
 from app import shared
 from app.examples import DEFAULT_EXAMPLE, EXAMPLES, shipped_trace
 from app.prompts import Prompt, PromptError, opening, typed_prompt
@@ -45,30 +46,34 @@ def begin_session() -> None:
     if not names:
         st.error(NO_MODEL)
         st.stop()
-    prompt = EXAMPLES.get(link.get("example", ""), EXAMPLES[DEFAULT_EXAMPLE])
-    model, problem = link.get("model", names[0]), None
+    model, example, told = link.get("model") or names[0], link.get("example") or DEFAULT_EXAMPLE, []
+    prompt = EXAMPLES.get(example, EXAMPLES[DEFAULT_EXAMPLE])
     if model not in names:
-        model, problem = names[0], f"This server has no model {opening(model)}; {names[0]} is shown."
-    if link.get("example", DEFAULT_EXAMPLE) not in EXAMPLES:
-        problem = f"There is no example {opening(link['example'])}; {prompt.name} is shown."
+        told.append(f"This server has no model {opening(model)}; {names[0]} is shown.")
+        model = names[0]
+    if example not in EXAMPLES:
+        told.append(f"There is no example {opening(example)}; {prompt.name} is shown.")
     if text := link.get("text"):
         try:
             prompt = typed_prompt(text_from_link(text))
         except PromptError as error:
-            problem = str(error)
+            told.append(str(error))
     try:
         prompt = _readable(model, prompt)
         shared.trace_of(model, prompt.text)
     except ValueError as error:
         if isinstance(error, PromptError) and text:  # more tokens than the limit
-            prompt, problem = EXAMPLES[DEFAULT_EXAMPLE], str(error)
+            prompt = EXAMPLES[DEFAULT_EXAMPLE]
+            told.append(str(error))
         elif model == names[0]:
             raise
         else:
-            model, problem = names[0], why_refused(model, error)
+            told.append(why_refused(model, error))
+            model = names[0]
     state[MODEL_KEY] = state[PICKED_KEY] = model
     state.prompt = prompt
-    state.problem = state.problem_of_link = problem or _beyond(link, current_trace())
+    told += _beyond(link, current_trace())
+    state.problem = state.problem_of_link = " ".join(told) or None
 
 
 def write_link() -> None:
@@ -95,19 +100,22 @@ def model_names() -> list[str]:
 def choose_model() -> None:
     """Make the model picked in the sidebar the current one. If it cannot be loaded, say why and keep the one before.
 
-    A model without a tokenizer cannot read most texts: then the prompt becomes a row of token ids.
+    The selection stays at its place in the text, where the models cut it into other tokens. A model without a tokenizer
+    cannot read most texts: then the prompt becomes a row of token ids.
     """
-    state = st.session_state
+    state, before = st.session_state, current_trace()
     picked = state[PICKED_KEY]
     try:
         prompt = _readable(picked, state.prompt)
-        shared.trace_of(picked, prompt.text)
+        after = shared.trace_of(picked, prompt.text)
     except ValueError as error:
         state.problem = why_refused(picked, error)
         state[PICKED_KEY] = state[MODEL_KEY]
         return
     if prompt is not state.prompt:
         state.prompt, state.token, state.typed = prompt, None, prompt.text
+    else:
+        state.token = same_place(before, state.token, after)
     state[MODEL_KEY], state.problem = picked, None
     clamp_selection()
 
@@ -253,14 +261,15 @@ def why_refused(model: str, error: ValueError) -> str:
     return str(error).replace(str(shared.folders()[model]), model).removesuffix(".") + "."
 
 
-def _beyond(link: Mapping[str, str], trace: RoutingTrace) -> str | None:
-    """What of a link's layer and token this trace does not have, in one sentence."""
+def _beyond(link: Mapping[str, str], trace: RoutingTrace) -> list[str]:
+    """What of a link's layer and token this trace does not have, a sentence each."""
+    told = []
     for what, count in (("layer", trace.num_layers), ("token", trace.num_tokens)):
-        asked = link.get(what, "0")
+        asked = link.get(what) or "0"
         number = _number(asked)
         if number is None or number >= count:
-            return f"There is no {what} {opening(asked)} here, only 0 to {count - 1}; another one is selected."
-    return None
+            told.append(f"There is no {what} {opening(asked)} here, only 0 to {count - 1}; another one is selected.")
+    return told
 
 
 def _number(text: str | None) -> int | None:

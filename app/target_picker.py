@@ -17,24 +17,44 @@ def target_picker(*keys: str) -> None:
     """
     trace, token = state.current_trace(), st.session_state.token
     named = named_targets(trace, token)
-    shown = dict(zip(trace.next_ids[token].tolist(), trace.next_tokens[token], strict=True))
-    if token + 1 < trace.num_tokens:
-        shown[int(trace.token_ids[token + 1])] = trace.tokens[token + 1]
-
     for key in keys:
         word = st.session_state.get(key, results.TARGETS[key])
-        means = f": {literal(shown[named[word]])}" if word in named else ""
         none = [results.NOTHING] if key == "against" else []
-        words = [*named, *none, *trace.next_tokens[token]]
-        words += [st.session_state[key]] if key in st.session_state else []  # what the reader typed stays on offer
+        words = [*named, *none, *trace.next_tokens[token], word]  # what the reader typed stays on offer
         st.selectbox(
-            f"{WORDS[key]}{means}",
+            f"{WORDS[key]}: {literal(_meant(word))}" if word in named else WORDS[key],
             list(dict.fromkeys(words)),
             index=words.index(results.TARGETS[key]),
             key=key,
+            on_change=_spell,
+            args=(key,),
             accept_new_options=True,
             persist_state="session",
             width=280,
         )
-        if problem := results.target_problem(key):
-            st.error(problem)
+
+
+def target_problems(*keys: str) -> None:
+    """What of these fields cannot be taken, a sentence each, with what stands for it."""
+    problems = {key: problem for key in keys if (problem := results.target_problem(key))}
+    for key, problem in problems.items():
+        name = results.TARGETS[key]
+        st.error(literal(f"{problem} The {name}, {_meant(name)}, stands for it."))
+    if "against" in keys and not problems and results.against_itself():
+        st.warning("Both fields mean the same token. Against itself it would be zero: its own logit is shown.")
+
+
+def _meant(name: str) -> str:
+    """The token that a name of `named_targets` means at the selected token, as it is shown."""
+    trace, token = state.current_trace(), st.session_state.token
+    shown = dict(zip(trace.next_ids[token].tolist(), trace.next_tokens[token], strict=True))
+    if token + 1 < trace.num_tokens:
+        shown[int(trace.token_ids[token + 1])] = trace.tokens[token + 1]
+    return shown[named_targets(trace, token)[name]]
+
+
+def _spell(key: str) -> None:
+    """Show the blank before a typed word as all tokens do: else nobody could see it."""
+    word = st.session_state[key]
+    if word and word.startswith(" "):
+        st.session_state[key] = f"␣{word[1:]}"

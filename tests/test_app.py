@@ -115,6 +115,33 @@ def test_link_with_a_number_beyond_measure_opens_the_page(app):
     assert not app.exception
 
 
+def test_link_tells_everything_that_is_not_there(app):
+    app.query_params.update({"example": "none", "model": "nope", "layer": "99", "token": "-5"})
+    app.run()
+    (told,) = [each.value for each in app.text if each.value.startswith("This server has no model nope")]
+    for part in ("There is no example none", "There is no layer 99", "There is no token -5"):
+        assert part in told
+
+
+def test_link_with_empty_parts_is_one_without_them(app):
+    app.query_params.update({"example": "", "model": "", "layer": "", "token": ""})
+    app.run()
+    assert not app.exception and app.session_state.problem is None
+
+
+def test_another_model_keeps_the_place_in_the_text(app):
+    app.run()
+    app.session_state.token = 30
+    app.run()
+    before = shared.trace_of(app.session_state.model, app.session_state.prompt.text)
+    app.selectbox(key=state.PICKED_KEY).select("versatile-4l-0.4m").run()
+    after = shared.trace_of("versatile-4l-0.4m", app.session_state.prompt.text)
+    token = app.session_state.token
+    assert not app.exception and after.num_tokens != before.num_tokens and token != 30
+    so_far = "".join(after.tokens[:token])
+    assert len(so_far) <= len("".join(before.tokens[:30])) < len(so_far + after.tokens[token])
+
+
 @pytest.mark.parametrize(
     ("link", "sentence"),
     [

@@ -53,12 +53,13 @@ def test_stepping_through_tokens_and_layers_runs_no_model(app):
 def test_removals_are_measured_on_demand_and_once(app):
     opened(app, "write_ledger", token=20, layer=2)
     assert "no write removed yet" in notes(app)
+    shared._own_pass.clear()  # another test may have asked for it
     calls, handle = passes(app)
     next(button for button in app.button if button.label == "Remove the writes one at a time").click().run()
     app.run()
     handle.remove()
     assert not app.exception and len(calls) == 2  # the text as it is, and the token without each write
-    assert "removal takes" in notes(app) and "no write removed yet" not in notes(app)
+    assert "removal" in notes(app) and "no write removed yet" not in notes(app)
 
 
 def test_typed_target_is_explained(app):
@@ -69,6 +70,22 @@ def test_typed_target_is_explained(app):
 def test_target_of_several_tokens_is_told(app):
     opened(app, "write_ledger", token=20, target="no single token")
     assert app.error[0].value.startswith("“no single token” is ") and "tokens of this model" in app.error[0].value
+
+
+def test_what_stands_for_a_target_that_cannot_be_taken_is_told(app):
+    opened(app, "write_ledger", token=20, target="no single token")
+    trace = shared.trace_of(app.session_state.model, app.session_state.prompt.text)
+    likeliest = trace.next_tokens[20][0]
+    assert f"The likeliest next token, {likeliest}, stands for it" in app.error[0].value.replace("\\", "")
+    assert any(f"“{likeliest}” against" in text for text in notes(app))
+
+
+def test_token_against_itself_is_told(app):
+    opened(app, "write_ledger", token=20, target="␣the", against="␣the")
+    assert app.warning[0].value.startswith("Both fields mean the same token.")
+    app.session_state.against = results.NOTHING
+    app.run()
+    assert not app.warning and not app.error
 
 
 def test_after_the_last_token_the_likeliest_is_explained(app):

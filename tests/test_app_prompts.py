@@ -229,12 +229,14 @@ def test_filter_finds_names_and_texts(app):
     assert app.dataframe[0].value["name"].tolist() == ["p1"]
 
 
-def test_new_list_forgets_what_was_known_of_other_texts(app):
+def test_new_list_forgets_what_was_known_of_other_texts_and_the_filter(app):
     list_page(app, "One text.", "Another text.")
     next(button for button in app.button if button.label == "Trace all").click().run()
     opened(app, "Type")
     app.text_area[0].set_value("Another text.\nA third.").run()
     app.session_state.pasted_per = "line"
     app.run()
+    of_key(app.text_input, "prompt-filter").set_value("One").run()
     of_key(app.button, "compare-typed").click().run()
     assert {text for _, text in app.session_state.summaries} == {"Another text."}
+    assert of_key(app.text_input, "prompt-filter").value == "" and len(app.dataframe[0].value) == 2

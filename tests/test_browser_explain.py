@@ -132,7 +132,7 @@ def test_target_goes_with_the_token_unless_the_reader_named_one(visit):
     wait_idle(page)
     expect(picker).to_have_value("likeliest next token")
     expect(problem).to_have_count(0)
-    picker.fill("␣the")
+    picker.fill(" the")
     page.keyboard.press("Enter")
     until(page, lambda: "“␣the” against" in page.evaluate(SHOWN, ".st-key-figure-logit_attribution .js-plotly-plot"))
     here.tokens().nth(25).click()

@@ -9,7 +9,7 @@ from analysis.figures import difficulty_map_figure, gate_map_figure, loop_map_fi
 from analysis.search import Query, matching_tokens
 from analysis.strip import EMPTY, HATCHED, strip
 from analysis.view import View
-from analysis.words import word_displays, word_means, word_starts, word_table
+from analysis.words import same_place, word_displays, word_means, word_starts, word_table
 from hooks.token_text import token_bytes
 from tests.traces import make_trace, random_trace
 
@@ -21,6 +21,16 @@ def spelling(tokens, special=None, **fields):
     trace = make_trace(loops=loops, tokens=tokens, special=special, **fields)
     text = b"".join(token_bytes(each) for each, added in zip(tokens, special, strict=True) if not added)
     return dataclasses.replace(trace, meta={**trace.meta, "text": text.decode()})
+
+
+def test_place_in_the_text_is_found_among_the_tokens_of_another_model():
+    long = spelling(["The", "␣mill", "er", "'s", "␣caf", "⟨C3⟩", "⟨A9⟩"])
+    short = spelling(["<s>", "The", "␣", "miller's", "␣café"], special=[True, False, False, False, False])
+    assert [same_place(long, token, short) for token in range(7)] == [1, 2, 3, 3, 4, 4, 4]
+    assert [same_place(short, token, long) for token in range(1, 5)] == [0, 1, 1, 4]
+    assert same_place(short, 0, long) is None, "what the tokenizer added stands nowhere in the text"
+    ids = dataclasses.replace(long, meta={**long.meta, "text": "3 7 9"})
+    assert same_place(ids, 2, short) is None and same_place(short, 2, ids) is None
 
 
 @pytest.mark.parametrize(

@@ -43,7 +43,7 @@ def logit_attribution_figure(found: Attribution, view: View = DEFAULT_VIEW, *, w
             "hovertemplate": "%{customdata[2]}<br>adds %{x:+.3f} logits<extra></extra>",
         },
         {
-            "type": "scatter", "mode": "markers", "x": removed, "y": row, "name": "removal takes",
+            "type": "scatter", "mode": "markers", "x": removed, "y": row, "name": "removal",
             "marker": {"symbol": "diamond", "size": 9, "color": c["bg"], "opacity": 1,
                        "line": {"width": 1.6, "color": c["ink"]}},
             "hoverinfo": "skip",
@@ -51,7 +51,7 @@ def logit_attribution_figure(found: Attribution, view: View = DEFAULT_VIEW, *, w
     ]  # fmt: skip
     columns = {"adds": value}
     if found.measured:
-        columns |= {"removal takes": removed, "rest answers": removed - value}
+        columns |= {"removal": removed, "answer": removed - value}
     texts, cells, width = [], [], (1 - TABLE) / 3
     for place, (heading, numbers) in enumerate(columns.items()):
         x = TABLE + width * (place + 0.5)

@@ -7,6 +7,7 @@ from analysis.aggregate import mean_over_tokens, ordinary
 from analysis.figures.joint_map import Marginal, Minimap, heatmap, joint_map, layer_bars, scale_bar, token_bars
 from analysis.figures.palette import THEMES, gate_colour, mix, ramp, text_on
 from analysis.figures.template import (
+    FEWEST_COLUMNS,
     drawn_part,
     figure,
     hover_card,
@@ -150,7 +151,7 @@ def gate_along_text_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW, *, sm
         data,
         height=352,
         margin={"t": 52, "b": 44, "l": 52, "r": 16},
-        xaxis={"range": [first - 1, end], "title": {"text": "token index"}},
+        xaxis={"range": [first - 1, max(end, first + FEWEST_COLUMNS)], "title": {"text": "token index"}},
         yaxis={"range": [-0.04, 1.04], "dtick": 0.25, "showgrid": True, "title": {"text": "width share λ"}},
         shapes=[dotted, *([here] if first <= view.token < end else [])],
         annotations=[

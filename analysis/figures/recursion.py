@@ -170,7 +170,7 @@ def depth_logits_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> go.Fi
             "<extra></extra>",
         },
         {
-            "type": "scatter", "mode": "text", "x": loops, "y": ahead,
+            "type": "scatter", "mode": "text", "x": loops, "y": ahead - 0.2 * room * (ahead < 0),
             "textposition": ["bottom center" if value < 0 else "top center" for value in ahead],
             "text": [f"<b>{_signed(v)}</b>" if n == ran else _signed(v) for n, v in zip(loops, logits, strict=True)],
             "textfont": {"size": 11, "color": c["ink"]}, "hoverinfo": "skip",

@@ -65,7 +65,7 @@ def prompt_table() -> None:
     )
     wanted = st.text_input(
         "Filter",
-        key="prompt-filter",
+        key=prompt_list.FILTER,
         placeholder="Only prompts with this in their name or text",
         label_visibility="collapsed",
         persist_state="session",

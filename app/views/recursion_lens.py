@@ -4,7 +4,7 @@ import streamlit as st
 
 from app.panel import heading, panel
 from app.results import can_draw, current
-from app.target_picker import target_picker
+from app.target_picker import target_picker, target_problems
 from hooks.lens_trace import LensTrace
 
 heading(
@@ -18,6 +18,7 @@ heading(
 )
 if can_draw(LensTrace):
     target_picker("target")
+    target_problems("target")
 panel("lens_grid", main=True)
 if can_draw(LensTrace):
     rounding = current(LensTrace).rounding

@@ -5,7 +5,7 @@ import streamlit as st
 from analysis.attribution import Attribution
 from app.panel import heading, panel
 from app.results import can_draw, current, measure_removals
-from app.target_picker import target_picker
+from app.target_picker import target_picker, target_problems
 
 heading(
     "Write ledger",
@@ -27,6 +27,7 @@ if can_draw(Attribution):
         if st.button("Remove the writes one at a time", disabled=done, help="Runs the selected token again per write."):
             measure_removals()
             st.rerun()
+    target_problems("target", "against")
 left, right = st.columns(2)
 with left:
     panel("logit_attribution", share=1 / 2)
