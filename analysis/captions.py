@@ -10,7 +10,7 @@ from hooks.trace import RoutingTrace
 
 
 def numbers(spec: FigureSpec, about: RoutingTrace | Study, view: View, **options: str) -> str:
-    """How much is how_many, what is selected, and the reader's choice."""
+    """How much is counted, what is selected, and the reader's choice."""
     text = _study_numbers(about, view) if isinstance(about, Study) else _trace_numbers(about, view)
     if isinstance(about, Study) and (rests := _tokens_of_rows(spec.table(about))):
         text += f" {rests}"

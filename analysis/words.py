@@ -34,6 +34,8 @@ def same_place(before: RoutingTrace, token: int, after: RoutingTrace) -> int | N
 
     So it is where the tokens of one of them do not spell the text, and for what a tokenizer added.
     """
+    if before.tokens == after.tokens:
+        return token
     if before.special[token] or not (spells_its_text(before) and spells_its_text(after)):
         return None
     begins = _ends(before)[token] - len(token_bytes(before.tokens[token]))

@@ -114,7 +114,7 @@ def choose_model() -> None:
         return
     if prompt is not state.prompt:
         state.prompt, state.token, state.typed = prompt, None, prompt.text
-    else:
+    elif state.token is not None:
         state.token = same_place(before, state.token, after)
     state[MODEL_KEY], state.problem = picked, None
     clamp_selection()

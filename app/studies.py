@@ -63,8 +63,8 @@ def _read() -> None:
 
 def _told(found: Study) -> None:
     if text_study.own_list_chosen():
-        read, name = f"{how_many(found.texts, 'text')} of {how_many(found.tokens, 'token')}", literal(found.name)
-        read = f"Read from {read}, from {name}, not from the text above."
+        count = f"{how_many(found.texts, 'text')} of {how_many(found.tokens, 'token')}"
+        read = f"Read from {count}, from {literal(found.name)}, not from the text above."
     else:
         read = f"Read from {found.texts} sample texts of {found.tokens:,} tokens, not from the text above."
     if found.texts == 1:

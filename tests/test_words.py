@@ -31,6 +31,7 @@ def test_place_in_the_text_is_found_among_the_tokens_of_another_model():
     assert same_place(short, 0, long) is None, "what the tokenizer added stands nowhere in the text"
     ids = dataclasses.replace(long, meta={**long.meta, "text": "3 7 9"})
     assert same_place(ids, 2, short) is None and same_place(short, 2, ids) is None
+    assert same_place(ids, 2, ids) == 2
 
 
 @pytest.mark.parametrize(

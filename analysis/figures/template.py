@@ -113,14 +113,16 @@ def table_cells(cells: list[tuple[str, float, float, str]]) -> list[dict]:
 
     As annotations, thirty cells took Plotly longer than all the rest of a figure.
     """
-    return [
-        {
-            "type": "scatter", "mode": "text", "xaxis": "x2", "cliponaxis": False, "hoverinfo": "skip",
-            "textfont": {"size": 12, "color": colour}, "x": x, "y": y, "text": texts,
-        }
-        for colour in dict.fromkeys(colour for *_, colour in cells)
-        for texts, x, y in [zip(*(cell for *cell, of in cells if of == colour), strict=True)]
-    ]  # fmt: skip
+    traces = []
+    for colour in dict.fromkeys(cell[3] for cell in cells):
+        texts, x, y = zip(*(cell[:3] for cell in cells if cell[3] == colour), strict=True)
+        traces.append(
+            {
+                "type": "scatter", "mode": "text", "xaxis": "x2", "cliponaxis": False, "hoverinfo": "skip",
+                "textfont": {"size": 12, "color": colour}, "x": x, "y": y, "text": texts,
+            }
+        )  # fmt: skip
+    return traces
 
 
 def swatch(colour: str, text: str, mark: str = "■") -> str:
