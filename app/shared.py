@@ -38,7 +38,7 @@ from sample_models.registry import CHECKPOINTS, available_models
 
 if TYPE_CHECKING:
     from app.text_study import TextStudy
-    from hooks.rerun import OwnPass
+    from hooks import OwnPass
 
 ROOTS_VARIABLE = "VERSATILEFFN_MODELS"
 """Environment variable with more folders of models, set by whoever starts the server; a visitor cannot name paths."""
@@ -214,14 +214,14 @@ def slices_of(model_name: str, text: str, tokens: tuple[int, int]) -> SliceTrace
 
 @kept(2, "Running the text as it is")
 def _own_pass(model_name: str, text: str, token: int) -> "OwnPass":
-    from hooks.rerun import own_pass
+    from hooks import own_pass
 
     return own_pass(loaded_model(model_name), trace_of(model_name, text), token)
 
 
 def _own_pass_of(model_name: str, text: str, token: int) -> "OwnPass | None":
     """What a token is run again on, once for all tokens that were read together; None where that is not kept."""
-    from hooks.rerun import own_pass_bytes
+    from hooks import own_pass_bytes
 
     window = trace_of(model_name, text).window_of(token)
     size = own_pass_bytes(loaded_model(model_name).config, window.end - window.first)

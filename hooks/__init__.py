@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from hooks.lens_trace import LensTrace
     from hooks.path_trace import PathTrace, path_bytes
     from hooks.paths import capture_paths
+    from hooks.rerun import OwnPass, own_pass, own_pass_bytes
     from hooks.slice_trace import SliceTrace
     from hooks.slices import loop_slices
     from hooks.timing import time_ffn
@@ -52,6 +53,9 @@ _HOME = {
     "SliceTrace": "hooks.slice_trace",
     "loop_slices": "hooks.slices",
     "recursion_lens": "hooks.lens",
+    "OwnPass": "hooks.rerun",
+    "own_pass": "hooks.rerun",
+    "own_pass_bytes": "hooks.rerun",
     "edited": "hooks.hook_points",
     "instrument": "hooks.hook_points",
     "record": "hooks.hook_points",
@@ -72,6 +76,7 @@ __all__ = [
     "HookedVersatileFFN",
     "LensTrace",
     "OtherRun",
+    "OwnPass",
     "PathTrace",
     "RoutingTrace",
     "SickWeights",
@@ -90,6 +95,8 @@ __all__ = [
     "measure_health",
     "logit_direction",
     "loop_slices",
+    "own_pass",
+    "own_pass_bytes",
     "path_bytes",
     "record",
     "recursion_lens",

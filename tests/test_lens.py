@@ -6,9 +6,17 @@ import torch
 
 from analysis.ledger import stream_writes
 from analysis.lens import grid, lens_table
-from hooks import capture, capture_paths, edited, logit_direction, recursion_lens, remove_writes
+from hooks import (
+    capture,
+    capture_paths,
+    edited,
+    logit_direction,
+    own_pass,
+    own_pass_bytes,
+    recursion_lens,
+    remove_writes,
+)
 from hooks.lens_trace import EXIT, OUTPUT, STATE
-from hooks.rerun import own_pass, own_pass_bytes
 from sample_models import load_model
 from sample_models.registry import available_models
 from tests.models import small_loaded
