@@ -169,11 +169,12 @@ def _prompts(where: str, read: Callable[[], PromptList]) -> None:
     if found.problems:
         more = f" {len(found.problems) - 3} more problems are not shown." if len(found.problems) > 3 else ""
         _told(f"The other {len(found.prompts)} prompts can be used.{more}")
+    labels = [f"{prompt.name}: {opening(prompt.text, 60)}" for prompt in found.prompts]
     chosen = st.selectbox(
-        f"{len(found.prompts)} prompts: choose one",
-        range(len(found.prompts)),
-        format_func=lambda i: f"{found.prompts[i].name}: {opening(found.prompts[i].text, 60)}",
-        key=f"chosen-{where}",
+        f"{how_many(len(labels), 'prompt')}: choose one",
+        range(len(labels)),
+        format_func=labels.__getitem__,
+        key=f"chosen-{where} {hash(tuple(labels))}",  # for other prompts another field: this one keeps its words
     )
     with st.container(horizontal=True):
         args = (pending.asking(), partial(state.show, found.prompts[chosen]))

@@ -34,6 +34,10 @@ def of_key(elements, key: str):
     return next(element for element in elements if element.key == key)
 
 
+def chooser(app: AppTest):
+    return next(each for each in app.selectbox if each.label.endswith(": choose one"))
+
+
 def test_uploaded_table_is_read_from_the_columns_that_the_reader_chooses(app):
     opened(app, "File")
     app.file_uploader[0].upload("p.csv", b"id,question,answer\nx,Who is there?,The fox.\n", "text/csv").run()
@@ -51,14 +55,14 @@ def test_uploaded_file_is_parsed_once_for_each_way_to_read_it(app, monkeypatch):
     opened(app, "File")
     app.file_uploader[0].upload("p.csv", b"id,question,answer\nx,Who?,The fox.\n", "text/csv").run()
     app.run()
-    assert parsed == [{}] and of_key(app.selectbox, "chosen-file").options == ["x: Who?"]
+    assert parsed == [{}] and chooser(app).options == ["x: Who?"]
     of_key(app.selectbox, "text of p.csv").select("answer").run()
     app.run()
     assert parsed == [{}, {"text_column": "answer", "id_column": "id"}]
-    assert of_key(app.selectbox, "chosen-file").options == ["x: The fox."]
+    assert chooser(app).options == ["x: The fox."]
     app.file_uploader[0].upload("p.csv", b"text\nAnother file.\n", "text/csv").run()
     app.run()
-    assert len(parsed) == 3 and of_key(app.selectbox, "chosen-file").options == ["line 2: Another file."]
+    assert len(parsed) == 3 and chooser(app).options == ["line 2: Another file."]
     assert len(app.session_state.upload_read) == 1, "the file before it is forgotten"
     app.file_uploader[0].upload("p.txt", b" ", "text/plain").run()
     app.run()
@@ -72,7 +76,7 @@ def test_pasted_list_is_cut_into_prompts(app):
     app.text_area[0].set_value("The first line.\n\nThe second one.").run()
     app.session_state.pasted_per = "line"
     app.run()
-    of_key(app.selectbox, "chosen-typed").select_index(1).run()
+    chooser(app).select_index(1).run()
     of_key(app.button, "trace-typed").click().run()
     assert not app.exception and app.session_state.prompt.text == "The second one."
 

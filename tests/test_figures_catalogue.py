@@ -102,6 +102,18 @@ def test_a_window_draws_its_tokens_only(each):
             assert np.nanmax(x) <= view.window[1] - 0.5
 
 
+@pytest.mark.parametrize("drawn", DRAWN)
+def test_hover_card_does_not_give_the_name_on_the_axis_for_a_number(drawn):
+    _, view = CASES["usual"]
+    each, options = DRAWN[drawn]
+    content = json.loads(each.figure(drawn_of(each, "usual"), view, **options).to_json())
+    for trace in content["data"]:
+        for letter in "xy":
+            axis = content["layout"].get(f"{letter}axis{trace.get(f'{letter}axis', letter)[1:]}", {})
+            named = any(not text.strip("<b/>").isdecimal() for text in axis.get("ticktext", []))
+            assert not (named and re.search(rf"(token|loop) %{{{letter}}}", str(trace.get("hovertemplate"))))
+
+
 @pytest.mark.parametrize("each", CATALOGUE, ids=lambda each: each.name)
 def test_clickable_points_name_a_token_and_a_layer(each):
     trace, view = CASES["usual"]

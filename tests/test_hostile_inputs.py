@@ -18,6 +18,7 @@ from streamlit.testing.v1 import AppTest
 
 from app import state
 from app.text_link import text_to_link
+from tests.test_app_prompts import chooser
 from tests.traces import make_trace
 
 MAIN = Path(__file__).parents[1] / "app" / "main.py"
@@ -358,11 +359,11 @@ def test_a_column_chosen_in_one_file_is_not_looked_for_in_another_of_the_same_na
     give(app, Case("file", csv("number,title,line\n1,A,The boat.\n2,B,The tower.\n"), ""))
     assert not app.exception
     assert app.selectbox(key="text of p.csv").value in ("title", "line")
-    assert [app.selectbox(key="chosen-file").options[0]] == ["A: The boat."]
+    assert [chooser(app).options[0]] == ["A: The boat."]
 
 
 @pytest.mark.parametrize("name", ["p.txt", "p.csv"])
 def test_line_ends_of_old_macs_end_lines(app, name):
     give(app, Case("file", (name, b"text\rOne.\rTwo.\r"), ""))
     assert not app.exception
-    assert [option.rpartition(": ")[2] for option in app.selectbox(key="chosen-file").options][-2:] == ["One.", "Two."]
+    assert [option.rpartition(": ")[2] for option in chooser(app).options][-2:] == ["One.", "Two."]

@@ -61,8 +61,9 @@ def attention_map_figure(attention: AttentionTrace, view: View = DEFAULT_VIEW) -
             "type": "heatmap", "x": token, "y": part, "z": z[at], "xgap": gap, "ygap": 1, "showscale": False,
             "zmin": 0, "zmax": 1, "colorscale": shades, "hoverongaps": False,
             **{name: np.broadcast_to(values, (len(part), *values.shape)) for name, values in card.items()},
-            "hovertemplate": f"<b>%{{hovertext}}</b>, token %{{x}}<br>{said} %{{z:.1%}}<br>in layer {view.layer}: "
-            "loops %{customdata[2]}, width share %{customdata[3]:.2f}<br>%{text}<extra></extra>",
+            "hovertemplate": f"<b>%{{hovertext}}</b>, token %{{customdata[0]}}<br>{said} %{{z:.1%}}<br>"
+            f"in layer {view.layer}: loops %{{customdata[2]}}, width share %{{customdata[3]:.2f}}<br>%{{text}}"
+            "<extra></extra>",
         }
         for at, part, said in (
             (slice(0, 1), y[:1], "mean over heads"),
@@ -172,8 +173,8 @@ def _routing(attention: AttentionTrace, view: View, card: dict) -> list[dict]:
     gates = [gate_colour(i / 8, view.theme) for i in range(9)]
     hover = {
         **{name: values[None] for name, values in card.items()},
-        "hovertemplate": f"<b>%{{hovertext}}</b>, token %{{x}}<br>in layer {view.layer}: loops %{{customdata[2]}}, "
-        "width share %{customdata[3]:.2f}<br>%{text}<extra></extra>",
+        "hovertemplate": f"<b>%{{hovertext}}</b>, token %{{customdata[0]}}<br>in layer {view.layer}: "
+        "loops %{customdata[2]}, width share %{customdata[3]:.2f}<br>%{text}<extra></extra>",
     }
     row = {
         "type": "heatmap", "x": token, "yaxis": "y2", "showscale": False, "ygap": 2, **hover,

@@ -88,8 +88,8 @@ def first_loop_figure(paths: PathTrace, view: View = DEFAULT_VIEW) -> go.Figure:
                     "line": {"width": 0},
                 },
                 "customdata": clicks, "hovertext": labels,
-                "hovertemplate": f"<b>%{{hovertext}}</b>, token %{{x}}<br>expert {expert}: %{{y:.2f}} of loop 1"
-                "<extra></extra>",
+                "hovertemplate": f"<b>%{{hovertext}}</b>, token %{{customdata[0]}}<br>expert {expert}: "
+                "%{y:.2f} of loop 1<extra></extra>",
             }
         )  # fmt: skip
     if numbers_fit(view, len(token)):

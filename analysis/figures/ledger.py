@@ -73,8 +73,8 @@ def write_stack_figure(paths: PathTrace, view: View = DEFAULT_VIEW, *, measure: 
                 },
                 "customdata": [[int(t), view.layer, names[t - paths.first_token, write]] for t in token[ran]],
                 "hovertext": labels[ran],
-                "hovertemplate": f"<b>%{{hovertext}}</b>, token %{{x}}<br>%{{customdata[2]}}: {measure} %{{y:.3g}}"
-                "<extra></extra>",
+                "hovertemplate": f"<b>%{{hovertext}}</b>, token %{{customdata[0]}}<br>%{{customdata[2]}}: "
+                f"{measure} %{{y:.3g}}<extra></extra>",
             }
         )  # fmt: skip
     if numbers_fit(view, len(token)):

@@ -42,7 +42,7 @@ def loop_slices_figure(
             {
                 "type": "bar", "orientation": "h", "y": loops, "x": size, "width": 0.66, "name": f"expert {expert}",
                 "marker": {"color": colour, "opacity": np.where(ran, 1, 0.35), "line": {"width": 0}},
-                "hovertemplate": f"loop %{{y}}, slice of expert {expert}: %{{x:.3f}}<extra></extra>",
+                "hovertemplate": f"%{{y}}: slice of expert {expert} %{{x:.3f}}<extra></extra>",
             }
         )  # fmt: skip
         wide = (np.abs(size) >= 0.03) & ran
