@@ -63,3 +63,10 @@ def test_path_shows_every_state_and_the_exits_not_taken(lens, measure):
     np.testing.assert_allclose(ghosts.y, values[states][~lens.used[states]])
     assert len(others.y) == len(lens.of(EXIT)) - 4
     assert (np.diff(np.array(used.x, float)) > 0).all()
+
+
+def test_in_the_column_of_a_paper_a_layer_has_room_for_three_tokens(lens):
+    wide, narrow = (lens_layer_figure(lens, View(VIEW.layer, VIEW.token, room=room)) for room in (1060, 350))
+    assert [cells(fig)[0].shape[1] for fig in (wide, narrow)] == [5, 3]
+    np.testing.assert_array_equal(cells(narrow)[0], cells(wide)[0][:, :3])
+    assert "after loop" in narrow.layout.yaxis.ticktext[1] and narrow.layout.margin.l < wide.layout.margin.l

@@ -108,4 +108,4 @@ def _broken(text: str, letters: int) -> str:
     return "<br>".join(line.rstrip() for line in lines)
 
 
-__all__ = ["figure_px", "fit", "map_room"]
+__all__ = ["NARROW_PX", "figure_px", "fit", "map_room"]

@@ -6,6 +6,7 @@ from typing import Literal
 import numpy as np
 import plotly.graph_objects as go
 
+from analysis.figures.fitting import figure_px
 from analysis.figures.palette import THEMES, loop_colours, mix, text_on
 from analysis.figures.template import (
     band,
@@ -32,6 +33,8 @@ Measure = Literal["projection", "norm", "share"]
 STACK_PX, ROW_PX = 250, 34
 TABLE = 0.52
 """Where the table beside the waterfall begins, as a share of the width."""
+COLUMN_PX = 480
+"""In less room, such as the column of a paper, the heads of that table are short."""
 AXIS = {
     "projection": "projection on the layer's update",
     "norm": "norm of the writes",
@@ -151,10 +154,10 @@ def write_waterfall_figure(paths: PathTrace, view: View = DEFAULT_VIEW) -> go.Fi
         "projection": [_short(v) for v in size] + [f"<b>{_short(whole)}</b>"],
         "cosine": [f"{v:.2f}" for v in ledger.cosine[index]] + ["<b>1</b>"],
     }
-    texts, table = [], []
+    texts, table, narrow = [], [], figure_px(view.room) < COLUMN_PX
     for place, (heading, cells) in enumerate(columns.items()):
         x = TABLE + (1 - TABLE) * (place + 0.5) / len(columns)
-        texts.append(note(heading, x=x, anchor="center"))
+        texts.append(note("proj." if narrow and heading == "projection" else heading, x=x, anchor="center"))
         table += [(text, x, y, c["ink"]) for y, text in enumerate(cells) if text and (y == len(names) or ran[y])]
     table += [("did not run", (1 + TABLE) / 2, y, c["muted"]) for y in row[~ran].tolist()]
     within = f"the writes sum to the update within {ledger.residual[index]:.1e}"

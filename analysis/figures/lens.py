@@ -5,6 +5,7 @@ from typing import Literal
 import numpy as np
 import plotly.graph_objects as go
 
+from analysis.figures.fitting import NARROW_PX, figure_px
 from analysis.figures.palette import THEMES, colour_at, loop_colours, mix, ramp, text_on
 from analysis.figures.template import figure, layer_axis, note, numbers, quoted, swatch, table_axis, table_cells
 from analysis.labels import plotly_text
@@ -21,7 +22,9 @@ AXIS = {
     "entropy": "entropy (nats)",
 }
 ROW_PX = 38
-TABLE = 0.68
+TABLE, NARROW_TABLE = 0.68, 0.45
+NARROW_TOPS = 3
+"""Likeliest tokens that a narrow figure has room for."""
 """Where the table beside the likeliest tokens begins, as a share of the width."""
 
 
@@ -87,7 +90,9 @@ def lens_layer_figure(lens: LensTrace, view: View = DEFAULT_VIEW, *, reading: Re
     row = int(np.flatnonzero(lens.layer[lens.of(OUTPUT)] == view.layer)[0])
     reads = grid(lens, kind, np.arange(len(lens.kind)))[row]
     ran, count = int(trace.loops[view.layer, lens.token]), len(reads)
-    y, tops = np.arange(count), lens.top_probs[reads]
+    narrow = figure_px(view.room) < NARROW_PX
+    left, shown, what = (NARROW_TABLE, NARROW_TOPS, "tokens") if narrow else (TABLE, None, "likeliest next tokens")
+    y, tops = np.arange(count), lens.top_probs[reads][:, :shown]
     filled = lens.used[reads] if reading == "state" else np.ones(count, bool)
     shades = [c["bg"], *c["probability"][1:5]]
     place = np.arange(tops.shape[1])
@@ -109,10 +114,12 @@ def lens_layer_figure(lens: LensTrace, view: View = DEFAULT_VIEW, *, reading: Re
     }
     marks, table = [], []
     for column, (heading, cells) in enumerate(headings.items()):
-        x = TABLE + (1 - TABLE) * (column + 0.5) / len(headings)
+        x = left + (1 - left) * (column + 0.5) / len(headings)
         marks.append(note(heading, x=x, anchor="center"))
         table += [(cell, x, i, c["ink"] if filled[i] else c["muted"]) for i, cell in enumerate(cells)]
     labels = [_row_name(int(loop), ran, reading) for loop in lens.loop[reads]]
+    if narrow:
+        labels = [label.replace(", ", "<br>").replace(" (not", "<br>(not") for label in labels]
     exit_row = int(np.flatnonzero(lens.loop[reads] == ran)[0])
     outline = {"type": "rect", "x0": -0.5, "x1": len(place) - 0.5, "y0": exit_row - 0.47, "y1": exit_row + 0.47}
     outline |= {"line": {"width": 2, "color": c["ink"]}}
@@ -121,15 +128,15 @@ def lens_layer_figure(lens: LensTrace, view: View = DEFAULT_VIEW, *, reading: Re
         data + table_cells(table),
         clickable=False,
         height=max(ROW_PX * count + 30 + 16, 160),
-        margin={"t": 30, "b": 16, "l": 158, "r": 8},
-        xaxis={"domain": [0, TABLE - 0.015], "range": [-0.5, len(place) - 0.5], "visible": False},
-        xaxis2=table_axis(TABLE),
+        margin={"t": 30, "b": 16, "l": 92 if narrow else 158, "r": 8},
+        xaxis={"domain": [0, left - 0.015], "range": [-0.5, len(place) - 0.5], "visible": False},
+        xaxis2=table_axis(left),
         yaxis={
             "range": [count - 0.5, -0.5], "tickvals": y, "ticktext": labels, "tickfont": {"color": c["ink"], "size": 12}
         },
         shapes=[outline],
         annotations=[
-            note(f"layer {view.layer}, after {quoted(trace, lens.token)}: likeliest next tokens, in %"),
+            note(f"layer {view.layer}, after {quoted(trace, lens.token)}: {what}, in %"),
             *marks,
         ],
     )  # fmt: skip
