@@ -91,7 +91,7 @@ def lens_layer_figure(lens: LensTrace, view: View = DEFAULT_VIEW, *, reading: Re
     reads = grid(lens, kind, np.arange(len(lens.kind)))[row]
     ran, count = int(trace.loops[view.layer, lens.token]), len(reads)
     narrow = figure_px(view.room) < NARROW_PX
-    left, shown, what = (NARROW_TABLE, NARROW_TOPS, "tokens") if narrow else (TABLE, None, "likeliest next tokens")
+    left, shown, what = (NARROW_TABLE, NARROW_TOPS, "") if narrow else (TABLE, None, ": likeliest next tokens")
     y, tops = np.arange(count), lens.top_probs[reads][:, :shown]
     filled = lens.used[reads] if reading == "state" else np.ones(count, bool)
     shades = [c["bg"], *c["probability"][1:5]]
@@ -136,7 +136,7 @@ def lens_layer_figure(lens: LensTrace, view: View = DEFAULT_VIEW, *, reading: Re
         },
         shapes=[outline],
         annotations=[
-            note(f"layer {view.layer}, after {quoted(trace, lens.token)}: {what}, in %"),
+            note(f"layer {view.layer}, after {quoted(trace, lens.token)}{what}, in %"),
             *marks,
         ],
     )  # fmt: skip
