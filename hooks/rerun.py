@@ -41,8 +41,7 @@ class OwnPass:
 
 def own_pass_bytes(config: VersatileFFNConfig, tokens: int) -> int:
     """Size of the `OwnPass` of so many tokens in float32."""
-    vectors = 2 * config.num_hidden_layers * config.num_key_value_heads  # keys and values
-    return 4 * tokens * (vectors * config.head_dim + config.vocab_size)
+    return 4 * tokens * (_past_numbers(config) + config.vocab_size)
 
 
 @torch.inference_mode()
@@ -113,10 +112,13 @@ def _repeated(past: DynamicCache, token: int, times: int) -> DynamicCache:
 
 
 def _rows_per_pass(loaded: LoadedModel, token: int) -> int:
-    config = loaded.config
-    vectors = 2 * config.num_hidden_layers * config.num_key_value_heads  # keys and values
-    size = (token + 1) * vectors * config.head_dim * loaded.model.dtype.itemsize
+    size = (token + 1) * _past_numbers(loaded.config) * loaded.model.dtype.itemsize
     return max(MAX_CACHE_BYTES // size, 1)
+
+
+def _past_numbers(config: VersatileFFNConfig) -> int:
+    """Numbers in the keys and values of one token."""
+    return 2 * config.num_hidden_layers * config.num_key_value_heads * config.head_dim
 
 
 __all__ = ["OwnPass", "own_pass", "own_pass_bytes", "rerun_token"]
