@@ -8,10 +8,10 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import streamlit as st
 
-from app import pending, state
-from app.exactness import exactness
-from app.frame import connect_figures, frame, sidebar, styles
-from app.tour import follow_tour, tour_box
+from app.frame.faithfulness import faithfulness_line
+from app.frame.frame import connect_figures, frame, sidebar, styles
+from app.frame.tour import follow_tour, tour_box
+from app.session import link, pending
 
 HERE = Path(__file__).parent
 PAGES = {
@@ -48,13 +48,13 @@ st.logo(str(HERE / "assets" / "logo.svg"), icon_image=str(HERE / "assets" / "ico
 page = st.navigation(PAGES, expanded=True)
 styles()
 with st.spinner("Loading the model and tracing the text…", show_time=True):
-    state.begin_session()
+    link.begin_session()
     pending.answer()
     follow_tour({each.title: each for group in PAGES.values() for each in group})
     sidebar()
 frame(page.title.lower())
 tour_box()
-state.write_link()
+link.write_link()
 page.run()
-exactness(page.title.lower())
+faithfulness_line(page.title.lower())
 connect_figures(page.title.lower())

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from playwright.sync_api import Page
 
-from app.examples import EXAMPLES
+from app.texts.examples import EXAMPLES
 from tests.app_server import DRAWN, app_server, chromium, wait_idle
 
 PAGES = (

@@ -8,7 +8,7 @@ import argparse
 
 import torch
 
-from app.examples import EXAMPLES
+from app.texts.examples import EXAMPLES
 from benchmarks.interleaved import interleaved_medians
 from hooks import HOOK_NAMES, capture, capture_paths, instrument, record
 from sample_models import load_model

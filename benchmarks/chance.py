@@ -14,10 +14,10 @@ from functools import partial
 import numpy as np
 from scipy.stats import spearmanr
 
-from analysis.interaction import shared_information
-from analysis.null import reach_of_chance
-from analysis.sources import explained
-from analysis.validity import within_texts
+from analysis.texts.chance import reach_of_chance
+from analysis.texts.interaction import shared_information
+from analysis.texts.sources import explained
+from analysis.texts.validity import within_texts
 
 TOKENS = (16, 24, 64, 256)
 """Lengths of the texts."""

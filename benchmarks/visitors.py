@@ -18,7 +18,7 @@ from pathlib import Path
 from playwright.async_api import Browser, Page, async_playwright
 from playwright.async_api import TimeoutError as PlaywrightTimeoutError
 
-from app.examples import EXAMPLES
+from app.texts.examples import EXAMPLES
 from tests.app_server import ARGS, DRAWN, app_server
 from tests.browser_setup import find_browser
 

@@ -2,7 +2,7 @@
 
 import json
 
-from app.examples import EXAMPLES, TRACES, model_digests
+from app.texts.examples import EXAMPLES, TRACES, model_digests
 from hooks import capture
 from sample_models import CHECKPOINTS, DEFAULT_MODEL, load_model
 

@@ -56,10 +56,10 @@ def remove_writes(
 ) -> np.ndarray:
     """How far the logit (difference) falls when a write is subtracted where it entered, [write]; each alone.
 
-    `trace` is that of the text; a write is (layer, kind, vector [hidden]), as `analysis.ledger.stream_writes` lists
-    them. Everything after its place answers: later layers with their loops and experts, and the final norm. Loops of
-    the same layer keep their states. `own` is the model as it is, whose keys and values of the tokens before are used;
-    without it these tokens run once more.
+    `trace` is that of the text; a write is (layer, kind, vector [hidden]), as `stream_writes` of
+    `analysis.explain.ledger` lists them. Everything after its place answers: later layers with their loops and
+    experts, and the final norm. Loops of the same layer keep their states. `own` is the model as it is, whose keys and
+    values of the tokens before are used; without it these tokens run once more.
     """
 
     def without(vector: np.ndarray):

@@ -1,4 +1,4 @@
-"""Faithfulness: one text run in several ways that must agree, as numpy arrays. `analysis.faithfulness` judges it."""
+"""Faithfulness: one text run in ways that must agree, as numpy arrays. `analysis.models.faithfulness` judges it."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""HealthRecord: a model over a few texts, plain and disturbed, as numpy arrays. `analysis.health` judges it."""
+"""HealthRecord: a model over a few texts, plain and disturbed, as numpy arrays. `analysis.models.health` judges it."""
 
 from dataclasses import dataclass
 

@@ -232,7 +232,7 @@ class RoutingTrace:
             fields = dataclasses.fields(cls)
             check_arrays({field.name: field.type for field in fields if field.name not in _LISTS}, arrays)
             trace = cls(**arrays, **lists)
-            check_values(trace)
+            check_values(arrays, lists["next_tokens"], lists["meta"])
         except (ValueError, RecursionError) as error:
             reason = str(error).partition("\n")[0][:120]
             raise ValueError(f"{name} is no whole trace ({reason}); trace the text again") from error

@@ -5,14 +5,11 @@ reason, which `RoutingTrace.load` puts into its sentence.
 """
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from hooks.windows import reading_windows
-
-if TYPE_CHECKING:
-    from hooks.trace import RoutingTrace
 
 MAX_FILE_MB = 512
 MAX_SIZES = {"layer": 256, "token": 2**20, "loop": 64, "expert": 1024, "k": 64, "top": 64}
@@ -78,28 +75,30 @@ def check_lists(tokens: Any, next_tokens: Any, meta: Any) -> None:
         raise ValueError("its text holds halves of characters (lone surrogates)")
 
 
-def check_values(trace: "RoutingTrace") -> None:
-    """Ranges and sums of the numbers."""
-    shape = trace.next_ids.shape
-    if [len(row) for row in trace.next_tokens] != [shape[1]] * shape[0]:
+def check_values(arrays: Mapping[str, np.ndarray], next_tokens: list[list[str]], meta: Mapping[str, Any]) -> None:
+    """Ranges and sums of the numbers, of arrays that `check_arrays` let pass."""
+    shape, logprob = arrays["next_ids"].shape, arrays["logprob"]
+    num_tokens, max_loops = arrays["loops"].shape[1], arrays["depth_logits"].shape[2]
+    num_experts = arrays["expert_logits"].shape[2]
+    if [len(row) for row in next_tokens] != [shape[1]] * shape[0]:
         raise ValueError("next_tokens must hold one string for each of next_ids")
     for name in ("depth_logits", "gate", "expert_logits", "expert_weights", "next_logprobs", "next_entropy"):
-        if not np.isfinite(getattr(trace, name)).all():
+        if not np.isfinite(arrays[name]).all():
             raise ValueError(f"{name} holds numbers that are not finite")
-    if not np.isnan(trace.logprob[0]) or not np.isfinite(trace.logprob[1:]).all():
+    if not np.isnan(logprob[0]) or not np.isfinite(logprob[1:]).all():
         raise ValueError("logprob must be NaN for the first token, and finite for the others")
-    most_id = trace.meta.get("config", {}).get("vocab_size", np.inf) - 1
+    most_id = meta.get("config", {}).get("vocab_size", np.inf) - 1
     for name, low, high in (
-        ("loops", 1, trace.max_loops),
+        ("loops", 1, max_loops),
         ("gate", -SLACK, 1 + SLACK),
-        ("expert_ids", 0, trace.num_experts - 1),
+        ("expert_ids", 0, num_experts - 1),
         ("expert_weights", -SLACK, 1 + SLACK),
         ("token_ids", 0, most_id),
         ("next_ids", 0, most_id),
         ("next_logprobs", -np.inf, SLACK),
         ("next_entropy", -SLACK, np.inf),
     ):
-        values = getattr(trace, name)
+        values = arrays[name]
         if values.min() < low or values.max() > high:
             bounds = (
                 f"at least {low:g}"
@@ -109,11 +108,11 @@ def check_values(trace: "RoutingTrace") -> None:
                 else f"{low:g} to {high:g}"
             )
             raise ValueError(f"{name} must be {bounds}, it runs from {values.min():g} to {values.max():g}")
-    if trace.num_tokens > 1 and trace.logprob[1:].max() > SLACK:
+    if num_tokens > 1 and logprob[1:].max() > SLACK:
         raise ValueError("logprob must be at most 0")
-    if trace.expert_ids.shape[2] > trace.num_experts or (np.diff(np.sort(trace.expert_ids), axis=-1) == 0).any():
+    if arrays["expert_ids"].shape[2] > num_experts or (np.diff(np.sort(arrays["expert_ids"]), axis=-1) == 0).any():
         raise ValueError("expert_ids must name different experts for one token")
-    if np.abs(trace.expert_weights.sum(axis=-1) - 1).max() > 10 * SLACK:
+    if np.abs(arrays["expert_weights"].sum(axis=-1) - 1).max() > 10 * SLACK:
         raise ValueError("expert_weights must sum to 1 for every token and layer")
 
 

@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from analysis.attribution import Attribution, attribution
 from analysis.catalogue import Drawn
-from analysis.embedding import Embedding, Placement, embedding
-from analysis.study import Study, study
+from analysis.explain.attribution import Attribution, attribution
+from analysis.explain.embedding import Embedding, Placement, embedding
+from analysis.texts.study import Study, study
 from analysis.view import DEFAULT_VIEW, View
 from hooks.attention_trace import AttentionTrace
 from hooks.lens_trace import EXIT, OUTPUT, STATE, LensTrace

@@ -3,7 +3,7 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from analysis.cost import (
+from analysis.explain.cost import (
     beside_measured,
     cost,
     cost_by_layer,

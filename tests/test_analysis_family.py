@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from analysis.family import family_table, read_members
+from analysis.models.family import family_table, read_members
 
 HEAD = (
     "member,seeds,loss,lowest,highest,minus_dense,minus_dense_standard_error,against_dense,minus_4-loop,"

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 
 from analysis.figures import loop_flow_figure, together_figure
-from analysis.interaction import loops_and_experts, shared_information
-from analysis.study import study
-from analysis.transitions import layer_to_layer, loop_flows, transitions
+from analysis.texts.interaction import loops_and_experts, shared_information
+from analysis.texts.study import study
+from analysis.texts.transitions import layer_to_layer, loop_flows, transitions
 from tests.traces import make_trace, random_trace
 
 

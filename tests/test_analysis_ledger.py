@@ -5,9 +5,9 @@ import dataclasses
 import numpy as np
 import pytest
 
-from analysis.ledger import divided, imbalance, layer_ledger, ledger_table, stream_ledger, stream_writes
-from analysis.walkthrough import walkthrough
-from app.examples import EXAMPLES
+from analysis.explain.ledger import divided, imbalance, layer_ledger, ledger_table, stream_ledger, stream_writes
+from analysis.explain.walkthrough import walkthrough
+from app.texts.examples import EXAMPLES
 from hooks import capture_paths
 from sample_models import load_model
 from sample_models.registry import available_models

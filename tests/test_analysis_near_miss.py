@@ -1,8 +1,7 @@
 import numpy as np
 import pytest
 
-from analysis.figures import flip_distance_figure, near_miss_map_figure, precision_map_figure
-from analysis.near_miss import (
+from analysis.explain.near_miss import (
     expert_margin,
     flipped_by,
     gate_gap,
@@ -11,6 +10,7 @@ from analysis.near_miss import (
     precision_numbers,
     smallest_flip,
 )
+from analysis.figures import flip_distance_figure, near_miss_map_figure, precision_map_figure
 from analysis.recursion import depth_margin
 from tests.traces import make_trace, random_trace
 

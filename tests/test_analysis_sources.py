@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
 
-from analysis.captions import caption
 from analysis.catalogue import CATALOGUE, spec
 from analysis.figures import sources_figure
-from analysis.sources import explained, routing_sources
-from analysis.study import Study, study
+from analysis.leaving.captions import caption
+from analysis.texts.sources import explained, routing_sources
+from analysis.texts.study import Study, study
 from analysis.view import DEFAULT_VIEW
 from tests.traces import make_trace, random_trace
 

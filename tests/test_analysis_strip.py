@@ -5,8 +5,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from analysis.figures.palette import contrast
-from analysis.strip import EMPTY, HATCHED, QUANTITIES, cell_labels, readout, strip
+from analysis.palette import contrast
+from analysis.words.strip import EMPTY, HATCHED, QUANTITIES, cell_labels, readout, strip
 from tests.traces import random_trace
 
 

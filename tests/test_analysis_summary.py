@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.summary import prompt_summary, summary_table
+from analysis.texts.summary import prompt_summary, summary_table
 from tests.traces import make_trace
 
 

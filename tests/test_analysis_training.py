@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from analysis.figures import drawn_loops_figure, training_curve_figure
-from analysis.sampling import DRAWS, draw_agreement, drawn_loops, drawn_weight, sampling_table
-from analysis.training import read_curves
+from analysis.models.sampling import DRAWS, draw_agreement, drawn_loops, drawn_weight, sampling_table
+from analysis.models.training import read_curves
 from analysis.view import View
 from sample_models.registry import CHECKPOINTS, DEFAULT_MODEL
 from tests.traces import make_trace, random_trace

@@ -2,11 +2,11 @@ import numpy as np
 import pytest
 from scipy.stats import binom, spearmanr
 
-from analysis.captions import caption
 from analysis.catalogue import spec
 from analysis.figures import class_difficulty_figure, validity_by_layer_figure, validity_intervals_figure
-from analysis.study import study
-from analysis.validity import difficulty_by_class, difficulty_validity, measures, token_classes, within_texts
+from analysis.leaving.captions import caption
+from analysis.texts.study import study
+from analysis.texts.validity import difficulty_by_class, difficulty_validity, measures, token_classes, within_texts
 from analysis.view import DEFAULT_VIEW
 from tests.traces import make_trace, random_trace
 

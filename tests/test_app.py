@@ -8,14 +8,15 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from analysis.catalogue import CATALOGUE
-from analysis.embedding import Embedding
-from analysis.words import word_starts
-from app import shared, state
-from app.examples import EXAMPLES
-from app.glossary import GROUPS
-from app.panel import NOT_BY_WORDS
-from app.sample_texts import SAMPLE_TEXTS
-from app.tour import STEPS
+from analysis.explain.embedding import Embedding
+from analysis.words.words import word_starts
+from app.frame.tour import STEPS
+from app.parts.panel import NOT_BY_WORDS
+from app.server import captures, models
+from app.session import state
+from app.texts.examples import EXAMPLES
+from app.texts.glossary import GROUPS
+from app.texts.sample_texts import SAMPLE_TEXTS
 from hooks.training_trace import TrainingTrace
 from sample_models.registry import CHECKPOINTS, DEFAULT_MODEL
 from tests.olmo_folders import write_olmo
@@ -70,7 +71,7 @@ def test_page_draws_its_figures_and_says_how_to_read_them(app, view):
 
 def test_model_runs_once_per_text_however_many_views_are_opened(app):
     opened(app, "validity")  # the sample texts are read once per model
-    loaded = shared.loaded_model(app.session_state[state.MODEL_KEY])
+    loaded = models.loaded_model(app.session_state[state.MODEL_KEY])
     lengths = []
     handle = loaded.model.model.embed_tokens.register_forward_hook(lambda _, args, __: lengths.append(args[0].shape[1]))
     app.text_area[0].set_value("A text that nobody has traced before.").run()
@@ -133,9 +134,9 @@ def test_another_model_keeps_the_place_in_the_text(app):
     app.run()
     app.session_state.token = 30
     app.run()
-    before = shared.trace_of(app.session_state.model, app.session_state.prompt.text)
+    before = captures.trace_of(app.session_state.model, app.session_state.prompt.text)
     app.selectbox(key=state.PICKED_KEY).select("versatile-4l-0.4m").run()
-    after = shared.trace_of("versatile-4l-0.4m", app.session_state.prompt.text)
+    after = captures.trace_of("versatile-4l-0.4m", app.session_state.prompt.text)
     token = app.session_state.token
     assert not app.exception and after.num_tokens != before.num_tokens and token != 30
     so_far = "".join(after.tokens[:token])
@@ -192,14 +193,14 @@ def test_colour_follows_the_page_until_the_reader_chooses(app):
 
 def test_search_finds_by_routing_and_keeps_to_what_another_model_has(app, tmp_path, monkeypatch):
     write_olmo(tmp_path / "authors", kind="pt")
-    monkeypatch.setenv(shared.ROOTS_VARIABLE, str(tmp_path))
+    monkeypatch.setenv(models.ROOTS_VARIABLE, str(tmp_path))
     opened(app, "overview")
     app.session_state.find = True
     app.run()
     app.selectbox(key="find_quantity").select("loops").run()
     app.selectbox(key="find_loops_where").select(5).run()
     app.number_input(key="find_loops_value").set_value(4).run()
-    trace = shared.trace_of(DEFAULT_MODEL, app.session_state.prompt.text)
+    trace = captures.trace_of(DEFAULT_MODEL, app.session_state.prompt.text)
     expected = f"{(trace.loops[5] == 4).sum()} of {trace.num_tokens} tokens."
     assert expected in [caption.value for caption in app.caption]
     app.switch_page("views/gate.py").run()
@@ -216,7 +217,7 @@ def test_search_finds_by_routing_and_keeps_to_what_another_model_has(app, tmp_pa
 def test_by_words_maps_of_means_merge_their_columns_and_experts_do_not(app, view):
     app.session_state.level = "word"
     opened(app, view)
-    trace = shared.trace_of(DEFAULT_MODEL, app.session_state.prompt.text)
+    trace = captures.trace_of(DEFAULT_MODEL, app.session_state.prompt.text)
     words = len(word_starts(trace))
     columns = charts(app)[0]["data"][0]["z"]["shape"].split(",")[1]
     assert words < trace.num_tokens and int(columns) == (trace.num_tokens if view == "experts" else words)
@@ -249,7 +250,7 @@ def test_tour_opens_its_pages_in_turn_and_ends(app):
     for number, step in enumerate(STEPS):
         assert app.header[0].value == step.page
         assert any(text.value.startswith(f"**Tour, {number + 1} of 5") for text in app.markdown)
-        layer, token = step.cell(shared.trace_of(DEFAULT_MODEL, app.session_state.prompt.text))
+        layer, token = step.cell(captures.trace_of(DEFAULT_MODEL, app.session_state.prompt.text))
         assert (app.session_state.layer, app.session_state.token) == (layer, token)
         if number < 4:
             press("Next")
@@ -269,7 +270,7 @@ def test_model_that_cannot_be_loaded_is_told_and_the_earlier_kept(app, tmp_path,
     shutil.copytree(CHECKPOINTS / DEFAULT_MODEL, tmp_path / "cut-short")
     weights = tmp_path / "cut-short" / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1000])
-    monkeypatch.setenv(shared.ROOTS_VARIABLE, str(tmp_path))
+    monkeypatch.setenv(models.ROOTS_VARIABLE, str(tmp_path))
     opened(app, "overview")
     app.sidebar.selectbox[0].select("cut-short").run()
     assert not app.exception
@@ -281,7 +282,7 @@ def test_model_that_cannot_be_loaded_is_told_and_the_earlier_kept(app, tmp_path,
 def test_link_to_a_broken_model_opens_the_default_and_says_why(app, tmp_path, monkeypatch):
     shutil.copytree(CHECKPOINTS / DEFAULT_MODEL, tmp_path / "no-weights")
     (tmp_path / "no-weights" / "model.safetensors").unlink()
-    monkeypatch.setenv(shared.ROOTS_VARIABLE, str(tmp_path))
+    monkeypatch.setenv(models.ROOTS_VARIABLE, str(tmp_path))
     app.query_params["model"] = "no-weights"
     app.run()
     assert not app.exception and app.session_state[state.MODEL_KEY] == DEFAULT_MODEL
@@ -289,7 +290,7 @@ def test_link_to_a_broken_model_opens_the_default_and_says_why(app, tmp_path, mo
 
 
 def test_without_any_model_one_sentence_says_what_to_do(app, tmp_path, monkeypatch):
-    monkeypatch.setattr(shared, "CHECKPOINTS", tmp_path)
+    monkeypatch.setattr(models, "CHECKPOINTS", tmp_path)
     app.run()
     assert not app.exception
     assert [error.value for error in app.error] == [
@@ -301,7 +302,7 @@ def test_model_with_untrained_gates_says_so(app, tmp_path, monkeypatch):
     shutil.copytree(CHECKPOINTS / DEFAULT_MODEL, tmp_path / "untrained")
     config = tmp_path / "untrained" / "config.json"
     config.write_text(json.dumps(json.loads(config.read_text()) | {"gates_trained": False}))
-    monkeypatch.setenv(shared.ROOTS_VARIABLE, str(tmp_path))
+    monkeypatch.setenv(models.ROOTS_VARIABLE, str(tmp_path))
     opened(app, "overview")
     app.sidebar.selectbox[0].select("untrained").run()
     assert not app.exception
@@ -311,7 +312,7 @@ def test_model_with_untrained_gates_says_so(app, tmp_path, monkeypatch):
 
 def test_model_without_a_tokenizer_reads_token_ids_and_says_so(app, tmp_path, monkeypatch):
     write_olmo(tmp_path / "authors", kind="pt")
-    monkeypatch.setenv(shared.ROOTS_VARIABLE, str(tmp_path))
+    monkeypatch.setenv(models.ROOTS_VARIABLE, str(tmp_path))
     opened(app, "overview")
     app.sidebar.selectbox[0].select("authors").run()
     assert not app.exception and app.session_state[state.MODEL_KEY] == "authors"
@@ -324,7 +325,7 @@ def test_model_without_a_tokenizer_reads_token_ids_and_says_so(app, tmp_path, mo
     assert app.session_state.prompt.text == ids
     app.text_area[0].set_value("12 7 99").run()
     next(button for button in app.button if button.label == "Trace").click().run()
-    assert not app.exception and shared.trace_of("authors", "12 7 99").tokens == ["12", "7", "99"]
+    assert not app.exception and captures.trace_of("authors", "12 7 99").tokens == ["12", "7", "99"]
     app.switch_page("views/validity.py").run()
     assert not app.exception and not charts(app)
     assert any("so cannot read the sample texts" in caption.value for caption in app.caption)
@@ -345,7 +346,7 @@ def test_half_precision_is_traced_on_demand_and_only_for_this_text(app):
 
 
 def test_models_page_checks_health_on_demand_and_keeps_the_verdict(app):
-    shared.health_of_models.clear()
+    models.health_of_models.clear()
     opened(app, "models")
     assert not app.table
     next(button for button in app.button if button.label == "Check health").click().run()
@@ -369,7 +370,7 @@ def test_models_page_tells_of_missing_and_broken_curves(app, tmp_path, monkeypat
     shutil.copytree(CHECKPOINTS / DEFAULT_MODEL, tmp_path / "mine")
     curves = tmp_path / "mine" / "curves.csv"
     curves.write_bytes(content) if content else curves.unlink()
-    monkeypatch.setenv(shared.ROOTS_VARIABLE, str(tmp_path))
+    monkeypatch.setenv(models.ROOTS_VARIABLE, str(tmp_path))
     opened(app, "models")
     app.sidebar.selectbox[0].select("mine").run()
     assert not app.exception

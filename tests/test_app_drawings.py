@@ -6,7 +6,7 @@ from pathlib import Path
 from streamlit.testing.v1 import AppTest
 
 from analysis.catalogue import CATALOGUE
-from app.drawings import KEPT_PAGES
+from app.session.drawings import KEPT_PAGES
 
 MAIN = Path(__file__).parents[1] / "app" / "main.py"
 FIGURES = {f"figure-{found.name}": found for found in CATALOGUE if found.page == "recursion"}

@@ -7,7 +7,8 @@ import plotly.graph_objects as go
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from app import results, shared, state
+from app.server import captures, models
+from app.session import results, state
 from tests.figure_texts import figure_texts
 
 MAIN = Path(__file__).parents[1] / "app" / "main.py"
@@ -36,7 +37,7 @@ def notes(app: AppTest) -> list[str]:
 
 def passes(app: AppTest) -> tuple[list, object]:
     calls = []
-    model = shared.loaded_model(app.session_state[state.MODEL_KEY]).model
+    model = models.loaded_model(app.session_state[state.MODEL_KEY]).model
     return calls, model.register_forward_hook(lambda *_: calls.append(1))
 
 
@@ -53,7 +54,7 @@ def test_stepping_through_tokens_and_layers_runs_no_model(app):
 def test_removals_are_measured_on_demand_and_once(app):
     opened(app, "write_ledger", token=20, layer=2)
     assert "no write removed yet" in notes(app)
-    shared._own_pass.clear()  # another test may have asked for it
+    captures._own_pass.clear()  # another test may have asked for it
     calls, handle = passes(app)
     next(button for button in app.button if button.label == "Remove the writes one at a time").click().run()
     app.run()
@@ -74,7 +75,7 @@ def test_target_of_several_tokens_is_told(app):
 
 def test_what_stands_for_a_target_that_cannot_be_taken_is_told(app):
     opened(app, "write_ledger", token=20, target="no single token")
-    trace = shared.trace_of(app.session_state.model, app.session_state.prompt.text)
+    trace = captures.trace_of(app.session_state.model, app.session_state.prompt.text)
     likeliest = trace.next_tokens[20][0]
     assert f"The likeliest next token, {likeliest}, stands for it" in app.error[0].value.replace("\\", "")
     assert any(f"“{likeliest}” against" in text for text in notes(app))

@@ -9,12 +9,13 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from analysis.catalogue import CATALOGUE, spec
-from analysis.embedding import Embedding
-from analysis.paper import Paper
-from analysis.snippet import TEXTS_FILE, TRACE_FILE, Needs, snippet
-from app import behind, export_dialog
-from app.prompts import PromptError
-from app.text_link import text_from_link, text_to_link
+from analysis.explain.embedding import Embedding
+from analysis.leaving.paper import Paper
+from analysis.leaving.snippet import TEXTS_FILE, TRACE_FILE, Needs, snippet
+from app.frame import export_dialog
+from app.parts import data_and_code
+from app.texts.prompts import PromptError
+from app.texts.text_link import text_from_link, text_to_link
 from hooks.training_trace import TrainingTrace
 
 MAIN = Path(__file__).parents[1] / "app" / "main.py"
@@ -27,8 +28,8 @@ def app():
 
 def test_data_and_code_are_made_only_when_they_are_opened(app, monkeypatch):
     made = []
-    monkeypatch.setattr(behind, "snippet", lambda *args, **options: made.append(args) or snippet(*args, **options))
-    monkeypatch.setattr(behind, "table_csv", lambda table: made.append(table) or b"")
+    monkeypatch.setattr(data_and_code, "snippet", lambda *args, **named: made.append(args) or snippet(*args, **named))
+    monkeypatch.setattr(data_and_code, "table_csv", lambda table: made.append(table) or b"")
     app.run()
     app.switch_page("views/gate.py").run()
     assert not app.exception and not made and not app.code
@@ -65,7 +66,7 @@ def test_code_holds_the_readers_choice(app):
     ],
 )
 def test_page_says_what_the_code_needs(needed, said):
-    found = behind._how_to_run(needed)
+    found = data_and_code._how_to_run(needed)
     assert said in found and ("as it stands" in found) == (needed == Needs())
 
 
@@ -136,9 +137,10 @@ def test_without_a_browser_pdf_is_greyed_with_the_reason_and_all_else_is_there(a
 def for_a_paper():
     """A script with the part of the export dialog that makes pictures for papers, of one figure."""
     from analysis.catalogue import spec
-    from app import export_dialog, state
+    from app.frame import export_dialog
+    from app.session import link, state
 
-    state.begin_session()
+    link.begin_session()
     state.clamp_selection()
     export_dialog._for_a_paper(spec("gate_map"), {})
 
@@ -165,9 +167,10 @@ def test_picture_for_a_paper_has_the_width_and_the_format_that_the_reader_choose
 
 def everything():
     """A script with the part of the export dialog that makes the zip: AppTest closes a dialog at every click."""
-    from app import export_dialog, state
+    from app.frame import export_dialog
+    from app.session import link, state
 
-    state.begin_session()
+    link.begin_session()
     state.clamp_selection()
     export_dialog._everything()
 

@@ -9,7 +9,8 @@ import pytest
 from safetensors.numpy import save_file
 from streamlit.testing.v1 import AppTest
 
-from app import results, shared
+from app.server import captures, models
+from app.session import results
 from sample_models.registry import CHECKPOINTS, DEFAULT_MODEL
 
 MAIN = Path(__file__).parents[1] / "app" / "main.py"
@@ -93,13 +94,13 @@ def test_slider_shows_the_model_as_it_was_at_a_step(app):
 
 def test_every_step_reads_a_text_once(app):
     opened(app)
-    shared.trace_at_step.clear()
+    captures.trace_at_step.clear()
     model, text = SMALL, app.session_state.prompt.text
     read_through(app)
-    first = [shared.trace_at_step(model, text, step) for step in STEPS]
+    first = [captures.trace_at_step(model, text, step) for step in STEPS]
     app.select_slider[0].set_value(3).run()
     app.run()
-    assert all(shared.trace_at_step(model, text, step) is trace for step, trace in zip(STEPS, first, strict=True))
+    assert all(captures.trace_at_step(model, text, step) is trace for step, trace in zip(STEPS, first, strict=True))
 
 
 def test_another_text_has_to_be_read_first(app):
@@ -122,7 +123,7 @@ def test_damaged_step_is_told_without_the_servers_folders(app, tmp_path, monkeyp
     shutil.copytree(CHECKPOINTS / SMALL, mine)
     damaged = mine / "checkpoints" / "step-000061.safetensors"
     damaged.write_bytes(content or damaged.read_bytes()[:-100])
-    monkeypatch.setenv(shared.ROOTS_VARIABLE, str(tmp_path))
+    monkeypatch.setenv(models.ROOTS_VARIABLE, str(tmp_path))
     opened(app, name)
     told = [error.value for error in app.error]
     assert len(told) == 1 and "is no whole safetensors file" in told[0] and str(tmp_path) not in told[0]
@@ -133,7 +134,7 @@ def test_step_of_other_sizes_stops_the_reading_and_is_told(app, tmp_path, monkey
     shutil.copytree(CHECKPOINTS / SMALL, mine)
     header = {"step": "61", "tokens": "1", "tau": "4"}
     save_file({"lm_head.weight": np.zeros(1)}, mine / "checkpoints" / "step-000061.safetensors", metadata=header)
-    monkeypatch.setenv(shared.ROOTS_VARIABLE, str(tmp_path))
+    monkeypatch.setenv(models.ROOTS_VARIABLE, str(tmp_path))
     press(opened(app, "other-step"), "Read at every step")
     app.run()
     assert app.session_state.problem.startswith("other-step") and "lacks" in app.session_state.problem

@@ -6,7 +6,7 @@ from streamlit.testing.v1 import AppTest
 def page():
     import streamlit as st
 
-    from app import pending
+    from app.session import pending
 
     def work():
         st.session_state.begun = st.session_state.get("begun", 0) + 1

@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from analysis.summary import PromptSummary
-from app import prompt_list, shared, state
-from app.examples import EXAMPLES
-from app.prompt_files import PromptList
-from app.prompts import Prompt
+from analysis.texts.summary import PromptSummary
+from app.server import captures, models
+from app.session import prompt_list, state
+from app.session.link import TRACE_VARIABLE
+from app.texts.examples import EXAMPLES
+from app.texts.prompt_files import PromptList
+from app.texts.prompts import Prompt
 from tests.traces import random_trace
 
 MAIN = Path(__file__).parents[1] / "app" / "main.py"
@@ -88,7 +90,7 @@ def trace_bytes() -> bytes:
 
 
 def test_trace_file_is_shown_on_every_page_without_running_a_model(app, monkeypatch):
-    monkeypatch.setattr(shared, "loaded_model", lambda name: pytest.fail("a trace file needs no model"))
+    monkeypatch.setattr(models, "loaded_model", lambda name: pytest.fail("a trace file needs no model"))
     opened(app, "File")
     app.file_uploader[0].upload("mine.trace.safetensors", trace_bytes(), "application/octet-stream").run()
     of_key(app.button, "open-trace").click().run()
@@ -128,8 +130,8 @@ def test_trace_file_that_cannot_be_read_is_told_and_the_text_kept(app):
 
 def test_served_trace_file_needs_no_model_at_all(app, tmp_path, monkeypatch):
     (tmp_path / "given.trace.safetensors").write_bytes(trace_bytes())
-    monkeypatch.setenv(state.TRACE_VARIABLE, str(tmp_path / "given.trace.safetensors"))
-    monkeypatch.setattr(shared, "CHECKPOINTS", tmp_path)
+    monkeypatch.setenv(TRACE_VARIABLE, str(tmp_path / "given.trace.safetensors"))
+    monkeypatch.setattr(models, "CHECKPOINTS", tmp_path)
     opened(app, "Type")
     assert state_of(app) == ("given", 3, 9)
     app.text_area[0].set_value("A text for no model.").run()
@@ -141,7 +143,7 @@ def test_served_trace_file_needs_no_model_at_all(app, tmp_path, monkeypatch):
 def test_served_trace_file_is_read_once_so_that_later_visitors_do_not_need_it(app, tmp_path, monkeypatch):
     file = tmp_path / "given.trace.safetensors"
     file.write_bytes(trace_bytes())
-    monkeypatch.setenv(state.TRACE_VARIABLE, str(file))
+    monkeypatch.setenv(TRACE_VARIABLE, str(file))
     opened(app, "Type")
     file.unlink()
     later = opened(AppTest.from_file(str(MAIN), default_timeout=120), "Type")
@@ -208,7 +210,7 @@ def test_row_is_what_the_trace_of_its_text_says_and_only_the_row_is_kept(app):
     table = app.dataframe[0].value
     model = app.session_state[state.MODEL_KEY]
     for row, prompt in enumerate(state_list(app)):
-        trace = shared.trace_of(model, prompt.text)
+        trace = captures.trace_of(model, prompt.text)
         assert table["tokens"].iloc[row] == trace.num_tokens
         np.testing.assert_allclose(table["difficulty"].iloc[row], trace.difficulty_soft.mean(), atol=1e-6)
         np.testing.assert_allclose(table["gate"].iloc[row], trace.gate.mean(), atol=1e-6)

@@ -6,12 +6,13 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from analysis.faithfulness import digest_of_texts, provenance
-from analysis.study import study
-from app import shared, state, text_study
-from app.prompt_files import PromptList
-from app.prompts import Prompt
-from app.sample_texts import SAMPLE_TEXTS
+from analysis.models.faithfulness import digest_of_texts, provenance
+from analysis.texts.study import study
+from app.server import captures, models, text_studies
+from app.session import state, text_study
+from app.texts.prompt_files import PromptList
+from app.texts.prompts import Prompt
+from app.texts.sample_texts import SAMPLE_TEXTS
 
 MAIN = Path(__file__).parents[1] / "app" / "main.py"
 TEXTS = ["The fox ran to the river.", "7 + 5 = 12", "A boat lay there.", "She said no.", "Then it was night."]
@@ -22,7 +23,7 @@ def few_draws(monkeypatch):
     """Chance from few draws: what is tested here does not hang on it. What comes of them is not left to other tests."""
     monkeypatch.setattr(text_study, "study", lambda traces, **named: study(traces, draws=9, **named))
     known: dict = {}
-    monkeypatch.setattr(shared, "sample_studies", lambda: known)
+    monkeypatch.setattr(text_studies, "sample_studies", lambda: known)
 
 
 def opened(*texts: str, view: str = "validity") -> AppTest:
@@ -83,7 +84,7 @@ def test_own_list_is_read_once_asked_for_and_every_figure_counts_it(view):
 def test_other_page_finds_the_study_made_and_runs_no_model():
     app = read(opened(*TEXTS))
     calls = []
-    model = shared.loaded_model(app.session_state[state.MODEL_KEY]).model
+    model = models.loaded_model(app.session_state[state.MODEL_KEY]).model
     handle = model.register_forward_hook(lambda *_: calls.append(1))
     app.switch_page("views/gate.py").run()
     assert app.session_state[text_study.CHOICE_KEY] == text_study.OWN, "an export made here holds the own study too"
@@ -135,7 +136,7 @@ def test_another_list_is_another_study():
 
 def stopping_after(batches: int, monkeypatch) -> list:
     """Texts that are traced, a batch at a time; after so many batches the reader stops once."""
-    asked, traces_of = [], shared.traces_of
+    asked, traces_of = [], captures.traces_of
 
     def traced(model, texts):
         if len(asked) == batches:
@@ -145,7 +146,7 @@ def stopping_after(batches: int, monkeypatch) -> list:
         asked.append(texts)
         return traces_of(model, texts)
 
-    monkeypatch.setattr(shared, "traces_of", traced)
+    monkeypatch.setattr(captures, "traces_of", traced)
     return asked
 
 
@@ -173,7 +174,7 @@ def test_sample_texts_are_read_at_once_and_the_reader_may_stop(monkeypatch):
 def test_sample_texts_are_read_once_for_all_visitors(monkeypatch):
     first = AppTest.from_file(str(MAIN), default_timeout=120).run()
     first.switch_page("views/validity.py").run()
-    monkeypatch.setattr(shared, "traces_of", None)  # nobody may ask for it again
+    monkeypatch.setattr(captures, "traces_of", None)  # nobody may ask for it again
     other = AppTest.from_file(str(MAIN), default_timeout=120).run()
     other.switch_page("views/what_decides.py").run()
     assert not other.exception and len(other.get("plotly_chart")) == 3
@@ -208,7 +209,7 @@ def test_line_under_a_page_names_the_texts_of_the_study_and_not_the_text_above(v
     read(app)
     assert line(app).endswith(f", float32, 5 texts of “mine.csv”, digest {digest_of_texts(TEXTS)[:12]}")
     assert not any(digest in line(app) for digest in above)
-    app.session_state["exactness"] = True
+    app.session_state["faithfulness"] = True
     app.run()
     assert "This is about the text above, not about the texts of this page." in captions(app)
     assert f"**Text above** {provenance(state_trace(app))['text']}" in captions(app)
@@ -227,4 +228,4 @@ def test_line_under_other_pages_names_the_text_above():
 
 
 def state_trace(app: AppTest):
-    return shared.trace_of(app.session_state[state.MODEL_KEY], app.session_state.prompt.text)
+    return captures.trace_of(app.session_state[state.MODEL_KEY], app.session_state.prompt.text)

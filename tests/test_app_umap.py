@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from analysis.embedding import Placement
-from app import umap_files, umap_maps
+from analysis.explain.embedding import Placement
+from app.server import umap_files
+from app.session import umap_maps
 
 MAIN = Path(__file__).parents[1] / "app" / "main.py"
 SAID = "UMAP places states so that neighbours stay neighbours"

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from analysis.attention import attention_by_loops, attention_table, mismatch
+from analysis.explain.attention import attention_by_loops, attention_table, mismatch
 from analysis.figures import attention_by_loops_figure, attention_map_figure
 from analysis.view import View
 from hooks import attention_bytes, capture, capture_attention, edited, record

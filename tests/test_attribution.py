@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from analysis.attribution import attribution, attribution_table, named_targets
-from analysis.ledger import stream_writes
-from app.examples import EXAMPLES
+from analysis.explain.attribution import attribution, attribution_table, named_targets
+from analysis.explain.ledger import stream_writes
+from app.texts.examples import EXAMPLES
 from hooks import capture_paths, edited, instrument, logit_direction, record, remove_writes
 from hooks.rerun import rerun_token
 from sample_models import load_model

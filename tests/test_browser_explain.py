@@ -8,10 +8,10 @@ import pytest
 from playwright.sync_api import expect
 
 import sample_models
-from analysis import study as studies
 from analysis.catalogue import CATALOGUE, FigureSpec
-from analysis.embedding import Embedding
-from analysis.tables import read_csv
+from analysis.explain.embedding import Embedding
+from analysis.leaving.tables import read_csv
+from analysis.texts import study as studies
 from tests.app_server import until, wait_idle
 from tests.visit import Visit
 

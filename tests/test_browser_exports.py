@@ -17,9 +17,9 @@ from PIL import ImageColor
 from playwright.sync_api import expect
 
 from analysis.catalogue import CATALOGUE
-from analysis.figures.palette import THEMES, colour_at
-from analysis.tables import read_csv
-from app.examples import EXAMPLES
+from analysis.leaving.tables import read_csv
+from analysis.palette import THEMES, colour_at
+from app.texts.examples import EXAMPLES
 from hooks.trace import RoutingTrace
 from sample_models.registry import CHECKPOINTS, DEFAULT_MODEL
 from tests.app_server import app_server, until, wait_idle

@@ -13,9 +13,9 @@ import pytest
 
 import hooks
 from analysis.catalogue import CATALOGUE
-from app.__main__ import main
-from app.prompt_files import MAX_FILE_MB
-from app.state import TRACE_VARIABLE
+from app.cli import main
+from app.session.link import TRACE_VARIABLE
+from app.texts.prompt_files import MAX_FILE_MB
 from hooks.trace import RoutingTrace
 from tests.traces import make_trace
 
@@ -159,7 +159,7 @@ def test_wrong_usage_exits_with_two_in_two_lines(arguments):
 
 
 def test_trace_that_is_stopped_leaves_whole_traces_and_no_table(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("app.__main__.BATCH", 2)
+    monkeypatch.setattr("app.cli.BATCH", 2)
     (tmp_path / "p.txt").write_text("A fox.\nA king.\nA river.\n", encoding="utf-8")
     command = ["trace", "--file", str(tmp_path / "p.txt"), "--out", str(tmp_path / "out")]
     assert main(command) == 0 and (tmp_path / "out" / "routing.parquet").is_file()
@@ -195,7 +195,7 @@ def test_trace_reads_files_beyond_the_limit_of_an_upload(tmp_path, capsys):
 
 
 def test_trace_takes_a_table_with_chosen_columns_in_several_batches(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("app.__main__.BATCH", 2)
+    monkeypatch.setattr("app.cli.BATCH", 2)
     (tmp_path / "p.csv").write_text("key,body,note\na,A fox.,x\nb,7 + 5 = 12,x\na,The end.,x\n", encoding="utf-8")
     arguments = ["--column", "body", "--id-column", "key", "--out", str(tmp_path / "out")]
     assert main(["trace", "--file", str(tmp_path / "p.csv"), *arguments]) == 0

@@ -8,7 +8,7 @@ import pytest
 from sklearn.manifold import trustworthiness
 from tqdm import tqdm
 
-from analysis.embedding import (
+from analysis.explain.embedding import (
     MOST_POINTS,
     NEIGHBOURS,
     embedding,

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from app.examples import DEFAULT_EXAMPLE, EXAMPLES, LOOK_FOR, TRACES, shipped_trace
-from app.prompts import check_text
+from app.texts.examples import DEFAULT_EXAMPLE, EXAMPLES, LOOK_FOR, TRACES, shipped_trace
+from app.texts.prompts import check_text
 from hooks import capture
 from sample_models import CHECKPOINTS, DEFAULT_MODEL, load_model
 

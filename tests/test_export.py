@@ -12,7 +12,7 @@ import pytest
 from pyarrow.parquet import ParquetFile
 
 from analysis.catalogue import CATALOGUE, spec
-from analysis.export import (
+from analysis.leaving.export import (
     Export,
     export_files,
     export_trace,
@@ -21,8 +21,8 @@ from analysis.export import (
     finished_figure,
     write_routing_table,
 )
-from analysis.study import study
-from analysis.tables import ROUTING_SCHEMA, read_csv, table_csv, trace_parquet, trace_table, write_routing
+from analysis.leaving.tables import ROUTING_SCHEMA, read_csv, table_csv, trace_parquet, trace_table, write_routing
+from analysis.texts.study import study
 from analysis.view import View
 from hooks.trace import RoutingTrace
 from tests.path_traces import make_paths, result_of
@@ -152,7 +152,7 @@ def test_parquet_is_long_and_has_no_experts_where_nobody_routed():
 
 
 def test_routing_table_is_written_in_row_groups_and_forgets_what_it_wrote(monkeypatch):
-    monkeypatch.setattr("analysis.tables.ROWS_PER_GROUP", 30)
+    monkeypatch.setattr("analysis.leaving.tables.ROWS_PER_GROUP", 30)
     refs, alive = [], []
 
     def traces():

@@ -8,13 +8,13 @@ import zipfile
 import pandas as pd
 import pytest
 
-from analysis.bundle import bundle
-from analysis.captions import caption
 from analysis.catalogue import CATALOGUE, spec
-from analysis.export import Export
-from analysis.paper import Paper
-from analysis.snippet import TEXTS_FILE, TRACE_FILE
-from analysis.study import SAMPLES, study
+from analysis.leaving.bundle import bundle
+from analysis.leaving.captions import caption
+from analysis.leaving.export import Export
+from analysis.leaving.paper import Paper
+from analysis.leaving.snippet import TEXTS_FILE, TRACE_FILE
+from analysis.texts.study import SAMPLES, study
 from analysis.view import View
 from hooks.trace import RoutingTrace
 from tests.browser_setup import find_browser

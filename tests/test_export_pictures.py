@@ -14,14 +14,14 @@ import plotly.graph_objects as go
 import pytest
 from PIL import Image
 
-from analysis.captions import caption
 from analysis.catalogue import CATALOGUE, spec
-from analysis.export import Export, export_files
 from analysis.figures.template import figure
-from analysis.paper import Paper, paper_figure
-from analysis.pictures import PictureError, as_vectors, browser_path, pictures
+from analysis.leaving.captions import caption
+from analysis.leaving.export import Export, export_files
+from analysis.leaving.paper import Paper, paper_figure
+from analysis.leaving.pictures import PictureError, as_vectors, browser_path, pictures
 from analysis.view import View, window_around
-from app.__main__ import main
+from app.cli import main
 from tests.browser_setup import find_browser
 from tests.path_traces import result_of
 from tests.traces import HOSTILE, make_trace, random_trace

@@ -8,17 +8,17 @@ import plotly.graph_objects as go
 import pytest
 
 import sample_models
-from analysis import embedding as embeddings
-from analysis import study as studies
-from analysis.attribution import Attribution, attribution
 from analysis.catalogue import CATALOGUE, spec
-from analysis.embedding import Embedding, Placement, embedding
-from analysis.export import texts_json
-from analysis.ledger import stream_writes
-from analysis.snippet import LONGEST_TEXT, TEXTS_FILE, TRACE_FILE, Needs, needs, snippet
-from analysis.study import SAMPLES, Study, study
+from analysis.explain import embedding as embeddings
+from analysis.explain.attribution import Attribution, attribution
+from analysis.explain.embedding import Embedding, Placement, embedding
+from analysis.explain.ledger import stream_writes
+from analysis.leaving.export import texts_json
+from analysis.leaving.snippet import LONGEST_TEXT, TEXTS_FILE, TRACE_FILE, Needs, needs, snippet
+from analysis.texts import study as studies
+from analysis.texts.study import SAMPLES, Study, study
 from analysis.view import View, window_around
-from app import sample_texts
+from app.texts import sample_texts
 from hooks import (
     AttentionTrace,
     LensTrace,

@@ -7,7 +7,7 @@ import pytest
 import torch
 from streamlit.testing.v1 import AppTest
 
-from analysis.faithfulness import digest_of_texts, findings, is_faithful, provenance, summary
+from analysis.models.faithfulness import digest_of_texts, findings, is_faithful, provenance, summary
 from hooks import HookedVersatileFFN, OtherRun, capture_paths, measure_faithfulness
 from hooks.faithfulness import unhooked
 from sample_models.modeling_versatile import Tap
@@ -131,7 +131,7 @@ def test_digest_of_texts_tells_their_order_and_where_one_ends():
 def page() -> AppTest:
     app = AppTest.from_file(str(Path(__file__).parents[1] / "app" / "main.py"), default_timeout=120)
     app.query_params["example"] = "fox"
-    app.session_state["exactness"] = True
+    app.session_state["faithfulness"] = True
     return app.run()
 
 

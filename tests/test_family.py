@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 import torch
 
-from sample_models import family, load_model
+from sample_models import load_model
 from sample_models.configuration_versatile import VersatileFFNConfig
 from sample_models.evaluate import Decisions, Difference, window_losses
-from sample_models.family import MEMBERS, REPEATED, Run, main, parse, planned_runs, training_options
-from sample_models.family_measures import OPEN, Family, Measured, verdict
-from sample_models.family_report import compare_orders
+from sample_models.family.__main__ import main, parse
+from sample_models.family.measures import OPEN, Family, Measured, verdict
+from sample_models.family.report import compare_orders
+from sample_models.family.runs import MEMBERS, REPEATED, Run, planned_runs, share_tokens, training_options
 from sample_models.train import parse as train_parse
 from sample_models.train import train
 
@@ -45,7 +46,7 @@ def runs(dense):
     out = dense.parent / "runs"
     args = family_args(dense, out)
     for run in (Run("dense", 1), Run("dense", 2), Run("versatile", 1), Run("versatile", 2), Run("4-loop", 1)):
-        family.share_tokens(dense, out / run.folder)
+        share_tokens(dense, out / run.folder)
         train(train_parse([*training_options(run, dense, args), "--device", "cpu"]))
     return out
 
@@ -86,7 +87,7 @@ def test_finished_runs_are_skipped_and_failed_ones_told(dense, tmp_path, monkeyp
             (tmp_path / options.out / "model.safetensors").touch()
         return SimpleNamespace(returncode=int(options.ffn == "moe"))
 
-    monkeypatch.setattr(family.subprocess, "run", fake_process)
+    monkeypatch.setattr("sample_models.family.runs.subprocess.run", fake_process)
     arguments = ["--dense", str(dense), "--out", str(tmp_path), "--seeds", "1"]
     assert main(arguments) == 1
     assert len(started) == len(MEMBERS)

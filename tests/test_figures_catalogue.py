@@ -9,8 +9,8 @@ import plotly.graph_objects as go
 import pytest
 
 from analysis.catalogue import CATALOGUE, spec
-from analysis.figures.palette import THEMES
 from analysis.figures.template import moved, take_selection
+from analysis.palette import THEMES
 from analysis.view import View, window_around
 from tests.path_traces import result_of
 from tests.traces import HOSTILE, make_trace, random_trace

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from analysis.explain.geometry import first_loop, path_cosine, steps
 from analysis.figures import first_loop_figure, path_agreement_figure, steps_figure
-from analysis.figures.palette import expert_colour
-from analysis.geometry import first_loop, path_cosine, steps
+from analysis.palette import expert_colour
 from analysis.view import View
 from tests.path_traces import make_paths
 from tests.traces import random_trace

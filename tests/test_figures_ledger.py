@@ -5,8 +5,8 @@ import dataclasses
 import numpy as np
 import pytest
 
+from analysis.explain.ledger import layer_ledger, stream_ledger
 from analysis.figures import stream_ledger_figure, write_stack_figure, write_waterfall_figure
-from analysis.ledger import layer_ledger, stream_ledger
 from analysis.view import View
 from tests.figure_texts import figure_texts
 from tests.path_traces import make_paths

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from analysis.explain.lens import grid
 from analysis.figures import lens_grid_figure, lens_layer_figure, lens_path_figure
-from analysis.lens import grid
 from analysis.view import View
 from hooks.lens_trace import EXIT, OUTPUT, STATE
 from tests.path_traces import make_lens

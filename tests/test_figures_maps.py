@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from analysis import figures
-from analysis.figures.palette import THEMES, contrast, expert_tints, loop_colours, text_on, tint_level
 from analysis.gate import gate_along_text, gate_by_chance
+from analysis.palette import THEMES, contrast, expert_tints, loop_colours, text_on, tint_level
 from analysis.view import View
 from tests.traces import make_trace, random_trace
 

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from analysis.explain.geometry import plane
 from analysis.figures import embedding_figure, trajectory_figure
-from analysis.figures.palette import expert_colour, gate_colour
-from analysis.geometry import plane
+from analysis.palette import expert_colour, gate_colour
 from analysis.view import View
 from tests.path_traces import make_embedding, make_paths
 from tests.traces import random_trace

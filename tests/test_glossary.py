@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from app.glossary import GROUPS, TERMS, explained
+from app.texts.glossary import GROUPS, TERMS, explained
 
 VIEWS = Path(__file__).parents[1] / "app" / "views"
 NEEDED = """token, layer, loop, depth head, router, virtual expert, λ, width path, depth path, hard difficulty,

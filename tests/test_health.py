@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from tokenizers.processors import TemplateProcessing
 
-from analysis.health import (
+from analysis.models.health import (
     check_content_of_experts,
     check_content_of_loops,
     check_expert_fit,
@@ -26,8 +26,8 @@ from analysis.health import (
     shuffling_cost,
     verdict,
 )
-from app.__main__ import main
-from app.examples import CHECKED
+from app.cli import main
+from app.texts.examples import CHECKED
 from hooks import HealthRecord, TextHealth, capture, measure_health, record
 from sample_models import load_model
 from sample_models.importing import import_olmo

@@ -16,8 +16,8 @@ from pyarrow import parquet
 from safetensors.numpy import save
 from streamlit.testing.v1 import AppTest
 
-from app import state
-from app.text_link import text_to_link
+from app.session import state
+from app.texts.text_link import text_to_link
 from tests.test_app_prompts import chooser
 from tests.traces import make_trace
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from app.__main__ import main
+from app.cli import main
 from hooks import capture
 from sample_models import import_olmo, importing, load_model, upcycle
 from sample_models.modeling_versatile import VersatileFFNForCausalLM

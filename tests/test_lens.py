@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from analysis.ledger import stream_writes
-from analysis.lens import grid, lens_table
+from analysis.explain.ledger import stream_writes
+from analysis.explain.lens import grid, lens_table
 from hooks import (
     capture,
     capture_paths,

@@ -8,7 +8,7 @@ import torch
 import yaml
 from safetensors.torch import load_file, save_file
 
-from app.__main__ import main
+from app.cli import main
 from sample_models import load_model, loading
 from sample_models.importing import import_olmo
 from sample_models.registry import available_models

@@ -7,8 +7,8 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet as pq
 
-from app.prompt_files import MAX_FILE_MB, MAX_PROMPTS, read_prompt_file, read_prompt_text
-from app.prompts import MAX_CHARACTERS, PromptError, check_text, check_token_count, opening, typed_prompt
+from app.texts.prompt_files import MAX_FILE_MB, MAX_PROMPTS, read_prompt_file, read_prompt_text
+from app.texts.prompts import MAX_CHARACTERS, PromptError, check_text, check_token_count, opening, typed_prompt
 
 
 def texts(found):

@@ -5,8 +5,8 @@ import json
 import pytest
 import torch
 
-from analysis.emergence import drawn_as_picked, text_loss
-from app.examples import EXAMPLES
+from analysis.models.training import drawn_as_picked, text_loss
+from app.texts.examples import EXAMPLES
 from hooks import capture_training
 from sample_models import CHECKPOINTS, DEFAULT_MODEL, load_model
 from sample_models.kept_checkpoints import kept_checkpoints

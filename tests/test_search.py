@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from analysis.search import MEASURES, Query, described, matching_tokens
+from analysis.words.search import MEASURES, Query, described, matching_tokens
 from tests.traces import make_trace, random_trace
 
 TOKENS = ["The", "␣light", "house", "↵", "␣⟨E2 82⟩", "⟨AC⟩", "␣LIGHT"]

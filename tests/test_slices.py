@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
+from analysis.explain.slices import slice_table, slice_use
 from analysis.figures import loop_slices_figure
-from analysis.slices import slice_table, slice_use
 from analysis.view import View
 from hooks import capture_paths, loop_slices
 from tests.oracle import OracleFFN

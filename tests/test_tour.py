@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from app.tour import STEPS, both_paths, hardest, kept_from_the_experts, widest_spread
+from app.frame.tour import STEPS, both_paths, hardest, kept_from_the_experts, widest_spread
 from tests.test_figures_catalogue import CASES
 from tests.traces import make_trace
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from app.__main__ import main
+from app.cli import main
 from hooks.trace_diff import trace_difference
 from tests.traces import make_trace, random_trace
 

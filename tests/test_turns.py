@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from app.turns import Turns
+from app.server.turns import Turns
 
 
 def started(target) -> threading.Thread:

@@ -5,9 +5,9 @@ import os
 import numpy as np
 import pytest
 
-from analysis import embedding
-from analysis.embedding import Placement
-from app import umap_files
+from analysis.explain import embedding
+from analysis.explain.embedding import Placement
+from app.server import umap_files
 
 PLACED = Placement(np.arange(12.0).reshape(6, 2), 0.9, 0.8, (0.5, 0.25))
 

@@ -5,10 +5,10 @@ import dataclasses
 import numpy as np
 import pytest
 
+from analysis.explain.ledger import TOLERANCE
+from analysis.explain.walkthrough import fusion_plane, fusion_table, state_table, walkthrough
 from analysis.figures import fusion_plane_figure, recursion_states_figure
-from analysis.ledger import TOLERANCE
 from analysis.view import View
-from analysis.walkthrough import fusion_plane, fusion_table, state_table, walkthrough
 from hooks import capture_paths
 from tests.path_traces import make_paths
 from tests.traces import make_trace

@@ -8,15 +8,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from analysis.attention import attention_by_loops, attention_table
-from analysis.bundle import bundle
-from analysis.captions import numbers, reading
 from analysis.catalogue import spec
-from analysis.export import Export
-from analysis.faithfulness import findings, is_faithful
+from analysis.explain.attention import attention_by_loops, attention_table
 from analysis.figures import attention_map_figure
-from analysis.health import health_checks
-from analysis.snippet import snippet
+from analysis.leaving.bundle import bundle
+from analysis.leaving.captions import numbers, reading
+from analysis.leaving.export import Export
+from analysis.leaving.snippet import snippet
+from analysis.models.faithfulness import findings, is_faithful
+from analysis.models.health import health_checks
 from analysis.view import View
 from hooks import (
     capture,

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from analysis.figures import difficulty_map_figure, gate_map_figure, loop_map_figure
-from analysis.search import Query, matching_tokens
-from analysis.strip import EMPTY, HATCHED, strip
 from analysis.view import View
-from analysis.words import same_place, word_displays, word_means, word_starts, word_table
+from analysis.words.search import Query, matching_tokens
+from analysis.words.strip import EMPTY, HATCHED, strip
+from analysis.words.words import same_place, word_displays, word_means, word_starts, word_table
 from hooks.token_text import token_bytes
 from tests.traces import make_trace, random_trace
 

@@ -7,10 +7,10 @@ from typing import Literal
 import pandas as pd
 import plotly.graph_objects as go
 
-from analysis.attribution import Attribution
-from analysis.embedding import Embedding
+from analysis.explain.attribution import Attribution
+from analysis.explain.embedding import Embedding
 from analysis.figures.template import At
-from analysis.study import Study
+from analysis.texts.study import Study
 from analysis.view import View
 from hooks.attention_trace import AttentionTrace
 from hooks.lens_trace import LensTrace

@@ -1,13 +1,10 @@
 """Figures of what several texts say together, and of training."""
 
-from analysis import (
-    emergence,
-    figures,
-    sampling,
-)
-from analysis import study as studies
+from analysis import figures
 from analysis.catalogue.figure_spec import FigureSpec
-from analysis.study import Study
+from analysis.models import sampling, training
+from analysis.texts import study as studies
+from analysis.texts.study import Study
 from hooks.training_trace import TrainingTrace
 
 MANY_TEXTS: tuple[FigureSpec, ...] = (
@@ -113,7 +110,7 @@ MANY_TEXTS: tuple[FigureSpec, ...] = (
         "tokens that routed count; a stroke: nobody did. Drawn loops: with Gumbel noise, layer by layer, 8 times. "
         "Steps are drawn evenly, although they lie further and further apart. A click selects a layer.",
         figures.training_course_figure,
-        emergence.emergence_table,
+        training.training_table,
         of=TrainingTrace,
         follows=("layer",),
     ),
@@ -124,7 +121,7 @@ MANY_TEXTS: tuple[FigureSpec, ...] = (
         "The same map as on the pages of loops, gate and experts, drawn with the weights of the chosen step. Before "
         "the first update router and depth head are random, so what stands there is chance.",
         figures.training_map_figure,
-        emergence.checkpoint_table,
+        training.checkpoint_table,
         ("of", {"loops": "Loops", "gate": "Gate", "experts": "Experts"}, "Map of the step"),
         TrainingTrace,
         follows=(),

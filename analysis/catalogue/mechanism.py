@@ -1,11 +1,12 @@
 """Figures that explain one text: margins, writes, states, attention and cost."""
 
-from analysis import (
+from analysis import figures
+from analysis.catalogue.figure_spec import FigureSpec
+from analysis.explain import (
     attention,
     attribution,
     cost,
     embedding,
-    figures,
     geometry,
     ledger,
     lens,
@@ -13,9 +14,8 @@ from analysis import (
     slices,
     walkthrough,
 )
-from analysis.attribution import Attribution
-from analysis.catalogue.figure_spec import FigureSpec
-from analysis.embedding import Embedding
+from analysis.explain.attribution import Attribution
+from analysis.explain.embedding import Embedding
 from hooks.attention_trace import AttentionTrace
 from hooks.lens_trace import LensTrace
 from hooks.path_trace import PathTrace

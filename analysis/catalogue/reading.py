@@ -1,15 +1,8 @@
 """Figures that read one trace: what happened to every token."""
 
-from analysis import (
-    difficulty,
-    experts,
-    figures,
-    gate,
-    null,
-    overview,
-    recursion,
-)
+from analysis import difficulty, experts, figures, gate, overview, recursion
 from analysis.catalogue.figure_spec import FigureSpec
+from analysis.texts import chance
 
 READING: tuple[FigureSpec, ...] = (
     FigureSpec(
@@ -152,7 +145,7 @@ READING: tuple[FigureSpec, ...] = (
         "proof. "
         "Pairs that chance would bring together fewer than 5 times are left out.",
         figures.expert_pairs_figure,
-        null.all_pairs_against_chance,
+        chance.all_pairs_against_chance,
         follows=("layer",),
     ),
     FigureSpec(

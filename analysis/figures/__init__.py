@@ -1,21 +1,26 @@
 """Figures: `xxx_figure(trace, view, *, options) -> go.Figure`. Pure; colours from `palette`, frame from `template`."""
 
-from analysis.figures.attention import attention_by_loops_figure, attention_map_figure
-from analysis.figures.attribution import attribution_by_layer_figure, logit_attribution_figure
-from analysis.figures.cost import cost_by_layer_figure, cost_ledger_figure, cost_map_figure
 from analysis.figures.difficulty import (
     difficulty_by_loops_figure,
     difficulty_map_figure,
     difficulty_surprisal_figure,
 )
-from analysis.figures.emergence import training_course_figure, training_map_figure
 from analysis.figures.expert_load import expert_load_by_layer_figure, expert_load_figure, expert_pairs_figure
 from analysis.figures.experts import expert_map_figure, expert_path_figure
+from analysis.figures.explain.attention import attention_by_loops_figure, attention_map_figure
+from analysis.figures.explain.attribution import attribution_by_layer_figure, logit_attribution_figure
+from analysis.figures.explain.cost import cost_by_layer_figure, cost_ledger_figure, cost_map_figure
+from analysis.figures.explain.geometry import first_loop_figure, path_agreement_figure, steps_figure
+from analysis.figures.explain.ledger import write_stack_figure, write_waterfall_figure
+from analysis.figures.explain.lens import lens_grid_figure, lens_layer_figure, lens_path_figure
+from analysis.figures.explain.near_miss import flip_distance_figure, near_miss_map_figure, precision_map_figure
+from analysis.figures.explain.slices import loop_slices_figure
+from analysis.figures.explain.stream import stream_ledger_figure
+from analysis.figures.explain.trajectories import embedding_figure, trajectory_figure
+from analysis.figures.explain.walkthrough import fusion_plane_figure, recursion_states_figure
 from analysis.figures.gate import gate_along_text_figure, gate_levels_figure, gate_map_figure
-from analysis.figures.geometry import first_loop_figure, path_agreement_figure, steps_figure
-from analysis.figures.ledger import write_stack_figure, write_waterfall_figure
-from analysis.figures.lens import lens_grid_figure, lens_layer_figure, lens_path_figure
-from analysis.figures.near_miss import flip_distance_figure, near_miss_map_figure, precision_map_figure
+from analysis.figures.models.sampling import drawn_loops_figure
+from analysis.figures.models.training import training_course_figure, training_curve_figure, training_map_figure
 from analysis.figures.overview import compute_map_figure, loops_by_layer_figure
 from analysis.figures.recursion import (
     depth_choice_figure,
@@ -24,14 +29,9 @@ from analysis.figures.recursion import (
     loop_map_figure,
     loop_shares_figure,
 )
-from analysis.figures.slices import loop_slices_figure
-from analysis.figures.sources import loop_flow_figure, sources_figure, together_figure
-from analysis.figures.stream import stream_ledger_figure
 from analysis.figures.template import config
-from analysis.figures.training import drawn_loops_figure, training_curve_figure
-from analysis.figures.trajectories import embedding_figure, trajectory_figure
-from analysis.figures.validity import class_difficulty_figure, validity_by_layer_figure, validity_intervals_figure
-from analysis.figures.walkthrough import fusion_plane_figure, recursion_states_figure
+from analysis.figures.texts.sources import loop_flow_figure, sources_figure, together_figure
+from analysis.figures.texts.validity import class_difficulty_figure, validity_by_layer_figure, validity_intervals_figure
 
 __all__ = [
     "attention_by_loops_figure",

@@ -15,12 +15,12 @@ from analysis.difficulty import (
     token_difficulty,
 )
 from analysis.figures.joint_map import Marginal, Minimap, heatmap, joint_map, layer_bars, scale_bar, token_bars
-from analysis.figures.palette import THEMES, colour_at, faded, ramp
 from analysis.figures.template import figure, hover_card, note, sentence_figure
 from analysis.figures.word_columns import word_columns
-from analysis.labels import plotly_text, token_labels
-from analysis.null import FEWEST_TOKENS, rho_by_chance
+from analysis.palette import THEMES, colour_at, faded, ramp
+from analysis.texts.chance import FEWEST_TOKENS, rho_by_chance
 from analysis.view import DEFAULT_VIEW, View
+from analysis.words.labels import plotly_text, token_labels
 from hooks.trace import RoutingTrace
 
 UNIT_AXIS = {"range": [0, 1], "dtick": 0.5}

@@ -4,9 +4,9 @@ import numpy as np
 import plotly.graph_objects as go
 
 from analysis.experts import FEWEST_EXPECTED, did_not_route, expert_load
-from analysis.figures.palette import THEMES, colour_at, expert_colour, mix, ramp, text_on
 from analysis.figures.template import figure, hatch, layer_axis, mark, note, numbers, sentence_figure, strokes
-from analysis.null import pairs_against_chance
+from analysis.palette import THEMES, colour_at, expert_colour, mix, ramp, text_on
+from analysis.texts.chance import pairs_against_chance
 from analysis.view import DEFAULT_VIEW, View
 from hooks.trace import RoutingTrace
 

@@ -7,7 +7,6 @@ import plotly.graph_objects as go
 
 from analysis.experts import did_not_route, router_probs
 from analysis.figures.joint_map import Marginal, Minimap, heatmap, joint_map, layer_bars, token_bars
-from analysis.figures.palette import THEMES, TINTS, expert_colour, expert_tints, ramp, steps, text_on, tint_level
 from analysis.figures.template import (
     figure,
     hatch,
@@ -21,6 +20,7 @@ from analysis.figures.template import (
     strokes,
     swatch,
 )
+from analysis.palette import THEMES, TINTS, expert_colour, expert_tints, ramp, steps, text_on, tint_level
 from analysis.view import DEFAULT_VIEW, View
 from hooks.trace import RoutingTrace
 

@@ -5,7 +5,6 @@ import plotly.graph_objects as go
 
 from analysis.aggregate import mean_over_tokens, ordinary
 from analysis.figures.joint_map import Marginal, Minimap, heatmap, joint_map, layer_bars, scale_bar, token_bars
-from analysis.figures.palette import THEMES, gate_colour, mix, ramp, text_on
 from analysis.figures.template import (
     FEWEST_COLUMNS,
     drawn_part,
@@ -20,8 +19,9 @@ from analysis.figures.template import (
 )
 from analysis.figures.word_columns import word_columns
 from analysis.gate import gate_along_text, gate_by_chance, gate_level_shares
-from analysis.labels import plotly_text, token_labels
+from analysis.palette import THEMES, gate_colour, mix, ramp, text_on
 from analysis.view import DEFAULT_VIEW, View
+from analysis.words.labels import plotly_text, token_labels
 from hooks.trace import RoutingTrace
 
 BUTTERFLY = {"range": [-1, 1], "tickvals": [-1, 0, 1], "ticktext": ["1", "0", "1"]}

@@ -9,11 +9,11 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import plotly.graph_objects as go
 
-from analysis.figures.palette import THEMES, faded
 from analysis.figures.template import LEFT, MAP, band, figure, layer_axis, names_fit, note, row_and_column, token_axis
 from analysis.figures.word_columns import NOTE, WordColumns
-from analysis.labels import plotly_text, token_labels
+from analysis.palette import THEMES, faded
 from analysis.view import View
+from analysis.words.labels import plotly_text, token_labels
 from hooks.trace import RoutingTrace
 
 BESIDE = 0.875

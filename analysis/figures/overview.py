@@ -7,10 +7,10 @@ import plotly.graph_objects as go
 
 from analysis.aggregate import mean_over_tokens
 from analysis.figures.joint_map import Minimap, layer_bars, minimap_row, token_bars
-from analysis.figures.palette import THEMES, mix, ramp
 from analysis.figures.template import LEFT as MAP_LEFT
 from analysis.figures.template import MAP, MAP_MARGINS_PX, band, figure, layer_axis, note, swatch, token_axis
 from analysis.overview import compute_table, ffn_equivalents, loops_by_layer, width_cost
+from analysis.palette import THEMES, mix, ramp
 from analysis.view import DEFAULT_VIEW, View
 from hooks.trace import RoutingTrace
 

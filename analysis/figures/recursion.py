@@ -5,7 +5,6 @@ import plotly.graph_objects as go
 
 from analysis.aggregate import mean_over_tokens, percentiles_over_tokens
 from analysis.figures.joint_map import Marginal, Minimap, heatmap, joint_map, scale_bar, token_bars
-from analysis.figures.palette import THEMES, colour_at, faded, loop_colours, mix, ramp, steps, text_on
 from analysis.figures.template import (
     figure,
     hover_card,
@@ -17,6 +16,7 @@ from analysis.figures.template import (
     swatch,
 )
 from analysis.figures.word_columns import word_columns
+from analysis.palette import THEMES, colour_at, faded, loop_colours, mix, ramp, steps, text_on
 from analysis.recursion import NEAR_MISS, depth_margin, loop_shares
 from analysis.view import DEFAULT_VIEW, View
 from hooks.trace import RoutingTrace

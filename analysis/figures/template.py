@@ -6,9 +6,9 @@ from typing import Literal
 import numpy as np
 import plotly.graph_objects as go
 
-from analysis.figures.palette import THEMES, faded
-from analysis.labels import plotly_text, token_labels
+from analysis.palette import THEMES, faded
 from analysis.view import View
+from analysis.words.labels import plotly_text, token_labels
 from hooks.trace import RoutingTrace
 
 FONT = "'Source Sans', 'Source Sans 3', 'Source Sans Pro', Helvetica, Arial, sans-serif"

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis.figures.palette import text_on
 from analysis.figures.template import names_fit, numbers
-from analysis.labels import plotly_text, short_label
+from analysis.palette import text_on
 from analysis.view import View
-from analysis.words import piece_counts, spread_over_pieces, word_displays, word_means, word_starts
+from analysis.words.labels import plotly_text, short_label
+from analysis.words.words import piece_counts, spread_over_pieces, word_displays, word_means, word_starts
 from hooks.trace import RoutingTrace
 
 NOTE = "columns: words, mean over their pieces"

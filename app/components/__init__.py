@@ -1,9 +1,6 @@
 """Browser-side pieces that Streamlit lacks, inline: no iframe, no network, token text only as text nodes."""
 
 from pathlib import Path
-from typing import Any
-
-import streamlit as st
 
 _HERE = Path(__file__).parent
 
@@ -11,8 +8,3 @@ _HERE = Path(__file__).parent
 def script(*names: str) -> str:
     """JavaScript of a component from several files: what it is made with comes before the component itself."""
     return "\n".join((_HERE / name).read_text(encoding="utf-8") for name in names)
-
-
-def told(key: str, event: str) -> Any:
-    """What a component has just told with an event; None if nothing, or if it went with a page that was left."""
-    return getattr(st.session_state.get(key), event, None)

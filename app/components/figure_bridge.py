@@ -9,7 +9,8 @@ from collections.abc import Callable
 import streamlit as st
 
 from analysis.view import Theme
-from app.components import script, told
+from app.components import script
+from app.session.widgets import told
 
 KEY = "figure_bridge"
 _component = st.components.v2.component(

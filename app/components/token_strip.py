@@ -5,9 +5,10 @@ from pathlib import Path
 
 import streamlit as st
 
-from analysis.strip import Strip
 from analysis.view import Level
-from app.components import script, told
+from analysis.words.strip import Strip
+from app.components import script
+from app.session.widgets import told
 
 KEY = "token_strip"
 _HTML = """

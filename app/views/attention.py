@@ -1,6 +1,6 @@
 """What had this token read when it was routed?"""
 
-from app.panel import heading, panel
+from app.parts.panel import heading, panel
 
 heading(
     "Attention",

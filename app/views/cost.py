@@ -2,10 +2,10 @@
 
 import streamlit as st
 
-from analysis.cost import beside_measured, heads_share
-from app.panel import heading, panel, title
-from app.results import ffn_times, measure_ffn
-from app.state import current_trace, without_model
+from analysis.explain.cost import beside_measured, heads_share
+from app.parts.panel import heading, panel, title
+from app.session.results import ffn_times, measure_ffn
+from app.session.state import current_trace, without_model
 
 RUNS = {
     "dense": "one pass for all",

@@ -2,9 +2,10 @@
 
 import streamlit as st
 
-from analysis.words import word_table
-from app.panel import difficulty_column, heading, panel, title
-from app.state import current_trace, current_view, select
+from analysis.words.words import word_table
+from app.parts.panel import difficulty_column, heading, panel, title
+from app.session.state import current_trace, current_view, select
+from app.session.widgets import selected_row
 
 
 def words(trace) -> None:
@@ -13,8 +14,8 @@ def words(trace) -> None:
     table = table[~table["special"]].sort_values("difficulty_soft", ascending=False, kind="stable")
 
     def chosen() -> None:
-        if rows := st.session_state.words.selection.rows:
-            select(token=table["token"].iloc[rows[0]])
+        if (row := selected_row("words")) is not None:
+            select(token=table["token"].iloc[row])
 
     title("Words, hardest first")
     st.dataframe(

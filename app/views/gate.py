@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from app.panel import heading, panel
+from app.parts.panel import heading, panel
 
 heading(
     "Gate",

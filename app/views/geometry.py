@@ -2,8 +2,8 @@
 
 import streamlit as st
 
-from app.panel import heading, panel
-from app.umap_panel import umap_panel
+from app.parts.panel import heading, panel
+from app.parts.umap_panel import umap_panel
 
 heading(
     "Geometry",

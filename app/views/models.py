@@ -3,13 +3,14 @@
 import pandas as pd
 import streamlit as st
 
-from analysis.cost import beside_measured
+from analysis.explain.cost import beside_measured
 from analysis.figures import training_curve_figure
-from analysis.health import verdict
+from analysis.models.health import verdict
+from analysis.models.training import QUANTITIES
 from analysis.overview import overview_numbers
-from analysis.training import QUANTITIES
-from app.panel import chart, heading, panel, title
-from app.results import (
+from app.parts.panel import chart, heading, panel, title
+from app.parts.training_slider import training_slider
+from app.session.results import (
     check_health,
     checked_health,
     family_of_models,
@@ -17,8 +18,7 @@ from app.results import (
     parameter_parts,
     training_curves,
 )
-from app.state import current_trace, current_view, model_facts, without_model
-from app.training_scrubber import training_scrubber
+from app.session.state import current_trace, current_view, model_facts, without_model
 
 MARKS = {"healthy": "✓ healthy", "sick": "✗ sick", "not measured": "– not measured"}
 
@@ -156,7 +156,7 @@ with right:
 health()
 panel("drawn_loops", main=True)
 training()
-training_scrubber()
+training_slider()
 family()
 title("Bring your own")
 st.markdown(

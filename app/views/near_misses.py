@@ -2,14 +2,15 @@
 
 import streamlit as st
 
+from analysis.explain.near_miss import precision_flips, precision_numbers
 from analysis.figures import precision_map_figure
 from analysis.figures.fitting import fit
 from analysis.figures.template import take_selection
-from analysis.near_miss import precision_flips, precision_numbers
-from app.drawings import figure_width, page_view, remember_marks
-from app.panel import chart, heading, panel, title
-from app.results import trace_half_precision, traced_half_precision
-from app.state import current_trace, select, without_model
+from app.parts.panel import chart, heading, panel, title
+from app.session.drawings import figure_width, page_view, remember_marks
+from app.session.results import trace_half_precision, traced_half_precision
+from app.session.state import current_trace, select, without_model
+from app.session.widgets import selected_row
 
 
 def decided_otherwise(trace, other) -> None:
@@ -29,8 +30,8 @@ def decided_otherwise(trace, other) -> None:
     flips = flips[(flips["loops_differ"] | flips["experts_differ"].fillna(False)) & ~flips["special"]]
 
     def chosen() -> None:
-        if rows := st.session_state.flips.selection.rows:
-            select(token=flips["token"].iloc[rows[0]], layer=flips["layer"].iloc[rows[0]])
+        if (row := selected_row("flips")) is not None:
+            select(token=flips["token"].iloc[row], layer=flips["layer"].iloc[row])
 
     if len(flips):
         st.dataframe(

@@ -4,9 +4,10 @@ import streamlit as st
 
 from analysis.difficulty import difficulty_extremes
 from analysis.overview import overview_numbers
-from app.glossary import explained
-from app.panel import difficulty_column, heading, panel, title
-from app.state import current_trace, select
+from app.parts.panel import difficulty_column, heading, panel, title
+from app.session.state import current_trace, select
+from app.session.widgets import selected_row
+from app.texts.glossary import explained
 
 
 def extremes(trace) -> None:
@@ -14,8 +15,8 @@ def extremes(trace) -> None:
     table = difficulty_extremes(trace)
 
     def chosen() -> None:
-        if rows := st.session_state.extremes.selection.rows:
-            select(token=table.token.iloc[rows[0]])
+        if (row := selected_row("extremes")) is not None:
+            select(token=table.token.iloc[row])
 
     st.dataframe(
         table,

@@ -5,13 +5,15 @@ from functools import partial
 import streamlit as st
 from streamlit.elements.lib.column_config_utils import ColumnConfig
 
-from analysis.figures.palette import THEMES
-from analysis.summary import summary_table
-from analysis.tables import table_csv
-from app import pending, prompt_list, shared, state
-from app.markdown import literal
-from app.panel import difficulty_column, heading
-from app.prompts import opening
+from analysis.leaving.tables import table_csv
+from analysis.palette import THEMES
+from analysis.texts.summary import summary_table
+from app.parts.panel import difficulty_column, heading
+from app.server import models
+from app.session import pending, prompt_list, state
+from app.session.widgets import selected_row
+from app.texts.markdown import literal
+from app.texts.prompts import opening
 
 
 def columns() -> dict[str, ColumnConfig]:
@@ -34,7 +36,7 @@ def progress(waiting: int) -> None:
     told, button = st.columns([4, 1], vertical_alignment="center")
     done = f"{literal(prompt_list.prompt_list().name)}: {total - waiting:,} of {total:,} prompts traced"
     if running:
-        loading = "" if shared.warm() else " The model is being loaded."
+        loading = "" if models.warm() else " The model is being loaded."
         told.progress(1 - waiting / total, text=f"{done}…{loading}")
         clicked = button.button("Stop", width="stretch")
     elif waiting:
@@ -74,9 +76,8 @@ def prompt_table() -> None:
     key = f"prompt-table {wanted}"
 
     def opened() -> None:
-        chosen = st.session_state.get(key)  # None if the page was left since
-        if chosen and (rows := chosen.selection.rows):
-            state.show(prompts[shown[rows[0]]])
+        if (row := selected_row(key)) is not None:
+            state.show(prompts[shown[row]])
 
     shown_as, problems = columns(), ["problem"] if table["problem"].notna().any() else []
     st.dataframe(

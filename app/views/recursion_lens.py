@@ -2,9 +2,9 @@
 
 import streamlit as st
 
-from app.panel import heading, panel
-from app.results import can_draw, current
-from app.target_picker import target_picker, target_problems
+from app.parts.panel import heading, panel
+from app.parts.target_picker import target_picker, target_problems
+from app.session.results import can_draw, current
 from hooks.lens_trace import LensTrace
 
 heading(

@@ -2,8 +2,8 @@
 
 import streamlit as st
 
-from app.panel import heading, panel
-from app.studies import texts_of_study
+from app.parts.panel import heading, panel
+from app.parts.studies import texts_of_study
 
 heading(
     "Validity",

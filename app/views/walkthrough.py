@@ -3,13 +3,13 @@
 import numpy as np
 import streamlit as st
 
-from analysis.labels import token_labels
-from analysis.ledger import tolerance
-from analysis.walkthrough import Walkthrough, walkthrough
-from app.markdown import literal
-from app.panel import heading, panel
-from app.results import current, why_not_drawn
-from app.state import current_view
+from analysis.explain.ledger import tolerance
+from analysis.explain.walkthrough import Walkthrough, walkthrough
+from analysis.words.labels import token_labels
+from app.parts.panel import heading, panel
+from app.session.results import current, why_not_drawn
+from app.session.state import current_view
+from app.texts.markdown import literal
 from hooks.path_trace import PathTrace
 
 SHOWN_EXPERTS = 8

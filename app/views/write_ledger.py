@@ -2,10 +2,10 @@
 
 import streamlit as st
 
-from analysis.attribution import Attribution
-from app.panel import heading, panel
-from app.results import can_draw, current, measure_removals
-from app.target_picker import target_picker, target_problems
+from analysis.explain.attribution import Attribution
+from app.parts.panel import heading, panel
+from app.parts.target_picker import target_picker, target_problems
+from app.session.results import can_draw, current, measure_removals
 
 heading(
     "Write ledger",

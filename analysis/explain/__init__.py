@@ -1,0 +1,1 @@
+"""What lies behind the routing of one text: writes, states, heads, near misses, cost."""

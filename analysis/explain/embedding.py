@@ -1,0 +1,180 @@
+"""UMAP of the recursion: the states of many tokens in one plane, in which neighbours stay neighbours.
+
+Who lies beside whom is kept, as far as a plane can; lengths, angles and distances between far groups are not. Its
+trustworthiness says how far: 1 means that no state has a neighbour in the plane that it does not have in truth. For
+lengths and directions see `geometry.plane`.
+"""
+
+import re
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float, Int
+
+from analysis.explain.geometry import principal_plane
+from hooks.path_trace import PathTrace
+from hooks.trace import RoutingTrace
+
+MOST_POINTS, FEWEST_POINTS = 2000, 30
+"""States in one map: more take minutes, fewer have no neighbourhood."""
+NEIGHBOURS, MIN_DISTANCE, SEED = 15, 0.1, 0
+Tell = Callable[[float, str], None]
+"""Is told the share done, 0..1, and what is being done. What it raises ends the work, though not within a stage."""
+
+
+@dataclass(frozen=True, eq=False)
+class Placement:
+    """Points placed by UMAP, and how far that can be trusted beside the same points' PCA."""
+
+    points: Float[np.ndarray, "point 2"]
+    trustworthiness: float
+    """0..1, of UMAP."""
+    pca_trustworthiness: float
+    pca_explained: tuple[float, float]
+    """Share of the variance along each of the first two components."""
+
+
+@dataclass(frozen=True, eq=False)
+class Embedding:
+    """Recursion trajectories H(0)..H(max_loops) of tokens in some layers, all in one plane by UMAP."""
+
+    routing: RoutingTrace
+    layer: Int[np.ndarray, " trajectory"]
+    token: Int[np.ndarray, " trajectory"]
+    """Position in the text."""
+    points: Float[np.ndarray, "trajectory state 2"]
+    """Also of the states beyond `routing.loops`, which were not used."""
+    first_token: int
+    """Position in the text of the first token that was captured."""
+    captured: int
+    """Tokens from which those of the map were drawn; all of them, if they are no more."""
+    placement: Placement
+
+    @property
+    def layers(self) -> list[int]:
+        return np.unique(self.layer).tolist()
+
+    @property
+    def loops(self) -> Int[np.ndarray, " trajectory"]:
+        """FFN passes that the token took in the layer."""
+        return self.routing.loops[self.layer, self.token]
+
+
+def embedding(
+    paths: PathTrace,
+    layers: Sequence[int] | None = None,
+    *,
+    tell: Tell = lambda share, said: None,
+    place: Callable[[np.ndarray, Tell], Placement] | None = None,
+) -> Embedding:
+    """UMAP of the states of some captured layers (default all), of at most MOST_POINTS.
+
+    If the captured tokens have more, whole tokens are drawn with a fixed seed. The first map of a process takes half a
+    minute more, for what UMAP compiles. `place` may bring the placement of states [point, hidden] from elsewhere.
+
+    Raises ValueError for layers that were not captured, or fewer than FEWEST_POINTS states.
+    """
+    layer, index, states = states_to_place(paths, layers)
+    flat = states.reshape(-1, states.shape[-1])
+    placed = place(flat, tell) if place else umap_placement(flat, tell)
+    points = placed.points.reshape(*states.shape[:2], 2)
+    return Embedding(
+        paths.routing, layer, index + paths.first_token, points, paths.first_token, paths.num_tokens, placed
+    )
+
+
+def states_to_place(
+    paths: PathTrace, layers: Sequence[int] | None = None
+) -> tuple[Int[np.ndarray, " t"], Int[np.ndarray, " t"], Float[np.ndarray, "t state hidden"]]:
+    """(layer, index among the captured tokens, states) of the trajectories of a map."""
+    rows = range(len(paths.layers)) if layers is None else [paths.row(layer) for layer in layers]
+    room = max(MOST_POINTS // (len(rows) * paths.states.shape[2]), 1)
+    drawn = np.random.default_rng(SEED).permutation(paths.num_tokens)[:room]
+    row, index = (each.ravel() for each in np.meshgrid(rows, np.sort(drawn), indexing="ij"))
+    return paths.layers[row], index, paths.states[row, index]
+
+
+def umap_placement(states: Float[np.ndarray, "point hidden"], tell: Tell = lambda share, said: None) -> Placement:
+    """Where UMAP puts the states, always the same for the same ones, and how far it can be trusted.
+
+    Raises ValueError for fewer than FEWEST_POINTS.
+    """
+    if len(states) < FEWEST_POINTS:
+        raise ValueError(f"a map needs at least {FEWEST_POINTS} states, got {len(states)}: take a longer text")
+    tell(0.0, "Loading UMAP; the first time on a machine this takes up to a minute…")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ImportWarning)  # says that there is no Tensorflow, for a part not used here
+        from sklearn.manifold import trustworthiness
+        from umap import UMAP
+
+    def places(points: np.ndarray, **more) -> np.ndarray:
+        settings = {"n_neighbors": NEIGHBOURS, "min_dist": MIN_DISTANCE, "init": "pca", "random_state": SEED}
+        return UMAP(**settings, n_jobs=1, **more).fit_transform(points)
+
+    tell(0.1, "Compiling UMAP; once per start of the program, a quarter of a minute…")
+    places(np.random.default_rng(SEED).normal(size=(FEWEST_POINTS, 4)).astype(np.float32), n_epochs=2)
+    told = _Epochs(lambda share: tell(0.3 + 0.6 * share, f"Placing {len(states):,} states…"))
+    points = places(states.astype(np.float32), tqdm_kwds=told.as_progress_bar())
+    told.raise_problem()
+    tell(0.9, "Comparing neighbours…")
+    flat, explained = principal_plane(states)
+    trust, pca_trust = (float(trustworthiness(states, each, n_neighbors=NEIGHBOURS)) for each in (points, flat))
+    return Placement(points.astype(np.float64), trust, pca_trust, explained)
+
+
+class _Epochs:
+    """Follows UMAP's progress bar, the only place at which it tells how far it is.
+
+    What `tell` raises is kept until UMAP is done: raised inside the bar, it would leave the bars' common lock closed.
+    """
+
+    def __init__(self, tell: Callable[[float], None]):
+        self.tell, self.problem = tell, None
+
+    def as_progress_bar(self) -> dict:
+        return {"disable": False, "file": self, "mininterval": 0.2, "bar_format": "{n_fmt}/{total_fmt}"}
+
+    def write(self, text: str) -> None:
+        counted = re.search(r"(\d+)/(\d+)", text)
+        if counted and self.problem is None:
+            try:
+                self.tell(int(counted[1]) / int(counted[2]))
+            except BaseException as problem:
+                self.problem = problem
+
+    def flush(self) -> None:
+        """Nothing is held back."""
+
+    def raise_problem(self) -> None:
+        if self.problem is not None:
+            raise self.problem
+
+
+def embedding_table(found: Embedding) -> pd.DataFrame:
+    """One row per trajectory x state: where it stands, whether it was used, and what the map can be trusted for."""
+    trajectory, state = (axis.ravel() for axis in np.indices(found.points.shape[:2]))
+    layer, token = found.layer[trajectory], found.token[trajectory]
+    return pd.DataFrame(
+        {
+            "layer": layer,
+            "token": token,
+            "text": np.array(found.routing.tokens, dtype=object)[token],
+            "loop": state,
+            "used": state <= found.loops[trajectory],
+            "umap1": found.points[..., 0].ravel(),
+            "umap2": found.points[..., 1].ravel(),
+            "trustworthiness": found.placement.trustworthiness,
+            "pca_trustworthiness": found.placement.pca_trustworthiness,
+            "pca_explained_1": found.placement.pca_explained[0],
+            "pca_explained_2": found.placement.pca_explained[1],
+        }
+    )
+
+
+__all__ = [
+    "Embedding", "FEWEST_POINTS", "MOST_POINTS", "NEIGHBOURS", "Placement", "SEED", "Tell", "embedding",
+    "embedding_table", "states_to_place", "umap_placement",
+]  # fmt: skip

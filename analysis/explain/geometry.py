@@ -1,0 +1,215 @@
+"""Geometry of a layer's computation: how its two paths agree, what its experts make of loop 1, where its loops go.
+
+All of it is exact arithmetic on captured states; nothing here says what caused what.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+from scipy.sparse.linalg import svds
+
+from analysis.explain.ledger import divided
+from hooks.path_trace import PathTrace
+
+CLASSES = ("converging", "oscillating", "diverging", "mixed")
+SMALL = 16
+"""Up to this size a matrix is decomposed whole."""
+RULE = (
+    "Converging: every step is shorter than the one before and turns by less than 90°. Oscillating: some step turns by "
+    "more than 90°. Diverging: every step is longer than the one before, without such a turn. Mixed: the rest."
+)
+
+
+def path_cosine(paths: PathTrace, of: Literal["outputs", "writes"] = "outputs") -> Float[np.ndarray, "row token"]:
+    """Cosine between the two paths' outputs Y_width and Y_depth (paper's Fig. 6); NaN where the width path did not run.
+
+    Both outputs hold H, which alone makes them alike; `of="writes"` compares what the paths add to it.
+    """
+    width, depth = paths.width_out.astype(np.float64), paths.depth_out.astype(np.float64)
+    if of == "writes":
+        width, depth = width - paths.states[:, :, 0], depth - paths.states[:, :, 0]
+    cosine = divided((width * depth).sum(-1), np.linalg.norm(width, axis=-1) * np.linalg.norm(depth, axis=-1))
+    return np.where(paths.routing.width_ran[paths.layers, paths.tokens], cosine, np.nan)
+
+
+def cosine_table(paths: PathTrace) -> pd.DataFrame:
+    """One row per captured layer x token: cosine of the paths' outputs and of their writes, and loops that ran."""
+    table = _cells(paths)
+    cosines = {f"cosine_of_{of}": path_cosine(paths, of).ravel() for of in ("outputs", "writes")}
+    return table.assign(loops=paths.routing.loops[paths.layers, paths.tokens].ravel(), **cosines)
+
+
+@dataclass(frozen=True, eq=False)
+class FirstLoop:
+    """The step of loop 1 of one layer, split over all experts: D_1 = sum_e f_e(H)."""
+
+    share: Float[np.ndarray, "token expert"]
+    """Projection of f_e on D_1, relative to its length; a token's sum to 1."""
+    coverage: Float[np.ndarray, " token"]
+    """|sum of the chosen experts, unweighted| / |D_1|; NaN where the token did not route."""
+    cosine: Float[np.ndarray, " token"]
+    """Cosine between that sum and D_1; NaN where the token did not route."""
+
+
+def first_loop(paths: PathTrace, layer: int) -> FirstLoop:
+    """How the experts make up loop 1's step in a captured layer, and how much of it the chosen ones hold."""
+    row, trace = paths.row(layer), paths.routing
+    parts, step = paths.expert_out[row].astype(np.float64), paths.steps[row][:, 0]
+    length = np.linalg.norm(step, axis=-1)
+    chosen = np.take_along_axis(parts, trace.expert_ids[layer, paths.tokens][..., None], axis=1).sum(axis=1)
+    size, ran = np.linalg.norm(chosen, axis=-1), trace.width_ran[layer, paths.tokens]
+    return FirstLoop(
+        share=divided(np.einsum("ted,td->te", parts, step), np.square(length)[:, None]),
+        coverage=np.where(ran, divided(size, length), np.nan),
+        cosine=np.where(ran, divided((chosen * step).sum(-1), size * length), np.nan),
+    )
+
+
+def first_loop_table(paths: PathTrace) -> pd.DataFrame:
+    """One row per captured layer x token x expert: its share of loop 1's step, whether chosen, the chosen ones' sum."""
+    tables = []
+    for layer in paths.layers.tolist():
+        found, ids = first_loop(paths, layer), paths.routing.expert_ids[layer, paths.tokens]
+        index, expert = (axis.ravel() for axis in np.indices(found.share.shape))
+        ran = paths.routing.width_ran[layer, paths.tokens][index]
+        columns = {
+            "layer": layer,
+            "token": index + paths.first_token,
+            "text": np.array(paths.routing.tokens, dtype=object)[index + paths.first_token],
+            "expert": expert,
+            "chosen": (ids[index] == expert[:, None]).any(axis=1) & ran,
+            "share": found.share.ravel(),
+            "coverage": found.coverage[index],
+            "cosine": found.cosine[index],
+        }
+        tables.append(pd.DataFrame(columns))
+    return pd.concat(tables, ignore_index=True)
+
+
+@dataclass(frozen=True, eq=False)
+class Steps:
+    """Lengths and turns of the steps D_1..D_max of one layer; also of loops that did not run (see `routing.loops`)."""
+
+    norm: Float[np.ndarray, "token loop"]
+    ratio: Float[np.ndarray, "token turn"]
+    """|D_{l+1}| / |D_l|: below 1 the recursion contracts."""
+    angle: Float[np.ndarray, "token turn"]
+    """Turn between consecutive steps, degrees."""
+    kind: list[str]
+    """Class of each token, of CLASSES by RULE; all steps count, used or not."""
+
+
+def steps(paths: PathTrace, layer: int) -> Steps:
+    """Lengths, ratios, turns and class of the recursion of each captured token in a captured layer."""
+    step = paths.steps[paths.row(layer)]
+    norm = np.linalg.norm(step, axis=-1)
+    ratio = divided(norm[:, 1:], norm[:, :-1])
+    cosine = divided((step[:, 1:] * step[:, :-1]).sum(-1), norm[:, 1:] * norm[:, :-1])
+    angle = np.degrees(np.arccos(np.clip(cosine, -1, 1)))
+    return Steps(norm, ratio, angle, [_class(r, a) for r, a in zip(ratio, angle, strict=True)])
+
+
+def steps_table(paths: PathTrace) -> pd.DataFrame:
+    """One row per captured layer x token: loops that ran, class, and norm, ratio and angle of every step."""
+    tables = []
+    cells = _cells(paths)
+    for layer in paths.layers.tolist():
+        found = steps(paths, layer)
+        columns = {"loops": paths.routing.loops[layer, paths.tokens], "class": found.kind}
+        columns |= {f"norm_{i + 1}": found.norm[:, i] for i in range(found.norm.shape[1])}
+        for i in range(found.ratio.shape[1]):
+            columns |= {f"ratio_{i + 2}": found.ratio[:, i], f"angle_{i + 2}": found.angle[:, i]}
+        rows = cells[cells["layer"] == layer].reset_index(drop=True)
+        tables.append(rows.assign(**columns))
+    return pd.concat(tables, ignore_index=True)
+
+
+@dataclass(frozen=True, eq=False)
+class Plane:
+    """States of one layer in the plane of their first two principal components."""
+
+    points: Float[np.ndarray, "token state 2"]
+    explained: tuple[float, float]
+    """Share of the states' variance along each axis."""
+
+
+def plane(paths: PathTrace, layer: int) -> Plane:
+    """PCA of all captured tokens' states H(0)..H(max_loops) in a layer, used or not."""
+    states = paths.states[paths.row(layer)]
+    points, explained = principal_plane(states.reshape(-1, states.shape[-1]))
+    return Plane(points.reshape(*states.shape[:2], 2), explained)
+
+
+def principal_plane(
+    states: Float[np.ndarray, "point hidden"],
+) -> tuple[Float[np.ndarray, "point 2"], tuple[float, float]]:
+    """Points in the plane of their first two principal components, and the share of variance along each.
+
+    The sign of an axis is such that its largest entry is positive.
+    """
+    flat = states.astype(np.float64)
+    centred = flat - flat.mean(axis=0)
+    total = np.square(centred).sum()
+    axes, sizes = np.zeros((2, flat.shape[1])), np.zeros(2)
+    if total > 0:
+        found = _first_axes(centred)
+        axes[: len(found)], sizes[: len(found)] = found, np.linalg.norm(centred @ found.T, axis=0)
+    signs = np.sign(axes[np.arange(2), np.abs(axes).argmax(axis=1)])
+    share = np.square(sizes) / max(total, 1e-300)
+    return centred @ (axes * np.where(signs == 0, 1, signs)[:, None]).T, (float(share[0]), float(share[1]))
+
+
+def plane_table(paths: PathTrace) -> pd.DataFrame:
+    """One row per captured layer x token x state: its place in the layer's plane, and whether it was used."""
+    tables = []
+    for layer in paths.layers.tolist():
+        found = plane(paths, layer)
+        index, state = (axis.ravel() for axis in np.indices(found.points.shape[:2]))
+        token = index + paths.first_token
+        columns = {
+            "layer": layer,
+            "token": token,
+            "text": np.array(paths.routing.tokens, dtype=object)[token],
+            "loop": state,
+            "used": state <= paths.routing.loops[layer, token],
+            "pc1": found.points[..., 0].ravel(),
+            "pc2": found.points[..., 1].ravel(),
+            "explained_1": found.explained[0],
+            "explained_2": found.explained[1],
+        }
+        tables.append(pd.DataFrame(columns))
+    return pd.concat(tables, ignore_index=True)
+
+
+def _first_axes(centred: np.ndarray) -> Float[np.ndarray, "axis hidden"]:
+    """The first two right singular vectors, largest first; only they are computed, since a whole SVD takes long."""
+    if min(centred.shape) <= SMALL:
+        return np.linalg.svd(centred, full_matrices=False)[2][:2]
+    start = np.ones(min(centred.shape))  # fixed, so that the same states give the same figure
+    _, sizes, axes = svds(centred, k=2, v0=start)
+    return axes[np.argsort(-sizes)]
+
+
+def _class(ratio: np.ndarray, angle: np.ndarray) -> str:
+    if (angle > 90).any():
+        return "oscillating"
+    if not len(ratio):
+        return "mixed"
+    return "converging" if (ratio < 1).all() else "diverging" if (ratio > 1).all() else "mixed"
+
+
+def _cells(paths: PathTrace) -> pd.DataFrame:
+    """One row per captured layer x token: layer, token, text."""
+    row, index = (axis.ravel() for axis in np.indices((len(paths.layers), paths.num_tokens)))
+    token = index + paths.first_token
+    text = np.array(paths.routing.tokens, dtype=object)[token]
+    return pd.DataFrame({"layer": paths.layers[row], "token": token, "text": text})
+
+
+__all__ = [
+    "CLASSES", "FirstLoop", "Plane", "RULE", "Steps", "cosine_table", "first_loop", "first_loop_table", "path_cosine",
+    "plane", "plane_table", "principal_plane", "steps", "steps_table",
+]  # fmt: skip

@@ -1,0 +1,195 @@
+"""Walkthrough: one token in one layer, from the FFN's input to its output, with every number on the way.
+
+Both paths start from H. Y_depth is the state after the loops that ran, Y_width adds the weighted experts to H, and the
+layer's output is lambda * Y_width + (1 - lambda) * Y_depth: a point on the straight line between the two.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from beartype import beartype
+from jaxtyping import Float, jaxtyped
+
+from analysis.experts import router_probs
+from analysis.explain.ledger import divided
+from analysis.recursion import depth_margin
+from hooks.path_trace import PathTrace
+
+
+@jaxtyped(typechecker=beartype)
+@dataclass(frozen=True, eq=False)
+class Walkthrough:
+    """The numbers of one token in one layer. Lengths are Euclidean norms in the residual stream."""
+
+    layer: int
+    token: int
+    input_norm: float
+    """Length of X, the stream before attention."""
+    depth: pd.DataFrame
+    """One row per number of loops: loops, logit, probability, ran."""
+    margin: float
+    """Depth logit of the winner minus the runner-up's; NaN with one loop."""
+    expected_loops: float
+    loops: int
+    max_loops: int
+    gate: float
+    width_ran: bool
+    experts: pd.DataFrame
+    """One row per expert, best first: expert, logit, probability (over all), kept, weight (over the kept), length of
+    its output. `kept` and `weight` say what would have been chosen where the width path did not run."""
+    state_norms: Float[np.ndarray, " state"]
+    """Lengths of H = H(0), H(1), ..; those beyond `loops` were computed for this look only."""
+    step_norms: Float[np.ndarray, " loop"]
+    """Lengths of D_l = H(l) - H(l-1)."""
+    width_norm: float
+    """Length of Y_width; NaN where the width path did not run."""
+    depth_norm: float
+    output_norm: float
+    """Length of Y as the model wrote it."""
+    residual: float
+    """Length of (lambda * Y_width + (1 - lambda) * Y_depth - Y), relative to Y - H."""
+
+
+def walkthrough(paths: PathTrace, layer: int, token: int) -> Walkthrough:
+    """The walk of one captured token through one captured layer. ValueError names what was captured, if it was not."""
+    row, index, trace = paths.row(layer), paths.index(token), paths.routing
+    max_loops, loops = trace.max_loops, int(trace.loops[layer, token])
+    depth = pd.DataFrame(
+        {
+            "loops": np.arange(1, max_loops + 1),
+            "logit": trace.depth_logits[layer, token],
+            "probability": trace.depth_probs[layer, token],
+            "ran": np.arange(1, max_loops + 1) == loops,
+        }
+    )
+    ids = trace.expert_ids[layer, token]
+    weight = np.full(trace.num_experts, np.nan)
+    weight[ids] = trace.expert_weights[layer, token]
+    experts = pd.DataFrame(
+        {
+            "expert": np.arange(trace.num_experts),
+            "logit": trace.expert_logits[layer, token],
+            "probability": router_probs(trace)[layer, token],
+            "kept": np.isin(np.arange(trace.num_experts), ids),
+            "weight": weight,
+            "length": np.linalg.norm(paths.expert_out[row, index], axis=-1),
+        }
+    )
+    both = _fusion(paths, row)
+    return Walkthrough(
+        layer=layer,
+        token=token,
+        input_norm=float(np.linalg.norm(paths.resid_pre[row, index])),
+        depth=depth,
+        margin=float(depth_margin(trace)[layer, token]),
+        expected_loops=float(trace.expected_loops[layer, token]),
+        loops=loops,
+        max_loops=max_loops,
+        gate=float(trace.gate[layer, token]),
+        width_ran=bool(trace.width_ran[layer, token]),
+        experts=experts.sort_values(["logit", "expert"], ascending=[False, True], ignore_index=True),
+        state_norms=np.linalg.norm(paths.states[row, index].astype(np.float64), axis=-1),
+        step_norms=np.linalg.norm(paths.steps[row, index], axis=-1),
+        width_norm=float(both["width_norm"][index]),
+        depth_norm=float(both["depth_norm"][index]),
+        output_norm=float(both["output_norm"][index]),
+        residual=float(both["residual"][index]),
+    )
+
+
+@dataclass(frozen=True)
+class FusionPlane:
+    """H, both paths' outputs and the layer's output in the plane through them, H at (0, 0): x along Y_depth - H.
+
+    Three points always lie in one plane, so that distances and angles are the true ones.
+    """
+
+    depth: tuple[float, float]
+    width: tuple[float, float] | None
+    """None where the width path did not run."""
+    output: tuple[float, float]
+    residual: float
+    """As in `Walkthrough`: what of the output lies off its place."""
+
+
+def fusion_plane(paths: PathTrace, layer: int, token: int) -> FusionPlane:
+    """The fusion of one captured token in one captured layer, drawn to scale."""
+    row, index, trace = paths.row(layer), paths.index(token), paths.routing
+    start = paths.states[row, index, 0].astype(np.float64)
+    depth = paths.depth_out[row, index] - start
+    width = paths.width_out[row, index] - start
+    along = divided(depth, np.linalg.norm(depth))
+    across = width - (width @ along) * along
+    across = divided(across, np.linalg.norm(across))
+    output = paths.resid_post[row, index] - start
+
+    def placed(vector: np.ndarray) -> tuple[float, float]:
+        return float(vector @ along), float(vector @ across)
+
+    return FusionPlane(
+        depth=placed(depth),
+        width=placed(width) if trace.width_ran[layer, token] else None,
+        output=placed(output),
+        residual=float(_fusion(paths, row)["residual"][index]),
+    )
+
+
+def state_table(paths: PathTrace) -> pd.DataFrame:
+    """One row per captured layer x token x state H(0), H(1), ..: its length, that of the step before it, and whether
+    the layer used it."""
+    lengths = np.linalg.norm(paths.states.astype(np.float64), axis=-1)
+    steps = np.full(lengths.shape, np.nan)
+    steps[..., 1:] = np.linalg.norm(paths.steps, axis=-1)
+    row, index, state = (axis.ravel() for axis in np.indices(lengths.shape))
+    layer, token = paths.layers[row], index + paths.first_token
+    return pd.DataFrame(
+        {
+            "layer": layer,
+            "token": token,
+            "text": np.array(paths.routing.tokens, dtype=object)[token],
+            "state": state,
+            "length": lengths.ravel(),
+            "step_length": steps.ravel(),
+            "used": state <= paths.routing.loops[layer, token],
+        }
+    )
+
+
+def fusion_table(paths: PathTrace) -> pd.DataFrame:
+    """One row per captured layer x token: lambda, lengths of both paths' outputs, of both paths' own parts (output
+    minus H), the cosine between these, and what the fusion leaves unexplained. NaN for width where it did not run."""
+    tables = []
+    for row, layer in enumerate(paths.layers.tolist()):
+        token = np.arange(paths.first_token, paths.end_token)
+        known = {"layer": layer, "token": token, "text": np.array(paths.routing.tokens, dtype=object)[token]}
+        known |= {"gate": paths.routing.gate[layer, paths.tokens]}
+        tables.append(pd.DataFrame(known | _fusion(paths, row)))
+    return pd.concat(tables, ignore_index=True)
+
+
+def _fusion(paths: PathTrace, row: int) -> dict[str, Float[np.ndarray, " token"]]:
+    """Lengths and residual of the fusion of all captured tokens in one captured layer."""
+    layer = paths.layers[row]
+    ran, gate = (getattr(paths.routing, name)[layer, paths.tokens] for name in ("width_ran", "gate"))
+    start, post = (each.astype(np.float64) for each in (paths.states[row, :, 0], paths.resid_post[row]))
+    depth, width = paths.depth_out[row].astype(np.float64), paths.width_out[row]
+    gate = gate.astype(np.float64)[:, None]
+    fused = gate * width + (1 - gate) * depth
+
+    def length(vectors: np.ndarray, where: np.ndarray | bool = True) -> np.ndarray:
+        return np.where(where, np.linalg.norm(vectors, axis=-1), np.nan)
+
+    dot = ((width - start) * (depth - start)).sum(axis=-1)
+    return {
+        "depth_norm": length(depth),
+        "width_norm": length(width, ran),
+        "output_norm": length(post),
+        "depth_part": length(depth - start),
+        "width_part": length(width - start, ran),
+        "cosine": divided(dot, length(depth - start) * length(width - start, ran)),
+        "residual": divided(length(fused - post), length(post - start)),
+    }
+
+
+__all__ = ["FusionPlane", "Walkthrough", "fusion_plane", "fusion_table", "state_table", "walkthrough"]

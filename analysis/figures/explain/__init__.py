@@ -1,0 +1,1 @@
+"""Figures of what lies behind the routing of one text."""

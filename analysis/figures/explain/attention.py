@@ -1,0 +1,202 @@
+"""Attention beside routing: what every head read at the selected token, over the loops and gate of what it read."""
+
+import numpy as np
+import plotly.graph_objects as go
+
+from analysis.explain.attention import attention_by_loops, mismatch
+from analysis.figures.template import (
+    FEWEST_COLUMNS,
+    band,
+    figure,
+    hatch,
+    hover_card,
+    layer_axis,
+    names_fit,
+    note,
+    numbers,
+    numbers_fit,
+    quoted,
+    sentence_figure,
+    strokes,
+    swatch,
+    token_axis,
+)
+from analysis.palette import THEMES, colour_at, gate_colour, loop_colours, mix, ramp, steps, text_on
+from analysis.view import DEFAULT_VIEW, View
+from hooks.attention_trace import AttentionTrace
+
+HEADS_PX, ROUTING_PX, SPACE_PX = 240, 46, 14
+MEAN = -1.4
+"""Where the mean over heads stands, above head 0."""
+BY_LOOPS_PX = 300
+UNREAD_SHARE = 0.25
+"""Of the drawn tokens, at least so many come after the selected one where the empty cells say why they are empty."""
+NAMED_WEIGHTS = (0.01, 0.1, 0.3, 1.0)
+POWER = 2
+"""Cells are shaded by the square root of the weight: most weights are small, and the scale still runs from 0 to 1."""
+
+
+def attention_map_figure(attention: AttentionTrace, view: View = DEFAULT_VIEW) -> go.Figure:
+    """Weight of every token read, head by head in the selected layer, and how that layer routed each of them.
+
+    Refuses to draw weights that do not rebuild what the model's attention wrote.
+    """
+    trace = attention.routing
+    if problem := mismatch(attention, view.layer):
+        return sentence_figure(view, problem, BY_LOOPS_PX)
+    first, end = view.span(trace.num_tokens)
+    token = np.arange(first, end)
+    weights = attention.pattern[view.layer]
+    rows = np.concatenate([weights.mean(axis=0, keepdims=True), weights])
+    z = np.full((len(rows), end - first), np.nan)
+    drawn = (token >= attention.first_read) & (token <= attention.token)
+    z[:, drawn] = rows[:, token[drawn] - attention.first_read]
+    heads = len(weights)
+    y = np.array([MEAN, *range(heads)])
+    gap = 1 if names_fit(view, end - first) else 0
+    card = _card(attention, view)
+    shades = _shades(view)
+    cells = [
+        {
+            "type": "heatmap", "x": token, "y": part, "z": z[at], "xgap": gap, "ygap": 1, "showscale": False,
+            "zmin": 0, "zmax": 1, "colorscale": shades, "hoverongaps": False,
+            **{name: np.broadcast_to(values, (len(part), *values.shape)) for name, values in card.items()},
+            "hovertemplate": f"<b>%{{hovertext}}</b>, token %{{customdata[0]}}<br>{said} %{{z:.1%}}<br>"
+            f"in layer {view.layer}: loops %{{customdata[2]}}, width share %{{customdata[3]:.2f}}<br>%{{text}}"
+            "<extra></extra>",
+        }
+        for at, part, said in (
+            (slice(0, 1), y[:1], "mean over heads"),
+            (slice(1, None), y[1:], "head %{y} read"),
+        )
+    ]  # fmt: skip
+    row_px = float(np.clip(HEADS_PX / heads, 11, 30))
+    heads_px = row_px * (heads + 1.4 + 0.5)
+    axis, bottom = token_axis(trace, view)
+    below = ROUTING_PX / (heads_px + SPACE_PX + ROUTING_PX)
+    every = max(round(12 / row_px), 1)
+    named = list(range(0, heads, every))
+    outside = 1 - float(np.nansum(z[0]))
+    missed = f"; {outside:.0%} of it on tokens not drawn" if outside >= 0.005 else ""
+    since = f", whose window begins at token {attention.first_read}" if attention.first_read else ""
+    legend = "  ".join(swatch(_shade(view, weight), f"{weight:.0%}") for weight in NAMED_WEIGHTS)
+    where = f"layer {view.layer}, at {quoted(trace, attention.token)} (token {attention.token}){since}"
+    notes = [
+        note(f"{where}: attention weight{missed}   {legend}") | {"yshift": 22},
+        note(f"weights rebuild the stream after attention within {attention.gap[view.layer]:.1e}"),
+    ]
+    later = token[token > attention.token]
+    if len(later) >= max(UNREAD_SHARE * len(token), FEWEST_COLUMNS / 4):
+        notes.append({"text": "these come later:<br>not there to be read", "x": later.mean(), "y": (heads - 1) / 2})
+    return figure(
+        view,
+        [*cells, *_routing(attention, view, card)],
+        height=round(heads_px + SPACE_PX + ROUTING_PX) + 44 + bottom,
+        margin={"t": 44, "b": bottom, "l": 58, "r": 12},
+        xaxis={**axis, "anchor": "y2"},
+        yaxis={
+            "domain": [below + SPACE_PX / (heads_px + SPACE_PX + ROUTING_PX), 1], "range": [heads - 0.4, MEAN - 0.5],
+            "tickvals": [MEAN, *named], "ticktext": ["mean", *map(str, named)], "title": {"text": "head"},
+        },
+        yaxis2={
+            "domain": [0, below], "range": [-0.5, 1.5], "anchor": "x", "tickvals": [1, 0], "ticktext": ["loops", "λ"],
+        },
+        shapes=[band(view, x="token"), band(view, x="token", yref="y2")] if first <= view.token < end else [],
+        annotations=notes,
+    )  # fmt: skip
+
+
+def attention_by_loops_figure(attention: AttentionTrace, view: View = DEFAULT_VIEW) -> go.Figure:
+    """Per layer, shares of the attention by the loops of the tokens read (wide), and of those tokens (narrow)."""
+    trace, c = attention.routing, THEMES[view.theme]
+    if problems := [found for layer in range(trace.num_layers) if (found := mismatch(attention, layer))]:
+        return sentence_figure(view, problems[0], BY_LOOPS_PX)
+    table = attention_by_loops(attention)
+    if table["token_share"].isna().any():
+        return sentence_figure(view, "No token of the text stands before the selected one.", BY_LOOPS_PX)
+    colours, outline = loop_colours(trace.max_loops, view.theme), mix(c["bg"], c["depth"], 0.6)
+    layer, data = np.arange(trace.num_layers), []
+    bottoms = {"attention_share": np.zeros(len(layer)), "token_share": np.zeros(len(layer))}
+    places = {"attention_share": (0.12, 0.52, "of the attention"), "token_share": (-0.3, 0.2, "of the tokens")}
+    for loops, rows in table.groupby("loops"):
+        for column, (shift, width, said) in places.items():
+            share = 100 * rows[column].to_numpy()
+            silent = rows["did_not_route"].to_numpy()
+            pattern = hatch(view)["pattern"] | {"shape": ["/" if each else "" for each in silent]}
+            pattern |= {"bgcolor": colours[loops - 1], "fgcolor": text_on(colours[loops - 1])}
+            data.append(
+                {
+                    "type": "bar", "x": layer + shift, "y": share, "base": bottoms[column].copy(), "width": width,
+                    "name": f"{loops}", "marker": {
+                        "color": colours[loops - 1], "line": {"width": 0.7, "color": outline}, "pattern": pattern,
+                    },
+                    "customdata": [[None, i, n] for i, n in zip(layer.tolist(), rows["tokens"].tolist(), strict=True)],
+                    "hovertext": ["did not route" if each else "" for each in silent],
+                    "hovertemplate": f"layer %{{customdata[1]}}, loops {loops}: %{{y:.1f}} % {said}<br>"
+                    "%{customdata[2]} tokens %{hovertext}<extra></extra>",
+                }
+            )  # fmt: skip
+            bottoms[column] += share
+    whole = table.groupby("layer")["counted_weight"].first()[view.layer]
+    names = [swatch(mix(colour, c["depth"], 0.2), str(i + 1)) for i, colour in enumerate(colours)]
+    counted = f"counted: {whole:.0%} of the attention of layer {view.layer}"
+    return figure(
+        view,
+        data,
+        height=BY_LOOPS_PX,
+        barmode="overlay",
+        margin={"t": 44, "b": 44, "l": 58, "r": 12},
+        xaxis=layer_axis(trace, view),
+        yaxis={"range": [0, 100], "dtick": 20, "ticksuffix": " %", "title": {"text": "share"}},
+        shapes=[band(view, x="layer")],
+        annotations=[
+            note(f"loops of the tokens read  {'  '.join(names)}   hatched: did not route") | {"yshift": 22},
+            note(f"narrow: of the tokens before {quoted(trace, attention.token)}, wide: of the attention; {counted}"),
+        ],
+    )
+
+
+def _card(attention: AttentionTrace, view: View) -> dict:
+    """hovertext, text and customdata of every drawn token, as the selected layer routed it."""
+    card = hover_card(attention.as_read, view)
+    return {name: card[name][view.layer] for name in ("customdata", "hovertext", "text")}
+
+
+def _routing(attention: AttentionTrace, view: View, card: dict) -> list[dict]:
+    """Two rows under the map: loops with their number, and lambda; a stroke where the token did not route."""
+    trace = attention.as_read
+    first, end = view.span(trace.num_tokens)
+    token = np.arange(first, end)
+    loops, gate = trace.loops[view.layer, first:end], trace.gate[view.layer, first:end]
+    ran = trace.width_ran[view.layer, first:end]
+    colours = loop_colours(trace.max_loops, view.theme)
+    gates = [gate_colour(i / 8, view.theme) for i in range(9)]
+    hover = {
+        **{name: values[None] for name, values in card.items()},
+        "hovertemplate": f"<b>%{{hovertext}}</b>, token %{{customdata[0]}}<br>in layer {view.layer}: "
+        "loops %{customdata[2]}, width share %{customdata[3]:.2f}<br>%{text}<extra></extra>",
+    }
+    row = {
+        "type": "heatmap", "x": token, "yaxis": "y2", "showscale": False, "ygap": 2, **hover,
+        "xgap": 1 if names_fit(view, len(token)) else 0,
+    }  # fmt: skip
+    data = [
+        row | {"y": [1], "z": loops[None], "colorscale": steps(list(colours)), "zmin": 0.5, "zmax": len(colours) + 0.5},
+        row | {"y": [0], "z": np.where(ran, gate, np.nan)[None], "colorscale": ramp(gates), "zmin": 0, "zmax": 1}
+        | {"hoverongaps": True},
+        strokes(token[~ran], np.zeros((~ran).sum()), view, yaxis="y2"),
+    ]  # fmt: skip
+    if numbers_fit(view, len(token)):
+        on = np.array([text_on(colour) for colour in colours])[loops - 1]
+        data += numbers(token, np.ones(len(token)), loops.astype(str), on, yaxis="y2")
+    return data
+
+
+def _shades(view: View) -> list[list]:
+    """Colour scale over 0..1 that shades by the square root."""
+    places = np.linspace(0, 1, 33)
+    return [[float(place**POWER), _shade(view, place**POWER)] for place in places]
+
+
+def _shade(view: View, weight: float) -> str:
+    return colour_at(THEMES[view.theme]["probability"], weight ** (1 / POWER))

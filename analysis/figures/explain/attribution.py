@@ -1,0 +1,138 @@
+"""Logit attribution: what the writes at one token add to a logit, and what taking one away really does."""
+
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+
+from analysis.explain.attribution import Attribution
+from analysis.figures.explain.stream import stream_axis, stream_bars, stream_legend, stream_sum
+from analysis.figures.template import figure, note, quoted, sentence_figure, swatch, table_axis, table_cells
+from analysis.palette import THEMES
+from analysis.view import DEFAULT_VIEW, View
+from analysis.words.labels import plotly_text
+
+Writes = Literal["layer", "largest"]
+ROW_PX, HEIGHT = 30, 330
+TABLE = 0.56
+"""Where the table beside the bars begins, as a share of the width."""
+
+
+def logit_attribution_figure(found: Attribution, view: View = DEFAULT_VIEW, *, writes: Writes = "layer") -> go.Figure:
+    """Contribution of each write of the selected layer, or of the largest of all; diamond = what its removal takes."""
+    if problem := _imbalance(found):
+        return sentence_figure(view, problem, HEIGHT)
+    c = THEMES[view.theme]
+    table = _with_missing(found, view.layer) if writes == "layer" else found.largest()
+    names = table["write"] if writes == "layer" else table.apply(_full_name, axis=1)
+    value, removed = table["contribution"].to_numpy(float), table["removed"].to_numpy(float)
+    row = np.arange(len(table))
+    ran = np.isfinite(value)
+    more, less = c["change"][4], c["change"][0]
+    reach = np.nan_to_num(np.concatenate([value, removed, [0.0]]))
+    room = max(float(reach.max() - reach.min()), 1e-9)
+    data = [
+        {
+            "type": "bar", "orientation": "h", "x": value[ran], "y": row[ran], "width": 0.6, "name": "adds",
+            "marker": {"color": [more if v >= 0 else less for v in value[ran]]},
+            "customdata": [
+                [view.token, layer if layer >= 0 else None, name]
+                for layer, name in zip(table["layer"][ran].tolist(), names[ran].tolist(), strict=True)
+            ],
+            "hovertemplate": "%{customdata[2]}<br>adds %{x:+.3f} logits<extra></extra>",
+        },
+        {
+            "type": "scatter", "mode": "markers", "x": removed, "y": row, "name": "removal",
+            "marker": {"symbol": "diamond", "size": 9, "color": c["bg"], "opacity": 1,
+                       "line": {"width": 1.6, "color": c["ink"]}},
+            "hoverinfo": "skip",
+        },
+    ]  # fmt: skip
+    columns = {"adds": value}
+    if found.measured:
+        columns |= {"removal": removed, "answer": removed - value}
+    texts, cells, width = [], [], (1 - TABLE) / 3
+    for place, (heading, numbers) in enumerate(columns.items()):
+        x = TABLE + width * (place + 0.5)
+        texts.append(note(heading, x=x, anchor="center"))
+        cells += [(f"{number:+.2f}", x, y, c["ink"]) for y, number in enumerate(numbers) if ran[y]]
+    cells += [("did not run", TABLE + width / 2, y, c["muted"]) for y in row[~ran].tolist()]
+    if not found.measured:
+        cells.append(("no write removed yet", TABLE + 2 * width, (len(row) - 1) / 2, c["muted"]))
+    texts.append(note(_balance(found)) | {"yshift": 22})
+    return figure(
+        view,
+        data + table_cells(cells),
+        height=max(len(row) * ROW_PX + 50 + 44, 200),
+        margin={"t": 50, "b": 44, "l": 112 if writes == "largest" else 72, "r": 8},
+        xaxis={
+            "domain": [0, TABLE - 0.02], "range": [reach.min() - 0.05 * room, reach.max() + 0.05 * room],
+            "showgrid": True, "zeroline": True, "zerolinecolor": c["line"], "zerolinewidth": 1,
+            "title": {"text": f"logits, for {_what(found)}"},
+        },
+        xaxis2=table_axis(TABLE),
+        yaxis={
+            "range": [len(row) - 0.5, -0.5], "tickvals": row, "ticktext": names.tolist(),
+            "tickfont": {"color": c["ink"], "size": 12},
+        },
+        annotations=texts,
+    )  # fmt: skip
+
+
+def attribution_by_layer_figure(found: Attribution, view: View = DEFAULT_VIEW) -> go.Figure:
+    """Contributions of all writes, stacked layer by layer; the line sums them up to the model's own logit."""
+    if problem := _imbalance(found):
+        return sentence_figure(view, problem, HEIGHT)
+    c, trace = THEMES[view.theme], found.routing
+    return figure(
+        view,
+        [*stream_bars(found.table, "contribution", trace, view), stream_sum(found.table, "contribution", view)],
+        height=HEIGHT,
+        margin={"t": 50, "b": 44, "l": 56, "r": 12},
+        barmode="relative",
+        xaxis=stream_axis(trace, view),
+        yaxis={"showgrid": True, "title": {"text": "logits"}}
+        | {"zeroline": True, "zerolinecolor": c["line"], "zerolinewidth": 1},
+        annotations=[
+            note(f"{stream_legend(view)}   {swatch(c['ink'], 'sum so far', '○')}"),
+            note(f"{quoted(trace, found.direction.token)}: {_what(found)}") | {"yshift": 22},
+        ],
+    )
+
+
+def _what(found: Attribution) -> str:
+    """Which logit is explained, safe inside a figure."""
+    target = f"“{plotly_text(found.direction.target)}”"
+    distractor = found.direction.distractor
+    return target if distractor is None else f"{target} against “{plotly_text(distractor)}”"
+
+
+def _balance(found: Attribution) -> str:
+    return (
+        f"all {len(found.table)} writes of the stream sum to {found.total:+.2f}, the model's own value, "
+        f"within {found.gap:.0e}"
+    )
+
+
+def _imbalance(found: Attribution) -> str | None:
+    """One sentence if the contributions do not sum to the model's own value, None if they do."""
+    if found.gap <= found.allowed:
+        return None
+    return f"Not drawn: the contributions miss the model's own logit by {found.gap:.1e}, more than {found.allowed:.0e}."
+
+
+def _with_missing(found: Attribution, layer: int) -> pd.DataFrame:
+    """The writes of a layer, and a row without numbers for every loop and for experts that did not run."""
+    table, trace = found.of_layer(layer), found.routing
+    loops, ran = int(trace.loops[layer, found.direction.token]), bool((table["kind"] == "expert").any())
+    rows = [{"layer": layer, "write": f"loop {loop}"} for loop in range(loops + 1, trace.max_loops + 1)]
+    rows += [] if ran else [{"layer": layer, "write": "experts"}]
+    missing = pd.DataFrame(rows, columns=["layer", "write"])
+    before, after = table[table["kind"] != "expert"], table[table["kind"] == "expert"]
+    parts = [part for part in (before, missing, after) if len(part)]
+    return pd.concat(parts, ignore_index=True)
+
+
+def _full_name(row: pd.Series) -> str:
+    return row["write"] if row["layer"] < 0 else f"layer {row['layer']}, {row['write']}"

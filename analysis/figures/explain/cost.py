@@ -1,0 +1,167 @@
+"""Cost: every design and account side by side, layer by layer, and token by token."""
+
+import numpy as np
+import plotly.graph_objects as go
+
+from analysis.aggregate import mean_over_tokens, ordinary
+from analysis.explain.cost import ACCOUNTS, Account, cost, cost_by_layer, cost_ledger
+from analysis.figures.fitting import figure_px
+from analysis.figures.joint_map import Marginal, Minimap, heatmap, joint_map, layer_bars, scale_bar, token_bars
+from analysis.figures.template import band, figure, hatch, hover_card, layer_axis, note, sentence_figure, swatch
+from analysis.palette import THEMES, mix, ramp
+from analysis.view import DEFAULT_VIEW, View
+from hooks.trace import RoutingTrace
+
+HEIGHT = 330
+NAMES_PX, NUMBERS_PX = 190, 115
+"""Left of the bars, and right of the longest."""
+ACCOUNT_NAMES = {"nominal": "on paper", "released": "released code", "ours": "this project"}
+ONLY_ADDED = "There are only tokens here that the tokenizer added."
+
+
+def cost_ledger_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> go.Figure:
+    """Mean cost per token and layer: baselines of the same sizes, and VersatileFFN by three accounts, stacked."""
+    if not ordinary(trace).any():
+        return sentence_figure(view, ONLY_ADDED, HEIGHT)
+    c = THEMES[view.theme]
+    table = cost_ledger(trace)
+    names = [
+        design if not account else f"VersatileFFN, {ACCOUNT_NAMES[account]}"
+        for design, account in zip(table["design"], table["account"], strict=True)
+    ]
+    place = np.arange(len(table))
+    parts = {
+        "depth": ("loops", {"color": mix(c["bg"], c["depth"], 0.72)}),
+        "idle": ("loops run for tokens that had left", hatch(view)),
+        "experts": ("experts", {"color": mix(c["bg"], c["width"], 0.85)}),
+    }
+    data, ends = [], np.zeros(len(table))
+    for part, (name, paint) in parts.items():
+        passes = table[part].to_numpy()
+        data.append(
+            {
+                "type": "bar", "orientation": "h", "name": name, "x": passes, "base": ends, "y": place,
+                "marker": paint, "width": 0.66, "hovertext": names,
+                "hovertemplate": f"%{{hovertext}}<br>{name}: %{{customdata:.2f}} passes<extra></extra>",
+                "customdata": passes,
+            }
+        )  # fmt: skip
+        ends = ends + passes
+    total, inner = table["total"].to_numpy(), max(figure_px(view.room) - NAMES_PX - 24, 1.5 * NUMBERS_PX)
+    most = max(total.max(), 6)
+    texts = [f"<b>{t:.2f}</b>  {_flops(f)}" for t, f in zip(total, table["flops_per_token"], strict=True)]
+    data.append(
+        {
+            "type": "scatter", "mode": "text", "x": total, "y": place, "text": [f"\u2002{text}" for text in texts],
+            "textposition": "middle right", "textfont": {"size": 12, "color": c["ink"]}, "hoverinfo": "skip",
+            "cliponaxis": False,
+        }
+    )  # fmt: skip
+    one = {"type": "line", "x0": 1, "x1": 1, "yref": "y domain", "y0": 0, "y1": 1}
+    one["line"] = {"width": 1.2, "dash": "dot", "color": c["ink"]}
+    legend = [swatch(mix(c["bg"], c["depth"], 0.72), "loops"), swatch(mix(c["bg"], c["width"], 0.85), "experts")]
+    legend += [swatch(c["line"], "loops run for tokens that had left", "▨"), "┊ one dense FFN"]
+    return figure(
+        view,
+        data,
+        clickable=False,
+        height=HEIGHT,
+        barmode="overlay",
+        margin={"t": 30, "b": 44, "l": NAMES_PX, "r": 24},
+        xaxis={
+            "range": [0, most / (1 - NUMBERS_PX / inner)],
+            "tickvals": np.arange(0, most + 1, 1 if inner > 3 * NUMBERS_PX else 2),
+            "showgrid": True,
+            "title": {"text": "dense FFN passes per token and layer"},
+        },
+        yaxis={
+            "range": [len(table) - 0.5, -0.5],
+            "tickvals": place,
+            "ticktext": names,
+            "tickfont": {"size": 12, "color": c["ink"]},
+        },
+        shapes=[one],
+        annotations=[note("   ".join(legend), x=0)],
+    )
+
+
+def cost_by_layer_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> go.Figure:
+    """Mean cost of every layer by the three accounts."""
+    if not ordinary(trace).any():
+        return sentence_figure(view, ONLY_ADDED, HEIGHT)
+    c = THEMES[view.theme]
+    table = cost_by_layer(trace)
+    marks = {
+        "nominal": {"symbol": "circle", "size": 9, "color": c["depth"], "opacity": 1},
+        "released": {"symbol": "square-open", "size": 10, "color": c["ink"], "opacity": 1, "line": {"width": 1.5}},
+        "ours": {"symbol": "diamond-open", "size": 10, "color": c["ink"], "opacity": 1, "line": {"width": 1.5}},
+    }
+    data = []
+    for account in ACCOUNTS:
+        rows = table[table["account"] == account]
+        data.append(
+            {
+                "type": "scatter", "mode": "lines+markers", "name": ACCOUNT_NAMES[account],
+                "x": rows["layer"].to_numpy(), "y": rows["ffn_equivalents"].to_numpy(), "marker": marks[account],
+                "line": {
+                    "width": 1.4 if account == "nominal" else 1, "color": marks[account]["color"],
+                    "dash": "solid" if account == "nominal" else "dot",
+                },
+                "customdata": [[None, layer] for layer in rows["layer"].tolist()],
+                "hovertemplate": f"layer %{{x}}, {ACCOUNT_NAMES[account]}<br>%{{y:.2f}} passes<extra></extra>",
+            }
+        )  # fmt: skip
+    legend = [swatch(c["depth"], "on paper", "●"), swatch(c["ink"], "released code", "□")]
+    legend.append(swatch(c["ink"], "this project", "◇"))
+    return figure(
+        view,
+        data,
+        height=HEIGHT,
+        xaxis=layer_axis(trace, view),
+        yaxis={
+            "range": [0.9, trace.max_loops + 0.4],
+            "dtick": 1,
+            "showgrid": True,
+            "title": {"text": "dense FFN passes"},
+        },
+        shapes=[band(view, x="layer")],
+        annotations=[note("   ".join(legend))],
+    )
+
+
+def cost_map_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW, *, account: Account = "nominal") -> go.Figure:
+    """Cost of every token in every layer by one account, in dense FFN passes, with means."""
+    c = THEMES[view.theme]
+    first, end = view.span(trace.num_tokens)
+    values = cost(trace, account)
+    most = trace.max_loops + 0.25
+    scale = {"colorscale": ramp(c["loops"]), "zmin": 1, "zmax": most}
+    card = hover_card(trace, view)
+    passes = [f"<br>{value:.2f} passes, {ACCOUNT_NAMES[account]}" for value in values[:, first:end].ravel()]
+    card["text"] = card["text"] + np.array(passes, dtype=object).reshape(card["text"].shape)
+    bars = {"marker": {"color": mix(c["bg"], c["depth"], 0.72)}}
+    axis = {
+        "range": [0, most],
+        "dtick": 1,
+        "tickvals": list(range(0, trace.max_loops + 1, max(trace.max_loops // 4, 1))),
+    }
+    per_token, per_layer = values.mean(axis=0), mean_over_tokens(trace, values)
+    return joint_map(
+        trace,
+        view,
+        [
+            heatmap(trace, view, values[:, first:end], card, **scale)
+            | scale_bar(view, "dense FFN passes", tickvals=list(range(1, trace.max_loops + 1)))
+        ],
+        Marginal([token_bars(trace, view, per_token, "mean %{y:.2f} passes", **bars)], axis, "mean over layers"),
+        Marginal([layer_bars(trace, per_layer, "mean %{x:.2f} passes", **bars)], axis, "mean over tokens"),
+        Minimap(per_token, scale),
+    )
+
+
+def _flops(value: float) -> str:
+    """Three digits and the unit that fits them."""
+    for size, unit in ((1e9, "GFLOPs"), (1e6, "MFLOPs"), (1e3, "kFLOPs")):
+        if value >= size:
+            return f"{value / size:.{3 - len(str(int(value / size)))}f} {unit}"
+    return f"{value:.0f} FLOPs"

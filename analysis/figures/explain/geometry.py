@@ -1,0 +1,197 @@
+"""Geometry: agreement of the two paths, the experts' parts of loop 1, and whether the recursion's steps settle."""
+
+from dataclasses import replace
+from typing import Literal
+
+import numpy as np
+import plotly.graph_objects as go
+
+from analysis.explain.geometry import CLASSES, first_loop, path_cosine, steps
+from analysis.figures.joint_map import Marginal, Minimap, heatmap, joint_map, layer_bars, scale_bar, token_bars
+from analysis.figures.template import (
+    band,
+    drawn_part,
+    figure,
+    hover_card,
+    names_fit,
+    note,
+    numbers,
+    numbers_fit,
+    sentence_figure,
+    strokes,
+    swatch,
+    token_axis,
+)
+from analysis.palette import THEMES, expert_colour, loop_colours, mix, ramp, text_on
+from analysis.view import DEFAULT_VIEW, View
+from analysis.words.labels import plotly_text, token_labels
+from hooks.path_trace import PathTrace
+
+HEIGHT = 330
+
+
+def path_agreement_figure(
+    paths: PathTrace, view: View = DEFAULT_VIEW, *, of: Literal["outputs", "writes"] = "outputs"
+) -> go.Figure:
+    """Cosine between the two paths of every captured token and layer, -1..1; a stroke where the width path idled."""
+    c, trace = THEMES[view.theme], paths.routing
+    view = replace(view, window=(paths.first_token, paths.end_token))
+    cosine = np.full(trace.loops.shape, np.nan)
+    cosine[paths.layers, paths.tokens] = path_cosine(paths, of)
+    if not np.isfinite(cosine).any():
+        return sentence_figure(view, "No token ran the width path here: there are no two paths to compare.", HEIGHT)
+    drawn = cosine[:, paths.tokens]
+    colours = {"colorscale": ramp(c["change"]), "zmin": -1, "zmax": 1}
+    layer, token = np.nonzero(~trace.width_ran[:, paths.tokens])
+    kept = ~trace.special
+    per_token, per_layer = _mean(cosine, 0), _mean(cosine[:, kept], 1)
+    bars = {"marker": {"color": c["line"]}}
+    axis = {"range": [-1, 1], "dtick": 1}
+    return joint_map(
+        trace,
+        view,
+        [
+            heatmap(trace, view, drawn, hover_card(trace, view), **colours)
+            | scale_bar(view, "cosine", tickvals=[-1, 0, 1]),
+            strokes(token + paths.first_token, layer, view),
+        ],
+        Marginal(
+            [token_bars(trace, view, per_token, "mean cosine %{y:.2f}", **bars)],
+            axis,
+            "mean cosine over the layers where the token routed",
+        ),
+        Marginal([layer_bars(trace, per_layer, "mean cosine %{x:.2f}", **bars)], axis, "mean over tokens"),
+        Minimap(per_token, colours),
+    )
+
+
+def first_loop_figure(paths: PathTrace, view: View = DEFAULT_VIEW) -> go.Figure:
+    """Loop 1's step of every captured token in the selected layer, split over all experts; tick = the chosen ones."""
+    c, trace, found = THEMES[view.theme], paths.routing, first_loop(paths, view.layer)
+    view = replace(view, window=(paths.first_token, paths.end_token))
+    token = np.arange(paths.first_token, paths.end_token)
+    named = names_fit(view, len(token))
+    labels = [plotly_text(label) for label in token_labels(trace, 40)][paths.tokens]
+    ids, ran = trace.expert_ids[view.layer, paths.tokens], trace.width_ran[view.layer, paths.tokens]
+    clicks = np.stack([token, np.full_like(token, view.layer)], axis=1)
+    data = []
+    for expert in range(trace.num_experts):
+        chosen = (ids == expert).any(axis=1) & ran
+        colour = expert_colour(expert, view.theme)
+        faint = mix(c["bg"], colour, 0.3)
+        data.append(
+            {
+                "type": "bar", "x": token, "y": found.share[:, expert], "name": f"expert {expert}",
+                "width": 0.86 if named else 1,
+                "marker": {
+                    "color": [colour if on else faint for on in chosen],
+                    "line": {"width": 0},
+                },
+                "customdata": clicks, "hovertext": labels,
+                "hovertemplate": f"<b>%{{hovertext}}</b>, token %{{customdata[0]}}<br>expert {expert}: "
+                "%{y:.2f} of loop 1<extra></extra>",
+            }
+        )  # fmt: skip
+    if numbers_fit(view, len(token)):
+        data += _chosen_numbers(found.share, ids, ran, token, view)
+    gap = np.full(len(token), np.nan)
+    data.append(
+        {
+            "type": "scatter", "mode": "lines", "name": "coverage", "hoverinfo": "skip",
+            "line": {"width": 2, "color": c["ink"]},
+            "x": np.stack([token - 0.45, token + 0.45, gap], axis=1).ravel(),
+            "y": np.stack([found.coverage, found.coverage, gap], axis=1).ravel(),
+        }
+    )  # fmt: skip
+    x_axis, bottom = token_axis(trace, view)
+    kept = np.isfinite(found.coverage) & ~trace.special[paths.tokens]
+    middle = (
+        f"median length {np.median(found.coverage[kept]):.2f}, cosine {np.median(found.cosine[kept]):.2f}"
+        if kept.any()
+        else "no token routed"
+    )
+    names = "  ".join(swatch(expert_colour(e, view.theme), str(e)) for e in range(min(trace.num_experts, 8)))
+    part = drawn_part(paths.first_token, paths.end_token, trace.num_tokens)
+    return figure(
+        view,
+        data,
+        height=240 + 44 + bottom,
+        margin={"t": 44, "b": bottom, "l": 56, "r": 12},
+        barmode="relative",
+        bargap=0,
+        xaxis=x_axis,
+        yaxis={"showgrid": True, "title": {"text": "share of loop 1's step"}}
+        | {"zeroline": True, "zerolinecolor": c["line"], "zerolinewidth": 1},
+        shapes=[band(view, x="token")],
+        annotations=[
+            note(f"expert {names}   strong: chosen   {swatch(c['ink'], 'length of the chosen ones together', '━')}")
+            | {"yshift": 22},
+            note(f"layer {view.layer}{part}: the chosen experts against the whole step: {middle}"),
+        ],
+    )
+
+
+def _chosen_numbers(share: np.ndarray, ids: np.ndarray, ran: np.ndarray, token: np.ndarray, view: View) -> list[dict]:
+    """Numbers of the chosen experts on their pieces, where these are tall enough."""
+    up, down = (np.cumsum(part, axis=1) for part in (np.maximum(share, 0), np.minimum(share, 0)))
+    index, rank = np.nonzero(np.broadcast_to(ran[:, None], ids.shape))
+    expert = ids[index, rank]
+    size = share[index, expert]
+    middle = np.where(size > 0, up[index, expert], down[index, expert]) - size / 2
+    tall = np.abs(size) >= 0.06
+    on = np.array([text_on(expert_colour(each, view.theme)) for each in expert.tolist()])
+    return numbers(token[index][tall], middle[tall], expert[tall].astype(str), on[tall]) if tall.any() else []
+
+
+def steps_figure(paths: PathTrace, view: View = DEFAULT_VIEW) -> go.Figure:
+    """Each captured token in the selected layer: its largest turn against how its steps shrink; shape = class."""
+    c, trace, found = THEMES[view.theme], paths.routing, steps(paths, view.layer)
+    if trace.max_loops < 3:
+        return sentence_figure(view, "This model has fewer than three loops: there is no turn to follow.", HEIGHT)
+    token = np.arange(paths.first_token, paths.end_token)
+    shrink = (found.norm[:, -1] / np.maximum(found.norm[:, 0], 1e-30)) ** (1 / (trace.max_loops - 1))
+    turn, loops = found.angle.max(axis=1), trace.loops[view.layer, paths.tokens]
+    labels = np.array([plotly_text(label) for label in token_labels(trace, 40)], dtype=object)[paths.tokens]
+    colours = loop_colours(trace.max_loops, view.theme)
+    kinds, kept = np.array(found.kind), ~trace.special[paths.tokens]
+    symbols = dict(zip(CLASSES, ("circle", "diamond", "triangle-up", "square"), strict=True))
+    marks = dict(zip(CLASSES, "●◆▲■", strict=True))
+    selected = token == view.token
+    data = [
+        {
+            "type": "scatter", "mode": "markers", "x": shrink[of], "y": turn[of], "name": kind,
+            "marker": {
+                "symbol": symbols[kind], "opacity": 1, "size": np.where(selected[of], 13, 8),
+                "color": [colours[n - 1] for n in loops[of]],
+                "line": {"width": np.where(selected[of], 2.5, 0.8), 
+                         "color": np.where(selected[of], c["ink"], c["depth"])},
+            },
+            "customdata": [[int(t), view.layer, int(n)] for t, n in zip(token[of], loops[of], strict=True)],
+            "hovertext": labels[of],
+            "hovertemplate": f"<b>%{{hovertext}}</b>, token %{{customdata[0]}}, {kind}<br>"
+            "%{customdata[2]} loops ran<br>"
+            "step ratio %{x:.2f}, largest turn %{y:.0f}°<extra></extra>",
+        }
+        for kind in CLASSES
+        if (of := kinds == kind).any()
+    ]  # fmt: skip
+    counts = [f"{marks[kind]} {kind} {np.sum((kinds == kind) & kept)}" for kind in CLASSES]
+    part = drawn_part(paths.first_token, paths.end_token, trace.num_tokens)
+    return figure(
+        view,
+        data,
+        height=HEIGHT,
+        margin={"t": 30, "b": 44, "l": 56, "r": 12},
+        xaxis={"showgrid": True, "title": {"text": "length of a step relative to the one before (geometric mean)"}},
+        yaxis={"showgrid": True, "rangemode": "tozero", "title": {"text": "largest turn (degrees)"}},
+        annotations=[note("   ".join(counts) + (part or " tokens"))],
+    )
+
+
+def _mean(values: np.ndarray, axis: int) -> np.ndarray:
+    """Mean of the finite values; NaN where there are none."""
+    known = np.isfinite(values)
+    count = known.sum(axis=axis)
+    return np.divide(
+        np.where(known, values, 0).sum(axis=axis), count, out=np.full(count.shape, np.nan), where=count > 0
+    )

@@ -1,0 +1,226 @@
+"""Write ledger: the FFN writes of a layer, token by token, and those of one token one by one."""
+
+from dataclasses import replace
+from typing import Literal
+
+import numpy as np
+import plotly.graph_objects as go
+
+from analysis.explain.ledger import imbalance, layer_ledger
+from analysis.figures.fitting import figure_px
+from analysis.figures.template import (
+    band,
+    drawn_part,
+    figure,
+    names_fit,
+    note,
+    numbers,
+    numbers_fit,
+    quoted,
+    sentence_figure,
+    swatch,
+    table_axis,
+    table_cells,
+    token_axis,
+)
+from analysis.palette import THEMES, loop_colours, mix, text_on
+from analysis.view import DEFAULT_VIEW, View
+from analysis.words.labels import plotly_text, token_labels
+from hooks.path_trace import PathTrace
+from hooks.trace import RoutingTrace
+
+Measure = Literal["projection", "norm", "share"]
+STACK_PX, ROW_PX = 250, 34
+TABLE = 0.52
+"""Where the table beside the waterfall begins, as a share of the width."""
+COLUMN_PX = 480
+"""In less room, such as the column of a paper, the heads of that table are short."""
+AXIS = {
+    "projection": "projection on the layer's update",
+    "norm": "norm of the writes",
+    "share": "share of the layer's update",
+}
+
+
+def write_stack_figure(paths: PathTrace, view: View = DEFAULT_VIEW, *, measure: Measure = "projection") -> go.Figure:
+    """Stack of every captured token's writes in the selected layer: loops, then experts; ink tick = whole update.
+
+    Projections and shares below zero hang below the line. Refuses to draw where the books do not balance.
+    """
+    ledger, trace = layer_ledger(paths, view.layer), paths.routing
+    if problem := imbalance(paths, ledger.residual):
+        return sentence_figure(view, problem, STACK_PX)
+    view = replace(view, window=(paths.first_token, paths.end_token))
+    token = np.arange(paths.first_token, paths.end_token)
+    values = getattr(ledger, measure)
+    whole = np.ones(len(token)) if measure == "share" else ledger.update_norm
+    colours = write_colours(trace, view)
+    outline = mix(THEMES[view.theme]["bg"], THEMES[view.theme]["depth"], 0.6)
+    # Where each piece ends; those that grow upwards and downwards stack apart.
+    sizes = np.nan_to_num(values)
+    up, down = (np.cumsum(part, axis=1) for part in (np.maximum(sizes, 0), np.minimum(sizes, 0)))
+    extent = float(max(up[:, -1].max(), whole.max())) * 1.04, float(min(down[:, -1].min(), 0.0)) * 1.04
+    named = names_fit(view, len(token))
+    labels = np.array([plotly_text(label) for label in token_labels(trace, 40)], dtype=object)[paths.tokens]
+    names = np.array([ledger.names(index) for index in range(len(token))], dtype=object)
+    data = []
+    for write in range(values.shape[1]):
+        loop, ran = write < ledger.loops, ledger.ran[:, write]
+        data.append(  # only where it ran: Plotly would begin a new stack after a gap
+            {
+                "type": "bar", "x": token[ran], "y": values[ran, write], "name": "loop" if loop else "expert",
+                "width": 0.86 if named else 1,
+                "marker": {
+                    "color": colours[write],
+                    "line": {"width": 0.7 if loop and named else 0, "color": outline},
+                },
+                "customdata": [[int(t), view.layer, names[t - paths.first_token, write]] for t in token[ran]],
+                "hovertext": labels[ran],
+                "hovertemplate": f"<b>%{{hovertext}}</b>, token %{{customdata[0]}}<br>%{{customdata[2]}}: "
+                f"{measure} %{{y:.3g}}<extra></extra>",
+            }
+        )  # fmt: skip
+    if numbers_fit(view, len(token)):
+        for write in range(ledger.loops, values.shape[1]):
+            size = sizes[:, write]
+            middle = np.where(size > 0, up[:, write], down[:, write]) - size / 2
+            tall = ledger.ran[:, write] & (np.abs(size) >= 12 * (extent[0] - extent[1]) / STACK_PX)
+            on = np.full(tall.sum(), text_on(colours[write]))
+            data += numbers(token[tall], middle[tall], ledger.expert_ids[tall, write - ledger.loops].astype(str), on)
+    data.append(_ticks(token, whole, view))
+    x_axis, bottom = token_axis(trace, view)
+    where = f"layer {view.layer}{drawn_part(paths.first_token, paths.end_token, trace.num_tokens)}"
+    return figure(
+        view,
+        data,
+        height=STACK_PX + 44 + bottom,
+        margin={"t": 44, "b": bottom, "l": 56, "r": 12},
+        barmode="relative",
+        bargap=0,
+        xaxis=x_axis,
+        yaxis={"range": [extent[1], extent[0]], "showgrid": True, "title": {"text": AXIS[measure]}}
+        | {"zeroline": True, "zerolinecolor": THEMES[view.theme]["line"], "zerolinewidth": 1},
+        shapes=[band(view, x="token")],
+        annotations=[
+            note(write_legend(trace, view)) | {"yshift": 22},
+            note(f"{where}: the writes sum to the model's own update within {ledger.residual.max():.1e}"),
+        ],
+    )
+
+
+def write_waterfall_figure(paths: PathTrace, view: View = DEFAULT_VIEW) -> go.Figure:
+    """The selected token's writes in the selected layer: cumulative projection, with weight, norm and cosine."""
+    ledger, trace, index = layer_ledger(paths, view.layer), paths.routing, paths.index(view.token)
+    names = ledger.names(index)
+    height = (len(names) + 1) * ROW_PX + 50 + 44
+    if problem := imbalance(paths, ledger.residual[index]):
+        return sentence_figure(view, problem, height)
+    c = THEMES[view.theme]
+    ran, size = ledger.ran[index], np.nan_to_num(ledger.projection[index])
+    start = np.cumsum(size) - size
+    whole = float(ledger.update_norm[index])
+    row = np.arange(len(names))
+    outline = [mix(c["bg"], c["depth"], 0.6) if i < ledger.loops else c["width"] for i in row]
+    colours = write_colours(trace, view)
+    reach = np.concatenate([start, start + size, [0.0, whole]])
+    low, high = float(reach.min()), float(max(reach.max(), 1e-12))
+    data = [
+        {
+            "type": "bar", "orientation": "h", "y": row[ran], "x": size[ran], "base": start[ran], "width": 0.62,
+            "marker": {
+                "color": [colours[i] for i in row[ran]],
+                "line": {"width": 1, "color": [outline[i] for i in row[ran]]},
+            },
+            "hovertext": [names[i] for i in row[ran]],
+            "hovertemplate": "%{hovertext}<br>projection on the update %{x:.3g}<extra></extra>",
+        },
+        {
+            "type": "bar", "orientation": "h", "y": [len(names)], "x": [whole], "width": 0.62,
+            "marker": {"color": c["ink"]}, "hovertemplate": "whole update: norm %{x:.3g}<extra></extra>",
+        },
+        _strokes(start[~ran], row[~ran], 0.03 * (high - low), view),
+    ]  # fmt: skip
+    drops = np.full((len(names), 3, 2), np.nan)
+    drops[:, 0], drops[:, 1] = np.stack([start + size, row], 1), np.stack([start + size, row + 1.0], 1)
+    data.append(
+        {
+            "type": "scatter", "mode": "lines", "x": drops[..., 0].ravel(), "y": drops[..., 1].ravel(),
+            "line": {"width": 0.8, "color": c["line"]}, "hoverinfo": "skip",
+        }
+    )  # fmt: skip
+    columns = {
+        "weight": [f"{v:.2f}" for v in ledger.weight[index]] + [""],
+        "norm": [_short(v) for v in ledger.norm[index]] + [f"<b>{_short(whole)}</b>"],
+        "projection": [_short(v) for v in size] + [f"<b>{_short(whole)}</b>"],
+        "cosine": [f"{v:.2f}" for v in ledger.cosine[index]] + ["<b>1</b>"],
+    }
+    texts, table, narrow = [], [], figure_px(view.room) < COLUMN_PX
+    for place, (heading, cells) in enumerate(columns.items()):
+        x = TABLE + (1 - TABLE) * (place + 0.5) / len(columns)
+        texts.append(note("proj." if narrow and heading == "projection" else heading, x=x, anchor="center"))
+        table += [(text, x, y, c["ink"]) for y, text in enumerate(cells) if text and (y == len(names) or ran[y])]
+    table += [("did not run", (1 + TABLE) / 2, y, c["muted"]) for y in row[~ran].tolist()]
+    within = f"the writes sum to the update within {ledger.residual[index]:.1e}"
+    texts.append(note(f"{quoted(trace, view.token)}, layer {view.layer}: {within}") | {"yshift": 22})
+    return figure(
+        view,
+        data + table_cells(table),
+        clickable=False,
+        height=height,
+        margin={"t": 50, "b": 44, "l": 72, "r": 8},
+        barmode="overlay",
+        xaxis={
+            "domain": [0, TABLE - 0.02], "range": [low - 0.02 * (high - low), high + 0.04 * (high - low)],
+            "showgrid": True, "title": {"text": "cumulative projection on the update"},
+        },
+        xaxis2=table_axis(TABLE),
+        yaxis={
+            "range": [len(names) + 0.5, -0.5], "tickvals": [*row.tolist(), len(names)],
+            "ticktext": [*names, "<b>update</b>"], "tickfont": {"color": c["ink"], "size": 12},
+        },
+        annotations=texts,
+    )  # fmt: skip
+
+
+def write_colours(trace: RoutingTrace, view: View) -> list[str]:
+    """Colour of every write of a layer: loops in steps of orange, experts in blue, paler with the rank."""
+    c, count = THEMES[view.theme], trace.expert_ids.shape[2]
+    experts = [mix(c["bg"], c["width"], 1 - 0.55 * rank / max(count - 1, 1)) for rank in range(count)]
+    return [*loop_colours(trace.max_loops, view.theme), *experts]
+
+
+def write_legend(trace: RoutingTrace, view: View) -> str:
+    """Swatches of the writes of a layer and of its whole update."""
+    c, colours, loops = THEMES[view.theme], write_colours(trace, view), trace.max_loops
+    visible = [mix(colour, c["depth"], 0.2) for colour in colours[:loops]] + colours[loops:]
+    ranks = ("first expert", "second expert", *(f"expert choice {k}" for k in range(3, len(colours) - loops + 1)))
+    names = [*(f"loop {loop}" for loop in range(1, loops + 1)), *ranks[: len(colours) - loops]]
+    marks = [swatch(colour, name) for colour, name in zip(visible, names, strict=True)]
+    return "   ".join([*marks, swatch(c["ink"], "whole update", "━")])
+
+
+def _ticks(token: np.ndarray, height: np.ndarray, view: View) -> dict:
+    """A short ink line across each token's bar."""
+    gap = np.full(len(token), np.nan)
+    return {
+        "type": "scatter", "mode": "lines", "name": "whole update", "hoverinfo": "skip",
+        "line": {"width": 2, "color": THEMES[view.theme]["ink"]},
+        "x": np.stack([token - 0.5, token + 0.5, gap], axis=1).ravel(),
+        "y": np.stack([height, height, gap], axis=1).ravel(),
+    }  # fmt: skip
+
+
+def _strokes(x: np.ndarray, y: np.ndarray, width: float, view: View) -> dict:
+    """A diagonal stroke where a write did not run, from `x` to the right."""
+    gap = np.full(len(x), np.nan)
+    return {
+        "type": "scatter", "mode": "lines", "name": "did not run", "hoverinfo": "skip",
+        "line": {"width": 1, "color": THEMES[view.theme]["line"]},
+        "x": np.stack([x, x + width, gap], axis=1).ravel(),
+        "y": np.stack([y + 0.22, y - 0.22, gap], axis=1).ravel(),
+    }  # fmt: skip
+
+
+def _short(value: float) -> str:
+    """At most three digits."""
+    return f"{value:.3g}" if abs(value) >= 0.1 else f"{value:.2g}"

@@ -1,0 +1,230 @@
+"""Recursion lens: what the model would predict from each recursion state of the selected token."""
+
+from typing import Literal
+
+import numpy as np
+import plotly.graph_objects as go
+
+from analysis.explain.lens import grid
+from analysis.figures.fitting import NARROW_PX, figure_px
+from analysis.figures.template import figure, layer_axis, note, numbers, quoted, swatch, table_axis, table_cells
+from analysis.palette import THEMES, colour_at, loop_colours, mix, ramp, text_on
+from analysis.view import DEFAULT_VIEW, View
+from analysis.words.labels import plotly_text
+from hooks.lens_trace import EXIT, OUTPUT, STATE, LensTrace
+
+Reading = Literal["state", "exit"]
+Measure = Literal["kl", "probability", "entropy"]
+KINDS = {"state": STATE, "exit": EXIT}
+AXIS = {
+    "kl": "KL from the final prediction (nats)",
+    "probability": "probability of the target",
+    "entropy": "entropy (nats)",
+}
+ROW_PX = 38
+TABLE, NARROW_TABLE = 0.68, 0.45
+NARROW_TOPS = 3
+"""Likeliest tokens that a narrow figure has room for."""
+"""Where the table beside the likeliest tokens begins, as a share of the width."""
+
+
+def lens_grid_figure(lens: LensTrace, view: View = DEFAULT_VIEW, *, reading: Reading = "state") -> go.Figure:
+    """Likeliest next token at every layer and loop, shaded by its probability; outlined = where the token left.
+
+    With `reading="state"` states after that are not filled: they did not reach the output. The column at the right
+    reads the stream after the layer.
+    """
+    c, trace, kind = THEMES[view.theme], lens.routing, KINDS[reading]
+    reads = grid(lens, kind, np.arange(len(lens.kind)))  # [layer, loop]
+    layers, first = lens.layer[lens.of(OUTPUT)], int(lens.loop[reads[0, 0]])
+    columns = lens.loop[reads[0]]
+    blocks = [(np.tile(columns, (len(layers), 1)), reads)]
+    beside = trace.max_loops + 1.4
+    if reading == "state":
+        blocks.append((np.full((len(layers), 1), beside), lens.of(OUTPUT)[:, None]))
+    shades = [c["bg"], *c["probability"][1:5]]
+    row_px = float(np.clip(700 / len(layers), 15, ROW_PX))
+    data = []
+    for x, cells in blocks:
+        filled = lens.used[cells] if reading == "state" else np.ones(cells.shape, bool)
+        top = lens.top_probs[cells, 0]
+        data.append(
+            {
+                "type": "heatmap", "x": x[0], "y": layers, "z": np.where(filled, top, np.nan), "xgap": 3, "ygap": 3,
+                "colorscale": ramp(shades), "zmin": 0, "zmax": 1, "showscale": False,
+                "customdata": [[[lens.token, int(layer)]] * cells.shape[1] for layer in layers],
+                "hovertext": [[_card(lens, int(i)) for i in row] for row in cells],
+                "hovertemplate": "%{hovertext}<extra></extra>", "hoverongaps": True,
+            }
+        )  # fmt: skip
+        fills = np.array([colour_at(shades, float(p)) for p in top.ravel()]).reshape(top.shape)
+        ink = np.where(filled, np.vectorize(text_on)(fills), c["muted"])
+        texts = np.array([[_word(lens, int(i)) for i in row] for row in cells], dtype=object)
+        data += _words(x.ravel(), np.repeat(layers, cells.shape[1]), texts.ravel(), ink.ravel(), min(12, row_px - 4))
+    ran = trace.loops[layers, lens.token]
+    outlines = [
+        {"type": "rect", "x0": n - 0.48, "x1": n + 0.48, "y0": layer - 0.46, "y1": layer + 0.46}
+        | {"line": {"width": 3 if layer == view.layer else 1.6, "color": c["ink"]}}
+        for layer, n in zip(layers.tolist(), ran.tolist(), strict=True)
+    ]
+    names = ["before" if loop == 0 else f"loop {loop}" for loop in columns.tolist()]
+    ticks = columns.tolist() + ([beside] if reading == "state" else [])
+    names += ["layer output"] if reading == "state" else []
+    rest = "not filled: not used" if reading == "state" else "other cells: had it left there"
+    heading = f"after {quoted(trace, lens.token)}: likeliest next token, its probability in %   □ left here   {rest}"
+    return figure(
+        view,
+        data,
+        height=max(round(row_px * len(layers)) + 34 + 44, 160),
+        margin={"t": 34, "b": 44, "l": 52, "r": 12},
+        xaxis={"tickvals": ticks, "ticktext": names, "range": [first - 0.55, ticks[-1] + 0.55]},
+        yaxis=layer_axis(trace, view),
+        shapes=outlines,
+        annotations=[note(heading)],
+    )
+
+
+def lens_layer_figure(lens: LensTrace, view: View = DEFAULT_VIEW, *, reading: Reading = "state") -> go.Figure:
+    """The selected layer, loop by loop: five likeliest tokens, rank and probability of the target, entropy and KL."""
+    c, trace, kind = THEMES[view.theme], lens.routing, KINDS[reading]
+    row = int(np.flatnonzero(lens.layer[lens.of(OUTPUT)] == view.layer)[0])
+    reads = grid(lens, kind, np.arange(len(lens.kind)))[row]
+    ran, count = int(trace.loops[view.layer, lens.token]), len(reads)
+    narrow = figure_px(view.room) < NARROW_PX
+    left, shown, what = (NARROW_TABLE, NARROW_TOPS, "") if narrow else (TABLE, None, ": likeliest next tokens")
+    y, tops = np.arange(count), lens.top_probs[reads][:, :shown]
+    filled = lens.used[reads] if reading == "state" else np.ones(count, bool)
+    shades = [c["bg"], *c["probability"][1:5]]
+    place = np.arange(tops.shape[1])
+    data = [
+        {
+            "type": "heatmap", "x": place, "y": y, "z": np.where(filled[:, None], tops, np.nan), "xgap": 2, "ygap": 3,
+            "colorscale": ramp(shades), "zmin": 0, "zmax": 1, "showscale": False, "hoverinfo": "skip",
+        }
+    ]  # fmt: skip
+    fills = np.array([colour_at(shades, float(p)) for p in tops.ravel()]).reshape(tops.shape)
+    ink = np.where(filled[:, None], np.vectorize(text_on)(fills), c["muted"])
+    texts = np.array([[_word(lens, int(i), k) for k in place] for i in reads], dtype=object)
+    data += _words(np.tile(place, count), np.repeat(y, len(place)), texts.ravel(), ink.ravel(), 12)
+    headings = {
+        f"rank of<br>“{plotly_text(lens.target)}”": [str(rank) for rank in lens.rank[reads]],
+        "its %": [f"{100 * p:.3g}" if p >= 0.001 else "<0.1" for p in lens.probability[reads]],
+        "entropy": [f"{value:.2f}" for value in lens.entropy[reads]],
+        "KL": [f"{value:.2f}" for value in lens.kl[reads]],
+    }
+    marks, table = [], []
+    for column, (heading, cells) in enumerate(headings.items()):
+        x = left + (1 - left) * (column + 0.5) / len(headings)
+        marks.append(note(heading, x=x, anchor="center"))
+        table += [(cell, x, i, c["ink"] if filled[i] else c["muted"]) for i, cell in enumerate(cells)]
+    labels = [_row_name(int(loop), ran, reading) for loop in lens.loop[reads]]
+    if narrow:
+        labels = [label.replace(", ", "<br>").replace(" (not", "<br>(not") for label in labels]
+    exit_row = int(np.flatnonzero(lens.loop[reads] == ran)[0])
+    outline = {"type": "rect", "x0": -0.5, "x1": len(place) - 0.5, "y0": exit_row - 0.47, "y1": exit_row + 0.47}
+    outline |= {"line": {"width": 2, "color": c["ink"]}}
+    return figure(
+        view,
+        data + table_cells(table),
+        clickable=False,
+        height=max(ROW_PX * count + 30 + 16, 160),
+        margin={"t": 30, "b": 16, "l": 92 if narrow else 158, "r": 8},
+        xaxis={"domain": [0, left - 0.015], "range": [-0.5, len(place) - 0.5], "visible": False},
+        xaxis2=table_axis(left),
+        yaxis={
+            "range": [count - 0.5, -0.5], "tickvals": y, "ticktext": labels, "tickfont": {"color": c["ink"], "size": 12}
+        },
+        shapes=[outline],
+        annotations=[
+            note(f"layer {view.layer}, after {quoted(trace, lens.token)}{what}, in %"),
+            *marks,
+        ],
+    )  # fmt: skip
+
+
+def lens_path_figure(lens: LensTrace, view: View = DEFAULT_VIEW, *, measure: Measure = "kl") -> go.Figure:
+    """A measure of the readings along the layers and, within each, along the loops: states a line, exits marks."""
+    c, trace = THEMES[view.theme], lens.routing
+    values = getattr(lens, measure)
+    layers, step = lens.layer[lens.of(OUTPUT)], 1 / (trace.max_loops + 2)
+
+    def place(reads: np.ndarray) -> np.ndarray:
+        return lens.layer[reads] + (lens.loop[reads] - trace.max_loops / 2) * step
+
+    states, exits = lens.of(STATE), lens.of(EXIT)
+    used, ghosts, others = states[lens.used[states]], states[~lens.used[states]], exits[~lens.used[exits]]
+    colours = loop_colours(trace.max_loops, view.theme)
+
+    def hover(reads: np.ndarray, said: str) -> dict:
+        return {
+            "customdata": [[lens.token, int(lens.layer[i])] for i in reads],
+            "hovertext": [_card(lens, int(i)) for i in reads],
+            "hovertemplate": f"{said}<br>%{{hovertext}}<extra></extra>",
+        }
+
+    data = [
+        {
+            "type": "scatter", "mode": "lines+markers", "x": place(used), "y": values[used], "name": "states used",
+            "line": {"width": 1.4, "color": c["ink"]},
+            "marker": {"size": 6, "color": c["ink"], "opacity": 1}, **hover(used, "state"),
+        },
+        {
+            "type": "scatter", "mode": "markers", "x": place(ghosts), "y": values[ghosts], "name": "states not used",
+            "marker": {"size": 6, "color": c["bg"], "opacity": 1, "line": {"width": 1.2, "color": c["line"]}},
+            **hover(ghosts, "state, not used"),
+        },
+        {
+            "type": "scatter", "mode": "markers", "x": place(others), "y": values[others], "name": "had it left here",
+            "cliponaxis": False,
+            "marker": {
+                "symbol": "diamond", "size": 8, "opacity": 1, "line": {"width": 1, "color": c["depth"]},
+                "color": [colours[lens.loop[i] - 1] for i in others],
+            },
+            **hover(others, "had it left here"),
+        },
+    ]  # fmt: skip
+    legend = (
+        f"{swatch(c['ink'], 'states used', '●')}   {swatch(c['line'], 'states not used', '○')}   "
+        f"{swatch(mix(c['loops'][2], c['depth'], 0.2), 'final prediction, had the token left here', '◆')}"
+    )
+    axis = layer_axis(trace, view) | {"range": [layers[0] - 0.6, layers[-1] + 0.6], "showgrid": True}
+    target = f", “{plotly_text(lens.target)}”" if measure == "probability" else ""
+    return figure(
+        view,
+        data,
+        height=330,
+        margin={"t": 30, "b": 44, "l": 56, "r": 12},
+        xaxis=axis,
+        yaxis={"showgrid": True, "rangemode": "tozero", "title": {"text": AXIS[measure] + target}},
+        annotations=[note(legend)],
+    )
+
+
+def _words(x: np.ndarray, y: np.ndarray, texts: np.ndarray, colours: np.ndarray, size: float) -> list[dict]:
+    """Words on cells, in the size that their row has room for."""
+    return [each | {"textfont": each["textfont"] | {"size": size}} for each in numbers(x, y, texts, colours)]
+
+
+def _row_name(loop: int, ran: int, reading: Reading) -> str:
+    name = "before (H)" if loop == 0 else f"after loop {loop}"
+    if loop == ran:
+        return f"<b>{name}</b>, left here"
+    return f"{name} (not used)" if reading == "state" and loop > ran else name
+
+
+def _word(lens: LensTrace, read: int, k: int = 0) -> str:
+    """A token and its probability in %, short enough for a cell."""
+    token = lens.top_tokens[read][k]
+    token = token if len(token) <= 11 else token[:10] + "…"
+    return f"{plotly_text(token)} {100 * lens.top_probs[read, k]:.0f}"
+
+
+def _card(lens: LensTrace, read: int) -> str:
+    loop = int(lens.loop[read])
+    at = {STATE: "before" if loop == 0 else f"after loop {loop}", EXIT: f"left after loop {loop}", OUTPUT: "output"}
+    likeliest = ", ".join(_word(lens, read, k) for k in range(lens.top_probs.shape[1]))
+    return (
+        f"layer {lens.layer[read]}, {at[int(lens.kind[read])]}<br>{likeliest} %<br>"
+        f"“{plotly_text(lens.target)}”: rank {lens.rank[read]}, {100 * lens.probability[read]:.2g} %<br>"
+        f"entropy {lens.entropy[read]:.2f}, KL {lens.kl[read]:.3g} nats"
+    )

@@ -1,0 +1,227 @@
+"""Near misses: where a small change would have flipped a choice, and where another precision did."""
+
+from typing import Literal
+
+import numpy as np
+import plotly.graph_objects as go
+
+from analysis.aggregate import mean_over_tokens, ordinary, share
+from analysis.explain.near_miss import expert_margin, flipped_by, gate_gap, precision_flips, smallest_flip, soft_gate
+from analysis.figures.joint_map import Marginal, Minimap, heatmap, joint_map, layer_bars, scale_bar, token_bars
+from analysis.figures.template import (
+    figure,
+    hover_card,
+    note,
+    numbers,
+    numbers_fit,
+    quoted,
+    sentence_figure,
+    strokes,
+    swatch,
+)
+from analysis.palette import THEMES, colour_at, mix, ramp, steps, text_on
+from analysis.recursion import NEAR_MISS, depth_margin
+from analysis.view import DEFAULT_VIEW, View
+from hooks.trace import RoutingTrace
+
+Of = Literal["loops", "experts", "gate"]
+FAR = 2.0
+"""Margin at which the scale ends, logits; wider ones stand at its end."""
+MOST_GAP = 0.5
+HEIGHT = 300
+ONE_LOOP = "This model has one loop only: there is nothing to choose."
+
+
+def near_miss_map_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW, *, of: Of = "loops") -> go.Figure:
+    """Margin of every choice of loops, or of experts, with near misses numbered; or the gap of soft and hard gate."""
+    if of == "gate":
+        return _gate_gap_map(trace, view)
+    c = THEMES[view.theme]
+    first, end = view.span(trace.num_tokens)
+    part = np.s_[:, first:end]
+    margin = depth_margin(trace) if of == "loops" else expert_margin(trace)
+    if np.isnan(margin).all():
+        return sentence_figure(view, _nothing_to_choose(trace, of), HEIGHT)
+    colours = (c["loops"] if of == "loops" else c["load"])[::-1]
+    scale = {"colorscale": ramp(colours), "zmin": 0, "zmax": FAR}
+    undefined = np.isnan(margin)
+    near = margin < NEAR_MISS
+    texts = np.where(undefined, "no choice to miss", _logits(margin, smallest_flip(margin)))
+    cells = [
+        heatmap(trace, view, np.minimum(margin[part], FAR), _card(trace, view, texts[part]), **scale)
+        | scale_bar(view, "margin (logits)", tickvals=[0, 1, 2], ticktext=["0", "1", "2+"])
+    ]
+    if of == "experts":
+        layer, token = np.nonzero(~trace.width_ran[part])
+        cells.append(strokes(token + first, layer, view))
+    if numbers_fit(view, end - first):
+        layer, token = np.nonzero(near[part])
+        other = _runner_up(trace, of)[part][layer, token].astype(str)
+        fills = [colour_at(colours, value / FAR) for value in margin[part][layer, token]]
+        cells += numbers(token + first, layer, other, np.array([text_on(fill) for fill in fills], dtype=object))
+    counted = ~undefined
+    per_token = share(near.sum(axis=0), counted.sum(axis=0))
+    kept = ordinary(trace)
+    per_layer = share(near[:, kept].sum(axis=1), counted[:, kept].sum(axis=1))
+    bars = {"marker": {"color": mix(c["bg"], c["depth" if of == "loops" else "width"], 0.72)}}
+    axis = {"range": [0, 1], "dtick": 0.5, "tickformat": ".0%"}
+    over = "layers" if of == "loops" else "layers where it routed"
+    return joint_map(
+        trace,
+        view,
+        cells,
+        Marginal([token_bars(trace, view, per_token, "near misses %{y:.0%}", **bars)], axis, f"near misses of {over}"),
+        Marginal([layer_bars(trace, per_layer, "near misses %{x:.0%}", **bars)], axis, "near misses"),
+        Minimap(per_token, {"colorscale": ramp(colours[::-1]), "zmin": 0, "zmax": 1}),
+    )
+
+
+def _gate_gap_map(trace: RoutingTrace, view: View) -> go.Figure:
+    c = THEMES[view.theme]
+    first, end = view.span(trace.num_tokens)
+    gap, soft = gate_gap(trace), soft_gate(trace)
+    colours = {"colorscale": ramp(c["gate"]), "zmin": -MOST_GAP, "zmax": MOST_GAP}
+    texts = _pairs("soft λ ", soft, ", soft − hard ", gap, "+.2f")
+    per_token, per_layer = gap.mean(axis=0), mean_over_tokens(trace, gap)
+    axis = {"range": [-MOST_GAP, MOST_GAP], "tickvals": [-MOST_GAP, 0, MOST_GAP]}
+    blue, orange = ({"marker": {"color": mix(c["bg"], c[path], 0.72)}} for path in ("width", "depth"))
+
+    def halves(bars, values):
+        """Bars of the positive part in blue and of the negative part in orange."""
+        return bars(np.where(values > 0, values, 0), blue), bars(np.where(values < 0, values, 0), orange)
+
+    return joint_map(
+        trace,
+        view,
+        [
+            heatmap(trace, view, gap[:, first:end], _card(trace, view, texts[:, first:end]), **colours)
+            | scale_bar(view, "soft λ − λ", tickvals=[-MOST_GAP, 0, MOST_GAP])
+        ],
+        Marginal(
+            [*halves(lambda v, paint: token_bars(trace, view, v, "mean gap %{y:+.2f}", **paint), per_token)],
+            axis,
+            "mean gap over layers",
+        ),
+        Marginal(
+            [*halves(lambda v, paint: layer_bars(trace, v, "mean gap %{x:+.2f}", **paint), per_layer)],
+            axis,
+            "mean over tokens",
+        ),
+        Minimap(per_token, colours),
+    )
+
+
+def flip_distance_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> go.Figure:
+    """Share of each layer's tokens whose loops the worst change of a given size would flip; the selected layer bold."""
+    if trace.max_loops == 1:
+        return sentence_figure(view, ONE_LOOP, HEIGHT)
+    if not ordinary(trace).any():
+        return sentence_figure(view, "There are only tokens here that the tokenizer added.", HEIGHT)
+    c = THEMES[view.theme]
+    change = np.linspace(0, FAR, 101)
+    flipped = 100 * flipped_by(trace, change)
+    own = float(smallest_flip(depth_margin(trace)[view.layer, view.token]))
+    order = [layer for layer in range(trace.num_layers) if layer != view.layer] + [view.layer]
+    data = [
+        {
+            "type": "scatter", "mode": "lines", "x": change, "y": flipped[layer], "name": f"layer {layer}",
+            "line": {
+                "width": 2.5 if layer == view.layer else 1,
+                "color": c["depth"] if layer == view.layer else c["line"],
+                "shape": "hv",  # a token flips at once
+            },
+            "customdata": [[None, layer]] * len(change),
+            "hovertemplate": f"layer {layer}<br>a change of %{{x:.2f}} logits could flip %{{y:.0f}} %<extra></extra>",
+        }
+        for layer in order
+    ]  # fmt: skip
+    here = {"type": "line", "yref": "y domain", "y0": 0, "y1": 1, "x0": own, "x1": own}
+    here["line"] = {"width": 1.2, "dash": "dot", "color": c["ink"]}
+    legend = f"{swatch(c['depth'], f'layer {view.layer}', '━')}   {swatch(c['line'], 'other layers', '━')}"
+    said = f"{quoted(trace, view.token)}: {own:.2f}" + ("" if own <= FAR else ", beyond the scale")
+    return figure(
+        view,
+        data,
+        height=HEIGHT,
+        margin={"t": 30, "b": 44, "l": 52, "r": 20},
+        xaxis={
+            "range": [0, FAR],
+            "dtick": 0.5,
+            "showgrid": True,
+            "title": {"text": "change of the depth logits (L2, logits)"},
+        },
+        yaxis={"range": [0, 101], "dtick": 25, "ticksuffix": " %", "showgrid": True},
+        shapes=[here] if own <= FAR else None,
+        annotations=[note(f"{legend}   ┊ {said}")],
+    )
+
+
+def precision_map_figure(first: RoutingTrace, second: RoutingTrace, view: View = DEFAULT_VIEW) -> go.Figure:
+    """Where two traces of one text decide differently: other loops (numbered old→new) or other experts."""
+    c = THEMES[view.theme]
+    start, end = view.span(first.num_tokens)
+    table = precision_flips(first, second)
+    shape = first.loops.shape
+    loops = table["loops_differ"].to_numpy().reshape(shape)
+    experts = table["experts_differ"].fillna(False).to_numpy(bool).reshape(shape) & ~loops
+    kind = np.where(loops, 2, np.where(experts, 1, 0))
+    colours = [c["grid"], mix(c["bg"], c["width"], 0.72), mix(c["bg"], c["depth"], 0.85)]
+    said = np.array(["decided alike", "other experts", "other loops"], dtype=object)[kind]
+    for layer, token in zip(*np.nonzero(loops), strict=True):
+        said[layer, token] = f"loops {first.loops[layer, token]} → {second.loops[layer, token]}"
+    part = np.s_[:, start:end]
+    stepped = {"colorscale": steps(colours), "zmin": -0.5, "zmax": 2.5}
+    cells = [heatmap(first, view, kind[part], _card(first, view, said[part]), **stepped)]
+    if numbers_fit(view, end - start):
+        layer, token = np.nonzero(loops[part])
+        on = np.full(len(layer), text_on(colours[2]))
+        cells += numbers(token + start, layer, second.loops[part][layer, token].astype(str), on)
+    either = loops | experts
+    kept = ordinary(first)
+    axis = {"range": [0, 1], "dtick": 0.5, "tickformat": ".0%"}
+    bars = {"marker": {"color": c["line"]}}
+    per_token = either.mean(axis=0)
+    per_layer = mean_over_tokens(first, either) if kept.any() else np.full(first.num_layers, np.nan)
+    legend = f"{swatch(colours[2], 'other loops, numbered')}   {swatch(colours[1], 'other experts')}"
+    return joint_map(
+        first,
+        view,
+        cells,
+        Marginal([token_bars(first, view, per_token, "%{y:.0%} of layers", **bars)], axis, legend),
+        Marginal([layer_bars(first, per_layer, "%{x:.1%} of tokens", **bars)], axis, "differ"),
+        Minimap(per_token, {"colorscale": ramp(c["probability"]), "zmin": 0, "zmax": 1}),
+    )
+
+
+def _runner_up(trace: RoutingTrace, of: Of) -> np.ndarray:
+    """What a near miss almost was, int [layer, token]: the second number of loops, or the best expert left out."""
+    if of == "loops":
+        return np.argsort(-trace.depth_logits, axis=-1, kind="stable")[..., 1] + 1
+    k = trace.expert_ids.shape[2]
+    return np.argsort(-trace.expert_logits, axis=-1, kind="stable")[..., k]
+
+
+def _nothing_to_choose(trace: RoutingTrace, of: Of) -> str:
+    if of == "loops":
+        return ONE_LOOP
+    if trace.width_ran.any():
+        return "Every expert is kept in this model: there is nothing to choose."
+    return "No token routed in any layer."
+
+
+def _card(trace: RoutingTrace, view: View, lines: np.ndarray) -> dict:
+    """The usual hover card with one line more, `lines` [layer, drawn token]."""
+    card = hover_card(trace, view)
+    card["text"] = card["text"] + "<br>" + lines
+    return card
+
+
+def _logits(margin: np.ndarray, flip: np.ndarray) -> np.ndarray:
+    return _pairs("margin ", margin, ", flips at ", flip, ".2f")
+
+
+def _pairs(first_name: str, first: np.ndarray, second_name: str, second: np.ndarray, form: str) -> np.ndarray:
+    """'name value name value' of every cell, an array of strings."""
+    values = zip(first.ravel().tolist(), second.ravel().tolist(), strict=True)
+    lines = [f"{first_name}{a:.2f}{second_name}{b:{form}}" for a, b in values]
+    return np.array(lines, dtype=object).reshape(first.shape)

@@ -1,0 +1,180 @@
+"""Where the loops lead: recursion trajectories of tokens in a plane, by PCA or by UMAP."""
+
+from typing import Literal
+
+import numpy as np
+import plotly.graph_objects as go
+
+from analysis.explain.embedding import MOST_POINTS, NEIGHBOURS, Embedding
+from analysis.explain.geometry import plane
+from analysis.figures.template import drawn_part, figure, note, quoted, swatch
+from analysis.palette import THEMES, colour_at, expert_colour, gate_colour, loop_colours, mix
+from analysis.view import DEFAULT_VIEW, View
+from analysis.words.labels import plotly_text, token_labels
+from hooks.path_trace import PathTrace
+from hooks.trace import RoutingTrace
+
+Colour = Literal["loops", "gate", "expert", "layer", "token"]
+SHADES = 8
+"""Steps of the grey by which layers, or places in a text, are told apart."""
+HEIGHT = 430
+
+
+def trajectory_figure(
+    paths: PathTrace, view: View = DEFAULT_VIEW, *, colour: Literal["loops", "gate", "expert", "token"] = "loops"
+) -> go.Figure:
+    """H(0)..H(max_loops) of every captured token in the selected layer, in their principal plane; dotted = not used."""
+    trace, found = paths.routing, plane(paths, view.layer)
+    token = np.arange(paths.first_token, paths.end_token)
+    layer = np.full(len(token), view.layer)
+    first, second = (f"{100 * share:.0f} %" for share in found.explained)
+    key = _key(trace, layer, token, view, colour)
+    part = drawn_part(paths.first_token, paths.end_token, trace.num_tokens)
+    return figure(
+        view,
+        _drawn(trace, layer, token, found.points, view, colour),
+        height=HEIGHT,
+        margin={"t": 44, "b": 44, "l": 56, "r": 12},
+        xaxis={"showgrid": True, "title": {"text": f"first principal component ({first} of the variance)"}},
+        yaxis={"showgrid": True, "title": {"text": f"second ({second})"}},
+        annotations=[
+            note(_selected(trace, layer, token, view)) | {"yshift": 22},
+            note(f"layer {view.layer}{part}: PCA of all states; dots: where a token left   {key}"),
+        ],
+    )
+
+
+def embedding_figure(found: Embedding, view: View = DEFAULT_VIEW, *, colour: Colour = "loops") -> go.Figure:
+    """H(0)..H(max_loops) of the tokens of a map, placed by UMAP; dotted = not used. Its axes have no unit."""
+    trace, placed = found.routing, found.placement
+    layers = f"layer {found.layers[0]}" if len(found.layers) == 1 else f"{len(found.layers)} layers"
+    tokens = len(np.unique(found.token))
+    drawn = "all" if tokens == found.captured else f"{tokens} of {found.captured}, drawn by a fixed seed, since at most"
+    most = "" if tokens == found.captured else f" {MOST_POINTS:,} states are placed"
+    explained = 100 * sum(placed.pca_explained)
+    hidden = {"showticklabels": False, "showgrid": False}
+    return figure(
+        view,
+        _drawn(trace, found.layer, found.token, found.points, view, colour),
+        height=HEIGHT + 66,
+        margin={"t": 80, "b": 32, "l": 40, "r": 12},
+        xaxis=hidden | {"title": {"text": "UMAP, no unit: only neighbourhoods have a meaning"}},
+        yaxis=hidden,
+        annotations=[
+            note(
+                f"trustworthiness {placed.trustworthiness:.3f} over {NEIGHBOURS} neighbours; PCA of the same states: "
+                f"{placed.pca_trustworthiness:.3f}, {explained:.0f} % of the variance"
+            )
+            | {"yshift": 58},
+            note(f"states of {layers}, tokens: {drawn}{most}; dots: where a token left") | {"yshift": 40},
+            note(_selected(trace, found.layer, found.token, view)) | {"yshift": 22},
+            note(_key(trace, found.layer, found.token, view, colour)),
+        ],
+    )
+
+
+def _drawn(
+    trace: RoutingTrace, layer: np.ndarray, token: np.ndarray, points: np.ndarray, view: View, colour: Colour
+) -> list[dict]:
+    """Trajectories [trajectory, state, 2] as lines, those of a colour in one; where they left; the selected one."""
+    c, loops = THEMES[view.theme], trace.loops[layer, token]
+    fills = _colours(trace, layer, token, view, colour)
+    ghosts = [points[i, ran:] for i, ran in enumerate(loops)]
+    data = [_lines(ghosts, "not used", {"width": 0.8, "dash": "dot", "color": mix(c["bg"], c["line"], 0.5)})]
+    for fill in dict.fromkeys(fills):
+        used = [points[i, : loops[i] + 1] for i, own in enumerate(fills) if own == fill]
+        data.append(_lines(used, "used", {"width": 1.2, "color": mix(c["bg"], fill, 0.75)}))
+    labels = [plotly_text(label) for label in token_labels(trace, 40)]
+    ends = points[np.arange(len(loops)), loops]
+    here = token == view.token
+    data.append(
+        {
+            "type": "scatter", "mode": "markers", "x": ends[:, 0], "y": ends[:, 1], "name": "left here",
+            "marker": {
+                "size": np.where(here, 9, 7), "opacity": 1, "color": fills,
+                "line": {"width": np.where(here, 2, 0.8), "color": np.where(here, c["ink"], c["line"])},
+            },
+            "customdata": np.stack([token, layer, loops], axis=1),
+            "hovertext": [labels[t] for t in token],
+            "hovertemplate": "<b>%{hovertext}</b>, token %{customdata[0]}, layer %{customdata[1]}<br>"
+            "left after %{customdata[2]} loops<extra></extra>",
+        }
+    )  # fmt: skip
+    selected = np.flatnonzero(here & (layer == view.layer))
+    return data + (_own(points[selected[0]], int(loops[selected[0]]), view) if len(selected) else [])
+
+
+def _lines(paths: list[np.ndarray], name: str, line: dict) -> dict:
+    """Many lines [state, 2] as one, with gaps."""
+    gap = np.full((1, 2), np.nan)
+    joined = np.concatenate([part for path in paths for part in (path, gap)])
+    return {
+        "type": "scatter", "mode": "lines", "x": joined[:, 0], "y": joined[:, 1], "hoverinfo": "skip", "line": line,
+        "name": name,
+    }  # fmt: skip
+
+
+def _own(own: np.ndarray, ran: int, view: View) -> list[dict]:
+    """The selected trajectory as arrows: what was used, and dotted what was not."""
+    c = THEMES[view.theme]
+    return [
+        {
+            "type": "scatter", "mode": "lines+markers+text", "x": own[part, 0], "y": own[part, 1], "hoverinfo": "skip",
+            "line": {"width": 2.5, "dash": dash, "color": c["ink"]}, "name": name,
+            "marker": {"size": 8, "symbol": "arrow", "angleref": "previous", "color": c["ink"], "opacity": 1},
+            "text": texts, "textposition": "top center", "textfont": {"size": 12, "color": c["ink"]},
+        }
+        for part, dash, name, texts in (
+            (slice(ran, None), "dot", "selected, not used", [""] * (len(own) - ran - 1) + [str(len(own) - 1)]),
+            (slice(0, ran + 1), "solid", "selected", ["0"] + [""] * (ran - 1) + [str(ran)]),
+        )
+        if len(own[part]) > 1
+    ]  # fmt: skip
+
+
+def _selected(trace: RoutingTrace, layer: np.ndarray, token: np.ndarray, view: View) -> str:
+    """Legend of the selected trajectory, or why it is not there."""
+    c, name = THEMES[view.theme], quoted(trace, view.token)
+    if not ((layer == view.layer) & (token == view.token)).any():
+        if (token == view.token).any():
+            return f"{swatch(c['ink'], f'{name} in the layers of this map', '○')}; layer {view.layer} is not in it"
+        return f"{name} is not among the tokens of this map"
+    ran = trace.loops[view.layer, view.token]
+    return swatch(c["ink"], f"{name} in layer {view.layer}, loops 0 to {ran}; dotted: not used", "→")
+
+
+def _colours(trace: RoutingTrace, layer: np.ndarray, token: np.ndarray, view: View, colour: Colour) -> list[str]:
+    c = THEMES[view.theme]
+    if colour == "gate":
+        return [gate_colour(float(gate), view.theme) for gate in trace.gate[layer, token]]
+    if colour == "expert":
+        ran, first = trace.width_ran[layer, token], trace.expert_ids[layer, token, 0]
+        return [expert_colour(int(e), view.theme) if on else c["line"] for e, on in zip(first, ran, strict=True)]
+    if colour == "loops":
+        steps_of_orange = loop_colours(trace.max_loops, view.theme)
+        return [mix(steps_of_orange[n - 1], c["depth"], 0.25) for n in trace.loops[layer, token]]
+    along, (first, last) = _along(trace, layer, token, colour)
+    return [_shade((each - first) / max(last - first, 1), view) for each in along.tolist()]
+
+
+def _along(trace: RoutingTrace, layer: np.ndarray, token: np.ndarray, colour: Colour):
+    """What grey stands for, of each trajectory, and its ends."""
+    return (layer, (0, trace.num_layers - 1)) if colour == "layer" else (token, (int(token[0]), int(token.max())))
+
+
+def _shade(share: float, view: View) -> str:
+    return colour_at(THEMES[view.theme]["probability"][1:], round(share * (SHADES - 1)) / (SHADES - 1))
+
+
+def _key(trace: RoutingTrace, layer: np.ndarray, token: np.ndarray, view: View, colour: Colour) -> str:
+    c = THEMES[view.theme]
+    if colour == "gate":
+        return f"{swatch(gate_colour(0, view.theme), 'λ 0', '●')}  {swatch(gate_colour(1, view.theme), 'λ 1', '●')}"
+    if colour == "expert":
+        names = [swatch(expert_colour(e, view.theme), str(e), "●") for e in range(min(trace.num_experts, 8))]
+        return "  ".join([*names, swatch(c["line"], "did not route", "●")])
+    if colour == "loops":
+        shades = [mix(each, c["depth"], 0.25) for each in loop_colours(trace.max_loops, view.theme)]
+        return "  ".join(swatch(each, f"{n + 1}", "●") for n, each in enumerate(shades)) + " loops"
+    _, (first, last) = _along(trace, layer, token, colour)
+    return f"{swatch(_shade(0, view), f'{colour} {first}', '●')} to {swatch(_shade(1, view), str(last), '●')}"

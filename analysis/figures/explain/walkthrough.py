@@ -1,0 +1,151 @@
+"""Walkthrough: the states of one token's recursion, and how its layer mixes both paths, drawn to scale."""
+
+import numpy as np
+import plotly.graph_objects as go
+
+from analysis.explain.ledger import imbalance
+from analysis.explain.walkthrough import fusion_plane, walkthrough
+from analysis.figures.template import figure, note, quoted, sentence_figure, swatch
+from analysis.palette import THEMES, loop_colours, mix
+from analysis.view import DEFAULT_VIEW, View
+from hooks.path_trace import PathTrace
+
+HEIGHT = 300
+STATES, STEPS = 0.52, 0.62
+"""Where the left plot ends and the right one begins, as shares of the width."""
+
+
+def recursion_states_figure(paths: PathTrace, view: View = DEFAULT_VIEW) -> go.Figure:
+    """Lengths of the states H(0)..H(max_loops) of the selected token, and of the steps between them.
+
+    Filled: used by the layer. Outlined in ink: the state at which the token left. Pale: beyond that, not used.
+    """
+    walk, c = walkthrough(paths, view.layer, view.token), THEMES[view.theme]
+    state, loop = np.arange(walk.max_loops + 1), np.arange(1, walk.max_loops + 1)
+    colours = [mix(c["bg"], c["line"], 0.6), *loop_colours(walk.max_loops, view.theme)]
+
+    def bars(x: np.ndarray, y: np.ndarray, what: str, **axes) -> dict:
+        used, left = x <= walk.loops, x == walk.loops
+        return {
+            "type": "bar", "x": x, "y": y, "width": 0.66, "cliponaxis": False,
+            "marker": {
+                "color": [colours[i] if ok else c["bg"] for i, ok in zip(x, used, strict=True)],
+                "line": {
+                    "width": np.where(left, 2.5, 1),
+                    "color": [c["ink"] if out else c["line"] for out in left],
+                },
+            },
+            "text": [f"{value:.3g}" for value in y], "textposition": "outside",
+            "textfont": {"size": 11, "color": [c["ink"] if ok else c["muted"] for ok in used]},
+            "hovertext": ["used" if ok else "not used: the token had left" for ok in used],
+            "hovertemplate": f"{what} %{{x}}<br>length %{{y:.4g}}<br>%{{hovertext}}<extra></extra>", **axes,
+        }  # fmt: skip
+
+    def scale(values: np.ndarray) -> dict:
+        return {"range": [0, 1.16 * max(float(values.max()), 1e-12)], "showgrid": True}
+
+    return figure(
+        view,
+        [
+            bars(state, walk.state_norms, "state"),
+            bars(loop, walk.step_norms, "step of loop", xaxis="x2", yaxis="y2"),
+        ],
+        clickable=False,
+        height=HEIGHT,
+        margin={"t": 30, "b": 44, "l": 52, "r": 12},
+        xaxis={
+            "domain": [0, STATES],
+            "tickvals": state,
+            "ticktext": ["H", *(f"H({i})" for i in loop)],
+            "title": {"text": "state"},
+        },
+        yaxis=scale(walk.state_norms) | {"title": {"text": "length"}},
+        xaxis2={"domain": [STEPS, 1], "tickvals": loop, "title": {"text": "step of loop"}, "anchor": "y2"},
+        yaxis2=scale(walk.step_norms) | {"anchor": "x2"},
+        annotations=[
+            note(f"{quoted(paths.routing, view.token)}, layer {view.layer}   □ left here   pale: not used"),
+            note("H(l) − H(l−1)", x=1, anchor="right"),
+        ],
+    )
+
+
+def fusion_plane_figure(paths: PathTrace, view: View = DEFAULT_VIEW) -> go.Figure:
+    """H, Y_depth, Y_width and the output Y of the selected token in the plane through them: true lengths and angles."""
+    plane = fusion_plane(paths, view.layer, view.token)
+    if problem := imbalance(paths, np.array([plane.residual])):
+        return sentence_figure(view, problem, HEIGHT)
+    c, gate = THEMES[view.theme], float(paths.routing.gate[view.layer, view.token])
+    arrows = [("depth", plane.depth, "Y<sub>depth</sub>", c["depth"])]
+    if plane.width is not None:
+        arrows.append(("width", plane.width, "Y<sub>width</sub>", c["width"]))
+        between = np.array([plane.depth, plane.width])
+        line = [
+            {
+                "type": "scatter", "mode": "lines", "x": between[:, 0], "y": between[:, 1], "hoverinfo": "skip",
+                "line": {"width": 1, "dash": "dot", "color": c["line"]},
+            }
+        ]  # fmt: skip
+    else:
+        line = []
+    # With λ = 0 the output is Y_depth, and its mark would hide the other.
+    same = np.allclose(plane.output, plane.depth, atol=1e-6 * (1 + np.linalg.norm(plane.depth)))
+    points = [*arrows, ("output", plane.output, "Y" if not same else "", c["ink"])]
+    data = [
+        *line,
+        *(_vector(name, end, colour) for name, end, _, colour in points),
+        {
+            "type": "scatter", "mode": "markers+text", "x": [0], "y": [0], "text": [" H "], "hoverinfo": "skip",
+            "textposition": "middle left", "marker": {"size": 7, "color": c["line"]}, "cliponaxis": False,
+        },
+    ]  # fmt: skip
+    places = np.array([(0.0, 0.0), *(end for _, end, _, _ in points)])
+    low, high = places.min(axis=0), places.max(axis=0)
+    room = 0.14 * max(float((high - low).max()), 1e-9)
+    names = [
+        _name(end, f"{text} = Y" if same and name == "depth" else text, colour) for name, end, text, colour in points
+    ]
+    told = (
+        "did not route: Y = Y<sub>depth</sub>"
+        if plane.width is None
+        else f"λ = {gate:.3g}: Y lies λ of the way from depth to width"
+    )
+    legend = [swatch(c["depth"], "depth", "━"), swatch(c["width"], "width", "━"), swatch(c["ink"], "output", "━")]
+    return figure(
+        view,
+        data,
+        clickable=False,
+        height=HEIGHT,
+        margin={"t": 30, "b": 44, "l": 52, "r": 24},
+        xaxis={
+            "range": [low[0] - room, high[0] + 1.6 * room],
+            "title": {"text": "along Y<sub>depth</sub> − H"},
+            "showgrid": True,
+        },
+        yaxis={
+            "range": [low[1] - room, high[1] + room],
+            "title": {"text": "across"},
+            "showgrid": True,
+            "scaleanchor": "x",
+        },
+        annotations=[*filter(None, names), note(f"{told}   {'   '.join(legend)}")],
+    )
+
+
+def _vector(name: str, end: tuple[float, float], colour: str) -> dict:
+    return {
+        "type": "scatter", "mode": "lines+markers", "name": name, "x": [0, end[0]], "y": [0, end[1]],
+        "line": {"width": 2.5, "color": colour}, "cliponaxis": False,
+        "marker": {"size": [0, 9], "color": colour, "opacity": 1},
+        "hovertemplate": f"{name} − H: length {np.hypot(*end):.4g}<extra></extra>",
+    }  # fmt: skip
+
+
+def _name(end: tuple[float, float], text: str, colour: str) -> dict | None:
+    """The name of a point, beside it."""
+    if not text:
+        return None
+    above = end[1] >= 0
+    return {
+        "x": end[0], "y": end[1], "text": f"<b>{text}</b>", "font": {"size": 13, "color": colour},
+        "yanchor": "bottom" if above else "top", "yshift": 6 if above else -6,
+    }  # fmt: skip

@@ -1,0 +1,66 @@
+"""Sampling: what training draws against what eval picks."""
+
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+
+from analysis.aggregate import ordinary
+from analysis.figures.template import figure, layer_axis, note, sentence_figure, swatch
+from analysis.models.sampling import sampling_table
+from analysis.palette import THEMES, faded
+from analysis.view import DEFAULT_VIEW, View
+from hooks.trace import RoutingTrace
+
+Tau = Literal["0.1", "1", "5"]
+HEIGHT = 300
+
+
+def drawn_loops_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW, *, tau: Tau = "0.1") -> go.Figure:
+    """By layer: share of draws that are eval's pick, and the drawn loops' weight in the gradient's mixture at tau."""
+    if trace.max_loops == 1:
+        return sentence_figure(view, "This model has one loop only: there is nothing to draw.", HEIGHT)
+    if not ordinary(trace).any():
+        return sentence_figure(view, "There are only tokens here that the tokenizer added.", HEIGHT)
+    c = THEMES[view.theme]
+    table = sampling_table(trace)
+    table = table[table["tau"] == float(tau)]
+    even = {"type": "line", "xref": "x domain", "x0": 0, "x1": 1, "y0": 100 / trace.max_loops}
+    even |= {"y1": even["y0"], "line": {"width": 1, "dash": "dot", "color": c["line"]}}
+    legend = f"{swatch(c['depth'], 'drawn = picked', '●')}   {swatch(c['ink'], f'weight at τ = {tau}', '○')}"
+    return figure(
+        view,
+        [
+            *_with_range(table, "agreement", -0.12, "drawn loops are eval's pick", c["depth"], "circle"),
+            *_with_range(table, "weight", 0.12, f"weight of the drawn loops at τ = {tau}", c["ink"], "circle-open"),
+        ],
+        height=HEIGHT,
+        xaxis=layer_axis(trace, view),
+        yaxis={"range": [0, 103], "dtick": 25, "ticksuffix": " %", "showgrid": True, "title": {"text": "of tokens"}},
+        shapes=[even],
+        annotations=[note(f"{legend}   {swatch(c['line'], 'no preference', '┄')}")],
+    )
+
+
+def _with_range(table: pd.DataFrame, column: str, aside: float, name: str, colour: str, symbol: str) -> list[dict]:
+    """Dots by layer with the middle 80 % of draws as bars, moved aside so that two series stand side by side."""
+    layer = table["layer"].to_numpy()
+    mean, low, high = (100 * table[each].to_numpy() for each in (column, f"{column}_p10", f"{column}_p90"))
+    gap = np.full(len(layer), np.nan)
+    place = layer + aside
+    facts = [[None, i, *ends] for i, *ends in zip(layer.tolist(), low.tolist(), high.tolist(), strict=True)]
+    return [
+        {
+            "type": "scatter", "mode": "lines", "hoverinfo": "skip", "showlegend": False,
+            "x": np.stack([place, place, gap], axis=1).ravel(), "y": np.stack([low, high, gap], axis=1).ravel(),
+            "line": {"width": 5, "color": faded(colour, 0.35)},
+        },
+        {
+            "type": "scatter", "mode": "markers", "x": place, "y": mean, "name": name,
+            "marker": {"size": 9, "symbol": symbol, "color": colour, "opacity": 1, "line": {"width": 1.5}},
+            "customdata": facts,
+            "hovertemplate": f"layer %{{customdata[1]}}<br>{name}: %{{y:.1f}} %<br>"
+            "middle 80 % of draws: %{customdata[2]:.1f} to %{customdata[3]:.1f} %<extra></extra>",
+        },
+    ]  # fmt: skip

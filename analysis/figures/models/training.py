@@ -1,0 +1,215 @@
+"""Training: curves of a model's runs, and losses, loops, experts and certainty of one text along its checkpoints."""
+
+from itertools import cycle
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+
+from analysis.aggregate import ordinary
+from analysis.figures.experts import expert_map_figure
+from analysis.figures.gate import gate_map_figure
+from analysis.figures.recursion import loop_map_figure
+from analysis.figures.template import figure, note, numbers, sentence_figure, strokes, swatch
+from analysis.models.training import QUANTITIES, drawn_as_picked, loads, mean_loops, shown_checkpoint, text_loss
+from analysis.palette import THEMES, colour_at, faded, mix, ramp, text_on
+from analysis.view import DEFAULT_VIEW, View
+from analysis.words.labels import plotly_text
+from hooks.training_trace import TrainingTrace
+
+CURVE_HEIGHT = 300
+HEIGHT = 520
+LEFT, RIGHT = [0, 0.45], [0.56, 0.965]
+"""Where the plots of a row stand; right of the second one λ is named."""
+TOP, BOTTOM = [0.59, 1], [0, 0.41]
+MOST_TICKS = 10
+MAPS = {"loops": loop_map_figure, "gate": gate_map_figure, "experts": expert_map_figure}
+
+
+def training_course_figure(training: TrainingTrace, view: View = DEFAULT_VIEW) -> go.Figure:
+    """Four plots over the kept checkpoints: losses, mean loops, load of the selected layer's experts, certainty.
+
+    The upright line marks the checkpoint that is shown. Layers are lines, the selected one strong.
+    """
+    trace = training.routing
+    if not ordinary(trace).any():
+        return sentence_figure(view, "There are only tokens here that the tokenizer added.", HEIGHT)
+    c, count = THEMES[view.theme], len(training.traces)
+    at = np.arange(count)
+    step, tau = training.step.tolist(), [f"{each:.2g}" for each in training.tau]
+    measured = bool(np.isfinite(training.held_out).any())
+    hover = "step %{customdata[2]:,}, τ %{customdata[3]}<br>"
+
+    def line(y: np.ndarray, name: str, value: str, layer: int, **fields) -> dict:
+        return {
+            "type": "scatter", "mode": "lines+markers", "x": at, "y": y, "name": name,
+            "customdata": [[None, layer, *each] for each in zip(step, tau, strict=True)],
+            "hovertemplate": f"{hover}{name}: {value}<extra></extra>", **fields,
+        }  # fmt: skip
+
+    def by_layer(values: np.ndarray, value: str, **axes) -> list[dict]:
+        """A line per layer [checkpoint, layer], the selected one last and strong."""
+        order = sorted(range(trace.num_layers), key=lambda layer: layer == view.layer)
+        return [
+            line(values[:, layer], f"layer {layer}", value, layer, **_pen(c, layer == view.layer), **axes)
+            for layer in order
+        ]
+
+    ink = {"line": {"width": 2, "color": c["ink"]}, "marker": {"size": 6, "color": c["ink"]}}
+    hollow = {"size": 8, "color": c["bg"], "opacity": 1, "line": {"width": 1.6, "color": c["line"]}}
+    grey = {"line": {"width": 1.2, "color": c["line"], "dash": "dot"}, "marker": hollow}
+    data = [
+        *([line(training.held_out, "held out", "%{y:.3f} nats", view.layer, **grey)] if measured else []),
+        line(text_loss(training), "this text", "%{y:.3f} nats", view.layer, **ink),
+        *by_layer(mean_loops(training), "%{y:.2f} loops", xaxis="x2", yaxis="y2"),
+        *_load_cells(training, view, {"xaxis": "x3", "yaxis": "y3"}),
+        *by_layer(100 * drawn_as_picked(training), "%{y:.1f} % of draws", xaxis="x4", yaxis="y4"),
+    ]
+    every = -(-count // MOST_TICKS)
+    ticks = at[::every]
+    named = {"tickvals": ticks, "ticktext": [f"{step[i]}<br>{tau[i]}" for i in ticks], "tickangle": 0}
+    axis = {"range": [-0.5, count - 0.5]}
+    levels = range(1, trace.max_loops + 1, -(-trace.max_loops // 4))
+    width_share = [
+        note(f"{(trace.max_loops - n) / trace.max_loops:.2g}", x=RIGHT[1], y=n)
+        | {"yref": "y2", "yanchor": "middle", "yshift": 0, "xshift": 6}
+        for n in levels
+    ]
+    layers = f"{swatch(c['depth'], f'layer {view.layer}', '━')}  {swatch(_pale(c), 'other layers', '━')}"
+    losses = swatch(c["ink"], "this text", "━") + (f"  {swatch(c['line'], 'held out', '○')}" if measured else "")
+    return figure(
+        view,
+        data,
+        height=HEIGHT,
+        margin={"t": 30, "b": 54, "l": 52, "r": 12},
+        xaxis=axis | {"domain": LEFT, "showticklabels": False},
+        yaxis={"domain": TOP, "showgrid": True, "title": {"text": "loss, nats per token"}},
+        xaxis2=axis | {"domain": RIGHT, "anchor": "y2", "showticklabels": False},
+        yaxis2={
+            "domain": TOP,
+            "anchor": "x2",
+            "showgrid": True,
+            "tickvals": list(levels),
+            "range": [0.9, trace.max_loops + 0.1],
+            "title": {"text": "mean loops"},
+        },
+        xaxis3=axis | named | {"domain": LEFT, "anchor": "y3", "title": {"text": "step of training, τ below it"}},
+        yaxis3={
+            "domain": BOTTOM,
+            "anchor": "x3",
+            "range": [-0.5, trace.num_experts - 0.5],
+            "dtick": -(-trace.num_experts // 8),
+            "title": {"text": "expert"},
+        },
+        xaxis4=axis | named | {"domain": RIGHT, "anchor": "y4", "title": {"text": "step of training, τ below it"}},
+        yaxis4={
+            "domain": BOTTOM,
+            "anchor": "x4",
+            "range": [0, 103],
+            "dtick": 25,
+            "ticksuffix": " %",
+            "showgrid": True,
+            "title": {"text": "of draws"},
+        },
+        shapes=_marks(shown_checkpoint(training, view), c),
+        annotations=[
+            note(losses),
+            note(f"mean loops  {layers}", x=RIGHT[0]),
+            note("λ", x=RIGHT[1]) | {"xshift": 6},
+            *width_share,
+            note(f"experts of layer {view.layer}, % of routed choices", y=BOTTOM[1]),
+            note("drawn loops are eval's pick", x=RIGHT[0], y=BOTTOM[1]),
+        ],
+    )
+
+
+def training_map_figure(
+    training: TrainingTrace, view: View = DEFAULT_VIEW, *, of: Literal["loops", "gate", "experts"] = "loops"
+) -> go.Figure:
+    """The map of loops, width share or experts of the text, as the model was at the checkpoint that is shown."""
+    return MAPS[of](training.traces[shown_checkpoint(training, view)], view)
+
+
+def _load_cells(training: TrainingTrace, view: View, axes: dict) -> list[dict]:
+    """Share of the selected layer's routed choices, expert by checkpoint; a stroke where nobody routed."""
+    c, trace = THEMES[view.theme], training.routing
+    share = loads(training)[:, view.layer].T  # [expert, checkpoint]
+    most = 1 / trace.expert_ids.shape[2]
+    step, tau = training.step.tolist(), [f"{each:.2g}" for each in training.tau]
+    cells = [[None, view.layer, *each] for each in zip(step, tau, strict=True)]
+    data = [
+        {
+            "type": "heatmap", "x": np.arange(share.shape[1]), "y": np.arange(share.shape[0]), "z": share,
+            "xgap": 1, "ygap": 1, "colorscale": ramp(c["load"]), "zmin": 0, "zmax": most, "showscale": False,
+            "customdata": [cells] * len(share),
+            "hovertemplate": "step %{customdata[2]:,}, τ %{customdata[3]}<br>expert %{y}: %{z:.1%} of routed choices"
+            "<extra></extra>", **axes,
+        }
+    ]  # fmt: skip
+    expert, checkpoint = np.nonzero(np.isfinite(share))
+    if trace.num_experts <= 16 and share.shape[1] <= 16:
+        known = share[expert, checkpoint]
+        on = np.array([text_on(colour_at(c["load"], each / most)) for each in known])
+        data += numbers(checkpoint, expert, [f"{100 * each:.0f}" for each in known], on, **axes)
+    expert, checkpoint = np.nonzero(np.isnan(share))
+    return [*data, strokes(checkpoint, expert, view, **axes)]
+
+
+def _pen(c: dict, selected: bool) -> dict:
+    colour = c["depth"] if selected else _pale(c)
+    return {
+        "line": {"width": 2.4 if selected else 1.3, "color": colour},
+        "marker": {"size": 7 if selected else 4, "color": colour, "opacity": 1},
+    }
+
+
+def _pale(c: dict) -> str:
+    return mix(c["bg"], c["depth"], 0.45)
+
+
+def _marks(checkpoint: int, c: dict) -> list[dict]:
+    """The checkpoint shown, in all four plots: a band behind the lines, an outline round the cells."""
+    band = {"type": "line", "x0": checkpoint, "x1": checkpoint, "y0": 0, "y1": 1, "layer": "below"}
+    band["line"] = {"width": 8, "color": faded(c["ink"], 0.13)}
+    cells = {"type": "rect", "xref": "x3", "yref": "y3 domain", "x0": checkpoint - 0.5, "x1": checkpoint + 0.5}
+    cells |= {"y0": 0, "y1": 1, "line": {"width": 2, "color": c["ink"]}}
+    return [*(band | {"xref": f"x{n}", "yref": f"y{n} domain"} for n in ("", "2", "4")), cells]
+
+
+# The curves of the runs -----------------------------------------------------------------------------------------------
+
+
+def training_curve_figure(curves: pd.DataFrame, view: View = DEFAULT_VIEW, *, of: str = "loss") -> go.Figure:
+    """One quantity of `read_curves` over training tokens, run after run; with the loss, what was held out as dots."""
+    c = THEMES[view.theme]
+    if curves[of].isna().all():
+        return sentence_figure(view, "This training kept no such curve.", CURVE_HEIGHT)
+    data, runs = [], []
+    colours = cycle([c["line"], c["depth"], c["width"], c["difficulty"][4]])  # grey: the dense start
+    for run, rows in curves.groupby("run", sort=False):
+        colour, label = next(colours), plotly_text(run)
+        runs.append(swatch(colour, label, "━"))
+        data.append(_curve(rows, of, label, {"mode": "lines", "line": {"width": 1.6, "color": colour}}))
+        held_out = rows[rows["held_out"].notna()]
+        if of == "loss" and len(held_out):
+            marker = {"size": 7, "color": c["bg"], "opacity": 1, "line": {"width": 1.6, "color": colour}}
+            data.append(_curve(held_out, "held_out", f"{label}, held out", {"mode": "markers", "marker": marker}))
+    return figure(
+        view,
+        data,
+        clickable=False,
+        height=CURVE_HEIGHT,
+        xaxis={"title": {"text": "training tokens"}, "rangemode": "tozero"},
+        yaxis={"showgrid": True, "title": {"text": QUANTITIES[of]}},
+        annotations=[note("   ".join([*runs, "○ held out"] if of == "loss" else runs))],
+    )
+
+
+def _curve(rows: pd.DataFrame, column: str, name: str, fields: dict) -> dict:
+    return {
+        "type": "scatter", "x": rows["all_tokens"], "y": rows[column], "name": name,
+        "customdata": [[name, step] for step in rows["step"].tolist()],
+        "hovertemplate": "%{customdata[0]}<br>%{x:.3s} tokens, step %{customdata[1]:,}<br>%{y:.4g}<extra></extra>",
+        **fields,
+    }  # fmt: skip

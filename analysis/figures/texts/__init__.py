@@ -1,0 +1,1 @@
+"""Figures of what several texts say together."""

@@ -1,0 +1,142 @@
+"""Is difficulty difficulty? What it goes together with, by layer and with intervals over texts."""
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+
+from analysis.difficulty import Kind
+from analysis.figures.template import figure, note, numbers, sentence_figure, swatch
+from analysis.figures.texts.evidence import BEYOND, counted, evidence, whiskers
+from analysis.palette import THEMES, colour_at, ramp, text_on
+from analysis.texts.study import Study
+from analysis.texts.validity import MEASURES
+from analysis.view import DEFAULT_VIEW, View
+
+HEIGHT = 300
+
+
+def validity_by_layer_figure(study: Study, view: View = DEFAULT_VIEW, *, kind: Kind = "soft") -> go.Figure:
+    """Spearman's rho of difficulty with each measure, per layer and for the mean over layers; bold: beyond chance."""
+    c = THEMES[view.theme]
+    table = study.difficulty_validity[kind]
+    columns = study.num_layers + 1
+    shape = (len(MEASURES), columns)
+    rho, p = (table[column].to_numpy(float).reshape(shape) for column in ("rho", "p_corrected"))
+    fields = table[["low", "high", "p_corrected", "texts", "tokens"]].to_numpy(float).reshape(*shape, 5)
+    where = [f"layer {layer}" for layer in range(study.num_layers)] + ["mean over layers"]
+    row, column = (axis.ravel() for axis in np.indices(shape))
+    x = np.where(column == study.num_layers, study.num_layers + 0.3, column)
+    texts = [
+        "–" if np.isnan(value) else f"<b>{value:+.2f}</b>" if chance < BEYOND else f"{value:+.2f}"
+        for value, chance in zip(rho.ravel(), p.ravel(), strict=True)
+    ]
+    fills = [c["bg"] if np.isnan(v) else colour_at(c["change"], (v + 1) / 2) for v in rho.ravel()]
+    on = np.array([text_on(fill) for fill in fills], dtype=object)
+    every = range(0, study.num_layers, -(-study.num_layers // 16))
+    data = [
+        {
+            "type": "heatmap", "x": [*range(study.num_layers), study.num_layers + 0.3], "y": list(range(shape[0])),
+            "z": rho, "zmin": -1, "zmax": 1, "colorscale": ramp(c["change"]), "showscale": False, "xgap": 1, "ygap": 1,
+            "customdata": fields, "hovertext": [[f"{name}, {place}" for place in where] for name in MEASURES.values()],
+            "hovertemplate": "%{hovertext}<br>ρ %{z:+.2f}, 95 % %{customdata[0]:+.2f} to %{customdata[1]:+.2f}<br>"
+            "p %{customdata[2]:.3f}, %{customdata[3]} texts, %{customdata[4]} tokens<extra></extra>",
+        },
+        *(numbers(x, row, texts, on) if study.num_layers <= 20 else []),
+    ]  # fmt: skip
+    return figure(
+        view,
+        data,
+        clickable=False,
+        height=270,
+        margin={"t": 30, "b": 44, "l": 190, "r": 16},
+        xaxis={
+            "range": [-0.5, study.num_layers + 0.8],
+            "tickvals": [*every, study.num_layers + 0.3],
+            "ticktext": [*(f"<b>{i}</b>" if i == view.layer else str(i) for i in every), "mean"],
+            "title": {"text": "layer"},
+        },
+        yaxis={
+            "range": [shape[0] - 0.5, -0.5],
+            "tickvals": list(range(shape[0])),
+            "ticktext": _names(table),
+            "tickfont": {"size": 12, "color": c["ink"]},
+        },
+        annotations=[
+            note(
+                f"{swatch(c['change'][-1], 'harder where there is more')}   "
+                f"{swatch(c['change'][0], 'harder where there is less')}   bold: p below {BEYOND:g}"
+            ),
+            evidence(study, x=1, anchor="right"),
+        ],
+    )
+
+
+def validity_intervals_figure(study: Study, view: View = DEFAULT_VIEW, *, kind: Kind = "soft") -> go.Figure:
+    """Rho of each measure with its interval over texts: mean over layers (filled) and the selected layer (hollow)."""
+    c = THEMES[view.theme]
+    table = study.difficulty_validity[kind]
+    place = {name: i for i, name in enumerate(MEASURES)}
+    sets = [
+        (table[table["layer"].isna()], -0.14, "mean over layers", "circle"),
+        (table[table["layer"].eq(view.layer).fillna(False)], 0.14, f"layer {view.layer}", "circle-open"),
+    ]
+    data = [
+        {
+            "type": "scatter", "mode": "markers", "name": name, "x": rows["rho"].to_numpy(),
+            "y": rows["measure"].map(place).to_numpy() + shift, "error_x": whiskers(rows, "rho", c["line"]),
+            "marker": {"size": 9, "symbol": symbol, "color": c["difficulty"][3], "opacity": 1, "line": {"width": 1.5}},
+            "customdata": rows[["low", "high", "texts"]].to_numpy(float),
+            "hovertemplate": f"{name}<br>ρ %{{x:+.2f}}, 95 % %{{customdata[0]:+.2f}} to %{{customdata[1]:+.2f}}<br>"
+            "%{customdata[2]} texts<extra></extra>",
+        }
+        for rows, shift, name, symbol in sets
+    ]  # fmt: skip
+    legend = f"{swatch(c['difficulty'][3], 'mean over layers', '●')}   "
+    legend += swatch(c["difficulty"][3], f"layer {view.layer}", "○")
+    axis = {"range": [-1, 1], "dtick": 0.5, "zeroline": True, "zerolinecolor": c["line"]}
+    return _rows_of_dots(study, view, data, _names(table), axis | {"title": {"text": "Spearman ρ"}}, legend)
+
+
+def class_difficulty_figure(study: Study, view: View = DEFAULT_VIEW, *, kind: Kind = "soft") -> go.Figure:
+    """Mean difficulty (over layers) of each class of token with its interval over texts."""
+    c = THEMES[view.theme]
+    table = study.difficulty_by_class[kind]
+    if table.empty:
+        return sentence_figure(view, "There are only tokens here that the tokenizer added.", HEIGHT)
+    names = [f"{each} ({count:,})" for each, count in zip(table["class"], table["tokens"], strict=True)]
+    data = [
+        {
+            "type": "scatter", "mode": "markers", "x": table["difficulty"].to_numpy(), "y": np.arange(len(table)),
+            "error_x": whiskers(table, "difficulty", c["line"]), "cliponaxis": False,
+            "marker": {"size": 10, "color": c["difficulty"][3], "opacity": 1},
+            "customdata": table[["low", "high", "texts"]].to_numpy(float),
+            "hovertemplate": "%{x:.2f}, 95 % %{customdata[0]:.2f} to %{customdata[1]:.2f}<br>in %{customdata[2]} texts"
+            "<extra></extra>",
+        }
+    ]  # fmt: skip
+    axis = {"range": [0, 1], "dtick": 0.25, "title": {"text": f"{kind} difficulty, mean over layers"}}
+    return _rows_of_dots(study, view, data, names, axis, "class of token (how many)")
+
+
+def _names(table: pd.DataFrame) -> list[str]:
+    """The measures in words, each with the tokens that have it: a surprisal lacks the first or the last."""
+    return [f"{words}<br>{counted(table[table['measure'] == name])}" for name, words in MEASURES.items()]
+
+
+def _rows_of_dots(study: Study, view: View, data: list[dict], names: list[str], axis: dict, legend: str) -> go.Figure:
+    """One row of dots per name, on a fixed value axis."""
+    return figure(
+        view,
+        data,
+        clickable=False,
+        height=HEIGHT,
+        margin={"t": 30, "b": 44, "l": 180, "r": 16},
+        xaxis={"showgrid": True, **axis},
+        yaxis={
+            "range": [len(names) - 0.5, -0.5],
+            "tickvals": list(range(len(names))),
+            "ticktext": names,
+            "tickfont": {"size": 12, "color": THEMES[view.theme]["ink"]},
+        },
+        annotations=[note(legend), evidence(study, x=1, anchor="right")],
+    )

@@ -1,0 +1,116 @@
+"""Everything about one text in one zip: figures, captions, tables, code, the trace, and a manifest of it all."""
+
+import hashlib
+import io
+import json
+import platform
+import zipfile
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from importlib.metadata import version
+
+from plotly.offline import get_plotlyjs
+
+from analysis.catalogue import CATALOGUE, routing_of
+from analysis.leaving.captions import caption
+from analysis.leaving.export import Export, export_files, texts_json
+from analysis.leaving.pictures import PictureError
+from analysis.leaving.snippet import TEXTS_FILE, TRACE_FILE, snippet
+from analysis.texts.study import SAMPLES, Study
+from hooks.trace import RoutingTrace
+
+FORMATS = ("svg", "pdf", "html", "csv", "parquet", "json")
+FOLDERS = {"svg": "figures", "pdf": "figures", "html": "figures", "txt": "figures", "py": "code"}
+"""Ending -> folder; the others are data."""
+PACKAGES = ("numpy", "pandas", "plotly", "kaleido", "pyarrow")
+MANIFEST_VERSION = 1
+README = """Everything that VersatileFFN Explorer shows of one text.
+
+figures/    every figure as HTML (opens offline; keep plotly.min.js beside it) and, where a browser could draw them on
+            the exporting machine, as SVG and PDF; NAME.caption.txt is its caption as a text
+data/       the data of every figure as CSV, Parquet and JSON; routing.*: one row per layer and token
+            In CSV an apostrophe stands before each =, +, - and @ with which a text begins, so that no spreadsheet
+            runs it as a formula; analysis.leaving.tables.read_csv(path) takes it away. Parquet and JSON have none.
+code/       Python that makes each figure anew, to be run in the explorer's folder; where it reads {trace}
+            or {texts}, put that file there too
+{trace}  every number of the text; opens without a model: hooks.RoutingTrace.load(path)
+{texts}  the texts of your own list, if figures of several texts were made of it
+manifest.json  model, weights, text, selection, options, versions, what was left out and why, and the SHA-256 of every
+            other file
+"""
+
+
+def bundle(
+    export: Export,
+    *,
+    prompt: str,
+    shipped: bool = True,
+    from_file: bool = False,
+    progress: Callable[[int, int, str], None] | None = None,
+) -> bytes:
+    """The zip. Without a browser it holds no pictures, and its manifest says why.
+
+    `prompt` is the name the text goes by, `shipped` and `from_file` as in `snippet`; `progress(done, of, name)` is
+    called after every file.
+    """
+    why = export.left_out
+    left_out = [f"{each.name}: {why.get(each.name, 'not made')}" for each in CATALOGUE if each not in export.specs]
+    try:
+        files = dict(_counted(export, FORMATS, progress))
+    except PictureError as error:
+        left_out.append(f"svg and pdf: {error}")
+        files = dict(_counted(export, FORMATS[2:], progress))
+    for spec in export.specs:
+        options, drawn = export.options.get(spec.name, {}), export.drawn(spec)
+        words = caption(spec, routing_of(drawn), export.view, **options)
+        files[f"figures/{spec.name}.caption.txt"] = words.encode("utf-8")
+        code = snippet(spec, drawn, export.view, shipped=shipped, from_file=from_file, **options)
+        files[f"code/{spec.name}.py"] = code.encode("utf-8")
+    files["figures/plotly.min.js"] = get_plotlyjs().encode("utf-8")
+    files[TRACE_FILE] = export.trace.to_bytes()
+    for study in export.more:
+        if isinstance(study, Study) and study.name != SAMPLES:
+            files[TEXTS_FILE] = texts_json(study)
+    files["README.txt"] = README.format(trace=TRACE_FILE, texts=TEXTS_FILE).encode("utf-8")
+    manifest = {**_about(export, prompt), "left_out": left_out, "files": [_entry(*file) for file in files.items()]}
+    files["manifest.json"] = json.dumps(manifest, ensure_ascii=False, indent=1).encode("utf-8")
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for path, content in files.items():
+            archive.writestr(zipfile.ZipInfo(path), content, zipfile.ZIP_DEFLATED)
+    return buffer.getvalue()
+
+
+def _counted(export: Export, formats: tuple[str, ...], progress) -> Iterator[tuple[str, bytes]]:
+    captions = bool(export.paper) and "svg" in formats
+    total = len(export.specs) * (len(formats) + captions) + 2
+    for done, (name, content) in enumerate(export_files(export, formats, plotlyjs="directory"), start=1):
+        if progress:
+            progress(done, total, name)
+        yield f"{FOLDERS.get(name.rpartition('.')[2], 'data')}/{name}", content
+
+
+def _about(export: Export, prompt: str) -> dict:
+    trace, view = export.trace, export.view
+    kinds = {spec.name: spec.of.__name__ for spec in export.specs if spec.of is not RoutingTrace}
+    return {
+        "manifest_version": MANIFEST_VERSION,
+        "model": trace.meta.get("model"),
+        "weights_sha256": trace.meta.get("weights_sha256"),
+        "prompt": prompt,
+        "text": trace.meta.get("text"),
+        "windows": trace.meta.get("windows"),
+        "selection": {"layer": view.layer, "token": view.token, "window": view.window},
+        "options": export.options,
+        "figures_of_more_than_a_trace": kinds,
+        "paper": asdict(export.paper) if export.paper else None,
+        "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
+        "versions_of_trace": trace.meta.get("versions"),
+    }
+
+
+def _entry(path: str, content: bytes) -> dict:
+    return {"path": path, "bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+
+
+__all__ = ["MANIFEST_VERSION", "bundle"]

@@ -1,0 +1,73 @@
+"""What stands beside a figure that has left its page: title, how to read it, its numbers, and where they come from."""
+
+import pandas as pd
+
+from analysis.catalogue import FigureSpec
+from analysis.texts.study import Study
+from analysis.view import View
+from analysis.words.labels import how_many, token_labels
+from hooks.trace import RoutingTrace
+
+
+def numbers(spec: FigureSpec, about: RoutingTrace | Study, view: View, **options: str) -> str:
+    """How much is counted, what is selected, and the reader's choice."""
+    text = _study_numbers(about, view) if isinstance(about, Study) else _trace_numbers(about, view)
+    if isinstance(about, Study) and (rests := _tokens_of_rows(spec.table(about))):
+        text += f" {rests}"
+    if spec.choice:
+        option, labels, meaning = spec.choice
+        text += f" {meaning}: {labels[options.get(option, next(iter(labels)))].lower()}."
+    return text
+
+
+def _study_numbers(study: Study, view: View) -> str:
+    texts = f"{how_many(study.texts, 'text')}{f' ({study.name})' if study.name else ''}"
+    return f"{texts} of {how_many(study.tokens, 'token')}, {study.num_layers} layers. Selected: layer {view.layer}."
+
+
+def _tokens_of_rows(table: pd.DataFrame) -> str | None:
+    """How many tokens the tested numbers of a table rest on; None for a table without any."""
+    tokens = table["tokens"][table["tokens"] > 0]
+    if "p" not in table or tokens.empty:
+        return None
+    least, most = tokens.min(), tokens.max()
+    return f"Each number is over {least:,}{f' to {most:,}' if most > least else ''} tokens."
+
+
+def _trace_numbers(trace: RoutingTrace, view: View) -> str:
+    label = token_labels(trace)[view.token]
+    read = f", {sentence}" if (sentence := reading(trace)) else ""
+    text = f"{how_many(trace.num_tokens, 'token')}, {how_many(trace.num_layers, 'layer')}{read}. "
+    if view.window is not None:
+        first, end = view.span(trace.num_tokens)
+        text += f"Maps show tokens {first} to {end - 1}. "
+    text += f"Selected: token {view.token} “{label}”, layer {view.layer}."
+    if trace.special.any():
+        text += f" Means leave out {int(trace.special.sum())} token(s) that the tokenizer added."
+    return text
+
+
+def reading(trace: RoutingTrace) -> str | None:
+    """How a text longer than the trained context was read, to follow its number of tokens; None for one pass."""
+    if not (stated := trace.meta.get("windows")):
+        return None
+    return (
+        f"read in {stated['number']} windows of {stated['context']:,} tokens, each overlapping the former by "
+        f"{stated['overlap']:,}"
+    )
+
+
+def source(about: RoutingTrace | Study) -> str:
+    """Model and weights in one line; a warning where the routing is noise."""
+    weights = str(about.meta.get("weights_sha256") or "unknown")[:12]
+    untrained = " Gates untrained: routing is noise." if about.meta.get("gates_trained") is False else ""
+    return f"Model {about.meta.get('model', 'unknown')}, weights {weights}.{untrained}"
+
+
+def caption(spec: FigureSpec, about: RoutingTrace | Study, view: View, **options: str) -> str:
+    """The caption as plain text, to be pasted under the figure in a paper."""
+    title = spec.title if spec.title.endswith("?") else f"{spec.title}."
+    return f"{title} {spec.how_to_read}\n\n{numbers(spec, about, view, **options)}\n{source(about)}\n"
+
+
+__all__ = ["caption", "numbers", "reading", "source"]

@@ -1,0 +1,214 @@
+"""Files: finished figures, what stands beside them, and whole exports. The only module here that writes."""
+
+import json
+import textwrap
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import plotly.graph_objects as go
+
+from analysis.catalogue import CATALOGUE, Drawn, FigureSpec, routing_of
+from analysis.figures.template import config
+from analysis.leaving.captions import caption, numbers, source
+from analysis.leaving.paper import Paper, paper_figure
+from analysis.leaving.pictures import PICTURE_FORMATS, Draw, pictures
+from analysis.leaving.tables import (
+    TABLE_FORMATS,
+    read_csv,
+    table_csv,
+    table_parquet,
+    table_records,
+    trace_parquet,
+    trace_table,
+    write_routing,
+)
+from analysis.palette import THEMES
+from analysis.texts.study import Study
+from analysis.view import DEFAULT_VIEW, View
+from analysis.words.labels import plotly_text
+from hooks.trace import RoutingTrace
+
+FORMATS = (*PICTURE_FORMATS, "html", *TABLE_FORMATS)
+WITHOUT_BROWSER = ("html", *TABLE_FORMATS)
+TITLE_PX, LINE_PX, CAPTION_WIDTH = 44, 17, 150
+FINISHED_PX = 1000
+"""Width of a finished figure as a picture, pixels of 1/96 inch."""
+
+
+@dataclass(frozen=True)
+class Export:
+    """What of a text is exported, and how: figures of the catalogue, the selection, the reader's choices."""
+
+    trace: RoutingTrace
+    view: View = DEFAULT_VIEW
+    more: tuple[Drawn, ...] = ()
+    """Further results of the same text, for figures that need more than a trace."""
+    figures: tuple[FigureSpec, ...] | None = None
+    """None = all that can be drawn from what is given (`left_out` says which cannot)."""
+    options: dict[str, dict[str, str]] = field(default_factory=dict)
+    """Name of a figure -> the options of its function."""
+    paper: Paper | None = None
+    """For a paper, pictures have its width and letters, and their caption is a text beside them; None = finished
+    figures, with title and caption inside."""
+
+    def __post_init__(self) -> None:
+        if missing := [each.name for each in self.figures or () if each.of not in self._drawn]:
+            raise ValueError(f"{', '.join(missing)} cannot be drawn from a trace alone: export it from its page")
+        for each in self.figures or ():
+            if reason := each.why_not(self.drawn(each)):
+                raise ValueError(f"{each.name} cannot be drawn. {reason}")
+
+    @property
+    def specs(self) -> tuple[FigureSpec, ...]:
+        """The figures exported."""
+        return self.figures or tuple(
+            each for each in CATALOGUE if each.of in self._drawn and each.name not in self.left_out
+        )
+
+    @property
+    def left_out(self) -> dict[str, str]:
+        """Name of a figure -> why it cannot be drawn from what is given, although that is of the right kind."""
+        given = [each for each in CATALOGUE if each.of in self._drawn]
+        return {each.name: reason for each in given if (reason := each.why_not(self.drawn(each)))}
+
+    def drawn(self, spec: FigureSpec) -> Drawn:
+        """What a figure draws."""
+        return self._drawn[spec.of]
+
+    def picture(self, spec: FigureSpec, format: str, draw: Draw) -> bytes:
+        """One picture of a figure, by `pictures.pictures()`."""
+        options, drawn = self.options.get(spec.name, {}), self.drawn(spec)
+        if self.paper:
+            return draw(paper_figure(spec, drawn, self.view, self.paper, **options), format, scale=self.paper.scale)
+        return draw(finished_figure(spec, drawn, self.view, **options).update_layout(width=FINISHED_PX), format)
+
+    @property
+    def _drawn(self) -> dict[type, Drawn]:
+        return {type(each): each for each in (self.trace, *self.more)}
+
+
+def finished_figure(spec: FigureSpec, drawn: Drawn, view: View = DEFAULT_VIEW, **options: str) -> go.Figure:
+    """The figure as it stands alone: light, with title, caption, and where its numbers come from."""
+    view = replace(view, theme="light")
+    fig, trace = spec.figure(drawn, view, **options), routing_of(drawn)
+    lines = [*textwrap.wrap(spec.how_to_read, CAPTION_WIDTH)]
+    lines += [*textwrap.wrap(numbers(spec, trace, view, **options), CAPTION_WIDTH), source(trace)]
+    top = (fig.layout.margin.t or 30) + TITLE_PX
+    bottom = fig.layout.margin.b or 40
+    fig.update_layout(
+        title={
+            "text": spec.title, "x": 0, "xref": "container", "xanchor": "left", "pad": {"l": 12},
+            "y": 1, "yref": "container", "yanchor": "top", "pad.t": 14, "font": {"size": 18},
+        },
+        margin={"t": top, "b": bottom + LINE_PX * len(lines) + 12},
+        height=fig.layout.height + TITLE_PX + LINE_PX * len(lines) + 12,
+    )  # fmt: skip
+    fig.add_annotation(
+        text="<br>".join(plotly_text(line) for line in lines), align="left", xref="paper", yref="paper",
+        x=0, xanchor="left", y=0, yanchor="top", yshift=-bottom - 4,
+        font={"size": 12, "color": THEMES["light"]["muted"]},
+    )  # fmt: skip
+    return fig
+
+
+def figure_html(fig: go.Figure, name: str = "figure", *, plotlyjs: bool | str = True) -> bytes:
+    """One HTML file with plotly.js inside: opens offline and sends nothing anywhere.
+
+    `plotlyjs="directory"` expects plotly.min.js beside the file instead, so that many figures share one.
+    """
+    page = fig.to_html(include_plotlyjs=plotlyjs, full_html=True, config=config(name), div_id=name)
+    return page.encode("utf-8")
+
+
+def figure_json(spec: FigureSpec, drawn: Drawn, view: View = DEFAULT_VIEW, **options: str) -> bytes:
+    """The figure's data as JSON: an object with name, title, how_to_read, numbers, source and the records."""
+    trace = routing_of(drawn)
+    content = {
+        "figure": spec.name,
+        "title": spec.title,
+        "how_to_read": spec.how_to_read,
+        "numbers": numbers(spec, trace, view, **options),
+        "source": {key: trace.meta.get(key) for key in ("model", "weights_sha256", "text")},
+        "records": table_records(spec.table(drawn)),
+    }
+    return _json(content)
+
+
+def export_files(export: Export, formats: Sequence[str], *, plotlyjs: bool | str = True) -> Iterator[tuple[str, bytes]]:
+    """(file name, content) of every file of an export, one after the other.
+
+    Per figure: pictures, `.html`, and its data as `.csv`, `.parquet`, `.json`; for a paper also `.caption.txt`. Once:
+    `routing.parquet` and `routing.json`, one row per layer x token. Raises ValueError for an unknown format, and
+    `pictures.PictureError` (also one) before the first file if pictures are asked for and no browser can draw them.
+    `plotlyjs` as in `figure_html`.
+    """
+    unknown = [each for each in formats if each not in FORMATS]
+    if unknown:
+        raise ValueError(f"unknown format {', '.join(unknown)}; known formats are {', '.join(FORMATS)}")
+    wanted = [each for each in PICTURE_FORMATS if each in formats]
+    trace, view = export.trace, export.view
+    with pictures() if wanted else nullcontext() as draw:
+        for spec in export.specs:
+            options, drawn = export.options.get(spec.name, {}), export.drawn(spec)
+            for each in wanted:
+                yield f"{spec.name}.{each}", export.picture(spec, each, draw)
+            if wanted and export.paper:
+                yield f"{spec.name}.caption.txt", caption(spec, routing_of(drawn), view, **options).encode("utf-8")
+            if "html" in formats:
+                yield (
+                    f"{spec.name}.html",
+                    figure_html(finished_figure(spec, drawn, view, **options), spec.name, plotlyjs=plotlyjs),
+                )
+            if "csv" in formats:
+                yield f"{spec.name}.csv", table_csv(spec.table(drawn))
+            if "parquet" in formats:
+                yield f"{spec.name}.parquet", table_parquet(spec.table(drawn))
+            if "json" in formats:
+                yield f"{spec.name}.json", figure_json(spec, drawn, view, **options)
+    if "parquet" in formats:
+        yield "routing.parquet", trace_parquet([trace])
+    if "json" in formats:
+        yield "routing.json", _json(table_records(trace_table(trace)))
+
+
+def texts_json(study: Study) -> bytes:
+    """The texts of a study as a JSON list, from which the code of its figures reads them."""
+    return _json(study.read)
+
+
+def write_export(export: Export, out: Path, formats: Sequence[str]) -> Iterator[Path]:
+    """Write the files of `export_files` into the folder `out` (made if missing); yields each path once it is there."""
+    for name, content in export_files(export, formats):
+        out.mkdir(parents=True, exist_ok=True)
+        (out / name).write_bytes(content)
+        yield out / name
+
+
+def write_routing_table(path: Path, traces: Iterable[RoutingTrace]) -> None:
+    """`write_routing` into a file that is there once the last trace is in it: a stop before leaves none."""
+    path.unlink(missing_ok=True)  # an earlier run's
+    part = path.with_name(f"{path.name}.part")
+    try:
+        with part.open("wb") as sink:
+            write_routing(sink, traces)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def export_trace(trace: RoutingTrace, out: Path, formats: Sequence[str]) -> list[Path]:
+    """All figures of a trace and their data as files in `out`; the files."""
+    return list(write_export(Export(trace), Path(out), formats))
+
+
+def _json(content: object) -> bytes:
+    return json.dumps(content, ensure_ascii=False, allow_nan=False, indent=1).encode("utf-8")
+
+
+__all__ = [
+    "FORMATS", "WITHOUT_BROWSER", "Export", "export_files", "export_trace", "figure_html", "figure_json",
+    "finished_figure", "read_csv", "table_csv", "texts_json", "trace_parquet", "write_export",
+    "write_routing_table",
+]  # fmt: skip

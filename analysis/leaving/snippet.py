@@ -1,0 +1,165 @@
+"""Code that makes a figure: a few lines of Python from model and text to the picture, and what they need to run."""
+
+from dataclasses import dataclass
+
+from analysis.catalogue import Drawn, FigureSpec, routing_of
+from analysis.explain.attribution import Attribution
+from analysis.explain.embedding import Embedding
+from analysis.texts.study import SAMPLES, Study
+from analysis.view import PAGE_PX, View
+from hooks.attention_trace import AttentionTrace
+from hooks.lens_trace import LensTrace
+from hooks.path_trace import PathTrace
+from hooks.slice_trace import SliceTrace
+from hooks.trace import RoutingTrace
+from hooks.training_trace import TrainingTrace
+
+LONGEST_TEXT = 2_000
+"""Characters; longer texts do not stand in the code: it takes them from the trace file."""
+TRACE_FILE = "text.trace.safetensors"
+TEXTS_FILE = "texts.json"
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What must be there before the code of a figure runs in this project's folder."""
+
+    files: tuple[str, ...] = ()
+    """Files that the export dialog gives, to be put beside it: TRACE_FILE, TEXTS_FILE."""
+    model: str | None = None
+    """Name of a model that is not shipped: the path of its folder takes the place of the name in the code."""
+
+
+def needs(drawn: Drawn, *, shipped: bool = True, from_file: bool = False) -> Needs:
+    """What the code of `snippet` needs for the same arguments."""
+    if isinstance(drawn, Study):
+        files = (TEXTS_FILE,) if _long_list(drawn) else ()
+    else:
+        files = (TRACE_FILE,) if from_file or _long_text(drawn) else ()
+    loads_model = not (isinstance(drawn, RoutingTrace) and files)
+    return Needs(files, str(routing_of(drawn).meta.get("model")) if loads_model and not shipped else None)
+
+
+def _long_text(drawn: Drawn) -> bool:
+    return len(routing_of(drawn).meta.get("text") or "") > LONGEST_TEXT
+
+
+def _long_list(drawn: Study) -> bool:
+    return drawn.name != SAMPLES and sum(map(len, drawn.read)) > LONGEST_TEXT
+
+
+def snippet(
+    spec: FigureSpec, drawn: Drawn, view: View, *, shipped: bool = True, from_file: bool = False, **options: str
+) -> str:
+    """Python that draws `spec` as a page shows it: model and text of `drawn`, this view, these options.
+
+    For a model that is not `shipped`, the reader is told to put its folder. A long text, or a trace that was read
+    `from_file`, comes from the trace file; so do many texts of a study from TEXTS_FILE.
+    """
+    about = routing_of(drawn)
+    text = about.meta.get("text") or ""
+    read_file = from_file or _long_text(drawn)
+    note = "  # Export, Trace file" + ("" if from_file else ": the text is too long to stand here")
+    file = f"RoutingTrace.load({TRACE_FILE!r})"
+    imports = ["from analysis import figures", "from analysis.view import View"]
+    names: list[str] = []
+    lines: list[str] = []
+    if isinstance(drawn, RoutingTrace) and read_file:
+        names, lines = ["RoutingTrace"], [f"drawn = {file}{note}"]
+    else:
+        imports.append("from sample_models import load_model")
+        lines.append(
+            f"loaded = load_model({about.meta.get('model')!r}){'' if shipped else '  # the path of its folder'}"
+        )
+        if not isinstance(drawn, Study):
+            names = ["RoutingTrace"] if read_file else []
+            lines.append(f'text = {file}.meta["text"]{note}' if read_file else f"text = {text!r}")
+        more_imports, more_names, more_lines = _made(drawn)
+        imports, names, lines = imports + more_imports, names + more_names, lines + more_lines
+    imports.append(f"from hooks import {', '.join(names)}")
+    chosen = "".join(f", {option}={value!r}" for option, value in options.items())
+    lines += [
+        f"figure = figures.{spec.figure.__name__}(drawn, {_view(view)}{chosen})",
+        f'figure.write_html("{spec.name}.html")',
+    ]
+    return "\n".join([*sorted(imports), "", *lines]) + "\n"
+
+
+def _made(drawn: Drawn) -> tuple[list[str], list[str], list[str]]:
+    """How a result is made of `loaded` and `text`: imports, names from hooks, lines that end in `drawn = ...`."""
+    if isinstance(drawn, Study):
+        return _made_study(drawn)
+    if isinstance(drawn, PathTrace):
+        whole = drawn.num_tokens == drawn.routing.num_tokens
+        tokens = "" if whole else f", tokens=({drawn.first_token}, {drawn.end_token})"
+        return [], ["capture_paths"], [f"drawn = capture_paths(loaded, text{tokens})"]
+    if isinstance(drawn, SliceTrace | Embedding):
+        count = drawn.captured if isinstance(drawn, Embedding) else drawn.share.shape[1]
+        first, end = drawn.first_token, drawn.first_token + count
+        tokens = "" if count == drawn.routing.num_tokens else f", tokens=({first}, {end})"
+        paths = f"paths = capture_paths(loaded, text{tokens})"
+        if isinstance(drawn, SliceTrace):
+            return [], ["capture_paths", "loop_slices"], [paths, "drawn = loop_slices(loaded, paths)"]
+        layers = "" if len(drawn.layers) == drawn.routing.num_layers else f", {drawn.layers}"
+        made = f"drawn = embedding(paths{layers})  # UMAP: the first map takes half a minute more"
+        return ["from analysis.explain.embedding import embedding"], ["capture_paths"], [paths, made]
+    if isinstance(drawn, Attribution):
+        return _made_attribution(drawn)
+    if isinstance(drawn, LensTrace):
+        at = drawn.token
+        paths = f"paths = capture_paths(loaded, text, tokens=({at}, {at + 1}))"
+        read = f"drawn = recursion_lens(loaded, paths, {at}, {drawn.target_id})"
+        return [], ["capture_paths", "recursion_lens"], [paths, read]
+    if isinstance(drawn, TrainingTrace):
+        return [], ["capture_training"], ["drawn = capture_training(loaded, text)"]
+    if isinstance(drawn, AttentionTrace):
+        token = f", token={drawn.token}" if drawn.routing.window_of(drawn.token).own else ""
+        return [], ["capture_attention"], [f"drawn = capture_attention(loaded, text{token}).at({drawn.token})"]
+    return [], ["capture"], ["drawn = capture(loaded, text)"]
+
+
+def _made_study(drawn: Study) -> tuple[list[str], list[str], list[str]]:
+    imports, texts = ["from analysis.texts.study import study"], "texts"
+    lines: list[str] = []
+    if drawn.name == SAMPLES:
+        imports, texts = [*imports, "from app.texts.sample_texts import SAMPLE_TEXTS"], "list(SAMPLE_TEXTS)"
+    elif not _long_list(drawn):
+        lines = [f"texts = {list(drawn.read)!r}"]
+    else:
+        imports += ["import json", "from pathlib import Path"]
+        lines = [f'texts = json.loads(Path({TEXTS_FILE!r}).read_text("utf-8"))  # Export, Texts']
+    return imports, ["capture"], [*lines, f"drawn = study(capture(loaded, {texts}), name={drawn.name!r})"]
+
+
+def _made_attribution(drawn: Attribution) -> tuple[list[str], list[str], list[str]]:
+    at, removed = drawn.direction, ""
+    imports, names = ["from analysis.explain.attribution import attribution"], ["capture_paths", "logit_direction"]
+    against = "" if at.distractor_id is None else f", {at.distractor_id}"
+    lines = [
+        f"paths = capture_paths(loaded, text, tokens=({at.token}, {at.token + 1}))",
+        f"direction = logit_direction(loaded, paths, {at.token}, {at.target_id}{against})",
+    ]
+    if drawn.measured:
+        imports.append("from analysis.explain.ledger import stream_writes")
+        names.append("remove_writes")
+        lines += [
+            f"vectors, table = stream_writes(paths, {at.token})",
+            'writes = list(zip(table["layer"].tolist(), table["kind"].tolist(), vectors, strict=True))',
+            "removed = remove_writes(loaded, direction, paths.routing, writes)",
+        ]
+        removed = ", removed"
+    return imports, names, [*lines, f"drawn = attribution(paths, direction{removed})"]
+
+
+def _view(view: View) -> str:
+    """The view as code, without what is the default."""
+    fields = [f"layer={view.layer}", f"token={view.token}"]
+    fields += [f"window={view.window}"] if view.window else []
+    fields += [f"theme={view.theme!r}"] if view.theme != "light" else []
+    fields += [f"level={view.level!r}"] if view.level != "token" else []
+    fields += [f"checkpoint={view.checkpoint}"] if view.checkpoint is not None else []
+    fields += [f"room={view.room}"] if view.room != PAGE_PX else []
+    return f"View({', '.join(fields)})"
+
+
+__all__ = ["LONGEST_TEXT", "TEXTS_FILE", "TRACE_FILE", "Needs", "needs", "snippet"]

@@ -1,0 +1,160 @@
+"""How exact is what the pages show? Each finding is one figure for one model and one text, held to a stated bound."""
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from analysis.explain.ledger import TOLERANCE, layer_ledger, tolerance
+from analysis.explain.near_miss import expert_margin
+from analysis.recursion import depth_margin
+from hooks.faithfulness_record import Faithfulness, OtherRun
+from hooks.path_trace import PathTrace
+from hooks.trace import RoutingTrace
+
+Verdict = Literal["exact", "rounding", "not faithful"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One comparison, and what it says."""
+
+    name: str
+    verdict: Verdict
+    figure: str
+    """What was measured, with its bound."""
+    meaning: str
+
+
+def findings(measured: Faithfulness, paths: PathTrace) -> list[Finding]:
+    """All comparisons of a model and a text; `paths` is what the pages of Explain draw of them."""
+    return [
+        _hooks(measured),
+        _told(measured),
+        _layers(measured, paths),
+        _run(
+            measured,
+            measured.readable,
+            "fast path and readable path agree",
+            "The pages listen to the fast path, which merges sums; here every path was computed in full and apart.",
+        ),
+        _run(
+            measured,
+            measured.batched,
+            "alone and in a batch agree",
+            "The text ran once more beside a longer one, with padding behind it, as lists of texts do.",
+        ),
+        _ledger(paths),
+    ]
+
+
+def is_faithful(found: list[Finding]) -> bool:
+    """Whether nothing exceeds its bound."""
+    return all(each.verdict != "not faithful" for each in found)
+
+
+def summary(found: list[Finding]) -> str:
+    """One line: faithful, or what is not."""
+    if is_faithful(found):
+        return "Faithful: what is shown is what the model computed, up to rounding."
+    failed = ", ".join(each.name for each in found if each.verdict == "not faithful")
+    return f"Not faithful; this does not hold: {failed}. Do not trust what is shown of this model."
+
+
+def provenance(trace: RoutingTrace) -> dict[str, str]:
+    """Where the numbers come from: model, weights, precision, text and versions, 'unknown' where a file does not say.
+
+    The digests are SHA-256; the text's is that of its UTF-8 bytes.
+    """
+    meta, text = trace.meta, trace.meta.get("text")
+    versions = meta.get("versions")
+    known = versions.items() if isinstance(versions, dict) else ()
+    return {
+        "model": str(meta.get("model") or "unknown"),
+        "weights": str(meta.get("weights_sha256") or "unknown"),
+        "precision": str(meta.get("dtype") or "unknown"),
+        "text": _digest(text).hex() if text else "unknown",
+        "versions": ", ".join(f"{name} {number}" for name, number in known) or "unknown",
+    }
+
+
+def digest_of_texts(texts: Iterable[str]) -> str:
+    """SHA-256 over the SHA-256 digests of the texts, in their order: a list and its digest go together."""
+    return hashlib.sha256(b"".join(map(_digest, texts))).hexdigest()
+
+
+def _digest(text: str) -> bytes:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
+
+
+def _hooks(measured: Faithfulness) -> Finding:
+    return Finding(
+        "hooks change nothing",
+        "exact" if measured.unhooked_gap == 0 else "not faithful",
+        f"largest difference of a logit {measured.unhooked_gap:.1e}, must be 0",
+        "The model as the pages run it, against the same weights without any hook, bit for bit.",
+    )
+
+
+def _told(measured: Faithfulness) -> Finding:
+    return Finding(
+        "leaving where it left changes nothing",
+        "exact" if measured.told_gap == 0 else "not faithful",
+        f"largest difference of a logit {measured.told_gap:.1e}, must be 0",
+        "Every token was told to leave every layer after the loops that it chose, as the lens tells it other loops.",
+    )
+
+
+def _layers(measured: Faithfulness, paths: PathTrace) -> Finding:
+    missing = sorted(set(range(measured.layers)) - (set(measured.captured) & set(paths.layers.tolist())))
+    lost = f"; missing: {', '.join(map(str, missing))}" if missing else ""
+    return Finding(
+        "every layer was captured",
+        "not faithful" if missing else "exact",
+        f"{measured.layers - len(missing)} of {measured.layers} layers{lost}",
+        "Layers whose routing and paths were recorded, against those that the configuration names.",
+    )
+
+
+def _run(measured: Faithfulness, other: OtherRun, name: str, meaning: str) -> Finding:
+    """Same logits and choices; one that was a tie up to rounding may fall otherwise, and change what follows."""
+    trace, allowed = measured.trace, TOLERANCE[measured.trace.meta.get("dtype", "float32")]
+    loops = trace.loops != other.trace.loops
+    both = trace.width_ran & other.trace.width_ran
+    chosen, others = (np.sort(each.expert_ids, axis=-1) for each in (trace, other.trace))
+    experts = both & (chosen != others).any(axis=-1)
+    bound = allowed * max(measured.largest_logit, 1.0)
+    figure = (
+        f"largest difference of a logit {other.gap:.1e}, allowed {bound:.1e}; other loops in {loops.sum():,} of "
+        f"{loops.size:,} choices, other experts in {experts.sum():,} of {both.sum():,}"
+    )
+    if not (loops | experts).any():
+        verdict = "exact" if other.gap == 0 else "rounding" if other.gap <= bound else "not faithful"
+        return Finding(name, verdict, figure, meaning)
+    # Above the lowest layer that differs, a choice may differ because of those below: only there margins can judge.
+    lowest = int((loops | experts).any(axis=1).argmax())
+    margins = np.concatenate(
+        [depth_margin(trace)[lowest][loops[lowest]], expert_margin(trace)[lowest][experts[lowest]]]
+    )
+    widest = float(margins.max())
+    figure += f"; widest margin of those in layer {lowest}, the lowest: {widest:.1e}, allowed {allowed:.0e}"
+    return Finding(name, "rounding" if widest <= allowed else "not faithful", figure, meaning)
+
+
+def _ledger(paths: PathTrace) -> Finding:
+    worst = float(np.max([layer_ledger(paths, layer).residual for layer in paths.layers.tolist()]))
+    allowed = tolerance(paths)
+    shown = (
+        "" if paths.num_tokens == paths.routing.num_tokens else f", tokens {paths.first_token}-{paths.end_token - 1}"
+    )
+    return Finding(
+        "writes sum to the update",
+        "exact" if worst == 0 else "rounding" if worst <= allowed else "not faithful",
+        f"largest residual {worst:.1e} of the update{shown}, allowed {allowed:.0e}",
+        "Loops and experts of every layer, added up, against what the layer wrote into the residual stream.",
+    )
+
+
+__all__ = ["Finding", "digest_of_texts", "findings", "is_faithful", "provenance", "summary"]

@@ -1,0 +1,380 @@
+"""Health: can a model's routing be trusted? Every check is one figure held to a stated bound.
+
+A verdict is about the texts that were measured. The bounds are set between the trained samples and planted faults
+(fresh heads, a random router, a single loop, a silenced expert, routing by position, tau left at its start); they are
+no law.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from analysis.aggregate import ordinary, share
+from analysis.experts import choice_counts
+from analysis.explain.near_miss import precision_numbers
+from analysis.models.sampling import draw_agreement, drawn_weight
+from hooks.health_record import HealthRecord, TextHealth
+
+Status = Literal["healthy", "sick", "not measured"]
+
+LEAST_AGREEMENT = 0.5
+"""Share of draws that must be eval's pick, mean over layers. Fresh heads: 0.3 to 0.4; the trained sample: 0.8."""
+LEAST_WEIGHT = 0.6
+"""Weight of the drawn loops at the configuration's tau, mean over layers. At tau 5 at most 0.5, at 0.1 at least 0.9."""
+MOST_AT_ONE_LOOP = 0.95
+"""Share of a layer's tokens that may take the same loops."""
+LOAD_BOUNDS = 0.32, 2.4
+"""Least and most load of an expert, in units of an even load: 4 % and 30 % of eight experts."""
+CHOICES_PER_EXPERT = 20
+"""Routed choices per expert that a layer must have: below, chance alone brings loads outside the bounds."""
+LEAST_POSITION = 0.2
+"""Agreement with the place, beyond chance, below which it is noise."""
+MOST_FLIPS = 0.05
+"""Share of decisions that bfloat16 may make otherwise."""
+STANDARD_ERRORS, LEAST_TOKENS = 2.0, 200
+"""What shuffled loops must cost, and the tokens below which a smaller cost says nothing."""
+LEAST_FIT, FIT_ERRORS = 1.15, 3.0
+"""What chosen experts write at their own tokens, in units of what the same choices write at others, mean over layers;
+below, shuffled experts must cost so many standard errors. Trained samples: 1.37 and more; random routers: 0.97 to 1.03;
+the small sample's kept steps rise from 1.01 over 1.05 (step 61), 1.22 (245) and 1.39 (980) to 1.45 (3,000).
+In loss experts are worth too little for a few texts: 0.011 nats in both samples, seen over thousands of tokens."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """One figure of a health check, and what it says."""
+
+    name: str
+    status: Status
+    figure: str
+    """What was measured, with its unit."""
+    meaning: str
+    """What the figure means, and what to do if it is sick."""
+
+
+def health_checks(record: HealthRecord) -> list[Check]:
+    """All checks of a model, in the order of their names here; those that need a routing are not measured without."""
+    checks = [check_weights(record)]
+    needing: dict[str, Callable[[HealthRecord], Check]] = {
+        "loops matter": check_loops_matter,
+        "experts fit their tokens": check_expert_fit,
+        "depth head is sure": check_sureness,
+        "tau was annealed": check_tau,
+        "content decides loops": check_content_of_loops,
+        "content decides experts": check_content_of_experts,
+        "all loops in use": check_loops,
+        "experts share the load": check_experts,
+        "precision": check_precision,
+    }
+    for name, check in needing.items():
+        checks.append(check(record) if record.texts else Check(name, "not measured", "", "The weights come first."))
+    return checks
+
+
+def is_healthy(checks: list[Check]) -> bool:
+    """Whether no check is sick; what was not measured condemns nobody."""
+    return all(check.status != "sick" for check in checks)
+
+
+def verdict(checks: list[Check]) -> str:
+    """One line: healthy, or which checks are sick."""
+    sick = [check.name for check in checks if check.status == "sick"]
+    unmeasured = [check.name for check in checks if check.status == "not measured"]
+    text = f"sick: {', '.join(sick)}" if sick else "healthy"
+    return text + (f" (not measured: {', '.join(unmeasured)})" if unmeasured else "")
+
+
+def check_weights(record: HealthRecord) -> Check:
+    """Every weight is a finite number."""
+    bad = sum(record.not_finite.values())
+    where = f", first in {next(iter(record.not_finite))}" if bad else ""
+    return Check(
+        "weights",
+        "sick" if bad else "healthy",
+        f"{bad:,} of {record.parameters:,} not finite{where}",
+        "A weight that is infinite or not a number spoils every output that it reaches: take an earlier checkpoint.",
+    )
+
+
+def check_loops_matter(record: HealthRecord) -> Check:
+    """Dealing the loops out anew among a text's tokens costs loss; a causal test of trained gates."""
+    cost = np.concatenate([shuffling_cost(text, text.shuffled_logprob) for text in record.texts])
+    if len(cost) < 2:
+        return Check("loops matter", "not measured", f"{len(cost)} tokens", "Give more text.")
+    mean, error = _mean_and_error(cost)
+    worth = mean > STANDARD_ERRORS * error
+    status: Status = "healthy" if worth else "sick" if len(cost) >= LEAST_TOKENS else "not measured"
+    return Check(
+        "loops matter",
+        status if record.gates_trained else "sick",
+        f"{mean:+.3f} nats per token when loops are shuffled (standard error {error:.3f}, {len(cost)} tokens)",
+        _said_untrained(record)
+        + "Shuffled loops must cost more than two standard errors (over tokens, taken as independent); else it does "
+        "not matter which token takes which loops, as with untrained gates.",
+    )
+
+
+def check_expert_fit(record: HealthRecord) -> Check:
+    """The experts that a token takes do more for it than for other tokens; else, taking others must cost loss."""
+    name, trace = "experts fit their tokens", record.texts[0].trace
+    cost = np.concatenate([shuffling_cost(text, text.shuffled_experts_logprob) for text in record.texts])
+    own, others = expert_writes(record.texts)
+    if trace.num_experts == trace.expert_ids.shape[2] or len(cost) < 2 or not np.isfinite(own).any():
+        remedy = "Give more text, or a model that has more experts than a token takes."
+        return Check(name, "not measured", "too few routed tokens, or no choice of experts", remedy)
+    mean, error = _mean_and_error(cost)
+    fit = np.nanmean(own) / np.nanmean(others)
+    worth = record.gates_trained and (fit >= LEAST_FIT or mean > FIT_ERRORS * error)
+    return Check(
+        name,
+        "healthy" if worth else "sick",
+        f"chosen experts write {np.nanmean(own):.0%} of a token's first step, dealt to other tokens "
+        f"{np.nanmean(others):.0%}; shuffled they cost {mean:+.3f} nats per token (standard error {error:.3f})",
+        _said_untrained(record)
+        + f"Below {LEAST_FIT:g} times what they write elsewhere, and with a cost within {FIT_ERRORS:g} standard "
+        "errors, a token's experts are any experts, as with an untrained router. The cost alone tells little: in the "
+        "shipped models it is 0.011 nats, seen over thousands of tokens.",
+    )
+
+
+def check_sureness(record: HealthRecord) -> Check:
+    """Draws with Gumbel noise on eval's logits, layer by layer, mostly agree with its pick (`models.sampling`)."""
+    by_layer = _mean_over_texts(record, lambda text: draw_agreement(text.trace, draws=8).mean(axis=0))
+    return Check(
+        "depth head is sure",
+        "healthy" if by_layer.mean() >= LEAST_AGREEMENT else "sick",
+        f"{by_layer.mean():.0%} of draws are eval's pick; least in layer {by_layer.argmin()}, {by_layer.min():.0%}",
+        "Gumbel noise on eval's logits, layer by layer; in training a draw also changes the layers above. Below "
+        f"{LEAST_AGREEMENT:.0%} training ran other loops than eval does, and the logits are nearly even: the depth "
+        "head was not trained, or not for long.",
+    )
+
+
+def check_tau(record: HealthRecord) -> Check:
+    """At the configuration's tau, the drawn loops carry most of the gradient's mixture; not measured without a tau.
+
+    The authors' checkpoints record none. Their released code never lowers it from 5, a fork of it may have.
+    """
+    if record.tau is None:
+        return Check(
+            "tau was annealed",
+            "not measured",
+            "the checkpoint records no tau",
+            "Tau changes no choice, only the gradient. The authors' released trainer records none and never lowers it "
+            "from 5, at which half of the gradient or more is that of loops that did not run: ask who trained it.",
+        )
+    weight = _mean_over_texts(
+        record, lambda text: drawn_weight(text.trace, [record.tau], draws=8)[0].mean(axis=0)
+    ).mean()
+    return Check(
+        "tau was annealed",
+        "healthy" if weight >= LEAST_WEIGHT else "sick",
+        f"tau {record.tau:g} gives the drawn loops {weight:.0%} of the mixture",
+        f"Tau changes no choice, only the gradient. Below {LEAST_WEIGHT:.0%} training ended with gradients of loops "
+        "that did not run: lower tau over the run, to about 0.1.",
+    )
+
+
+def check_content_of_loops(record: HealthRecord) -> Check:
+    """When the tokens of a text change places, the loops go with the token more than they stay at the place."""
+    return _check_content("loops", *loops_follow_content(record.texts), "See “all loops in use”.")
+
+
+def check_content_of_experts(record: HealthRecord) -> Check:
+    """When the tokens of a text change places, so do their experts; only layers with enough routed choices count."""
+    enough = _enough_routed(record.texts)
+    content, position = (np.where(enough, each, np.nan) for each in experts_follow_content(record.texts))
+    return _check_content("experts", content, position, "See “experts share the load”.")
+
+
+def _check_content(what: str, content: np.ndarray, position: np.ndarray, otherwise: str) -> Check:
+    name = f"content decides {what}"
+    measurable = np.isfinite(content) & np.isfinite(position)
+    if not measurable.any():
+        return Check(name, "not measured", f"no layer's {what} differ", otherwise)
+    led = np.flatnonzero(measurable & (position > np.maximum(content, LEAST_POSITION)))
+    where = f"; by position in layer {', '.join(map(str, led))}" if len(led) else ""
+    return Check(
+        name,
+        "sick" if len(led) else "healthy",
+        f"{what} follow the token by {np.nanmean(content):.2f}, the place by {np.nanmean(position):.2f}{where}",
+        "Agreement beyond chance (0 none, 1 all), mean over layers, when the tokens are put in another order. A layer "
+        f"whose {what} stay with the place has learnt positions and not words.",
+    )
+
+
+def check_loops(record: HealthRecord) -> Check:
+    """No layer gives nearly all tokens the same loops."""
+    counts = loop_counts(record)
+    shares = share(counts, counts.sum(axis=1, keepdims=True))
+    most = np.nan_to_num(shares.max(axis=1))
+    worst = int(most.argmax())
+    return Check(
+        "all loops in use",
+        "sick" if most[worst] > MOST_AT_ONE_LOOP and counts.shape[1] > 1 else "healthy",
+        f"at most {most[worst]:.0%} of a layer's tokens at one number of loops (layer {worst}, "
+        f"{int(shares[worst].argmax()) + 1})",
+        f"Above {MOST_AT_ONE_LOOP:.0%} the depth head of that layer has collapsed and decides nothing: an entropy term "
+        "in the loss, or a slower tau, keeps it alive.",
+    )
+
+
+def check_experts(record: HealthRecord) -> Check:
+    """No expert of a layer is dead or takes all, counted over the tokens that routed."""
+    counts = sum(choice_counts(text.trace).sum(axis=1) for text in record.texts)  # [layer, expert]
+    experts = counts.shape[1]
+    enough = _enough_routed(record.texts)
+    low, high = (bound / experts for bound in LOAD_BOUNDS)
+    if not enough.any() or experts == 1:
+        text = f"at most {counts.sum(axis=1).max()} routed choices in a layer"
+        return Check("experts share the load", "not measured", text, "Give more text, or a model with more experts.")
+    loads = counts[enough] / counts[enough].sum(axis=1, keepdims=True)
+    layers = np.flatnonzero(enough)
+    outside = sorted({f"{layers[layer]}:{expert}" for layer, expert in np.argwhere((loads < low) | (loads > high))})
+    named = ", ".join(outside[:6]) + (", …" if len(outside) > 6 else "")
+    left_out = "" if enough.all() else f"; {np.sum(~enough)} layer(s) with too few routed tokens left out"
+    return Check(
+        "experts share the load",
+        "sick" if outside else "healthy",
+        f"{loads.min():.1%} to {loads.max():.1%} of a layer's routed choices"
+        + (f"; outside (layer:expert) {named}" if outside else "")
+        + left_out,
+        f"Below {low:.1%} an expert is dead, above {min(high, 1):.0%} greedy: load balancing was too weak.",
+    )
+
+
+def check_precision(record: HealthRecord) -> Check:
+    """bfloat16 decides as float32 does, nearly always."""
+    found = [precision_numbers(text.trace, text.half) for text in record.texts]
+    loops = sum(each.loops_differ for each in found) / max(sum(each.pairs for each in found), 1)
+    both = sum(each.routed_in_both for each in found)
+    experts = sum(each.experts_differ for each in found) / max(both, 1)
+    return Check(
+        "precision",
+        "sick" if max(loops, experts) > MOST_FLIPS else "healthy",
+        f"bfloat16 flips {loops:.1%} of the loops and {experts:.1%} of the experts",
+        f"Above {MOST_FLIPS:.0%} the decisions hang on rounding: the logits are too close, or the weights too large.",
+    )
+
+
+# What the checks hold to their bounds ---------------------------------------------------------------------------------
+
+
+def shuffling_cost(text: TextHealth, shuffled: Float[np.ndarray, "draw token"]) -> Float[np.ndarray, " token"]:
+    """Nats that a shuffled decision costs on every ordinary token that something precedes, mean over draws."""
+    cost = text.trace.logprob - shuffled.mean(axis=0)
+    return cost[ordinary(text.trace) & np.isfinite(text.trace.logprob)]
+
+
+def expert_writes(texts: list[TextHealth]) -> tuple[np.ndarray, np.ndarray]:
+    """Share of the first step that the chosen experts write, at their own tokens and at any, each [layer], 0..1.
+
+    The second is the mean over all ways to deal the layer's choices out among its routed tokens, in closed form. NaN in
+    a layer with fewer than `CHOICES_PER_EXPERT` routed choices per expert.
+    """
+    trace = texts[0].trace
+    shares = np.concatenate([text.step_shares[:, ordinary(text.trace)] for text in texts], axis=1)
+    ran, ids = (
+        np.concatenate([getattr(text.trace, name)[:, ordinary(text.trace)] for text in texts], axis=1)
+        for name in ("width_ran", "expert_ids")
+    )
+    chosen = (ids[..., None, :] == np.arange(trace.num_experts)[:, None]).any(axis=-1)  # [layer, token, expert]
+    own, others = np.full((2, trace.num_layers), np.nan)
+    for layer in np.flatnonzero(_enough_routed(texts)):
+        writes, choices = shares[layer, ran[layer]], chosen[layer, ran[layer]]
+        own[layer] = (writes * choices).sum(axis=1).mean()
+        others[layer] = (writes.mean(axis=0) * choices.mean(axis=0)).sum()
+    return own, others
+
+
+def _enough_routed(texts: list[TextHealth]) -> Bool[np.ndarray, " layer"]:
+    """Whether a layer has `CHOICES_PER_EXPERT` routed choices per expert."""
+    choices = sum(choice_counts(text.trace).sum(axis=(1, 2)) for text in texts)
+    return choices >= CHOICES_PER_EXPERT * texts[0].trace.num_experts
+
+
+def loop_counts(record: HealthRecord) -> Int[np.ndarray, "layer loop"]:
+    """Ordinary tokens of all texts by the loops that they took."""
+    numbers = np.arange(1, record.texts[0].trace.max_loops + 1)
+    at = [(text.trace.loops[..., None] == numbers)[:, ordinary(text.trace)].sum(axis=1) for text in record.texts]
+    return np.sum(at, axis=0)
+
+
+def loops_follow_content(texts: list[TextHealth]) -> tuple[np.ndarray, np.ndarray]:
+    """How far the loops follow the token and the place when tokens are reordered, each [layer]: 1 all, 0 chance.
+
+    Agreement of loops before and after, at the moved token and at the same place, corrected for chance as Cohen's
+    kappa is: (agreement - chance) / (1 - chance), chance from how often each number of loops ran. Only tokens of the
+    text that changed their place count. NaN in a layer where all took the same loops.
+    """
+    numbers = np.arange(1, texts[0].trace.max_loops + 1)
+    return _following(
+        texts, lambda text: (text.trace.loops[..., None] == numbers, text.reordered_loops[..., None] == numbers)
+    )
+
+
+def experts_follow_content(texts: list[TextHealth]) -> tuple[np.ndarray, np.ndarray]:
+    """The same of the chosen experts: agreement is the share of them that stays, over pairs that routed both times."""
+    numbers = np.arange(texts[0].trace.num_experts)[:, None]
+
+    def chosen(text: TextHealth) -> tuple[np.ndarray, np.ndarray]:
+        routed = text.reordered_loops < text.trace.max_loops
+        before, after = (ids[..., None, :] == numbers for ids in (text.trace.expert_ids, text.reordered_experts))
+        return before.any(axis=-1) & text.trace.width_ran[..., None], after.any(axis=-1) & routed[..., None]
+
+    return _following(texts, chosen)
+
+
+def _following(
+    texts: list[TextHealth], chosen: Callable[[TextHealth], tuple[np.ndarray, np.ndarray]]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Agreement with the token and with the place, each [layer].
+
+    `chosen` gives what was decided, [layer, token, choice] before and [draw, layer, token, choice] after.
+    """
+    moved, by_token, by_place = [], [], []
+    for text in texts:
+        before, reordered = chosen(text)
+        for order, after in zip(text.orders, reordered, strict=True):
+            places = np.flatnonzero(order != np.arange(len(order)))
+            moved.append(after[:, places])
+            by_token.append(before[:, order[places]])
+            by_place.append(before[:, places])
+    after, token, place = (np.concatenate(parts, axis=1) for parts in (moved, by_token, by_place))
+    return _kappa(after, token), _kappa(after, place)
+
+
+def _kappa(after: np.ndarray, before: np.ndarray) -> Float[np.ndarray, " layer"]:
+    """Agreement of two choices [layer, pair, choice] beyond chance; pairs that one of the two leaves open are out."""
+    both = after.any(axis=2) & before.any(axis=2)  # [layer, pair]
+    after, before, pairs = after & both[..., None], before & both[..., None], both.sum(axis=1)
+    size = share(before.sum(axis=(1, 2)), pairs)  # of what is chosen at once: one number of loops, k experts
+    agreement = share((after & before).sum(axis=(1, 2)), pairs) / size
+    chance = (after.sum(axis=1) * before.sum(axis=1)).sum(axis=1) / np.maximum(pairs, 1) ** 2 / size
+    return share(agreement - chance, 1 - chance)
+
+
+def _mean_and_error(cost: Float[np.ndarray, " token"]) -> tuple[float, float]:
+    """Mean, and its standard error over tokens, taken as independent."""
+    return float(cost.mean()), float(cost.std(ddof=1) / np.sqrt(len(cost)))
+
+
+def _said_untrained(record: HealthRecord) -> str:
+    return "" if record.gates_trained else "The configuration says that the gates were not trained. "
+
+
+def _mean_over_texts(record: HealthRecord, of: Callable[[TextHealth], np.ndarray]) -> Float[np.ndarray, " layer"]:
+    """Mean of a figure [layer] of every text, each weighing as many as its ordinary tokens are."""
+    weights = [int(ordinary(text.trace).sum()) for text in record.texts]
+    return np.average([of(text) for text in record.texts], axis=0, weights=weights)
+
+
+__all__ = [
+    "Check", "Status", "check_content_of_experts", "check_content_of_loops", "check_experts", "check_expert_fit",
+    "check_loops", "check_loops_matter", "check_precision", "check_sureness", "check_tau", "check_weights",
+    "expert_writes", "experts_follow_content", "health_checks", "is_healthy", "loop_counts", "loops_follow_content",
+    "shuffling_cost", "verdict",
+]  # fmt: skip

@@ -1,0 +1,99 @@
+"""A study: what several texts, read by one model, say together. Computed once, then looked at from all sides."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from analysis.aggregate import ordinary
+from analysis.difficulty import Kind
+from analysis.texts.chance import DRAWS
+from analysis.texts.interaction import loops_and_experts
+from analysis.texts.sources import routing_sources, same_model
+from analysis.texts.transitions import layer_to_layer, loop_flows, transitions
+from analysis.texts.validity import difficulty_by_class, difficulty_validity
+from hooks.trace import RoutingTrace
+
+SAMPLES = "sample texts"
+"""Name of the set of texts that the app brings."""
+
+
+@dataclass(frozen=True, eq=False)
+class Study:
+    """The tables of a set of texts. Each is described by the function of the same name."""
+
+    name: str
+    """What the set of texts is called: SAMPLES, or the file that they came from; empty if it has no name."""
+    read: tuple[str, ...]
+    """The texts, in their order."""
+    texts: int
+    tokens: int
+    """Ordinary tokens of all texts."""
+    num_layers: int
+    max_loops: int
+    meta: dict[str, Any]
+    """Where the numbers come from: that of the first trace, without its text."""
+    routing_sources: pd.DataFrame
+    loops_and_experts: pd.DataFrame
+    layer_to_layer: pd.DataFrame
+    transitions: pd.DataFrame
+    loop_flows: pd.DataFrame
+    difficulty_validity: dict[Kind, pd.DataFrame]
+    difficulty_by_class: dict[Kind, pd.DataFrame]
+
+
+def study(
+    traces: Sequence[RoutingTrace],
+    *,
+    name: str = "",
+    draws: int = DRAWS,
+    seed: int = 0,
+    progress: Callable[[float], None] = lambda done: None,
+) -> Study:
+    """Everything that is asked of several texts at once, with `draws` exchanges, reversals and resamplings.
+
+    `name` is what these texts are called. Fewer than FEWEST_TEXTS have no interval and no p. `progress` is told the
+    share done, 0..1. Raises ValueError for no traces, or traces of different models.
+    """
+    same_model(traces)
+    chance = {"draws": draws, "seed": seed}
+    return Study(
+        name=name,
+        read=tuple(trace.meta.get("text") or "" for trace in traces),
+        texts=len(traces),
+        tokens=sum(int(ordinary(trace).sum()) for trace in traces),
+        num_layers=traces[0].num_layers,
+        max_loops=traces[0].max_loops,
+        meta={key: value for key, value in traces[0].meta.items() if key != "text"},
+        routing_sources=routing_sources(traces, progress=progress, **chance),
+        loops_and_experts=loops_and_experts(traces, **chance),
+        layer_to_layer=layer_to_layer(traces, **chance),
+        transitions=transitions(traces),
+        loop_flows=loop_flows(traces),
+        difficulty_validity={kind: difficulty_validity(traces, kind, **chance) for kind in ("soft", "hard")},
+        difficulty_by_class={kind: difficulty_by_class(traces, kind, **chance) for kind in ("soft", "hard")},
+    )
+
+
+def validity_table(found: Study) -> pd.DataFrame:
+    """`difficulty_validity` of both kinds of difficulty, one below the other."""
+    return pd.concat(
+        [table.assign(difficulty=kind) for kind, table in found.difficulty_validity.items()], ignore_index=True
+    )
+
+
+def class_table(found: Study) -> pd.DataFrame:
+    """`difficulty_by_class` of both kinds of difficulty, one below the other."""
+    return pd.concat([table.assign(kind=kind) for kind, table in found.difficulty_by_class.items()], ignore_index=True)
+
+
+def together_table(found: Study) -> pd.DataFrame:
+    """`loops_and_experts` and `layer_to_layer`, one below the other; `pair` names the two choices."""
+    within = found.loops_and_experts.assign(pair="loops and experts")
+    between = found.layer_to_layer
+    between = between.assign(pair=between["kind"] + " and the next layer's").drop(columns="kind")
+    return pd.concat([within, between], ignore_index=True)
+
+
+__all__ = ["SAMPLES", "Study", "class_table", "study", "together_table", "validity_table"]

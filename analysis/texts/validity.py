@@ -1,0 +1,202 @@
+"""Is difficulty difficulty? What else about a token rises and falls with the loops that the model gives it.
+
+Within each text, Spearman's rho of difficulty and another measure; over texts, its mean weighted by their tokens.
+Comparing within texts keeps apart what a text as a whole does (verse is not arithmetic) and what its tokens do.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from scipy.stats import rankdata
+
+from analysis.aggregate import ordinary
+from analysis.difficulty import Kind, difficulty, surprisal
+from analysis.texts.chance import (
+    DRAWS,
+    FEWEST_TEXTS,
+    alone,
+    corrected,
+    exchanges,
+    lengths_to_text,
+    levels,
+    p_value,
+    reversals,
+    text_interval,
+)
+from analysis.texts.sources import same_model
+from hooks.trace import RoutingTrace
+
+MEASURES = {
+    "surprisal_read": "surprisal of the token read",
+    "surprisal_next": "surprisal of the next token",
+    "entropy": "entropy of the prediction",
+    "frequency": "frequency in these texts",
+    "position": "position in the text",
+}
+"""Name of a measure -> what it is, in words."""
+CLASSES = ("word", "inside a word", "digits", "punctuation", "white space", "other")
+FEWEST_TOKENS = 4
+
+
+def measures(traces: Sequence[RoutingTrace]) -> list[dict[str, np.ndarray]]:
+    """The measures of every text, each [token], NaN where undefined and for tokens that the tokenizer added."""
+    counted = np.concatenate([trace.token_ids[ordinary(trace)] for trace in traces])
+    kinds, times = np.unique(counted, return_counts=True)
+    found = []
+    for trace in traces:
+        place = np.minimum(np.searchsorted(kinds, trace.token_ids), max(len(kinds) - 1, 0))
+        values = {
+            "surprisal_read": surprisal(trace),
+            "surprisal_next": surprisal(trace, "next"),
+            "entropy": trace.next_entropy,
+            "frequency": times[place] if len(kinds) else np.zeros(trace.num_tokens),
+            "position": np.arange(trace.num_tokens),
+        }
+        found.append({name: np.where(ordinary(trace), each, np.nan) for name, each in values.items()})
+    return found
+
+
+def difficulty_validity(
+    traces: Sequence[RoutingTrace], kind: Kind = "soft", *, draws: int = DRAWS, seed: int = 0
+) -> pd.DataFrame:
+    """One row per measure x layer, and one per measure for the mean over layers (layer missing): rho with difficulty.
+
+    Columns: texts and tokens that enter, alone (tokens at a position where no other text has one: in an exchange they
+    keep their measure), rho, low and high (95 %, texts drawn anew), p (two-sided, the larger of two: texts read
+    backwards, and the measure exchanged between texts at equal positions) and p_corrected (Benjamini-Hochberg over
+    layers, per measure; the mean over layers stands by itself). So p asks what there is beyond a trend that all texts
+    share; of position itself, it comes from reading texts backwards alone. Interval and p are NaN with fewer than
+    FEWEST_TEXTS texts. ValueError for no traces, or traces of different models.
+    """
+    same_model(traces)
+    rows_of = [np.vstack([difficulty(trace, kind), difficulty(trace, kind).mean(axis=0)]) for trace in traces]
+    of_texts = measures(traces)
+    tables = []
+    layers = traces[0].num_layers
+    for name in MEASURES:
+        keep = name != "position"
+        found = within_texts(rows_of, [each[name] for each in of_texts], keep_position=keep, draws=draws, seed=seed)
+        per_layer = corrected(found["p"].to_numpy()[:layers])
+        found["p_corrected"] = np.append(per_layer, found["p"].iloc[-1])
+        found.insert(0, "layer", pd.array([*range(layers), None], dtype="Int64"))
+        found.insert(0, "measure", name)
+        tables.append(found)
+    return pd.concat(tables, ignore_index=True)
+
+
+def within_texts(
+    rows: Sequence[np.ndarray],
+    measure: Sequence[np.ndarray],
+    *,
+    keep_position: bool = True,
+    draws: int = DRAWS,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """One row per row of `rows` (of each text, [row, token]): mean rank correlation with `measure` (of each, [token]).
+
+    Tokens whose measure is NaN stay out; so do texts with fewer than FEWEST_TOKENS of them, or without any spread.
+    p: the larger of two, by reading texts backwards and by exchanging the measure between texts at equal positions;
+    without `keep_position` by reading backwards alone.
+    """
+    ranks, others, positions = [], [], []
+    for values, other in zip(rows, measure, strict=True):
+        kept = np.isfinite(other)
+        if kept.sum() >= FEWEST_TOKENS:
+            ranks.append(_standard_ranks(values[:, kept]))
+            others.append(other[kept])
+            positions.append(np.flatnonzero(kept))
+    if not ranks:
+        empty = np.full(len(rows[0]), np.nan)
+        nothing = {"texts": 0, "tokens": 0, "alone": 0}
+        return pd.DataFrame(nothing | {"rho": empty, "low": empty, "high": empty, "p": empty})
+    lengths = np.array([len(each) for each in others])
+    other, place = np.concatenate(others), np.concatenate(positions)
+    orders = [reversals(lengths, draws, seed=seed)]
+    if keep_position:
+        orders.append(exchanges(lengths, place, draws, seed=seed))
+    other = other - levels(other, lengths, place)[lengths_to_text(lengths)]
+    drawn = other[np.vstack([np.arange(len(other)), *orders])]  # first as it is
+    ends = np.cumsum(lengths)
+    found = np.array(
+        [each @ _standard_ranks(drawn[:, end - n : end]).T for each, end, n in zip(ranks, ends, lengths, strict=True)]
+    )  # [text, row, draw]
+    weights = np.where(np.isfinite(found[..., 0]), lengths[:, None], 0.0)
+    found = np.where(np.isfinite(found), found, 0) * weights[..., None]  # what came without spread tells nothing
+    total = weights.sum(axis=0)
+    mean, *chance = np.moveaxis(found.sum(axis=0) / np.maximum(total, 1)[:, None], 1, 0)
+    mean, chance = np.where(total > 0, mean, np.nan), np.abs(chance).reshape(len(orders), draws, -1)
+    texts = (weights > 0).sum(axis=0)
+    low, high = text_interval(found[..., 0], weights, draws=draws, seed=seed)
+    p = np.max([p_value(np.abs(mean), each) for each in chance], axis=0)
+    p = np.where(texts >= FEWEST_TEXTS, p, np.nan)
+    counts = {"texts": texts, "tokens": total.astype(int), "alone": int(alone(lengths, place).sum())}
+    return pd.DataFrame(counts | {"rho": mean, "low": low, "high": high, "p": p})
+
+
+def _standard_ranks(values: np.ndarray) -> np.ndarray:
+    """Ranks of each row, centred and of length 1; NaN for a row without spread."""
+    ranks = rankdata(values, axis=1)
+    ranks = ranks - ranks.mean(axis=1, keepdims=True)
+    length = np.linalg.norm(ranks, axis=1, keepdims=True)
+    return np.where(length > 1e-9, ranks / np.where(length > 1e-9, length, 1), np.nan)
+
+
+# Classes of tokens ----------------------------------------------------------------------------------------------------
+
+
+def token_classes(tokens: Sequence[str]) -> list[str]:
+    """The class of every token, by its display string: one of CLASSES.
+
+    `inside a word`: letters that continue letters of the token before. `other`: lone bytes.
+    """
+    found, letter_before = [], False
+    for token in tokens:
+        core = token.strip("␣↵⇥")
+        if not core:
+            kind = "white space"
+        elif "⟨" in core:
+            kind = "other"
+        elif any(char.isalpha() for char in core):
+            kind = "inside a word" if letter_before and token[0].isalpha() else "word"
+        else:
+            kind = "digits" if any(char.isdigit() for char in core) else "punctuation"
+        found.append(kind)
+        letter_before = kind in ("word", "inside a word") and token[-1].isalpha()
+    return found
+
+
+def difficulty_by_class(
+    traces: Sequence[RoutingTrace], kind: Kind = "soft", *, draws: int = DRAWS, seed: int = 0
+) -> pd.DataFrame:
+    """One row per class of token that occurs: mean difficulty over its ordinary tokens and all layers.
+
+    Columns: class, texts, tokens, difficulty, low and high (95 %, texts drawn anew; NaN below FEWEST_TEXTS texts that
+    hold the class). ValueError for no traces, or traces of different models.
+    """
+    same_model(traces)
+    sums, counts = np.zeros((2, len(traces), len(CLASSES)))
+    for i, trace in enumerate(traces):
+        code = np.array([CLASSES.index(each) for each in token_classes(trace.tokens)])[ordinary(trace)]
+        mean = difficulty(trace, kind).mean(axis=0)[ordinary(trace)]
+        sums[i] = np.bincount(code, weights=mean, minlength=len(CLASSES))
+        counts[i] = np.bincount(code, minlength=len(CLASSES))
+    low, high = text_interval(sums, counts, draws=draws, seed=seed)
+    total = counts.sum(axis=0)
+    table = pd.DataFrame(
+        {
+            "class": CLASSES,
+            "texts": (counts > 0).sum(axis=0),
+            "tokens": total.astype(int),
+            "difficulty": sums.sum(axis=0) / np.maximum(total, 1),
+            "low": low,
+            "high": high,
+        }
+    )
+    return table[table["tokens"] > 0].reset_index(drop=True)
+
+
+__all__ = [
+    "CLASSES", "MEASURES", "difficulty_by_class", "difficulty_validity", "measures",
+    "token_classes", "within_texts",
+]  # fmt: skip

@@ -1,0 +1,1 @@
+"""How tokens are shown as words: labels, whole words, the strip, the search."""

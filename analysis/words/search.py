@@ -1,0 +1,166 @@
+"""Search in a text: which tokens hold what the reader typed, or were routed as the reader asks."""
+
+from bisect import bisect_right
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from analysis.aggregate import ordinary
+from analysis.difficulty import surprisal
+from analysis.recursion import depth_margin
+from analysis.words.words import spells_its_text
+from hooks.token_text import token_bytes
+from hooks.trace import RoutingTrace
+
+Quantity = Literal[
+    "loops", "first expert", "any chosen expert", "did not route", "difficulty", "margin of the loops", "surprisal"
+]
+Comparison = Literal["is", "at least", "at most"]
+SIGNS: dict[Comparison, str] = {"is": "=", "at least": "≥", "at most": "≤"}
+Where = int | Literal["any", "mean"]
+"""A layer; or "any" of them; or the "mean" over them."""
+
+
+@dataclass(frozen=True)
+class Measure:
+    """How a quantity can be asked for."""
+
+    comparisons: tuple[Comparison, ...] = ()
+    """None: it is so, or it is not."""
+    where: tuple[str, ...] = ("any",)
+    """What can be asked for beside a single layer; empty for what has no layers."""
+
+
+MEASURES: dict[Quantity, Measure] = {
+    "loops": Measure(("is", "at least", "at most")),
+    "first expert": Measure(("is",)),
+    "any chosen expert": Measure(("is",)),
+    "did not route": Measure(),
+    "difficulty": Measure(("at least", "at most"), ("mean", "any")),
+    "margin of the loops": Measure(("at most", "at least")),
+    "surprisal": Measure(("at least", "at most"), ()),
+}
+
+
+@dataclass(frozen=True)
+class Query:
+    """What is looked for: a text, a condition, or both at once."""
+
+    text: str = ""
+    """As a person types it, or with the signs that the tokens show (␣ ↵ ⇥ ⟨F0 9F⟩); case does not count."""
+    quantity: Quantity | None = None
+    comparison: Comparison = "is"
+    value: float = 0
+    """Loops, number of an expert, difficulty (soft, 0..1), margin (logits) or surprisal (of the token read, nats)."""
+    where: Where = "any"
+
+    def __bool__(self) -> bool:
+        return bool(self.text or self.quantity)
+
+
+def matching_tokens(trace: RoutingTrace, query: Query) -> Bool[np.ndarray, " token"]:
+    """True for the tokens that hold the text and meet the condition of `query`; none for an empty query.
+
+    A text that runs over several tokens marks all of them. Tokens that the tokenizer added meet no condition, what is
+    undefined meets none either, and a token that did not route has no expert.
+
+    Raises ValueError for a layer that the model has not, or a comparison that the quantity does not know.
+    """
+    found = np.full(trace.num_tokens, bool(query))
+    if query.text:
+        found &= _holding(trace, query.text)
+    if query.quantity:
+        found &= _meeting(trace, query) & ordinary(trace)
+    return found
+
+
+def described(query: Query) -> str:
+    """The query in words, such as: “light”, loops ≥ 3 in layer 2."""
+    parts = [f"“{query.text}”"] if query.text else []
+    if query.quantity:
+        asked = query.quantity
+        if MEASURES[query.quantity].comparisons:
+            asked += f" {SIGNS[query.comparison]} {query.value:g}"
+        if MEASURES[query.quantity].where:
+            names = {"any": "in any layer", "mean": "as the mean over layers"}
+            asked += f" {names.get(query.where, f'in layer {query.where}')}"
+        parts.append(asked)
+    return ", ".join(parts)
+
+
+# Conditions -----------------------------------------------------------------------------------------------------------
+
+
+def _meeting(trace: RoutingTrace, query: Query) -> Bool[np.ndarray, " token"]:
+    measure = MEASURES[query.quantity]
+    if measure.comparisons and query.comparison not in measure.comparisons:
+        raise ValueError(f"{query.quantity} can be {' or '.join(measure.comparisons)} a value, not {query.comparison}")
+    if query.quantity == "surprisal":
+        return _compared(surprisal(trace), query)
+    if query.quantity == "difficulty" and query.where == "mean":
+        return _compared(trace.difficulty_soft.mean(axis=0), query)
+    cells = _cells(trace, query)
+    if query.where == "any":
+        return cells.any(axis=0)
+    if not isinstance(query.where, int) or not 0 <= query.where < trace.num_layers:
+        raise ValueError(f"layer must be any or 0..{trace.num_layers - 1} for {query.quantity}, got {query.where}")
+    return cells[query.where]
+
+
+def _cells(trace: RoutingTrace, query: Query) -> Bool[np.ndarray, "layer token"]:
+    """Where the condition is met. An expert counts only where the width path ran."""
+    match query.quantity:
+        case "loops":
+            return _compared(trace.loops, query)
+        case "first expert":
+            return trace.width_ran & (trace.expert_ids[..., 0] == query.value)
+        case "any chosen expert":
+            return trace.width_ran & (trace.expert_ids == query.value).any(axis=-1)
+        case "did not route":
+            return ~trace.width_ran
+        case "margin of the loops":
+            return _compared(depth_margin(trace), query)
+        case _:
+            return _compared(trace.difficulty_soft, query)
+
+
+def _compared(values: Float[np.ndarray, "..."], query: Query) -> Bool[np.ndarray, "..."]:
+    """Values against the asked one; NaN compares to nothing."""
+    if query.comparison == "is":
+        return values == query.value
+    return values >= query.value if query.comparison == "at least" else values <= query.value
+
+
+# Text -----------------------------------------------------------------------------------------------------------------
+
+
+def _holding(trace: RoutingTrace, text: str) -> Bool[np.ndarray, " token"]:
+    """Tokens that hold a part of some occurrence of `text`.
+
+    Tokens are searched as one text if they spell the text that was traced. If they do not (token ids, tokenizers that
+    swallow spaces), their seams mean nothing, and each is searched by itself.
+    """
+    pieces = [token_bytes(token) for token in trace.tokens]
+    needle = _folded(token_bytes(text).decode("utf-8", "surrogateescape"))
+    found = np.zeros(trace.num_tokens, dtype=bool)
+    if not spells_its_text(trace):
+        found[:] = [needle in _folded(piece.decode("utf-8", "surrogateescape")) for piece in pieces]
+        return found
+    whole = b"".join(pieces).decode("utf-8", "surrogateescape")
+    byte_at = np.cumsum([0, *(len(char.encode("utf-8", "surrogateescape")) for char in whole)])
+    starts = np.cumsum([0, *map(len, pieces)]).tolist()
+    hay, at = _folded(whole), -1
+    while (at := hay.find(needle, at + 1)) >= 0:
+        first, end = byte_at[at], byte_at[at + len(needle)]
+        found[bisect_right(starts, first) - 1 : bisect_right(starts, end - 1)] = True
+    return found
+
+
+def _folded(text: str) -> str:
+    """Lower case, letter by letter, so that positions stay: the few letters that become two are left as they are."""
+    return "".join(low if len(low := char.lower()) == 1 else char for char in text)
+
+
+__all__ = ["MEASURES", "Comparison", "Measure", "Quantity", "Query", "Where", "described", "matching_tokens"]

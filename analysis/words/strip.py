@@ -1,0 +1,244 @@
+"""The token strip: one fill, one short text and one hatch per token, for a quantity that the reader chose."""
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Literal
+
+import numpy as np
+
+from analysis.difficulty import MAX_SURPRISAL
+from analysis.palette import (
+    THEMES,
+    TINTS,
+    colour_at,
+    expert_colour,
+    expert_tints,
+    gate_colour,
+    loop_colours,
+    text_on,
+    tint_level,
+)
+from analysis.view import Level
+from analysis.words.labels import short_label, token_labels
+from analysis.words.words import piece_counts, word_displays, word_means, word_starts
+from hooks.trace import RoutingTrace
+
+Quantity = Literal["Difficulty", "Gate", "Loops", "Experts", "Surprisal"]
+QUANTITIES: tuple[Quantity, ...] = ("Difficulty", "Gate", "Loops", "Experts", "Surprisal")
+_STEPS = 64
+HATCHED, EMPTY = -1, -2
+
+
+@dataclass(frozen=True)
+class Strip:
+    """What the strip draws. Lists have one entry per cell, which is a token or, at word level, a word.
+
+    `fill` points into `palette`, or is HATCHED or EMPTY.
+    """
+
+    labels: list[str]
+    starts: list[int]
+    """First token of each cell."""
+    tokens: int
+    """Tokens of the text."""
+    fill: list[int]
+    palette: list[tuple[str, str]]
+    """(fill, text colour with at least 4.5:1 on it)."""
+    badges: list[str]
+    """Small number after the token: the second cue beside colour."""
+    values: list[str]
+    surprisal: list[str]
+    quantity: str
+    legend: list[tuple]
+    readout: list[tuple[str, str]]
+    breaks: list[bool]
+    """Line breaks of the text."""
+    white: list[bool]
+    colors: dict[str, str]
+    window: int = 256
+    signature: str = field(default="")
+
+    def to_data(self) -> dict:
+        """As the browser wants it, with a signature of all that does not depend on the selection."""
+        data = {each.name: getattr(self, each.name) for each in fields(self)}
+        fixed = {name: value for name, value in data.items() if name != "readout"}
+        return data | {"signature": hashlib.sha256(json.dumps(fixed).encode()).hexdigest()[:16]}
+
+
+def strip(
+    trace: RoutingTrace,
+    quantity: Quantity,
+    *,
+    layer: int | None,
+    token: int,
+    at_layer: int,
+    theme: str,
+    level: Level = "token",
+) -> Strip:
+    """Colour tokens by `quantity` in `layer`, or by its mean over layers if None (experts: in the selected layer).
+
+    At word level a cell is a word with the mean over its pieces; the sum for surprisal, since log p adds. Experts have
+    no mean: those of all pieces stand side by side, and a fill says that all pieces chose alike.
+
+    `token` and `at_layer` are the selection that the read-out describes. Special tokens and undefined values (the first
+    token's surprisal) stay empty; a token that did not route is hatched, never coloured.
+    """
+    if quantity == "Experts" and layer is None:
+        layer = at_layer  # expert 3 of one layer has nothing to do with expert 3 of another: no mean exists
+    colors = THEMES[theme]
+    starts = np.arange(trace.num_tokens) if level == "token" else word_starts(trace)
+    fill, palette, badges, values, legend = _colouring(trace, quantity, layer, theme, starts)
+    fill = np.where(trace.special[starts], EMPTY, fill)
+    displays = trace.tokens if level == "token" else word_displays(trace)
+    return Strip(
+        labels=cell_labels(trace) if level == "token" else [_cell_label(display) for display in displays],
+        starts=starts.tolist(),
+        tokens=trace.num_tokens,
+        fill=fill.tolist(),
+        palette=[(colour, text_on(colour)) for colour in palette],
+        badges=badges,
+        values=values,
+        surprisal=_over_pieces(_summed(trace.surprisal, starts), _nats, "sum", starts, trace.num_tokens),
+        quantity=quantity.lower() + ("" if layer is None else f" in layer {layer}:"),
+        legend=legend,
+        readout=readout(trace, token, at_layer),
+        breaks=["↵" in each for each in displays],
+        white=[not each.strip("␣↵⇥") for each in displays],
+        colors={"line": colors["line"], "muted": colors["muted"]},
+    )
+
+
+def cell_labels(trace: RoutingTrace) -> list[str]:
+    """Whole token texts; a leading space is a real one, as in the text, and only bare white space shows its sign."""
+    labels = token_labels(trace, longest=max(map(len, trace.tokens)))
+    led = (token.startswith("␣") and label != token for token, label in zip(trace.tokens, labels, strict=True))
+    return [" " + label if space else label for space, label in zip(led, labels, strict=True)]
+
+
+def readout(trace: RoutingTrace, token: int, layer: int) -> list[tuple[str, str]]:
+    """(name, value) pairs that describe one token in one layer, in words that every page shares."""
+    loops = int(trace.loops[layer, token])
+    if trace.width_ran[layer, token]:
+        pairs = zip(trace.expert_ids[layer, token], trace.expert_weights[layer, token], strict=True)
+        experts = " ".join(f"{expert} ({weight:.2f})" for expert, weight in pairs)
+    else:
+        experts = "did not route"
+    return [
+        ("text", token_labels(trace)[token]),
+        ("token", str(token)),
+        ("layer", str(layer)),
+        ("loops", "●" * loops + "○" * (trace.max_loops - loops) + f" {loops}"),
+        ("width share", f"{trace.gate[layer, token]:.2f}"),
+        ("experts", experts),
+        ("difficulty", f"{trace.difficulty_soft[layer, token]:.2f}"),
+        ("surprisal", _nats(trace.surprisal[token])),
+    ]
+
+
+def _cell_label(display: str) -> str:
+    """A word's text as `cell_labels` shows a token's."""
+    label = short_label(display, longest=len(display))
+    return f" {label}" if display.startswith("␣") and label != display else label
+
+
+def _colouring(trace: RoutingTrace, quantity: Quantity, layer: int | None, theme: str, starts: np.ndarray):
+    """(fill index, palette, badges, values, legend) of a quantity, one entry per cell."""
+    colors, tokens = THEMES[theme], trace.num_tokens
+    where = "mean over layers" if layer is None else f"layer {layer}"
+    none = [""] * len(starts)
+    if quantity == "Difficulty":
+        numbers, ramp = word_means(_at(trace.difficulty_soft, layer), starts), colors["difficulty"]
+        legend = [("text", f"difficulty (soft, {where}) 0"), ("bar", ramp), ("text", "1")]
+        return _steps(numbers, 0, 1), _ramp(ramp), none, _over_pieces(numbers, _two, "mean", starts, tokens), legend
+    if quantity == "Gate":
+        ramp = [gate_colour(i / (_STEPS - 1), theme) for i in range(_STEPS)]
+        numbers = word_means(_at(trace.gate, layer), starts)
+        legend = [("text", f"{where}: depth 0"), ("bar", ramp[::9]), ("text", "1 width")]
+        return _steps(numbers, 0, 1), ramp, none, _over_pieces(numbers, _two, "mean", starts, tokens), legend
+    if quantity == "Surprisal":
+        numbers, ramp = _summed(trace.surprisal, starts), colors["probability"]
+        of = "token" if len(starts) == tokens else "word"
+        legend = [("text", f"surprisal of the {of} 0"), ("bar", ramp), ("text", f"{MAX_SURPRISAL} nats or more")]
+        shown = _over_pieces(numbers, _nats, "sum", starts, tokens)
+        return _steps(numbers, 0, MAX_SURPRISAL), _ramp(ramp), none, shown, legend
+    if quantity == "Loops":
+        return _loops(trace, layer, theme, starts)
+    return _experts(trace, layer, theme, starts)
+
+
+def _loops(trace: RoutingTrace, layer: int | None, theme: str, starts: np.ndarray):
+    words = len(starts) < trace.num_tokens
+    if layer is None or words:
+        numbers, ramp = word_means(_at(trace.loops, layer), starts), THEMES[theme]["loops"]
+        where = "mean over layers" if layer is None else f"layer {layer}, mean over pieces"
+        legend = [("text", f"loops ({where}) 1"), ("bar", ramp), ("text", str(trace.max_loops))]
+        shown = [f"{n:.1f}" for n in numbers]
+        values = _over_pieces(numbers, "{:.1f}".format, "mean", starts, trace.num_tokens)
+        return _steps(numbers, 1, trace.max_loops), _ramp(ramp), shown, values, legend
+    palette = loop_colours(trace.max_loops, theme)
+    shown = [str(n) for n in trace.loops[layer]]
+    return trace.loops[layer] - 1, palette, shown, shown, [("text", "loops"), *_swatches(palette, 1)]
+
+
+def _experts(trace: RoutingTrace, layer: int, theme: str, starts: np.ndarray):
+    routed, ids, weights = trace.width_ran[layer], trace.expert_ids[layer], trace.expert_weights[layer]
+    palette, k = expert_tints(theme), ids.shape[1]
+    colours = len(palette) // len(TINTS)
+    strength = np.array([tint_level(weight, k) for weight in weights[:, 0]])
+    of_token = np.where(routed, ids[:, 0] % colours * len(TINTS) + strength, HATCHED)
+    chosen = [",".join(map(str, row)) if ran else "" for row, ran in zip(ids.tolist(), routed, strict=True)]
+    full = [expert_colour(expert, theme) for expert in range(min(trace.num_experts, colours))]
+    legend = [("text", "first expert"), *_swatches(full, 0), ("hatch", ""), ("text", "did not route")]
+    if len(starts) == trace.num_tokens:
+        return of_token, palette, chosen, [each or "did not route" for each in chosen], legend
+    fill, badges, values = [], [], []
+    for first, end in zip(starts.tolist(), [*starts[1:].tolist(), trace.num_tokens], strict=True):
+        pieces = chosen[first:end]
+        same = len({row.split(",")[0] for row in pieces}) == 1
+        fill.append(of_token[first] if same else EMPTY)
+        badges.append(" ".join(piece or "–" for piece in pieces) if any(pieces) else "")
+        values.append(", then ".join(piece or "did not route" for piece in pieces))
+    return np.array(fill), palette, badges, values, legend
+
+
+def _summed(values: np.ndarray, starts: np.ndarray) -> np.ndarray:
+    return np.add.reduceat(values, starts)
+
+
+def _two(value: float) -> str:
+    return f"{value:.2f}"
+
+
+def _over_pieces(numbers: np.ndarray, shown: Callable, how: str, starts: np.ndarray, tokens: int) -> list[str]:
+    """Numbers as they are told, with how many pieces they rest on where a cell has several."""
+    if len(starts) == tokens:
+        return [shown(number) for number in numbers.tolist()]
+    counts = piece_counts(starts, tokens)
+    return [
+        shown(number) + (f" ({how} over {count} pieces)" if count > 1 else "")
+        for number, count in zip(numbers, counts.tolist(), strict=True)
+    ]
+
+
+def _at(values: np.ndarray, layer: int | None) -> np.ndarray:
+    return values.mean(axis=0) if layer is None else values[layer]
+
+
+def _steps(numbers: np.ndarray, low: float, high: float) -> np.ndarray:
+    """Index of each number on a scale of _STEPS colours from low to high; EMPTY where it is undefined."""
+    share = np.clip((numbers - low) / max(high - low, 1e-9), 0, 1)
+    return np.where(np.isnan(share), EMPTY, np.nan_to_num(share) * (_STEPS - 1)).round().astype(int)
+
+
+def _ramp(colours: list[str]) -> list[str]:
+    return [colour_at(colours, i / (_STEPS - 1)) for i in range(_STEPS)]
+
+
+def _swatches(palette: Sequence[str], start: int) -> list[tuple]:
+    return [("swatch", (colour, str(number)), text_on(colour)) for number, colour in enumerate(palette, start)]
+
+
+def _nats(value: float) -> str:
+    return "undefined" if np.isnan(value) else f"{value:.1f} nats"

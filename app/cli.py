@@ -1,0 +1,304 @@
+"""Command line of the explorer: `python -m app serve | models | trace | check | diff | export | import-olmo | upcycle`.
+
+Exit codes: 0 done, 1 diff found a difference or check a sick model, 2 bad input (a few clear lines on stderr, never a
+traceback), 130 stopped by Ctrl-C.
+"""
+
+import argparse
+import json
+import os
+import sys
+from pathlib import Path
+
+BATCH = 32
+"""Prompts that `trace` gives to the model at a time; between two batches their files are written."""
+MOST_THREADS = 4
+"""Processor threads that a served text takes at most, unless OMP_NUM_THREADS says otherwise."""
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse, but a mistake is answered in two lines."""
+
+    def error(self, message: str):
+        self.exit(2, f"{self.prog}: {message}\nTry '{self.prog} --help'.\n")
+
+
+def serve(args: argparse.Namespace) -> None:
+    """Run the app in this process until it is stopped."""
+    from streamlit.web import cli
+
+    if roots := _existing(args.models):
+        os.environ["VERSATILEFFN_MODELS"] = os.pathsep.join(str(root.resolve()) for root in roots)
+    if args.trace:
+        from app.server.trace_files import served_trace
+
+        path = _there(args.trace).resolve()
+        served_trace(path)  # a file that cannot be shown is told here, not to every visitor; theirs is read hereby
+        os.environ["VERSATILEFFN_TRACE"] = str(path)
+    # Half of the cores for the models: threads that wait for each other must not also wait for the app.
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, min(MOST_THREADS, (os.cpu_count() or 1) // 2))))
+    main = Path(__file__).parent / "main.py"
+    flags = ["--server.port", str(args.port), "--server.address", args.address]
+    # Also in .streamlit/config.toml, which Streamlit reads only when started in this project's folder.
+    flags += ["--browser.gatherUsageStats", "false", "--client.showErrorDetails", "none", "--server.headless", "true"]
+    flags += ["--runner.fastReruns", "false"]
+    sys.argv = ["streamlit", "run", str(main), *flags]
+    sys.exit(cli.main())
+
+
+def models(args: argparse.Namespace) -> None:
+    """One line per model: name, folder, and which one is the default."""
+    from sample_models.registry import CHECKPOINTS, DEFAULT_MODEL, available_models, is_olmo
+
+    for name, folder in available_models([CHECKPOINTS, *_existing(args.models)]):
+        if is_olmo(folder):
+            kind = "\tcheckpoint of the authors' trainer"
+        else:
+            trained = json.loads((folder / "config.json").read_text()).get("gates_trained")
+            kind = "" if trained else "\tgates untrained"
+        print(f"{name}\t{folder}{kind}" + ("\t(default)" if name == DEFAULT_MODEL else ""))
+
+
+def trace(args: argparse.Namespace) -> None:
+    """Trace texts and write one trace file per prompt and one long table."""
+    prompts = _prompts(args)
+    out = _writable(args.out)
+    from analysis.leaving.captions import reading
+    from analysis.leaving.export import write_routing_table
+    from hooks import capture
+    from sample_models import load_model
+
+    loaded = load_model(args.model)
+    if not loaded.gates_trained:
+        print(f"{loaded.name}: gates untrained, its routing is noise", file=sys.stderr)
+    if loaded.reads_ids:
+        print(f"{loaded.name}: no tokenizer, the text is read as token ids", file=sys.stderr)
+
+    def written():
+        """Every trace, once its file is there; no more of them than a batch are in memory."""
+        for first in range(0, len(prompts), BATCH):
+            traces = capture(loaded, [prompt.text for prompt in prompts[first : first + BATCH]])
+            for number, prompt in enumerate(prompts[first : first + BATCH], start=first):
+                traced = traces.pop(0)
+                traced.save(out / f"{number:04d}.trace.safetensors")
+                read = f", {sentence}" if (sentence := reading(traced)) else ""
+                print(f"{number:04d}  {traced.num_tokens} tokens{read}  {prompt.name}")
+                yield traced
+
+    write_routing_table(out / "routing.parquet", written())
+
+
+def check(args: argparse.Namespace) -> int:
+    """Print every check of a model and the verdict; 0 if it is healthy, 1 if it is sick."""
+    from app.texts.examples import CHECKED
+
+    texts = CHECKED if args.file is None else [prompt.text for prompt in _prompts(args)]
+    from analysis.models.health import health_checks, is_healthy, verdict
+    from hooks import SickWeights, load_to_check, measure_health
+
+    try:
+        loaded = load_to_check(args.model)
+    except SickWeights as error:
+        print(f"sick          weights: {error}")
+        return 1
+    checks = health_checks(measure_health(loaded, texts))
+    for each in checks:
+        print(f"{each.status:<13} {each.name}: {each.figure}".rstrip())
+        if each.status != "healthy":
+            print(f"{'':<13} {each.meaning}")
+    print(f"{loaded.name} is {verdict(checks)}")
+    return 0 if is_healthy(checks) else 1
+
+
+def export(args: argparse.Namespace) -> None:
+    """Write the figures and tables of a trace file."""
+    from analysis.catalogue import spec
+    from analysis.leaving.export import Export, write_export
+    from analysis.leaving.paper import COLUMNS_MM, Paper
+    from analysis.view import View
+
+    read, out = _trace_file(args.trace), _writable(args.out)
+    for name, index, count in (("layer", args.layer, read.num_layers), ("token", args.token, read.num_tokens)):
+        if not 0 <= index < count:
+            raise ValueError(f"--{name} must be 0..{count - 1} in this trace, got {index}")
+    paper = None
+    if args.width:
+        width = {"column": COLUMNS_MM["one column"], "page": COLUMNS_MM["two columns"]}.get(args.width, args.width)
+        try:
+            width = float(width)
+        except ValueError:
+            raise ValueError(f"--width must be column, page or millimetres, got {args.width}") from None
+        paper = Paper(width, args.font, args.font_size, selection=not args.no_selection)
+    figures = tuple(map(spec, args.figures.split(","))) if args.figures else None
+    chosen = Export(read, View(args.layer, args.token), figures=figures, paper=paper)
+    for name, reason in chosen.left_out.items() if figures is None else ():
+        print(f"{name} is left out. {reason}", file=sys.stderr)
+    for path in write_export(chosen, out, args.formats.split(",")):
+        print(path)
+
+
+def diff(args: argparse.Namespace) -> int:
+    """Compare two trace files; 0 the same within the tolerance, 1 different."""
+    from hooks.trace_diff import trace_difference
+
+    first, second = map(_trace_file, args.traces)
+    found = trace_difference(first, second, tolerance=args.tolerance, meta=args.meta)
+    print("\n".join(found.lines()) or f"the same: {first.num_tokens} tokens in {first.num_layers} layers")
+    return 0 if found.same else 1
+
+
+def _trace_file(path: Path):
+    from hooks.trace import RoutingTrace
+
+    return RoutingTrace.load(_there(path))
+
+
+def _there(path: Path) -> Path:
+    if not path.is_file():
+        raise ValueError(f"{path} is no file: give a trace file, as `python -m app trace` writes it")
+    return path
+
+
+def import_checkpoint(args: argparse.Namespace) -> None:
+    """Write somebody else's checkpoint as a model folder of ours, and say what it is."""
+    from sample_models import importing
+
+    write = importing.import_olmo if args.command == "import-olmo" else importing.upcycle
+    loaded = write(args.source, args.target, tokenizer=args.tokenizer, progress=_tell_progress)
+    gates = "gates trained" if loaded.gates_trained else "gates untrained: its routing is noise until it is trained"
+    tokenizer = "no tokenizer: it reads token ids" if loaded.reads_ids else f"{len(loaded.tokenizer)} tokens"
+    print(f"{args.target}\t{loaded.parameter_count / 1e6:.1f} M parameters\t{tokenizer}\t{gates}")
+
+
+def _tell_progress(what: str, done: int, steps: int) -> None:
+    """One line on stderr for every tenth of the steps, and for each new thing that is done."""
+    if done < steps and done * 10 // steps != (done - 1) * 10 // steps:
+        print(f"{what}: {done} of {steps}" if steps > 1 else f"{what} ...", file=sys.stderr, flush=True)
+
+
+def _existing(roots: list[Path]) -> list[Path]:
+    if missing := [root for root in roots if not root.is_dir()]:
+        raise ValueError(f"{missing[0]} is no folder: give folders that hold model folders")
+    return roots
+
+
+def _prompts(args: argparse.Namespace):
+    from app.texts.prompt_files import read_prompt_file
+    from app.texts.prompts import typed_prompt
+
+    if (args.text is None) == (args.file is None):
+        raise ValueError("give either a text or --file PATH")
+    if args.text is not None:
+        return [typed_prompt(args.text)]
+    if not args.file.is_file():
+        raise ValueError(f"{args.file} is no file: give a txt, md, jsonl, csv or parquet file of prompts")
+    found = read_prompt_file(
+        args.file.name,
+        args.file.read_bytes(),
+        per=args.per,
+        text_column=args.column,
+        id_column=args.id_column,
+        max_prompts=None,
+        max_mb=None,
+    )
+    if found.problems:
+        rest = f" ({len(found.problems)} problems in all)" if len(found.problems) > 1 else ""
+        raise ValueError(f"{found.problems[0]}{rest}")
+    for note in found.notes:
+        print(note, file=sys.stderr)
+    return found.prompts
+
+
+def _writable(folder: Path) -> Path:
+    """The output folder, made if it is missing."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(f"cannot write to {folder}: {error.strerror}") from error
+    return folder
+
+
+def parser() -> argparse.ArgumentParser:
+    top = Parser(prog="python -m app", description="VersatileFFN Explorer: see how a model routes your text.")
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    command = commands.add_parser("serve", help="run the app in the browser")
+    command.add_argument("--port", type=int, default=8501)
+    command.add_argument("--address", default="127.0.0.1", help="listen here; 127.0.0.1 is this machine only")
+    command.add_argument("--models", type=Path, nargs="+", default=[], help="folders with more model folders to offer")
+    command.add_argument("--trace", type=Path, help="open with this trace file; it needs no model")
+    command.set_defaults(run=serve)
+    command = commands.add_parser("models", help="list the models that are there")
+    command.add_argument("--models", type=Path, nargs="+", default=[], help="folders with more model folders to list")
+    command.set_defaults(run=models)
+    command = commands.add_parser("trace", help="trace texts into files")
+    command.add_argument("text", nargs="?", help="the text to trace")
+    command.add_argument("--file", type=Path, help="txt, md, jsonl, csv or parquet file of prompts")
+    command.add_argument("--per", choices=["line", "paragraph", "file"], help="txt, md: what is one prompt")
+    command.add_argument("--paragraphs", dest="per", action="store_const", const="paragraph", help="--per paragraph")
+    command.add_argument("--column", help="jsonl, csv, parquet: the column of the texts (default: text or prompt)")
+    command.add_argument("--id-column", help="jsonl, csv, parquet: the column of their names (default: id)")
+    command.add_argument("--model", default=None, help="name of a shipped model, or a folder")
+    command.add_argument("--out", type=Path, required=True, help="folder for NNNN.trace.safetensors, routing.parquet")
+    command.set_defaults(run=trace)
+    command = commands.add_parser("diff", help="compare two trace files (also: trace diff A B)")
+    command.add_argument("traces", type=Path, nargs=2, metavar="TRACE", help="a .trace.safetensors file")
+    command.add_argument("--tolerance", type=float, default=0.0, help="largest difference that is none (default: 0)")
+    command.add_argument("--meta", action="store_true", help="compare model, weights and versions too")
+    command.set_defaults(run=diff)
+    command = commands.add_parser("check", help="can the routing of a model be trusted? exit code 1 if not")
+    command.add_argument("model", help="name of a shipped model, a folder, or hf:org/name")
+    command.add_argument("--file", type=Path, help="txt, md, jsonl, csv or parquet file of texts (default: built in)")
+    command.add_argument("--per", choices=["line", "paragraph", "file"], help="txt, md: what is one text")
+    command.add_argument("--column", help="jsonl, csv, parquet: the column of the texts (default: text or prompt)")
+    command.set_defaults(run=check, text=None, id_column=None)
+    command = commands.add_parser("export", help="figures and tables of a trace file")
+    command.add_argument("trace", type=Path, help="a .trace.safetensors file")
+    command.add_argument("--out", type=Path, required=True, help="folder for the files")
+    command.add_argument(
+        "--formats",
+        default="html,csv,parquet",
+        help="of html, csv, parquet, json and, where there is a Chrome or Chromium, svg, png, pdf "
+        "(default: html,csv,parquet)",
+    )
+    command.add_argument("--figures", help="names of figures, comma between (default: all)")
+    command.add_argument("--layer", type=int, default=0, help="the selected layer (default: 0)")
+    command.add_argument("--token", type=int, default=0, help="the selected token (default: 0)")
+    command.add_argument("--width", help="pictures for a paper: column (85), page (180), or a width in mm")
+    command.add_argument("--font", choices=["sans", "serif"], default="sans", help="letters of a paper's pictures")
+    command.add_argument("--font-size", type=float, default=7.0, help="their size in points (default: 7)")
+    command.add_argument("--no-selection", action="store_true", help="a paper's pictures do not mark the selection")
+    command.set_defaults(run=export)
+    olmo, dense = "a checkpoint of the authors' trainer (OLMo)", "a dense Llama"
+    for verb, source, or_hub in (("import-olmo", olmo, ", or hf:org/name"), ("upcycle", dense, "")):
+        command = commands.add_parser(verb, help=f"write {source} as a model folder of this project")
+        command.add_argument("source", type=Path, help=f"folder of {source}{or_hub}")
+        command.add_argument("target", type=Path, help="folder to make; it must be missing or empty")
+        command.add_argument("--tokenizer", type=Path, help="folder of a tokenizer, or a tokenizer.json")
+        command.set_defaults(run=import_checkpoint)
+    return top
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command; returns its exit code.
+
+    `trace diff A B` is `diff A B`: the text "diff" would need --out.
+    """
+    argv = sys.argv[1:] if argv is None else argv
+    if argv[:2] == ["trace", "diff"] and not any(each.startswith("--o") for each in argv):
+        argv = argv[1:]
+    args = parser().parse_args(argv)
+    if args.command == "trace" and args.model is None:
+        from sample_models.registry import DEFAULT_MODEL
+
+        args.model = DEFAULT_MODEL
+    try:
+        return args.run(args) or 0
+    except ValueError as error:
+        print(error, file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(f"{error.filename}: {error.strerror}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        return 130

@@ -1,0 +1,162 @@
+"""Everything that leaves the app: a figure with its caption, its data, pictures for papers, everything, and a link."""
+
+from collections.abc import Callable
+from contextlib import nullcontext
+
+import streamlit as st
+
+from analysis.catalogue import CATALOGUE, FigureSpec, routing_of, spec
+from analysis.leaving.bundle import bundle
+from analysis.leaving.captions import caption
+from analysis.leaving.export import Export, figure_html, figure_json, finished_figure, texts_json
+from analysis.leaving.paper import COLUMNS_MM, FONTS, WIDTH_MM, Paper
+from analysis.leaving.pictures import NO_BROWSER, REMEDY, PictureError, PictureFormat, browser_path, pictures
+from analysis.leaving.snippet import TEXTS_FILE
+from analysis.leaving.tables import table_csv, table_parquet, trace_parquet
+from analysis.texts.study import SAMPLES, Study
+from app.components.copy_link import copy_link
+from app.components.picture_buttons import picture_buttons
+from app.parts.panel import chart
+from app.server import waiting
+from app.session import exports, results, state
+from app.session.choices import chosen_options
+from app.texts.text_link import LONGEST, text_to_link
+from hooks.trace import RoutingTrace
+from sample_models.registry import available_models
+
+PREVIEW = "figure-export"
+TO_STOP = "Close this window to stop."
+SIZES_PT = (6, 7, 8, 9, 10)
+FOR_A_PAPER: tuple[PictureFormat, ...] = ("pdf", "svg", "png")
+MIME = {"pdf": "application/pdf", "svg": "image/svg+xml", "png": "image/png"}
+
+
+@st.dialog("Export", width="large", on_dismiss="rerun")  # so that closing it stops what is being made
+def export_dialog(page: str) -> None:
+    """Preview of the finished figure (light, with caption and model), and every way out of the app."""
+    trace, view = state.current_trace(), state.current_view()
+    name = st.selectbox(
+        "Figure of this page",
+        [found.name for found in CATALOGUE if found.page == page and results.can_draw(found.of)],
+        format_func=lambda name: spec(name).title,
+    )
+    found = spec(name)
+    drawn, options = results.current(found.of), chosen_options(found)
+    figure = finished_figure(found, drawn, view, **options)
+    chart(PREVIEW, figure, name=name, alt=found.title)
+    with _row("Figure"):
+        picture_buttons(PREVIEW)
+        # Callable: five megabytes of plotly.js are only made when somebody wants them.
+        st.download_button("HTML", lambda: figure_html(figure, name), f"{name}.html", "text/html", on_click="ignore")
+    with _row("Its data"):
+        table = found.table(drawn)
+        st.download_button("CSV", table_csv(table), f"{name}.csv", "text/csv", on_click="ignore")
+        st.download_button("Parquet", table_parquet(table), f"{name}.parquet", on_click="ignore")
+        made = figure_json(found, drawn, view, **options)
+        st.download_button("JSON", made, f"{name}.json", "application/json", on_click="ignore")
+        if isinstance(drawn, Study) and drawn.name != SAMPLES:
+            st.download_button("Texts", texts_json(drawn), TEXTS_FILE, "application/json", on_click="ignore")
+    _for_a_paper(found, options)
+    with _row("Whole text"):
+        st.download_button("Trace file", trace.to_bytes(), "text.trace.safetensors", on_click="ignore")
+        st.download_button("Routing table", trace_parquet([trace]), "routing.parquet", on_click="ignore")
+        _everything()
+    _links()
+    st.caption(
+        "The figure's SVG and PNG are made by your browser. The trace file holds every number of this text and opens "
+        "without a model: `RoutingTrace.load(path)`."
+    )
+
+
+def _row(title: str, align: str = "center"):
+    row = st.container(horizontal=True, vertical_alignment=align)
+    row.markdown(f"**{title}**", width=90)
+    return row
+
+
+def _for_a_paper(found: FigureSpec, options: dict[str, str]) -> None:
+    """Choice of width, letters and format; the picture and its caption once they were asked for."""
+    browser = browser_path()
+    one, two = COLUMNS_MM.values()
+    with _row("For a paper", align="bottom"):
+        width = st.number_input(
+            "Width in mm",
+            *map(int, WIDTH_MM),
+            value=int(one),
+            step=5,
+            help=f"{one:g} is one column of most papers, {two:g} is two.",
+            width=130,
+        )
+        font = st.selectbox("Letters", list(FONTS), width=90)
+        size = st.selectbox("Size", SIZES_PT, 1, format_func="{} pt".format, width=90)
+        kind = st.selectbox("Format", FOR_A_PAPER, format_func=str.upper, width=90)
+        make = f"Make {kind.upper()}"
+        wanted = st.button(make, disabled=browser is None, help=None if browser else f"{NO_BROWSER} {REMEDY}")
+        if browser is None:
+            st.caption("The server has no Chrome or Chromium to draw it with.")
+        paper = Paper(float(width), font, float(size))
+        drawn, view = results.current(found.of), state.current_view()
+        export = Export(state.current_trace(), view, (drawn,), options={found.name: options}, paper=paper)
+        key = ("picture", found.name, tuple(options.items()), routing_of(drawn), view, paper, kind)
+        made = _made(wanted, key, lambda: _picture(export, found, kind))
+        if made:
+            words = caption(found, routing_of(drawn), view, **options)
+            st.download_button(kind.upper(), made, f"{found.name}.{kind}", MIME[kind], on_click="ignore")
+            st.download_button("Caption", words, f"{found.name}.caption.txt", "text/plain", on_click="ignore")
+
+
+def _picture(export: Export, found: FigureSpec, kind: PictureFormat) -> bytes:
+    with st.spinner("Drawing…", show_time=True), waiting.in_turn_to_draw(), pictures() as draw:
+        return export.picture(found, kind, draw)
+
+
+def _everything() -> None:
+    """The zip of all figures and tables of this text, made with progress once it was asked for."""
+    trace, view = state.current_trace(), state.current_view()
+    options = {found.name: chosen for found in CATALOGUE if (chosen := chosen_options(found))}
+    wanted = st.button("Make everything (zip)")
+
+    def make() -> bytes:
+        bar = st.progress(0.0, f"Making figures and tables… {TO_STOP}")
+        kinds = dict.fromkeys(found.of for found in CATALOGUE if results.can_draw(found.of))
+        more = tuple(results.current(kind) for kind in kinds if kind is not RoutingTrace)
+        shipped = trace.meta.get("model") in dict(available_models())
+        with waiting.in_turn_to_draw() if browser_path() else nullcontext():
+            content = bundle(
+                Export(trace, view, more, options=options),
+                prompt=state.current_prompt().name,
+                shipped=shipped,
+                from_file=state.trace_file() is not None,
+                progress=lambda done, of, name: bar.progress(done / of, f"{done} of {of}: {name}. {TO_STOP}"),
+            )
+        bar.empty()
+        return content
+
+    made = _made(wanted, ("zip", trace, view, str(options), results.asked()), make)
+    if made:
+        st.download_button("Everything", made, "everything.zip", "application/zip", on_click="ignore")
+
+
+def _made(wanted: bool, key: tuple, make: Callable[[], bytes]) -> bytes | None:
+    """What was made last if it is for `key`, made now if it is wanted; the reader is told if that cannot be done."""
+    if wanted:
+        try:
+            exports.keep(key, make())
+        except PictureError as error:
+            st.text(str(error))
+            return None
+    return exports.made(key)
+
+
+def _links() -> None:
+    """A link to this view; a text of the reader's own is in it only if they choose so."""
+    prompt, view = state.current_prompt(), state.current_view()
+    with _row("Link"):
+        copy_link("Copy link")
+        if state.trace_file() is not None:
+            st.caption("The trace file that you opened is not in the link.")
+        elif not prompt.example and len(prompt.text) <= LONGEST:
+            copy_link("Copy link with my text", {"text": text_to_link(prompt.text), "token": str(view.token)})
+            st.caption("Your own text is in the second link only: whoever has that link can read it.")
+        elif not prompt.example:
+            st.caption(f"Your own text is not in the link: it is longer than {LONGEST:,} characters.")

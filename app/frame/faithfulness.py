@@ -1,0 +1,79 @@
+"""How exact is this? One quiet line under every page: where its numbers come from, and on demand how exact they are."""
+
+import pandas as pd
+import streamlit as st
+
+from analysis.catalogue import CATALOGUE
+from analysis.models.faithfulness import digest_of_texts, provenance, summary
+from analysis.texts.study import Study
+from analysis.words.labels import how_many
+from app.session import prompt_list, results, state, text_study
+from app.texts.markdown import literal
+
+MARKS = {"exact": "✓ exact", "rounding": "✓ up to rounding", "not faithful": "✗ not faithful"}
+DIGITS = 12
+"""Of a digest, in the line; the panel shows all."""
+STUDIES = {each.page for each in CATALOGUE if each.of is Study}
+"""Pages whose numbers come from the texts of a study. Those of the Prompts page come from its list."""
+ABOVE = "This is about the text above, not about the texts of this page."
+
+
+def faithfulness_line(page: str) -> None:
+    """The line of a page: the model, and the text that the frame shows or the texts that the page's numbers are of."""
+    where = provenance(state.current_trace())
+    several = page in STUDIES or page == "prompts"
+    model = f"Model {where['model']}, weights {where['weights'][:DIGITS]}, {where['precision']}"
+    if several and state.without_model():
+        model = f"Model {state.model_and_text()[0]}, not the trace file above"
+    texts = _texts(page) if several else f"text {where['text'][:DIGITS]}"
+    st.divider()
+    st.caption(literal(f"{model}, {texts}"))
+    if several:
+        where["text above"] = where.pop("text")
+    _panel(where, several)
+
+
+def _texts(page: str) -> str:
+    """What the numbers of a page over several texts come from, with a digest over these texts."""
+    if page == "prompts":
+        found = prompt_list.prompt_list()
+        name, texts = found.name, [prompt.text for prompt in found.prompts]
+    elif not state.without_model() and (done := text_study.finished()) and done.study:
+        name, texts = done.study.name, done.study.read
+    else:
+        return "no text was read for this page"
+    return f"{how_many(len(texts), 'text')} of “{name}”, digest {digest_of_texts(texts)[:DIGITS]}"
+
+
+@st.fragment
+def _panel(where: dict[str, str], several: bool) -> None:
+    """Opening runs this fragment alone."""
+    opener = st.expander("How exact is this?", key="faithfulness", type="compact", on_change="rerun")
+    if not opener.open:
+        return
+    with opener:
+        st.caption("  \n".join(f"**{name.capitalize()}** {literal(value)}" for name, value in where.items()))
+        if several:
+            st.caption(ABOVE)
+        if why_not := state.without_model():
+            st.caption(f"How exact the numbers are can be measured with the model alone. {why_not}")
+            return
+        place = st.empty()
+        if (found := results.measured_faithfulness()) is None:
+            with place.container():
+                st.caption(
+                    "The button runs this text again without hooks, with every token told to leave where it left, with "
+                    "every path computed in full and apart, and beside another text; it compares logits, choices and "
+                    "layers, and adds up what every layer wrote."
+                )
+                if not st.button("Measure"):
+                    return
+            with place:
+                results.measure_faithfulness()
+            place.empty()
+            found = results.measured_faithfulness()
+        st.markdown(f"**{summary(found)}**")
+        rows = [(each.name, MARKS[each.verdict], each.figure, each.meaning) for each in found]
+        table = pd.DataFrame(rows, columns=["comparison", "verdict", "measured", "what was compared"])
+        st.table(table.set_index("comparison"))
+        st.caption("About this model and this text on this machine.")

@@ -1,0 +1,181 @@
+"""The frame round every page: model in the sidebar; prompt, colouring, export and the token strip above the page."""
+
+from pathlib import Path
+
+import streamlit as st
+
+from analysis.catalogue import CATALOGUE
+from analysis.leaving.captions import reading
+from analysis.models.facts import ModelFacts
+from analysis.palette import THEMES
+from analysis.words.strip import QUANTITIES, strip
+from app.components.figure_bridge import figure_bridge
+from app.components.token_strip import token_strip
+from app.frame.export_dialog import export_dialog
+from app.frame.prompt_picker import prompt_picker
+from app.frame.token_search import token_search
+from app.frame.tour import tour_button
+from app.session import choices, drawings, pending, results, state
+from app.session.search_form import clear_search, found_tokens
+from app.texts.glossary import glossary_dialog
+from app.texts.markdown import literal
+
+DEFAULT_QUANTITY = {
+    "difficulty": "Difficulty",
+    "experts": "Experts",
+    "recursion": "Loops",
+    "recursion lens": "Loops",
+    "attention": "Loops",
+    "near misses": "Loops",
+    "cost": "Loops",
+    "validity": "Difficulty",
+}
+"""Each page colours the strip by what it speaks of (others by the gate), until the reader chooses."""
+
+
+def styles() -> None:
+    """The few rules beside the theme, with the theme's own colours."""
+    colors = THEMES[st.context.theme.type or "light"]
+    css = (Path(__file__).parent / "frame.css").read_text(encoding="utf-8")
+    for word, name in (("BG", "bg"), ("INK", "ink"), ("MUTED", "muted"), ("HAIR", "hair")):
+        css = css.replace(f"var({word})", colors[name])
+    st.html(f"<style>{css}</style>")
+
+
+def sidebar() -> None:
+    """Choice of the model, or the trace file that is open, and one line of facts about the model."""
+    with st.sidebar:
+        with st.container(horizontal=True):
+            tour_button()
+            if st.button("Glossary", icon=":material/dictionary:"):
+                glossary_dialog()
+        why_not = state.without_model()
+        st.selectbox(
+            "Model",
+            state.model_names(),
+            key=state.PICKED_KEY,
+            on_change=pending.asking(),
+            args=(state.choose_model,),
+            disabled=why_not is not None,
+            help=why_not,
+        )
+        facts = state.model_facts()
+        if why_not:
+            weights = f", weights {facts.weights_sha256[:12]}" if facts.weights_sha256 else ""
+            st.markdown(f"**Trace file** of {literal(facts.name or 'an unnamed model')}{literal(weights)}")
+            st.caption(f"{why_not}")
+            if state.model_names():
+                st.button("Close the trace file", on_click=state.close_trace)
+        st.caption(_sentences(facts))
+
+
+def _sentences(facts: ModelFacts) -> str:
+    """What is known of a model, in sentences."""
+    said = [f"{facts.layers} layers, {facts.experts} experts, up to {facts.max_loops} loops."]
+    if facts.parameters:
+        heads = f", of which router and depth head {facts.heads_share:.2%}" if facts.heads_share else ""
+        said.append(f"{facts.parameters / 1e6:.1f} M parameters{heads}.")
+    if facts.context:
+        said.append(f"Trained on texts of up to {facts.context} tokens.")
+    if facts.gates_trained is not None:
+        said.append("Gates trained." if facts.gates_trained else "Gates untrained: routing is noise.")
+    if facts.reads_ids and facts.vocabulary:
+        said.append(f"No tokenizer: type token ids, 0 to {facts.vocabulary - 1:,}.")
+    return " ".join(said)
+
+
+def frame(page: str) -> None:
+    """Prompt, colouring, export; the strip with the selection; what the reader must know about this text."""
+    state.clamp_selection()
+    trace, view = state.current_trace(), state.current_view()
+    choices.set_colouring(DEFAULT_QUANTITY.get(page, "Gate"), entered=drawings.enter_page(page))
+    with st.container(key="frame"):
+        with st.container(key="framebar", horizontal=True, vertical_alignment="center"):
+            prompt_picker(trace.num_tokens)
+            st.space("stretch")
+            quantity = st.segmented_control(
+                "Colour tokens by",
+                QUANTITIES,
+                key=choices.QUANTITY_KEY,
+                required=True,
+                label_visibility="collapsed",
+                on_change=choices.remember_colouring,
+                persist_state="session",
+            )
+            scope = st.segmented_control(
+                "Layers",
+                ["all", "layer"],
+                key=choices.SCOPE_KEY,
+                required=True,
+                label_visibility="collapsed",
+                format_func=lambda name: "all layers" if name == "all" else f"layer {view.layer}",
+                persist_state="session",
+            )
+            token_search(trace)
+            figures = any(found.page == page and results.can_draw(found.of) for found in CATALOGUE)
+            if st.button("Export", icon=":material/download:", disabled=not figures):
+                export_dialog(page)
+        drawn = strip(
+            trace,
+            quantity,
+            layer=view.layer if scope == "layer" else None,
+            token=view.token,
+            at_layer=view.layer,
+            theme=view.theme,
+            level=view.level,
+        )
+        found, query = found_tokens(trace)
+        token_strip(
+            drawn,
+            page=page,
+            token=view.token,
+            layer=view.layer,
+            layers=trace.num_layers,
+            found=found,
+            query=query,
+            on_select=_select_in_strip,
+            on_clear=clear_search,
+            level=view.level,
+            on_level=state.show_level,
+        )
+        _notices(trace)
+
+
+def connect_figures(page: str) -> None:
+    """After the page: its figures show the selection and take clicks."""
+    view = state.current_view()
+    figure_bridge(
+        page=page,
+        on_select=lambda token, layer: state.select(token=token, layer=layer),
+        marks=drawings.taken_marks(),
+        redrawn=drawings.redrawings(),
+        token=view.token,
+        layer=view.layer,
+        theme=view.theme,
+        room=drawings.measured_room(),
+        on_room=drawings.set_room,
+    )
+
+
+def _select_in_strip(token: int, layer: int) -> None:
+    state.select(token=token, layer=layer)
+
+
+def _notices(trace) -> None:
+    facts = state.model_facts()
+    if sentence := reading(trace):
+        st.caption(
+            f"{trace.num_tokens:,} tokens, {sentence}. A token sees what its window holds before it, nothing earlier."
+        )
+    elif facts.context and trace.num_tokens > facts.context:  # a trace file of one pass
+        st.caption(
+            f"This text has {trace.num_tokens:,} tokens; the model was trained on texts of up to {facts.context}. "
+            f"From token {facts.context} on, what you see is extrapolation."
+        )
+    if facts.gates_trained is False:
+        st.markdown("**The gates of this model are untrained: loops and experts are noise, not difficulty.**")
+    if told := state.problem():
+        with st.container(border=True, key="problem", horizontal=True, vertical_alignment="center"):
+            kept = "" if state.problem_of_link() else "\nWhat you had is kept."
+            st.text(f"{told}{kept}", width="stretch")
+            st.button("Dismiss", on_click=state.dismiss_problem)

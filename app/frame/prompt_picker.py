@@ -1,0 +1,182 @@
+"""The text button: type or paste texts, pick an example, or upload a file of prompts."""
+
+from collections.abc import Callable
+from functools import partial
+
+import streamlit as st
+
+from analysis.words.labels import how_many
+from app.server import models
+from app.session import pending, prompt_list, state
+from app.texts.examples import EXAMPLES, LOOK_FOR
+from app.texts.markdown import literal
+from app.texts.prompt_files import FILE_TYPES, MAX_FILE_MB, MAX_PROMPTS, TEXT_TYPES, PromptList, read_prompt_text
+from app.texts.prompts import MAX_CHARACTERS, MAX_TOKENS, PromptError, opening, typed_prompt
+
+MAX_TRACE_MB = 20
+PASTED = {"one": "One text", "line": "One prompt per line", "paragraph": "One prompt per paragraph"}
+
+
+def prompt_picker(num_tokens: int) -> None:
+    """A popover labelled with the current prompt. A text that cannot be traced leaves the current one in place."""
+    prompt = state.current_prompt()
+    name = f"{literal(prompt.name)}, {how_many(num_tokens, 'token')}"
+    with st.popover(name, icon=":material/edit_note:", key=state.PICKER_KEY, on_change="rerun"):
+        if state.picker_open():
+            models.warm_up()
+        way = st.segmented_control(
+            "Where the text comes from",
+            ["Type", "Examples", "File"],
+            default="Type",
+            required=True,
+            key="way",
+            label_visibility="collapsed",
+            persist_state="session",
+        )
+        if way != "File":
+            prompt_list.forget_upload()
+        {"Type": _type, "Examples": _examples, "File": _file}[way]()
+
+
+def _type() -> None:
+    state.typed_text()  # before the field is drawn: there it begins with the current text
+    st.text_area(
+        "Text to trace",
+        key=state.TYPED_KEY,
+        height=150,
+        label_visibility="collapsed",
+        placeholder=f"Type or paste up to {MAX_CHARACTERS:,} characters",
+        persist_state="session",
+    )
+    per = st.segmented_control(
+        "What was typed is",
+        list(PASTED),
+        default="one",
+        required=True,
+        format_func=PASTED.get,
+        key="pasted_per",
+        label_visibility="collapsed",
+        persist_state="session",
+    )
+    if per != "one":
+        _prompts("typed", lambda: read_prompt_text("The pasted list", state.typed_text(), per=per))
+        return
+    bar = st.container(horizontal=True, vertical_alignment="center")
+    bar.caption(
+        f"Limit {MAX_CHARACTERS:,} characters; a click on Trace runs the model once. Nothing leaves this machine."
+    )
+    bar.button("Trace", type="primary", on_click=_ask, args=(pending.asking(), _trace_typed))
+
+
+def _ask(ask: Callable, work: pending.Work) -> None:
+    ask(work)
+    state.close_picker()
+
+
+def _trace_typed() -> None:
+    try:
+        prompt = typed_prompt(state.typed_text())
+    except PromptError as error:
+        state.tell_problem(str(error))
+    else:
+        state.submit(prompt)
+
+
+def _examples() -> None:
+    for key, prompt in EXAMPLES.items():
+        st.button(
+            prompt.name,
+            key=f"example-{key}",
+            width="stretch",
+            on_click=_ask,
+            args=(pending.asking(), partial(state.show, prompt)),
+        )
+        st.caption(literal(LOOK_FOR[key]))
+
+
+def _file() -> None:
+    upload = st.file_uploader(
+        f"A file of prompts, up to {MAX_FILE_MB} MB and {MAX_PROMPTS:,} prompts of {MAX_CHARACTERS:,} characters: txt, "
+        "md (a prompt per line, paragraph or file), jsonl (a string or object per line), csv (the first line names the "
+        f"columns) or parquet. Or a trace file (.trace.safetensors), up to {MAX_TRACE_MB} MB and {MAX_TOKENS:,} tokens",
+        type=[*FILE_TYPES, "safetensors"],
+        max_upload_size=MAX_TRACE_MB,
+        key="upload",
+    )
+    if upload is None:
+        prompt_list.forget_upload()
+        return
+    if upload.name.lower().endswith(".safetensors"):
+        args = (pending.asking(), partial(state.open_trace, upload.name, upload.getvalue()))
+        st.button("Open the trace file", type="primary", key="open-trace", on_click=_ask, args=args)
+    else:
+        read = partial(prompt_list.read_upload, upload.file_id, upload.name, upload.getvalue())
+        _prompts("file", lambda: _read(upload.name, read))
+
+
+def _read(name: str, read: Callable[..., PromptList]) -> PromptList:
+    """The prompts of an uploaded file, as the reader wants them cut or from the columns that the reader chose."""
+    kind = name.rpartition(".")[2].lower()
+    if kind in TEXT_TYPES:
+        per = st.segmented_control(
+            "One prompt is",
+            ["line", "paragraph", "file"],
+            default="line" if kind == "txt" else "paragraph",
+            required=True,
+            format_func={"line": "a line", "paragraph": "a paragraph", "file": "the whole file"}.get,
+            key=f"per-{kind}",
+        )
+        return read(per=per)
+    found = read()
+    columns = found.columns
+    if columns is None or len(columns.texts) == len(columns.ids) == 1:
+        return found
+    left, right = st.columns(2)
+    text = left.selectbox("Text", columns.texts, index=columns.texts.index(columns.text), key=f"text of {name}")
+    ids = ["", *(each for each in columns.ids if each != text)]
+    called = right.selectbox(
+        "Name",
+        ids,
+        index=ids.index(columns.id) if columns.id in ids else 0,
+        format_func=lambda column: column or "row number",
+        key=f"id of {name}",
+    )
+    if (text, called or None) == (columns.text, columns.id):
+        return found
+    return read(text_column=text, id_column=called)
+
+
+def _prompts(where: str, read: Callable[[], PromptList]) -> None:
+    """What a file or a pasted list holds: what cannot be used of it, and a choice among the rest."""
+    try:
+        found = read()
+    except PromptError as error:
+        _told(f"{error} What you had is kept.")
+        return
+    for problem in [*found.notes, *found.problems[:3]]:
+        _told(problem)
+    if found.problems:
+        more = f" {len(found.problems) - 3} more problems are not shown." if len(found.problems) > 3 else ""
+        _told(f"The other {len(found.prompts)} prompts can be used.{more}")
+    labels = [f"{prompt.name}: {opening(prompt.text, 60)}" for prompt in found.prompts]
+    chosen = st.selectbox(
+        f"{how_many(len(labels), 'prompt')}: choose one",
+        range(len(labels)),
+        format_func=labels.__getitem__,
+        key=f"chosen-{where} {hash(tuple(labels))}",  # for other prompts another field: this one keeps its words
+    )
+    with st.container(horizontal=True):
+        args = (pending.asking(), partial(state.show, found.prompts[chosen]))
+        st.button("Trace", type="primary", key=f"trace-{where}", on_click=_ask, args=args)
+        if st.button(f"Compare all {len(found.prompts):,}", key=f"compare-{where}", on_click=_take, args=(found,)):
+            st.switch_page("views/prompts.py")
+
+
+def _take(found: PromptList) -> None:
+    prompt_list.take_list(found)
+    state.close_picker()
+
+
+def _told(problem: str) -> None:
+    with st.container(border=True):
+        st.text(problem)

@@ -1,0 +1,75 @@
+"""Find: a small form for a text and one condition on the routing. What it finds is marked in the token strip."""
+
+import streamlit as st
+
+from analysis.words.search import MEASURES, Quantity
+from app.session.search_form import (
+    QUANTITY_KEY,
+    TEXT_KEY,
+    clear_search,
+    found_tokens,
+    part_key,
+    query_of_form,
+    set_part,
+    value_range,
+)
+from hooks.trace import RoutingTrace
+
+OPEN = "find"
+WHERE_WORDS = {"any": "in any layer", "mean": "mean over layers"}
+HELP = "Tokens that hold a text, or that were routed as you ask. In the strip, n and N step through them."
+
+
+def token_search(trace: RoutingTrace) -> None:
+    """The button, and while it is open the form. Whatever is set there counts until it is cleared."""
+    popover = st.popover("Find", icon=":material/search:", key=OPEN, on_change="rerun")
+    if not popover.open:
+        return
+    with popover:
+        st.caption(HELP)
+        st.text_input(
+            "Text",
+            key=TEXT_KEY,
+            placeholder="Text, also across tokens",
+            max_chars=200,
+            persist_state="session",
+        )
+        quantity = st.selectbox(
+            "Condition",
+            list(MEASURES),
+            index=None,
+            key=QUANTITY_KEY,
+            placeholder="No condition",
+            format_func=str.capitalize,
+            persist_state="session",
+        )
+        if quantity:
+            _condition(trace, quantity)
+        found, query = found_tokens(trace)
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.caption(f"{len(found)} of {trace.num_tokens} tokens." if query else "Nothing is looked for.")
+            st.space("stretch")
+            st.button("Clear", on_click=clear_search, disabled=not query)
+
+
+def _condition(trace: RoutingTrace, quantity: Quantity) -> None:
+    """How the quantity compares with which value, and where; kept within what the model has."""
+    measure, wanted = MEASURES[quantity], query_of_form(trace)
+    columns = st.columns(3)
+    if measure.comparisons:
+        low, high, _, step = value_range(trace, quantity)
+        set_part(quantity, "comparison", wanted.comparison)
+        set_part(quantity, "value", wanted.value)
+        columns[0].selectbox(
+            "Compare", measure.comparisons, key=part_key(quantity, "comparison"), persist_state="session"
+        )
+        columns[1].number_input("Value", low, high, step=step, key=part_key(quantity, "value"), persist_state="session")
+    if measure.where:
+        set_part(quantity, "where", wanted.where)
+        columns[2].selectbox(
+            "Where",
+            [*measure.where, *range(trace.num_layers)],
+            key=part_key(quantity, "where"),
+            format_func=lambda where: WHERE_WORDS.get(where, f"in layer {where}"),
+            persist_state="session",
+        )

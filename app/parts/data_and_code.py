@@ -1,0 +1,53 @@
+"""Behind a figure: the data that it draws and the code that makes it. Nothing is made before a reader asks."""
+
+import streamlit as st
+
+from analysis.catalogue import FigureSpec, routing_of
+from analysis.leaving.snippet import TEXTS_FILE, TRACE_FILE, Needs, needs, snippet
+from analysis.leaving.tables import table_csv
+from app.session import results, state
+from app.texts.markdown import literal
+from sample_models.registry import available_models
+
+FIRST_ROWS, WIDTH_PX = 20, 660
+WAYS_OUT = {TRACE_FILE: "Trace file", TEXTS_FILE: "Texts"}
+"""File that the code reads -> its button in the export dialog."""
+
+
+@st.fragment
+def data_and_code(found: FigureSpec, options: dict[str, str]) -> None:
+    """A button under a figure that opens its data and its code. Opening runs this fragment alone."""
+    opener = st.popover("Data and code", key=f"{found.name}-behind", type="tertiary", on_change="rerun")
+    if not opener.open:
+        return
+    with opener, st.container(width=WIDTH_PX):
+        data, code = st.tabs(["Data behind this", "Code that makes this"])
+        with data:
+            _data(found)
+        with code:
+            _code(found, options)
+
+
+def _data(found: FigureSpec) -> None:
+    table = found.table(results.current(found.of))
+    st.dataframe(table.head(FIRST_ROWS), hide_index=True)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.caption(f"First {min(FIRST_ROWS, len(table))} of {len(table):,} rows.", width="stretch")
+        st.download_button("Download CSV", table_csv(table), f"{found.name}.csv", "text/csv", on_click="ignore")
+
+
+def _code(found: FigureSpec, options: dict[str, str]) -> None:
+    drawn, opened = results.current(found.of), state.trace_file() is not None
+    shipped = routing_of(drawn).meta.get("model") in dict(available_models())
+    code = snippet(found, drawn, state.current_view(), shipped=shipped, from_file=opened, **options)
+    st.code(code, language="python", wrap_lines=True)
+    st.caption(_how_to_run(needs(drawn, shipped=shipped, from_file=opened)))
+
+
+def _how_to_run(needed: Needs) -> str:
+    """Where the code runs, and what must be done before, for the page."""
+    where = "in this project's folder, with `.venv/bin/python`"
+    todo = [f"`{file}` lies there too (Export, {WAYS_OUT[file]})" for file in needed.files]
+    if needed.model:
+        todo.append(f"the path of the folder of {literal(needed.model)} stands where its name is")
+    return f"Runs {where}, once {' and '.join(todo)}." if todo else f"Runs as it stands {where}."

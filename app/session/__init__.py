@@ -1,0 +1,1 @@
+"""What one visitor has. Only this room touches `st.session_state`."""

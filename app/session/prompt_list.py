@@ -1,0 +1,96 @@
+"""The reader's list of prompts: what is known of each, and tracing it a few prompts at a time."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import streamlit as st
+
+from analysis.texts.summary import PromptSummary
+from app.server import captures
+from app.session import state
+from app.texts.examples import EXAMPLES
+from app.texts.prompt_files import PromptList, read_prompt_file
+from app.texts.prompts import Prompt, PromptError
+
+FILTER = "prompt-filter"
+"""Key of what the reader looks for among the prompts of a list."""
+BATCH_PROMPTS, BATCH_CHARACTERS = 8, 8_000
+"""Of a list, traced at a time: between two batches the page shows how far it is, and a stop takes effect."""
+
+
+def own_list() -> PromptList | None:
+    """The list that the reader brought."""
+    return st.session_state.get("prompt_list")
+
+
+def read_upload(file_id: str, name: str, data: bytes, **how: str | None) -> PromptList:
+    """The prompts of the file that is uploaded now, parsed once: pages draw it again at every click.
+
+    `how` are the choices of `read_prompt_file`, which says what is raised. Kept are this file as it is read without
+    choices, and as it was read last.
+    """
+    session, choices = st.session_state, tuple(how.items())
+    kept = session.get("upload_read", {})
+    if (found := kept.get((file_id, choices))) is None:
+        try:
+            found = read_prompt_file(name, data, **how)
+        except PromptError as error:
+            found = str(error)
+        kept = {key: each for key, each in kept.items() if key == (file_id, ())}
+        session.upload_read = {**kept, (file_id, choices): found}
+    if isinstance(found, str):
+        raise PromptError(found)
+    return found
+
+
+def forget_upload() -> None:
+    """No file is uploaded any more."""
+    st.session_state.pop("upload_read", None)
+
+
+def prompt_list() -> PromptList:
+    """The list that the reader brought; without one the examples."""
+    return own_list() or PromptList("The examples", list(EXAMPLES.values()), [], [])
+
+
+def take_list(found: PromptList) -> None:
+    """Make these the prompts of the Prompts page. What is known of other texts is forgotten: memory is bounded."""
+    session, texts = st.session_state, {prompt.text for prompt in found.prompts}
+    session.prompt_list, session.tracing_list, session[FILTER] = found, False, ""
+    session.summaries = {key: known for key, known in session.get("summaries", {}).items() if key[1] in texts}
+
+
+def prompt_summaries() -> list[PromptSummary | str | None]:
+    """What is known of each prompt of the list by the current model: numbers, why there are none, or nothing yet."""
+    known, model = st.session_state.get("summaries", {}), st.session_state[state.MODEL_KEY]
+    return [known.get((model, prompt.text)) for prompt in prompt_list().prompts]
+
+
+def untraced_prompts() -> list[Prompt]:
+    """The prompts of the list that the current model has not read yet."""
+    return [p for p, found in zip(prompt_list().prompts, prompt_summaries(), strict=True) if found is None]
+
+
+def trace_list(go: bool) -> None:
+    """Begin, or go on, to trace the list; or stop."""
+    st.session_state.tracing_list = go
+
+
+def tracing_list() -> bool:
+    """Whether the list is being traced."""
+    return st.session_state.get("tracing_list", False) and state.without_model() is None
+
+
+def trace_next_prompts() -> None:
+    """Trace the next few prompts of the list and keep one summary of each; their traces are not kept."""
+    model, texts = st.session_state[state.MODEL_KEY], list(dict.fromkeys(prompt.text for prompt in untraced_prompts()))
+    batch = prompt_batch(texts)
+    known = st.session_state.setdefault("summaries", {})
+    for text, found in zip(batch, captures.summaries_of(model, batch), strict=True):
+        known[model, text] = found
+
+
+def prompt_batch(texts: Sequence[str]) -> list[str]:
+    """The first of `texts` that are traced at a time, at least one."""
+    sizes = np.cumsum([len(text) for text in texts])
+    return list(texts[: max(1, min(BATCH_PROMPTS, int((sizes <= BATCH_CHARACTERS).sum())))])

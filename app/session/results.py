@@ -1,0 +1,292 @@
+"""What pages show beside the trace of the current text: captured when first asked for by `app.server.captures`."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import streamlit as st
+
+from analysis.catalogue import Drawn
+from analysis.explain.attribution import FOLLOWING, LIKELIEST, SECOND, Attribution, named_targets
+from analysis.explain.embedding import Embedding
+from analysis.models.faithfulness import Finding
+from analysis.models.family import family_table, read_members
+from analysis.models.health import Check, health_checks
+from analysis.models.training import read_curves
+from analysis.texts.study import Study
+from analysis.view import WINDOW, window_around
+from app.server import captures, models, waiting
+from app.session import state, text_study, training_steps, umap_maps
+from app.texts.examples import CHECKED
+from app.texts.markdown import literal
+from hooks.attention_trace import AttentionTrace, attention_bytes
+from hooks.lens_trace import LensTrace
+from hooks.path_trace import PathTrace, path_bytes
+from hooks.slice_trace import SliceTrace
+from hooks.token_text import token_bytes
+from hooks.trace import RoutingTrace
+from hooks.training_trace import TrainingTrace
+
+PATHS_BYTES = 128 * 2**20
+"""Memory that one capture of paths may take: the four kept ones stay below half a gigabyte."""
+ATTENTION_BYTES = 128 * 2**20
+"""Memory that the queries and keys of one text may take; four texts are kept."""
+NOTHING = "nothing"
+MEMBERS = Path(__file__).parents[2] / "docs" / "reproduction" / "members.csv"
+"""The family of models side by side, where the report was written."""
+TARGETS = {"target": LIKELIEST, "against": SECOND}
+"""What is explained unless the reader chooses: key in the session -> name of a target."""
+
+
+def measure_faithfulness() -> None:
+    """Run the current prompt in the ways that must agree, and judge it."""
+    session = st.session_state
+    asked = *state.model_and_text(), _captured_tokens()
+    captures.faithfulness_of(*asked)
+    session.faithfulness_of = asked
+
+
+def measured_faithfulness() -> list[Finding] | None:
+    """The findings about the current model and text; None until somebody asked for them."""
+    session = st.session_state
+    asked = session.get("faithfulness_of")
+    current = state.trace_file() is None and asked and asked[:2] == state.model_and_text()
+    return captures.faithfulness_of(*asked) if current else None
+
+
+def trace_half_precision() -> None:
+    """Trace the current prompt in bfloat16 too. If the model cannot be loaded so, say why."""
+    session = st.session_state
+    try:
+        captures.half_trace_of(*state.model_and_text())
+    except ValueError as error:
+        session.problem = state.why_refused(session[state.MODEL_KEY], error)
+        return
+    session.half_precision_of = state.model_and_text()
+
+
+def traced_half_precision() -> RoutingTrace | None:
+    """The bfloat16 trace of the current prompt; None until it was asked for."""
+    session = st.session_state
+    if state.trace_file() is not None:
+        return None
+    current = state.model_and_text()
+    return captures.half_trace_of(*current) if session.get("half_precision_of") == current else None
+
+
+def current_paths() -> PathTrace:
+    """What both paths of all layers computed, for the window round the selected token that fits `PATHS_BYTES`.
+
+    Stepping through layers and through the tokens of a window runs no model.
+    """
+    return captures.paths_of(*state.model_and_text(), _captured_tokens())
+
+
+def current_attribution() -> Attribution:
+    """Where the chosen logit at the selected token comes from; with measured removals if the reader asked for them."""
+    session = st.session_state
+    made = captures.removals_of if session.get("removed_of") == _explained() else captures.attribution_of
+    return made(*state.model_and_text(), _captured_tokens(), session.token, chosen_targets())
+
+
+def current_slices() -> SliceTrace:
+    """Which slices of the FFN the loops of the captured tokens use."""
+    return captures.slices_of(*state.model_and_text(), _captured_tokens())
+
+
+def current_lens() -> LensTrace:
+    """What the model would predict from every state of the selected token, with the chosen target's rank in each."""
+    session = st.session_state
+    return captures.lens_of(*state.model_and_text(), _captured_tokens(), session.token, chosen_targets()[0])
+
+
+def current_attention() -> AttentionTrace:
+    """What every head of every layer read at the selected token. Stepping through tokens and layers runs no model."""
+    session = st.session_state
+    return captures.attention_of(*state.model_and_text(), session.token)
+
+
+def measure_removals() -> None:
+    """Remove every write of the selected token's stream, one at a time, for the chosen logit."""
+    st.session_state.removed_of = _explained()
+    current_attribution()
+
+
+def chosen_targets() -> tuple[int, int | None]:
+    """Ids of the token whose logit is explained and of the one that it is set against (None: nothing).
+
+    What the reader typed and is no token of this model counts as not chosen; `target_problem` tells it.
+    """
+    target, against = (
+        _token_id(default if target_problem(key) else target_word(key)) for key, default in TARGETS.items()
+    )
+    return target, None if against == target else against
+
+
+def target_word(key: str) -> str:
+    """Name or text of the token that the reader chose for a key of `TARGETS`."""
+    return st.session_state.get(key, TARGETS[key])
+
+
+def spell_blank(key: str) -> None:
+    """Show the blank before a typed word as all tokens do: else nobody could see it."""
+    word = st.session_state[key]
+    if word and word.startswith(" "):
+        st.session_state[key] = f"␣{word[1:]}"
+
+
+def target_problem(key: str) -> str | None:
+    """Why a chosen target cannot be taken, in one sentence; None if it can."""
+    try:
+        _token_id(target_word(key))
+    except ValueError as error:
+        return str(error)
+    return None
+
+
+def why_not_drawn(kind: type) -> str | None:
+    """Why figures of this kind (`FigureSpec.of`) cannot be drawn now; None if they can."""
+    if kind is not RoutingTrace and (why_not := state.without_model()):
+        return why_not
+    if kind is AttentionTrace:
+        trace = state.current_trace()
+        window = trace.window_of(st.session_state.token)
+        tokens = window.end - window.first
+        size = attention_bytes(trace.num_layers, tokens, trace.meta["config"]["hidden_size"])
+        if size > ATTENTION_BYTES:
+            return (
+                f"What the heads read of {tokens:,} tokens takes {size / 2**20:,.0f} MB in this model; the "
+                f"limit is {ATTENTION_BYTES // 2**20}. Choose a shorter text."
+            )
+    if kind is TrainingTrace:
+        return training_steps.why_no_training()
+    if kind is Embedding:
+        return umap_maps.why_no_map()
+    if kind is Study:
+        return text_study.why_not_studied()
+    return None
+
+
+def against_itself() -> bool:
+    """Whether the token whose logit is explained is also the one that it is set against, so that nothing is."""
+    return target_word("against") != NOTHING and chosen_targets()[1] is None
+
+
+def can_draw(kind: type) -> bool:
+    """Whether figures of this kind can be drawn."""
+    return why_not_drawn(kind) is None
+
+
+def current_study() -> Study:
+    """What the sample texts, or those of the reader's own list, say together; read now where nothing was read yet."""
+    if text_study.finished() is None:
+        bar = st.empty()
+        text_study.read_texts(lambda done, said: bar.progress(done, text=literal(said)))
+        bar.empty()
+    return text_study.finished().study
+
+
+def current(kind: type) -> Drawn:
+    """What figures of this kind (`FigureSpec.of`) draw now."""
+    made_by = {
+        RoutingTrace: state.current_trace,
+        Study: current_study,
+        PathTrace: current_paths,
+        Attribution: current_attribution,
+        LensTrace: current_lens,
+        SliceTrace: current_slices,
+        AttentionTrace: current_attention,
+        TrainingTrace: training_steps.current_training,
+        Embedding: umap_maps.current_map,
+    }
+    return made_by[kind]()
+
+
+def asked() -> tuple:
+    """What the reader chose beside text and selection that decides what is drawn: targets, removals, texts studied."""
+    session = st.session_state
+    studied = text_study.finished() if text_study.own_list_chosen() else None
+    return *(session.get(key) for key in TARGETS), session.get("removed_of"), studied
+
+
+def _captured_tokens() -> tuple[int, int]:
+    session, trace = st.session_state, state.current_trace()
+    config = models.loaded_model(session[state.MODEL_KEY]).config
+    width = max(min(WINDOW, PATHS_BYTES // path_bytes(config, trace.num_layers, 1)), 1)
+    return window_around(session.token, trace.num_tokens, width) or (0, trace.num_tokens)
+
+
+def _explained() -> tuple:
+    session = st.session_state
+    return *state.model_and_text(), session.token, chosen_targets()
+
+
+def _token_id(word: str) -> int | None:
+    """Id of a target by its name (`named_targets`) or its text; None for NOTHING. ValueError if it is not one token."""
+    trace, token = state.current_trace(), st.session_state.token
+    named = named_targets(trace, token)
+    if word == NOTHING:
+        return None
+    if word in named or word == FOLLOWING:  # after the last token nothing follows: the likeliest stands for it
+        return named.get(word, next(iter(named.values())))
+    shown = dict(zip(trace.next_tokens[token], trace.next_ids[token].tolist(), strict=True))
+    if word in shown:
+        return shown[word]
+    text = token_bytes(word).decode("utf-8", "replace")
+    ids = models.loaded_model(st.session_state[state.MODEL_KEY]).tokenizer(text, add_special_tokens=False)["input_ids"]
+    if len(ids) != 1:
+        raise ValueError(f"“{word}” is {len(ids)} tokens of this model: give a text that is one, with ␣ before a word.")
+    return ids[0]
+
+
+def parameter_parts() -> dict[str, int] | None:
+    """Part of the model -> its parameters; None while a trace file is open, which tells only their sum."""
+    return None if state.without_model() else models.loaded_model(st.session_state[state.MODEL_KEY]).parameter_parts
+
+
+def training_curves() -> pd.DataFrame | None:
+    """Curves of the current model's training; None if it came without. ValueError if the file is none."""
+    if state.without_model():
+        return None
+    path = models.folders()[st.session_state[state.MODEL_KEY]] / "curves.csv"
+    return read_curves(path.read_bytes()) if path.is_file() else None
+
+
+def family_of_models() -> pd.DataFrame | None:
+    """The paper's family side by side; None without a report. ValueError if its file is no table."""
+    return family_table(read_members(MEMBERS.read_bytes())) if MEMBERS.is_file() else None
+
+
+def check_health(progress: Callable[[float], None]) -> None:
+    """Check the current model on the texts of `CHECKED`; `progress` is told the share done, 0..1.
+
+    A model without a tokenizer cannot read them (ValueError): see `ModelFacts.reads_ids`.
+    """
+    from hooks import measure_health
+
+    loaded = models.loaded_model(st.session_state[state.MODEL_KEY])
+    with waiting.in_turn():
+        measured = measure_health(loaded, CHECKED, progress=progress)
+    models.health_of_models()[loaded.weights_sha256] = health_checks(measured)
+
+
+def checked_health() -> list[Check] | None:
+    """The checks of the model of the current trace; None until somebody asked for them."""
+    return models.health_of_models().get(state.model_facts().weights_sha256)
+
+
+def measure_ffn() -> None:
+    """Measure the time of the FFNs over the current prompt, anew each time."""
+    from hooks import time_ffn
+
+    session = st.session_state
+    current = state.model_and_text()
+    with waiting.in_turn():  # nobody else's text may run meanwhile
+        session.ffn_times = current, time_ffn(models.loaded_model(current[0]), current[1])
+
+
+def ffn_times() -> dict[str, float] | None:
+    """Seconds by what was run, of the current prompt; None until they were measured."""
+    session = st.session_state
+    measured, seconds = session.get("ffn_times", (None, None))
+    return seconds if state.trace_file() is None and measured == state.model_and_text() else None

@@ -1,0 +1,67 @@
+"""What the reader looks for among the tokens: the form's words and numbers, kept within what the model has."""
+
+import numpy as np
+import streamlit as st
+
+from analysis.recursion import NEAR_MISS
+from analysis.words.search import MEASURES, Quantity, Query, described, matching_tokens
+from hooks.trace import RoutingTrace
+
+TEXT_KEY, QUANTITY_KEY = "find_text", "find_quantity"
+
+
+def query_of_form(trace: RoutingTrace) -> Query:
+    """What the form says. Another model may have fewer layers, loops or experts: then the nearest that it has."""
+    session = st.session_state
+    text, quantity = session.get(TEXT_KEY) or "", session.get(QUANTITY_KEY)
+    if not quantity:
+        return Query(text)
+    measure = MEASURES[quantity]
+    where = session.get(part_key(quantity, "where"))
+    if where not in (*measure.where, *range(trace.num_layers)):
+        where = measure.where[0] if measure.where else "any"
+    if not measure.comparisons:
+        return Query(text, quantity, where=where)
+    low, high, start, _ = value_range(trace, quantity)
+    value = session.get(part_key(quantity, "value"))
+    return Query(
+        text,
+        quantity,
+        comparison=session.get(part_key(quantity, "comparison")) or measure.comparisons[0],
+        value=min(max(start if value is None else value, low), high),
+        where=where,
+    )
+
+
+def found_tokens(trace: RoutingTrace) -> tuple[list[int], str]:
+    """Tokens that are looked for, ascending, and the query in words; an empty one if nothing is looked for."""
+    query = query_of_form(trace)
+    return np.flatnonzero(matching_tokens(trace, query)).tolist(), described(query)
+
+
+def clear_search() -> None:
+    """Look for nothing."""
+    st.session_state[TEXT_KEY], st.session_state[QUANTITY_KEY] = "", None
+
+
+def value_range(trace: RoutingTrace, quantity: Quantity) -> tuple:
+    """Smallest and largest value to ask for, the one that the form begins with, and the step."""
+    return {
+        "loops": (1, trace.max_loops, trace.max_loops, 1),
+        "first expert": (0, trace.num_experts - 1, 0, 1),
+        "any chosen expert": (0, trace.num_experts - 1, 0, 1),
+        "difficulty": (0.0, 1.0, 0.8, 0.05),
+        "margin of the loops": (0.0, 50.0, NEAR_MISS, 0.05),
+        "surprisal": (0.0, 50.0, 5.0, 0.5),
+    }[quantity]
+
+
+def part_key(quantity: Quantity, part: str) -> str:
+    """Key of the widget with a part of the condition: comparison, value or where."""
+    return f"find_{quantity}_{part}"
+
+
+def set_part(quantity: Quantity, part: str, value) -> None:
+    """Give a widget its value before it is drawn, if that differs: without this it would begin with its own."""
+    if st.session_state.get(part_key(quantity, part)) != value:
+        st.session_state[part_key(quantity, part)] = value

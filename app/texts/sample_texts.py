@@ -1,0 +1,59 @@
+"""The texts that a study reads: many short ones of several kinds, written for this project.
+
+Intervals are over texts, so many short texts say more than a few long ones.
+"""
+
+from app.texts.examples import EXAMPLES
+
+_STORIES = (
+    "Long ago a king had three daughters, and the youngest was so quiet that nobody noticed when she left the castle. "
+    "She walked until her shoes were worn through, and at the edge of the sea she met an old woman mending a net.",
+    '"You are late," said the captain, and he looked at the boy from under his wet hat. "The tide will not wait for '
+    'you, and neither will I." The boy said nothing, for he had run all the way from the village.',
+    "The house stood alone on the hill. In winter the wind came through every door, and the two brothers slept beside "
+    "the stove with the dog between them. In summer they slept in the hay and counted the stars.",
+    "A crow found a piece of cheese and flew with it into a tall tree. A fox saw her there and called up to her: "
+    '"How beautiful you are! If your voice is as fine as your feathers, you must be the queen of all birds."',
+    "Mrs. Hall put the letter down and did not speak for some time. At last she rose, went to the window, and drew the "
+    "curtain aside. The carriage was still there, and the horses were still wet with rain.",
+    "The little girl gave her bread to the bird, and her cap to the child, and her coat to the old man. Then she was "
+    "cold and hungry, and she sat down in the snow and laughed, because the bird had begun to sing.",
+)
+_SPEECHES = (
+    "We meet today under a peaceful sky. The harvests have been good, the treasury is sound, and our ships sail to "
+    "every port. Yet it is the duty of this government to look beyond the present year and to prepare for the next.",
+    "My friends, the question before us is not whether the law should be changed, but how. I have asked the Congress "
+    "to act, and I ask you, the citizens of this nation, to give your representatives your counsel.",
+    "No people can be free that is not also just. Let us therefore keep our treaties, pay our debts, teach our "
+    "children, and give to every man and woman the protection of equal laws.",
+    "The commission has reported that the roads of the western states are in need of repair. I recommend that the sum "
+    "of two million dollars be set aside for this purpose, and that the work begin in the spring.",
+)
+_PLAYS = (
+    "KING.\nWho comes so late into our sleeping camp?\n\nMESSENGER.\nMy lord, a friend, and weary from the road.\n"
+    "I bring thee word of armies by the sea,\nAnd of thy brother's death.",
+    "FIRST LORD.\nHow does the queen?\n\nSECOND LORD.\nShe sleeps, my lord, and yet she speaks in sleep,\n"
+    "And calls upon a name we do not know.\n\nFIRST LORD.\nThen let us watch with her until the day.",
+    "SERVANT.\nSir, there is a man at the gate that will not be answered.\n\nTOBY.\nWhat manner of man?\n\n"
+    "SERVANT.\nA very wet one, sir, and he says that he is thy son.",
+)
+_CODE = (
+    "def mean(values: list[float]) -> float:\n    if not values:\n"
+    '        raise ValueError("values must not be empty")\n    return sum(values) / len(values)\n',
+    "class Stack:\n    def __init__(self):\n        self.items = []\n\n    def push(self, item):\n"
+    "        self.items.append(item)\n\n    def pop(self):\n        return self.items.pop()\n",
+    'fn main() {\n    let numbers = vec![1, 2, 3];\n    for number in &numbers {\n        println!("{number}");\n'
+    "    }\n}\n",
+    "for i in range(10):\n    for j in range(i):\n        total += matrix[i][j] * vector[j]\n    result.append(total)\n"
+    "print(result)\n",
+)
+_NUMBERS = (
+    "12 + 7 = 19\n45 - 8 = 37\n9 * 9 = 81\n64 / 8 = 8\n100 - 1 = 99\n33 + 44 = 77\n5 * 12 = 60\n90 / 9 = 10\n",
+    "Count: 3, 6, 9, 12, 15, 18, 21, 24, 27, 30\nCount: 50, 45, 40, 35, 30, 25, 20, 15, 10, 5\n",
+    "Tom has 6 pears. He buys 5 more and gives 3 to Lisa. Now Tom has 6+5-3=8 pears.\n"
+    "Mia has 12 coins. She loses 4 of them. Now Mia has 12-4=8 coins.",
+)
+
+SAMPLE_TEXTS: tuple[str, ...] = (
+    *(prompt.text for prompt in EXAMPLES.values()), *_STORIES, *_SPEECHES, *_PLAYS, *_CODE, *_NUMBERS,
+)  # fmt: skip
