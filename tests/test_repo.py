@@ -9,6 +9,13 @@ import pytest
 ROOT = Path(__file__).parents[1]
 STREET = ["sample_models", "hooks", "analysis", "app"]
 """Each imports only from itself and from those before it."""
+ROOMS = (
+    *("app", "app.views", "app.frame", "app.parts", "app.components", "app.session", "app.server", "app.texts"),
+    *("analysis.leaving", "analysis.catalogue", "analysis.figures", "analysis.models", "analysis.texts"),
+    *("analysis.explain", "analysis.words", "analysis", "hooks", "sample_models.family", "sample_models"),
+)
+"""The highest first: each imports only from itself and from those below. A package stands for its own files, those of
+rooms in it apart: "app" is the entry and the command line, "analysis" the four subjects and what they share."""
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
@@ -32,10 +39,75 @@ def test_imports_flow_one_way(room):
         assert not imports_of(path) & forbidden, path
 
 
-def test_only_what_sessions_share_and_the_command_line_touch_models():
+def modules() -> dict[str, ast.Module]:
+    """Every module of the four packages, parsed, by its dotted name."""
+    found = {}
+    for path in (path for package in STREET for path in (ROOT / package).rglob("*.py")):
+        name = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+        found[name] = ast.parse(path.read_text(encoding="utf-8"))
+    return found
+
+
+def import_graph() -> dict[str, set[str]]:
+    """Module -> the modules of ours that it imports, at its top, in a function, or for its types alone.
+
+    A package that resolves names late (`hooks`, `sample_models`) imports them as far as this is concerned.
+    """
+    known = modules()
+
+    def imported(tree: ast.Module):
+        for node in ast.walk(tree):
+            assert not (isinstance(node, ast.ImportFrom) and node.level), "imports are absolute"
+            if isinstance(node, ast.Import):
+                yield from (alias.name for alias in node.names)
+            elif isinstance(node, ast.ImportFrom):
+                for alias in node.names:
+                    name = f"{node.module}.{alias.name}"
+                    yield name if name in known else node.module
+
+    return {module: {name for name in imported(tree) if name in known} for module, tree in known.items()}
+
+
+def room_of(module: str) -> int:
+    """Place in ROOMS: the innermost one that holds the module."""
+    while module not in ROOMS:
+        module = module.rpartition(".")[0]
+    return ROOMS.index(module)
+
+
+def test_no_import_circles():
+    rest = import_graph()
+    assert len(rest) > 150
+    while leaves := {module for module, imports in rest.items() if not imports & rest.keys()}:
+        rest = {module: imports for module, imports in rest.items() if module not in leaves}
+    assert not rest, "these import each other, or what does"
+
+
+def test_no_room_imports_a_higher_one():
+    arrows = [(module, name) for module, imports in import_graph().items() for name in imports]
+    assert len(arrows) > 500
+    assert not [(module, name) for module, name in arrows if room_of(module) > room_of(name)]
+
+
+def test_every_folder_of_python_is_a_room_or_in_one():
+    folders = {module.rpartition(".")[0] for module in modules() if "." in module}
+    assert {folder for folder in folders if folder.count(".") < 2} <= set(ROOMS)
+
+
+def test_only_the_sessions_room_touches_session_state():
+    touching = set()
+    for module, tree in modules().items():
+        for node in ast.walk(tree):
+            if "session_state" in (getattr(node, "attr", None), getattr(node, "id", None), getattr(node, "name", None)):
+                touching.add(module)
+    assert touching
+    assert {module.rpartition(".")[0] for module in touching} == {"app.session"}
+
+
+def test_only_what_visitors_share_and_the_command_line_touch_models():
     for path in (ROOT / "app").rglob("*.py"):
         source = path.read_text(encoding="utf-8")
-        if path.name not in ("shared.py", "__main__.py"):
+        if path.relative_to(ROOT / "app").as_posix() not in ("server/captures.py", "server/models.py", "cli.py"):
             assert "load_model" not in source and "capture(" not in source, path
 
 
