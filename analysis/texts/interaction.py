@@ -1,7 +1,7 @@
 """Loops x experts: does the number of loops of a token go together with the experts that it chooses?
 
 Mutual information of two choices of the same tokens, in nats. Few tokens show some even where there is none, and so do
-choices that both follow the position, so `chance` (see `resampling`) is taken off: adjusted = (information - chance) /
+choices that both follow the position, so what `texts.chance` finds is taken off: adjusted = (information - chance) /
 (least entropy - chance), 0 at chance and 1 where one choice settles the other. It says that they go together, not that
 one drives the other: both follow from the token's state.
 """

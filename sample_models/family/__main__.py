@@ -16,7 +16,11 @@ from sample_models.family.runs import train_family
 
 
 def parse(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="python -m sample_models.family",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--dense", type=Path, help="train: folder of the finished dense run that all continue from")
     what.add_argument("--report", type=Path, help="measure and report: folder of the family's runs")
