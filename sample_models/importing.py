@@ -22,6 +22,10 @@ Progress = Callable[[str, int, int], None]
 """Called with what is done at the moment, the steps done and all steps."""
 
 
+def _silent(what: str, done: int, steps: int) -> None:
+    """A `Progress` that nobody follows."""
+
+
 def import_olmo(
     source: str | Path, target: str | Path, *, tokenizer: str | Path | None = None, progress: Progress | None = None
 ) -> LoadedModel:
@@ -63,7 +67,7 @@ def _write(
     target = Path(os.path.abspath(target))
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise ValueError(f"{target} must be missing or empty, it exists: give another folder")
-    report = progress or (lambda what, done, steps: None)
+    report = progress or _silent
     weights = read(source)
     words = _tokenizer(source, tokenizer, weights.config)
     try:
@@ -71,7 +75,7 @@ def _write(
         with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as aside:
             folder = Path(aside) / target.name
             folder.mkdir()
-            _save(weights, words, folder, report)
+            save_folder(weights, words, folder, report)
             del weights  # its file need not stay mapped beside the new one
             report("checking", 0, 1)
             loaded = load_model(folder)
@@ -82,8 +86,10 @@ def _write(
     return loaded
 
 
-def _save(weights: ModelWeights, tokenizer: PreTrainedTokenizerBase | None, folder: Path, report: Progress) -> None:
-    """Write all files of a model folder, each tensor in the type that it has."""
+def save_folder(
+    weights: ModelWeights, tokenizer: PreTrainedTokenizerBase | None, folder: Path, report: Progress = _silent
+) -> None:
+    """Write all files of a model folder, each tensor in the type that it has. Raises ValueError for one not finite."""
     kinds: Counter[torch.dtype] = Counter()
     tensors: dict[str, torch.Tensor] = {}
     for number, (name, tensor) in enumerate(weights.tensors.items()):
@@ -131,4 +137,4 @@ def _tokenizer_file(path: Path, config: VersatileFFNConfig) -> PreTrainedTokeniz
     return tokenizer
 
 
-__all__ = ["import_olmo", "upcycle"]
+__all__ = ["Progress", "import_olmo", "save_folder", "upcycle"]

@@ -1,0 +1,41 @@
+"""Turn a dense model of the Llama family into a VersatileFFN that imitates it.
+
+    python -m sample_models.distil DENSE --data corpus/*.txt --valid held_out/*.txt --out runs/distilled
+
+DENSE is a Hugging Face folder or a GGUF file. Router and depth heads are first fitted in closed form; then the FFN is
+trained layer by layer on the dense model's own residual stream, and then the whole model end to end on its predictions.
+Of the FFN's matrices only updates of low rank are trained (`--rank`), with all norms, routers and depth heads.
+Text files are UTF-8 (`.xz` too), documents separated by a line `<|endoftext|>`. A run that was stopped goes on where
+its last state was saved when the same command is given again. `log.csv` holds its curves; at the end the folder of the
+run is a model folder, and `update.safetensors` in it is what was trained.
+"""
+
+from pathlib import Path
+
+from transformers.utils import logging as transformers_logging
+
+from sample_models.distil.options import keep_settings, parse
+from sample_models.distil.run import Distillation
+from sample_models.distil.teacher import dense_folder
+
+
+def main(argv: list[str] | None = None) -> None:
+    options = parse(__doc__, argv)
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    options.out.mkdir(parents=True, exist_ok=True)
+    try:
+        keep_settings(options)
+        run = Distillation(options, dense_folder(Path(options.dense), options.out / "dense"))
+        if options.init and run.first_step == 0:
+            run.begin_with(options.init)
+        run.train()
+    except ValueError as error:
+        raise SystemExit(str(error)) from error
+    if run.first_step == options.layer_steps + options.steps:
+        run.save_model()
+        print(f"{options.out} is ready")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,104 @@
+"""Router and depth head of an upcycled model, fitted in closed form to what the dense model does with a text.
+
+Both heads read the residual stream H without a norm and without a bias. In a trained model some direction of H hardly
+changes from token to token, and a ridge regression of the number 1 on H finds it: it serves as the bias. What the heads
+are fitted to:
+
+- the depth head to the entropy of the dense model's next-token prediction: the less sure the model is, the more loops.
+  It is an ordinal classifier: loops = 1 + the number of thresholds below s(H), with s the fitted entropy and the
+  thresholds at the quantiles that deal out the wanted shares of loops;
+- the router to the part of the dense FFN's update that each expert's slice writes, <f_e(H), f(H)> / |f(H)|^2,
+  standardised for each expert over the text, so that no expert starts with more tokens than another.
+"""
+
+from dataclasses import dataclass
+
+import torch
+
+from sample_models.feed_forward import DenseFFN
+from sample_models.modeling_versatile import VersatileFFNForCausalLM
+
+RIDGE = 1e-3
+"""Ridge penalty, as a share of the mean variance of a hidden unit."""
+
+DEPTH_MARGIN = 4.0
+"""Logits between neighbouring numbers of loops when s(H) is one standard deviation from their threshold."""
+
+
+@dataclass(frozen=True, eq=False)
+class DenseReading:
+    """What the dense model did with a text of n tokens, the first of each window left out."""
+
+    hidden: list[torch.Tensor]
+    """H of each layer [n, d]."""
+    entropy: torch.Tensor
+    """Entropy in nats of the next-token prediction [n]."""
+
+
+@torch.no_grad()
+def read_dense_model(teacher: VersatileFFNForCausalLM, windows: torch.Tensor, batch: int = 4) -> DenseReading:
+    """H of every layer and the entropy of the predictions over windows [window, token].
+
+    The first token of a window is left out: a sink of attention whose stream is far larger than any other.
+    """
+    hidden: list[list[torch.Tensor]] = [[] for _ in teacher.model.layers]
+    handles = [
+        layer.hook_resid_mid.register_forward_hook(lambda module, inputs, output, seen=seen: seen.append(output[:, 1:]))
+        for layer, seen in zip(teacher.model.layers, hidden, strict=True)
+    ]
+    entropies = []
+    try:
+        for part in windows.split(batch):
+            log_probs = teacher(part, use_cache=False).logits[:, 1:].float().log_softmax(dim=-1)
+            entropies.append(-(log_probs.exp() * log_probs).sum(dim=-1))
+    finally:
+        for handle in handles:
+            handle.remove()
+    return DenseReading([torch.cat(seen).flatten(0, 1).float() for seen in hidden], torch.cat(entropies).flatten())
+
+
+def ridge(hidden: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """Weights [target, d] of the ridge regression of targets [n, target] on H [n, d], without a bias."""
+    gram = hidden.double().T @ hidden.double()
+    gram += RIDGE * gram.diagonal().mean() * torch.eye(len(gram), dtype=gram.dtype)
+    return torch.linalg.solve(gram, hidden.double().T @ targets.double()).T.float()
+
+
+def depth_weights(hidden: torch.Tensor, signal: torch.Tensor, shares: list[float]) -> torch.Tensor:
+    """Weights [loop, d] of a depth head that deals out loops by a signal [n], in about these shares (one per loop)."""
+    signal = (signal - signal.mean()) / signal.std()
+    slope, constant = ridge(hidden, torch.stack([signal, torch.ones_like(signal)], dim=1))
+    fitted = hidden @ slope
+    slope, fitted = slope / fitted.std(), fitted / fitted.std()
+    cuts = torch.tensor(shares).cumsum(0)[:-1] / sum(shares)
+    thresholds = fitted.quantile(cuts)
+    # logit(l) = margin * (l * s - the sum of the first l - 1 thresholds): neighbours are equal where s is a threshold.
+    offsets = torch.cat([torch.zeros(1), thresholds.cumsum(0)])
+    return DEPTH_MARGIN * (torch.arange(1, len(shares) + 1)[:, None] * slope - offsets[:, None] * constant)
+
+
+def router_weights(hidden: torch.Tensor, ffn: DenseFFN, experts: int) -> torch.Tensor:
+    """Weights [expert, d] of a router that prefers the experts whose slice writes most of the dense FFN's update."""
+    units = ffn.activations(hidden).float()  # [n, f]
+    update = units @ ffn.down_proj.weight.float().T
+    written = (units * (update @ ffn.down_proj.weight.float())).unflatten(-1, (experts, -1)).sum(dim=-1)
+    parts = written / update.square().sum(dim=-1, keepdim=True)
+    parts = (parts - parts.mean(dim=0)) / parts.std(dim=0)
+    weights = ridge(hidden, torch.cat([parts, torch.ones(len(parts), 1)], dim=1))
+    slopes, constant = weights[:-1], weights[-1]
+    fitted = hidden @ slopes.T
+    return (slopes - fitted.mean(dim=0)[:, None] * constant) / fitted.std(dim=0)[:, None]
+
+
+@torch.no_grad()
+def fit_gates(
+    student: VersatileFFNForCausalLM, teacher: VersatileFFNForCausalLM, windows: torch.Tensor, shares: list[float]
+) -> None:
+    """Set every router and depth head of the student from what its dense teacher does with windows [window, token]."""
+    reading = read_dense_model(teacher, windows)
+    for hidden, layer, dense in zip(reading.hidden, student.model.layers, teacher.model.layers, strict=True):
+        layer.mlp.depth_head.weight.copy_(depth_weights(hidden, reading.entropy, shares))
+        layer.mlp.router.weight.copy_(router_weights(hidden, dense.mlp, layer.mlp.num_experts))
+
+
+__all__ = ["DenseReading", "depth_weights", "fit_gates", "read_dense_model", "ridge", "router_weights"]

@@ -1,0 +1,71 @@
+"""What is trained of a distilled model: low-rank updates of the FFN's matrices, all norms, routers and depth heads."""
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from sample_models.modeling_versatile import VersatileFFNForCausalLM
+
+
+class LowRankLinear(nn.Module):
+    """A frozen matrix W and a trained update of it: x W^T + (x A^T) B^T. B starts at zero, so that nothing changes."""
+
+    def __init__(self, base: nn.Linear, rank: int):
+        super().__init__()
+        self.weight = nn.Parameter(base.weight.detach(), requires_grad=False)  # [out, in]
+        self.lora_A = nn.Parameter(torch.randn(rank, base.in_features) / base.in_features**0.5)  # [rank, in]
+        self.lora_B = nn.Parameter(torch.zeros(base.out_features, rank))  # [out, rank]
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return F.linear(x, self.weight) + F.linear(F.linear(x, self.lora_A), self.lora_B)
+
+
+class ExactLinear(nn.Linear):
+    """A head that chooses: never in half precision, where neighbouring logits are one number."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        with torch.autocast(x.device.type, enabled=False):
+            return F.linear(x.float(), self.weight.float())
+
+
+def make_trainable(model: VersatileFFNForCausalLM, rank: int) -> None:
+    """Freeze all but norms, routers and depth heads, and give the FFN's matrices updates of `rank`.
+
+    Rank 0 trains these matrices whole.
+    """
+    model.requires_grad_(False)
+    for name, module in list(model.named_modules()):
+        if name.endswith("norm"):
+            module.weight.requires_grad_(True)
+    for layer in model.model.layers:
+        for name in ("router", "depth_head"):
+            head = getattr(layer.mlp, name)
+            exact = ExactLinear(head.in_features, head.out_features, bias=False)
+            exact.weight = nn.Parameter(head.weight.detach())
+            setattr(layer.mlp, name, exact)
+        for name in ("up_gate_proj", "down_proj"):
+            if rank:
+                setattr(layer.mlp, name, LowRankLinear(getattr(layer.mlp, name), rank))
+            else:
+                getattr(layer.mlp, name).weight.requires_grad_(True)
+
+
+def trained_tensors(model: VersatileFFNForCausalLM) -> dict[str, torch.Tensor]:
+    """Name -> trained tensor; the update of a matrix is its `lora_A` and `lora_B`."""
+    return {name: parameter.detach() for name, parameter in model.named_parameters() if parameter.requires_grad}
+
+
+def merged_tensors(base: dict[str, torch.Tensor], trained: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The tensors of the distilled model: those of `base`, replaced or updated by the trained ones, in float32."""
+    merged = dict(base)
+    for name, tensor in trained.items():
+        if name.endswith(".lora_B"):
+            matrix = name.removesuffix(".lora_B")
+            update = tensor.float() @ trained[f"{matrix}.lora_A"].float()
+            merged[f"{matrix}.weight"] = base[f"{matrix}.weight"].float() + update
+        elif not name.endswith(".lora_A"):
+            merged[name] = tensor.float()
+    return merged
+
+
+__all__ = ["ExactLinear", "LowRankLinear", "make_trainable", "merged_tensors", "trained_tensors"]

@@ -1,0 +1,236 @@
+"""Distillation: the pair begins as the dense model, the quick path equals the model, and a run learns and goes on."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from transformers import LlamaConfig, LlamaForCausalLM
+
+from sample_models import load_model
+from sample_models.distil.__main__ import main
+from sample_models.distil.gates import depth_weights, fit_gates, router_weights
+from sample_models.distil.low_rank import make_trainable, merged_tensors, trained_tensors
+from sample_models.distil.own_loops import own_loops, own_loops_output
+from sample_models.distil.run import UPDATE, distilled
+from sample_models.distil.teacher import read_pair
+from tests.models import byte_tokenizer, small_loaded
+
+SENTENCES = ["The cat sat on the mat.", "A dog ran to the red barn.", "One and two make three.", "The moon rose late."]
+
+
+@pytest.fixture(scope="module")
+def text(tmp_path_factory):
+    path = tmp_path_factory.mktemp("corpus") / "text.txt"
+    documents = ["\n".join(SENTENCES[(i + j) % 4] for j in range(6)) for i in range(40)]
+    path.write_text("\n<|endoftext|>\n".join(documents) + "\n")
+    return path
+
+
+@pytest.fixture(scope="module")
+def dense(tmp_path_factory):
+    """A random Llama with a byte-level tokenizer, as transformers saves it."""
+    folder = tmp_path_factory.mktemp("dense")
+    tokenizer = byte_tokenizer()
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=64,
+        tie_word_embeddings=True,
+        initializer_range=0.3,
+        bos_token_id=None,
+        eos_token_id=tokenizer.eos_token_id,
+    )
+    LlamaForCausalLM(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def arguments(dense, text, out, *options):
+    """Options of a run that takes a second."""
+    fixed = "--no-compile --no-bf16 --device cpu --context 32 --batch 2 --rank 4 --layer-steps 6 --steps 6"
+    logs = "--log-every 3 --valid-every 6 --valid-windows 2 --loop-shares 0.25 0.25 0.25 0.25"
+    return [
+        str(dense),
+        "--data",
+        str(text),
+        "--valid",
+        str(text),
+        "--out",
+        str(out),
+        *f"{fixed} {logs}".split(),
+        *options,
+    ]
+
+
+def log_of(out):
+    with (out / "log.csv").open() as file:
+        return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
+
+
+def ids_of(model, rows=2, tokens=24):
+    return torch.randint(0, model.config.vocab_size, (rows, tokens), generator=torch.Generator().manual_seed(1))
+
+
+def test_teacher_is_the_dense_model_and_student_has_its_weights(dense):
+    student, teacher = read_pair(dense)
+    reference = LlamaForCausalLM.from_pretrained(dense, dtype=torch.float32)
+    ids = ids_of(teacher)
+    torch.testing.assert_close(teacher(ids).logits, reference(ids).logits, atol=1e-5, rtol=0)
+    for ours, theirs in zip(student.model.layers, teacher.model.layers, strict=True):
+        assert torch.equal(ours.mlp.up_gate_proj.weight, theirs.mlp.up_gate_proj.weight)
+        assert torch.equal(ours.self_attn.q_proj.weight, theirs.self_attn.q_proj.weight)
+
+
+def test_own_loops_give_the_models_output_and_its_gradients():
+    """Against the model's own path in eval mode, which computes all states: output to 1e-5, gradients to 1e-4."""
+    ffn = small_loaded().model.model.layers[0].mlp
+    hidden = torch.randn(2, 40, 32, generator=torch.Generator().manual_seed(0))
+    assert len(ffn.choose_loops(hidden)[0].unique()) == 4
+    gradients = []
+    for output in (ffn.output, lambda h: own_loops_output(ffn, h)):
+        start = hidden.clone().requires_grad_()
+        ffn.zero_grad()
+        y = output(start)
+        (y * torch.linspace(-1, 1, 32)).sum().backward()
+        gradients.append(
+            [y.detach(), start.grad, *(p.grad.clone() for n, p in ffn.named_parameters() if "depth" not in n)]
+        )
+    for ours, reference in zip(gradients[1], gradients[0], strict=True):
+        torch.testing.assert_close(ours, reference, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(gradients[1][0], gradients[0][0], atol=1e-5, rtol=0)
+
+
+def test_own_loops_end_with_their_block_also_after_an_error():
+    model = small_loaded().model.train()
+    with pytest.raises(RuntimeError, match="planted"), own_loops(model):
+        assert not model.training
+        raise RuntimeError("planted")
+    assert model.training
+    assert all("output" not in vars(layer.mlp) for layer in model.model.layers)
+
+
+def test_depth_head_deals_out_the_wanted_shares_and_follows_its_signal():
+    random = torch.Generator().manual_seed(0)
+    hidden = torch.randn(4000, 16, generator=random)
+    hidden[:, 0] = 3.0  # the direction that serves as a bias
+    signal = hidden[:, 1] - 0.5 * hidden[:, 2]
+    logits = hidden @ depth_weights(hidden, signal, [0.1, 0.4, 0.3, 0.2]).T
+    loops = logits.argmax(dim=-1) + 1
+    shares = torch.bincount(loops, minlength=5)[1:] / len(loops)
+    torch.testing.assert_close(shares, torch.tensor([0.1, 0.4, 0.3, 0.2]), atol=0.02, rtol=0)
+    means = torch.stack([signal[loops == n].mean() for n in range(1, 5)])
+    assert (means.diff() > 0.5).all()
+
+
+def test_router_prefers_the_slice_that_writes_most(dense):
+    """The experts that it puts first write more of the update than dealt ones, and none is left without tokens."""
+    student, teacher = read_pair(dense)
+    ffn = teacher.model.layers[1].mlp
+    hidden = torch.randn(2000, 32, generator=torch.Generator().manual_seed(0))
+    hidden[:, 0] = 2.0
+    with torch.no_grad():
+        logits = hidden @ router_weights(hidden, ffn, 8).T
+        units = ffn.activations(hidden)
+        written = (units * (ffn.down_proj(units) @ ffn.down_proj.weight)).unflatten(-1, (8, -1)).sum(dim=-1)
+    first = logits.argmax(dim=-1)
+    assert torch.bincount(first, minlength=8).min() > 2000 * 0.04
+    standard = (written - written.mean(dim=0)) / written.std(dim=0)
+    assert standard.gather(1, first[:, None]).mean() > 0.3  # 0 for dealt experts
+
+
+def test_only_the_update_the_norms_and_the_gates_are_trained(dense):
+    student, _ = read_pair(dense)
+    before = {name: tensor.clone() for name, tensor in student.state_dict().items()}
+    ids = ids_of(student)
+    logits = student.eval()(ids).logits
+    make_trainable(student, 4)
+    assert torch.equal(student(ids).logits, logits)  # an update begins at zero
+    trained = trained_tensors(student)
+    kinds = {name.split(".")[-2] if "lora" not in name else "lora" for name in trained}
+    assert kinds == {"lora", "norm", "input_layernorm", "router", "depth_head"}
+    for name, tensor in trained.items():
+        if name.endswith("lora_B"):
+            tensor.normal_()
+    merged = merged_tensors(before, trained)
+    torch.testing.assert_close(
+        merged["model.layers.0.mlp.down_proj.weight"] - before["model.layers.0.mlp.down_proj.weight"],
+        trained["model.layers.0.mlp.down_proj.lora_B"] @ trained["model.layers.0.mlp.down_proj.lora_A"],
+        atol=1e-5,
+        rtol=1e-5,
+    )
+
+
+@pytest.fixture(scope="module")
+def finished(dense, text, tmp_path_factory):
+    out = tmp_path_factory.mktemp("runs") / "whole"
+    main(arguments(dense, text, out, "--layer-steps", "40", "--steps", "60", "--learning-rate", "1e-2"))
+    return out
+
+
+def test_run_learns_in_both_stages(finished):
+    rows = log_of(finished)
+    stage_1, stage_2 = [row for row in rows if row["step"] <= 40], [row for row in rows if row["step"] > 40]
+    assert stage_1[-1]["error"] < 0.8 * stage_1[0]["error"]
+    assert stage_2[-1]["kl"] < 0.8 * stage_2[0]["kl"]
+    assert np.isnan(stage_1[0]["kl"]) and stage_2[-1]["held_out_text"] > 0
+
+
+def test_finished_run_is_a_model_folder_that_its_update_makes_again(finished, dense):
+    loaded = load_model(finished)
+    assert loaded.gates_trained and loaded.config.ffn == "versatile"
+    again, own = distilled(dense, load_file(finished / UPDATE)).tensors, loaded.model.state_dict()
+    assert again.keys() == own.keys() - {"lm_head.weight"}
+    assert all(torch.equal(tensor.float(), own[name]) for name, tensor in again.items())
+
+
+def test_stopped_run_goes_on_as_if_it_had_not_stopped(dense, text, tmp_path):
+    main(arguments(dense, text, tmp_path / "whole"))
+    for _ in range(3):
+        main(arguments(dense, text, tmp_path / "parts", "--stop-after", "5"))
+    whole, parts = (load_file(tmp_path / name / UPDATE) for name in ("whole", "parts"))
+    assert all(torch.equal(whole[name], parts[name]) for name in whole)
+    steps = [row["step"] for row in log_of(tmp_path / "parts")]
+    assert steps == sorted(set(steps)) and steps[-1] == 12
+
+
+def test_run_of_other_options_is_refused(dense, text, tmp_path):
+    main(arguments(dense, text, tmp_path / "run", "--stop-after", "1"))
+    with pytest.raises(SystemExit, match="--rank 4 and cannot go on with --rank 8"):
+        main(arguments(dense, text, tmp_path / "run", "--rank", "8"))
+
+
+def test_run_can_begin_with_the_update_of_another(finished, dense, text, tmp_path):
+    options = ["--init", str(finished / UPDATE), "--layer-steps", "0", "--steps", "1", "--learning-rate", "0"]
+    main(arguments(dense, text, tmp_path / "next", *options))
+    before, after = load_file(finished / UPDATE), load_file(tmp_path / "next" / UPDATE)
+    matrices = [name for name in before if "lora" in name]
+    assert matrices and all(torch.equal(before[name], after[name]) for name in matrices)
+    with pytest.raises(SystemExit, match="give the same dense model and --rank"):
+        main(arguments(dense, text, tmp_path / "other", *options, "--rank", "8"))
+
+
+def test_fitted_gates_of_a_pair_choose_every_number_of_loops(dense):
+    student, teacher = read_pair(dense)
+    windows = ids_of(teacher, rows=20, tokens=32)
+    fit_gates(student, teacher, windows, [0.25, 0.25, 0.25, 0.25])
+    choices = []
+    for layer in student.model.layers:
+        layer.mlp.hook_loop_choice.register_forward_hook(lambda module, inputs, choice: choices.append(choice))
+    with torch.no_grad():
+        student.eval()(windows)
+    for choice in choices:
+        assert (torch.bincount(choice.flatten(), minlength=4) > 0).all()
+
+
+def test_dense_folder_that_is_none_is_refused_in_one_sentence(text, tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "gpt2"}))
+    with pytest.raises(SystemExit, match="must hold a model of model_type 'llama'"):
+        main(arguments(tmp_path, text, tmp_path / "run"))
