@@ -12,7 +12,15 @@ STREET = ["sample_models", "hooks", "analysis", "app"]
 ROOMS = (
     *("app", "app.views", "app.frame", "app.parts", "app.components", "app.session", "app.server", "app.texts"),
     *("analysis.leaving", "analysis.catalogue", "analysis.figures", "analysis.models", "analysis.texts"),
-    *("analysis.explain", "analysis.words", "analysis", "hooks", "sample_models.family", "sample_models"),
+    *(
+        "analysis.explain",
+        "analysis.words",
+        "analysis",
+        "hooks",
+        "sample_models.family",
+        "sample_models.distil",
+        "sample_models",
+    ),
 )
 """The highest first: each imports only from itself and from those below. A package stands for its own files, those of
 rooms in it apart: "app" is the entry and the command line, "analysis" the four subjects and what they share."""
@@ -138,7 +146,7 @@ def test_make_targets_of_the_readme_exist():
 def test_every_requirement_is_pinned_and_used():
     pins = dict(line.lower().split("==") for line in (ROOT / "requirements.txt").read_text().split())
     imported = {name for room in STREET for path in (ROOT / room).rglob("*.py") for name in imports_of(path)}
-    imported |= {"pyarrow"}  # pandas writes Parquet through pyarrow
+    imported |= {"pyarrow", "gguf"}  # pandas writes Parquet, and transformers reads GGUF files, through them
     other_names = {"pyyaml": "yaml", "pillow": "PIL", "scikit-learn": "sklearn", "umap-learn": "umap"}
     assert {other_names.get(name, name.replace("-", "_")) for name in pins} <= imported
 
