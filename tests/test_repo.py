@@ -44,8 +44,14 @@ def modules() -> dict[str, ast.Module]:
     found = {}
     for path in (path for package in STREET for path in (ROOT / package).rglob("*.py")):
         name = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
-        found[name] = ast.parse(path.read_text(encoding="utf-8"))
+        found[name] = ast.parse(path.read_text(encoding="utf-8") + late_imports(path))
     return found
+
+
+def late_imports(path: Path) -> str:
+    """What a package imports when its names are first used, as its stub lists it; empty where there is no stub."""
+    stub = path.with_suffix(".pyi")
+    return re.sub(r"^from \.", f"from {path.parent.name}.", stub.read_text(), flags=re.M) if stub.exists() else ""
 
 
 def import_graph() -> dict[str, set[str]]:
