@@ -5,6 +5,7 @@ import json
 import lzma
 import math
 import shutil
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from safetensors.torch import load_file
 from sample_models import load_model
 from sample_models.configuration_versatile import VersatileFFNConfig
 from sample_models.modeling_versatile import VersatileFFNForCausalLM
+from sample_models.run_options import keep_settings, option_words, read_settings
 from sample_models.text_data import (
     document_windows,
     even_windows,
@@ -23,18 +25,11 @@ from sample_models.text_data import (
     train_tokenizer,
     write_tokens,
 )
-from sample_models.train import (
-    AuxiliaryWeights,
-    Log,
-    auxiliary_losses,
-    kept_steps,
-    learning_rate,
-    load_balance_loss,
-    new_model,
-    parse,
-    tau_schedule,
-    train,
-)
+from sample_models.train import main, new_model, parse, train
+from sample_models.train_losses import AuxiliaryWeights, auxiliary_losses, load_balance_loss
+from sample_models.train_options import TrainOptions
+from sample_models.train_schedules import kept_steps, learning_rate, tau_schedule
+from sample_models.train_state import Log
 
 SENTENCES = ["The cat sat on the mat.", "A dog ran to the red barn.", "One and two make three.", "The moon rose late."]
 
@@ -191,14 +186,14 @@ def test_finished_run_given_again_keeps_its_weights(text, tmp_path):
 def test_run_does_not_go_on_with_another_option_that_shapes_it(text, tmp_path, option, value):
     run(text, tmp_path / "run", "--steps", "2")
     before = {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()}
-    with pytest.raises(SystemExit, match=rf"is a run with --{option} .* cannot go on with --{option} {value}: give"):
+    with pytest.raises(ValueError, match=rf"is a run with --{option} .* cannot go on with --{option} {value}: give"):
         run(text, tmp_path / "run", "--steps", "2", f"--{option}", value)
     assert {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()} == before
 
 
 def test_run_does_not_go_on_with_other_files_but_finds_moved_ones(text, tmp_path):
     run(text, tmp_path / "run", "--steps", "2")
-    with pytest.raises(SystemExit, match=r"cannot go on with --data \['other.txt'\]: give the same option, or another"):
+    with pytest.raises(ValueError, match=r"cannot go on with --data \['other.txt'\]: give the same option, or another"):
         run(text, tmp_path / "run", "--steps", "2", "--data", str(shutil.copy(text, tmp_path / "other.txt")))
     (tmp_path / "moved").mkdir()
     moved = shutil.copy(text, tmp_path / "moved")
@@ -211,6 +206,27 @@ def test_run_without_settings_of_an_older_version_goes_on_and_gets_them(text, tm
     assert [row["step"] for row in run(text, tmp_path / "run", "--steps", "8")] == [4, 8]
     assert (tmp_path / "run" / "model.safetensors").exists()
     assert json.loads((tmp_path / "run" / "settings.json").read_text())["steps"] == 8
+
+
+def test_settings_are_read_as_they_were_given_and_an_older_file_has_the_defaults(text, tmp_path):
+    given = parse(arguments(text, tmp_path / "run", "--init", "runs/dense", "--stop-after", "1", "--router-z", "0.5"))
+    path = tmp_path / "settings.json"
+    keep_settings(given, path)
+    assert read_settings(TrainOptions, path) == given
+    stored = json.loads(path.read_text())
+    del stored["router_z"], stored["keep_checkpoints"]
+    path.write_text(json.dumps(stored | {"auxiliary": None}))
+    assert read_settings(TrainOptions, path) == replace(given, router_z=TrainOptions.router_z)
+
+
+def test_options_come_back_from_the_words_of_their_command_line(text, tmp_path):
+    given = parse(arguments(text, tmp_path / "run", "--ffn", "k_loop", "--keep-checkpoints", "3"))
+    assert parse([word for each in fields(given) for word in option_words(given, each)]) == given
+
+
+def test_a_run_that_cannot_go_on_is_told_in_one_line(text, dense_run):
+    with pytest.raises(SystemExit, match="is a run with --ffn dense and cannot go on with --ffn versatile: give"):
+        main(arguments(text, dense_run, "--steps", "2"))
 
 
 def headers(folder):
@@ -269,7 +285,7 @@ def test_one_kept_checkpoint_is_refused_as_it_shows_no_course(text, tmp_path, ca
 
 def test_init_of_other_sizes_is_refused(text, tmp_path):
     run(text, tmp_path / "dense", "--ffn", "dense", "--steps", "1")
-    with pytest.raises(SystemExit, match="has other shapes"):
+    with pytest.raises(ValueError, match="has other shapes"):
         run(text, tmp_path / "deeper", "--init", str(tmp_path / "dense"), "--layers", "3")
 
 
