@@ -194,6 +194,7 @@ def train(options: TrainOptions) -> None:
 
 
 def main(argv: list[str] | None = None) -> None:
+    """Train as the command line says; a run that cannot begin or go on ends the program with one sentence."""
     options = parse(argv)
     try:
         training = Training(options)

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from hooks import capture
-from sample_models import load_model, loading, registry
+from sample_models import load_model, model_folders, registry
 from sample_models.configuration_versatile import VersatileFFNConfig
 from sample_models.id_tokenizer import IdTokenizer
 from sample_models.loading import LoadedModel
@@ -88,75 +88,6 @@ def test_tied_model_loads_without_a_head_in_its_file(tmp_path):
     assert model.lm_head.weight is model.model.embed_tokens.weight
 
 
-def test_sharded_weights_are_one_model(folder):
-    whole = load_model(folder)
-    (folder / "model.safetensors").unlink()
-    whole.model.save_pretrained(folder, max_shard_size="20KB")
-    assert len(list(folder.glob("model-*.safetensors"))) > 1
-    assert torch.equal(load_model(folder).model.lm_head.weight, whole.model.lm_head.weight)
-
-
-@pytest.fixture
-def shards(folder):
-    """The folder of a sharded model, and a function that edits the weight_map of its index."""
-    model = load_model(folder).model
-    (folder / "model.safetensors").unlink()
-    model.save_pretrained(folder, max_shard_size="20KB")
-
-    def edit_map(edit):
-        path = folder / "model.safetensors.index.json"
-        index = json.loads(path.read_text())
-        edit(index["weight_map"])
-        path.write_text(json.dumps(index))
-
-    return folder, edit_map
-
-
-def test_index_that_omits_a_shard_is_refused(shards):
-    folder, edit_map = shards
-
-    def omit(weight_map):
-        gone = weight_map["model.norm.weight"]
-        for name in [name for name, file in weight_map.items() if file == gone]:
-            del weight_map[name]
-
-    edit_map(omit)
-    with pytest.raises(
-        ValueError, match=r"lacks \d+ expected tensor\(s\), .*take weights and config.json from the same"
-    ):
-        load_model(folder)
-
-
-def test_shard_that_holds_other_tensors_than_its_index_says_is_refused(shards):
-    folder, edit_map = shards
-    edit_map(lambda weight_map: weight_map.pop("model.norm.weight"))
-    with pytest.raises(ValueError, match=r"must hold the tensors that .* got 1 that only .*, model.norm.weight: take"):
-        load_model(folder)
-
-
-def test_shard_that_does_not_exist_is_refused(shards):
-    folder, edit_map = shards
-    edit_map(lambda weight_map: weight_map.update({"model.norm.weight": "model-9.safetensors"}))
-    with pytest.raises(ValueError, match=r"lacks 1 weight file\(s\), model-9.safetensors: copy or download"):
-        load_model(folder)
-
-
-@pytest.mark.parametrize("file", ["../x.safetensors", "/x.safetensors", "a/x.safetensors", "x.bin", ".."])
-def test_index_that_points_out_of_its_folder_is_refused(shards, file):
-    folder, edit_map = shards
-    edit_map(lambda weight_map: weight_map.update({"model.norm.weight": file}))
-    with pytest.raises(ValueError, match=r"must name .safetensors files of its own folder, got \["):
-        load_model(folder)
-
-
-@pytest.mark.parametrize("index", ["{", "[]", "{}", '{"weight_map": [1]}', '{"weight_map": {"a": 1}}'])
-def test_damaged_index_is_refused(shards, index):
-    folder, _ = shards
-    (folder / "model.safetensors.index.json").write_text(index)
-    with pytest.raises(ValueError, match=r"index.json holds no weight_map of file names: save the model again"):
-        load_model(folder)
-
-
 @pytest.mark.parametrize("field", ["_attn_implementation", "attn_implementation", "_attn_implementation_internal"])
 def test_configuration_cannot_choose_an_attention_kernel(folder, field):
     edit_config(folder, **{field: "kernels-community/flash-attn2"})
@@ -180,7 +111,7 @@ def test_model_without_files_is_known_by_its_tensors(folder):
 
 @pytest.mark.parametrize("source", ["no-such-model", "./nowhere/at/all", "/nowhere", "runs/dens"])
 def test_folder_that_does_not_exist_is_refused_without_asking_the_hub(source, monkeypatch):
-    monkeypatch.setattr(loading, "snapshot_download", lambda *args, **kwargs: pytest.fail("asked the hub"))
+    monkeypatch.setattr(model_folders, "snapshot_download", lambda *args, **kwargs: pytest.fail("asked the hub"))
     with pytest.raises(
         ValueError, match=r"no model folder and no shipped model at .*give an existing folder, a hub id as hf:org/name"
     ):
@@ -311,7 +242,7 @@ def test_hub_id_is_fetched_without_code_and_its_configuration_first(folder, monk
         asked.append((name, allow_patterns))
         return str(folder)
 
-    monkeypatch.setattr(loading, "snapshot_download", fetch)
+    monkeypatch.setattr(model_folders, "snapshot_download", fetch)
     assert load_model("hf:some-org/some.model").name == "some-org/some.model"
     configs = ("some-org/some.model", ["config.json", "config.yaml"])
     assert asked == [configs, ("some-org/some.model", ["*.json", "*.safetensors"])]
@@ -321,7 +252,7 @@ def test_hub_id_that_cannot_be_fetched_is_refused(monkeypatch):
     def fail(*args, **kwargs):
         raise FileNotFoundError
 
-    monkeypatch.setattr(loading, "snapshot_download", fail)
+    monkeypatch.setattr(model_folders, "snapshot_download", fail)
     with pytest.raises(ValueError, match=r"hf:org/name could not be fetched from the hub \(FileNotFoundError\): check"):
         load_model("hf:org/name")
 
@@ -333,7 +264,7 @@ def test_hub_id_must_read_org_and_name(source):
 
 
 def test_existing_folder_is_never_taken_for_a_hub_id(folder, monkeypatch):
-    monkeypatch.setattr(loading, "snapshot_download", lambda *args, **kwargs: pytest.fail("asked the hub"))
+    monkeypatch.setattr(model_folders, "snapshot_download", lambda *args, **kwargs: pytest.fail("asked the hub"))
     monkeypatch.chdir(folder.parent.parent)
     assert load_model(f"{folder.parent.name}/tiny").name == "tiny"
 
@@ -358,7 +289,7 @@ def test_folder_above_the_checkpoints_is_no_shipped_name(tmp_path, monkeypatch):
 
 
 def test_shipped_name_is_loaded_from_the_checkpoints(folder, monkeypatch):
-    monkeypatch.setattr(loading, "CHECKPOINTS", folder.parent)
+    monkeypatch.setattr(model_folders, "CHECKPOINTS", folder.parent)
     assert load_model("tiny").name == "tiny"
 
 
