@@ -34,9 +34,10 @@ def option(
     return field(default=default, metadata={"help": help, "parser": parser, **flags})
 
 
-def parse_options(kind: type[Options], description: str, argv: list[str] | None = None) -> Options:
+def parse_options(kind: type[Options], prog: str, description: str, argv: list[str] | None = None) -> Options:
     """The options of a command line; a mistake, also one that the class itself refuses, ends the program."""
-    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(prog=prog, description=description, formatter_class=raw)
     for each in fields(kind):
         how = {"required": each.default is MISSING, "default": argparse.SUPPRESS, "help": _help(each)}
         parser.add_argument(option_name(each), **how, **_argument(each.type), **each.metadata["parser"])

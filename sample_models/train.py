@@ -185,7 +185,7 @@ class Training:
 
 def parse(argv: list[str] | None = None) -> TrainOptions:
     """The options of a command line."""
-    return parse_options(TrainOptions, __doc__, argv)
+    return parse_options(TrainOptions, "python -m sample_models.train", __doc__, argv)
 
 
 def train(options: TrainOptions) -> None:

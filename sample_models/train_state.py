@@ -2,6 +2,8 @@
 
 import csv
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -33,15 +35,22 @@ class Log:
             self.path.write_text("\n".join([header, *kept]) + "\n")
 
 
-def save_state(path: Path, step: int, model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> None:
-    """Everything needed to go on, replaced in one move so that a stop in between cannot spoil it."""
+@contextmanager
+def replaced(path: Path) -> Iterator[Path]:
+    """Where to write what then takes the place of a file in one move, so that a stop in between cannot spoil it."""
     partial = path.with_suffix(".partial")
+    yield partial
+    os.replace(partial, path)
+
+
+def save_state(path: Path, step: int, model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> None:
+    """Write everything that is needed to go on."""
     state = {"step": step, "model": model.state_dict(), "optimizer": optimizer.state_dict()}
     state["rng"] = torch.get_rng_state()
     if torch.cuda.is_available() and (device := next(model.parameters()).device).type == "cuda":
         state["cuda_rng"] = torch.cuda.get_rng_state(device)
-    torch.save(state, partial)
-    os.replace(partial, path)
+    with replaced(path) as partial:
+        torch.save(state, partial)
 
 
 def load_state(path: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> int:
@@ -59,14 +68,12 @@ def load_state(path: Path, model: torch.nn.Module, optimizer: torch.optim.Optimi
 
 
 def keep_checkpoint(folder: Path, step: int, tokens: int, tau: float, model: torch.nn.Module) -> None:
-    """Write all weights in bfloat16, with step, tokens seen and tau in the header; replaced in one move."""
+    """Write all weights in bfloat16, with step, tokens seen and tau in the header."""
     folder.mkdir(exist_ok=True)
-    path = folder / kept_name(step)
     weights = {name: value.to("cpu", torch.bfloat16) for name, value in model.state_dict().items()}
     header = {"format": "pt", "step": str(step), "tokens": str(tokens), "tau": f"{tau:.6g}"}
-    partial = path.with_suffix(".partial")
-    save_file(weights, partial, metadata=header)
-    os.replace(partial, path)
+    with replaced(folder / kept_name(step)) as partial:
+        save_file(weights, partial, metadata=header)
 
 
 __all__ = ["Log", "keep_checkpoint", "load_state", "save_state"]

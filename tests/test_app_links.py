@@ -1,28 +1,17 @@
 """Links and selections from outside: what is there is shown, and what is not is told in one sentence."""
 
-from pathlib import Path
-
 import pytest
 from streamlit.testing.v1 import AppTest
 
 from app.server import captures
 from app.session import state
 from app.texts.examples import EXAMPLES
-
-MAIN = Path(__file__).parents[1] / "app" / "main.py"
+from tests.test_app import MAIN, opened
 
 
 @pytest.fixture
 def app():
     return AppTest.from_file(str(MAIN), default_timeout=120)
-
-
-def opened(app: AppTest, view: str) -> AppTest:
-    app.run()
-    if view != "overview":
-        app.switch_page(f"views/{view}.py").run()
-    assert not app.exception
-    return app
 
 
 def test_selection_outside_the_text_is_brought_inside(app):

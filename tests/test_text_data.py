@@ -14,16 +14,12 @@ from sample_models.text_data import (
     train_tokenizer,
     write_tokens,
 )
-
-SENTENCES = ["The cat sat on the mat.", "A dog ran to the red barn.", "One and two make three.", "The moon rose late."]
+from tests.training_texts import write_text
 
 
 @pytest.fixture(scope="module")
 def text(tmp_path_factory):
-    path = tmp_path_factory.mktemp("corpus") / "text.txt"
-    documents = ["\n".join(SENTENCES[(i + j) % 4] for j in range(6)) for i in range(40)]
-    path.write_text("\n<|endoftext|>\n".join(documents) + "\n")
-    return path
+    return write_text(tmp_path_factory.mktemp("corpus") / "text.txt")
 
 
 @pytest.mark.parametrize(

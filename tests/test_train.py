@@ -20,16 +20,12 @@ from sample_models.train_losses import AuxiliaryWeights, auxiliary_losses, load_
 from sample_models.train_options import TrainOptions
 from sample_models.train_schedules import kept_steps, learning_rate, tau_schedule
 from sample_models.train_state import Log
-
-SENTENCES = ["The cat sat on the mat.", "A dog ran to the red barn.", "One and two make three.", "The moon rose late."]
+from tests.training_texts import write_text
 
 
 @pytest.fixture(scope="module")
 def text(tmp_path_factory):
-    path = tmp_path_factory.mktemp("corpus") / "text.txt"
-    documents = ["\n".join(SENTENCES[(i + j) % 4] for j in range(6)) for i in range(40)]
-    path.write_text("\n<|endoftext|>\n".join(documents) + "\n")
-    return path
+    return write_text(tmp_path_factory.mktemp("corpus") / "text.txt")
 
 
 def arguments(text, out, *options):

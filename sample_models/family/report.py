@@ -209,10 +209,7 @@ def _costs(family: Family) -> str:
     base = family.by_member["dense"][0].ffn_flops if "dense" in family.members else None
     rows = []
     for name in family.members:
-        runs = family.by_member[name]
-        loops, routed, flops = (
-            float(np.mean([getattr(m, field) for m in runs])) for field in ("mean_loops", "routed_share", "ffn_flops")
-        )
+        runs, (loops, routed, flops) = family.by_member[name], family.costs(name)
         paper = f"{PAPER_GFLOPS[name] / PAPER_GFLOPS['dense']:.2f}" if name in PAPER_GFLOPS else ""
         sizes = [f"{count:,}" for count in (runs[0].parameters, runs[0].ffn_parameters)]
         ratio = f"{flops / base:.2f}" if base else ""
