@@ -8,7 +8,7 @@ Text files are UTF-8 (`.xz` too), documents separated by a line `<|endoftext|>`.
 its last checkpoint stands when the same command is given again, and refuses one that would make another run of it;
 `DIR/settings.json` holds its options, `DIR/log.csv` its curves, and at the end DIR is a Hugging Face folder. With
 `--keep-checkpoints N` it also holds the weights as they were at N steps of the run, to look back at. Needs only
-torch, transformers, tokenizers, safetensors and numpy; runs on a CPU or one CUDA GPU.
+torch, transformers, tokenizers, safetensors, numpy and lazy_loader; runs on a CPU or one CUDA GPU.
 """
 
 import math
