@@ -13,8 +13,7 @@ from hooks.health_record import HealthRecord, TextHealth
 from hooks.hook_points import HOOK_NAMES, record
 from hooks.trace import RoutingTrace
 from sample_models.evaluate import shuffled_experts, shuffled_loops
-from sample_models.loading import LoadedModel, load_model
-from sample_models.model_folders import model_folder, read_config, read_tokenizer
+from sample_models.loading import LoadedModel, load_model, model_folder, read_config, read_tokenizer
 from sample_models.olmo import read_olmo
 from sample_models.olmo_config import read_olmo_config
 from sample_models.registry import OLMO_CONFIG, is_olmo
