@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 from jaxtyping import Float
-from scipy.stats import rankdata
+from scipy.stats import spearmanr
 
 from analysis.aggregate import ordinary
 from hooks.trace import RoutingTrace
@@ -67,12 +67,9 @@ def rank_correlation(trace: RoutingTrace, of: Surprise = "read") -> tuple[float,
     first, second = token_difficulty(trace), surprisal(trace, of)
     kept = ordinary(trace) & np.isfinite(second)
     count = int(kept.sum())
-    if count < 3:
+    if count < 3 or np.ptp(first[kept]) == 0 or np.ptp(second[kept]) == 0:
         return float("nan"), count
-    ranks = np.stack([rankdata(first[kept]), rankdata(second[kept])])
-    if (np.ptp(ranks, axis=1) == 0).any():
-        return float("nan"), count
-    return float(np.corrcoef(ranks)[0, 1]), count
+    return float(spearmanr(first[kept], second[kept]).statistic), count
 
 
 def difficulty_extremes(trace: RoutingTrace, count: int = 4) -> pd.DataFrame:

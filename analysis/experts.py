@@ -88,17 +88,11 @@ def expert_pairs(trace: RoutingTrace, layer: int) -> pd.DataFrame:
     )
 
 
-def expert_path(trace: RoutingTrace, token: int) -> pd.DataFrame:
-    """One row per layer x expert of one token: router's probability, rank (0 = first choice) and weight.
+def all_expert_paths(trace: RoutingTrace) -> pd.DataFrame:
+    """One row per token x layer x expert, tokens outermost: router's probability, rank (0 = first choice) and weight.
 
     `rank` and `weight` are missing for experts that were not chosen, and in layers in which the token did not route.
     """
-    paths = all_expert_paths(trace)
-    return paths[paths["token"] == token].reset_index(drop=True)
-
-
-def all_expert_paths(trace: RoutingTrace) -> pd.DataFrame:
-    """`expert_path` of every token, one below the other."""
     probability = router_probs(trace)
     rank, weight = np.full((2, *probability.shape), np.nan)
     layer, token = (axis[:, None] for axis in np.nonzero(trace.width_ran))
@@ -147,5 +141,5 @@ def _expected_pairs(degree: np.ndarray, rounds: int = 400) -> np.ndarray:
 
 __all__ = [
     "FEWEST_EXPECTED", "all_expert_paths", "choice_counts", "did_not_route", "expert_load",
-    "expert_pairs", "expert_path", "expert_table", "routed", "router_probs",
+    "expert_pairs", "expert_table", "routed", "router_probs",
 ]  # fmt: skip

@@ -9,6 +9,8 @@ Selection is ink, never a hue. Contrast figures (WCAG) are against the theme's b
 from bisect import bisect_left
 from functools import lru_cache
 
+from plotly.colors import find_intermediate_color, hex_to_rgb
+
 # Experts under colour blindness: smallest distance in OKLab between any two of the eight (normal, protan, deutan,
 # tritan after Machado 2009): light .148 .108 .108 .112, dark .156 .114 .116 .117. Width against depth: at least .22.
 THEMES = {
@@ -56,7 +58,7 @@ TINTS = (0.34, 0.48, 0.64, 0.82, 1.0)
 
 def luminance(colour: str) -> float:
     """Relative luminance of `#RRGGBB` (WCAG), 0..1."""
-    channels = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    channels = (channel / 255 for channel in hex_to_rgb(colour))
     linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
@@ -75,13 +77,13 @@ def text_on(fill: str) -> str:
 
 def mix(first: str, second: str, share: float) -> str:
     """`share` of `second` in `first`, channel by channel."""
-    pairs = ((int(first[i : i + 2], 16), int(second[i : i + 2], 16)) for i in (1, 3, 5))
-    return "#" + "".join(f"{round(a + (b - a) * share):02X}" for a, b in pairs)
+    mixed = find_intermediate_color(hex_to_rgb(first), hex_to_rgb(second), share)
+    return "#" + "".join(f"{round(channel):02X}" for channel in mixed)
 
 
 def faded(colour: str, alpha: float) -> str:
     """`#RRGGBB` with opacity."""
-    red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
+    red, green, blue = hex_to_rgb(colour)
     return f"rgba({red},{green},{blue},{alpha:g})"
 
 

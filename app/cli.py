@@ -10,6 +10,8 @@ import os
 import sys
 from pathlib import Path
 
+from app.cli_inputs import existing_file, existing_folders, prompts_of, trace_file, writable_folder
+
 BATCH = 32
 """Prompts that `trace` gives to the model at a time; between two batches their files are written."""
 MOST_THREADS = 4
@@ -27,12 +29,12 @@ def serve(args: argparse.Namespace) -> None:
     """Run the app in this process until it is stopped."""
     from streamlit.web import cli
 
-    if roots := _existing(args.models):
+    if roots := existing_folders(args.models):
         os.environ["VERSATILEFFN_MODELS"] = os.pathsep.join(str(root.resolve()) for root in roots)
     if args.trace:
         from app.server.trace_files import served_trace
 
-        path = _there(args.trace).resolve()
+        path = existing_file(args.trace).resolve()
         served_trace(path)  # a file that cannot be shown is told here, not to every visitor; theirs is read hereby
         os.environ["VERSATILEFFN_TRACE"] = str(path)
     # Half of the cores for the models: threads that wait for each other must not also wait for the app.
@@ -50,7 +52,7 @@ def models(args: argparse.Namespace) -> None:
     """One line per model: name, folder, and which one is the default."""
     from sample_models.registry import CHECKPOINTS, DEFAULT_MODEL, available_models, is_olmo
 
-    for name, folder in available_models([CHECKPOINTS, *_existing(args.models)]):
+    for name, folder in available_models([CHECKPOINTS, *existing_folders(args.models)]):
         if is_olmo(folder):
             kind = "\tcheckpoint of the authors' trainer"
         else:
@@ -61,8 +63,8 @@ def models(args: argparse.Namespace) -> None:
 
 def trace(args: argparse.Namespace) -> None:
     """Trace texts and write one trace file per prompt and one long table."""
-    prompts = _prompts(args)
-    out = _writable(args.out)
+    prompts = prompts_of(args)
+    out = writable_folder(args.out)
     from analysis.leaving.captions import reading
     from analysis.leaving.export import write_routing_table
     from hooks import capture
@@ -92,7 +94,7 @@ def check(args: argparse.Namespace) -> int:
     """Print every check of a model and the verdict; 0 if it is healthy, 1 if it is sick."""
     from app.texts.examples import CHECKED
 
-    texts = CHECKED if args.file is None else [prompt.text for prompt in _prompts(args)]
+    texts = CHECKED if args.file is None else [prompt.text for prompt in prompts_of(args)]
     from analysis.models.health import health_checks, is_healthy, verdict
     from hooks import SickWeights, load_to_check, measure_health
 
@@ -117,7 +119,7 @@ def export(args: argparse.Namespace) -> None:
     from analysis.leaving.paper import COLUMNS_MM, Paper
     from analysis.view import View
 
-    read, out = _trace_file(args.trace), _writable(args.out)
+    read, out = trace_file(args.trace), writable_folder(args.out)
     for name, index, count in (("layer", args.layer, read.num_layers), ("token", args.token, read.num_tokens)):
         if not 0 <= index < count:
             raise ValueError(f"--{name} must be 0..{count - 1} in this trace, got {index}")
@@ -141,22 +143,10 @@ def diff(args: argparse.Namespace) -> int:
     """Compare two trace files; 0 the same within the tolerance, 1 different."""
     from hooks.trace_diff import trace_difference
 
-    first, second = map(_trace_file, args.traces)
+    first, second = map(trace_file, args.traces)
     found = trace_difference(first, second, tolerance=args.tolerance, meta=args.meta)
     print("\n".join(found.lines()) or f"the same: {first.num_tokens} tokens in {first.num_layers} layers")
     return 0 if found.same else 1
-
-
-def _trace_file(path: Path):
-    from hooks.trace import RoutingTrace
-
-    return RoutingTrace.load(_there(path))
-
-
-def _there(path: Path) -> Path:
-    if not path.is_file():
-        raise ValueError(f"{path} is no file: give a trace file, as `python -m app trace` writes it")
-    return path
 
 
 def import_checkpoint(args: argparse.Namespace) -> None:
@@ -174,48 +164,6 @@ def _tell_progress(what: str, done: int, steps: int) -> None:
     """One line on stderr for every tenth of the steps, and for each new thing that is done."""
     if done < steps and done * 10 // steps != (done - 1) * 10 // steps:
         print(f"{what}: {done} of {steps}" if steps > 1 else f"{what} ...", file=sys.stderr, flush=True)
-
-
-def _existing(roots: list[Path]) -> list[Path]:
-    if missing := [root for root in roots if not root.is_dir()]:
-        raise ValueError(f"{missing[0]} is no folder: give folders that hold model folders")
-    return roots
-
-
-def _prompts(args: argparse.Namespace):
-    from app.texts.prompt_files import read_prompt_file
-    from app.texts.prompts import typed_prompt
-
-    if (args.text is None) == (args.file is None):
-        raise ValueError("give either a text or --file PATH")
-    if args.text is not None:
-        return [typed_prompt(args.text)]
-    if not args.file.is_file():
-        raise ValueError(f"{args.file} is no file: give a txt, md, jsonl, csv or parquet file of prompts")
-    found = read_prompt_file(
-        args.file.name,
-        args.file.read_bytes(),
-        per=args.per,
-        text_column=args.column,
-        id_column=args.id_column,
-        max_prompts=None,
-        max_mb=None,
-    )
-    if found.problems:
-        rest = f" ({len(found.problems)} problems in all)" if len(found.problems) > 1 else ""
-        raise ValueError(f"{found.problems[0]}{rest}")
-    for note in found.notes:
-        print(note, file=sys.stderr)
-    return found.prompts
-
-
-def _writable(folder: Path) -> Path:
-    """The output folder, made if it is missing."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ValueError(f"cannot write to {folder}: {error.strerror}") from error
-    return folder
 
 
 def parser() -> argparse.ArgumentParser:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 from beartype import beartype
 from jaxtyping import Float, jaxtyped
+from scipy.special import softmax
 
 from hooks.trace import RoutingTrace
 from hooks.windows import Window
@@ -91,8 +92,7 @@ class AttentionInputs:
         at = token - self.window.first
         query = self.queries[:, :, at].reshape(layers, shared, -1, channels)  # heads that share keys are neighbours
         scores = self.scale * (query @ self.keys[:, :, : at + 1].swapaxes(-1, -2))
-        weights = np.exp(scores - scores.max(axis=-1, keepdims=True))
-        pattern = (weights / weights.sum(axis=-1, keepdims=True)).reshape(layers, -1, at + 1)
+        pattern = softmax(scores, axis=-1).reshape(layers, -1, at + 1)
         return AttentionTrace(self.routing, self.as_read, token, pattern.astype(np.float32), self.gap[:, at])
 
 

@@ -22,6 +22,7 @@ from beartype import beartype
 from jaxtyping import Bool, Float, Int, jaxtyped
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
+from scipy.special import softmax
 
 from hooks.trace_checks import MAX_FILE_MB, check_arrays, check_lists, check_values
 from hooks.windows import Window, reading_windows
@@ -120,8 +121,7 @@ class RoutingTrace:
     @cached_property
     def depth_probs(self) -> Float[np.ndarray, "layer token loop"]:
         """Softmax of the depth logits: the depth head's belief, rows sum to 1."""
-        shifted = np.exp(self.depth_logits - self.depth_logits.max(axis=-1, keepdims=True))
-        return shifted / shifted.sum(axis=-1, keepdims=True)
+        return softmax(self.depth_logits, axis=-1)
 
     @cached_property
     def expected_loops(self) -> Float[np.ndarray, "layer token"]:

@@ -13,7 +13,8 @@ from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from sample_models.configuration_versatile import VersatileFFNConfig
 from sample_models.id_tokenizer import IdTokenizer
-from sample_models.loading import HUB, LoadedModel, fetch, is_hub_id, load_model, read_tokenizer
+from sample_models.loading import LoadedModel, load_model
+from sample_models.model_folders import HUB, fetch, is_hub_id, read_tokenizer
 from sample_models.olmo import ModelWeights, read_olmo
 from sample_models.registry import OLMO_CONFIG
 from sample_models.upcycling import read_dense

@@ -2,10 +2,13 @@
 
 import shlex
 from collections.abc import Iterable
+from dataclasses import fields, replace
 from pathlib import Path
 
 from sample_models.loading import LoadedModel
-from sample_models.train import LR_FLOOR, TAU_FLOOR, TAU_FLOOR_AT, TAU_START, WARM_UP, parse
+from sample_models.run_options import option_words
+from sample_models.train_options import TrainOptions
+from sample_models.train_schedules import LR_FLOOR, TAU_FLOOR, TAU_FLOOR_AT, TAU_START, WARM_UP
 
 PAPER = "arXiv 2512.14531"
 
@@ -23,15 +26,6 @@ SOURCES = {
     "arithmetic": ("Sums, counting and small word problems, generated for this model", "CC0"),
 }
 """Kind of text -> what it is, its licence."""
-
-SPELT_OUT = {
-    *("hidden_size", "intermediate_size", "layers", "heads", "context", "vocab_size", "batch", "steps"),
-    *("learning_rate", "seed"),
-}
-"""Options that a training command in the card always names."""
-
-UNTOLD = {"ffn", "device", "stop_after", "save_every_s"}
-"""Options that do not change the model (`ffn` has its own place)."""
 
 
 def sources_table(kinds: Iterable[str]) -> str:
@@ -54,23 +48,30 @@ def table(head: Iterable[str], rows: Iterable[Iterable]) -> str:
     return "\n".join([line(head), line("---" for _ in head), *map(line, rows)])
 
 
-def command(settings: dict) -> str:
+def command(options: TrainOptions) -> str:
     """The training command of a run: its sizes, and whatever differs from the recipe's defaults; files by name."""
-    defaults = vars(parse(["--data", "x", "--valid", "x", "--out", "x"]))
-    words = ["python -m sample_models.train", f"--ffn {settings['ffn']}"]
-    for name, value in settings.items():
-        option = "--" + name.replace("_", "-")
-        if name in ("data", "valid"):
-            words.append(f"{option} {shlex.join(Path(path).name for path in value)}")
-        elif name in ("out", "init"):
-            words += [f"{option} runs/{Path(value).name}"] if value else []
-        elif name in SPELT_OUT or (name not in UNTOLD and value != defaults.get(name)):
-            words.append(f"--no-{option[2:]}" if value is False else f"{option} {value}")
+    named = replace(
+        options,
+        data=tuple(Path(path.name) for path in options.data),
+        valid=tuple(Path(path.name) for path in options.valid),
+        out=Path("runs", options.out.name),
+        init=options.init and Path("runs", options.init.name),
+    )
+    words = ["python -m sample_models.train", f"--ffn {options.ffn}"]
+    for each in fields(named):
+        told, changed = each.metadata["told"], getattr(named, each.name) != each.default
+        if told == "always" or (told == "if changed" and changed):
+            words.append(shlex.join(option_words(named, each)))
     return " \\\n    ".join(words)
 
 
 def model_card(
-    name: str, loaded: LoadedModel, settings: dict[str, dict], last: dict[str, dict], evaluation: dict, data: str
+    name: str,
+    loaded: LoadedModel,
+    settings: dict[str, TrainOptions],
+    last: dict[str, dict],
+    evaluation: dict,
+    data: str,
 ) -> str:
     """The card in markdown. `settings` and `last` (row of the log) by phase; `data` is markdown."""
     sections = {
@@ -110,14 +111,14 @@ def _sizes(loaded: LoadedModel) -> str:
     return table(("", ""), rows)
 
 
-def _training(settings: dict[str, dict], last: dict[str, dict]) -> str:
+def _training(settings: dict[str, TrainOptions], last: dict[str, dict]) -> str:
     phases = ("dense", "versatile")
     rows = [
         ("steps", *(f"{last[phase]['step']:,.0f}" for phase in phases)),
         ("tokens", *(f"{last[phase]['tokens']:,.0f}" for phase in phases)),
-        ("windows per step x tokens", *(f"{settings[p]['batch']} x {settings[p]['context']}" for p in phases)),
-        ("peak learning rate", *(f"{settings[phase]['learning_rate']:g}" for phase in phases)),
-        ("weight decay (matrices)", *(f"{settings[phase]['weight_decay']:g}" for phase in phases)),
+        ("windows per step x tokens", *(f"{settings[p].batch} x {settings[p].context}" for p in phases)),
+        ("peak learning rate", *(f"{settings[phase].learning_rate:g}" for phase in phases)),
+        ("weight decay (matrices)", *(f"{settings[phase].weight_decay:g}" for phase in phases)),
         ("last training loss (one batch)", *(last[phase]["loss"] for phase in phases)),
         ("last held-out loss during training", *(last[phase]["held_out"] for phase in phases)),
     ]
@@ -130,9 +131,9 @@ def _training(settings: dict[str, dict], last: dict[str, dict]) -> str:
         f"a cosine to {LR_FLOOR:.0%} of the peak. Gumbel temperature tau: geometric from {TAU_START:g} to "
         f"{TAU_FLOOR:g} over the first {TAU_FLOOR_AT:.0%} of the versatile steps, then at its floor.\n\n"
         "Loss of the versatile phase = next-token cross-entropy"
-        f" + {own['load_balance']:g} x load balance (at the end {last['versatile']['load_balance']:.3f}; 1 is even)"
-        f" + {own['router_z']:g} x router z-loss ({last['versatile']['router_z']:.3f})"
-        f" - {own['depth_entropy']:g} x entropy of the batch-mean depth softmax"
+        f" + {own.load_balance:g} x load balance (at the end {last['versatile']['load_balance']:.3f}; 1 is even)"
+        f" + {own.router_z:g} x router z-loss ({last['versatile']['router_z']:.3f})"
+        f" - {own.depth_entropy:g} x entropy of the batch-mean depth softmax"
         f" ({last['versatile']['depth_entropy']:.3f} nats)."
     )
 
@@ -148,16 +149,16 @@ def _kept(training: list[dict]) -> str:
     )
 
 
-def _departures(loaded: LoadedModel, settings: dict[str, dict]) -> str:
+def _departures(loaded: LoadedModel, settings: dict[str, TrainOptions]) -> str:
     own, config = settings["versatile"], loaded.config
     rows = [
         f"Far smaller than the published 354M to 1.2B: {loaded.parameter_count / 1e6:.1f}M parameters, vocabulary "
         f"{config.vocab_size}, {config.max_position_embeddings} tokens of context, few tokens of training.",
-        f"Load-balance factor {own['load_balance']:g} (paper 1e-5): small models collapse onto few experts without it.",
-        f"Added: -{own['depth_entropy']:g} x entropy of the batch-mean depth softmax, which keeps all numbers of loops "
+        f"Load-balance factor {own.load_balance:g} (paper 1e-5): small models collapse onto few experts without it.",
+        f"Added: -{own.depth_entropy:g} x entropy of the batch-mean depth softmax, which keeps all numbers of loops "
         "in use. It is not in the paper, and it raises the loop entropy reported below.",
-        f"Added: router z-loss, factor {own['router_z']:g}.",
-        f"Embeddings start with standard deviation {settings['dense']['embedding_std']:g}: the heads read the residual "
+        f"Added: router z-loss, factor {own.router_z:g}.",
+        f"Embeddings start with standard deviation {settings['dense'].embedding_std:g}: the heads read the residual "
         "stream un-normalised, and with small embeddings the first layer's logits drown in the Gumbel noise.",
         f"tau follows a schedule over the run and reaches {TAU_FLOOR:g}; the released code never lowers it from 5.",
         "No weight decay on embeddings, norms, router and depth head.",
@@ -219,9 +220,9 @@ def _limits() -> str:
     )
 
 
-def _commands(name: str, settings: dict[str, dict]) -> str:
-    files = shlex.join(Path(path).name for path in settings["versatile"]["valid"])
-    run, dense = (f"runs/{Path(settings[phase]['out']).name}" for phase in ("versatile", "dense"))
+def _commands(name: str, settings: dict[str, TrainOptions]) -> str:
+    files = shlex.join(path.name for path in settings["versatile"].valid)
+    run, dense = (f"runs/{settings[phase].out.name}" for phase in ("versatile", "dense"))
     publish = (
         f"python -m sample_models.publish {run} --dense-run {dense} \\\n    --valid {files} \\\n"
         f"    --out sample_models/checkpoints/{name}"

@@ -25,7 +25,9 @@ from sample_models.kept_checkpoints import FOLDER as KEPT
 from sample_models.kept_checkpoints import kept_checkpoints
 from sample_models.loading import LoadedModel, load_model, no_progress_bar
 from sample_models.model_card import SOURCES, model_card, sources_table
+from sample_models.run_options import read_settings
 from sample_models.text_data import document_windows, even_windows, write_tokens
+from sample_models.train_options import TrainOptions
 
 CURVE_ROWS = 100
 """Rows kept of each run's log."""
@@ -72,20 +74,18 @@ def publish(
     partial.rename(out)
 
 
-def run_settings(run: Path, ffn: str) -> dict:
+def run_settings(run: Path, ffn: str) -> TrainOptions:
     """The settings of a finished run, checked to be of the kind wanted."""
     path = run / "settings.json"
     if not path.exists() or not (run / "model.safetensors").exists():
         raise ValueError(
             f"{run} must be a finished training run: give its training command again, it goes on from there"
         )
-    settings = json.loads(path.read_text())
-    if settings["ffn"] != ffn:
-        raise ValueError(f"{run} must be a run with --ffn {ffn}, got {settings['ffn']}")
-    if (done := read_log(run)[-1]["step"]) != settings["steps"]:
-        raise ValueError(
-            f"{run} must have done all its {settings['steps']} steps, got {done:.0f}: let it run to its end"
-        )
+    settings = read_settings(TrainOptions, path)
+    if settings.ffn != ffn:
+        raise ValueError(f"{run} must be a run with --ffn {ffn}, got {settings.ffn}")
+    if (done := read_log(run)[-1]["step"]) != settings.steps:
+        raise ValueError(f"{run} must have done all its {settings.steps} steps, got {done:.0f}: let it run to its end")
     return settings
 
 

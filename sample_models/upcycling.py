@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from sample_models.configuration_versatile import VersatileFFNConfig
-from sample_models.loading import check_tensors, compare_shapes, read_config
+from sample_models.model_folders import check_tensors, compare_shapes, read_config
 from sample_models.olmo import ModelWeights, fresh_gates
 from sample_models.registry import MODEL_TYPE, is_olmo, model_type_of
 from sample_models.weight_files import tensor_shapes, weight_files

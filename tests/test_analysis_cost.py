@@ -10,7 +10,6 @@ from analysis.explain.cost import (
     cost_ledger,
     dense_flops,
     heads_share,
-    paper_cost,
 )
 from analysis.figures import cost_ledger_figure
 from hooks import capture, time_ffn
@@ -66,23 +65,9 @@ def test_ledger_adds_up_and_leaves_out_special_tokens():
 
 def test_nominal_mean_is_the_papers_formula():
     trace = random_trace()
-    assert cost(trace).mean() == pytest.approx(paper_cost(1, 1.25, trace.loops.mean(), trace.width_ran.mean()))
-
-
-def test_papers_table_follows_from_one_base():
-    base = 0.375  # GFLOPs; 15 layers of 1024 x 4096 are 0.3775
-    table = [base, paper_cost(base, 1.25 * base, 1, 1), *(paper_cost(base, 0, loops, 0) for loops in (2, 4, 6))]
-    assert [f"{value + 1e-9:.2f}" for value in table] == ["0.38", "0.47", "0.75", "1.50", "2.25"]
-    exact = 15 * 6 * 1024 * 4096 / 1e9
-    assert [f"{loops * exact:.2f}" for loops in (1, 1.25, 2, 4, 6)] == ["0.38", "0.47", "0.75", "1.51", "2.26"]
-
-
-def test_papers_own_figure_leaves_a_range_of_mean_loops():
-    """Loops other than 4 are 1 to 3, so a share P of such tokens puts N_mean between 4 - 3 P and 4 - P."""
-    share = np.linspace(0, 1, 10_001)
-    mean_loops = 1.24 / 0.375 - 0.25 * share
-    possible = mean_loops[(mean_loops >= 4 - 3 * share) & (mean_loops <= 4 - share)]
-    assert (round(possible.min(), 2), round(possible.max(), 2)) == (3.08, 3.24)
+    dense, moe = 1, 1.25
+    expected = dense * trace.loops.mean() + (moe - dense) * trace.width_ran.mean()
+    assert cost(trace).mean() == pytest.approx(expected)
 
 
 def test_cost_by_layer_is_the_mean_over_ordinary_tokens():

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from concurrent.futures import CancelledError
 from pathlib import Path
 
 import numpy as np
@@ -60,7 +61,7 @@ def maps(app: AppTest) -> list[str]:
 def waited(app: AppTest) -> AppTest:
     """The page once its map is made."""
     if "umap_making" in app.session_state:
-        app.session_state.umap_making.thread.join(60)
+        app.session_state.umap_making.future.result(60)
         app.run()
     assert not app.exception
     return app
@@ -94,8 +95,9 @@ def test_stop_frees_the_reader_at_once_and_the_work_at_its_next_stage(placing):
     app.run()
     assert not app.exception and button(app, "Draw the map") and not button(app, "Stop")
     placing.go.set()
-    making.thread.join(60)
-    assert not making.thread.is_alive() and making.found is None and not placing.made
+    with pytest.raises(CancelledError):
+        making.future.result(60)
+    assert not placing.made
 
 
 def test_all_layers_are_one_map_and_a_layer_is_another(placing):
@@ -117,7 +119,7 @@ def test_a_failure_is_told_where_the_reader_is(placing, monkeypatch, capsys):
     app = opened(layer=3)
     button(app, "Draw the map").click().run()
     if "umap_making" in app.session_state:
-        app.session_state.umap_making.thread.join(60)
+        assert app.session_state.umap_making.future.exception(60)
         app.run()
     assert len(app.exception) == 1 and "planned" in capsys.readouterr().out
     app.run()

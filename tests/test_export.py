@@ -15,10 +15,10 @@ from analysis.catalogue import CATALOGUE, spec
 from analysis.leaving.export import (
     Export,
     export_files,
-    export_trace,
     figure_html,
     figure_json,
     finished_figure,
+    write_export,
     write_routing_table,
 )
 from analysis.leaving.tables import ROUTING_SCHEMA, read_csv, table_csv, trace_parquet, trace_table, write_routing
@@ -203,7 +203,7 @@ def test_a_table_that_is_not_finished_is_not_there(tmp_path):
 
 
 def test_export_writes_one_file_per_figure_and_format(tmp_path):
-    files = export_trace(make_trace(), tmp_path / "new", ["csv", "parquet"])
+    files = list(write_export(Export(make_trace()), tmp_path / "new", ["csv", "parquet"]))
     of_a_trace = [each.name for each in CATALOGUE if each.of is RoutingTrace]
     names = [f"{name}.{end}" for name in of_a_trace for end in ("csv", "parquet")]
     assert sorted(file.name for file in files) == sorted([*names, "routing.parquet"])
@@ -214,7 +214,7 @@ def test_export_refuses_an_unknown_format_before_writing(tmp_path):
     with pytest.raises(
         ValueError, match="unknown format docx; known formats are svg, png, pdf, html, csv, parquet, json"
     ):
-        export_trace(make_trace(), tmp_path / "new", ["csv", "docx"])
+        list(write_export(Export(make_trace()), tmp_path / "new", ["csv", "docx"]))
     assert not (tmp_path / "new").exists()
 
 

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from hooks import capture
-from sample_models import load_model, loading, registry
+from sample_models import load_model, model_folders, registry
 from sample_models.configuration_versatile import VersatileFFNConfig
 from sample_models.id_tokenizer import IdTokenizer
 from sample_models.loading import LoadedModel
@@ -180,7 +180,7 @@ def test_model_without_files_is_known_by_its_tensors(folder):
 
 @pytest.mark.parametrize("source", ["no-such-model", "./nowhere/at/all", "/nowhere", "runs/dens"])
 def test_folder_that_does_not_exist_is_refused_without_asking_the_hub(source, monkeypatch):
-    monkeypatch.setattr(loading, "snapshot_download", lambda *args, **kwargs: pytest.fail("asked the hub"))
+    monkeypatch.setattr(model_folders, "snapshot_download", lambda *args, **kwargs: pytest.fail("asked the hub"))
     with pytest.raises(
         ValueError, match=r"no model folder and no shipped model at .*give an existing folder, a hub id as hf:org/name"
     ):
@@ -311,7 +311,7 @@ def test_hub_id_is_fetched_without_code_and_its_configuration_first(folder, monk
         asked.append((name, allow_patterns))
         return str(folder)
 
-    monkeypatch.setattr(loading, "snapshot_download", fetch)
+    monkeypatch.setattr(model_folders, "snapshot_download", fetch)
     assert load_model("hf:some-org/some.model").name == "some-org/some.model"
     configs = ("some-org/some.model", ["config.json", "config.yaml"])
     assert asked == [configs, ("some-org/some.model", ["*.json", "*.safetensors"])]
@@ -321,7 +321,7 @@ def test_hub_id_that_cannot_be_fetched_is_refused(monkeypatch):
     def fail(*args, **kwargs):
         raise FileNotFoundError
 
-    monkeypatch.setattr(loading, "snapshot_download", fail)
+    monkeypatch.setattr(model_folders, "snapshot_download", fail)
     with pytest.raises(ValueError, match=r"hf:org/name could not be fetched from the hub \(FileNotFoundError\): check"):
         load_model("hf:org/name")
 
@@ -333,7 +333,7 @@ def test_hub_id_must_read_org_and_name(source):
 
 
 def test_existing_folder_is_never_taken_for_a_hub_id(folder, monkeypatch):
-    monkeypatch.setattr(loading, "snapshot_download", lambda *args, **kwargs: pytest.fail("asked the hub"))
+    monkeypatch.setattr(model_folders, "snapshot_download", lambda *args, **kwargs: pytest.fail("asked the hub"))
     monkeypatch.chdir(folder.parent.parent)
     assert load_model(f"{folder.parent.name}/tiny").name == "tiny"
 
@@ -358,7 +358,7 @@ def test_folder_above_the_checkpoints_is_no_shipped_name(tmp_path, monkeypatch):
 
 
 def test_shipped_name_is_loaded_from_the_checkpoints(folder, monkeypatch):
-    monkeypatch.setattr(loading, "CHECKPOINTS", folder.parent)
+    monkeypatch.setattr(model_folders, "CHECKPOINTS", folder.parent)
     assert load_model("tiny").name == "tiny"
 
 

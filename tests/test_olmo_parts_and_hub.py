@@ -9,7 +9,7 @@ import yaml
 from safetensors.torch import load_file, save_file
 
 from app.cli import main
-from sample_models import load_model, loading
+from sample_models import load_model, model_folders
 from sample_models.importing import import_olmo
 from sample_models.registry import available_models
 from tests.golden_weights import golden
@@ -100,7 +100,7 @@ def test_only_what_the_model_needs_is_fetched_and_its_options_come_first(tmp_pat
                 shutil.copy(file, here)
         return str(here)
 
-    monkeypatch.setattr(loading, "snapshot_download", download)
+    monkeypatch.setattr(model_folders, "snapshot_download", download)
     check_golden(load_model("hf:org/name"))
     assert sorted(path.name for path in here.iterdir()) == ["config.yaml", "model.safetensors"]
 

@@ -3,12 +3,14 @@
 import csv
 import json
 import math
+import re
+import shlex
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
-from sample_models import load_model
+from sample_models import CHECKPOINTS, load_model
 from sample_models.kept_checkpoints import kept_checkpoints
 from sample_models.model_card import command, sources_table, table
 from sample_models.publish import main, probe_loss, write_curves
@@ -128,11 +130,21 @@ def test_text_of_unknown_origin_is_refused():
 
 def test_command_gives_sizes_changed_options_and_file_names_only():
     options = "--data /a/b/x.txt --valid /a/y.txt --out /a/run --ffn dense --no-compile --router-z 0.1"
-    words = command(vars(parse(options.split())) | {"auxiliary": None}).replace("\\\n", "").split()
+    words = command(parse(options.split())).replace("\\\n", "").split()
     for pair in (["--data", "x.txt"], ["--out", "runs/run"], ["--steps", "2000"], ["--router-z", "0.1"]):
         assert words[words.index(pair[0]) + 1] == pair[1]
     assert "--no-compile" in words and "--no-bf16" not in words and "--weight-decay" not in words
     assert not any("/a" in word for word in words)
+
+
+@pytest.mark.parametrize("name", ["versatile-4l-0.4m", "versatile-6l-4m"])
+def test_commands_of_the_shipped_cards_are_those_of_the_options_that_they_name(name):
+    card = (CHECKPOINTS / name / "MODEL_CARD.md").read_text()
+    commands = re.findall(r"python -m sample_models\.train (?:.*\\\n)+.*", card)
+    assert len(commands) == 2
+    for each in commands:
+        words = shlex.split(each.replace("\\\n", ""))[3:]
+        assert command(parse(words)) == each
 
 
 def test_curves_are_thinned_by_averaging_the_loss(tmp_path):

@@ -2,11 +2,10 @@
 
 import csv
 import json
-import lzma
 import math
 import shutil
+from dataclasses import fields, replace
 
-import numpy as np
 import pytest
 import torch
 from safetensors import safe_open
@@ -15,36 +14,18 @@ from safetensors.torch import load_file
 from sample_models import load_model
 from sample_models.configuration_versatile import VersatileFFNConfig
 from sample_models.modeling_versatile import VersatileFFNForCausalLM
-from sample_models.text_data import (
-    document_windows,
-    even_windows,
-    random_windows,
-    read_documents,
-    train_tokenizer,
-    write_tokens,
-)
-from sample_models.train import (
-    AuxiliaryWeights,
-    Log,
-    auxiliary_losses,
-    kept_steps,
-    learning_rate,
-    load_balance_loss,
-    new_model,
-    parse,
-    tau_schedule,
-    train,
-)
-
-SENTENCES = ["The cat sat on the mat.", "A dog ran to the red barn.", "One and two make three.", "The moon rose late."]
+from sample_models.run_options import keep_settings, option_words, read_settings
+from sample_models.train import main, new_model, parse, train
+from sample_models.train_losses import AuxiliaryWeights, auxiliary_losses, load_balance_loss
+from sample_models.train_options import TrainOptions
+from sample_models.train_schedules import kept_steps, learning_rate, tau_schedule
+from sample_models.train_state import Log
+from tests.training_texts import write_text
 
 
 @pytest.fixture(scope="module")
 def text(tmp_path_factory):
-    path = tmp_path_factory.mktemp("corpus") / "text.txt"
-    documents = ["\n".join(SENTENCES[(i + j) % 4] for j in range(6)) for i in range(40)]
-    path.write_text("\n<|endoftext|>\n".join(documents) + "\n")
-    return path
+    return write_text(tmp_path_factory.mktemp("corpus") / "text.txt")
 
 
 def arguments(text, out, *options):
@@ -191,14 +172,14 @@ def test_finished_run_given_again_keeps_its_weights(text, tmp_path):
 def test_run_does_not_go_on_with_another_option_that_shapes_it(text, tmp_path, option, value):
     run(text, tmp_path / "run", "--steps", "2")
     before = {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()}
-    with pytest.raises(SystemExit, match=rf"is a run with --{option} .* cannot go on with --{option} {value}: give"):
+    with pytest.raises(ValueError, match=rf"is a run with --{option} .* cannot go on with --{option} {value}: give"):
         run(text, tmp_path / "run", "--steps", "2", f"--{option}", value)
     assert {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()} == before
 
 
 def test_run_does_not_go_on_with_other_files_but_finds_moved_ones(text, tmp_path):
     run(text, tmp_path / "run", "--steps", "2")
-    with pytest.raises(SystemExit, match=r"cannot go on with --data \['other.txt'\]: give the same option, or another"):
+    with pytest.raises(ValueError, match=r"cannot go on with --data \['other.txt'\]: give the same option, or another"):
         run(text, tmp_path / "run", "--steps", "2", "--data", str(shutil.copy(text, tmp_path / "other.txt")))
     (tmp_path / "moved").mkdir()
     moved = shutil.copy(text, tmp_path / "moved")
@@ -211,6 +192,27 @@ def test_run_without_settings_of_an_older_version_goes_on_and_gets_them(text, tm
     assert [row["step"] for row in run(text, tmp_path / "run", "--steps", "8")] == [4, 8]
     assert (tmp_path / "run" / "model.safetensors").exists()
     assert json.loads((tmp_path / "run" / "settings.json").read_text())["steps"] == 8
+
+
+def test_settings_are_read_as_they_were_given_and_an_older_file_has_the_defaults(text, tmp_path):
+    given = parse(arguments(text, tmp_path / "run", "--init", "runs/dense", "--stop-after", "1", "--router-z", "0.5"))
+    path = tmp_path / "settings.json"
+    keep_settings(given, path)
+    assert read_settings(TrainOptions, path) == given
+    stored = json.loads(path.read_text())
+    del stored["router_z"], stored["keep_checkpoints"]
+    path.write_text(json.dumps(stored | {"auxiliary": None}))
+    assert read_settings(TrainOptions, path) == replace(given, router_z=TrainOptions.router_z)
+
+
+def test_options_come_back_from_the_words_of_their_command_line(text, tmp_path):
+    given = parse(arguments(text, tmp_path / "run", "--ffn", "k_loop", "--keep-checkpoints", "3"))
+    assert parse([word for each in fields(given) for word in option_words(given, each)]) == given
+
+
+def test_a_run_that_cannot_go_on_is_told_in_one_line(text, dense_run):
+    with pytest.raises(SystemExit, match="is a run with --ffn dense and cannot go on with --ffn versatile: give"):
+        main(arguments(text, dense_run, "--steps", "2"))
 
 
 def headers(folder):
@@ -269,65 +271,5 @@ def test_one_kept_checkpoint_is_refused_as_it_shows_no_course(text, tmp_path, ca
 
 def test_init_of_other_sizes_is_refused(text, tmp_path):
     run(text, tmp_path / "dense", "--ffn", "dense", "--steps", "1")
-    with pytest.raises(SystemExit, match="has other shapes"):
+    with pytest.raises(ValueError, match="has other shapes"):
         run(text, tmp_path / "deeper", "--init", str(tmp_path / "dense"), "--layers", "3")
-
-
-@pytest.mark.parametrize(
-    "string",
-    [
-        "",
-        " two  spaces ",
-        "tab\tnewline\n\r\n\n",
-        "👩‍🚀 naïve ﷺ",
-        "السلام عليكم",
-        "x = 12345.678\n    return",
-        "\x00\x7f",
-    ],
-)
-def test_tokenizer_is_lossless(text, string):
-    tokenizer = train_tokenizer([text], 300, 32)
-    assert tokenizer.decode(tokenizer(string).input_ids) == string
-
-
-def test_digits_are_tokens_of_their_own(text):
-    tokenizer = train_tokenizer([text], 300, 32)
-    assert len(tokenizer("2026").input_ids) == 4
-
-
-def test_documents_are_split_at_lines_of_end_of_text_only(tmp_path):
-    plain, packed = tmp_path / "a.txt", tmp_path / "b.txt.xz"
-    plain.write_text("<|endoftext|>\none\ntwo <|endoftext|>\n<|endoftext|>\n\nthree\n\n<|endoftext|>\n")
-    packed.write_bytes(lzma.compress("fünf".encode()))
-    assert list(read_documents([plain, packed])) == ["one\ntwo <|endoftext|>", "\nthree", "fünf"]
-
-
-def test_tokens_on_disk_are_documents_each_followed_by_end_of_text(text, tmp_path):
-    tokenizer = train_tokenizer([text], 300, 32)
-    tokens = write_tokens([text], tokenizer, tmp_path / "tokens")
-    documents = tokenizer.decode(tokens.tolist()).split("<|endoftext|>")
-    assert documents == [*read_documents([text]), ""]
-
-
-def test_windows_are_the_same_for_the_same_seed_and_step():
-    tokens = torch.arange(100).numpy()
-    first = random_windows(tokens, batch=3, length=5, seed=1, step=2)
-    assert (first == random_windows(tokens, batch=3, length=5, seed=1, step=2)).all()
-    assert (first != random_windows(tokens, batch=3, length=5, seed=1, step=3)).any()
-    assert (first[:, 1:] - first[:, :-1] == 1).all()
-
-
-def test_even_windows_reach_from_the_first_to_the_last_token():
-    windows = even_windows(torch.arange(100).numpy(), count=3, length=10)
-    assert windows[0, 0] == 0 and windows[-1, -1] == 99 and windows.shape == (3, 10)
-
-
-def test_document_windows_are_the_beginnings_of_the_documents_that_are_long_enough():
-    tokens = np.array([1, 2, 3, 0, 4, 5, 0, 0, 6, 7, 8, 9, 0, 10, 11, 12])  # the last document ends with the text
-    assert document_windows(tokens, 0, 9, 3).tolist() == [[1, 2, 3], [6, 7, 8], [10, 11, 12]]
-    assert document_windows(tokens, 0, 2, 3).tolist() == [[1, 2, 3], [10, 11, 12]]
-
-
-def test_text_without_a_document_that_long_is_refused():
-    with pytest.raises(ValueError, match="at least one document must have 5 tokens, the longest has 4"):
-        document_windows(np.array([1, 2, 0, 3, 4, 5, 6, 0]), 0, 9, 5)

@@ -18,7 +18,7 @@ import pandas as pd
 from jaxtyping import Float
 
 from analysis.aggregate import mean_over_tokens
-from analysis.overview import ffn_equivalents, width_cost
+from analysis.overview import width_cost
 from hooks.trace import RoutingTrace
 
 Account = Literal["nominal", "released", "ours"]
@@ -55,17 +55,6 @@ def experts_cost(trace: RoutingTrace, account: Account) -> Float[np.ndarray, "la
 def cost(trace: RoutingTrace, account: Account = "nominal") -> Float[np.ndarray, "layer token"]:
     """FFN passes that each token takes in each layer; `nominal` equals `overview.ffn_equivalents`."""
     return depth_cost(trace, account) + experts_cost(trace, account)
-
-
-def paper_cost(base: float, moe: float, mean_loops: float, routed_share: float) -> float:
-    """The paper's Table 2: base x N_mean + (moe - base) x P, in the unit of `base` and `moe` (FLOPs of each baseline).
-
-    N_mean is the mean of the loops, P the share of (token, layer) pairs whose width path ran. With base = 1 and moe =
-    1 + k/N it is the mean nominal cost. For its 354M model the paper prints .38 (dense), .47 (MoE), .75, 1.50, 2.25 (2,
-    4, 6 loops) and 1.24 GFLOPs per token: all follow from a base of .375, while 15 layers of 6 x 1024 x 4096 are .3775
-    and round to 1.51 and 2.26. It does not print N_mean and P; 1.24 leaves N_mean between 3.08 and 3.24.
-    """
-    return base * mean_loops + (moe - base) * routed_share
 
 
 def cost_ledger(trace: RoutingTrace) -> pd.DataFrame:
@@ -141,5 +130,5 @@ def _size(trace: RoutingTrace, name: str) -> int:
 
 __all__ = [
     "ACCOUNTS", "Account", "beside_measured", "cost", "cost_by_layer", "cost_ledger", "cost_table", "dense_flops",
-    "depth_cost", "experts_cost", "ffn_equivalents", "heads_share", "paper_cost",
+    "depth_cost", "experts_cost", "heads_share",
 ]  # fmt: skip

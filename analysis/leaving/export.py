@@ -16,7 +16,6 @@ from analysis.leaving.paper import Paper, paper_figure
 from analysis.leaving.pictures import PICTURE_FORMATS, Draw, pictures
 from analysis.leaving.tables import (
     TABLE_FORMATS,
-    read_csv,
     table_csv,
     table_parquet,
     table_records,
@@ -31,7 +30,6 @@ from analysis.words.labels import plotly_text
 from hooks.trace import RoutingTrace
 
 FORMATS = (*PICTURE_FORMATS, "html", *TABLE_FORMATS)
-WITHOUT_BROWSER = ("html", *TABLE_FORMATS)
 TITLE_PX, LINE_PX, CAPTION_WIDTH = 44, 17, 150
 FINISHED_PX = 1000
 """Width of a finished figure as a picture, pixels of 1/96 inch."""
@@ -198,17 +196,12 @@ def write_routing_table(path: Path, traces: Iterable[RoutingTrace]) -> None:
         part.unlink(missing_ok=True)
 
 
-def export_trace(trace: RoutingTrace, out: Path, formats: Sequence[str]) -> list[Path]:
-    """All figures of a trace and their data as files in `out`; the files."""
-    return list(write_export(Export(trace), Path(out), formats))
-
-
 def _json(content: object) -> bytes:
     return json.dumps(content, ensure_ascii=False, allow_nan=False, indent=1).encode("utf-8")
 
 
 __all__ = [
-    "FORMATS", "WITHOUT_BROWSER", "Export", "export_files", "export_trace", "figure_html", "figure_json",
-    "finished_figure", "read_csv", "table_csv", "texts_json", "trace_parquet", "write_export",
+    "FORMATS", "Export", "export_files", "figure_html", "figure_json",
+    "finished_figure", "texts_json", "write_export",
     "write_routing_table",
 ]  # fmt: skip

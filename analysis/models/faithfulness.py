@@ -31,8 +31,17 @@ class Finding:
 def findings(measured: Faithfulness, paths: PathTrace) -> list[Finding]:
     """All comparisons of a model and a text; `paths` is what the pages of Explain draw of them."""
     return [
-        _hooks(measured),
-        _told(measured),
+        _nothing_changed(
+            "hooks change nothing",
+            measured.unhooked_gap,
+            "The model as the pages run it, against the same weights without any hook, bit for bit.",
+        ),
+        _nothing_changed(
+            "leaving where it left changes nothing",
+            measured.told_gap,
+            "Every token was told to leave every layer after the loops that it chose, as the lens tells it other "
+            "loops.",
+        ),
         _layers(measured, paths),
         _run(
             measured,
@@ -89,22 +98,10 @@ def _digest(text: str) -> bytes:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
 
 
-def _hooks(measured: Faithfulness) -> Finding:
-    return Finding(
-        "hooks change nothing",
-        "exact" if measured.unhooked_gap == 0 else "not faithful",
-        f"largest difference of a logit {measured.unhooked_gap:.1e}, must be 0",
-        "The model as the pages run it, against the same weights without any hook, bit for bit.",
-    )
-
-
-def _told(measured: Faithfulness) -> Finding:
-    return Finding(
-        "leaving where it left changes nothing",
-        "exact" if measured.told_gap == 0 else "not faithful",
-        f"largest difference of a logit {measured.told_gap:.1e}, must be 0",
-        "Every token was told to leave every layer after the loops that it chose, as the lens tells it other loops.",
-    )
+def _nothing_changed(name: str, gap: float, meaning: str) -> Finding:
+    """Two runs must give the same logits, bit for bit."""
+    verdict = "exact" if gap == 0 else "not faithful"
+    return Finding(name, verdict, f"largest difference of a logit {gap:.1e}, must be 0", meaning)
 
 
 def _layers(measured: Faithfulness, paths: PathTrace) -> Finding:

@@ -10,13 +10,22 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
 
-from analysis.aggregate import ordinary, share
+from analysis.aggregate import share
 from analysis.experts import choice_counts
 from analysis.explain.near_miss import precision_numbers
+from analysis.models.health_measures import (
+    enough_routed,
+    expert_writes,
+    experts_follow_content,
+    loop_counts,
+    loops_follow_content,
+    mean_and_error,
+    mean_over_texts,
+    shuffling_cost,
+)
 from analysis.models.sampling import draw_agreement, drawn_weight
-from hooks.health_record import HealthRecord, TextHealth
+from hooks.health_record import HealthRecord
 
 Status = Literal["healthy", "sick", "not measured"]
 
@@ -28,8 +37,6 @@ MOST_AT_ONE_LOOP = 0.95
 """Share of a layer's tokens that may take the same loops."""
 LOAD_BOUNDS = 0.32, 2.4
 """Least and most load of an expert, in units of an even load: 4 % and 30 % of eight experts."""
-CHOICES_PER_EXPERT = 20
-"""Routed choices per expert that a layer must have: below, chance alone brings loads outside the bounds."""
 LEAST_POSITION = 0.2
 """Agreement with the place, beyond chance, below which it is noise."""
 MOST_FLIPS = 0.05
@@ -104,7 +111,7 @@ def check_loops_matter(record: HealthRecord) -> Check:
     cost = np.concatenate([shuffling_cost(text, text.shuffled_logprob) for text in record.texts])
     if len(cost) < 2:
         return Check("loops matter", "not measured", f"{len(cost)} tokens", "Give more text.")
-    mean, error = _mean_and_error(cost)
+    mean, error = mean_and_error(cost)
     worth = mean > STANDARD_ERRORS * error
     status: Status = "healthy" if worth else "sick" if len(cost) >= LEAST_TOKENS else "not measured"
     return Check(
@@ -125,7 +132,7 @@ def check_expert_fit(record: HealthRecord) -> Check:
     if trace.num_experts == trace.expert_ids.shape[2] or len(cost) < 2 or not np.isfinite(own).any():
         remedy = "Give more text, or a model that has more experts than a token takes."
         return Check(name, "not measured", "too few routed tokens, or no choice of experts", remedy)
-    mean, error = _mean_and_error(cost)
+    mean, error = mean_and_error(cost)
     fit = np.nanmean(own) / np.nanmean(others)
     worth = record.gates_trained and (fit >= LEAST_FIT or mean > FIT_ERRORS * error)
     return Check(
@@ -142,7 +149,7 @@ def check_expert_fit(record: HealthRecord) -> Check:
 
 def check_sureness(record: HealthRecord) -> Check:
     """Draws with Gumbel noise on eval's logits, layer by layer, mostly agree with its pick (`models.sampling`)."""
-    by_layer = _mean_over_texts(record, lambda text: draw_agreement(text.trace, draws=8).mean(axis=0))
+    by_layer = mean_over_texts(record, lambda text: draw_agreement(text.trace, draws=8).mean(axis=0))
     return Check(
         "depth head is sure",
         "healthy" if by_layer.mean() >= LEAST_AGREEMENT else "sick",
@@ -166,7 +173,7 @@ def check_tau(record: HealthRecord) -> Check:
             "Tau changes no choice, only the gradient. The authors' released trainer records none and never lowers it "
             "from 5, at which half of the gradient or more is that of loops that did not run: ask who trained it.",
         )
-    weight = _mean_over_texts(
+    weight = mean_over_texts(
         record, lambda text: drawn_weight(text.trace, [record.tau], draws=8)[0].mean(axis=0)
     ).mean()
     return Check(
@@ -185,7 +192,7 @@ def check_content_of_loops(record: HealthRecord) -> Check:
 
 def check_content_of_experts(record: HealthRecord) -> Check:
     """When the tokens of a text change places, so do their experts; only layers with enough routed choices count."""
-    enough = _enough_routed(record.texts)
+    enough = enough_routed(record.texts)
     content, position = (np.where(enough, each, np.nan) for each in experts_follow_content(record.texts))
     return _check_content("experts", content, position, "See “experts share the load”.")
 
@@ -226,7 +233,7 @@ def check_experts(record: HealthRecord) -> Check:
     """No expert of a layer is dead or takes all, counted over the tokens that routed."""
     counts = sum(choice_counts(text.trace).sum(axis=1) for text in record.texts)  # [layer, expert]
     experts = counts.shape[1]
-    enough = _enough_routed(record.texts)
+    enough = enough_routed(record.texts)
     low, high = (bound / experts for bound in LOAD_BOUNDS)
     if not enough.any() or experts == 1:
         text = f"at most {counts.sum(axis=1).max()} routed choices in a layer"
@@ -260,121 +267,12 @@ def check_precision(record: HealthRecord) -> Check:
     )
 
 
-# What the checks hold to their bounds ---------------------------------------------------------------------------------
-
-
-def shuffling_cost(text: TextHealth, shuffled: Float[np.ndarray, "draw token"]) -> Float[np.ndarray, " token"]:
-    """Nats that a shuffled decision costs on every ordinary token that something precedes, mean over draws."""
-    cost = text.trace.logprob - shuffled.mean(axis=0)
-    return cost[ordinary(text.trace) & np.isfinite(text.trace.logprob)]
-
-
-def expert_writes(texts: list[TextHealth]) -> tuple[np.ndarray, np.ndarray]:
-    """Share of the first step that the chosen experts write, at their own tokens and at any, each [layer], 0..1.
-
-    The second is the mean over all ways to deal the layer's choices out among its routed tokens, in closed form. NaN in
-    a layer with fewer than `CHOICES_PER_EXPERT` routed choices per expert.
-    """
-    trace = texts[0].trace
-    shares = np.concatenate([text.step_shares[:, ordinary(text.trace)] for text in texts], axis=1)
-    ran, ids = (
-        np.concatenate([getattr(text.trace, name)[:, ordinary(text.trace)] for text in texts], axis=1)
-        for name in ("width_ran", "expert_ids")
-    )
-    chosen = (ids[..., None, :] == np.arange(trace.num_experts)[:, None]).any(axis=-1)  # [layer, token, expert]
-    own, others = np.full((2, trace.num_layers), np.nan)
-    for layer in np.flatnonzero(_enough_routed(texts)):
-        writes, choices = shares[layer, ran[layer]], chosen[layer, ran[layer]]
-        own[layer] = (writes * choices).sum(axis=1).mean()
-        others[layer] = (writes.mean(axis=0) * choices.mean(axis=0)).sum()
-    return own, others
-
-
-def _enough_routed(texts: list[TextHealth]) -> Bool[np.ndarray, " layer"]:
-    """Whether a layer has `CHOICES_PER_EXPERT` routed choices per expert."""
-    choices = sum(choice_counts(text.trace).sum(axis=(1, 2)) for text in texts)
-    return choices >= CHOICES_PER_EXPERT * texts[0].trace.num_experts
-
-
-def loop_counts(record: HealthRecord) -> Int[np.ndarray, "layer loop"]:
-    """Ordinary tokens of all texts by the loops that they took."""
-    numbers = np.arange(1, record.texts[0].trace.max_loops + 1)
-    at = [(text.trace.loops[..., None] == numbers)[:, ordinary(text.trace)].sum(axis=1) for text in record.texts]
-    return np.sum(at, axis=0)
-
-
-def loops_follow_content(texts: list[TextHealth]) -> tuple[np.ndarray, np.ndarray]:
-    """How far the loops follow the token and the place when tokens are reordered, each [layer]: 1 all, 0 chance.
-
-    Agreement of loops before and after, at the moved token and at the same place, corrected for chance as Cohen's
-    kappa is: (agreement - chance) / (1 - chance), chance from how often each number of loops ran. Only tokens of the
-    text that changed their place count. NaN in a layer where all took the same loops.
-    """
-    numbers = np.arange(1, texts[0].trace.max_loops + 1)
-    return _following(
-        texts, lambda text: (text.trace.loops[..., None] == numbers, text.reordered_loops[..., None] == numbers)
-    )
-
-
-def experts_follow_content(texts: list[TextHealth]) -> tuple[np.ndarray, np.ndarray]:
-    """The same of the chosen experts: agreement is the share of them that stays, over pairs that routed both times."""
-    numbers = np.arange(texts[0].trace.num_experts)[:, None]
-
-    def chosen(text: TextHealth) -> tuple[np.ndarray, np.ndarray]:
-        routed = text.reordered_loops < text.trace.max_loops
-        before, after = (ids[..., None, :] == numbers for ids in (text.trace.expert_ids, text.reordered_experts))
-        return before.any(axis=-1) & text.trace.width_ran[..., None], after.any(axis=-1) & routed[..., None]
-
-    return _following(texts, chosen)
-
-
-def _following(
-    texts: list[TextHealth], chosen: Callable[[TextHealth], tuple[np.ndarray, np.ndarray]]
-) -> tuple[np.ndarray, np.ndarray]:
-    """Agreement with the token and with the place, each [layer].
-
-    `chosen` gives what was decided, [layer, token, choice] before and [draw, layer, token, choice] after.
-    """
-    moved, by_token, by_place = [], [], []
-    for text in texts:
-        before, reordered = chosen(text)
-        for order, after in zip(text.orders, reordered, strict=True):
-            places = np.flatnonzero(order != np.arange(len(order)))
-            moved.append(after[:, places])
-            by_token.append(before[:, order[places]])
-            by_place.append(before[:, places])
-    after, token, place = (np.concatenate(parts, axis=1) for parts in (moved, by_token, by_place))
-    return _kappa(after, token), _kappa(after, place)
-
-
-def _kappa(after: np.ndarray, before: np.ndarray) -> Float[np.ndarray, " layer"]:
-    """Agreement of two choices [layer, pair, choice] beyond chance; pairs that one of the two leaves open are out."""
-    both = after.any(axis=2) & before.any(axis=2)  # [layer, pair]
-    after, before, pairs = after & both[..., None], before & both[..., None], both.sum(axis=1)
-    size = share(before.sum(axis=(1, 2)), pairs)  # of what is chosen at once: one number of loops, k experts
-    agreement = share((after & before).sum(axis=(1, 2)), pairs) / size
-    chance = (after.sum(axis=1) * before.sum(axis=1)).sum(axis=1) / np.maximum(pairs, 1) ** 2 / size
-    return share(agreement - chance, 1 - chance)
-
-
-def _mean_and_error(cost: Float[np.ndarray, " token"]) -> tuple[float, float]:
-    """Mean, and its standard error over tokens, taken as independent."""
-    return float(cost.mean()), float(cost.std(ddof=1) / np.sqrt(len(cost)))
-
-
 def _said_untrained(record: HealthRecord) -> str:
     return "" if record.gates_trained else "The configuration says that the gates were not trained. "
-
-
-def _mean_over_texts(record: HealthRecord, of: Callable[[TextHealth], np.ndarray]) -> Float[np.ndarray, " layer"]:
-    """Mean of a figure [layer] of every text, each weighing as many as its ordinary tokens are."""
-    weights = [int(ordinary(text.trace).sum()) for text in record.texts]
-    return np.average([of(text) for text in record.texts], axis=0, weights=weights)
 
 
 __all__ = [
     "Check", "Status", "check_content_of_experts", "check_content_of_loops", "check_experts", "check_expert_fit",
     "check_loops", "check_loops_matter", "check_precision", "check_sureness", "check_tau", "check_weights",
-    "expert_writes", "experts_follow_content", "health_checks", "is_healthy", "loop_counts", "loops_follow_content",
-    "shuffling_cost", "verdict",
+    "health_checks", "is_healthy", "verdict",
 ]  # fmt: skip

@@ -13,6 +13,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
+import platformdirs
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
@@ -27,10 +28,9 @@ log = logging.getLogger(__name__)
 
 
 def folder() -> Path:
-    """Where placements are kept: below VERSATILEFFN_CACHE, XDG_CACHE_HOME or ~/.cache."""
-    if own := os.environ.get(FOLDER_VARIABLE):
-        return Path(own) / "umap"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "versatileffn-explorer" / "umap"
+    """Where placements are kept: below VERSATILEFFN_CACHE, or where the system keeps a program's caches."""
+    own = os.environ.get(FOLDER_VARIABLE)
+    return (Path(own) if own else platformdirs.user_cache_path("versatileffn-explorer", appauthor=False)) / "umap"
 
 
 def key_of(states: np.ndarray) -> str:

@@ -2,6 +2,8 @@
 
 import threading
 import time
+from collections.abc import Callable
+from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -30,10 +32,6 @@ NOT_YET = (
 )
 
 
-class Stopped(Exception):
-    """The reader has stopped the map in the making."""
-
-
 @dataclass
 class Making:
     """A map in the making."""
@@ -42,9 +40,8 @@ class Making:
     share: float = 0.0
     said: str = "Waiting for another reader's map…"
     stopped: bool = False
-    found: Embedding | None = None
-    problem: Exception | None = None
-    thread: threading.Thread = field(init=False)
+    future: Future[Embedding] = field(default_factory=Future)
+    """The map, or what went wrong: CancelledError once the reader has stopped it."""
     began: float = field(default_factory=time.monotonic)
 
     @property
@@ -53,9 +50,26 @@ class Making:
         return time.monotonic() - self.began
 
     def tell(self, share: float, said: str) -> None:
+        """Note how far it is; raises CancelledError once the reader has stopped it."""
         self.share, self.said = share, said
         if self.stopped:
-            raise Stopped
+            raise CancelledError
+
+    def stop(self) -> None:
+        """Do not begin, or end at the next stage."""
+        self.stopped = True
+        self.future.cancel()
+
+    def run(self, line: threading.Lock, make: Callable[[], Embedding]) -> None:
+        """Make the map when no other is in the making."""
+        with line:
+            if not self.future.set_running_or_notify_cancel():
+                return
+            try:
+                self.tell(0.0, "Beginning…")
+                self.future.set_result(make())
+            except Exception as problem:  # raised where the reader sees it: `making`
+                self.future.set_exception(problem)
 
 
 @st.cache_resource(show_spinner=False)
@@ -82,7 +96,7 @@ def look_up(paths: PathTrace) -> None:
 
 def start(paths: PathTrace) -> None:
     """Begin to make the map of the captured states."""
-    making, layers, line = Making(_asked()), _layers(), _one_at_a_time()
+    making, layers = Making(_asked()), _layers()
 
     def place(states: np.ndarray, tell: Tell) -> Placement:
         key = umap_files.key_of(states)
@@ -92,37 +106,28 @@ def start(paths: PathTrace) -> None:
         umap_files.write(key, placed)
         return placed
 
-    def work() -> None:
-        try:
-            with line:
-                making.tell(0.0, "Beginning…")
-                making.found = embedding(paths, layers, tell=making.tell, place=place)
-        except Stopped:
-            pass  # nobody waits for it any more
-        except Exception as problem:
-            making.problem = problem  # raised where the reader sees it: `making`
+    def make() -> Embedding:
+        return embedding(paths, layers, tell=making.tell, place=place)
 
-    making.thread = threading.Thread(target=work, daemon=True)
-    making.thread.start()
+    # Not the worker of a ThreadPoolExecutor: the program would wait for it at its end, up to a minute.
+    threading.Thread(target=making.run, args=(_one_at_a_time(), make), daemon=True).start()
     st.session_state.umap_making = making
 
 
 def stop() -> None:
     """End the making at its next stage; the reader is free at once."""
     if making := st.session_state.pop("umap_making", None):
-        making.stopped = True
+        making.stop()
 
 
 def making() -> Making | None:
     """The map in the making that is still waited for; None if there is none, or what it gave is there now."""
     session = st.session_state
     found: Making | None = session.get("umap_making")
-    if found is None or found.thread.is_alive():
+    if found is None or not found.future.done():
         return found
     del session.umap_making
-    if found.problem is not None:
-        raise found.problem
-    _remember(found.asked, found.found)
+    _remember(found.asked, found.future.result())
     return None
 
 

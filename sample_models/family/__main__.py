@@ -12,8 +12,6 @@ import argparse
 import sys
 from pathlib import Path
 
-from sample_models.family.runs import train_family
-
 
 def parse(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
@@ -48,6 +46,8 @@ def main(argv: list[str] | None = None) -> int:
 
             write_report(args.report, args.out, seeds=args.seeds, documents=args.documents)
             return 0
+        from sample_models.family.runs import train_family
+
         return 0 if train_family(args) else 1
     except ValueError as error:
         print(error, file=sys.stderr)

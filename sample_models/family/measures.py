@@ -82,6 +82,12 @@ class Family:
         """Mean loss over documents of each seed."""
         return [float(measured.losses.mean()) for measured in self.by_member[member]]
 
+    def costs(self, member: str) -> tuple[float, float, float]:
+        """Mean loops, routed share and FFN FLOPs per token, means over seeds."""
+        runs = self.by_member[member]
+        each = [(measured.mean_loops, measured.routed_share, measured.ffn_flops) for measured in runs]
+        return tuple(np.mean(each, axis=0).tolist())
+
     def seeds(self, *members: str) -> list[int]:
         """Seeds with which all of these members were trained."""
         found = [{measured.run.seed for measured in self.by_member[member]} for member in members]

@@ -1,6 +1,5 @@
 """The page that holds a family of runs to the paper: `reproduction.md`, and its numbers as CSV beside it."""
 
-import json
 from itertools import combinations
 from pathlib import Path
 
@@ -12,6 +11,8 @@ from sample_models.family.runs import Run, finished, planned_runs
 from sample_models.family.tables import write_curves, write_members, write_results
 from sample_models.model_card import table
 from sample_models.publish import read_log
+from sample_models.run_options import read_settings
+from sample_models.train_options import TrainOptions
 
 PAPER_LOSS = {
     **{"dense": 2.779, "moe": 2.585, "2-loop": 2.631, "4-loop": 2.625, "6-loop": 2.623, "versatile": 2.617},
@@ -49,9 +50,9 @@ def write_report(runs: Path, out: Path, *, seeds: list[int], documents: int) -> 
         measured.append(measure(runs / run.folder, run, documents))
         print(f"{run.folder}: {measured[-1].losses.mean():.4f}", flush=True)
     family = Family(measured)
-    settings = json.loads((runs / done[0].folder / "settings.json").read_text())
-    base = Path(settings["init"])
-    start = measure(base, Run("dense", json.loads((base / "settings.json").read_text())["seed"]), documents)
+    settings = read_settings(TrainOptions, runs / done[0].folder / "settings.json")
+    base = settings.init
+    start = measure(base, Run("dense", read_settings(TrainOptions, base / "settings.json").seed), documents)
     (out / "reproduction").mkdir(parents=True, exist_ok=True)
     write_results(out / "reproduction" / "results.csv", family)
     write_members(out / "reproduction" / "members.csv", family)
@@ -62,7 +63,7 @@ def write_report(runs: Path, out: Path, *, seeds: list[int], documents: int) -> 
     return page
 
 
-def _page(family: Family, start: Measured, settings: dict, base: dict, left_out: list[Run]) -> str:
+def _page(family: Family, start: Measured, settings: TrainOptions, base: dict, left_out: list[Run]) -> str:
     sections = [
         f"# The paper's comparison, small\n\n{_gains(family, start)}\n\n{_order(family)}",
         f"## Scale and limits\n\n{_scale(family, start, settings, base, left_out)}",
@@ -128,26 +129,26 @@ def _what_is_open(family: Family) -> str:
     )
 
 
-def _scale(family: Family, start: Measured, settings: dict, base: dict, left_out: list[Run]) -> str:
+def _scale(family: Family, start: Measured, settings: TrainOptions, base: dict, left_out: list[Run]) -> str:
     config, dense = start.config, start
-    tokens = settings["steps"] * settings["batch"] * settings["context"]
-    texts = ", ".join(Path(path).name.split(".")[0] for path in settings["data"])
+    tokens = settings.steps * settings.tokens_per_step
+    texts = ", ".join(path.name.split(".")[0] for path in settings.data)
     text = (
         f"Every member continues from one dense model of {dense.parameters / 1e6:.2f} M parameters "
         f"({config.num_hidden_layers} layers, hidden size {config.hidden_size}, FFN size {config.intermediate_size}, "
         f"vocabulary {config.vocab_size}) that had seen {base['tokens'] / 1e6:.2f} M tokens; the paper's smallest has "
-        f"354 M. Each run: {settings['steps']} steps of {settings['batch']} windows of {settings['context']} tokens, "
-        f"{tokens / 1e6:.2f} M tokens in all, peak learning rate {settings['learning_rate']:g}, and, seed by seed, the "
+        f"354 M. Each run: {settings.steps} steps of {settings.batch} windows of {settings.context} tokens, "
+        f"{tokens / 1e6:.2f} M tokens in all, peak learning rate {settings.learning_rate:g}, and, seed by seed, the "
         f"same windows in the same order. One small corpus ({texts}). The losses are far from converged: the dense "
         f"model starts at {start.losses.mean():.3f} here{_dense_end(family)}. What is ahead after so few tokens need "
         "not stay ahead, and what starts from fresh weights (experts of moe, router, depth head) has hardly begun.\n\n"
-        f"Held out: the first {settings['context']} tokens of each of {len(start.losses)} documents, one window per "
+        f"Held out: the first {settings.context} tokens of each of {len(start.losses)} documents, one window per "
         "document. A difference is paired document by document and averaged over the seeds that both members have; its "
         f"standard error is over documents. A difference under {TIE:g} standard errors is called a tie. Another seed "
         "moves losses too, and that is not in the standard error: three seeds are too few for an interval, so their "
         "mean and range are shown, and members with one seed are compared on that seed alone. Below the widest of "
         "those ranges such a difference is called open. The loss has terms that are not the paper's: load balance "
-        f"{settings['load_balance']:g} (paper 1e-5), router z-loss {settings['router_z']:g}, and the entropy of the "
+        f"{settings.load_balance:g} (paper 1e-5), router z-loss {settings.router_z:g}, and the entropy of the "
         "mean depth choice, without which one member was trained as a control. The paper's accuracies on eight tasks "
         "have no counterpart: models this small answer by chance."
     )
@@ -208,10 +209,7 @@ def _costs(family: Family) -> str:
     base = family.by_member["dense"][0].ffn_flops if "dense" in family.members else None
     rows = []
     for name in family.members:
-        runs = family.by_member[name]
-        loops, routed, flops = (
-            float(np.mean([getattr(m, field) for m in runs])) for field in ("mean_loops", "routed_share", "ffn_flops")
-        )
+        runs, (loops, routed, flops) = family.by_member[name], family.costs(name)
         paper = f"{PAPER_GFLOPS[name] / PAPER_GFLOPS['dense']:.2f}" if name in PAPER_GFLOPS else ""
         sizes = [f"{count:,}" for count in (runs[0].parameters, runs[0].ffn_parameters)]
         ratio = f"{flops / base:.2f}" if base else ""
@@ -242,11 +240,11 @@ def _choices(family: Family) -> str:
     )
 
 
-def _commands(settings: dict) -> str:
-    dense = Path(settings["init"]).name
+def _commands(settings: TrainOptions) -> str:
+    dense = settings.init.name
     return (
-        f"```sh\npython -m sample_models.family --dense runs/{dense} --out runs/family --steps {settings['steps']} \\\n"
-        f"    --learning-rate {settings['learning_rate']:g}\n"
+        f"```sh\npython -m sample_models.family --dense runs/{dense} --out runs/family --steps {settings.steps} \\\n"
+        f"    --learning-rate {settings.learning_rate:g}\n"
         "python -m sample_models.family --report runs/family --out docs\n```\n\n"
         "`reproduction/members.csv` holds the tables, `reproduction/results.csv` every run, `reproduction/curves.csv` "
         "its training."

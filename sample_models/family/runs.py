@@ -1,39 +1,35 @@
 """The runs of the paper's family: its members, the options that train each, and the training, stopped and resumed."""
 
 import argparse
-import json
 import os
 import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
+
+from sample_models.run_options import option_words, read_settings
+from sample_models.train_options import TrainOptions
 
 ROOT = Path(__file__).parents[2]
 
 MEMBERS = {
-    "dense": ("--ffn", "dense"),
-    "moe": ("--ffn", "moe"),
-    "2-loop": ("--ffn", "k_loop", "--max-loops", "2"),
-    "4-loop": ("--ffn", "k_loop", "--max-loops", "4"),
-    "6-loop": ("--ffn", "k_loop", "--max-loops", "6"),
-    "width": ("--ffn", "width"),
-    "depth": ("--ffn", "depth"),
-    "average": ("--ffn", "average"),
-    "versatile": ("--ffn", "versatile"),
-    "versatile, no entropy term": ("--ffn", "versatile", "--depth-entropy", "0"),
+    "dense": {"ffn": "dense"},
+    "moe": {"ffn": "moe"},
+    "2-loop": {"ffn": "k_loop", "max_loops": 2},
+    "4-loop": {"ffn": "k_loop", "max_loops": 4},
+    "6-loop": {"ffn": "k_loop", "max_loops": 6},
+    "width": {"ffn": "width"},
+    "depth": {"ffn": "depth"},
+    "average": {"ffn": "average"},
+    "versatile": {"ffn": "versatile"},
+    "versatile, no entropy term": {"ffn": "versatile", "depth_entropy": 0.0},
 }
 """Name of each member -> the options of the training that make it."""
 
 REPEATED = ("versatile", "dense", "4-loop", "moe", "versatile, no entropy term")
 """Members trained with every seed, the others with the first one only; in the order of their further seeds."""
-
-INHERITED = (
-    *("hidden_size", "intermediate_size", "layers", "heads", "context", "vocab_size", "batch", "valid_windows"),
-    *("load_balance", "router_z", "weight_decay"),
-)
-"""Options that every member takes over from the dense run."""
 
 
 @dataclass(frozen=True)
@@ -63,21 +59,23 @@ def finished(folder: Path) -> bool:
     return (folder / "model.safetensors").exists()
 
 
-def training_options(run: Run, dense: Path, args: argparse.Namespace) -> list[str]:
-    """The options of `sample_models.train` for a run: sizes and texts of the dense run, the member's own FFN."""
-    settings = json.loads((dense / "settings.json").read_text())
-    options = [*MEMBERS[run.member], "--init", str(dense), "--out", str(args.out / run.folder)]
-    options += ["--steps", str(args.steps), "--learning-rate", str(args.learning_rate), "--seed", str(run.seed)]
-    for name in INHERITED:
-        options += [f"--{name.replace('_', '-')}", str(settings[name])]
-    for name in ("data", "valid"):
-        options += [f"--{name}", *map(str, getattr(args, name) or settings[name])]
-    options += ["--log-every", str(args.log_every), "--valid-every", str(args.valid_every)]
-    if not settings["compile"]:
-        options += ["--no-compile"]
-    if not settings["bf16"]:
-        options += ["--no-bf16"]
-    return options
+def training_options(run: Run, dense: Path, args: argparse.Namespace) -> TrainOptions:
+    """What a run is trained with: sizes and texts of the dense run, the member's own FFN."""
+    base = read_settings(TrainOptions, dense / "settings.json")
+    inherited = {each.name: getattr(base, each.name) for each in fields(base) if each.metadata["inherited"]}
+    return TrainOptions(
+        **inherited,
+        **MEMBERS[run.member],
+        data=tuple(args.data or base.data),
+        valid=tuple(args.valid or base.valid),
+        init=dense,
+        out=args.out / run.folder,
+        steps=args.steps,
+        learning_rate=args.learning_rate,
+        seed=run.seed,
+        log_every=args.log_every,
+        valid_every=args.valid_every,
+    )
 
 
 def share_tokens(dense: Path, folder: Path) -> None:
@@ -97,7 +95,9 @@ def train_run(run: Run, dense: Path, args: argparse.Namespace) -> bool:
     share_tokens(dense, folder)
     print(f"{run.folder}: begins", flush=True)
     with (args.out / f"{run.folder}.log").open("a") as log:
-        command = [sys.executable, "-m", "sample_models.train", *training_options(run, dense, args)]
+        options = training_options(run, dense, args)
+        words = [word for each in fields(options) for word in option_words(options, each)]
+        command = [sys.executable, "-m", "sample_models.train", *words]
         threads = {"OMP_NUM_THREADS": str(args.threads), "OMP_WAIT_POLICY": "PASSIVE"} if args.threads else {}
         code = subprocess.run(command, cwd=ROOT, env=os.environ | threads, stdout=log, stderr=log).returncode
     print(f"{run.folder}: {'done' if code == 0 else f'FAILED with exit code {code}, see {log.name}'}", flush=True)

@@ -10,6 +10,8 @@ from sample_models.family.measures import Family
 from sample_models.family.runs import Run
 from sample_models.publish import read_log
 
+COST_COLUMNS = ["parameters", "ffn_parameters", "mean_loops", "routed_share", "ffn_flops_per_token"]
+
 
 def write_results(path: Path, family: Family) -> None:
     """One row per run: its loss, sizes, and what it costs."""
@@ -17,7 +19,7 @@ def write_results(path: Path, family: Family) -> None:
         writer = csv.writer(file)
         writer.writerow(
             ["member", "seed", "documents", "loss", "standard_error", "minus_dense", "minus_dense_standard_error"]
-            + ["parameters", "ffn_parameters", "mean_loops", "routed_share", "ffn_flops_per_token"]
+            + COST_COLUMNS
         )
         dense = {measured.run.seed: measured.losses for measured in family.by_member["dense"]}
         for name in family.members:
@@ -29,7 +31,7 @@ def write_results(path: Path, family: Family) -> None:
                 else:
                     row += ["", ""]
                 row += [m.parameters, m.ffn_parameters, m.mean_loops, m.routed_share, m.ffn_flops]
-                writer.writerow([f"{value:.6g}" if isinstance(value, float) else value for value in row])
+                writer.writerow(_rounded(row))
 
 
 def write_members(path: Path, family: Family) -> None:
@@ -40,7 +42,7 @@ def write_members(path: Path, family: Family) -> None:
         writer = csv.writer(file)
         writer.writerow(
             ["member", "seeds", "loss", "lowest", "highest", *(name for names in compared for name in names)]
-            + ["parameters", "ffn_parameters", "mean_loops", "routed_share", "ffn_flops_per_token"]
+            + COST_COLUMNS
         )
         for name in family.members:
             losses, runs = family.losses(name), family.by_member[name]
@@ -51,12 +53,8 @@ def write_members(path: Path, family: Family) -> None:
                 else:
                     ours = family.difference(name, other)
                     row += [ours.mean, ours.standard_error, family.verdict(name, other)]
-            row += [runs[0].parameters, runs[0].ffn_parameters]
-            row += [
-                float(np.mean([getattr(run, field) for run in runs]))
-                for field in ("mean_loops", "routed_share", "ffn_flops")
-            ]
-            writer.writerow([f"{value:.6g}" if isinstance(value, float) else value for value in row])
+            row += [runs[0].parameters, runs[0].ffn_parameters, *family.costs(name)]
+            writer.writerow(_rounded(row))
 
 
 def write_curves(path: Path, runs: Path, done: list[Run]) -> None:
@@ -69,3 +67,8 @@ def write_curves(path: Path, runs: Path, done: list[Run]) -> None:
             for row in read_log(runs / run.folder):
                 numbers = {name: "" if np.isnan(value) else f"{value:.6g}" for name, value in row.items()}
                 writer.writerow({"member": run.member, "seed": run.seed, **numbers})
+
+
+def _rounded(row: list) -> list:
+    """Cells with six digits of every float."""
+    return [f"{value:.6g}" if isinstance(value, float) else value for value in row]

@@ -1,0 +1,124 @@
+"""What the health checks hold to their bounds: costs of shuffling, writes of experts, and what decisions follow."""
+
+from collections.abc import Callable
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from analysis.aggregate import ordinary, share
+from analysis.experts import choice_counts
+from hooks.health_record import HealthRecord, TextHealth
+
+CHOICES_PER_EXPERT = 20
+"""Routed choices per expert that a layer must have: below, chance alone brings loads outside the bounds."""
+
+
+def shuffling_cost(text: TextHealth, shuffled: Float[np.ndarray, "draw token"]) -> Float[np.ndarray, " token"]:
+    """Nats that a shuffled decision costs on every ordinary token that something precedes, mean over draws."""
+    cost = text.trace.logprob - shuffled.mean(axis=0)
+    return cost[ordinary(text.trace) & np.isfinite(text.trace.logprob)]
+
+
+def expert_writes(texts: list[TextHealth]) -> tuple[np.ndarray, np.ndarray]:
+    """Share of the first step that the chosen experts write, at their own tokens and at any, each [layer], 0..1.
+
+    The second is the mean over all ways to deal the layer's choices out among its routed tokens, in closed form. NaN in
+    a layer with fewer than `CHOICES_PER_EXPERT` routed choices per expert.
+    """
+    trace = texts[0].trace
+    shares = np.concatenate([text.step_shares[:, ordinary(text.trace)] for text in texts], axis=1)
+    ran, ids = (
+        np.concatenate([getattr(text.trace, name)[:, ordinary(text.trace)] for text in texts], axis=1)
+        for name in ("width_ran", "expert_ids")
+    )
+    chosen = (ids[..., None, :] == np.arange(trace.num_experts)[:, None]).any(axis=-1)  # [layer, token, expert]
+    own, others = np.full((2, trace.num_layers), np.nan)
+    for layer in np.flatnonzero(enough_routed(texts)):
+        writes, choices = shares[layer, ran[layer]], chosen[layer, ran[layer]]
+        own[layer] = (writes * choices).sum(axis=1).mean()
+        others[layer] = (writes.mean(axis=0) * choices.mean(axis=0)).sum()
+    return own, others
+
+
+def enough_routed(texts: list[TextHealth]) -> Bool[np.ndarray, " layer"]:
+    """Whether a layer has `CHOICES_PER_EXPERT` routed choices per expert."""
+    choices = sum(choice_counts(text.trace).sum(axis=(1, 2)) for text in texts)
+    return choices >= CHOICES_PER_EXPERT * texts[0].trace.num_experts
+
+
+def loop_counts(record: HealthRecord) -> Int[np.ndarray, "layer loop"]:
+    """Ordinary tokens of all texts by the loops that they took."""
+    numbers = np.arange(1, record.texts[0].trace.max_loops + 1)
+    at = [(text.trace.loops[..., None] == numbers)[:, ordinary(text.trace)].sum(axis=1) for text in record.texts]
+    return np.sum(at, axis=0)
+
+
+def loops_follow_content(texts: list[TextHealth]) -> tuple[np.ndarray, np.ndarray]:
+    """How far the loops follow the token and the place when tokens are reordered, each [layer]: 1 all, 0 chance.
+
+    Agreement of loops before and after, at the moved token and at the same place, corrected for chance as Cohen's
+    kappa is: (agreement - chance) / (1 - chance), chance from how often each number of loops ran. Only tokens of the
+    text that changed their place count. NaN in a layer where all took the same loops.
+    """
+    numbers = np.arange(1, texts[0].trace.max_loops + 1)
+    return _following(
+        texts, lambda text: (text.trace.loops[..., None] == numbers, text.reordered_loops[..., None] == numbers)
+    )
+
+
+def experts_follow_content(texts: list[TextHealth]) -> tuple[np.ndarray, np.ndarray]:
+    """The same of the chosen experts: agreement is the share of them that stays, over pairs that routed both times."""
+    numbers = np.arange(texts[0].trace.num_experts)[:, None]
+
+    def chosen(text: TextHealth) -> tuple[np.ndarray, np.ndarray]:
+        routed = text.reordered_loops < text.trace.max_loops
+        before, after = (ids[..., None, :] == numbers for ids in (text.trace.expert_ids, text.reordered_experts))
+        return before.any(axis=-1) & text.trace.width_ran[..., None], after.any(axis=-1) & routed[..., None]
+
+    return _following(texts, chosen)
+
+
+def _following(
+    texts: list[TextHealth], chosen: Callable[[TextHealth], tuple[np.ndarray, np.ndarray]]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Agreement with the token and with the place, each [layer].
+
+    `chosen` gives what was decided, [layer, token, choice] before and [draw, layer, token, choice] after.
+    """
+    moved, by_token, by_place = [], [], []
+    for text in texts:
+        before, reordered = chosen(text)
+        for order, after in zip(text.orders, reordered, strict=True):
+            places = np.flatnonzero(order != np.arange(len(order)))
+            moved.append(after[:, places])
+            by_token.append(before[:, order[places]])
+            by_place.append(before[:, places])
+    after, token, place = (np.concatenate(parts, axis=1) for parts in (moved, by_token, by_place))
+    return _kappa(after, token), _kappa(after, place)
+
+
+def _kappa(after: np.ndarray, before: np.ndarray) -> Float[np.ndarray, " layer"]:
+    """Agreement of two choices [layer, pair, choice] beyond chance; pairs that one of the two leaves open are out."""
+    both = after.any(axis=2) & before.any(axis=2)  # [layer, pair]
+    after, before, pairs = after & both[..., None], before & both[..., None], both.sum(axis=1)
+    size = share(before.sum(axis=(1, 2)), pairs)  # of what is chosen at once: one number of loops, k experts
+    agreement = share((after & before).sum(axis=(1, 2)), pairs) / size
+    chance = (after.sum(axis=1) * before.sum(axis=1)).sum(axis=1) / np.maximum(pairs, 1) ** 2 / size
+    return share(agreement - chance, 1 - chance)
+
+
+def mean_and_error(cost: Float[np.ndarray, " token"]) -> tuple[float, float]:
+    """Mean, and its standard error over tokens, taken as independent."""
+    return float(cost.mean()), float(cost.std(ddof=1) / np.sqrt(len(cost)))
+
+
+def mean_over_texts(record: HealthRecord, of: Callable[[TextHealth], np.ndarray]) -> Float[np.ndarray, " layer"]:
+    """Mean of a figure [layer] of every text, each weighing as many as its ordinary tokens are."""
+    weights = [int(ordinary(text.trace).sum()) for text in record.texts]
+    return np.average([of(text) for text in record.texts], axis=0, weights=weights)
+
+
+__all__ = [
+    "CHOICES_PER_EXPERT", "enough_routed", "expert_writes", "experts_follow_content", "loop_counts",
+    "loops_follow_content", "mean_and_error", "mean_over_texts", "shuffling_cost",
+]  # fmt: skip

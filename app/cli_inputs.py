@@ -1,0 +1,71 @@
+"""What a command is given: files, folders and prompts, or one clear sentence (ValueError)."""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from app.texts.prompts import Prompt
+    from hooks.trace import RoutingTrace
+
+
+def trace_file(path: Path) -> "RoutingTrace":
+    """The trace in a file."""
+    from hooks.trace import RoutingTrace
+
+    return RoutingTrace.load(existing_file(path))
+
+
+def existing_file(path: Path) -> Path:
+    """The path of a trace file, which must be there."""
+    if not path.is_file():
+        raise ValueError(f"{path} is no file: give a trace file, as `python -m app trace` writes it")
+    return path
+
+
+def existing_folders(roots: list[Path]) -> list[Path]:
+    """Folders of model folders, which must all be there."""
+    if missing := [root for root in roots if not root.is_dir()]:
+        raise ValueError(f"{missing[0]} is no folder: give folders that hold model folders")
+    return roots
+
+
+def prompts_of(args: argparse.Namespace) -> "list[Prompt]":
+    """The text, or the prompts of the file, that a command was given; what the file lacks is told on stderr."""
+    from app.texts.prompt_files import read_prompt_file
+    from app.texts.prompts import typed_prompt
+
+    if (args.text is None) == (args.file is None):
+        raise ValueError("give either a text or --file PATH")
+    if args.text is not None:
+        return [typed_prompt(args.text)]
+    if not args.file.is_file():
+        raise ValueError(f"{args.file} is no file: give a txt, md, jsonl, csv or parquet file of prompts")
+    found = read_prompt_file(
+        args.file.name,
+        args.file.read_bytes(),
+        per=args.per,
+        text_column=args.column,
+        id_column=args.id_column,
+        max_prompts=None,
+        max_mb=None,
+    )
+    if found.problems:
+        rest = f" ({len(found.problems)} problems in all)" if len(found.problems) > 1 else ""
+        raise ValueError(f"{found.problems[0]}{rest}")
+    for note in found.notes:
+        print(note, file=sys.stderr)
+    return found.prompts
+
+
+def writable_folder(folder: Path) -> Path:
+    """The output folder, made if it is missing."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(f"cannot write to {folder}: {error.strerror}") from error
+    return folder
+
+
+__all__ = ["existing_file", "existing_folders", "prompts_of", "trace_file", "writable_folder"]
