@@ -16,11 +16,12 @@ if TYPE_CHECKING:
     from hooks.faithfulness_record import Faithfulness, OtherRun
     from hooks.health import SickWeights, load_to_check, measure_health
     from hooks.health_record import HealthRecord, TextHealth
-    from hooks.hook_points import HOOK_NAMES, HookedVersatileFFN, edited, instrument, record
+    from hooks.hook_points import HookedVersatileFFN, instrument
     from hooks.lens import recursion_lens
     from hooks.lens_trace import LensTrace
     from hooks.path_trace import PathTrace, path_bytes
     from hooks.paths import capture_paths
+    from hooks.reading import Reading, read
     from hooks.rerun import OwnPass, own_pass, own_pass_bytes
     from hooks.slice_trace import SliceTrace
     from hooks.slices import loop_slices
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from hooks.trace import RoutingTrace
     from hooks.training import capture_training
     from hooks.training_trace import TrainingTrace
+    from sample_models.taps import HOOK_NAMES, edited, record
 
 _HOME = {
     "Faithfulness": "hooks.faithfulness_record",
@@ -53,13 +55,15 @@ _HOME = {
     "SliceTrace": "hooks.slice_trace",
     "loop_slices": "hooks.slices",
     "recursion_lens": "hooks.lens",
+    "Reading": "hooks.reading",
+    "read": "hooks.reading",
     "OwnPass": "hooks.rerun",
     "own_pass": "hooks.rerun",
     "own_pass_bytes": "hooks.rerun",
-    "edited": "hooks.hook_points",
+    "edited": "sample_models.taps",
     "instrument": "hooks.hook_points",
-    "record": "hooks.hook_points",
-    "HOOK_NAMES": "hooks.hook_points",
+    "record": "sample_models.taps",
+    "HOOK_NAMES": "sample_models.taps",
     "HookedVersatileFFN": "hooks.hook_points",
     "time_ffn": "hooks.timing",
     "to_bridge": "hooks.bridge",
@@ -78,6 +82,7 @@ __all__ = [
     "OtherRun",
     "OwnPass",
     "PathTrace",
+    "Reading",
     "RoutingTrace",
     "SickWeights",
     "SliceTrace",
@@ -98,6 +103,7 @@ __all__ = [
     "own_pass",
     "own_pass_bytes",
     "path_bytes",
+    "read",
     "record",
     "recursion_lens",
     "time_ffn",

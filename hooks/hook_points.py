@@ -1,8 +1,8 @@
 """TransformerLens hook points in a VersatileFFN model: its taps, made to be TransformerLens' too.
 
 The model's taps have TransformerLens' names already, and what is recorded or edited in a context passes through them
-(`sample_models.taps`). `instrument(model)` puts hook points in their places, which do the same and take TransformerLens'
-own hooks beside.
+(`sample_models.taps`). `instrument(model)` puts hook points in their places, which do the same and take the hooks of
+TransformerLens as well.
 """
 
 import threading
