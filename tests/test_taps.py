@@ -1,15 +1,20 @@
 """Recordings and edits of a plain model: named taps, contexts that nest and end, threads that stay apart."""
 
+import ast
 import threading
+from pathlib import Path
 
 import pytest
 import torch
 
+from sample_models.configuration_versatile import VersatileFFNConfig
+from sample_models.feed_forward import FFN, DepthPath, RoutedFFN, VersatileFFN
 from sample_models.gate_law import width_share
 from sample_models.taps import Tap, edited, record
 from tests.models import small_loaded
 
 NAME = "blocks.1.mlp.hook_loop_choice"
+KINDS = {"depth": DepthPath, "width": RoutedFFN, "gate": VersatileFFN}
 IDS = torch.tensor([[84, 104, 101, 32, 102, 111, 120]])
 
 
@@ -106,3 +111,27 @@ def test_layers_compile_whole_and_give_the_same(model):
 def test_law_of_the_gate_by_hand(loops, share):
     assert width_share(loops, 4) == share
     assert width_share(torch.tensor([float(loops)]), 4).tolist() == [share]
+
+
+def law_written_in(path: Path) -> bool:
+    """Whether a file divides (max_loops - something) by the same max_loops."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div):
+            above, below = ast.unparse(node.left), ast.unparse(node.right)
+            if above.startswith(f"{below} - ") and below.endswith("max_loops"):
+                return True
+    return False
+
+
+def test_the_law_of_the_gate_is_written_once():
+    root, drawn = Path(__file__).parents[1], "analysis/figures/"
+    paths = [path for room in ("sample_models", "hooks", "analysis", "app") for path in (root / room).rglob("*.py")]
+    found = [path.relative_to(root).as_posix() for path in paths if law_written_in(path)]
+    assert [name for name in found if not name.startswith(drawn)] == ["sample_models/gate_law.py"]
+
+
+@pytest.mark.parametrize("ffn", FFN)
+def test_parts_of_a_model_are_what_its_layers_decide(ffn):
+    mlp = small_loaded(ffn=ffn).model.model.layers[0].mlp
+    parts = {part for part, kind in KINDS.items() if isinstance(mlp, kind)}
+    assert VersatileFFNConfig(ffn=ffn).parts == parts
