@@ -2,7 +2,7 @@
 
 A mixing share, not a part of the output: both paths contain the residual H.
 
-lambda = (max_loops - loops) / max_loops, so it takes max_loops levels and never reaches 1.
+It follows from the loops (`sample_models.gate_law`), so it takes max_loops levels and never reaches 1.
 """
 
 import numpy as np
@@ -11,14 +11,15 @@ from jaxtyping import Float
 
 from analysis.aggregate import level_shares, ordinary, share
 from hooks.trace import RoutingTrace
+from sample_models.gate_law import width_share
 
 DRAWS = 200
 """Shuffled orders of a text's tokens."""
 
 
 def gate_levels(trace: RoutingTrace) -> list[float]:
-    """The values that lambda can take, largest first: (max_loops - l) / max_loops for l = 1..max_loops."""
-    return [(trace.max_loops - loops) / trace.max_loops for loops in range(1, trace.max_loops + 1)]
+    """The values that lambda can take, largest first: that of one loop to that of all, which is 0."""
+    return [width_share(loops, trace.max_loops) for loops in range(1, trace.max_loops + 1)]
 
 
 def gate_level_shares(trace: RoutingTrace) -> pd.DataFrame:

@@ -22,6 +22,7 @@ from torch.utils._pytree import tree_leaves
 from benchmarks.interleaved import interleaved_medians
 from sample_models.configuration_versatile import VersatileFFNConfig
 from sample_models.feed_forward import VersatileFFN, swiglu
+from sample_models.gate_law import width_share
 from sample_models.modeling_versatile import VersatileFFNForCausalLM
 
 SHARES = {"spread evenly": (0.25, 0.25, 0.25, 0.25), ".80 .12 .06 .02": (0.80, 0.12, 0.06, 0.02)}
@@ -48,7 +49,7 @@ class ReleasedFFN(torch.nn.Module):
             states.append(ffn.loop(states[-1]))
         stacked = torch.stack(states[1:], dim=2)  # [b p loop d]
         depth_out = stacked.gather(2, choice[..., None, None].expand(-1, -1, 1, hidden.shape[-1])).squeeze(2)
-        gate = ((ffn.max_loops - 1 - choice) / ffn.max_loops).to(hidden.dtype)[..., None]
+        gate = width_share(choice + 1, ffn.max_loops).to(hidden.dtype)[..., None]
         active = gate.flatten() > 0
         width_out = torch.zeros_like(hidden).flatten(0, -2)
         if active.any():

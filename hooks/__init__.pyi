@@ -24,6 +24,8 @@ from .lens_trace import LensTrace as LensTrace
 from .path_trace import PathTrace as PathTrace
 from .path_trace import path_bytes as path_bytes
 from .paths import capture_paths as capture_paths
+from .reading import Reading as Reading
+from .reading import read as read
 from .rerun import OwnPass as OwnPass
 from .rerun import own_pass as own_pass
 from .rerun import own_pass_bytes as own_pass_bytes

@@ -1,9 +1,10 @@
-"""One forward pass that also keeps what attention reads with: queries and keys of every layer.
+"""What attention reads with: queries and keys of every layer, from one more pass with the decisions of a trace.
 
 The model's own attention (SDPA) tells no weights. They follow exactly from its queries and keys, which the layer's own
 modules give for the stream before it; with the values they must rebuild what the layer's attention wrote.
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -11,32 +12,35 @@ import torch
 from transformers.models.llama.modeling_llama import apply_rotary_pos_emb, repeat_kv
 
 from hooks.attention_trace import AttentionInputs
-from hooks.capturing import capture, read, read_window, refuse_without_routing, routing_trace, to_numpy
+from hooks.capturing import routing_fields, routing_names
 from hooks.hook_points import instrument
+from hooks.passes import run_rows, to_numpy
+from hooks.replay import replayed, routing_of
 from hooks.trace import RoutingTrace
 from sample_models.loading import LoadedModel
+from sample_models.taps import edited
 
-ROUTING = ("depth_logits", "loops", "gate", "width_ran", "expert_logits", "expert_ids", "expert_weights")
-"""Fields of a trace that say how layers routed tokens."""
 ROWS = 128
 """Reading tokens whose weights over the text are in memory at a time."""
 
 
 @torch.inference_mode()
-def capture_attention(loaded: LoadedModel, text: str, *, token: int = 0) -> AttentionInputs:
-    """Trace a text and keep the queries and keys of all layers; `.at(token)` gives the weights of a token's heads.
+def capture_attention(loaded: LoadedModel, text: RoutingTrace | str, *, token: int = 0) -> AttentionInputs:
+    """Keep the queries and keys of all layers over a traced text; `.at(token)` gives the weights of a token's heads.
 
-    The model runs once, with its own attention. No head reads across the windows of a text that is longer than the
-    trained context (see `capture`): what is kept is of the window that gives `token` its numbers, which runs once more.
-    Size of the answer: `attention_bytes(layers, tokens, hidden_size)`. Safe to call from several threads.
+    The model runs once more, with its own attention, and takes over the trace's loops, gate, experts and weights
+    (`hooks.replay`). No head reads across the windows of a text that is longer than the trained context (see
+    `capture`): what is kept is of the window that gives `token` its numbers, and only that one runs. A text that has no
+    trace yet is traced first. Size of the answer: `attention_bytes(layers, tokens, hidden_size)`. Safe to call from
+    several threads.
 
-    Raises ValueError if the text holds no token or not this one, or if the model has no depth head and router.
+    Raises ValueError if the trace is of another model, if the text holds no token or not this one, or if the model has
+    no depth head and router.
     """
-    refuse_without_routing(loaded)
+    trace = routing_of(loaded, text)
     instrument(loaded.model)
-    reading = read(loaded, text)
-    if not 0 <= token < len(reading.ids):
-        raise ValueError(f"token must be 0..{len(reading.ids) - 1}, got {token}")
+    if not 0 <= token < trace.num_tokens:
+        raise ValueError(f"token must be 0..{trace.num_tokens - 1}, got {token}")
     model, layers = loaded.model, loaded.config.num_hidden_layers
     before = {f"blocks.{layer}.hook_resid_pre": layer for layer in range(layers)}
     after = {f"blocks.{layer}.hook_resid_mid": layer for layer in range(layers)}
@@ -54,15 +58,22 @@ def capture_attention(loaded: LoadedModel, text: str, *, token: int = 0) -> Atte
             own = tensor[0].float()
             gaps.append(to_numpy((rebuilt.float() - own).norm(dim=-1) / own.norm(dim=-1).clamp_min(1e-30)))
 
-    window = next(each for each in reading.windows if token < each.end)
-    part = read_window(loaded, reading, replace(window, own=window.first), {*before, *after}, keep)
-    tokens = slice(window.first, window.end)
-    alone = replace(reading, ids=reading.ids[tokens], special=reading.special[tokens], windows=[window])
-    here = routing_trace(loaded, alone, [part])
-    trace = here if len(reading.windows) == 1 else capture(loaded, text)
+    window = trace.window_of(token)
+    names = {name: field for field, of_field in routing_names(layers).items() for name in of_field}
+    reread = slice(0, window.own - window.first)  # tokens that the former window gives their numbers
+    routed: dict[str, list[np.ndarray]] = {field: [] for field in names.values()}
+
+    def listen(name: str, tensor: torch.Tensor) -> None:
+        if name in names:
+            routed[names[name]].append(to_numpy(tensor[0, reread]))
+        else:
+            keep(name, tensor)
+
+    with edited(replayed(trace, window)):
+        run_rows(model, [trace.token_ids[window.first : window.end].tolist()], [*before, *after, *names], listen)
     return AttentionInputs(
         routing=trace,
-        as_read=_rerouted(trace, window.first, here),
+        as_read=_rerouted(trace, window.first, {field: np.stack(values) for field, values in routed.items()}),
         window=window,
         queries=np.stack(queries),
         keys=np.stack(keys),
@@ -71,11 +82,14 @@ def capture_attention(loaded: LoadedModel, text: str, *, token: int = 0) -> Atte
     )
 
 
-def _rerouted(trace: RoutingTrace, first: int, here: RoutingTrace) -> RoutingTrace:
-    """The trace of a text with the routing that `here` has of the tokens from `first` on."""
-    changed = {name: getattr(trace, name).copy() for name in ROUTING}  # [layer, token, ...]
+def _rerouted(trace: RoutingTrace, first: int, routed: Mapping[str, np.ndarray]) -> RoutingTrace:
+    """The trace of a text with this routing of the tokens from `first` on, by field [layer, token, ...]."""
+    fields = routing_fields(routed)
+    if not fields["loops"].size:
+        return trace
+    changed = {name: getattr(trace, name).copy() for name in fields}
     for name, values in changed.items():
-        values[:, first : first + here.num_tokens] = getattr(here, name)
+        values[:, first : first + fields[name].shape[1]] = fields[name]
     return replace(trace, **changed)
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from hooks.capturing import to_numpy
+from hooks.passes import to_numpy
 from hooks.path_trace import PathTrace
 from hooks.readout import LogitDirection
 from hooks.rerun import OwnPass, rerun_token
@@ -64,13 +64,11 @@ def remove_writes(
 
     def without(vector: np.ndarray):
         minus = torch.tensor(vector, device=loaded.model.device)
-        return lambda tensor: (tensor - minus).to(tensor.dtype)
+        return lambda tensor, hook: (tensor - minus).to(tensor.dtype)
 
     variants = [{}]  # the model as it is, in the same batch
     variants += [{PLACES.get(kind, OUTPUT).format(layer): without(vector)} for layer, kind, vector in writes]
-    first = trace.window_of(direction.token).first
-    ids, past = trace.token_ids[first:].tolist(), own.past if own else None
-    logits = rerun_token(loaded, ids, direction.token - first, variants, past=past)
+    logits = rerun_token(loaded, trace, direction.token, variants, past=own.past if own else None)
     read = logits[:, direction.target_id]
     if direction.distractor_id is not None:
         read = read - logits[:, direction.distractor_id]

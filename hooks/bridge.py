@@ -25,9 +25,9 @@ from transformer_lens.model_bridge.sources import build_bridge_from_module, dete
 from transformers import AutoTokenizer
 
 from hooks.hook_points import TracePoint
-from sample_models.feed_forward import Tap
 from sample_models.loading import LoadedModel, no_progress_bar
 from sample_models.modeling_versatile import VersatileFFNForCausalLM
+from sample_models.taps import Tap
 
 ARCHITECTURE = "VersatileFFNForCausalLM"
 

@@ -1,7 +1,6 @@
 """What the routing did with a text: one forward pass over it, or one over each window of a long text."""
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from importlib.metadata import version
 from itertools import islice
@@ -10,38 +9,20 @@ from typing import NamedTuple, overload
 import numpy as np
 import torch
 
-from hooks.hook_points import HOOK_NAMES, instrument, record
+from hooks.hook_points import instrument
+from hooks.passes import run_rows, to_numpy
+from hooks.reading import Reading, read, refuse_without_routing
 from hooks.token_text import display_tokens
 from hooks.trace import FORMAT_VERSION, RoutingTrace
-from hooks.windows import Window, reading_windows
+from hooks.windows import Window
 from sample_models.loading import LoadedModel
+from sample_models.taps import HOOK_NAMES
 
 TOP_PREDICTIONS = 5
 ROWS = 64
 """Tokens whose distributions over the vocabulary are summed up at a time."""
 MAX_BATCH_TOKENS = 4096
 """Texts of a list, or their windows, share a forward pass up to this many tokens, padding included."""
-
-
-@dataclass(frozen=True)
-class Reading:
-    """A text as the model reads it."""
-
-    text: str
-    ids: list[int]
-    special: list[bool]
-    """Which tokens the tokenizer added by itself."""
-    context: int
-    overlap: int
-    windows: list[Window]
-    """One, or as many as a text longer than `context` takes, each overlapping the former by `overlap` tokens."""
-
-    @property
-    def meta(self) -> dict[str, dict[str, int]]:
-        """What the trace says of a text that was read in several windows."""
-        if len(self.windows) == 1:
-            return {}
-        return {"windows": {"context": self.context, "overlap": self.overlap, "number": len(self.windows)}}
 
 
 class Part(NamedTuple):
@@ -53,9 +34,11 @@ class Part(NamedTuple):
 
 
 @overload
-def capture(loaded: LoadedModel, text: str, *, overlap: int | None = None) -> RoutingTrace: ...
+def capture(loaded: LoadedModel, text: str | Reading, *, overlap: int | None = None) -> RoutingTrace: ...
 @overload
-def capture(loaded: LoadedModel, text: Sequence[str], *, overlap: int | None = None) -> list[RoutingTrace]: ...
+def capture(
+    loaded: LoadedModel, text: Sequence[str | Reading], *, overlap: int | None = None
+) -> list[RoutingTrace]: ...
 def capture(loaded, text, *, overlap=None):
     """Trace a text, or each of a list of texts, through a loaded VersatileFFN model.
 
@@ -63,15 +46,17 @@ def capture(loaded, text, *, overlap=None):
     (`max_position_embeddings`) is read in one pass, a longer one in windows of that size, each overlapping the former
     by `overlap` tokens (default: half of it); its trace says so (`RoutingTrace.windows`). Texts of a list share passes,
     which changes no token's routing: padding stands behind the text, where a causal model cannot see it.
-    Safe to call from several threads on one model.
+    A text that was read already (`hooks.reading.read`) is not tokenised again. Safe to call from several threads on one
+    model.
 
     Raises ValueError if a text holds no token, if the overlap is no part of the context, or if the model's ffn is not
     'versatile'.
     """
     refuse_without_routing(loaded)
     instrument(loaded.model)
-    alone = isinstance(text, str)
-    readings = [read(loaded, each, overlap) for each in ([text] if alone else text)]
+    alone = isinstance(text, str | Reading)
+    texts = [text] if alone else text
+    readings = [each if isinstance(each, Reading) else read(loaded, each, overlap) for each in texts]
     passes = [(reading, window) for reading in readings for window in reading.windows]
     parts: list[Part | None] = [None] * len(passes)
     lengths = [window.end - window.first for _, window in passes]
@@ -83,30 +68,9 @@ def capture(loaded, text, *, overlap=None):
     return traces[0] if alone else traces
 
 
-def refuse_without_routing(loaded: LoadedModel) -> None:
-    """Raise ValueError unless the model's ffn is 'versatile': others have no gate between width and depth."""
-    if loaded.config.ffn != "versatile":
-        raise ValueError(
-            f"{loaded.name} has ffn {loaded.config.ffn!r}, without a gate between width and depth to trace: choose a "
-            "model with ffn 'versatile'"
-        )
-
-
 def routing_names(layers: int) -> dict[str, list[str]]:
     """Field of a RoutingTrace -> its hook name in every layer."""
     return {field: [pattern.format(layer) for layer in range(layers)] for field, pattern in HOOK_NAMES.items()}
-
-
-def read(loaded: LoadedModel, text: str, overlap: int | None = None) -> Reading:
-    """Token ids and windows of a text; ValueError if it holds no token, or the overlap is no part of the context."""
-    encoded = loaded.tokenizer(text, return_special_tokens_mask=True, verbose=False)
-    ids, special = encoded["input_ids"], encoded["special_tokens_mask"]
-    if not len(ids) > sum(special):
-        raise ValueError("the text is empty: it holds no token to trace; type at least one character")
-    context = loaded.config.max_position_embeddings
-    overlap = context // 2 if overlap is None else overlap
-    windows = reading_windows(len(ids), context, overlap)
-    return Reading(text, ids, [bool(flag) for flag in special], context, overlap, windows)
 
 
 def _batches(lengths: list[int]) -> Iterable[list[int]]:
@@ -124,14 +88,10 @@ def _batches(lengths: list[int]) -> Iterable[list[int]]:
 @torch.inference_mode()
 def _trace_batch(loaded: LoadedModel, passes: list[tuple[Reading, Window]]) -> list[Part]:
     """One forward pass over windows padded on the right."""
-    model = loaded.model
-    longest = max(window.end - window.first for _, window in passes)
-    rows = [reading.ids[window.first : window.end] for reading, window in passes]
-    padded = torch.tensor([row + [0] * (longest - len(row)) for row in rows], device=model.device)
     names = routing_names(loaded.config.num_hidden_layers)
-    with record(name for of_field in names.values() for name in of_field) as recording:
-        logits = model(padded, use_cache=False).logits  # [window, token, vocab]
-    return [window_part(reading, window, names, recording, logits, row) for row, (reading, window) in enumerate(passes)]
+    rows = [reading.ids[window.first : window.end] for reading, window in passes]
+    output, seen = run_rows(loaded.model, rows, (name for of_field in names.values() for name in of_field))
+    return [window_part(*passes[row], names, seen, output.logits, row) for row in range(len(rows))]
 
 
 def window_part(
@@ -146,33 +106,11 @@ def window_part(
 
     `names`: field of the trace -> its hook names, one per layer.
     """
-    own = slice(window.own - window.first, window.end - window.first)
+    own = window.own_part
     routing = {
         field: to_numpy(torch.stack([seen[name][row, own] for name in of_field])) for field, of_field in names.items()
     }
     return Part(routing, _predictions(logits[row, own], reading.ids[window.own + 1 : window.end + 1]))
-
-
-def read_window(
-    loaded: LoadedModel,
-    reading: Reading,
-    window: Window,
-    more: Collection[str],
-    keep: Callable[[str, torch.Tensor], None],
-) -> Part:
-    """One pass over one window, in which `keep(name, tensor)` is told what passes the hook names `more`."""
-    names = routing_names(loaded.config.num_hidden_layers)
-    whole = {name for of_field in names.values() for name in of_field}
-
-    def listen(name: str, tensor: torch.Tensor) -> torch.Tensor | None:
-        if name in whole:
-            return tensor
-        return keep(name, tensor)
-
-    with record(whole | set(more), listen) as recording:
-        ids = torch.tensor([reading.ids[window.first : window.end]], device=loaded.model.device)
-        logits = loaded.model(ids, use_cache=False).logits
-    return window_part(reading, window, names, recording, logits)
 
 
 def _predictions(logits: torch.Tensor, following: list[int]) -> tuple[np.ndarray, ...]:
@@ -197,18 +135,11 @@ def routing_trace(loaded: LoadedModel, reading: Reading, parts: Sequence[Part]) 
     columns = zip(*(part.predictions for part in parts), strict=True)
     came, next_ids, next_logprobs, entropy = (np.concatenate(column) for column in columns)
     flat = display_tokens(loaded.tokenizer, next_ids.ravel().tolist())
-    gate = routing["gate"].squeeze(-1)
     return RoutingTrace(
         tokens=display_tokens(loaded.tokenizer, reading.ids),
         token_ids=np.array(reading.ids),
         special=np.array(reading.special),
-        depth_logits=routing["depth_logits"],
-        loops=routing["loop_choice"] + 1,
-        gate=gate,
-        width_ran=gate > 0,
-        expert_logits=routing["expert_logits"],
-        expert_ids=routing["expert_ids"],
-        expert_weights=routing["expert_weights"],
+        **routing_fields(routing),
         logprob=np.concatenate([[np.float32(np.nan)], came[:-1]]),
         next_ids=next_ids,
         next_tokens=[flat[i : i + next_ids.shape[1]] for i in range(0, len(flat), next_ids.shape[1])],
@@ -231,9 +162,12 @@ def routing_trace(loaded: LoadedModel, reading: Reading, parts: Sequence[Part]) 
     )
 
 
-def to_numpy(tensor: torch.Tensor) -> np.ndarray:
-    """A copy that shares nothing with live tensors; bfloat16, which numpy lacks, becomes float32."""
-    return (tensor.float() if tensor.is_floating_point() else tensor).cpu().numpy().copy()
+def routing_fields(routing: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Fields of a RoutingTrace from what passed the taps of HOOK_NAMES, each [layer, token, ...]."""
+    gate = routing["gate"].squeeze(-1)
+    same = ("depth_logits", "expert_logits", "expert_ids", "expert_weights")
+    choice = routing["loop_choice"]  # counts from 0
+    return {"loops": choice + 1, "gate": gate, "width_ran": gate > 0} | {name: routing[name] for name in same}
 
 
 @lru_cache(maxsize=1)

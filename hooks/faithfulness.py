@@ -5,26 +5,32 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 import torch
-from transformer_lens.hook_points import HookPoint
 
-from hooks.capturing import Part, Reading, read, refuse_without_routing, routing_names, routing_trace, window_part
+from hooks.capturing import Part, routing_names, routing_trace, window_part
 from hooks.faithfulness_record import Faithfulness, OtherRun
-from hooks.hook_points import HOOK_NAMES, Recording, edited, instrument, record
+from hooks.hook_points import instrument
+from hooks.passes import run_rows
+from hooks.reading import Reading, read, refuse_without_routing
+from hooks.trace import RoutingTrace
 from hooks.windows import Window
 from sample_models.loading import LoadedModel
-from sample_models.modeling_versatile import Tap, VersatileFFNForCausalLM
+from sample_models.modeling_versatile import VersatileFFNForCausalLM
+from sample_models.taps import HOOK_NAMES, Recording, Tap, edited
 
 MORE_TOKENS = 8
 """Tokens by which the other text of the batch is longer: so much padding the text gets."""
 
 
 @torch.inference_mode()
-def measure_faithfulness(loaded: LoadedModel, text: str) -> Faithfulness:
+def measure_faithfulness(loaded: LoadedModel, text: str | RoutingTrace) -> Faithfulness:
     """Run a text, window by window, five times and keep the largest differences, and what was routed each time.
+
+    Of a trace its tokens and windows are taken over, nothing that it decided.
 
     Safe to call from several threads. Hooks that somebody left on the model take part, as they do in every trace.
 
-    Raises ValueError if the text holds no token, if the model has no routing, or if no layer of it can be captured.
+    Raises ValueError if the text holds no token, if the model has no routing, if no layer of it can be captured, or for
+    a trace of another model.
     """
     refuse_without_routing(loaded)
     instrument(loaded.model)
@@ -62,14 +68,12 @@ class _Measured(NamedTuple):
 def _in_window(loaded: LoadedModel, plain: VersatileFFNForCausalLM, reading: Reading, window: Window) -> _Measured:
     model, layers, ids = loaded.model, loaded.config.num_hidden_layers, reading.ids[window.first : window.end]
     count = len(ids)
-    alone = torch.tensor([ids], device=model.device)
     longer = [*ids[1:], *ids, *[ids[0]] * MORE_TOKENS][: count + MORE_TOKENS]
-    pair = torch.tensor([ids + [0] * MORE_TOKENS, longer], device=model.device)
     inside = [f"blocks.{layer}.mlp.hook_{part}" for layer in range(layers) for part in ("depth_out", "expert_out")]
     runs = {
-        "alone": _run(model, alone, layers),
-        "readable": _run(model, alone, layers, inside),
-        "batched": _run(model, pair, layers),
+        "alone": _run(model, [ids], layers),
+        "readable": _run(model, [ids], layers, inside),
+        "batched": _run(model, [ids, longer], layers),
     }
     logits, seen = runs["alone"]
     captured = [
@@ -78,14 +82,14 @@ def _in_window(loaded: LoadedModel, plain: VersatileFFNForCausalLM, reading: Rea
     if not captured:
         raise ValueError(f"no layer of {loaded.name} passes its hook points: load the model again")
     choices = {name: seen[name] for name in map(HOOK_NAMES["loop_choice"].format, captured)}
-    with edited({name: lambda _, chosen=chosen: chosen.clone() for name, chosen in choices.items()}):
-        told = model(alone, use_cache=False).logits
+    with edited({name: lambda choice, hook: choices[hook.name].clone() for name in choices}):
+        told = run_rows(model, [ids])[0].logits
     names = {field: [of_field[layer] for layer in captured] for field, of_field in routing_names(layers).items()}
     return _Measured(
         captured=captured,
         largest_logit=float(logits.abs().max()),
         told_gap=_gap(told, logits),
-        unhooked_gap=_gap(plain(alone, use_cache=False).logits, logits),
+        unhooked_gap=_gap(run_rows(plain, [ids])[0].logits, logits),
         runs={
             name: (_gap(found[0, :count], logits[0]), window_part(reading, window, names, passed, found))
             for name, (found, passed) in runs.items()
@@ -100,16 +104,15 @@ def unhooked(model: VersatileFFNForCausalLM) -> VersatileFFNForCausalLM:
     instead |= {
         id(hooks): type(hooks)() for each in modules for hooks in (each._forward_hooks, each._forward_pre_hooks)
     }
-    instead |= {id(each): Tap() for each in modules if isinstance(each, HookPoint | Tap)}
+    instead |= {id(each): Tap() for each in modules if isinstance(each, Tap)}
     return copy.deepcopy(model, instead)
 
 
-def _run(model, ids: torch.Tensor, layers: int, more: Iterable[str] = ()) -> tuple[torch.Tensor, Recording]:
-    """Logits [text, token, vocab], and what passed the hook points of the routing."""
+def _run(model, rows: list[list[int]], layers: int, more: Iterable[str] = ()) -> tuple[torch.Tensor, Recording]:
+    """Logits [row, token, vocab], and what passed the hook points of the routing."""
     routing = {name for names in routing_names(layers).values() for name in names}
-    with record(routing | set(more), lambda name, tensor: tensor if name in routing else None) as seen:
-        logits = model(ids, use_cache=False).logits
-    return logits, seen
+    output, seen = run_rows(model, rows, routing | set(more), lambda name, tensor: tensor if name in routing else None)
+    return output.logits, seen
 
 
 def _gap(first: torch.Tensor, second: torch.Tensor) -> float:

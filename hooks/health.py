@@ -1,19 +1,22 @@
 """Measures what a health check needs of a model: whole weights, and its routing over texts, plain and disturbed."""
 
+import copy
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from hooks.capturing import capture, to_numpy
+from hooks.capturing import capture
 from hooks.health_record import HealthRecord, TextHealth
-from hooks.hook_points import HOOK_NAMES, record
+from hooks.passes import run_windows
+from hooks.reading import Reading, read
 from hooks.trace import RoutingTrace
 from sample_models.evaluate import shuffled_experts, shuffled_loops
 from sample_models.loading import LoadedModel, load_model, model_folder, read_config, read_tokenizer
+from sample_models.modeling_versatile import VersatileFFNForCausalLM
 from sample_models.olmo import read_olmo
 from sample_models.olmo_config import read_olmo_config
 from sample_models.registry import OLMO_CONFIG, is_olmo
@@ -53,8 +56,8 @@ def measure_health(
 ) -> HealthRecord:
     """Run a float32 model over the texts: as they are, in bfloat16, in other orders, with loops or experts shuffled.
 
-    What is disturbed is a copy of the model or its input: others may run the model meanwhile. `progress` is told the
-    share done, 0..1.
+    What is disturbed is a pass of its own, or its input: the model stays as it is, and others may run it meanwhile.
+    `progress` is told the share done, 0..1.
 
     Raises ValueError for a model of another precision or without routing, or a text without tokens.
     """
@@ -65,12 +68,12 @@ def measure_health(
     not_finite = {name: count for name, count in counts.items() if count}
     measured: list[TextHealth] = []
     if not not_finite:
-        traces = capture(loaded, texts)
-        other = deepcopy(loaded.model)
-        halves = capture(LoadedModel(deepcopy(other).to(torch.bfloat16), loaded.tokenizer, loaded.name), texts)
-        for trace, half in zip(traces, halves, strict=True):
+        readings = [read(loaded, text) for text in texts]
+        traces = capture(loaded, readings)
+        halves = capture(LoadedModel(in_half(loaded.model), loaded.tokenizer, loaded.name), readings)
+        for reading, trace, half in zip(readings, traces, halves, strict=True):
             progress((len(measured) + 1) / (len(texts) + 1))
-            measured.append(_disturbed(other, trace, half, seed))
+            measured.append(_disturbed(loaded, reading, trace, half, seed))
     progress(1.0)
     return HealthRecord(
         model=loaded.name,
@@ -82,72 +85,55 @@ def measure_health(
     )
 
 
+def in_half(model: VersatileFFNForCausalLM) -> VersatileFFNForCausalLM:
+    """The model with its weights in bfloat16, as `load_model` gives it in that precision; its buffers are shared."""
+    with torch.no_grad():
+        halves = {id(each): torch.nn.Parameter(each.bfloat16(), each.requires_grad) for each in model.parameters()}
+    return copy.deepcopy(model, halves | {id(buffer): buffer for buffer in model.buffers()})
+
+
 @torch.inference_mode()
-def _disturbed(model: torch.nn.Module, trace: RoutingTrace, half: RoutingTrace, seed: int) -> TextHealth:
+def _disturbed(loaded: LoadedModel, reading: Reading, trace: RoutingTrace, half: RoutingTrace, seed: int) -> TextHealth:
     random = np.random.default_rng(seed)
-    ids = torch.tensor(trace.token_ids, device=model.device)
-    layers = range(trace.num_layers)
-    loop_names, expert_names = ([HOOK_NAMES[of].format(i) for i in layers] for of in ("loop_choice", "expert_ids"))
-    orders, loops, experts = [], [], []
+    orders, reordered = [], []
     for _ in range(DRAWS):
         order = np.arange(trace.num_tokens)
         order[~trace.special] = random.permutation(order[~trace.special])
         orders.append(order)
-        reordered = ids[torch.tensor(order, device=ids.device)]
-        chosen, routed = [], []
-        for window in trace.windows:
-            own = window.own - window.first
-            with record(loop_names + expert_names) as recording:
-                model(reordered[None, window.first : window.end], use_cache=False)
-            chosen.append(to_numpy(torch.stack([recording[name][0, own:] for name in loop_names])) + 1)
-            routed.append(to_numpy(torch.stack([recording[name][0, own:] for name in expert_names])))
-        loops.append(np.concatenate(chosen, axis=1))
-        experts.append(np.concatenate(routed, axis=1))
+        reordered.append(capture(loaded, replace(reading, ids=trace.token_ids[order].tolist())))
+
+    def logprobs(shuffled: Callable) -> np.ndarray:
+        """Log p of every token [draw, token], NaN for the first, while `shuffled` deals out a decision anew."""
+        draws = []
+        for draw in range(DRAWS):
+            with shuffled(loaded.model, seed=seed + draw):
+                draws.append(capture(loaded, reading).logprob)
+        return np.stack(draws)
+
     return TextHealth(
         trace=trace,
         half=half,
         orders=np.stack(orders),
-        reordered_loops=np.stack(loops),
-        reordered_experts=np.stack(experts),
-        shuffled_logprob=_shuffled_logprob(model, ids, trace, shuffled_loops, seed),
-        shuffled_experts_logprob=_shuffled_logprob(model, ids, trace, shuffled_experts, seed),
-        step_shares=_step_shares(model, ids, trace),
+        reordered_loops=np.stack([each.loops for each in reordered]),
+        reordered_experts=np.stack([each.expert_ids for each in reordered]),
+        shuffled_logprob=logprobs(shuffled_loops),
+        shuffled_experts_logprob=logprobs(shuffled_experts),
+        step_shares=_step_shares(loaded.model, reading),
     )
 
 
-def _shuffled_logprob(
-    model: torch.nn.Module, ids: torch.Tensor, trace: RoutingTrace, shuffled: Callable, seed: int
-) -> np.ndarray:
-    """Log p of every token [draw, token], NaN for the first, while `shuffled` deals out a decision anew."""
-    draws = []
-    for draw in range(DRAWS):
-        read = [np.array([np.nan], np.float32)]
-        for window in trace.windows:
-            with shuffled(model, seed=seed + draw):
-                logits = model(ids[None, window.first : window.end], use_cache=False).logits[0]
-            following = ids[window.own + 1 : window.end + 1, None]
-            log_probs = logits[window.own - window.first :][: len(following)].float().log_softmax(dim=-1)
-            read.append(to_numpy(log_probs.gather(-1, following).squeeze(-1)))
-        draws.append(np.concatenate(read))
-    return np.stack(draws)
-
-
-def _step_shares(model: torch.nn.Module, ids: torch.Tensor, trace: RoutingTrace) -> np.ndarray:
+def _step_shares(model: VersatileFFNForCausalLM, reading: Reading) -> np.ndarray:
     """f_e(H) . D_1 / D_1 . D_1 of every expert [layer, token, expert]: the slices sum to D_1, so these sum to 1."""
     ffns = {f"blocks.{layer}.mlp.hook_in": block.mlp for layer, block in enumerate(model.model.layers)}
 
     def shares(name: str, hidden: torch.Tensor) -> torch.Tensor:
-        """Of the residual stream H [1, token, d], as it passes: the experts' outputs of one layer at a time."""
-        outputs = ffns[name].expert_outputs(ffns[name].activations(hidden))[0]  # [token, expert, d]
+        """Of the residual stream H [token, d], as it passes: the experts' outputs of one layer at a time."""
+        outputs = ffns[name].expert_outputs(ffns[name].activations(hidden[None]))[0]  # [token, expert, d]
         step = outputs.sum(dim=1, keepdim=True)
         return (outputs * step).sum(dim=-1) / step.square().sum(dim=-1).clamp_min(1e-30)
 
-    read = []
-    for window in trace.windows:
-        with record(ffns, keep=shares) as recording:
-            model(ids[None, window.first : window.end], use_cache=False)
-        read.append(to_numpy(torch.stack([recording[name][window.own - window.first :] for name in ffns])))
-    return np.concatenate(read, axis=1)
+    found = run_windows(model, reading.ids, reading.windows, ffns, of=shares)
+    return np.stack([found[name] for name in ffns])
 
 
 __all__ = ["DRAWS", "SickWeights", "load_to_check", "measure_health"]

@@ -3,13 +3,14 @@
 import numpy as np
 import torch
 
-from hooks.capturing import to_numpy
-from hooks.hook_points import HOOK_NAMES
 from hooks.lens_trace import EXIT, OUTPUT, STATE, LensTrace
+from hooks.passes import to_numpy
 from hooks.path_trace import PathTrace
 from hooks.rerun import OwnPass, own_pass, rerun_token
 from hooks.token_text import display_tokens
+from hooks.trace import RoutingTrace
 from sample_models.loading import LoadedModel
+from sample_models.taps import HOOK_NAMES
 
 TOP = 5
 ROWS = 64
@@ -41,7 +42,7 @@ def recursion_lens(
 
     own = own or own_pass(loaded, trace, token)
     truth = own.logits[token - own.first].float()
-    exits, left, rounding = _exits(loaded, own, token - own.first, layers, loops[1:])
+    exits, left, rounding = _exits(loaded, trace, token, own, layers, loops[1:])
     parts = [
         _summary(read(paths.states[:, index].reshape(-1, paths.states.shape[-1])), truth, target),
         _summary(exits, truth, target),
@@ -72,26 +73,28 @@ def recursion_lens(
     )
 
 
-def _exits(loaded: LoadedModel, own: OwnPass, token: int, layers: np.ndarray, loops: np.ndarray):
+def _exits(
+    loaded: LoadedModel, trace: RoutingTrace, token: int, own: OwnPass, layers: np.ndarray, loops: np.ndarray
+) -> tuple[torch.Tensor, np.ndarray, float]:
     """(logits of the exits [layer * loop, vocab], where it left [layer, loop], rounding) of a token of `own`.
 
     Where the token left, its exit is the model's own pass: there is nothing to change. `rounding` is the largest
     difference to that pass when the token alone runs again, unchanged, as it does for the other exits.
     """
-    left = own.loops[layers, token][:, None] == loops
+    left = trace.loops[layers, token][:, None] == loops
     others = [
         {HOOK_NAMES["loop_choice"].format(layers[row]): _leave_after(loops[column])}
         for row, column in np.argwhere(~left)
     ]
-    again = rerun_token(loaded, own.ids, token, [{}, *others], past=own.past)
-    truth = own.logits[token].float()
+    again = rerun_token(loaded, trace, token, [{}, *others], past=own.past)
+    truth = own.logits[token - own.first].float()
     exits = truth.repeat(left.size, 1)
     exits[torch.tensor(~left.ravel())] = again[1:]
     return exits, left, float((again[0] - truth).abs().max())
 
 
 def _leave_after(loop: int):
-    return lambda choice: torch.full_like(choice, int(loop) - 1)  # a choice counts from 0
+    return lambda choice, hook: torch.full_like(choice, int(loop) - 1)  # a choice counts from 0
 
 
 def _summary(logits: torch.Tensor, own: torch.Tensor, target: int) -> tuple[np.ndarray, ...]:

@@ -22,14 +22,14 @@ BYTES_PER_NUMBER = 4
 @jaxtyped(typechecker=beartype)
 @dataclass(frozen=True, eq=False)
 class PathTrace:
-    """Recursion states, expert outputs and residual stream of chosen layers and tokens, all of one forward pass.
+    """Recursion states, expert outputs and residual stream of chosen layers and tokens, routed as a trace says.
 
     The states after the loops that a token chose and the outputs of experts that it did not choose are computed as
     well. They did not reach the layer's output: `routing` (its `loops`, `width_ran`, `expert_ids`) says what did.
     """
 
     routing: RoutingTrace
-    """The whole text's trace, from the same pass."""
+    """The whole text's trace, whose decisions the pass took over."""
     layers: Int[np.ndarray, " row"]
     """Captured layers, ascending."""
     first_token: int

@@ -9,14 +9,17 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from transformers import DynamicCache
 
-from hooks.capturing import to_numpy
-from hooks.hook_points import HOOK_NAMES, Edit, edited, instrument, record
+from hooks.hook_points import instrument
+from hooks.passes import run_rows
+from hooks.reading import refuse_other_model
+from hooks.replay import decided, replayed, undisturbed
 from hooks.trace import RoutingTrace
 from sample_models.configuration_versatile import VersatileFFNConfig
 from sample_models.loading import LoadedModel
+from sample_models.taps import Edit, Place, edited
 
 MAX_CACHE_BYTES = 256 * 2**20
 """Memory that the repeated keys and values of one pass may take; more variants take more passes."""
@@ -32,8 +35,6 @@ class OwnPass:
     first: int
     """Position in the text of the first token."""
     ids: list[int]
-    loops: Int[np.ndarray, "layer token"]
-    """Loops after which each token left."""
     logits: Float[torch.Tensor, "token vocab"]
     past: DynamicCache
     """Keys and values of every layer."""
@@ -46,56 +47,80 @@ def own_pass_bytes(config: VersatileFFNConfig, tokens: int) -> int:
 
 @torch.inference_mode()
 def own_pass(loaded: LoadedModel, trace: RoutingTrace, token: int) -> OwnPass:
-    """Run once, as it is, the text that `trace` is of; of a long one the window that this token's numbers come from."""
+    """Run once, as it is and routed as `trace` says, the text that the trace is of.
+
+    Of a long text the window runs that this token's numbers come from. Raises ValueError for a trace of another model.
+    """
+    refuse_other_model(loaded, trace)
+    instrument(loaded.model)
     window = trace.window_of(token)
     ids = trace.token_ids[window.first : window.end].tolist()
-    names = [HOOK_NAMES["loop_choice"].format(layer) for layer in range(trace.num_layers)]
-    instrument(loaded.model)
-    with record(names) as plain:
-        output = loaded.model(torch.tensor([ids], device=loaded.model.device), use_cache=True)
-    loops = np.stack([to_numpy(plain[name][0]) for name in names]) + 1  # a choice counts from 0
-    return OwnPass(window.first, ids, loops, output.logits[0], output.past_key_values)
+    with edited(replayed(trace, window)):
+        output, _ = run_rows(loaded.model, [ids], use_cache=True)
+    return OwnPass(window.first, ids, output.logits[0], output.past_key_values)
 
 
 @torch.inference_mode()
 def rerun_token(
     loaded: LoadedModel,
-    ids: Sequence[int],
+    trace: RoutingTrace,
     token: int,
     variants: Sequence[Mapping[str, Edit]],
     *,
     past: DynamicCache | None = None,
 ) -> torch.Tensor:
-    """Logits [variant, vocab] after `ids[token]`, each with its own edits (hook name -> edit) at this token.
+    """Logits [variant, vocab] after a token of a traced text, each with its own edits (hook name -> edit) at it.
 
-    An edit takes and returns the tensor of this one token in its variant, [1, ...]. Without edits a variant gives the
-    model's own logits, up to the rounding of another batch shape. `past` are the keys and values of a pass that read
-    the tokens before, at least; without it they are run once more. Safe to call from several threads.
+    An edit takes and returns the tensor of this one token in its variant, [1, ...]. What a variant's edits cannot have
+    changed is decided as the trace says; from there on the layers decide anew. Without edits a variant gives the
+    model's own logits, up to the rounding of another batch shape. `past` are the keys and values of the `own_pass` of
+    this token; without it the tokens before are run once more. Safe to call from several threads.
+
+    Raises ValueError for a trace of another model.
     """
-    model = loaded.model
+    refuse_other_model(loaded, trace)
+    model, window = loaded.model, trace.window_of(token)
     instrument(model)
-    if token and past is None:
-        before = torch.tensor([list(ids[:token])], device=model.device)
-        past = model.model(before, use_cache=True).past_key_values
-    here = torch.tensor([[ids[token]]], device=model.device)
+    place = token - window.first
+    if place and past is None:
+        past = own_pass(loaded, trace, token).past
+    here = torch.tensor([[trace.token_ids[token]]], device=model.device)
     found = []
-    for start in range(0, len(variants), (rows := _rows_per_pass(loaded, token))):
+    for start in range(0, len(variants), (rows := _rows_per_pass(loaded, place))):
         some = variants[start : start + rows]
-        with edited(_by_row(some)):
-            own_past = _repeated(past, token, len(some)) if token else None
-            output = model(here.expand(len(some), 1), past_key_values=own_past, use_cache=bool(token))
+        with edited(_decided_before(trace, token, some)), edited(_by_row(some)):
+            own_past = _repeated(past, place, len(some)) if place else None
+            output = model(here.expand(len(some), 1), past_key_values=own_past, use_cache=bool(place))
             found.append(output.logits[:, -1])
     return torch.cat(found).float()
+
+
+def _decided_before(trace: RoutingTrace, token: int, variants: Sequence[Mapping[str, Edit]]) -> dict[str, Edit]:
+    """One edit per decision, which puts the trace's into the rows of those variants whose edits leave it alone."""
+
+    def put(rows: list[int], value: np.ndarray) -> Edit:
+        def edit(tensor: torch.Tensor, hook: Place) -> torch.Tensor:
+            tensor = tensor.clone()
+            tensor[rows] = torch.tensor(value, dtype=tensor.dtype, device=tensor.device)
+            return tensor
+
+        return edit
+
+    edits = {}
+    for name, value in decided(trace, slice(token, token + 1)).items():
+        if rows := [row for row, variant in enumerate(variants) if undisturbed(name, variant)]:
+            edits[name] = put(rows, value)
+    return edits
 
 
 def _by_row(variants: Sequence[Mapping[str, Edit]]) -> dict[str, Edit]:
     """One edit per hook name, which changes the rows of those variants that have one there."""
 
     def of_rows(rows: dict[int, Edit]) -> Edit:
-        def edit(tensor: torch.Tensor) -> torch.Tensor:
+        def edit(tensor: torch.Tensor, hook: Place) -> torch.Tensor:
             tensor = tensor.clone()
             for row, change in rows.items():
-                tensor[row] = change(tensor[row])
+                tensor[row] = change(tensor[row], hook=hook)
             return tensor
 
         return edit

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from hooks.capturing import to_numpy
+from hooks.passes import to_numpy
 from hooks.path_trace import PathTrace
 from hooks.slice_trace import SliceTrace
 from sample_models.loading import LoadedModel

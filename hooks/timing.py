@@ -5,8 +5,10 @@ from statistics import median
 
 import torch
 
-from hooks.capturing import read
-from hooks.hook_points import instrument, record
+from hooks.hook_points import instrument
+from hooks.passes import run_windows
+from hooks.reading import read
+from hooks.trace import RoutingTrace
 from sample_models.loading import LoadedModel
 
 MOST_ROUNDS, FEWEST_ROUNDS, BUDGET_S = 25, 3, 1.5
@@ -14,31 +16,27 @@ MOST_ROUNDS, FEWEST_ROUNDS, BUDGET_S = 25, 3, 1.5
 
 
 @torch.inference_mode()
-def time_ffn(loaded: LoadedModel, text: str, *, most_rounds: int = MOST_ROUNDS) -> dict[str, float]:
+def time_ffn(loaded: LoadedModel, text: str | RoutingTrace, *, most_rounds: int = MOST_ROUNDS) -> dict[str, float]:
     """Seconds that the FFNs of all layers take for one text, by what they run: sum over layers of the medians.
 
     "dense": one pass for every token. "as chosen": the model's own forward, with depth head, router and experts.
     "deepest": every token as often as the layer's deepest one chose, without experts. "all loops": every token
     max_loops times. All start from the same H, of every token once, also where windows overlap; the runs take turns, so
-    that a busy moment of the machine hits all.
+    that a busy moment of the machine hits all. Of a trace its tokens are taken over, nothing that it decided.
 
-    Raises ValueError if the text holds no token.
+    Raises ValueError if the text holds no token, or for a trace of another model.
     """
     reading = read(loaded, text)
     instrument(loaded.model)
     layers = range(loaded.config.num_hidden_layers)
     names = {part: [f"blocks.{layer}.mlp.{part}" for layer in layers] for part in ("hook_in", "hook_loop_choice")}
-    seen: dict[str, torch.Tensor] = {}  # [1, token, ...] of the whole text: every window's own tokens
-    for window in reading.windows:
-        with record(name for of_part in names.values() for name in of_part) as passed:
-            ids = torch.tensor([reading.ids[window.first : window.end]], device=loaded.model.device)
-            loaded.model(ids, use_cache=False)
-        for name, tensor in passed.items():
-            own = tensor[:, window.own - window.first :]
-            seen[name] = torch.cat([seen[name], own], dim=1) if name in seen else own
+    every = [name for of_part in names.values() for name in of_part]
+    passed = run_windows(loaded.model, reading.ids, reading.windows, every)
+    model = loaded.model
+    hidden = [torch.tensor(passed[name][None], dtype=model.dtype, device=model.device) for name in names["hook_in"]]
     runs: list[tuple[int, str, int | None]] = []  # layer, name, loops
     for layer in layers:
-        deepest = int(seen[names["hook_loop_choice"][layer]].max()) + 1
+        deepest = int(passed[names["hook_loop_choice"][layer]].max()) + 1
         each = {"dense": 1, "as chosen": None, "deepest": deepest, "all loops": loaded.config.max_loops}
         runs += [(layer, name, loops) for name, loops in each.items()]
     taken: list[list[float]] = [[] for _ in runs]
@@ -47,7 +45,7 @@ def time_ffn(loaded: LoadedModel, text: str, *, most_rounds: int = MOST_ROUNDS) 
         if done >= FEWEST_ROUNDS and time.perf_counter() - begin > BUDGET_S:
             break
         for values, (layer, _, loops) in zip(taken, runs, strict=True):
-            values.append(_seconds(loaded.model.model.layers[layer].mlp, seen[names["hook_in"][layer]], loops))
+            values.append(_seconds(model.model.layers[layer].mlp, hidden[layer], loops))
     total = dict.fromkeys(("dense", "as chosen", "deepest", "all loops"), 0.0)
     for values, (_, name, _) in zip(taken, runs, strict=True):
         total[name] += median(values)

@@ -24,7 +24,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 from scipy.special import softmax
 
-from hooks.trace_checks import MAX_FILE_MB, check_arrays, check_lists, check_values
+from hooks.trace_checks import MAX_FILE_MB, PARTS, check_arrays, check_lists, check_values
 from hooks.windows import Window, reading_windows
 
 if TYPE_CHECKING:
@@ -75,7 +75,8 @@ class RoutingTrace:
     """Entropy of the whole next-token distribution after each token, nats."""
     meta: dict[str, Any]
     """model, weights_sha256, gates_trained, reads_ids, parameters, heads_parameters, config, text, dtype, versions,
-    format_version: where these numbers come from. `windows` (context, overlap, number) if the text was read in several.
+    format_version: where these numbers come from. `windows` (context, overlap, number) if the text was read in several,
+    `parts` if the model decides fewer things than a VersatileFFN does.
     """
 
     def __post_init__(self) -> None:
@@ -107,6 +108,11 @@ class RoutingTrace:
         return self.expert_logits.shape[2]
 
     # Derived: never stored ----------------------------------------------------------------------------------------
+
+    @property
+    def parts(self) -> frozenset[str]:
+        """What the model decides for every token: some of `trace_checks.PARTS`, all unless `meta` says otherwise."""
+        return frozenset(self.meta.get("parts", PARTS))
 
     @cached_property
     def windows(self) -> list[Window]:

@@ -19,6 +19,8 @@ TEXTS = ("model", "weights_sha256", "text", "dtype")
 """Entries of `meta` that are text where they are given."""
 COUNTS = ("hidden_size", "intermediate_size", "vocab_size", "max_position_embeddings")
 """Entries of `meta["config"]` that are numbers of things where they are given."""
+PARTS = frozenset({"width", "depth", "gate"})
+"""What a VersatileFFN decides for every token: its experts, its loops, and lambda between the two."""
 SLACK = 1e-3
 """Room for rounding where a number has an exact bound; wide enough for half precision."""
 
@@ -71,6 +73,9 @@ def check_lists(tokens: Any, next_tokens: Any, meta: Any) -> None:
         and windows["number"] == len(reading_windows(len(tokens), windows["context"], windows["overlap"])) > 1
     ):
         raise ValueError("windows must be the context, overlap and number that reading its tokens takes")
+    parts = meta.get("parts")
+    if "parts" in meta and not (isinstance(parts, list) and len({*map(str, parts)} & PARTS) == len(parts)):
+        raise ValueError(f"parts must be some of {', '.join(sorted(PARTS))}, each once")
     if any("\ud800" <= char <= "\udfff" for name in TEXTS for char in meta.get(name) or ""):
         raise ValueError("its text holds halves of characters (lone surrogates)")
 
@@ -116,4 +121,4 @@ def check_values(arrays: Mapping[str, np.ndarray], next_tokens: list[list[str]],
         raise ValueError("expert_weights must sum to 1 for every token and layer")
 
 
-__all__ = ["MAX_FILE_MB", "check_arrays", "check_lists", "check_values"]
+__all__ = ["MAX_FILE_MB", "PARTS", "check_arrays", "check_lists", "check_values"]

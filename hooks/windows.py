@@ -17,6 +17,11 @@ class Window:
     end: int
     """Position after the last token."""
 
+    @property
+    def own_part(self) -> slice:
+        """The tokens whose numbers come from this pass, as indices into it."""
+        return slice(self.own - self.first, self.end - self.first)
+
 
 def reading_windows(tokens: int, context: int, overlap: int) -> list[Window]:
     """One window for a text within the context; else windows of `context` tokens, of which the last may be shorter.

@@ -5,6 +5,17 @@ from typing import Literal
 from huggingface_hub.dataclasses import strict
 from transformers import LlamaConfig
 
+PARTS = {
+    "dense": (),
+    "k_loop": (),
+    "moe": ("width",),
+    "width": ("width",),
+    "depth": ("depth",),
+    "average": ("width", "depth"),
+    "versatile": ("width", "depth", "gate"),
+}
+"""The `ffn` field -> what a layer decides for every token: its experts, its loops, and lambda between the two."""
+
 
 @strict
 class VersatileFFNConfig(LlamaConfig):
@@ -45,6 +56,11 @@ class VersatileFFNConfig(LlamaConfig):
         return self.rope_parameters["rope_theta"]
 
     @property
+    def parts(self) -> frozenset[str]:
+        """What the model decides for every token: some of "width", "depth" and "gate"."""
+        return frozenset(PARTS[self.ffn])
+
+    @property
     def training_tau(self) -> float:
         """The temperature that training mode begins with: `tau` or, where none was recorded, the released code's 5."""
         return 5.0 if self.tau is None else self.tau
@@ -67,4 +83,4 @@ class VersatileFFNConfig(LlamaConfig):
             raise ValueError(f"max_loops must be at least 1, got {self.max_loops}")
 
 
-__all__ = ["VersatileFFNConfig"]
+__all__ = ["PARTS", "VersatileFFNConfig"]

@@ -4,20 +4,22 @@ What a decision is worth is its control: the same windows once more with the dec
 one for all, and the difference in loss window by window. A difference within about two standard errors shows no
 information in the decisions that the model uses. The standard error is over windows and takes them as independent: give
 one window per document (`text_data.document_windows`), since windows of one document resemble each other.
+
+The model stays as it is, and others may run it meanwhile: a control holds for the passes of its own context.
 """
 
 import math
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
 from torch.nn import functional as F
-from torch.utils.hooks import RemovableHandle
 
-from sample_models.feed_forward import DepthPath, RoutedFFN, VersatileFFN
 from sample_models.modeling_versatile import VersatileFFNForCausalLM
+from sample_models.taps import HOOK_NAMES, Place, edited, record
 
 BATCH = 8
 """Windows per forward pass, and thus the windows among whose tokens a control shuffles."""
@@ -112,36 +114,29 @@ def count_decisions(model: VersatileFFNForCausalLM, windows: torch.Tensor, batch
 
     Raises ValueError for a model whose FFN decides neither.
     """
-    ffns = [layer.mlp for layer in model.model.layers]
-    loops, experts, gated = (isinstance(ffns[0], kind) for kind in (DepthPath, RoutedFFN, VersatileFFN))
+    loops, experts, gated = (part in model.config.parts for part in ("depth", "width", "gate"))
     if not loops and not experts:
         raise ValueError(
             f"a model with ffn {model.config.ffn!r} decides on no loops and no experts: only its loss counts"
         )
-    loop_counts = np.zeros((len(ffns), model.config.max_loops), dtype=np.int64) if loops else None
-    expert_counts = np.zeros((len(ffns), model.config.num_experts), dtype=np.int64) if experts else None
-    choices: dict[int, torch.Tensor] = {}
+    layers, config = len(model.model.layers), model.config
+    loop_counts = np.zeros((layers, config.max_loops), dtype=np.int64) if loops else None
+    expert_counts = np.zeros((layers, config.num_experts), dtype=np.int64) if experts else None
+    layer_of = {field: {name: layer for layer, name in enumerate(tap_names(model, field))} for field in HOOK_NAMES}
+    routed: dict[int, torch.Tensor] = {}  # layer -> [b p], of the pass that runs
 
-    def count_loops(layer: int):
-        def hook(module, inputs, choice):
-            choices[layer] = choice
-            loop_counts[layer] += torch.bincount(choice.flatten().cpu(), minlength=loop_counts.shape[1]).numpy()
+    def count(name: str, passed: torch.Tensor) -> None:
+        if (layer := layer_of["loop_choice"].get(name)) is not None:
+            loop_counts[layer] += torch.bincount(passed.flatten().cpu(), minlength=config.max_loops).numpy()
+        elif (layer := layer_of["gate"].get(name)) is not None:
+            routed[layer] = passed.squeeze(-1) > 0
+        else:
+            layer = layer_of["expert_ids"][name]
+            chosen = passed[routed[layer]] if gated else passed
+            expert_counts[layer] += torch.bincount(chosen.flatten().cpu(), minlength=config.num_experts).numpy()
 
-        return hook
-
-    def count_experts(layer: int):
-        def hook(module, inputs, indices):
-            routed = indices[choices[layer] < model.config.max_loops - 1] if gated else indices
-            expert_counts[layer] += torch.bincount(routed.flatten().cpu(), minlength=expert_counts.shape[1]).numpy()
-
-        return hook
-
-    with ExitStack() as hooks:
-        for layer, ffn in enumerate(ffns):
-            if loops:
-                hooked(hooks, ffn.hook_loop_choice.register_forward_hook(count_loops(layer)))
-            if experts:
-                hooked(hooks, ffn.hook_expert_indices.register_forward_hook(count_experts(layer)))
+    fields = ["loop_choice"] * loops + ["gate"] * gated + ["expert_ids"] * experts
+    with record([name for field in fields for name in layer_of[field]], count):
         window_losses(model, windows, batch)
     return Decisions(loop_counts, expert_counts, gated)
 
@@ -151,13 +146,12 @@ def always_loops(model: VersatileFFNForCausalLM, *, loops: int) -> Iterator[None
     """Every token takes `loops` loops in every layer; lambda, where there is one, follows."""
     if not 1 <= loops <= model.config.max_loops:
         raise ValueError(f"loops must be 1..{model.config.max_loops}, got {loops}")
+    refuse_unless_deciding(model, "depth")
 
-    def choose(module, inputs, choice):
+    def choose(choice: torch.Tensor, hook: Place) -> torch.Tensor:
         return torch.full_like(choice, loops - 1)
 
-    with ExitStack() as hooks:
-        for ffn in deciding_ffns(model, DepthPath):
-            hooked(hooks, ffn.hook_loop_choice.register_forward_hook(choose))
+    with edited(dict.fromkeys(tap_names(model, "loop_choice"), choose)):
         yield
 
 
@@ -167,51 +161,45 @@ def shuffled_loops(model: VersatileFFNForCausalLM, *, seed: int) -> Iterator[Non
 
     How many tokens take how many loops stays as the layer chose it; which tokens they are becomes chance.
     """
+    refuse_unless_deciding(model, "depth")
     random = torch.Generator().manual_seed(seed)
 
-    def shuffle(module, inputs, choice):
+    def shuffle(choice: torch.Tensor, hook: Place) -> torch.Tensor:
         return choice.flatten()[torch.randperm(choice.numel(), generator=random).to(choice.device)].view_as(choice)
 
-    with ExitStack() as hooks:
-        for ffn in deciding_ffns(model, DepthPath):
-            hooked(hooks, ffn.hook_loop_choice.register_forward_hook(shuffle))
+    with edited(dict.fromkeys(tap_names(model, "loop_choice"), shuffle)):
         yield
 
 
 @contextmanager
 def shuffled_experts(model: VersatileFFNForCausalLM, *, seed: int) -> Iterator[None]:
     """The experts that a layer chose, each set with its weights, are dealt out anew among the batch's routed tokens."""
+    refuse_unless_deciding(model, "width")
+    gated = "gate" in model.config.parts
     random = torch.Generator().manual_seed(seed)
+    orders: dict[int, torch.Tensor] = {}  # layer -> whose set each token gets, of the pass that runs
 
-    def shuffle_layer(ffn: RoutedFFN) -> Iterator[RemovableHandle]:
-        order = torch.empty(0, dtype=torch.long)
-        gated = isinstance(ffn, VersatileFFN)
+    def draw(seen: torch.Tensor, hook: Place) -> torch.Tensor:
+        """From lambda [..., 1], who is routed; without a gate every token is, from its logits [..., expert]."""
+        tokens = seen[..., 0].flatten()
+        order = torch.arange(len(tokens), device=tokens.device)
+        routed = (tokens > 0).nonzero().squeeze(-1) if gated else order.clone()
+        order[routed] = routed[torch.randperm(len(routed), generator=random).to(routed.device)]
+        orders[hook.layer()] = order
+        return seen
 
-        def draw(module, inputs, seen):
-            """From lambda [..., 1], who is routed; without a gate every token is, from its logits [..., expert]."""
-            nonlocal order
-            tokens = seen[..., 0].flatten()
-            order = torch.arange(len(tokens), device=tokens.device)
-            routed = (tokens > 0).nonzero().squeeze(-1) if gated else order.clone()
-            order[routed] = routed[torch.randperm(len(routed), generator=random).to(routed.device)]
+    def deal(chosen: torch.Tensor, hook: Place) -> torch.Tensor:
+        return chosen.flatten(0, -2)[orders[hook.layer()]].view_as(chosen)
 
-        def deal(module, inputs, chosen):
-            return chosen.flatten(0, -2)[order].view_as(chosen)
-
-        yield (ffn.hook_lambda if gated else ffn.hook_router_logits).register_forward_hook(draw)
-        yield ffn.hook_expert_indices.register_forward_hook(deal)
-        yield ffn.hook_expert_weights.register_forward_hook(deal)
-
-    with ExitStack() as hooks:
-        for ffn in deciding_ffns(model, RoutedFFN):
-            for handle in shuffle_layer(ffn):
-                hooked(hooks, handle)
+    drawing = dict.fromkeys(tap_names(model, "gate" if gated else "expert_logits"), draw)
+    dealing = dict.fromkeys([*tap_names(model, "expert_ids"), *tap_names(model, "expert_weights")], deal)
+    with edited(drawing | dealing):
         yield
 
 
-def hooked(hooks: ExitStack, handle: RemovableHandle) -> None:
-    """Remove the hook when the stack is left, whatever happened inside."""
-    hooks.callback(handle.remove)
+def tap_names(model: VersatileFFNForCausalLM, field: str) -> list[str]:
+    """Name of the tap of one of HOOK_NAMES in every layer."""
+    return [HOOK_NAMES[field].format(layer) for layer in range(len(model.model.layers))]
 
 
 def paired_difference(control: np.ndarray, own: np.ndarray) -> Difference:
@@ -234,7 +222,7 @@ def run_controls(
     Keys: `loops_shuffled`, `experts_shuffled`, and `always_1_loops` to `always_{max_loops}_loops`, of them those whose
     decision the model has.
     """
-    loops, experts = (isinstance(model.model.layers[0].mlp, kind) for kind in (DepthPath, RoutedFFN))
+    loops, experts = (part in model.config.parts for part in ("depth", "width"))
 
     def difference(control: Callable, **settings) -> Difference:
         with control(model, **settings):
@@ -251,12 +239,10 @@ def run_controls(
     return found
 
 
-def deciding_ffns(model: VersatileFFNForCausalLM, kind: type[DepthPath] | type[RoutedFFN]) -> list:
-    """The FFN of every layer. Raises ValueError if they do not decide what those of this kind do."""
-    ffns = [layer.mlp for layer in model.model.layers]
-    if not all(isinstance(ffn, kind) for ffn in ffns):
-        what = "loops (no depth head)" if kind is DepthPath else "experts (no router)"
+def refuse_unless_deciding(model: VersatileFFNForCausalLM, part: Literal["depth", "width"]) -> None:
+    """Raise ValueError if the model's FFNs decide on no loops ("depth") or on no experts ("width")."""
+    if part not in model.config.parts:
+        what = {"depth": "loops (no depth head)", "width": "experts (no router)"}[part]
         raise ValueError(
             f"a model with ffn {model.config.ffn!r} does not decide on {what}: there is nothing to control"
         )
-    return ffns

@@ -20,15 +20,8 @@ from torch.nn import functional as F
 from transformers.models.llama.modeling_llama import LlamaRMSNorm
 
 from sample_models.configuration_versatile import VersatileFFNConfig
-
-
-class Tap(nn.Identity):
-    """A named place to look at, or replace, one tensor of the forward pass. Holds no parameters."""
-
-    @property
-    def listening(self) -> bool:
-        """Whether anybody attends to this tensor: costly ones are computed only then."""
-        return bool(self._forward_hooks) or bool(self._forward_pre_hooks)
+from sample_models.gate_law import width_share
+from sample_models.taps import Tap
 
 
 def at_least_float32(tensor: torch.Tensor) -> torch.Tensor:
@@ -135,21 +128,21 @@ class DepthPath(LoopFFN):
         return not (listened or self.training or torch.is_grad_enabled())
 
     @torch.compiler.disable  # how many tokens go on is data
-    def leave_early(self, hidden, choice, width_share=None, expert_share=None) -> torch.Tensor:
+    def leave_early(self, hidden, choice, gate=None, expert_share=None) -> torch.Tensor:
         """Y [b p d] as both paths would give it, each token running its own loops and nothing else.
 
         Its last loop ends in a down-projection, which is linear, and so takes the width path along for nothing:
             Y = (1 - lambda) * H(loops - 1) + lambda * H
                 + W_out * [(1 - lambda) * a(H(loops - 1)) + lambda * share * a(H)]
-        with a(h) the hidden units and share the weight of each unit's expert. Without `width_share` [b p 1] (lambda)
+        with a(h) the hidden units and share the weight of each unit's expert. Without `gate` [b p 1] (lambda)
         and `expert_share` [b p expert] it is Y_depth = H(loops).
         """
         order = choice.flatten().argsort(descending=True, stable=True)  # those that go on come first
         leave_after = torch.bincount(choice.flatten(), minlength=self.max_loops).tolist()  # tokens by their last loop
         output = hidden.flatten(0, -2)[order]  # H, and Y of the tokens that have left
-        if width_share is not None:
-            width_share = width_share.flatten(0, -2)[order]
-            wide, deep = width_share.clamp_min(0), 1 - width_share  # lambda <= 0: the width path does not run
+        if gate is not None:
+            gate = gate.flatten(0, -2)[order]
+            wide, deep = gate.clamp_min(0), 1 - gate  # lambda <= 0: the width path does not run
             wide_slices = wide * expert_share.flatten(0, -2)[order]
         state, wide_units = output, None
         for count in leave_after:
@@ -157,7 +150,7 @@ class DepthPath(LoopFFN):
             leaving = slice(remaining, len(state))
             units = swiglu_(self.up_gate_proj(self.norm(state)))
             kept = state[leaving]
-            if width_share is not None:
+            if gate is not None:
                 if wide_units is None:
                     wide_units = self.weigh_slices(units, wide_slices)  # lambda * share * a(H)
                 units[leaving].mul_(deep[leaving]).add_(wide_units[leaving])
@@ -296,16 +289,16 @@ class VersatileFFN(DepthPath, WidthPath):
         choice, loop_probs = self.choose_loops(hidden)
         loops = torch.arange(1, self.max_loops + 1, device=hidden.device, dtype=hidden.dtype)
         # Not detached: in training lambda carries the straight-through gradient to the depth head.
-        width_share = self.hook_lambda((self.max_loops - loop_probs @ loops[:, None]) / self.max_loops)  # [b p 1]
+        gate = self.hook_lambda(width_share(loop_probs @ loops[:, None], self.max_loops))  # [b p 1]
         chosen = self.choose_experts(hidden)
         if self.leaves_early:
-            return self.leave_early(hidden, choice, width_share, self.expert_share(*chosen))
+            return self.leave_early(hidden, choice, gate, self.expert_share(*chosen))
         activations = self.activations(hidden)  # [b p f], shared by loop 1 and the width path
         depth_out = self.depth_path(hidden, activations, choice, loop_probs)
         width_out = self.width_path(hidden, activations, *chosen)
         if not self.training:
-            width_out = torch.where(width_share > 0, width_out, 0)  # where it did not run
-        return width_share * self.hook_width_out(width_out) + (1 - width_share) * depth_out
+            width_out = torch.where(gate > 0, width_out, 0)  # where it did not run
+        return gate * self.hook_width_out(width_out) + (1 - gate) * depth_out
 
 
 FFN = {
@@ -319,4 +312,4 @@ FFN = {
 }
 """The `ffn` field of a configuration -> the layer it builds."""
 
-__all__ = ["FFN", "DenseFFN", "DepthPath", "LoopFFN", "RoutedFFN", "Tap", "VersatileFFN", "WidthPath"]
+__all__ = ["FFN", "DenseFFN", "DepthPath", "LoopFFN", "RoutedFFN", "VersatileFFN", "WidthPath"]

@@ -7,7 +7,7 @@
   training.
 - lambda = (max_loops - loops) / max_loops mixes the paths: Y = lambda * Y_width + (1 - lambda) * Y_depth.
 - The layer's output already contains the residual H: nothing is added after it.
-- Every quantity worth seeing passes through a `Tap`, an identity module with a stable name.
+- Every quantity worth seeing passes through a `Tap`, an identity module with a stable name (taps.py).
 
 The FFN itself, and the paper's baselines and ablations that `config.ffn` can put in its place, are in feed_forward.py.
 """
@@ -19,7 +19,8 @@ from transformers import initialization as init
 from transformers.models.llama.modeling_llama import LlamaAttention, LlamaRMSNorm, LlamaRotaryEmbedding
 
 from sample_models.configuration_versatile import VersatileFFNConfig
-from sample_models.feed_forward import FFN, DenseFFN, DepthPath, Tap, VersatileFFN
+from sample_models.feed_forward import FFN, DenseFFN, DepthPath, VersatileFFN
+from sample_models.taps import Tap, name_taps
 
 
 class VersatileFFNDecoderLayer(nn.Module):
@@ -67,6 +68,7 @@ class VersatileFFNModel(VersatileFFNPreTrainedModel, LlamaModel):
         LlamaPreTrainedModel.__init__(self, config)
         self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size)
         self.layers = nn.ModuleList(VersatileFFNDecoderLayer(config, i) for i in range(config.num_hidden_layers))
+        name_taps(self.layers)
         self.norm = LlamaRMSNorm(config.hidden_size, eps=config.rms_norm_eps)
         self.rotary_emb = LlamaRotaryEmbedding(config=config)
         self.gradient_checkpointing = False
@@ -93,4 +95,4 @@ class VersatileFFNForCausalLM(VersatileFFNPreTrainedModel, LlamaForCausalLM):
 AutoConfig.register(VersatileFFNConfig.model_type, VersatileFFNConfig)
 AutoModelForCausalLM.register(VersatileFFNConfig, VersatileFFNForCausalLM)
 
-__all__ = ["DenseFFN", "Tap", "VersatileFFN", "VersatileFFNForCausalLM", "VersatileFFNModel"]
+__all__ = ["DenseFFN", "VersatileFFN", "VersatileFFNForCausalLM", "VersatileFFNModel"]

@@ -3,11 +3,14 @@
 import torch
 
 from sample_models.modeling_versatile import VersatileFFN, VersatileFFNForCausalLM
+from sample_models.taps import record
 
 TOLERANCE = {torch.float64: 1e-5, torch.float32: 1e-5, torch.bfloat16: 2e-2, torch.float16: 1e-2}
 """Largest gap allowed between an FFN output and its parts, relative to the largest entry of that output."""
 
 CHECK_TOKENS = 24
+PARTS = ("hook_in", "hook_loop_choice", "hook_lambda", "hook_expert_indices", "hook_expert_weights", "hook_out")
+"""What the ledger of an FFN is made of, and what it must sum to."""
 
 
 @torch.no_grad()
@@ -19,19 +22,14 @@ def check_model(model: VersatileFFNForCausalLM) -> None:
     """
     vocab_size = model.config.vocab_size
     ids = torch.arange(CHECK_TOKENS, device=model.device)[None] * vocab_size // CHECK_TOKENS  # [1, token]
-    ffns = [layer.mlp for layer in model.model.layers if isinstance(layer.mlp, VersatileFFN)]
-    parts: list[dict[str, torch.Tensor]] = [{} for _ in ffns]
-    names = ("hook_in", "hook_loop_choice", "hook_lambda", "hook_expert_indices", "hook_expert_weights", "hook_out")
-    handles = [_record(getattr(ffn, name), seen, name) for ffn, seen in zip(ffns, parts, strict=True) for name in names]
-    try:
+    ffns = {i: layer.mlp for i, layer in enumerate(model.model.layers) if isinstance(layer.mlp, VersatileFFN)}
+    with record(f"blocks.{layer}.mlp.{name}" for layer in ffns for name in PARTS) as passed:
         logits = model(ids, use_cache=False).logits
-    finally:
-        for handle in handles:
-            handle.remove()
     if not logits.isfinite().all():
         raise ValueError("its logits are not finite, so its weights are damaged or overflow: try another dtype or copy")
     tolerance = TOLERANCE[logits.dtype]
-    for layer, (ffn, seen) in enumerate(zip(ffns, parts, strict=True)):
+    for layer, ffn in ffns.items():
+        seen = {name: passed[f"blocks.{layer}.mlp.{name}"] for name in PARTS}
         output = seen["hook_out"].float()
         gap = ((output - rebuilt_output(ffn, seen).float()).abs().max() / output.abs().max().clamp_min(1e-30)).item()
         if not gap <= tolerance:
@@ -55,10 +53,3 @@ def rebuilt_output(ffn: VersatileFFN, seen: dict[str, torch.Tensor]) -> torch.Te
     chosen = ffn.expert_outputs(ffn.activations(hidden)).take_along_dim(seen["hook_expert_indices"][..., None], dim=-2)
     width = (seen["hook_expert_weights"][..., None] * chosen).sum(dim=-2)
     return hidden + (1 - width_share) * depth + width_share * width
-
-
-def _record(tap: torch.nn.Module, seen: dict[str, torch.Tensor], name: str):
-    def keep(module, inputs, output):
-        seen[name] = output
-
-    return tap.register_forward_hook(keep)

@@ -72,7 +72,7 @@ def test_many_rows_at_a_time_give_the_same_gap(model, inputs, monkeypatch):
 
 
 def test_a_write_that_the_weights_do_not_rebuild_is_not_drawn(loaded):
-    with edited({"blocks.1.hook_resid_mid": lambda stream: stream * 1.01}):
+    with edited({"blocks.1.hook_resid_mid": lambda stream, hook: stream * 1.01}):
         attention = capture_attention(loaded, TEXT).at(9)
     assert mismatch(attention, 0) is None
     assert "rebuild the stream only within" in mismatch(attention, 1)

@@ -79,11 +79,11 @@ def test_ids_outside_the_vocabulary_are_refused(loaded, paths):
         logit_direction(loaded, paths, 3, 257)
 
 
-def test_variant_without_edits_is_the_model(loaded, ids):
+def test_variant_without_edits_is_the_model(loaded, paths, ids):
     with torch.no_grad():
         own = loaded.model(torch.tensor([ids]), use_cache=False).logits[0]
     for token in (0, 1, 30):
-        np.testing.assert_allclose(rerun_token(loaded, ids, token, [{}, {}]), own[[token, token]], atol=1e-4)
+        np.testing.assert_allclose(rerun_token(loaded, paths.routing, token, [{}, {}]), own[[token, token]], atol=1e-4)
 
 
 def test_removal_equals_a_whole_pass_without_the_write(loaded, paths, ids):
@@ -95,7 +95,7 @@ def test_removal_equals_a_whole_pass_without_the_write(loaded, paths, ids):
     places = ["blocks.0.hook_resid_pre", "blocks.0.hook_resid_mid", "blocks.0.mlp.hook_out", "blocks.1.mlp.hook_out"]
     for place, (_, _, vector), effect in zip(places, writes, effects, strict=True):
 
-        def without(tensor, vector=vector):
+        def without(tensor, hook, vector=vector):
             changed = tensor.clone()
             changed[0, token] -= torch.tensor(vector, dtype=tensor.dtype)
             return changed
@@ -117,11 +117,11 @@ def test_removing_a_write_of_the_last_layer_changes_only_the_norm(loaded, paths,
     assert direction.value - float(logits[101] - logits[7]) == pytest.approx(float(effect[0]), abs=2e-4)
 
 
-def test_many_variants_take_more_passes_and_give_the_same(loaded, ids, monkeypatch):
-    edits = [{"blocks.0.mlp.hook_loop_choice": lambda choice, n=n: torch.full_like(choice, n)} for n in range(4)]
-    together = rerun_token(loaded, ids, 12, edits)
+def test_many_variants_take_more_passes_and_give_the_same(loaded, paths, monkeypatch):
+    edits = [{"blocks.0.mlp.hook_loop_choice": lambda choice, hook, n=n: torch.full_like(choice, n)} for n in range(4)]
+    together = rerun_token(loaded, paths.routing, 12, edits)
     monkeypatch.setattr("hooks.rerun.MAX_CACHE_BYTES", 1)
-    np.testing.assert_allclose(rerun_token(loaded, ids, 12, edits), together, atol=1e-4)
+    np.testing.assert_allclose(rerun_token(loaded, paths.routing, 12, edits), together, atol=1e-4)
 
 
 def test_edits_end_with_their_block_and_stay_in_their_thread():
@@ -137,7 +137,7 @@ def test_edits_end_with_their_block_and_stay_in_their_thread():
     plain, forced, elsewhere, after = [], [], [], []
     choices(plain)
     other = 3 - torch.tensor(plain[0])
-    with pytest.raises(RuntimeError, match="planned"), edited({name: lambda choice: other}):
+    with pytest.raises(RuntimeError, match="planned"), edited({name: lambda choice, hook: other}):
         choices(forced)
         thread = threading.Thread(target=choices, args=(elsewhere,))
         thread.start()

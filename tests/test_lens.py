@@ -66,7 +66,7 @@ def test_exit_equals_a_whole_pass_that_leaves_there(loaded, lens):
     for layer in range(2):
         for loop in range(1, 5):
 
-            def leave(choice, loop=loop):
+            def leave(choice, hook, loop=loop):
                 changed = choice.clone()
                 changed[0, TOKEN] = loop - 1
                 return changed
@@ -116,7 +116,7 @@ def test_size_of_a_pass_is_as_stated(loaded, paths):
 def told(loaded, ids, layer: int, token: int, loop: int) -> torch.Tensor:
     """Logits [vocab] after a token that is told to leave a layer after so many loops, in a pass over the whole text."""
 
-    def leave(choice):
+    def leave(choice, hook):
         changed = choice.clone()
         changed[0, token] = loop - 1
         return changed

@@ -36,12 +36,12 @@ def test_the_stream_is_that_of_the_fast_pass(loaded, paths):
     np.testing.assert_array_equal(paths.resid_final, paths.resid_post[1])
 
 
-def test_the_model_runs_once(loaded):
-    calls = []
+def test_the_model_runs_once_over_a_traced_text(loaded):
+    calls, trace = [], capture(loaded, TEXT)
     handle = loaded.model.register_forward_hook(lambda *_: calls.append(1))
-    capture_paths(loaded, TEXT)
+    found = capture_paths(loaded, trace)
     handle.remove()
-    assert len(calls) == 1
+    assert len(calls) == 1 and found.routing is trace
 
 
 def test_states_and_experts_equal_the_slow_oracle(loaded, paths):

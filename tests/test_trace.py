@@ -126,3 +126,17 @@ def test_reading_traces_imports_neither_torch_nor_transformers():
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "[]"
+
+
+def test_a_trace_says_what_its_model_decides(trace):
+    """All three unless it says otherwise, as no older file does."""
+    assert "parts" not in trace.meta and trace.parts == {"width", "depth", "gate"}
+    other = dataclasses.replace(trace, meta=trace.meta | {"parts": ["depth"]})
+    assert RoutingTrace.from_bytes(other.to_bytes()).parts == {"depth"}
+
+
+@pytest.mark.parametrize("parts", ["depth", ["depth", "depth"], ["height"], [["depth"]], None, 3])
+def test_parts_that_no_model_has_are_refused(trace, parts):
+    data = dataclasses.replace(trace, meta=trace.meta | {"parts": parts}).to_bytes()
+    with pytest.raises(ValueError, match="parts must be some of depth, gate, width, each once"):
+        RoutingTrace.from_bytes(data)

@@ -3,6 +3,7 @@
 import numpy as np
 
 from hooks.trace import RoutingTrace
+from sample_models.gate_law import width_share
 
 
 def make_trace(
@@ -23,7 +24,7 @@ def make_trace(
     loops = np.array(loops, dtype=np.int64)
     layers, count = loops.shape
     tokens = list(tokens or ("␣" + chr(ord("a") + i % 26) for i in range(count)))
-    gate = overrides.get("gate", ((max_loops - loops) / max_loops).astype(np.float32))
+    gate = overrides.get("gate", width_share(loops, max_loops).astype(np.float32))
     logprob = np.full(count, -1.0, dtype=np.float32)
     logprob[:1] = np.nan
     fields = {

@@ -13,6 +13,7 @@ from jaxtyping import Bool, Float
 from analysis.aggregate import ordinary, share
 from analysis.recursion import NEAR_MISS, depth_margin
 from hooks.trace import RoutingTrace
+from sample_models.gate_law import width_share
 
 
 def expert_margin(trace: RoutingTrace) -> Float[np.ndarray, "layer token"]:
@@ -33,8 +34,8 @@ def smallest_flip(margin: np.ndarray) -> np.ndarray:
 
 
 def soft_gate(trace: RoutingTrace) -> Float[np.ndarray, "layer token"]:
-    """(max_loops - E[L]) / max_loops: lambda if the loops were not rounded to the likeliest number."""
-    return (trace.max_loops - trace.expected_loops) / trace.max_loops
+    """Lambda of E[L] loops: what it would be if the loops were not rounded to the likeliest number."""
+    return width_share(trace.expected_loops, trace.max_loops)
 
 
 def gate_gap(trace: RoutingTrace) -> Float[np.ndarray, "layer token"]:

@@ -28,7 +28,7 @@ from hooks.trace import RoutingTrace
 from hooks.training_trace import TrainingTrace
 
 if TYPE_CHECKING:
-    from hooks import OwnPass
+    from hooks import OwnPass, Reading
 
 OWN_PASS_BYTES = 256 * 2**20
 """Memory that the keys, values and logits of one text may take to be kept; two are. What takes more runs anew."""
@@ -63,17 +63,19 @@ def _traced(model_name: str, text: str) -> RoutingTrace:
     from hooks import capture
 
     loaded = models.loaded_model(model_name)
-    check_length(loaded, text)
-    return capture(loaded, text)
+    return capture(loaded, _read(loaded, text))
 
 
-def check_length(loaded, text: str) -> None:
-    """PromptError if a model cannot read a text, or it has too many tokens."""
+def _read(loaded, text: str) -> "Reading":
+    """A text's tokens; PromptError if the model cannot read it, or there are too many."""
+    from hooks import read
+
     try:
-        count = len(loaded.tokenizer(text, verbose=False)["input_ids"])
+        reading = read(loaded, text)
     except ValueError as error:  # a model without a tokenizer reads token ids only
         raise PromptError(str(error)) from error
-    check_token_count(count)
+    check_token_count(len(reading.ids))
+    return reading
 
 
 @kept(64, "Tracing the text with an earlier checkpoint")
@@ -102,7 +104,7 @@ def half_trace_of(model_name: str, text: str) -> RoutingTrace:
 def paths_of(model_name: str, text: str, tokens: tuple[int, int]) -> PathTrace:
     from hooks import capture_paths
 
-    return capture_paths(models.loaded_model(model_name), text, tokens=tokens)
+    return capture_paths(models.loaded_model(model_name), trace_of(model_name, text), tokens=tokens)
 
 
 @kept(8, "Measuring which slices the loops use")
@@ -141,7 +143,7 @@ def lens_of(model_name: str, text: str, tokens: tuple[int, int], token: int, tar
 def _attention_inputs(model_name: str, text: str, token: int) -> AttentionInputs:
     from hooks import capture_attention
 
-    return capture_attention(models.loaded_model(model_name), text, token=token)
+    return capture_attention(models.loaded_model(model_name), trace_of(model_name, text), token=token)
 
 
 @kept(32, "Reading what the heads read")
@@ -155,7 +157,7 @@ def faithfulness_of(model_name: str, text: str, tokens: tuple[int, int]) -> list
     from hooks import measure_faithfulness
 
     loaded, paths = models.loaded_model(model_name), paths_of(model_name, text, tokens)
-    return findings(measure_faithfulness(loaded, text), paths)
+    return findings(measure_faithfulness(loaded, paths.routing), paths)
 
 
 @kept(32, "Following the writes of the token")
@@ -200,12 +202,12 @@ def traces_of(model: str, texts: list[str]) -> list[RoutingTrace | str]:
         from hooks import capture
 
         loaded = models.loaded_model(model)
+        readings: list[Reading] = []
         for text in rest:
             try:
-                check_length(loaded, text)
+                readings.append(_read(loaded, text))
             except PromptError as error:
                 found[text] = str(error)
-        rest = [text for text in rest if text not in found]
         with in_turn():
-            found |= zip(rest, capture(loaded, rest), strict=True)
+            found |= {trace.meta["text"]: trace for trace in capture(loaded, readings)}
     return [found[text] for text in texts]

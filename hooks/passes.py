@@ -1,0 +1,69 @@
+"""Forward passes over a text, window by window: recorded, cut to each window's own tokens, and put together."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import nullcontext
+
+import numpy as np
+import torch
+from transformers.modeling_outputs import CausalLMOutputWithPast
+
+from hooks.windows import Window
+from sample_models.modeling_versatile import VersatileFFNForCausalLM
+from sample_models.taps import Edit, Recording, edited, record
+
+Keep = Callable[[str, torch.Tensor], torch.Tensor | None]
+
+
+def run_rows(
+    model: VersatileFFNForCausalLM,
+    rows: Sequence[Sequence[int]],
+    names: Iterable[str] = (),
+    keep: Keep | None = None,
+    *,
+    use_cache: bool = False,
+) -> tuple[CausalLMOutputWithPast, Recording]:
+    """One forward pass over rows of token ids, padded on the right; what passes the hook names is recorded."""
+    longest = max(map(len, rows))
+    padded = torch.tensor([[*row, *[0] * (longest - len(row))] for row in rows], device=model.device)
+    with record(names, keep) as recording:
+        output = model(padded, use_cache=use_cache)
+    return output, recording
+
+
+def run_windows(
+    model: VersatileFFNForCausalLM,
+    ids: Sequence[int],
+    windows: Iterable[Window],
+    names: Iterable[str],
+    *,
+    tokens: slice | None = None,
+    of: Keep = lambda name, tensor: tensor,
+    edits: Callable[[Window], Mapping[str, Edit]] | None = None,
+) -> dict[str, np.ndarray]:
+    """What passes the hook names at every token of a text, [token, ...]: each from the pass that its numbers come from.
+
+    `tokens` restricts the answer to some, and all that is recorded to their windows. `of(name, tensor)` may work out
+    what is wanted of the tensor [token, ...] of some tokens, while the pass goes on. `edits(window)` are made in the
+    pass over a window.
+    """
+    names, first, end = list(names), *(tokens or slice(0, len(ids))).indices(len(ids))[:2]
+    found: dict[str, list[np.ndarray]] = {name: [] for name in names}
+    for window in windows:
+        part = slice(max(first, window.own) - window.first, min(end, window.end) - window.first)
+
+        def cut(name: str, tensor: torch.Tensor, part: slice = part) -> None:
+            # Cut and copied at once: a view would keep the whole window's tensor alive, layer after layer.
+            found[name].append(to_numpy(of(name, tensor[0, part])))
+
+        if part.start < part.stop:
+            with edited(edits(window)) if edits else nullcontext():
+                run_rows(model, [ids[window.first : window.end]], names, cut)
+    return {name: np.concatenate(parts) for name, parts in found.items()}
+
+
+def to_numpy(tensor: torch.Tensor) -> np.ndarray:
+    """A copy that shares nothing with live tensors; bfloat16, which numpy lacks, becomes float32."""
+    return (tensor.float() if tensor.is_floating_point() else tensor).cpu().numpy().copy()
+
+
+__all__ = ["run_rows", "run_windows", "to_numpy"]

@@ -1,0 +1,78 @@
+"""How a model reads a text: token ids and windows, which a trace of the text holds already."""
+
+from dataclasses import dataclass
+
+from hooks.trace import RoutingTrace
+from hooks.trace_checks import PARTS
+from hooks.windows import Window, reading_windows
+from sample_models.loading import LoadedModel
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A text as a model reads it."""
+
+    text: str
+    ids: list[int]
+    special: list[bool]
+    """Which tokens the tokenizer added by itself."""
+    context: int
+    overlap: int
+    windows: list[Window]
+    """One, or as many as a text longer than `context` takes, each overlapping the former by `overlap` tokens."""
+
+    @property
+    def meta(self) -> dict[str, dict[str, int]]:
+        """What the trace says of a text that was read in several windows."""
+        if len(self.windows) == 1:
+            return {}
+        return {"windows": {"context": self.context, "overlap": self.overlap, "number": len(self.windows)}}
+
+
+def read(loaded: LoadedModel, text: str | RoutingTrace, overlap: int | None = None) -> Reading:
+    """Token ids and windows of a text; those of a trace of it are taken over, and no tokenizer is asked.
+
+    Raises ValueError if the text holds no token, if the overlap is no part of the context, or for a trace of another
+    model.
+    """
+    if isinstance(text, RoutingTrace):
+        return _read_again(loaded, text)
+    encoded = loaded.tokenizer(text, return_special_tokens_mask=True, verbose=False)
+    ids, special = encoded["input_ids"], encoded["special_tokens_mask"]
+    if not len(ids) > sum(special):
+        raise ValueError("the text is empty: it holds no token to trace; type at least one character")
+    context = loaded.config.max_position_embeddings
+    overlap = context // 2 if overlap is None else overlap
+    windows = reading_windows(len(ids), context, overlap)
+    return Reading(text, ids, [bool(flag) for flag in special], context, overlap, windows)
+
+
+def _read_again(loaded: LoadedModel, trace: RoutingTrace) -> Reading:
+    refuse_other_model(loaded, trace)
+    stated = trace.meta.get("windows") or {"context": loaded.config.max_position_embeddings, "overlap": 0}
+    ids, special = trace.token_ids.tolist(), trace.special.tolist()
+    return Reading(trace.meta.get("text") or "", ids, special, stated["context"], stated["overlap"], trace.windows)
+
+
+def refuse_without_routing(loaded: LoadedModel) -> None:
+    """Raise ValueError unless the model's ffn is 'versatile': others have no gate between width and depth."""
+    if loaded.config.parts != PARTS:
+        raise ValueError(
+            f"{loaded.name} has ffn {loaded.config.ffn!r}, without a gate between width and depth to trace: choose a "
+            "model with ffn 'versatile'"
+        )
+
+
+def refuse_other_model(loaded: LoadedModel, trace: RoutingTrace) -> None:
+    """Raise ValueError unless the trace was made by the weights of this model, in its precision."""
+    made_by = trace.meta.get("weights_sha256") or "unknown", trace.meta.get("dtype") or "unknown"
+    own = loaded.weights_sha256, str(loaded.model.dtype).removeprefix("torch.")
+    if made_by != own:
+        raise ValueError(
+            f"this trace was made by {trace.meta.get('model') or 'an unknown model'} (weights {made_by[0][:12]}, "
+            f"{made_by[1]}) and cannot be followed through {loaded.name} (weights {own[0][:12]}, {own[1]}): trace the "
+            "text with this model"
+        )
+
+
+__all__ = ["Reading", "read", "refuse_other_model", "refuse_without_routing"]
