@@ -205,6 +205,7 @@ def keep_checkpoint(folder: Path, step: int, tokens: int, tau: float, model: tor
 
 
 def train(args: argparse.Namespace) -> None:
+    """Train by the options of `parse`, from the start or from where a run in that folder stopped."""
     out = Path(args.out)
     out.mkdir(parents=True, exist_ok=True)
     transformers_logging.set_verbosity_error()
@@ -334,6 +335,7 @@ def prepare_tokenizer(args: argparse.Namespace, out: Path) -> PreTrainedTokenize
 
 
 def parse(argv: list[str] | None = None) -> argparse.Namespace:
+    """Options of the command; wrong ones end the program with a message."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", nargs="+", type=Path, required=True, help="training text files")
     parser.add_argument("--valid", nargs="+", type=Path, required=True, help="held-out text files")
