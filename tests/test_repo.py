@@ -35,7 +35,7 @@ def modules() -> house_rules.Modules:
     return found
 
 
-def test_no_import_circles(modules):
+def test_no_modules_import_each_other_in_a_circle(modules):
     assert house_rules.in_circles(modules) == set(), "these import each other, or what does"
 
 
