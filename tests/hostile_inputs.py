@@ -81,7 +81,9 @@ CASES = {
     "empty text": Case("typed", "", "The text is empty: type at least one word"),
     "only spaces": Case("typed", " \n\t \u2003 ", "The text is empty: type at least one word"),
     "text beyond the limit": Case("typed", "x" * 20_001, "The text has 20,001 characters; the limit is 20,000."),
-    "text of too many tokens": Case("typed", "🙂" * 5_000, "The text has "),
+    "text of too many tokens": Case(
+        "typed", "🙂" * 5_000, "The text has 20,000 tokens; the limit is 4,096. Shorten it."
+    ),
     "NUL in a text": Case("typed", "a\0b", "The text holds NUL characters"),
     "list of blank lines": Case("list", " \n \n", "The pasted list is empty"),
     "list with a line beyond the limit": Case(

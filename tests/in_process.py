@@ -39,3 +39,8 @@ def captions(app: AppTest) -> list[str]:
 def told(app: AppTest) -> list[str]:
     """What is told above the page, and every other plain text."""
     return [element.value for element in app.text]
+
+
+def chooser(app: AppTest):
+    """The list of the prompts of a file or a pasted list, to choose one from."""
+    return next(each for each in app.selectbox if each.label.endswith(": choose one"))

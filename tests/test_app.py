@@ -87,18 +87,6 @@ def test_model_runs_once_per_text_however_many_views_are_opened(app):
     assert sorted(lengths) == [1, whole, whole, whole, whole]
 
 
-@pytest.mark.parametrize("text", ["", "   \n", "x" * 20_001, "🙂" * 2_000])
-def test_text_that_cannot_be_traced_is_told_and_the_earlier_kept(app, text):
-    opened(app, "overview")
-    before = app.session_state.prompt
-    app.text_area[0].set_value(text).run()
-    next(button for button in app.button if button.label == "Trace").click().run()
-    assert not app.exception
-    told = [element.value for element in app.text]
-    assert any("What you had is kept." in each for each in told)
-    assert app.session_state.prompt == before
-
-
 def test_selection_outside_the_text_is_brought_inside(app):
     opened(app, "overview")
     app.session_state.token, app.session_state.layer = 10_000, 99

@@ -5,8 +5,7 @@ from streamlit.testing.v1 import AppTest
 
 from app.session import state
 from tests.hostile_inputs import CASES, Case, csv
-from tests.in_process import new_app
-from tests.test_app_prompts import chooser
+from tests.in_process import chooser, new_app
 
 LONGEST = 200
 """Characters of a sentence that a reader takes in at a glance."""
@@ -53,6 +52,8 @@ def test_hostile_input_gets_one_sentence_and_what_was_there_is_kept(app, name):
     sentence = answers[0].removesuffix("What you had is kept.").strip()
     assert len(sentence) <= LONGEST and "\n" not in sentence and sentence.endswith(".")
     assert not any(sign in sentence for sign in ("Traceback", "Error(", "\u202e", "object at 0x"))
+    if case.way == "typed":
+        assert answers[0].endswith("\nWhat you had is kept.")
     if case.way != "link":
         assert (app.session_state.prompt, app.session_state.get("trace_file")) == before
         app.session_state.problem = None
