@@ -5,9 +5,11 @@ of a small tree that breaks it (tests/test_house_rules.py) as well as of this re
 """
 
 import ast
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+FILE_WRITERS = {"write_text", "write_bytes", "mkdir", "makedirs", "unlink", "rmdir"}
 Modules = dict[str, ast.Module]
 """Every module by its dotted name; a package goes by its own."""
 
@@ -58,12 +60,16 @@ def import_graph(modules: Modules, *, for_types: bool = True) -> dict[str, set[s
     A name that a package does not hold itself (`from hooks import capture`) leads to the module below that defines it.
     """
     defined = {module: _bound_at_top(tree) for module, tree in modules.items()}
+    defining: dict[str, set[str]] = {}
+    for module, names in defined.items():
+        for name in names:
+            defining.setdefault(name, set()).add(module)
 
     def homes(name: str) -> set[str]:
         if name in modules:
             return {name}
         package, _, last = name.rpartition(".")
-        below = {module for module in modules if module.startswith(f"{package}.") and last in defined[module]}
+        below = {module for module in defining.get(last, ()) if module.startswith(f"{package}.")}
         return below if below and last not in defined.get(package, ()) else {package} & modules.keys()
 
     graph = {}
@@ -134,6 +140,18 @@ def touching(modules: Modules, name: str) -> set[str]:
     return found
 
 
+def writing_files(modules: Modules) -> set[str]:
+    """Modules that call what makes, changes or removes files: methods of a path, or `open` with a mode that writes."""
+    found = set()
+    for module, tree in modules.items():
+        for call in (node for node in ast.walk(tree) if isinstance(node, ast.Call)):
+            name = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", None)
+            modes = [node.value for node in ast.walk(call) if isinstance(node, ast.Constant) and name == "open"]
+            if name in FILE_WRITERS or any(re.fullmatch(r"[rwaxbt+]*[wax+][rwaxbt+]*", str(mode)) for mode in modes):
+                found.add(module)
+    return found
+
+
 def running_models(modules: Modules, package: str = "app") -> set[str]:
     """Modules of a package that run models: they import torch or what needs it, or touch the network that was loaded.
 
@@ -159,10 +177,11 @@ def out_of_turn(modules: Modules, module: str) -> set[str]:
     A function runs a model if it imports what needs torch; what only foretells a size (`..._bytes`) does not count.
     """
     heavy, found = reaching(modules, "torch"), set()
-    for function in (node for node in modules[module].body if isinstance(node, ast.FunctionDef)):
-        names = {name for name in imported_names(function) if not name.endswith("_bytes")}
-        imports = ast.Module([ast.Import([ast.alias(name)]) for name in names], [])
-        runs = import_graph({**modules, "": imports})[""] & heavy
+    functions = [node for node in modules[module].body if isinstance(node, ast.FunctionDef)]
+    alone = {f"the imports of {function.name}": _imports_alone(function) for function in functions}
+    graph = import_graph(modules | alone)
+    for function in functions:
+        runs = graph[f"the imports of {function.name}"] & heavy
         takes_turn = any(ast.unparse(decorator).startswith("kept(") for decorator in function.decorator_list) or any(
             ast.unparse(item.context_expr) == "in_turn()"
             for node in ast.walk(function)
@@ -172,6 +191,11 @@ def out_of_turn(modules: Modules, module: str) -> set[str]:
         if runs and not takes_turn:
             found.add(function.name)
     return found
+
+
+def _imports_alone(function: ast.FunctionDef) -> ast.Module:
+    names = sorted(name for name in imported_names(function) if not name.endswith("_bytes"))
+    return ast.Module([ast.Import([ast.alias(name)]) for name in names], [])
 
 
 def silent_definitions(tree: ast.Module) -> set[str]:

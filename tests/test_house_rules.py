@@ -81,6 +81,15 @@ def test_words_in_a_docstring_or_comment_touch_nothing(house):
 
 
 @pytest.mark.parametrize(
+    "write", ["path.write_text('x')", "open('x', 'w')", "path.open(mode='ab')", "folder.mkdir()", "os.makedirs('x')"]
+)
+def test_what_writes_files_is_found_and_what_reads_them_is_not(house, write):
+    reads = "open('x')\nopen('a', encoding='utf-8')\npath.open('rb')\npath.read_text()\nImage.open(x)\n"
+    assert house_rules.writing_files(house(analysis__gate=reads)) == set()
+    assert house_rules.writing_files(house(analysis__gate=f"{reads}{write}\n")) == {"analysis.gate"}
+
+
+@pytest.mark.parametrize(
     "touch",
     [
         "from hooks import capture",

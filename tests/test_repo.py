@@ -62,6 +62,11 @@ def test_what_says_that_it_is_without_streamlit_is_so(modules):
     assert says_so & house_rules.reaching(modules, "streamlit") == set()
 
 
+def test_analysis_writes_files_in_its_export_alone(modules):
+    written = {module for module in house_rules.writing_files(modules) if module.split(".")[0] == "analysis"}
+    assert written == {"analysis.leaving.export"}
+
+
 def test_session_state_is_touched_in_the_sessions_room_alone(modules):
     rooms = {module.rpartition(".")[0] for module in house_rules.touching(modules, "session_state")}
     assert rooms == {"app.session"}
