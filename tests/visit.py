@@ -29,7 +29,7 @@ class Visit:
         self.page.on("console", self._note)
         self.page.on("request", self._watch)
         self._sockets: list[WebSocket] = []
-        self.page.on("websocket", self._sockets.append)
+        self.page.on("websocket", lambda socket: self._sockets.append(socket))
         self.page.set_default_timeout(90_000)
 
     def _note(self, message):
