@@ -1,1 +1,4 @@
-"""Pure reading of a RoutingTrace: numbers, tables and figures. No torch, no Streamlit; only `export` writes files."""
+"""Pure reading of a RoutingTrace: numbers, tables and figures.
+
+No torch, no Streamlit; `leaving.export` alone writes files.
+"""

@@ -212,6 +212,7 @@ def probe_loss(loaded: LoadedModel) -> float:
 
 
 def parse(argv: list[str] | None = None) -> argparse.Namespace:
+    """Options of the command; wrong ones end the program with a message."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path, help="folder of the finished versatile run")
     parser.add_argument("--dense-run", type=Path, required=True, help="folder of the dense run it continued from")
@@ -226,6 +227,7 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
 
 
 def main(argv: list[str] | None = None) -> None:
+    """Publish by the options of `parse`; bad input ends the program with a sentence."""
     args = parse(argv)
     sources = args.sources.read_text(encoding="utf-8").strip() if args.sources else None
     try:

@@ -88,6 +88,23 @@ def until(page: Page, holds: Callable[[], bool], timeout_s: float = 20) -> None:
         page.wait_for_timeout(50)
 
 
+def until_rests(page: Page, value: str, frames: int = 30) -> None:
+    """Wait until what a JavaScript function gives has stayed the same over so many frames that the browser drew."""
+    page.evaluate(
+        f"""async (frames) => {{
+          const value = () => JSON.stringify(({value})());
+          for (let before = value(), same = 0, drawn = 0; same < frames; drawn += 1) {{
+            if (drawn > 3600) throw new Error("it changes and changes");
+            await new Promise(requestAnimationFrame);
+            const now = value();
+            same = now === before ? same + 1 : 0;
+            before = now;
+          }}
+        }}""",
+        frames,
+    )
+
+
 def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

@@ -26,6 +26,22 @@ def loaded():
 
 
 @pytest.fixture(scope="session")
+def saved_model(tmp_path_factory):
+    """The folder of a small model, to be copied by who changes it."""
+    from tests.model_folders import save_model
+
+    return save_model(tmp_path_factory.mktemp("saved") / "tiny")
+
+
+@pytest.fixture
+def app():
+    """The app in-process, for a visitor who has not come in yet."""
+    from tests.in_process import new_app  # Streamlit takes a second to import
+
+    return new_app()
+
+
+@pytest.fixture(scope="session")
 def address(tmp_path_factory):
     """Address of a running server of the app."""
     with app_server(tmp_path_factory.mktemp("server") / "log.txt") as url:

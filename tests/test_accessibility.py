@@ -30,14 +30,16 @@ def test_no_page_has_a_serious_finding_and_all_are_drawn_on_the_theme_s_paper(vi
     page = here.open()
     expect(page.get_by_role("link", name="Recursion", exact=True)).to_be_visible()
     names = page.locator("[data-testid=stSidebarNav] a").all_inner_texts()
-    found = []
+    found, figures = [], 0
     for name in names:
         here.turn_to(name)
         page.locator("[data-testid=stSidebarNavItems][role=presentation]").wait_for()
         found += severe(page, name)
         for figure in page.locator(".js-plotly-plot .main-svg:first-child").all():
             assert figure.evaluate("svg => getComputedStyle(svg).backgroundColor") == PAPER[theme], name
+            figures += 1
     assert not found, "\n".join(found)
+    assert figures > 2 * len(names) > 20
 
 
 def export(page: Page) -> None:

@@ -52,7 +52,7 @@ def test_pairs_that_are_too_rare_have_no_range_and_layers_stand_below_each_other
     assert not nobody["outside"].any()
 
 
-def test_reach_of_chance_by_hand():
+def test_reach_of_chance_equals_what_is_found_by_hand():
     """20 tokens have 20 shifts, so none may reach further than the farthest: no two lone peaks meet, at most 10 tokens
     are left in common, and peaks at two of 10 places correlate by -1/9."""
     first, second = np.zeros((2, 20))

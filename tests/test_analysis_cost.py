@@ -16,7 +16,7 @@ from hooks import capture, time_ffn
 from tests.traces import make_trace, random_trace
 
 
-def test_three_accounts_by_hand():
+def test_three_accounts_equal_what_is_found_by_hand():
     trace = make_trace(loops=[[1, 3, 4]], num_experts=8)  # the last did not route
     assert cost(trace, "nominal").tolist() == [[1.25, 3.25, 4]]
     assert cost(trace, "released").tolist() == [[4.25, 4.25, 4]]

@@ -60,7 +60,9 @@ def test_extremes_of_a_long_text_are_both_ends():
     assert found["token"].tolist() == [3, 0]
 
 
-def test_difficulty_by_loops_has_one_row_per_pair():
-    table = difficulty_by_loops(random_trace(layers=3, tokens=5))
-    assert len(table) == 15
-    assert table["difficulty_soft"].between(0, 1).all()
+def test_difficulty_by_loops_has_one_row_per_pair_of_layer_and_token():
+    trace = random_trace(layers=3, tokens=5)
+    table = difficulty_by_loops(trace)
+    assert table[["layer", "token"]].to_numpy().tolist() == [[layer, token] for layer in range(3) for token in range(5)]
+    assert table["loops"].tolist() == trace.loops.ravel().tolist()
+    assert table["difficulty_soft"].tolist() == trace.difficulty_soft.ravel().tolist()

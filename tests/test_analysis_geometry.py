@@ -18,7 +18,7 @@ def with_states(states, loops, experts=None, **fields):
     return make_paths(trace, hidden=states.shape[-1], **given)
 
 
-def test_path_cosine_by_hand():
+def test_path_cosine_equals_what_is_found_by_hand():
     """Width writes 3/4 (0, 4) + 1/4 (0, 0) = (0, 3); depth left after one loop, which wrote (4, 0)."""
     still = [[[0, 1], [4, 1], [4, 1], [4, 1], [4, 1]]] * 2
     paths = with_states(still, [1, 4], [[[0, 4], [0, 0]]] * 2)

@@ -19,7 +19,7 @@ def texts(count: int, expert_of, layers: int = 1, size: int = 30):
     return traces
 
 
-def test_information_of_two_even_choices_by_hand():
+def test_information_of_two_even_choices_equals_what_is_found_by_hand():
     same = shared_information(np.array([0, 1, 0, 1]), np.array([0, 1, 0, 1]), [4], draws=9)
     assert same.information == pytest.approx(np.log(2))
     apart = shared_information(np.array([0, 0, 1, 1]), np.array([0, 1, 0, 1]), [4], draws=9)
@@ -70,7 +70,7 @@ def test_a_layer_where_nobody_routed_has_no_information():
     assert row["tokens"] == 0 and np.isnan(row["adjusted"])
 
 
-def test_transitions_by_hand():
+def test_transitions_equal_what_is_found_by_hand():
     experts = np.array([[[0, 1], [2, 0], [0, 1]], [[1, 0], [1, 0], [3, 0]]])
     table = transitions([make_trace(loops=[[1, 4, 1], [2, 2, 3]], expert_ids=experts)])
     rows = table.fillna(-1).to_numpy().tolist()

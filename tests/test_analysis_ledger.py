@@ -35,7 +35,7 @@ def by_hand():
     )
 
 
-def test_writes_by_hand(by_hand):
+def test_writes_equal_what_is_found_by_hand(by_hand):
     ledger = layer_ledger(by_hand, 0)
     assert ledger.ran.tolist() == [[True, True, False, False, True, True], [True, True, True, True, False, False]]
     assert ledger.weight.tolist() == [[0.5, 0.5, 0, 0, 0.375, 0.125], [1, 1, 1, 1, 0, 0]]
@@ -57,7 +57,7 @@ def test_what_did_not_run_is_missing_and_not_zero(by_hand):
         np.testing.assert_array_equal(np.isnan(measure), ~ledger.ran)
 
 
-def test_stream_by_hand(by_hand):
+def test_stream_equals_what_is_found_by_hand(by_hand):
     vectors, table = stream_writes(by_hand, 0)
     assert table["write"].tolist() == ["embedding", "attention", "loop 1", "loop 2", "expert 0", "expert 1"]
     assert vectors.sum(axis=0).tolist() == [3.5, 2]

@@ -29,6 +29,8 @@ def test_near_misses_are_marked():
 
 
 def test_depth_table_marks_one_choice_per_cell():
-    table = depth_table(random_trace(layers=2, tokens=3))
+    trace = random_trace(layers=2, tokens=3)
+    table = depth_table(trace)
     assert table.groupby(["layer", "token"])["ran"].sum().eq(1).all()
+    assert table.loc[table["ran"], "loops"].tolist() == trace.loops.ravel().tolist()
     assert table.groupby(["layer", "token"])["probability"].sum().to_list() == pytest.approx([1] * 6, abs=1e-5)

@@ -29,7 +29,7 @@ def by_type(count: int, seed: int, size: int = 40, **fields):
     return traces
 
 
-def test_prediction_from_the_other_text_by_hand():
+def test_prediction_from_the_other_text_equals_what_is_found_by_hand():
     """Other text: one token of the type, of this choice. Usual: (1+1)/(2+2); mixed: (1 + 2 x .5)/(1 + 2) = 2/3."""
     found = explained(cases([0, 1, 0, 1]), np.array([0, 1, 0, 1]), [2, 2], 2, draws=9).set_index("source")
     assert found.loc["token", "explained"] == pytest.approx(1 - np.log(1.5) / np.log(2))

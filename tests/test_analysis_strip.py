@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from analysis.palette import contrast
+from analysis.palette import contrast, tint_level
 from analysis.words.strip import EMPTY, HATCHED, QUANTITIES, cell_labels, readout, strip
 from tests.traces import random_trace
 
@@ -24,6 +24,29 @@ def test_every_quantity_has_one_cell_per_token_and_readable_text(quantity, layer
         assert len(each) == trace.num_tokens
     assert max(cells.fill) < len(cells.palette)
     assert min(contrast(fill, text) for fill, text in cells.palette) >= 4.5
+
+
+@pytest.mark.parametrize(
+    ("quantity", "of", "whole", "unit"),
+    [("Gate", "gate", 1, ""), ("Difficulty", "difficulty_soft", 1, ""), ("Surprisal", "surprisal", 7, " nats")],
+)
+def test_fills_stand_on_a_scale_that_is_the_same_for_every_text(quantity, of, whole, unit):
+    for seed in (1, 2):
+        trace = random_trace(3, 40, 8, seed=seed)
+        cells, value = drawn(trace, quantity, layer=1), getattr(trace, of)
+        value = (value if value.ndim == 1 else value[1])[1:]  # of the first token there is no surprisal
+        share = np.clip(value / whole, 0, 1) * (len(cells.palette) - 1)
+        assert np.abs(np.array(cells.fill[1:]) - share).max() <= 0.5 + 1e-4
+        digits = 1 if unit else 2
+        assert cells.values[1:] == [f"{each:.{digits}f}{unit}" for each in value.tolist()]
+
+
+def test_experts_have_the_colour_of_the_first_and_the_strength_of_its_weight():
+    trace = random_trace(3, 60, 8, seed=2)
+    cells = drawn(trace, "Experts", layer=1)
+    for token in np.flatnonzero(trace.width_ran[1]):
+        expert, strength = divmod(cells.fill[token], len(cells.palette) // 8)
+        assert (expert, strength) == (trace.expert_ids[1, token, 0], tint_level(trace.expert_weights[1, token, 0], 2))
 
 
 def test_tokens_that_did_not_route_are_hatched_and_never_coloured():

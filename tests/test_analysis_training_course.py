@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 
 from analysis.catalogue import CATALOGUE
-from analysis.figures import loop_map_figure, training_course_figure, training_map_figure
+from analysis.figures import (
+    expert_map_figure,
+    gate_map_figure,
+    loop_map_figure,
+    training_course_figure,
+    training_map_figure,
+)
 from analysis.models.training import (
     checkpoint_table,
     drawn_as_picked,
@@ -115,10 +121,8 @@ def test_course_draws_the_selected_layer_last_and_marks_the_checkpoint(training)
 
 @pytest.mark.parametrize("of", ["loops", "gate", "experts"])
 def test_map_of_a_step_is_the_pages_own_map_of_its_trace(training, of):
-    figure = training_map_figure(training, View(checkpoint=0), of=of)
-    assert figure.data[0].type == "heatmap"
-    if of == "loops":
-        assert figure.to_json() == loop_map_figure(training.traces[0], View(checkpoint=0)).to_json()
+    view, own = View(checkpoint=0), {"loops": loop_map_figure, "gate": gate_map_figure, "experts": expert_map_figure}
+    assert training_map_figure(training, view, of=of).to_json() == own[of](training.traces[0], view).to_json()
 
 
 def test_another_checkpoint_draws_only_the_figures_of_training_again():

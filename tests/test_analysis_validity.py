@@ -108,7 +108,7 @@ def test_validity_has_one_row_per_measure_and_layer_and_one_for_their_mean():
     assert len(known) == 3 * 4 and (known["p_corrected"] >= known["p"]).all()
 
 
-def test_classes_of_tokens():
+def test_tokens_are_classed_by_what_they_hold():
     tokens = ["␣un", "happy", "␣2", "3rd", ",", "␣(", "↵", "␣", "⟨F0 9F⟩", "x", "y", "↵b", "Z"]
     assert token_classes(tokens) == [
         "word", "inside a word", "digits", "word", "punctuation", "punctuation", "white space", "white space", "other",
@@ -116,7 +116,7 @@ def test_classes_of_tokens():
     ]  # fmt: skip
 
 
-def test_difficulty_by_class_by_hand():
+def test_difficulty_by_class_equals_what_is_found_by_hand():
     trace = make_trace(loops=[[4, 1, 4]], tokens=["␣a", "b", "."], special=[False, False, False])
     special = make_trace(loops=[[4, 1]], tokens=["c", "."], special=[True, False])
     table = difficulty_by_class([trace, special], "hard", draws=9).set_index("class")

@@ -1,7 +1,6 @@
 """Every page of the app run in-process: what it draws, that it runs the model once, that bad input is told."""
 
 import json
-import shutil
 from pathlib import Path
 
 import pytest
@@ -18,7 +17,7 @@ from app.texts.examples import EXAMPLES
 from app.texts.glossary import GROUPS
 from app.texts.sample_texts import SAMPLE_TEXTS
 from hooks.training_trace import TrainingTrace
-from sample_models.registry import CHECKPOINTS, DEFAULT_MODEL
+from sample_models.registry import DEFAULT_MODEL
 from tests.olmo_folders import write_olmo
 
 MAIN = Path(__file__).parents[1] / "app" / "main.py"
@@ -88,88 +87,13 @@ def test_model_runs_once_per_text_however_many_views_are_opened(app):
     assert sorted(lengths) == [1, whole, whole, whole, whole]
 
 
-@pytest.mark.parametrize("text", ["", "   \n", "x" * 20_001, "🙂" * 2_000])
-def test_text_that_cannot_be_traced_is_told_and_the_earlier_kept(app, text):
-    opened(app, "overview")
-    before = app.session_state.prompt
-    app.text_area[0].set_value(text).run()
-    next(button for button in app.button if button.label == "Trace").click().run()
-    assert not app.exception
-    told = [element.value for element in app.text]
-    assert any("What you had is kept." in each for each in told)
-    assert app.session_state.prompt == before
-
-
 def test_selection_outside_the_text_is_brought_inside(app):
-    app.session_state.token = 10_000
     opened(app, "overview")
     app.session_state.token, app.session_state.layer = 10_000, 99
     app.run()
+    trace = captures.trace_of(DEFAULT_MODEL, app.session_state.prompt.text)
     assert not app.exception
-    trace_tokens = app.session_state.token
-    assert 0 <= trace_tokens < 10_000 and app.session_state.layer == 5
-
-
-def test_link_with_a_number_beyond_measure_opens_the_page(app):
-    app.query_params["token"] = app.query_params["layer"] = "9" * 5_000
-    app.run()
-    assert not app.exception
-
-
-def test_link_tells_everything_that_is_not_there(app):
-    app.query_params.update({"example": "none", "model": "nope", "layer": "99", "token": "-5"})
-    app.run()
-    (told,) = [each.value for each in app.text if each.value.startswith("This server has no model nope")]
-    for part in ("There is no example none", "There is no layer 99", "There is no token -5"):
-        assert part in told
-
-
-def test_link_with_empty_parts_is_one_without_them(app):
-    app.query_params.update({"example": "", "model": "", "layer": "", "token": ""})
-    app.run()
-    assert not app.exception and app.session_state.problem is None
-
-
-def test_another_model_keeps_the_place_in_the_text(app):
-    app.run()
-    app.session_state.token = 30
-    app.run()
-    before = captures.trace_of(app.session_state.model, app.session_state.prompt.text)
-    app.selectbox(key=state.PICKED_KEY).select("versatile-4l-0.4m").run()
-    after = captures.trace_of("versatile-4l-0.4m", app.session_state.prompt.text)
-    token = app.session_state.token
-    assert not app.exception and after.num_tokens != before.num_tokens and token != 30
-    so_far = "".join(after.tokens[:token])
-    assert len(so_far) <= len("".join(before.tokens[:30])) < len(so_far + after.tokens[token])
-
-
-@pytest.mark.parametrize(
-    ("link", "sentence"),
-    [
-        ({"layer": "6"}, "There is no layer 6 here, only 0 to 5; another one is selected."),
-        ({"layer": "5", "token": "9999"}, "There is no token 9999 here, only 0 to"),
-        ({"token": "-3"}, "There is no token -3 here"),
-    ],
-)
-def test_link_to_a_layer_or_token_that_is_not_there_says_so(app, link, sentence):
-    app.query_params.update(link)
-    app.run()
-    assert [each.value for each in app.text if each.value.startswith(sentence)]
-
-
-def test_a_problem_of_a_link_does_not_claim_that_something_was_kept(app):
-    app.query_params["model"] = "nope"
-    app.run()
-    told = [each.value for each in app.text]
-    assert "This server has no model nope; versatile-6l-4m is shown." in told
-    assert not any("is kept" in each for each in told)
-
-
-@pytest.mark.parametrize("example", sorted(EXAMPLES))
-def test_every_example_opens_from_its_link(app, example):
-    app.query_params["example"] = example
-    app.run()
-    assert not app.exception and app.session_state.prompt == EXAMPLES[example]
+    assert (app.session_state.token, app.session_state.layer) == (trace.num_tokens - 1, trace.num_layers - 1)
 
 
 def test_choosing_an_example_leaves_it_in_the_text_field(app):
@@ -266,73 +190,6 @@ def test_glossary_opens_from_every_page(app):
     assert not app.exception and [title.value for title in app.subheader][-3:] == list(GROUPS)
 
 
-def test_model_that_cannot_be_loaded_is_told_and_the_earlier_kept(app, tmp_path, monkeypatch):
-    shutil.copytree(CHECKPOINTS / DEFAULT_MODEL, tmp_path / "cut-short")
-    weights = tmp_path / "cut-short" / "model.safetensors"
-    weights.write_bytes(weights.read_bytes()[:-1000])
-    monkeypatch.setenv(models.ROOTS_VARIABLE, str(tmp_path))
-    opened(app, "overview")
-    app.sidebar.selectbox[0].select("cut-short").run()
-    assert not app.exception
-    told = next(element.value for element in app.text if "is no whole safetensors file" in element.value)
-    assert str(tmp_path) not in told, "a visitor need not know the server's folders"
-    assert app.session_state[state.MODEL_KEY] == app.sidebar.selectbox[0].value == DEFAULT_MODEL
-
-
-def test_link_to_a_broken_model_opens_the_default_and_says_why(app, tmp_path, monkeypatch):
-    shutil.copytree(CHECKPOINTS / DEFAULT_MODEL, tmp_path / "no-weights")
-    (tmp_path / "no-weights" / "model.safetensors").unlink()
-    monkeypatch.setenv(models.ROOTS_VARIABLE, str(tmp_path))
-    app.query_params["model"] = "no-weights"
-    app.run()
-    assert not app.exception and app.session_state[state.MODEL_KEY] == DEFAULT_MODEL
-    assert any("no-weights holds no weights" in element.value for element in app.text)
-
-
-def test_without_any_model_one_sentence_says_what_to_do(app, tmp_path, monkeypatch):
-    monkeypatch.setattr(models, "CHECKPOINTS", tmp_path)
-    app.run()
-    assert not app.exception
-    assert [error.value for error in app.error] == [
-        "No model was found: restore sample_models/checkpoints, or name a folder with `serve --models`."
-    ]
-
-
-def test_model_with_untrained_gates_says_so(app, tmp_path, monkeypatch):
-    shutil.copytree(CHECKPOINTS / DEFAULT_MODEL, tmp_path / "untrained")
-    config = tmp_path / "untrained" / "config.json"
-    config.write_text(json.dumps(json.loads(config.read_text()) | {"gates_trained": False}))
-    monkeypatch.setenv(models.ROOTS_VARIABLE, str(tmp_path))
-    opened(app, "overview")
-    app.sidebar.selectbox[0].select("untrained").run()
-    assert not app.exception
-    assert any("Gates untrained: routing is noise." in caption.value for caption in app.sidebar.caption)
-    assert any("The gates of this model are untrained" in text.value for text in app.markdown)
-
-
-def test_model_without_a_tokenizer_reads_token_ids_and_says_so(app, tmp_path, monkeypatch):
-    write_olmo(tmp_path / "authors", kind="pt")
-    monkeypatch.setenv(models.ROOTS_VARIABLE, str(tmp_path))
-    opened(app, "overview")
-    app.sidebar.selectbox[0].select("authors").run()
-    assert not app.exception and app.session_state[state.MODEL_KEY] == "authors"
-    assert any("No tokenizer: type token ids, 0 to 127." in caption.value for caption in app.sidebar.caption)
-    ids = app.session_state.prompt.text
-    assert len(ids.split()) == state.EXAMPLE_IDS and app.text_area[0].value == ids
-    app.text_area[0].set_value("12 fox").run()
-    next(button for button in app.button if button.label == "Trace").click().run()
-    assert any("type token ids, whole numbers from 0 to 127" in element.value for element in app.text)
-    assert app.session_state.prompt.text == ids
-    app.text_area[0].set_value("12 7 99").run()
-    next(button for button in app.button if button.label == "Trace").click().run()
-    assert not app.exception and captures.trace_of("authors", "12 7 99").tokens == ["12", "7", "99"]
-    app.switch_page("views/validity.py").run()
-    assert not app.exception and not charts(app)
-    assert any("so cannot read the sample texts" in caption.value for caption in app.caption)
-    app.sidebar.selectbox[0].select(DEFAULT_MODEL).run()
-    assert not app.exception and app.session_state.prompt.text == "12 7 99"
-
-
 def test_half_precision_is_traced_on_demand_and_only_for_this_text(app):
     opened(app, "near_misses")
     drawn = len(charts(app))
@@ -343,39 +200,6 @@ def test_half_precision_is_traced_on_demand_and_only_for_this_text(app):
     app.session_state.prompt = EXAMPLES["echo"]
     app.run()
     assert not app.exception and len(charts(app)) == drawn
-
-
-def test_models_page_checks_health_on_demand_and_keeps_the_verdict(app):
-    models.health_of_models.clear()
-    opened(app, "models")
-    assert not app.table
-    next(button for button in app.button if button.label == "Check health").click().run()
-    assert not app.exception
-    assert app.table[0].value["verdict"].tolist() == ["✓ healthy"] * 10
-    assert any(text.value == "**Healthy.**" for text in app.markdown)
-    app.switch_page("views/gate.py").run()
-    app.switch_page("views/models.py").run()
-    assert not app.exception and len(app.table) == 1
-
-
-def test_models_page_counts_every_parameter_once(app):
-    opened(app, "models")
-    table = next(frame.value for frame in app.dataframe if "parameters" in frame.value)
-    assert table["parameters"].sum() == 4_464_576 and table["share"].sum() == pytest.approx(1)
-    assert table.iloc[0]["part"] == "shared FFN"
-
-
-@pytest.mark.parametrize("content", [None, b"run,step\na,1\n"])
-def test_models_page_tells_of_missing_and_broken_curves(app, tmp_path, monkeypatch, content):
-    shutil.copytree(CHECKPOINTS / DEFAULT_MODEL, tmp_path / "mine")
-    curves = tmp_path / "mine" / "curves.csv"
-    curves.write_bytes(content) if content else curves.unlink()
-    monkeypatch.setenv(models.ROOTS_VARIABLE, str(tmp_path))
-    opened(app, "models")
-    app.sidebar.selectbox[0].select("mine").run()
-    assert not app.exception
-    told = [each.value for each in [*app.caption, *app.error]]
-    assert any("came without curves.csv" in each or "curves.csv lacks the column(s)" in each for each in told)
 
 
 def test_time_is_measured_on_demand_and_only_for_this_text(app):

@@ -1,8 +1,7 @@
-"""The Models page: training step by step on the reader's text, and the family side by side."""
+"""The Models page: parameters, health, training step by step on the reader's text, the family side by side."""
 
 import json
 import shutil
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,41 +11,23 @@ from streamlit.testing.v1 import AppTest
 from app.server import captures, models
 from app.session import results
 from sample_models.registry import CHECKPOINTS, DEFAULT_MODEL
+from tests.app_pages import turn_to
+from tests.in_process import captions, charts, press, trace_text
 
-MAIN = Path(__file__).parents[1] / "app" / "main.py"
 SMALL = "versatile-4l-0.4m"
 STEPS = [0, 61, 245, 551, 980, 1531, 2204, 3000]
-
-
-@pytest.fixture
-def app():
-    return AppTest.from_file(str(MAIN), default_timeout=120)
 
 
 def opened(app: AppTest, model: str = SMALL) -> AppTest:
     app.query_params["model"] = model
     app.run()
-    app.switch_page("views/models.py").run()
-    assert not app.exception
-    return app
-
-
-def charts(app: AppTest) -> list[dict]:
-    return [json.loads(element.proto.spec) for element in app.get("plotly_chart")]
-
-
-def press(app: AppTest, label: str) -> AppTest:
-    next(button for button in app.button if button.label == label).click().run()
+    turn_to(app, "models")
     assert not app.exception
     return app
 
 
 def labels(app: AppTest) -> list[str]:
     return [button.label for button in app.button]
-
-
-def captions(app: AppTest) -> list[str]:
-    return [caption.value for caption in app.caption]
 
 
 def read_through(app: AppTest) -> AppTest:
@@ -106,8 +87,7 @@ def test_every_step_reads_a_text_once(app):
 def test_another_text_has_to_be_read_first(app):
     read_through(opened(app))
     drawn = len(charts(app))
-    app.text_area[0].set_value("Another text, which no step has read.").run()
-    press(app, "Trace")
+    trace_text(app, "Another text, which no step has read.")
     assert len(charts(app)) == drawn - 2 and "Read at every step" in labels(app)
 
 
@@ -159,3 +139,36 @@ def test_without_a_report_there_is_no_table_and_a_broken_one_is_told(app, tmp_pa
     (tmp_path / "members.csv").write_bytes(b"member,seeds\ndense,1\n")
     app.run()
     assert any("members.csv lacks the column(s)" in error.value for error in app.error)
+
+
+def test_models_page_checks_health_on_demand_and_keeps_the_verdict(app):
+    models.health_of_models.clear()
+    opened(app, DEFAULT_MODEL)
+    assert not app.table
+    press(app, "Check health")
+    assert app.table[0].value["verdict"].tolist() == ["✓ healthy"] * 10
+    assert any(text.value == "**Healthy.**" for text in app.markdown)
+    turn_to(turn_to(app, "gate"), "models")
+    assert not app.exception and len(app.table) == 1
+
+
+def test_models_page_counts_every_parameter_once(app):
+    opened(app, DEFAULT_MODEL)
+    table = next(frame.value for frame in app.dataframe if "parameters" in frame.value)
+    assert table["parameters"].sum() == 4_464_576 and table["share"].sum() == pytest.approx(1)
+    assert table.iloc[0]["part"] == "shared FFN"
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [(None, "came without curves.csv"), (b"run,step\na,1\n", "curves.csv lacks the column(s) tokens, loss")],
+)
+def test_models_page_tells_of_missing_and_broken_curves(app, tmp_path, monkeypatch, content, sentence):
+    shutil.copytree(CHECKPOINTS / DEFAULT_MODEL, tmp_path / "mine")
+    curves = tmp_path / "mine" / "curves.csv"
+    curves.write_bytes(content) if content else curves.unlink()
+    monkeypatch.setenv(models.ROOTS_VARIABLE, str(tmp_path))
+    opened(app, DEFAULT_MODEL)
+    app.sidebar.selectbox[0].select("mine").run()
+    assert not app.exception
+    assert any(sentence in each.value for each in [*app.caption, *app.error])

@@ -14,6 +14,7 @@ from app.session.link import TRACE_VARIABLE
 from app.texts.examples import EXAMPLES
 from app.texts.prompt_files import PromptList
 from app.texts.prompts import Prompt
+from tests.in_process import chooser
 from tests.traces import random_trace
 
 MAIN = Path(__file__).parents[1] / "app" / "main.py"
@@ -34,10 +35,6 @@ def opened(app: AppTest, way: str) -> AppTest:
 
 def of_key(elements, key: str):
     return next(element for element in elements if element.key == key)
-
-
-def chooser(app: AppTest):
-    return next(each for each in app.selectbox if each.label.endswith(": choose one"))
 
 
 def test_uploaded_table_is_read_from_the_columns_that_the_reader_chooses(app):

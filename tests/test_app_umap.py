@@ -1,7 +1,6 @@
 """The UMAP map on its page: made on demand, watched, stopped, kept on disk."""
 
 import threading
-import time
 from concurrent.futures import CancelledError
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from streamlit.testing.v1 import AppTest
 from analysis.explain.embedding import Placement
 from app.server import umap_files
 from app.session import umap_maps
+from tests.threads import wait_until
 
 MAIN = Path(__file__).parents[1] / "app" / "main.py"
 SAID = "UMAP places states so that neighbours stay neighbours"
@@ -90,7 +90,7 @@ def test_stop_frees_the_reader_at_once_and_the_work_at_its_next_stage(placing):
     app = opened(layer=3)
     button(app, "Draw the map").click().run()
     making = app.session_state.umap_making
-    assert making.said == "Placing…" or making.share == 0
+    wait_until(lambda: (making.share, making.said) == (0.3, "Placing…"))
     button(app, "Stop").click().run()
     app.run()
     assert not app.exception and button(app, "Draw the map") and not button(app, "Stop")
@@ -139,7 +139,8 @@ def test_maps_are_made_one_at_a_time(placing):
     first, second = opened(layer=3), opened(layer=4)
     button(first, "Draw the map").click().run()
     button(second, "Draw the map").click().run()
-    time.sleep(0.2)
-    assert second.session_state.umap_making.said == "Waiting for another reader's map…"
+    wait_until(lambda: first.session_state.umap_making.said == "Placing…")
+    second.run()  # a look at the page later
+    assert second.session_state.umap_making.said == "Waiting for another reader's map…" and not placing.made
     placing.go.set()
     assert len(maps(waited(first))) == 1 and len(maps(waited(second))) == 1 and len(placing.made) == 2

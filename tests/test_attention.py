@@ -95,7 +95,7 @@ def by_hand():
     return make_attention(trace, 3, pattern=pattern)
 
 
-def test_shares_by_loops_by_hand():
+def test_shares_by_loops_equal_what_is_found_by_hand():
     table = attention_by_loops(by_hand())
     assert table["loops"].tolist() == [1, 2, 3, 4]
     # Counted: tokens 1 (4 loops, mean weight .2) and 2 (1 loop, mean weight .2); not BOS, not the token itself.

@@ -63,7 +63,7 @@ def test_half_precision_of_shipped_models_stays_within_four_units_of_roundoff(na
         assert 0 < found.gap <= found.allowed
 
 
-def test_attribution_by_hand(loaded, paths):
+def test_attribution_equals_what_is_found_by_hand(loaded, paths):
     """A contribution is the write, normed as the whole stream is, read by the two rows of the head."""
     direction = logit_direction(loaded, paths, 9, 101, 7)
     vectors, table = stream_writes(paths, 9)

@@ -3,7 +3,7 @@
 import pytest
 from playwright.sync_api import expect
 
-from tests.app_server import wait_idle
+from tests.app_server import until_rests, wait_idle
 
 pytestmark = pytest.mark.browser
 CLOCKS = """window.clocks = new Set();
@@ -55,9 +55,9 @@ def test_a_page_that_is_opened_draws_each_chart_once(visit):
     for name in ("Gate", "Experts", "Overview"):
         page.evaluate("() => { drawings.length = 0 }")
         here.turn_to(name)
-        page.wait_for_timeout(500)
+        until_rests(page, "() => drawings.length")
         drawn = [each["name"] for each in drawn_here(page)]
-        assert len(drawn) == page.locator(".js-plotly-plot").count()
+        assert len(drawn) == page.locator(".js-plotly-plot").count() > 1
         assert len(set(drawn)) == len(drawn)
 
 
@@ -86,7 +86,8 @@ def test_figure_of_the_token_is_redrawn_in_place_and_equals_a_fresh_one(visit):
     page.wait_for_function(f"before => ({shown})()[1] !== before", arg=before[1])
     redrawn = page.evaluate(shown)
     page.set_viewport_size({"width": 1500, "height": 1000})  # Streamlit then draws its own content again
-    page.wait_for_timeout(1000)
+    sized = "() => document.querySelector('.st-key-figure-depth_logits .js-plotly-plot')._fullLayout.width"
+    until_rests(page, f"() => [({sized})(), ({shown})()]", frames=60)
     assert page.evaluate(shown) == redrawn and redrawn[0] == "chart"
     wait_idle(page)
     page.reload()

@@ -43,8 +43,8 @@ def test_keys_pressed_while_an_answer_is_on_its_way_are_not_lost(visit):
     page = here.open("gate?layer=2&token=5", "Gate")
     here.tokens().nth(5).click()
     for _ in range(6):
-        page.keyboard.press("ArrowRight")
-        page.wait_for_timeout(170)  # longer than the pause after which a selection is sent, shorter than its answer
+        with here.asking():  # the next key comes before the answer
+            page.keyboard.press("ArrowRight")
     expect(page.locator(".readout")).to_contain_text("token ‹11›")
     wait_idle(page)
     expect(page.locator(".readout")).to_contain_text("token ‹11›")

@@ -5,7 +5,7 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from tests.app_server import until, wait_idle
+from tests.app_server import until, until_rests, wait_idle
 from tests.visit import HOSTILE
 
 pytestmark = pytest.mark.browser
@@ -155,13 +155,10 @@ def test_in_a_narrow_window_with_the_sidebar_closed_nothing_covers_the_text_butt
     page.get_by_test_id("stSidebarCollapseButton").get_by_role("button").click()
     opener, button = page.get_by_test_id("stExpandSidebarButton"), page.locator(".st-key-framebar button").first
     opener.wait_for()
-    page.wait_for_timeout(500)  # the sidebar slides
+    until_rests(page, "() => [...document.querySelectorAll('button')].map(each => each.getBoundingClientRect().x)")
 
-    def beside() -> bool:
-        box = opener.bounding_box()
-        return button.bounding_box()["x"] >= box["x"] + box["width"]
-
-    until(page, beside)
+    box = opener.bounding_box()
+    assert button.bounding_box()["x"] >= box["x"] + box["width"]
     button.click()
     expect(page.get_by_label("Text to trace")).to_be_visible()
 
@@ -170,8 +167,14 @@ def test_two_sessions_do_not_see_each_others_text(visit):
     one, other = visit(), visit()
     one.open()
     other.open()
+    before = other.text()
     one.trace("Only the first visitor wrote this.")
+    until(one.page, lambda: one.text() == "Only the first visitor wrote this.")
+    other.tokens().nth(5).click()
+    expect(other.page.locator(".readout")).to_contain_text("token ‹5›")
+    wait_idle(other.page)
+    assert other.text() == before and "first visitor" not in other.page.content()
     other.page.reload()
     other.page.get_by_role("heading", name="Overview", exact=True).wait_for()
     wait_idle(other.page)
-    assert "first visitor" not in other.page.content()
+    assert other.text() == before and "first visitor" not in other.page.content()

@@ -54,8 +54,8 @@ def test_leaving_a_page_while_the_window_is_made_narrower_opens_the_other(visit)
     here = visit()
     page = here.open()
     for width, name in ((900, "Models"), (1440, "Gate"), (1000, "Overview"), (1300, "Experts")):
-        page.set_viewport_size({"width": width, "height": 1000})
-        page.wait_for_timeout(300)  # so long the width has to rest until it is told
+        with here.asking():  # to be drawn for the new width
+            page.set_viewport_size({"width": width, "height": 1000})
         here.turn_to(name)
         expect(page.get_by_test_id("stException")).to_have_count(0)
 

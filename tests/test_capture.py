@@ -1,7 +1,5 @@
 """Capturing changes nothing, mixes nothing up, and records exactly what the model did."""
 
-import threading
-
 import numpy as np
 import pytest
 import torch
@@ -9,6 +7,7 @@ import torch
 from hooks import HOOK_NAMES, HookedVersatileFFN, capture, instrument, record
 from sample_models.loading import LoadedModel
 from tests.models import byte_tokenizer, small_loaded
+from tests.threads import started
 
 TEXT = "The fox went softly through the snow, 7 + 5 = 12."
 TEXTS = [TEXT, "a", "你好 🙂", TEXT * 3, "Count: 4, 8, 12", "x" * 40]
@@ -103,21 +102,12 @@ def test_long_lists_are_cut_into_passes_of_bounded_size(loaded, monkeypatch):
 def test_threads_do_not_see_each_others_tensors(loaded):
     texts = [f"{i} " + TEXT * (1 + i % 3) for i in range(8)]
     alone = [capture(loaded, text) for text in texts]
-    mixed = [None] * len(texts)
-
-    def work(i):
-        for _ in range(5):
-            mixed[i] = capture(loaded, texts[i])
-
-    threads = [threading.Thread(target=work, args=(i,)) for i in range(len(texts))]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    for one, other in zip(alone, mixed, strict=True):
-        assert other.tokens == one.tokens
-        np.testing.assert_array_equal(other.depth_logits, one.depth_logits)
-        np.testing.assert_array_equal(other.loops, one.loops)
+    together = [started(lambda text=text: [capture(loaded, text) for _ in range(5)]) for text in texts]
+    for one, rounds in zip(alone, together, strict=True):
+        for other in rounds.result(60):
+            assert other.tokens == one.tokens
+            np.testing.assert_array_equal(other.depth_logits, one.depth_logits)
+            np.testing.assert_array_equal(other.loops, one.loops)
 
 
 def test_recording_ends_with_its_block_even_after_an_error(loaded):
@@ -131,10 +121,9 @@ def test_recording_ends_with_its_block_even_after_an_error(loaded):
     assert not recording
 
 
-@pytest.mark.parametrize("text", [""])
-def test_text_without_tokens_is_refused(loaded, text):
+def test_text_without_tokens_is_refused(loaded):
     with pytest.raises(ValueError, match="the text is empty"):
-        capture(loaded, text)
+        capture(loaded, "")
 
 
 @pytest.mark.parametrize("ffn", ["dense", "average"])

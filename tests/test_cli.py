@@ -82,8 +82,9 @@ def test_trace_writes_a_file_per_prompt_and_one_long_table(traced):
 
 def test_export_writes_what_is_asked_for(traced, tmp_path, capsys):
     assert main(["export", str(traced / "0001.trace.safetensors"), "--out", str(tmp_path), "--formats", "csv"]) == 0
-    written = capsys.readouterr().out.split()
-    assert written and all(Path(path).suffix == ".csv" and Path(path).stat().st_size for path in written)
+    written = [Path(path) for path in capsys.readouterr().out.split()]
+    assert {path.name for path in written} == {f"{each.name}.csv" for each in CATALOGUE if each.of is RoutingTrace}
+    assert sorted(written) == sorted(tmp_path.iterdir()) and all(path.stat().st_size for path in written)
 
 
 def test_export_leaves_out_what_a_trace_does_not_hold_and_says_so(tmp_path, capsys):
@@ -152,10 +153,14 @@ def test_output_that_cannot_be_written_is_refused(tmp_path, capsys):
     assert "cannot write to" in refused(capsys, "trace", "a", "--out", tmp_path / "file" / "under")
 
 
-@pytest.mark.parametrize("arguments", [[], ["dance"], ["trace", "a"]])
-def test_wrong_usage_exits_with_two_in_two_lines(arguments):
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [([], "required: command"), (["dance"], "invalid choice: 'dance'"), (["trace", "a"], "required: --out")],
+)
+def test_wrong_usage_exits_with_two_in_three_lines_at_most_and_names_what_is_wrong(arguments, sentence):
     result = run(*arguments)
-    assert result.returncode == 2 and len(result.stderr.strip().splitlines()) <= 3
+    lines = result.stderr.strip().splitlines()
+    assert result.returncode == 2 and 1 <= len(lines) <= 3 and sentence in lines[-1]
 
 
 def test_trace_that_is_stopped_leaves_whole_traces_and_no_table(tmp_path, capsys, monkeypatch):

@@ -107,7 +107,7 @@ def test_table_says_where_a_state_stands_and_whether_it_was_used():
     assert row["trustworthiness"] == 0.987
 
 
-def test_map_of_a_model_by_umap():
+def test_paths_of_a_model_are_placed_by_umap():
     found = embedding(make_paths(random_trace(layers=2, tokens=20)), [1])
     assert found.points.shape == (20, 5, 2) and found.layers == [1]
     assert 0 < found.placement.trustworthiness <= 1

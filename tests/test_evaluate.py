@@ -46,7 +46,7 @@ def listening(model):
     return [module.name for module in model.modules() if isinstance(module, Tap) and module.listening]
 
 
-def test_unigram_entropy_of_two_even_and_one_double_token_by_hand():
+def test_unigram_entropy_of_two_even_and_one_double_token_equals_what_is_found_by_hand():
     windows = torch.tensor([[5, 5], [1, 9]])
     assert unigram_entropy(windows) == pytest.approx(1.5 * math.log(2))
 
@@ -73,7 +73,7 @@ def test_decisions_are_counted_as_the_released_code_made_them(model):
         assert decisions.expert_counts[layer].tolist() == [(routed == expert).sum() for expert in range(8)]
 
 
-def test_shares_of_decisions_by_hand():
+def test_shares_of_decisions_equal_what_is_found_by_hand():
     decisions = Decisions(np.array([[2, 0, 0, 2], [0, 0, 0, 4]]), np.array([[3, 1], [0, 0]]))
     assert decisions.loop_shares.tolist() == [[0.5, 0, 0, 0.5], [0, 0, 0, 1]]
     assert decisions.loop_entropy.tolist() == [pytest.approx(math.log(2)), 0]
@@ -140,7 +140,7 @@ def test_same_seed_gives_the_same_shuffle(model, windows):
     assert (losses[0] == losses[1]).all() and (losses[0] != losses[2]).any()
 
 
-def test_paired_difference_by_hand():
+def test_paired_difference_equals_what_is_found_by_hand():
     difference = paired_difference(np.array([3.0, 5.0, 4.0, 4.0]), np.array([1.0, 1.0, 1.0, 1.0]))
     assert difference.mean == 3
     assert difference.standard_error == pytest.approx(math.sqrt(2 / 3) / 2)

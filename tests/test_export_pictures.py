@@ -8,6 +8,7 @@ import threading
 import xml.etree.ElementTree as ElementTree
 import zlib
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 
 import numpy as np
 import plotly.graph_objects as go
@@ -200,17 +201,22 @@ def test_cells_that_did_not_run_have_no_bar():
     assert as_vectors(fig).data[0].x.tolist() == [0, 0]
 
 
-@pytest.mark.parametrize("each", CATALOGUE, ids=lambda each: each.name)
-@pytest.mark.parametrize("width", [60.0, 180.0])
-def test_every_figure_can_stand_in_a_column(each, width):
-    for trace, view in (
+@pytest.fixture(scope="module")
+def drawn_of():
+    """(trace or result that a kind of figure draws, view) of texts of several lengths; each result is made once."""
+    texts = (
         (random_trace(layers=6, tokens=57), View(3, 20, theme="dark")),
         (random_trace(layers=2, tokens=600), View(1, 300, window_around(300, 600))),
         (make_trace(loops=[[4] * 6] * 3), View(1, 2)),
-    ):
-        paper = Paper(width)
-        drawn = result_of(each.of, trace, view)
-        fig = as_vectors(paper_figure(each, drawn, view, paper))
+    )
+    return cache(lambda kind: [(result_of(kind, trace, view), view) for trace, view in texts])
+
+
+@pytest.mark.parametrize("each", CATALOGUE, ids=lambda each: each.name)
+@pytest.mark.parametrize("width", [60.0, 180.0])
+def test_every_figure_can_stand_in_a_column(each, width, drawn_of):
+    for drawn, view in drawn_of(each.of):
+        fig = as_vectors(paper_figure(each, drawn, view, Paper(width)))
         assert fig.layout.width == pytest.approx(width / 25.4 * 96 / (7 / 9))
         assert fig.layout.title.text is None
         assert fig.layout.template.layout.paper_bgcolor == "#FFFFFF"

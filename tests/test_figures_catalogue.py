@@ -11,6 +11,7 @@ import pytest
 from analysis.catalogue import CATALOGUE, spec
 from analysis.figures.template import moved, take_selection
 from analysis.palette import THEMES
+from analysis.texts.study import Study
 from analysis.view import View, window_around
 from tests.path_traces import result_of
 from tests.traces import HOSTILE, make_trace, random_trace
@@ -92,14 +93,20 @@ def test_figure_is_whole(drawn, case, theme):
         assert not set("<>$") & set(TAG.sub("", text)), f"unescaped: {text}"
 
 
-@pytest.mark.parametrize("each", CATALOGUE, ids=lambda each: each.name)
-def test_a_window_draws_its_tokens_only(each):
+def test_figures_with_a_place_for_every_token_draw_those_of_the_window_and_no_others():
     _, view = CASES["long text"]
-    for drawn in each.figure(drawn_of(each, "long text"), view).data:
-        if each.name.endswith("_map") and drawn.xaxis in (None, "x") and drawn.x is not None and len(drawn.x):
-            x = np.asarray(drawn.x, float)
-            assert np.nanmin(x) >= view.window[0] - 0.5
-            assert np.nanmax(x) <= view.window[1] - 0.5
+    first, end = view.window
+    found = set()
+    for each in CATALOGUE:
+        fig = each.figure(drawn_of(each, "long text"), view)
+        if fig.layout.xaxis.title.text != "token index":
+            continue
+        found.add(each.name)
+        along = [drawn.x for drawn in fig.data if drawn.xaxis in (None, "x") and drawn.x is not None and len(drawn.x)]
+        x = np.concatenate([np.asarray(part, float) for part in along])
+        assert first - 0.5 <= np.nanmin(x) <= first and end - 1 <= np.nanmax(x) <= end - 0.5, each.name
+        assert first - 1 <= fig.layout.xaxis.range[0] < fig.layout.xaxis.range[1] <= end, each.name
+    assert found >= {*MAPS, "compute_map", "gate_along_text", "write_stack", "first_loop", "attention_map", "cost_map"}
 
 
 @pytest.mark.parametrize("drawn", DRAWN)
@@ -114,21 +121,22 @@ def test_hover_card_does_not_give_the_name_on_the_axis_for_a_number(drawn):
             assert not (named and re.search(rf"(token|loop) %{{{letter}}}", str(trace.get("hovertemplate"))))
 
 
-@pytest.mark.parametrize("each", CATALOGUE, ids=lambda each: each.name)
-def test_clickable_points_name_a_token_and_a_layer(each):
+def test_clickable_points_name_a_token_or_a_layer_of_the_trace():
     trace, view = CASES["usual"]
-    fig = each.figure(drawn_of(each, "usual"), view)
-    if fig.layout.meta is None:
-        return
-    for drawn in fig.data:
-        if drawn.hoverinfo == "skip":
+    clickable = set()
+    for each in CATALOGUE:
+        fig = each.figure(drawn_of(each, "usual"), view)
+        if (fig.layout.meta or {}).get("select") != "customdata":
             continue
-        points = np.array(drawn.customdata, dtype=object)
-        points = points.reshape(-1, points.shape[-1])
-        for token, layer in points[:, :2].tolist():
-            assert token is not None or layer is not None
-            assert token is None or (token == int(token) and 0 <= token < trace.num_tokens)
-            assert layer is None or (layer == int(layer) and 0 <= layer < trace.num_layers)
+        clickable.add(each.name)
+        points = [np.array(drawn.customdata, dtype=object) for drawn in fig.data if drawn.hoverinfo != "skip"]
+        named = [pair for part in points for pair in part.reshape(-1, part.shape[-1])[:, :2].tolist()]
+        assert named, each.name
+        for token, layer in named:
+            assert token is not None or layer is not None, each.name
+            assert token is None or token in range(trace.num_tokens), each.name
+            assert layer is None or layer in range(trace.num_layers), each.name
+    assert clickable >= {*MAPS, "compute_map", "loops_by_layer", "difficulty_surprisal", "write_stack", "trajectories"}
 
 
 @pytest.mark.parametrize("name", MAPS)
@@ -150,10 +158,19 @@ def test_minimap_appears_only_with_a_window(name):
 
 
 @pytest.mark.parametrize("each", CATALOGUE, ids=lambda each: each.name)
-def test_table_is_tidy(each):
-    table = each.table(drawn_of(each, "usual"))
-    assert len(table)
-    assert all(isinstance(column, str) for column in table.columns)
+def test_table_has_a_row_for_each_observation_and_names_layer_and_token_truly(each):
+    drawn = drawn_of(each, "usual")
+    table, trace = each.table(drawn), CASES["usual"][0]
+    assert list(table.index) == list(range(len(table))) != []
+    assert all(isinstance(column, str) for column in table.columns) and table.columns.is_unique
+    assert not table.astype(str).duplicated().any(), "two rows say the same"
+    if each.of is not Study:  # of two texts there are no intervals
+        assert not [column for column in table if table[column].isna().all()], "a column that says nothing"
+    if "layer" in table:
+        layers = set(table["layer"].dropna()) - {-1}  # the embedding comes before the first layer
+        assert layers in (set(range(trace.num_layers)), set(range(trace.num_layers - 1)))
+    if "text" in table:
+        assert table["text"].tolist() == [trace.tokens[token] for token in table["token"]]
 
 
 def test_names_and_titles_are_unique():

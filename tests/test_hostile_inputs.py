@@ -1,313 +1,19 @@
 """What goes wrong on the way in: every input is answered in one short sentence, and what the reader had is kept."""
 
-import gzip
-import io
-import json
-import pickle
-import zipfile
-from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
-
-import numpy as np
-import pyarrow as pa
 import pytest
-from pyarrow import parquet
-from safetensors.numpy import save
 from streamlit.testing.v1 import AppTest
 
 from app.session import state
-from app.texts.text_link import text_to_link
-from tests.test_app_prompts import chooser
-from tests.traces import make_trace
+from tests.hostile_inputs import CASES, Case, csv
+from tests.in_process import chooser, new_app
 
-MAIN = Path(__file__).parents[1] / "app" / "main.py"
 LONGEST = 200
 """Characters of a sentence that a reader takes in at a glance."""
 
 
-@dataclass(frozen=True)
-class Case:
-    """An input, the way it takes, and the beginning of the answer."""
-
-    way: str
-    """file: an uploaded file; typed: one text; list: a pasted list; link: the address of the page."""
-    given: str | tuple[str, bytes | Callable[[], bytes]]
-    answer: str
-
-
-def csv(text: str) -> tuple[str, bytes]:
-    return "p.csv", text.encode()
-
-
-def lines(*texts: str) -> tuple[str, bytes]:
-    return "p.jsonl", "\n".join(texts).encode()
-
-
-def table(**columns) -> Callable[[], bytes]:
-    def written() -> bytes:
-        buffer = io.BytesIO()
-        parquet.write_table(pa.table(columns), buffer, compression="zstd")
-        return buffer.getvalue()
-
-    return written
-
-
-def zipped() -> bytes:
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
-        archive.writestr("text.txt", "one\n")
-    return buffer.getvalue()
-
-
-def trace(**changes) -> tuple[str, Callable[[], bytes]]:
-    return "t.trace.safetensors", lambda: make_trace(**changes).to_bytes()
-
-
-def trace_header(**entries: str) -> tuple[str, Callable[[], bytes]]:
-    """A trace file whose header holds other strings than it should."""
-
-    def written() -> bytes:
-        raw = make_trace().to_bytes()
-        end = 8 + int.from_bytes(raw[:8], "little")
-        header = json.loads(raw[8:end])
-        header["__metadata__"] |= entries
-        changed = json.dumps(header).encode()
-        return len(changed).to_bytes(8, "little") + changed + raw[end:]
-
-    return "t.trace.safetensors", written
-
-
-def floats(*rows) -> np.ndarray:
-    return np.array(rows, dtype=np.float32)
-
-
-ONE = np.ones((2, 2, 4), dtype=np.float32)
-NO_TEXT = "p.csv has no column of text; put the prompts into a column text or prompt."
-
-CASES = {
-    # Texts and pasted lists
-    "empty text": Case("typed", "", "The text is empty: type at least one word"),
-    "only spaces": Case("typed", " \n\t \u2003 ", "The text is empty: type at least one word"),
-    "text beyond the limit": Case("typed", "x" * 20_001, "The text has 20,001 characters; the limit is 20,000."),
-    "text of too many tokens": Case("typed", "🙂" * 5_000, "The text has "),
-    "NUL in a text": Case("typed", "a\0b", "The text holds NUL characters"),
-    "list of blank lines": Case("list", " \n \n", "The pasted list is empty"),
-    "list with a line beyond the limit": Case(
-        "list", "ok\n" + "x" * 20_001, "The pasted list, line 2: The text has 20,001"
-    ),
-    # Links
-    "link to a path": Case("link", "model=../../etc", "This server has no model ../../etc; versatile-6l-4m is shown."),
-    "link to markup": Case("link", "model=<b>x</b>%0A", "This server has no model <b>x</b>; versatile-6l-4m is shown."),
-    "link to no example": Case(
-        "link", "example=nowhere", "There is no example nowhere; The fox and the lamp is shown."
-    ),
-    "link with a damaged text": Case("link", "text=%%%", "The text in this link is damaged"),
-    "link with a text cut short": Case("link", f"text={text_to_link('A fox ran.')[:-4]}", "The text in this link is"),
-    # Text files
-    "empty file": Case("file", ("p.txt", b""), "p.txt is empty: it needs at least one line of text."),
-    "file of spaces": Case("file", ("p.txt", b" \n\r\n\t"), "p.txt is empty"),
-    "file of only a byte order mark": Case("file", ("p.txt", b"\xef\xbb\xbf"), "p.txt is empty"),
-    "utf-16 with mark": Case("file", ("p.txt", "one\n".encode("utf-16")), "p.txt is UTF-16 text; save it as UTF-8."),
-    "utf-16 without mark": Case("file", ("p.txt", "one\n".encode("utf-16-le")), "p.txt is a binary file (it holds NUL"),
-    "latin-1": Case("file", ("p.txt", "naïve".encode("latin-1")), "p.txt is not UTF-8 text (byte 0xEF at position 2)"),
-    "windows-1252": Case("file", ("p.csv", "text\n“x”\n".encode("cp1252")), "p.csv is not UTF-8 text (byte 0x93"),
-    "UTF-8 surrogates": Case("file", ("p.txt", b"\xed\xa0\x80"), "p.txt is not UTF-8 text (byte 0xED at position 0)"),
-    "NUL bytes": Case("file", ("p.md", b"one\0two"), "p.md is a binary file"),
-    "line of a megabyte": Case("file", ("p.txt", b"x" * 2**20), "p.txt, line 1: The text has 1,048,576 characters"),
-    "file beyond the limit": Case(
-        "file", ("p.txt", lambda: b"x\n" * (3 * 2**20)), "p.txt has 6.0 MB; the limit is 5 MB."
-    ),
-    "picture called txt": Case("file", ("p.txt", b"\x89PNG\r\n\x1a\n\0\0"), "p.txt is a binary file"),
-    "name of markup and a turned direction": Case("file", ("<b>\u202egpj.txt", b""), "<b> gpj.txt is empty"),
-    "file cut inside a character": Case("file", ("p.txt", "é".encode()[:1]), "p.txt is not UTF-8 text (byte 0xC3"),
-    "archive called csv": Case("file", ("p.csv", gzip.compress(b"text\none\n")), "p.csv is "),
-    "more prompts than the limit": Case("file", ("p.txt", b"x\n" * 2_001), "p.txt has more than 2,000 rows"),
-    "name without end": Case("file", ("x" * 300 + ".txt", b""), "x" * 39 + "… is empty"),
-    # jsonl
-    "jsonl that is no JSON": Case(
-        "file", lines("one", "two"), "p.jsonl, line 1 is not JSON (Expecting value at column 1)"
-    ),
-    "jsonl cut in the middle": Case(
-        "file", lines('"one"', '{"text": "tw'), "p.jsonl, line 2 is not JSON (Unterminated"
-    ),
-    "jsonl without a text": Case(
-        "file", lines('{"n": 1}', '{"n": 2}'), "p.jsonl, line 1 has no text field text or prompt"
-    ),
-    "jsonl of null": Case("file", lines('"one"', '{"text": null}'), "p.jsonl, line 2 has no text field text or prompt"),
-    "jsonl nested without end": Case(
-        "file", lines("[" * 100_000), "p.jsonl, line 1 holds a number or a nesting that is"
-    ),
-    "jsonl with a huge number": Case("file", lines("9" * 5_000), "p.jsonl, line 1 holds a number or a nesting that is"),
-    "jsonl with half a character": Case("file", lines('"\\ud800"'), "p.jsonl, line 1: The text holds halves of"),
-    "jsonl that is one array": Case(
-        "file", lines('["one", "two"]'), "p.jsonl, line 1 has no text field text or prompt"
-    ),
-    "jsonl without a text in one line": Case(
-        "file", lines('{"text": "a"}', '{"other": "b"}'), "p.jsonl, line 2 has no text field text or prompt"
-    ),
-    "jsonl of a chat": Case(
-        "file", lines('{"messages": [{"content": "Hi."}]}'), "p.jsonl, line 1 has no text field text or prompt"
-    ),
-    "json over several lines": Case(
-        "file", lines("{", '"text": "a"', "}"), "p.jsonl, line 1 is not JSON (Expecting property name"
-    ),
-    "jsonl of fields without end": Case(
-        "file",
-        lines(json.dumps(dict.fromkeys(map(str, range(200_000)), ""))),
-        "p.jsonl has more than 1,000 columns; keep those of the texts",
-    ),
-    # csv
-    "empty csv": Case("file", csv(""), "p.csv is empty: it needs a line with the names of its columns"),
-    "csv of only a header": Case("file", csv("id,text\n"), "p.csv has no rows below the names of its columns"),
-    "csv of numbers": Case("file", csv("a,b\n1,2\n3,4e5\n"), NO_TEXT),
-    "csv of empty cells": Case("file", csv("a,b\n,\n,\n"), NO_TEXT),
-    "csv row with more cells": Case(
-        "file", csv("id,text\n1,one,two\n2,b\n"), "p.csv, line 2 has 3 cells where the first"
-    ),
-    "csv row with fewer cells": Case("file", csv("id,text\n1\n2,b\n"), "p.csv, line 2 has 1 of the 2 cells that the"),
-    "csv with an open quote": Case(
-        "file", csv('id,text\n1,"one\n'), "p.csv, line 2 is not csv (unexpected end of data)"
-    ),
-    "csv with a cell beyond measure": Case(
-        "file", csv("text\nok\n" + "x" * 140_000), "p.csv, line 3 is not csv (field"
-    ),
-    "csv with an empty text": Case("file", csv("id,text\n1,\n2,two\n"), "p.csv, line 2: The text is empty"),
-    "csv with an id twice": Case("file", csv("id,text\n1,a\n1,b\n"), "p.csv uses 1 name more than once"),
-    "csv of commas": Case(
-        "file", csv("," * 200_000 + "\n"), "p.csv has more than 1,000 columns; keep those of the texts"
-    ),
-    "csv with a name many times": Case(
-        "file", csv("text," * 200_000 + "\n"), "p.csv has more than 1,000 columns; keep those of the texts"
-    ),
-    "csv with NUL": Case("file", csv("id,text\n1,a\0b\n"), "p.csv is a binary file"),
-    # parquet
-    "zip called parquet": Case("file", ("p.parquet", zipped), "p.parquet is no whole parquet file; write or download"),
-    "empty parquet": Case("file", ("p.parquet", b""), "p.parquet is no whole parquet file"),
-    "cut parquet": Case("file", ("p.parquet", lambda: table(text=["a"])()[:-20]), "p.parquet is no whole parquet file"),
-    "parquet with damaged pages": Case(
-        "file",
-        ("p.parquet", lambda: b"PAR1" + b"\xff" * 40 + table(text=["a" * 50])()[44:]),
-        "p.parquet is no whole parquet",
-    ),
-    "parquet without text": Case("file", ("p.parquet", table(n=[1], v=[[1.0]])), "p.parquet has no column of text"),
-    "parquet of nulls": Case(
-        "file", ("p.parquet", table(text=pa.array([None], pa.string()))), "p.parquet, row 1 holds no"
-    ),
-    "parquet of lists and bytes": Case(
-        "file", ("p.parquet", table(text=[["a"]], b=[b"a"])), "p.parquet has no column of text"
-    ),
-    "parquet with NUL": Case("file", ("p.parquet", table(text=["a\0", "b"])), "p.parquet, row 1: The text holds NUL"),
-    "parquet with an id twice": Case(
-        "file", ("p.parquet", table(id=[7, 7], text=["a", "b"])), "p.parquet uses 1 name more than once"
-    ),
-    "parquet without rows": Case("file", ("p.parquet", table(text=pa.array([], pa.string()))), "p.parquet is empty"),
-    "parquet that unpacks without end": Case(
-        "file",
-        ("p.parquet", table(text=[str(i) + "x" * 2**20 for i in range(60)])),
-        "p.parquet unpacks to 60 MB of text",
-    ),
-    "parquet of columns without end": Case(
-        "file",
-        ("p.parquet", table(**{f"c{i}": ["a"] for i in range(10_000)})),
-        "p.parquet has more than 1,000 columns; keep those of the texts",
-    ),
-    # Trace files
-    "noise called a trace": Case(
-        "file", ("t.trace.safetensors", b"\0\1noise"), "t.trace.safetensors is not a readable"
-    ),
-    "trace cut short": Case(
-        "file",
-        ("t.trace.safetensors", lambda: make_trace().to_bytes()[:-9]),
-        "t.trace.safetensors is not a readable trace",
-    ),
-    "pickle called a trace": Case(
-        "file", ("t.safetensors", lambda: pickle.dumps({"loops": [1]})), "t.safetensors is not a readable trace"
-    ),
-    "trace whose header ends beyond the file": Case(
-        "file", ("t.safetensors", b"\xff" * 8 + b"{}"), "t.safetensors is not a readable trace"
-    ),
-    "weights instead of a trace": Case(
-        "file",
-        ("t.safetensors", lambda: save({"w": np.ones(3)})),
-        "t.safetensors has no trace header, this program reads",
-    ),
-    "trace of another version": Case(
-        "file", trace_header(format_version="99"), "t.trace.safetensors has format version 99"
-    ),
-    "trace with NaN": Case(
-        "file", trace(depth_logits=ONE * np.nan), "t.trace.safetensors is no whole trace (depth_logits"
-    ),
-    "trace with infinite numbers": Case(
-        "file", trace(next_entropy=floats(1, np.inf)), "t.trace.safetensors is no whole"
-    ),
-    "trace with loops beyond its own": Case(
-        "file", trace(depth_logits=ONE[..., :2]), "t.trace.safetensors is no whole trace (loops must be 1 to 2, it runs"
-    ),
-    "trace with a gate beyond one": Case(
-        "file", trace(gate=ONE[..., 0] * 7), "t.trace.safetensors is no whole trace (gate"
-    ),
-    "trace with an expert that is none": Case(
-        "file",
-        trace(expert_ids=np.full((2, 2, 2), 99)),
-        "t.trace.safetensors is no whole trace (expert_ids must be 0 to 3",
-    ),
-    "trace with an expert twice": Case(
-        "file",
-        trace(expert_ids=np.zeros((2, 2, 2), int)),
-        "t.trace.safetensors is no whole trace (expert_ids must name",
-    ),
-    "trace with weights that sum to two": Case(
-        "file",
-        trace(expert_weights=ONE[..., :2]),
-        "t.trace.safetensors is no whole trace (expert_weights must sum to 1",
-    ),
-    "trace with probabilities above one": Case(
-        "file", trace(logprob=floats(np.nan, 3)), "t.trace.safetensors is no whole trace (logprob must be at most 0"
-    ),
-    "trace with a negative id": Case(
-        "file", trace(token_ids=np.array([-1, 0])), "t.trace.safetensors is no whole trace"
-    ),
-    "trace with a loop axis without end": Case(
-        "file",
-        trace(depth_logits=np.zeros((2, 2, 999), np.float32)),
-        "t.trace.safetensors is no whole trace (the axis loop",
-    ),
-    "trace with tokens that are no strings": Case(
-        "file", trace_header(tokens="[1, 2]"), "t.trace.safetensors is no whole trace (tokens and next_tokens must hold"
-    ),
-    "trace with fewer strings": Case(
-        "file", trace_header(tokens='["a"]'), "t.trace.safetensors is no whole trace (tokens"
-    ),
-    "trace with a turned direction": Case(
-        "file", trace_header(tokens='["a", "\\u202eb"]'), "t.trace.safetensors is no whole trace (a token is longer"
-    ),
-    "trace with half a character": Case(
-        "file", trace_header(meta='{"text": "\\ud800"}'), "t.trace.safetensors is no whole trace (its text holds halves"
-    ),
-    "trace nested without end": Case(
-        "file", trace_header(meta="[" * 100_000), "t.trace.safetensors is no whole trace (maximum recursion depth"
-    ),
-    "trace with a model that is no text": Case(
-        "file", trace_header(meta='{"model": {"a": 1}}'), "t.trace.safetensors is no whole trace (model must be text"
-    ),
-    "trace with a size that is no number": Case(
-        "file",
-        trace_header(meta='{"config": {"hidden_size": "8"}}'),
-        "t.trace.safetensors is no whole trace (hidden_size must be a number",
-    ),
-    "trace without the sizes of its model": Case(
-        "file", trace_header(meta="{}"), "This trace does not name the model's hidden_size"
-    ),
-    "trace of too many tokens": Case(
-        "file", trace(loops=np.ones((1, 5_000), int)), "The text has 5,000 tokens; the limit is 4,096."
-    ),
-}
-
-
 @pytest.fixture(scope="module")
 def app():
-    return AppTest.from_file(str(MAIN), default_timeout=120).run()
+    return new_app().run()
 
 
 def give(app: AppTest, case: Case) -> None:
@@ -335,7 +41,7 @@ def give(app: AppTest, case: Case) -> None:
 def test_hostile_input_gets_one_sentence_and_what_was_there_is_kept(app, name):
     case = CASES[name]
     if case.way == "link":
-        app = AppTest.from_file(str(MAIN), default_timeout=120)
+        app = new_app()
     else:
         before = app.session_state.prompt, app.session_state.get("trace_file")
     give(app, case)
@@ -346,6 +52,8 @@ def test_hostile_input_gets_one_sentence_and_what_was_there_is_kept(app, name):
     sentence = answers[0].removesuffix("What you had is kept.").strip()
     assert len(sentence) <= LONGEST and "\n" not in sentence and sentence.endswith(".")
     assert not any(sign in sentence for sign in ("Traceback", "Error(", "\u202e", "object at 0x"))
+    if case.way == "typed":
+        assert answers[0].endswith("\nWhat you had is kept.")
     if case.way != "link":
         assert (app.session_state.prompt, app.session_state.get("trace_file")) == before
         app.session_state.problem = None

@@ -47,7 +47,7 @@ def test_there_is_a_reading_for_every_state_exit_and_layer(lens):
     np.testing.assert_array_equal(lens.layer[lens.of(OUTPUT)], [0, 1])
 
 
-def test_state_readings_by_hand(loaded, paths, lens):
+def test_state_readings_equal_what_is_found_by_hand(loaded, paths, lens):
     own = read(loaded, paths.resid_final[TOKEN]).double()
     for layer in range(2):
         for loop in range(5):

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tests import house_rules
+
 ROOT = Path(__file__).parents[1]
 STREET = ["sample_models", "hooks", "analysis", "app"]
 """Each imports only from itself and from those before it."""
@@ -24,110 +26,73 @@ ROOMS = (
 )
 """The highest first: each imports only from itself and from those below. A package stands for its own files, those of
 rooms in it apart: "app" is the entry and the command line, "analysis" the four subjects and what they share."""
+LEFT_OUT = {
+    "sample_models": ("streamlit", "transformer_lens"),
+    "hooks": ("streamlit",),
+    "analysis": ("streamlit", "transformer_lens", "transformers", "torch"),
+}
+"""Libraries that a package does without, and does not reach through another one either."""
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-def imports_of(path: Path) -> set[str]:
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    modules = [alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names]
-    modules += [node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
-    return {module.partition(".")[0] for module in modules}
-
-
-@pytest.mark.parametrize("room", STREET)
-def test_imports_flow_one_way(room):
-    forbidden = set(STREET[STREET.index(room) + 1 :])
-    if room == "analysis":
-        forbidden |= {"torch", "streamlit", "transformers", "transformer_lens"}
-    if room in ("sample_models", "hooks"):
-        forbidden |= {"streamlit"}
-    if room == "sample_models":
-        forbidden |= {"transformer_lens"}
-    for path in (ROOT / room).rglob("*.py"):
-        assert not imports_of(path) & forbidden, path
-
-
-def modules() -> dict[str, ast.Module]:
-    """Every module of the four packages, parsed, by its dotted name."""
-    found = {}
-    for path in (path for package in STREET for path in (ROOT / package).rglob("*.py")):
-        name = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
-        found[name] = ast.parse(path.read_text(encoding="utf-8") + late_imports(path))
+@pytest.fixture(scope="module")
+def modules() -> house_rules.Modules:
+    """Every module of the four packages."""
+    found = house_rules.parsed(ROOT, STREET)
+    assert len(found) > 150 and not set(STREET) - found.keys()
     return found
 
 
-def late_imports(path: Path) -> str:
-    """What a package imports when its names are first used, as its stub lists it; empty where there is no stub."""
-    stub = path.with_suffix(".pyi")
-    return re.sub(r"^from \.", f"from {path.parent.name}.", stub.read_text(), flags=re.M) if stub.exists() else ""
+def test_no_modules_import_each_other_in_a_circle(modules):
+    assert house_rules.in_circles(modules) == set(), "these import each other, or what does"
 
 
-def import_graph() -> dict[str, set[str]]:
-    """Module -> the modules of ours that it imports, at its top, in a function, or for its types alone.
-
-    A package that resolves names late (`hooks`, `sample_models`) imports them as far as this is concerned.
-    """
-    known = modules()
-
-    def imported(tree: ast.Module):
-        for node in ast.walk(tree):
-            assert not (isinstance(node, ast.ImportFrom) and node.level), "imports are absolute"
-            if isinstance(node, ast.Import):
-                yield from (alias.name for alias in node.names)
-            elif isinstance(node, ast.ImportFrom):
-                for alias in node.names:
-                    name = f"{node.module}.{alias.name}"
-                    yield name if name in known else node.module
-
-    return {module: {name for name in imported(tree) if name in known} for module, tree in known.items()}
+def test_no_room_imports_a_higher_one(modules):
+    assert sum(map(len, house_rules.import_graph(modules).values())) > 500
+    assert house_rules.upward_imports(modules, ROOMS) == set()
 
 
-def room_of(module: str) -> int:
-    """Place in ROOMS: the innermost one that holds the module."""
-    while module not in ROOMS:
-        module = module.rpartition(".")[0]
-    return ROOMS.index(module)
-
-
-def test_no_import_circles():
-    rest = import_graph()
-    assert len(rest) > 150
-    while leaves := {module for module, imports in rest.items() if not imports & rest.keys()}:
-        rest = {module: imports for module, imports in rest.items() if module not in leaves}
-    assert not rest, "these import each other, or what does"
-
-
-def test_no_room_imports_a_higher_one():
-    arrows = [(module, name) for module, imports in import_graph().items() for name in imports]
-    assert len(arrows) > 500
-    assert not [(module, name) for module, name in arrows if room_of(module) > room_of(name)]
-
-
-def test_every_folder_of_python_is_a_room_or_in_one():
-    folders = {module.rpartition(".")[0] for module in modules() if "." in module}
+def test_every_folder_of_python_is_a_room_or_in_one(modules):
+    folders = {module.rpartition(".")[0] for module in modules if "." in module}
     assert {folder for folder in folders if folder.count(".") < 2} <= set(ROOMS)
 
 
-def test_only_the_sessions_room_touches_session_state():
-    touching = set()
-    for module, tree in modules().items():
-        for node in ast.walk(tree):
-            if "session_state" in (getattr(node, "attr", None), getattr(node, "id", None), getattr(node, "name", None)):
-                touching.add(module)
-    assert touching
-    assert {module.rpartition(".")[0] for module in touching} == {"app.session"}
+@pytest.mark.parametrize("room", LEFT_OUT)
+def test_a_package_reaches_no_library_that_belongs_above_it(modules, room):
+    for library in LEFT_OUT[room]:
+        found = {module for module in house_rules.reaching(modules, library) if module.split(".")[0] == room}
+        assert found == set(), f"{library} is imported"
 
 
-def test_only_what_visitors_share_and_the_command_line_touch_models():
-    for path in (ROOT / "app").rglob("*.py"):
-        source = path.read_text(encoding="utf-8")
-        if path.relative_to(ROOT / "app").as_posix() not in ("server/captures.py", "server/models.py", "cli.py"):
-            assert "load_model" not in source and "capture(" not in source, path
+def test_what_says_that_it_is_without_streamlit_is_so(modules):
+    says_so = {module for module, tree in modules.items() if "No Streamlit." in (ast.get_docstring(tree) or "")}
+    assert says_so >= {"app.server.keeping", "app.server.turns"}
+    assert says_so & house_rules.reaching(modules, "streamlit") == set()
 
 
-@pytest.mark.parametrize("path", re.findall(r"`([\w./-]+/)`", README))
-def test_folders_named_in_the_readme_exist(path):
-    assert (ROOT / path).is_dir()
+def test_analysis_writes_files_in_its_export_alone(modules):
+    written = {module for module in house_rules.writing_files(modules) if module.split(".")[0] == "analysis"}
+    assert written == {"analysis.leaving.export"}
+
+
+def test_session_state_is_touched_in_the_sessions_room_alone(modules):
+    rooms = {module.rpartition(".")[0] for module in house_rules.touching(modules, "session_state")}
+    assert rooms == {"app.session"}
+
+
+def test_models_are_run_by_captures_and_the_command_line_alone(modules):
+    runs = {"app.server.models", "app.server.captures", "app.cli"}  # the first only loads them
+    assert house_rules.running_models(modules) == runs
+
+
+def test_every_capture_of_the_app_takes_a_turn_at_the_models(modules):
+    assert house_rules.out_of_turn(modules, "app.server.captures") == set()
+
+
+def test_folders_named_in_the_readme_exist():
+    named = set(re.findall(r"`([\w./-]+/)`", README))
+    assert named >= {f"{room}/" for room in STREET}
+    assert {path for path in named if not (ROOT / path).is_dir()} == set()
 
 
 def test_readme_begins_with_a_picture_that_exists():
@@ -144,34 +109,25 @@ def test_readme_python_runs(tmp_path, monkeypatch):
 
 
 def test_make_targets_of_the_readme_exist():
-    makefile = (ROOT / "Makefile").read_text()
-    for target in set(re.findall(r"make (\w+)", README)):
-        assert re.search(rf"^{target}:", makefile, flags=re.MULTILINE), target
+    targets = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE))
+    named = set(re.findall(r"make (\w+)", README))
+    assert {"run", "test"} <= named <= targets
 
 
-def test_every_requirement_is_pinned_and_used():
+def test_every_requirement_is_pinned_and_used(modules):
     pins = dict(line.lower().split("==") for line in (ROOT / "requirements.txt").read_text().split())
-    imported = {name for room in STREET for path in (ROOT / room).rglob("*.py") for name in imports_of(path)}
+    imported = {name for tree in modules.values() for name in house_rules.libraries(tree)}
     imported |= {"pyarrow", "gguf"}  # pandas writes Parquet, and transformers reads GGUF files, through them
     other_names = {"pyyaml": "yaml", "pillow": "PIL", "scikit-learn": "sklearn", "umap-learn": "umap"}
     assert {other_names.get(name, name.replace("-", "_")) for name in pins} <= imported
 
 
-def silent_definitions(path: Path) -> set[str]:
-    """Classes and functions that a file makes public without a word (of overloads, one has to speak)."""
-    source = path.read_text(encoding="utf-8")
-    tree = ast.parse(source)
-    assert ast.get_docstring(tree), path
-    public = set(re.findall(r'"(\w+)"', source.partition("__all__ = ")[2]))
-    defined = [node for node in tree.body if isinstance(node, ast.ClassDef | ast.FunctionDef)]
-    return public & {node.name for node in defined} - {node.name for node in defined if ast.get_docstring(node)}
-
-
-@pytest.mark.parametrize("room", STREET[:-1])
-def test_what_the_reference_shows_has_words(room):
+def test_what_the_reference_shows_has_words(modules):
     """`make reference` is made of the docstrings."""
-    silent = {path.name: silent_definitions(path) for path in (ROOT / room).rglob("*.py")}
-    assert not {path: names for path, names in silent.items() if names}
+    shown = {module: tree for module, tree in modules.items() if module.split(".")[0] != "app"}
+    assert {module for module, tree in shown.items() if not ast.get_docstring(tree)} == set()
+    silent = {module: house_rules.silent_definitions(tree) for module, tree in shown.items()}
+    assert {module: names for module, names in silent.items() if names} == {}
 
 
 MOST_LINES, MOST_LINES_OF_A_FUNCTION = 350, 60
@@ -191,16 +147,16 @@ LONG_FUNCTIONS = {
 
 
 def test_no_file_of_python_is_too_long_to_read():
-    paths = [path for folder in (*STREET, "benchmarks", "docs") for path in (ROOT / folder).rglob("*.py")]
+    paths = [path for folder in (*STREET, "benchmarks", "docs", "tests") for path in (ROOT / folder).rglob("*.py")]
     assert len(paths) > 200
     lengths = {path.relative_to(ROOT).as_posix(): len(path.read_text("utf-8").splitlines()) for path in paths}
     assert {path for path, length in lengths.items() if length > MOST_LINES} <= LONG_FILES
 
 
-def test_no_function_is_longer_than_a_screen():
+def test_no_function_is_longer_than_a_screen(modules):
     lengths = {
         f"{module}.{node.name}": node.end_lineno - node.lineno + 1
-        for module, tree in modules().items()
+        for module, tree in modules.items()
         for node in ast.walk(tree)
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
     }

@@ -100,6 +100,7 @@ def test_text_and_condition_both_count():
 @pytest.mark.parametrize("quantity", MEASURES)
 def test_a_layer_or_a_comparison_that_does_not_exist_is_refused(quantity):
     trace, measure = random_trace(2, 5, 8), MEASURES[quantity]
+    assert measure.where or "is" not in measure.comparisons, "nothing would be asked here"
     if measure.where:
         with pytest.raises(ValueError, match=r"0\.\.1 for " + quantity):
             asked = Query(quantity=quantity, comparison=(measure.comparisons or ("is",))[0], where=2)

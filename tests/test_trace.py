@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from jaxtyping import TypeCheckError
 from safetensors.numpy import save_file
 
 from hooks import RoutingTrace, capture
@@ -45,7 +46,7 @@ def test_a_file_whose_writing_was_stopped_is_not_there(trace, tmp_path, monkeypa
 
 
 def test_arrays_that_disagree_on_an_axis_are_refused(trace):
-    with pytest.raises(Exception, match="gate"):
+    with pytest.raises(TypeCheckError, match="gate"):
         dataclasses.replace(trace, gate=trace.gate[:, :-1])
 
 

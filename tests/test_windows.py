@@ -16,7 +16,6 @@ from analysis.leaving.captions import numbers, reading
 from analysis.leaving.export import Export
 from analysis.leaving.snippet import snippet
 from analysis.models.faithfulness import findings, is_faithful
-from analysis.models.health import health_checks
 from analysis.view import View
 from hooks import (
     capture,
@@ -69,7 +68,7 @@ def assert_same(first, tokens: slice, second, others: slice, names=FIELDS):
         np.testing.assert_allclose(part(first, name, tokens), part(second, name, others), atol=2e-5, err_msg=name)
 
 
-def test_windows_by_hand():
+def test_windows_equal_what_is_found_by_hand():
     assert reading_windows(8, 8, 4) == [Window(0, 0, 8)]
     assert reading_windows(3, 8, 4) == [Window(0, 0, 3)]
     assert reading_windows(9, 8, 4) == [Window(0, 0, 8), Window(4, 8, 9)]
@@ -280,8 +279,8 @@ def test_a_long_text_is_as_faithful_as_a_short_one(loaded, trace):
 
 def test_health_of_long_texts_is_measured_window_by_window(loaded, trace):
     text = measure_health(loaded, [TEXT]).texts[0]
+    assert_same(text.trace, slice(None), trace, slice(None))
     order, loops = text.orders[0], text.reordered_loops[0]
     assert sorted(order.tolist()) == list(range(85)) and np.isfinite(text.shuffled_logprob[:, 1:]).all()
     reordered = capture(loaded, "".join(TEXT[at] for at in order))
     np.testing.assert_array_equal(loops, reordered.loops)
-    assert [each.name for each in health_checks(measure_health(loaded, [TEXT]))]

@@ -134,8 +134,12 @@ def test_maps_of_a_window_show_the_words_at_its_edges_with_the_mean_of_all_their
 def test_words_of_a_long_text_are_drawn():
     trace = random_trace(3, 400, 8, seed=1)
     trace = dataclasses.replace(trace, meta={**trace.meta, "text": b"".join(map(token_bytes, trace.tokens)).decode()})
-    drawn = gate_map_figure(trace, View(token=300, window=(128, 384), level="word"))
-    assert len(drawn.data[0].x) == np.asarray(drawn.data[0].z).shape[1] + 1
+    cells = gate_map_figure(trace, View(token=300, window=(128, 384), level="word")).data[0]
+    starts = word_starts(trace)
+    inside = starts[(starts > 128) & (starts < 384)]
+    assert np.asarray(cells.x)[1:-1].tolist() == (inside - 0.5).tolist()
+    expected = word_means(trace.gate[1], starts)[np.flatnonzero(np.isin(starts, inside))[:-1]]
+    np.testing.assert_allclose(np.asarray(cells.z, float)[1, 1:-1], expected, rtol=1e-5)
 
 
 def test_search_is_by_tokens_at_any_level():

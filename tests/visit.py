@@ -1,8 +1,10 @@
 """A visitor of the app in a real browser, and what must hold for every visit."""
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, WebSocket, expect
 
 from tests.app_server import until, wait_idle
 
@@ -26,6 +28,8 @@ class Visit:
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
         self.page.on("console", self._note)
         self.page.on("request", self._watch)
+        self._sockets: list[WebSocket] = []
+        self.page.on("websocket", lambda socket: self._sockets.append(socket))
         self.page.set_default_timeout(90_000)
 
     def _note(self, message):
@@ -69,6 +73,12 @@ class Visit:
         self.page.get_by_role("button", name="Trace", exact=True).click()
         until(self.page, lambda: self.text() != before or self.page.locator(".st-key-problem").count(), 60)
         wait_idle(self.page)
+
+    @contextmanager
+    def asking(self) -> Iterator[None]:
+        """Ends as soon as what is done inside has been sent to the server, before the answer is drawn."""
+        with self._sockets[-1].expect_event("framesent"):
+            yield
 
     def text(self) -> str:
         """The text as the strip shows it, once it shows one."""

@@ -1,1 +1,1 @@
-"""What all visitors share: models, captures, the line in front of them, and files. Nothing here knows a visitor."""
+"""What all visitors share: models, captures, the line in front of them, files. Nothing here keeps a visitor's own."""

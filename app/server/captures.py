@@ -1,7 +1,7 @@
 """What the models did with a text, captured once for all visitors.
 
-Everything here is immutable and found by its content, never by its visitor. What runs a model is `kept`: looked at
-without waiting, made in turn.
+Everything here is immutable and found by its content, never by its visitor. Nobody else in the app runs a model; the
+command line does it by itself. What runs one takes a turn; most of it is `kept` and then looked at without waiting.
 """
 
 from collections.abc import Callable, Iterator
@@ -14,11 +14,12 @@ import streamlit as st
 from analysis.explain.attribution import Attribution, attribution
 from analysis.explain.ledger import stream_writes
 from analysis.models.faithfulness import Finding, findings
+from analysis.models.health import health_checks
 from analysis.texts.summary import PromptSummary, prompt_summary
 from app.server import models
 from app.server.keeping import Kept, Made
 from app.server.waiting import in_turn
-from app.texts.examples import shipped_trace
+from app.texts.examples import CHECKED, shipped_trace
 from app.texts.prompts import PromptError, check_token_count
 from hooks.attention_trace import AttentionInputs, AttentionTrace
 from hooks.lens_trace import LensTrace
@@ -211,3 +212,24 @@ def traces_of(model: str, texts: list[str]) -> list[RoutingTrace | str]:
         with in_turn():
             found |= {trace.meta["text"]: trace for trace in capture(loaded, readings)}
     return [found[text] for text in texts]
+
+
+def check_health(model_name: str, progress: Callable[[float], None]) -> None:
+    """Check a model on the texts of `CHECKED` and keep the verdict; `progress` is told the share done, 0..1.
+
+    A model without a tokenizer cannot read them (ValueError): see `ModelFacts.reads_ids`.
+    """
+    from hooks import measure_health
+
+    loaded = models.loaded_model(model_name)
+    with in_turn():
+        measured = measure_health(loaded, CHECKED, progress=progress)
+    models.health_of_models()[loaded.weights_sha256] = health_checks(measured)
+
+
+def measure_ffn(model_name: str, text: str) -> dict[str, float]:
+    """Seconds that the FFNs take over a text, by what was run; measured anew each time."""
+    from hooks import time_ffn
+
+    with in_turn():  # nobody else's text may run meanwhile
+        return time_ffn(models.loaded_model(model_name), text)

@@ -11,13 +11,12 @@ from analysis.explain.attribution import FOLLOWING, LIKELIEST, SECOND, Attributi
 from analysis.explain.embedding import Embedding
 from analysis.models.faithfulness import Finding
 from analysis.models.family import family_table, read_members
-from analysis.models.health import Check, health_checks
+from analysis.models.health import Check
 from analysis.models.training import read_curves
 from analysis.texts.study import Study
 from analysis.view import WINDOW, window_around
-from app.server import captures, models, waiting
+from app.server import captures, models
 from app.session import state, text_study, training_steps, umap_maps
-from app.texts.examples import CHECKED
 from app.texts.markdown import literal
 from hooks.attention_trace import AttentionTrace, attention_bytes
 from hooks.lens_trace import LensTrace
@@ -258,16 +257,11 @@ def family_of_models() -> pd.DataFrame | None:
 
 
 def check_health(progress: Callable[[float], None]) -> None:
-    """Check the current model on the texts of `CHECKED`; `progress` is told the share done, 0..1.
+    """Check the current model on texts that are the same for all; `progress` is told the share done, 0..1.
 
     A model without a tokenizer cannot read them (ValueError): see `ModelFacts.reads_ids`.
     """
-    from hooks import measure_health
-
-    loaded = models.loaded_model(st.session_state[state.MODEL_KEY])
-    with waiting.in_turn():
-        measured = measure_health(loaded, CHECKED, progress=progress)
-    models.health_of_models()[loaded.weights_sha256] = health_checks(measured)
+    captures.check_health(st.session_state[state.MODEL_KEY], progress)
 
 
 def checked_health() -> list[Check] | None:
@@ -277,12 +271,8 @@ def checked_health() -> list[Check] | None:
 
 def measure_ffn() -> None:
     """Measure the time of the FFNs over the current prompt, anew each time."""
-    from hooks import time_ffn
-
-    session = st.session_state
     current = state.model_and_text()
-    with waiting.in_turn():  # nobody else's text may run meanwhile
-        session.ffn_times = current, time_ffn(models.loaded_model(current[0]), current[1])
+    st.session_state.ffn_times = current, captures.measure_ffn(*current)
 
 
 def ffn_times() -> dict[str, float] | None:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 
 def parse(argv: list[str] | None = None) -> argparse.Namespace:
+    """Options of the command; wrong ones end the program with a message."""
     parser = argparse.ArgumentParser(
         prog="python -m sample_models.family",
         description=__doc__,
@@ -39,6 +40,7 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
 
 
 def main(argv: list[str] | None = None) -> int:
+    """Train the family or report on it. The exit code: 0 done, 1 a run failed, 2 bad input."""
     args = parse(argv)
     try:
         if args.report:

@@ -1,0 +1,213 @@
+"""The rules of the house as questions about source: what imports what, and which names are touched where.
+
+Every answer comes from parsed files, from their imports and names and never from words in them. So a rule can be asked
+of a small tree that breaks it (tests/test_house_rules.py) as well as of this repository (tests/test_repo.py).
+"""
+
+import ast
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+FILE_WRITERS = {"write_text", "write_bytes", "mkdir", "makedirs", "unlink", "rmdir"}
+Modules = dict[str, ast.Module]
+"""Every module by its dotted name; a package goes by its own."""
+
+
+def parsed(root: Path, packages: Iterable[str]) -> Modules:
+    """Every module of the packages that lie in `root`."""
+    found = {}
+    for path in (path for package in packages for path in sorted((root / package).rglob("*.py"))):
+        name = ".".join(path.relative_to(root).with_suffix("").parts).removesuffix(".__init__")
+        found[name] = ast.parse(path.read_text(encoding="utf-8"))
+    return found
+
+
+def imported_names(tree: ast.AST, *, for_types: bool = True) -> set[str]:
+    """Dotted names that a tree imports anywhere: `a.b` of `import a.b`, `a.b.c` of `from a.b import c`.
+
+    Without `for_types` what stands under `if TYPE_CHECKING` is left out: it is never imported. Raises ValueError for a
+    relative import.
+    """
+    found = set()
+    for node in _nodes(tree, for_types):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            raise ValueError(f"line {node.lineno}: imports must be absolute")
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def _nodes(tree: ast.AST, for_types: bool) -> Iterator[ast.AST]:
+    waiting = [tree]
+    while waiting:
+        node = waiting.pop()
+        yield node
+        only_types = isinstance(node, ast.If) and ast.unparse(node.test).removeprefix("typing.") == "TYPE_CHECKING"
+        waiting.extend(node.orelse if only_types and not for_types else ast.iter_child_nodes(node))
+
+
+def libraries(tree: ast.AST) -> set[str]:
+    """First part of every name that a tree imports, its types aside."""
+    return {name.partition(".")[0] for name in imported_names(tree, for_types=False)}
+
+
+def import_graph(modules: Modules, *, for_types: bool = True) -> dict[str, set[str]]:
+    """Module -> those of `modules` that it imports: at its top, in a function, or by a string that is a module's name.
+
+    A name that a package does not hold itself (`from hooks import capture`) leads to the module below that defines it.
+    """
+    defined = {module: _bound_at_top(tree) for module, tree in modules.items()}
+    defining: dict[str, set[str]] = {}
+    for module, names in defined.items():
+        for name in names:
+            defining.setdefault(name, set()).add(module)
+
+    def homes(name: str) -> set[str]:
+        if name in modules:
+            return {name}
+        package, _, last = name.rpartition(".")
+        below = {module for module in defining.get(last, ()) if module.startswith(f"{package}.")}
+        return below if below and last not in defined.get(package, ()) else {package} & modules.keys()
+
+    graph = {}
+    for module, tree in modules.items():
+        named = {node.value for node in _nodes(tree, for_types) if isinstance(node, ast.Constant)}
+        graph[module] = {name for name in named & modules.keys() if "." in name}
+        graph[module] |= {home for name in imported_names(tree, for_types=for_types) for home in homes(name)}
+        graph[module].discard(module)
+    return graph
+
+
+def _bound_at_top(tree: ast.Module) -> set[str]:
+    """Names that a module defines or imports when it is imported itself."""
+    found = set()
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            found.add(node.name)
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            found |= {alias.asname or alias.name for alias in node.names}
+        elif isinstance(node, ast.Assign | ast.AnnAssign):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            found |= {name.id for target in targets for name in ast.walk(target) if isinstance(name, ast.Name)}
+    return found
+
+
+def in_circles(modules: Modules) -> set[str]:
+    """Modules that import each other, or what does."""
+    rest = import_graph(modules)
+    while leaves := {module for module, imports in rest.items() if not imports & rest.keys()}:
+        rest = {module: imports for module, imports in rest.items() if module not in leaves}
+    return set(rest)
+
+
+def upward_imports(modules: Modules, rooms: tuple[str, ...]) -> set[tuple[str, str]]:
+    """(module, what it imports) wherever that lies in a higher room; `rooms` begin with the highest.
+
+    The innermost room that holds a module is its room. Raises ValueError for a module in none.
+    """
+
+    def place(module: str) -> int:
+        room = module
+        while room not in rooms:
+            if not room:
+                raise ValueError(f"{module} is in none of the rooms")
+            room = room.rpartition(".")[0]
+        return rooms.index(room)
+
+    arrows = {(module, name) for module, imports in import_graph(modules).items() for name in imports}
+    return {(module, name) for module, name in arrows if place(module) > place(name)}
+
+
+def reaching(modules: Modules, library: str) -> set[str]:
+    """Modules that import a library, or one of `modules` that does."""
+    graph = import_graph(modules, for_types=False)
+    found = {module for module, tree in modules.items() if library in libraries(tree)}
+    while more := {module for module, imports in graph.items() if module not in found and imports & found}:
+        found |= more
+    return found
+
+
+def touching(modules: Modules, name: str) -> set[str]:
+    """Modules in which a name occurs: as a name, an attribute, something imported, or a string on its own."""
+    found = set()
+    for module, tree in modules.items():
+        for node in ast.walk(tree):
+            if name in (getattr(node, part, None) for part in ("attr", "id", "name", "value")):
+                found.add(module)
+    return found
+
+
+def writing_files(modules: Modules) -> set[str]:
+    """Modules that call what makes, changes or removes files: methods of a path, or `open` with a mode that writes."""
+    found = set()
+    for module, tree in modules.items():
+        for call in (node for node in ast.walk(tree) if isinstance(node, ast.Call)):
+            name = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", None)
+            modes = [node.value for node in ast.walk(call) if isinstance(node, ast.Constant) and name == "open"]
+            if name in FILE_WRITERS or any(re.fullmatch(r"[rwaxbt+]*[wax+][rwaxbt+]*", str(mode)) for mode in modes):
+                found.add(module)
+    return found
+
+
+def running_models(modules: Modules, package: str = "app") -> set[str]:
+    """Modules of a package that run models: they import torch or what needs it, or touch the network that was loaded.
+
+    The network is the attribute `model` of what `loaded_model` gives.
+    """
+    heavy = {module for module in reaching(modules, "torch") if module.partition(".")[0] != package}
+    found = set()
+    for module, imports in import_graph(modules, for_types=False).items():
+        if module.partition(".")[0] != package:
+            continue
+        tree = {module: modules[module]}
+        touched = touching(tree, "loaded_model") and any(
+            isinstance(node, ast.Attribute) and node.attr == "model" for node in ast.walk(modules[module])
+        )
+        if imports & heavy or "torch" in libraries(modules[module]) or touched:
+            found.add(module)
+    return found
+
+
+def out_of_turn(modules: Modules, module: str) -> set[str]:
+    """Functions of a module that run a model, yet neither are `kept` nor take a turn.
+
+    A function runs a model if it imports what needs torch; what only foretells a size (`..._bytes`) does not count.
+    """
+    heavy, found = reaching(modules, "torch"), set()
+    functions = [node for node in modules[module].body if isinstance(node, ast.FunctionDef)]
+    alone = {f"the imports of {function.name}": _imports_alone(function) for function in functions}
+    graph = import_graph(modules | alone)
+    for function in functions:
+        runs = graph[f"the imports of {function.name}"] & heavy
+        takes_turn = any(ast.unparse(decorator).startswith("kept(") for decorator in function.decorator_list) or any(
+            ast.unparse(item.context_expr) == "in_turn()"
+            for node in ast.walk(function)
+            if isinstance(node, ast.With)
+            for item in node.items
+        )
+        if runs and not takes_turn:
+            found.add(function.name)
+    return found
+
+
+def _imports_alone(function: ast.FunctionDef) -> ast.Module:
+    names = sorted(name for name in imported_names(function) if not name.endswith("_bytes"))
+    return ast.Module([ast.Import([ast.alias(name)]) for name in names], [])
+
+
+def silent_definitions(tree: ast.Module) -> set[str]:
+    """Classes and functions that a module makes public without a word (of overloads, one has to speak).
+
+    Public is what `__all__` names; where there is none, what begins with no underscore.
+    """
+    named = [
+        node.value for node in tree.body if isinstance(node, ast.Assign) and ast.unparse(node.targets) == "__all__"
+    ]
+    public = {each.value for value in named for each in ast.walk(value) if isinstance(each, ast.Constant)}
+    defined = [node for node in tree.body if isinstance(node, ast.ClassDef | ast.FunctionDef)]
+    if not named:
+        public = {node.name for node in defined if not node.name.startswith("_")}
+    return public & {node.name for node in defined} - {node.name for node in defined if ast.get_docstring(node)}

@@ -1,0 +1,117 @@
+"""Two visitors at the models of one server, at the same time: each gets what is true of the own text."""
+
+import threading
+
+import numpy as np
+import pytest
+
+import hooks
+from app.server import captures, models, waiting
+from app.server.turns import Turns
+from app.texts.prompts import PromptError
+from hooks import capture, capture_paths
+from sample_models.loading import LoadedModel
+from tests.models import small_loaded
+from tests.threads import started, wait_until
+
+ROUNDS = 20
+LONG = "The king rode out to the river and back. "
+
+
+@pytest.fixture
+def loaded(monkeypatch, request, tmp_path):
+    """The one model of the server; its name is that of the test, so that nothing is known of its texts yet."""
+    small = small_loaded()
+    only = LoadedModel(small.model, small.tokenizer, request.node.name)
+    monkeypatch.setattr(models, "folders", lambda: {only.name: tmp_path})
+    monkeypatch.setattr(models, "loaded_model", {only.name: only}.__getitem__)
+    return only
+
+
+@pytest.fixture(params=[1, 2], ids=["one place", "two places"])
+def line(request, monkeypatch) -> Turns:
+    """The line in front of the models: of a small server, and of one on which two texts run at a time."""
+    turns = Turns(places=request.param)
+    monkeypatch.setattr(waiting, "turns", lambda: turns)
+    return turns
+
+
+def passes(loaded) -> list[int]:
+    """The tokens of every pass of the model from now on."""
+    seen: list[int] = []
+    loaded.model.model.embed_tokens.register_forward_hook(lambda _, args, __: seen.append(args[0].numel()))
+    return seen
+
+
+def at_once(*works):
+    """What comes of several works that begin together."""
+    ready = threading.Barrier(len(works))
+
+    def run(work):
+        ready.wait(10)
+        return work()
+
+    return [each.result(60) for each in [started(lambda work=work: run(work)) for work in works]]
+
+
+def test_two_visitors_with_different_texts_get_each_their_own_trace_and_each_text_runs_once(loaded, line):
+    texts = [(f"{i}: a fox. " * (1 + i % 3), f"{LONG * (1 + i % 2)}{i}") for i in range(ROUNDS)]
+    expected = {text: capture(loaded, text) for pair in texts for text in pair}
+    seen = passes(loaded)
+    for pair in texts:
+        for text, found in zip(
+            pair, at_once(*(lambda t=t: captures.trace_of(loaded.name, t) for t in pair)), strict=True
+        ):
+            assert found.meta["text"] == text and found.tokens == expected[text].tokens
+            for name in ("token_ids", "loops", "depth_logits", "expert_ids", "expert_logits", "logprob"):
+                np.testing.assert_array_equal(getattr(found, name), getattr(expected[text], name), err_msg=name)
+    assert sorted(seen) == sorted(each.num_tokens for each in expected.values())
+    assert all(captures.trace_of(loaded.name, text) is captures.trace_of(loaded.name, text) for text in expected)
+    assert len(seen) == 2 * ROUNDS and not line._line
+
+
+def test_two_visitors_on_pages_that_look_inside_get_each_the_paths_of_their_own_text(loaded, line):
+    for i in range(ROUNDS // 4):
+        texts = (f"{i}: the fox and the lamp.", f"{i}: {LONG}")
+        expected = [capture_paths(loaded, text, tokens=(0, 9)) for text in texts]
+        found = at_once(*(lambda t=t: captures.paths_of(loaded.name, t, (0, 9)) for t in texts))
+        for ours, theirs in zip(found, expected, strict=True):
+            assert ours.routing.tokens == theirs.routing.tokens
+            for name in ("states", "expert_out", "resid_pre", "resid_post", "embedding", "resid_final"):
+                np.testing.assert_array_equal(getattr(ours, name), getattr(theirs, name), err_msg=name)
+
+
+def test_two_visitors_who_ask_for_the_same_text_at_once_share_one_trace(loaded, line):
+    seen = passes(loaded)
+    for i in range(ROUNDS // 4):
+        one, other = at_once(*[lambda i=i: captures.trace_of(loaded.name, f"{i}: the same for both")] * 2)
+        assert one is other
+    assert ROUNDS // 4 <= len(seen) <= ROUNDS // 4 * line.places, "where two run at a time, both may have begun"
+
+
+def test_a_visitor_whose_text_or_model_fails_does_not_block_the_next(loaded, line, monkeypatch):
+    run, begun, go = hooks.capture, threading.Event(), threading.Event()
+
+    def fail_on_the_bad_one(model, text):
+        if text == "bad luck":
+            begun.set()
+            assert go.wait(10)
+            raise RuntimeError("out of memory")
+        return run(model, text)
+
+    monkeypatch.setattr(hooks, "capture", fail_on_the_bad_one)
+    bad = started(lambda: captures.trace_of(loaded.name, "bad luck"))
+    assert begun.wait(10)
+    good = started(lambda: captures.trace_of(loaded.name, "good luck"))
+    if line.places == 1:
+        wait_until(lambda: len(line._line) == 2)
+    else:
+        good.result(10)
+    go.set()
+    with pytest.raises(RuntimeError, match="out of memory"):
+        bad.result(10)
+    assert good.result(10).meta["text"] == "good luck"
+    with pytest.raises(PromptError, match="4,097 tokens; the limit is 4,096"):
+        captures.trace_of(loaded.name, "x" * 4_097)
+    assert captures.trace_of(loaded.name, "after all of them").meta["text"] == "after all of them"
+    assert not line._line
