@@ -17,6 +17,7 @@ from app.parts import data_and_code
 from app.texts.prompts import PromptError
 from app.texts.text_link import text_from_link, text_to_link
 from hooks.training_trace import TrainingTrace
+from tests.app_pages import turn_to
 
 MAIN = Path(__file__).parents[1] / "app" / "main.py"
 
@@ -31,7 +32,7 @@ def test_data_and_code_are_made_only_when_they_are_opened(app, monkeypatch):
     monkeypatch.setattr(data_and_code, "snippet", lambda *args, **named: made.append(args) or snippet(*args, **named))
     monkeypatch.setattr(data_and_code, "table_csv", lambda table: made.append(table) or b"")
     app.run()
-    app.switch_page("views/gate.py").run()
+    turn_to(app, "gate")
     assert not app.exception and not made and not app.code
     app.session_state["gate_map-behind"] = True
     app.session_state.token = 5
@@ -46,7 +47,7 @@ def test_data_and_code_are_made_only_when_they_are_opened(app, monkeypatch):
 def test_code_holds_the_readers_choice(app):
     app.session_state["difficulty_map-choice"] = "hard"
     app.run()
-    app.switch_page("views/difficulty.py").run()
+    turn_to(app, "difficulty")
     app.session_state["difficulty_map-behind"] = True
     app.session_state["difficulty_map-choice"] = "hard"
     app.run()
@@ -74,7 +75,7 @@ def test_code_of_a_long_text_names_the_file_to_export(app):
     app.session_state.typed = "The king rode out to the river. " * 70
     app.run()
     next(button for button in app.button if button.label == "Trace").click().run()
-    app.switch_page("views/gate.py").run()
+    turn_to(app, "gate")
     app.session_state["gate_map-behind"] = True
     app.run()
     assert not app.exception and TRACE_FILE in app.code[0].value
@@ -124,7 +125,7 @@ def test_link_with_a_text_that_cannot_be_shown_opens_the_example_and_says_why(ap
 def test_without_a_browser_pdf_is_greyed_with_the_reason_and_all_else_is_there(app, monkeypatch):
     monkeypatch.setenv("BROWSER_PATH", "/nowhere")
     app.run()
-    app.switch_page("views/gate.py").run()
+    turn_to(app, "gate")
     next(button for button in app.button if button.label == "Export").click().run()
     assert not app.exception
     pdf = next(button for button in app.button if button.label == "Make PDF")

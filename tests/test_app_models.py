@@ -12,6 +12,7 @@ from streamlit.testing.v1 import AppTest
 from app.server import captures, models
 from app.session import results
 from sample_models.registry import CHECKPOINTS, DEFAULT_MODEL
+from tests.app_pages import turn_to
 
 MAIN = Path(__file__).parents[1] / "app" / "main.py"
 SMALL = "versatile-4l-0.4m"
@@ -26,7 +27,7 @@ def app():
 def opened(app: AppTest, model: str = SMALL) -> AppTest:
     app.query_params["model"] = model
     app.run()
-    app.switch_page("views/models.py").run()
+    turn_to(app, "models")
     assert not app.exception
     return app
 
