@@ -67,7 +67,7 @@ def gate_map_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> go.Figure
 def gate_levels_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> go.Figure:
     """Share of tokens at each level of lambda, per layer; the shares of a layer fill its bar.
 
-    In the words of lambda what `loop_shares_figure` says of loops, unless lambda was set from outside: such tokens
+    In the words of lambda what the shares of loops say, unless lambda was set from outside: such tokens
     have a level of their own.
     """
     c, table = THEMES[view.theme], gate_level_shares(trace)

@@ -115,11 +115,11 @@ def _everything() -> None:
     """The zip of all figures and tables of this text, made with progress once it was asked for."""
     trace, view = state.current_trace(), state.current_view()
     options = {found.name: chosen for found in CATALOGUE if (chosen := chosen_options(found))}
+    kinds = [kind for kind in dict.fromkeys(found.of for found in CATALOGUE) if results.can_draw(kind)]
     wanted = st.button("Make everything (zip)")
 
     def make() -> bytes:
         bar = st.progress(0.0, f"Making figures and tables… {TO_STOP}")
-        kinds = dict.fromkeys(found.of for found in CATALOGUE if results.can_draw(found.of))
         more = tuple(results.current(kind) for kind in kinds if kind is not RoutingTrace)
         shipped = trace.meta.get("model") in dict(available_models())
         with waiting.in_turn_to_draw() if browser_path() else nullcontext():
@@ -133,7 +133,7 @@ def _everything() -> None:
         bar.empty()
         return content
 
-    made = _made(wanted, ("zip", trace, view, str(options), results.asked()), make)
+    made = _made(wanted, ("zip", trace, view, str(options), kinds, results.asked()), make)
     if made:
         st.download_button("Everything", made, "everything.zip", "application/zip", on_click="ignore")
 
