@@ -331,6 +331,7 @@ def test_half_precision_is_traced_on_demand_and_only_for_this_text(app):
     next(button for button in app.button if button.label == "Trace in bfloat16").click().run()
     assert not app.exception
     assert len(charts(app)) == drawn + 1
+    assert any(caption.value == spec("precision_map").how_to_read for caption in app.caption)
     assert any("bfloat16 ran other loops for " in caption.value for caption in app.caption)
     app.session_state.prompt = EXAMPLES["echo"]
     app.run()

@@ -10,6 +10,7 @@ from streamlit.testing.v1 import AppTest
 
 from analysis.catalogue import CATALOGUE, spec
 from analysis.explain.embedding import Embedding
+from analysis.explain.near_miss import TwoPrecisions
 from analysis.leaving.paper import Paper
 from analysis.leaving.snippet import TEXTS_FILE, TRACE_FILE, Needs, snippet
 from app.frame import export_dialog
@@ -184,7 +185,7 @@ def test_everything_is_made_of_all_that_this_text_can_show(monkeypatch):
     app.button[0].click().run()
     assert not app.exception
     ((export, told),) = made
-    # This model kept nothing of its training, and nobody asked for a map by UMAP.
-    kept = tuple(each for each in CATALOGUE if each.of not in (TrainingTrace, Embedding))
+    # This model kept nothing of its training, and nobody asked for a map by UMAP or for another precision.
+    kept = tuple(each for each in CATALOGUE if each.of not in (TrainingTrace, Embedding, TwoPrecisions))
     assert export.specs == kept and told["prompt"] == app.session_state.prompt.name and told["shipped"]
     assert [each.proto.label for each in app.get("download_button")] == ["Everything"]
