@@ -1,11 +1,14 @@
 """How a model reads a text: token ids and windows, which a trace of the text holds already."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from hooks.trace import RoutingTrace
 from hooks.trace_checks import PARTS
 from hooks.windows import Window, reading_windows
-from sample_models.loading import LoadedModel
+
+if TYPE_CHECKING:
+    from sample_models.loading import LoadedModel
 
 
 @dataclass(frozen=True)
@@ -29,7 +32,7 @@ class Reading:
         return {"windows": {"context": self.context, "overlap": self.overlap, "number": len(self.windows)}}
 
 
-def read(loaded: LoadedModel, text: str | RoutingTrace, overlap: int | None = None) -> Reading:
+def read(loaded: "LoadedModel", text: str | RoutingTrace, overlap: int | None = None) -> Reading:
     """Token ids and windows of a text; those of a trace of it are taken over, and no tokenizer is asked.
 
     Raises ValueError if the text holds no token, if the overlap is no part of the context, or for a trace of another
@@ -47,14 +50,14 @@ def read(loaded: LoadedModel, text: str | RoutingTrace, overlap: int | None = No
     return Reading(text, ids, [bool(flag) for flag in special], context, overlap, windows)
 
 
-def _read_again(loaded: LoadedModel, trace: RoutingTrace) -> Reading:
+def _read_again(loaded: "LoadedModel", trace: RoutingTrace) -> Reading:
     refuse_other_model(loaded, trace)
     stated = trace.meta.get("windows") or {"context": loaded.config.max_position_embeddings, "overlap": 0}
     ids, special = trace.token_ids.tolist(), trace.special.tolist()
     return Reading(trace.meta.get("text") or "", ids, special, stated["context"], stated["overlap"], trace.windows)
 
 
-def refuse_without_routing(loaded: LoadedModel) -> None:
+def refuse_without_routing(loaded: "LoadedModel") -> None:
     """Raise ValueError unless the model's ffn is 'versatile': others have no gate between width and depth."""
     if loaded.config.parts != PARTS:
         raise ValueError(
@@ -63,7 +66,7 @@ def refuse_without_routing(loaded: LoadedModel) -> None:
         )
 
 
-def refuse_other_model(loaded: LoadedModel, trace: RoutingTrace) -> None:
+def refuse_other_model(loaded: "LoadedModel", trace: RoutingTrace) -> None:
     """Raise ValueError unless the trace was made by the weights of this model, in its precision."""
     made_by = trace.meta.get("weights_sha256") or "unknown", trace.meta.get("dtype") or "unknown"
     own = loaded.weights_sha256, str(loaded.model.dtype).removeprefix("torch.")

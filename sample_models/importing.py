@@ -23,7 +23,7 @@ Progress = Callable[[str, int, int], None]
 """Called with what is done at the moment, the steps done and all steps."""
 
 
-def _silent(what: str, done: int, steps: int) -> None:
+def silent(what: str, done: int, steps: int) -> None:
     """A `Progress` that nobody follows."""
 
 
@@ -68,7 +68,7 @@ def _write(
     target = Path(os.path.abspath(target))
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise ValueError(f"{target} must be missing or empty, it exists: give another folder")
-    report = progress or _silent
+    report = progress or silent
     weights = read(source)
     words = _tokenizer(source, tokenizer, weights.config)
     try:
@@ -88,7 +88,7 @@ def _write(
 
 
 def save_folder(
-    weights: ModelWeights, tokenizer: PreTrainedTokenizerBase | None, folder: Path, report: Progress = _silent
+    weights: ModelWeights, tokenizer: PreTrainedTokenizerBase | None, folder: Path, report: Progress = silent
 ) -> None:
     """Write all files of a model folder, each tensor in the type that it has. Raises ValueError for one not finite."""
     kinds: Counter[torch.dtype] = Counter()
@@ -138,4 +138,4 @@ def _tokenizer_file(path: Path, config: VersatileFFNConfig) -> PreTrainedTokeniz
     return tokenizer
 
 
-__all__ = ["Progress", "import_olmo", "save_folder", "upcycle"]
+__all__ = ["Progress", "import_olmo", "save_folder", "silent", "upcycle"]

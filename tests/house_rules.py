@@ -57,20 +57,22 @@ def libraries(tree: ast.AST) -> set[str]:
 def import_graph(modules: Modules, *, for_types: bool = True) -> dict[str, set[str]]:
     """Module -> those of `modules` that it imports: at its top, in a function, or by a string that is a module's name.
 
-    A name that a package does not hold itself (`from hooks import capture`) leads to the module below that defines it.
+    A name that a package does not hold itself (`from hooks import capture`) leads to the module below that defines it,
+    or to those that import it where none does.
     """
-    defined = {module: _bound_at_top(tree) for module, tree in modules.items()}
-    defining: dict[str, set[str]] = {}
-    for module, names in defined.items():
-        for name in names:
-            defining.setdefault(name, set()).add(module)
+    made = {module: _defined_at_top(tree) for module, tree in modules.items()}
+    bound = {module: names | _imported_at_top(modules[module]) for module, names in made.items()}
 
     def homes(name: str) -> set[str]:
         if name in modules:
             return {name}
         package, _, last = name.rpartition(".")
-        below = {module for module in defining.get(last, ()) if module.startswith(f"{package}.")}
-        return below if below and last not in defined.get(package, ()) else {package} & modules.keys()
+        if last not in bound.get(package, ()):
+            inside = [module for module in modules if module.startswith(f"{package}.")]
+            for names in (made, bound):
+                if below := {module for module in inside if last in names[module]}:
+                    return below
+        return {package} & modules.keys()
 
     graph = {}
     for module, tree in modules.items():
@@ -81,15 +83,17 @@ def import_graph(modules: Modules, *, for_types: bool = True) -> dict[str, set[s
     return graph
 
 
-def _bound_at_top(tree: ast.Module) -> set[str]:
-    """Names that a module defines or imports when it is imported itself."""
-    found = set()
+def _imported_at_top(tree: ast.Module) -> set[str]:
+    """Names that a module imports when it is imported itself."""
+    imports = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
+    return {alias.asname or alias.name for node in imports for alias in node.names}
+
+
+def _defined_at_top(tree: ast.Module) -> set[str]:
+    """Classes, functions and values that a module makes when it is imported."""
+    found = {node.name for node in tree.body if isinstance(node, ast.FunctionDef | ast.ClassDef)}
     for node in tree.body:
-        if isinstance(node, ast.FunctionDef | ast.ClassDef):
-            found.add(node.name)
-        elif isinstance(node, ast.Import | ast.ImportFrom):
-            found |= {alias.asname or alias.name for alias in node.names}
-        elif isinstance(node, ast.Assign | ast.AnnAssign):
+        if isinstance(node, ast.Assign | ast.AnnAssign):
             targets = node.targets if isinstance(node, ast.Assign) else [node.target]
             found |= {name.id for target in targets for name in ast.walk(target) if isinstance(name, ast.Name)}
     return found
@@ -146,10 +150,16 @@ def writing_files(modules: Modules) -> set[str]:
     for module, tree in modules.items():
         for call in (node for node in ast.walk(tree) if isinstance(node, ast.Call)):
             name = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", None)
-            modes = [node.value for node in ast.walk(call) if isinstance(node, ast.Constant) and name == "open"]
-            if name in FILE_WRITERS or any(re.fullmatch(r"[rwaxbt+]*[wax+][rwaxbt+]*", str(mode)) for mode in modes):
+            if name in FILE_WRITERS or (name == "open" and _mode_writes(call)):
                 found.add(module)
     return found
+
+
+def _mode_writes(call: ast.Call) -> bool:
+    """Whether a call of the function `open`, whose first argument is the file, or of a method `open`, writes."""
+    before = 1 if isinstance(call.func, ast.Name) else 0
+    modes = [*call.args[before : before + 1], *(word.value for word in call.keywords if word.arg == "mode")]
+    return any(isinstance(mode, ast.Constant) and re.search("[wax+]", str(mode.value)) for mode in modes)
 
 
 def running_models(modules: Modules, package: str = "app") -> set[str]:

@@ -7,6 +7,8 @@ import numpy as np
 from analysis.catalogue import Drawn
 from analysis.explain.attribution import Attribution, attribution
 from analysis.explain.embedding import Embedding, Placement, embedding
+from analysis.explain.near_miss import TwoPrecisions
+from analysis.models.training import TrainingCurves, read_curves
 from analysis.texts.study import Study, study
 from analysis.view import DEFAULT_VIEW, View
 from hooks.attention_trace import AttentionTrace
@@ -147,12 +149,21 @@ def _reordered(trace: RoutingTrace, order: np.ndarray) -> RoutingTrace:
     return replace(trace, **{name: getattr(trace, name)[:, order] for name in fields})
 
 
+def make_curves(trace: RoutingTrace) -> TrainingCurves:
+    """The curves of two runs that made the model of the trace, the last of which has a hostile name."""
+    rows = b"run,step,tokens,loss,held_out,tau\ndense,10,100,5,,\ndense,20,200,4,4.5,\n"
+    rows += b"<b>$x$</b>,10,100,4.2,,5\n<b>$x$</b>,20,200,3.9,4,0.1\n"
+    return TrainingCurves(read_curves(rows), trace.meta)
+
+
 def result_of(kind: type, trace: RoutingTrace, view: View = DEFAULT_VIEW) -> Drawn:
     """What a figure of the catalogue draws (`FigureSpec.of`): the trace, or a random result that fits it."""
     if kind is RoutingTrace:
         return trace
     if kind is Study:
         return study([trace, trace], draws=9)
+    if kind is TrainingCurves:
+        return make_curves(trace)
     paths = make_paths(trace, tokens=view.window)
     make = {
         PathTrace: lambda: paths,
@@ -162,5 +173,6 @@ def result_of(kind: type, trace: RoutingTrace, view: View = DEFAULT_VIEW) -> Dra
         Embedding: lambda: make_embedding(paths),
         SliceTrace: lambda: make_slices(trace, tokens=view.window),
         TrainingTrace: lambda: make_training(trace),
+        TwoPrecisions: lambda: TwoPrecisions(trace, make_training(trace, 2).traces[0]),
     }
     return make[kind]()

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from analysis.explain.near_miss import (
+    TwoPrecisions,
     expert_margin,
     flipped_by,
     gate_gap,
@@ -79,11 +80,12 @@ def test_precision_flips_name_what_differs_and_leave_out_who_did_not_route():
     experts = np.tile([1, 0], (1, 4, 1))  # the same set, in another order
     experts[0, 3] = [0, 2]
     second = make_trace(loops=[[1, 3, 3, 1]], expert_ids=experts)
-    table = precision_flips(first, second)
+    traces = TwoPrecisions(first, second)
+    table = precision_flips(traces)
     assert table["loops_differ"].tolist() == [False, True, True, False]
     assert table["experts_differ"].isna().tolist() == [False, False, True, False]
     assert table["experts_differ"].dropna().tolist() == [False, False, True]
-    found = precision_numbers(first, second)
+    found = precision_numbers(traces)
     assert (found.pairs, found.loops_differ, found.routed_in_both, found.experts_differ) == (4, 2, 3, 1)
     assert found.widest_margin == 0
 
@@ -91,14 +93,14 @@ def test_precision_flips_name_what_differs_and_leave_out_who_did_not_route():
 def test_precision_numbers_leave_out_special_tokens():
     special = [True, False]
     first, second = make_trace(loops=[[1, 2]], special=special), make_trace(loops=[[2, 2]], special=special)
-    found = precision_numbers(first, second)
+    found = precision_numbers(TwoPrecisions(first, second))
     assert (found.pairs, found.loops_differ) == (1, 0)
     assert np.isnan(found.widest_margin)
 
 
 def test_traces_of_two_texts_are_refused():
     with pytest.raises(ValueError, match="same text in the same model, got 2 layers x 2 tokens and 1 x 3"):
-        precision_flips(make_trace(), make_trace(loops=[[1, 1, 1]]))
+        TwoPrecisions(make_trace(), make_trace(loops=[[1, 1, 1]]))
 
 
 def test_map_numbers_near_misses_with_what_they_almost_became():
@@ -124,6 +126,6 @@ def test_flip_curves_rise_and_the_selected_layer_lies_on_top():
 
 def test_precision_map_marks_cells_that_differ():
     first, second = make_trace(loops=[[1, 2]]), make_trace(loops=[[1, 3]])
-    fig = precision_map_figure(first, second)
+    fig = precision_map_figure(TwoPrecisions(first, second))
     assert fig.data[0].z.tolist() == [[0, 2]]
     assert "loops 2 → 3" in fig.data[0].text[0][1]

@@ -5,7 +5,7 @@ import pytest
 
 from analysis.figures import drawn_loops_figure, training_curve_figure
 from analysis.models.sampling import DRAWS, draw_agreement, drawn_loops, drawn_weight, sampling_table
-from analysis.models.training import read_curves
+from analysis.models.training import TrainingCurves, read_curves
 from analysis.view import View
 from sample_models.registry import CHECKPOINTS, DEFAULT_MODEL
 from tests.traces import make_trace, random_trace
@@ -67,15 +67,16 @@ def test_runs_follow_each_other_along_the_tokens():
 
 def test_curves_of_the_shipped_model_are_drawn_with_what_was_held_out():
     curves = read_curves((CHECKPOINTS / DEFAULT_MODEL / "curves.csv").read_bytes())
-    lines = training_curve_figure(curves).data
+    lines = training_curve_figure(TrainingCurves(curves)).data
     assert [line.name for line in lines] == ["dense", "dense, held out", "versatile", "versatile, held out"]
     assert len(lines[1].x) == curves.loc[curves["run"] == "dense", "held_out"].notna().sum() > 0
 
 
 def test_names_of_runs_are_text_and_missing_curves_a_sentence():
-    figure = training_curve_figure(read_curves(CURVES), View(theme="dark"), of="tau")
+    curves = TrainingCurves(read_curves(CURVES))
+    figure = training_curve_figure(curves, View(theme="dark"), of="tau")
     assert figure.data[1].name == "&lt;b&gt;versatile&lt;/b&gt;"
-    assert "kept no such curve" in training_curve_figure(read_curves(CURVES), of="lr").layout.annotations[0].text
+    assert "kept no such curve" in training_curve_figure(curves, of="lr").layout.annotations[0].text
 
 
 @pytest.mark.parametrize(

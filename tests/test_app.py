@@ -6,24 +6,26 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from analysis.catalogue import CATALOGUE
+from analysis.catalogue import spec
 from analysis.explain.embedding import Embedding
+from analysis.explain.near_miss import TwoPrecisions
+from analysis.texts.sample_texts import SAMPLE_TEXTS
 from analysis.words.words import word_starts
 from app.frame.tour import STEPS
+from app.pages import PAGES
 from app.parts.panel import NOT_BY_WORDS
 from app.server import captures, models
 from app.session import state
 from app.texts.examples import EXAMPLES
 from app.texts.glossary import GROUPS
-from app.texts.sample_texts import SAMPLE_TEXTS
 from hooks.training_trace import TrainingTrace
 from sample_models.registry import DEFAULT_MODEL
+from tests.app_pages import turn_to
 from tests.olmo_folders import write_olmo
 
 MAIN = Path(__file__).parents[1] / "app" / "main.py"
-VIEWS = sorted(path.stem for path in (MAIN.parent / "views").glob("*.py"))
-ON_DEMAND = (TrainingTrace, Embedding)
-"""What figures draw only once the reader asked for it: tests/test_app_models.py, tests/test_app_umap.py."""
+ON_DEMAND = (TrainingTrace, Embedding, TwoPrecisions)
+"""What figures draw only once the reader asked for it: tests/test_app_models.py, tests/test_app_umap.py, and below."""
 
 
 @pytest.fixture
@@ -34,37 +36,27 @@ def app():
 def opened(app: AppTest, view: str) -> AppTest:
     app.run()
     if view != "overview":
-        app.switch_page(f"views/{view}.py").run()
+        turn_to(app, view)
     assert not app.exception
     return app
-
-
-def subject(view: str) -> str:
-    """The page of the catalogue that a view shows."""
-    return view.replace("_", " ")
 
 
 def charts(app: AppTest) -> list[dict]:
     return [json.loads(element.proto.spec) for element in app.get("plotly_chart")]
 
 
-def test_every_subject_has_a_page_and_every_figure_is_on_one():
-    pages = {found.page for found in CATALOGUE} | {"prompts"}  # a table of many texts, no figure of one
-    assert pages == {subject(view) for view in VIEWS}
-
-
-@pytest.mark.parametrize("view", VIEWS)
-def test_page_draws_its_figures_and_says_how_to_read_them(app, view):
-    opened(app, view)
-    specs = [found for found in CATALOGUE if found.page == subject(view) and found.of not in ON_DEMAND]
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.url_path)
+def test_page_draws_its_figures_and_says_how_to_read_them(app, page):
+    opened(app, page.url_path)
+    specs = [found for found in map(spec, page.figures) if found.of not in ON_DEMAND]
     drawn = charts(app)
-    of_the_model = 1 if view == "models" else 0  # the training curves belong to no text
-    assert len(drawn) == len(specs) + of_the_model
+    assert len(drawn) == len(specs)
     # A figure that has nothing to draw for this text says so in a sentence.
     assert all(chart["data"] or "Too few tokens" in chart["layout"]["annotations"][0]["text"] for chart in drawn)
     titles = [title.value for title in app.subheader]
     assert [found.title for found in specs if found.title not in titles] == []
-    assert app.header[0].value == subject(view).capitalize()
+    assert app.header[0].value == page.name
+    assert page.question in [text.value for text in app.markdown]
     assert any(caption.value.startswith("**How to read.**") for caption in app.caption)
 
 
@@ -75,8 +67,8 @@ def test_model_runs_once_per_text_however_many_views_are_opened(app):
     handle = loaded.model.model.embed_tokens.register_forward_hook(lambda _, args, __: lengths.append(args[0].shape[1]))
     app.text_area[0].set_value("A text that nobody has traced before.").run()
     next(button for button in app.button if button.label == "Trace").click().run()
-    for view in VIEWS:
-        app.switch_page(f"views/{view}.py").run()
+    for page in PAGES:
+        turn_to(app, page.url_path)
         app.session_state.token = 3
         app.run()
         assert not app.exception
@@ -107,11 +99,11 @@ def test_choosing_an_example_leaves_it_in_the_text_field(app):
 def test_colour_follows_the_page_until_the_reader_chooses(app):
     opened(app, "difficulty")
     assert app.session_state.quantity == "Difficulty"
-    app.switch_page("views/experts.py").run()
+    turn_to(app, "experts")
     assert not app.exception
     assert app.session_state.quantity == "Experts"
     app.session_state.quantity, app.session_state.quantity_chosen = "Surprisal", True
-    app.switch_page("views/gate.py").run()
+    turn_to(app, "gate")
     assert not app.exception and app.session_state.quantity == "Surprisal"
 
 
@@ -127,7 +119,7 @@ def test_search_finds_by_routing_and_keeps_to_what_another_model_has(app, tmp_pa
     trace = captures.trace_of(DEFAULT_MODEL, app.session_state.prompt.text)
     expected = f"{(trace.loops[5] == 4).sum()} of {trace.num_tokens} tokens."
     assert expected in [caption.value for caption in app.caption]
-    app.switch_page("views/gate.py").run()
+    turn_to(app, "gate")
     app.session_state.find = True
     app.run()
     assert expected in [caption.value for caption in app.caption], "another page, the same search"
@@ -196,6 +188,7 @@ def test_half_precision_is_traced_on_demand_and_only_for_this_text(app):
     next(button for button in app.button if button.label == "Trace in bfloat16").click().run()
     assert not app.exception
     assert len(charts(app)) == drawn + 1
+    assert any(caption.value == spec("precision_map").how_to_read for caption in app.caption)
     assert any("bfloat16 ran other loops for " in caption.value for caption in app.caption)
     app.session_state.prompt = EXAMPLES["echo"]
     app.run()

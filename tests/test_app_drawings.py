@@ -5,17 +5,20 @@ from pathlib import Path
 
 from streamlit.testing.v1 import AppTest
 
-from analysis.catalogue import CATALOGUE
+from analysis.catalogue import spec
+from app.pages import PAGES
 from app.session.drawings import KEPT_PAGES
+from tests.app_pages import turn_to
 
 MAIN = Path(__file__).parents[1] / "app" / "main.py"
-FIGURES = {f"figure-{found.name}": found for found in CATALOGUE if found.page == "recursion"}
+RECURSION = next(page for page in PAGES if page.name == "Recursion")
+FIGURES = {f"figure-{name}": spec(name) for name in RECURSION.figures}
 
 
 def go(app: AppTest, view: str, **selection: int) -> AppTest:
     for name, value in selection.items():
         app.session_state[name] = value
-    app.switch_page(f"views/{view}.py").run()
+    turn_to(app, view)
     assert not app.exception
     return app
 
@@ -68,4 +71,4 @@ def test_only_the_pages_left_last_are_kept():
     for view in ("recursion", "gate", "experts", "difficulty", "overview", "cost", "recursion"):
         go(app, view)
     kept = app.session_state.kept_drawings
-    assert list(kept) == ["experts", "difficulty", "overview", "cost"] and len(kept) == KEPT_PAGES
+    assert list(kept) == ["Experts", "Difficulty", "Overview", "Cost"] and len(kept) == KEPT_PAGES

@@ -9,6 +9,7 @@ from streamlit.testing.v1 import AppTest
 
 from app.server import captures, models
 from app.session import results, state
+from tests.app_pages import turn_to
 from tests.figure_texts import figure_texts
 
 MAIN = Path(__file__).parents[1] / "app" / "main.py"
@@ -24,7 +25,7 @@ def opened(app: AppTest, view: str, **session) -> AppTest:
     app.run()
     for key, value in session.items():
         app.session_state[key] = value
-    app.switch_page(f"views/{view}.py").run()
+    turn_to(app, view)
     assert not app.exception
     return app
 

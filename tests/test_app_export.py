@@ -10,6 +10,7 @@ from streamlit.testing.v1 import AppTest
 
 from analysis.catalogue import CATALOGUE, spec
 from analysis.explain.embedding import Embedding
+from analysis.explain.near_miss import TwoPrecisions
 from analysis.leaving.paper import Paper
 from analysis.leaving.snippet import TEXTS_FILE, TRACE_FILE, Needs, snippet
 from app.frame import export_dialog
@@ -18,6 +19,7 @@ from app.texts.examples import DEFAULT_EXAMPLE
 from app.texts.prompts import PromptError
 from app.texts.text_link import text_from_link, text_to_link
 from hooks.training_trace import TrainingTrace
+from tests.app_pages import turn_to
 
 MAIN = Path(__file__).parents[1] / "app" / "main.py"
 
@@ -32,7 +34,7 @@ def test_data_and_code_are_made_only_when_they_are_opened(app, monkeypatch):
     monkeypatch.setattr(data_and_code, "snippet", lambda *args, **named: made.append(args) or snippet(*args, **named))
     monkeypatch.setattr(data_and_code, "table_csv", lambda table: made.append(table) or b"")
     app.run()
-    app.switch_page("views/gate.py").run()
+    turn_to(app, "gate")
     assert not app.exception and not made and not app.code
     app.session_state["gate_map-behind"] = True
     app.session_state.token = 5
@@ -47,7 +49,7 @@ def test_data_and_code_are_made_only_when_they_are_opened(app, monkeypatch):
 def test_code_holds_the_readers_choice(app):
     app.session_state["difficulty_map-choice"] = "hard"
     app.run()
-    app.switch_page("views/difficulty.py").run()
+    turn_to(app, "difficulty")
     app.session_state["difficulty_map-behind"] = True
     app.session_state["difficulty_map-choice"] = "hard"
     app.run()
@@ -75,7 +77,7 @@ def test_code_of_a_long_text_names_the_file_to_export(app):
     app.session_state.typed = "The king rode out to the river. " * 70
     app.run()
     next(button for button in app.button if button.label == "Trace").click().run()
-    app.switch_page("views/gate.py").run()
+    turn_to(app, "gate")
     app.session_state["gate_map-behind"] = True
     app.run()
     assert not app.exception and TRACE_FILE in app.code[0].value
@@ -124,7 +126,7 @@ def test_link_with_a_text_that_cannot_be_shown_opens_the_example_and_says_why(ap
 def test_without_a_browser_pdf_is_greyed_with_the_reason_and_all_else_is_there(app, monkeypatch):
     monkeypatch.setenv("BROWSER_PATH", "/nowhere")
     app.run()
-    app.switch_page("views/gate.py").run()
+    turn_to(app, "gate")
     next(button for button in app.button if button.label == "Export").click().run()
     assert not app.exception
     pdf = next(button for button in app.button if button.label == "Make PDF")
@@ -183,7 +185,7 @@ def test_everything_is_made_of_all_that_this_text_can_show(monkeypatch):
     app.button[0].click().run()
     assert not app.exception
     ((export, told),) = made
-    # This model kept nothing of its training, and nobody asked for a map by UMAP.
-    kept = tuple(each for each in CATALOGUE if each.of not in (TrainingTrace, Embedding))
+    # This model kept nothing of its training, and nobody asked for a map by UMAP or for another precision.
+    kept = tuple(each for each in CATALOGUE if each.of not in (TrainingTrace, Embedding, TwoPrecisions))
     assert export.specs == kept and told["prompt"] == app.session_state.prompt.name and told["shipped"]
     assert [each.proto.label for each in app.get("download_button")] == ["Everything"]

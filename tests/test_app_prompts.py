@@ -8,17 +8,18 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from analysis.texts.summary import PromptSummary
+from app.pages import PAGES
 from app.server import captures, models
 from app.session import prompt_list, state
 from app.session.link import TRACE_VARIABLE
 from app.texts.examples import EXAMPLES
 from app.texts.prompt_files import PromptList
 from app.texts.prompts import Prompt
+from tests.app_pages import turn_to
 from tests.in_process import chooser
 from tests.traces import random_trace
 
 MAIN = Path(__file__).parents[1] / "app" / "main.py"
-VIEWS = sorted(path.stem for path in (MAIN.parent / "views").glob("*.py"))
 
 
 @pytest.fixture
@@ -92,9 +93,9 @@ def test_trace_file_is_shown_on_every_page_without_running_a_model(app, monkeypa
     app.file_uploader[0].upload("mine.trace.safetensors", trace_bytes(), "application/octet-stream").run()
     of_key(app.button, "open-trace").click().run()
     assert not app.exception and app.session_state.prompt.name == "mine"
-    for view in VIEWS:
-        app.switch_page(f"views/{view}.py").run()
-        assert not app.exception, view
+    for page in PAGES:
+        turn_to(app, page.url_path)
+        assert not app.exception, page.name
         assert state_of(app) == ("mine", 3, 9)
     told = [element.value for element in [*app.sidebar.markdown, *app.sidebar.caption]]
     assert any("**Trace file** of tiny, weights 0123456789ab" in each for each in told)
@@ -153,7 +154,7 @@ def list_page(app: AppTest, *texts: str) -> AppTest:
     app.run()
     prompts = [Prompt(f"p{i}", text) for i, text in enumerate(texts)]
     app.session_state.prompt_list = PromptList("mine.txt", prompts, [], [])
-    app.switch_page("views/prompts.py").run()
+    turn_to(app, "prompts")
     assert not app.exception
     return app
 
@@ -164,7 +165,7 @@ def known(app: AppTest) -> int:
 
 def test_examples_are_the_list_until_the_reader_brings_one(app):
     app.run()
-    app.switch_page("views/prompts.py").run()
+    turn_to(app, "prompts")
     assert app.dataframe[0].value["name"].tolist() == [prompt.name for prompt in EXAMPLES.values()]
     assert app.dataframe[0].value["tokens"].isna().all(), "nothing runs before it is asked for"
 

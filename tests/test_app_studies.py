@@ -7,12 +7,13 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from analysis.models.faithfulness import digest_of_texts, provenance
+from analysis.texts.sample_texts import SAMPLE_TEXTS
 from analysis.texts.study import study
 from app.server import captures, models, text_studies
 from app.session import state, text_study
 from app.texts.prompt_files import PromptList
 from app.texts.prompts import Prompt
-from app.texts.sample_texts import SAMPLE_TEXTS
+from tests.app_pages import turn_to
 
 MAIN = Path(__file__).parents[1] / "app" / "main.py"
 TEXTS = ["The fox ran to the river.", "7 + 5 = 12", "A boat lay there.", "She said no.", "Then it was night."]
@@ -32,7 +33,7 @@ def opened(*texts: str, view: str = "validity") -> AppTest:
     if texts:
         bring(app, *texts)
     app.session_state[f"reading-{text_study.SAMPLE}"] = False  # as the button Stop does
-    app.switch_page(f"views/{view}.py").run()
+    turn_to(app, view)
     return choose(app, text_study.OWN)
 
 
@@ -86,9 +87,9 @@ def test_other_page_finds_the_study_made_and_runs_no_model():
     calls = []
     model = models.loaded_model(app.session_state[state.MODEL_KEY]).model
     handle = model.register_forward_hook(lambda *_: calls.append(1))
-    app.switch_page("views/gate.py").run()
+    turn_to(app, "gate")
     assert app.session_state[text_study.CHOICE_KEY] == text_study.OWN, "an export made here holds the own study too"
-    app.switch_page("views/what_decides.py").run()
+    turn_to(app, "what_decides")
     handle.remove()
     assert not app.exception and not calls
     assert "from mine.csv" in captions(app) and len(app.get("plotly_chart")) == 3
@@ -163,7 +164,7 @@ def test_reading_that_was_stopped_goes_on_where_it_was(monkeypatch):
 def test_sample_texts_are_read_at_once_and_the_reader_may_stop(monkeypatch):
     app = AppTest.from_file(str(MAIN), default_timeout=120).run()
     asked = stopping_after(2, monkeypatch)
-    app.switch_page("views/validity.py").run()
+    turn_to(app, "validity")
     assert not app.exception and not app.get("plotly_chart") and asked[2:] == ["stop"]
     assert f"sample texts: {len(SAMPLE_TEXTS)} texts, not yet read" in captions(app)
     read(app)
@@ -173,10 +174,10 @@ def test_sample_texts_are_read_at_once_and_the_reader_may_stop(monkeypatch):
 
 def test_sample_texts_are_read_once_for_all_visitors(monkeypatch):
     first = AppTest.from_file(str(MAIN), default_timeout=120).run()
-    first.switch_page("views/validity.py").run()
+    turn_to(first, "validity")
     monkeypatch.setattr(captures, "traces_of", None)  # nobody may ask for it again
     other = AppTest.from_file(str(MAIN), default_timeout=120).run()
-    other.switch_page("views/what_decides.py").run()
+    turn_to(other, "what_decides")
     assert not other.exception and len(other.get("plotly_chart")) == 3
 
 
@@ -217,13 +218,13 @@ def test_line_under_a_page_names_the_texts_of_the_study_and_not_the_text_above(v
 
 def test_line_under_the_prompts_names_their_list():
     app = opened(*TEXTS)
-    app.switch_page("views/prompts.py").run()
+    turn_to(app, "prompts")
     assert line(app).endswith(f"5 texts of “mine.csv”, digest {digest_of_texts(TEXTS)[:12]}")
 
 
 def test_line_under_other_pages_names_the_text_above():
     app = opened(*TEXTS)
-    app.switch_page("views/gate.py").run()
+    turn_to(app, "gate")
     assert line(app).endswith(f", text {provenance(state_trace(app))['text'][:12]}")
 
 

@@ -11,6 +11,7 @@ from streamlit.testing.v1 import AppTest
 from analysis.explain.embedding import Placement
 from app.server import umap_files
 from app.session import umap_maps
+from tests.app_pages import turn_to
 from tests.threads import wait_until
 
 MAIN = Path(__file__).parents[1] / "app" / "main.py"
@@ -45,7 +46,7 @@ def opened(**session) -> AppTest:
     app.run()
     for key, value in session.items():
         app.session_state[key] = value
-    app.switch_page("views/geometry.py").run()
+    turn_to(app, "geometry")
     assert not app.exception
     return app
 

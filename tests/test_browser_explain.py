@@ -8,16 +8,18 @@ import pytest
 from playwright.sync_api import expect
 
 import sample_models
-from analysis.catalogue import CATALOGUE, FigureSpec
+from analysis.catalogue import FigureSpec, spec
 from analysis.explain.embedding import Embedding
+from analysis.explain.near_miss import TwoPrecisions
 from analysis.leaving.tables import read_csv
 from analysis.texts import study as studies
+from app.pages import PAGES
 from tests.app_server import until, wait_idle
 from tests.visit import Visit
 
 pytestmark = pytest.mark.browser
-PAGES = ("Walkthrough", "Write ledger", "Recursion lens", "Geometry", "Attention", "Near misses", "Cost")
-PAGES += ("What decides", "Validity")
+ON_DEMAND = (Embedding, TwoPrecisions)
+"""Drawn once the reader asked for it: tests/test_app_umap.py, tests/test_app.py."""
 TOKEN, LAYER = 30, 2
 SHOWN = """at => { const figure = document.querySelector(at);
     return figure && JSON.stringify([figure.data, figure.layout.annotations, figure.layout.xaxis]); }"""
@@ -42,22 +44,21 @@ def drawn_by(tmp_path_factory):
     return run
 
 
-@pytest.mark.parametrize("name", PAGES)
-def test_page_is_drawn_says_how_to_read_it_follows_clicks_and_leaves_the_app(visit, name, drawn_by, tmp_path):
+@pytest.mark.parametrize("row", [row for row in PAGES if row.group == "Explain"], ids=lambda row: row.url_path)
+def test_page_is_drawn_says_how_to_read_it_follows_clicks_and_leaves_the_app(visit, row, drawn_by, tmp_path):
     here = visit()
-    page = here.open(f"{name.lower().replace(' ', '_')}?layer={LAYER}&token={TOKEN}", name)
-    # A map by UMAP is drawn on demand: tests/test_app_umap.py.
-    specs = [spec for spec in CATALOGUE if spec.page == name.lower() and spec.of is not Embedding]
-    for spec in specs:
-        page.locator(f"{drawing(spec)} .main-svg").first.wait_for()
+    page = here.open(f"{row.url_path}?layer={LAYER}&token={TOKEN}", row.name)
+    specs = [found for found in map(spec, row.figures) if found.of not in ON_DEMAND]
+    for found in specs:
+        page.locator(f"{drawing(found)} .main-svg").first.wait_for()
     wait_idle(page)
-    for spec in specs:
-        page.wait_for_function("at => document.querySelector(at).data.length", arg=drawing(spec))
-        expect(page.get_by_role("heading", name=spec.title)).to_be_visible()
+    for found in specs:
+        page.wait_for_function("at => document.querySelector(at).data.length", arg=drawing(found))
+        expect(page.get_by_role("heading", name=found.title)).to_be_visible()
     expect(page.get_by_text("How to read.").first).to_be_visible()
     expect(page.get_by_test_id("stException")).to_have_count(0)
     follows_the_selection(here, specs)
-    if name == "Walkthrough":
+    if row.name == "Walkthrough":
         expect(page.get_by_text(f"Token {TOKEN - 7} “")).to_contain_text(f"enters layer {LAYER + 1} ")
     follows_its_choices(here, specs)
     expect(page.get_by_test_id("stAlert")).to_have_count(0)
@@ -78,19 +79,19 @@ def follows_the_selection(here: Visit, specs: list[FigureSpec]) -> None:
     expect(here.page.locator(".readout")).to_contain_text(f"token ‹{TOKEN - 7}›")
     here.page.get_by_role("button", name="next layer").click()
     expect(here.page.locator(".readout")).to_contain_text(f"layer ‹{LAYER + 1}›")
-    for spec, shown in zip(specs, before, strict=True):
-        if spec.follows:
-            changed(here, spec, shown)
+    for found, shown in zip(specs, before, strict=True):
+        if found.follows:
+            changed(here, found, shown)
     wait_idle(here.page)
 
 
 def follows_its_choices(here: Visit, specs: list[FigureSpec]) -> None:
-    for spec in specs:
-        if spec.choice:
-            _, labels, what = spec.choice
-            before = here.page.evaluate(SHOWN, drawing(spec))
-            here.page.get_by_role("radiogroup", name=what).get_by_role("radio").nth(len(labels) - 1).click()
-            changed(here, spec, before)
+    for found in specs:
+        if found.choice:
+            last = len(found.choice.labels) - 1
+            before = here.page.evaluate(SHOWN, drawing(found))
+            here.page.get_by_role("radiogroup", name=found.choice.name).get_by_role("radio").nth(last).click()
+            changed(here, found, before)
     wait_idle(here.page)
 
 

@@ -8,10 +8,12 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from sample_models import building, load_model
-from sample_models.building import build_model, built_models
+from sample_models import load_model, recipes
+from sample_models.distil import building
 from sample_models.distil.__main__ import main as distil
+from sample_models.distil.building import build_model
 from sample_models.distil.run import UPDATE
+from sample_models.recipes import built_models
 from tests.dense_models import write_dense, write_gguf
 
 
@@ -24,7 +26,7 @@ def made(tmp_path_factory):
     write_gguf(root / "dense.gguf", write_dense(root / "dense"))
     options = "--layer-steps 1 --steps 1 --context 16 --rank 2 --no-compile --no-bf16 --device cpu --valid-windows 1"
     files = ["--data", str(text), "--valid", str(text), "--out", str(root / "run")]
-    distil([str(root / "dense.gguf"), *files, *options.split()])
+    distil(["--dense", str(root / "dense.gguf"), *files, *options.split()])
     index = root / "index"
     index.mkdir()
     wheel = index / "tiny_dense-1.0-py3-none-any.whl"
@@ -49,8 +51,8 @@ def recipe(made, tmp_path, monkeypatch):
     digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
     fields = {"package": "tiny-dense==1.0", "sha256": digest, "member": "tiny_dense/dense.gguf"}
     (folder / "recipe.json").write_text(json.dumps(fields))
-    monkeypatch.setattr(building, "UPDATES", tmp_path / "updates")
-    monkeypatch.setattr(building, "cache", lambda: tmp_path / "cache")
+    monkeypatch.setattr(recipes, "UPDATES", tmp_path / "updates")
+    monkeypatch.setattr(recipes, "cache", lambda: tmp_path / "cache")
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(wheel.parent))
     return folder / "recipe.json"
@@ -91,7 +93,7 @@ def test_build_that_is_interrupted_leaves_nothing(recipe, tmp_path, monkeypatch)
     def interrupted(folder):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(building, "_check", interrupted)
+    monkeypatch.setattr(building, "load_model", interrupted)
     with pytest.raises(KeyboardInterrupt):
         build_model("tiny")
     assert not [path for path in (tmp_path / "cache").rglob("*") if path.is_file()] and built_models() == []

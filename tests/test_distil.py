@@ -41,6 +41,7 @@ def arguments(dense, text, out, *options):
     fixed = "--no-compile --no-bf16 --device cpu --context 32 --batch 2 --rank 4 --layer-steps 6 --steps 6"
     logs = "--log-every 3 --valid-every 6 --valid-windows 2 --loop-shares 0.25 0.25 0.25 0.25"
     return [
+        "--dense",
         str(dense),
         "--data",
         str(text),

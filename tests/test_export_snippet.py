@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import plotly.graph_objects as go
 import pytest
+import torch
 
 import sample_models
 from analysis.catalogue import CATALOGUE, spec
@@ -13,12 +14,14 @@ from analysis.explain import embedding as embeddings
 from analysis.explain.attribution import Attribution, attribution
 from analysis.explain.embedding import Embedding, Placement, embedding
 from analysis.explain.ledger import stream_writes
+from analysis.explain.near_miss import TwoPrecisions
 from analysis.leaving.export import texts_json
 from analysis.leaving.snippet import LONGEST_TEXT, TEXTS_FILE, TRACE_FILE, Needs, needs, snippet
+from analysis.models.training import TrainingCurves, read_curves
+from analysis.texts import sample_texts
 from analysis.texts import study as studies
 from analysis.texts.study import SAMPLES, Study, study
 from analysis.view import View, window_around
-from app.texts import sample_texts
 from hooks import (
     AttentionTrace,
     LensTrace,
@@ -35,11 +38,13 @@ from hooks import (
 )
 from hooks.path_trace import PathTrace
 from hooks.trace import RoutingTrace
-from tests.path_traces import make_paths
+from sample_models.registry import CHECKPOINTS
+from tests.path_traces import make_curves, make_paths
 from tests.traces import make_trace
 
 TEXT = 'It\'s "7 + 5" = 12,\n\t<b>$x$</b> \\n {} 🙂 你好. The fox ran.'
 SOME_TEXTS = list(sample_texts.SAMPLE_TEXTS)[:3]
+CURVES = CHECKPOINTS / "versatile-6l-4m" / "curves.csv"
 LONG = "The king rode out to the river. " * 63
 
 
@@ -92,6 +97,10 @@ def results(load):
             Embedding: embedding(capture_paths(loaded, TEXT, tokens=(2, 12)), [3], place=in_a_row),
             AttentionTrace: capture_attention(loaded, TEXT).at(7),
             TrainingTrace: capture_training(load("versatile-4l-0.4m"), TEXT),
+            TrainingCurves: TrainingCurves(read_curves(CURVES.read_bytes()), {"model": "versatile-6l-4m"}),
+            TwoPrecisions: TwoPrecisions(
+                capture(loaded, TEXT), capture(load("versatile-6l-4m", dtype=torch.bfloat16), TEXT)
+            ),
             Study: study(capture(loaded, SOME_TEXTS), draws=9, name=SAMPLES),
         },
         "long": {
@@ -104,7 +113,7 @@ def results(load):
 @pytest.mark.parametrize("each", CATALOGUE, ids=lambda each: each.name)
 def test_code_of_every_figure_runs_and_draws_the_same(each, results, drawn_by, tmp_path):
     drawn = results["short"][each.of]
-    options = {each.choice[0]: list(each.choice[1])[-1]} if each.choice else {}
+    options = {each.choice.option: list(each.choice.labels)[-1]} if each.choice else {}
     view = View(layer=3, token=7, theme="dark", checkpoint=2)
     made = drawn_by(snippet(each, drawn, view, **options))
     assert made.to_json() == each.figure(drawn, view, **options).to_json()
@@ -157,6 +166,9 @@ OWN = "mine.csv"
         (SHORT, {"from_file": True, "shipped": False}, Needs((TRACE_FILE,))),
         (SHORT, {"shipped": False}, Needs(model="tiny")),
         (make_paths(SHORT), {"shipped": False}, Needs(model="tiny")),
+        (make_curves(SHORT), {}, Needs()),
+        (make_curves(SHORT), {"shipped": False}, Needs(model="tiny")),
+        (TwoPrecisions(SHORT, SHORT), {"shipped": False}, Needs(model="tiny")),
         (make_paths(OF_LONG), {"shipped": False}, Needs((TRACE_FILE,), "tiny")),
         (study([SHORT, SHORT], draws=9, name=OWN), {}, Needs()),
         (study([SHORT, OF_LONG], draws=9, name=OWN), {"shipped": False}, Needs((TEXTS_FILE,), "tiny")),

@@ -3,11 +3,13 @@
 import json
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import plotly.graph_objects as go
 import pytest
 
+from analysis import figures
 from analysis.catalogue import CATALOGUE, spec
 from analysis.figures.template import moved, take_selection
 from analysis.palette import THEMES
@@ -28,7 +30,7 @@ CASES = {
 }
 DRAWN = {each.name: (each, {}) for each in CATALOGUE}
 for _each in filter(lambda each: each.choice, CATALOGUE):
-    DRAWN |= {f"{_each.name}-{value}": (_each, {_each.choice[0]: value}) for value in list(_each.choice[1])[1:]}
+    DRAWN |= {f"{_each.name}-{value}": (_each, {_each.choice.option: value}) for value in list(_each.choice.labels)[1:]}
 RESULTS = {}
 TAG = re.compile(r"</?(?:b|i|br|span|sub|extra)\b[^<>]*>")
 MAPS = ["difficulty_map", "gate_map", "expert_map", "loop_map"]
@@ -175,6 +177,14 @@ def test_table_has_a_row_for_each_observation_and_names_layer_and_token_truly(ea
 
 def test_names_and_titles_are_unique():
     assert len({each.name for each in CATALOGUE}) == len({each.title for each in CATALOGUE}) == len(CATALOGUE)
+
+
+def test_every_figure_is_exported_once_and_has_an_entry():
+    exported = [name for name in figures.__all__ if name.endswith("_figure")]
+    assert sorted(exported) == sorted(found.figure.__name__ for found in CATALOGUE)
+    for path in Path(figures.__file__).parent.rglob("*.py"):
+        drawing = re.findall(r"^def ([a-z]\w*_figure)\(", path.read_text(encoding="utf-8"), flags=re.MULTILINE)
+        assert set(drawing) - {"level_bars_figure", "sentence_figure"} <= set(exported), path
 
 
 def test_unknown_figure_is_refused_with_the_known_ones():

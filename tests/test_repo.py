@@ -14,15 +14,8 @@ STREET = ["sample_models", "hooks", "analysis", "app"]
 ROOMS = (
     *("app", "app.views", "app.frame", "app.parts", "app.components", "app.session", "app.server", "app.texts"),
     *("analysis.leaving", "analysis.catalogue", "analysis.figures", "analysis.models", "analysis.texts"),
-    *(
-        "analysis.explain",
-        "analysis.words",
-        "analysis",
-        "hooks",
-        "sample_models.family",
-        "sample_models.distil",
-        "sample_models",
-    ),
+    *("analysis.explain", "analysis.words", "analysis", "hooks"),
+    *("sample_models.family", "sample_models.distil", "sample_models"),
 )
 """The highest first: each imports only from itself and from those below. A package stands for its own files, those of
 rooms in it apart: "app" is the entry and the command line, "analysis" the four subjects and what they share."""

@@ -82,6 +82,20 @@ def flip_table(trace: RoutingTrace) -> pd.DataFrame:
 # Two precisions -------------------------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True, eq=False)
+class TwoPrecisions:
+    """One text traced twice by one model: with its weights as they are, and with them rounded.
+
+    ValueError if the traces are not of the same tokens, layers and experts.
+    """
+
+    routing: RoutingTrace
+    rounded: RoutingTrace
+
+    def __post_init__(self) -> None:
+        _same_text(self.routing, self.rounded)
+
+
 @dataclass(frozen=True)
 class PrecisionNumbers:
     """Decisions of two traces of one text, counted over (ordinary token, layer) pairs."""
@@ -96,16 +110,14 @@ class PrecisionNumbers:
     """Largest margin of a depth choice, in the first trace, that differs in the second; NaN when none differs."""
 
 
-def precision_flips(first: RoutingTrace, second: RoutingTrace) -> pd.DataFrame:
+def precision_flips(traces: TwoPrecisions) -> pd.DataFrame:
     """One row per layer x token of one text traced twice, such as in float32 and bfloat16: what came out otherwise.
 
     `experts_differ` compares the sets of chosen experts and is missing unless the token routed in both traces.
     `margin` is that of the first trace's depth choice. A difference in a low layer changes what the layers above see:
     only in layer 0 is it rounding alone.
-
-    Raises ValueError if the traces are not of the same tokens, layers and experts.
     """
-    _same_text(first, second)
+    first, second = traces.routing, traces.rounded
     both = first.width_ran & second.width_ran
     differ = np.where(both, _other_experts(first, second), np.nan).ravel()
     table = first.to_frame()[["layer", "token", "text", "special"]]
@@ -118,9 +130,9 @@ def precision_flips(first: RoutingTrace, second: RoutingTrace) -> pd.DataFrame:
     )
 
 
-def precision_numbers(first: RoutingTrace, second: RoutingTrace) -> PrecisionNumbers:
-    """How often two traces of one text decide differently. ValueError as in `precision_flips`."""
-    _same_text(first, second)
+def precision_numbers(traces: TwoPrecisions) -> PrecisionNumbers:
+    """How often two traces of one text decide differently."""
+    first, second = traces.routing, traces.rounded
     kept = ordinary(first)
     loops = (first.loops != second.loops)[:, kept]
     both = (first.width_ran & second.width_ran)[:, kept]
@@ -148,6 +160,6 @@ def _same_text(first: RoutingTrace, second: RoutingTrace) -> None:
 
 
 __all__ = [
-    "PrecisionNumbers", "expert_margin", "flip_table", "flipped_by", "gate_gap", "near_miss_table", "precision_flips",
-    "precision_numbers", "smallest_flip", "soft_gate",
+    "PrecisionNumbers", "TwoPrecisions", "expert_margin", "flip_table", "flipped_by", "gate_gap", "near_miss_table",
+    "precision_flips", "precision_numbers", "smallest_flip", "soft_gate",
 ]  # fmt: skip

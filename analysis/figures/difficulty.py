@@ -9,11 +9,15 @@ from analysis.difficulty import (
     Kind,
     Surprise,
     difficulty,
+    difficulty_by_loops,
     difficulty_extremes,
+    difficulty_surprisal,
+    difficulty_table,
     rank_correlation,
     surprisal,
     token_difficulty,
 )
+from analysis.figures.figure_spec import Choice, FigureSpec
 from analysis.figures.joint_map import Marginal, Minimap, heatmap, joint_map, layer_bars, scale_bar, token_bars
 from analysis.figures.template import figure, hover_card, note, sentence_figure
 from analysis.figures.word_columns import word_columns
@@ -197,3 +201,47 @@ def _density(values: np.ndarray, grid: np.ndarray) -> np.ndarray:
     reach = np.arange(-4 * bandwidth, 4 * bandwidth + step / 2, step)
     smooth = np.convolve(counts, np.exp(-0.5 * (reach / bandwidth) ** 2))
     return smooth[len(reach) // 2 : len(reach) // 2 + len(grid)]
+
+
+FIGURES = (
+    FigureSpec(
+        name="difficulty_map",
+        title="Difficulty of every token in every layer",
+        how_to_read=(
+            "Strong colour is hard. Soft difficulty is what the depth head leaned to, hard difficulty the loops that "
+            "ran. The scale always runs from 0 to 1, so two texts compare."
+        ),
+        figure=difficulty_map_figure,
+        table=difficulty_table,
+        choice=Choice("kind", {"soft": "Soft", "hard": "Hard"}, "Kind of difficulty"),
+        follows=(),
+    ),
+    FigureSpec(
+        name="difficulty_surprisal",
+        title="Does difficulty follow surprise?",
+        how_to_read=(
+            "Each dot is a token. A rising cloud: harder tokens are those with more surprisal. Token read: the one "
+            "that stands there, which the model has already seen. Next token: the one that it predicts from there; "
+            "only this says whether difficulty rises where the model predicts badly. By chance: how far from 0 ρ "
+            "comes when the surprisals are moved along the text by up to half of it, but for the farthest 5 % of the "
+            "moves. Moving does not hold the position fixed: what merely rises or falls along the text with "
+            "difficulty may lie beyond."
+        ),
+        figure=difficulty_surprisal_figure,
+        table=difficulty_surprisal,
+        choice=Choice("of", {"read": "Token read", "next": "Next token"}, "Surprisal of which token"),
+        follows=("token",),
+    ),
+    FigureSpec(
+        name="difficulty_by_loops",
+        title="How certain was the choice?",
+        how_to_read=(
+            "Soft difficulty of all pairs of token and layer, by the loops that ran; each hill is scaled to its own "
+            "peak. Far from the dotted line: the depth head hesitated. Near it, it need not have been sure: leaning "
+            "to both sides cancels out."
+        ),
+        figure=difficulty_by_loops_figure,
+        table=difficulty_by_loops,
+        follows=(),
+    ),
+)

@@ -4,9 +4,10 @@ import numpy as np
 import plotly.graph_objects as go
 
 from analysis.experts import FEWEST_EXPECTED, did_not_route, expert_load
+from analysis.figures.figure_spec import FigureSpec
 from analysis.figures.template import figure, hatch, layer_axis, mark, note, numbers, sentence_figure, strokes
 from analysis.palette import THEMES, colour_at, expert_colour, mix, ramp, text_on
-from analysis.texts.chance import pairs_against_chance
+from analysis.texts.chance import all_pairs_against_chance, pairs_against_chance
 from analysis.view import DEFAULT_VIEW, View
 from hooks.trace import RoutingTrace
 
@@ -180,3 +181,40 @@ def expert_pairs_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> go.Fi
 
 def _pale(trace: RoutingTrace) -> str:
     return "second" if trace.expert_ids.shape[2] == 2 else "later"
+
+
+FIGURES = (
+    FigureSpec(
+        name="expert_load",
+        title="Load in the selected layer",
+        how_to_read=(
+            "Share of the layer's routed choices. Tokens that did not route have their own bar and are in no other."
+        ),
+        figure=expert_load_figure,
+        table=expert_load,
+        follows=("layer",),
+    ),
+    FigureSpec(
+        name="expert_load_by_layer",
+        title="Load in every layer",
+        how_to_read=(
+            "Each row sums to 100. Strong colour: a favourite. Beside it, the share of tokens that did not route."
+        ),
+        figure=expert_load_by_layer_figure,
+        table=expert_load,
+        follows=(),
+    ),
+    FigureSpec(
+        name="expert_pairs",
+        title="Which experts are chosen together",
+        how_to_read=(
+            "Above 0 (green): more often than the experts' loads alone would bring. Below 0 (magenta): less often. "
+            "Bold: beyond the middle 95 % of what comes out when every token draws its pair by the loads alone; that "
+            "makes at most one pair in twenty bold. Tokens that depend on their neighbours reach further: bold is a "
+            "hint, no proof. Pairs that chance would bring together fewer than 5 times are left out."
+        ),
+        figure=expert_pairs_figure,
+        table=all_pairs_against_chance,
+        follows=("layer",),
+    ),
+)

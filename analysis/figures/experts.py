@@ -5,7 +5,8 @@ from typing import Literal
 import numpy as np
 import plotly.graph_objects as go
 
-from analysis.experts import did_not_route, router_probs
+from analysis.experts import all_expert_paths, did_not_route, expert_table, router_probs
+from analysis.figures.figure_spec import Choice, FigureSpec
 from analysis.figures.joint_map import Marginal, Minimap, heatmap, joint_map, layer_bars, token_bars
 from analysis.figures.template import (
     figure,
@@ -24,10 +25,10 @@ from analysis.palette import THEMES, TINTS, expert_colour, expert_tints, ramp, s
 from analysis.view import DEFAULT_VIEW, View
 from hooks.trace import RoutingTrace
 
-Choice = Literal["first", "second"]
+Which = Literal["first", "second"]
 
 
-def expert_map_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW, *, choice: Choice = "first") -> go.Figure:
+def expert_map_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW, *, choice: Which = "first") -> go.Figure:
     """Chosen expert of every token in every layer; a stroke where the token did not route.
 
     Colour strength is the first choice's weight, in both maps: strong = sure, pale = nearly a tie. Cells too narrow
@@ -148,3 +149,33 @@ def expert_path_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> go.Fig
         },
         annotations=[note(heading) | {"yshift": 22}, *heads],
     )
+
+
+FIGURES = (
+    FigureSpec(
+        name="expert_map",
+        title="Chosen expert of every token in every layer",
+        how_to_read=(
+            "Colour names the expert, a slice of this layer's weights: expert 3 of layer 2 and of layer 5 are "
+            "unrelated. In a short text its number stands in the cell, and the colour is strong where the first "
+            "choice clearly outweighs the second. A stroke: the token took all its loops and did not route; no load "
+            "counts it."
+        ),
+        figure=expert_map_figure,
+        table=expert_table,
+        choice=Choice("choice", {"first": "First choice", "second": "Second choice"}, "Which choice"),
+        follows=(),
+        by_token=True,
+    ),
+    FigureSpec(
+        name="expert_path",
+        title="Path of the token through the layers",
+        how_to_read=(
+            "Filled: first choice. Ring: second choice. Size grows with the weight as far as the rows leave room; "
+            "grey is the router's probability for every expert. The line breaks where the token did not route."
+        ),
+        figure=expert_path_figure,
+        table=all_expert_paths,
+        follows=("token",),
+    ),
+)

@@ -4,22 +4,21 @@ import numpy as np
 import plotly.graph_objects as go
 
 from analysis.aggregate import mean_over_tokens, ordinary
+from analysis.figures.figure_spec import FigureSpec
 from analysis.figures.joint_map import Marginal, Minimap, heatmap, joint_map, layer_bars, scale_bar, token_bars
+from analysis.figures.level_bars import Level, level_bars_figure
 from analysis.figures.template import (
     FEWEST_COLUMNS,
     drawn_part,
     figure,
     hover_card,
-    layer_axis,
     mark,
     note,
-    numbers,
-    sentence_figure,
     swatch,
 )
 from analysis.figures.word_columns import word_columns
-from analysis.gate import gate_along_text, gate_by_chance, gate_level_shares
-from analysis.palette import THEMES, gate_colour, mix, ramp, text_on
+from analysis.gate import gate_along_text, gate_along_text_table, gate_by_chance, gate_level_shares, gate_table
+from analysis.palette import THEMES, gate_colour, mix, ramp
 from analysis.view import DEFAULT_VIEW, View
 from analysis.words.labels import plotly_text, token_labels
 from hooks.trace import RoutingTrace
@@ -66,44 +65,28 @@ def gate_map_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> go.Figure
 
 
 def gate_levels_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> go.Figure:
-    """Share of tokens at each level of lambda, per layer; the shares of a layer fill its bar."""
-    c = THEMES[view.theme]
-    table = gate_level_shares(trace)
-    if table["share"].isna().any():
-        return sentence_figure(view, "There are only tokens here that the tokenizer added.", 330)
-    data, legend = [], []
-    per_level = table["gate"].nunique(dropna=False)
-    layer = np.arange(trace.num_layers)
-    left = np.zeros(trace.num_layers)
-    for index in range(per_level):
-        rows = table.iloc[index::per_level]
-        level, share = float(rows["gate"].iloc[0]), 100 * rows["share"].to_numpy()
-        known = np.isfinite(level)
-        colour = gate_colour(level, view.theme) if known else c["bg"]
-        name = f"λ {level:.3g}" if known else "other λ"
-        outline = {"width": 0.7, "color": c["line"]} if not known else {"width": 0}
-        data.append(
-            {
-                "type": "bar", "orientation": "h", "x": share, "y": layer, "name": name, "width": 0.8,
-                "marker": {"color": colour, "line": outline},
-                "customdata": [[None, i, n] for i, n in zip(layer.tolist(), rows["tokens"].tolist(), strict=True)],
-                "hovertemplate": f"layer %{{y}}<br>{name}: %{{x:.1f}} %, %{{customdata[2]}} tokens<extra></extra>",
-            }
-        )  # fmt: skip
-        wide = share >= 4
-        middle, texts = (left + share / 2)[wide], [f"{value:.0f}" for value in share[wide]]
-        data += numbers(middle, layer[wide], texts, np.full(wide.sum(), text_on(colour)))
-        left = left + share
-        legend.append(swatch(colour, name))
-    return figure(
+    """Share of tokens at each level of lambda, per layer; the shares of a layer fill its bar.
+
+    In the words of lambda what the shares of loops say, unless lambda was set from outside: such tokens
+    have a level of their own.
+    """
+    c, table = THEMES[view.theme], gate_level_shares(trace)
+    levels = [
+        Level(f"λ {level:.3g}", gate_colour(level, view.theme), {"width": 0})
+        if np.isfinite(level)
+        else Level("other λ", c["bg"], {"width": 0.7, "color": c["line"]})
+        for level in table["gate"][table["layer"] == 0].tolist()
+    ]
+    return level_bars_figure(
+        trace,
         view,
-        data,
+        table,
+        levels,
         height=330,
-        barmode="stack",
+        legend="   ".join(swatch(level.colour, level.name) for level in levels),
+        upright=False,
+        fewest=4,
         margin={"t": 30, "b": 44, "l": 52, "r": 16},
-        xaxis={"range": [0, 100], "dtick": 20, "ticksuffix": " %", "title": {"text": "share of tokens"}},
-        yaxis=layer_axis(trace, view),
-        annotations=[note("   ".join(legend))],
     )
 
 
@@ -164,3 +147,40 @@ def gate_along_text_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW, *, sm
             note(swatch(pale, "middle 95 % of that mean for shuffled tokens")),
         ],
     )
+
+
+FIGURES = (
+    FigureSpec(
+        name="gate_map",
+        title="Width share λ",
+        how_to_read=(
+            "λ is the mixing share: the weight of the experts when a layer mixes its two paths; the loops weigh 1 − "
+            "λ. Blue: the experts weigh more. Orange: the loops. Grey: half and half. The scale runs from 0 to 1 "
+            "although λ never reaches 1."
+        ),
+        figure=gate_map_figure,
+        table=gate_table,
+        follows=(),
+    ),
+    FigureSpec(
+        name="gate_levels",
+        title="Gate levels in each layer",
+        how_to_read=("λ takes one level per number of loops. The bar shows the share of tokens, in per cent, at each."),
+        figure=gate_levels_figure,
+        table=gate_level_shares,
+        follows=(),
+    ),
+    FigureSpec(
+        name="gate_along_text",
+        title="Along the text",
+        how_to_read=(
+            "Dots: the selected layer. Line: mean over layers, smoothed over 7 tokens. Smoothing makes waves of any "
+            "order: the band is the middle 95 % of that mean for shuffled tokens. Chance alone puts one place in "
+            "twenty outside, and neighbours leave it together."
+        ),
+        figure=gate_along_text_figure,
+        table=gate_along_text_table,
+        follows=("layer",),
+        by_token=True,
+    ),
+)

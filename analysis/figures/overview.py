@@ -6,6 +6,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from analysis.aggregate import mean_over_tokens
+from analysis.figures.figure_spec import FigureSpec
 from analysis.figures.joint_map import Minimap, layer_bars, minimap_row, token_bars
 from analysis.figures.template import LEFT as MAP_LEFT
 from analysis.figures.template import MAP, MAP_MARGINS_PX, band, figure, layer_axis, note, swatch, token_axis
@@ -120,3 +121,31 @@ def loops_by_layer_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> go.
         shapes=[band(view, x="layer")],
         annotations=[note("   ".join(legend))],
     )
+
+
+FIGURES = (
+    FigureSpec(
+        name="compute_map",
+        title="What every token costs",
+        how_to_read=(
+            "A bar is one token: how often the shared FFN ran for it, mean over layers (orange), and what its experts "
+            "cost on top (blue). The dotted line is one dense FFN. Experts are cheap: a small part of a bar can "
+            "carry a large mixing share λ."
+        ),
+        figure=compute_map_figure,
+        table=compute_table,
+        follows=(),
+        by_token=True,
+    ),
+    FigureSpec(
+        name="loops_by_layer",
+        title="Loops by layer",
+        how_to_read=(
+            "Mean over tokens, with the range of their middle 80 %. Hollow: what the depth head expected before it "
+            "chose."
+        ),
+        figure=loops_by_layer_figure,
+        table=loops_by_layer,
+        follows=(),
+    ),
+)

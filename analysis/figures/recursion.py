@@ -4,7 +4,9 @@ import numpy as np
 import plotly.graph_objects as go
 
 from analysis.aggregate import mean_over_tokens, percentiles_over_tokens
+from analysis.figures.figure_spec import FigureSpec
 from analysis.figures.joint_map import Marginal, Minimap, heatmap, joint_map, scale_bar, token_bars
+from analysis.figures.level_bars import Level, level_bars_figure
 from analysis.figures.template import (
     figure,
     hover_card,
@@ -17,7 +19,7 @@ from analysis.figures.template import (
 )
 from analysis.figures.word_columns import word_columns
 from analysis.palette import THEMES, colour_at, faded, loop_colours, mix, ramp, steps, text_on
-from analysis.recursion import NEAR_MISS, depth_margin, loop_shares
+from analysis.recursion import NEAR_MISS, depth_margin, depth_table, loop_shares, loop_table, margin_table
 from analysis.view import DEFAULT_VIEW, View
 from hooks.trace import RoutingTrace
 
@@ -68,38 +70,18 @@ def loop_map_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> go.Figure
 
 def loop_shares_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> go.Figure:
     """Share of tokens at 1..max_loops loops in every layer; the shares of a layer fill its bar."""
-    c = THEMES[view.theme]
-    table = loop_shares(trace)
-    if table["share"].isna().any():
-        return sentence_figure(view, "There are only tokens here that the tokenizer added.", HEIGHT)
-    colours = loop_colours(trace.max_loops, view.theme)
-    layer = np.arange(trace.num_layers)
-    bottom = np.zeros(trace.num_layers)
-    data = []
-    for loops, rows in table.groupby("loops"):
-        share, colour = 100 * rows["share"].to_numpy(), colours[loops - 1]
-        data.append(
-            {
-                "type": "bar", "x": layer, "y": share, "name": f"{loops}",
-                "marker": {"color": colour, "line": {"width": 0.7, "color": mix(c["bg"], c["depth"], 0.45)}},
-                "customdata": [[None, i, n] for i, n in zip(layer.tolist(), rows["tokens"].tolist(), strict=True)],
-                "hovertemplate": f"layer %{{x}}<br>loops {loops}: %{{y:.1f}} %, %{{customdata[2]}} tokens"
-                "<extra></extra>",
-            }
-        )  # fmt: skip
-        tall = share >= 5
-        middle, texts = (bottom + share / 2)[tall], [f"{value:.0f}" for value in share[tall]]
-        data += numbers(layer[tall], middle, texts, np.full(tall.sum(), text_on(colour)))
-        bottom = bottom + share
-    legend = [swatch(mix(colour, c["depth"], 0.2), str(i + 1)) for i, colour in enumerate(colours)]
-    return figure(
+    c, colours = THEMES[view.theme], loop_colours(trace.max_loops, view.theme)
+    outline = {"width": 0.7, "color": mix(c["bg"], c["depth"], 0.45)}
+    legend = [swatch(mix(colour, c["depth"], 0.2), str(loops)) for loops, colour in enumerate(colours, start=1)]
+    return level_bars_figure(
+        trace,
         view,
-        data,
+        loop_shares(trace),
+        [Level(f"loops {loops}", colour, outline) for loops, colour in enumerate(colours, start=1)],
         height=HEIGHT,
-        barmode="stack",
-        xaxis=layer_axis(trace, view),
-        yaxis={"range": [0, 100], "dtick": 20, "ticksuffix": " %", "title": {"text": "share of tokens"}},
-        annotations=[note("loops  " + "  ".join(legend))],
+        legend="loops  " + "  ".join(legend),
+        upright=True,
+        fewest=5,
     )
 
 
@@ -261,3 +243,53 @@ def _layer_dots(values: np.ndarray, name: str, colour: str, symbol: str) -> dict
         "customdata": [[None, layer] for layer in range(len(values))],
         "hovertemplate": f"layer %{{y}}<br>mean loops {name} %{{x:.2f}}<extra></extra>",
     }  # fmt: skip
+
+
+FIGURES = (
+    FigureSpec(
+        name="loop_map",
+        title="Loops of every token in every layer",
+        how_to_read=(
+            "Colour (and number, in short texts): how often the shared FFN ran. More loops: stronger colour, less "
+            "width. All loops switch the width path off."
+        ),
+        figure=loop_map_figure,
+        table=loop_table,
+        follows=(),
+    ),
+    FigureSpec(
+        name="loop_shares",
+        title="How often each number of loops ran",
+        how_to_read="Share of tokens per layer, in per cent.",
+        figure=loop_shares_figure,
+        table=loop_shares,
+        follows=(),
+    ),
+    FigureSpec(
+        name="depth_choice",
+        title="What the depth head believed",
+        how_to_read=(
+            "Probability of each number of loops for the selected token, in every layer. Outlined: what ran. Ring: "
+            "the expected number."
+        ),
+        figure=depth_choice_figure,
+        table=depth_table,
+    ),
+    FigureSpec(
+        name="depth_logits",
+        title="The choice in the selected layer",
+        how_to_read=(
+            "The depth logits of the selected token. Only differences matter, so the bars start at the runner-up; the "
+            "numbers are the logits themselves. Filled: what ran."
+        ),
+        figure=depth_logits_figure,
+        table=depth_table,
+    ),
+    FigureSpec(
+        name="depth_margin",
+        title="How close was the choice?",
+        how_to_read=("Winner minus runner-up, in logits. Inside the shaded band a small change would flip the choice."),
+        figure=depth_margin_figure,
+        table=margin_table,
+    ),
+)

@@ -3,21 +3,34 @@
 import pandas as pd
 
 from analysis.catalogue import FigureSpec
+from analysis.models.training import TrainingCurves
 from analysis.texts.study import Study
 from analysis.view import View
 from analysis.words.labels import how_many, token_labels
 from hooks.trace import RoutingTrace
 
+About = RoutingTrace | Study | TrainingCurves
+"""What a caption speaks of (`routing_of`)."""
 
-def numbers(spec: FigureSpec, about: RoutingTrace | Study, view: View, **options: str) -> str:
+
+def numbers(spec: FigureSpec, about: About, view: View, **options: str) -> str:
     """How much is counted, what is selected, and the reader's choice."""
-    text = _study_numbers(about, view) if isinstance(about, Study) else _trace_numbers(about, view)
-    if isinstance(about, Study) and (rests := _tokens_of_rows(spec.table(about))):
-        text += f" {rests}"
-    if spec.choice:
-        option, labels, meaning = spec.choice
-        text += f" {meaning}: {labels[options.get(option, next(iter(labels)))].lower()}."
+    if isinstance(about, TrainingCurves):
+        text = _curves_numbers(about)
+    elif isinstance(about, Study):
+        text = _study_numbers(about, view)
+        if rests := _tokens_of_rows(spec.table(about)):
+            text += f" {rests}"
+    else:
+        text = _trace_numbers(about, view)
+    if choice := spec.choice:
+        text += f" {choice.name}: {choice.labels[choice.chosen(options)].lower()}."
     return text
+
+
+def _curves_numbers(curves: TrainingCurves) -> str:
+    runs, tokens = curves.rows["run"].nunique(), int(curves.rows["all_tokens"].max())
+    return f"{how_many(runs, 'run')} of {tokens:,} tokens in all."
 
 
 def _study_numbers(study: Study, view: View) -> str:
@@ -57,17 +70,17 @@ def reading(trace: RoutingTrace) -> str | None:
     )
 
 
-def source(about: RoutingTrace | Study) -> str:
+def source(about: About) -> str:
     """Model and weights in one line; a warning where the routing is noise."""
     weights = str(about.meta.get("weights_sha256") or "unknown")[:12]
     untrained = " Gates untrained: routing is noise." if about.meta.get("gates_trained") is False else ""
     return f"Model {about.meta.get('model', 'unknown')}, weights {weights}.{untrained}"
 
 
-def caption(spec: FigureSpec, about: RoutingTrace | Study, view: View, **options: str) -> str:
+def caption(spec: FigureSpec, about: About, view: View, **options: str) -> str:
     """The caption as plain text, to be pasted under the figure in a paper."""
     title = spec.title if spec.title.endswith("?") else f"{spec.title}."
     return f"{title} {spec.how_to_read}\n\n{numbers(spec, about, view, **options)}\n{source(about)}\n"
 
 
-__all__ = ["caption", "numbers", "reading", "source"]
+__all__ = ["About", "caption", "numbers", "reading", "source"]

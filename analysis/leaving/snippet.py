@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from analysis.catalogue import Drawn, FigureSpec, routing_of
 from analysis.explain.attribution import Attribution
 from analysis.explain.embedding import Embedding
+from analysis.explain.near_miss import TwoPrecisions
+from analysis.models.training import TrainingCurves
 from analysis.texts.study import SAMPLES, Study
 from analysis.view import PAGE_PX, View
 from hooks.attention_trace import AttentionTrace
@@ -34,6 +36,8 @@ def needs(drawn: Drawn, *, shipped: bool = True, from_file: bool = False) -> Nee
     """What the code of `snippet` needs for the same arguments."""
     if isinstance(drawn, Study):
         files = (TEXTS_FILE,) if _long_list(drawn) else ()
+    elif isinstance(drawn, TrainingCurves):
+        files = ()
     else:
         files = (TRACE_FILE,) if from_file or _long_text(drawn) else ()
     loads_model = not (isinstance(drawn, RoutingTrace) and files)
@@ -57,6 +61,8 @@ def snippet(
     `from_file`, comes from the trace file; so do many texts of a study from TEXTS_FILE.
     """
     about = routing_of(drawn)
+    model = repr(about.meta.get("model"))
+    its_folder = "" if shipped else "  # the path of its folder"
     text = about.meta.get("text") or ""
     read_file = from_file or _long_text(drawn)
     note = "  # Export, Trace file" + ("" if from_file else ": the text is too long to stand here")
@@ -66,17 +72,22 @@ def snippet(
     lines: list[str] = []
     if isinstance(drawn, RoutingTrace) and read_file:
         names, lines = ["RoutingTrace"], [f"drawn = {file}{note}"]
+    elif isinstance(drawn, TrainingCurves):
+        more_imports, lines = _made_curves(model, shipped)
+        imports += more_imports
     else:
         imports.append("from sample_models import load_model")
-        lines.append(
-            f"loaded = load_model({about.meta.get('model')!r}){'' if shipped else '  # the path of its folder'}"
-        )
+        lines.append(f"loaded = load_model({model}){its_folder}")
         if not isinstance(drawn, Study):
             names = ["RoutingTrace"] if read_file else []
             lines.append(f'text = {file}.meta["text"]{note}' if read_file else f"text = {text!r}")
+        if isinstance(drawn, TwoPrecisions):
+            imports.append("import torch")
+            lines.append(f"rounded = load_model({model}, dtype=torch.bfloat16){its_folder}")
         more_imports, more_names, more_lines = _made(drawn)
         imports, names, lines = imports + more_imports, names + more_names, lines + more_lines
-    imports.append(f"from hooks import {', '.join(names)}")
+    if names:
+        imports.append(f"from hooks import {', '.join(names)}")
     chosen = "".join(f", {option}={value!r}" for option, value in options.items())
     lines += [
         f"figure = figures.{spec.figure.__name__}(drawn, {_view(view)}{chosen})",
@@ -110,6 +121,9 @@ def _made(drawn: Drawn) -> tuple[list[str], list[str], list[str]]:
         paths = f"paths = capture_paths(loaded, text, tokens=({at}, {at + 1}))"
         read = f"drawn = recursion_lens(loaded, paths, {at}, {drawn.target_id})"
         return [], ["capture_paths", "recursion_lens"], [paths, read]
+    if isinstance(drawn, TwoPrecisions):
+        made = "drawn = TwoPrecisions(capture(loaded, text), capture(rounded, text))"
+        return ["from analysis.explain.near_miss import TwoPrecisions"], ["capture"], [made]
     if isinstance(drawn, TrainingTrace):
         return [], ["capture_training"], ["drawn = capture_training(loaded, text)"]
     if isinstance(drawn, AttentionTrace):
@@ -122,13 +136,25 @@ def _made_study(drawn: Study) -> tuple[list[str], list[str], list[str]]:
     imports, texts = ["from analysis.texts.study import study"], "texts"
     lines: list[str] = []
     if drawn.name == SAMPLES:
-        imports, texts = [*imports, "from app.texts.sample_texts import SAMPLE_TEXTS"], "list(SAMPLE_TEXTS)"
+        imports, texts = [*imports, "from analysis.texts.sample_texts import SAMPLE_TEXTS"], "list(SAMPLE_TEXTS)"
     elif not _long_list(drawn):
         lines = [f"texts = {list(drawn.read)!r}"]
     else:
         imports += ["import json", "from pathlib import Path"]
         lines = [f'texts = json.loads(Path({TEXTS_FILE!r}).read_text("utf-8"))  # Export, Texts']
     return imports, ["capture"], [*lines, f"drawn = study(capture(loaded, {texts}), name={drawn.name!r})"]
+
+
+def _made_curves(model: str, shipped: bool) -> tuple[list[str], list[str]]:
+    """How the curves of a model are read: imports, and lines that end in `drawn = ...`."""
+    imports = ["from analysis.models.training import TrainingCurves, read_curves"]
+    if shipped:
+        imports.append("from sample_models.registry import CHECKPOINTS")
+        folder = f"folder = CHECKPOINTS / {model}"
+    else:
+        imports.append("from pathlib import Path")
+        folder = f"folder = Path({model})  # the path of its folder"
+    return imports, [folder, 'drawn = TrainingCurves(read_curves((folder / "curves.csv").read_bytes()))']
 
 
 def _made_attribution(drawn: Attribution) -> tuple[list[str], list[str], list[str]]:

@@ -6,6 +6,8 @@ training kept, first to last.
 
 import io
 from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -29,6 +31,21 @@ QUANTITIES = {
 """Columns that can be drawn, and what they are; `held_out` is drawn with `loss`."""
 
 NEEDED = ["run", "step", "tokens", "loss"]
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingCurves:
+    """The curves of the runs that made a model."""
+
+    rows: pd.DataFrame
+    """As `read_curves` gives them."""
+    meta: dict[str, Any] = field(default_factory=dict)
+    """The model that they belong to, by the keys of a trace's `meta`: model, weights_sha256, gates_trained."""
+
+
+def curves_table(curves: TrainingCurves) -> pd.DataFrame:
+    """One row per kept step of every run, with the columns of `read_curves`."""
+    return curves.rows
 
 
 def read_curves(content: bytes) -> pd.DataFrame:
@@ -150,7 +167,7 @@ def _rows(training: TrainingTrace, quantity: str, values: np.ndarray) -> pd.Data
 
 
 __all__ = [
-    "AGREEMENT", "DRAWS", "GATE", "HELD_OUT", "LOAD", "LOOPS", "LOSS", "QUANTITIES", "checkpoint_table",
-    "drawn_as_picked", "training_table", "loads", "mean_gate", "mean_loops", "read_curves", "shown_checkpoint",
-    "text_loss",
+    "AGREEMENT", "DRAWS", "GATE", "HELD_OUT", "LOAD", "LOOPS", "LOSS", "QUANTITIES", "TrainingCurves",
+    "checkpoint_table", "curves_table", "drawn_as_picked", "loads", "mean_gate", "mean_loops", "read_curves",
+    "shown_checkpoint", "text_loss", "training_table",
 ]  # fmt: skip

@@ -16,7 +16,7 @@ from analysis.texts.validity import difficulty_by_class, difficulty_validity
 from hooks.trace import RoutingTrace
 
 SAMPLES = "sample texts"
-"""Name of the set of texts that the app brings."""
+"""Name of the set of `SAMPLE_TEXTS`."""
 
 
 @dataclass(frozen=True, eq=False)

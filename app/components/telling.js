@@ -11,7 +11,7 @@ document.addEventListener("click", (event) => {
   if (link && !elsewhere) turning = { to: link.href, since: performance.now() };
 }, true);
 
-// Each component says on which page the app has put it, by the page's name in small letters.
+// Each component says on which page the app has put it, by the name of the page.
 function stands_on(page) {
   at = page;
 }
@@ -19,7 +19,7 @@ function stands_on(page) {
 function page_came() {
   if (!turning.to || performance.now() - turning.since > PATIENCE_MS) return true;
   const open = [...document.querySelectorAll("nav a[aria-current=page]")];
-  return open.some((link) => link.href === turning.to && link.textContent.trim().toLowerCase() === at);
+  return open.some((link) => link.href === turning.to && link.textContent.trim() === at);
 }
 
 function tell(event, send) {

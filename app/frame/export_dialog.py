@@ -16,6 +16,7 @@ from analysis.leaving.tables import table_csv, table_parquet, trace_parquet
 from analysis.texts.study import SAMPLES, Study
 from app.components.copy_link import copy_link
 from app.components.picture_buttons import picture_buttons
+from app.parts.page import Page
 from app.parts.panel import chart
 from app.server import waiting
 from app.session import exports, results, state
@@ -32,12 +33,12 @@ MIME = {"pdf": "application/pdf", "svg": "image/svg+xml", "png": "image/png"}
 
 
 @st.dialog("Export", width="large", on_dismiss="rerun")  # so that closing it stops what is being made
-def export_dialog(page: str) -> None:
+def export_dialog(page: Page) -> None:
     """Preview of the finished figure (light, with caption and model), and every way out of the app."""
     trace, view = state.current_trace(), state.current_view()
     name = st.selectbox(
         "Figure of this page",
-        [found.name for found in CATALOGUE if found.page == page and results.can_draw(found.of)],
+        [name for name in page.figures if results.can_draw(spec(name).of)],
         format_func=lambda name: spec(name).title,
     )
     found = spec(name)
@@ -114,11 +115,11 @@ def _everything() -> None:
     """The zip of all figures and tables of this text, made with progress once it was asked for."""
     trace, view = state.current_trace(), state.current_view()
     options = {found.name: chosen for found in CATALOGUE if (chosen := chosen_options(found))}
+    kinds = [kind for kind in dict.fromkeys(found.of for found in CATALOGUE) if results.can_draw(kind)]
     wanted = st.button("Make everything (zip)")
 
     def make() -> bytes:
         bar = st.progress(0.0, f"Making figures and tables… {TO_STOP}")
-        kinds = dict.fromkeys(found.of for found in CATALOGUE if results.can_draw(found.of))
         more = tuple(results.current(kind) for kind in kinds if kind is not RoutingTrace)
         shipped = trace.meta.get("model") in dict(available_models())
         with waiting.in_turn_to_draw() if browser_path() else nullcontext():
@@ -132,7 +133,7 @@ def _everything() -> None:
         bar.empty()
         return content
 
-    made = _made(wanted, ("zip", trace, view, str(options), results.asked()), make)
+    made = _made(wanted, ("zip", trace, view, str(options), kinds, results.asked()), make)
     if made:
         st.download_button("Everything", made, "everything.zip", "application/zip", on_click="ignore")
 

@@ -3,25 +3,22 @@
 import pandas as pd
 import streamlit as st
 
-from analysis.catalogue import CATALOGUE
 from analysis.models.faithfulness import digest_of_texts, provenance, summary
-from analysis.texts.study import Study
 from analysis.words.labels import how_many
+from app.parts.page import Page
 from app.session import prompt_list, results, state, text_study
 from app.texts.markdown import literal
 
 MARKS = {"exact": "✓ exact", "rounding": "✓ up to rounding", "not faithful": "✗ not faithful"}
 DIGITS = 12
 """Of a digest, in the line; the panel shows all."""
-STUDIES = {each.page for each in CATALOGUE if each.of is Study}
-"""Pages whose numbers come from the texts of a study. Those of the Prompts page come from its list."""
 ABOVE = "This is about the text above, not about the texts of this page."
 
 
-def faithfulness_line(page: str) -> None:
+def faithfulness_line(page: Page) -> None:
     """The line of a page: the model, and the text that the frame shows or the texts that the page's numbers are of."""
     where = provenance(state.current_trace())
-    several = page in STUDIES or page == "prompts"
+    several = page.about != "text"
     model = f"Model {where['model']}, weights {where['weights'][:DIGITS]}, {where['precision']}"
     if several and state.without_model():
         model = f"Model {state.model_and_text()[0]}, not the trace file above"
@@ -33,9 +30,9 @@ def faithfulness_line(page: str) -> None:
     _panel(where, several)
 
 
-def _texts(page: str) -> str:
+def _texts(page: Page) -> str:
     """What the numbers of a page over several texts come from, with a digest over these texts."""
-    if page == "prompts":
+    if page.about == "list":
         found = prompt_list.prompt_list()
         name, texts = found.name, [prompt.text for prompt in found.prompts]
     elif not state.without_model() and (done := text_study.finished()) and done.study:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from analysis.catalogue import CATALOGUE
+from analysis.catalogue import spec
 from analysis.leaving.captions import reading
 from analysis.models.facts import ModelFacts
 from analysis.palette import THEMES
@@ -15,22 +15,11 @@ from app.frame.export_dialog import export_dialog
 from app.frame.prompt_picker import prompt_picker
 from app.frame.token_search import token_search
 from app.frame.tour import tour_button
+from app.parts.page import Page
 from app.session import choices, drawings, pending, results, state
 from app.session.search_form import clear_search, found_tokens
 from app.texts.glossary import glossary_dialog
 from app.texts.markdown import literal
-
-DEFAULT_QUANTITY = {
-    "difficulty": "Difficulty",
-    "experts": "Experts",
-    "recursion": "Loops",
-    "recursion lens": "Loops",
-    "attention": "Loops",
-    "near misses": "Loops",
-    "cost": "Loops",
-    "validity": "Difficulty",
-}
-"""Each page colours the strip by what it speaks of (others by the gate), until the reader chooses."""
 
 
 def styles() -> None:
@@ -84,11 +73,11 @@ def _sentences(facts: ModelFacts) -> str:
     return " ".join(said)
 
 
-def frame(page: str) -> None:
+def frame(page: Page) -> None:
     """Prompt, colouring, export; the strip with the selection; what the reader must know about this text."""
     state.clamp_selection()
     trace, view = state.current_trace(), state.current_view()
-    choices.set_colouring(DEFAULT_QUANTITY.get(page, "Gate"), entered=drawings.enter_page(page))
+    choices.set_colouring(page.colour_by, entered=drawings.enter_page(page.name))
     with st.container(key="frame"):
         with st.container(key="framebar", horizontal=True, vertical_alignment="center"):
             prompt_picker(trace.num_tokens)
@@ -112,7 +101,7 @@ def frame(page: str) -> None:
                 persist_state="session",
             )
             token_search(trace)
-            figures = any(found.page == page and results.can_draw(found.of) for found in CATALOGUE)
+            figures = any(results.can_draw(spec(name).of) for name in page.figures)
             if st.button("Export", icon=":material/download:", disabled=not figures):
                 export_dialog(page)
         drawn = strip(
@@ -127,7 +116,7 @@ def frame(page: str) -> None:
         found, query = found_tokens(trace)
         token_strip(
             drawn,
-            page=page,
+            page=page.name,
             token=view.token,
             layer=view.layer,
             layers=trace.num_layers,
@@ -141,11 +130,11 @@ def frame(page: str) -> None:
         _notices(trace)
 
 
-def connect_figures(page: str) -> None:
+def connect_figures(page: Page) -> None:
     """After the page: its figures show the selection and take clicks."""
     view = state.current_view()
     figure_bridge(
-        page=page,
+        page=page.name,
         on_select=lambda token, layer: state.select(token=token, layer=layer),
         marks=drawings.taken_marks(),
         redrawn=drawings.redrawings(),

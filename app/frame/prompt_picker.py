@@ -8,6 +8,7 @@ import streamlit as st
 from analysis.words.labels import how_many
 from app.server import models
 from app.session import pending, prompt_list, state
+from app.session.navigation import page_named
 from app.texts.examples import EXAMPLES, LOOK_FOR
 from app.texts.markdown import literal
 from app.texts.prompt_files import FILE_TYPES, MAX_FILE_MB, MAX_PROMPTS, TEXT_TYPES, PromptList, read_prompt_text
@@ -169,7 +170,7 @@ def _prompts(where: str, read: Callable[[], PromptList]) -> None:
         args = (pending.asking(), partial(state.show, found.prompts[chosen]))
         st.button("Trace", type="primary", key=f"trace-{where}", on_click=_ask, args=args)
         if st.button(f"Compare all {len(found.prompts):,}", key=f"compare-{where}", on_click=_take, args=(found,)):
-            st.switch_page("views/prompts.py")
+            st.switch_page(page_named("Prompts"))
 
 
 def _take(found: PromptList) -> None:

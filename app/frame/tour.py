@@ -1,16 +1,16 @@
 """A tour in five steps for a first visit: each opens a page, selects a telling token, and says one thing about it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import streamlit as st
-from streamlit.navigation.page import StreamlitPage
 
 from analysis.aggregate import ordinary
 from analysis.overview import overview_numbers
 from analysis.words.labels import token_labels
 from app.session import state, tour_step
+from app.session.navigation import page_named
 from app.texts.markdown import literal
 from hooks.trace import RoutingTrace
 
@@ -20,7 +20,7 @@ class Step:
     """Where a step leads and what it says there."""
 
     page: str
-    """Title of the page that it opens."""
+    """Name of the page that it opens."""
     title: str
     cell: Callable[[RoutingTrace], tuple[int, int]]
     """(layer, token) that it selects in a text."""
@@ -33,10 +33,10 @@ def tour_button() -> None:
     st.button("Tour", on_click=_go, args=(0,), icon=":material/signpost:", help="Five steps through the explorer")
 
 
-def follow_tour(pages: Mapping[str, StreamlitPage]) -> None:
-    """Open the page (title -> page) of the step that was just reached."""
+def follow_tour() -> None:
+    """Open the page of the step that was just reached."""
     if tour_step.just_moved():
-        st.switch_page(pages[STEPS[tour_step.step()].page])
+        st.switch_page(page_named(STEPS[tour_step.step()].page))
 
 
 def tour_box() -> None:

@@ -1,4 +1,4 @@
-"""How a page is put together: its question, and figures from the catalogue with their captions."""
+"""Figures of the catalogue on their pages, with their captions and the reader's choices."""
 
 import re
 
@@ -14,15 +14,8 @@ from app.session.choices import choice_key, chosen_options
 from app.session.drawings import drawing
 from app.session.results import current, why_not_drawn
 from app.session.state import current_view
-from app.texts.glossary import explained
 
 NOT_BY_WORDS = "Words are not merged here: every token stands alone."
-
-
-def heading(title: str, question: str, *terms: str) -> None:
-    """Title of a page and the one question that it answers, with the glossary's terms that it needs first."""
-    st.header(title, anchor=False)
-    st.markdown(question, help=explained(*terms) or None)
 
 
 def title(text: str) -> DeltaGenerator:
@@ -49,13 +42,12 @@ def panel(name: str, *, main: bool = False, share: float = 1.0) -> None:
     why_not = why_not_drawn(found.of)
     with title(found.title):
         if found.choice and not why_not:
-            _, labels, name_of_choice = found.choice
             st.segmented_control(
-                name_of_choice,
-                list(labels),
-                default=next(iter(labels)),
+                found.choice.name,
+                list(found.choice.labels),
+                default=found.choice.default,
                 required=True,
-                format_func=labels.get,
+                format_func=found.choice.labels.get,
                 key=choice_key(found),
                 label_visibility="collapsed",
                 persist_state="session",

@@ -13,6 +13,7 @@ import streamlit as st
 
 from analysis.explain.attribution import Attribution, attribution
 from analysis.explain.ledger import stream_writes
+from analysis.explain.near_miss import TwoPrecisions
 from analysis.models.faithfulness import Finding, findings
 from analysis.models.health import health_checks
 from analysis.texts.summary import PromptSummary, prompt_summary
@@ -95,10 +96,10 @@ def training_of(model_name: str, text: str) -> TrainingTrace:
 
 
 @kept(16, "Tracing the text in bfloat16")
-def half_trace_of(model_name: str, text: str) -> RoutingTrace:
+def two_precisions_of(model_name: str, text: str) -> TwoPrecisions:
     from hooks import capture
 
-    return capture(models.loaded_in_half(model_name), text)
+    return TwoPrecisions(trace_of(model_name, text), capture(models.loaded_in_half(model_name), text))
 
 
 @kept(4, "Following every path of the text")

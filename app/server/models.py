@@ -13,6 +13,7 @@ from pathlib import Path
 import streamlit as st
 
 from analysis.models.health import Check
+from analysis.models.training import TrainingCurves, read_curves
 from sample_models.kept_checkpoints import KeptCheckpoint, kept_checkpoints
 from sample_models.registry import CHECKPOINTS, available_models
 
@@ -61,6 +62,22 @@ def _freeze_libraries() -> None:
 def checkpoints_of(model_name: str) -> list[KeptCheckpoint]:
     """What a model kept of its training, by step."""
     return kept_checkpoints(folders()[model_name])
+
+
+def curves_of(model_name: str, meta: dict) -> TrainingCurves | None:
+    """Curves of a model's training, with the `meta` of its traces; None if it came without.
+
+    ValueError if the file holds no curves.
+    """
+    path = folders()[model_name] / "curves.csv"
+    about = {key: meta.get(key) for key in ("model", "weights_sha256", "gates_trained")}
+    return _read_curves(path, path.stat().st_mtime_ns, about) if path.is_file() else None
+
+
+@st.cache_resource(max_entries=16, show_spinner=False)
+def _read_curves(path: Path, written: int, meta: dict) -> TrainingCurves:
+    """Read again only when the file was written since."""
+    return TrainingCurves(read_curves(path.read_bytes()), meta)
 
 
 @st.cache_resource(show_spinner=False)

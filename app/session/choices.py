@@ -15,7 +15,7 @@ def choice_key(found: FigureSpec) -> str:
 def chosen_options(found: FigureSpec) -> dict[str, str]:
     """What the reader chose for a figure on its page, so that an export shows the same."""
     chosen = st.session_state.get(choice_key(found)) if found.choice else None
-    return {found.choice[0]: chosen} if chosen else {}
+    return {found.choice.option: chosen} if chosen else {}
 
 
 def set_colouring(quantity: str, *, entered: bool) -> None:

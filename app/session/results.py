@@ -9,10 +9,11 @@ import streamlit as st
 from analysis.catalogue import Drawn
 from analysis.explain.attribution import FOLLOWING, LIKELIEST, SECOND, Attribution, named_targets
 from analysis.explain.embedding import Embedding
+from analysis.explain.near_miss import TwoPrecisions
 from analysis.models.faithfulness import Finding
 from analysis.models.family import family_table, read_members
 from analysis.models.health import Check
-from analysis.models.training import read_curves
+from analysis.models.training import TrainingCurves
 from analysis.texts.study import Study
 from analysis.view import WINDOW, window_around
 from app.server import captures, models
@@ -57,20 +58,16 @@ def trace_half_precision() -> None:
     """Trace the current prompt in bfloat16 too. If the model cannot be loaded so, say why."""
     session = st.session_state
     try:
-        captures.half_trace_of(*state.model_and_text())
+        captures.two_precisions_of(*state.model_and_text())
     except ValueError as error:
         session.problem = state.why_refused(session[state.MODEL_KEY], error)
         return
     session.half_precision_of = state.model_and_text()
 
 
-def traced_half_precision() -> RoutingTrace | None:
-    """The bfloat16 trace of the current prompt; None until it was asked for."""
-    session = st.session_state
-    if state.trace_file() is not None:
-        return None
-    current = state.model_and_text()
-    return captures.half_trace_of(*current) if session.get("half_precision_of") == current else None
+def current_precisions() -> TwoPrecisions:
+    """The traces of the current prompt as the weights are and in bfloat16."""
+    return captures.two_precisions_of(*state.model_and_text())
 
 
 def current_paths() -> PathTrace:
@@ -159,6 +156,10 @@ def why_not_drawn(kind: type) -> str | None:
             )
     if kind is TrainingTrace:
         return training_steps.why_no_training()
+    if kind is TrainingCurves:
+        return _why_no_curves()
+    if kind is TwoPrecisions and st.session_state.get("half_precision_of") != state.model_and_text():
+        return "Drawn once the text was traced in bfloat16, too."
     if kind is Embedding:
         return umap_maps.why_no_map()
     if kind is Study:
@@ -196,6 +197,8 @@ def current(kind: type) -> Drawn:
         SliceTrace: current_slices,
         AttentionTrace: current_attention,
         TrainingTrace: training_steps.current_training,
+        TrainingCurves: training_curves,
+        TwoPrecisions: current_precisions,
         Embedding: umap_maps.current_map,
     }
     return made_by[kind]()
@@ -243,12 +246,17 @@ def parameter_parts() -> dict[str, int] | None:
     return None if state.without_model() else models.loaded_model(st.session_state[state.MODEL_KEY]).parameter_parts
 
 
-def training_curves() -> pd.DataFrame | None:
-    """Curves of the current model's training; None if it came without. ValueError if the file is none."""
-    if state.without_model():
-        return None
-    path = models.folders()[st.session_state[state.MODEL_KEY]] / "curves.csv"
-    return read_curves(path.read_bytes()) if path.is_file() else None
+def training_curves() -> TrainingCurves | None:
+    """Curves of the current model's training; None if it came without. ValueError if the file holds none."""
+    return models.curves_of(st.session_state[state.MODEL_KEY], state.current_trace().meta)
+
+
+def _why_no_curves() -> str | None:
+    try:
+        found = training_curves()
+    except ValueError as error:
+        return str(error)
+    return None if found else "This model came without curves.csv, so there is nothing to draw."
 
 
 def family_of_models() -> pd.DataFrame | None:

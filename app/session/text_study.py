@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 
 import streamlit as st
 
+from analysis.texts.sample_texts import SAMPLE_TEXTS
 from analysis.texts.study import SAMPLES, study
 from app.server import captures, text_studies
 from app.server.text_studies import Asked, TextStudy
 from app.session import state
 from app.session.prompt_list import own_list, prompt_batch
-from app.texts.sample_texts import SAMPLE_TEXTS
 from hooks.trace import RoutingTrace
 
 CHOICE_KEY = "studied"

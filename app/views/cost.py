@@ -3,7 +3,7 @@
 import streamlit as st
 
 from analysis.explain.cost import beside_measured, heads_share
-from app.parts.panel import heading, panel, title
+from app.parts.panel import title
 from app.session.results import ffn_times, measure_ffn
 from app.session.state import current_trace, without_model
 
@@ -15,7 +15,13 @@ RUNS = {
 }
 
 
-def by_the_clock(trace) -> None:
+def not_counted() -> None:
+    """What the accounts leave out."""
+    share = heads_share(current_trace())
+    st.caption(f"Not counted: router and depth head, {share:.2%} of a pass for every token and layer.")
+
+
+def by_the_clock() -> None:
     """Time of the FFNs on this machine, measured on demand, beside what is counted."""
     with title("And by the clock?"):
         why_not = without_model()
@@ -29,7 +35,7 @@ def by_the_clock(trace) -> None:
             f"in turn, and shows their time beside the count. {why_not or ''}"
         )
         return
-    table = beside_measured(trace, seconds)
+    table = beside_measured(current_trace(), seconds)
     st.dataframe(
         table.assign(run=table["run"].map(RUNS)),
         hide_index=True,
@@ -45,16 +51,3 @@ def by_the_clock(trace) -> None:
         "starting operations, which no count of FLOPs contains, and a busy machine adds its own noise: read ratios, "
         "and measure again."
     )
-
-
-heading("Cost", "What does this text cost, on paper and in fact?", "FFN-equivalent", "loop", "virtual expert")
-panel("cost_ledger", main=True)
-st.caption(
-    f"Not counted: router and depth head, {heads_share(current_trace()):.2%} of a pass for every token and layer."
-)
-left, right = st.columns(2)
-with left:
-    panel("cost_by_layer", share=1 / 2)
-with right:
-    by_the_clock(current_trace())
-panel("cost_map")

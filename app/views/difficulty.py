@@ -3,14 +3,16 @@
 import streamlit as st
 
 from analysis.words.words import word_table
-from app.parts.panel import difficulty_column, heading, panel, title
+from app.parts.panel import difficulty_column, title
 from app.session.state import current_trace, current_view, select
 from app.session.widgets import selected_row
 
 
-def words(trace) -> None:
-    """The words of the text, hardest first, in rows that select their first piece."""
-    table = word_table(trace)
+def words() -> None:
+    """The words of the text, hardest first, in rows that select their first piece; nothing while looking by tokens."""
+    if current_view().level != "word":
+        return
+    table = word_table(current_trace())
     table = table[~table["special"]].sort_values("difficulty_soft", ascending=False, kind="stable")
 
     def chosen() -> None:
@@ -39,21 +41,3 @@ def words(trace) -> None:
         "Difficulty, loops and λ: mean over layers and over the word's pieces. Surprisal: their sum, since "
         "log p adds. Merging is a reading aid, the model knows tokens only. A row selects the word's first token."
     )
-
-
-heading(
-    "Difficulty",
-    "Which tokens does the model find hard, and in which layers does it say so?",
-    "soft difficulty",
-    "hard difficulty",
-    "E[L]",
-    "surprisal",
-)
-panel("difficulty_map", main=True)
-left, right = st.columns(2)
-with left:
-    panel("difficulty_surprisal", share=1 / 2)
-with right:
-    panel("difficulty_by_loops", share=1 / 2)
-if current_view().level == "word":
-    words(current_trace())

@@ -4,21 +4,18 @@ import pandas as pd
 import streamlit as st
 
 from analysis.explain.cost import beside_measured
-from analysis.figures import training_curve_figure
 from analysis.models.health import verdict
-from analysis.models.training import QUANTITIES
 from analysis.overview import overview_numbers
-from app.parts.panel import chart, heading, panel, title
-from app.parts.training_slider import training_slider
+from app.parts.panel import title
+from app.session.navigation import page_named
 from app.session.results import (
     check_health,
     checked_health,
     family_of_models,
     ffn_times,
     parameter_parts,
-    training_curves,
 )
-from app.session.state import current_trace, current_view, model_facts, without_model
+from app.session.state import current_trace, model_facts, without_model
 
 MARKS = {"healthy": "✓ healthy", "sick": "✗ sick", "not measured": "– not measured"}
 
@@ -58,7 +55,7 @@ def cost() -> None:
     else:
         clock.metric("By the clock", "not yet")
     st.page_link(
-        "views/cost.py",
+        page_named("Cost"),
         label="Cost: by account, by layer, by the clock",
         icon=":material/arrow_forward:",
         width="content",
@@ -91,24 +88,6 @@ def health() -> None:
     rows = [(check.name, MARKS[check.status], check.figure, check.meaning) for check in checks]
     st.table(pd.DataFrame(rows, columns=["check", "verdict", "measured", "what it means"]).set_index("check"))
     st.caption("About these texts, against bounds set between the shipped models and planted faults: no law.")
-
-
-def training() -> None:
-    """Curves of the runs that made the model."""
-    row = title("How it was trained")
-    try:
-        curves = training_curves()
-    except ValueError as error:
-        st.error(str(error))
-        return
-    if curves is None:
-        st.caption(without_model() or "This model came without curves.csv, so there is nothing to draw.")
-        return
-    shown = [name for name in QUANTITIES if curves[name].notna().any()]
-    of = row.selectbox("Curve", shown, format_func=QUANTITIES.get, label_visibility="collapsed", width=320)
-    figure = training_curve_figure(curves, current_view(), of=of)
-    chart("figure-training_curve", figure, name="training_curve", alt="Training curves of this model")
-    st.caption("Runs one after the other, over all their tokens. Lines: means between two kept rows of the log.")
 
 
 def family() -> None:
@@ -145,26 +124,15 @@ def family() -> None:
     )
 
 
-heading(
-    "Models", "What is this model made of, how was it trained, and can its routing be trusted?", "router", "depth head"
-)
-left, right = st.columns(2)
-with left:
-    parameters()
-with right:
-    cost()
-health()
-panel("drawn_loops", main=True)
-training()
-training_slider()
-family()
-title("Bring your own")
-st.markdown(
-    "A model is a folder with `config.json` (model_type `versatile_ffn`), `model.safetensors` and `tokenizer.json`; "
-    "`curves.csv` beside them is drawn above, and weights that `train --keep-checkpoints` kept give the slider. "
-    "Checkpoints of the authors' trainer (OLMo) open as they are, and dense Llamas become a VersatileFFN with "
-    "untrained gates: `python -m app import-olmo` and `upcycle`. Start the explorer with the folder that holds such "
-    "folders, `python -m app serve --models my_models`, and choose it in the sidebar. `python -m sample_models.train` "
-    "and `publish` make one; `python -m app check my_models/mine` says whether it is "
-    "well."
-)
+def bring_your_own() -> None:
+    """How a model of the reader's own gets here."""
+    title("Bring your own")
+    st.markdown(
+        "A model is a folder with `config.json` (model_type `versatile_ffn`), `model.safetensors` and "
+        "`tokenizer.json`; `curves.csv` beside them is drawn above, and weights that `train --keep-checkpoints` kept "
+        "give the slider. Checkpoints of the authors' trainer (OLMo) open as they are, and dense Llamas become a "
+        "VersatileFFN with untrained gates: `python -m app import-olmo` and `upcycle`. Start the explorer with the "
+        "folder that holds such folders, `python -m app serve --models my_models`, and choose it in the sidebar. "
+        "`python -m sample_models.train` and `publish` make one; `python -m app check my_models/mine` says whether it "
+        "is well."
+    )

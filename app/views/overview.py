@@ -4,15 +4,31 @@ import streamlit as st
 
 from analysis.difficulty import difficulty_extremes
 from analysis.overview import overview_numbers
-from app.parts.panel import difficulty_column, heading, panel, title
+from app.parts.panel import difficulty_column, title
 from app.session.state import current_trace, select
 from app.session.widgets import selected_row
 from app.texts.glossary import explained
 
 
-def extremes(trace) -> None:
+def numbers_of_the_text() -> None:
+    """Four numbers over the whole text."""
+    trace = current_trace()
+    numbers = overview_numbers(trace)
+    loops, gate, depth_only, compute = st.columns(4)
+    loops.metric("Loops per token and layer", f"{numbers.mean_loops:.2f} of {trace.max_loops}", help=explained("loop"))
+    gate.metric("Width share, mean λ", f"{numbers.mean_gate:.2f}", help=explained("λ"))
+    depth_only.metric("All depth, did not route", f"{numbers.did_not_route:.0%}", help=explained("did not route"))
+    compute.metric(
+        "Compute, dense FFN = 1",
+        f"{numbers.ffn_equivalents:.2f}×",
+        help=f"{explained('FFN-equivalent')} Nominal: as the paper counts it, per token and layer.",
+    )
+
+
+def extremes() -> None:
     """A table whose rows select their token."""
-    table = difficulty_extremes(trace)
+    title("Hardest and easiest tokens")
+    table = difficulty_extremes(current_trace())
 
     def chosen() -> None:
         if (row := selected_row("extremes")) is not None:
@@ -32,31 +48,3 @@ def extremes(trace) -> None:
         placeholder="–",
     )
     st.caption("Soft difficulty, mean over layers. A row selects its token.")
-
-
-heading(
-    "Overview",
-    "How does the model share its computation over this text, between the wide path and the deep path?",
-    "token",
-    "layer",
-    "width path",
-    "depth path",
-)
-trace = current_trace()
-numbers = overview_numbers(trace)
-loops, gate, depth_only, compute = st.columns(4)
-loops.metric("Loops per token and layer", f"{numbers.mean_loops:.2f} of {trace.max_loops}", help=explained("loop"))
-gate.metric("Width share, mean λ", f"{numbers.mean_gate:.2f}", help=explained("λ"))
-depth_only.metric("All depth, did not route", f"{numbers.did_not_route:.0%}", help=explained("did not route"))
-compute.metric(
-    "Compute, dense FFN = 1",
-    f"{numbers.ffn_equivalents:.2f}×",
-    help=f"{explained('FFN-equivalent')} Nominal: as the paper counts it, per token and layer.",
-)
-panel("compute_map", main=True)
-left, right = st.columns(2)
-with left:
-    panel("loops_by_layer", share=1 / 2)
-with right:
-    title("Hardest and easiest tokens")
-    extremes(trace)

@@ -8,7 +8,7 @@ from streamlit.elements.lib.column_config_utils import ColumnConfig
 from analysis.leaving.tables import table_csv
 from analysis.palette import THEMES
 from analysis.texts.summary import summary_table
-from app.parts.panel import difficulty_column, heading
+from app.parts.panel import difficulty_column
 from app.server import models
 from app.session import pending, prompt_list, state
 from app.session.widgets import selected_row
@@ -102,19 +102,13 @@ def prompt_table() -> None:
             st.download_button(name, table_csv(table), "prompts.csv", "text/csv", on_click="ignore")
 
 
-heading(
-    "Prompts",
-    "Which of my texts does the model treat differently?",
-    "soft difficulty",
-    "λ",
-    "did not route",
-    "surprisal",
-)
-st.fragment(prompt_table, run_every=0.2 if prompt_list.tracing_list() else None)()
-st.caption(
-    "**How to read.** One row per prompt, each number a mean over its tokens (and over layers). A dash: not traced, "
-    "or nothing to measure. Difficulty is the soft one; width share is λ; did not route is the share of pairs of token "
-    "and layer that took the depth path alone; loss is the surprisal of the tokens read. A click on a column sorts by "
-    "it; a row opens its text, here and on every page. Short texts scatter more: compare prompts of like length. For "
-    "another list use the text button: File, or Type for a pasted one."
-)
+def list_of_prompts() -> None:
+    """The table, and how to read it."""
+    st.fragment(prompt_table, run_every=0.2 if prompt_list.tracing_list() else None)()
+    st.caption(
+        "**How to read.** One row per prompt, each number a mean over its tokens (and over layers). A dash: not "
+        "traced, or nothing to measure. Difficulty is the soft one; width share is λ; did not route is the share of "
+        "pairs of token and layer that took the depth path alone; loss is the surprisal of the tokens read. A click "
+        "on a column sorts by it; a row opens its text, here and on every page. Short texts scatter more: compare "
+        "prompts of like length. For another list use the text button: File, or Type for a pasted one."
+    )

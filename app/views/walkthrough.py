@@ -6,7 +6,7 @@ import streamlit as st
 from analysis.explain.ledger import tolerance
 from analysis.explain.walkthrough import Walkthrough, walkthrough
 from analysis.words.labels import token_labels
-from app.parts.panel import heading, panel
+from app.parts.panel import panel
 from app.session.results import current, why_not_drawn
 from app.session.state import current_view
 from app.texts.markdown import literal
@@ -72,8 +72,12 @@ def router(walk: Walkthrough) -> None:
     )
 
 
-def walk_through(paths: PathTrace) -> None:
-    view = current_view()
+def six_steps() -> None:
+    """The selected token through the selected layer."""
+    if why_not := why_not_drawn(PathTrace):
+        st.caption(why_not)
+        return
+    paths, view = current(PathTrace), current_view()
     walk = walkthrough(paths, view.layer, view.token)
     label, most = literal(token_labels(paths.routing)[view.token]), walk.max_loops
     step(
@@ -110,17 +114,3 @@ def walk_through(paths: PathTrace) -> None:
         f"model's own by {walk.residual:.1e} of what the layer added: {balance}.",
     )
     panel("fusion_plane")
-
-
-heading(
-    "Walkthrough",
-    "What happens to the selected token in the selected layer, step by step and with its own numbers?",
-    "residual stream",
-    "logit",
-    "λ",
-    "did not route",
-)
-if why_not := why_not_drawn(PathTrace):
-    st.caption(why_not)
-else:
-    walk_through(current(PathTrace))

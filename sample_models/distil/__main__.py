@@ -1,6 +1,6 @@
 """Turn a dense model of the Llama family into a VersatileFFN that imitates it.
 
-    python -m sample_models.distil DENSE --data corpus/*.txt --valid held_out/*.txt --out runs/distilled
+    python -m sample_models.distil --dense DENSE --data corpus/*.txt --valid held_out/*.txt --out runs/distilled
 
 DENSE is a Hugging Face folder or a GGUF file. Router and depth heads are first fitted in closed form; then the FFN is
 trained layer by layer on the dense model's own residual stream, and then the whole model end to end on its predictions.
@@ -10,23 +10,23 @@ its last state was saved when the same command is given again. `log.csv` holds i
 run is a model folder, and `update.safetensors` in it is what was trained.
 """
 
-from pathlib import Path
-
 from transformers.utils import logging as transformers_logging
 
-from sample_models.distil.options import keep_settings, parse
+from sample_models.distil.options import DistilOptions
 from sample_models.distil.run import Distillation
 from sample_models.distil.teacher import dense_folder
+from sample_models.run_options import keep_settings, parse_options
 
 
 def main(argv: list[str] | None = None) -> None:
-    options = parse(__doc__, argv)
+    """Distil as the command line says; a run that cannot begin or go on ends the program with one sentence."""
+    options = parse_options(DistilOptions, "python -m sample_models.distil", __doc__, argv)
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
     options.out.mkdir(parents=True, exist_ok=True)
     try:
-        keep_settings(options)
-        run = Distillation(options, dense_folder(Path(options.dense), options.out / "dense"))
+        keep_settings(options, options.out / "settings.json")
+        run = Distillation(options, dense_folder(options.dense, options.out / "dense"))
         if options.init and run.first_step == 0:
             run.begin_with(options.init)
         run.train()

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 from sample_models.distil.own_loops import own_loops
 from sample_models.feed_forward import VersatileFFN
 from sample_models.modeling_versatile import VersatileFFNForCausalLM
-from sample_models.train import AuxiliaryWeights, auxiliary_losses
+from sample_models.train_losses import AuxiliaryWeights, auxiliary_losses
 
 Terms = dict[str, torch.Tensor]
 """Name of a term of the loss -> its value, a scalar."""

@@ -2,7 +2,6 @@
 
 import json
 import math
-import os
 import time
 from collections.abc import Iterable
 from dataclasses import asdict, replace
@@ -20,10 +19,11 @@ from sample_models.distil.low_rank import make_trainable, merged_tensors, traine
 from sample_models.distil.options import DistilOptions
 from sample_models.distil.teacher import halve_matrices, read_pair
 from sample_models.importing import save_folder
-from sample_models.loading import read_tokenizer
+from sample_models.model_folders import read_tokenizer
 from sample_models.olmo import ModelWeights
 from sample_models.text_data import document_windows, write_tokens
-from sample_models.train import AuxiliaryWeights, Log
+from sample_models.train_losses import AuxiliaryWeights
+from sample_models.train_state import Log, replaced
 from sample_models.upcycling import read_dense
 
 LR_FLOOR, WARM_UP_STEPS = 0.05, 50
@@ -182,7 +182,7 @@ class Distillation:
 
     def _row(self, done: int, rows: list[dict[str, float]], seconds: float, last: int) -> dict[str, float]:
         """A row of the log: means over the steps since the row before, the rate, and what remains."""
-        options, tokens = self.options, self.options.batch * self.options.context
+        options, tokens = self.options, self.options.tokens_per_step
         names = ("kl", "loss", "error", "load_balance", "router_z", "depth_entropy", "loops")
         row = {"step": done, "tokens": done * tokens}
         row |= {name: float(np.mean([each.get(name, math.nan) for each in rows])) for name in names}
@@ -212,9 +212,8 @@ class Distillation:
         state["rng"] = torch.get_rng_state()
         if self.device.type == "cuda":
             state["cuda_rng"] = torch.cuda.get_rng_state(self.device)
-        partial = self.state_path.with_suffix(".partial")
-        torch.save(state, partial)
-        os.replace(partial, self.state_path)
+        with replaced(self.state_path) as partial:
+            torch.save(state, partial)
 
     def save_model(self) -> None:
         """Write the update by itself, and the whole model as a Hugging Face folder, both in bfloat16."""

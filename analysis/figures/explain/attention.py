@@ -3,7 +3,8 @@
 import numpy as np
 import plotly.graph_objects as go
 
-from analysis.explain.attention import attention_by_loops, mismatch
+from analysis.explain.attention import attention_by_loops, attention_table, mismatch
+from analysis.figures.figure_spec import FigureSpec
 from analysis.figures.template import (
     FEWEST_COLUMNS,
     band,
@@ -200,3 +201,36 @@ def _shades(view: View) -> list[list]:
 
 def _shade(view: View, weight: float) -> str:
     return colour_at(THEMES[view.theme]["probability"], weight ** (1 / POWER))
+
+
+FIGURES = (
+    FigureSpec(
+        name="attention_map",
+        title="What every head read",
+        how_to_read=(
+            "A row is one head of the selected layer, a column a token that the selected one could read: itself and "
+            "those before; strong colour is much attention, and a row sums to 100 %. Below: the loops and λ of every "
+            "token in this layer (a stroke: it did not route). The heads read what the layers below left; this layer "
+            "routes only afterwards. Attention says what was read, not what it did to the choice. In a text longer "
+            "than the trained context all of this is of the selected token's window, which routes the tokens of its "
+            "overlap anew."
+        ),
+        figure=attention_map_figure,
+        table=attention_table,
+        of=AttentionTrace,
+        by_token=True,
+    ),
+    FigureSpec(
+        name="attention_by_loops",
+        title="Does it read the tokens that loop more?",
+        how_to_read=(
+            "Wide bars: the selected token's attention, mean over heads, by the loops that the tokens read take in "
+            "the same layer. Narrow bars: the share of those tokens, which is what their attention would be on "
+            "average if the loops were dealt out anew among them. The token itself and those that the tokenizer added "
+            "are not counted; the first token of the text is, and one such token can make a bar."
+        ),
+        figure=attention_by_loops_figure,
+        table=attention_by_loops,
+        of=AttentionTrace,
+    ),
+)

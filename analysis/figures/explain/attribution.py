@@ -6,8 +6,9 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from analysis.explain.attribution import Attribution
+from analysis.explain.attribution import Attribution, attribution_table
 from analysis.figures.explain.stream import stream_axis, stream_bars, stream_legend, stream_sum
+from analysis.figures.figure_spec import Choice, FigureSpec
 from analysis.figures.template import figure, note, quoted, sentence_figure, swatch, table_axis, table_cells
 from analysis.palette import THEMES
 from analysis.view import DEFAULT_VIEW, View
@@ -136,3 +137,31 @@ def _with_missing(found: Attribution, layer: int) -> pd.DataFrame:
 
 def _full_name(row: pd.Series) -> str:
     return row["write"] if row["layer"] < 0 else f"layer {row['layer']}, {row['write']}"
+
+
+FIGURES = (
+    FigureSpec(
+        name="logit_attribution",
+        title="What each write adds to the prediction",
+        how_to_read=(
+            "Green adds to the logit, magenta takes from it, read straight from the stream with the final norm frozen "
+            "as it was: so the parts sum exactly. Diamond: how far the logit really falls when this write alone is "
+            "removed. The difference is the answer of what comes after, the later layers and the norm."
+        ),
+        figure=logit_attribution_figure,
+        table=attribution_table,
+        choice=Choice("writes", {"layer": "This layer", "largest": "Largest of all"}, "Which writes"),
+        of=Attribution,
+    ),
+    FigureSpec(
+        name="attribution_by_layer",
+        title="Where the logit comes from",
+        how_to_read=(
+            "The same contributions for all layers. The line adds them up and ends at the model's own logit, or "
+            "difference of logits."
+        ),
+        figure=attribution_by_layer_figure,
+        table=attribution_table,
+        of=Attribution,
+    ),
+)

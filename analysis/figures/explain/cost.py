@@ -4,7 +4,8 @@ import numpy as np
 import plotly.graph_objects as go
 
 from analysis.aggregate import mean_over_tokens, ordinary
-from analysis.explain.cost import ACCOUNTS, Account, cost, cost_by_layer, cost_ledger
+from analysis.explain.cost import ACCOUNTS, Account, cost, cost_by_layer, cost_ledger, cost_table, dense_flops
+from analysis.figures.figure_spec import Choice, FigureSpec
 from analysis.figures.fitting import figure_px
 from analysis.figures.joint_map import Marginal, Minimap, heatmap, joint_map, layer_bars, scale_bar, token_bars
 from analysis.figures.template import band, figure, hatch, hover_card, layer_axis, note, sentence_figure, swatch
@@ -165,3 +166,48 @@ def _flops(value: float) -> str:
         if value >= size:
             return f"{value / size:.{3 - len(str(int(value / size)))}f} {unit}"
     return f"{value:.0f} FLOPs"
+
+
+FIGURES = (
+    FigureSpec(
+        name="cost_ledger",
+        title="What one token costs",
+        how_to_read=(
+            "Mean over layers, where one pass through a dense FFN is 1; beside it the FLOPs of one token through the "
+            "FFNs of all layers. Baselines have the same sizes. On paper: the loops, and the experts' share of the "
+            "FFN. Released code: the authors' code loops all tokens of a batch, here this text, as often as the "
+            "layer's deepest one. This project: later loops run only the tokens that chose them, and the experts ride "
+            "on a pass that runs anyway."
+        ),
+        figure=cost_ledger_figure,
+        table=cost_ledger,
+        follows=(),
+        needs=dense_flops,
+    ),
+    FigureSpec(
+        name="cost_by_layer",
+        title="Cost by layer",
+        how_to_read=(
+            "Mean over tokens, by the three accounts. One deep token is enough to lift a whole layer of the released "
+            "code."
+        ),
+        figure=cost_by_layer_figure,
+        table=cost_by_layer,
+        follows=(),
+        needs=dense_flops,
+    ),
+    FigureSpec(
+        name="cost_map",
+        title="Where the cost arises",
+        how_to_read=(
+            "Strong colour is costly: dense FFN passes of every token in every layer, by the account that you choose."
+        ),
+        figure=cost_map_figure,
+        table=cost_table,
+        choice=Choice(
+            "account", {"nominal": "On paper", "released": "Released code", "ours": "This project"}, "By which account"
+        ),
+        follows=(),
+        by_token=True,
+    ),
+)

@@ -6,7 +6,17 @@ from typing import Literal
 import numpy as np
 import plotly.graph_objects as go
 
-from analysis.explain.geometry import CLASSES, first_loop, path_cosine, steps
+from analysis.explain.geometry import (
+    CLASSES,
+    RULE,
+    cosine_table,
+    first_loop,
+    first_loop_table,
+    path_cosine,
+    steps,
+    steps_table,
+)
+from analysis.figures.figure_spec import Choice, FigureSpec
 from analysis.figures.joint_map import Marginal, Minimap, heatmap, joint_map, layer_bars, scale_bar, token_bars
 from analysis.figures.template import (
     band,
@@ -195,3 +205,47 @@ def _mean(values: np.ndarray, axis: int) -> np.ndarray:
     return np.divide(
         np.where(known, values, 0).sum(axis=axis), count, out=np.full(count.shape, np.nan), where=count > 0
     )
+
+
+FIGURES = (
+    FigureSpec(
+        name="path_agreement",
+        title="Do the two paths agree?",
+        how_to_read=(
+            "Cosine between what width and depth give, from -1 (opposite) to 1 (the same direction). Outputs both "
+            "hold the stream that came in, which alone makes them alike; writes are what each adds to it. A stroke: "
+            "the token did not route, so there is only one path."
+        ),
+        figure=path_agreement_figure,
+        table=cosine_table,
+        choice=Choice("of", {"outputs": "Outputs", "writes": "Writes"}, "What is compared"),
+        of=PathTrace,
+        follows=(),
+        by_token=True,
+    ),
+    FigureSpec(
+        name="first_loop",
+        title="What the experts make of loop 1",
+        how_to_read=(
+            "The first loop's step is exactly the sum of all experts' outputs. Each piece is an expert's share of it; "
+            "strong and numbered ones were chosen by the router. Tick: how long the chosen ones are together, "
+            "relative to the whole step."
+        ),
+        figure=first_loop_figure,
+        table=first_loop_table,
+        of=PathTrace,
+        follows=("layer",),
+        by_token=True,
+    ),
+    FigureSpec(
+        name="steps",
+        title="Does the recursion settle?",
+        how_to_read=(
+            "Left of 1 the steps shrink, right of it they grow; high up they turn back. All loops count, used or not. "
+            "" + RULE
+        ),
+        figure=steps_figure,
+        table=steps_table,
+        of=PathTrace,
+    ),
+)

@@ -6,7 +6,8 @@ from typing import Literal
 import numpy as np
 import plotly.graph_objects as go
 
-from analysis.explain.ledger import imbalance, layer_ledger
+from analysis.explain.ledger import imbalance, layer_ledger, ledger_table
+from analysis.figures.figure_spec import Choice, FigureSpec
 from analysis.figures.fitting import figure_px
 from analysis.figures.template import (
     band,
@@ -224,3 +225,36 @@ def _strokes(x: np.ndarray, y: np.ndarray, width: float, view: View) -> dict:
 def _short(value: float) -> str:
     """At most three digits."""
     return f"{value:.3g}" if abs(value) >= 0.1 else f"{value:.2g}"
+
+
+FIGURES = (
+    FigureSpec(
+        name="write_stack",
+        title="What the selected layer wrote, token by token",
+        how_to_read=(
+            "Each bar splits the layer's update of a token into its exact parts: (1 − λ) times the step of each loop "
+            "that ran (orange, stronger is later) and λ times the weighted output of each expert (blue, with its "
+            "number). Parts below zero work against the update; the ink tick is the whole of it. No blue: the token "
+            "did not route."
+        ),
+        figure=write_stack_figure,
+        table=ledger_table,
+        choice=Choice(
+            "measure", {"projection": "Projection", "norm": "Norm", "share": "Share"}, "Measure of the writes"
+        ),
+        of=PathTrace,
+        follows=("layer",),
+        by_token=True,
+    ),
+    FigureSpec(
+        name="write_waterfall",
+        title="The selected token, write by write",
+        how_to_read=(
+            "Each bar starts where the one before ended; the last is the whole update. Weight: 1 − λ of a loop, λ "
+            "times the router's weight of an expert; the norm includes it. Cosine: between the write and the update."
+        ),
+        figure=write_waterfall_figure,
+        table=ledger_table,
+        of=PathTrace,
+    ),
+)

@@ -5,7 +5,8 @@ from typing import Literal
 import numpy as np
 import plotly.graph_objects as go
 
-from analysis.explain.lens import grid
+from analysis.explain.lens import grid, lens_table
+from analysis.figures.figure_spec import Choice, FigureSpec
 from analysis.figures.fitting import NARROW_PX, figure_px
 from analysis.figures.template import figure, layer_axis, note, numbers, quoted, swatch, table_axis, table_cells
 from analysis.palette import THEMES, colour_at, loop_colours, mix, ramp, text_on
@@ -228,3 +229,48 @@ def _card(lens: LensTrace, read: int) -> str:
         f"“{plotly_text(lens.target)}”: rank {lens.rank[read]}, {100 * lens.probability[read]:.2g} %<br>"
         f"entropy {lens.entropy[read]:.2f}, KL {lens.kl[read]:.3g} nats"
     )
+
+
+FIGURES = (
+    FigureSpec(
+        name="lens_grid",
+        title="The prediction, layer by layer and loop by loop",
+        how_to_read=(
+            "Each cell is the likeliest next token, strong where it is probable. Read the state: final norm and "
+            "unembedding read the state as it is, as if nothing came after. Leave here: the layer lets the token go "
+            "after this loop, λ follows, and the rest of the network runs. Outlined: where it left."
+        ),
+        figure=lens_grid_figure,
+        table=lens_table,
+        choice=Choice("reading", {"state": "Read the state", "exit": "Leave here"}, "How the loops are read"),
+        of=LensTrace,
+    ),
+    FigureSpec(
+        name="lens_layer",
+        title="The selected layer, loop by loop",
+        how_to_read=(
+            "Rank and probability are those of the token that you chose. KL: how far this prediction is from the "
+            "model's own, in nats; 0 is the same. Loops after the outlined one were computed only to look."
+        ),
+        figure=lens_layer_figure,
+        table=lens_table,
+        choice=Choice(
+            "reading", {"state": "Read the state", "exit": "Leave here"}, "How the loops of the layer are read"
+        ),
+        of=LensTrace,
+    ),
+    FigureSpec(
+        name="lens_path",
+        title="How the prediction comes about",
+        how_to_read=(
+            "Each layer holds its loops from left to right, beginning before the first. The line follows the states "
+            "that were used. A diamond is the final prediction, had the token left that layer after that loop."
+        ),
+        figure=lens_path_figure,
+        table=lens_table,
+        choice=Choice(
+            "measure", {"kl": "KL", "probability": "Probability", "entropy": "Entropy"}, "Measure of the prediction"
+        ),
+        of=LensTrace,
+    ),
+)

@@ -6,7 +6,18 @@ import numpy as np
 import plotly.graph_objects as go
 
 from analysis.aggregate import mean_over_tokens, ordinary, share
-from analysis.explain.near_miss import expert_margin, flipped_by, gate_gap, precision_flips, smallest_flip, soft_gate
+from analysis.explain.near_miss import (
+    TwoPrecisions,
+    expert_margin,
+    flip_table,
+    flipped_by,
+    gate_gap,
+    near_miss_table,
+    precision_flips,
+    smallest_flip,
+    soft_gate,
+)
+from analysis.figures.figure_spec import Choice, FigureSpec
 from analysis.figures.joint_map import Marginal, Minimap, heatmap, joint_map, layer_bars, scale_bar, token_bars
 from analysis.figures.template import (
     figure,
@@ -156,11 +167,11 @@ def flip_distance_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> go.F
     )
 
 
-def precision_map_figure(first: RoutingTrace, second: RoutingTrace, view: View = DEFAULT_VIEW) -> go.Figure:
+def precision_map_figure(traces: TwoPrecisions, view: View = DEFAULT_VIEW) -> go.Figure:
     """Where two traces of one text decide differently: other loops (numbered old→new) or other experts."""
-    c = THEMES[view.theme]
+    c, first, second = THEMES[view.theme], traces.routing, traces.rounded
     start, end = view.span(first.num_tokens)
-    table = precision_flips(first, second)
+    table = precision_flips(traces)
     shape = first.loops.shape
     loops = table["loops_differ"].to_numpy().reshape(shape)
     experts = table["experts_differ"].fillna(False).to_numpy(bool).reshape(shape) & ~loops
@@ -225,3 +236,47 @@ def _pairs(first_name: str, first: np.ndarray, second_name: str, second: np.ndar
     values = zip(first.ravel().tolist(), second.ravel().tolist(), strict=True)
     lines = [f"{first_name}{a:.2f}{second_name}{b:{form}}" for a, b in values]
     return np.array(lines, dtype=object).reshape(first.shape)
+
+
+FIGURES = (
+    FigureSpec(
+        name="near_miss_map",
+        title="How close was every choice?",
+        how_to_read=(
+            "Strong colour is close: the margin between the choice and the runner-up, in logits, from 0 to 2 and "
+            "more. The number in a cell is what a near miss (below 0.25) almost became. Experts: the last one kept "
+            "against the first left out, only where the token routed. Soft gate: λ as the depth head's whole belief "
+            "would set it, minus the λ that ran; blue leaned more to width than it decided, orange more to depth."
+        ),
+        figure=near_miss_map_figure,
+        table=near_miss_table,
+        choice=Choice("of", {"loops": "Loops", "experts": "Experts", "gate": "Soft gate"}, "Which choice"),
+        follows=(),
+        by_token=True,
+    ),
+    FigureSpec(
+        name="flip_distance",
+        title="How large a change flips the loops?",
+        how_to_read=(
+            "Read upwards: the share of a layer's tokens that a change of this size in their depth logits could flip, "
+            "if it pushed the worst way; most changes of that size flip fewer. The smallest that flips a choice is "
+            "its margin divided by √2. Dotted: the selected token in the selected layer."
+        ),
+        figure=flip_distance_figure,
+        table=flip_table,
+    ),
+    FigureSpec(
+        name="precision_map",
+        title="Does half precision decide alike?",
+        how_to_read=(
+            "Where the same weights, rounded to bfloat16, decide otherwise over the same text. In layer 0 the "
+            "difference is rounding alone; above, a token may also differ because a layer below did. Beside the map: "
+            "the share of layers, and of tokens, with another decision."
+        ),
+        figure=precision_map_figure,
+        table=precision_flips,
+        of=TwoPrecisions,
+        follows=(),
+        by_token=True,
+    ),
+)

@@ -5,7 +5,8 @@ from typing import Literal
 import numpy as np
 import plotly.graph_objects as go
 
-from analysis.explain.slices import slice_use
+from analysis.explain.slices import slice_table, slice_use
+from analysis.figures.figure_spec import Choice, FigureSpec
 from analysis.figures.template import drawn_part, figure, note, numbers, quoted
 from analysis.palette import THEMES, expert_colour, text_on
 from analysis.view import DEFAULT_VIEW, View
@@ -67,3 +68,19 @@ def loop_slices_figure(
         shapes=[whole | {"line": {"width": 1, "color": c["line"]}}],
         annotations=[note(heading)],
     )
+
+
+FIGURES = (
+    FigureSpec(
+        name="loop_slices",
+        title="Which slices the loops use",
+        how_to_read=(
+            "The depth path asks no router: every loop uses the whole FFN. Its step is exactly the sum of what the "
+            "experts' slices give; each piece is one slice's share, below zero where it works against the step."
+        ),
+        figure=loop_slices_figure,
+        table=slice_table,
+        choice=Choice("tokens", {"all": "All tokens", "selected": "Selected token"}, "Whose loops"),
+        of=SliceTrace,
+    ),
+)

@@ -7,8 +7,9 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from analysis.explain.ledger import imbalance, stream_ledger
+from analysis.explain.ledger import imbalance, stream_ledger, stream_table
 from analysis.figures.explain.ledger import write_colours
+from analysis.figures.figure_spec import FigureSpec
 from analysis.figures.template import figure, layer_axis, note, quoted, sentence_figure, swatch
 from analysis.palette import THEMES, mix
 from analysis.view import DEFAULT_VIEW, View
@@ -96,3 +97,20 @@ def stream_legend(view: View) -> str:
 
 def _layers(layers: pd.Series | pd.Index) -> list[int | None]:
     return [int(layer) if layer >= 0 else None for layer in layers]
+
+
+FIGURES = (
+    FigureSpec(
+        name="stream_ledger",
+        title="The whole stream of the selected token",
+        how_to_read=(
+            "All that was ever written to this token's residual stream, projected on the stream as the final norm "
+            "reads it. Parts below zero were undone later; the line is the sum so far and ends at the stream's full "
+            "length."
+        ),
+        figure=stream_ledger_figure,
+        table=stream_table,
+        of=PathTrace,
+        follows=("token",),
+    ),
+)

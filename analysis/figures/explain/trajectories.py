@@ -5,8 +5,9 @@ from typing import Literal
 import numpy as np
 import plotly.graph_objects as go
 
-from analysis.explain.embedding import MOST_POINTS, NEIGHBOURS, Embedding
-from analysis.explain.geometry import plane
+from analysis.explain.embedding import MOST_POINTS, NEIGHBOURS, Embedding, embedding_table
+from analysis.explain.geometry import plane, plane_table
+from analysis.figures.figure_spec import Choice, FigureSpec
 from analysis.figures.template import drawn_part, figure, note, quoted, swatch
 from analysis.palette import THEMES, colour_at, expert_colour, gate_colour, loop_colours, mix
 from analysis.view import DEFAULT_VIEW, View
@@ -178,3 +179,39 @@ def _key(trace: RoutingTrace, layer: np.ndarray, token: np.ndarray, view: View, 
         return "  ".join(swatch(each, f"{n + 1}", "●") for n, each in enumerate(shades)) + " loops"
     _, (first, last) = _along(trace, layer, token, colour)
     return f"{swatch(_shade(0, view), f'{colour} {first}', '●')} to {swatch(_shade(1, view), str(last), '●')}"
+
+
+FIGURES = (
+    FigureSpec(
+        name="trajectories",
+        title="Where the loops lead",
+        how_to_read=(
+            "Each line is a token's state from before the layer to where it left, in the plane in which all states of "
+            "the layer vary most; directions outside the plane are not seen. Later loops, not used, are dotted."
+        ),
+        figure=trajectory_figure,
+        table=plane_table,
+        choice=Choice(
+            "colour", {"loops": "Loops", "gate": "Gate", "expert": "Expert", "token": "Place"}, "Colour of the lines"
+        ),
+        of=PathTrace,
+    ),
+    FigureSpec(
+        name="neighbourhoods",
+        title="Which states are neighbours",
+        how_to_read=(
+            "UMAP: states that are close lie close together here, as far as a plane allows; lengths, directions and "
+            "the gaps between groups mean nothing. Trustworthiness, 0 to 1, falls with every state that lies beside "
+            "one to which it is not close; PCA's is for the same states. At most 2,000 states are placed: of more, "
+            "whole tokens are drawn with a fixed seed. Later loops, not used, are dotted."
+        ),
+        figure=embedding_figure,
+        table=embedding_table,
+        choice=Choice(
+            "colour",
+            {"loops": "Loops", "gate": "Gate", "expert": "Expert", "layer": "Layer", "token": "Place"},
+            "Colour of the neighbours",
+        ),
+        of=Embedding,
+    ),
+)

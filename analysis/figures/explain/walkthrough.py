@@ -4,7 +4,8 @@ import numpy as np
 import plotly.graph_objects as go
 
 from analysis.explain.ledger import imbalance
-from analysis.explain.walkthrough import fusion_plane, walkthrough
+from analysis.explain.walkthrough import fusion_plane, fusion_table, state_table, walkthrough
+from analysis.figures.figure_spec import FigureSpec
 from analysis.figures.template import figure, note, quoted, sentence_figure, swatch
 from analysis.palette import THEMES, loop_colours, mix
 from analysis.view import DEFAULT_VIEW, View
@@ -149,3 +150,31 @@ def _name(end: tuple[float, float], text: str, colour: str) -> dict | None:
         "x": end[0], "y": end[1], "text": f"<b>{text}</b>", "font": {"size": 13, "color": colour},
         "yanchor": "bottom" if above else "top", "yshift": 6 if above else -6,
     }  # fmt: skip
+
+
+FIGURES = (
+    FigureSpec(
+        name="recursion_states",
+        title="How the state grows, loop by loop",
+        how_to_read=(
+            "Left: length of the selected token's state, from H on. Right: length of what each loop added to it. "
+            "Outlined: where the token left; pale bars were computed for this figure only. Steps that shrink: the "
+            "recursion settles."
+        ),
+        figure=recursion_states_figure,
+        table=state_table,
+        of=PathTrace,
+    ),
+    FigureSpec(
+        name="fusion_plane",
+        title="The two paths and their mixture, to scale",
+        how_to_read=(
+            "The plane through H and the outputs of both paths, seen from above: lengths and angles are the true "
+            "ones. The output lies on the dotted line, λ of the way from depth to width. A short blue arrow: the "
+            "experts add little, so a large λ mostly shortens what the loops wrote."
+        ),
+        figure=fusion_plane_figure,
+        table=fusion_table,
+        of=PathTrace,
+    ),
+)

@@ -7,6 +7,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from analysis.aggregate import ordinary
+from analysis.figures.figure_spec import Choice, FigureSpec
 from analysis.figures.template import figure, layer_axis, note, sentence_figure, swatch
 from analysis.models.sampling import sampling_table
 from analysis.palette import THEMES, faded
@@ -64,3 +65,22 @@ def _with_range(table: pd.DataFrame, column: str, aside: float, name: str, colou
             "middle 80 % of draws: %{customdata[2]:.1f} to %{customdata[3]:.1f} %<extra></extra>",
         },
     ]  # fmt: skip
+
+
+FIGURES = (
+    FigureSpec(
+        name="drawn_loops",
+        title="Would training have chosen the same loops?",
+        how_to_read=(
+            "In training, Gumbel noise is added to the depth logits and the largest wins; here the same is done 32 "
+            "times to eval's logits of this text, layer by layer. In training a draw also changes the logits of the "
+            "layers above, which this does not follow. Filled: share of tokens whose drawn loops are those that eval "
+            "picks. Hollow: weight of the drawn loops in the softmax at τ, on which the gradient rests. Bars: middle "
+            "80 % of the draws. τ moves the hollow dots alone: it changes no choice."
+        ),
+        figure=drawn_loops_figure,
+        table=sampling_table,
+        choice=Choice("tau", {"0.1": "τ 0.1", "1": "τ 1", "5": "τ 5"}, "Temperature"),
+        follows=(),
+    ),
+)

@@ -9,10 +9,22 @@ import plotly.graph_objects as go
 
 from analysis.aggregate import ordinary
 from analysis.figures.experts import expert_map_figure
+from analysis.figures.figure_spec import Choice, FigureSpec
 from analysis.figures.gate import gate_map_figure
 from analysis.figures.recursion import loop_map_figure
 from analysis.figures.template import figure, note, numbers, sentence_figure, strokes, swatch
-from analysis.models.training import QUANTITIES, drawn_as_picked, loads, mean_loops, shown_checkpoint, text_loss
+from analysis.models.training import (
+    QUANTITIES,
+    TrainingCurves,
+    checkpoint_table,
+    curves_table,
+    drawn_as_picked,
+    loads,
+    mean_loops,
+    shown_checkpoint,
+    text_loss,
+    training_table,
+)
 from analysis.palette import THEMES, colour_at, faded, mix, ramp, text_on
 from analysis.view import DEFAULT_VIEW, View
 from analysis.words.labels import plotly_text
@@ -180,14 +192,14 @@ def _marks(checkpoint: int, c: dict) -> list[dict]:
 # The curves of the runs -----------------------------------------------------------------------------------------------
 
 
-def training_curve_figure(curves: pd.DataFrame, view: View = DEFAULT_VIEW, *, of: str = "loss") -> go.Figure:
+def training_curve_figure(curves: TrainingCurves, view: View = DEFAULT_VIEW, *, of: str = "loss") -> go.Figure:
     """One quantity of `read_curves` over training tokens, run after run; with the loss, what was held out as dots."""
     c = THEMES[view.theme]
-    if curves[of].isna().all():
+    if curves.rows[of].isna().all():
         return sentence_figure(view, "This training kept no such curve.", CURVE_HEIGHT)
     data, runs = [], []
     colours = cycle([c["line"], c["depth"], c["width"], c["difficulty"][4]])  # grey: the dense start
-    for run, rows in curves.groupby("run", sort=False):
+    for run, rows in curves.rows.groupby("run", sort=False):
         colour, label = next(colours), plotly_text(run)
         runs.append(swatch(colour, label, "━"))
         data.append(_curve(rows, of, label, {"mode": "lines", "line": {"width": 1.6, "color": colour}}))
@@ -213,3 +225,55 @@ def _curve(rows: pd.DataFrame, column: str, name: str, fields: dict) -> dict:
         "hovertemplate": "%{customdata[0]}<br>%{x:.3s} tokens, step %{customdata[1]:,}<br>%{y:.4g}<extra></extra>",
         **fields,
     }  # fmt: skip
+
+
+FIGURES = (
+    FigureSpec(
+        name="training_course",
+        title="How the routing came about",
+        how_to_read=(
+            "The current text, read by the model as it was at each kept step. Loss: mean surprisal of this text, and "
+            "of the held-out text that the sample was measured on. λ follows from the loops: on the right. Experts: "
+            "only tokens that routed count; a stroke: nobody did. Drawn loops: with Gumbel noise, layer by layer, 8 "
+            "times. Steps are drawn evenly, although they lie further and further apart. A click selects a layer."
+        ),
+        figure=training_course_figure,
+        table=training_table,
+        of=TrainingTrace,
+        follows=("layer",),
+    ),
+    FigureSpec(
+        name="training_map",
+        title="The text at that step",
+        how_to_read=(
+            "The same map as on the pages of loops, gate and experts, drawn with the weights of the chosen step. "
+            "Before the first update router and depth head are random, so what stands there is chance."
+        ),
+        figure=training_map_figure,
+        table=checkpoint_table,
+        choice=Choice("of", {"loops": "Loops", "gate": "Gate", "experts": "Experts"}, "Map of the step"),
+        of=TrainingTrace,
+        follows=(),
+        by_token="experts",
+    ),
+    FigureSpec(
+        name="training_curve",
+        title="How it was trained",
+        how_to_read=("Runs one after the other, over all their tokens. Lines: means between two kept rows of the log."),
+        figure=training_curve_figure,
+        table=curves_table,
+        choice=Choice(
+            "of",
+            {
+                "loss": "Loss",
+                "load_balance": "Load balance",
+                "depth_entropy": "Entropy",
+                "tau": "τ",
+                "lr": "Learning rate",
+            },
+            "Curve",
+        ),
+        of=TrainingCurves,
+        follows=(),
+    ),
+)

@@ -3,10 +3,11 @@
 import numpy as np
 import plotly.graph_objects as go
 
+from analysis.figures.figure_spec import FigureSpec
 from analysis.figures.template import figure, note, sentence_figure, swatch
 from analysis.figures.texts.evidence import counted, evidence, filled_beyond_chance, study_layers, whiskers
 from analysis.palette import THEMES, faded, loop_colours, mix
-from analysis.texts.study import Study
+from analysis.texts.study import Study, together_table
 from analysis.view import DEFAULT_VIEW, View
 
 HEIGHT = 330
@@ -187,3 +188,50 @@ def _heights(flows, shown: int, most: int, first: int) -> np.ndarray:
     size = tokens / tokens.sum(axis=1, keepdims=True) * (1 - gap * (most - 1))
     below = np.cumsum(size, axis=1) - size + gap * np.arange(most)
     return np.clip(1 - (below + size / 2), 0.001, 0.999).ravel()
+
+
+FIGURES = (
+    FigureSpec(
+        name="routing_sources",
+        title="How much do token and place foretell?",
+        how_to_read=(
+            "How much of the uncertainty about a token's loops, and about its first expert, counts from the other "
+            "texts remove, with 95 % intervals over texts. Filled: beyond chance (p below 0.05, Benjamini-Hochberg "
+            "over layers), whether the routing is read backwards within texts or exchanged between texts at equal "
+            "positions, so a trend that all texts share is no finding; for position itself, read backwards alone. "
+            "Such a trend, in texts that also differ as a whole, may still pass. Below 0 the counts mislead. Routing "
+            "follows from the text alone, so what is left is context, and what so few texts cannot teach."
+        ),
+        figure=sources_figure,
+        table=lambda study: study.routing_sources,
+        of=Study,
+        follows=(),
+    ),
+    FigureSpec(
+        name="together",
+        title="Which choices go together?",
+        how_to_read=(
+            "Information that two choices of the same token share, less what chance gives: 1 if one settles the "
+            "other, 0 at chance. Filled: p below 0.05, corrected over layers, whether one choice is read backwards "
+            "within texts or exchanged between texts at equal positions; a shared trend, in texts that also differ as "
+            "a whole, may still pass. Experts count only where a token routed. It names no cause: both choices "
+            "follow from the same state."
+        ),
+        figure=together_figure,
+        table=together_table,
+        of=Study,
+        follows=(),
+    ),
+    FigureSpec(
+        name="loop_flow",
+        title="From layer to layer",
+        how_to_read=(
+            "A bar is the tokens that took so many loops in a layer, a band those of them that took so many in the "
+            "next. Experts are in the table: those of two layers are different weights."
+        ),
+        figure=loop_flow_figure,
+        table=lambda study: study.transitions,
+        of=Study,
+        follows=("layer",),
+    ),
+)

@@ -5,10 +5,11 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from analysis.difficulty import Kind
+from analysis.figures.figure_spec import Choice, FigureSpec
 from analysis.figures.template import figure, note, numbers, sentence_figure, swatch
 from analysis.figures.texts.evidence import BEYOND, counted, evidence, whiskers
 from analysis.palette import THEMES, colour_at, ramp, text_on
-from analysis.texts.study import Study
+from analysis.texts.study import Study, class_table, validity_table
 from analysis.texts.validity import MEASURES
 from analysis.view import DEFAULT_VIEW, View
 
@@ -140,3 +141,49 @@ def _rows_of_dots(study: Study, view: View, data: list[dict], names: list[str], 
         },
         annotations=[note(legend), evidence(study, x=1, anchor="right")],
     )
+
+
+FIGURES = (
+    FigureSpec(
+        name="validity_by_layer",
+        title="What difficulty goes together with",
+        how_to_read=(
+            "Spearman's ρ within each text, averaged over texts by their tokens. Bold: p below 0.05, two-sided, "
+            "Benjamini-Hochberg over layers, whether the measure is read backwards within texts or exchanged between "
+            "texts at equal positions, so a trend that all texts share is no finding; for position itself, read "
+            "backwards alone. n: tokens that have the measure. Only the surprisal of the next token says how badly "
+            "the model predicts from there. None of this shows a cause."
+        ),
+        figure=validity_by_layer_figure,
+        table=validity_table,
+        choice=Choice("kind", {"soft": "Soft", "hard": "Hard"}, "Kind of difficulty studied"),
+        of=Study,
+        follows=(),
+    ),
+    FigureSpec(
+        name="validity_intervals",
+        title="How far would other texts agree?",
+        how_to_read=(
+            "95 % intervals of ρ, from texts drawn anew; n: tokens that have the measure. An interval that holds 0 "
+            "leaves open even the direction."
+        ),
+        figure=validity_intervals_figure,
+        table=validity_table,
+        choice=Choice("kind", {"soft": "Soft", "hard": "Hard"}, "Kind of difficulty in the intervals"),
+        of=Study,
+        follows=("layer",),
+    ),
+    FigureSpec(
+        name="class_difficulty",
+        title="Which kinds of token are hard?",
+        how_to_read=(
+            "Mean over tokens and layers, with 95 % intervals over the texts that hold such tokens; none where fewer "
+            "than five do. Inside a word: letters that continue the token before."
+        ),
+        figure=class_difficulty_figure,
+        table=class_table,
+        choice=Choice("kind", {"soft": "Soft", "hard": "Hard"}, "Kind of difficulty by class"),
+        of=Study,
+        follows=(),
+    ),
+)

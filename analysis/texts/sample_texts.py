@@ -3,8 +3,56 @@
 Intervals are over texts, so many short texts say more than a few long ones.
 """
 
-from app.texts.examples import EXAMPLES
-
+EXAMPLE_TEXTS: dict[str, str] = {
+    "fox": (
+        "Once upon a time there was a little fox who lived at the edge of a dark forest. Every night she saw a light "
+        "in the window of the old miller's house, and every night she wondered what it was.\n"
+        '"I will go and ask," said the fox at last, and she went through the snow until she came to the door.'
+    ),
+    "sums": (
+        "7 + 5 = 12\n38 + 41 = 79\n6 * 9 = 54\nCount: 4, 8, 12, 16, 20, 24, 28, 32\n"
+        "Anna has 9 apples. Anna gives 4 of them to Ben. Now Anna has 9-4=5 apples."
+    ),
+    "code": (
+        "def largest(numbers: list[int]) -> int:\n"
+        '    """\n    >>> largest([3, 9, 2])\n    9\n    """\n'
+        "    best = numbers[0]\n    for number in numbers[1:]:\n        if number > best:\n            best = number\n"
+        "    return best"
+    ),
+    "talk": (
+        "Mara: When does the last train leave?\nTom: At ten past nine, I think.\nMara: You think, or you know?\n"
+        "Tom: I know that it was ten past nine yesterday.\nMara: And today is Sunday.\nTom: Oh. Then we should run."
+    ),
+    "speech": (
+        "Fellow citizens of the Senate and of the House of Representatives: the year that has passed has been one of "
+        "peace with all nations. Our commerce has grown, our debts have been paid, and the people have reason to look "
+        "to the future with confidence."
+    ),
+    "echo": (
+        "The king rode out to the river and the people were glad.\n"
+        "The king rode out to the river and the people were glad.\n"
+        "The king rode out to the river and the people were glad."
+    ),
+    "list": (
+        "To buy:\n- 2 loaves of bread\n- 6 eggs\n- 1 bag of apples\n- 3 bottles of milk\n- 1 piece of soap\n"
+        "To do:\n- write to Anna\n- mend the gate\n- feed the hens"
+    ),
+    "rare": (
+        "The ichthyologist described a phosphorescent coelacanth. The glimmerworp snaffled seven quindled thrums. "
+        "Antidisestablishmentarianism is a long word; cat is a short one."
+    ),
+    "garden": (
+        "The old man the boats. The horse raced past the barn fell. The girl told the story cried. "
+        "While the man hunted the deer ran into the woods."
+    ),
+    "tongues": (
+        "The night is long and the road is dark.\nDie Nacht ist lang und der Weg ist dunkel.\n"
+        "La nuit est longue et la route est sombre.\nLa noche es larga y el camino es oscuro.\n"
+        "Nox longa est et via obscura."
+    ),
+    "signs": ("Tags <b>stay</b> text, $x$ and **stars** too.\tA tab, naïve café, 10 °C, مرحبا, 你好, 🙂 and 👩‍🚀."),
+}
+"""Id -> text of the examples that the explorer offers to begin with. Ids stand in links: do not rename."""
 _STORIES = (
     "Long ago a king had three daughters, and the youngest was so quiet that nobody noticed when she left the castle. "
     "She walked until her shoes were worn through, and at the edge of the sea she met an old woman mending a net.",
@@ -55,5 +103,5 @@ _NUMBERS = (
 )
 
 SAMPLE_TEXTS: tuple[str, ...] = (
-    *(prompt.text for prompt in EXAMPLES.values()), *_STORIES, *_SPEECHES, *_PLAYS, *_CODE, *_NUMBERS,
+    *EXAMPLE_TEXTS.values(), *_STORIES, *_SPEECHES, *_PLAYS, *_CODE, *_NUMBERS,
 )  # fmt: skip

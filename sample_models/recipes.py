@@ -1,0 +1,63 @@
+"""Recipes of models that are put together on this machine: from a dense model in a pinned package, and an update of it.
+
+A folder below `UPDATES` holds `recipe.json` and the update that `sample_models.distil` trained, in files of at most
+16 MiB. Imports no torch: `sample_models.distil.building` builds.
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import platformdirs
+
+UPDATES = Path(__file__).parent / "updates"
+"""Folder of the updates that ship with the project, one folder for each model that can be built."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What a model is built from."""
+
+    name: str
+    folder: Path
+    package: str
+    """Name and version of a Python package, as in name==1.0."""
+    sha256: str
+    """SHA-256 of the package's wheel."""
+    member: str
+    """The GGUF file of the dense model in the wheel."""
+
+    @property
+    def parts(self) -> list[Path]:
+        """The files of the update."""
+        return sorted(self.folder.glob("update*.safetensors"))
+
+    @property
+    def target(self) -> Path:
+        """Where the model lies once it is built: another update has another place."""
+        digest = hashlib.sha256(self.sha256.encode())
+        for part in self.parts:
+            digest.update(part.read_bytes())
+        return cache() / digest.hexdigest()[:16] / self.name
+
+
+def cache() -> Path:
+    """Where built models are kept."""
+    return Path(platformdirs.user_cache_dir("versatileffn-explorer")) / "models"
+
+
+def recipes() -> dict[str, Recipe]:
+    """Name -> recipe of every model that can be built."""
+    found = {}
+    for path in sorted(UPDATES.glob("*/recipe.json")):
+        found[path.parent.name] = Recipe(path.parent.name, path.parent, **json.loads(path.read_text(encoding="utf-8")))
+    return found
+
+
+def built_models() -> list[tuple[str, Path]]:
+    """Name and folder of every model that was built and is up to date."""
+    return [(name, recipe.target) for name, recipe in recipes().items() if (recipe.target / "config.json").exists()]
+
+
+__all__ = ["UPDATES", "Recipe", "built_models", "recipes"]
