@@ -14,7 +14,7 @@ from sample_models.distil.__main__ import main
 from sample_models.distil.gates import depth_weights, fit_gates, router_weights
 from sample_models.distil.low_rank import make_trainable, merged_tensors, trained_tensors
 from sample_models.distil.own_loops import own_loops, own_loops_output
-from sample_models.distil.run import UPDATE, distilled
+from sample_models.distil.run import UPDATE, distilled, draw_windows
 from sample_models.distil.teacher import dense_folder, read_pair
 from tests.dense_models import write_dense, write_gguf
 from tests.models import byte_tokenizer, small_loaded
@@ -235,3 +235,15 @@ def test_damaged_gguf_file_is_refused_in_one_sentence(text, tmp_path):
     (tmp_path / "broken.gguf").write_bytes(b"GGUF" + b"\0" * 60)
     with pytest.raises(SystemExit, match="cannot be read as a dense Llama .*: give another GGUF file"):
         main(arguments(tmp_path / "broken.gguf", text, tmp_path / "run"))
+
+
+def test_texts_are_drawn_by_their_weights():
+    texts = [np.full(50, 1), np.full(50, 2)]
+    drawn = np.concatenate([draw_windows(texts, [3.0, 1.0], 4, 8, 0, step)[:, 0] for step in range(200)])
+    assert np.mean(drawn == 1) == pytest.approx(0.75, abs=0.05)
+
+
+def test_weights_must_be_as_many_as_files(dense, text, tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        main(arguments(dense, text, tmp_path / "run", "--data-weights", "4", "2.5"))
+    assert "--data-weights must be as many as --data, 1, got 2" in capsys.readouterr().err

@@ -16,8 +16,8 @@ class DistilOptions:
     data: tuple[Path, ...] = option(help="training text files", shapes=True)
     valid: tuple[Path, ...] = option(help="held-out text files", shapes=True)
     out: Path = option(help="folder of the run")
-    data_weights: tuple[float, ...] | None = option(
-        None, "how often each training file is drawn from, relatively; all alike without it", shapes=True, nargs="+"
+    data_weights: tuple[float, ...] = option(
+        (), "how often each training file is drawn from, relatively; all alike without it", shapes=True
     )
     init: Path | None = option(None, "update file of another run to begin with", shapes=True)
     rank: int = option(32, "rank of the updates of the FFN's matrices; 0 trains them whole", shapes=True)
