@@ -5,7 +5,6 @@ of a small tree that breaks it (tests/test_house_rules.py) as well as of this re
 """
 
 import ast
-import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -146,20 +145,21 @@ def touching(modules: Modules, name: str) -> set[str]:
 
 def writing_files(modules: Modules) -> set[str]:
     """Modules that call what makes, changes or removes files: methods of a path, or `open` with a mode that writes."""
-    found = set()
-    for module, tree in modules.items():
-        for call in (node for node in ast.walk(tree) if isinstance(node, ast.Call)):
-            name = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", None)
-            if name in FILE_WRITERS or (name == "open" and _mode_writes(call)):
-                found.add(module)
-    return found
 
+    def writes(call: ast.Call) -> bool:
+        method = isinstance(call.func, ast.Attribute)
+        name = call.func.attr if method else getattr(call.func, "id", None)
+        modes = [
+            *(call.args[:1] if method else call.args[1:2]),
+            *(each.value for each in call.keywords if each.arg == "mode"),
+        ]
+        written = any(isinstance(mode, ast.Constant) and set(str(mode.value)) & set("wax+") for mode in modes)
+        return name in FILE_WRITERS or (name == "open" and written)
 
-def _mode_writes(call: ast.Call) -> bool:
-    """Whether a call of the function `open`, whose first argument is the file, or of a method `open`, writes."""
-    before = 1 if isinstance(call.func, ast.Name) else 0
-    modes = [*call.args[before : before + 1], *(word.value for word in call.keywords if word.arg == "mode")]
-    return any(isinstance(mode, ast.Constant) and re.search("[wax+]", str(mode.value)) for mode in modes)
+    calls = {
+        module: [node for node in ast.walk(tree) if isinstance(node, ast.Call)] for module, tree in modules.items()
+    }
+    return {module for module, of_module in calls.items() if any(map(writes, of_module))}
 
 
 def running_models(modules: Modules, package: str = "app") -> set[str]:

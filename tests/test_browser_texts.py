@@ -155,7 +155,7 @@ def test_in_a_narrow_window_with_the_sidebar_closed_nothing_covers_the_text_butt
     page.get_by_test_id("stSidebarCollapseButton").get_by_role("button").click()
     opener, button = page.get_by_test_id("stExpandSidebarButton"), page.locator(".st-key-framebar button").first
     opener.wait_for()
-    until_rests(page, "() => [...document.querySelectorAll('button')].map(each => each.getBoundingClientRect().x)")
+    until_rests(page, "() => document.querySelector('.st-key-framebar button').getBoundingClientRect().x")
 
     box = opener.bounding_box()
     assert button.bounding_box()["x"] >= box["x"] + box["width"]

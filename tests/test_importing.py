@@ -86,9 +86,16 @@ def test_weights_that_are_not_finite_are_refused_by_name(tmp_path, capsys):
     assert names(tmp_path) == ["source"]
 
 
-@pytest.mark.parametrize(("verb", "remedy"), [("import-olmo", "give"), ("upcycle", "model_type 'llama'")])
-@pytest.mark.parametrize("source", ["nowhere", "empty"])
-def test_folder_that_is_no_checkpoint_is_refused(verb, remedy, source, tmp_path, capsys):
+@pytest.mark.parametrize(
+    ("verb", "source", "remedy"),
+    [
+        ("import-olmo", "nowhere", "give"),
+        ("import-olmo", "empty", "give"),
+        ("upcycle", "nowhere", "is no folder: give the folder of a checkpoint"),
+        ("upcycle", "empty", "must hold a model of model_type 'llama'"),
+    ],
+)
+def test_folder_that_is_no_checkpoint_is_refused(verb, source, remedy, tmp_path, capsys):
     (tmp_path / "empty").mkdir()
     told = refused(capsys, verb, tmp_path / source, tmp_path / "new")
     assert str(tmp_path / source) in told and remedy in told
