@@ -3,6 +3,7 @@
 from analysis import figures
 from analysis.catalogue.figure_spec import FigureSpec
 from analysis.models import sampling, training
+from analysis.texts import sources
 from analysis.texts import study as studies
 from analysis.texts.study import Study
 from hooks.training_trace import TrainingTrace
@@ -13,11 +14,13 @@ MANY_TEXTS: tuple[FigureSpec, ...] = (
         "what decides",
         "How much do token and place foretell?",
         "How much of the uncertainty about a token's loops, and about its first expert, counts from the other texts "
-        "remove, with 95 % intervals over texts. Filled: beyond chance (p below 0.05, Benjamini-Hochberg over layers), "
-        "whether the routing is read backwards within texts or exchanged between texts at equal positions, so a trend "
-        "that all texts share is no finding; for position itself, read backwards alone. Such a trend, in texts that "
-        "also differ as a whole, may still pass. Below 0 the counts mislead. Routing follows from the text alone, so "
-        "what is left is context, and what so few texts cannot teach.",
+        "remove, with 95 % intervals over texts. The counts of a case are mixed with those of the next wider one, "
+        f"which weighs as much as {sources.SMOOTHING:g} tokens. Position is counted from the start of the text, also "
+        "where it is read in windows, in bins that double: 0, 1, 2–3, 4–7, 8–15 and so on. Filled: beyond chance (p "
+        "below 0.05, Benjamini-Hochberg over layers), whether the routing is read backwards within texts or exchanged "
+        "between texts at equal positions, so a trend that all texts share is no finding; for position itself, read "
+        "backwards alone. Such a trend, in texts that also differ as a whole, may still pass. Below 0 the counts "
+        "mislead. Routing follows from the text alone, so what is left is context, and what so few texts cannot teach.",
         figures.sources_figure,
         lambda study: study.routing_sources,
         of=Study,
@@ -51,12 +54,12 @@ MANY_TEXTS: tuple[FigureSpec, ...] = (
         "validity_by_layer",
         "validity",
         "What difficulty goes together with",
-        "Spearman's ρ within each text, averaged over texts by their tokens. Bold: p below 0.05, two-sided, "
-        "Benjamini-Hochberg over layers, whether the measure is read backwards within texts or exchanged between texts "
-        "at equal positions, so a trend that all texts share is no finding; for position itself, read backwards alone. "
-        "n: tokens that have the "
-        "measure. Only the surprisal of the next token says how "
-        "badly the model predicts from there. None of this shows a cause.",
+        "Spearman's ρ within each text, averaged over texts by their tokens. Position is counted from the start of the "
+        "text, also where it is read in windows. Frequency is how often the token occurs in all of these texts. Bold: "
+        "p below 0.05, two-sided, Benjamini-Hochberg over layers (the means: over measures), whether the measure is "
+        "read backwards within texts or exchanged between texts at equal positions, so a trend that all texts share is "
+        "no finding; for position itself, read backwards alone. n: tokens that have the measure. Only the surprisal of "
+        "the next token says how badly the model predicts from there. None of this shows a cause.",
         figures.validity_by_layer_figure,
         studies.validity_table,
         ("kind", {"soft": "Soft", "hard": "Hard"}, "Kind of difficulty studied"),
@@ -67,8 +70,8 @@ MANY_TEXTS: tuple[FigureSpec, ...] = (
         "validity_intervals",
         "validity",
         "How far would other texts agree?",
-        "95 % intervals of ρ, from texts drawn anew; n: tokens that have the measure. An interval that "
-        "holds 0 leaves open even the direction.",
+        "95 % intervals of ρ, from leaving out one text at a time (Student's t); n: tokens that have the measure. An "
+        "interval that holds 0 leaves open even the direction.",
         figures.validity_intervals_figure,
         studies.validity_table,
         ("kind", {"soft": "Soft", "hard": "Hard"}, "Kind of difficulty in the intervals"),

@@ -18,6 +18,7 @@ from analysis.texts.chance import (
     alone,
     corrected,
     exchanges,
+    least_p,
     lengths_to_text,
     levels,
     p_value,
@@ -63,11 +64,12 @@ def difficulty_validity(
     """One row per measure x layer, and one per measure for the mean over layers (layer missing): rho with difficulty.
 
     Columns: texts and tokens that enter, alone (tokens at a position where no other text has one: in an exchange they
-    keep their measure), rho, low and high (95 %, texts drawn anew), p (two-sided, the larger of two: texts read
-    backwards, and the measure exchanged between texts at equal positions) and p_corrected (Benjamini-Hochberg over
-    layers, per measure; the mean over layers stands by itself). So p asks what there is beyond a trend that all texts
-    share; of position itself, it comes from reading texts backwards alone. Interval and p are NaN with fewer than
-    FEWEST_TEXTS texts. ValueError for no traces, or traces of different models.
+    keep their measure), rho, low and high (95 %, over texts), p (two-sided, the larger of two: texts read backwards,
+    and the measure exchanged between texts at equal positions), p_least (the smallest p that can come out of so many
+    texts) and p_corrected (Benjamini-Hochberg: over layers, per measure; the means over layers, over measures). So p
+    asks what there is beyond a trend that all texts share; of position itself, it comes from reading texts backwards
+    alone. Interval and p are NaN with fewer than FEWEST_TEXTS texts. ValueError for no traces, or traces of different
+    models.
     """
     same_model(traces)
     rows_of = [np.vstack([difficulty(trace, kind), difficulty(trace, kind).mean(axis=0)]) for trace in traces]
@@ -77,12 +79,12 @@ def difficulty_validity(
     for name in MEASURES:
         keep = name != "position"
         found = within_texts(rows_of, [each[name] for each in of_texts], keep_position=keep, draws=draws, seed=seed)
-        per_layer = corrected(found["p"].to_numpy()[:layers])
-        found["p_corrected"] = np.append(per_layer, found["p"].iloc[-1])
         found.insert(0, "layer", pd.array([*range(layers), None], dtype="Int64"))
         found.insert(0, "measure", name)
         tables.append(found)
-    return pd.concat(tables, ignore_index=True)
+    table = pd.concat(tables, ignore_index=True)
+    families = table["measure"].where(table["layer"].notna(), "mean over layers")
+    return table.assign(p_corrected=table.groupby(families)["p"].transform(lambda p: corrected(p.to_numpy())))
 
 
 def within_texts(
@@ -97,7 +99,7 @@ def within_texts(
 
     Tokens whose measure is NaN stay out; so do texts with fewer than FEWEST_TOKENS of them, or without any spread.
     p: the larger of two, by reading texts backwards and by exchanging the measure between texts at equal positions;
-    without `keep_position` by reading backwards alone.
+    without `keep_position` (for position itself, or what runs along the text as it does) by reading backwards alone.
     """
     ranks, others, positions = [], [], []
     for values, other in zip(rows, measure, strict=True):
@@ -109,14 +111,14 @@ def within_texts(
     if not ranks:
         empty = np.full(len(rows[0]), np.nan)
         nothing = {"texts": 0, "tokens": 0, "alone": 0}
-        return pd.DataFrame(nothing | {"rho": empty, "low": empty, "high": empty, "p": empty})
+        return pd.DataFrame(nothing | dict.fromkeys(("rho", "low", "high", "p", "p_least"), empty))
     lengths = np.array([len(each) for each in others])
     other, place = np.concatenate(others), np.concatenate(positions)
-    orders = [reversals(lengths, draws, seed=seed)]
+    orders = [reversals(lengths, seed=seed)]
     if keep_position:
         orders.append(exchanges(lengths, place, draws, seed=seed))
     other = other - levels(other, lengths, place)[lengths_to_text(lengths)]
-    drawn = other[np.vstack([np.arange(len(other)), *orders])]  # first as it is
+    drawn = other[np.vstack(orders)]
     ends = np.cumsum(lengths)
     found = np.array(
         [each @ _standard_ranks(drawn[:, end - n : end]).T for each, end, n in zip(ranks, ends, lengths, strict=True)]
@@ -124,14 +126,14 @@ def within_texts(
     weights = np.where(np.isfinite(found[..., 0]), lengths[:, None], 0.0)
     found = np.where(np.isfinite(found), found, 0) * weights[..., None]  # what came without spread tells nothing
     total = weights.sum(axis=0)
-    mean, *chance = np.moveaxis(found.sum(axis=0) / np.maximum(total, 1)[:, None], 1, 0)
-    mean, chance = np.where(total > 0, mean, np.nan), np.abs(chance).reshape(len(orders), draws, -1)
+    mean = np.where(total > 0, found.sum(axis=0).T / np.maximum(total, 1), np.nan)  # [order, row]
     texts = (weights > 0).sum(axis=0)
-    low, high = text_interval(found[..., 0], weights, draws=draws, seed=seed)
-    p = np.max([p_value(np.abs(mean), each) for each in chance], axis=0)
-    p = np.where(texts >= FEWEST_TEXTS, p, np.nan)
+    low, high = text_interval(found[..., 0], weights, least=-1, most=1)
+    p = np.max([p_value(each) for each in np.split(np.abs(mean), [len(orders[0])][: len(orders) - 1])], axis=0)
+    least = least_p(texts, keep_position=keep_position, mirrored=not keep_position, draws=draws)
+    p, least = (np.where(texts >= FEWEST_TEXTS, each, np.nan) for each in (p, least))
     counts = {"texts": texts, "tokens": total.astype(int), "alone": int(alone(lengths, place).sum())}
-    return pd.DataFrame(counts | {"rho": mean, "low": low, "high": high, "p": p})
+    return pd.DataFrame(counts | {"rho": mean[0], "low": low, "high": high, "p": p, "p_least": least})
 
 
 def _standard_ranks(values: np.ndarray) -> np.ndarray:
@@ -166,12 +168,10 @@ def token_classes(tokens: Sequence[str]) -> list[str]:
     return found
 
 
-def difficulty_by_class(
-    traces: Sequence[RoutingTrace], kind: Kind = "soft", *, draws: int = DRAWS, seed: int = 0
-) -> pd.DataFrame:
+def difficulty_by_class(traces: Sequence[RoutingTrace], kind: Kind = "soft") -> pd.DataFrame:
     """One row per class of token that occurs: mean difficulty over its ordinary tokens and all layers.
 
-    Columns: class, texts, tokens, difficulty, low and high (95 %, texts drawn anew; NaN below FEWEST_TEXTS texts that
+    Columns: class, texts, tokens, difficulty, low and high (95 %, over texts; NaN below FEWEST_TEXTS texts that
     hold the class). ValueError for no traces, or traces of different models.
     """
     same_model(traces)
@@ -181,7 +181,7 @@ def difficulty_by_class(
         mean = difficulty(trace, kind).mean(axis=0)[ordinary(trace)]
         sums[i] = np.bincount(code, weights=mean, minlength=len(CLASSES))
         counts[i] = np.bincount(code, minlength=len(CLASSES))
-    low, high = text_interval(sums, counts, draws=draws, seed=seed)
+    low, high = text_interval(sums, counts, least=0, most=1)
     total = counts.sum(axis=0)
     table = pd.DataFrame(
         {

@@ -6,8 +6,9 @@ import plotly.graph_objects as go
 
 from analysis.difficulty import Kind
 from analysis.figures.template import figure, note, numbers, sentence_figure, swatch
-from analysis.figures.texts.evidence import BEYOND, counted, evidence, whiskers
+from analysis.figures.texts.evidence import counted, evidence, whiskers
 from analysis.palette import THEMES, colour_at, ramp, text_on
+from analysis.texts.chance import BEYOND
 from analysis.texts.study import Study
 from analysis.texts.validity import MEASURES
 from analysis.view import DEFAULT_VIEW, View
@@ -22,7 +23,7 @@ def validity_by_layer_figure(study: Study, view: View = DEFAULT_VIEW, *, kind: K
     columns = study.num_layers + 1
     shape = (len(MEASURES), columns)
     rho, p = (table[column].to_numpy(float).reshape(shape) for column in ("rho", "p_corrected"))
-    fields = table[["low", "high", "p_corrected", "texts", "tokens"]].to_numpy(float).reshape(*shape, 5)
+    fields = table[["low", "high", "p_corrected", "p_least", "texts", "tokens"]].to_numpy(float).reshape(*shape, 6)
     where = [f"layer {layer}" for layer in range(study.num_layers)] + ["mean over layers"]
     row, column = (axis.ravel() for axis in np.indices(shape))
     x = np.where(column == study.num_layers, study.num_layers + 0.3, column)
@@ -39,7 +40,8 @@ def validity_by_layer_figure(study: Study, view: View = DEFAULT_VIEW, *, kind: K
             "z": rho, "zmin": -1, "zmax": 1, "colorscale": ramp(c["change"]), "showscale": False, "xgap": 1, "ygap": 1,
             "customdata": fields, "hovertext": [[f"{name}, {place}" for place in where] for name in MEASURES.values()],
             "hovertemplate": "%{hovertext}<br>ρ %{z:+.2f}, 95 % %{customdata[0]:+.2f} to %{customdata[1]:+.2f}<br>"
-            "p %{customdata[2]:.3f}, %{customdata[3]} texts, %{customdata[4]} tokens<extra></extra>",
+            "p %{customdata[2]:.3f} (%{customdata[3]:.3f} or more), %{customdata[4]} texts, %{customdata[5]} tokens"
+            "<extra></extra>",
         },
         *(numbers(x, row, texts, on) if study.num_layers <= 20 else []),
     ]  # fmt: skip
@@ -58,7 +60,7 @@ def validity_by_layer_figure(study: Study, view: View = DEFAULT_VIEW, *, kind: K
         yaxis={
             "range": [shape[0] - 0.5, -0.5],
             "tickvals": list(range(shape[0])),
-            "ticktext": _names(table),
+            "ticktext": [name + out_of_reach(table, each) for name, each in zip(_names(table), MEASURES, strict=True)],
             "tickfont": {"size": 12, "color": c["ink"]},
         },
         annotations=[
@@ -121,6 +123,12 @@ def class_difficulty_figure(study: Study, view: View = DEFAULT_VIEW, *, kind: Ki
 def _names(table: pd.DataFrame) -> list[str]:
     """The measures in words, each with the tokens that have it: a surprisal lacks the first or the last."""
     return [f"{words}<br>{counted(table[table['measure'] == name])}" for name, words in MEASURES.items()]
+
+
+def out_of_reach(table: pd.DataFrame, measure: str) -> str:
+    """What follows the name of a measure of which no p below BEYOND can come out."""
+    least = table.loc[table["measure"] == measure, "p_least"].min()
+    return f"; p ≥ {least:.2f}: never bold" if least >= BEYOND else ""
 
 
 def _rows_of_dots(study: Study, view: View, data: list[dict], names: list[str], axis: dict, legend: str) -> go.Figure:
