@@ -37,6 +37,31 @@ def test_missing_values_and_constant_texts_stay_out():
     assert (found["texts"], found["tokens"], found["rho"]) == (1, 4, pytest.approx(1))
 
 
+def test_rho_given_another_measure_is_partial_spearman_by_the_formula_of_three_rhos():
+    rng = np.random.default_rng(0)
+    given = rng.integers(0, 5, 40).astype(float)
+    row, other = given + rng.normal(size=40), given + rng.normal(size=40)
+    (a, b, c) = (spearmanr(*pair).statistic for pair in ((row, other), (row, given), (other, given)))
+    found = within_texts([row[None]], [other], given=[given], draws=9)["rho"].iloc[0]
+    assert found == pytest.approx((a - b * c) / np.sqrt((1 - b**2) * (1 - c**2)))
+    same = within_texts([row[None]], [other], given=[np.ones(40)], draws=9)["rho"].iloc[0]
+    assert same == pytest.approx(a), "what never changes takes nothing off"
+    assert within_texts([row[None]], [2 * given], given=[given], draws=9)["rho"].isna().all(), "nothing is left"
+
+
+def test_what_both_owe_to_frequency_is_a_finding_raw_and_none_given_frequency():
+    raw, partial = [], []
+    for seed in range(100):
+        rng = np.random.default_rng(seed)
+        given = [rng.integers(0, 9, 30).astype(float) for _ in range(6)]
+        rows, other = ([each[None] + 3 * rng.normal(size=(1, 30)) for each in given] for _ in range(2))
+        other = [each[0] for each in other]
+        raw.append(within_texts(rows, other, draws=9)["p"].iloc[0])
+        partial.append(within_texts(rows, other, given=given, draws=9)["p"].iloc[0])
+    assert sum(p <= 0.05 for p in raw) > 60
+    assert sum(p <= 0.05 for p in partial) <= binom.ppf(0.99, 100, 0.05)
+
+
 def test_texts_that_differ_as_a_whole_show_nothing_within():
     """Difficulty and measure are both higher in some texts, and unrelated inside each."""
     rng = np.random.default_rng(1)
@@ -109,7 +134,7 @@ def test_measures_leave_out_special_tokens_and_count_types_over_all_texts():
 def test_validity_has_one_row_per_measure_and_layer_and_one_for_their_mean():
     traces = [random_trace(layers=3, tokens=20, seed=seed) for seed in range(6)]
     table = difficulty_validity(traces, draws=99)
-    assert len(table) == 5 * 4
+    assert len(table) == len(MEASURES) * 4
     mean = table[table["layer"].isna()].set_index("measure")
     assert mean.loc["surprisal_read", "rho"] > 0.3 and mean.loc["surprisal_read", "p"] < 0.04
     known = table.dropna(subset="p")

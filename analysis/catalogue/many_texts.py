@@ -55,8 +55,9 @@ MANY_TEXTS: tuple[FigureSpec, ...] = (
         "validity",
         "What difficulty goes together with",
         "Spearman's ρ within each text, averaged over texts by their tokens. Position is counted from the start of the "
-        "text, also where it is read in windows. Frequency is how often the token occurs in all of these texts. Bold: "
-        "p below 0.05, two-sided, Benjamini-Hochberg over layers (the means: over measures), whether the measure is "
+        "text, also where it is read in windows. Frequency is how often the token occurs in all of these texts. Given "
+        "frequency: a partial ρ, with the ranks of frequency taken off both sides, since rare tokens surprise. Bold: p "
+        "below 0.05, two-sided, Benjamini-Hochberg over layers (the means: over measures), whether the measure is "
         "read backwards within texts or exchanged between texts at equal positions, so a trend that all texts share is "
         "no finding; for position itself, read backwards alone. n: tokens that have the measure. Only the surprisal of "
         "the next token says how badly the model predicts from there. None of this shows a cause.",

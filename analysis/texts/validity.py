@@ -30,18 +30,25 @@ from hooks.trace import RoutingTrace
 
 MEASURES = {
     "surprisal_read": "surprisal of the token read",
+    "surprisal_read_given_frequency": "token read, given frequency",
     "surprisal_next": "surprisal of the next token",
+    "surprisal_next_given_frequency": "next token, given frequency",
     "entropy": "entropy of the prediction",
     "frequency": "frequency in these texts",
     "position": "position in the text",
 }
 """Name of a measure -> what it is, in words."""
+GIVEN_FREQUENCY = {f"{name}_given_frequency": name for name in ("surprisal_read", "surprisal_next")}
+"""Name of a partial correlation -> its measure. Rare tokens surprise: this is what is left among equally rare ones."""
 CLASSES = ("word", "inside a word", "digits", "punctuation", "white space", "other")
 FEWEST_TOKENS = 4
 
 
 def measures(traces: Sequence[RoutingTrace]) -> list[dict[str, np.ndarray]]:
-    """The measures of every text, each [token], NaN where undefined and for tokens that the tokenizer added."""
+    """The measures of every text, each [token], NaN where undefined and for tokens that the tokenizer added.
+
+    `frequency` counts how often a token occurs in all of these texts, `position` from the start of the text.
+    """
     counted = np.concatenate([trace.token_ids[ordinary(trace)] for trace in traces])
     kinds, times = np.unique(counted, return_counts=True)
     found = []
@@ -63,6 +70,8 @@ def difficulty_validity(
 ) -> pd.DataFrame:
     """One row per measure x layer, and one per measure for the mean over layers (layer missing): rho with difficulty.
 
+    Those given frequency are partial: the ranks of `frequency` within the text are taken off both sides.
+
     Columns: texts and tokens that enter, alone (tokens at a position where no other text has one: in an exchange they
     keep their measure), rho, low and high (95 %, over texts), p (two-sided, the larger of two: texts read backwards,
     and the measure exchanged between texts at equal positions), p_least (the smallest p that can come out of so many
@@ -77,8 +86,14 @@ def difficulty_validity(
     tables = []
     layers = traces[0].num_layers
     for name in MEASURES:
-        keep = name != "position"
-        found = within_texts(rows_of, [each[name] for each in of_texts], keep_position=keep, draws=draws, seed=seed)
+        found = within_texts(
+            rows_of,
+            [each[GIVEN_FREQUENCY.get(name, name)] for each in of_texts],
+            given=[each["frequency"] for each in of_texts] if name in GIVEN_FREQUENCY else None,
+            keep_position=name != "position",
+            draws=draws,
+            seed=seed,
+        )
         found.insert(0, "layer", pd.array([*range(layers), None], dtype="Int64"))
         found.insert(0, "measure", name)
         tables.append(found)
@@ -91,22 +106,30 @@ def within_texts(
     rows: Sequence[np.ndarray],
     measure: Sequence[np.ndarray],
     *,
+    given: Sequence[np.ndarray] | None = None,
     keep_position: bool = True,
     draws: int = DRAWS,
     seed: int = 0,
 ) -> pd.DataFrame:
     """One row per row of `rows` (of each text, [row, token]): mean rank correlation with `measure` (of each, [token]).
 
+    With `given` (of each, [token], known where the measure is) the correlation is partial: what follows its ranks is
+    taken off the ranks of both, and what is left of the measure is what texts exchange.
+
     Tokens whose measure is NaN stay out; so do texts with fewer than FEWEST_TOKENS of them, or without any spread.
     p: the larger of two, by reading texts backwards and by exchanging the measure between texts at equal positions;
     without `keep_position` (for position itself, or what runs along the text as it does) by reading backwards alone.
     """
     ranks, others, positions = [], [], []
-    for values, other in zip(rows, measure, strict=True):
+    for i, (values, other) in enumerate(zip(rows, measure, strict=True)):
         kept = np.isfinite(other)
         if kept.sum() >= FEWEST_TOKENS:
-            ranks.append(_standard_ranks(values[:, kept]))
-            others.append(other[kept])
+            own, other = _standard_ranks(values[:, kept]), other[kept]
+            if given is not None:
+                own, other = (_without(each, given[i][kept]) for each in (own, _standard_ranks(other[None])))
+                other = np.nan_to_num(other[0]) * np.sqrt(kept.sum())  # of equal spread in all texts
+            ranks.append(own)
+            others.append(other)
             positions.append(np.flatnonzero(kept))
     if not ranks:
         empty = np.full(len(rows[0]), np.nan)
@@ -119,9 +142,10 @@ def within_texts(
         orders.append(exchanges(lengths, place, draws, seed=seed))
     other = other - levels(other, lengths, place)[lengths_to_text(lengths)]
     drawn = other[np.vstack(orders)]
+    standard = _standard_ranks if given is None else _standard
     ends = np.cumsum(lengths)
     found = np.array(
-        [each @ _standard_ranks(drawn[:, end - n : end]).T for each, end, n in zip(ranks, ends, lengths, strict=True)]
+        [each @ standard(drawn[:, end - n : end]).T for each, end, n in zip(ranks, ends, lengths, strict=True)]
     )  # [text, row, draw]
     weights = np.where(np.isfinite(found[..., 0]), lengths[:, None], 0.0)
     found = np.where(np.isfinite(found), found, 0) * weights[..., None]  # what came without spread tells nothing
@@ -138,10 +162,20 @@ def within_texts(
 
 def _standard_ranks(values: np.ndarray) -> np.ndarray:
     """Ranks of each row, centred and of length 1; NaN for a row without spread."""
-    ranks = rankdata(values, axis=1)
-    ranks = ranks - ranks.mean(axis=1, keepdims=True)
-    length = np.linalg.norm(ranks, axis=1, keepdims=True)
-    return np.where(length > 1e-9, ranks / np.where(length > 1e-9, length, 1), np.nan)
+    return _standard(rankdata(values, axis=1))
+
+
+def _standard(values: np.ndarray) -> np.ndarray:
+    """Each row, centred and of length 1; NaN for a row without spread."""
+    values = values - values.mean(axis=1, keepdims=True)
+    length = np.linalg.norm(values, axis=1, keepdims=True)
+    return np.where(length > 1e-9, values / np.where(length > 1e-9, length, 1), np.nan)
+
+
+def _without(ranks: np.ndarray, given: np.ndarray) -> np.ndarray:
+    """What is left of standard ranks [row, token] beside those of `given` [token], of length 1; NaN for nothing."""
+    along = np.nan_to_num(_standard_ranks(given[None])[0])
+    return _standard(ranks - np.outer(ranks @ along, along))
 
 
 # Classes of tokens ----------------------------------------------------------------------------------------------------
@@ -197,6 +231,6 @@ def difficulty_by_class(traces: Sequence[RoutingTrace], kind: Kind = "soft") -> 
 
 
 __all__ = [
-    "CLASSES", "MEASURES", "difficulty_by_class", "difficulty_validity", "measures",
+    "CLASSES", "GIVEN_FREQUENCY", "MEASURES", "difficulty_by_class", "difficulty_validity", "measures",
     "token_classes", "within_texts",
 ]  # fmt: skip

@@ -13,7 +13,7 @@ from analysis.texts.study import Study
 from analysis.texts.validity import MEASURES
 from analysis.view import DEFAULT_VIEW, View
 
-HEIGHT = 300
+HEIGHT = 360
 
 
 def validity_by_layer_figure(study: Study, view: View = DEFAULT_VIEW, *, kind: Kind = "soft") -> go.Figure:
@@ -49,7 +49,7 @@ def validity_by_layer_figure(study: Study, view: View = DEFAULT_VIEW, *, kind: K
         view,
         data,
         clickable=False,
-        height=270,
+        height=345,
         margin={"t": 30, "b": 44, "l": 190, "r": 16},
         xaxis={
             "range": [-0.5, study.num_layers + 0.8],
