@@ -163,8 +163,10 @@ MECHANISM: tuple[FigureSpec, ...] = (
         "geometry",
         "Do the two paths agree?",
         "Cosine between what width and depth give, from -1 (opposite) to 1 (the same direction). Outputs both hold the "
-        "stream that came in, which alone makes them alike; writes are what each adds to it. A stroke: the token did "
-        "not route, so there is only one path.",
+        "stream that came in, which alone makes them alike; writes are what each adds to it. The "
+        "experts are parts of the FFN that the loops run, so any two agree with them somewhat: circles show the mean "
+        "when tokens are dealt the experts of other tokens of the layer. A stroke: the token did not route, so there "
+        "is only one path.",
         figures.path_agreement_figure,
         geometry.cosine_table,
         ("of", {"outputs": "Outputs", "writes": "Writes"}, "What is compared"),
@@ -178,7 +180,7 @@ MECHANISM: tuple[FigureSpec, ...] = (
         "What the experts make of loop 1",
         "The first loop's step is exactly the sum of all experts' outputs. Each piece is an expert's share of it; "
         "strong and numbered ones were chosen by the router. Tick: how long the chosen ones are together, relative to "
-        "the whole step.",
+        "the whole step: a ratio of lengths, not a share. Dealt: the same with experts of other tokens of the layer.",
         figures.first_loop_figure,
         geometry.first_loop_table,
         of=PathTrace,

@@ -6,6 +6,7 @@ from typing import Literal
 import numpy as np
 import plotly.graph_objects as go
 
+from analysis.explain.dealt import dealt_experts
 from analysis.explain.geometry import CLASSES, first_loop, path_cosine, steps
 from analysis.figures.joint_map import Marginal, Minimap, heatmap, joint_map, layer_bars, scale_bar, token_bars
 from analysis.figures.template import (
@@ -60,9 +61,30 @@ def path_agreement_figure(
             axis,
             "mean cosine over the layers where the token routed",
         ),
-        Marginal([layer_bars(trace, per_layer, "mean cosine %{x:.2f}", **bars)], axis, "mean over tokens"),
+        Marginal(
+            [
+                layer_bars(trace, per_layer, "mean cosine %{x:.2f}", **bars),
+                _dealt_dots(paths, of, c["ink"]),
+            ],
+            axis,
+            f"mean over tokens {swatch(c['ink'], 'experts dealt', '○')}",
+        ),
         Minimap(per_token, colours),
     )
+
+
+def _dealt_dots(paths: PathTrace, of: Literal["outputs", "writes"], colour: str) -> dict:
+    """Mean cosine of every captured layer with experts dealt from other tokens, beside its bar."""
+    means = [
+        _mean(getattr(dealt_experts(paths, layer), f"cosine_of_{of}")[None], 1)[0] for layer in paths.layers.tolist()
+    ]
+    return {
+        "type": "scatter", "mode": "markers", "x": means, "y": paths.layers, "name": "experts dealt",
+        "marker": {"symbol": "circle-open", "size": 7, "color": colour, "opacity": 1, "line": {"width": 1.5}},
+        "customdata": [[None, layer] for layer in paths.layers.tolist()],
+        "hovertemplate": "layer %{customdata[1]}<br>mean cosine %{x:.2f} with experts dealt from other tokens"
+        "<extra></extra>",
+    }  # fmt: skip
 
 
 def first_loop_figure(paths: PathTrace, view: View = DEFAULT_VIEW) -> go.Figure:
@@ -105,11 +127,12 @@ def first_loop_figure(paths: PathTrace, view: View = DEFAULT_VIEW) -> go.Figure:
     )  # fmt: skip
     x_axis, bottom = token_axis(trace, view)
     kept = np.isfinite(found.coverage) & ~trace.special[paths.tokens]
-    middle = (
-        f"median length {np.median(found.coverage[kept]):.2f}, cosine {np.median(found.cosine[kept]):.2f}"
-        if kept.any()
-        else "no token routed"
-    )
+    middle = "no token routed"
+    if kept.any():
+        middle = f"median length {np.median(found.coverage[kept]):.2f}, cosine {np.median(found.cosine[kept]):.2f}"
+    dealt = dealt_experts(paths, view.layer)
+    if (known := np.isfinite(dealt.coverage)).any():
+        middle += f" (dealt: {np.median(dealt.coverage[known]):.2f}, {np.median(dealt.cosine[known]):.2f})"
     names = "  ".join(swatch(expert_colour(e, view.theme), str(e)) for e in range(min(trace.num_experts, 8)))
     part = drawn_part(paths.first_token, paths.end_token, trace.num_tokens)
     return figure(
