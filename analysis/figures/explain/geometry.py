@@ -67,7 +67,7 @@ def path_agreement_figure(
                 _dealt_dots(paths, of, c["ink"]),
             ],
             axis,
-            f"mean over tokens {swatch(c['ink'], 'experts dealt', '○')}",
+            f"mean  {swatch(c['ink'], 'dealt', '○')}",
         ),
         Minimap(per_token, colours),
     )
