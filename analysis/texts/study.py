@@ -14,7 +14,7 @@ from analysis.texts.chance import DRAWS
 from analysis.texts.interaction import loops_and_experts
 from analysis.texts.sources import routing_sources, same_model
 from analysis.texts.transitions import layer_to_layer, loop_flows, transitions
-from analysis.texts.validity import difficulty_by_class, difficulty_validity
+from analysis.texts.validity import difficulty_by_class, validity_by_kind
 from analysis.words.labels import how_many
 from hooks.trace import RoutingTrace
 
@@ -75,7 +75,7 @@ def study(
         layer_to_layer=layer_to_layer(traces, **chance),
         transitions=transitions(traces),
         loop_flows=loop_flows(traces),
-        difficulty_validity={kind: difficulty_validity(traces, kind, **chance) for kind in ("soft", "hard")},
+        difficulty_validity=validity_by_kind(traces, **chance),
         difficulty_by_class={kind: difficulty_by_class(traces, kind) for kind in ("soft", "hard")},
         near_duplicates=near_duplicates(traces),
     )

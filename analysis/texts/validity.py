@@ -80,11 +80,18 @@ def difficulty_validity(
     alone. Interval and p are NaN with fewer than FEWEST_TEXTS texts. ValueError for no traces, or traces of different
     models.
     """
+    return validity_by_kind(traces, (kind,), draws=draws, seed=seed)[kind]
+
+
+def validity_by_kind(
+    traces: Sequence[RoutingTrace], kinds: Sequence[Kind] = ("soft", "hard"), *, draws: int = DRAWS, seed: int = 0
+) -> dict[Kind, pd.DataFrame]:
+    """`difficulty_validity` of several kinds at once, which takes hardly longer than one."""
     same_model(traces)
-    rows_of = [np.vstack([difficulty(trace, kind), difficulty(trace, kind).mean(axis=0)]) for trace in traces]
-    of_texts = measures(traces)
+    by_layer = [[difficulty(trace, kind) for kind in kinds] for trace in traces]
+    rows_of = [np.vstack([row for each in of for row in (each, each.mean(axis=0))]) for of in by_layer]
+    of_texts, layers = measures(traces), traces[0].num_layers
     tables = []
-    layers = traces[0].num_layers
     for name in MEASURES:
         found = within_texts(
             rows_of,
@@ -94,10 +101,15 @@ def difficulty_validity(
             draws=draws,
             seed=seed,
         )
-        found.insert(0, "layer", pd.array([*range(layers), None], dtype="Int64"))
+        found.insert(0, "layer", pd.array([*range(layers), None] * len(kinds), dtype="Int64"))
         found.insert(0, "measure", name)
-        tables.append(found)
-    table = pd.concat(tables, ignore_index=True)
+        tables.append([found.iloc[first : first + layers + 1] for first in range(0, len(found), layers + 1)])
+    together = (pd.concat(of_kind, ignore_index=True) for of_kind in zip(*tables, strict=True))
+    return {kind: _corrected_validity(table) for kind, table in zip(kinds, together, strict=True)}
+
+
+def _corrected_validity(table: pd.DataFrame) -> pd.DataFrame:
+    """With p_corrected: the layers of a measure are one family of tests, the means over layers of all measures one."""
     families = table["measure"].where(table["layer"].notna(), "mean over layers")
     return table.assign(p_corrected=table.groupby(families)["p"].transform(lambda p: corrected(p.to_numpy())))
 
@@ -232,5 +244,5 @@ def difficulty_by_class(traces: Sequence[RoutingTrace], kind: Kind = "soft") -> 
 
 __all__ = [
     "CLASSES", "GIVEN_FREQUENCY", "MEASURES", "difficulty_by_class", "difficulty_validity", "measures",
-    "token_classes", "within_texts",
+    "token_classes", "validity_by_kind", "within_texts",
 ]  # fmt: skip
