@@ -1,34 +1,38 @@
-"""How often chance is taken for a finding: unrelated series through every test of significance, share with p <= 0.05.
+"""How often chance is taken for a finding, and how often an interval holds the truth.
 
-python -m benchmarks.chance [--draws 200]
+python -m benchmarks.chance [--draws 1000]
 
-Each of the series follows itself, as neighbouring tokens of a text do, and knows nothing of the other one. In the
-second table both follow the position as well: given it, they are unrelated still. One text alone cannot hold the
-position fixed, so its test is not in there.
+Every series follows itself, as neighbouring tokens of a text do, and knows nothing of the other one. In the second
+table both follow the position as well: given it, they are unrelated still. One text alone cannot hold the position
+fixed, so its test is not in there. The tests run as the app runs them, with the same seed for all series. Other seeds,
+each kept for all series too, have a fifth of the pairs. The last table counts how many 95 % intervals hold the truth.
 """
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import numpy as np
 from scipy.stats import spearmanr
 
-from analysis.texts.chance import reach_of_chance
+from analysis.texts.chance import DRAWS, reach_of_chance, text_interval
 from analysis.texts.interaction import shared_information
 from analysis.texts.sources import explained
 from analysis.texts.validity import within_texts
 
+TEXTS = (5, 6, 8, 12, 31)
 TOKENS = (16, 24, 64, 256)
-"""Lengths of the texts."""
-TEXTS = 6
+"""Lengths of the one text, and of several: these in turn."""
+OTHER_SEEDS = (1, 2, 3)
+"""Of what the tests draw; the app's own is 0."""
 LEVEL = 0.05
-CHANCES = 19
-"""Draws of chance in each test of several texts: p is 1/20 if none of them reaches what was observed."""
-
-
 BEGINNING = 6
 """Tokens at the beginning of a text that are different, where the position is followed."""
+
+
+def lengths_of(texts: int) -> list[int]:
+    """Tokens of each of several texts: some are much shorter than others."""
+    return [(24, 12, 40, 16, 28)[text % 5] for text in range(texts)]
 
 
 def smooth(rng: np.random.Generator, tokens: int, trend: bool = False) -> np.ndarray:
@@ -36,76 +40,177 @@ def smooth(rng: np.random.Generator, tokens: int, trend: bool = False) -> np.nda
     return np.convolve(rng.normal(size=tokens + 3), np.ones(4), "valid") - trend * np.linspace(0, 4, tokens)
 
 
-def lasting(rng: np.random.Generator, choices: int, tokens: int, trend: bool = False) -> np.ndarray:
-    """Choices 0..choices-1 of TEXTS texts one behind the other; every second token does what the one before did.
+def lasting(rng: np.random.Generator, choices: int, lengths: Sequence[int], trend: bool = False) -> np.ndarray:
+    """Choices 0..choices-1 of texts one behind the other; every second token does what the one before did.
 
     With a trend, four in five at the beginning of a text choose 0.
     """
-    fresh = rng.random((TEXTS, tokens)) >= 0.5
-    fresh[:, 0] = True
-    last = np.maximum.accumulate(np.where(fresh, np.arange(tokens), 0), axis=1)
-    found = np.take_along_axis(rng.integers(0, choices, (TEXTS, tokens)), last, axis=1)
-    if trend:
-        found[:, :BEGINNING][rng.random((TEXTS, BEGINNING)) < 0.8] = 0
-    return found.ravel()
+    found = []
+    for tokens in lengths:
+        fresh = rng.random(tokens) >= 0.5
+        fresh[0] = True
+        last = np.maximum.accumulate(np.where(fresh, np.arange(tokens), 0))
+        text = rng.integers(0, choices, tokens)[last]
+        if trend:
+            text[:BEGINNING][rng.random(BEGINNING) < 0.8] = 0
+        found.append(text)
+    return np.concatenate(found)
 
 
-def rho_of_one_text(rng: np.random.Generator, tokens: int, seed: int) -> bool:
-    """Difficulty against surprisal within a text (page Difficulty)."""
+# Tests: p of one pair of series, by each seed -------------------------------------------------------------------------
+
+P = list[float]
+Test = Callable[[np.random.Generator, int, Sequence[int], int], P]
+"""(generator of the series, texts or tokens, seeds, draws) -> p by each seed."""
+
+
+def rho_of_one_text(rng: np.random.Generator, tokens: int, seeds: Sequence[int] = (0,), draws: int = DRAWS) -> P:
+    """Difficulty against surprisal within a text (page Difficulty): 0 beyond the reach of chance, else 1."""
     first, second = smooth(rng, tokens), smooth(rng, tokens)
-    return bool(abs(spearmanr(first, second).statistic) > reach_of_chance(first, second))
+    return [float(abs(spearmanr(first, second).statistic) <= reach_of_chance(first, second))]
 
 
-def rho_of_several_texts(rng: np.random.Generator, tokens: int, seed: int, trend: bool = False) -> bool:
+def rho_of_several_texts(
+    rng: np.random.Generator, texts: int, seeds: Sequence[int], draws: int = DRAWS, trend: bool = False
+) -> P:
     """Difficulty against another measure, over several texts (page Validity)."""
-    first, second = ([smooth(rng, tokens, trend) for _ in range(TEXTS)] for _ in range(2))
-    return within_texts([each[None] for each in first], second, draws=CHANCES, seed=seed)["p"].iloc[0] <= LEVEL
+    first, second = ([smooth(rng, tokens, trend) for tokens in lengths_of(texts)] for _ in range(2))
+    rows = [each[None] for each in first]
+    return [within_texts(rows, second, draws=draws, seed=seed)["p"].iloc[0] for seed in seeds]
 
 
-def information_of_two_choices(rng: np.random.Generator, tokens: int, seed: int, trend: bool = False) -> bool:
+def rho_with_position(rng: np.random.Generator, texts: int, seeds: Sequence[int], draws: int = DRAWS) -> P:
+    """Difficulty against position, over several texts (page Validity)."""
+    rows = [smooth(rng, tokens)[None] for tokens in lengths_of(texts)]
+    place = [np.arange(float(tokens)) for tokens in lengths_of(texts)]
+    return [within_texts(rows, place, keep_position=False, draws=draws, seed=s)["p"].iloc[0] for s in seeds]
+
+
+def information_of_two_choices(
+    rng: np.random.Generator, texts: int, seeds: Sequence[int], draws: int = DRAWS, trend: bool = False
+) -> P:
     """Loops and experts, or the choices of two layers (page What decides)."""
-    first, second = lasting(rng, 3, tokens, trend), lasting(rng, 3, tokens, trend)
-    return shared_information(first, second, [tokens] * TEXTS, draws=CHANCES, seed=seed).p <= LEVEL
+    lengths = lengths_of(texts)
+    first, second = lasting(rng, 3, lengths, trend), lasting(rng, 3, lengths, trend)
+    return [shared_information(first, second, lengths, draws=draws, seed=seed).p for seed in seeds]
 
 
-def foretold_by_the_token(rng: np.random.Generator, tokens: int, seed: int, trend: bool = False) -> bool:
-    """What the types of tokens foretell of a choice (page What decides)."""
-    types, choices = lasting(rng, 8, tokens, trend), lasting(rng, 2, tokens, trend)
-    before = np.concatenate([[-1], types[:-1]])
-    cases = np.stack([types, np.zeros_like(types), before])
-    found = explained(cases, choices, [tokens] * TEXTS, 2, draws=CHANCES, seed=seed)
-    return found["p"].iloc[0] <= LEVEL
+def explained_by_the_token(
+    rng: np.random.Generator, texts: int, seeds: Sequence[int], draws: int = DRAWS, trend: bool = False
+) -> P:
+    """What the types of tokens explain of a choice (page What decides)."""
+    lengths = lengths_of(texts)
+    types, choices = lasting(rng, 8, lengths, trend), lasting(rng, 2, lengths, trend)
+    cases = np.stack([types, np.zeros_like(types), np.concatenate([[-1], types[:-1]])])
+    return [explained(cases, choices, lengths, 2, draws=draws, seed=seed)["p"].iloc[0] for seed in seeds]
 
 
-OF_SEVERAL: tuple[Callable[..., bool], ...] = (rho_of_several_texts, information_of_two_choices, foretold_by_the_token)
-TESTS: dict[str, tuple[Callable[[np.random.Generator, int, int], bool], ...]] = {
-    "unrelated series": (rho_of_one_text, *OF_SEVERAL),
+OF_SEVERAL = (rho_of_several_texts, information_of_two_choices, explained_by_the_token)
+TESTS: dict[str, tuple[Test, ...]] = {
+    "unrelated series": (*OF_SEVERAL, rho_with_position),
     "series that share a trend": tuple(partial(test, trend=True) for test in OF_SEVERAL),
 }
-"""What is planted -> the tests that have to withstand it."""
+"""What is planted -> the tests over several texts that have to withstand it."""
 
 
 def name_of(test: Callable) -> str:
-    """What a test is called, whatever is planted."""
+    """What a test or an interval is called, whatever is planted."""
     return getattr(test, "func", test).__name__.replace("_", " ")
 
 
-def rejected(test: Callable, tokens: int, draws: int, *, seed: int = 0) -> int:
-    """How many of `draws` pairs of series with nothing between them a test calls related."""
-    rng = np.random.default_rng(seed)
-    return sum(test(rng, tokens, draw) for draw in range(draws))
+def p_values(
+    test: Test, size: int, pairs: int, *, seeds: Sequence[int] = (0,), draws: int = DRAWS, of: int = 0
+) -> np.ndarray:
+    """p of `pairs` pairs of series with nothing between them, [pair, seed]; `of` picks the series."""
+    rng = np.random.default_rng(of)
+    return np.array([test(rng, size, seeds, draws) for _ in range(pairs)])
+
+
+# Intervals: low and high of many experiments, and the truth -----------------------------------------------------------
+
+Interval = Callable[[np.random.Generator, int, int], tuple[np.ndarray, np.ndarray, float]]
+
+
+def mean_of_even_texts(rng: np.random.Generator, texts: int, times: int) -> tuple[np.ndarray, np.ndarray, float]:
+    """Texts of one length, whose values lie to both sides."""
+    values, weights = rng.normal(size=(texts, times)), np.ones((texts, times))
+    return *text_interval(values * weights, weights), 0.0
+
+
+def mean_of_uneven_texts(rng: np.random.Generator, texts: int, times: int) -> tuple[np.ndarray, np.ndarray, float]:
+    """Texts of very different lengths (one in six is over twice the median); the values of long ones scatter less."""
+    weights = np.round(np.exp(rng.normal(4, 0.8, (texts, times)))) + 5
+    values = 0.2 * rng.normal(size=weights.shape) + rng.normal(size=weights.shape) / np.sqrt(weights)
+    return *text_interval(values * weights, weights), 0.0
+
+
+def mean_of_texts_to_one_side(rng: np.random.Generator, texts: int, times: int) -> tuple[np.ndarray, np.ndarray, float]:
+    """Texts of one length, most of them alike and a few far to one side: gamma of shape 2."""
+    weights = np.ones((texts, times))
+    return *text_interval(rng.gamma(2, size=weights.shape), weights), 2.0
+
+
+def mean_of_rare_tokens(rng: np.random.Generator, texts: int, times: int) -> tuple[np.ndarray, np.ndarray, float]:
+    """A class of tokens of which a text holds a few, or none; where fewer than five hold any, there is no interval."""
+    weights = rng.poisson(2.5, (texts, times)).astype(float)
+    values = rng.beta(2, 3, weights.shape)
+    low, high = text_interval(values * weights, weights, least=0, most=1)
+    known = np.isfinite(low)
+    return low[known], high[known], 0.4
+
+
+def rho_within_texts(rng: np.random.Generator, texts: int, times: int) -> tuple[np.ndarray, np.ndarray, float]:
+    """Difficulty against a measure that it follows half, more in some texts than in others (page Validity)."""
+    rows, other = [], []
+    for tokens in lengths_of(texts):
+        measure, noise = rng.normal(size=tokens), rng.normal(size=(times, tokens))
+        slope = 0.6 + 0.3 * rng.normal(size=(times, 1))
+        rows.append(slope * measure + noise)
+        other.append(measure)
+    found = within_texts(rows, other, keep_position=False)
+    return found["low"].to_numpy(), found["high"].to_numpy(), float(found["rho"].mean())
+
+
+INTERVALS: tuple[Interval, ...] = (
+    mean_of_even_texts, mean_of_uneven_texts, mean_of_texts_to_one_side, mean_of_rare_tokens, rho_within_texts,
+)  # fmt: skip
+
+
+def coverage(interval: Interval, texts: int, times: int, *, of: int = 0) -> float:
+    """Share of `times` experiments whose 95 % interval holds the truth."""
+    low, high, truth = interval(np.random.default_rng(of), texts, times)
+    return float(((low <= truth) & (truth <= high)).mean())
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--draws", type=int, default=200)
-    args = parser.parse_args()
+    parser.add_argument("--draws", type=int, default=1000, help="pairs of series, and experiments")
+    pairs = parser.parse_args().draws
+    _table(f"share with p <= {LEVEL} of {pairs} pairs of unrelated series in one text", "tokens", TOKENS)
+    _row(rho_of_one_text, [_rejected(rho_of_one_text, tokens, pairs) for tokens in TOKENS])
+    few = max(pairs // 5, 1)
     for planted, tests in TESTS.items():
-        print(f"share with p <= {LEVEL} of {args.draws} pairs of {planted}, by tokens of a text")
-        print(f"{'':28s}" + "".join(f"{tokens:8d}" for tokens in TOKENS))
+        _table(f"share with p <= {LEVEL} of {pairs} pairs of {planted}, the app's seed", "texts", TEXTS)
         for test in tests:
-            shares = [rejected(test, tokens, args.draws) / args.draws for tokens in TOKENS]
-            print(f"{name_of(test):28s}" + "".join(f"{share:8.3f}" for share in shares), flush=True)
+            _row(test, [_rejected(test, texts, pairs) for texts in TEXTS])
+        _table(f"of {few} pairs, mean of {len(OTHER_SEEDS)} other seeds", "texts", TEXTS)
+        for test in tests:
+            _row(test, [_rejected(test, texts, few, OTHER_SEEDS) for texts in TEXTS])
+    _table(f"share of {pairs} intervals of 95 % that hold the truth", "texts", TEXTS)
+    for interval in INTERVALS:
+        _row(interval, [coverage(interval, texts, pairs) for texts in TEXTS])
+
+
+def _rejected(test: Test, size: int, pairs: int, seeds: Sequence[int] = (0,)) -> float:
+    return float((p_values(test, size, pairs, seeds=seeds) <= LEVEL).mean())
+
+
+def _table(title: str, of: str, sizes: Sequence[int]) -> None:
+    print(f"\n{title}\n{of:>28s}" + "".join(f"{size:8d}" for size in sizes))
+
+
+def _row(about: Callable, shares: Sequence[float]) -> None:
+    print(f"{name_of(about):28s}" + "".join(f"{share:8.3f}" for share in shares), flush=True)
 
 
 if __name__ == "__main__":

@@ -151,8 +151,9 @@ def _reordered(trace: RoutingTrace, order: np.ndarray) -> RoutingTrace:
 
 def make_curves(trace: RoutingTrace) -> TrainingCurves:
     """The curves of two runs that made the model of the trace, the last of which has a hostile name."""
-    rows = b"run,step,tokens,loss,held_out,tau\ndense,10,100,5,,\ndense,20,200,4,4.5,\n"
-    rows += b"<b>$x$</b>,10,100,4.2,,5\n<b>$x$</b>,20,200,3.9,4,0.1\n"
+    rows = b"run,step,tokens,loss,held_out,tau,load_balance,depth_entropy,lr\n"
+    rows += b"dense,10,100,5,,,,,1\ndense,20,200,4,4.5,,,,0.5\n"
+    rows += b"<b>$x$</b>,10,100,4.2,,5,1.1,1.2,1\n<b>$x$</b>,20,200,3.9,4,0.1,1,1.3,0.5\n"
     return TrainingCurves(read_curves(rows), trace.meta)
 
 

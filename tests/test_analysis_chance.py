@@ -1,13 +1,20 @@
+from itertools import product
+
 import numpy as np
 import pytest
+from scipy.stats import t as student
 
 from analysis.texts.chance import (
+    ALL_REVERSALS,
+    DRAWS,
     FEWEST_TEXTS,
     alone,
     corrected,
     exchanges,
+    least_p,
     levels,
     p_value,
+    parted,
     places,
     reversals,
     rotations,
@@ -24,11 +31,21 @@ def test_a_rotation_stays_in_its_text_and_keeps_the_order():
     assert len({tuple(draw) for draw in turned.tolist()}) > 5, "texts turn by offsets of their own"
 
 
-def test_a_reversal_leaves_a_text_as_it_is_or_reads_it_backwards():
-    draws = reversals([3, 1, 4], draws=50).tolist()
-    assert {tuple(draw[:3]) for draw in draws} == {(0, 1, 2), (2, 1, 0)}
-    assert {tuple(draw[4:]) for draw in draws} == {(4, 5, 6, 7), (7, 6, 5, 4)}
-    assert {draw[3] for draw in draws} == {3} and len({tuple(draw) for draw in draws}) == 4
+def test_every_choice_of_few_texts_is_read_backwards_once_and_none_of_them_first():
+    orders = reversals([3, 1, 4]).tolist()
+    assert orders[0] == list(range(8)) and len(orders) == 4, "one token has no order"
+    every = product([(0, 1, 2), (2, 1, 0)], [(3,)], [(4, 5, 6, 7), (7, 6, 5, 4)])
+    assert {tuple(order) for order in orders} == {sum(each, ()) for each in every}
+
+
+@pytest.mark.parametrize("texts", [5, 8, ALL_REVERSALS, ALL_REVERSALS + 1, 31, 600])
+def test_reversals_of_any_number_of_texts_are_a_group_in_which_each_is_turned_in_half(texts):
+    turned = (reversals([2] * texts, seed=3) != np.arange(2 * texts))[:, ::2]
+    assert len(turned) == 2 ** min(texts, ALL_REVERSALS) and not turned[0].any()
+    assert (turned.mean(axis=0) == 0.5).all()
+    known = {each.tobytes() for each in turned}
+    assert len(known) == len(turned), "no order counts twice"
+    assert all((one ^ other).tobytes() in known for one in turned[::37] for other in turned[::29])
 
 
 def test_an_exchange_keeps_positions_and_uses_every_value_once():
@@ -40,15 +57,22 @@ def test_an_exchange_keeps_positions_and_uses_every_value_once():
 
 def test_texts_of_one_length_exchange_whole_series():
     text = np.arange(12) // 4
-    draws = text[exchanges([4, 4, 4], places([4, 4, 4]), draws=200)]
-    assert (draws.reshape(200, 3, 4) == draws[:, ::4, None]).all()
-    assert len({tuple(draw) for draw in draws.tolist()}) == 6, "every order of three texts is drawn"
+    draws = text[exchanges([4, 4, 4], places([4, 4, 4]))]
+    assert (draws.reshape(6, 3, 4) == draws[:, ::4, None]).all()
+    assert len({tuple(draw) for draw in draws.tolist()}) == 6, "every order of three texts is there once"
+
+
+def test_of_more_texts_exchanges_are_drawn_and_a_text_without_tokens_takes_no_part():
+    assert len(exchanges([2] * 6, places([2] * 6))) == 720
+    drawn = exchanges([2] * 7, places([2] * 7), draws=50)
+    assert len(drawn) == 51 and drawn[0].tolist() == list(range(14))
+    assert exchanges([2, 0, 2], places([2, 0, 2])).tolist() == [[0, 1, 2, 3], [2, 3, 0, 1]]
 
 
 def test_where_the_given_text_has_ended_the_one_given_to_it_goes_on():
     """Texts of 1, 2 and 2 tokens: 0 | 1 2 | 3 4. Given text 0, text 1 takes its only token and goes on with the text
     that text 0 was given."""
-    draws = exchanges([1, 2, 2], places([1, 2, 2]), draws=200).tolist()
+    draws = exchanges([1, 2, 2], places([1, 2, 2])).tolist()
     assert {tuple(draw) for draw in draws} == {
         (0, 1, 2, 3, 4), (0, 3, 4, 1, 2), (1, 0, 2, 3, 4), (3, 1, 2, 0, 4), (3, 0, 4, 1, 2), (1, 3, 4, 0, 2),
     }  # fmt: skip
@@ -63,9 +87,9 @@ def test_a_token_at_a_position_of_no_other_text_is_counted_and_stays():
 
 
 def test_texts_held_apart_never_keep_their_own_and_rotate_what_is_alone():
-    draws = exchanges([3, 1], places([3, 1]), draws=50, apart=True).tolist()
+    draws = parted([3, 1], places([3, 1]), draws=50).tolist()
     assert {tuple(draw) for draw in draws} == {(3, 1, 2, 0), (3, 2, 1, 0)}
-    alone_in_the_world = exchanges([3], places([3]), draws=50, apart=True).tolist()
+    alone_in_the_world = parted([3], places([3]), draws=50).tolist()
     assert {tuple(draw) for draw in alone_in_the_world} == {(0, 1, 2), (1, 2, 0), (2, 0, 1)}
 
 
@@ -81,10 +105,16 @@ def test_rotations_are_the_same_for_the_same_seed():
     assert (rotations([9, 9], 5, seed=3) != rotations([9, 9], 5, seed=4)).any()
 
 
-def test_p_counts_draws_that_reach_the_observed_and_the_observed_itself():
-    null = np.array([[0.1, 0.0], [0.2, 0.0], [0.3, 0.0]])
-    assert p_value(np.array([0.2, 1.0]), null).tolist() == [0.75, 0.25]
-    assert np.isnan(p_value(np.array([np.nan, 1.0]), null)).tolist() == [True, False]
+def test_p_counts_orders_that_reach_the_observed_and_the_observed_itself():
+    values = np.array([[0.2, 1.0, np.nan], [0.1, 0.0, 0], [0.2, 0.0, 0], [0.3, 0.0, 0]])
+    assert p_value(values) == pytest.approx([0.75, 0.25, np.nan], nan_ok=True)
+
+
+def test_least_p_is_one_in_all_orders_and_for_what_is_mirrored_two():
+    assert least_p([5, 6, 8, 31]).tolist() == [1 / 32, 1 / 64, 1 / 256, 1 / (1 + DRAWS)]
+    mirrored = least_p([5, 6, 8, 31], keep_position=False, mirrored=True)
+    assert mirrored.tolist() == [1 / 16, 1 / 32, 1 / 128, 1 / 512]
+    assert least_p(1) == 1
 
 
 def test_correction_is_benjamini_hochbergs_and_leaves_out_the_missing():
@@ -103,8 +133,15 @@ def test_interval_is_missing_with_few_texts():
     assert np.isnan(text_interval(parts, weights)[0]).tolist() == [False, True]
 
 
-def test_intervals_cover_the_truth_about_as_often_as_they_say():
-    rng = np.random.default_rng(0)
-    means = rng.normal(size=(30, 300))  # 30 texts, 300 experiments, truth 0
-    low, high = text_interval(means * 7, np.full_like(means, 7))
-    assert 0.88 < ((low < 0) & (high > 0)).mean() < 0.98
+def test_interval_of_texts_of_one_length_is_students():
+    values = np.array([1.0, 2, 4, 4, 9])
+    low, high = text_interval(values * 7, np.full(5, 7.0))
+    assert (low, high) == pytest.approx(student.interval(0.95, 4, values.mean(), values.std(ddof=1) / np.sqrt(5)))
+    assert text_interval(values * 7, np.full(5, 7.0), least=3, most=5) == (3, 5)
+
+
+def test_where_one_text_has_nearly_all_tokens_the_interval_is_that_of_two():
+    values, weights = np.array([0.5, 0.1, 0.9, 0.3, 0.7]), np.array([1000.0, 1, 1, 1, 1])
+    low, high = text_interval(values * weights, weights)
+    deviation = np.sqrt(0.8 * np.square((values @ weights - values * weights) / (1004 - weights) - 0.5).sum())
+    assert high - low == pytest.approx(2 * student.ppf(0.975, 1) * deviation, rel=1e-3)

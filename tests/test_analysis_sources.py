@@ -58,7 +58,7 @@ def test_what_the_position_decides_is_explained_by_the_position():
     traces = [make_trace(loops=loops, token_ids=rng.integers(0, 5, 16)) for _ in range(8)]
     table = routing_sources(traces, draws=99).set_index(["target", "source"])
     assert table.loc[("loops", "position"), "explained"] > 0.7
-    assert table.loc[("loops", "position"), "p"] == 0.01
+    assert table.loc[("loops", "position"), "p"] == 1 / 256
     assert table.loc[("loops", "token"), "explained"] < 0.2
 
 
@@ -72,7 +72,7 @@ def test_a_token_that_is_only_found_at_the_beginning_foretells_no_more_than_the_
     table = routing_sources(traces, draws=99).set_index(["target", "source"])
     token, position = table.loc[("loops", "token")], table.loc[("loops", "position")]
     assert token["explained"] > 0.5 and token["p"] == 1 and token["chance"] == pytest.approx(token["explained"])
-    assert position["p"] == 0.01 and position["chance"] < 0.1
+    assert position["p"] == 1 / 256 and position["chance"] < 0.1
 
 
 def test_what_the_token_before_decides_is_explained_by_it_alone():
@@ -128,6 +128,14 @@ def test_every_figure_of_a_study_says_how_much_was_read_and_below_five_texts_why
         assert f"{counted.split(',')[0]} (mine.csv) of {12 * texts} tokens, 3 layers." in said
     for table in (*found.difficulty_validity.values(), found.loops_and_experts, found.layer_to_layer):
         assert table["p_corrected"].isna().all() == (texts < 5)
+
+
+@pytest.mark.parametrize("texts", [5, 6, 7, 8])
+def test_what_every_text_says_alike_has_the_smallest_p_that_so_few_texts_can_have(texts):
+    table = routing_sources(by_type(texts, seed=0)).set_index(["target", "source"])
+    for target in ("loops", "expert"):
+        token = table.loc[(target, "token")]
+        assert token["p"] == token["p_least"] == 2.0**-texts
 
 
 def test_study_tells_how_far_it_is():

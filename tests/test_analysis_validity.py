@@ -5,8 +5,16 @@ from scipy.stats import binom, spearmanr
 from analysis.catalogue import spec
 from analysis.figures import class_difficulty_figure, validity_by_layer_figure, validity_intervals_figure
 from analysis.leaving.captions import caption
+from analysis.texts.chance import corrected
 from analysis.texts.study import study
-from analysis.texts.validity import difficulty_by_class, difficulty_validity, measures, token_classes, within_texts
+from analysis.texts.validity import (
+    MEASURES,
+    difficulty_by_class,
+    difficulty_validity,
+    measures,
+    token_classes,
+    within_texts,
+)
 from analysis.view import DEFAULT_VIEW
 from tests.traces import make_trace, random_trace
 
@@ -27,6 +35,31 @@ def test_missing_values_and_constant_texts_stay_out():
     other = [np.array([np.nan, 2, 3, 4, 5]), np.arange(5.0)]
     found = within_texts(rows, other, draws=9).iloc[0]
     assert (found["texts"], found["tokens"], found["rho"]) == (1, 4, pytest.approx(1))
+
+
+def test_rho_given_another_measure_is_partial_spearman_by_the_formula_of_three_rhos():
+    rng = np.random.default_rng(0)
+    given = rng.integers(0, 5, 40).astype(float)
+    row, other = given + rng.normal(size=40), given + rng.normal(size=40)
+    (a, b, c) = (spearmanr(*pair).statistic for pair in ((row, other), (row, given), (other, given)))
+    found = within_texts([row[None]], [other], given=[given], draws=9)["rho"].iloc[0]
+    assert found == pytest.approx((a - b * c) / np.sqrt((1 - b**2) * (1 - c**2)))
+    same = within_texts([row[None]], [other], given=[np.ones(40)], draws=9)["rho"].iloc[0]
+    assert same == pytest.approx(a), "what never changes takes nothing off"
+    assert within_texts([row[None]], [2 * given], given=[given], draws=9)["rho"].isna().all(), "nothing is left"
+
+
+def test_what_both_owe_to_frequency_is_a_finding_raw_and_none_given_frequency():
+    raw, partial = [], []
+    for seed in range(100):
+        rng = np.random.default_rng(seed)
+        given = [rng.integers(0, 9, 30).astype(float) for _ in range(6)]
+        rows, other = ([each[None] + 3 * rng.normal(size=(1, 30)) for each in given] for _ in range(2))
+        other = [each[0] for each in other]
+        raw.append(within_texts(rows, other, draws=9)["p"].iloc[0])
+        partial.append(within_texts(rows, other, given=given, draws=9)["p"].iloc[0])
+    assert sum(p <= 0.05 for p in raw) > 60
+    assert sum(p <= 0.05 for p in partial) <= binom.ppf(0.99, 100, 0.05)
 
 
 def test_texts_that_differ_as_a_whole_show_nothing_within():
@@ -101,11 +134,35 @@ def test_measures_leave_out_special_tokens_and_count_types_over_all_texts():
 def test_validity_has_one_row_per_measure_and_layer_and_one_for_their_mean():
     traces = [random_trace(layers=3, tokens=20, seed=seed) for seed in range(6)]
     table = difficulty_validity(traces, draws=99)
-    assert len(table) == 5 * 4
+    assert len(table) == len(MEASURES) * 4
     mean = table[table["layer"].isna()].set_index("measure")
     assert mean.loc["surprisal_read", "rho"] > 0.3 and mean.loc["surprisal_read", "p"] < 0.04
     known = table.dropna(subset="p")
     assert len(known) == 3 * 4 and (known["p_corrected"] >= known["p"]).all()
+    assert mean["p_corrected"].tolist() == pytest.approx(corrected(mean["p"].to_numpy()), nan_ok=True)
+    layers = table[(table["measure"] == "entropy") & table["layer"].notna()]
+    assert layers["p_corrected"].tolist() == pytest.approx(corrected(layers["p"].to_numpy()), nan_ok=True)
+
+
+@pytest.mark.parametrize("texts", [5, 6, 7, 8])
+def test_the_strongest_relation_has_the_smallest_p_that_so_few_texts_can_have(texts):
+    rng = np.random.default_rng(0)
+    rows = [rng.normal(size=(1, 20)) for _ in range(texts)]
+    found = within_texts(rows, [each[0] for each in rows]).iloc[0]
+    assert found["p"] == found["p_least"] == 2.0**-texts
+    falls = within_texts([np.arange(20.0)[None]] * texts, [-np.arange(20.0)] * texts, keep_position=False).iloc[0]
+    assert falls["p"] == falls["p_least"] == 2 * 2.0**-texts, "all texts backwards are as far from 0"
+
+
+@pytest.mark.parametrize("texts", [5, 6])
+def test_figure_says_where_no_p_below_five_per_cent_can_come_out(texts):
+    traces = [make_trace(loops=[np.repeat([1, 2, 3], 6)], token_ids=np.arange(18) + 18 * n) for n in range(texts)]
+    found = study(traces, draws=9)
+    of = list(MEASURES).index("position")
+    drawn = validity_by_layer_figure(found)
+    name, numbers = drawn.layout.yaxis.ticktext[of], drawn.data[1].text[2 * of : 2 * of + 2]
+    assert name.endswith("; p ≥ 0.06: never bold") == (texts == 5)
+    assert all(number.startswith("<b>") == (texts == 6) for number in numbers)
 
 
 def test_tokens_are_classed_by_what_they_hold():
@@ -119,7 +176,7 @@ def test_tokens_are_classed_by_what_they_hold():
 def test_difficulty_by_class_equals_what_is_found_by_hand():
     trace = make_trace(loops=[[4, 1, 4]], tokens=["␣a", "b", "."], special=[False, False, False])
     special = make_trace(loops=[[4, 1]], tokens=["c", "."], special=[True, False])
-    table = difficulty_by_class([trace, special], "hard", draws=9).set_index("class")
+    table = difficulty_by_class([trace, special], "hard").set_index("class")
     assert table["difficulty"].to_dict() == {"word": 1, "inside a word": 0, "punctuation": 0.5}
     assert table["texts"].to_dict() == {"word": 1, "inside a word": 1, "punctuation": 2}
 

@@ -11,6 +11,7 @@ import pandas as pd
 from jaxtyping import Float
 from scipy.sparse.linalg import svds
 
+from analysis.explain.dealt import dealt_experts, dealt_table
 from analysis.explain.ledger import divided
 from hooks.path_trace import PathTrace
 
@@ -36,9 +37,15 @@ def path_cosine(paths: PathTrace, of: Literal["outputs", "writes"] = "outputs") 
 
 
 def cosine_table(paths: PathTrace) -> pd.DataFrame:
-    """One row per captured layer x token: cosine of the paths' outputs and of their writes, and loops that ran."""
-    table = _cells(paths)
-    cosines = {f"cosine_of_{of}": path_cosine(paths, of).ravel() for of in ("outputs", "writes")}
+    """One row per captured layer x token: loops that ran, cosine of the paths' outputs and of their writes.
+
+    Beside each cosine stands what it comes to with experts dealt from other tokens (`dealt_experts`).
+    """
+    table, dealt = _cells(paths), dealt_table(paths)
+    cosines = {}
+    for of in ("outputs", "writes"):
+        cosines[f"cosine_of_{of}"] = path_cosine(paths, of).ravel()
+        cosines[f"cosine_of_{of}_dealt"] = dealt[f"cosine_of_{of}_dealt"].to_numpy()
     return table.assign(loops=paths.routing.loops[paths.layers, paths.tokens].ravel(), **cosines)
 
 
@@ -69,10 +76,14 @@ def first_loop(paths: PathTrace, layer: int) -> FirstLoop:
 
 
 def first_loop_table(paths: PathTrace) -> pd.DataFrame:
-    """One row per captured layer x token x expert: its share of loop 1's step, whether chosen, the chosen ones' sum."""
+    """One row per captured layer x token x expert: its share of loop 1's step, whether chosen, the chosen ones' sum.
+
+    Beside length and cosine of that sum stand those of experts dealt from other tokens (`dealt_experts`).
+    """
     tables = []
     for layer in paths.layers.tolist():
-        found, ids = first_loop(paths, layer), paths.routing.expert_ids[layer, paths.tokens]
+        found, dealt = first_loop(paths, layer), dealt_experts(paths, layer)
+        ids = paths.routing.expert_ids[layer, paths.tokens]
         index, expert = (axis.ravel() for axis in np.indices(found.share.shape))
         ran = paths.routing.width_ran[layer, paths.tokens][index]
         columns = {
@@ -84,6 +95,8 @@ def first_loop_table(paths: PathTrace) -> pd.DataFrame:
             "share": found.share.ravel(),
             "coverage": found.coverage[index],
             "cosine": found.cosine[index],
+            "coverage_dealt": dealt.coverage[index],
+            "cosine_dealt": dealt.cosine[index],
         }
         tables.append(pd.DataFrame(columns))
     return pd.concat(tables, ignore_index=True)

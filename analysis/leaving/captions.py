@@ -4,7 +4,7 @@ import pandas as pd
 
 from analysis.catalogue import FigureSpec
 from analysis.models.training import TrainingCurves
-from analysis.texts.study import Study
+from analysis.texts.study import Study, repeats_told
 from analysis.view import View
 from analysis.words.labels import how_many, token_labels
 from hooks.trace import RoutingTrace
@@ -35,7 +35,8 @@ def _curves_numbers(curves: TrainingCurves) -> str:
 
 def _study_numbers(study: Study, view: View) -> str:
     texts = f"{how_many(study.texts, 'text')}{f' ({study.name})' if study.name else ''}"
-    return f"{texts} of {how_many(study.tokens, 'token')}, {study.num_layers} layers. Selected: layer {view.layer}."
+    read = f"{texts} of {how_many(study.tokens, 'token')}, {study.num_layers} layers. Selected: layer {view.layer}."
+    return f"{read} {repeats}" if (repeats := repeats_told(study)) else read
 
 
 def _tokens_of_rows(table: pd.DataFrame) -> str | None:

@@ -20,7 +20,9 @@ from analysis.texts.chance import (
     alone,
     corrected,
     exchanges,
+    least_p,
     p_value,
+    parted,
     places,
     reversals,
     rotations,
@@ -43,6 +45,8 @@ class Information:
     p: float
     """One-sided, the larger of two: by reading texts backwards, and by exchanging the second choice between texts at
     equal positions. NaN with fewer than FEWEST_TEXTS texts."""
+    p_least: float
+    """The smallest p that can come out of so many texts; NaN where p is."""
     alone: int
     """Tokens at a position where no other text has one: their choice stays in an exchange."""
 
@@ -61,21 +65,23 @@ def shared_information(
     `positions` int [token] of the tokens in their texts, from 0, if some are left out.
     """
     if not len(first):
-        return Information(0, *[float("nan")] * 4, alone=0)
+        return Information(0, *[float("nan")] * 5, alone=0)
     positions = places(lengths) if positions is None else positions
     observed = _information(first, second[None])[0]
-    parted = rotations(lengths, draws, seed=seed), exchanges(lengths, positions, draws, seed=seed, apart=True)
-    chance = max(float(_information(first, second[order]).mean()) for order in parted)
-    orders = reversals(lengths, draws, seed=seed), exchanges(lengths, positions, draws, seed=seed)
-    p = max(float(p_value(observed, _information(first, second[order]))) for order in orders)
+    moved = rotations(lengths, draws, seed=seed), parted(lengths, positions, draws, seed=seed)
+    chance = max(float(_information(first, second[order]).mean()) for order in moved)
+    orders = reversals(lengths, seed=seed), exchanges(lengths, positions, draws, seed=seed)
+    p = max(float(p_value(_information(first, second[order]))) for order in orders)
     room = min(_entropy(np.bincount(first)), _entropy(np.bincount(second))) - chance
-    enough = (np.asarray(lengths) > 0).sum() >= FEWEST_TEXTS
+    texts = (np.asarray(lengths) > 0).sum()
+    enough = texts >= FEWEST_TEXTS
     return Information(
         tokens=len(first),
         information=float(observed),
         chance=chance,
         adjusted=float((observed - chance) / room) if room > 1e-9 else float("nan"),
         p=p if enough else float("nan"),
+        p_least=float(least_p(texts, draws=draws)) if enough else float("nan"),
         alone=int(alone(lengths, positions).sum()),
     )
 

@@ -6,7 +6,9 @@ nothing; 1: everything; below 0: it misleads. The routing is a function of the t
 neither chance nor noise: it is context, and what so few texts cannot teach. lambda follows from the loops, one to one,
 and is explained as they are.
 
-Each prediction mixes the counts of its own case with a wider one, which weighs as much as SMOOTHING tokens:
+Each prediction mixes the counts of its own case with a wider one, which weighs as much as SMOOTHING tokens: a choice,
+not a finding. With a smaller one, rare types explain more and mislead more. Distances count from the start of the text,
+also where a long text is read in windows.
     token       how tokens of the same type were routed, mixed with how often each choice occurs
     position    the same for tokens at the same distance from the start (0, 1, 2-3, 4-7, 8-15, ...)
     both        same type and same distance, mixed with `token`
@@ -26,8 +28,10 @@ from analysis.texts.chance import (
     alone,
     corrected,
     exchanges,
+    least_p,
     lengths_to_text,
     p_value,
+    parted,
     places,
     reversals,
     rotations,
@@ -39,11 +43,11 @@ Target = Literal["loops", "expert"]
 TARGETS: tuple[Target, ...] = ("loops", "expert")
 SOURCES = ("token", "position", "both", "previous")
 SMOOTHING = 2.0
-
+"""Tokens that the wider case weighs in every prediction."""
 
 COLUMNS = (
     "target", "layer", "source", "texts", "tokens", "alone", "unseen", "explained", "low", "high", "chance", "p",
-    "p_corrected",
+    "p_least", "p_corrected",
 )  # fmt: skip
 
 
@@ -58,10 +62,11 @@ def routing_sources(
 
     `loops`: ordinary tokens. `expert`: the first choice of those that routed. Columns: texts, tokens, alone (tokens
     at a position where no other text has one: in an exchange they keep their choice), unseen (share of tokens whose
-    case occurs in no other text; they are foretold by the wider one), explained, low and high (95 %, texts drawn anew,
-    predictions kept), chance (what is explained after rotating the routing within each text, or exchanging it between
-    texts at equal positions: the larger mean), p (one-sided, the larger of two: routing read backwards, and exchanged)
-    and p_corrected (Benjamini-Hochberg over layers, per target and source). So p asks what a source foretells beyond
+    case occurs in no other text; they are foretold by the wider one), explained, low and high (95 %, over texts, with
+    these predictions), chance (what is explained after rotating the routing within each text, or exchanging it between
+    texts at equal positions: the larger mean), p (one-sided, the larger of two: routing read backwards, and exchanged),
+    p_least (the smallest p that can come out of so many texts) and p_corrected (Benjamini-Hochberg over layers, per
+    target and source). So p asks what a source foretells beyond
     the position; of `position` itself p and chance come from texts read backwards and rotated alone. Interval and p
     are NaN below FEWEST_TEXTS. A single text has no rows: there are no other texts to foretell it from. `progress` is
     told the share done, 0..1.
@@ -125,19 +130,20 @@ def explained(
         return np.array([_shares(model.scores(choices[order])) for order in orders])
 
     few = max(draws // 4, 1)  # a mean needs fewer
-    rotated, backwards = moved(rotations(lengths, few, seed=seed)), moved(reversals(lengths, draws, seed=seed))
-    parted = moved(exchanges(lengths, positions, few, seed=seed, apart=True))
+    rotated, backwards = moved(rotations(lengths, few, seed=seed)), moved(reversals(lengths, seed=seed))
+    given = moved(parted(lengths, positions, few, seed=seed))
     exchanged = moved(exchanges(lengths, positions, draws, seed=seed))
     not_position = np.array(SOURCES) != "position"
-    chance = np.where(not_position, np.maximum(rotated.mean(axis=0), parted.mean(axis=0)), rotated.mean(axis=0))
-    p = p_value(observed, backwards)
-    p = np.where(not_position, np.maximum(p, p_value(observed, exchanged)), p)
+    chance = np.where(not_position, np.maximum(rotated.mean(axis=0), given.mean(axis=0)), rotated.mean(axis=0))
+    p = p_value(backwards)
+    p = np.where(not_position, np.maximum(p, p_value(exchanged)), p)
     text = lengths_to_text(lengths)
     per_text = np.stack([np.bincount(text, weights=each, minlength=len(lengths)) for each in (*scores, base)], axis=1)
     gain, whole = per_text[:, -1:] - per_text[:, :-1], np.repeat(per_text[:, -1:], len(SOURCES), axis=1)
     texts = int((np.asarray(lengths) > 0).sum())
-    low, high = text_interval(gain, whole, draws=draws, seed=seed)
+    low, high = text_interval(gain, whole, most=1)
     enough = texts >= FEWEST_TEXTS
+    least = np.where(not_position, least_p(texts, draws=draws), least_p(texts, keep_position=False))
     return pd.DataFrame(
         {
             "source": SOURCES,
@@ -150,6 +156,7 @@ def explained(
             "high": high,
             "chance": chance,
             "p": p if enough else np.full(len(SOURCES), np.nan),
+            "p_least": least if enough else np.full(len(SOURCES), np.nan),
         }
     )
 
@@ -168,6 +175,11 @@ class _Predictions:
         }
         self.own = {name: _compact(self.text, code) for name, code in self.codes.items()}
         self.seen = {name: _count(code) - _count(self.own[name]) for name, code in self.codes.items()}
+        self.known = {name: np.flatnonzero(self.seen[name]) for name in SOURCES}
+        self.cells = {  # of the tokens whose case another text has: there alone is something to count
+            name: [_compact(code[self.known[name]]) * num_choices for code in (self.codes[name], self.own[name])]
+            for name in SOURCES
+        }
         self.unseen = [float(share((self.seen[name] == 0).sum(), np.array(len(self.text)))) for name in SOURCES]
 
     def scores(self, choices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -176,10 +188,11 @@ class _Predictions:
         usual = (occurs + 1) / (len(choices) - self.lengths[self.text] + self.num_choices)
         by = {}
         for name in SOURCES:
-            wider = by["token"] if name in ("both", "previous") else usual
-            alike = _count(self.codes[name] * self.num_choices + choices)
-            alike = alike - _count(self.own[name] * self.num_choices + choices)
-            by[name] = (alike + SMOOTHING * wider) / (self.seen[name] + SMOOTHING)
+            weighed = SMOOTHING * (by["token"] if name in ("both", "previous") else usual)
+            known, (code, own) = self.known[name], self.cells[name]
+            here = choices[known]
+            weighed[known] += _count(code + here) - _count(own + here)
+            by[name] = weighed / (self.seen[name] + SMOOTHING)
         return -np.log(usual), -np.log(np.stack([by[name] for name in SOURCES]))
 
 

@@ -2,17 +2,20 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from textwrap import shorten
 from typing import Any
 
 import pandas as pd
 
 from analysis.aggregate import ordinary
 from analysis.difficulty import Kind
+from analysis.texts.alike import ALIKE, RUN, near_duplicates
 from analysis.texts.chance import DRAWS
 from analysis.texts.interaction import loops_and_experts
 from analysis.texts.sources import routing_sources, same_model
 from analysis.texts.transitions import layer_to_layer, loop_flows, transitions
-from analysis.texts.validity import difficulty_by_class, difficulty_validity
+from analysis.texts.validity import difficulty_by_class, validity_by_kind
+from analysis.words.labels import how_many
 from hooks.trace import RoutingTrace
 
 SAMPLES = "sample texts"
@@ -41,6 +44,7 @@ class Study:
     loop_flows: pd.DataFrame
     difficulty_validity: dict[Kind, pd.DataFrame]
     difficulty_by_class: dict[Kind, pd.DataFrame]
+    near_duplicates: pd.DataFrame
 
 
 def study(
@@ -51,7 +55,7 @@ def study(
     seed: int = 0,
     progress: Callable[[float], None] = lambda done: None,
 ) -> Study:
-    """Everything that is asked of several texts at once, with `draws` exchanges, reversals and resamplings.
+    """Everything that is asked of several texts at once, with `draws` exchanges and rotations.
 
     `name` is what these texts are called. Fewer than FEWEST_TEXTS have no interval and no p. `progress` is told the
     share done, 0..1. Raises ValueError for no traces, or traces of different models.
@@ -71,9 +75,28 @@ def study(
         layer_to_layer=layer_to_layer(traces, **chance),
         transitions=transitions(traces),
         loop_flows=loop_flows(traces),
-        difficulty_validity={kind: difficulty_validity(traces, kind, **chance) for kind in ("soft", "hard")},
-        difficulty_by_class={kind: difficulty_by_class(traces, kind, **chance) for kind in ("soft", "hard")},
+        difficulty_validity=validity_by_kind(traces, **chance),
+        difficulty_by_class={kind: difficulty_by_class(traces, kind) for kind in ("soft", "hard")},
+        near_duplicates=near_duplicates(traces),
     )
+
+
+def repeats_told(found: Study) -> str | None:
+    """What the near-duplicates among the texts do to the statistics, in a sentence or two; None without any."""
+    repeats = found.near_duplicates
+    if repeats.empty:
+        return None
+    pair = [_beginning(found, int(repeats[column].iloc[0])) for column in ("text", "like")]
+    return (
+        f"{len(repeats):,} of {how_many(found.texts, 'text')} nearly repeat an earlier one: of all runs of {RUN} "
+        f"tokens in the shorter of the two, {100 * ALIKE:.0f} % or more stand in the other as well. The first pair: "
+        f"{pair[0]} and {pair[1]}. Each counts as a text of its own, so intervals are too narrow and p is too small."
+    )
+
+
+def _beginning(found: Study, text: int) -> str:
+    """The first words of a text in quotes, or its number, from 1, where the words are unknown."""
+    return f"“{shorten(found.read[text], 48, placeholder='…')}”" if found.read[text].strip() else f"text {text + 1}"
 
 
 def validity_table(found: Study) -> pd.DataFrame:
@@ -96,4 +119,4 @@ def together_table(found: Study) -> pd.DataFrame:
     return pd.concat([within, between], ignore_index=True)
 
 
-__all__ = ["SAMPLES", "Study", "class_table", "study", "together_table", "validity_table"]
+__all__ = ["SAMPLES", "Study", "class_table", "repeats_told", "study", "together_table", "validity_table"]

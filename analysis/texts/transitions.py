@@ -69,7 +69,7 @@ def layer_to_layer(traces: Sequence[RoutingTrace], *, draws: int = DRAWS, seed: 
             choices = np.concatenate(first), np.concatenate(second)
             found = shared_information(*choices, lengths, np.concatenate(positions), draws=draws, seed=seed)
             rows.append({"layer": layer, "kind": kind, **vars(found)})
-    columns = ["layer", "kind", "tokens", "information", "chance", "adjusted", "p", "alone"]
+    columns = ["layer", "kind", "tokens", "information", "chance", "adjusted", "p", "p_least", "alone"]
     table = pd.DataFrame(rows, columns=columns)
     return table.assign(p_corrected=table.groupby("kind")["p"].transform(lambda p: corrected(p.to_numpy())))
 

@@ -3,7 +3,7 @@
 import streamlit as st
 
 from analysis.texts.chance import FEWEST_TEXTS
-from analysis.texts.study import Study
+from analysis.texts.study import Study, repeats_told
 from analysis.words.labels import how_many
 from app.session import text_study
 from app.session.prompt_list import own_list
@@ -79,8 +79,10 @@ def _told(found: Study) -> None:
         )
     else:
         how = (
-            "The tokens of one text depend on each other, so a single text can give no interval and no p. Texts are "
-            "what is drawn anew for the 95 % intervals; chance is what remains when the routing is read "
+            "The tokens of one text depend on each other, so a single text can give no interval and no p. The 95 % "
+            "intervals come from leaving out one text at a time; chance is what remains when the routing is read "
             "backwards within texts, or texts exchange it at equal positions."
         )
     st.caption(f"{read} {how}")
+    if repeats := repeats_told(found):
+        st.caption(literal(repeats))

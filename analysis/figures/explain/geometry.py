@@ -6,6 +6,7 @@ from typing import Literal
 import numpy as np
 import plotly.graph_objects as go
 
+from analysis.explain.dealt import dealt_experts
 from analysis.explain.geometry import (
     CLASSES,
     RULE,
@@ -70,9 +71,30 @@ def path_agreement_figure(
             axis,
             "mean cosine over the layers where the token routed",
         ),
-        Marginal([layer_bars(trace, per_layer, "mean cosine %{x:.2f}", **bars)], axis, "mean over tokens"),
+        Marginal(
+            [
+                layer_bars(trace, per_layer, "mean cosine %{x:.2f}", **bars),
+                _dealt_dots(paths, of, c["ink"]),
+            ],
+            axis,
+            f"mean  {swatch(c['ink'], 'dealt', '○')}",
+        ),
         Minimap(per_token, colours),
     )
+
+
+def _dealt_dots(paths: PathTrace, of: Literal["outputs", "writes"], colour: str) -> dict:
+    """Mean cosine of every captured layer with experts dealt from other tokens, beside its bar."""
+    means = [
+        _mean(getattr(dealt_experts(paths, layer), f"cosine_of_{of}")[None], 1)[0] for layer in paths.layers.tolist()
+    ]
+    return {
+        "type": "scatter", "mode": "markers", "x": means, "y": paths.layers, "name": "experts dealt",
+        "marker": {"symbol": "circle-open", "size": 7, "color": colour, "opacity": 1, "line": {"width": 1.5}},
+        "customdata": [[None, layer] for layer in paths.layers.tolist()],
+        "hovertemplate": "layer %{customdata[1]}<br>mean cosine %{x:.2f} with experts dealt from other tokens"
+        "<extra></extra>",
+    }  # fmt: skip
 
 
 def first_loop_figure(paths: PathTrace, view: View = DEFAULT_VIEW) -> go.Figure:
@@ -115,11 +137,12 @@ def first_loop_figure(paths: PathTrace, view: View = DEFAULT_VIEW) -> go.Figure:
     )  # fmt: skip
     x_axis, bottom = token_axis(trace, view)
     kept = np.isfinite(found.coverage) & ~trace.special[paths.tokens]
-    middle = (
-        f"median length {np.median(found.coverage[kept]):.2f}, cosine {np.median(found.cosine[kept]):.2f}"
-        if kept.any()
-        else "no token routed"
-    )
+    middle = "no token routed"
+    if kept.any():
+        middle = f"median length {np.median(found.coverage[kept]):.2f}, cosine {np.median(found.cosine[kept]):.2f}"
+    dealt = dealt_experts(paths, view.layer)
+    if (known := np.isfinite(dealt.coverage)).any():
+        middle += f" (dealt: {np.median(dealt.coverage[known]):.2f}, {np.median(dealt.cosine[known]):.2f})"
     names = "  ".join(swatch(expert_colour(e, view.theme), str(e)) for e in range(min(trace.num_experts, 8)))
     part = drawn_part(paths.first_token, paths.end_token, trace.num_tokens)
     return figure(
@@ -213,8 +236,10 @@ FIGURES = (
         title="Do the two paths agree?",
         how_to_read=(
             "Cosine between what width and depth give, from -1 (opposite) to 1 (the same direction). Outputs both "
-            "hold the stream that came in, which alone makes them alike; writes are what each adds to it. A stroke: "
-            "the token did not route, so there is only one path."
+            "hold the stream that came in, which alone makes them alike; writes are what each adds to it. The "
+            "experts are parts of the FFN that the loops run, so any two agree with them somewhat: circles show the "
+            "mean when tokens are dealt the experts of other tokens of the layer. A stroke: the token did not route,"
+            " so there is only one path."
         ),
         figure=path_agreement_figure,
         table=cosine_table,
@@ -227,9 +252,10 @@ FIGURES = (
         name="first_loop",
         title="What the experts make of loop 1",
         how_to_read=(
-            "The first loop's step is exactly the sum of all experts' outputs. Each piece is an expert's share of it; "
-            "strong and numbered ones were chosen by the router. Tick: how long the chosen ones are together, "
-            "relative to the whole step."
+            "The first loop's step is exactly the sum of all experts' outputs. Each piece is an expert's share of "
+            "it; strong and numbered ones were chosen by the router. Tick: how long the chosen ones are together, "
+            "relative to the whole step: a ratio of lengths, not a share. Dealt: the same with experts of other "
+            "tokens of the layer."
         ),
         figure=first_loop_figure,
         table=first_loop_table,

@@ -3,13 +3,10 @@
 import pandas as pd
 
 from analysis.figures.template import note
-from analysis.texts.chance import FEWEST_TEXTS
+from analysis.texts.chance import BEYOND, FEWEST_TEXTS
 from analysis.texts.study import Study
 from analysis.view import View
 from analysis.words.labels import how_many
-
-BEYOND = 0.05
-"""p (corrected) below which a mark is filled, or a number bold."""
 
 
 def whiskers(rows: pd.DataFrame, value: str, colour: str) -> dict:

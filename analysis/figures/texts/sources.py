@@ -7,6 +7,7 @@ from analysis.figures.figure_spec import FigureSpec
 from analysis.figures.template import figure, note, sentence_figure, swatch
 from analysis.figures.texts.evidence import counted, evidence, filled_beyond_chance, study_layers, whiskers
 from analysis.palette import THEMES, faded, loop_colours, mix
+from analysis.texts.sources import SMOOTHING
 from analysis.texts.study import Study, together_table
 from analysis.view import DEFAULT_VIEW, View
 
@@ -195,12 +196,15 @@ FIGURES = (
         name="routing_sources",
         title="How much do token and place foretell?",
         how_to_read=(
-            "How much of the uncertainty about a token's loops, and about its first expert, counts from the other "
-            "texts remove, with 95 % intervals over texts. Filled: beyond chance (p below 0.05, Benjamini-Hochberg "
-            "over layers), whether the routing is read backwards within texts or exchanged between texts at equal "
-            "positions, so a trend that all texts share is no finding; for position itself, read backwards alone. "
-            "Such a trend, in texts that also differ as a whole, may still pass. Below 0 the counts mislead. Routing "
-            "follows from the text alone, so what is left is context, and what so few texts cannot teach."
+            "How much knowing the token, or its position, reduces the uncertainty about its loops and its first "
+            "expert, by counts in the other texts. Whiskers: 95 % intervals over texts. Filled: beyond chance (p "
+            "below 0.05, Benjamini-Hochberg over layers). Chance is what remains when the routing is reversed within"
+            " texts or swapped between texts at equal positions, so a trend that all texts share is no finding; for "
+            "position itself, reversed alone. Such a trend can still pass in texts that also differ as a whole. "
+            "Below 0: worse than not knowing. Counts are mixed with those of the next wider case, which weighs as "
+            f"much as {SMOOTHING:g} tokens. Position counts from the start of the text, also where it is read in "
+            "windows, in bins that double: 0, 1, 2–3, 4–7, 8–15 and so on. Routing follows from the text alone, so "
+            "what is left is context, and what so few texts cannot teach."
         ),
         figure=sources_figure,
         table=lambda study: study.routing_sources,

@@ -7,13 +7,14 @@ import plotly.graph_objects as go
 from analysis.difficulty import Kind
 from analysis.figures.figure_spec import Choice, FigureSpec
 from analysis.figures.template import figure, note, numbers, sentence_figure, swatch
-from analysis.figures.texts.evidence import BEYOND, counted, evidence, whiskers
+from analysis.figures.texts.evidence import counted, evidence, whiskers
 from analysis.palette import THEMES, colour_at, ramp, text_on
+from analysis.texts.chance import BEYOND
 from analysis.texts.study import Study, class_table, validity_table
 from analysis.texts.validity import MEASURES
 from analysis.view import DEFAULT_VIEW, View
 
-HEIGHT = 300
+HEIGHT = 360
 
 
 def validity_by_layer_figure(study: Study, view: View = DEFAULT_VIEW, *, kind: Kind = "soft") -> go.Figure:
@@ -23,7 +24,7 @@ def validity_by_layer_figure(study: Study, view: View = DEFAULT_VIEW, *, kind: K
     columns = study.num_layers + 1
     shape = (len(MEASURES), columns)
     rho, p = (table[column].to_numpy(float).reshape(shape) for column in ("rho", "p_corrected"))
-    fields = table[["low", "high", "p_corrected", "texts", "tokens"]].to_numpy(float).reshape(*shape, 5)
+    fields = table[["low", "high", "p_corrected", "p_least", "texts", "tokens"]].to_numpy(float).reshape(*shape, 6)
     where = [f"layer {layer}" for layer in range(study.num_layers)] + ["mean over layers"]
     row, column = (axis.ravel() for axis in np.indices(shape))
     x = np.where(column == study.num_layers, study.num_layers + 0.3, column)
@@ -40,7 +41,8 @@ def validity_by_layer_figure(study: Study, view: View = DEFAULT_VIEW, *, kind: K
             "z": rho, "zmin": -1, "zmax": 1, "colorscale": ramp(c["change"]), "showscale": False, "xgap": 1, "ygap": 1,
             "customdata": fields, "hovertext": [[f"{name}, {place}" for place in where] for name in MEASURES.values()],
             "hovertemplate": "%{hovertext}<br>ρ %{z:+.2f}, 95 % %{customdata[0]:+.2f} to %{customdata[1]:+.2f}<br>"
-            "p %{customdata[2]:.3f}, %{customdata[3]} texts, %{customdata[4]} tokens<extra></extra>",
+            "p %{customdata[2]:.3f} (%{customdata[3]:.3f} or more), %{customdata[4]} texts, %{customdata[5]} tokens"
+            "<extra></extra>",
         },
         *(numbers(x, row, texts, on) if study.num_layers <= 20 else []),
     ]  # fmt: skip
@@ -48,7 +50,7 @@ def validity_by_layer_figure(study: Study, view: View = DEFAULT_VIEW, *, kind: K
         view,
         data,
         clickable=False,
-        height=270,
+        height=345,
         margin={"t": 30, "b": 44, "l": 190, "r": 16},
         xaxis={
             "range": [-0.5, study.num_layers + 0.8],
@@ -59,7 +61,7 @@ def validity_by_layer_figure(study: Study, view: View = DEFAULT_VIEW, *, kind: K
         yaxis={
             "range": [shape[0] - 0.5, -0.5],
             "tickvals": list(range(shape[0])),
-            "ticktext": _names(table),
+            "ticktext": [name + out_of_reach(table, each) for name, each in zip(_names(table), MEASURES, strict=True)],
             "tickfont": {"size": 12, "color": c["ink"]},
         },
         annotations=[
@@ -124,6 +126,12 @@ def _names(table: pd.DataFrame) -> list[str]:
     return [f"{words}<br>{counted(table[table['measure'] == name])}" for name, words in MEASURES.items()]
 
 
+def out_of_reach(table: pd.DataFrame, measure: str) -> str:
+    """What follows the name of a measure of which no p below BEYOND can come out."""
+    least = table.loc[table["measure"] == measure, "p_least"].min()
+    return f"; p ≥ {least:.2f}: never bold" if least >= BEYOND else ""
+
+
 def _rows_of_dots(study: Study, view: View, data: list[dict], names: list[str], axis: dict, legend: str) -> go.Figure:
     """One row of dots per name, on a fixed value axis."""
     return figure(
@@ -149,10 +157,13 @@ FIGURES = (
         title="What difficulty goes together with",
         how_to_read=(
             "Spearman's ρ within each text, averaged over texts by their tokens. Bold: p below 0.05, two-sided, "
-            "Benjamini-Hochberg over layers, whether the measure is read backwards within texts or exchanged between "
-            "texts at equal positions, so a trend that all texts share is no finding; for position itself, read "
-            "backwards alone. n: tokens that have the measure. Only the surprisal of the next token says how badly "
-            "the model predicts from there. None of this shows a cause."
+            "Benjamini-Hochberg over layers (for the means: over measures). Chance is what remains when the measure "
+            "is reversed within texts or swapped between texts at equal positions, so a trend that all texts share "
+            "is no finding; for position itself, reversed alone. Frequency: how often the token occurs in all of "
+            "these texts. Given frequency: a partial ρ, with the ranks of frequency taken off both sides, since rare"
+            " tokens surprise. Position counts from the start of the text, also where it is read in windows. n: "
+            "tokens that have the measure. Only the surprisal of the next token says how badly the model predicts "
+            "from there. None of this shows a cause."
         ),
         figure=validity_by_layer_figure,
         table=validity_table,
@@ -164,8 +175,8 @@ FIGURES = (
         name="validity_intervals",
         title="How far would other texts agree?",
         how_to_read=(
-            "95 % intervals of ρ, from texts drawn anew; n: tokens that have the measure. An interval that holds 0 "
-            "leaves open even the direction."
+            "95 % intervals of ρ, from leaving out one text at a time (jackknife, Student's t). n: tokens that have "
+            "the measure. An interval that holds 0 leaves even the direction open."
         ),
         figure=validity_intervals_figure,
         table=validity_table,
