@@ -22,6 +22,7 @@ from analysis.palette import THEMES, gate_colour, mix, ramp
 from analysis.view import DEFAULT_VIEW, View
 from analysis.words.labels import plotly_text, token_labels
 from hooks.trace import RoutingTrace
+from sample_models.gate_law import width_share
 
 BUTTERFLY = {"range": [-1, 1], "tickvals": [-1, 0, 1], "ticktext": ["1", "0", "1"]}
 
@@ -100,7 +101,7 @@ def gate_along_text_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW, *, sm
     token = np.arange(first, end)[ordinary(trace)[first:end]]
     labels = [plotly_text(label) for label in token_labels(trace)]
     gate = trace.gate[view.layer, token]
-    ceiling = (trace.max_loops - 1) / trace.max_loops
+    ceiling = width_share(1, trace.max_loops)
     low, high = gate_by_chance(trace, smooth)[:, token]
     pale = mix(c["bg"], c["line"], 0.35)
     data = [

@@ -29,6 +29,7 @@ from analysis.palette import THEMES, colour_at, faded, mix, ramp, text_on
 from analysis.view import DEFAULT_VIEW, View
 from analysis.words.labels import plotly_text
 from hooks.training_trace import TrainingTrace
+from sample_models.gate_law import width_share
 
 CURVE_HEIGHT = 300
 HEIGHT = 520
@@ -84,7 +85,7 @@ def training_course_figure(training: TrainingTrace, view: View = DEFAULT_VIEW) -
     axis = {"range": [-0.5, count - 0.5]}
     levels = range(1, trace.max_loops + 1, -(-trace.max_loops // 4))
     width_share = [
-        note(f"{(trace.max_loops - n) / trace.max_loops:.2g}", x=RIGHT[1], y=n)
+        note(f"{width_share(n, trace.max_loops):.2g}", x=RIGHT[1], y=n)
         | {"yref": "y2", "yanchor": "middle", "yshift": 0, "xshift": 6}
         for n in levels
     ]
