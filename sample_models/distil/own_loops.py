@@ -7,6 +7,7 @@ from types import MethodType
 import torch
 
 from sample_models.feed_forward import VersatileFFN, swiglu
+from sample_models.gate_law import width_share
 from sample_models.modeling_versatile import VersatileFFNForCausalLM
 
 
@@ -22,7 +23,7 @@ def own_loops_output(ffn: VersatileFFN, hidden: torch.Tensor) -> torch.Tensor:
     order = choice.argsort(descending=True, stable=True)  # those that go on come first
     leave_after = torch.bincount(choice, minlength=ffn.max_loops).tolist()
     start = hidden.flatten(0, -2)[order]
-    wide = ((ffn.max_loops - 1 - choice[order]) / ffn.max_loops).to(start.dtype)[:, None]  # lambda
+    wide = width_share(choice[order] + 1, ffn.max_loops).to(start.dtype)[:, None]  # lambda [token 1]
     shares = shares[order]
     state, outputs, first_units = start, [], None
     for count in leave_after:
