@@ -20,6 +20,10 @@ SOURCES = {
         "and maybe not elsewhere; FairytaleQA: Apache-2.0 repository of public-domain tales; African Storybook and "
         "Pratham Books: CC-BY",
     ),
+    "textbooks": (
+        "OpenStax: anthropology, intellectual property, microbiology, physics, economics, world history",
+        "CC-BY 4.0, attribution to OpenStax",
+    ),
     "plays": ("Shakespeare (nltk_data)", "public domain"),
     "speeches": ("Inaugural and state-of-the-union addresses of US presidents (nltk_data)", "public domain"),
     "code": ("TheAlgorithms/Python; The Rust Programming Language", "MIT; MIT or Apache-2.0"),

