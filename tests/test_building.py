@@ -108,7 +108,7 @@ def test_name_without_a_recipe_is_refused(recipe):
 
 def test_published_run_builds_the_model_and_its_card_tells_its_figures(made, recipe, tmp_path, monkeypatch):
     """The update in two files; the ratio in the card is that of the figures in evaluation.json."""
-    monkeypatch.setattr(publish, "SHARD_BYTES", 4_000)
+    monkeypatch.setattr(publish, "SHARD_BYTES", 1_000)
     monkeypatch.setitem(model_card.SOURCES, "text", ("Two cats", "CC0"))
     given = ["--package", "tiny-dense==1.0", "--sha256", json.loads(recipe.read_text())["sha256"], "--licence", "MIT"]
     given += ["--member", "tiny_dense/dense.gguf", "--documents", "3", "--length", "24"]
