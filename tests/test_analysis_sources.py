@@ -58,7 +58,7 @@ def test_what_the_position_decides_is_explained_by_the_position():
     traces = [make_trace(loops=loops, token_ids=rng.integers(0, 5, 16)) for _ in range(8)]
     table = routing_sources(traces, draws=99).set_index(["target", "source"])
     assert table.loc[("loops", "position"), "explained"] > 0.7
-    assert table.loc[("loops", "position"), "p"] == 1 / 256
+    assert table.loc[("loops", "position"), "p"] == 2 / 256, "all texts backwards are as easy to tell"
     assert table.loc[("loops", "token"), "explained"] < 0.2
 
 

@@ -138,7 +138,7 @@ def test_validity_has_one_row_per_measure_and_layer_and_one_for_their_mean():
     mean = table[table["layer"].isna()].set_index("measure")
     assert mean.loc["surprisal_read", "rho"] > 0.3 and mean.loc["surprisal_read", "p"] < 0.04
     known = table.dropna(subset="p")
-    assert len(known) == 3 * 4 and (known["p_corrected"] >= known["p"]).all()
+    assert len(known) == 5 * 4 and (known["p_corrected"] >= known["p"]).all()
     assert mean["p_corrected"].tolist() == pytest.approx(corrected(mean["p"].to_numpy()), nan_ok=True)
     layers = table[(table["measure"] == "entropy") & table["layer"].notna()]
     assert layers["p_corrected"].tolist() == pytest.approx(corrected(layers["p"].to_numpy()), nan_ok=True)

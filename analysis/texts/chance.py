@@ -130,17 +130,20 @@ def parted(
 
 def _taken(given: np.ndarray, lengths: Sequence[int], positions: np.ndarray) -> np.ndarray:
     """Which token's value comes to stand at each token, [order, token], for the text given to each, [order, text]."""
-    text = lengths_to_text(lengths)
-    token_at = np.full((len(lengths), positions.max(initial=-1) + 1), -1)
-    token_at[text, positions] = np.arange(len(text))
-    found = token_at[given[:, text], positions]
-    order, token = np.nonzero(found < 0)
-    giver = given[order, text[token]]
-    while len(order):
-        giver = given[order, giver]
-        found[order, token] = token_at[giver, positions[token]]
-        missing = found[order, token] < 0
-        order, token, giver = order[missing], token[missing], giver[missing]
+    text, texts, width = lengths_to_text(lengths), len(lengths), positions.max(initial=-1) + 1
+    token_at = np.full(texts * width, -1)
+    token_at[text * width + positions] = np.arange(len(text))
+    found = token_at[np.take(given * width, text, axis=1) + positions]  # a plain index would lay them out across
+    flat, to = found.ravel(), given.ravel()
+    missing = np.flatnonzero(flat < 0)
+    order, token = np.divmod(missing, max(len(text), 1))
+    first, place = order * texts, positions[token]
+    giver = to[first + text[token]]
+    while len(missing):
+        giver = to[first + giver]
+        flat[missing] = taken = token_at[giver * width + place]
+        still = taken < 0
+        missing, first, place, giver = missing[still], first[still], place[still], giver[still]
     return found
 
 
@@ -161,7 +164,7 @@ def reversals(lengths: Sequence[int], *, seed: int = 0) -> Int[np.ndarray, "orde
     code = np.zeros(len(lengths), int)  # which of the `free` coins turn a text: an odd number of heads does
     code[longer] = np.concatenate([ones, np.resize(sums, len(longer) - free)])
     turned = np.bitwise_count(np.arange(1 << free)[:, None] & code) % 2 == 1
-    return np.where(turned[:, text], backwards, here)
+    return np.where(np.take(turned, text, axis=1), backwards, here)
 
 
 def rotations(lengths: Sequence[int], draws: int = DRAWS, *, seed: int = 0) -> Int[np.ndarray, "draw token"]:
@@ -169,7 +172,7 @@ def rotations(lengths: Sequence[int], draws: int = DRAWS, *, seed: int = 0) -> I
     lengths = np.asarray(lengths)
     text, place = lengths_to_text(lengths), places(lengths)
     offset = np.random.default_rng(seed).integers(0, np.maximum(lengths, 1), size=(draws, len(lengths)))
-    return np.arange(len(text)) - place + (place + offset[:, text]) % lengths[text]
+    return np.arange(len(text)) - place + (place + np.take(offset, text, axis=1)) % lengths[text]
 
 
 def p_value(values: np.ndarray) -> np.ndarray:
