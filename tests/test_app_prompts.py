@@ -50,10 +50,13 @@ def test_uploaded_table_is_read_from_the_columns_that_the_reader_chooses(app):
 
 
 def test_uploaded_file_is_parsed_once_for_each_way_to_read_it(app, monkeypatch):
-    parsed, read = [], prompt_list.read_prompt_file
-    monkeypatch.setattr(
-        prompt_list, "read_prompt_file", lambda name, data, **how: parsed.append(how) or read(name, data, **how)
-    )
+    parsed, read = [], prompt_list.prompts_of_upload
+
+    def counted(name, data, *, while_waiting, **how):
+        parsed.append(how)
+        return read(name, data, while_waiting=while_waiting, **how)
+
+    monkeypatch.setattr(prompt_list, "prompts_of_upload", counted)
     opened(app, "File")
     app.file_uploader[0].upload("p.csv", b"id,question,answer\nx,Who?,The fox.\n", "text/csv").run()
     app.run()
