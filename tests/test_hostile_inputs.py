@@ -4,7 +4,6 @@ import gzip
 import io
 import json
 import pickle
-import sys
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,7 +16,6 @@ from pyarrow import parquet
 from safetensors.numpy import save
 from streamlit.testing.v1 import AppTest
 
-from app.server import uploads
 from app.session import state
 from app.texts.text_link import text_to_link
 from tests.test_app_prompts import chooser
@@ -379,26 +377,3 @@ def test_line_ends_of_old_macs_end_lines(app, name):
     give(app, Case("file", (name, b"text\rOne.\rTwo.\r"), ""))
     assert not app.exception
     assert [option.rpartition(": ")[2] for option in chooser(app).options][-2:] == ["One.", "Two."]
-
-
-def test_upload_that_ends_its_reader_is_told_and_the_next_visitor_is_served(app, monkeypatch):
-    with monkeypatch.context() as broken:
-        broken.setattr(uploads, "READER", (sys.executable, "-c", "import os; os.abort()"))
-        give(app, Case("file", ("p.parquet", table(text=["One."])), ""))
-        assert not app.exception
-        assert any("p.parquet is damaged: whatever reads it breaks off." in element.value for element in app.text)
-        give(app, Case("file", ("t.trace.safetensors", make_trace().to_bytes()), ""))
-        assert not app.exception and app.session_state.problem.startswith("t.trace.safetensors is damaged")
-    app.session_state.problem = None
-    for each in (app, AppTest.from_file(str(MAIN), default_timeout=120).run()):
-        give(each, Case("file", ("q.parquet", table(text=["One."])), ""))
-        assert not each.exception and chooser(each).options == ["row 1: One."]
-
-
-def test_column_is_chosen_where_none_is_surely_the_text(app):
-    give(app, Case("file", csv("custom_id,score\nx y,1\nz,2\n"), ""))
-    assert any(element.value.startswith("No column of p.csv is surely the text") for element in app.text)
-    app.selectbox(key="text of p.csv").select("score").run()
-    assert not app.exception and chooser(app).options == ["line 2: 1", "line 3: 2"]
-    app.selectbox(key="id of p.csv").select("custom_id").run()
-    assert not app.exception and chooser(app).options == ["x y: 1", "z: 2"]
