@@ -201,7 +201,7 @@ CASES = {
     ),
     "parquet without text": Case("file", ("p.parquet", table(n=[1], v=[[1.0]])), "No column of p.parquet is surely"),
     "parquet of nulls": Case(
-        "file", ("p.parquet", table(text=pa.array([None], pa.string()))), "The column text of p.parquet holds nothing"
+        "file", ("p.parquet", table(text=pa.array([None], pa.string()))), "p.parquet, row 1 holds no text"
     ),
     "parquet of lists and bytes": Case(
         "file", ("p.parquet", table(text=[["a"]], b=[b"a"])), "The column text of p.parquet holds lists, objects or"

@@ -77,6 +77,11 @@ def test_first_row_without_a_text_does_not_make_another_column_the_text(written)
     assert texts(found) == ["A fox."] and found.columns.text == "text" and len(found.problems) == 1
 
 
+def test_text_may_begin_after_any_number_of_empty_rows():
+    found = read_prompt_file(*table([{"id": "x y", "text": None}] * 600 + [{"id": "the last", "text": "A fox."}]))
+    assert texts(found) == ["A fox."] and len(found.problems) == 600
+
+
 def test_numbers_are_read_as_the_file_writes_them():
     lines = b'{"text": 7.50}\n{"text": 1e5}\n{"text": true}\n{"text": 12345678901234567890123}\n'
     assert texts(read_prompt_file("p.jsonl", lines, text_column="text")) == [

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from app.texts.prompt_columns import Columns, Kind, Rows, Table, check_count, is_code
+from app.texts.prompt_columns import TEXT_FIELDS, Columns, Kind, Rows, Table, called, check_count, is_code
 from app.texts.prompts import MAX_CHARACTERS, NAME_CHARACTERS, PromptError, too_long
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def parquet_table(
         texts = [column for column, kind in kinds.items() if kind == "text"]
         file = parquet.ParquetFile(io.BytesIO(data), read_dictionary=texts)
         if text_column is None:
-            kinds |= _kinds_by_values(file, texts)
+            kinds |= _kinds_by_values(file, [] if any(called(TEXT_FIELDS, texts)) else texts)
     columns = Columns.choose(name, kinds, text_column, id_column)
     return Table(columns, _rows(name, file, columns, max_decoded_mb))
 
@@ -75,7 +75,7 @@ def _kind(kind: "pa.DataType") -> Kind:
 
 
 def _kinds_by_values(file: "parquet.ParquetFile", texts: list[str]) -> dict[str, Kind]:
-    """What the columns of strings hold, by their first rows."""
+    """What columns of strings hold, by their first rows: to find the text where none is called so."""
     batch = next(_batches(file, texts), None) if texts else None
     found: dict[str, Kind] = {}
     for column in texts if batch is not None and batch.num_rows else ():
