@@ -152,6 +152,6 @@ def _why_not(name: str, wanted: str, kinds: Mapping[str, Kind], names: list[str]
 
 
 __all__ = [
-    "TEXT_FIELDS", "ColumnNeeded", "Columns", "Kind", "Rows", "Table", "called", "check_count", "is_code", "names_known",
-    "names_rows", "some",
+    "TEXT_FIELDS", "ColumnNeeded", "Columns", "Kind", "Rows", "Table", "called", "check_count", "is_code",
+    "names_known", "names_rows", "some",
 ]  # fmt: skip
