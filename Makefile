@@ -35,12 +35,13 @@ check: .venv/ready-test
 	$(BIN)/ruff check .
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(WORKERS) -m "not browser"
 
-# Ratios measured side by side; nothing here is a timed test.
+# Ratios measured side by side, and 1,000 damaged uploads; nothing here is a timed test.
 bench: .venv/ready-test
 	$(BIN)/python -m benchmarks.ffn
 	$(BIN)/python -m benchmarks.capture
 	$(BIN)/python -m benchmarks.chance
 	$(BIN)/python -m benchmarks.browser
+	$(BIN)/python -m benchmarks.uploads
 
 # Remake the pictures of the README from the shipped model.
 pictures: .venv/ready-test

@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 from app.cli_inputs import existing_file, existing_folders, prompts_of, trace_file, writable_folder
+from app.cli_output import say, say_no_more
 
 BATCH = 32
 """Prompts that `trace` gives to the model at a time; between two batches their files are written."""
@@ -58,7 +59,7 @@ def models(args: argparse.Namespace) -> None:
         else:
             trained = json.loads((folder / "config.json").read_text()).get("gates_trained")
             kind = "" if trained else "\tgates untrained"
-        print(f"{name}\t{folder}{kind}" + ("\t(default)" if name == DEFAULT_MODEL else ""))
+        say(f"{name}\t{folder}{kind}" + ("\t(default)" if name == DEFAULT_MODEL else ""))
 
 
 def trace(args: argparse.Namespace) -> None:
@@ -72,9 +73,9 @@ def trace(args: argparse.Namespace) -> None:
 
     loaded = load_model(args.model)
     if not loaded.gates_trained:
-        print(f"{loaded.name}: gates untrained, its routing is noise", file=sys.stderr)
+        say(f"{loaded.name}: gates untrained, its routing is noise", to=sys.stderr)
     if loaded.reads_ids:
-        print(f"{loaded.name}: no tokenizer, the text is read as token ids", file=sys.stderr)
+        say(f"{loaded.name}: no tokenizer, the text is read as token ids", to=sys.stderr)
 
     def written():
         """Every trace, once its file is there; no more of them than a batch are in memory."""
@@ -84,7 +85,7 @@ def trace(args: argparse.Namespace) -> None:
                 traced = traces.pop(0)
                 traced.save(out / f"{number:04d}.trace.safetensors")
                 read = f", {sentence}" if (sentence := reading(traced)) else ""
-                print(f"{number:04d}  {traced.num_tokens} tokens{read}  {prompt.name}")
+                say(f"{number:04d}  {traced.num_tokens} tokens{read}  {prompt.name}")
                 yield traced
 
     write_routing_table(out / "routing.parquet", written())
@@ -101,14 +102,14 @@ def check(args: argparse.Namespace) -> int:
     try:
         loaded = load_to_check(args.model)
     except SickWeights as error:
-        print(f"sick          weights: {error}")
+        say(f"sick          weights: {error}")
         return 1
     checks = health_checks(measure_health(loaded, texts))
     for each in checks:
-        print(f"{each.status:<13} {each.name}: {each.figure}".rstrip())
+        say(f"{each.status:<13} {each.name}: {each.figure}".rstrip())
         if each.status != "healthy":
-            print(f"{'':<13} {each.meaning}")
-    print(f"{loaded.name} is {verdict(checks)}")
+            say(f"{'':<13} {each.meaning}")
+    say(f"{loaded.name} is {verdict(checks)}")
     return 0 if is_healthy(checks) else 1
 
 
@@ -134,9 +135,9 @@ def export(args: argparse.Namespace) -> None:
     figures = tuple(map(spec, args.figures.split(","))) if args.figures else None
     chosen = Export(read, View(args.layer, args.token), figures=figures, paper=paper)
     for name, reason in chosen.left_out.items() if figures is None else ():
-        print(f"{name} is left out. {reason}", file=sys.stderr)
+        say(f"{name} is left out. {reason}", to=sys.stderr)
     for path in write_export(chosen, out, args.formats.split(",")):
-        print(path)
+        say(path)
 
 
 def diff(args: argparse.Namespace) -> int:
@@ -145,7 +146,7 @@ def diff(args: argparse.Namespace) -> int:
 
     first, second = map(trace_file, args.traces)
     found = trace_difference(first, second, tolerance=args.tolerance, meta=args.meta)
-    print("\n".join(found.lines()) or f"the same: {first.num_tokens} tokens in {first.num_layers} layers")
+    say("\n".join(found.lines()) or f"the same: {first.num_tokens} tokens in {first.num_layers} layers")
     return 0 if found.same else 1
 
 
@@ -157,13 +158,13 @@ def import_checkpoint(args: argparse.Namespace) -> None:
     loaded = write(args.source, args.target, tokenizer=args.tokenizer, progress=_tell_progress)
     gates = "gates trained" if loaded.gates_trained else "gates untrained: its routing is noise until it is trained"
     tokenizer = "no tokenizer: it reads token ids" if loaded.reads_ids else f"{len(loaded.tokenizer)} tokens"
-    print(f"{args.target}\t{loaded.parameter_count / 1e6:.1f} M parameters\t{tokenizer}\t{gates}")
+    say(f"{args.target}\t{loaded.parameter_count / 1e6:.1f} M parameters\t{tokenizer}\t{gates}")
 
 
 def _tell_progress(what: str, done: int, steps: int) -> None:
     """One line on stderr for every tenth of the steps, and for each new thing that is done."""
     if done < steps and done * 10 // steps != (done - 1) * 10 // steps:
-        print(f"{what}: {done} of {steps}" if steps > 1 else f"{what} ...", file=sys.stderr, flush=True)
+        say(f"{what}: {done} of {steps}" if steps > 1 else f"{what} ...", to=sys.stderr)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -231,7 +232,18 @@ def main(argv: list[str] | None = None) -> int:
 
     `trace diff A B` is `diff A B`: the text "diff" would need --out.
     """
-    argv = sys.argv[1:] if argv is None else argv
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")  # a name that the terminal cannot write ends nothing half-way
+    try:
+        return _run(sys.argv[1:] if argv is None else argv)
+    finally:
+        try:
+            sys.stdout.flush()
+        except BrokenPipeError:  # of --help
+            say_no_more(sys.stdout)
+
+
+def _run(argv: list[str]) -> int:
     if argv[:2] == ["trace", "diff"] and not any(each.startswith("--o") for each in argv):
         argv = argv[1:]
     args = parser().parse_args(argv)
@@ -242,11 +254,11 @@ def main(argv: list[str] | None = None) -> int:
     try:
         return args.run(args) or 0
     except ValueError as error:
-        print(error, file=sys.stderr)
+        say(error, to=sys.stderr)
         return 2
     except OSError as error:
-        print(f"{error.filename}: {error.strerror}", file=sys.stderr)
+        say(f"{error.filename or 'writing'}: {error.strerror}", to=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("stopped", file=sys.stderr)
+        say("stopped", to=sys.stderr)
         return 130

@@ -5,6 +5,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from app.cli_output import say
+
 if TYPE_CHECKING:
     from app.texts.prompts import Prompt
     from hooks.trace import RoutingTrace
@@ -33,7 +35,8 @@ def existing_folders(roots: list[Path]) -> list[Path]:
 
 def prompts_of(args: argparse.Namespace) -> "list[Prompt]":
     """The text, or the prompts of the file, that a command was given; what the file lacks is told on stderr."""
-    from app.texts.prompt_files import read_prompt_file
+    from app.server.uploads import prompts_of_upload
+    from app.texts.prompt_columns import ColumnNeeded
     from app.texts.prompts import typed_prompt
 
     if (args.text is None) == (args.file is None):
@@ -42,20 +45,16 @@ def prompts_of(args: argparse.Namespace) -> "list[Prompt]":
         return [typed_prompt(args.text)]
     if not args.file.is_file():
         raise ValueError(f"{args.file} is no file: give a txt, md, jsonl, csv or parquet file of prompts")
-    found = read_prompt_file(
-        args.file.name,
-        args.file.read_bytes(),
-        per=args.per,
-        text_column=args.column,
-        id_column=args.id_column,
-        max_prompts=None,
-        max_mb=None,
-    )
+    how = {"per": args.per, "text_column": args.column, "id_column": args.id_column}
+    try:
+        found = prompts_of_upload(args.file.name, args.file.read_bytes(), own=True, **how)
+    except ColumnNeeded as error:
+        raise ValueError(f"{str(error).removesuffix('.')} (--column NAME chooses).") from None
     if found.problems:
         rest = f" ({len(found.problems)} problems in all)" if len(found.problems) > 1 else ""
         raise ValueError(f"{found.problems[0]}{rest}")
     for note in found.notes:
-        print(note, file=sys.stderr)
+        say(note, to=sys.stderr)
     return found.prompts
 
 

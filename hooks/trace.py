@@ -24,6 +24,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 from scipy.special import softmax
 
+from hooks.files import whole_file
 from hooks.trace_checks import MAX_FILE_MB, PARTS, check_arrays, check_lists, check_values
 from hooks.windows import Window, reading_windows
 
@@ -200,10 +201,8 @@ class RoutingTrace:
 
     def save(self, path: str | Path) -> None:
         """Write the trace file (by convention `*.trace.safetensors`); a stop meanwhile leaves no half of it there."""
-        path = Path(path)
-        part = path.with_name(f"{path.name}.part")
-        part.write_bytes(self.to_bytes())
-        part.replace(path)
+        with whole_file(path) as part:
+            part.write_bytes(self.to_bytes())
 
     @classmethod
     def load(cls, path: str | Path) -> "RoutingTrace":
@@ -222,8 +221,8 @@ class RoutingTrace:
         """`load` for a file that is already in memory; `name` stands in the messages."""
         try:
             arrays = load(data)
-            header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")]).get("__metadata__", {})
-        except (SafetensorError, KeyError) as error:  # KeyError: a number type that numpy lacks
+            header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")]).get("__metadata__") or {}
+        except (SafetensorError, KeyError, ValueError, RecursionError) as error:  # KeyError: a type that numpy lacks
             reason = str(error).partition("\n")[0][:80]
             raise ValueError(f"{name} is not a readable trace file ({reason}); trace the text again") from error
         version = header.get("format_version")

@@ -69,12 +69,24 @@ def trace_header(**entries: str) -> tuple[str, Callable[[], bytes]]:
     return "t.trace.safetensors", written
 
 
+def without_words() -> tuple[str, Callable[[], bytes]]:
+    """A trace file in whose header null stands for all strings."""
+
+    def written() -> bytes:
+        raw = make_trace().to_bytes()
+        end = 8 + int.from_bytes(raw[:8], "little")
+        changed = json.dumps(json.loads(raw[8:end]) | {"__metadata__": None}).encode()
+        return len(changed).to_bytes(8, "little") + changed + raw[end:]
+
+    return "t.trace.safetensors", written
+
+
 def floats(*rows) -> np.ndarray:
     return np.array(rows, dtype=np.float32)
 
 
 ONE = np.ones((2, 2, 4), dtype=np.float32)
-NO_TEXT = "p.csv has no column of text; put the prompts into a column text or prompt."
+NO_TEXT = "No column of p.csv is surely the text (a, b); choose one, or call it text or prompt."
 
 CASES = {
     # Texts and pasted lists
@@ -101,7 +113,7 @@ CASES = {
     "empty file": Case("file", ("p.txt", b""), "p.txt is empty: it needs at least one line of text."),
     "file of spaces": Case("file", ("p.txt", b" \n\r\n\t"), "p.txt is empty"),
     "file of only a byte order mark": Case("file", ("p.txt", b"\xef\xbb\xbf"), "p.txt is empty"),
-    "utf-16 with mark": Case("file", ("p.txt", "one\n".encode("utf-16")), "p.txt is UTF-16 text; save it as UTF-8."),
+    "utf-16 cut inside a character": Case("file", ("p.txt", b"\xff\xfex"), "p.txt is not UTF-16 text (byte 0x78 at"),
     "utf-16 without mark": Case("file", ("p.txt", "one\n".encode("utf-16-le")), "p.txt is a binary file (it holds NUL"),
     "latin-1": Case("file", ("p.txt", "naïve".encode("latin-1")), "p.txt is not UTF-8 text (byte 0xEF at position 2)"),
     "windows-1252": Case("file", ("p.csv", "text\n“x”\n".encode("cp1252")), "p.csv is not UTF-8 text (byte 0x93"),
@@ -125,22 +137,20 @@ CASES = {
         "file", lines('"one"', '{"text": "tw'), "p.jsonl, line 2 is not JSON (Unterminated"
     ),
     "jsonl without a text": Case(
-        "file", lines('{"n": 1}', '{"n": 2}'), "p.jsonl, line 1 has no text field text or prompt"
+        "file", lines('{"n": 1}', '{"n": 2}'), "No column of p.jsonl is surely the text (n); choose one, or call it"
     ),
-    "jsonl of null": Case("file", lines('"one"', '{"text": null}'), "p.jsonl, line 2 has no text field text or prompt"),
-    "jsonl nested without end": Case(
-        "file", lines("[" * 100_000), "p.jsonl, line 1 holds a number or a nesting that is"
-    ),
-    "jsonl with a huge number": Case("file", lines("9" * 5_000), "p.jsonl, line 1 holds a number or a nesting that is"),
+    "jsonl of null": Case("file", lines('"one"', '{"text": null}'), "p.jsonl, line 2 holds nothing (null) in the"),
+    "jsonl nested without end": Case("file", lines("[" * 100_000), "p.jsonl, line 1 holds a nesting that is too large"),
+    "jsonl with a huge number": Case("file", lines("9" * 5_000), "p.jsonl, line 1 holds a number; put a text there"),
     "jsonl with half a character": Case("file", lines('"\\ud800"'), "p.jsonl, line 1: The text holds halves of"),
     "jsonl that is one array": Case(
-        "file", lines('["one", "two"]'), "p.jsonl, line 1 has no text field text or prompt"
+        "file", lines('["one", "two"]'), "p.jsonl, line 1 holds a list; put a text there, in quotes."
     ),
     "jsonl without a text in one line": Case(
-        "file", lines('{"text": "a"}', '{"other": "b"}'), "p.jsonl, line 2 has no text field text or prompt"
+        "file", lines('{"text": "a"}', '{"other": "b"}'), "p.jsonl, line 2 has no field text or prompt; name"
     ),
     "jsonl of a chat": Case(
-        "file", lines('{"messages": [{"content": "Hi."}]}'), "p.jsonl, line 1 has no text field text or prompt"
+        "file", lines('{"messages": [{"content": "Hi."}]}'), "p.jsonl holds chats (messages), not texts; write each"
     ),
     "json over several lines": Case(
         "file", lines("{", '"text": "a"', "}"), "p.jsonl, line 1 is not JSON (Expecting property name"
@@ -154,7 +164,8 @@ CASES = {
     "empty csv": Case("file", csv(""), "p.csv is empty: it needs a line with the names of its columns"),
     "csv of only a header": Case("file", csv("id,text\n"), "p.csv has no rows below the names of its columns"),
     "csv of numbers": Case("file", csv("a,b\n1,2\n3,4e5\n"), NO_TEXT),
-    "csv of empty cells": Case("file", csv("a,b\n,\n,\n"), NO_TEXT),
+    "csv of empty cells": Case("file", csv("a,b\n,\n,\n"), "p.csv has no rows below the names of its columns"),
+    "csv of ids": Case("file", csv("id,chat_id\na,x y\n"), "No column of p.csv is surely the text (id, chat_id)"),
     "csv row with more cells": Case(
         "file", csv("id,text\n1,one,two\n2,b\n"), "p.csv, line 2 has 3 cells where the first"
     ),
@@ -167,9 +178,7 @@ CASES = {
     ),
     "csv with an empty text": Case("file", csv("id,text\n1,\n2,two\n"), "p.csv, line 2: The text is empty"),
     "csv with an id twice": Case("file", csv("id,text\n1,a\n1,b\n"), "p.csv uses 1 name more than once"),
-    "csv of commas": Case(
-        "file", csv("," * 200_000 + "\n"), "p.csv has more than 1,000 columns; keep those of the texts"
-    ),
+    "csv of commas": Case("file", csv("," * 200_000 + "\n"), "p.csv is empty: it needs a line with the names of its"),
     "csv with a name many times": Case(
         "file", csv("text," * 200_000 + "\n"), "p.csv has more than 1,000 columns; keep those of the texts"
     ),
@@ -183,12 +192,12 @@ CASES = {
         ("p.parquet", lambda: b"PAR1" + b"\xff" * 40 + table(text=["a" * 50])()[44:]),
         "p.parquet is no whole parquet",
     ),
-    "parquet without text": Case("file", ("p.parquet", table(n=[1], v=[[1.0]])), "p.parquet has no column of text"),
+    "parquet without text": Case("file", ("p.parquet", table(n=[1], v=[[1.0]])), "No column of p.parquet is surely"),
     "parquet of nulls": Case(
-        "file", ("p.parquet", table(text=pa.array([None], pa.string()))), "p.parquet, row 1 holds no"
+        "file", ("p.parquet", table(text=pa.array([None], pa.string()))), "p.parquet, row 1 holds no text"
     ),
     "parquet of lists and bytes": Case(
-        "file", ("p.parquet", table(text=[["a"]], b=[b"a"])), "p.parquet has no column of text"
+        "file", ("p.parquet", table(text=[["a"]], b=[b"a"])), "The column text of p.parquet holds lists, objects or"
     ),
     "parquet with NUL": Case("file", ("p.parquet", table(text=["a\0", "b"])), "p.parquet, row 1: The text holds NUL"),
     "parquet with an id twice": Case(
@@ -198,7 +207,7 @@ CASES = {
     "parquet that unpacks without end": Case(
         "file",
         ("p.parquet", table(text=[str(i) + "x" * 2**20 for i in range(60)])),
-        "p.parquet unpacks to 60 MB of text",
+        "p.parquet unpacks to more than 50 MB of text",
     ),
     "parquet of columns without end": Case(
         "file",
@@ -220,6 +229,7 @@ CASES = {
     "trace whose header ends beyond the file": Case(
         "file", ("t.safetensors", b"\xff" * 8 + b"{}"), "t.safetensors is not a readable trace"
     ),
+    "trace without words": Case("file", without_words(), "t.trace.safetensors has no trace header, this program reads"),
     "weights instead of a trace": Case(
         "file",
         ("t.safetensors", lambda: save({"w": np.ones(3)})),

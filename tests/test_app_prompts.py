@@ -1,6 +1,7 @@
 """The ways in, run in-process: uploaded files, pasted lists, what the reader chooses of them."""
 
 import dataclasses
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -9,13 +10,14 @@ from streamlit.testing.v1 import AppTest
 
 from analysis.texts.summary import PromptSummary
 from app.pages import PAGES
-from app.server import captures, models
+from app.server import captures, models, uploads
 from app.session import prompt_list, state
 from app.session.link import TRACE_VARIABLE
 from app.texts.examples import EXAMPLES
 from app.texts.prompt_files import PromptList
 from app.texts.prompts import Prompt
 from tests.app_pages import turn_to
+from tests.flipped import parquet_file
 from tests.in_process import chooser
 from tests.traces import random_trace
 
@@ -48,10 +50,13 @@ def test_uploaded_table_is_read_from_the_columns_that_the_reader_chooses(app):
 
 
 def test_uploaded_file_is_parsed_once_for_each_way_to_read_it(app, monkeypatch):
-    parsed, read = [], prompt_list.read_prompt_file
-    monkeypatch.setattr(
-        prompt_list, "read_prompt_file", lambda name, data, **how: parsed.append(how) or read(name, data, **how)
-    )
+    parsed, read = [], prompt_list.prompts_of_upload
+
+    def counted(name, data, *, while_waiting, **how):
+        parsed.append(how)
+        return read(name, data, while_waiting=while_waiting, **how)
+
+    monkeypatch.setattr(prompt_list, "prompts_of_upload", counted)
     opened(app, "File")
     app.file_uploader[0].upload("p.csv", b"id,question,answer\nx,Who?,The fox.\n", "text/csv").run()
     app.run()
@@ -147,6 +152,37 @@ def test_served_trace_file_is_read_once_so_that_later_visitors_do_not_need_it(ap
     later = opened(AppTest.from_file(str(MAIN), default_timeout=120), "Type")
     assert state_of(later) == ("given", 3, 9)
     assert later.session_state.trace_file is app.session_state.trace_file
+
+
+def upload(app: AppTest, name: str, data: bytes) -> AppTest:
+    """The File tab with this file in it."""
+    opened(app, "File").file_uploader[0].upload(name, data, "application/octet-stream").run()
+    assert not app.exception
+    return app
+
+
+def told(app: AppTest) -> list[str]:
+    return [element.value for element in app.text]
+
+
+def test_upload_that_ends_its_reader_is_told_and_the_next_visitor_is_served(app, monkeypatch):
+    with monkeypatch.context() as broken:
+        broken.setattr(uploads, "READER", (sys.executable, "-c", "import os; os.abort()"))
+        assert any("p.parquet is damaged" in each for each in told(upload(app, "p.parquet", parquet_file())))
+        upload(app, "t.trace.safetensors", trace_bytes())
+        of_key(app.button, "open-trace").click().run()
+        assert not app.exception and app.session_state.problem.startswith("t.trace.safetensors is damaged")
+    for each in (app, AppTest.from_file(str(MAIN), default_timeout=120)):
+        assert chooser(upload(each, "q.parquet", parquet_file())).options[0] == "row 0: The fox number 0 ran."
+
+
+def test_column_is_chosen_where_none_is_surely_the_text(app):
+    upload(app, "p.csv", b"custom_id,score\nx y,1\nz,2\n")
+    assert any(each.startswith("No column of p.csv is surely the text") for each in told(app))
+    of_key(app.selectbox, "text of p.csv").select("score").run()
+    assert not app.exception and chooser(app).options == ["line 2: 1", "line 3: 2"]
+    of_key(app.selectbox, "id of p.csv").select("custom_id").run()
+    assert not app.exception and chooser(app).options == ["x y: 1", "z: 2"]
 
 
 def list_page(app: AppTest, *texts: str) -> AppTest:

@@ -13,9 +13,12 @@ import pytest
 
 import hooks
 from analysis.catalogue import CATALOGUE
+from analysis.leaving.export import write_routing_table
 from app.cli import main
+from app.server import uploads
 from app.session.link import TRACE_VARIABLE
 from app.texts.prompt_files import MAX_FILE_MB
+from hooks.files import whole_file
 from hooks.trace import RoutingTrace
 from tests.traces import make_trace
 
@@ -216,4 +219,86 @@ def test_trace_takes_a_table_with_chosen_columns_in_several_batches(tmp_path, ca
     assert texts == ["A fox.", "7 + 5 = 12", "The end."]
     assert pd.read_parquet(tmp_path / "out" / "routing.parquet").prompt.unique().tolist() == [0, 1, 2]
     error = refused(capsys, "trace", "--file", tmp_path / "p.csv", "--column", "nowhere", "--out", tmp_path / "x")
-    assert error == "p.csv has no text column nowhere; choose one of key, body, note.\n"
+    assert error == "p.csv has no column nowhere; choose one of key, body, note.\n"
+
+
+def test_trace_chooses_no_column_of_ids_and_says_how_to(tmp_path, capsys):
+    (tmp_path / "p.jsonl").write_text('{"id": "chat-0", "n": 7}\n')
+    error = refused(capsys, "trace", "--file", tmp_path / "p.jsonl", "--out", tmp_path / "out")
+    assert error.startswith("No column of p.jsonl is surely the text (id, n); choose one,")
+    assert error.endswith(" (--column NAME chooses).\n")
+    assert not (tmp_path / "out").exists()
+
+
+def test_damaged_table_is_told_in_a_line(tmp_path, capsys, monkeypatch):
+    (tmp_path / "p.parquet").write_bytes(b"PAR1" * 9)
+    assert "p.parquet is no whole parquet file" in refused(
+        capsys, "trace", "--file", tmp_path / "p.parquet", "--out", tmp_path / "out"
+    )
+    monkeypatch.setattr(uploads, "READER", (sys.executable, "-c", "import os; os.abort()"))
+    assert "p.parquet is damaged" in refused(
+        capsys, "trace", "--file", tmp_path / "p.parquet", "--out", tmp_path / "out"
+    )
+
+
+NAMED = '{"id": "狐狸", "text": "A fox."}\n{"id": "é", "text": "A king."}\n'
+
+
+@pytest.mark.parametrize("coding", ["cp1252", "ascii", "utf-8"])
+def test_name_that_the_terminal_cannot_write_ends_nothing_half_way(coding, tmp_path):
+    (tmp_path / "p.jsonl").write_text(NAMED, encoding="utf-8")
+    command = [
+        sys.executable,
+        "-m",
+        "app",
+        "trace",
+        "--file",
+        str(tmp_path / "p.jsonl"),
+        "--out",
+        str(tmp_path / "out"),
+    ]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, env=os.environ | {"PYTHONIOENCODING": coding})
+    assert result.returncode == 0 and result.stderr == b""
+    first = result.stdout.splitlines()[0]
+    assert first.endswith("狐狸".encode(coding, errors="backslashreplace"))
+    assert pd.read_parquet(tmp_path / "out" / "routing.parquet").prompt.unique().tolist() == [0, 1]
+
+
+def test_pipe_that_nobody_reads_ends_nothing_half_way_and_quietly(tmp_path):
+    (tmp_path / "p.jsonl").write_text(NAMED, encoding="utf-8")
+    command = f"{sys.executable} -m app trace --file {tmp_path}/p.jsonl --out {tmp_path}/out"
+    shell = ["bash", "-c", f"({command}; echo $? > {tmp_path}/code) 2> {tmp_path}/said | true"]
+    subprocess.run(shell, cwd=ROOT, check=True, timeout=120)
+    assert (tmp_path / "said").read_text() == "" and (tmp_path / "code").read_text() == "0\n"
+    assert pd.read_parquet(tmp_path / "out" / "routing.parquet").prompt.unique().tolist() == [0, 1]
+    assert len(list((tmp_path / "out").glob("*.safetensors"))) == 2
+
+
+@pytest.mark.parametrize("arguments", ["--help", "models"])
+def test_light_commands_are_quiet_where_nobody_reads(arguments, tmp_path):
+    command = f"({sys.executable} -m app {arguments}; echo $? > {tmp_path}/code) 2> {tmp_path}/said | true"
+    subprocess.run(["bash", "-c", command], cwd=ROOT, check=True, timeout=120)
+    assert (tmp_path / "said").read_text() == "" and (tmp_path / "code").read_text() == "0\n"
+
+
+def test_two_runs_into_one_folder_leave_whole_files(tmp_path):
+    trace = make_trace()
+
+    def other_run():
+        yield trace
+        write_routing_table(tmp_path / "routing.parquet", [trace] * 3)
+        assert len(pd.read_parquet(tmp_path / "routing.parquet").prompt.unique()) == 3
+        yield trace
+
+    write_routing_table(tmp_path / "routing.parquet", other_run())
+    assert pd.read_parquet(tmp_path / "routing.parquet").prompt.unique().tolist() == [0, 1]
+    with whole_file(tmp_path / "a.trace.safetensors") as part:
+        part.write_bytes(b"half of it")
+        trace.save(tmp_path / "a.trace.safetensors")
+        assert RoutingTrace.load(tmp_path / "a.trace.safetensors").tokens == trace.tokens
+        part.write_bytes(trace.to_bytes())
+    assert RoutingTrace.load(tmp_path / "a.trace.safetensors").tokens == trace.tokens
+    with pytest.raises(KeyboardInterrupt), whole_file(tmp_path / "b") as part:
+        part.write_bytes(b"half of it")
+        raise KeyboardInterrupt
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.trace.safetensors", "routing.parquet"]

@@ -27,6 +27,7 @@ from analysis.palette import THEMES
 from analysis.texts.study import Study
 from analysis.view import DEFAULT_VIEW, View
 from analysis.words.labels import plotly_text
+from hooks.files import whole_file
 from hooks.trace import RoutingTrace
 
 FORMATS = (*PICTURE_FORMATS, "html", *TABLE_FORMATS)
@@ -187,13 +188,8 @@ def write_export(export: Export, out: Path, formats: Sequence[str]) -> Iterator[
 def write_routing_table(path: Path, traces: Iterable[RoutingTrace]) -> None:
     """`write_routing` into a file that is there once the last trace is in it: a stop before leaves none."""
     path.unlink(missing_ok=True)  # an earlier run's
-    part = path.with_name(f"{path.name}.part")
-    try:
-        with part.open("wb") as sink:
-            write_routing(sink, traces)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    with whole_file(path) as part, part.open("wb") as sink:
+        write_routing(sink, traces)
 
 
 def _json(content: object) -> bytes:

@@ -7,14 +7,15 @@ import streamlit as st
 
 from analysis.words.labels import how_many
 from app.server import models
+from app.server.uploads import MAX_TRACE_MB
 from app.session import pending, prompt_list, state
 from app.session.navigation import page_named
 from app.texts.examples import EXAMPLES, LOOK_FOR
 from app.texts.markdown import literal
+from app.texts.prompt_columns import ColumnNeeded
 from app.texts.prompt_files import FILE_TYPES, MAX_FILE_MB, MAX_PROMPTS, TEXT_TYPES, PromptList, read_prompt_text
 from app.texts.prompts import MAX_CHARACTERS, MAX_TOKENS, PromptError, opening, typed_prompt
 
-MAX_TRACE_MB = 20
 PASTED = {"one": "One text", "line": "One prompt per line", "paragraph": "One prompt per paragraph"}
 
 
@@ -98,8 +99,9 @@ def _examples() -> None:
 def _file() -> None:
     upload = st.file_uploader(
         f"A file of prompts, up to {MAX_FILE_MB} MB and {MAX_PROMPTS:,} prompts of {MAX_CHARACTERS:,} characters: txt, "
-        "md (a prompt per line, paragraph or file), jsonl (a string or object per line), csv (the first line names the "
-        f"columns) or parquet. Or a trace file (.trace.safetensors), up to {MAX_TRACE_MB} MB and {MAX_TOKENS:,} tokens",
+        "md (a prompt per line, paragraph or file), jsonl (a string or object per line), csv (the first line names "
+        f"the columns) or parquet. Or a trace file (.trace.safetensors), up to {MAX_TRACE_MB} MB and {MAX_TOKENS:,} "
+        "tokens",
         type=[*FILE_TYPES, "safetensors"],
         max_upload_size=MAX_TRACE_MB,
         key="upload",
@@ -128,21 +130,28 @@ def _read(name: str, read: Callable[..., PromptList]) -> PromptList:
             key=f"per-{kind}",
         )
         return read(per=per)
-    found = read()
-    columns = found.columns
-    if columns is None or len(columns.texts) == len(columns.ids) == 1:
-        return found
+    needed = columns = None
+    try:
+        found = read()
+    except ColumnNeeded as error:
+        needed, names, index = error, error.names, None
+    else:
+        if (columns := found.columns) is None or len(columns.names) == 1:
+            return found
+        names, index = columns.names, columns.names.index(columns.text)
     left, right = st.columns(2)
-    text = left.selectbox("Text", columns.texts, index=columns.texts.index(columns.text), key=f"text of {name}")
-    ids = ["", *(each for each in columns.ids if each != text)]
+    text = left.selectbox("Text", names, index=index, placeholder="Choose the column", key=f"text of {name}")
+    ids = ["", *(each for each in names if each != text)]
     called = right.selectbox(
         "Name",
         ids,
-        index=ids.index(columns.id) if columns.id in ids else 0,
+        index=ids.index(columns.id) if columns and columns.id in ids else 0,
         format_func=lambda column: column or "row number",
         key=f"id of {name}",
     )
-    if (text, called or None) == (columns.text, columns.id):
+    if needed and text is None:
+        raise needed
+    if columns and (text, called or None) == (columns.text, columns.id):
         return found
     return read(text_column=text, id_column=called)
 

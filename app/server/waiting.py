@@ -1,4 +1,4 @@
-"""The line of all visitors in front of the models, and of the browser that draws pictures."""
+"""The lines of all visitors: in front of the models, the browser that draws pictures, and the readers of uploads."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -21,6 +21,12 @@ def browser_turns() -> Turns:
     return Turns()
 
 
+@st.cache_resource(show_spinner=False)
+def reader_turns() -> Turns:
+    """The line of all sessions in front of those who read uploads: each may take a gigabyte for some seconds."""
+    return Turns(places=2)
+
+
 @contextmanager
 def in_turn() -> Iterator[None]:
     """A turn at the models; a reader who has to wait is told the place."""
@@ -35,6 +41,18 @@ def in_turn_to_draw() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def in_turn_to_read() -> Iterator[None]:
+    """A turn at reading an upload; a reader who has to wait is told the place."""
+    with reader_turns().turn(_telling("upload")):
+        yield
+
+
+def stop_if_left() -> None:
+    """Where Streamlit stops a run that the reader has left."""
+    st.query_params.get("token")
+
+
 def _telling(what: str) -> Callable[[int], None]:
     """Tells the reader how many come first, whenever that changes."""
     told = 0
@@ -44,6 +62,6 @@ def _telling(what: str) -> Callable[[int], None]:
         if ahead != told:
             st.toast(f"{ahead} {what}{'s' * (ahead > 1)} of other visitors before yours…", duration="long")
             told = ahead
-        st.query_params.get("token")  # where Streamlit stops a run that the reader has left
+        stop_if_left()
 
     return tell

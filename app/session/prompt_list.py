@@ -1,15 +1,17 @@
 """The reader's list of prompts: what is known of each, and tracing it a few prompts at a time."""
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 
 import numpy as np
 import streamlit as st
 
 from analysis.texts.summary import PromptSummary
-from app.server import captures
+from app.server import captures, waiting
+from app.server.uploads import is_table, prompts_of_upload
 from app.session import state
 from app.texts.examples import EXAMPLES
-from app.texts.prompt_files import PromptList, read_prompt_file
+from app.texts.prompt_files import PromptList
 from app.texts.prompts import Prompt, PromptError
 
 FILTER = "prompt-filter"
@@ -33,13 +35,14 @@ def read_upload(file_id: str, name: str, data: bytes, **how: str | None) -> Prom
     kept = session.get("upload_read", {})
     if (found := kept.get((file_id, choices))) is None:
         try:
-            found = read_prompt_file(name, data, **how)
+            with waiting.in_turn_to_read() if is_table(name) else nullcontext():
+                found = prompts_of_upload(name, data, while_waiting=waiting.stop_if_left, **how)
         except PromptError as error:
-            found = str(error)
+            found = error
         kept = {key: each for key, each in kept.items() if key == (file_id, ())}
         session.upload_read = {**kept, (file_id, choices): found}
-    if isinstance(found, str):
-        raise PromptError(found)
+    if isinstance(found, PromptError):
+        raise found.with_traceback(None)
     return found
 
 

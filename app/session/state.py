@@ -7,8 +7,8 @@ from analysis.models.facts import ModelFacts
 from analysis.models.facts import model_facts as facts_of
 from analysis.view import Level, View, window_around
 from analysis.words.words import same_place
-from app.server import captures, models
-from app.server.trace_files import showable
+from app.server import captures, models, waiting
+from app.server.uploads import trace_of_upload
 from app.texts.examples import DEFAULT_EXAMPLE, EXAMPLES, shipped_trace
 from app.texts.prompts import Prompt, PromptError, opening
 from hooks.trace import RoutingTrace
@@ -70,7 +70,8 @@ def without_model() -> str | None:
 def open_trace(name: str, data: bytes) -> None:
     """Show a trace file in the whole explorer. If it cannot be shown, say why and keep what was there."""
     try:
-        trace = showable(RoutingTrace.from_bytes(data, name=opening(name, 40)))
+        with waiting.in_turn_to_read():
+            trace = trace_of_upload(name, data, while_waiting=waiting.stop_if_left)
     except ValueError as error:
         st.session_state.problem = str(error).removesuffix(".") + "."
         return

@@ -2,12 +2,15 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Literal
 
-from app.texts.prompt_tables import Columns, csv_table, jsonl_table, parquet_table
+from app.texts.prompt_columns import Columns, Rows
+from app.texts.prompt_csv import csv_table
+from app.texts.prompt_jsonl import jsonl_table
+from app.texts.prompt_parquet import parquet_table
 from app.texts.prompts import Prompt, PromptError, check_text, opening
 
 MAX_PROMPTS = 2_000
@@ -50,14 +53,18 @@ def read_prompt_file(
     """Prompts of an uploaded file.
 
     txt and md: one prompt `per` line (default of txt), paragraph (blocks between blank lines; default of md) or file.
-    jsonl: one per line, a JSON string or an object; csv: one per row below the line with the names of the columns;
-    parquet: one per row. Text and name of a prompt come from `text_column` and `id_column`; without them from the
-    column that is called so (see `Columns`); an empty `id_column` names them by their place.
+    jsonl: one per line, a JSON string or an object; csv: one per row below the line with the names of the columns, if
+    there is such a line; parquet: one per row. Text and name of a prompt come from `text_column` and `id_column`;
+    without them from the column that is called so (see `Columns`); an empty `id_column` names them by their place.
 
     `max_prompts` are read; a file of more than `max_mb` MB, or parquet that unpacks to more than MAX_DECODED_MB, is
     refused. None is no limit, of what parquet unpacks to neither: for the files of whoever runs this program.
 
-    Raises PromptError if the file as a whole cannot be used; a row that cannot is left out and named in `problems`.
+    Tables from strangers are read by `app.server.uploads`, which calls this in a process of its own: a damaged file
+    can abort the process that reads it.
+
+    Raises PromptError if the file as a whole cannot be used (ColumnNeeded if the reader has to choose a column); a row
+    that cannot is left out and named in `problems`.
     """
     kind, shown = name.rpartition(".")[2].lower(), opening(name, 40)
     if kind not in FILE_TYPES:
@@ -70,11 +77,11 @@ def read_prompt_file(
             shown, _decode(shown, data), per=per or ("line" if kind == "txt" else "paragraph"), max_prompts=max_prompts
         )
     if kind == "parquet":
-        columns, rows = parquet_table(shown, data, text_column, id_column, None if max_mb is None else MAX_DECODED_MB)
+        table = parquet_table(shown, data, text_column, id_column, None if max_mb is None else MAX_DECODED_MB)
     else:
         read = {"jsonl": jsonl_table, "csv": csv_table}[kind]
-        columns, rows = read(shown, _decode(shown, data), text_column, id_column, max_prompts)
-    return _prompt_list(shown, rows, max_prompts, columns)
+        table = read(shown, _decode(shown, data), text_column, id_column, max_prompts)
+    return _prompt_list(shown, table.rows, max_prompts, table.columns, table.notes)
 
 
 def read_prompt_text(name: str, text: str, *, per: Per, max_prompts: int | None = MAX_PROMPTS) -> PromptList:
@@ -83,9 +90,9 @@ def read_prompt_text(name: str, text: str, *, per: Per, max_prompts: int | None 
 
 
 def _prompt_list(
-    name: str, rows: Iterator[tuple[str, str, str | PromptError]], limit: int | None, columns: Columns | None = None
+    name: str, rows: Rows, limit: int | None, columns: Columns | None = None, notes: Sequence[str] = ()
 ) -> PromptList:
-    """The list of `rows`: (place, name of the prompt, its text or why there is none)."""
+    """The list of the first `limit` rows; what is told of a table stands before what is told of the list."""
     prompts: list[Prompt] = []
     problems: list[str] = []
     taken: Counter[str] = Counter()
@@ -103,7 +110,7 @@ def _prompt_list(
         prompts.append(Prompt(f"{called} ({taken[called]})" if taken[called] > 1 else called, text))
     if not prompts:
         raise PromptError(problems[0] if problems else f"{name} is empty: it needs at least one line of text.")
-    notes = []
+    notes = [*notes]
     if limit and next(rows, None):
         notes.append(f"{name} has more than {limit:,} rows; only the first {limit:,} are read. Split it.")
     if twice := sum(count > 1 for count in taken.values()):
@@ -112,17 +119,20 @@ def _prompt_list(
 
 
 def _decode(name: str, data: bytes) -> str:
-    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise PromptError(f"{name} is UTF-16 text; save it as UTF-8.")
-    if b"\0" in data:
-        raise PromptError(f"{name} is a binary file (it holds NUL bytes), not text; save its text as UTF-8.")
+    binary = PromptError(f"{name} is a binary file (it holds NUL bytes), not text; save its text as UTF-8.")
+    utf16 = data.startswith((b"\xff\xfe", b"\xfe\xff"))
+    if b"\0" in data and not utf16:
+        raise binary
     try:
-        text = data.decode("utf-8-sig").replace("\r\n", "\n")
+        text = data.decode("utf-16" if utf16 else "utf-8-sig").replace("\r\n", "\n")
     except UnicodeDecodeError as error:
         bad = data[error.start]
         raise PromptError(
-            f"{name} is not UTF-8 text (byte 0x{bad:02X} at position {error.start:,}); save it as UTF-8."
+            f"{name} is not {'UTF-16' if utf16 else 'UTF-8'} text (byte 0x{bad:02X} at position {error.start:,}); save "
+            "it as UTF-8."
         ) from error
+    if "\0" in text:
+        raise binary
     return text if "\n" in text else text.replace("\r", "\n")  # the line ends of old Macs, and of Excel on new ones
 
 

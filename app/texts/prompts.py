@@ -28,15 +28,20 @@ def check_text(text: str) -> str:
     if not text.strip():
         raise PromptError("The text is empty: type at least one word, or choose an example.")
     if len(text) > MAX_CHARACTERS:
-        raise PromptError(
-            f"The text has {len(text):,} characters; the limit is {MAX_CHARACTERS:,}. Shorten it, or upload it as a "
-            f"file with one passage per line."
-        )
+        raise PromptError(too_long(len(text)))
     if any("\ud800" <= char <= "\udfff" for char in text):
         raise PromptError("The text holds halves of characters (lone surrogates); paste it again from its source.")
     if "\0" in text:
         raise PromptError("The text holds NUL characters, as binary files do; paste plain text instead.")
     return text
+
+
+def too_long(characters: int) -> str:
+    """The sentence for a text beyond MAX_CHARACTERS."""
+    return (
+        f"The text has {characters:,} characters; the limit is {MAX_CHARACTERS:,}. Shorten it, or upload it as a "
+        f"file with one passage per line."
+    )
 
 
 def check_token_count(count: int) -> None:

@@ -1,0 +1,63 @@
+"""The program that reads one upload and ends: `python -m app.server.upload_reader`, started by `app.server.uploads`.
+
+It gets a line of JSON (what to read, how, and within which limits) and the bytes of the file, and answers in JSON. It
+imports little, so that it starts fast, and limits itself before it imports what reads files.
+"""
+
+import dataclasses
+import json
+import sys
+
+
+def main() -> None:
+    """Read what stands on stdin and answer on stdout."""
+    request = json.loads(sys.stdin.buffer.readline())
+    if request["limits"]:
+        limit_self(**request["limits"])
+    data = sys.stdin.buffer.read()
+    try:
+        answer = {"prompts": read_prompts, "trace": check_trace}[request["what"]](request["name"], data, request["how"])
+    except MemoryError:
+        answer = {"no_memory": True}
+    sys.stdout.buffer.write(json.dumps(answer).encode())
+
+
+def limit_self(memory_mb: int, cpu_s: int) -> None:
+    """Let this process end where it takes more memory (address space, where the system counts it) or time."""
+    if sys.platform == "win32":
+        return  # it has no such limits: the clock of the program that started this one ends it
+    import resource
+
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_CPU, (cpu_s, cpu_s + 1))
+    if sys.platform == "linux":
+        resource.setrlimit(resource.RLIMIT_AS, (memory_mb * 2**20, memory_mb * 2**20))
+
+
+def read_prompts(name: str, data: bytes, how: dict) -> dict:
+    """The list of prompts in a file, or why there is none."""
+    from app.texts.prompt_columns import ColumnNeeded
+    from app.texts.prompt_files import read_prompt_file
+    from app.texts.prompts import PromptError
+
+    try:
+        return {"list": dataclasses.asdict(read_prompt_file(name, data, **how))}
+    except ColumnNeeded as needed:
+        return {"refused": str(needed), "choose": needed.names}
+    except PromptError as error:
+        return {"refused": str(error)}
+
+
+def check_trace(name: str, data: bytes, how: dict) -> dict:
+    """Nothing if the file is a trace, else why it is none."""
+    from hooks.trace import RoutingTrace
+
+    try:
+        RoutingTrace.from_bytes(data, name=name)
+    except ValueError as error:
+        return {"refused": str(error)}
+    return {}
+
+
+if __name__ == "__main__":
+    main()

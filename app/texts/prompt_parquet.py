@@ -1,0 +1,153 @@
+"""Parquet tables of prompts. Damaged files make pyarrow abort: what strangers send is read in a process of its own.
+
+(`app.server.uploads` does that.) What a file says about its own sizes is not believed; what it unpacks to is measured.
+"""
+
+import io
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from app.texts.prompt_columns import TEXT_FIELDS, Columns, Kind, Rows, Table, called, check_count, is_code
+from app.texts.prompts import MAX_CHARACTERS, NAME_CHARACTERS, PromptError, too_long
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from pyarrow import parquet
+
+ROWS_AT_A_TIME = 256
+MAX_BYTES = 4 * MAX_CHARACTERS
+"""A text that takes more in UTF-8 has too many characters, whichever they are."""
+NAME_BYTES = 16 * NAME_CHARACTERS
+"""The start of a name is all that is shown of it."""
+
+
+def parquet_table(
+    name: str, data: bytes, text_column: str | None, id_column: str | None, max_decoded_mb: int | None
+) -> Table:
+    """Columns and rows of a parquet file.
+
+    Only the columns taken are read, a few rows at a time, and only while they unpack to no more than `max_decoded_mb`
+    (None: however much). Repeated values are kept once, as the file has them, and never spread out.
+
+    Raises PromptError, here or at a row, and MemoryError.
+    """
+    from pyarrow import parquet
+
+    with _damage_told(name):
+        schema = parquet.read_schema(io.BytesIO(data))
+        check_count(name, len(schema))
+        times = Counter(schema.names)
+        kinds = {field.name: _kind(field.type) for field in schema if times[field.name] == 1}
+        texts = [column for column, kind in kinds.items() if kind == "text"]
+        file = parquet.ParquetFile(io.BytesIO(data), read_dictionary=texts)
+        if text_column is None:
+            kinds |= _kinds_by_values(file, [] if any(called(TEXT_FIELDS, texts)) else texts)
+    columns = Columns.choose(name, kinds, text_column, id_column)
+    return Table(columns, _rows(name, file, columns, max_decoded_mb))
+
+
+@contextmanager
+def _damage_told(name: str) -> Iterator[None]:
+    """Whatever pyarrow makes of damaged bytes becomes one sentence; that there is no memory left does not."""
+    import pyarrow as pa
+
+    try:
+        yield
+    except (MemoryError, PromptError):
+        raise
+    except (pa.ArrowException, OSError, LookupError, UnicodeDecodeError, OverflowError) as error:
+        raise PromptError(f"{name} is no whole parquet file; write or download it again.") from error
+
+
+def _kind(kind: "pa.DataType") -> Kind:
+    """What a column of this type can hold."""
+    from pyarrow import types
+
+    kind = kind.value_type if types.is_dictionary(kind) else kind
+    if types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind):
+        return "text"
+    if types.is_null(kind):
+        return "nothing"
+    single = types.is_primitive(kind) or types.is_decimal(kind)  # numbers, truths, dates and times
+    return "numbers" if single else "nested"
+
+
+def _kinds_by_values(file: "parquet.ParquetFile", texts: list[str]) -> dict[str, Kind]:
+    """What columns of strings hold, by their first rows: to find the text where none is called so."""
+    batch = next(_batches(file, texts), None) if texts else None
+    found: dict[str, Kind] = {}
+    for column in texts if batch is not None and batch.num_rows else ():
+        cells = _Cells(batch.column(column))
+        shown = [start for place in set(cells.places) if (start := cells.start(place).strip())]
+        found[column] = "nothing" if not shown else "codes" if all(map(is_code, shown)) else "text"
+    return found
+
+
+def _batches(file: "parquet.ParquetFile", columns: list[str]) -> Iterator["pa.RecordBatch"]:
+    return file.iter_batches(batch_size=ROWS_AT_A_TIME, columns=columns, use_threads=False)
+
+
+def _rows(name: str, file: "parquet.ParquetFile", columns: Columns, max_decoded_mb: int | None) -> Rows:
+    wanted = [columns.text] + ([columns.id] if columns.id else [])
+    most = None if max_decoded_mb is None else max_decoded_mb * 2**20
+    too_much = PromptError(f"{name} unpacks to more than {max_decoded_mb} MB of text; that is the limit. Split it.")
+    number = taken = 0
+    with _damage_told(name):
+        for batch in _batches(file, wanted):
+            if most is not None and batch.nbytes > most:
+                raise too_much
+            texts = _Cells(batch.column(columns.text))
+            names = _Cells(batch.column(columns.id)) if columns.id else None
+            known: dict[int | None, str | PromptError] = {}  # texts of this batch, each made once
+            for row in range(batch.num_rows):
+                number += 1
+                value = texts.places[row]
+                if value not in known:
+                    known[value] = texts.text(value)
+                    taken += len(known[value]) if isinstance(known[value], str) else 0
+                if most is not None and taken > most:
+                    raise too_much
+                place = f"row {number}"
+                yield place, names.start(names.places[row]) if names else place, known[value]
+
+
+class _Cells:
+    """The cells of a column: places in its values, which are those of its dictionary if it has one."""
+
+    def __init__(self, column: "pa.Array"):
+        from pyarrow import types
+
+        coded = types.is_dictionary(column.type)
+        self.places: Sequence[int | None] = column.indices.to_pylist() if coded else range(len(column))
+        self._values = column.dictionary if coded else column
+
+    def text(self, place: int | None) -> str | PromptError:
+        """A value, or what is wrong with it; one that is too long is measured, and not made a text."""
+        import pyarrow.compute as pc
+
+        value = None if place is None else self._values[place]
+        if value is None or not value.is_valid:
+            return PromptError("holds no text (null); fill or remove it.")
+        if not hasattr(value, "as_buffer"):
+            return str(value.as_py())
+        if value.as_buffer().size > MAX_BYTES:
+            return PromptError(f"is too long. {too_long(pc.utf8_length(value).as_py())}")
+        try:
+            return value.as_py()
+        except UnicodeDecodeError:
+            return PromptError("is not UTF-8 text; write the file again with text as UTF-8.")
+
+    def start(self, place: int | None) -> str:
+        """The beginning of a value, as a name; nothing if there is none."""
+        value = None if place is None else self._values[place]
+        if value is None or not value.is_valid:
+            return ""
+        if not hasattr(value, "as_buffer"):
+            return str(value.as_py())
+        buffer = value.as_buffer()
+        return buffer.slice(0, min(NAME_BYTES, buffer.size)).to_pybytes().decode("utf-8", "ignore")
+
+
+__all__ = ["parquet_table"]
