@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from app.server.captures import check_length
+from app.server.captures import read_within_limits
 from app.server.trace_files import showable
 from app.texts.prompt_files import MAX_FILE_MB, MAX_PROMPTS, read_prompt_file
 from app.texts.prompt_tables import parquet_table
@@ -40,9 +40,9 @@ def test_a_text_is_read_up_to_the_last_token(loaded, sign):
     """The small model has a token for every byte."""
     whole = sign * (MAX_TOKENS // len(sign.encode()))
     longest = whole + "x" * (MAX_TOKENS - len(whole.encode()))
-    check_length(loaded, longest)
+    read_within_limits(loaded, longest)
     with pytest.raises(PromptError, match="^The text has 4,097 tokens; the limit is 4,096. Shorten it.$"):
-        check_length(loaded, longest + "x")
+        read_within_limits(loaded, longest + "x")
 
 
 def test_a_trace_file_is_shown_up_to_the_last_token():

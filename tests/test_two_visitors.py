@@ -92,12 +92,12 @@ def test_two_visitors_who_ask_for_the_same_text_at_once_share_one_trace(loaded, 
 def test_a_visitor_whose_text_or_model_fails_does_not_block_the_next(loaded, line, monkeypatch):
     run, begun, go = hooks.capture, threading.Event(), threading.Event()
 
-    def fail_on_the_bad_one(model, text):
-        if text == "bad luck":
+    def fail_on_the_bad_one(model, reading):
+        if reading.text == "bad luck":
             begun.set()
             assert go.wait(10)
             raise RuntimeError("out of memory")
-        return run(model, text)
+        return run(model, reading)
 
     monkeypatch.setattr(hooks, "capture", fail_on_the_bad_one)
     bad = started(lambda: captures.trace_of(loaded.name, "bad luck"))

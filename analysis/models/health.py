@@ -13,7 +13,7 @@ import numpy as np
 
 from analysis.aggregate import share
 from analysis.experts import choice_counts
-from analysis.explain.near_miss import precision_numbers
+from analysis.explain.near_miss import TwoPrecisions, precision_numbers
 from analysis.models.health_measures import (
     enough_routed,
     expert_writes,
@@ -255,7 +255,7 @@ def check_experts(record: HealthRecord) -> Check:
 
 def check_precision(record: HealthRecord) -> Check:
     """bfloat16 decides as float32 does, nearly always."""
-    found = [precision_numbers(text.trace, text.half) for text in record.texts]
+    found = [precision_numbers(TwoPrecisions(text.trace, text.half)) for text in record.texts]
     loops = sum(each.loops_differ for each in found) / max(sum(each.pairs for each in found), 1)
     both = sum(each.routed_in_both for each in found)
     experts = sum(each.experts_differ for each in found) / max(both, 1)

@@ -65,10 +65,10 @@ def _traced(model_name: str, text: str) -> RoutingTrace:
     from hooks import capture
 
     loaded = models.loaded_model(model_name)
-    return capture(loaded, _read(loaded, text))
+    return capture(loaded, read_within_limits(loaded, text))
 
 
-def _read(loaded, text: str) -> "Reading":
+def read_within_limits(loaded, text: str) -> "Reading":
     """A text's tokens; PromptError if the model cannot read it, or there are too many."""
     from hooks import read
 
@@ -207,7 +207,7 @@ def traces_of(model: str, texts: list[str]) -> list[RoutingTrace | str]:
         readings: list[Reading] = []
         for text in rest:
             try:
-                readings.append(_read(loaded, text))
+                readings.append(read_within_limits(loaded, text))
             except PromptError as error:
                 found[text] = str(error)
         with in_turn():
