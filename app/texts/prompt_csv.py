@@ -93,13 +93,15 @@ def _layout(text: str, delimiters: str, lines_before: int) -> Layout:
     for delimiter in delimiters:
         layout = Layout(delimiter, False, lines_before)
         sample = list(islice(layout.records(text), SAMPLE_ROWS))
+        if not sample:
+            return layout  # nothing but delimiters
         cells = [cell for _, row in sample if not isinstance(row, PromptError) for cell in row]
         tried = [(layout, sample)]
         if any(cell.startswith(" ") and cell.lstrip(" ").startswith('"') for cell in cells):
             layout = Layout(delimiter, True, lines_before)
             tried.insert(0, (layout, list(islice(layout.records(text), SAMPLE_ROWS))))
         for layout, sample in tried:
-            if not sample or isinstance(sample[0][1], PromptError) or (width := len(sample[0][1])) < 2:
+            if isinstance(sample[0][1], PromptError) or (width := len(sample[0][1])) < 2:
                 continue
             like_first = sum(not isinstance(row, PromptError) and len(row) == width for _, row in sample[1:])
             known = names_known(sample[0][1])
