@@ -136,6 +136,8 @@ def test_data_of_a_figure_is_the_same_in_every_format(each, hostile):
         assert [record[column] for record in content["records"]] == expected
         found = [json.loads(v) if isinstance(v, str) and v.startswith("[") else v for v in again[column].tolist()]
         found = [None if v == "" or v != v else v for v in found]
+        if table[column].dtype == "boolean":  # with gaps, CSV has words
+            found = [v if v is None else str(v) == "True" for v in found]
         told = [None if v == "" else v for v in expected]  # CSV writes nothing for both
         assert all(f == t or f == pytest.approx(t, rel=1e-6) for f, t in zip(found, told, strict=True)), column
 
