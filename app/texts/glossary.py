@@ -65,8 +65,8 @@ GROUPS: dict[str, dict[str, str]] = {
         "prediction.",
         "beyond chance": "Over several texts: p below 0.05, corrected over layers. Chance is what is left when one of "
         "two series is read backwards within texts, and when texts exchange it at equal positions: the larger p holds; "
-        "few texts have few orders, so their p is never very small. A trend that all texts share is no finding. For "
-        "position itself: only read backwards.",
+        "so a trend that all texts share is no finding. For position itself: only read backwards. p of few texts is "
+        "never tiny.",
         "Spearman's ρ": "Correlation of ranks, from −1 to 1: whether two quantities rise together, along a line or "
         "not. It shows no cause.",
     },
