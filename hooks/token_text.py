@@ -1,18 +1,30 @@
 """Token ids to display strings that lose nothing: white space, control characters and lone bytes made visible.
 
-A token of a byte-level tokenizer is a run of bytes, not always whole characters. Its display string is its text where
-the bytes are whole characters, with these made visible; everything else is written as bytes in angle brackets:
+A token is a run of bytes, not always whole characters. Its display string is its text where the bytes are whole
+characters, with these made visible; everything else is written as bytes in angle brackets:
     space -> U+2423 (␣)   newline -> U+21B5 (↵)   tab -> U+21E5 (⇥)   other controls, lone bytes -> ⟨0D⟩, ⟨E2 80⟩
-A text that itself contains one of these signs shows it as bytes, so that a display string stands for one thing only.
+So are signs that nobody would see: blanks that count as letters, and a combining mark with nothing before it to
+combine with. A text that itself contains one of these signs shows it as bytes, so that a display string stands for one
+thing only.
+
+Two kinds of tokenizer give the exact bytes of every token: byte-level ones (GPT-2's alphabet), and SentencePiece ones,
+where ▁ is a space and <0xE2> a byte. Of any other kind a token is its own text, as the tokenizer decodes it alone.
 """
 
+import json
 import re
+import unicodedata
+from collections.abc import Callable
 from functools import lru_cache
 
 VISIBLE = {" ": "␣", "\n": "↵", "\t": "⇥"}
 _TEXT_OF = {sign: char for char, sign in VISIBLE.items()}
 _RESERVED = frozenset([*_TEXT_OF, "⟨", "⟩"])
 _BYTES = re.compile(r"⟨([0-9A-F]{2}(?: [0-9A-F]{2})*)⟩")
+_BLANK = frozenset("\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")
+"""Fillers and the empty Braille cell: printable by their class, and yet nothing is to be seen."""
+_SPACE_PIECE = "▁"
+_BYTE_PIECE = re.compile(r"<0x([0-9A-Fa-f]{2})>")
 
 
 def display_token(raw: bytes) -> str:
@@ -21,8 +33,14 @@ def display_token(raw: bytes) -> str:
         text = raw.decode("utf-8")
     except UnicodeDecodeError:
         return _as_bytes(raw)
-    shown = (VISIBLE.get(char) or (char if char.isprintable() and char not in _RESERVED else None) for char in text)
-    return "".join(sign or _as_bytes(char.encode()) for sign, char in zip(shown, text, strict=True))
+    return "".join(_display_char(char, first=i == 0) for i, char in enumerate(text))
+
+
+def _display_char(char: str, *, first: bool) -> str:
+    if sign := VISIBLE.get(char):
+        return sign
+    unseen = char in _BLANK or (first and unicodedata.category(char) in ("Mn", "Me"))  # marks take no room of their own
+    return _as_bytes(char.encode()) if unseen or char in _RESERVED or not char.isprintable() else char
 
 
 def token_bytes(display: str) -> bytes:
@@ -36,7 +54,7 @@ def token_bytes(display: str) -> bytes:
 
 
 def display_tokens(tokenizer, ids: list[int]) -> list[str]:
-    """Display strings of token ids. Byte-level tokenizers give exact bytes; others their own text of each token.
+    """Display strings of token ids.
 
     A model may have more embeddings than its tokenizer has tokens, and may predict them: they are shown as ⟨#50290⟩.
     """
@@ -48,21 +66,45 @@ def display_tokens(tokenizer, ids: list[int]) -> list[str]:
 def _display_vocabulary(tokenizer) -> list[str]:
     """Display strings of all tokens by id: made once per tokenizer, since every trace needs thousands of them."""
     pieces = tokenizer.convert_ids_to_tokens(range(len(tokenizer)))
-    if _is_byte_level(tokenizer):
-        added = tokenizer.added_tokens_encoder
-        alphabet = _byte_alphabet()
-        raw = (p.encode() if p in added else bytes(alphabet[char] for char in p) for p in pieces)
-    else:
-        raw = (tokenizer.convert_tokens_to_string([piece]).encode() for piece in pieces)
-    return [display_token(each) for each in raw]
+    added, bytes_of = tokenizer.added_tokens_encoder, _reader_of_pieces(tokenizer)
+    return [display_token(piece.encode() if piece in added else bytes_of(piece)) for piece in pieces]
+
+
+def _reader_of_pieces(tokenizer) -> Callable[[str], bytes]:
+    """What turns a piece of the vocabulary into the bytes that it stands for."""
+    kinds = _parts_of(tokenizer)
+    if "ByteLevel" in kinds:
+        return _bytes_of_byte_level
+    if kinds & {"Metaspace", "ByteFallback"}:
+        return _bytes_of_sentencepiece
+    return lambda piece: tokenizer.convert_tokens_to_string([piece]).encode()
+
+
+def _parts_of(tokenizer) -> set[str]:
+    """Types of the parts that the tokenizer's decoder is made of, also within a sequence of them."""
+    decoder = tokenizer.backend_tokenizer.decoder
+    parts, kinds = [json.loads(decoder.__getstate__()) if decoder else {}], set()
+    while parts:
+        part = parts.pop()
+        kinds.add(part.get("type"))
+        parts += part.get("decoders", [])
+    return kinds
+
+
+def _bytes_of_byte_level(piece: str) -> bytes:
+    """A piece that holds a sign outside the alphabet stands for its own text, as in the tokenizers library."""
+    alphabet = _byte_alphabet()
+    return bytes(alphabet[char] for char in piece) if all(char in alphabet for char in piece) else piece.encode()
+
+
+def _bytes_of_sentencepiece(piece: str) -> bytes:
+    if byte := _BYTE_PIECE.fullmatch(piece):
+        return bytes.fromhex(byte.group(1))
+    return piece.replace(_SPACE_PIECE, " ").encode()
 
 
 def _as_bytes(raw: bytes) -> str:
     return f"⟨{raw.hex(' ').upper()}⟩"
-
-
-def _is_byte_level(tokenizer) -> bool:
-    return type(getattr(tokenizer.backend_tokenizer, "decoder", None)).__name__ == "ByteLevel"
 
 
 @lru_cache(maxsize=1)

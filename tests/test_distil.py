@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from transformers import LlamaConfig, LlamaForCausalLM
+from transformers import AutoTokenizer, LlamaForCausalLM
 
 from sample_models import load_model
 from sample_models.distil.__main__ import main
@@ -15,7 +15,8 @@ from sample_models.distil.gates import depth_weights, fit_gates, router_weights
 from sample_models.distil.low_rank import make_trainable, merged_tensors, trained_tensors
 from sample_models.distil.own_loops import own_loops, own_loops_output
 from sample_models.distil.run import UPDATE, distilled
-from sample_models.distil.teacher import read_pair
+from sample_models.distil.teacher import dense_folder, read_pair
+from tests.dense_models import write_dense, write_gguf
 from tests.models import byte_tokenizer, small_loaded
 
 SENTENCES = ["The cat sat on the mat.", "A dog ran to the red barn.", "One and two make three.", "The moon rose late."]
@@ -32,25 +33,7 @@ def text(tmp_path_factory):
 @pytest.fixture(scope="module")
 def dense(tmp_path_factory):
     """A random Llama with a byte-level tokenizer, as transformers saves it."""
-    folder = tmp_path_factory.mktemp("dense")
-    tokenizer = byte_tokenizer()
-    torch.manual_seed(0)
-    config = LlamaConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        max_position_embeddings=64,
-        tie_word_embeddings=True,
-        initializer_range=0.3,
-        bos_token_id=None,
-        eos_token_id=tokenizer.eos_token_id,
-    )
-    LlamaForCausalLM(config).save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return folder
+    return write_dense(tmp_path_factory.mktemp("dense"))
 
 
 def arguments(dense, text, out, *options):
@@ -234,3 +217,20 @@ def test_dense_folder_that_is_none_is_refused_in_one_sentence(text, tmp_path):
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "gpt2"}))
     with pytest.raises(SystemExit, match="must hold a model of model_type 'llama'"):
         main(arguments(tmp_path, text, tmp_path / "run"))
+
+
+def test_gguf_file_is_read_as_the_dense_model_that_it_holds(dense, tmp_path):
+    write_gguf(tmp_path / "dense.gguf", dense)
+    folder = dense_folder(tmp_path / "dense.gguf", tmp_path / "read")
+    again, teacher = read_pair(folder)[1], read_pair(dense)[1]
+    ids = ids_of(teacher)
+    torch.testing.assert_close(again(ids).logits, teacher(ids).logits, atol=1e-5, rtol=0)
+    text = "The fox, 1984.\n"
+    assert AutoTokenizer.from_pretrained(folder)(text).input_ids == byte_tokenizer()(text).input_ids
+    assert dense_folder(dense, tmp_path / "unused") == dense
+
+
+def test_damaged_gguf_file_is_refused_in_one_sentence(text, tmp_path):
+    (tmp_path / "broken.gguf").write_bytes(b"GGUF" + b"\0" * 60)
+    with pytest.raises(SystemExit, match="cannot be read as a dense Llama .*: give another GGUF file"):
+        main(arguments(tmp_path / "broken.gguf", text, tmp_path / "run"))

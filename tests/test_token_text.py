@@ -1,6 +1,8 @@
 """Display strings of tokens lose nothing and hide nothing."""
 
 import pytest
+from tokenizers import Tokenizer, decoders, models, normalizers
+from transformers import PreTrainedTokenizerFast
 
 from hooks.token_text import display_token, display_tokens, token_bytes
 from tests.models import byte_tokenizer
@@ -20,6 +22,12 @@ HOSTILE = ["<script>", "<b>", "$x$", "**", "🙂", "مرحبا", "你好", " a\n
         (b"\r", "⟨0D⟩"),
         ("␣".encode(), "⟨E2 90 A3⟩"),
         (b"<b>", "<b>"),
+        ("e\u0301".encode(), "e\u0301"),
+        ("\u0301".encode(), "⟨CC 81⟩"),
+        ("\ufe0f".encode(), "⟨EF B8 8F⟩"),
+        ("❤\ufe0f".encode(), "❤\ufe0f"),
+        ("a\u2800b".encode(), "a⟨E2 A0 80⟩b"),
+        ("\u3164".encode(), "⟨E3 85 A4⟩"),
     ],
 )
 def test_white_space_controls_and_lone_bytes_are_made_visible(raw, shown):
@@ -44,3 +52,44 @@ def test_tokens_of_a_text_join_to_the_text():
 
 def test_special_token_is_shown_by_its_name():
     assert display_tokens(byte_tokenizer(), [256]) == ["<|endoftext|>"]
+
+
+def sentencepiece_tokenizer():
+    """As Llama 2's: ▁ for a space and before the text, and a piece for each byte that no other piece spells."""
+    words = ["<unk>", "▁", "▁Once", "▁upon", "fox", "▁fox", "▁a", ".", "▁你"]
+    vocabulary = {piece: i for i, piece in enumerate([*words, *(f"<0x{byte:02X}>" for byte in range(256))])}
+    letters = {letter: len(vocabulary) + i for i, letter in enumerate("Oncepufxa你")}
+    merges = [("O", "n"), ("On", "c"), ("Onc", "e"), ("▁", "Once"), ("f", "o"), ("fo", "x"), ("▁", "fox")]
+    made = {left + right: None for left, right in merges} | {"o": None}
+    vocabulary |= letters
+    vocabulary |= {piece: len(vocabulary) + i for i, piece in enumerate(p for p in made if p not in vocabulary)}
+    tokenizer = Tokenizer(models.BPE(vocabulary, merges, unk_token="<unk>", byte_fallback=True, fuse_unk=True))
+    tokenizer.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
+    tokenizer.decoder = decoders.Sequence(
+        [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
+    )
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer)
+
+
+def test_sentencepiece_tokens_keep_their_spaces_and_bytes():
+    tokenizer, text = sentencepiece_tokenizer(), "Once fox fox 🙂"
+    ids = tokenizer(text)["input_ids"]
+    tokens = display_tokens(tokenizer, ids)
+    assert tokens[:3] == ["␣Once", "␣fox", "␣fox"]
+    assert tokens[-4:] == ["⟨F0⟩", "⟨9F⟩", "⟨99⟩", "⟨82⟩"]
+    assert b"".join(map(token_bytes, tokens)).decode() == " " + text  # SentencePiece puts a space before a text
+    vocabulary = display_tokens(tokenizer, tokenizer.convert_tokens_to_ids(["fox", "▁fox", "▁"]))
+    assert vocabulary == ["fox", "␣fox", "␣"]
+
+
+def test_byte_level_decoder_within_a_sequence_gives_exact_bytes():
+    tokenizer, text = byte_tokenizer(), "".join(HOSTILE)
+    tokenizer.backend_tokenizer.decoder = decoders.Sequence([decoders.ByteLevel(), decoders.Fuse()])
+    tokens = display_tokens(tokenizer, tokenizer(text)["input_ids"])
+    assert b"".join(map(token_bytes, tokens)).decode() == text
+
+
+def test_piece_outside_the_byte_alphabet_stands_for_its_own_text():
+    tokenizer = Tokenizer(models.WordLevel({"a": 0, "▁你": 1}, unk_token="a"))
+    tokenizer.decoder = decoders.ByteLevel()
+    assert display_tokens(PreTrainedTokenizerFast(tokenizer_object=tokenizer), [0, 1]) == ["a", "▁你"]

@@ -34,6 +34,16 @@ def test_place_in_the_text_is_found_among_the_tokens_of_another_model():
     assert same_place(ids, 2, ids) == 2
 
 
+def test_space_that_sentencepiece_puts_before_a_text_is_no_part_of_it():
+    """`␣The␣miller` spells `The miller`: words are merged, and places agree with another model's tokens."""
+    prefixed = spelling(["␣The", "␣mill", "er", "'s"])
+    prefixed = dataclasses.replace(prefixed, meta={**prefixed.meta, "text": "The miller's"})
+    assert word_displays(prefixed) == ("␣The", "␣miller's")
+    plain = spelling(["The", "␣", "miller's"])
+    assert [same_place(prefixed, token, plain) for token in range(4)] == [0, 1, 2, 2]
+    assert [same_place(plain, token, prefixed) for token in range(3)] == [0, 1, 1]
+
+
 @pytest.mark.parametrize(
     ("tokens", "words"),
     [

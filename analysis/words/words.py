@@ -24,9 +24,15 @@ _APOSTROPHES = ("'", "\u2019")
 
 
 def spells_its_text(trace: RoutingTrace) -> bool:
-    """Whether the tokens, put together, are the text that was traced: else (token ids) their seams mean nothing."""
-    spelled = b"".join(token_bytes(each) for each, added in zip(trace.tokens, trace.special, strict=True) if not added)
-    return spelled == str(trace.meta.get("text")).encode()
+    """Whether the tokens, put together, are the text that was traced: else (token ids) their seams mean nothing.
+
+    The one space that SentencePiece puts before a text does not count.
+    """
+    return _spelled(trace) in (text := str(trace.meta.get("text")).encode(), b" " + text)
+
+
+def _spelled(trace: RoutingTrace) -> bytes:
+    return b"".join(token_bytes(each) for each, added in zip(trace.tokens, trace.special, strict=True) if not added)
 
 
 def same_place(before: RoutingTrace, token: int, after: RoutingTrace) -> int | None:
@@ -43,9 +49,9 @@ def same_place(before: RoutingTrace, token: int, after: RoutingTrace) -> int | N
 
 
 def _ends(trace: RoutingTrace) -> Int[np.ndarray, " token"]:
-    """Bytes of the text up to the end of every token; what the tokenizer added holds none."""
+    """Bytes of the text up to the end of every token; what the tokenizer added holds none, also before the text."""
     lengths = [0 if added else len(token_bytes(each)) for each, added in zip(trace.tokens, trace.special, strict=True)]
-    return np.cumsum(lengths)
+    return np.cumsum(lengths) - (len(_spelled(trace)) - len(str(trace.meta.get("text")).encode()))
 
 
 @lru_cache(maxsize=8)  # a trace never changes, and every click asks again
