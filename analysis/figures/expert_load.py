@@ -4,8 +4,10 @@ import numpy as np
 import plotly.graph_objects as go
 
 from analysis.experts import FEWEST_EXPECTED, did_not_route, expert_load
+from analysis.figures.cells import hatch, numbers, strokes
 from analysis.figures.figure_spec import FigureSpec
-from analysis.figures.template import figure, hatch, layer_axis, mark, note, numbers, sentence_figure, strokes
+from analysis.figures.selection import mark
+from analysis.figures.template import figure, layer_axis, note, sentence_figure
 from analysis.palette import THEMES, colour_at, expert_colour, mix, ramp, text_on
 from analysis.texts.chance import all_pairs_against_chance, pairs_against_chance
 from analysis.view import DEFAULT_VIEW, View

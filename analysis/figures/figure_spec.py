@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 from analysis.explain.attribution import Attribution
 from analysis.explain.embedding import Embedding
 from analysis.explain.near_miss import TwoPrecisions
-from analysis.figures.template import At
+from analysis.figures.selection import At
 from analysis.models.training import TrainingCurves
 from analysis.texts.study import Study
 from analysis.view import View

@@ -4,18 +4,12 @@ import numpy as np
 import plotly.graph_objects as go
 
 from analysis.aggregate import mean_over_tokens, ordinary
+from analysis.figures.cells import hover_card
 from analysis.figures.figure_spec import FigureSpec
 from analysis.figures.joint_map import Marginal, Minimap, heatmap, joint_map, layer_bars, scale_bar, token_bars
 from analysis.figures.level_bars import Level, level_bars_figure
-from analysis.figures.template import (
-    FEWEST_COLUMNS,
-    drawn_part,
-    figure,
-    hover_card,
-    mark,
-    note,
-    swatch,
-)
+from analysis.figures.selection import mark
+from analysis.figures.template import FEWEST_COLUMNS, drawn_part, figure, note, swatch
 from analysis.figures.word_columns import word_columns
 from analysis.gate import gate_along_text, gate_along_text_table, gate_by_chance, gate_level_shares, gate_table
 from analysis.palette import THEMES, gate_colour, mix, ramp

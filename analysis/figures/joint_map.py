@@ -9,7 +9,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import plotly.graph_objects as go
 
-from analysis.figures.template import LEFT, MAP, band, figure, layer_axis, names_fit, note, row_and_column, token_axis
+from analysis.figures.selection import band, row_and_column
+from analysis.figures.template import LEFT, MAP, figure, layer_axis, names_fit, note, token_axis
 from analysis.figures.word_columns import NOTE, WordColumns
 from analysis.palette import THEMES, faded
 from analysis.view import View

@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from analysis.figures.template import figure, layer_axis, note, numbers, sentence_figure
+from analysis.figures.cells import numbers
+from analysis.figures.template import figure, layer_axis, note, sentence_figure
 from analysis.palette import text_on
 from analysis.view import View
 from hooks.trace import RoutingTrace

@@ -4,19 +4,11 @@ import numpy as np
 import plotly.graph_objects as go
 
 from analysis.aggregate import mean_over_tokens, percentiles_over_tokens
+from analysis.figures.cells import hover_card, numbers
 from analysis.figures.figure_spec import FigureSpec
 from analysis.figures.joint_map import Marginal, Minimap, heatmap, joint_map, scale_bar, token_bars
 from analysis.figures.level_bars import Level, level_bars_figure
-from analysis.figures.template import (
-    figure,
-    hover_card,
-    layer_axis,
-    note,
-    numbers,
-    numbers_fit,
-    sentence_figure,
-    swatch,
-)
+from analysis.figures.template import figure, layer_axis, note, numbers_fit, sentence_figure, swatch
 from analysis.figures.word_columns import word_columns
 from analysis.palette import THEMES, colour_at, faded, loop_colours, mix, ramp, steps, text_on
 from analysis.recursion import NEAR_MISS, depth_margin, depth_table, loop_shares, loop_table, margin_table

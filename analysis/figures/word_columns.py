@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis.figures.template import names_fit, numbers
+from analysis.figures.cells import numbers
+from analysis.figures.template import names_fit
 from analysis.palette import text_on
 from analysis.view import View
 from analysis.words.labels import plotly_text, short_label

@@ -11,7 +11,7 @@ import plotly.graph_objects as go
 
 from analysis.catalogue import Drawn, FigureSpec
 from analysis.figures.fitting import fit, map_room
-from analysis.figures.template import take_selection
+from analysis.figures.selection import take_selection
 from analysis.leaving.pictures import PX_PER_MM
 from analysis.view import DEFAULT_VIEW, View
 

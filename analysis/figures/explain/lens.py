@@ -6,9 +6,10 @@ import numpy as np
 import plotly.graph_objects as go
 
 from analysis.explain.lens import grid, lens_table
+from analysis.figures.cells import numbers
 from analysis.figures.figure_spec import Choice, FigureSpec
 from analysis.figures.fitting import NARROW_PX, figure_px
-from analysis.figures.template import figure, layer_axis, note, numbers, quoted, swatch, table_axis, table_cells
+from analysis.figures.template import figure, layer_axis, note, quoted, swatch, table_axis, table_cells
 from analysis.palette import THEMES, colour_at, loop_colours, mix, ramp, text_on
 from analysis.view import DEFAULT_VIEW, View
 from analysis.words.labels import plotly_text

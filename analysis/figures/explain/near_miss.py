@@ -17,19 +17,10 @@ from analysis.explain.near_miss import (
     smallest_flip,
     soft_gate,
 )
+from analysis.figures.cells import hover_card, numbers, strokes
 from analysis.figures.figure_spec import Choice, FigureSpec
 from analysis.figures.joint_map import Marginal, Minimap, heatmap, joint_map, layer_bars, scale_bar, token_bars
-from analysis.figures.template import (
-    figure,
-    hover_card,
-    note,
-    numbers,
-    numbers_fit,
-    quoted,
-    sentence_figure,
-    strokes,
-    swatch,
-)
+from analysis.figures.template import figure, note, numbers_fit, quoted, sentence_figure, swatch
 from analysis.palette import THEMES, colour_at, mix, ramp, steps, text_on
 from analysis.recursion import NEAR_MISS, depth_margin
 from analysis.view import DEFAULT_VIEW, View

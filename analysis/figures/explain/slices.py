@@ -6,8 +6,9 @@ import numpy as np
 import plotly.graph_objects as go
 
 from analysis.explain.slices import slice_table, slice_use
+from analysis.figures.cells import numbers
 from analysis.figures.figure_spec import Choice, FigureSpec
-from analysis.figures.template import drawn_part, figure, note, numbers, quoted
+from analysis.figures.template import drawn_part, figure, note, quoted
 from analysis.palette import THEMES, expert_colour, text_on
 from analysis.view import DEFAULT_VIEW, View
 from analysis.words.labels import how_many
