@@ -1,4 +1,4 @@
-"""Difficulty: the map, its relation to surprise, and how certain the choice was."""
+"""Difficulty: the map, its relation to surprisal, and how certain the choice of loops was."""
 
 import numpy as np
 import plotly.graph_objects as go
@@ -30,7 +30,7 @@ from hooks.trace import RoutingTrace
 
 UNIT_AXIS = {"range": [0, 1], "dtick": 0.5}
 FEWEST_FOR_A_RIDGE = 5
-EM, EN = "\u2003", "\u2002"  # spaces that keep a label off its dot
+EM, EN = "\u2003", "\u2002"  # spaces between a dot and its label
 
 
 def difficulty_map_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW, *, kind: Kind = "soft") -> go.Figure:
@@ -137,7 +137,7 @@ def _correlation_heading(trace: RoutingTrace, of: Surprise) -> str:
 
 
 def difficulty_by_loops_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> go.Figure:
-    """Soft difficulty of all (token, layer) pairs, one ridge per number of loops that ran; each scaled to its peak."""
+    """Density of soft difficulty over (token, layer) pairs, a ridge per number of loops, each scaled to its peak."""
     c = THEMES[view.theme]
     counted = ordinary(trace)
     soft, loops = trace.difficulty_soft[:, counted].ravel(), trace.loops[:, counted].ravel()
@@ -188,7 +188,7 @@ def _apart(tokens: list[int], x: np.ndarray, y: np.ndarray) -> list[int]:
 
 
 def _ridge(values: np.ndarray, grid: np.ndarray, base: int, colour: str, c: dict) -> list[dict]:
-    """Density of `values` on `grid`, standing on `base`; too few values stand as ticks."""
+    """Density of `values` on `grid` above `base`; too few values are drawn as ticks."""
     common = {
         "type": "scatter",
         "name": f"{base} loops",
@@ -210,7 +210,7 @@ def _ridge(values: np.ndarray, grid: np.ndarray, base: int, colour: str, c: dict
 
 
 def _density(values: np.ndarray, grid: np.ndarray) -> np.ndarray:
-    """Gaussian kernel density on an even grid, from a histogram: as good as the exact one here and far quicker."""
+    """Gaussian kernel density on an even grid, from a histogram, which is accurate enough here and much faster."""
     step = grid[1] - grid[0]
     counts, _ = np.histogram(values, bins=np.append(grid - step / 2, grid[-1] + step / 2))
     bandwidth = max(0.9 * values.std() * len(values) ** -0.2, 1.5 * step)  # Silverman's rule

@@ -1,4 +1,4 @@
-"""Experts: the map of choices, and the path of one token. Loads and pairs are in `expert_load`."""
+"""Experts: the map of choices, and the path of one token. For loads and pairs see `expert_load`."""
 
 from typing import Literal
 
@@ -20,8 +20,8 @@ Which = Literal["first", "second"]
 def expert_map_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW, *, choice: Which = "first") -> go.Figure:
     """Chosen expert of every token in every layer; a stroke where the token did not route.
 
-    Colour strength is the first choice's weight, in both maps: strong = sure, pale = nearly a tie. Cells too narrow
-    for their number take the full colour.
+    The strength of the colour is the first choice's weight, also in the map of second choices: strong = far ahead, pale
+    = nearly a tie. Cells too narrow for their number have the full colour.
     """
     c = THEMES[view.theme]
     first, end = view.span(trace.num_tokens)

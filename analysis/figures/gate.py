@@ -1,4 +1,4 @@
-"""Gate: the mixing share of the width path in each layer."""
+"""Gate: lambda, the mixing share of the width path, as a map, by level, and along the text."""
 
 import numpy as np
 import plotly.graph_objects as go
@@ -21,7 +21,7 @@ BUTTERFLY = {"range": [-1, 1], "tickvals": [-1, 0, 1], "ticktext": ["1", "0", "1
 
 
 def gate_map_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> go.Figure:
-    """Width share lambda of every token in every layer, 0..1; butterflies of width against depth share."""
+    """Width share lambda of every token in every layer, 0..1; bars of mean width share against depth share."""
     c = THEMES[view.theme]
     first, end = view.span(trace.num_tokens)
     colours = {"colorscale": ramp(c["gate"]), "zmin": 0, "zmax": 1}
@@ -61,8 +61,8 @@ def gate_map_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> go.Figure
 def gate_levels_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> go.Figure:
     """Share of tokens at each level of lambda, per layer; the shares of a layer fill its bar.
 
-    In the words of lambda what the shares of loops say, unless lambda was set from outside: such tokens
-    have a level of their own.
+    Lambda follows from the loops, so these are the shares of loops again, unless lambda was edited: tokens with another
+    lambda have a level of their own.
     """
     c, table = THEMES[view.theme], gate_level_shares(trace)
     levels = [
@@ -85,9 +85,9 @@ def gate_levels_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> go.Fig
 
 
 def gate_along_text_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW, *, smooth: int = 7) -> go.Figure:
-    """Lambda along the text: dots = the selected layer, line = mean over layers, smoothed; its ceiling is named.
+    """Lambda along the text: dots = the selected layer, line = smoothed mean over layers, dotted = largest lambda.
 
-    Band: where that line mostly runs for shuffled tokens.
+    The band is the middle 95 % of that line for shuffled tokens.
     """
     c = THEMES[view.theme]
     first, end = view.span(trace.num_tokens)

@@ -1,4 +1,4 @@
-"""Overview: what the text cost, and where."""
+"""Overview: what the text cost, token by token and layer by layer."""
 
 from dataclasses import replace
 
@@ -21,7 +21,7 @@ BARS_PX = 230
 
 
 def compute_map_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> go.Figure:
-    """Computation along the text in dense FFN passes, mean over layers: loops below, experts on top; beside: layers."""
+    """Cost of every token in dense FFN passes, mean over layers: loops, and experts on top; beside it the layers."""
     c = THEMES[view.theme]
     # Its token axis has a smaller share of the width than that of a map.
     view = replace(view, room=round(MAP_MARGINS_PX + (view.room - MAP_MARGINS_PX) * LEFT / MAP_LEFT))
@@ -86,7 +86,7 @@ def _path_bars(trace: RoutingTrace, view: View) -> list[dict]:
 
 
 def loops_by_layer_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> go.Figure:
-    """Mean loops of every layer (paper Fig. 4), 10th to 90th percentile of the tokens, and E[L] hollow."""
+    """Mean loops of every layer (paper Fig. 4), 10th to 90th percentile of the tokens, and mean E[L] as rings."""
     c = THEMES[view.theme]
     table = loops_by_layer(trace)
     layer = table["layer"].to_numpy()

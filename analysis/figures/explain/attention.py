@@ -1,4 +1,4 @@
-"""Attention beside routing: what every head read at the selected token, over the loops and gate of what it read."""
+"""Attention and routing: what every head read at the selected token, and the loops and gate of the tokens read."""
 
 import numpy as np
 import plotly.graph_objects as go
@@ -25,19 +25,19 @@ from hooks.attention_trace import AttentionTrace
 
 HEADS_PX, ROUTING_PX, SPACE_PX = 240, 46, 14
 MEAN = -1.4
-"""Where the mean over heads stands, above head 0."""
+"""Position of the mean over heads on the axis of heads, above head 0."""
 BY_LOOPS_PX = 300
 UNREAD_SHARE = 0.25
 """The empty cells say why they are empty if at least this share of the drawn tokens follows the selected one."""
 NAMED_WEIGHTS = (0.01, 0.1, 0.3, 1.0)
 POWER = 2
-"""Cells are shaded by the square root of the weight: most weights are small, and the scale still runs from 0 to 1."""
+"""Cells are shaded by the square root of the weight, because most weights are small."""
 
 
 def attention_map_figure(attention: AttentionTrace, view: View = DEFAULT_VIEW) -> go.Figure:
-    """Weight of every token read, head by head in the selected layer, and how that layer routed each of them.
+    """Attention weights of every head in the selected layer, and how that layer routed the tokens read.
 
-    Refuses to draw weights that do not rebuild what the model's attention wrote.
+    Draws a sentence instead if the weights do not rebuild what the model's attention wrote.
     """
     trace = attention.routing
     if problem := mismatch(attention, view.layer):
@@ -122,7 +122,7 @@ def _weight_notes(attention: AttentionTrace, view: View, weights: np.ndarray) ->
 
 
 def attention_by_loops_figure(attention: AttentionTrace, view: View = DEFAULT_VIEW) -> go.Figure:
-    """Per layer, shares of the attention by the loops of the tokens read (wide), and of those tokens (narrow)."""
+    """Per layer, shares of attention by the loops of the tokens read (wide), and shares of these tokens (narrow)."""
     trace, c = attention.routing, THEMES[view.theme]
     if problems := [problem for layer in range(trace.num_layers) if (problem := mismatch(attention, layer))]:
         return sentence_figure(view, problems[0], BY_LOOPS_PX)
@@ -172,13 +172,13 @@ def attention_by_loops_figure(attention: AttentionTrace, view: View = DEFAULT_VI
 
 
 def _card(attention: AttentionTrace, view: View) -> dict:
-    """hovertext, text and customdata of every drawn token, as the selected layer routed it."""
+    """Hover card of every drawn token in the selected layer: hovertext, text and customdata."""
     card = hover_card(attention.as_read, view)
     return {name: card[name][view.layer] for name in ("customdata", "hovertext", "text")}
 
 
 def _routing(attention: AttentionTrace, view: View, card: dict) -> list[dict]:
-    """Two rows under the map: loops with their number, and lambda; a stroke where the token did not route."""
+    """Two rows below the map: loops with their number, and lambda; a stroke where the token did not route."""
     trace = attention.as_read
     first, end = view.span(trace.num_tokens)
     token = np.arange(first, end)
@@ -208,7 +208,7 @@ def _routing(attention: AttentionTrace, view: View, card: dict) -> list[dict]:
 
 
 def _shades(view: View) -> list[list]:
-    """Colour scale over 0..1 that shades by the square root."""
+    """Colour scale over weights 0..1."""
     places = np.linspace(0, 1, 33)
     return [[float(place**POWER), _shade(view, place**POWER)] for place in places]
 

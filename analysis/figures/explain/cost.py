@@ -1,4 +1,4 @@
-"""Cost: every design and account side by side, layer by layer, and token by token."""
+"""Cost: of all designs and accounts, by layer, and by token."""
 
 import numpy as np
 import pandas as pd
@@ -18,13 +18,13 @@ from hooks.trace import RoutingTrace
 
 HEIGHT = 330
 NAMES_PX, NUMBERS_PX = 190, 115
-"""Left of the bars, and right of the longest."""
+"""Pixels left of the bars for names, and right of the longest bar for numbers."""
 ACCOUNT_NAMES = {"nominal": "on paper", "released": "released code", "ours": "this project"}
 ONLY_ADDED = "There are only tokens here that the tokenizer added."
 
 
 def cost_ledger_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> go.Figure:
-    """Mean cost per token and layer: baselines of the same sizes, and VersatileFFN by three accounts, stacked."""
+    """Mean cost per token and layer: baselines of the same sizes, and VersatileFFN by the three accounts."""
     if not ordinary(trace).any():
         return sentence_figure(view, ONLY_ADDED, HEIGHT)
     c = THEMES[view.theme]

@@ -46,7 +46,7 @@ AXIS = {
 def write_stack_figure(paths: PathTrace, view: View = DEFAULT_VIEW, *, measure: Measure = "projection") -> go.Figure:
     """Stack of every captured token's writes in the selected layer: loops, then experts; ink tick = whole update.
 
-    Projections and shares below zero hang below the line. Refuses to draw if the writes do not sum to the update.
+    Projections and shares below zero hang below the line. If the writes do not sum to the update, draws a sentence.
     """
     ledger, trace = layer_ledger(paths, view.layer), paths.routing
     if problem := imbalance(paths, ledger.residual):
@@ -214,7 +214,7 @@ def _waterfall_table(
 
 
 def write_colours(trace: RoutingTrace, view: View) -> list[str]:
-    """Colour of every write of a layer: loops in steps of orange, experts in blue, paler with the rank."""
+    """Colour of every write of a layer: loops in steps of orange, experts in blue, paler with every rank."""
     c, count = THEMES[view.theme], trace.expert_ids.shape[2]
     experts = [mix(c["bg"], c["width"], 1 - 0.55 * rank / max(count - 1, 1)) for rank in range(count)]
     return [*loop_colours(trace.max_loops, view.theme), *experts]

@@ -1,4 +1,4 @@
-"""Which slices of the FFN the loops use."""
+"""How much the slices of the FFN contribute to the loops."""
 
 from typing import Literal
 
@@ -18,7 +18,7 @@ from hooks.slice_trace import SliceTrace
 def loop_slices_figure(
     slices: SliceTrace, view: View = DEFAULT_VIEW, *, tokens: Literal["all", "selected"] = "all"
 ) -> go.Figure:
-    """Share of every expert's slice in the steps of each loop, in the selected layer; pale = not used."""
+    """Share of every expert's slice in the step of each loop of the selected layer; pale = not used."""
     c, trace = THEMES[view.theme], slices.routing
     row = int(np.flatnonzero(slices.layers == view.layer)[0])
     loops = np.arange(1, trace.max_loops + 1)

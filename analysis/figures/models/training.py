@@ -14,6 +14,7 @@ from analysis.figures.figure_spec import Choice, FigureSpec
 from analysis.figures.gate import gate_map_figure
 from analysis.figures.recursion import loop_map_figure
 from analysis.figures.template import figure, note, sentence_figure, swatch
+from analysis.gate import gate_levels
 from analysis.models.training import (
     QUANTITIES,
     TrainingCurves,
@@ -30,7 +31,6 @@ from analysis.palette import THEMES, colour_at, faded, mix, ramp, text_on
 from analysis.view import DEFAULT_VIEW, View
 from analysis.words.labels import plotly_text
 from hooks.training_trace import TrainingTrace
-from sample_models.gate_law import width_share
 
 CURVE_HEIGHT = 300
 HEIGHT = 520
@@ -44,7 +44,7 @@ MAPS = {"loops": loop_map_figure, "gate": gate_map_figure, "experts": expert_map
 def training_course_figure(training: TrainingTrace, view: View = DEFAULT_VIEW) -> go.Figure:
     """Four plots over the kept checkpoints: losses, mean loops, load of the selected layer's experts, certainty.
 
-    The upright line marks the checkpoint that is shown. Layers are lines, the selected one strong.
+    A vertical line marks the checkpoint that is shown. Layers are lines, and the selected one is strong.
     """
     trace = training.routing
     if not ordinary(trace).any():
@@ -155,13 +155,13 @@ def _course_axes(training: TrainingTrace) -> dict:
 
 def _course_notes(training: TrainingTrace, view: View) -> list[dict]:
     """Legends above the four plots, and lambda right of the mean loops that it follows from."""
-    c, max_loops = THEMES[view.theme], training.routing.max_loops
+    c, width_shares = THEMES[view.theme], gate_levels(training.routing)
     losses = swatch(c["ink"], "this text", "━")
     if _held_out_measured(training):
         losses += f"  {swatch(c['line'], 'held out', '○')}"
     layers = f"{swatch(c['depth'], f'layer {view.layer}', '━')}  {swatch(_pale(c), 'other layers', '━')}"
-    width_shares = [
-        note(f"{width_share(loops, max_loops):.2g}", x=RIGHT[1], y=loops)
+    lambdas = [
+        note(f"{width_shares[loops - 1]:.2g}", x=RIGHT[1], y=loops)
         | {"yref": "y2", "yanchor": "middle", "yshift": 0, "xshift": 6}
         for loops in _loop_levels(training)
     ]
@@ -169,7 +169,7 @@ def _course_notes(training: TrainingTrace, view: View) -> list[dict]:
         note(losses),
         note(f"mean loops  {layers}", x=RIGHT[0]),
         note("λ", x=RIGHT[1]) | {"xshift": 6},
-        *width_shares,
+        *lambdas,
         note(f"experts of layer {view.layer}, % of routed choices", y=BOTTOM[1]),
         note("drawn loops are eval's pick", x=RIGHT[0], y=BOTTOM[1]),
     ]
@@ -218,7 +218,7 @@ def _pale(c: dict) -> str:
 
 
 def _marks(checkpoint: int, c: dict) -> list[dict]:
-    """The checkpoint shown, in all four plots: a band behind the lines, an outline round the cells."""
+    """Marks of the checkpoint that is shown: a band behind the lines of three plots, an outline in the map."""
     band = {"type": "line", "x0": checkpoint, "x1": checkpoint, "y0": 0, "y1": 1, "layer": "below"}
     band["line"] = {"width": 8, "color": faded(c["ink"], 0.13)}
     cells = {"type": "rect", "xref": "x3", "yref": "y3 domain", "x0": checkpoint - 0.5, "x1": checkpoint + 0.5}
