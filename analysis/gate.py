@@ -2,7 +2,7 @@
 
 It is a mixing weight, not the part of the output that width contributes: both paths contain the residual H.
 
-It follows from the loops (`sample_models.gate_law`), so it has max_loops possible values and never reaches 1.
+It follows from the loops (`sample_models.gate_law`), so it takes max_loops levels and never reaches 1.
 """
 
 import numpy as np

@@ -1,7 +1,7 @@
 """Direct logit attribution: how much every write to the residual stream adds to a logit, or to a difference of two.
 
 With the scale of the final norm frozen, the readout is linear: the contributions of all writes sum to the model's own
-logit. But without a write, the norm and the later layers would change too; only removing it measures that.
+logit. Removing a write would also change the norm and the later layers; that effect has to be measured.
 """
 
 from dataclasses import dataclass

@@ -19,7 +19,7 @@ MOST_LIFT = 3
 
 
 def expert_load_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> go.Figure:
-    """Share of the selected layer's routed choices per expert: full = first, pale = later. Did not route apart."""
+    """Share of the selected layer's routed choices per expert: full = first, pale = later; a bar of did not route."""
     c = THEMES[view.theme]
     table = expert_load(trace).query(f"layer == {view.layer}")
     idle = did_not_route(trace).iloc[view.layer]

@@ -94,7 +94,7 @@ def sentence_figure(view: View, sentence: str, height: int) -> go.Figure:
 
 
 def note(text: str, *, x: float = 0, y: float = 1, anchor: str = "left") -> dict:
-    """Small line above a plot, in paper coordinates: unit and code."""
+    """A small line of text above a plot, in paper coordinates."""
     return {
         "text": text, "xref": "paper", "yref": "paper", "x": x, "y": y,
         "xanchor": anchor, "yanchor": "bottom", "yshift": 4,

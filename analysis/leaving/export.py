@@ -139,7 +139,7 @@ def export_files(export: Export, formats: Sequence[str], *, plotlyjs: bool | str
 
     Per figure: pictures, `.html`, and its data as `.csv`, `.parquet`, `.json`; for a paper also `.caption.txt`. Once:
     `routing.parquet` and `routing.json`, one row per layer x token. Raises ValueError for an unknown format, and
-    `pictures.PictureError` (also one) before the first file if pictures are asked for and no browser can draw them.
+    `PictureError` (a ValueError too) before the first file if pictures are asked for and no browser can draw them.
     `plotlyjs` as in `figure_html`.
     """
     unknown = [name for name in formats if name not in FORMATS]

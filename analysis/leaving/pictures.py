@@ -149,7 +149,7 @@ def _bars(fig: go.Figure, cells: go.Heatmap) -> dict:
     x, y = np.asarray(cells.x, dtype=float)[column], np.asarray(cells.y, dtype=float)[row]
     wide, high = (1 - (gap or 0) / px for gap, px in zip((cells.xgap, cells.ygap), _unit_px(fig, cells), strict=True))
     colours = {"color": z[row, column], "colorscale": cells.colorscale, "cmin": cells.zmin, "cmax": cells.zmax}
-    # Neighbours without a gap overlap a little: viewers let the paper shine through between shapes that only touch.
+    # Neighbours without a gap overlap a little: viewers show the background between shapes that only touch.
     line = {"width": 0} if cells.xgap else {**colours, "width": 0.4}
     return {
         "type": "bar", "x": x, "base": y - high / 2, "y": np.full(len(x), high), "width": wide, "offset": -wide / 2,

@@ -161,7 +161,7 @@ def check_sureness(record: HealthRecord) -> Check:
 
 
 def check_tau(record: HealthRecord) -> Check:
-    """At the final tau, the drawn loops must have most of the weight in the mixture that the gradient is of.
+    """At the final tau, the drawn loops must have most of the weight in the mixture behind the gradient.
 
     Not measured without a tau. The authors' checkpoints record none: their released code keeps it at 5, but a fork may
     lower it.

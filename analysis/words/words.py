@@ -108,8 +108,11 @@ def _frozen(starts: np.ndarray) -> np.ndarray:
 
 
 def word_table(trace: RoutingTrace) -> pd.DataFrame:
-    """One row per word: its first token, number of pieces, text, means over pieces (and layers) of soft difficulty,
-    loops and lambda, and its surprisal: the sum over its pieces, since log p adds (NaN with the first token in it)."""
+    """One row per word: first token, number of pieces, text, means over pieces (and layers), and surprisal.
+
+    The means are of soft difficulty, loops and lambda. The surprisal is the sum over the pieces, since log p adds up;
+    it is NaN for the word that holds the first token.
+    """
     starts = word_starts(trace)
     return pd.DataFrame(
         {
