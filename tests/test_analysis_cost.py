@@ -4,10 +4,10 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from analysis.explain.cost import (
-    counted_and_measured,
     cost,
     cost_by_layer,
     cost_ledger,
+    counted_and_measured,
     dense_flops,
     heads_share,
 )
