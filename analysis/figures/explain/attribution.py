@@ -52,18 +52,7 @@ def logit_attribution_figure(
             "hoverinfo": "skip",
         },
     ]  # fmt: skip
-    columns = {"adds": value}
-    if attribution.measured:
-        columns |= {"removal": removed, "answer": removed - value}
-    texts, cells, width = [], [], (1 - TABLE) / 3
-    for place, (heading, numbers) in enumerate(columns.items()):
-        x = TABLE + width * (place + 0.5)
-        texts.append(note(heading, x=x, anchor="center"))
-        cells += [(f"{number:+.2f}", x, y, c["ink"]) for y, number in enumerate(numbers) if ran[y]]
-    cells += [("did not run", TABLE + width / 2, y, c["muted"]) for y in row[~ran].tolist()]
-    if not attribution.measured:
-        cells.append(("no write removed yet", TABLE + 2 * width, (len(row) - 1) / 2, c["muted"]))
-    texts.append(note(_sum_note(attribution)) | {"yshift": 22})
+    cells, headings = _effects_table(value, removed if attribution.measured else None, view)
     return figure(
         view,
         data + table_cells(cells),
@@ -79,8 +68,30 @@ def logit_attribution_figure(
             "range": [len(row) - 0.5, -0.5], "tickvals": row, "ticktext": names.tolist(),
             "tickfont": {"color": c["ink"], "size": 12},
         },
-        annotations=texts,
+        annotations=[*headings, note(_sum_note(attribution)) | {"yshift": 22}],
     )  # fmt: skip
+
+
+def _effects_table(
+    value: np.ndarray, removed: np.ndarray | None, view: View
+) -> tuple[list[tuple[str, float, float, str]], list[dict]]:
+    """Cells for `table_cells` beside the bars, and the headings of their columns as annotations.
+
+    `value` [row] is NaN for a write that did not run; `removed` [row] is None if removal was not measured.
+    """
+    c, ran = THEMES[view.theme], np.isfinite(value)
+    columns = {"adds": value}
+    if removed is not None:
+        columns |= {"removal": removed, "answer": removed - value}
+    cells, headings, width = [], [], (1 - TABLE) / 3
+    for place, (heading, numbers) in enumerate(columns.items()):
+        x = TABLE + width * (place + 0.5)
+        headings.append(note(heading, x=x, anchor="center"))
+        cells += [(f"{number:+.2f}", x, y, c["ink"]) for y, number in enumerate(numbers) if ran[y]]
+    cells += [("did not run", TABLE + width / 2, y, c["muted"]) for y in np.flatnonzero(~ran).tolist()]
+    if removed is None:
+        cells.append(("no write removed yet", TABLE + 2 * width, (len(value) - 1) / 2, c["muted"]))
+    return cells, headings
 
 
 def attribution_by_layer_figure(attribution: Attribution, view: View = DEFAULT_VIEW) -> go.Figure:
