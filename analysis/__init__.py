@@ -1,4 +1,4 @@
-"""Pure reading of a RoutingTrace: numbers, tables and figures.
+"""Numbers, tables and figures from a RoutingTrace: pure functions without torch or Streamlit.
 
-No torch, no Streamlit; `leaving.export` alone writes files.
+Only `leaving.export` writes files.
 """

@@ -1,4 +1,4 @@
-"""Averages over tokens. Tokens that the tokenizer added by itself (`trace.special`) never enter one."""
+"""Averages over ordinary tokens: all but those that the tokenizer added (`trace.special`)."""
 
 from collections.abc import Sequence
 
@@ -15,14 +15,14 @@ def ordinary(trace: RoutingTrace) -> Bool[np.ndarray, " token"]:
 
 
 def ordinary_places(trace: RoutingTrace) -> Int[np.ndarray, " token"]:
-    """Position of every token in the text itself, from 0: tokens that the tokenizer added do not count."""
+    """Position of every token in the text itself, from 0, not counting the tokens that the tokenizer added."""
     return np.maximum(np.cumsum(ordinary(trace)) - 1, 0)
 
 
 def mean_over_tokens(trace: RoutingTrace, values: np.ndarray) -> Float[np.ndarray, " layer"]:
     """Mean of `values` [layer, token] over ordinary tokens; NaN when there are none."""
-    kept = values[:, ordinary(trace)]
-    return kept.mean(axis=1) if kept.shape[1] else np.full(len(values), np.nan)
+    counted = values[:, ordinary(trace)]
+    return counted.mean(axis=1) if counted.shape[1] else np.full(len(values), np.nan)
 
 
 def percentiles_over_tokens(
@@ -30,29 +30,28 @@ def percentiles_over_tokens(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Two percentiles of `values` [layer, token] over ordinary tokens, each [layer]; NaN when there are none.
 
-    Each is a value that some token has: between whole loops there is nothing.
-
-    A range of the tokens of one text, not a confidence interval: its tokens depend on each other.
+    Percentiles are values that some token has, not interpolated: loops are whole numbers. They are a range over the
+    tokens of one text, not a confidence interval, because these tokens depend on each other.
     """
-    kept = values[:, ordinary(trace)]
-    if not kept.shape[1]:
+    counted = values[:, ordinary(trace)]
+    if not counted.shape[1]:
         return np.full(len(values), np.nan), np.full(len(values), np.nan)
-    bottom, top = np.percentile(kept, [low, high], axis=1, method="inverted_cdf")
+    bottom, top = np.percentile(counted, [low, high], axis=1, method="inverted_cdf")
     return bottom, top
 
 
 def level_shares(
     trace: RoutingTrace, name: str, levels: Sequence[float], at_level: Bool[np.ndarray, "level layer token"]
 ) -> pd.DataFrame:
-    """One row per layer x level (column `name`): ordinary tokens at this level, and their share of all in the layer."""
-    kept = at_level[:, :, ordinary(trace)]
-    counts = kept.sum(axis=2).T  # [layer, level]
+    """One row per layer x level (column `name`): the ordinary tokens at this level, and their share of the layer's."""
+    counted = at_level[:, :, ordinary(trace)]
+    counts = counted.sum(axis=2).T  # [layer, level]
     return pd.DataFrame(
         {
             "layer": np.repeat(np.arange(trace.num_layers), len(levels)),
             name: np.tile(levels, trace.num_layers),
             "tokens": counts.ravel(),
-            "share": share(counts, np.full(counts.shape, kept.shape[2])).ravel(),
+            "share": share(counts, np.full(counts.shape, counted.shape[2])).ravel(),
         }
     )
 

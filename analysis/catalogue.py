@@ -1,7 +1,6 @@
-"""Every figure, once: name, words, picture and the table behind it. Pages and exports walk this.
+"""The catalogue of all figures, from which pages and exports are made.
 
-The entries stand beside the figures, as `FIGURES` at the end of each file; here the files of all figures that
-`analysis.figures` exports are put in a row.
+Its entries are the `FIGURES` at the end of each file of figures, in the order in which `analysis.figures` exports them.
 """
 
 from importlib import import_module
@@ -10,8 +9,8 @@ from analysis import figures
 from analysis.figures.figure_spec import Choice, Drawn, FigureSpec, routing_of
 
 _FILES = dict.fromkeys(getattr(figures, name).__module__ for name in figures.__all__ if name.endswith("_figure"))
-CATALOGUE: tuple[FigureSpec, ...] = tuple(found for file in _FILES for found in import_module(file).FIGURES)
-_BY_NAME = {found.name: found for found in CATALOGUE}
+CATALOGUE: tuple[FigureSpec, ...] = tuple(entry for file in _FILES for entry in import_module(file).FIGURES)
+_BY_NAME = {entry.name: entry for entry in CATALOGUE}
 
 
 def spec(name: str) -> FigureSpec:

@@ -1,4 +1,4 @@
-"""Difficulty: how many loops a token was given (hard) or leaned to (soft), both on 0..1.
+"""Difficulty: the loops that a token took (hard) or was expected to take (soft), both scaled to 0..1.
 
 hard = (loops - 1) / (max_loops - 1), soft = (E[L] - 1) / (max_loops - 1) with E[L] of paper Eq. 12.
 """
@@ -16,7 +16,7 @@ from hooks.trace import RoutingTrace
 Kind = Literal["soft", "hard"]
 Surprise = Literal["read", "next"]
 MAX_SURPRISAL = 7
-"""End of surprisal scales, nats. Beyond it a colour scale keeps its last colour; an axis goes on as far as needed."""
+"""End of surprisal scales, nats. Larger values have the last colour of a colour scale; an axis becomes longer."""
 
 
 def difficulty(trace: RoutingTrace, kind: Kind = "soft") -> Float[np.ndarray, "layer token"]:
@@ -32,7 +32,7 @@ def token_difficulty(trace: RoutingTrace, kind: Kind = "soft") -> Float[np.ndarr
 def surprisal(trace: RoutingTrace, of: Surprise = "read") -> Float[np.ndarray, " token"]:
     """Surprisal in nats, of the token read at a position or of the next one; NaN where there is none.
 
-    A token that the tokenizer added is no part of the text, so neither is its surprisal: NaN too, also as the next one.
+    Tokens that the tokenizer added are not part of the text: their surprisal is NaN too, here and as the next token.
     """
     added = {"read": trace.special, "next": np.append(trace.special[1:], False)}[of]
     return np.where(added, np.nan, {"read": trace.surprisal, "next": trace.next_surprisal}[of])
@@ -59,21 +59,21 @@ def difficulty_surprisal(trace: RoutingTrace) -> pd.DataFrame:
 
 
 def rank_correlation(trace: RoutingTrace, of: Surprise = "read") -> tuple[float, int]:
-    """Spearman's rho of soft token difficulty and surprisal, and the number of tokens it rests on.
+    """Spearman's rho of soft token difficulty and surprisal, and the number of tokens.
 
-    NaN for fewer than three tokens or where one side is constant. No interval: the tokens of one text depend on each
-    other, so the usual ones would be too narrow.
+    NaN for fewer than three tokens or if one of the two is constant. Without a confidence interval: the tokens of one
+    text depend on each other, so the usual interval would be too narrow.
     """
     first, second = token_difficulty(trace), surprisal(trace, of)
-    kept = ordinary(trace) & np.isfinite(second)
-    count = int(kept.sum())
-    if count < 3 or np.ptp(first[kept]) == 0 or np.ptp(second[kept]) == 0:
+    known = ordinary(trace) & np.isfinite(second)
+    count = int(known.sum())
+    if count < 3 or np.ptp(first[known]) == 0 or np.ptp(second[known]) == 0:
         return float("nan"), count
-    return float(spearmanr(first[kept], second[kept]).statistic), count
+    return float(spearmanr(first[known], second[known]).statistic), count
 
 
 def difficulty_extremes(trace: RoutingTrace, count: int = 4) -> pd.DataFrame:
-    """The `count` hardest and the `count` easiest tokens, hardest first; no token stands twice.
+    """The `count` hardest and the `count` easiest tokens, hardest first, none of them twice.
 
     Columns: token (index), text, difficulty (soft, mean over layers), surprisal (of the token read, nats).
     """
@@ -81,9 +81,9 @@ def difficulty_extremes(trace: RoutingTrace, count: int = 4) -> pd.DataFrame:
     table = table.sort_values(["difficulty_soft", "token"], ascending=[False, True], kind="stable")
     hardest = table.head(count)
     easiest = table.iloc[len(hardest) :].tail(count)
-    found = pd.concat([hardest, easiest])[["token", "text", "difficulty_soft", "surprisal_read"]]
-    found.columns = ["token", "text", "difficulty", "surprisal"]
-    return found.reset_index(drop=True)
+    extremes = pd.concat([hardest, easiest])[["token", "text", "difficulty_soft", "surprisal_read"]]
+    extremes.columns = ["token", "text", "difficulty", "surprisal"]
+    return extremes.reset_index(drop=True)
 
 
 def difficulty_by_loops(trace: RoutingTrace) -> pd.DataFrame:

@@ -1,7 +1,7 @@
-"""Experts: what the width path chose. Only tokens whose width path ran have routed; nothing else is ever counted.
+"""Experts: what the router of the width path chose.
 
-"Did not run" is no zero: such a token enters no count and no denominator here. Its own share is `did_not_route`.
-An expert is a slice of one layer's weights, so nothing here compares an expert's number between layers.
+A token whose width path did not run has not routed, and enters no count and no denominator here; `did_not_route` gives
+the share of such tokens. An expert is a slice of one layer's weights, so its number means nothing in another layer.
 """
 
 import numpy as np
@@ -13,7 +13,7 @@ from analysis.aggregate import ordinary, share
 from hooks.trace import RoutingTrace
 
 FEWEST_EXPECTED = 5
-"""Pairs expected fewer times than this are too few to compare with chance (the chi-square test's rule of thumb)."""
+"""A pair with a smaller expected count is not compared with chance (the rule of thumb of the chi-square test)."""
 
 
 def routed(trace: RoutingTrace) -> Bool[np.ndarray, "layer token"]:
@@ -22,7 +22,7 @@ def routed(trace: RoutingTrace) -> Bool[np.ndarray, "layer token"]:
 
 
 def router_probs(trace: RoutingTrace) -> Float[np.ndarray, "layer token expert"]:
-    """Softmax of the router's logits over all experts, also where the width path did not run; rows sum to 1."""
+    """Softmax of the router logits over all experts, even where the width path did not run; rows sum to 1."""
     return softmax(trace.expert_logits, axis=-1)
 
 
@@ -33,7 +33,7 @@ def choice_counts(trace: RoutingTrace) -> np.ndarray:
 
 
 def expert_load(trace: RoutingTrace) -> pd.DataFrame:
-    """One row per layer x expert: share of the layer's routed choices, as first choice, as a later one, and together.
+    """One row per layer x expert: its share of the layer's routed choices as first choice, as a later one, and in all.
 
     `share` sums to 1 over the experts of a layer; all three are NaN where nobody routed.
     """
@@ -57,8 +57,8 @@ def expert_load(trace: RoutingTrace) -> pd.DataFrame:
 
 def did_not_route(trace: RoutingTrace) -> pd.DataFrame:
     """One row per layer: ordinary tokens whose width path did not run, and their share of all ordinary tokens."""
-    kept = ~trace.width_ran[:, ordinary(trace)]
-    count, tokens = kept.sum(axis=1), np.full(trace.num_layers, kept.shape[1])
+    idle = ~trace.width_ran[:, ordinary(trace)]
+    count, tokens = idle.sum(axis=1), np.full(trace.num_layers, idle.shape[1])
     return pd.DataFrame(
         {
             "layer": np.arange(trace.num_layers),
@@ -72,9 +72,9 @@ def did_not_route(trace: RoutingTrace) -> pd.DataFrame:
 def expert_pairs(trace: RoutingTrace, layer: int) -> pd.DataFrame:
     """One row per pair of experts (first < second) of one layer: how often one token chose both, against chance.
 
-    `expected` keeps every expert's load and forbids pairing with itself (quasi-independence), since comparing with
-    the plain product of the loads would make every pair look too rare. `lift_log2` = log2((together + 1/2) /
-    (expected + 1/2)), NaN where `expected` is below `FEWEST_EXPECTED`.
+    `expected` has every expert's load and pairs no expert with itself (quasi-independence); the plain product of the
+    loads would make every pair look too rare. `lift_log2` = log2((together + 1/2) / (expected + 1/2)), NaN where
+    `expected` is below `FEWEST_EXPECTED`.
     """
     chosen = (trace.expert_ids[layer][routed(trace)[layer]][..., None] == np.arange(trace.num_experts)).any(axis=1)
     together = (chosen.T.astype(float) @ chosen).astype(int)
@@ -126,7 +126,7 @@ def expert_table(trace: RoutingTrace) -> pd.DataFrame:
 
 
 def _expected_pairs(degree: np.ndarray, rounds: int = 400) -> np.ndarray:
-    """Symmetric table with an empty diagonal, product form w_a w_b, and these row sums (iterative scaling)."""
+    """Symmetric table w_a w_b with a zero diagonal and the row sums `degree`, by iterative scaling."""
     factor = np.sqrt(np.maximum(degree, 0) / max(np.sqrt(degree.sum()), 1))
     for _ in range(rounds):
         sums = factor * (factor.sum() - factor)

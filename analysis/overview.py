@@ -1,4 +1,4 @@
-"""How the computation is shared: loops and experts run, counted in passes through one dense FFN."""
+"""Overview: what the loops and experts that ran cost, in passes through one dense FFN."""
 
 from dataclasses import dataclass
 
@@ -41,7 +41,7 @@ def overview_numbers(trace: RoutingTrace) -> OverviewNumbers:
 
 
 def compute_table(trace: RoutingTrace) -> pd.DataFrame:
-    """One row per token: means over layers of what ran, in FFN passes; `total` = `depth` + `width`."""
+    """One row per token: cost of both paths in dense FFN passes, mean over layers; `total` = `depth` + `width`."""
     depth = trace.loops.mean(axis=0)
     width = width_cost(trace) * trace.width_ran.mean(axis=0)
     return pd.DataFrame(

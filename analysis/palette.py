@@ -1,9 +1,9 @@
-"""Colours. One meaning per hue, on every page and in both themes.
+"""Colours. Every hue has one meaning, on all pages and in both themes.
 
   blue   = width path        orange = depth path; loops are steps of orange
   plum   = difficulty        grey   = what the language model and the router say (surprisal, probability)
   green / magenta = more / less       eight colours + a printed number = experts
-Selection is ink, never a hue. Contrast figures (WCAG) are against the theme's background.
+The selection is drawn in ink, never in a hue. Contrast ratios (WCAG) are against the theme's background.
 """
 
 from bisect import bisect_left
@@ -53,7 +53,7 @@ THEMES = {
 }
 
 TINTS = (0.34, 0.48, 0.64, 0.82, 1.0)
-"""Strength of an expert's colour, from a tie to a choice that stands alone."""
+"""Strengths of an expert's colour, from a tie of the two choices to a weight of 1 for the first."""
 
 
 def luminance(colour: str) -> float:
@@ -118,7 +118,7 @@ def gate_colour(gate: float, theme: str) -> str:
 
 
 def expert_colour(expert: int, theme: str) -> str:
-    """Colour of an expert; beyond eight they repeat, so the printed number is the identity."""
+    """Colour of an expert. There are eight, which repeat: only the printed number identifies an expert."""
     colours = THEMES[theme]["experts"]
     return colours[expert % len(colours)]
 
@@ -131,6 +131,6 @@ def expert_tints(theme: str) -> tuple[str, ...]:
 
 
 def tint_level(weight: float, k: int) -> int:
-    """Strength 0..4 of a first choice's weight, which lies between 1/k (a tie) and 1 (alone)."""
+    """Index into TINTS for a first choice's weight, which lies between 1/k (a tie) and 1."""
     surplus = 1.0 if k == 1 else (weight - 1 / k) / (1 - 1 / k)
     return bisect_left((0.2, 0.4, 0.6, 0.8), surplus + 1e-9) if surplus > 0 else 0

@@ -8,7 +8,7 @@ from analysis.aggregate import level_shares
 from hooks.trace import RoutingTrace
 
 NEAR_MISS = 0.25
-"""Margins below this many logits (odds of 1.3 to 1) count as a near miss: a small change would flip the choice."""
+"""A margin below this many logits (odds of 1.3 to 1) is a near miss: a small change would flip the choice."""
 
 
 def loop_shares(trace: RoutingTrace) -> pd.DataFrame:

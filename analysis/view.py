@@ -1,4 +1,4 @@
-"""View: what the reader looks at. Figures take a trace and a view, and nothing else decides what they draw."""
+"""View: the selection and the way of looking. A figure depends on its data, a view and its options only."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -7,7 +7,7 @@ Theme = Literal["light", "dark"]
 Level = Literal["token", "word"]
 WINDOW = 256
 PAGE_PX = 1060
-"""Width that a figure has at least where a wide page is its own, pixels."""
+"""Least width in pixels of a figure that fills a wide page."""
 
 
 @dataclass(frozen=True)
@@ -20,11 +20,11 @@ class View:
     """Tokens drawn by the maps, (first, last + 1); None = the whole text."""
     theme: Theme = "light"
     room: int = PAGE_PX
-    """Pixels that a map has across: they decide whether it names its tokens and numbers its cells."""
+    """Width of a map in pixels, which decides whether its tokens are named and its cells numbered."""
     level: Level = "token"
-    """What a column of the maps of difficulty, gate and loops stands for; a word's holds the mean over its pieces."""
+    """What a column of the maps of difficulty, gate and loops is: a token, or a word with the mean over its tokens."""
     checkpoint: int | None = None
-    """Which of the weights kept along a training is shown, counted from 0; None = the last."""
+    """Index of the training checkpoint that is shown, from 0; None = the last."""
 
     def span(self, num_tokens: int) -> tuple[int, int]:
         """First and last + 1 token drawn, within the text."""
@@ -42,8 +42,8 @@ DEFAULT_VIEW = View()
 def window_around(token: int, num_tokens: int, width: int = WINDOW) -> tuple[int, int] | None:
     """Window of `width` tokens that holds `token`; None when the whole text fits.
 
-    Windows start at multiples of half the width, so stepping through the text moves the map only now and then, and
-    the token always has a quarter of the window on both sides (except at the ends of the text).
+    Windows start at multiples of half the width, so that stepping through the text seldom moves the map. The token has
+    at least a quarter of the window on both sides, except at the ends of the text.
     """
     if num_tokens <= width:
         return None

@@ -1,7 +1,7 @@
-"""What attention reads with: queries and keys of every layer, from one more pass with the decisions of a trace.
+"""Captures the queries and keys of every layer, in one more pass with the decisions of a trace.
 
-The model's own attention (SDPA) tells no weights. They follow exactly from its queries and keys, which the layer's own
-modules give for the stream before it; with the values they must rebuild what the layer's attention wrote.
+The model's attention (SDPA) does not return its weights. They are computed from queries and keys, which the layer's own
+modules give for the stream before it. As a check, weights and values must rebuild what the layer's attention wrote.
 """
 
 from collections.abc import Mapping
@@ -15,29 +15,28 @@ from hooks.attention_trace import AttentionInputs
 from hooks.capturing import routing_fields, routing_names
 from hooks.hook_points import instrument
 from hooks.passes import run_rows, to_numpy
-from hooks.replay import replayed, routing_of
+from hooks.replay import replayed, trace_of
 from hooks.trace import RoutingTrace
 from sample_models.loading import LoadedModel
 from sample_models.taps import edited
 
 ROWS = 128
-"""Reading tokens whose weights over the text are in memory at a time."""
+"""Query tokens whose weights over the text are in memory at a time."""
 
 
 @torch.inference_mode()
 def capture_attention(loaded: LoadedModel, text: RoutingTrace | str, *, token: int = 0) -> AttentionInputs:
-    """Keep the queries and keys of all layers over a traced text; `.at(token)` gives the weights of a token's heads.
+    """Capture the queries and keys of all layers over a traced text; `.at(token)` gives the weights of a token's heads.
 
-    The model runs once more, with its own attention, and takes over the trace's loops, gate, experts and weights
-    (`hooks.replay`). No head reads across the windows of a text that is longer than the trained context (see
-    `capture`): what is kept is of the window that gives `token` its numbers, and only that one runs. A text that has no
-    trace yet is traced first. Size of the answer: `attention_bytes(layers, tokens, hidden_size)`. Safe to call from
-    several threads.
+    The model runs once more, with its own attention and the loops, gate, experts and weights of the trace
+    (`hooks.replay`). In a text longer than the trained context no head reads across windows (see `capture`): only the
+    window that owns `token` is run and captured. A text without a trace is traced first. Size of the result:
+    `attention_bytes(layers, tokens, hidden_size)`. Safe to call from several threads.
 
-    Raises ValueError if the trace is of another model, if the text holds no token or not this one, or if the model has
+    Raises ValueError if the trace is of another model, if the text has no tokens or not this one, or if the model has
     no depth head and router.
     """
-    trace = routing_of(loaded, text)
+    trace = trace_of(loaded, text)
     instrument(loaded.model)
     if not 0 <= token < trace.num_tokens:
         raise ValueError(f"token must be 0..{trace.num_tokens - 1}, got {token}")
@@ -48,7 +47,7 @@ def capture_attention(loaded: LoadedModel, text: RoutingTrace | str, *, token: i
     rebuilt = torch.empty(0)
 
     def keep(name: str, tensor: torch.Tensor) -> None:
-        nonlocal rebuilt  # of the layer that runs: the stream after its attention, from its weights
+        nonlocal rebuilt  # the stream after the attention of the layer that runs, computed from its weights
         if name in before:
             query, key, value = _inputs(model, before[name], tensor)
             queries.append(to_numpy(query))
@@ -60,7 +59,7 @@ def capture_attention(loaded: LoadedModel, text: RoutingTrace | str, *, token: i
 
     window = trace.window_of(token)
     names = {name: field for field, of_field in routing_names(layers).items() for name in of_field}
-    reread = slice(0, window.own - window.first)  # tokens that the former window gives their numbers
+    reread = slice(0, window.own - window.first)  # tokens that the window before owns
     routed: dict[str, list[np.ndarray]] = {field: [] for field in names.values()}
 
     def listen(name: str, tensor: torch.Tensor) -> None:
@@ -83,7 +82,7 @@ def capture_attention(loaded: LoadedModel, text: RoutingTrace | str, *, token: i
 
 
 def _rerouted(trace: RoutingTrace, first: int, routed: Mapping[str, np.ndarray]) -> RoutingTrace:
-    """The trace of a text with this routing of the tokens from `first` on, by field [layer, token, ...]."""
+    """The trace with the routing of the tokens from `first` on replaced by `routed`: field -> [layer, token, ...]."""
     fields = routing_fields(routed)
     if not fields["loops"].size:
         return trace
@@ -107,7 +106,7 @@ def _inputs(model, layer: int, stream: torch.Tensor) -> tuple[torch.Tensor, torc
 
 def _write(attention, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
     """What attention adds to the stream [token hidden]: softmax in float32 of the causal scores, times the values."""
-    key, value = (repeat_kv(each[None], attention.num_key_value_groups)[0] for each in (key, value))
+    key, value = (repeat_kv(tensor[None], attention.num_key_value_groups)[0] for tensor in (key, value))
     position, written = torch.arange(query.shape[1], device=query.device), []
     for rows in position.split(ROWS):
         end = int(rows[-1]) + 1

@@ -1,8 +1,8 @@
-"""What the attention heads of every layer read, as numpy arrays. Asked for explicitly.
+"""AttentionTrace: what the attention heads of every layer read at one token, as numpy arrays.
 
-Axis words as in `hooks.trace`, and four more:
+Names of axes as in `hooks.trace`, and four more:
     head     attention head, from 0
-    shared   head of keys: as many as heads, or fewer where several heads share one (grouped-query attention)
+    shared   key head: as many as heads, or fewer where several heads share one (grouped-query attention)
     channel  entry of a query or key
     read     token that is read: from the first of the reading token's window (`RoutingTrace.windows`) up to itself
 """
@@ -23,17 +23,17 @@ BYTES_PER_NUMBER = 4
 @jaxtyped(typechecker=beartype)
 @dataclass(frozen=True, eq=False)
 class AttentionTrace:
-    """How much every head of every layer read of each token, at one token."""
+    """The attention weights of every head of every layer at one token."""
 
     routing: RoutingTrace
     """The whole text's trace."""
     as_read: RoutingTrace
-    """The same, but all tokens of the reading token's window as that window routed them: in a long text it reads the
-    tokens that it overlaps with the former window anew, and these heads read them so."""
+    """The same trace, with all tokens of the reading token's window as that window routed them. In a long text a window
+    routes the tokens that it shares with the window before again, and its heads read that version of them."""
     token: int
-    """The reading token."""
+    """The reading token, at which the queries are."""
     pattern: Float[np.ndarray, "layer head read"]
-    """Attention weights; rows sum to 1. A layer reads what the layers below left, before it routes itself."""
+    """Attention weights; rows sum to 1. A layer's attention comes before its routing."""
     gap: Float[np.ndarray, " layer"]
     """Length of (attention's write rebuilt from the weights - the model's own), relative to the stream after it."""
 
@@ -59,9 +59,9 @@ class AttentionTrace:
 @jaxtyped(typechecker=beartype)
 @dataclass(frozen=True, eq=False)
 class AttentionInputs:
-    """Queries and keys of all layers, after the rotary embedding: they grow with the text, patterns with its square.
+    """Queries and keys of all layers, after the rotary embedding. Their size grows with the text, not with its square.
 
-    The token axis covers one window of the text: all of it, unless it is longer than the trained context.
+    The token axis is one window: the whole text, unless it is longer than the trained context.
     """
 
     routing: RoutingTrace
@@ -69,19 +69,19 @@ class AttentionInputs:
     as_read: RoutingTrace
     """As in AttentionTrace."""
     window: Window
-    """The part of the text that the token axis covers, read in one pass."""
+    """The part of the text that the token axis covers."""
     queries: Float[np.ndarray, "layer head token channel"]
     keys: Float[np.ndarray, "layer shared token channel"]
     scale: float
-    """Factor of the scores."""
+    """Factor of the scores q·k."""
     gap: Float[np.ndarray, "layer token"]
-    """As in AttentionTrace, of every token."""
+    """As in AttentionTrace, for every token."""
 
     def __post_init__(self) -> None:
         _freeze(self)
 
     def at(self, token: int) -> AttentionTrace:
-        """What the heads read at a token; ValueError if its numbers come from another window. Runs no model."""
+        """What the heads read at a token. Runs no model. ValueError if another window owns the token."""
         if not self.window.own <= token < self.window.end:
             other = token < self.routing.num_tokens
             raise ValueError(
@@ -97,7 +97,7 @@ class AttentionInputs:
 
 
 def attention_bytes(layers: int, tokens: int, hidden_size: int) -> int:
-    """Most bytes of AttentionInputs where all heads together are as wide as the stream (without its RoutingTrace)."""
+    """Most bytes of AttentionInputs, without its RoutingTrace, if all heads together are as wide as the stream."""
     return BYTES_PER_NUMBER * layers * tokens * (2 * hidden_size + 1)
 
 

@@ -1,4 +1,4 @@
-"""Direct readout of a logit from the residual stream, and what removing a single write from it really does."""
+"""The direction that a logit reads from the residual stream, and the measured effect of removing single writes."""
 
 from collections.abc import Sequence
 
@@ -14,7 +14,7 @@ from hooks.trace import RoutingTrace
 from sample_models.loading import LoadedModel
 
 PLACES = {"embedding": "blocks.0.hook_resid_pre", "attention": "blocks.{}.hook_resid_mid"}
-"""Where a write of this kind enters the stream; loops and experts enter with their layer's output."""
+"""Where writes of these kinds enter the stream; loops and experts enter it at OUTPUT."""
 OUTPUT = "blocks.{}.mlp.hook_out"
 
 
@@ -28,9 +28,9 @@ def logit_direction(
     """
     model, size = loaded.model, loaded.config.vocab_size
     chosen = [target] if distractor is None else [target, distractor]
-    for each in chosen:
-        if not 0 <= each < size:
-            raise ValueError(f"token ids must be 0..{size - 1}, got {each}")
+    for token_id in chosen:
+        if not 0 <= token_id < size:
+            raise ValueError(f"token ids must be 0..{size - 1}, got {token_id}")
     stream = torch.tensor(paths.resid_final[paths.index(token)], dtype=model.dtype, device=model.device)
     logits = model.lm_head(model.model.norm(stream[None]))[0].float()
     head, signs = to_numpy(model.lm_head.weight[chosen]), np.array([1, -1])[: len(chosen)]
@@ -54,19 +54,19 @@ def remove_writes(
     *,
     own: OwnPass | None = None,
 ) -> np.ndarray:
-    """How far the logit (difference) falls when a write is subtracted where it entered, [write]; each alone.
+    """How far the logit (difference) falls when one write is subtracted from the stream where it entered, [write].
 
-    `trace` is that of the text; a write is (layer, kind, vector [hidden]), as `stream_writes` of
-    `analysis.explain.ledger` lists them. Everything after its place answers: later layers with their loops and
-    experts, and the final norm. Loops of the same layer keep their states. `own` is the model as it is, whose keys and
-    values of the tokens before are used; without it these tokens run once more.
+    `trace` is that of the text. A write is (layer, kind, vector [hidden]), as `stream_writes` of
+    `analysis.explain.ledger` lists them. Everything behind it is computed again: later layers with their loops and
+    experts, and the final norm. The other loops of the same layer keep their states. `own` is the model's plain pass,
+    whose keys and values of the tokens before are used; without it these tokens are run once more.
     """
 
     def without(vector: np.ndarray):
         minus = torch.tensor(vector, device=loaded.model.device)
         return lambda tensor, hook: (tensor - minus).to(tensor.dtype)
 
-    variants = [{}]  # the model as it is, in the same batch
+    variants = [{}]  # without edits, in the same batch
     variants += [{PLACES.get(kind, OUTPUT).format(layer): without(vector)} for layer, kind, vector in writes]
     logits = rerun_token(loaded, trace, direction.token, variants, past=own.past if own else None)
     read = logits[:, direction.target_id]

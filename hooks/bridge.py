@@ -1,8 +1,8 @@
-"""TransformerBridge over a VersatileFFN model: all of TransformerLens' own tools, under its names and ours.
+"""TransformerBridge over a VersatileFFN model: all tools of TransformerLens, under its hook names and ours.
 
 For notebooks. The app and `capture` use `instrument`, which keeps the model's own attention; the bridge computes
-attention step by step so that scores and patterns can be seen, equal up to rounding and somewhat slower. What the FFN
-shows has the names of `hooks.hook_points`, for example `blocks.0.mlp.hook_lambda`.
+attention step by step so that scores and patterns can be seen, which is somewhat slower and equal up to rounding. Hook
+points in the FFN have the names of `hooks.hook_points`, for example `blocks.0.mlp.hook_lambda`.
 """
 
 import copy
@@ -35,13 +35,13 @@ ARCHITECTURE = "VersatileFFNForCausalLM"
 def to_bridge(loaded: LoadedModel) -> TransformerBridge:
     """A `TransformerBridge` over a copy of a loaded model, of whatever `ffn` it has.
 
-    The bridge rebuilds the model that it is given, therefore it gets its own: the loaded one stays as it is, and the
-    weights are in memory twice. Texts become the tokens that `capture` sees: a BOS token only where the tokenizer adds
-    one by itself. For a model without a tokenizer the bridge takes tensors of token ids.
+    The bridge changes the model that it is given, so it gets a copy: the loaded model stays as it is, and the weights
+    are in memory twice. Texts become the same tokens as in `capture`, with a BOS token only if the tokenizer adds one.
+    For a model without a tokenizer the bridge takes tensors of token ids.
 
     `blocks.{i}.hook_mlp_out` is what the FFN adds to the residual stream, so that `cache.decompose_resid()` sums to it;
     `blocks.{i}.mlp.hook_out` is the FFN's own output, which already holds the residual. Outputs of single experts and
-    of loops that a token did not take are computed when something listens to them, with the same results otherwise.
+    of loops that a token did not take are computed only when a hook listens to them; this changes no other result.
     """
     model = own_copy(loaded.model)
     with TemporaryDirectory() as folder:
@@ -59,7 +59,7 @@ def to_bridge(loaded: LoadedModel) -> TransformerBridge:
 
 
 def own_copy(model: VersatileFFNForCausalLM) -> VersatileFFNForCausalLM:
-    """A model with copies of the weights, without the hooks that somebody put on this one."""
+    """A copy of the model and its weights, without the hooks on the original."""
     with no_progress_bar():
         copied = VersatileFFNForCausalLM.from_pretrained(
             None,
@@ -71,7 +71,7 @@ def own_copy(model: VersatileFFNForCausalLM) -> VersatileFFNForCausalLM:
 
 
 class FFNBridge(GeneralizedComponent):
-    """Our FFN, with a hook point where it holds a tap; `hook_in` and `hook_out` are among them."""
+    """The FFN with a hook point in the place of every tap; `hook_in` and `hook_out` are among them."""
 
     def set_original_component(self, original_component: nn.Module) -> None:
         super().set_original_component(original_component)
@@ -85,7 +85,7 @@ class FFNBridge(GeneralizedComponent):
 
 
 class LayerBridge(BlockBridge):
-    """Llama's block without a norm before the FFN, which norms its own input anew in every loop."""
+    """Llama's block without a norm before the FFN: the FFN norms its input in every loop."""
 
     hook_aliases = {name: path for name, path in BlockBridge.hook_aliases.items() if name != "hook_mlp_out"} | {
         "hook_resid_mid": "mlp.hook_in"
@@ -93,15 +93,15 @@ class LayerBridge(BlockBridge):
 
     def set_original_component(self, original_component: nn.Module) -> None:
         super().set_original_component(original_component)
-        self.hook_mlp_out: HookPoint = TracePoint()  # what is added: the FFN's output less its input
+        self.hook_mlp_out: HookPoint = TracePoint()  # the FFN's output minus its input
         original_component.hook_mlp_out = self.hook_mlp_out
 
 
 class VersatileFFNAdapter(ArchitectureAdapter):
-    """Where TransformerLens finds the parts of our model."""
+    """Tells TransformerLens where the parts of a VersatileFFN model are."""
 
     supports_compatibility_mode = False
-    supports_fold_ln = False  # every loop uses the norm anew: it cannot be folded into one matrix
+    supports_fold_ln = False  # every loop applies the norm, so it cannot be folded into one matrix
     supports_hf_output_attentions = False
 
     def __init__(self, cfg):

@@ -1,4 +1,4 @@
-"""What the routing did with a text: one forward pass over it, or one over each window of a long text."""
+"""Captures the routing of a text: one forward pass over it, or one over each window of a long text."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
@@ -20,17 +20,18 @@ from sample_models.taps import HOOK_NAMES
 
 TOP_PREDICTIONS = 5
 ROWS = 64
-"""Tokens whose distributions over the vocabulary are summed up at a time."""
+"""Tokens whose distributions over the vocabulary are in memory at a time."""
 MAX_BATCH_TOKENS = 4096
 """Texts of a list, or their windows, share a forward pass up to this many tokens, padding included."""
 
 
 class Part(NamedTuple):
-    """What one pass says of its window's own tokens."""
+    """Routing and predictions of the tokens whose numbers come from one window's pass."""
 
     routing: dict[str, np.ndarray]
     """Field of the trace -> [layer, token, ...]."""
     predictions: tuple[np.ndarray, ...]
+    """As `_predictions` gives them."""
 
 
 @overload
@@ -42,21 +43,20 @@ def capture(
 def capture(loaded, text, *, overlap=None):
     """Trace a text, or each of a list of texts, through a loaded VersatileFFN model.
 
-    The tokenizer adds what its own settings add and nothing else. A text within the trained context
-    (`max_position_embeddings`) is read in one pass, a longer one in windows of that size, each overlapping the former
-    by `overlap` tokens (default: half of it); its trace says so (`RoutingTrace.windows`). Texts of a list share passes,
-    which changes no token's routing: padding stands behind the text, where a causal model cannot see it.
-    A text that was read already (`hooks.reading.read`) is not tokenised again. Safe to call from several threads on one
-    model.
+    Special tokens are added only as the tokenizer's own settings say. A text within the trained context
+    (`max_position_embeddings`) is read in one pass, a longer one in windows of that size, each overlapping the one
+    before by `overlap` tokens (default: half of it); `RoutingTrace.windows` lists them. Texts of a list share passes,
+    which changes no token's routing: the padding is on the right, where a causal model cannot see it. A text that was
+    read already (`hooks.reading.read`) is not tokenized again. Safe to call from several threads on one model.
 
-    Raises ValueError if a text holds no token, if the overlap is no part of the context, or if the model's ffn is not
-    'versatile'.
+    Raises ValueError if a text holds no token, if the overlap is not smaller than the context, or if the model's ffn
+    is not 'versatile'.
     """
     refuse_without_routing(loaded)
     instrument(loaded.model)
     alone = isinstance(text, str | Reading)
     texts = [text] if alone else text
-    readings = [each if isinstance(each, Reading) else read(loaded, each, overlap) for each in texts]
+    readings = [item if isinstance(item, Reading) else read(loaded, item, overlap) for item in texts]
     passes = [(reading, window) for reading in readings for window in reading.windows]
     parts: list[Part | None] = [None] * len(passes)
     lengths = [window.end - window.first for _, window in passes]
@@ -64,7 +64,7 @@ def capture(loaded, text, *, overlap=None):
         for i, part in zip(batch, _trace_batch(loaded, [passes[i] for i in batch]), strict=True):
             parts[i] = part
     following = iter(parts)
-    traces = [routing_trace(loaded, each, list(islice(following, len(each.windows)))) for each in readings]
+    traces = [routing_trace(loaded, reading, list(islice(following, len(reading.windows)))) for reading in readings]
     return traces[0] if alone else traces
 
 
@@ -102,9 +102,10 @@ def window_part(
     logits: torch.Tensor,
     row: int = 0,
 ) -> Part:
-    """What a pass says of its window's own tokens: `seen` by hook name and `logits` [row, token, ...] of the pass.
+    """The part of a trace that one row of a pass gives.
 
-    `names`: field of the trace -> its hook names, one per layer.
+    `seen` holds the recorded tensors by hook name, [row, token, ...], and `names` the hook names of every field of the
+    trace, one per layer.
     """
     own = window.own_part
     routing = {
@@ -116,12 +117,12 @@ def window_part(
 def _predictions(logits: torch.Tensor, following: list[int]) -> tuple[np.ndarray, ...]:
     """(log p of the token that follows [token], top ids and log p [token, top], entropy [token]), nats.
 
-    After the last token of a text none follows, and its log p is that of token 0. A few rows at a time: the
-    distributions over the vocabulary are large, and only these few numbers of each are kept.
+    No token follows the last one of a text: its log p is that of token id 0, and is not used. A few rows at a time,
+    because the distributions over the vocabulary are large and only these few numbers are needed of each.
     """
-    came = torch.tensor([*following, 0][: len(logits)], device=logits.device)[:, None]
+    next_ids = torch.tensor([*following, 0][: len(logits)], device=logits.device)[:, None]
     parts = []
-    for rows, after in zip(logits.split(ROWS), came.split(ROWS), strict=True):
+    for rows, after in zip(logits.split(ROWS), next_ids.split(ROWS), strict=True):
         log_probs = rows.float().log_softmax(dim=-1)
         top = log_probs.topk(min(TOP_PREDICTIONS, log_probs.shape[-1]), dim=-1)
         entropy = -torch.einsum("tv,tv->t", log_probs.exp(), log_probs)
@@ -130,17 +131,17 @@ def _predictions(logits: torch.Tensor, following: list[int]) -> tuple[np.ndarray
 
 
 def routing_trace(loaded: LoadedModel, reading: Reading, parts: Sequence[Part]) -> RoutingTrace:
-    """The trace of one text from what the pass of each of its windows says."""
+    """The trace of one text from the parts of its windows."""
     routing = {field: np.concatenate([part.routing[field] for part in parts], axis=1) for field in parts[0].routing}
     columns = zip(*(part.predictions for part in parts), strict=True)
-    came, next_ids, next_logprobs, entropy = (np.concatenate(column) for column in columns)
+    logprob_of_next, next_ids, next_logprobs, entropy = (np.concatenate(column) for column in columns)
     flat = display_tokens(loaded.tokenizer, next_ids.ravel().tolist())
     return RoutingTrace(
         tokens=display_tokens(loaded.tokenizer, reading.ids),
         token_ids=np.array(reading.ids),
         special=np.array(reading.special),
         **routing_fields(routing),
-        logprob=np.concatenate([[np.float32(np.nan)], came[:-1]]),
+        logprob=np.concatenate([[np.float32(np.nan)], logprob_of_next[:-1]]),
         next_ids=next_ids,
         next_tokens=[flat[i : i + next_ids.shape[1]] for i in range(0, len(flat), next_ids.shape[1])],
         next_logprobs=next_logprobs,
@@ -163,11 +164,11 @@ def routing_trace(loaded: LoadedModel, reading: Reading, parts: Sequence[Part]) 
 
 
 def routing_fields(routing: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Fields of a RoutingTrace from what passed the taps of HOOK_NAMES, each [layer, token, ...]."""
+    """Fields of a RoutingTrace from the tensors recorded at HOOK_NAMES, each [layer, token, ...]."""
     gate = routing["gate"].squeeze(-1)
-    same = ("depth_logits", "expert_logits", "expert_ids", "expert_weights")
+    unchanged = ("depth_logits", "expert_logits", "expert_ids", "expert_weights")
     choice = routing["loop_choice"]  # counts from 0
-    return {"loops": choice + 1, "gate": gate, "width_ran": gate > 0} | {name: routing[name] for name in same}
+    return {"loops": choice + 1, "gate": gate, "width_ran": gate > 0} | {name: routing[name] for name in unchanged}
 
 
 @lru_cache(maxsize=1)

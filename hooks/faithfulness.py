@@ -1,4 +1,4 @@
-"""Runs one text in the ways that must agree: hooked and unhooked, fast and readable, alone and in a batch."""
+"""Runs one text in several ways that must agree: hooked and unhooked, fast and readable, alone and in a batch."""
 
 import copy
 from collections.abc import Iterable
@@ -18,16 +18,15 @@ from sample_models.modeling_versatile import VersatileFFNForCausalLM
 from sample_models.taps import HOOK_NAMES, Recording, Tap, edited
 
 MORE_TOKENS = 8
-"""Tokens by which the other text of the batch is longer: so much padding the text gets."""
+"""The other text of the batch has this many more tokens, and the measured one gets as much padding."""
 
 
 @torch.inference_mode()
 def measure_faithfulness(loaded: LoadedModel, text: str | RoutingTrace) -> Faithfulness:
-    """Run a text, window by window, five times and keep the largest differences, and what was routed each time.
+    """Run a text five times, window by window, and return the largest differences and the routing of each run.
 
-    Of a trace its tokens and windows are taken over, nothing that it decided.
-
-    Safe to call from several threads. Hooks that somebody left on the model take part, as they do in every trace.
+    Of a trace only the tokens and windows are used. Hooks that were left on the model take part, as they do in every
+    trace. Safe to call from several threads.
 
     Raises ValueError if the text holds no token, if the model has no routing, if no layer of it can be captured, or for
     a trace of another model.
@@ -36,33 +35,33 @@ def measure_faithfulness(loaded: LoadedModel, text: str | RoutingTrace) -> Faith
     instrument(loaded.model)
     reading = read(loaded, text)
     plain = unhooked(loaded.model)
-    found = [_in_window(loaded, plain, reading, window) for window in reading.windows]
+    by_window = [_in_window(loaded, plain, reading, window) for window in reading.windows]
 
     def whole(name: str) -> OtherRun:
-        gaps, parts = zip(*(each.runs[name] for each in found), strict=True)
+        gaps, parts = zip(*(measured.runs[name] for measured in by_window), strict=True)
         return OtherRun(max(gaps), routing_trace(loaded, reading, parts))
 
     return Faithfulness(
         layers=loaded.config.num_hidden_layers,
-        captured=found[0].captured,
+        captured=by_window[0].captured,
         trace=whole("alone").trace,
-        largest_logit=max(each.largest_logit for each in found),
-        told_gap=max(each.told_gap for each in found),
-        unhooked_gap=max(each.unhooked_gap for each in found),
+        largest_logit=max(measured.largest_logit for measured in by_window),
+        forced_gap=max(measured.forced_gap for measured in by_window),
+        unhooked_gap=max(measured.unhooked_gap for measured in by_window),
         readable=whole("readable"),
         batched=whole("batched"),
     )
 
 
 class _Measured(NamedTuple):
-    """What was measured over one window of the text."""
+    """The measurements over one window of the text."""
 
     captured: list[int]
     largest_logit: float
-    told_gap: float
+    forced_gap: float
     unhooked_gap: float
     runs: dict[str, tuple[float, Part]]
-    """By name, largest difference of a logit from the run alone, and what was routed."""
+    """Name of a run -> (largest difference of a logit from the run "alone", routing)."""
 
 
 def _in_window(loaded: LoadedModel, plain: VersatileFFNForCausalLM, reading: Reading, window: Window) -> _Measured:
@@ -83,33 +82,33 @@ def _in_window(loaded: LoadedModel, plain: VersatileFFNForCausalLM, reading: Rea
         raise ValueError(f"no layer of {loaded.name} passes its hook points: load the model again")
     choices = {name: seen[name] for name in map(HOOK_NAMES["loop_choice"].format, captured)}
     with edited({name: lambda choice, hook: choices[hook.name].clone() for name in choices}):
-        told = run_rows(model, [ids])[0].logits
+        forced = run_rows(model, [ids])[0].logits
     names = {field: [of_field[layer] for layer in captured] for field, of_field in routing_names(layers).items()}
     return _Measured(
         captured=captured,
         largest_logit=float(logits.abs().max()),
-        told_gap=_gap(told, logits),
+        forced_gap=_gap(forced, logits),
         unhooked_gap=_gap(run_rows(plain, [ids])[0].logits, logits),
         runs={
-            name: (_gap(found[0, :count], logits[0]), window_part(reading, window, names, passed, found))
-            for name, (found, passed) in runs.items()
+            name: (_gap(run_logits[0, :count], logits[0]), window_part(reading, window, names, passed, run_logits))
+            for name, (run_logits, passed) in runs.items()
         },
     )
 
 
 def unhooked(model: VersatileFFNForCausalLM) -> VersatileFFNForCausalLM:
-    """The same model with plain taps and without a hook anywhere, over the same weights: nothing is copied of these."""
+    """The same model with plain taps and without any hook; it shares the weights, and none is copied."""
     modules = list(model.modules())
     instead = {id(tensor): tensor for tensor in (*model.parameters(), *model.buffers())}
     instead |= {
-        id(hooks): type(hooks)() for each in modules for hooks in (each._forward_hooks, each._forward_pre_hooks)
+        id(hooks): type(hooks)() for module in modules for hooks in (module._forward_hooks, module._forward_pre_hooks)
     }
-    instead |= {id(each): Tap() for each in modules if isinstance(each, Tap)}
+    instead |= {id(module): Tap() for module in modules if isinstance(module, Tap)}
     return copy.deepcopy(model, instead)
 
 
 def _run(model, rows: list[list[int]], layers: int, more: Iterable[str] = ()) -> tuple[torch.Tensor, Recording]:
-    """Logits [row, token, vocab], and what passed the hook points of the routing."""
+    """Logits [row, token, vocab], and the tensors recorded at the hook points of the routing."""
     routing = {name for names in routing_names(layers).values() for name in names}
     output, seen = run_rows(model, rows, routing | set(more), lambda name, tensor: tensor if name in routing else None)
     return output.logits, seen

@@ -1,4 +1,4 @@
-"""Faithfulness: one text run in ways that must agree, as numpy arrays. `analysis.models.faithfulness` judges it."""
+"""Faithfulness: the runs of one text that must agree. `analysis.models.faithfulness` judges them."""
 
 from dataclasses import dataclass
 
@@ -16,24 +16,24 @@ class OtherRun:
 
 @dataclass(frozen=True, eq=False)
 class Faithfulness:
-    """What was measured for one model and one text."""
+    """The measurements for one model and one text."""
 
     layers: int
-    """Layers of the model, by its configuration."""
+    """Layers of the model according to its configuration."""
     captured: list[int]
-    """Layers whose routing passed all hook points; `trace` and the other runs hold these alone."""
+    """Layers whose hook points all recorded something; `trace` and the other runs hold only these."""
     trace: RoutingTrace
-    """As every page shows it: the fast path, with the hook points that a trace listens to."""
+    """The routing as every page shows it: the fast path, with the hook points that a trace records."""
     largest_logit: float
-    """Largest absolute logit: the differences are judged beside it."""
+    """Largest absolute logit, to which the differences are compared."""
     unhooked_gap: float
     """Largest absolute difference of a logit from the same weights without any hook."""
-    told_gap: float
-    """Largest absolute difference of a logit when every token is told to leave after the loops that it chose."""
+    forced_gap: float
+    """Largest absolute difference of a logit when every token is forced to leave after the loops that it chose."""
     readable: OtherRun
-    """Every path computed in full and apart, as the equations say it, where the fast path merges them."""
+    """The run that computes every path separately and in full, as in the equations; the fast path merges them."""
     batched: OtherRun
-    """In one pass with another, longer text, padded behind."""
+    """The run in a batch with a longer text, padded on the right."""
 
 
 __all__ = ["Faithfulness", "OtherRun"]

@@ -1,4 +1,4 @@
-"""Measures what a health check needs of a model: whole weights, and its routing over texts, plain and disturbed."""
+"""Measures what a health check needs: whether the weights are finite, and the routing of texts, plain and disturbed."""
 
 import copy
 from collections.abc import Callable, Iterator, Sequence
@@ -22,15 +22,15 @@ from sample_models.olmo_config import read_olmo_config
 from sample_models.registry import OLMO_CONFIG, is_olmo
 
 DRAWS = 4
-"""Other orders of each text, and other deals of its loops."""
+"""Random orders of each text, and random shuffles of its loops and of its experts."""
 
 
 class SickWeights(ValueError):
-    """The weights of a model are at fault: missing, damaged, or not those of its configuration."""
+    """The weights of a model are missing, damaged, or do not fit its configuration."""
 
 
 def load_to_check(source: str | Path) -> LoadedModel:
-    """`load_model`, telling weights that are at fault (SickWeights) from a model that was not found (ValueError)."""
+    """`load_model` for a health check: raises SickWeights for bad weights, ValueError if there is no such model."""
     folder = model_folder(source)
     if is_olmo(folder):
         read_olmo_config(folder / OLMO_CONFIG)
@@ -54,15 +54,14 @@ def _weights_at_fault() -> Iterator[None]:
 def measure_health(
     loaded: LoadedModel, texts: Sequence[str], *, seed: int = 0, progress: Callable[[float], None] = lambda share: None
 ) -> HealthRecord:
-    """Run a float32 model over the texts: as they are, in bfloat16, in other orders, with loops or experts shuffled.
+    """Run a float32 model over the texts: plain, in bfloat16, in other token orders, with loops or experts shuffled.
 
-    What is disturbed is a pass of its own, or its input: the model stays as it is, and others may run it meanwhile.
-    `progress` is told the share done, 0..1.
+    The model itself is not changed, and others may run it meanwhile. `progress` is called with the share done, 0..1.
 
     Raises ValueError for a model of another precision or without routing, or a text without tokens.
     """
     if loaded.model.dtype != torch.float32:
-        raise ValueError(f"a health check needs the model in float32, got {loaded.model.dtype}: load it so")
+        raise ValueError(f"a health check needs the model in float32, got {loaded.model.dtype}: load it in float32")
     parameters = dict(loaded.model.named_parameters())
     counts = {name: int((~parameter.isfinite()).sum()) for name, parameter in parameters.items()}
     not_finite = {name: count for name, count in counts.items() if count}
@@ -73,7 +72,7 @@ def measure_health(
         halves = capture(LoadedModel(in_half(loaded.model), loaded.tokenizer, loaded.name), readings)
         for reading, trace, half in zip(readings, traces, halves, strict=True):
             progress((len(measured) + 1) / (len(texts) + 1))
-            measured.append(_disturbed(loaded, reading, trace, half, seed))
+            measured.append(_text_health(loaded, reading, trace, half, seed))
     progress(1.0)
     return HealthRecord(
         model=loaded.name,
@@ -86,14 +85,19 @@ def measure_health(
 
 
 def in_half(model: VersatileFFNForCausalLM) -> VersatileFFNForCausalLM:
-    """The model with its weights in bfloat16, as `load_model` gives it in that precision; its buffers are shared."""
+    """A copy of the model with its weights in bfloat16, as `load_model` would give it; the buffers are shared."""
     with torch.no_grad():
-        halves = {id(each): torch.nn.Parameter(each.bfloat16(), each.requires_grad) for each in model.parameters()}
+        halves = {
+            id(parameter): torch.nn.Parameter(parameter.bfloat16(), parameter.requires_grad)
+            for parameter in model.parameters()
+        }
     return copy.deepcopy(model, halves | {id(buffer): buffer for buffer in model.buffers()})
 
 
 @torch.inference_mode()
-def _disturbed(loaded: LoadedModel, reading: Reading, trace: RoutingTrace, half: RoutingTrace, seed: int) -> TextHealth:
+def _text_health(
+    loaded: LoadedModel, reading: Reading, trace: RoutingTrace, half: RoutingTrace, seed: int
+) -> TextHealth:
     random = np.random.default_rng(seed)
     orders, reordered = [], []
     for _ in range(DRAWS):
@@ -103,7 +107,7 @@ def _disturbed(loaded: LoadedModel, reading: Reading, trace: RoutingTrace, half:
         reordered.append(capture(loaded, replace(reading, ids=trace.token_ids[order].tolist())))
 
     def logprobs(shuffled: Callable) -> np.ndarray:
-        """Log p of every token [draw, token], NaN for the first, while `shuffled` deals out a decision anew."""
+        """Log p of every token [draw, token], NaN for the first, with the decisions that `shuffled` shuffles."""
         draws = []
         for draw in range(DRAWS):
             with shuffled(loaded.model, seed=seed + draw):
@@ -114,8 +118,8 @@ def _disturbed(loaded: LoadedModel, reading: Reading, trace: RoutingTrace, half:
         trace=trace,
         half=half,
         orders=np.stack(orders),
-        reordered_loops=np.stack([each.loops for each in reordered]),
-        reordered_experts=np.stack([each.expert_ids for each in reordered]),
+        reordered_loops=np.stack([moved.loops for moved in reordered]),
+        reordered_experts=np.stack([moved.expert_ids for moved in reordered]),
         shuffled_logprob=logprobs(shuffled_loops),
         shuffled_experts_logprob=logprobs(shuffled_experts),
         step_shares=_step_shares(loaded.model, reading),
@@ -127,13 +131,13 @@ def _step_shares(model: VersatileFFNForCausalLM, reading: Reading) -> np.ndarray
     ffns = {f"blocks.{layer}.mlp.hook_in": block.mlp for layer, block in enumerate(model.model.layers)}
 
     def shares(name: str, hidden: torch.Tensor) -> torch.Tensor:
-        """Of the residual stream H [token, d], as it passes: the experts' outputs of one layer at a time."""
+        """Shares [token, expert] in one layer, from its input H [token, d]."""
         outputs = ffns[name].expert_outputs(ffns[name].activations(hidden[None]))[0]  # [token, expert, d]
         step = outputs.sum(dim=1, keepdim=True)
         return (outputs * step).sum(dim=-1) / step.square().sum(dim=-1).clamp_min(1e-30)
 
-    found = run_windows(model, reading.ids, reading.windows, ffns, of=shares)
-    return np.stack([found[name] for name in ffns])
+    by_layer = run_windows(model, reading.ids, reading.windows, ffns, of=shares)
+    return np.stack([by_layer[name] for name in ffns])
 
 
 __all__ = ["DRAWS", "SickWeights", "load_to_check", "measure_health"]

@@ -1,8 +1,7 @@
-"""TransformerLens hook points in a VersatileFFN model: its taps, made to be TransformerLens' too.
+"""TransformerLens hook points in a VersatileFFN model.
 
-The model's taps have TransformerLens' names already, and what is recorded or edited in a context passes through them
-(`sample_models.taps`). `instrument(model)` puts hook points in their places, which do the same and take the hooks of
-TransformerLens as well.
+The model's taps (`sample_models.taps`), at which tensors are recorded and edited, already have TransformerLens' names.
+`instrument(model)` replaces each tap by a hook point that does the same and also takes TransformerLens hooks.
 """
 
 import threading
@@ -22,7 +21,7 @@ class TracePoint(HookPoint, Tap):
 
 
 def instrument(model: VersatileFFNForCausalLM) -> None:
-    """Put a named hook point where the model holds a tap; done once per model, without effect on its numbers."""
+    """Replace every tap of a model by a hook point of the same name. The numbers stay; a second call does nothing."""
     with _instrumenting:
         for path, module in list(model.named_modules()):
             if isinstance(module, Tap) and not isinstance(module, TracePoint):

@@ -1,4 +1,4 @@
-"""Recursion lens: the logit lens on every recursion state of one token, and what leaving there would have given."""
+"""Recursion lens: the logit lens on every recursion state of one token, and the prediction had the token left there."""
 
 import numpy as np
 import torch
@@ -14,7 +14,7 @@ from sample_models.taps import HOOK_NAMES
 
 TOP = 5
 ROWS = 64
-"""Readings whose distributions over the vocabulary are summed up at a time."""
+"""Readings whose distributions over the vocabulary are in memory at a time."""
 
 
 @torch.inference_mode()
@@ -23,9 +23,9 @@ def recursion_lens(
 ) -> LensTrace:
     """Read the states, exits and outputs of the captured layers at a captured token, with `target`'s rank in each.
 
-    States and outputs come from `paths` and run no layer. `own` is the model as it is (without it, it runs once more):
-    its own prediction, and what leaving gives where the token left anyway, since nothing is changed there. Every other
-    exit runs the token again, on that pass' keys and values of the tokens before (see `hooks.rerun`).
+    States and outputs are read from `paths`, without running a layer. `own` is the model's plain pass (run here if not
+    given). It gives the model's own prediction, which is also that of the exit that the token took. For every other
+    exit the token is rerun on the plain pass's keys and values of the tokens before it (see `hooks.rerun`).
 
     Raises ValueError if the token was not captured or the target lies outside the vocabulary.
     """
@@ -76,10 +76,10 @@ def recursion_lens(
 def _exits(
     loaded: LoadedModel, trace: RoutingTrace, token: int, own: OwnPass, layers: np.ndarray, loops: np.ndarray
 ) -> tuple[torch.Tensor, np.ndarray, float]:
-    """(logits of the exits [layer * loop, vocab], where it left [layer, loop], rounding) of a token of `own`.
+    """(logits of the exits [layer * loop, vocab], exits that the token took [layer, loop], rounding) of a token.
 
-    Where the token left, its exit is the model's own pass: there is nothing to change. `rounding` is the largest
-    difference to that pass when the token alone runs again, unchanged, as it does for the other exits.
+    The exit that the token took is the plain pass itself. `rounding` is the largest difference of a logit between that
+    pass and a rerun of the token alone without edits, which is how the other exits are computed.
     """
     left = trace.loops[layers, token][:, None] == loops
     others = [
@@ -108,7 +108,7 @@ def _summary(logits: torch.Tensor, own: torch.Tensor, target: int) -> tuple[np.n
         rank = (rows > rows[:, target, None]).sum(dim=-1) + 1
         entropy = -torch.einsum("rv,rv->r", probs, log_probs)
         kl = ((truth - log_probs) * truth.exp()).sum(dim=-1).clamp_min(0)
-        parts.append([to_numpy(each) for each in (top.indices, top.values, rank, probs[:, target], entropy, kl)])
+        parts.append([to_numpy(tensor) for tensor in (top.indices, top.values, rank, probs[:, target], entropy, kl)])
     return tuple(np.concatenate(column) for column in zip(*parts, strict=True))
 
 

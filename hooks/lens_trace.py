@@ -1,4 +1,4 @@
-"""LensTrace: what the model would predict from each recursion state of one token, read in two ways."""
+"""LensTrace: what the model would predict from each recursion state of one token."""
 
 from dataclasses import dataclass, fields
 
@@ -9,18 +9,18 @@ from jaxtyping import Bool, Float, Int, jaxtyped
 from hooks.trace import RoutingTrace
 
 STATE, EXIT, OUTPUT = 0, 1, 2
-"""Kinds of reading: the state as it is, leaving the layer after a loop, the stream after the layer."""
+"""Kinds of reading: a state, the exit after a loop, the stream after the layer."""
 
 
 @jaxtyped(typechecker=beartype)
 @dataclass(frozen=True, eq=False)
 class LensTrace:
-    """Next-token distributions read at one token, each summed up in a few numbers. Axis `read`: one reading.
+    """Next-token distributions read at one token, each summarised in a few numbers. Axis `read`: one reading.
 
-    Of kind STATE, final norm and unembedding read H(0)..H(max_loops) of every layer as they are; nothing else runs.
-    Of kind EXIT, this layer was made to leave after loop 1..max_loops at this token: lambda follows, the token's width
-    path and all later layers run with it. Where it left anyway, nothing is changed. Of kind OUTPUT, the stream after
-    every layer is read as it is.
+    STATE: the final norm and the unembedding applied to H(0)..H(max_loops) of every layer (logit lens).
+    EXIT: the token was forced to leave the layer after loop 1..max_loops, and its lambda, width path and all later
+    layers were computed accordingly. For the loop at which it left anyway this is the model's own prediction.
+    OUTPUT: the logit lens on the stream after every layer.
     """
 
     routing: RoutingTrace
@@ -30,7 +30,7 @@ class LensTrace:
     kind: Int[np.ndarray, " read"]
     layer: Int[np.ndarray, " read"]
     loop: Int[np.ndarray, " read"]
-    """Loops done: 0 is H(0). For OUTPUT the loops that ran."""
+    """Number of loops before the reading: 0 is H(0). For OUTPUT the loops that ran."""
     used: Bool[np.ndarray, " read"]
     """False for states after the loop at which the token left, and for exits that it did not take."""
     top_ids: Int[np.ndarray, "read top"]
@@ -42,12 +42,12 @@ class LensTrace:
     probability: Float[np.ndarray, " read"]
     """Probability of the target."""
     entropy: Float[np.ndarray, " read"]
-    """Of the distribution read, nats."""
+    """Entropy of the distribution, nats."""
     kl: Float[np.ndarray, " read"]
-    """KL(the model's own distribution || the one read), nats: 0 for the same prediction."""
+    """KL(the model's own distribution || this one), nats: 0 for the same prediction."""
     rounding: float
-    """Largest difference of a logit between the model's own pass and one of this token alone, unchanged: so far the
-    exits that were not taken are off. The one that was taken in each layer is the model's own pass, bit for bit."""
+    """Largest difference of a logit between the model's own pass and a rerun of this token alone without edits: the
+    rounding error of the exits that the token did not take. The exit that it took is the model's own pass exactly."""
 
     def __post_init__(self) -> None:
         for field in fields(self):

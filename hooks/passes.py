@@ -1,4 +1,4 @@
-"""Forward passes over a text, window by window: recorded, cut to each window's own tokens, and put together."""
+"""Forward passes over a text, window by window, with what passes the hook points recorded."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
@@ -22,7 +22,7 @@ def run_rows(
     *,
     use_cache: bool = False,
 ) -> tuple[CausalLMOutputWithPast, Recording]:
-    """One forward pass over rows of token ids, padded on the right; what passes the hook names is recorded."""
+    """One forward pass over rows of token ids, padded on the right, and the tensors recorded at the hook names."""
     longest = max(map(len, rows))
     padded = torch.tensor([[*row, *[0] * (longest - len(row))] for row in rows], device=model.device)
     with record(names, keep) as recording:
@@ -40,25 +40,24 @@ def run_windows(
     of: Keep = lambda name, tensor: tensor,
     edits: Callable[[Window], Mapping[str, Edit]] | None = None,
 ) -> dict[str, np.ndarray]:
-    """What passes the hook names at every token of a text, [token, ...]: each from the pass that its numbers come from.
+    """The tensors at the hook names for every token of a text, [token, ...], each from the window that owns the token.
 
-    `tokens` restricts the answer to some, and all that is recorded to their windows. `of(name, tensor)` may work out
-    what is wanted of the tensor [token, ...] of some tokens, while the pass goes on. `edits(window)` are made in the
-    pass over a window.
+    `tokens` restricts the result to a range, and the passes to its windows. `of(name, tensor)` may reduce a tensor
+    [token, ...] while the pass goes on. `edits(window)` gives the edits to make in the pass over a window.
     """
     names, first, end = list(names), *(tokens or slice(0, len(ids))).indices(len(ids))[:2]
-    found: dict[str, list[np.ndarray]] = {name: [] for name in names}
+    recorded: dict[str, list[np.ndarray]] = {name: [] for name in names}
     for window in windows:
         part = slice(max(first, window.own) - window.first, min(end, window.end) - window.first)
 
         def cut(name: str, tensor: torch.Tensor, part: slice = part) -> None:
-            # Cut and copied at once: a view would keep the whole window's tensor alive, layer after layer.
-            found[name].append(to_numpy(of(name, tensor[0, part])))
+            # Copied at once: a view would keep the whole window's tensor of every layer in memory.
+            recorded[name].append(to_numpy(of(name, tensor[0, part])))
 
         if part.start < part.stop:
             with edited(edits(window)) if edits else nullcontext():
                 run_rows(model, [ids[window.first : window.end]], names, cut)
-    return {name: np.concatenate(parts) for name, parts in found.items()}
+    return {name: np.concatenate(parts) for name, parts in recorded.items()}
 
 
 def to_numpy(tensor: torch.Tensor) -> np.ndarray:

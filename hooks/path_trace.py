@@ -1,10 +1,10 @@
-"""PathTrace: what both paths of some layers computed for some tokens, as numpy arrays. Asked for explicitly.
+"""PathTrace: what both paths of chosen layers computed for chosen tokens, as numpy arrays.
 
-Axis words as in `hooks.trace`, and three more:
+Names of axes as in `hooks.trace`, and three more:
     row     captured layer, in the order of `layers`
     state   recursion state, from 0: H(0) is the FFN's input, H(l) the state after loop l
     hidden  entry of the residual stream
-Its token axis covers only the captured tokens: entry 0 is token `first_token` of the text.
+The token axis holds only the captured tokens: entry 0 is token `first_token` of the text.
 """
 
 from dataclasses import dataclass, fields, replace
@@ -24,12 +24,12 @@ BYTES_PER_NUMBER = 4
 class PathTrace:
     """Recursion states, expert outputs and residual stream of chosen layers and tokens, routed as a trace says.
 
-    The states after the loops that a token chose and the outputs of experts that it did not choose are computed as
-    well. They did not reach the layer's output: `routing` (its `loops`, `width_ran`, `expert_ids`) says what did.
+    It also holds states of loops beyond those that a token took, and outputs of experts that it did not choose. These
+    did not reach the layer's output: `loops`, `width_ran` and `expert_ids` of `routing` say what did.
     """
 
     routing: RoutingTrace
-    """The whole text's trace, whose decisions the pass took over."""
+    """The trace of the whole text, whose decisions the pass replayed."""
     layers: Int[np.ndarray, " row"]
     """Captured layers, ascending."""
     first_token: int
@@ -75,16 +75,16 @@ class PathTrace:
 
     @property
     def nbytes(self) -> int:
-        """Size of the arrays, as `path_bytes` foretells it."""
+        """Size of the arrays; `path_bytes` computes it in advance."""
         arrays = (getattr(self, field.name) for field in fields(self))
         return sum(array.nbytes for array in arrays if isinstance(array, np.ndarray))
 
     def row(self, layer: int) -> int:
         """Row of a captured layer; ValueError names the captured ones."""
-        found = np.flatnonzero(self.layers == layer)
-        if not len(found):
+        rows = np.flatnonzero(self.layers == layer)
+        if not len(rows):
             raise ValueError(f"layer {layer} was not captured, only {self.layers.tolist()}: capture it too")
-        return int(found[0])
+        return int(rows[0])
 
     def index(self, token: int) -> int:
         """Index of a token of the text among the captured ones; ValueError names their range."""
@@ -111,7 +111,7 @@ class PathTrace:
 
     @cached_property
     def width_out(self) -> Float[np.ndarray, "row token hidden"]:
-        """Y_width = H + sum_k w_k f_{e_k}(H); where `width_ran` is False it is what the path would have given."""
+        """Y_width = H + sum_k w_k f_{e_k}(H); what it would have been where `width_ran` is False."""
         ids = self.routing.expert_ids[self.layers, self.tokens]
         weights = self.routing.expert_weights[self.layers, self.tokens].astype(np.float64)
         chosen = np.take_along_axis(self.expert_out, ids[..., None], axis=2)
@@ -125,10 +125,10 @@ class PathTrace:
 
 
 def path_bytes(config, layers: int, tokens: int) -> int:
-    """Bytes of a PathTrace of so many layers and tokens (without its RoutingTrace), known before the model runs.
+    """Bytes of a PathTrace of this many layers and tokens (without its RoutingTrace), known before the model runs.
 
-    `config` is the model's, of which hidden_size, max_loops and num_experts count. A pass needs, beside it, once the
-    layer that is being computed for the whole text.
+    Of the model's `config` it uses hidden_size, max_loops and num_experts. During the pass, one layer's tensors for the
+    whole text come on top.
     """
     vectors = layers * (config.max_loops + 1 + config.num_experts + 2) + 2  # states, experts, stream; both ends of it
     numbers = tokens * (vectors * config.hidden_size + 1) + config.hidden_size

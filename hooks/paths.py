@@ -1,4 +1,4 @@
-"""What both paths of chosen layers computed: one more forward pass, with the decisions of a trace."""
+"""Captures what both paths of chosen layers compute: one more forward pass, routed as a trace says."""
 
 from collections.abc import Sequence
 
@@ -8,7 +8,7 @@ import torch
 from hooks.hook_points import instrument
 from hooks.passes import run_windows, to_numpy
 from hooks.path_trace import PathTrace
-from hooks.replay import replayed, routing_of
+from hooks.replay import replayed, trace_of
 from hooks.trace import RoutingTrace
 from sample_models.loading import LoadedModel
 
@@ -21,18 +21,18 @@ def capture_paths(
     layers: Sequence[int] | None = None,
     tokens: tuple[int, int] | None = None,
 ) -> PathTrace:
-    """Keep the states and expert outputs of `layers` (default all) for `tokens` (first, last + 1) of a traced text.
+    """Capture the states and expert outputs of `layers` (default all) for `tokens` (first, last + 1) of a traced text.
 
-    The model runs once more, over the windows that hold `tokens`, and takes over the trace's loops, gate, experts and
-    weights (`hooks.replay`): what both say of a token is the same. In the captured layers every token of these windows
-    takes all loops and all experts, and the states and outputs that it did not choose leave the result alone: it equals
-    the plain pass up to rounding (the same sums in another order). A text that has no trace yet is traced first. Size
-    of the answer: `path_bytes(loaded.config, layers, tokens)`. Safe to call from several threads.
+    The model runs once more over the windows that hold `tokens`, with the loops, gate, experts and weights of the trace
+    (`hooks.replay`), so that the trace and this capture agree on every token. In the captured layers all loops and all
+    experts are computed for every token of these windows; those that a token did not choose do not change the layer's
+    output, which equals that of a plain pass up to rounding (the same sums in another order). A text without a trace is
+    traced first. Size of the result: `path_bytes(loaded.config, layers, tokens)`. Safe to call from several threads.
 
     Raises ValueError if the trace is of another model, if the text holds no token, if layers or tokens lie outside the
     model or the text, or if the model has no depth head and router.
     """
-    trace = routing_of(loaded, text)
+    trace = trace_of(loaded, text)
     instrument(loaded.model)
     count = trace.num_tokens
     total = loaded.config.num_hidden_layers
@@ -48,7 +48,7 @@ def capture_paths(
     stream = [*states, "mlp.hook_expert_out", "hook_resid_pre", "hook_resid_post"]
     parts = {f"blocks.{layer}.{name}" for layer in chosen for name in stream} | {before, after}
 
-    kept = run_windows(
+    recorded = run_windows(
         loaded.model,
         trace.token_ids.tolist(),
         trace.windows,
@@ -58,9 +58,9 @@ def capture_paths(
     )
 
     def rows(name: str) -> np.ndarray:
-        return np.stack([kept[f"blocks.{layer}.{name}"] for layer in chosen])
+        return np.stack([recorded[f"blocks.{layer}.{name}"] for layer in chosen])
 
-    final, norm = kept[after], loaded.model.model.norm
+    final, norm = recorded[after], loaded.model.model.norm
     return PathTrace(
         routing=trace,
         layers=np.array(chosen),
@@ -69,7 +69,7 @@ def capture_paths(
         expert_out=rows("mlp.hook_expert_out"),
         resid_pre=rows("hook_resid_pre"),
         resid_post=rows("hook_resid_post"),
-        embedding=kept[before],
+        embedding=recorded[before],
         resid_final=final,
         norm_scale=(1 / np.sqrt(np.square(final).mean(axis=-1) + norm.variance_epsilon)).astype(np.float32),
         norm_weight=to_numpy(norm.weight),

@@ -1,4 +1,4 @@
-"""How a model reads a text: token ids and windows, which a trace of the text holds already."""
+"""Reading: the token ids and windows in which a model reads a text, from its tokenizer or from a trace."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -18,25 +18,25 @@ class Reading:
     text: str
     ids: list[int]
     special: list[bool]
-    """Which tokens the tokenizer added by itself."""
+    """True for the tokens that the tokenizer added."""
     context: int
     overlap: int
     windows: list[Window]
-    """One, or as many as a text longer than `context` takes, each overlapping the former by `overlap` tokens."""
+    """One, or more for a text longer than `context`, each overlapping the one before by `overlap` tokens."""
 
     @property
     def meta(self) -> dict[str, dict[str, int]]:
-        """What the trace says of a text that was read in several windows."""
+        """The entry of `RoutingTrace.meta` about the windows; empty if there is only one."""
         if len(self.windows) == 1:
             return {}
         return {"windows": {"context": self.context, "overlap": self.overlap, "number": len(self.windows)}}
 
 
 def read(loaded: "LoadedModel", text: str | RoutingTrace, overlap: int | None = None) -> Reading:
-    """Token ids and windows of a text; those of a trace of it are taken over, and no tokenizer is asked.
+    """Token ids and windows of a text. For a trace they are those of the trace, and the tokenizer is not used.
 
-    Raises ValueError if the text holds no token, if the overlap is no part of the context, or for a trace of another
-    model.
+    Raises ValueError if the text holds no token, if the overlap is not smaller than the context, or for a trace of
+    another model.
     """
     if isinstance(text, RoutingTrace):
         return _read_again(loaded, text)

@@ -1,4 +1,4 @@
-"""What the final norm and the unembedding read from the residual stream, as plain numbers."""
+"""LogitDirection: the direction in the residual stream that a logit reads, as numpy arrays."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ from jaxtyping import Float, jaxtyped
 @jaxtyped(typechecker=beartype)
 @dataclass(frozen=True, eq=False)
 class LogitDirection:
-    """The direction of the normed stream that a logit, or the difference of two, reads at one token."""
+    """The direction that a logit, or the difference of two logits, reads from the normed stream at one token."""
 
     token: int
     target_id: int

@@ -1,8 +1,8 @@
-"""One routing per text: a pass in which the layers take over what a trace of the text says that they decided.
+"""Replays the decisions of a trace in another pass over the same text.
 
-A pass over the same text computes the same sums in another order where other tensors are listened to, or texts share
-it. Where two choices are all but equal, rounding would then decide anew, and two figures of one text could name
-different loops or experts. Replayed, they cannot.
+Another pass may compute the same sums in another order, because it records other tensors or shares a batch. Where two
+choices are nearly equal, rounding could then decide differently, and two figures of one text could show different loops
+or experts. With the decisions of the trace replayed they cannot.
 """
 
 from collections.abc import Iterable
@@ -30,11 +30,11 @@ DECIDED_FROM = {
     "mlp.hook_expert_indices": _EXPERTS[:1],
     "mlp.hook_expert_weights": _EXPERTS[1:],
 }
-"""Tap -> the decisions of its own layer that an edit there changes; taps that come after all decisions are not here."""
+"""Tap -> the decisions of its own layer that an edit there changes. Taps behind all decisions are not listed."""
 
 
-def routing_of(loaded: LoadedModel, text: str | RoutingTrace) -> RoutingTrace:
-    """The trace of a text: itself if it was made by this model, else the text is traced.
+def trace_of(loaded: LoadedModel, text: str | RoutingTrace) -> RoutingTrace:
+    """The trace to replay: `text` itself if it is a trace made by this model; a plain text is traced.
 
     Raises ValueError for a trace of another model, a model without routing, or a text without tokens.
     """
@@ -46,7 +46,7 @@ def routing_of(loaded: LoadedModel, text: str | RoutingTrace) -> RoutingTrace:
 
 
 def decided(trace: RoutingTrace, tokens: slice) -> dict[str, np.ndarray]:
-    """Hook name -> what the trace says was decided there of some tokens of the text, [token, ...]."""
+    """Hook name -> the decision of the trace there for `tokens`, [token, ...]."""
     by_field = {
         "loop_choice": trace.loops[:, tokens] - 1,  # a choice counts from 0
         "gate": trace.gate[:, tokens, None],
@@ -61,10 +61,10 @@ def decided(trace: RoutingTrace, tokens: slice) -> dict[str, np.ndarray]:
 
 
 def replayed(trace: RoutingTrace, window: Window) -> dict[str, Edit]:
-    """Edits that put the trace's loops, lambda, experts and weights at a window's own tokens into the pass over it.
+    """Edits that put the trace's loops, lambda, experts and weights of a window's own tokens into the pass over it.
 
-    Those that it overlaps with the former window it reads anew, as it did when the trace was made: what it decided on
-    them stands in no trace.
+    The tokens that it shares with the window before are routed by the pass itself, as they were when the trace was
+    made: no trace holds this window's decisions about them.
     """
     own = window.own_part
 
@@ -80,7 +80,7 @@ def replayed(trace: RoutingTrace, window: Window) -> dict[str, Edit]:
 
 
 def undisturbed(name: str, edits: Iterable[str]) -> bool:
-    """Whether the decision at hook `name` is made before, or without regard to, what these hook names hold."""
+    """Whether edits at these hook names cannot change the decision at hook `name`."""
 
     def disturbs(edit: str) -> bool:
         (_, layer, within), (_, edited_layer, edited_within) = name.split(".", 2), edit.split(".", 2)
@@ -91,4 +91,4 @@ def undisturbed(name: str, edits: Iterable[str]) -> bool:
     return not any(map(disturbs, edits))
 
 
-__all__ = ["decided", "replayed", "routing_of", "undisturbed"]
+__all__ = ["decided", "replayed", "trace_of", "undisturbed"]

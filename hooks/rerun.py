@@ -1,7 +1,7 @@
-"""What the model would have said at one token, had something there been otherwise: many variants in few small passes.
+"""Reruns one token with edits, many variants in few small passes: what would the model have predicted there?
 
-The tokens before are computed once and stay as they are: a causal model cannot carry a change backwards. Only the token
-itself runs anew, once per variant, on the keys and values of those before.
+In a causal model an edit at a token changes nothing at the tokens before it. These run once, and only the token itself
+is run again, once per variant, on their keys and values.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,18 +22,18 @@ from sample_models.loading import LoadedModel
 from sample_models.taps import Edit, Place, edited
 
 MAX_CACHE_BYTES = 256 * 2**20
-"""Memory that the repeated keys and values of one pass may take; more variants take more passes."""
+"""Most memory for the repeated keys and values of one pass; more variants take more passes."""
 
 
 @dataclass(frozen=True)
 class OwnPass:
-    """The model as it is over the tokens that it read together: what each of them is run again on.
+    """The plain pass of one window, without edits: its logits, and the keys and values on which a token is rerun.
 
     Read only; several threads may share one.
     """
 
     first: int
-    """Position in the text of the first token."""
+    """Position in the text of the window's first token."""
     ids: list[int]
     logits: Float[torch.Tensor, "token vocab"]
     past: DynamicCache
@@ -41,15 +41,15 @@ class OwnPass:
 
 
 def own_pass_bytes(config: VersatileFFNConfig, tokens: int) -> int:
-    """Size of the `OwnPass` of so many tokens in float32."""
-    return 4 * tokens * (_past_numbers(config) + config.vocab_size)
+    """Bytes of the `OwnPass` of this many tokens in float32."""
+    return 4 * tokens * (_cache_entries_per_token(config) + config.vocab_size)
 
 
 @torch.inference_mode()
 def own_pass(loaded: LoadedModel, trace: RoutingTrace, token: int) -> OwnPass:
-    """Run once, as it is and routed as `trace` says, the text that the trace is of.
+    """Run the window that owns `token` once, without edits and routed as `trace` says.
 
-    Of a long text the window runs that this token's numbers come from. Raises ValueError for a trace of another model.
+    Raises ValueError for a trace of another model.
     """
     refuse_other_model(loaded, trace)
     instrument(loaded.model)
@@ -69,12 +69,12 @@ def rerun_token(
     *,
     past: DynamicCache | None = None,
 ) -> torch.Tensor:
-    """Logits [variant, vocab] after a token of a traced text, each with its own edits (hook name -> edit) at it.
+    """Logits [variant, vocab] at a token of a traced text, rerun with the edits of each variant (hook name -> edit).
 
-    An edit takes and returns the tensor of this one token in its variant, [1, ...]. What a variant's edits cannot have
-    changed is decided as the trace says; from there on the layers decide anew. Without edits a variant gives the
-    model's own logits, up to the rounding of another batch shape. `past` are the keys and values of the `own_pass` of
-    this token; without it the tokens before are run once more. Safe to call from several threads.
+    An edit takes and returns the tensor of this one token in its variant, [1, ...]. Decisions that a variant's edits
+    cannot change are replayed from the trace; the later ones are made anew. A variant without edits gives the model's
+    own logits, up to the rounding of another batch shape. `past` holds the keys and values of this token's `own_pass`;
+    without it the tokens before are run once more. Safe to call from several threads.
 
     Raises ValueError for a trace of another model.
     """
@@ -85,18 +85,18 @@ def rerun_token(
     if place and past is None:
         past = own_pass(loaded, trace, token).past
     here = torch.tensor([[trace.token_ids[token]]], device=model.device)
-    found = []
+    logits = []
     for start in range(0, len(variants), (rows := _rows_per_pass(loaded, place))):
-        some = variants[start : start + rows]
-        with edited(_decided_before(trace, token, some)), edited(_by_row(some)):
-            own_past = _repeated(past, place, len(some)) if place else None
-            output = model(here.expand(len(some), 1), past_key_values=own_past, use_cache=bool(place))
-            found.append(output.logits[:, -1])
-    return torch.cat(found).float()
+        batch = variants[start : start + rows]
+        with edited(_replayed_decisions(trace, token, batch)), edited(_edits_by_row(batch)):
+            own_past = _repeated_past(past, place, len(batch)) if place else None
+            output = model(here.expand(len(batch), 1), past_key_values=own_past, use_cache=bool(place))
+            logits.append(output.logits[:, -1])
+    return torch.cat(logits).float()
 
 
-def _decided_before(trace: RoutingTrace, token: int, variants: Sequence[Mapping[str, Edit]]) -> dict[str, Edit]:
-    """One edit per decision, which puts the trace's into the rows of those variants whose edits leave it alone."""
+def _replayed_decisions(trace: RoutingTrace, token: int, variants: Sequence[Mapping[str, Edit]]) -> dict[str, Edit]:
+    """Edits that replay each decision of the trace in the rows of the variants whose edits cannot change it."""
 
     def put(rows: list[int], value: np.ndarray) -> Edit:
         def edit(tensor: torch.Tensor, hook: Place) -> torch.Tensor:
@@ -113,8 +113,8 @@ def _decided_before(trace: RoutingTrace, token: int, variants: Sequence[Mapping[
     return edits
 
 
-def _by_row(variants: Sequence[Mapping[str, Edit]]) -> dict[str, Edit]:
-    """One edit per hook name, which changes the rows of those variants that have one there."""
+def _edits_by_row(variants: Sequence[Mapping[str, Edit]]) -> dict[str, Edit]:
+    """One edit per hook name, which applies to each row the edit that its variant has there, if any."""
 
     def of_rows(rows: dict[int, Edit]) -> Edit:
         def edit(tensor: torch.Tensor, hook: Place) -> torch.Tensor:
@@ -126,23 +126,25 @@ def _by_row(variants: Sequence[Mapping[str, Edit]]) -> dict[str, Edit]:
         return edit
 
     names = {name for variant in variants for name in variant}
-    return {name: of_rows({row: each[name] for row, each in enumerate(variants) if name in each}) for name in names}
+    return {
+        name: of_rows({row: variant[name] for row, variant in enumerate(variants) if name in variant}) for name in names
+    }
 
 
-def _repeated(past: DynamicCache, token: int, times: int) -> DynamicCache:
-    """A copy of the keys and values of the tokens before `token`, once per row: a pass appends to it."""
+def _repeated_past(past: DynamicCache, token: int, times: int) -> DynamicCache:
+    """The keys and values of the tokens before `token`, copied once per row, because a pass appends to them."""
     return DynamicCache(
-        [tuple(each[:, :, :token].expand(times, -1, -1, -1) for each in layer[:2]) for layer in past]
+        [tuple(tensor[:, :, :token].expand(times, -1, -1, -1) for tensor in layer[:2]) for layer in past]
     )  # fmt: skip
 
 
 def _rows_per_pass(loaded: LoadedModel, token: int) -> int:
-    size = (token + 1) * _past_numbers(loaded.config) * loaded.model.dtype.itemsize
+    size = (token + 1) * _cache_entries_per_token(loaded.config) * loaded.model.dtype.itemsize
     return max(MAX_CACHE_BYTES // size, 1)
 
 
-def _past_numbers(config: VersatileFFNConfig) -> int:
-    """Numbers in the keys and values of one token."""
+def _cache_entries_per_token(config: VersatileFFNConfig) -> int:
+    """Entries of the keys and values of one token, all layers together."""
     return 2 * config.num_hidden_layers * config.num_key_value_heads * config.head_dim
 
 

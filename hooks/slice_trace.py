@@ -14,7 +14,7 @@ from hooks.trace import RoutingTrace
 class SliceTrace:
     """The loops' steps split over the slices: D_l = sum over experts of f_e(H(l-1)), exactly, at every loop.
 
-    The depth path asks no router: it uses all slices. Loops beyond `routing.loops` are computed too and not used.
+    The depth path has no router: it uses all slices. Loops beyond `routing.loops` did not run, but are here too.
     """
 
     routing: RoutingTrace

@@ -1,4 +1,4 @@
-"""Which slices of the FFN the loops use: from captured states, layer by layer, without another pass."""
+"""Computes which slices of the FFN the loops use, from captured states and without another pass."""
 
 import numpy as np
 import torch
@@ -11,7 +11,7 @@ from sample_models.loading import LoadedModel
 
 @torch.inference_mode()
 def loop_slices(loaded: LoadedModel, paths: PathTrace) -> SliceTrace:
-    """Split every loop of the captured layers and tokens over the experts' slices; runs FFNs, no whole layer."""
+    """Split the step of every loop of the captured layers and tokens over the experts' slices. Runs the FFNs only."""
     norms, shares = [], []
     for row, layer in enumerate(paths.layers.tolist()):
         ffn = loaded.model.model.layers[layer].mlp

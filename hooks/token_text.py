@@ -1,14 +1,13 @@
-"""Token ids to display strings that lose nothing: white space, control characters and lone bytes made visible.
+"""Token ids to lossless display strings: white space, control characters and lone bytes made visible.
 
 A token is a run of bytes, not always whole characters. Its display string is its text where the bytes are whole
 characters, with these made visible; everything else is written as bytes in angle brackets:
     space -> U+2423 (␣)   newline -> U+21B5 (↵)   tab -> U+21E5 (⇥)   other controls, lone bytes -> ⟨0D⟩, ⟨E2 80⟩
-So are signs that nobody would see: blanks that count as letters, and a combining mark with nothing before it to
-combine with. A text that itself contains one of these signs shows it as bytes, so that a display string stands for one
-thing only.
+Other invisible characters are written as bytes too: blanks that count as letters, and a combining mark at the start of
+a token. So are these signs themselves where the text contains them: a display string stands for one byte string only.
 
 Two kinds of tokenizer give the exact bytes of every token: byte-level ones (GPT-2's alphabet), and SentencePiece ones,
-where ▁ is a space and <0xE2> a byte. Of any other kind a token is its own text, as the tokenizer decodes it alone.
+where ▁ is a space and <0xE2> a byte. For any other kind it is the text that the tokenizer decodes the token to.
 """
 
 import json
@@ -22,7 +21,7 @@ _TEXT_OF = {sign: char for char, sign in VISIBLE.items()}
 _RESERVED = frozenset([*_TEXT_OF, "⟨", "⟩"])
 _BYTES = re.compile(r"⟨([0-9A-F]{2}(?: [0-9A-F]{2})*)⟩")
 _BLANK = frozenset("\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")
-"""Fillers and the empty Braille cell: printable by their class, and yet nothing is to be seen."""
+"""Fillers and the empty Braille cell: printable by their Unicode class, but invisible."""
 _SPACE_PIECE = "▁"
 _BYTE_PIECE = re.compile(r"<0x([0-9A-Fa-f]{2})>")
 
@@ -44,7 +43,7 @@ def _display_char(char: str, *, first: bool) -> str:
 
 
 def token_bytes(display: str) -> bytes:
-    """The bytes that a display string stands for: the inverse of `display_token`."""
+    """The bytes of a display string: the inverse of `display_token`."""
     parts = _BYTES.split(display)  # text, hex, text, hex, ..., text
     pieces = (
         bytes.fromhex(part) if i % 2 else "".join(_TEXT_OF.get(char, char) for char in part).encode()
@@ -64,14 +63,14 @@ def display_tokens(tokenizer, ids: list[int]) -> list[str]:
 
 @lru_cache(maxsize=8)
 def _display_vocabulary(tokenizer) -> list[str]:
-    """Display strings of all tokens by id: made once per tokenizer, since every trace needs thousands of them."""
+    """Display strings of all tokens by id, cached because every trace needs thousands of them."""
     pieces = tokenizer.convert_ids_to_tokens(range(len(tokenizer)))
     added, bytes_of = tokenizer.added_tokens_encoder, _reader_of_pieces(tokenizer)
     return [display_token(piece.encode() if piece in added else bytes_of(piece)) for piece in pieces]
 
 
 def _reader_of_pieces(tokenizer) -> Callable[[str], bytes]:
-    """What turns a piece of the vocabulary into the bytes that it stands for."""
+    """The function that turns an entry of the vocabulary into bytes."""
     kinds = _parts_of(tokenizer)
     if "ByteLevel" in kinds:
         return _bytes_of_byte_level
@@ -81,7 +80,7 @@ def _reader_of_pieces(tokenizer) -> Callable[[str], bytes]:
 
 
 def _parts_of(tokenizer) -> set[str]:
-    """Types of the parts that the tokenizer's decoder is made of, also within a sequence of them."""
+    """Types of the tokenizer's decoder and of the decoders nested in it."""
     decoder = tokenizer.backend_tokenizer.decoder
     parts, kinds = [json.loads(decoder.__getstate__()) if decoder else {}], set()
     while parts:
@@ -92,7 +91,7 @@ def _parts_of(tokenizer) -> set[str]:
 
 
 def _bytes_of_byte_level(piece: str) -> bytes:
-    """A piece that holds a sign outside the alphabet stands for its own text, as in the tokenizers library."""
+    """A piece with a character outside the alphabet is its own text, as in the tokenizers library."""
     alphabet = _byte_alphabet()
     return bytes(alphabet[char] for char in piece) if all(char in alphabet for char in piece) else piece.encode()
 
@@ -110,6 +109,6 @@ def _as_bytes(raw: bytes) -> str:
 @lru_cache(maxsize=1)
 def _byte_alphabet() -> dict[str, int]:
     """GPT-2's bijection of bytes and printable characters: printable Latin-1 stays, the others move up from U+0100."""
-    kept = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
-    moved = [byte for byte in range(256) if byte not in kept]
-    return {chr(b): b for b in kept} | {chr(256 + i): b for i, b in enumerate(moved)}
+    printable = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
+    moved = [byte for byte in range(256) if byte not in printable]
+    return {chr(b): b for b in printable} | {chr(256 + i): b for i, b in enumerate(moved)}

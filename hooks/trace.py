@@ -1,9 +1,9 @@
-"""RoutingTrace: everything that the routing did with one text, as numpy arrays. The one noun that travels.
+"""RoutingTrace: everything that the routing did with one text, as numpy arrays.
 
-Axis words, used everywhere in this project:
+Names of axes, used everywhere in this project:
     layer   decoder layer, from 0 (the stream flows upwards)
     token   position in the text, from 0
-    loop    pass through the shared FFN; index 0 of a loop axis is loop 1
+    loop    pass through the shared FFN; entry 0 of a loop axis is loop 1
     expert  virtual sub-expert (a slice of the FFN of *that* layer), from 0
     k       rank among the chosen experts, best first
     top     rank among the model's predictions, best first
@@ -45,27 +45,27 @@ class RoutingTrace:
     """
 
     tokens: list[str]
-    """Display strings, one per token: lossless, white space and byte pieces made visible (see `hooks.token_text`)."""
+    """Display strings, one per token: lossless, with white space and lone bytes made visible (`hooks.token_text`)."""
     token_ids: Int[np.ndarray, " token"]
     """Ids in the tokenizer's vocabulary."""
     special: Bool[np.ndarray, " token"]
-    """True for tokens that the tokenizer added by itself (such as BOS): drawn, but left out of aggregates."""
+    """True for tokens that the tokenizer added (such as BOS): figures draw them, averages leave them out."""
     depth_logits: Float[np.ndarray, "layer token loop"]
     """Depth head's logits, W_loop H."""
     loops: Int[np.ndarray, "layer token"]
     """Passes through the FFN that ran, 1..max_loops."""
     gate: Float[np.ndarray, "layer token"]
-    """lambda, the mixing share of the width path in the layer's output; 1 - lambda is that of the depth path."""
+    """lambda, the weight of the width path in the layer's output; 1 - lambda is the weight of the depth path."""
     width_ran: Bool[np.ndarray, "layer token"]
-    """False where lambda = 0: the width path did not run, the token did not route. Not a zero: nothing happened."""
+    """False where lambda = 0: the width path did not run, so the token did not route and has no experts to count."""
     expert_logits: Float[np.ndarray, "layer token expert"]
-    """Router's logits of every token, also where the width path did not run (what it would have chosen)."""
+    """Router logits of every token, even where the width path did not run (they say what it would have chosen)."""
     expert_ids: Int[np.ndarray, "layer token k"]
     """Top-k experts, best first. Count them only where `width_ran`."""
     expert_weights: Float[np.ndarray, "layer token k"]
-    """Softmax over the k kept logits; rows sum to 1. Count them only where `width_ran`."""
+    """Softmax over the logits of the k chosen experts; rows sum to 1. Count them only where `width_ran`."""
     logprob: Float[np.ndarray, " token"]
-    """log p(this token | those before), nats; NaN for the first, which nothing precedes."""
+    """log p(this token | the tokens before it), nats; NaN for the first token."""
     next_ids: Int[np.ndarray, "token top"]
     """The model's likeliest next tokens after each token."""
     next_tokens: list[list[str]]
@@ -75,9 +75,9 @@ class RoutingTrace:
     next_entropy: Float[np.ndarray, " token"]
     """Entropy of the whole next-token distribution after each token, nats."""
     meta: dict[str, Any]
-    """model, weights_sha256, gates_trained, reads_ids, parameters, heads_parameters, config, text, dtype, versions,
-    format_version: where these numbers come from. `windows` (context, overlap, number) if the text was read in several,
-    `parts` if the model decides fewer things than a VersatileFFN does.
+    """Where the numbers come from: model, weights_sha256, gates_trained, reads_ids, parameters, heads_parameters,
+    config, text, dtype, versions, format_version. Also `windows` (context, overlap, number) if the text was read in
+    more than one, and `parts` if the model decides fewer things than a VersatileFFN does.
     """
 
     def __post_init__(self) -> None:
@@ -117,17 +117,17 @@ class RoutingTrace:
 
     @cached_property
     def windows(self) -> list[Window]:
-        """The passes that the text was read in, in order: one, unless it is longer than the trained context."""
+        """The windows that the text was read in, in order: one, unless it is longer than the trained context."""
         stated = self.meta.get("windows") or {"context": self.num_tokens, "overlap": 0}
         return reading_windows(self.num_tokens, stated["context"], stated["overlap"])
 
     def window_of(self, token: int) -> Window:
-        """The pass that a token's numbers come from: it saw the tokens from `first` on, and none before."""
+        """The window that a token's numbers come from: its pass saw the tokens from `first` on, and none before."""
         return next(window for window in self.windows if token < window.end)
 
     @cached_property
     def depth_probs(self) -> Float[np.ndarray, "layer token loop"]:
-        """Softmax of the depth logits: the depth head's belief, rows sum to 1."""
+        """Softmax of the depth logits; rows sum to 1."""
         return softmax(self.depth_logits, axis=-1)
 
     @cached_property
@@ -137,22 +137,22 @@ class RoutingTrace:
 
     @cached_property
     def difficulty_hard(self) -> Float[np.ndarray, "layer token"]:
-        """(loops - 1) / (max_loops - 1), 0..1: what was decided."""
+        """(loops - 1) / (max_loops - 1), 0..1: the loops that ran."""
         return (self.loops - 1) / max(self.max_loops - 1, 1)
 
     @cached_property
     def difficulty_soft(self) -> Float[np.ndarray, "layer token"]:
-        """(E[L] - 1) / (max_loops - 1), 0..1: what the depth head leaned to."""
+        """(E[L] - 1) / (max_loops - 1), 0..1: the loops that the depth head expected."""
         return (self.expected_loops - 1) / max(self.max_loops - 1, 1)
 
     @property
     def surprisal(self) -> Float[np.ndarray, " token"]:
-        """-log p of the token that was read at this position, nats; NaN for the first."""
+        """-log p of the token at this position, nats; NaN for the first."""
         return -self.logprob
 
     @property
     def next_surprisal(self) -> Float[np.ndarray, " token"]:
-        """-log p of the token that follows, which the state at this position predicts; NaN for the last."""
+        """-log p of the next token, which the model predicts at this position, nats; NaN for the last."""
         return np.append(-self.logprob[1:], np.nan).astype(self.logprob.dtype)
 
     # Tables and files -----------------------------------------------------------------------------------------------
@@ -200,7 +200,7 @@ class RoutingTrace:
         return save(arrays, metadata={**header, "format_version": str(FORMAT_VERSION)})
 
     def save(self, path: str | Path) -> None:
-        """Write the trace file (by convention `*.trace.safetensors`); a stop meanwhile leaves no half of it there."""
+        """Write the trace file, by convention `*.trace.safetensors`. If interrupted, it leaves no file of this name."""
         with whole_file(path) as part:
             part.write_bytes(self.to_bytes())
 
@@ -208,8 +208,9 @@ class RoutingTrace:
     def load(cls, path: str | Path) -> "RoutingTrace":
         """Read a trace file; needs no model.
 
-        The file may come from anywhere: it is believed only if its arrays fit each other, its sizes are within the
-        limits and its numbers are possible (`hooks.trace_checks`). Raises ValueError with one sentence otherwise.
+        The file may come from anywhere, so it is checked first (`hooks.trace_checks`): its arrays must fit each other,
+        its sizes must be within the limits, and its numbers must be possible. Raises ValueError with one sentence if
+        they are not.
         """
         size = Path(path).stat().st_size
         if size > MAX_FILE_MB * 2**20:
@@ -218,21 +219,26 @@ class RoutingTrace:
 
     @classmethod
     def from_bytes(cls, data: bytes, *, name: str = "the file") -> "RoutingTrace":
-        """`load` for a file that is already in memory; `name` stands in the messages."""
+        """`load` for a file that is already in memory; error messages call it `name`."""
         try:
             arrays = load(data)
             header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")]).get("__metadata__") or {}
-        except (SafetensorError, KeyError, ValueError, RecursionError) as error:  # KeyError: a type that numpy lacks
+        except (
+            SafetensorError,
+            KeyError,
+            ValueError,
+            RecursionError,
+        ) as error:  # KeyError: a type that numpy lacks
             reason = str(error).partition("\n")[0][:80]
             raise ValueError(f"{name} is not a readable trace file ({reason}); trace the text again") from error
         version = header.get("format_version")
         if version != str(FORMAT_VERSION):
-            found = f"format version {version[:20]}" if version else "no trace header"
-            raise ValueError(f"{name} has {found}, this program reads version {FORMAT_VERSION}; trace the text again")
+            stated = f"format version {version[:20]}" if version else "no trace header"
+            raise ValueError(f"{name} has {stated}, this program reads version {FORMAT_VERSION}; trace the text again")
         try:
-            if lost := [each for each in _LISTS if each not in header]:
-                raise ValueError(f"it lacks {', '.join(lost)}")
-            lists = {each: json.loads(header[each]) for each in _LISTS}
+            if missing := [entry for entry in _LISTS if entry not in header]:
+                raise ValueError(f"it lacks {', '.join(missing)}")
+            lists = {entry: json.loads(header[entry]) for entry in _LISTS}
             check_lists(**lists)
             fields = dataclasses.fields(cls)
             check_arrays({field.name: field.type for field in fields if field.name not in _LISTS}, arrays)

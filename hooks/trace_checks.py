@@ -1,7 +1,7 @@
-"""What a trace file must be before anybody believes it: parts, shapes, limits, and numbers that can have been measured.
+"""Checks of a trace file that may come from anywhere: names, shapes, sizes, and the ranges of its numbers.
 
-A trace that this program captured passes; a file may come from anywhere. Every check raises ValueError with a short
-reason, which `RoutingTrace.load` puts into its sentence.
+Every trace that this program captures passes. A check raises ValueError with a short reason, which `RoutingTrace.load`
+puts into its message.
 """
 
 from collections.abc import Mapping
@@ -13,16 +13,16 @@ from hooks.windows import reading_windows
 
 MAX_FILE_MB = 512
 MAX_SIZES = {"layer": 256, "token": 2**20, "loop": 64, "expert": 1024, "k": 64, "top": 64}
-"""Most entries of every axis: far beyond any model of today, near enough that a page can still be drawn."""
+"""Most entries of every axis: far more than any model of today has, and few enough that a page can still be drawn."""
 MAX_TOKEN_CHARACTERS = 1_000
 TEXTS = ("model", "weights_sha256", "text", "dtype")
-"""Entries of `meta` that are text where they are given."""
+"""Entries of `meta` that must be text if they are there."""
 COUNTS = ("hidden_size", "intermediate_size", "vocab_size", "max_position_embeddings")
-"""Entries of `meta["config"]` that are numbers of things where they are given."""
+"""Entries of `meta["config"]` that must be positive whole numbers if they are there."""
 PARTS = frozenset({"width", "depth", "gate"})
-"""What a VersatileFFN decides for every token: its experts, its loops, and lambda between the two."""
+"""What a VersatileFFN decides for every token: its experts (width), its loops (depth), and lambda (gate)."""
 SLACK = 1e-3
-"""Room for rounding where a number has an exact bound; wide enough for half precision."""
+"""Tolerance of every exact bound, wide enough for half precision."""
 
 
 def check_arrays(annotations: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
@@ -47,7 +47,7 @@ def check_arrays(annotations: Mapping[str, Any], arrays: Mapping[str, np.ndarray
 
 
 def check_lists(tokens: Any, next_tokens: Any, meta: Any) -> None:
-    """The strings: one visible one per token, one per prediction, and the words about where they come from."""
+    """Types and values of the parts that are not arrays: display strings of tokens and predictions, and `meta`."""
     if not isinstance(tokens, list) or not isinstance(next_tokens, list) or not isinstance(meta, dict):
         raise ValueError("tokens and next_tokens must be lists, meta an object")
     rows = [tokens, *next_tokens]
@@ -81,7 +81,7 @@ def check_lists(tokens: Any, next_tokens: Any, meta: Any) -> None:
 
 
 def check_values(arrays: Mapping[str, np.ndarray], next_tokens: list[list[str]], meta: Mapping[str, Any]) -> None:
-    """Ranges and sums of the numbers, of arrays that `check_arrays` let pass."""
+    """Ranges and sums of the numbers in arrays that have passed `check_arrays`."""
     shape, logprob = arrays["next_ids"].shape, arrays["logprob"]
     num_tokens, max_loops = arrays["loops"].shape[1], arrays["depth_logits"].shape[2]
     num_experts = arrays["expert_logits"].shape[2]

@@ -1,4 +1,4 @@
-"""Two trace files held against each other: are the tokens the same, and where do the arrays differ?"""
+"""Compares two traces: are the tokens the same, and where do the arrays differ?"""
 
 import dataclasses
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ AXES |= {"next_ids": ("token", "top"), "next_logprobs": ("token", "top")}
 AXES |= {"depth_logits": ("layer", "token", "loop"), "expert_logits": ("layer", "token", "expert")}
 AXES |= {"expert_ids": ("layer", "token", "k"), "expert_weights": ("layer", "token", "k")}
 LONGEST = 10
-"""Lines of a report."""
+"""Most lines of a report."""
 
 
 @dataclass(frozen=True)
@@ -21,13 +21,12 @@ class ArrayDifference:
 
     name: str
     changed: int
-    """Entries further apart than the tolerance; NaN against a number is, NaN against NaN is not."""
+    """Entries that differ by more than the tolerance. NaN differs from every number, and not from NaN."""
     entries: int
     largest: float
-    """Largest absolute difference where both are numbers (inf where one is infinite); 0.0 without any."""
+    """Largest absolute difference where both are numbers (inf where one is infinite); 0.0 if there is none."""
     where: str
-    """Axis words and indices of the largest difference, such as "layer 2, token 17"; of the first NaN met by a number
-    if that is all there is."""
+    """Axes and indices of the largest difference, such as "layer 2, token 17", or of the first NaN if none differs."""
 
     def __str__(self) -> str:
         return f"{self.name}: {self.changed} of {self.entries} differ, at most by {self.largest:.3g} ({self.where})"
@@ -35,13 +34,13 @@ class ArrayDifference:
 
 @dataclass(frozen=True)
 class TraceDifference:
-    """What two traces have apart. Empty tuples: nothing."""
+    """The differences of two traces; an empty tuple means none of that kind."""
 
     texts: tuple[str, ...]
-    """Differences that leave no arrays to compare: other sizes, other tokens."""
+    """Differences of size or tokens, after which arrays cannot be compared."""
     arrays: tuple[ArrayDifference, ...]
     routing: tuple[str, ...]
-    """What changed of the decisions, in words: loops, first experts."""
+    """How many decisions differ, in words: loops, first experts."""
     meta: tuple[str, ...]
 
     @property
@@ -59,10 +58,10 @@ class TraceDifference:
 def trace_difference(
     first: RoutingTrace, second: RoutingTrace, *, tolerance: float = 0.0, meta: bool = False
 ) -> TraceDifference:
-    """Compare two traces of one text: tokens, then every array, entries further apart than `tolerance` counting.
+    """Compare two traces of one text: the tokens, then every array, up to `tolerance`.
 
-    Whole numbers and booleans (loops, experts, ids) must be equal whatever the tolerance. `meta` compares where the
-    numbers come from as well: model, weights, configuration, versions. ValueError for a negative tolerance or NaN.
+    Whole numbers and booleans (loops, experts, ids) must be equal whatever the tolerance. With `meta`, model, weights,
+    configuration and versions are compared as well. Raises ValueError for a negative tolerance or NaN.
     """
     if not tolerance >= 0:
         raise ValueError(f"the tolerance must be 0 or more, got {tolerance}")

@@ -1,4 +1,4 @@
-"""One text through the weights that a model's training kept."""
+"""Traces one text through the checkpoints that a model's training kept."""
 
 from hooks.capturing import capture
 from hooks.training_trace import TrainingTrace

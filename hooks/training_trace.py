@@ -14,18 +14,18 @@ from sample_models.kept_checkpoints import KeptCheckpoint
 @jaxtyped(typechecker=beartype)
 @dataclass(frozen=True, eq=False)
 class TrainingTrace:
-    """The traces of one text along a training. Axis `checkpoint`: the weights that were kept, first to last."""
+    """The traces of one text at the checkpoints of a training. Axis `checkpoint`: the kept weights, first to last."""
 
     routing: RoutingTrace
     """The text as the finished model reads it."""
     traces: list[RoutingTrace]
     """The text as each checkpoint reads it."""
     step: Int[np.ndarray, " checkpoint"]
-    """Updates done; 0 is before the first."""
+    """Optimiser steps done; 0 is before the first."""
     seen: Int[np.ndarray, " checkpoint"]
-    """Training tokens seen by then."""
+    """Training tokens seen so far."""
     tau: Float[np.ndarray, " checkpoint"]
-    """Gumbel temperature of training by then."""
+    """Gumbel temperature at this step."""
     held_out: Float[np.ndarray, " checkpoint"]
     """Loss on held-out text, nats per token; NaN where it was not measured."""
 
@@ -33,14 +33,14 @@ class TrainingTrace:
     def of_checkpoints(
         cls, routing: RoutingTrace, kept: Sequence[KeptCheckpoint], traces: Sequence[RoutingTrace]
     ) -> "TrainingTrace":
-        """The trace of a text by the finished model, and those by its kept checkpoints, as one."""
+        """Join the trace by the finished model and the traces by its kept checkpoints."""
         return cls(
             routing,
             list(traces),
-            step=np.array([each.step for each in kept]),
-            seen=np.array([each.tokens for each in kept]),
-            tau=np.array([each.tau for each in kept]),
-            held_out=np.array([np.nan if each.held_out is None else each.held_out for each in kept]),
+            step=np.array([checkpoint.step for checkpoint in kept]),
+            seen=np.array([checkpoint.tokens for checkpoint in kept]),
+            tau=np.array([checkpoint.tau for checkpoint in kept]),
+            held_out=np.array([np.nan if checkpoint.held_out is None else checkpoint.held_out for checkpoint in kept]),
         )
 
     def __post_init__(self) -> None:

@@ -1,7 +1,7 @@
-"""How a text longer than the trained context is read: in windows that overlap, each a pass of its own.
+"""Windows: a text longer than the trained context is read in several that overlap, with one pass over each.
 
-A window sees nothing before its first token, and counts its positions from there. Each token's numbers come from the
-first window that holds it, where it has the most context before it.
+A pass sees nothing before its window's first token, and counts positions from there. Each token's numbers come from the
+first window that holds it, which has the most context before it: that window owns the token.
 """
 
 from dataclasses import dataclass
@@ -13,20 +13,20 @@ class Window:
 
     first: int
     own: int
-    """First token whose numbers come from this pass; those before it are read again, as context."""
+    """First token that this window owns; the tokens before it are read again, as context."""
     end: int
     """Position after the last token."""
 
     @property
     def own_part(self) -> slice:
-        """The tokens whose numbers come from this pass, as indices into it."""
+        """The tokens that this window owns, as indices into its pass."""
         return slice(self.own - self.first, self.end - self.first)
 
 
 def reading_windows(tokens: int, context: int, overlap: int) -> list[Window]:
     """One window for a text within the context; else windows of `context` tokens, of which the last may be shorter.
 
-    Each overlaps the former by `overlap` tokens. Raises ValueError for an overlap that would never come to an end.
+    Each overlaps the one before by `overlap` tokens. Raises ValueError unless the overlap is smaller than the context.
     """
     if not 0 <= overlap < context:
         raise ValueError(f"overlap must be 0..{context - 1} tokens for windows of {context}, got {overlap}")

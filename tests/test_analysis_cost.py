@@ -4,10 +4,10 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from analysis.explain.cost import (
-    beside_measured,
     cost,
     cost_by_layer,
     cost_ledger,
+    counted_and_measured,
     dense_flops,
     heads_share,
 )
@@ -85,7 +85,7 @@ def test_ledger_figure_stacks_to_the_totals_and_hatches_what_ran_idle():
 def test_times_of_the_ffn_stand_beside_the_count(loaded):
     text = "Time flies."
     seconds = time_ffn(loaded, text, most_rounds=2)
-    table = beside_measured(capture(loaded, text), seconds).set_index("run")
+    table = counted_and_measured(capture(loaded, text), seconds).set_index("run")
     assert (table["milliseconds"] > 0).all()
     assert table.loc["dense", "measured"] == table.loc["dense", "counted"] == 1
     assert table.loc["all loops", "counted"] == 4

@@ -43,7 +43,7 @@ def test_the_model_as_it_is_is_faithful(measured, paths):
     found = findings(measured, paths)
     assert [each.name for each in found] == NAMES and is_faithful(found)
     assert summary(found).startswith("Faithful")
-    assert measured.unhooked_gap == measured.told_gap == 0 and measured.captured == [0, 1]
+    assert measured.unhooked_gap == measured.forced_gap == 0 and measured.captured == [0, 1]
     # The other runs are other computations: were they the same one, they could find nothing.
     assert 0 < measured.readable.gap < 1e-4
     assert found[2].figure == "2 of 2 layers"
@@ -80,7 +80,7 @@ def test_a_layer_without_paths_is_told(loaded, measured):
 def test_another_computation_is_told(measured, paths):
     far = replace(measured, readable=replace(measured.readable, gap=0.01))
     assert failed(findings(far, paths)) == [NAMES[3]]
-    assert failed(findings(replace(measured, told_gap=1e-7), paths)) == [NAMES[1]]
+    assert failed(findings(replace(measured, forced_gap=1e-7), paths)) == [NAMES[1]]
 
 
 def other_loops(trace) -> OtherRun:

@@ -11,7 +11,7 @@ import pytest
 
 from analysis import figures
 from analysis.catalogue import CATALOGUE, spec
-from analysis.figures.template import moved, take_selection
+from analysis.figures.selection import moved, take_selection
 from analysis.palette import THEMES
 from analysis.texts.study import Study
 from analysis.view import View, window_around

@@ -1,4 +1,4 @@
-"""Attention beside routing: what a token's heads read, and how deep those tokens went."""
+"""Attention and routing: which tokens the heads of a token read, and how those were routed."""
 
 import numpy as np
 import pandas as pd
@@ -10,7 +10,7 @@ from hooks.attention_trace import AttentionTrace
 
 
 def mismatch(attention: AttentionTrace, layer: int) -> str | None:
-    """One sentence if the weights do not rebuild what the layer's attention wrote (nothing may be drawn then)."""
+    """One sentence for the figure to show instead if the weights do not rebuild what the layer's attention wrote."""
     gap, allowed = float(attention.gap[layer]), TOLERANCE[attention.routing.meta.get("dtype", "float32")]
     if gap <= allowed:
         return None
@@ -21,14 +21,14 @@ def mismatch(attention: AttentionTrace, layer: int) -> str | None:
 
 
 def counted(attention: AttentionTrace) -> Bool[np.ndarray, " read"]:
-    """True for the tokens that shares count: earlier ones of the text itself, without the reading token."""
-    kept = ordinary(attention.routing)[attention.reads].copy()
-    kept[-1] = False
-    return kept
+    """True for the tokens that count in shares: ordinary tokens before the reading one."""
+    is_counted = ordinary(attention.routing)[attention.reads].copy()
+    is_counted[-1] = False
+    return is_counted
 
 
 def attention_table(attention: AttentionTrace) -> pd.DataFrame:
-    """One row per layer x head x token read: its weight, and how that token was routed in the same layer."""
+    """One row per layer x head x token read: the weight, and how the token read was routed in the same layer."""
     trace = attention.as_read
     layer, head, read = (axis.ravel() for axis in np.indices(attention.pattern.shape))
     read += attention.first_read
@@ -50,15 +50,15 @@ def attention_table(attention: AttentionTrace) -> pd.DataFrame:
 
 
 def attention_by_loops(attention: AttentionTrace) -> pd.DataFrame:
-    """One row per layer x number of loops: the attention, mean over heads, that fell on the counted tokens with it.
+    """One row per layer x number of loops: the attention, mean over heads, on the counted tokens with these loops.
 
-    `attention_share` and `token_share` sum to 1 over a layer; the latter is what the former would be on average, were
-    the loops dealt out anew among the counted tokens. Both are NaN without a counted token. `counted_weight` is the
-    layer's attention that fell on counted tokens at all; `did_not_route` says that no token with so many loops routed.
+    `attention_share` and `token_share` sum to 1 over a layer; the second is the mean of the first if the loops are
+    shuffled among the counted tokens. Both are NaN without a counted token. `counted_weight` is the layer's attention
+    on all counted tokens. `did_not_route`: there are tokens with these loops, and none of them routed.
     """
-    trace, kept = attention.as_read, counted(attention)
-    weight = attention.pattern.mean(axis=1, dtype=np.float64)[:, kept]  # [layer, counted]
-    loops, ran = (each[:, attention.reads][:, kept] for each in (trace.loops, trace.width_ran))
+    trace, is_counted = attention.as_read, counted(attention)
+    weight = attention.pattern.mean(axis=1, dtype=np.float64)[:, is_counted]  # [layer, counted]
+    loops, ran = (values[:, attention.reads][:, is_counted] for values in (trace.loops, trace.width_ran))
     at = loops == np.arange(1, trace.max_loops + 1)[:, None, None]  # [loop, layer, counted]
     tokens, whole = at.sum(axis=2), weight.sum(axis=1)
     routed = (at & ran).any(axis=2)
@@ -66,7 +66,7 @@ def attention_by_loops(attention: AttentionTrace) -> pd.DataFrame:
     layer = np.arange(trace.num_layers)
     columns = {
         "attention_share": np.divide((at * weight).sum(axis=2), whole, out=nothing.copy(), where=whole > 0),
-        "token_share": tokens / kept.sum() if kept.any() else nothing,
+        "token_share": tokens / is_counted.sum() if is_counted.any() else nothing,
         "tokens": tokens,
         "did_not_route": (tokens > 0) & ~routed,
         "counted_weight": np.broadcast_to(whole, tokens.shape),

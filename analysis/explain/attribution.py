@@ -1,7 +1,7 @@
 """Direct logit attribution: how much every write to the residual stream adds to a logit, or to a difference of two.
 
-With the final norm frozen at its actual value the readout is linear, so the contributions of all writes sum to the
-model's own logit. What freezing hides - the norm and the later layers answer to a change - is what removal measures.
+With the scale of the final norm frozen, the readout is linear: the contributions of all writes sum to the model's own
+logit. Removing a write would also change the norm and the later layers; that effect has to be measured.
 """
 
 from dataclasses import dataclass
@@ -15,15 +15,15 @@ from hooks.readout import LogitDirection
 from hooks.trace import RoutingTrace
 
 LIKELIEST, SECOND, FOLLOWING = "likeliest next token", "second likeliest", "token that follows"
-"""Names of targets that go with the selected token."""
+"""Names of the targets that follow from the selected token."""
 TOP = 12
-"""Writes of the whole stream that count as its largest."""
+"""Default number of largest writes."""
 LEAST_ALLOWED = 1e-4
-"""Logits by which the contributions may miss the model's own value in any case; the shipped models in float32: 3e-6."""
+"""Gap in logits that is always allowed; the shipped models in float32 have 3e-6."""
 ROUNDOFF = {"bfloat16": 2.0**-8, "float16": 2.0**-11, "float32": 2.0**-24, "float64": 2.0**-53}
 UNITS = 4
-"""The gap goes with the size of what is read, |normed stream| * |direction|, for so the rounding of a dot product goes.
-So many units of roundoff of it are allowed; the shipped models show up to 1.6 in half precision."""
+"""Allowed gap, in units of ROUNDOFF * |normed stream| * |direction|, with which the rounding error of a dot product
+grows; the shipped models have up to 1.6 in half precision."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,10 +33,10 @@ class Attribution:
     routing: RoutingTrace
     direction: LogitDirection
     table: pd.DataFrame
-    """One row per write that ran: layer (-1 = embedding), kind, rank, write, contribution; and `removed`, how far the
-    logit falls when this write alone is taken away (NaN where that was not measured)."""
+    """One row per write that ran: layer (-1 = embedding), kind, rank, write, contribution, and `removed`: how far the
+    logit falls when this write alone is removed (NaN if that was not measured)."""
     allowed: float
-    """Largest gap between the sum of the contributions and the model's own value."""
+    """Largest allowed gap between the sum of the contributions and the model's own value."""
 
     @property
     def total(self) -> float:
@@ -50,7 +50,7 @@ class Attribution:
 
     @property
     def measured(self) -> bool:
-        """Whether any write was removed."""
+        """Whether the effect of removing writes was measured."""
         return bool(self.table["removed"].notna().any())
 
     def of_layer(self, layer: int) -> pd.DataFrame:
@@ -58,7 +58,7 @@ class Attribution:
         return self.table[self.table["layer"] == layer]
 
     def largest(self, count: int = TOP) -> pd.DataFrame:
-        """The writes with the largest contributions, by size, of either sign."""
+        """The writes with the largest contributions of either sign, largest first."""
         return self.table.loc[self.table["contribution"].abs().sort_values(ascending=False).index[:count]]
 
 
@@ -78,15 +78,15 @@ def attribution(paths: PathTrace, direction: LogitDirection, removed: np.ndarray
     )
 
 
-def attribution_table(found: Attribution) -> pd.DataFrame:
-    """One row per write: what it adds to the logit (difference), what its removal takes, and what answers for the rest.
+def attribution_table(result: Attribution) -> pd.DataFrame:
+    """One row per write: its contribution to the logit (difference), and the effect of removing it.
 
-    `response` = removed - contribution: the share of the final norm and of the later layers.
+    `response` = removed - contribution: the effect through the final norm and the later layers.
     """
-    direction, table = found.direction, found.table
+    direction, table = result.direction, result.table
     known = {
         "token": direction.token,
-        "text": found.routing.tokens[direction.token],
+        "text": result.routing.tokens[direction.token],
         "target": direction.target,
         "distractor": direction.distractor,
         "logit": direction.value,
@@ -96,8 +96,7 @@ def attribution_table(found: Attribution) -> pd.DataFrame:
 
 def named_targets(trace: RoutingTrace, token: int) -> dict[str, int]:
     """Tokens worth explaining after a token, by name: the likeliest, the second, the one that follows in the text."""
-    likeliest = [int(each) for each in trace.next_ids[token]]
-    names = dict(zip((LIKELIEST, SECOND), likeliest, strict=False))
+    names = dict(zip((LIKELIEST, SECOND), trace.next_ids[token].tolist(), strict=False))
     if token + 1 < trace.num_tokens:
         names[FOLLOWING] = int(trace.token_ids[token + 1])
     return names

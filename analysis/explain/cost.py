@@ -1,14 +1,15 @@
-"""Cost of the FFN in passes through one dense FFN (FFN-equivalents) and in FLOPs: on paper, and as programs run it.
+"""Cost of the FFNs in passes through one dense FFN (FFN-equivalents) and in FLOPs: nominal, and as programs run it.
 
-One pass of a token through a SwiGLU FFN takes 6 d f FLOPs (a multiply-add is two): 4 d f up into both halves, 2 d f
-down. Norms and element-wise work are not counted, nor are router and depth head (`heads_share` says what they are).
+One pass of a token through a SwiGLU FFN takes 6 d f FLOPs (a multiply-add is two): 4 d f for the gate and up
+projections, 2 d f for the down projection. Norms and element-wise operations are not counted, nor are router and depth
+head (`heads_share` gives their cost).
 
 Three accounts of the same text, per token and layer:
-    nominal   loops + k/N where lambda > 0: the paper's. An expert is 1/N of the FFN, and k of them run.
-    released  the layer's deepest token sets the loops of all + k/N where lambda > 0: the authors' released code, which
-              loops every token of a batch as often as its deepest one; here the batch is the one text.
-    ours      loops: `sample_models`. A later loop runs only the tokens that chose it; the experts reuse hidden units
-              of loop 1, and their sum is taken by the down-projection that ends a token's last loop anyway.
+    nominal   The paper's: loops + k/N where lambda > 0. An expert is 1/N of the FFN, and k of them run.
+    released  The authors' code, which loops every token of a batch as often as the deepest one: the largest number of
+              loops in the layer + k/N where lambda > 0. Here the batch is the one text.
+    ours      `sample_models`: loops only. Later loops run only for the tokens that chose them. Experts reuse hidden
+              units of loop 1, and the down projection of a token's last loop, which runs anyway, sums their outputs.
 """
 
 from typing import Literal
@@ -36,7 +37,7 @@ def dense_flops(trace: RoutingTrace) -> int:
 
 
 def heads_share(trace: RoutingTrace) -> float:
-    """FLOPs of router and depth head, 2 d (N + max_loops), as a share of one pass; in no account here."""
+    """FLOPs of router and depth head, 2 d (N + max_loops), as a share of one pass; no account includes them."""
     return (trace.num_experts + trace.max_loops) / (3 * _size(trace, "intermediate_size"))
 
 
@@ -48,7 +49,7 @@ def depth_cost(trace: RoutingTrace, account: Account) -> Float[np.ndarray, "laye
 
 
 def experts_cost(trace: RoutingTrace, account: Account) -> Float[np.ndarray, "layer token"]:
-    """FFN passes that the width path takes; 0 where it did not run, and where it rides on a loop's (`ours`)."""
+    """FFN passes that the width path takes; 0 where it did not run, and in the account `ours`."""
     return (0.0 if account == "ours" else width_cost(trace)) * trace.width_ran
 
 
@@ -60,9 +61,9 @@ def cost(trace: RoutingTrace, account: Account = "nominal") -> Float[np.ndarray,
 def cost_ledger(trace: RoutingTrace) -> pd.DataFrame:
     """One row per design and account: mean cost per ordinary token and layer, and FLOPs per token over all layers.
 
-    Baselines have the same sizes: dense, MoE (the dense FFN and k of N experts beside it, each 1/N of its size) and
-    k-loop. Columns: design, account ("" for baselines), depth, experts, idle, total (all in FFN passes, total = depth +
-    experts + idle), flops_per_token. `idle` is loops run for tokens that had already left.
+    The baselines have the same sizes: dense, MoE (the dense FFN plus k of N experts, each 1/N of its size) and k-loop.
+    Columns: design, account ("" for baselines), depth, experts, idle, total (all in FFN passes, total = depth +
+    experts + idle), flops_per_token. `idle`: loops that were run for tokens that had already left.
     """
     nominal_depth = _mean(trace, depth_cost(trace, "nominal"))
     rows = [("dense", "", 1.0, 0.0, 0.0), ("MoE", "", 1.0, width_cost(trace), 0.0)]
@@ -94,12 +95,11 @@ def cost_table(trace: RoutingTrace) -> pd.DataFrame:
     return table.assign(**{account: cost(trace, account).ravel() for account in ACCOUNTS})
 
 
-def beside_measured(trace: RoutingTrace, seconds: dict[str, float]) -> pd.DataFrame:
-    """One row per measured run of all layers' FFNs over this text: FFN passes that it takes by count, and by the clock.
+def counted_and_measured(trace: RoutingTrace, seconds: dict[str, float]) -> pd.DataFrame:
+    """One row per measured run of all layers' FFNs over this text: its cost as counted and as measured.
 
-    `seconds` has "dense", "deepest" (every token as often as the layer's deepest one, no experts), "as chosen" (the
-    model's own forward) and "all loops". Columns: run, counted and measured (both with dense = 1), milliseconds.
-    `counted` is over all tokens, also those that the tokenizer added: they ran too.
+    `seconds` are those of `hooks.time_ffn`. Columns: run, counted and measured (both with dense = 1), milliseconds.
+    `counted` includes the tokens that the tokenizer added, since they ran too.
     """
     counted = {
         "dense": 1.0,
@@ -129,6 +129,6 @@ def _size(trace: RoutingTrace, name: str) -> int:
 
 
 __all__ = [
-    "ACCOUNTS", "Account", "beside_measured", "cost", "cost_by_layer", "cost_ledger", "cost_table", "dense_flops",
+    "ACCOUNTS", "Account", "counted_and_measured", "cost", "cost_by_layer", "cost_ledger", "cost_table", "dense_flops",
     "depth_cost", "experts_cost", "heads_share",
 ]  # fmt: skip

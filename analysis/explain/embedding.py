@@ -1,8 +1,8 @@
-"""UMAP of the recursion: the states of many tokens in one plane, in which neighbours stay neighbours.
+"""UMAP of the recursion: the states of many tokens placed in one plane.
 
-Who lies beside whom is kept, as far as a plane can; lengths, angles and distances between far groups are not. Its
-trustworthiness says how far: 1 means that no state has a neighbour in the plane that it does not have in truth. For
-lengths and directions see `geometry.plane`.
+UMAP keeps neighbourhoods as far as a plane can; lengths, angles and distances between groups mean nothing. Its
+trustworthiness is 1 if every neighbour of a state in the plane is a neighbour in the residual stream too. For lengths
+and directions see `geometry.plane`.
 """
 
 import re
@@ -19,19 +19,19 @@ from hooks.path_trace import PathTrace
 from hooks.trace import RoutingTrace
 
 MOST_POINTS, FEWEST_POINTS = 2000, 30
-"""States in one map: more take minutes, fewer have no neighbourhood."""
+"""Most and fewest states in one map: more would take minutes, fewer have no neighbourhoods."""
 NEIGHBOURS, MIN_DISTANCE, SEED = 15, 0.1, 0
 Tell = Callable[[float, str], None]
-"""Is told the share done, 0..1, and what is being done. What it raises ends the work, though not within a stage."""
+"""Progress callback (share done 0..1, name of the stage). An exception that it raises ends the work after the stage."""
 
 
 @dataclass(frozen=True, eq=False)
 class Placement:
-    """Points placed by UMAP, and how far that can be trusted beside the same points' PCA."""
+    """Points placed by UMAP, with its trustworthiness and that of PCA for comparison."""
 
     points: Float[np.ndarray, "point 2"]
     trustworthiness: float
-    """0..1, of UMAP."""
+    """Trustworthiness of UMAP, 0..1."""
     pca_trustworthiness: float
     pca_explained: tuple[float, float]
     """Share of the variance along each of the first two components."""
@@ -46,11 +46,11 @@ class Embedding:
     token: Int[np.ndarray, " trajectory"]
     """Position in the text."""
     points: Float[np.ndarray, "trajectory state 2"]
-    """Also of the states beyond `routing.loops`, which were not used."""
+    """Includes the states beyond `routing.loops`, which were not used."""
     first_token: int
     """Position in the text of the first token that was captured."""
     captured: int
-    """Tokens from which those of the map were drawn; all of them, if they are no more."""
+    """Number of captured tokens, of which those of the map are a random sample, or all."""
     placement: Placement
 
     @property
@@ -67,13 +67,13 @@ def embedding(
     paths: PathTrace,
     layers: Sequence[int] | None = None,
     *,
-    tell: Tell = lambda share, said: None,
+    tell: Tell = lambda share, stage: None,
     place: Callable[[np.ndarray, Tell], Placement] | None = None,
 ) -> Embedding:
     """UMAP of the states of some captured layers (default all), of at most MOST_POINTS.
 
-    If the captured tokens have more, whole tokens are drawn with a fixed seed. The first map of a process takes half a
-    minute more, for what UMAP compiles. `place` may bring the placement of states [point, hidden] from elsewhere.
+    If there are more, a sample of whole tokens is drawn with a fixed seed. The first map of a process takes half a
+    minute more, while UMAP compiles its code. `place(states [point, hidden], tell)` replaces `umap_placement`.
 
     Raises ValueError for layers that were not captured, or fewer than FEWEST_POINTS states.
     """
@@ -89,16 +89,16 @@ def embedding(
 def states_to_place(
     paths: PathTrace, layers: Sequence[int] | None = None
 ) -> tuple[Int[np.ndarray, " t"], Int[np.ndarray, " t"], Float[np.ndarray, "t state hidden"]]:
-    """(layer, index among the captured tokens, states) of the trajectories of a map."""
+    """(layer, index among the captured tokens, states) of every trajectory of a map."""
     rows = range(len(paths.layers)) if layers is None else [paths.row(layer) for layer in layers]
     room = max(MOST_POINTS // (len(rows) * paths.states.shape[2]), 1)
     drawn = np.random.default_rng(SEED).permutation(paths.num_tokens)[:room]
-    row, index = (each.ravel() for each in np.meshgrid(rows, np.sort(drawn), indexing="ij"))
+    row, index = (axis.ravel() for axis in np.meshgrid(rows, np.sort(drawn), indexing="ij"))
     return paths.layers[row], index, paths.states[row, index]
 
 
-def umap_placement(states: Float[np.ndarray, "point hidden"], tell: Tell = lambda share, said: None) -> Placement:
-    """Where UMAP puts the states, always the same for the same ones, and how far it can be trusted.
+def umap_placement(states: Float[np.ndarray, "point hidden"], tell: Tell = lambda share, stage: None) -> Placement:
+    """Place states by UMAP with a fixed seed, and compute the trustworthiness of the result.
 
     Raises ValueError for fewer than FEWEST_POINTS.
     """
@@ -106,7 +106,7 @@ def umap_placement(states: Float[np.ndarray, "point hidden"], tell: Tell = lambd
         raise ValueError(f"a map needs at least {FEWEST_POINTS} states, got {len(states)}: take a longer text")
     tell(0.0, "Loading UMAP; the first time on a machine this takes up to a minute…")
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ImportWarning)  # says that there is no Tensorflow, for a part not used here
+        warnings.simplefilter("ignore", ImportWarning)  # about Tensorflow, which only a part that is not used needs
         from sklearn.manifold import trustworthiness
         from umap import UMAP
 
@@ -116,19 +116,19 @@ def umap_placement(states: Float[np.ndarray, "point hidden"], tell: Tell = lambd
 
     tell(0.1, "Compiling UMAP; once per start of the program, a quarter of a minute…")
     places(np.random.default_rng(SEED).normal(size=(FEWEST_POINTS, 4)).astype(np.float32), n_epochs=2)
-    told = _Epochs(lambda share: tell(0.3 + 0.6 * share, f"Placing {len(states):,} states…"))
-    points = places(states.astype(np.float32), tqdm_kwds=told.as_progress_bar())
-    told.raise_problem()
+    epochs = _Epochs(lambda share: tell(0.3 + 0.6 * share, f"Placing {len(states):,} states…"))
+    points = places(states.astype(np.float32), tqdm_kwds=epochs.as_progress_bar())
+    epochs.raise_problem()
     tell(0.9, "Comparing neighbours…")
     flat, explained = principal_plane(states)
-    trust, pca_trust = (float(trustworthiness(states, each, n_neighbors=NEIGHBOURS)) for each in (points, flat))
+    trust, pca_trust = (float(trustworthiness(states, placed, n_neighbors=NEIGHBOURS)) for placed in (points, flat))
     return Placement(points.astype(np.float64), trust, pca_trust, explained)
 
 
 class _Epochs:
-    """Follows UMAP's progress bar, the only place at which it tells how far it is.
+    """A file for UMAP's progress bar, which is the only way to know its progress.
 
-    What `tell` raises is kept until UMAP is done: raised inside the bar, it would leave the bars' common lock closed.
+    An exception of `tell` is stored and raised after UMAP is done: inside the bar, it would leave tqdm's lock locked.
     """
 
     def __init__(self, tell: Callable[[float], None]):
@@ -146,30 +146,30 @@ class _Epochs:
                 self.problem = problem
 
     def flush(self) -> None:
-        """Nothing is held back."""
+        """Part of the file interface; nothing is buffered."""
 
     def raise_problem(self) -> None:
         if self.problem is not None:
             raise self.problem
 
 
-def embedding_table(found: Embedding) -> pd.DataFrame:
-    """One row per trajectory x state: where it stands, whether it was used, and what the map can be trusted for."""
-    trajectory, state = (axis.ravel() for axis in np.indices(found.points.shape[:2]))
-    layer, token = found.layer[trajectory], found.token[trajectory]
+def embedding_table(result: Embedding) -> pd.DataFrame:
+    """One row per trajectory x state: its place, whether it was used, and the trustworthiness of the map."""
+    trajectory, state = (axis.ravel() for axis in np.indices(result.points.shape[:2]))
+    layer, token = result.layer[trajectory], result.token[trajectory]
     return pd.DataFrame(
         {
             "layer": layer,
             "token": token,
-            "text": np.array(found.routing.tokens, dtype=object)[token],
+            "text": np.array(result.routing.tokens, dtype=object)[token],
             "loop": state,
-            "used": state <= found.loops[trajectory],
-            "umap1": found.points[..., 0].ravel(),
-            "umap2": found.points[..., 1].ravel(),
-            "trustworthiness": found.placement.trustworthiness,
-            "pca_trustworthiness": found.placement.pca_trustworthiness,
-            "pca_explained_1": found.placement.pca_explained[0],
-            "pca_explained_2": found.placement.pca_explained[1],
+            "used": state <= result.loops[trajectory],
+            "umap1": result.points[..., 0].ravel(),
+            "umap2": result.points[..., 1].ravel(),
+            "trustworthiness": result.placement.trustworthiness,
+            "pca_trustworthiness": result.placement.pca_trustworthiness,
+            "pca_explained_1": result.placement.pca_explained[0],
+            "pca_explained_2": result.placement.pca_explained[1],
         }
     )
 

@@ -1,6 +1,6 @@
-"""Geometry of a layer's computation: how its two paths agree, what its experts make of loop 1, where its loops go.
+"""Geometry of a layer: do its two paths agree, which experts make up loop 1's step, and where do its loops lead?
 
-All of it is exact arithmetic on captured states; nothing here says what caused what.
+All of it is arithmetic on captured states, and no evidence of cause and effect.
 """
 
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from hooks.path_trace import PathTrace
 
 CLASSES = ("converging", "oscillating", "diverging", "mixed")
 SMALL = 16
-"""Up to this size a matrix is decomposed whole."""
+"""A matrix up to this size gets a full SVD."""
 RULE = (
     "Converging: every step is shorter than the one before and turns by less than 90°. Oscillating: some step turns by "
     "more than 90°. Diverging: every step is longer than the one before, without such a turn. Mixed: the rest."
@@ -27,7 +27,7 @@ RULE = (
 def path_cosine(paths: PathTrace, of: Literal["outputs", "writes"] = "outputs") -> Float[np.ndarray, "row token"]:
     """Cosine between the two paths' outputs Y_width and Y_depth (paper's Fig. 6); NaN where the width path did not run.
 
-    Both outputs hold H, which alone makes them alike; `of="writes"` compares what the paths add to it.
+    Both outputs contain H, which makes them similar; `of="writes"` compares what the paths add to it.
     """
     width, depth = paths.width_out.astype(np.float64), paths.depth_out.astype(np.float64)
     if of == "writes":
@@ -54,7 +54,7 @@ class FirstLoop:
     """The step of loop 1 of one layer, split over all experts: D_1 = sum_e f_e(H)."""
 
     share: Float[np.ndarray, "token expert"]
-    """Projection of f_e on D_1, relative to its length; a token's sum to 1."""
+    """Projection of f_e on D_1, as a share of the length of D_1; a token's shares sum to 1."""
     coverage: Float[np.ndarray, " token"]
     """|sum of the chosen experts, unweighted| / |D_1|; NaN where the token did not route."""
     cosine: Float[np.ndarray, " token"]
@@ -62,7 +62,7 @@ class FirstLoop:
 
 
 def first_loop(paths: PathTrace, layer: int) -> FirstLoop:
-    """How the experts make up loop 1's step in a captured layer, and how much of it the chosen ones hold."""
+    """Every expert's share of loop 1's step in a captured layer, and how much of it the chosen ones have."""
     row, trace = paths.row(layer), paths.routing
     parts, step = paths.expert_out[row].astype(np.float64), paths.steps[row][:, 0]
     length = np.linalg.norm(step, axis=-1)
@@ -82,9 +82,9 @@ def first_loop_table(paths: PathTrace) -> pd.DataFrame:
     """
     tables = []
     for layer in paths.layers.tolist():
-        found, dealt = first_loop(paths, layer), dealt_experts(paths, layer)
+        split, dealt = first_loop(paths, layer), dealt_experts(paths, layer)
         ids = paths.routing.expert_ids[layer, paths.tokens]
-        index, expert = (axis.ravel() for axis in np.indices(found.share.shape))
+        index, expert = (axis.ravel() for axis in np.indices(split.share.shape))
         ran = paths.routing.width_ran[layer, paths.tokens][index]
         columns = {
             "layer": layer,
@@ -92,9 +92,9 @@ def first_loop_table(paths: PathTrace) -> pd.DataFrame:
             "text": np.array(paths.routing.tokens, dtype=object)[index + paths.first_token],
             "expert": expert,
             "chosen": (ids[index] == expert[:, None]).any(axis=1) & ran,
-            "share": found.share.ravel(),
-            "coverage": found.coverage[index],
-            "cosine": found.cosine[index],
+            "share": split.share.ravel(),
+            "coverage": split.coverage[index],
+            "cosine": split.cosine[index],
             "coverage_dealt": dealt.coverage[index],
             "cosine_dealt": dealt.cosine[index],
         }
@@ -104,7 +104,7 @@ def first_loop_table(paths: PathTrace) -> pd.DataFrame:
 
 @dataclass(frozen=True, eq=False)
 class Steps:
-    """Lengths and turns of the steps D_1..D_max of one layer; also of loops that did not run (see `routing.loops`)."""
+    """Lengths and turns of the steps D_1..D_max of one layer, including loops that did not run (`routing.loops`)."""
 
     norm: Float[np.ndarray, "token loop"]
     ratio: Float[np.ndarray, "token turn"]
@@ -112,7 +112,7 @@ class Steps:
     angle: Float[np.ndarray, "token turn"]
     """Turn between consecutive steps, degrees."""
     kind: list[str]
-    """Class of each token, of CLASSES by RULE; all steps count, used or not."""
+    """Class of each token, one of CLASSES by RULE; all steps count, used or not."""
 
 
 def steps(paths: PathTrace, layer: int) -> Steps:
@@ -130,11 +130,11 @@ def steps_table(paths: PathTrace) -> pd.DataFrame:
     tables = []
     cells = _cells(paths)
     for layer in paths.layers.tolist():
-        found = steps(paths, layer)
-        columns = {"loops": paths.routing.loops[layer, paths.tokens], "class": found.kind}
-        columns |= {f"norm_{i + 1}": found.norm[:, i] for i in range(found.norm.shape[1])}
-        for i in range(found.ratio.shape[1]):
-            columns |= {f"ratio_{i + 2}": found.ratio[:, i], f"angle_{i + 2}": found.angle[:, i]}
+        layer_steps = steps(paths, layer)
+        columns = {"loops": paths.routing.loops[layer, paths.tokens], "class": layer_steps.kind}
+        columns |= {f"norm_{i + 1}": layer_steps.norm[:, i] for i in range(layer_steps.norm.shape[1])}
+        for i in range(layer_steps.ratio.shape[1]):
+            columns |= {f"ratio_{i + 2}": layer_steps.ratio[:, i], f"angle_{i + 2}": layer_steps.angle[:, i]}
         rows = cells[cells["layer"] == layer].reset_index(drop=True)
         tables.append(rows.assign(**columns))
     return pd.concat(tables, ignore_index=True)
@@ -168,8 +168,8 @@ def principal_plane(
     total = np.square(centred).sum()
     axes, sizes = np.zeros((2, flat.shape[1])), np.zeros(2)
     if total > 0:
-        found = _first_axes(centred)
-        axes[: len(found)], sizes[: len(found)] = found, np.linalg.norm(centred @ found.T, axis=0)
+        first_axes = _first_axes(centred)
+        axes[: len(first_axes)], sizes[: len(first_axes)] = first_axes, np.linalg.norm(centred @ first_axes.T, axis=0)
     signs = np.sign(axes[np.arange(2), np.abs(axes).argmax(axis=1)])
     share = np.square(sizes) / max(total, 1e-300)
     return centred @ (axes * np.where(signs == 0, 1, signs)[:, None]).T, (float(share[0]), float(share[1]))
@@ -179,8 +179,8 @@ def plane_table(paths: PathTrace) -> pd.DataFrame:
     """One row per captured layer x token x state: its place in the layer's plane, and whether it was used."""
     tables = []
     for layer in paths.layers.tolist():
-        found = plane(paths, layer)
-        index, state = (axis.ravel() for axis in np.indices(found.points.shape[:2]))
+        projected = plane(paths, layer)
+        index, state = (axis.ravel() for axis in np.indices(projected.points.shape[:2]))
         token = index + paths.first_token
         columns = {
             "layer": layer,
@@ -188,17 +188,17 @@ def plane_table(paths: PathTrace) -> pd.DataFrame:
             "text": np.array(paths.routing.tokens, dtype=object)[token],
             "loop": state,
             "used": state <= paths.routing.loops[layer, token],
-            "pc1": found.points[..., 0].ravel(),
-            "pc2": found.points[..., 1].ravel(),
-            "explained_1": found.explained[0],
-            "explained_2": found.explained[1],
+            "pc1": projected.points[..., 0].ravel(),
+            "pc2": projected.points[..., 1].ravel(),
+            "explained_1": projected.explained[0],
+            "explained_2": projected.explained[1],
         }
         tables.append(pd.DataFrame(columns))
     return pd.concat(tables, ignore_index=True)
 
 
 def _first_axes(centred: np.ndarray) -> Float[np.ndarray, "axis hidden"]:
-    """The first two right singular vectors, largest first; only they are computed, since a whole SVD takes long."""
+    """The first two right singular vectors, largest first, without the cost of a full SVD."""
     if min(centred.shape) <= SMALL:
         return np.linalg.svd(centred, full_matrices=False)[2][:2]
     start = np.ones(min(centred.shape))  # fixed, so that the same states give the same figure

@@ -1,7 +1,7 @@
-"""Write ledger: what a layer's FFN added to the residual stream, write by write, and the books of the whole stream.
+"""Write ledger: the writes of a layer's FFN to the residual stream, and all writes to the stream of a token.
 
-A layer's FFN makes three to five writes: (1 - lambda) * D_l of every loop that ran, and lambda * w_e * f_e(H) of every
-chosen expert. They sum to its whole update Y - H exactly (up to rounding), and so do their projections on the update.
+The writes of an FFN are (1 - lambda) * D_l for every loop that ran, and lambda * w_e * f_e(H) for every chosen expert.
+They sum to its update Y - H exactly (up to rounding), and their projections on the update sum to its length.
 """
 
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float, Int, jaxtyped
 from hooks.path_trace import PathTrace
 
 TOLERANCE = {"float32": 1e-5, "float64": 1e-5, "bfloat16": 2e-2, "float16": 5e-3}
-"""Largest gap between the sum of the writes and the update, relative to the update, by the model's number format."""
+"""Model's number format -> largest allowed gap between the sum of the writes and the update, relative to the update."""
 
 
 @jaxtyped(typechecker=beartype)
@@ -33,10 +33,10 @@ class LayerLedger:
     expert_ids: Int[np.ndarray, "token k"]
     ran: Bool[np.ndarray, "token write"]
     weight: Float[np.ndarray, "token write"]
-    """1 - lambda of a loop, lambda * w_e of an expert."""
+    """1 - lambda for a loop, lambda * w_e for an expert."""
     writes: Float[np.ndarray, "token write hidden"]
     update: Float[np.ndarray, "token hidden"]
-    """Y - H: what the model's layer added."""
+    """Y - H: what the FFN added, taken from the model's own output."""
 
     @cached_property
     def update_norm(self) -> Float[np.ndarray, " token"]:
@@ -50,13 +50,13 @@ class LayerLedger:
 
     @cached_property
     def projection(self) -> Float[np.ndarray, "token write"]:
-        """Length along the update, negative where a write works against it; a token's sum to `update_norm`."""
+        """Length along the update, negative if a write works against it; a token's projections sum to `update_norm`."""
         along = np.einsum("twd,td->tw", self.writes, self.update)
         return np.where(self.ran, divided(along, self.update_norm[:, None]), np.nan)
 
     @cached_property
     def share(self) -> Float[np.ndarray, "token write"]:
-        """Projection as a share of the update; a token's sum to 1."""
+        """Projection as a share of the update; a token's shares sum to 1."""
         return divided(self.projection, self.update_norm[:, None])
 
     @cached_property
@@ -66,9 +66,9 @@ class LayerLedger:
 
     @cached_property
     def residual(self) -> Float[np.ndarray, " token"]:
-        """Length of (sum of the writes - update), relative to the update: what the books leave unexplained.
+        """Length of (sum of the writes - update), relative to the update: the part that the writes do not explain.
 
-        inf where there is no update, yet the writes do not sum to nothing.
+        inf where the update is zero but the sum of the writes is not.
         """
         return divided(np.linalg.norm(self.writes.sum(axis=1) - self.update, axis=-1), self.update_norm)
 
@@ -102,12 +102,12 @@ def layer_ledger(paths: PathTrace, layer: int) -> LayerLedger:
 
 
 def tolerance(paths: PathTrace) -> float:
-    """Largest residual at which the books count as balanced, for the number format of the model."""
+    """Largest allowed residual for the number format of the model."""
     return TOLERANCE[paths.routing.meta.get("dtype", "float32")]
 
 
 def imbalance(paths: PathTrace, residual: np.ndarray) -> str | None:
-    """One sentence if a residual exceeds the tolerance (nothing may be drawn then), None if the books balance."""
+    """One sentence for a figure to show instead if a residual exceeds the tolerance, else None."""
     worst, allowed = float(np.max(residual)), tolerance(paths)
     if worst <= allowed:
         return None
@@ -145,7 +145,7 @@ def stream_ledger(paths: PathTrace, token: int) -> pd.DataFrame:
 
 
 def stream_writes(paths: PathTrace, token: int) -> tuple[Float[np.ndarray, "write hidden"], pd.DataFrame]:
-    """Vectors of all writes at one token that ran, and what they are: layer, kind, rank, write. They sum to the stream.
+    """Vectors of all writes at one token that ran, and a table of layer, kind, rank, write. They sum to the stream.
 
     Raises ValueError unless all layers were captured.
     """
@@ -167,7 +167,7 @@ def stream_writes(paths: PathTrace, token: int) -> tuple[Float[np.ndarray, "writ
 
 
 def stream_table(paths: PathTrace) -> pd.DataFrame:
-    """`stream_ledger` of every captured token, one below the other, with the token's text, residual and length."""
+    """`stream_ledger` of all captured tokens, with each token's text, residual and stream length."""
     tables = []
     for token in range(paths.first_token, paths.end_token):
         table = stream_ledger(paths, token)
@@ -179,7 +179,7 @@ def stream_table(paths: PathTrace) -> pd.DataFrame:
 
 
 def divided(value: np.ndarray, by: np.ndarray | float) -> np.ndarray:
-    """value / by; 0 where both are zero, since nothing is no part of nothing, but inf where only `by` is."""
+    """value / by; 0 where both are zero, inf where only `by` is."""
     with np.errstate(divide="ignore", invalid="ignore"):
         quotient = np.true_divide(value, by)
     return np.where((value == 0) & (by == 0), 0.0, quotient)

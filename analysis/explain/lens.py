@@ -31,7 +31,7 @@ def lens_table(lens: LensTrace) -> pd.DataFrame:
 
 
 def grid(lens: LensTrace, kind: int, values: np.ndarray) -> np.ndarray:
-    """Values [read, ...] of a kind as [layer, loop, ...]: loops 0.. for STATE, 1.. for EXIT."""
+    """Values [read, ...] of the readings of a kind, as [layer, loop, ...]: from loop 0 for STATE, from 1 for EXIT."""
     layers = len(lens.of(OUTPUT))
     return values[lens.of(kind)].reshape(layers, -1, *values.shape[1:])
 

@@ -1,7 +1,7 @@
-"""Near misses: how little would have changed a choice of the depth head or of the router.
+"""Near misses: how small a change of the logits would have changed a choice of the depth head or of the router.
 
-A margin is a difference of two logits. The smallest change of the logits (in L2) that makes two of them equal moves
-both by half of it, the larger down and the smaller up: margin / sqrt(2).
+A margin is the difference of two logits. The smallest change (in L2) that makes them equal moves both by half the
+margin: its length is margin / sqrt(2).
 """
 
 from dataclasses import dataclass
@@ -17,9 +17,9 @@ from sample_models.gate_law import width_share
 
 
 def expert_margin(trace: RoutingTrace) -> Float[np.ndarray, "layer token"]:
-    """Router logit of the last expert that was kept minus that of the first left out (k-th minus k+1-th), >= 0.
+    """Router logit of the last chosen expert minus that of the best one not chosen (k-th minus k+1-th), >= 0.
 
-    NaN where the token did not route, and where every expert is kept.
+    NaN where the token did not route, and if every expert is chosen.
     """
     k = trace.expert_ids.shape[2]
     if k == trace.num_experts:
@@ -29,17 +29,17 @@ def expert_margin(trace: RoutingTrace) -> Float[np.ndarray, "layer token"]:
 
 
 def smallest_flip(margin: np.ndarray) -> np.ndarray:
-    """L2 norm of the smallest change of the logits that would undo a choice of this margin: margin / sqrt(2)."""
+    """L2 norm of the smallest change of the logits that would flip a choice of this margin: margin / sqrt(2)."""
     return margin / np.sqrt(2)
 
 
 def soft_gate(trace: RoutingTrace) -> Float[np.ndarray, "layer token"]:
-    """Lambda of E[L] loops: what it would be if the loops were not rounded to the likeliest number."""
+    """Lambda for E[L] loops instead of the likeliest number of loops."""
     return width_share(trace.expected_loops, trace.max_loops)
 
 
 def gate_gap(trace: RoutingTrace) -> Float[np.ndarray, "layer token"]:
-    """Soft lambda minus the lambda that ran: above 0, the depth head's belief leaned more to width than it decided."""
+    """Soft lambda minus the lambda that ran: above 0, the depth head expected more width than it chose."""
     return soft_gate(trace) - trace.gate
 
 
@@ -63,9 +63,9 @@ def near_miss_table(trace: RoutingTrace) -> pd.DataFrame:
 
 
 def flipped_by(trace: RoutingTrace, change: np.ndarray) -> Float[np.ndarray, "layer step"]:
-    """Share of each layer's ordinary tokens whose loops the worst change of this L2 size would flip; NaN without any.
+    """Share of each layer's ordinary tokens whose loops the worst change of this L2 size would flip.
 
-    `change` [step] is in logits of the depth head, ascending.
+    `change` [step] is in logits of the depth head, ascending. NaN if there are no ordinary tokens.
     """
     flips = np.sort(smallest_flip(depth_margin(trace)[:, ordinary(trace)]), axis=1)
     reached = [np.searchsorted(row, change, side="right") for row in flips]
@@ -75,8 +75,8 @@ def flipped_by(trace: RoutingTrace, change: np.ndarray) -> Float[np.ndarray, "la
 def flip_table(trace: RoutingTrace) -> pd.DataFrame:
     """One row per layer x ordinary token: margin of the depth choice and the smallest change that flips it."""
     table = near_miss_table(trace)
-    kept = ["layer", "token", "text", "loops", "loops_margin", "loops_flip"]
-    return table.loc[~table["special"], kept].reset_index(drop=True)
+    columns = ["layer", "token", "text", "loops", "loops_margin", "loops_flip"]
+    return table.loc[~table["special"], columns].reset_index(drop=True)
 
 
 # Two precisions -------------------------------------------------------------------------------------------------------
@@ -84,7 +84,7 @@ def flip_table(trace: RoutingTrace) -> pd.DataFrame:
 
 @dataclass(frozen=True, eq=False)
 class TwoPrecisions:
-    """One text traced twice by one model: with its weights as they are, and with them rounded.
+    """One text traced twice by one model: with its own weights, and with weights rounded to another precision.
 
     ValueError if the traces are not of the same tokens, layers and experts.
     """
@@ -105,17 +105,17 @@ class PrecisionNumbers:
     routed_in_both: int
     """Pairs whose width path ran in both traces: only these can differ in their experts."""
     experts_differ: int
-    """Of `routed_in_both`: another set of experts (order does not count)."""
+    """Those of `routed_in_both` with another set of experts (order does not matter)."""
     widest_margin: float
-    """Largest margin of a depth choice, in the first trace, that differs in the second; NaN when none differs."""
+    """Largest margin in the first trace of a depth choice that differs in the second; NaN if none differs."""
 
 
 def precision_flips(traces: TwoPrecisions) -> pd.DataFrame:
-    """One row per layer x token of one text traced twice, such as in float32 and bfloat16: what came out otherwise.
+    """One row per layer x token of one text traced in two precisions: which decisions differ.
 
     `experts_differ` compares the sets of chosen experts and is missing unless the token routed in both traces.
-    `margin` is that of the first trace's depth choice. A difference in a low layer changes what the layers above see:
-    only in layer 0 is it rounding alone.
+    `margin` is that of the first trace's depth choice. A difference in one layer changes the input of those above, so
+    only in layer 0 is rounding the sole cause.
     """
     first, second = traces.routing, traces.rounded
     both = first.width_ran & second.width_ran
@@ -133,15 +133,15 @@ def precision_flips(traces: TwoPrecisions) -> pd.DataFrame:
 def precision_numbers(traces: TwoPrecisions) -> PrecisionNumbers:
     """How often two traces of one text decide differently."""
     first, second = traces.routing, traces.rounded
-    kept = ordinary(first)
-    loops = (first.loops != second.loops)[:, kept]
-    both = (first.width_ran & second.width_ran)[:, kept]
-    margins = depth_margin(first)[:, kept][loops]
+    counted = ordinary(first)
+    loops = (first.loops != second.loops)[:, counted]
+    both = (first.width_ran & second.width_ran)[:, counted]
+    margins = depth_margin(first)[:, counted][loops]
     return PrecisionNumbers(
         pairs=loops.size,
         loops_differ=int(loops.sum()),
         routed_in_both=int(both.sum()),
-        experts_differ=int((both & _other_experts(first, second)[:, kept]).sum()),
+        experts_differ=int((both & _other_experts(first, second)[:, counted]).sum()),
         widest_margin=float(margins.max()) if margins.size else float("nan"),
     )
 

@@ -1,4 +1,4 @@
-"""Which slices of the FFN, and so which experts, the loops use."""
+"""How much the slices of the FFN, which are its experts, contribute to the steps of the loops."""
 
 import numpy as np
 import pandas as pd
@@ -8,7 +8,7 @@ from hooks.slice_trace import SliceTrace
 
 
 def slice_use(slices: SliceTrace, layer: int) -> tuple[Float[np.ndarray, "loop expert"], np.ndarray]:
-    """Mean share of every slice in the steps of each loop, over ordinary tokens that ran it, and how many they are.
+    """Mean share of every slice in the step of each loop over the ordinary tokens that ran it, and their number [loop].
 
     Rows sum to 1; NaN for a loop that no token ran.
     """

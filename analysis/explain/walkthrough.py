@@ -1,4 +1,4 @@
-"""Walkthrough: one token in one layer, from the FFN's input to its output, with every number on the way.
+"""Walkthrough: all numbers of one token in one layer, from the FFN's input to its output.
 
 Both paths start from H. Y_depth is the state after the loops that ran, Y_width adds the weighted experts to H, and the
 layer's output is lambda * Y_width + (1 - lambda) * Y_depth: a point on the straight line between the two.
@@ -36,10 +36,10 @@ class Walkthrough:
     gate: float
     width_ran: bool
     experts: pd.DataFrame
-    """One row per expert, best first: expert, logit, probability (over all), kept, weight (over the kept), length of
-    its output. `kept` and `weight` say what would have been chosen where the width path did not run."""
+    """One row per expert, best first: expert, logit, probability (over all), kept (among the top k), weight (over the
+    top k), length of its output. If the width path did not run, `kept` and `weight` are what it would have chosen."""
     state_norms: Float[np.ndarray, " state"]
-    """Lengths of H = H(0), H(1), ..; those beyond `loops` were computed for this look only."""
+    """Lengths of H = H(0), H(1), ..; those beyond `loops` were computed for this capture only."""
     step_norms: Float[np.ndarray, " loop"]
     """Lengths of D_l = H(l) - H(l-1)."""
     width_norm: float
@@ -52,7 +52,7 @@ class Walkthrough:
 
 
 def walkthrough(paths: PathTrace, layer: int, token: int) -> Walkthrough:
-    """The walk of one captured token through one captured layer. ValueError names what was captured, if it was not."""
+    """The numbers of one token in one layer. Raises ValueError if the token or layer was not captured."""
     row, index, trace = paths.row(layer), paths.index(token), paths.routing
     max_loops, loops = trace.max_loops, int(trace.loops[layer, token])
     depth = pd.DataFrame(
@@ -100,9 +100,9 @@ def walkthrough(paths: PathTrace, layer: int, token: int) -> Walkthrough:
 
 @dataclass(frozen=True)
 class FusionPlane:
-    """H, both paths' outputs and the layer's output in the plane through them, H at (0, 0): x along Y_depth - H.
+    """Both paths' outputs and the layer's output in the plane through them and H = (0, 0), with x along Y_depth - H.
 
-    Three points always lie in one plane, so that distances and angles are the true ones.
+    H and both outputs always lie in one plane, so distances and angles are true.
     """
 
     depth: tuple[float, float]
@@ -110,11 +110,11 @@ class FusionPlane:
     """None where the width path did not run."""
     output: tuple[float, float]
     residual: float
-    """As in `Walkthrough`: what of the output lies off its place."""
+    """As in `Walkthrough`."""
 
 
 def fusion_plane(paths: PathTrace, layer: int, token: int) -> FusionPlane:
-    """The fusion of one captured token in one captured layer, drawn to scale."""
+    """The fusion of one captured token in one captured layer, as points in a plane."""
     row, index, trace = paths.row(layer), paths.index(token), paths.routing
     start = paths.states[row, index, 0].astype(np.float64)
     depth = paths.depth_out[row, index] - start
@@ -158,7 +158,7 @@ def state_table(paths: PathTrace) -> pd.DataFrame:
 
 def fusion_table(paths: PathTrace) -> pd.DataFrame:
     """One row per captured layer x token: lambda, lengths of both paths' outputs, of both paths' own parts (output
-    minus H), the cosine between these, and what the fusion leaves unexplained. NaN for width where it did not run."""
+    minus H), the cosine between these, and the residual of the fusion. NaN for width where it did not run."""
     tables = []
     for row, layer in enumerate(paths.layers.tolist()):
         token = np.arange(paths.first_token, paths.end_token)
@@ -172,7 +172,7 @@ def _fusion(paths: PathTrace, row: int) -> dict[str, Float[np.ndarray, " token"]
     """Lengths and residual of the fusion of all captured tokens in one captured layer."""
     layer = paths.layers[row]
     ran, gate = (getattr(paths.routing, name)[layer, paths.tokens] for name in ("width_ran", "gate"))
-    start, post = (each.astype(np.float64) for each in (paths.states[row, :, 0], paths.resid_post[row]))
+    start, post = (vectors.astype(np.float64) for vectors in (paths.states[row, :, 0], paths.resid_post[row]))
     depth, width = paths.depth_out[row].astype(np.float64), paths.width_out[row]
     gate = gate.astype(np.float64)[:, None]
     fused = gate * width + (1 - gate) * depth

@@ -1,4 +1,4 @@
-"""Figures: `xxx_figure(trace, view, *, options) -> go.Figure`. Pure; colours from `palette`, frame from `template`."""
+"""Figures: pure functions `xxx_figure(trace, view, *, options) -> go.Figure`."""
 
 from analysis.figures.difficulty import (
     difficulty_by_loops_figure,
@@ -88,4 +88,4 @@ __all__ = [
     "training_curve_figure",
     "config",
 ]
-"""In the order of the pages: `analysis.catalogue` keeps it."""
+"""In the order of the pages, which `analysis.catalogue` takes over."""

@@ -1,4 +1,4 @@
-"""Difficulty: the map, its relation to surprise, and how certain the choice was."""
+"""Difficulty: the map, its relation to surprisal, and how certain the choice of loops was."""
 
 import numpy as np
 import plotly.graph_objects as go
@@ -17,9 +17,10 @@ from analysis.difficulty import (
     surprisal,
     token_difficulty,
 )
+from analysis.figures.cells import hover_card
 from analysis.figures.figure_spec import Choice, FigureSpec
 from analysis.figures.joint_map import Marginal, Minimap, heatmap, joint_map, layer_bars, scale_bar, token_bars
-from analysis.figures.template import figure, hover_card, note, sentence_figure
+from analysis.figures.template import figure, note, sentence_figure
 from analysis.figures.word_columns import word_columns
 from analysis.palette import THEMES, colour_at, faded, ramp
 from analysis.texts.chance import FEWEST_TOKENS, rho_by_chance
@@ -29,7 +30,7 @@ from hooks.trace import RoutingTrace
 
 UNIT_AXIS = {"range": [0, 1], "dtick": 0.5}
 FEWEST_FOR_A_RIDGE = 5
-EM, EN = "\u2003", "\u2002"  # spaces that keep a label off its dot
+EM, EN = "\u2003", "\u2002"  # spaces between a dot and its label
 
 
 def difficulty_map_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW, *, kind: Kind = "soft") -> go.Figure:
@@ -57,20 +58,52 @@ def difficulty_map_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW, *, kin
 
 def difficulty_surprisal_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW, *, of: Surprise = "read") -> go.Figure:
     """Soft difficulty of every token against the surprisal of the token read there, or of the next one."""
-    c = THEMES[view.theme]
     x, y = surprisal(trace, of), token_difficulty(trace)
-    kept = np.flatnonzero(ordinary(trace) & np.isfinite(x))
-    if not len(kept):
+    tokens = np.flatnonzero(ordinary(trace) & np.isfinite(x))
+    if not len(tokens):
         return sentence_figure(view, "No token here has a surprisal: it takes two tokens.", 330)
+    end = max(MAX_SURPRISAL, int(np.ceil(x[tokens].max())))  # texts are compared on one axis, unless one does not fit
+    which = {"read": "surprisal of the token read", "next": "surprisal of the next token"}[of]
+    return figure(
+        view,
+        _surprisal_dots(trace, view, tokens, x, y, end),
+        height=330,
+        margin={"t": 30, "b": 44, "l": 52, "r": 24},
+        xaxis={
+            "range": [-0.15, end + 0.15],
+            "dtick": 1 if end <= 10 else 2,
+            "showgrid": True,
+            "title": {"text": f"{which}, −log p (nats)"},
+        },
+        yaxis={
+            "range": [-0.02, 1.02],
+            "dtick": 0.2,
+            "showgrid": True,
+            "title": {"text": "soft difficulty, mean over layers"},
+        },
+        annotations=[
+            note(_correlation_heading(trace, of)) | {"font": {"size": 12, "color": THEMES[view.theme]["ink"]}}
+        ],
+    )
+
+
+def _surprisal_dots(
+    trace: RoutingTrace, view: View, tokens: np.ndarray, x: np.ndarray, y: np.ndarray, end: int
+) -> list[dict]:
+    """A dot per token, the names of the hardest and easiest ones, and a ring round the selected one.
+
+    `x` and `y` hold the surprisal and difficulty of all tokens of the text, `tokens` the ones that are drawn; the x
+    axis reaches to `end`.
+    """
+    c = THEMES[view.theme]
     labels = [plotly_text(label) for label in token_labels(trace)]
-    many = len(kept) > 300
-    end = max(MAX_SURPRISAL, int(np.ceil(x[kept].max())))  # texts are compared on one axis, unless one does not fit
+    many = len(tokens) > 300
     extremes = [] if many else difficulty_extremes(trace, 3)["token"].tolist()
-    named = _apart([t for t in (view.token, *extremes) if t in set(kept.tolist())], x * MAX_SURPRISAL / end, y)
+    named = _apart([t for t in (view.token, *extremes) if t in set(tokens.tolist())], x * MAX_SURPRISAL / end, y)
     data = [
         {
-            "type": "scatter", "mode": "markers", "x": x[kept], "y": y[kept], "cliponaxis": False,
-            "customdata": [[int(t), None] for t in kept], "hovertext": [labels[t] for t in kept],
+            "type": "scatter", "mode": "markers", "x": x[tokens], "y": y[tokens], "cliponaxis": False,
+            "customdata": [[int(t), None] for t in tokens], "hovertext": [labels[t] for t in tokens],
             "hovertemplate": "<b>%{hovertext}</b>, token %{customdata[0]}<br>"
             "surprisal %{x:.2f} nats<br>soft difficulty %{y:.2f}<extra></extra>",
             "marker": {"size": 5 if many else 7, "opacity": 0.4 if many else 0.8, "color": c["difficulty"][3]},
@@ -91,40 +124,23 @@ def difficulty_surprisal_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW, 
                 "marker": {"size": 13, "symbol": "circle-open", "color": c["ink"], "line": {"width": 2}},
             }
         )  # fmt: skip
+    return data
+
+
+def _correlation_heading(trace: RoutingTrace, of: Surprise) -> str:
     rho, count = rank_correlation(trace, of)
-    heading = f"Spearman ρ = {rho:.2f}, n = {count}" if np.isfinite(rho) else f"no rank correlation, n = {count}"
-    if np.isfinite(rho):
-        far = rho_by_chance(trace, of)
-        heading += (
-            f"   by chance within ±{far:.2f}" if np.isfinite(far) else f"   below {FEWEST_TOKENS}: no range of chance"
-        )
-    which = {"read": "surprisal of the token read", "next": "surprisal of the next token"}[of]
-    return figure(
-        view,
-        data,
-        height=330,
-        margin={"t": 30, "b": 44, "l": 52, "r": 24},
-        xaxis={
-            "range": [-0.15, end + 0.15],
-            "dtick": 1 if end <= 10 else 2,
-            "showgrid": True,
-            "title": {"text": f"{which}, −log p (nats)"},
-        },
-        yaxis={
-            "range": [-0.02, 1.02],
-            "dtick": 0.2,
-            "showgrid": True,
-            "title": {"text": "soft difficulty, mean over layers"},
-        },
-        annotations=[note(heading) | {"font": {"size": 12, "color": c["ink"]}}],
-    )
+    if not np.isfinite(rho):
+        return f"no rank correlation, n = {count}"
+    far = rho_by_chance(trace, of)
+    chance = f"by chance within ±{far:.2f}" if np.isfinite(far) else f"below {FEWEST_TOKENS}: no range of chance"
+    return f"Spearman ρ = {rho:.2f}, n = {count}   {chance}"
 
 
 def difficulty_by_loops_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> go.Figure:
-    """Soft difficulty of all (token, layer) pairs, one ridge per number of loops that ran; each scaled to its peak."""
+    """Density of soft difficulty over (token, layer) pairs, a ridge per number of loops, each scaled to its peak."""
     c = THEMES[view.theme]
-    kept = ordinary(trace)
-    soft, loops = trace.difficulty_soft[:, kept].ravel(), trace.loops[:, kept].ravel()
+    counted = ordinary(trace)
+    soft, loops = trace.difficulty_soft[:, counted].ravel(), trace.loops[:, counted].ravel()
     data, shapes, notes = [], [], []
     grid = np.linspace(0, 1, 201)
     for number in range(1, trace.max_loops + 1):
@@ -163,16 +179,16 @@ def difficulty_by_loops_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) -
 
 
 def _apart(tokens: list[int], x: np.ndarray, y: np.ndarray) -> list[int]:
-    """Those of `tokens`, in order, whose labels would not lie on an earlier one's."""
-    kept: list[int] = []
+    """The tokens, in order, without those whose label would overlap an earlier one's."""
+    apart: list[int] = []
     for token in tokens:
-        if token not in kept and all(abs(x[token] - x[o]) > 1 or abs(y[token] - y[o]) > 0.05 for o in kept):
-            kept.append(token)
-    return kept
+        if token not in apart and all(abs(x[token] - x[o]) > 1 or abs(y[token] - y[o]) > 0.05 for o in apart):
+            apart.append(token)
+    return apart
 
 
 def _ridge(values: np.ndarray, grid: np.ndarray, base: int, colour: str, c: dict) -> list[dict]:
-    """Density of `values` on `grid`, standing on `base`; too few values stand as ticks."""
+    """Density of `values` on `grid` above `base`; too few values are drawn as ticks."""
     common = {
         "type": "scatter",
         "name": f"{base} loops",
@@ -194,7 +210,7 @@ def _ridge(values: np.ndarray, grid: np.ndarray, base: int, colour: str, c: dict
 
 
 def _density(values: np.ndarray, grid: np.ndarray) -> np.ndarray:
-    """Gaussian kernel density on an even grid, from a histogram: as good as the exact one here and far quicker."""
+    """Gaussian kernel density on an even grid, from a histogram, which is accurate enough here and much faster."""
     step = grid[1] - grid[0]
     counts, _ = np.histogram(values, bins=np.append(grid - step / 2, grid[-1] + step / 2))
     bandwidth = max(0.9 * values.std() * len(values) ** -0.2, 1.5 * step)  # Silverman's rule

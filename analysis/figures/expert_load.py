@@ -1,11 +1,13 @@
-"""Experts: how the load is shared in one layer and in all, and which experts are chosen together."""
+"""Experts: load in one layer and in all layers, and pairs of experts that are chosen together."""
 
 import numpy as np
 import plotly.graph_objects as go
 
 from analysis.experts import FEWEST_EXPECTED, did_not_route, expert_load
+from analysis.figures.cells import hatch, numbers, strokes
 from analysis.figures.figure_spec import FigureSpec
-from analysis.figures.template import figure, hatch, layer_axis, mark, note, numbers, sentence_figure, strokes
+from analysis.figures.selection import mark
+from analysis.figures.template import figure, layer_axis, note, sentence_figure
 from analysis.palette import THEMES, colour_at, expert_colour, mix, ramp, text_on
 from analysis.texts.chance import all_pairs_against_chance, pairs_against_chance
 from analysis.view import DEFAULT_VIEW, View
@@ -13,11 +15,11 @@ from hooks.trace import RoutingTrace
 
 HEIGHT = 300
 MOST_LIFT = 3
-"""log2 lift at which the colour is strongest: eight times as often as chance, or an eighth."""
+"""log2 lift at which the colour is strongest: eight times as often as by chance, or an eighth of it."""
 
 
 def expert_load_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> go.Figure:
-    """Load of the selected layer: share of its routed choices, full = first, pale = later; did not route apart."""
+    """Share of the selected layer's routed choices per expert: full = first, pale = later; a bar of did not route."""
     c = THEMES[view.theme]
     table = expert_load(trace).query(f"layer == {view.layer}")
     idle = did_not_route(trace).iloc[view.layer]
@@ -66,7 +68,8 @@ def expert_load_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> go.Fig
         shapes=[dotted],
         annotations=[
             note(
-                f"share of routed choices in layer {view.layer}: full = first, pale = {_pale(trace)}, dotted = uniform"
+                f"share of routed choices in layer {view.layer}: full = first, pale = {_later_choices(trace)}, "
+                "dotted = uniform"
             ),
             note("did not<br>route", x=0.95, y=0, anchor="center") | {"yanchor": "top", "yshift": -2},
         ],
@@ -74,13 +77,13 @@ def expert_load_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> go.Fig
 
 
 def expert_load_by_layer_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> go.Figure:
-    """Share of each layer's routed choices that went to each expert, in per cent; did not route beside it."""
+    """Share in per cent of every layer's routed choices per expert; beside it, tokens that did not route."""
     c = THEMES[view.theme]
     if not trace.width_ran[:, ~trace.special].any():
         return sentence_figure(view, "No token routed in any layer.", HEIGHT)
     share = expert_load(trace)["share"].to_numpy().reshape(trace.num_layers, trace.num_experts)
     idle = did_not_route(trace)
-    most = 1 / trace.expert_ids.shape[2]  # no expert can get more than every token's choice of one rank
+    most = 1 / trace.expert_ids.shape[2]  # the largest possible share: chosen once by every token
     layer, expert = np.nonzero(np.isfinite(share))
     known = share[layer, expert]
     data = [
@@ -93,15 +96,15 @@ def expert_load_by_layer_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) 
         {
             "type": "bar", "orientation": "h", "x": idle["share"].to_numpy(), "y": np.arange(trace.num_layers),
             "xaxis": "x2", "marker": hatch(view), "width": 0.78, "name": "did not route",
-            "text": [f"{100 * each:.0f}" for each in idle["share"]], "textposition": "outside",
+            "text": [f"{100 * value:.0f}" for value in idle["share"]], "textposition": "outside",
             "textfont": {"size": 10, "color": c["muted"]}, "cliponaxis": False,
             "customdata": [[None, i] for i in range(trace.num_layers)],
             "hovertemplate": "layer %{y}<br>did not route: %{x:.1%}<extra></extra>",
         },
     ]  # fmt: skip
     if trace.num_experts <= 16:
-        on = np.array([text_on(colour_at(c["load"], each / most)) for each in known])
-        data += numbers(expert, layer, [f"{100 * each:.0f}" for each in known], on)
+        on = np.array([text_on(colour_at(c["load"], value / most)) for value in known])
+        data += numbers(expert, layer, [f"{100 * value:.0f}" for value in known], on)
     empty = np.flatnonzero(np.isnan(share).any(axis=1))
     column, row = (grid.ravel() for grid in np.meshgrid(np.arange(trace.num_experts), empty))
     data.append(strokes(column, row, view))
@@ -128,7 +131,7 @@ def expert_load_by_layer_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) 
 
 
 def expert_pairs_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> go.Figure:
-    """Experts chosen together in the selected layer: log2 of how often, against how often by chance."""
+    """Pairs of experts in the selected layer: log2 of how often they are chosen together, relative to chance."""
     c = THEMES[view.theme]
     n = trace.num_experts
     pairs = pairs_against_chance(trace, view.layer)
@@ -153,8 +156,8 @@ def expert_pairs_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> go.Fi
     x, y = (np.concatenate(both) for both in ((first[known], second[known]), (second[known], first[known])))
     lift = np.tile(pairs["lift_log2"].to_numpy()[known], 2)
     if n <= 16:
-        on = np.array([text_on(colour_at(c["change"], (each + MOST_LIFT) / (2 * MOST_LIFT))) for each in lift])
-        texts = [f"{round(each, 1) + 0.0:+.1f}".replace("-", "−") for each in lift]
+        on = np.array([text_on(colour_at(c["change"], (value + MOST_LIFT) / (2 * MOST_LIFT))) for value in lift])
+        texts = [f"{round(value, 1) + 0.0:+.1f}".replace("-", "−") for value in lift]
         bold = np.tile(pairs["outside"].to_numpy()[known], 2)
         texts = [f"<b>{text}</b>" if out else text for text, out in zip(texts, bold, strict=True)]
         data += numbers(x, y, texts, on)
@@ -179,7 +182,7 @@ def expert_pairs_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> go.Fi
     )
 
 
-def _pale(trace: RoutingTrace) -> str:
+def _later_choices(trace: RoutingTrace) -> str:
     return "second" if trace.expert_ids.shape[2] == 2 else "later"
 
 

@@ -1,4 +1,4 @@
-"""Experts: the map of choices, and the path of one token. Loads and pairs are in `expert_load`."""
+"""Experts: the map of choices, and the path of one token. For loads and pairs see `expert_load`."""
 
 from typing import Literal
 
@@ -6,21 +6,10 @@ import numpy as np
 import plotly.graph_objects as go
 
 from analysis.experts import all_expert_paths, did_not_route, expert_table, router_probs
+from analysis.figures.cells import hatch, hover_card, numbers, strokes
 from analysis.figures.figure_spec import Choice, FigureSpec
 from analysis.figures.joint_map import Marginal, Minimap, heatmap, joint_map, layer_bars, token_bars
-from analysis.figures.template import (
-    figure,
-    hatch,
-    hover_card,
-    layer_axis,
-    note,
-    numbers,
-    numbers_fit,
-    quoted,
-    sentence_figure,
-    strokes,
-    swatch,
-)
+from analysis.figures.template import figure, layer_axis, note, numbers_fit, quoted, sentence_figure, swatch
 from analysis.palette import THEMES, TINTS, expert_colour, expert_tints, ramp, steps, text_on, tint_level
 from analysis.view import DEFAULT_VIEW, View
 from hooks.trace import RoutingTrace
@@ -31,8 +20,8 @@ Which = Literal["first", "second"]
 def expert_map_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW, *, choice: Which = "first") -> go.Figure:
     """Chosen expert of every token in every layer; a stroke where the token did not route.
 
-    Colour strength is the first choice's weight, in both maps: strong = sure, pale = nearly a tie. Cells too narrow
-    for their number take the full colour.
+    The strength of the colour is the first choice's weight, also in the map of second choices: strong = far ahead, pale
+    = nearly a tie. Cells too narrow for their number have the full colour.
     """
     c = THEMES[view.theme]
     first, end = view.span(trace.num_tokens)
@@ -85,43 +74,10 @@ def expert_map_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW, *, choice:
 
 def expert_path_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> go.Figure:
     """Experts of the selected token by layer: filled = first, ring = second, size = weight, grey = probability."""
-    c = THEMES[view.theme]
     token = view.token
-    layers, k = np.arange(trace.num_layers), trace.expert_ids.shape[2]
     ran = trace.width_ran[:, token]
-    ids, weights = trace.expert_ids[:, token], trace.expert_weights[:, token]
-    row = float(np.clip(210 / trace.num_experts, 9, 34))
-    probs = router_probs(trace)[:, token].T  # [expert, layer]
-    data = [
-        {
-            "type": "heatmap", "x": layers, "y": np.arange(trace.num_experts), "z": np.where(ran, probs, np.nan),
-            "xgap": 3, "ygap": 2, "colorscale": ramp(c["probability"][:4]), "zmin": 0, "zmax": 1, "showscale": False,
-            "customdata": [[[token, i] for i in layers.tolist()]] * trace.num_experts, "hoverongaps": False,
-            "hovertemplate": "layer %{x}, expert %{y}<br>router's probability %{z:.3f}<extra></extra>",
-        },
-        {
-            "type": "scatter", "mode": "lines", "hoverinfo": "skip", "name": "first choice",
-            "x": layers, "y": np.where(ran, ids[:, 0], np.nan), "line": {"width": 1.3, "color": c["ink"]},
-        },
-    ]  # fmt: skip
-    for rank in range(k - 1, -1, -1):
-        colours = [expert_colour(e, view.theme) for e in ids[ran, rank].tolist()]
-        fills = colours if rank == 0 else [c["bg"]] * len(colours)
-        data.append(
-            {
-                "type": "scatter", "mode": "markers+text", "name": f"choice {rank + 1}",
-                "x": layers[ran], "y": ids[ran, rank], "text": ids[ran, rank].astype(str),
-                "textfont": {"size": 10, "color": [text_on(fill) for fill in fills]},
-                "customdata": [
-                    [token, i, w] for i, w in zip(layers[ran].tolist(), weights[ran, rank].tolist(), strict=True)
-                ],
-                "hovertemplate": "layer %{x}, expert %{y}<br>weight %{customdata[2]:.2f}<extra></extra>",
-                "marker": {
-                    "size": np.minimum(14 + 10 * weights[ran, rank], max(row * 1.05, 13)), "opacity": 1,
-                    "color": fills, "line": {"width": 2, "color": colours},
-                },
-            }
-        )  # fmt: skip
+    row_px = float(np.clip(210 / trace.num_experts, 9, 34))
+    data = [*_router_heat(trace, view), *_choice_marks(trace, view, row_px)]
     idle = np.flatnonzero(~ran)
     column, level = (grid.ravel() for grid in np.meshgrid(idle, np.arange(trace.num_experts)))
     data.append(strokes(column, level, view, half=0.28))
@@ -138,7 +94,7 @@ def expert_path_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> go.Fig
     return figure(
         view,
         data,
-        height=round(row * trace.num_experts) + 44 + 44,
+        height=round(row_px * trace.num_experts) + 44 + 44,
         margin={"t": 44, "b": 44, "l": 52, "r": 16},
         xaxis=layer_axis(trace, view),
         yaxis={
@@ -149,6 +105,52 @@ def expert_path_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> go.Fig
         },
         annotations=[note(heading) | {"yshift": 22}, *heads],
     )
+
+
+def _router_heat(trace: RoutingTrace, view: View) -> list[dict]:
+    """The router's probability of every expert in every layer, and the line through the first choices."""
+    c, token, layers = THEMES[view.theme], view.token, np.arange(trace.num_layers)
+    ran, first_choice = trace.width_ran[:, token], trace.expert_ids[:, token, 0]
+    probs = router_probs(trace)[:, token].T  # [expert, layer]
+    return [
+        {
+            "type": "heatmap", "x": layers, "y": np.arange(trace.num_experts), "z": np.where(ran, probs, np.nan),
+            "xgap": 3, "ygap": 2, "colorscale": ramp(c["probability"][:4]), "zmin": 0, "zmax": 1, "showscale": False,
+            "customdata": [[[token, i] for i in layers.tolist()]] * trace.num_experts, "hoverongaps": False,
+            "hovertemplate": "layer %{x}, expert %{y}<br>router's probability %{z:.3f}<extra></extra>",
+        },
+        {
+            "type": "scatter", "mode": "lines", "hoverinfo": "skip", "name": "first choice",
+            "x": layers, "y": np.where(ran, first_choice, np.nan), "line": {"width": 1.3, "color": c["ink"]},
+        },
+    ]  # fmt: skip
+
+
+def _choice_marks(trace: RoutingTrace, view: View, row_px: float) -> list[dict]:
+    """Discs of the chosen experts, the first choice drawn last and filled; no wider than a row of `row_px` allows."""
+    c, token, layers = THEMES[view.theme], view.token, np.arange(trace.num_layers)
+    ran = trace.width_ran[:, token]
+    ids, weights = trace.expert_ids[:, token], trace.expert_weights[:, token]
+    data = []
+    for rank in reversed(range(ids.shape[1])):
+        colours = [expert_colour(e, view.theme) for e in ids[ran, rank].tolist()]
+        fills = colours if rank == 0 else [c["bg"]] * len(colours)
+        data.append(
+            {
+                "type": "scatter", "mode": "markers+text", "name": f"choice {rank + 1}",
+                "x": layers[ran], "y": ids[ran, rank], "text": ids[ran, rank].astype(str),
+                "textfont": {"size": 10, "color": [text_on(fill) for fill in fills]},
+                "customdata": [
+                    [token, i, w] for i, w in zip(layers[ran].tolist(), weights[ran, rank].tolist(), strict=True)
+                ],
+                "hovertemplate": "layer %{x}, expert %{y}<br>weight %{customdata[2]:.2f}<extra></extra>",
+                "marker": {
+                    "size": np.minimum(14 + 10 * weights[ran, rank], max(row_px * 1.05, 13)), "opacity": 1,
+                    "color": fills, "line": {"width": 2, "color": colours},
+                },
+            }
+        )  # fmt: skip
+    return data
 
 
 FIGURES = (

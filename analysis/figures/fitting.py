@@ -1,4 +1,4 @@
-"""Fit a finished figure into less room than it was drawn for: the column of a paper, or a narrow window."""
+"""Fits a finished figure into less width than it was drawn for: a column of a paper, or a narrow window."""
 
 import re
 
@@ -8,10 +8,10 @@ from analysis.figures.template import LEFT
 
 LINE_PX, LETTER_PX = 14, 5.7
 NARROW_PX = 640
-"""A map with less room than this gives a larger share of it to what stands beside its token axis."""
+"""A narrower map gives a larger share of its width to the plots beside its token axis."""
 NARROW_LEFT, NARROW_BESIDE = 0.72, 0.76
 ABOVE = ["paper", "paper", "bottom"]
-"""Where a small line above a plot is anchored: xref, yref, yanchor."""
+"""xref, yref and yanchor of the notes above plots."""
 
 
 def map_room(width: float) -> int:
@@ -20,19 +20,19 @@ def map_room(width: float) -> int:
 
 
 def figure_px(room: int) -> float:
-    """Width of a figure whose `View.room` this is."""
+    """Width of the figure that has this `View.room`: the inverse of `map_room`."""
     return room if room >= NARROW_PX else room * LEFT / NARROW_LEFT
 
 
 def fit(fig: go.Figure, width: float) -> None:
-    """Arrange a figure for `width` pixels: what stands beside a map keeps its room, and no line is cut."""
+    """Arrange a figure for `width` pixels: plots beside a map stay wide enough, and notes are broken, not cut."""
     if width < NARROW_PX and fig.layout.meta and fig.layout.meta.get("map"):
-        _divide_anew(fig)
+        _widen_side_plots(fig)
     _fit_notes(fig, width)
 
 
-def _divide_anew(fig: go.Figure) -> None:
-    """Move the border between a map and what stands beside it, colour scale included."""
+def _widen_side_plots(fig: go.Figure) -> None:
+    """Move the border between a map and the plots and colour bar beside it."""
     beside = NARROW_BESIDE if fig.layout.xaxis2.anchor == "y" else NARROW_BESIDE + 0.04  # its own axis has labels
     fig.update_xaxes(domain=[0, NARROW_LEFT], selector=lambda axis: axis.domain and axis.domain[0] == 0)
     fig.layout.xaxis2.domain = [beside, 1]
@@ -42,20 +42,20 @@ def _divide_anew(fig: go.Figure) -> None:
 
 
 def _fit_notes(fig: go.Figure, width: float) -> None:
-    """Break the small lines above plots where two of them, or one and the edge, would run into each other."""
+    """Break the notes above plots where they would overlap each other or the edge."""
     margin = fig.layout.margin
     inner = width - margin.l - margin.r if margin.l is not None else width - 68
-    # Read as plain dictionaries, and written only where it changes: each look into Plotly's own objects is slow.
-    notes = [{"drawn": each, "yshift": 0} | each.to_plotly_json() for each in fig.layout.annotations]
-    notes = [each for each in notes if [each.get(key) for key in ("xref", "yref", "yanchor")] == ABOVE]
-    for y in {each["y"] for each in notes}:
+    # Plain dictionaries, because every access to Plotly's own objects is slow.
+    notes = [{"drawn": annotation, "yshift": 0} | annotation.to_plotly_json() for annotation in fig.layout.annotations]
+    notes = [note for note in notes if [note.get(key) for key in ("xref", "yref", "yanchor")] == ABOVE]
+    for y in {note["y"] for note in notes}:
         lines = 0
-        for shift in sorted({each["yshift"] for each in notes if each["y"] == y}):
-            row = [each for each in notes if (each["y"], each["yshift"]) == (y, shift)]
-            texts = [_broken(each["text"], _letters_beside(fig, each, row, inner)) for each in row]
-            for each, text in zip(row, texts, strict=True):
-                if lines or text != each["text"]:
-                    each["drawn"].update(text=text, align=each["xanchor"], yshift=shift + LINE_PX * lines)
+        for shift in sorted({note["yshift"] for note in notes if note["y"] == y}):
+            row = [note for note in notes if (note["y"], note["yshift"]) == (y, shift)]
+            texts = [_broken(note["text"], _letters_beside(fig, note, row, inner)) for note in row]
+            for note, text in zip(row, texts, strict=True):
+                if lines or text != note["text"]:
+                    note["drawn"].update(text=text, align=note["xanchor"], yshift=shift + LINE_PX * lines)
             lines += max(text.count("<br>") for text in texts)
         if lines and y == 1:
             top = (margin.t or 30) + LINE_PX * lines
@@ -63,7 +63,7 @@ def _fit_notes(fig: go.Figure, width: float) -> None:
 
 
 def _letters_beside(fig: go.Figure, note: dict, row: list[dict], inner: float) -> int:
-    """Letters that a line of this note has room for beside the others of its row."""
+    """Letters that fit into a line of this note beside the others of its row."""
     room = inner * (1 if _fit_beside(row, inner) else _share(note, row))
     if note["xanchor"] == "right" and note["y"] != 1:
         room = inner * (1 - fig.layout.xaxis2.domain[0]) + LETTER_PX  # the corner above the bars beside it
@@ -71,18 +71,18 @@ def _letters_beside(fig: go.Figure, note: dict, row: list[dict], inner: float) -
 
 
 def _fit_beside(row: list[dict], inner: float) -> bool:
-    """Whether the small lines at the two ends of a row fit beside each other as they are."""
-    ends = {(each["x"], each["xanchor"]) for each in row} == {(0, "left"), (1, "right")}
-    return ends and (sum(_letters(each["text"]) for each in row) + 2) * LETTER_PX <= inner
+    """Whether the row is a left and a right note that fit beside each other in one line."""
+    ends = {(note["x"], note["xanchor"]) for note in row} == {(0, "left"), (1, "right")}
+    return ends and (sum(_letters(note["text"]) for note in row) + 2) * LETTER_PX <= inner
 
 
 def _letters(text: str) -> int:
-    """Letters of a line as they are seen: tags count nothing, `&amp;` counts one."""
+    """Visible letters of a line: tags count nothing, `&amp;` counts one."""
     return len(re.sub(r"&\w+;", "&", re.sub(r"<[^>]*>", "", text)))
 
 
 def _share(note: dict, row: list[dict]) -> float:
-    """Part of the width that a small line has beside the others of its row."""
+    """Share of the width that a note has beside the others of its row."""
     if len(row) == 1:
         return 1.0
     if note["xanchor"] != "left":
@@ -94,9 +94,9 @@ def _share(note: dict, row: list[dict]) -> float:
 
 
 def _broken(text: str, letters: int) -> str:
-    """`text` with a line break before each word that would pass `letters`; tags count nothing and stay whole.
+    """`text` broken into lines of at most `letters` letters; tags count nothing and are not broken.
 
-    A coloured mark stays with the first word of its name: a no-break space stands between them.
+    A coloured mark stays with the first word of its name, because a no-break space joins them.
     """
     lines, length = [""], 0
     for word in re.findall(r"(?:<[^>]*>|[^ <])+ *", text):

@@ -1,21 +1,15 @@
-"""Gate: the mixing share of the width path in each layer."""
+"""Gate: lambda, the mixing share of the width path, as a map, by level, and along the text."""
 
 import numpy as np
 import plotly.graph_objects as go
 
 from analysis.aggregate import mean_over_tokens, ordinary
+from analysis.figures.cells import hover_card
 from analysis.figures.figure_spec import FigureSpec
 from analysis.figures.joint_map import Marginal, Minimap, heatmap, joint_map, layer_bars, scale_bar, token_bars
 from analysis.figures.level_bars import Level, level_bars_figure
-from analysis.figures.template import (
-    FEWEST_COLUMNS,
-    drawn_part,
-    figure,
-    hover_card,
-    mark,
-    note,
-    swatch,
-)
+from analysis.figures.selection import mark
+from analysis.figures.template import FEWEST_COLUMNS, drawn_part, figure, note, swatch
 from analysis.figures.word_columns import word_columns
 from analysis.gate import gate_along_text, gate_along_text_table, gate_by_chance, gate_level_shares, gate_table
 from analysis.palette import THEMES, gate_colour, mix, ramp
@@ -28,7 +22,7 @@ BUTTERFLY = {"range": [-1, 1], "tickvals": [-1, 0, 1], "ticktext": ["1", "0", "1
 
 
 def gate_map_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> go.Figure:
-    """Width share lambda of every token in every layer, 0..1; butterflies of width against depth share."""
+    """Width share lambda of every token in every layer, 0..1; bars of mean width share against depth share."""
     c = THEMES[view.theme]
     first, end = view.span(trace.num_tokens)
     colours = {"colorscale": ramp(c["gate"]), "zmin": 0, "zmax": 1}
@@ -68,8 +62,8 @@ def gate_map_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> go.Figure
 def gate_levels_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> go.Figure:
     """Share of tokens at each level of lambda, per layer; the shares of a layer fill its bar.
 
-    In the words of lambda what the shares of loops say, unless lambda was set from outside: such tokens
-    have a level of their own.
+    Lambda follows from the loops, so these are the shares of loops again, unless lambda was edited: tokens with another
+    lambda have a level of their own.
     """
     c, table = THEMES[view.theme], gate_level_shares(trace)
     levels = [
@@ -92,9 +86,9 @@ def gate_levels_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> go.Fig
 
 
 def gate_along_text_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW, *, smooth: int = 7) -> go.Figure:
-    """Lambda along the text: dots = the selected layer, line = mean over layers, smoothed; its ceiling is named.
+    """Lambda along the text: dots = the selected layer, line = smoothed mean over layers, dotted = largest lambda.
 
-    Band: where that line mostly runs for shuffled tokens.
+    The band is the middle 95 % of that line for shuffled tokens.
     """
     c = THEMES[view.theme]
     first, end = view.span(trace.num_tokens)

@@ -1,7 +1,7 @@
-"""The main map: layers x tokens, with its means above (per token) and beside (per layer), in one figure.
+"""The main map of layers x tokens, with means above it (per token) and beside it (per layer), in one figure.
 
 Axes: x, y = map (token, layer); x, y2 = bars above; x2, y = bars beside; x3, y3 = minimap of a text that is longer
-than the window. Shared axes keep the three aligned, and they export as one.
+than the window. Shared axes keep the plots aligned.
 """
 
 from dataclasses import dataclass, field, replace
@@ -9,7 +9,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import plotly.graph_objects as go
 
-from analysis.figures.template import LEFT, MAP, band, figure, layer_axis, names_fit, note, row_and_column, token_axis
+from analysis.figures.selection import band, row_and_column
+from analysis.figures.template import LEFT, MAP, figure, layer_axis, names_fit, note, token_axis
 from analysis.figures.word_columns import NOTE, WordColumns
 from analysis.palette import THEMES, faded
 from analysis.view import View
@@ -22,7 +23,7 @@ ABOVE_PX, GAP_PX, MINIMAP_PX, TICKS_PX = 60, 8, 26, 48
 
 @dataclass(frozen=True)
 class Marginal:
-    """Bars beside a map: traces (their x or y counts tokens or layers), the value axis, and a note naming both."""
+    """Bars above or beside a map: traces, the axis of their values, and a note that names them."""
 
     data: list[dict]
     axis: dict
@@ -40,12 +41,12 @@ class Minimap:
 
 @dataclass(frozen=True)
 class MinimapRow:
-    """The minimap as parts of a figure; empty when the whole text is drawn."""
+    """The minimap as parts of a figure; empty if the whole text is drawn."""
 
     inner: float
-    """Height of the whole plot area in pixels, minimap included."""
+    """Height of the plot area in pixels, including the minimap."""
     top: float
-    """Where the rest of the figure ends, 0..1 of the plot area."""
+    """Upper end of the rest of the figure, 0..1 of the plot area."""
     data: list[dict] = field(default_factory=list)
     axes: dict = field(default_factory=dict)
     shapes: list[dict] = field(default_factory=list)
@@ -53,7 +54,7 @@ class MinimapRow:
 
 
 def minimap_row(trace: RoutingTrace, view: View, minimap: Minimap, rest_px: float, left: float = LEFT) -> MinimapRow:
-    """The whole text as one row above a plot of `rest_px`: window framed, the rest faded."""
+    """The whole text as one row above a plot of `rest_px`, with the window framed and the rest faded."""
     first, end = view.span(trace.num_tokens)
     if end - first == trace.num_tokens:
         return MinimapRow(inner=rest_px, top=1.0)
@@ -84,9 +85,9 @@ def joint_map(
     words: WordColumns | None = None,
     value: str = "%{z:.2f}",
 ) -> go.Figure:
-    """Put map, marginals and (where the text is longer than the window) minimap together and mark the selection.
+    """Join map, marginals and (if the text is longer than the window) minimap, and mark the selection.
 
-    With `words`, whose averages all values then are, a column is a word; hovering its cell shows `value`.
+    With `words` a column is a word, all values must be its averages, and `value` formats z in the hover card.
     """
     x_axis, bottom = token_axis(trace, view)
     first, end = view.span(trace.num_tokens)
@@ -103,8 +104,8 @@ def joint_map(
         view,
         [
             *cells,
-            *({"xaxis": "x", "yaxis": "y2"} | each for each in above.data),
-            *({"xaxis": "x2", "yaxis": "y"} | each for each in beside.data),
+            *({"xaxis": "x", "yaxis": "y2"} | bars for bars in above.data),
+            *({"xaxis": "x2", "yaxis": "y"} | bars for bars in beside.data),
             *row.data,
         ],
         meta=MAP,
@@ -145,8 +146,8 @@ def token_bars(
 ) -> dict:
     """Bars above the map: one per drawn token; `hover` formats %{y}. A click selects the token.
 
-    Where tokens are too many to be named, their bars are drawn as one outline: hundreds of single shapes would cost
-    most of the time that a click takes. `stacked` ones stand on those before them.
+    If there are too many tokens to be named, the bars are one outline: drawing hundreds of single shapes would take
+    most of the time of a click. `stacked` bars stand on those of the traces before.
     """
     first, end = view.span(trace.num_tokens)
     shown = np.arange(first, end)
@@ -178,7 +179,7 @@ def layer_bars(trace: RoutingTrace, values: np.ndarray, hover: str, **fields) ->
 
 
 def scale_bar(view: View, title: str, **fields) -> dict:
-    """Thin colour bar in the free corner above the bars beside the map."""
+    """Thin colour bar in the free corner at the upper right."""
     c = THEMES[view.theme]
     return {
         "showscale": True,

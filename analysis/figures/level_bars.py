@@ -1,4 +1,4 @@
-"""Bars of a layer's tokens by level: how many took each number of loops, or each value of the gate."""
+"""Bars of the shares of a layer's tokens at every level: numbers of loops, or values of the gate."""
 
 from dataclasses import dataclass
 
@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from analysis.figures.template import figure, layer_axis, note, numbers, sentence_figure
+from analysis.figures.cells import numbers
+from analysis.figures.template import figure, layer_axis, note, sentence_figure
 from analysis.palette import text_on
 from analysis.view import View
 from hooks.trace import RoutingTrace
@@ -14,12 +15,12 @@ from hooks.trace import RoutingTrace
 
 @dataclass(frozen=True)
 class Level:
-    """How one level looks and is called."""
+    """Name and colours of one level."""
 
     name: str
     colour: str
     outline: dict
-    """Plotly's line round its bars."""
+    """Plotly `marker.line` of its bars."""
 
 
 def level_bars_figure(
@@ -34,10 +35,10 @@ def level_bars_figure(
     fewest: float,
     margin: dict | None = None,
 ) -> go.Figure:
-    """Every layer's shares, one after the other, in a bar of 100 %.
+    """A bar of 100 % per layer, stacked from the shares of its levels.
 
-    `shares` is a table of `aggregate.level_shares`, whose rows of a layer follow `levels`. Bars stand `upright` or lie
-    from left to right, with their per cent in them from `fewest` on.
+    `shares` is a table of `aggregate.level_shares`, with the rows of a layer in the order of `levels`. Bars are
+    `upright` or horizontal; shares of at least `fewest` per cent are printed in them.
     """
     if shares["share"].isna().any():
         return sentence_figure(view, "There are only tokens here that the tokenizer added.", height)

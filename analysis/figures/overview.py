@@ -1,4 +1,4 @@
-"""Overview: what the text cost, and where."""
+"""Overview: what the text cost, token by token and layer by layer."""
 
 from dataclasses import replace
 
@@ -8,8 +8,9 @@ import plotly.graph_objects as go
 from analysis.aggregate import mean_over_tokens
 from analysis.figures.figure_spec import FigureSpec
 from analysis.figures.joint_map import Minimap, layer_bars, minimap_row, token_bars
+from analysis.figures.selection import band
 from analysis.figures.template import LEFT as MAP_LEFT
-from analysis.figures.template import MAP, MAP_MARGINS_PX, band, figure, layer_axis, note, swatch, token_axis
+from analysis.figures.template import MAP, MAP_MARGINS_PX, figure, layer_axis, note, swatch, token_axis
 from analysis.overview import compute_table, ffn_equivalents, loops_by_layer, width_cost
 from analysis.palette import THEMES, mix, ramp
 from analysis.view import DEFAULT_VIEW, View
@@ -20,15 +21,13 @@ BARS_PX = 230
 
 
 def compute_map_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> go.Figure:
-    """Computation along the text in dense FFN passes, mean over layers: loops below, experts on top; beside: layers."""
+    """Cost of every token in dense FFN passes, mean over layers: loops, and experts on top; beside it the layers."""
     c = THEMES[view.theme]
     # Its token axis has a smaller share of the width than that of a map.
     view = replace(view, room=round(MAP_MARGINS_PX + (view.room - MAP_MARGINS_PX) * LEFT / MAP_LEFT))
     first, end = view.span(trace.num_tokens)
     table = compute_table(trace)
     most = trace.max_loops + 0.15
-    orange, blue = {"color": mix(c["bg"], c["depth"], 0.72)}, {"color": mix(c["bg"], c["width"], 0.85)}
-    layers = mean_over_tokens(trace, trace.loops), width_cost(trace) * mean_over_tokens(trace, trace.width_ran)
     x_axis, bottom = token_axis(trace, view)
     row = minimap_row(
         trace,
@@ -37,20 +36,6 @@ def compute_map_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> go.Fig
         BARS_PX,
         LEFT,
     )
-    data = [
-        *(
-            token_bars(
-                trace, view, table[path].to_numpy(), f"{path} path: %{{y:.2f}} passes", marker=paint, stacked=True
-            )
-            | {"name": path}
-            for path, paint in (("depth", orange), ("width", blue))
-        ),
-        layer_bars(trace, layers[0], "depth path: %{x:.2f} passes", marker=orange, name="depth"),
-        layer_bars(trace, layers[1], "width path: %{x:.2f} passes", marker=blue, name="width"),
-        *row.data,
-    ]
-    for beside in data[2:4]:
-        beside |= {"xaxis": "x2", "yaxis": "y2"}
     mean = float(mean_over_tokens(trace, ffn_equivalents(trace)).mean())
     dotted = {"type": "line", "x0": first - 0.5, "x1": end - 0.5, "y0": 1, "y1": 1, "layer": "above"}
     dotted["line"] = {"width": 1.2, "dash": "dot", "color": c["ink"]}
@@ -58,7 +43,7 @@ def compute_map_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> go.Fig
     passes = {"range": [0, most], "dtick": 1, "showgrid": True}
     return figure(
         view,
-        data,
+        [*_path_bars(trace, view), *row.data],
         meta=MAP,
         height=round(row.inner) + 28 + bottom,
         margin={"t": 28, "b": bottom, "l": 52, "r": 12},
@@ -82,13 +67,31 @@ def compute_map_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> go.Fig
     )
 
 
+def _path_bars(trace: RoutingTrace, view: View) -> list[dict]:
+    """Stacked bars of both paths in dense FFN passes: along the tokens, then along the layers on axes x2 and y2."""
+    c, table = THEMES[view.theme], compute_table(trace)
+    by_layer = {
+        "depth": mean_over_tokens(trace, trace.loops),
+        "width": width_cost(trace) * mean_over_tokens(trace, trace.width_ran),
+    }
+    paint = {"depth": {"color": mix(c["bg"], c["depth"], 0.72)}, "width": {"color": mix(c["bg"], c["width"], 0.85)}}
+    along_tokens, along_layers = [], []
+    for path, passes in by_layer.items():
+        hover, marker = {axis: f"{path} path: %{{{axis}:.2f}} passes" for axis in "xy"}, paint[path]
+        bars = token_bars(trace, view, table[path].to_numpy(), hover["y"], marker=marker, stacked=True)
+        along_tokens.append(bars | {"name": path})
+        bars = layer_bars(trace, passes, hover["x"], marker=marker, name=path)
+        along_layers.append(bars | {"xaxis": "x2", "yaxis": "y2"})
+    return [*along_tokens, *along_layers]
+
+
 def loops_by_layer_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> go.Figure:
-    """Mean loops of every layer (paper Fig. 4), 10th to 90th percentile of the tokens, and E[L] hollow."""
+    """Mean loops of every layer (paper Fig. 4), 10th to 90th percentile of the tokens, and mean E[L] as rings."""
     c = THEMES[view.theme]
     table = loops_by_layer(trace)
     layer = table["layer"].to_numpy()
     gap = np.full(len(layer), np.nan)
-    customdata = [[None, int(each)] for each in layer]
+    customdata = [[None, i] for i in layer.tolist()]
     low, high = table["loops_p10"].to_numpy(), table["loops_p90"].to_numpy()
     data = [
         {

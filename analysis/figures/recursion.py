@@ -1,22 +1,14 @@
-"""Recursion: how many loops ran, how sure that choice was, and how near another one lay."""
+"""Recursion: how many loops ran, how sure the depth head was, and how close the runner-up."""
 
 import numpy as np
 import plotly.graph_objects as go
 
 from analysis.aggregate import mean_over_tokens, percentiles_over_tokens
+from analysis.figures.cells import hover_card, numbers
 from analysis.figures.figure_spec import FigureSpec
 from analysis.figures.joint_map import Marginal, Minimap, heatmap, joint_map, scale_bar, token_bars
 from analysis.figures.level_bars import Level, level_bars_figure
-from analysis.figures.template import (
-    figure,
-    hover_card,
-    layer_axis,
-    note,
-    numbers,
-    numbers_fit,
-    sentence_figure,
-    swatch,
-)
+from analysis.figures.template import figure, layer_axis, note, numbers_fit, sentence_figure, swatch
 from analysis.figures.word_columns import word_columns
 from analysis.palette import THEMES, colour_at, faded, loop_colours, mix, ramp, steps, text_on
 from analysis.recursion import NEAR_MISS, depth_margin, depth_table, loop_shares, loop_table, margin_table
@@ -27,14 +19,14 @@ HEIGHT = 300
 
 
 def loop_map_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> go.Figure:
-    """Loops of every token in every layer, numbered; mean loops above, and beside with E[L] hollow."""
+    """Loops of every token in every layer as colours and numbers, with mean loops, and mean E[L] as rings."""
     c = THEMES[view.theme]
     first, end = view.span(trace.num_tokens)
     loops, colours = trace.loops[:, first:end], loop_colours(trace.max_loops, view.theme)
     stepped = {"colorscale": steps(list(colours)), "zmin": 0.5, "zmax": trace.max_loops + 0.5}
     smooth = {"colorscale": ramp(c["loops"]), "zmin": 1, "zmax": trace.max_loops}
     per_token = trace.loops.mean(axis=0)
-    if words := word_columns(trace, view):  # their means lie between the steps
+    if words := word_columns(trace, view):  # means need a continuous colour scale
         loops, per_token, stepped = words.averaged(trace.loops)[:, first:end], words.averaged(per_token), smooth
     cells = [
         heatmap(trace, view, loops, hover_card(trace, view), **stepped)
@@ -86,11 +78,11 @@ def loop_shares_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> go.Fig
 
 
 def depth_choice_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> go.Figure:
-    """The depth head's belief about the selected token in every layer: per cent, what ran outlined, E[L] as a ring."""
+    """Probabilities of the depth head for the selected token in every layer; outlined: what ran, ring: E[L]."""
     c = THEMES[view.theme]
     probs = trace.depth_probs[:, view.token].T  # [loop, layer]
     layer = np.arange(trace.num_layers)
-    # Grey, for it is a probability: orange says loops, and here the height says them.
+    # Grey means probability; orange would mean loops, which are the y axis here.
     colours = [mix(c["bg"], c["line"], level) for level in (0, 0.75)]
     row, column = (axis.ravel() for axis in np.indices(probs.shape))
     worth = (probs.ravel() >= 0.005) & (trace.num_layers <= 20)
@@ -127,7 +119,7 @@ def depth_choice_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> go.Fi
 
 
 def depth_logits_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> go.Figure:
-    """Depth logits of the selected token in the selected layer, counted from the runner-up's; filled = ran."""
+    """Depth logits of the selected token in the selected layer, minus that of the runner-up; filled = ran."""
     if trace.max_loops == 1:
         return sentence_figure(view, "This model has one loop only: there is nothing to choose.", HEIGHT)
     c = THEMES[view.theme]
@@ -179,7 +171,7 @@ def depth_logits_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> go.Fi
 
 
 def depth_margin_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> go.Figure:
-    """Margin of the depth choice in every layer: this token against the 10-90 % range of all; left band = near miss."""
+    """Margin of the depth choice in every layer: this token, and the 10-90 % range of all; left band = near miss."""
     if trace.max_loops == 1:
         return sentence_figure(view, "This model has one loop only: there is nothing to choose.", HEIGHT)
     c = THEMES[view.theme]

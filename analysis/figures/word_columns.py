@@ -1,14 +1,14 @@
-"""Maps by words: columns of the tokens of a word merged into one, on the same axis of tokens.
+"""Maps at word level: the columns of a word's tokens merged into one column, which is as wide as these together.
 
-The axis keeps counting tokens, so that window, selection and clicks stay what they are; a word is as wide as its
-pieces together.
+The axis still counts tokens, so window, selection and clicks work as at token level.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 
-from analysis.figures.template import names_fit, numbers
+from analysis.figures.cells import numbers
+from analysis.figures.template import names_fit
 from analysis.palette import text_on
 from analysis.view import View
 from analysis.words.labels import plotly_text, short_label
@@ -20,7 +20,7 @@ NOTE = "columns: words, mean over their pieces"
 
 @dataclass(frozen=True, eq=False)
 class WordColumns:
-    """The words of a text that a window shows, whole or in part."""
+    """The words of a text that are in the window, whole or in part."""
 
     trace: RoutingTrace
     view: View
@@ -29,14 +29,14 @@ class WordColumns:
 
     @property
     def shown(self) -> np.ndarray:
-        """Index of every word of which the window shows something."""
+        """Indices of the words that are in the window, whole or in part."""
         first, end = self.view.span(self.trace.num_tokens)
         ends = np.append(self.starts[1:], self.trace.num_tokens)
         return np.flatnonzero((ends > first) & (self.starts < end))
 
     @property
     def edges(self) -> np.ndarray:
-        """Where the shown columns begin, and where the last one ends, on the axis of tokens."""
+        """Left ends of the shown columns, and the right end of the last one, on the token axis."""
         first, end = self.view.span(self.trace.num_tokens)
         return np.append(np.maximum(self.starts[self.shown], first), end) - 0.5
 
@@ -45,13 +45,13 @@ class WordColumns:
         return (self.edges[1:] + self.edges[:-1]) / 2
 
     def selected(self) -> tuple[float, float]:
-        """From where to where the column of the selected token reaches."""
+        """Left and right end of the column that holds the selected token."""
         at = int(np.searchsorted(self.edges, self.view.token, side="right")) - 1
         at = min(max(at, 0), len(self.edges) - 2)
         return float(self.edges[at]), float(self.edges[at + 1])
 
     def averaged(self, values: np.ndarray) -> np.ndarray:
-        """Values [.., token] of the whole text with the mean of its word at each token."""
+        """Values [.., token] of the whole text, each replaced by the mean over its word."""
         return spread_over_pieces(word_means(values, self.starts), self.starts, self.trace.num_tokens)
 
     def names(self, longest: int) -> list[str]:
@@ -60,14 +60,14 @@ class WordColumns:
         return [plotly_text(short_label(displays[word], longest)) for word in self.shown]
 
     def axis(self, axis: dict) -> dict:
-        """The token axis with the words' names at their middles; one that only counts tokens stays."""
+        """The token axis with the names of words; unchanged if there are too many tokens for names."""
         first, end = self.view.span(self.trace.num_tokens)
         if not names_fit(self.view, end - first):
             return axis
         return axis | {"tickvals": self.middles, "ticktext": self.names(12)}
 
     def heatmap(self, cells: dict, value: str) -> dict:
-        """Heat map of averaged values with one cell per word; `value` formats %{z}. A click selects its first piece."""
+        """Heat map of averaged values with one cell per word; `value` formats %{z}. A click selects its first token."""
         first, _ = self.view.span(self.trace.num_tokens)
         columns = (self.edges[:-1] + 0.5).astype(int)
         z = np.asarray(cells["z"])[:, columns - first]
@@ -83,7 +83,7 @@ class WordColumns:
         }  # fmt: skip
 
     def numbers(self, drawn: np.ndarray, low: float, high: float, fills: list[str]) -> list[dict]:
-        """The averaged values [layer, drawn token] as numbers on the cells; `fills` colour them from low to high."""
+        """Averaged values [layer, drawn token] as numbers on cells, whose colours are `fills` from `low` to `high`."""
         first, _ = self.view.span(self.trace.num_tokens)
         values = drawn[:, (self.edges[:-1] + 0.5).astype(int) - first]
         place = ((values - low) / max(high - low, 1e-9) * (len(fills) - 1)).round().astype(int).ravel()
@@ -94,7 +94,7 @@ class WordColumns:
         return numbers(self.middles[column], layer, texts, on)
 
     def bars(self, bars: dict) -> dict:
-        """Bars of averaged values with one bar per word; an outline of many tokens is one already."""
+        """Bars of averaged values with one bar per word; the outline of many tokens stays as it is."""
         if bars["type"] != "bar":
             return bars
         first, _ = self.view.span(self.trace.num_tokens)
@@ -106,5 +106,5 @@ class WordColumns:
 
 
 def word_columns(trace: RoutingTrace, view: View) -> WordColumns | None:
-    """The columns of a map by words; None if the view is of tokens."""
+    """The columns of a map at word level; None at token level."""
     return WordColumns(trace, view, word_starts(trace)) if view.level == "word" else None

@@ -1,1 +1,1 @@
-"""What leaves: captions, tables, pictures, code, and the bundle of everything."""
+"""What is exported: captions, tables, pictures, code, and the bundle of everything."""

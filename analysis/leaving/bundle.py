@@ -1,4 +1,4 @@
-"""Everything about one text in one zip: figures, captions, tables, code, the trace, and a manifest of it all."""
+"""The zip of everything about one text: figures, captions, tables, code, the trace, and a manifest."""
 
 import hashlib
 import io
@@ -21,7 +21,7 @@ from hooks.trace import RoutingTrace
 
 FORMATS = ("svg", "pdf", "html", "csv", "parquet", "json")
 FOLDERS = {"svg": "figures", "pdf": "figures", "html": "figures", "txt": "figures", "py": "code"}
-"""Ending -> folder; the others are data."""
+"""File ending -> folder; other files go to data."""
 PACKAGES = ("numpy", "pandas", "plotly", "kaleido", "pyarrow")
 MANIFEST_VERSION = 1
 README = """Everything that VersatileFFN Explorer shows of one text.
@@ -48,13 +48,13 @@ def bundle(
     from_file: bool = False,
     progress: Callable[[int, int, str], None] | None = None,
 ) -> bytes:
-    """The zip. Without a browser it holds no pictures, and its manifest says why.
+    """The zip as bytes. Without a browser to draw them it has no pictures, and its manifest says why.
 
-    `prompt` is the name the text goes by, `shipped` and `from_file` as in `snippet`; `progress(done, of, name)` is
-    called after every file.
+    `prompt` is the name of the text, `shipped` and `from_file` are as in `snippet`; `progress(done, total, file name)`
+    is called after every file.
     """
-    why = export.left_out
-    left_out = [f"{each.name}: {why.get(each.name, 'not made')}" for each in CATALOGUE if each not in export.specs]
+    reasons = export.left_out
+    left_out = [f"{spec.name}: {reasons.get(spec.name, 'not made')}" for spec in CATALOGUE if spec not in export.specs]
     try:
         files = dict(_counted(export, FORMATS, progress))
     except PictureError as error:

@@ -1,4 +1,4 @@
-"""Files: finished figures, what stands beside them, and whole exports. The only module here that writes."""
+"""Exports: finished figures with their captions and tables, as files. The only module of analysis that writes."""
 
 import json
 import textwrap
@@ -33,51 +33,51 @@ from hooks.trace import RoutingTrace
 FORMATS = (*PICTURE_FORMATS, "html", *TABLE_FORMATS)
 TITLE_PX, LINE_PX, CAPTION_WIDTH = 44, 17, 150
 FINISHED_PX = 1000
-"""Width of a finished figure as a picture, pixels of 1/96 inch."""
+"""Width of a finished figure as a picture, in pixels of 1/96 inch."""
 
 
 @dataclass(frozen=True)
 class Export:
-    """What of a text is exported, and how: figures of the catalogue, the selection, the reader's choices."""
+    """What is exported of a text, and how: figures of the catalogue, the view, the options of the figures."""
 
     trace: RoutingTrace
     view: View = DEFAULT_VIEW
     more: tuple[Drawn, ...] = ()
-    """Further results of the same text, for figures that need more than a trace."""
+    """Other data than the trace, for figures that need it."""
     figures: tuple[FigureSpec, ...] | None = None
-    """None = all that can be drawn from what is given (`left_out` says which cannot)."""
+    """None = all that can be drawn from the given data (`left_out` says which cannot)."""
     options: dict[str, dict[str, str]] = field(default_factory=dict)
     """Name of a figure -> the options of its function."""
     paper: Paper | None = None
-    """For a paper, pictures have its width and letters, and their caption is a text beside them; None = finished
+    """With it, pictures have the width and font of the paper, and captions are separate text files. None = finished
     figures, with title and caption inside."""
 
     def __post_init__(self) -> None:
-        if missing := [each.name for each in self.figures or () if each.of not in self._drawn]:
+        if missing := [spec.name for spec in self.figures or () if spec.of not in self._drawn]:
             raise ValueError(f"{', '.join(missing)} cannot be drawn from a trace alone: export it from its page")
-        for each in self.figures or ():
-            if reason := each.why_not(self.drawn(each)):
-                raise ValueError(f"{each.name} cannot be drawn. {reason}")
+        for spec in self.figures or ():
+            if reason := spec.why_not(self.drawn(spec)):
+                raise ValueError(f"{spec.name} cannot be drawn. {reason}")
 
     @property
     def specs(self) -> tuple[FigureSpec, ...]:
         """The figures exported."""
         return self.figures or tuple(
-            each for each in CATALOGUE if each.of in self._drawn and each.name not in self.left_out
+            spec for spec in CATALOGUE if spec.of in self._drawn and spec.name not in self.left_out
         )
 
     @property
     def left_out(self) -> dict[str, str]:
-        """Name of a figure -> why it cannot be drawn from what is given, although that is of the right kind."""
-        given = [each for each in CATALOGUE if each.of in self._drawn]
-        return {each.name: reason for each in given if (reason := each.why_not(self.drawn(each)))}
+        """Name of a figure -> why it cannot be drawn, for figures whose kind of data is given."""
+        given = [spec for spec in CATALOGUE if spec.of in self._drawn]
+        return {spec.name: reason for spec in given if (reason := spec.why_not(self.drawn(spec)))}
 
     def drawn(self, spec: FigureSpec) -> Drawn:
-        """What a figure draws."""
+        """The data of a figure."""
         return self._drawn[spec.of]
 
     def picture(self, spec: FigureSpec, format: str, draw: Draw) -> bytes:
-        """One picture of a figure, by `pictures.pictures()`."""
+        """One picture of a figure; `draw` is that of `pictures.pictures()`."""
         options, drawn = self.options.get(spec.name, {}), self.drawn(spec)
         if self.paper:
             return draw(paper_figure(spec, drawn, self.view, self.paper, **options), format, scale=self.paper.scale)
@@ -85,11 +85,11 @@ class Export:
 
     @property
     def _drawn(self) -> dict[type, Drawn]:
-        return {type(each): each for each in (self.trace, *self.more)}
+        return {type(result): result for result in (self.trace, *self.more)}
 
 
 def finished_figure(spec: FigureSpec, drawn: Drawn, view: View = DEFAULT_VIEW, **options: str) -> go.Figure:
-    """The figure as it stands alone: light, with title, caption, and where its numbers come from."""
+    """The figure to be shown on its own: light, with title, caption, and the source of its numbers."""
     view = replace(view, theme="light")
     fig, trace = spec.figure(drawn, view, **options), routing_of(drawn)
     lines = [*textwrap.wrap(spec.how_to_read, CAPTION_WIDTH)]
@@ -122,7 +122,7 @@ def figure_html(fig: go.Figure, name: str = "figure", *, plotlyjs: bool | str = 
 
 
 def figure_json(spec: FigureSpec, drawn: Drawn, view: View = DEFAULT_VIEW, **options: str) -> bytes:
-    """The figure's data as JSON: an object with name, title, how_to_read, numbers, source and the records."""
+    """The figure's data as a JSON object: figure, title, how_to_read, numbers, source and records."""
     trace = routing_of(drawn)
     content = {
         "figure": spec.name,
@@ -136,23 +136,23 @@ def figure_json(spec: FigureSpec, drawn: Drawn, view: View = DEFAULT_VIEW, **opt
 
 
 def export_files(export: Export, formats: Sequence[str], *, plotlyjs: bool | str = True) -> Iterator[tuple[str, bytes]]:
-    """(file name, content) of every file of an export, one after the other.
+    """Yield (file name, content) of every file of an export.
 
     Per figure: pictures, `.html`, and its data as `.csv`, `.parquet`, `.json`; for a paper also `.caption.txt`. Once:
     `routing.parquet` and `routing.json`, one row per layer x token. Raises ValueError for an unknown format, and
-    `pictures.PictureError` (also one) before the first file if pictures are asked for and no browser can draw them.
+    `PictureError` (a ValueError too) before the first file if pictures are asked for and no browser can draw them.
     `plotlyjs` as in `figure_html`.
     """
-    unknown = [each for each in formats if each not in FORMATS]
+    unknown = [name for name in formats if name not in FORMATS]
     if unknown:
         raise ValueError(f"unknown format {', '.join(unknown)}; known formats are {', '.join(FORMATS)}")
-    wanted = [each for each in PICTURE_FORMATS if each in formats]
+    wanted = [picture_format for picture_format in PICTURE_FORMATS if picture_format in formats]
     trace, view = export.trace, export.view
     with pictures() if wanted else nullcontext() as draw:
         for spec in export.specs:
             options, drawn = export.options.get(spec.name, {}), export.drawn(spec)
-            for each in wanted:
-                yield f"{spec.name}.{each}", export.picture(spec, each, draw)
+            for picture_format in wanted:
+                yield f"{spec.name}.{picture_format}", export.picture(spec, picture_format, draw)
             if wanted and export.paper:
                 yield f"{spec.name}.caption.txt", caption(spec, routing_of(drawn), view, **options).encode("utf-8")
             if "html" in formats:
@@ -173,12 +173,12 @@ def export_files(export: Export, formats: Sequence[str], *, plotlyjs: bool | str
 
 
 def texts_json(study: Study) -> bytes:
-    """The texts of a study as a JSON list, from which the code of its figures reads them."""
+    """The texts of a study as a JSON list, which the code of its figures reads."""
     return _json(study.read)
 
 
 def write_export(export: Export, out: Path, formats: Sequence[str]) -> Iterator[Path]:
-    """Write the files of `export_files` into the folder `out` (made if missing); yields each path once it is there."""
+    """Write the files of `export_files` into the folder `out`, created if missing; yield each path after writing it."""
     for name, content in export_files(export, formats):
         out.mkdir(parents=True, exist_ok=True)
         (out / name).write_bytes(content)
@@ -186,7 +186,7 @@ def write_export(export: Export, out: Path, formats: Sequence[str]) -> Iterator[
 
 
 def write_routing_table(path: Path, traces: Iterable[RoutingTrace]) -> None:
-    """`write_routing` into a file that is there once the last trace is in it: a stop before leaves none."""
+    """`write_routing` into a file that appears only when it is complete: if interrupted, there is none."""
     path.unlink(missing_ok=True)  # an earlier run's
     with whole_file(path) as part, part.open("wb") as sink:
         write_routing(sink, traces)

@@ -1,7 +1,7 @@
-"""Figures for papers: as wide as a column, with letters of a chosen size, light, and their caption beside them.
+"""Figures for papers: light, as wide as a column, with a chosen font size, and the caption as a separate text.
 
-A figure is laid out with Plotly's letters of 12 px and then scaled, so that those letters have the chosen size on
-paper: a narrow column has fewer pixels across, and the figure arranges itself for them.
+A figure is laid out with Plotly's font of 12 px and then scaled so that this font has the chosen size on paper. In a
+narrow column the layout has fewer pixels, and the figure is arranged for them.
 """
 
 from dataclasses import dataclass, replace
@@ -11,7 +11,7 @@ import plotly.graph_objects as go
 
 from analysis.catalogue import Drawn, FigureSpec
 from analysis.figures.fitting import fit, map_room
-from analysis.figures.template import take_selection
+from analysis.figures.selection import take_selection
 from analysis.leaving.pictures import PX_PER_MM
 from analysis.view import DEFAULT_VIEW, View
 
@@ -23,18 +23,18 @@ FONTS: dict[Font, str] = {
 COLUMNS_MM = {"one column": 85.0, "two columns": 180.0}
 WIDTH_MM, SIZE_PT = (60.0, 300.0), (5.0, 12.0)
 LETTER_PT = 9.0
-"""Size of the letters of an unscaled figure: 12 px of 1/96 inch."""
+"""Font size of an unscaled figure: 12 px of 1/96 inch."""
 
 
 @dataclass(frozen=True)
 class Paper:
-    """How a figure stands in a paper."""
+    """Width, font and marks of a figure in a paper."""
 
     width_mm: float = COLUMNS_MM["two columns"]
     """Width on paper, 60..300 mm."""
     font: Font = "sans"
     size_pt: float = 7.0
-    """Size of axis titles; ticks and numbers are a little smaller. 5..12 points."""
+    """Font size of axis titles, 5..12 points; ticks and numbers are a little smaller."""
     selection: bool = True
     """Whether the selected token and layer are marked."""
 
@@ -50,12 +50,12 @@ class Paper:
 
     @property
     def scale(self) -> float:
-        """Size on paper of what the layout calls a pixel, in pixels of 1/96 inch."""
+        """Size on paper of a pixel of the layout, in pixels of 1/96 inch."""
         return self.size_pt / LETTER_PT
 
     @property
     def layout_px(self) -> float:
-        """Width of the layout, pixels."""
+        """Width of the layout in pixels."""
         return self.width_mm * PX_PER_MM / self.scale
 
 
@@ -64,7 +64,7 @@ def paper_figure(
 ) -> go.Figure:
     """The figure for a paper: light, without title and caption (see `captions.caption`), `paper.layout_px` wide.
 
-    Draw it with `pictures()`: `draw(fig, "pdf", scale=paper.scale)` is then `paper.width_mm` wide.
+    Drawn with `draw(fig, "pdf", scale=paper.scale)` of `pictures()`, it is `paper.width_mm` wide.
     """
     paper = paper or Paper()
     fig = spec.figure(drawn, replace(view, theme="light", room=map_room(paper.layout_px)), **options)

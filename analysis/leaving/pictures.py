@@ -1,7 +1,7 @@
-"""Pictures: SVG, PNG and PDF of figures, drawn by a Chrome or Chromium of this machine through Kaleido.
+"""Pictures: SVG, PNG and PDF of figures, drawn by this machine's Chrome or Chromium through Kaleido.
 
-Nothing is fetched: the page that draws has its plotly.js from the installed package and no MathJax, and the browser
-that opens it can resolve no host.
+Nothing is downloaded: the drawing page has the plotly.js of the installed package and no MathJax, and its browser
+cannot resolve any host.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ PNG_DPI = 300
 HATCH_PX = 6
 OPENING_S, DRAWING_S = 60, 90
 MOST_CELLS = 20_000
-"""Maps with more cells stay an image: their cells are too small for anybody to see an edge."""
+"""Maps with more cells stay raster images: their cells are too small for their edges to be seen."""
 NO_BROWSER = "svg, png and pdf are drawn by a Chrome or Chromium, and none was found on this machine."
 REMEDY = (
     "html, csv, parquet and json need none. For pictures install one (for example with `apt-get install chromium` or "
@@ -34,7 +34,7 @@ REMEDY = (
 
 
 class PictureError(ValueError):
-    """No picture can be made here; the sentence says why and what to do."""
+    """A picture cannot be made; the message says why and what to do."""
 
 
 Draw = Callable[..., bytes]
@@ -42,7 +42,7 @@ Draw = Callable[..., bytes]
 
 
 def browser_path() -> str | None:
-    """The Chrome or Chromium that would draw: BROWSER_PATH, Kaleido's own, or one on the path; None without any."""
+    """The browser that draws: BROWSER_PATH, that of Kaleido, or one on the PATH; None if there is none."""
     from choreographer.browsers.chromium import Chromium
 
     path = Chromium.find_browser(skip_local=False)
@@ -51,11 +51,11 @@ def browser_path() -> str | None:
 
 @contextmanager
 def pictures() -> Iterator[Draw]:
-    """A function that draws, with one browser behind it for as long as the context is open.
+    """Open a browser for the time of the context, and give a function that draws with it.
 
-    `draw(fig, format, scale=1)` wants the figure's width and height in its layout (pixels of 1/96 inch) and returns
-    SVG, PDF (both `scale` times that size on paper; maps are vectors) or PNG (the same size at 300 dpi).
-    Raises PictureError where there is no browser, or where it does not start or does not draw.
+    `draw(fig, format, scale=1)` takes the figure's size from its layout (pixels of 1/96 inch) and returns an SVG or PDF
+    (`scale` times that size on paper; maps are vectors) or a PNG (the same size at 300 dpi). Raises PictureError if
+    there is no browser, or if it does not start or does not draw.
     """
     path = browser_path()
     if path is None:
@@ -63,7 +63,7 @@ def pictures() -> Iterator[Draw]:
     from choreographer.errors import BrowserClosedError, BrowserFailedError, ChannelClosedError
     from kaleido.errors import JavascriptError, KaleidoError
 
-    # Its own thread, to the end: notebooks and servers may have an event loop running in theirs.
+    # A thread of its own, because an event loop may already run in the thread of a notebook or server.
     with ThreadPoolExecutor(1, "pictures") as thread, ExitStack() as stack:
         runner = asyncio.Runner()
         stack.callback(lambda: thread.submit(runner.close).result())
@@ -105,22 +105,22 @@ def pictures() -> Iterator[Draw]:
 
 
 def as_vectors(fig: go.Figure) -> go.Figure:
-    """The figure with maps as bars, one per cell, and hatching as lines: Plotly and browsers draw both as images."""
+    """The figure with maps as bars, one per cell, and hatching as lines, which otherwise become raster images."""
     data = []
-    for each in fig.data:
-        if each.type == "heatmap" and np.size(each.z) <= MOST_CELLS:
-            data.append(_bars(fig, each))
-        elif each.type == "bar" and each.marker.pattern.shape:
-            plain = each.to_plotly_json()
+    for trace in fig.data:
+        if trace.type == "heatmap" and np.size(trace.z) <= MOST_CELLS:
+            data.append(_bars(fig, trace))
+        elif trace.type == "bar" and trace.marker.pattern.shape:
+            plain = trace.to_plotly_json()
             plain["marker"].pop("pattern")
-            data += [plain, _hatching(fig, each)]
+            data += [plain, _hatching(fig, trace)]
         else:
-            data.append(each)
+            data.append(trace)
     return go.Figure({"data": data, "layout": fig.layout})
 
 
 def _hatching(fig: go.Figure, bars: go.Bar) -> dict:
-    """Strokes within those bars that are hatched, as one line with breaks; stacked bars say where they begin."""
+    """The hatching of bars as one line trace with breaks. Stacked bars must state their `base`."""
     px = np.array(_unit_px(fig, bars))
     across, along = (bars.y, bars.x) if bars.orientation == "h" else (bars.x, bars.y)
     bases = np.zeros(len(along)) if bars.base is None else bars.base
@@ -149,7 +149,7 @@ def _bars(fig: go.Figure, cells: go.Heatmap) -> dict:
     x, y = np.asarray(cells.x, dtype=float)[column], np.asarray(cells.y, dtype=float)[row]
     wide, high = (1 - (gap or 0) / px for gap, px in zip((cells.xgap, cells.ygap), _unit_px(fig, cells), strict=True))
     colours = {"color": z[row, column], "colorscale": cells.colorscale, "cmin": cells.zmin, "cmax": cells.zmax}
-    # Neighbours without a gap overlap a little: viewers let the paper shine through between shapes that only touch.
+    # Neighbours without a gap overlap a little: viewers show the background between shapes that only touch.
     line = {"width": 0} if cells.xgap else {**colours, "width": 0.4}
     return {
         "type": "bar", "x": x, "base": y - high / 2, "y": np.full(len(x), high), "width": wide, "offset": -wide / 2,
@@ -160,7 +160,7 @@ def _bars(fig: go.Figure, cells: go.Heatmap) -> dict:
 
 
 def _unit_px(fig: go.Figure, drawn: go.Heatmap | go.Bar) -> tuple[float, float]:
-    """Pixels of one unit on the x axis and on the y axis: of a cell's width and height, in a map."""
+    """Pixels per unit of the x axis and of the y axis."""
     layout, margin = fig.layout, fig.layout.margin.to_plotly_json()
     default = layout.template.layout.margin.to_plotly_json()
     left, right, top, bottom = (margin.get(side, default.get(side, 80)) for side in "lrtb")
@@ -175,7 +175,7 @@ def _unit_px(fig: go.Figure, drawn: go.Heatmap | go.Bar) -> tuple[float, float]:
 
 
 def _offline_kaleido(path: str):
-    """A Kaleido whose page and browser ask nothing of any network."""
+    """A Kaleido whose page and browser use no network."""
     from choreographer.browsers.chromium import Chromium
     from kaleido import Kaleido, PageGenerator
 
@@ -184,7 +184,7 @@ def _offline_kaleido(path: str):
             return [*super().get_cli(), "--disable-background-networking", "--host-resolver-rules=MAP * ~NOTFOUND"]
 
     class Page(PageGenerator):
-        # The title of every PDF; and no margins: Kaleido prints with some, which push the figure over the page's edge.
+        # Sets the title of PDFs, and removes Kaleido's print margins, which push the figure over the edge of the page.
         header = PageGenerator.header.replace("Kaleido-fier", "VersatileFFN Explorer")
         header += "        <style>@page { margin: 0 }</style>\n"
 
@@ -193,11 +193,11 @@ def _offline_kaleido(path: str):
 
 
 def _sized_in_mm(svg: bytes, width: float, height: float) -> bytes:
-    """The SVG with its size on paper, which programs that place it otherwise guess."""
+    """The SVG with its size in millimetres, so that other programs need not guess it."""
     text = svg.decode("utf-8")
     size = f'width="{width / PX_PER_MM:.3f}mm" height="{height / PX_PER_MM:.3f}mm"'
-    sized, found = re.subn(r'(<svg\b[^>]*?) width="[\d.]+" height="[\d.]+"', rf"\1 {size}", text, count=1)
-    assert found, "an SVG of Plotly has its size in its first tag"
+    sized, replaced = re.subn(r'(<svg\b[^>]*?) width="[\d.]+" height="[\d.]+"', rf"\1 {size}", text, count=1)
+    assert replaced, "an SVG of Plotly has its size in its first tag"
     return sized.encode("utf-8")
 
 

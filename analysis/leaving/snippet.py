@@ -1,4 +1,4 @@
-"""Code that makes a figure: a few lines of Python from model and text to the picture, and what they need to run."""
+"""Snippets: the few lines of Python that make a figure from model and text, and the files that they need."""
 
 from dataclasses import dataclass
 
@@ -17,19 +17,19 @@ from hooks.trace import RoutingTrace
 from hooks.training_trace import TrainingTrace
 
 LONGEST_TEXT = 2_000
-"""Characters; longer texts do not stand in the code: it takes them from the trace file."""
+"""Characters; longer texts are not in the code, which reads them from the trace file."""
 TRACE_FILE = "text.trace.safetensors"
 TEXTS_FILE = "texts.json"
 
 
 @dataclass(frozen=True)
 class Needs:
-    """What must be there before the code of a figure runs in this project's folder."""
+    """What the code of a figure needs beside this project's folder."""
 
     files: tuple[str, ...] = ()
-    """Files that the export dialog gives, to be put beside it: TRACE_FILE, TEXTS_FILE."""
+    """Files from the export dialog: TRACE_FILE, TEXTS_FILE."""
     model: str | None = None
-    """Name of a model that is not shipped: the path of its folder takes the place of the name in the code."""
+    """Name of a model that is not shipped; in the code, the path of its folder must replace the name."""
 
 
 def needs(drawn: Drawn, *, shipped: bool = True, from_file: bool = False) -> Needs:
@@ -55,10 +55,10 @@ def _long_list(drawn: Study) -> bool:
 def snippet(
     spec: FigureSpec, drawn: Drawn, view: View, *, shipped: bool = True, from_file: bool = False, **options: str
 ) -> str:
-    """Python that draws `spec` as a page shows it: model and text of `drawn`, this view, these options.
+    """Python that draws `spec` as a page shows it, from the model and text of `drawn`, with this view and options.
 
-    For a model that is not `shipped`, the reader is told to put its folder. A long text, or a trace that was read
-    `from_file`, comes from the trace file; so do many texts of a study from TEXTS_FILE.
+    For a model that is not `shipped`, a comment asks for the path of its folder. A long text, or a trace that was read
+    `from_file`, is read from TRACE_FILE, and the texts of a study from TEXTS_FILE if they are long.
     """
     about = routing_of(drawn)
     model = repr(about.meta.get("model"))
@@ -73,7 +73,7 @@ def snippet(
     if isinstance(drawn, RoutingTrace) and read_file:
         names, lines = ["RoutingTrace"], [f"drawn = {file}{note}"]
     elif isinstance(drawn, TrainingCurves):
-        more_imports, lines = _made_curves(model, shipped)
+        more_imports, lines = _curves_code(model, shipped)
         imports += more_imports
     else:
         imports.append("from sample_models import load_model")
@@ -84,7 +84,7 @@ def snippet(
         if isinstance(drawn, TwoPrecisions):
             imports.append("import torch")
             lines.append(f"rounded = load_model({model}, dtype=torch.bfloat16){its_folder}")
-        more_imports, more_names, more_lines = _made(drawn)
+        more_imports, more_names, more_lines = _result_code(drawn)
         imports, names, lines = imports + more_imports, names + more_names, lines + more_lines
     if names:
         imports.append(f"from hooks import {', '.join(names)}")
@@ -96,10 +96,10 @@ def snippet(
     return "\n".join([*sorted(imports), "", *lines]) + "\n"
 
 
-def _made(drawn: Drawn) -> tuple[list[str], list[str], list[str]]:
-    """How a result is made of `loaded` and `text`: imports, names from hooks, lines that end in `drawn = ...`."""
+def _result_code(drawn: Drawn) -> tuple[list[str], list[str], list[str]]:
+    """Code that computes a result from `loaded` and `text`: imports, names from hooks, lines up to `drawn = ...`."""
     if isinstance(drawn, Study):
-        return _made_study(drawn)
+        return _study_code(drawn)
     if isinstance(drawn, PathTrace):
         whole = drawn.num_tokens == drawn.routing.num_tokens
         tokens = "" if whole else f", tokens=({drawn.first_token}, {drawn.end_token})"
@@ -112,18 +112,18 @@ def _made(drawn: Drawn) -> tuple[list[str], list[str], list[str]]:
         if isinstance(drawn, SliceTrace):
             return [], ["capture_paths", "loop_slices"], [paths, "drawn = loop_slices(loaded, paths)"]
         layers = "" if len(drawn.layers) == drawn.routing.num_layers else f", {drawn.layers}"
-        made = f"drawn = embedding(paths{layers})  # UMAP: the first map takes half a minute more"
-        return ["from analysis.explain.embedding import embedding"], ["capture_paths"], [paths, made]
+        line = f"drawn = embedding(paths{layers})  # UMAP: the first map takes half a minute more"
+        return ["from analysis.explain.embedding import embedding"], ["capture_paths"], [paths, line]
     if isinstance(drawn, Attribution):
-        return _made_attribution(drawn)
+        return _attribution_code(drawn)
     if isinstance(drawn, LensTrace):
         at = drawn.token
         paths = f"paths = capture_paths(loaded, text, tokens=({at}, {at + 1}))"
         read = f"drawn = recursion_lens(loaded, paths, {at}, {drawn.target_id})"
         return [], ["capture_paths", "recursion_lens"], [paths, read]
     if isinstance(drawn, TwoPrecisions):
-        made = "drawn = TwoPrecisions(capture(loaded, text), capture(rounded, text))"
-        return ["from analysis.explain.near_miss import TwoPrecisions"], ["capture"], [made]
+        line = "drawn = TwoPrecisions(capture(loaded, text), capture(rounded, text))"
+        return ["from analysis.explain.near_miss import TwoPrecisions"], ["capture"], [line]
     if isinstance(drawn, TrainingTrace):
         return [], ["capture_training"], ["drawn = capture_training(loaded, text)"]
     if isinstance(drawn, AttentionTrace):
@@ -132,7 +132,7 @@ def _made(drawn: Drawn) -> tuple[list[str], list[str], list[str]]:
     return [], ["capture"], ["drawn = capture(loaded, text)"]
 
 
-def _made_study(drawn: Study) -> tuple[list[str], list[str], list[str]]:
+def _study_code(drawn: Study) -> tuple[list[str], list[str], list[str]]:
     imports, texts = ["from analysis.texts.study import study"], "texts"
     lines: list[str] = []
     if drawn.name == SAMPLES:
@@ -145,8 +145,8 @@ def _made_study(drawn: Study) -> tuple[list[str], list[str], list[str]]:
     return imports, ["capture"], [*lines, f"drawn = study(capture(loaded, {texts}), name={drawn.name!r})"]
 
 
-def _made_curves(model: str, shipped: bool) -> tuple[list[str], list[str]]:
-    """How the curves of a model are read: imports, and lines that end in `drawn = ...`."""
+def _curves_code(model: str, shipped: bool) -> tuple[list[str], list[str]]:
+    """Code that reads the curves of a model: imports, and lines up to `drawn = ...`."""
     imports = ["from analysis.models.training import TrainingCurves, read_curves"]
     if shipped:
         imports.append("from sample_models.registry import CHECKPOINTS")
@@ -157,7 +157,7 @@ def _made_curves(model: str, shipped: bool) -> tuple[list[str], list[str]]:
     return imports, [folder, 'drawn = TrainingCurves(read_curves((folder / "curves.csv").read_bytes()))']
 
 
-def _made_attribution(drawn: Attribution) -> tuple[list[str], list[str], list[str]]:
+def _attribution_code(drawn: Attribution) -> tuple[list[str], list[str], list[str]]:
     at, removed = drawn.direction, ""
     imports, names = ["from analysis.explain.attribution import attribution"], ["capture_paths", "logit_direction"]
     against = "" if at.distractor_id is None else f", {at.distractor_id}"
@@ -178,7 +178,7 @@ def _made_attribution(drawn: Attribution) -> tuple[list[str], list[str], list[st
 
 
 def _view(view: View) -> str:
-    """The view as code, without what is the default."""
+    """The view as code, without the fields that have their default."""
     fields = [f"layer={view.layer}", f"token={view.token}"]
     fields += [f"window={view.window}"] if view.window else []
     fields += [f"theme={view.theme!r}"] if view.theme != "light" else []

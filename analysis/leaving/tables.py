@@ -1,8 +1,8 @@
-"""Tables as files: CSV that a spreadsheet may open, Parquet, JSON; and the routing table of whole traces.
+"""Tables as CSV, Parquet and JSON, and the routing table of whole traces.
 
-CSV and text. A token such as `=1+1` must not run as a formula when a spreadsheet opens the file. An apostrophe stands
-therefore before every =, +, - or @ with which a cell begins, or begins after a semicolon or a tab (where some
-spreadsheets begin a new cell). `read_csv` takes these apostrophes away again, exactly; Parquet and JSON have none.
+A token such as `=1+1` must not run as a formula when a spreadsheet opens a CSV file. Therefore an apostrophe is put
+before every =, +, - or @ at the start of a cell, and after a semicolon or a tab, where some spreadsheets begin a new
+cell. `read_csv` removes exactly these apostrophes; Parquet and JSON have none.
 """
 
 import io
@@ -34,10 +34,10 @@ ROUTING_SCHEMA = pa.schema(
         "logprob": pa.float32(),
     }
 )
-"""Columns of the routing table: the same for every trace, also for one in which no token routed."""
+"""Columns of the routing table, which are the same even for a trace in which no token routed."""
 ROWS_PER_GROUP = 2**16
 _FORMULA = r"(?=[=+\-@＝＋－＠])"
-# Spaces and quotes before a sign are skipped by some spreadsheets; so are apostrophes of the text itself by this rule.
+# Some spreadsheets skip spaces and quotes before a sign, so these patterns skip them, and apostrophes of the text.
 _RISKY = re.compile(rf"""(^|[;\t\r\n])([ "']*){_FORMULA}""")
 _GUARDED = re.compile(rf"""(^|[;\t\r\n])'([ "']*){_FORMULA}""")
 
@@ -45,7 +45,7 @@ _GUARDED = re.compile(rf"""(^|[;\t\r\n])'([ "']*){_FORMULA}""")
 def table_csv(table: pd.DataFrame) -> bytes:
     """CSV in UTF-8 with a byte order mark; lists as JSON, missing values empty, formulas disarmed (see above).
 
-    Without the mark, Excel takes the tokens' characters for another encoding; pandas, R and polars skip it.
+    Without the mark, Excel assumes another encoding; pandas, R and polars skip it.
     """
     plain = _map_text(table, lambda text: _RISKY.sub(r"\1'\2", text))
     return plain.to_csv(index=False, quoting=QUOTE_NONNUMERIC).encode("utf-8-sig")
@@ -54,7 +54,7 @@ def table_csv(table: pd.DataFrame) -> bytes:
 def read_csv(source: str | Path | io.BytesIO, *, text: Sequence[str] = ("text",)) -> pd.DataFrame:
     """A table as `table_csv` wrote it; the columns named in `text` are exactly the strings that were written.
 
-    Other columns become numbers or booleans where all of their values are; lists stay JSON.
+    Other columns become numbers or booleans if all of their values are; lists stay JSON.
     """
     written = pd.read_csv(source, dtype=str, keep_default_na=False, encoding="utf-8-sig")
     table = _map_text(written, lambda value: _GUARDED.sub(r"\1\2", value))
@@ -77,7 +77,7 @@ def table_parquet(table: pd.DataFrame) -> bytes:
 
 
 def table_records(table: pd.DataFrame) -> list[dict]:
-    """The rows as plain Python values; what is missing (also NaN) is None, so that they are valid JSON."""
+    """The rows as plain Python values for JSON; missing values and NaN become None."""
     plain = table.astype(object)
     return plain.where(plain.notna(), None).to_dict("records")
 
@@ -90,7 +90,7 @@ def trace_table(trace: RoutingTrace, prompt: int = 0) -> pd.DataFrame:
 def write_routing(sink: BinaryIO, traces: Iterable[RoutingTrace]) -> None:
     """The routing table as Parquet, one row per prompt x layer x token: the `trace_table` of every trace.
 
-    Traces are taken as they come and written in row groups of some ROWS_PER_GROUP rows: memory does not grow with
+    Traces are consumed one by one and written in row groups of at least ROWS_PER_GROUP rows: memory does not grow with
     their number.
     """
     with ParquetWriter(sink, ROUTING_SCHEMA) as writer:
@@ -105,7 +105,7 @@ def write_routing(sink: BinaryIO, traces: Iterable[RoutingTrace]) -> None:
 
 
 def trace_parquet(traces: Iterable[RoutingTrace]) -> bytes:
-    """`write_routing`, in memory."""
+    """The table of `write_routing` as bytes."""
     buffer = io.BytesIO()
     write_routing(buffer, traces)
     return buffer.getvalue()

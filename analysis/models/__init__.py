@@ -1,1 +1,1 @@
-"""What a model is: its facts, its health, how exactly it is shown, how it was trained, and its family."""
+"""About the models: facts, health check, faithfulness, training, and the family of reproduced models."""

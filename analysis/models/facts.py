@@ -1,4 +1,4 @@
-"""Where a trace comes from: the facts about its model, as the trace itself tells them. No model is needed."""
+"""Facts about the model of a trace, read from the trace alone."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -8,7 +8,7 @@ from hooks.trace import RoutingTrace
 
 @dataclass(frozen=True)
 class ModelFacts:
-    """What a trace says of its model; None is what it does not say."""
+    """What a trace says about its model; None where it says nothing."""
 
     name: str | None
     weights_sha256: str | None
@@ -16,19 +16,19 @@ class ModelFacts:
     experts: int
     max_loops: int
     context: int | None
-    """Longest text of its training, in tokens."""
+    """Trained context, in tokens."""
     parameters: int | None
     heads_share: float | None
-    """Router and depth head, as a share of all parameters."""
+    """Parameters of router and depth head, as a share of all parameters."""
     gates_trained: bool | None
     reads_ids: bool
-    """No tokenizer: its texts are token ids."""
+    """Whether the model has no tokenizer, so that its texts are token ids."""
     vocabulary: int | None
-    """Token ids, or embeddings of them."""
+    """Size of the vocabulary, in embeddings."""
 
 
 def model_facts(trace: RoutingTrace) -> ModelFacts:
-    """The facts about the model of a trace. A trace file may come from anywhere: what is no number counts as unsaid."""
+    """The facts about the model of a trace. Impossible values, which a file from elsewhere may hold, become None."""
     meta = trace.meta
     parameters, heads = _count(meta.get("parameters")), _count(meta.get("heads_parameters"))
     trained = meta.get("gates_trained")
@@ -48,7 +48,7 @@ def model_facts(trace: RoutingTrace) -> ModelFacts:
 
 
 def _count(value: Any) -> int | None:
-    """A number of things that a model can have; None for anything else."""
+    """`value` if it is a possible count, else None."""
     return value if isinstance(value, int) and not isinstance(value, bool) and 0 < value < 1 << 50 else None
 
 

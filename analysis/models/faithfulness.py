@@ -1,4 +1,4 @@
-"""How exact is what the pages show? Each finding is one figure for one model and one text, held to a stated bound."""
+"""Faithfulness: do the pages show what the model computed? Each finding is one measured number with its bound."""
 
 import hashlib
 from collections.abc import Iterable
@@ -19,17 +19,17 @@ Verdict = Literal["exact", "rounding", "not faithful"]
 
 @dataclass(frozen=True)
 class Finding:
-    """One comparison, and what it says."""
+    """One comparison and its verdict."""
 
     name: str
     verdict: Verdict
     figure: str
-    """What was measured, with its bound."""
+    """The measured number with its bound, in words."""
     meaning: str
 
 
 def findings(measured: Faithfulness, paths: PathTrace) -> list[Finding]:
-    """All comparisons of a model and a text; `paths` is what the pages of Explain draw of them."""
+    """All comparisons for one model and text; `paths` are those that the Explain pages draw."""
     return [
         _nothing_changed(
             "hooks change nothing",
@@ -38,7 +38,7 @@ def findings(measured: Faithfulness, paths: PathTrace) -> list[Finding]:
         ),
         _nothing_changed(
             "leaving where it left changes nothing",
-            measured.told_gap,
+            measured.forced_gap,
             "Every token was told to leave every layer after the loops that it chose, as the lens tells it other "
             "loops.",
         ),
@@ -59,23 +59,23 @@ def findings(measured: Faithfulness, paths: PathTrace) -> list[Finding]:
     ]
 
 
-def is_faithful(found: list[Finding]) -> bool:
-    """Whether nothing exceeds its bound."""
-    return all(each.verdict != "not faithful" for each in found)
+def is_faithful(results: list[Finding]) -> bool:
+    """Whether all findings are within their bounds."""
+    return all(finding.verdict != "not faithful" for finding in results)
 
 
-def summary(found: list[Finding]) -> str:
-    """One line: faithful, or what is not."""
-    if is_faithful(found):
+def summary(results: list[Finding]) -> str:
+    """One line: faithful, or the names of the findings that are not."""
+    if is_faithful(results):
         return "Faithful: what is shown is what the model computed, up to rounding."
-    failed = ", ".join(each.name for each in found if each.verdict == "not faithful")
+    failed = ", ".join(finding.name for finding in results if finding.verdict == "not faithful")
     return f"Not faithful; this does not hold: {failed}. Do not trust what is shown of this model."
 
 
 def provenance(trace: RoutingTrace) -> dict[str, str]:
     """Where the numbers come from: model, weights, precision, text and versions, 'unknown' where a file does not say.
 
-    The digests are SHA-256; the text's is that of its UTF-8 bytes.
+    The digests are SHA-256, that of the text over its UTF-8 bytes.
     """
     meta, text = trace.meta, trace.meta.get("text")
     versions = meta.get("versions")
@@ -90,7 +90,7 @@ def provenance(trace: RoutingTrace) -> dict[str, str]:
 
 
 def digest_of_texts(texts: Iterable[str]) -> str:
-    """SHA-256 over the SHA-256 digests of the texts, in their order: a list and its digest go together."""
+    """SHA-256 over the SHA-256 digests of the texts in their order."""
     return hashlib.sha256(b"".join(map(_digest, texts))).hexdigest()
 
 
@@ -99,7 +99,7 @@ def _digest(text: str) -> bytes:
 
 
 def _nothing_changed(name: str, gap: float, meaning: str) -> Finding:
-    """Two runs must give the same logits, bit for bit."""
+    """The finding of two runs whose logits must be equal bit for bit."""
     verdict = "exact" if gap == 0 else "not faithful"
     return Finding(name, verdict, f"largest difference of a logit {gap:.1e}, must be 0", meaning)
 
@@ -116,11 +116,14 @@ def _layers(measured: Faithfulness, paths: PathTrace) -> Finding:
 
 
 def _run(measured: Faithfulness, other: OtherRun, name: str, meaning: str) -> Finding:
-    """Same logits and choices; one that was a tie up to rounding may fall otherwise, and change what follows."""
+    """The finding of another run, whose logits and choices must be the same.
+
+    A choice that was a tie up to rounding may differ, and so may everything that follows from it.
+    """
     trace, allowed = measured.trace, TOLERANCE[measured.trace.meta.get("dtype", "float32")]
     loops = trace.loops != other.trace.loops
     both = trace.width_ran & other.trace.width_ran
-    chosen, others = (np.sort(each.expert_ids, axis=-1) for each in (trace, other.trace))
+    chosen, others = (np.sort(routing.expert_ids, axis=-1) for routing in (trace, other.trace))
     experts = both & (chosen != others).any(axis=-1)
     bound = allowed * max(measured.largest_logit, 1.0)
     figure = (
@@ -130,7 +133,7 @@ def _run(measured: Faithfulness, other: OtherRun, name: str, meaning: str) -> Fi
     if not (loops | experts).any():
         verdict = "exact" if other.gap == 0 else "rounding" if other.gap <= bound else "not faithful"
         return Finding(name, verdict, figure, meaning)
-    # Above the lowest layer that differs, a choice may differ because of those below: only there margins can judge.
+    # In higher layers a choice may differ because of those below, so only the lowest layer that differs is judged.
     lowest = int((loops | experts).any(axis=1).argmax())
     margins = np.concatenate(
         [depth_margin(trace)[lowest][loops[lowest]], expert_margin(trace)[lowest][experts[lowest]]]

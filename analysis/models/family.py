@@ -1,4 +1,4 @@
-"""The paper's family of models side by side, from the members.csv that `sample_models.family --report` writes."""
+"""The family of models of the paper's comparison, from the members.csv that `sample_models.family --report` writes."""
 
 import io
 
@@ -14,7 +14,7 @@ WORDS = ["member", "against_dense", "against_4-loop"]
 def read_members(content: bytes) -> pd.DataFrame:
     """Rows of a members.csv, one per member; a difference is NaN where there is nothing to compare with.
 
-    Raises ValueError with one sentence if it is no such table.
+    Raises ValueError with one sentence if the content is not such a table.
     """
     try:
         table = pd.read_csv(io.BytesIO(content), dtype=dict.fromkeys(WORDS, str), keep_default_na=False, na_values=[""])

@@ -1,8 +1,8 @@
-"""Health: can a model's routing be trusted? Every check is one figure held to a stated bound.
+"""Health: can a model's routing be trusted? Every check compares one measured number with a bound.
 
-A verdict is about the texts that were measured. The bounds are set between the trained samples and planted faults
-(fresh heads, a random router, a single loop, a silenced expert, routing by position, tau left at its start); they are
-no law.
+A verdict holds for the texts that were measured. The bounds are rules of thumb: they lie between the trained samples
+and models with planted faults (untrained heads, a random router, a single loop, a silenced expert, routing by position,
+tau left at its start).
 """
 
 from collections.abc import Callable
@@ -30,40 +30,40 @@ from hooks.health_record import HealthRecord
 Status = Literal["healthy", "sick", "not measured"]
 
 LEAST_AGREEMENT = 0.5
-"""Share of draws that must be eval's pick, mean over layers. Fresh heads: 0.3 to 0.4; the trained sample: 0.8."""
+"""Least share of draws that agree with eval, mean over layers. Untrained heads: 0.3 to 0.4; trained sample: 0.8."""
 LEAST_WEIGHT = 0.6
-"""Weight of the drawn loops at the configuration's tau, mean over layers. At tau 5 at most 0.5, at 0.1 at least 0.9."""
+"""Least weight of the drawn loops at the final tau, mean over layers. At tau 5 at most 0.5, at 0.1 at least 0.9."""
 MOST_AT_ONE_LOOP = 0.95
-"""Share of a layer's tokens that may take the same loops."""
+"""Largest share of a layer's tokens that may take the same number of loops."""
 LOAD_BOUNDS = 0.32, 2.4
 """Least and most load of an expert, in units of an even load: 4 % and 30 % of eight experts."""
 LEAST_POSITION = 0.2
-"""Agreement with the place, beyond chance, below which it is noise."""
+"""Smaller agreement with the position, beyond chance, is noise."""
 MOST_FLIPS = 0.05
-"""Share of decisions that bfloat16 may make otherwise."""
+"""Largest share of decisions that may differ in bfloat16."""
 STANDARD_ERRORS, LEAST_TOKENS = 2.0, 200
-"""What shuffled loops must cost, and the tokens below which a smaller cost says nothing."""
+"""Shuffled loops must cost this many standard errors; with fewer tokens, a smaller cost is no verdict."""
 LEAST_FIT, FIT_ERRORS = 1.15, 3.0
-"""What chosen experts write at their own tokens, in units of what the same choices write at others, mean over layers;
-below, shuffled experts must cost so many standard errors. Trained samples: 1.37 and more; random routers: 0.97 to 1.03;
-the small sample's kept steps rise from 1.01 over 1.05 (step 61), 1.22 (245) and 1.39 (980) to 1.45 (3,000).
-In loss experts are worth too little for a few texts: 0.011 nats in both samples, seen over thousands of tokens."""
+"""Least ratio of what chosen experts write at their own tokens to what they would write at others, mean over layers.
+Below it, shuffled experts must cost FIT_ERRORS standard errors. Ratios: trained samples 1.37 and more, random routers
+0.97 to 1.03, checkpoints of the small sample 1.01, 1.05 (step 61), 1.22 (245), 1.39 (980) and 1.45 (3,000). The cost
+alone cannot tell over a few texts: it is 0.011 nats in both samples, measured over thousands of tokens."""
 
 
 @dataclass(frozen=True)
 class Check:
-    """One figure of a health check, and what it says."""
+    """One check, its result and what it means."""
 
     name: str
     status: Status
     figure: str
-    """What was measured, with its unit."""
+    """The measured number with its unit, in words."""
     meaning: str
-    """What the figure means, and what to do if it is sick."""
+    """What the number means, and what to do if the model is sick."""
 
 
 def health_checks(record: HealthRecord) -> list[Check]:
-    """All checks of a model, in the order of their names here; those that need a routing are not measured without."""
+    """All checks of a model. If its weights are not finite, only the weights are checked."""
     checks = [check_weights(record)]
     needing: dict[str, Callable[[HealthRecord], Check]] = {
         "loops matter": check_loops_matter,
@@ -82,7 +82,7 @@ def health_checks(record: HealthRecord) -> list[Check]:
 
 
 def is_healthy(checks: list[Check]) -> bool:
-    """Whether no check is sick; what was not measured condemns nobody."""
+    """Whether no check is sick. A check that was not measured does not count."""
     return all(check.status != "sick" for check in checks)
 
 
@@ -95,7 +95,7 @@ def verdict(checks: list[Check]) -> str:
 
 
 def check_weights(record: HealthRecord) -> Check:
-    """Every weight is a finite number."""
+    """Every weight must be a finite number."""
     bad = sum(record.not_finite.values())
     where = f", first in {next(iter(record.not_finite))}" if bad else ""
     return Check(
@@ -107,7 +107,7 @@ def check_weights(record: HealthRecord) -> Check:
 
 
 def check_loops_matter(record: HealthRecord) -> Check:
-    """Dealing the loops out anew among a text's tokens costs loss; a causal test of trained gates."""
+    """Shuffling the loops among a text's tokens must cost loss: a causal test of the depth head."""
     cost = np.concatenate([shuffling_cost(text, text.shuffled_logprob) for text in record.texts])
     if len(cost) < 2:
         return Check("loops matter", "not measured", f"{len(cost)} tokens", "Give more text.")
@@ -118,14 +118,14 @@ def check_loops_matter(record: HealthRecord) -> Check:
         "loops matter",
         status if record.gates_trained else "sick",
         f"{mean:+.3f} nats per token when loops are shuffled (standard error {error:.3f}, {len(cost)} tokens)",
-        _said_untrained(record)
+        _untrained_gates(record)
         + "Shuffled loops must cost more than two standard errors (over tokens, taken as independent); else it does "
         "not matter which token takes which loops, as with untrained gates.",
     )
 
 
 def check_expert_fit(record: HealthRecord) -> Check:
-    """The experts that a token takes do more for it than for other tokens; else, taking others must cost loss."""
+    """Chosen experts must write more at their own tokens than at others, or shuffling them must cost loss."""
     name, trace = "experts fit their tokens", record.texts[0].trace
     cost = np.concatenate([shuffling_cost(text, text.shuffled_experts_logprob) for text in record.texts])
     own, others = expert_writes(record.texts)
@@ -140,7 +140,7 @@ def check_expert_fit(record: HealthRecord) -> Check:
         "healthy" if worth else "sick",
         f"chosen experts write {np.nanmean(own):.0%} of a token's first step, dealt to other tokens "
         f"{np.nanmean(others):.0%}; shuffled they cost {mean:+.3f} nats per token (standard error {error:.3f})",
-        _said_untrained(record)
+        _untrained_gates(record)
         + f"Below {LEAST_FIT:g} times what they write elsewhere, and with a cost within {FIT_ERRORS:g} standard "
         "errors, a token's experts are any experts, as with an untrained router. The cost alone tells little: in the "
         "shipped models it is 0.011 nats, seen over thousands of tokens.",
@@ -148,7 +148,7 @@ def check_expert_fit(record: HealthRecord) -> Check:
 
 
 def check_sureness(record: HealthRecord) -> Check:
-    """Draws with Gumbel noise on eval's logits, layer by layer, mostly agree with its pick (`models.sampling`)."""
+    """Most draws with Gumbel noise on eval's depth logits must agree with eval's choice (`models.sampling`)."""
     by_layer = mean_over_texts(record, lambda text: draw_agreement(text.trace, draws=8).mean(axis=0))
     return Check(
         "depth head is sure",
@@ -161,9 +161,10 @@ def check_sureness(record: HealthRecord) -> Check:
 
 
 def check_tau(record: HealthRecord) -> Check:
-    """At the configuration's tau, the drawn loops carry most of the gradient's mixture; not measured without a tau.
+    """At the final tau, the drawn loops must have most of the weight in the mixture behind the gradient.
 
-    The authors' checkpoints record none. Their released code never lowers it from 5, a fork of it may have.
+    Not measured without a tau. The authors' checkpoints record none: their released code keeps it at 5, but a fork may
+    lower it.
     """
     if record.tau is None:
         return Check(
@@ -186,14 +187,14 @@ def check_tau(record: HealthRecord) -> Check:
 
 
 def check_content_of_loops(record: HealthRecord) -> Check:
-    """When the tokens of a text change places, the loops go with the token more than they stay at the place."""
+    """When tokens are reordered, loops must follow the token more than the position."""
     return _check_content("loops", *loops_follow_content(record.texts), "See “all loops in use”.")
 
 
 def check_content_of_experts(record: HealthRecord) -> Check:
-    """When the tokens of a text change places, so do their experts; only layers with enough routed choices count."""
+    """When tokens are reordered, experts must follow the token. Only layers with enough routed choices count."""
     enough = enough_routed(record.texts)
-    content, position = (np.where(enough, each, np.nan) for each in experts_follow_content(record.texts))
+    content, position = (np.where(enough, agreement, np.nan) for agreement in experts_follow_content(record.texts))
     return _check_content("experts", content, position, "See “experts share the load”.")
 
 
@@ -214,7 +215,7 @@ def _check_content(what: str, content: np.ndarray, position: np.ndarray, otherwi
 
 
 def check_loops(record: HealthRecord) -> Check:
-    """No layer gives nearly all tokens the same loops."""
+    """No layer may give nearly all tokens the same number of loops."""
     counts = loop_counts(record)
     shares = share(counts, counts.sum(axis=1, keepdims=True))
     most = np.nan_to_num(shares.max(axis=1))
@@ -230,7 +231,7 @@ def check_loops(record: HealthRecord) -> Check:
 
 
 def check_experts(record: HealthRecord) -> Check:
-    """No expert of a layer is dead or takes all, counted over the tokens that routed."""
+    """No expert may get almost none or almost all of a layer's routed choices."""
     counts = sum(choice_counts(text.trace).sum(axis=1) for text in record.texts)  # [layer, expert]
     experts = counts.shape[1]
     enough = enough_routed(record.texts)
@@ -254,11 +255,11 @@ def check_experts(record: HealthRecord) -> Check:
 
 
 def check_precision(record: HealthRecord) -> Check:
-    """bfloat16 decides as float32 does, nearly always."""
-    found = [precision_numbers(TwoPrecisions(text.trace, text.half)) for text in record.texts]
-    loops = sum(each.loops_differ for each in found) / max(sum(each.pairs for each in found), 1)
-    both = sum(each.routed_in_both for each in found)
-    experts = sum(each.experts_differ for each in found) / max(both, 1)
+    """Nearly all decisions must be the same in bfloat16 as in float32."""
+    by_text = [precision_numbers(TwoPrecisions(text.trace, text.half)) for text in record.texts]
+    loops = sum(counts.loops_differ for counts in by_text) / max(sum(counts.pairs for counts in by_text), 1)
+    both = sum(counts.routed_in_both for counts in by_text)
+    experts = sum(counts.experts_differ for counts in by_text) / max(both, 1)
     return Check(
         "precision",
         "sick" if max(loops, experts) > MOST_FLIPS else "healthy",
@@ -267,7 +268,7 @@ def check_precision(record: HealthRecord) -> Check:
     )
 
 
-def _said_untrained(record: HealthRecord) -> str:
+def _untrained_gates(record: HealthRecord) -> str:
     return "" if record.gates_trained else "The configuration says that the gates were not trained. "
 
 

@@ -1,4 +1,4 @@
-"""What the health checks hold to their bounds: costs of shuffling, writes of experts, and what decisions follow."""
+"""Measures of the health checks: costs of shuffling, writes of experts, and whether decisions follow content."""
 
 from collections.abc import Callable
 
@@ -10,19 +10,19 @@ from analysis.experts import choice_counts
 from hooks.health_record import HealthRecord, TextHealth
 
 CHOICES_PER_EXPERT = 20
-"""Routed choices per expert that a layer must have: below, chance alone brings loads outside the bounds."""
+"""Least routed choices per expert in a layer: with fewer, loads can be outside the bounds by chance alone."""
 
 
 def shuffling_cost(text: TextHealth, shuffled: Float[np.ndarray, "draw token"]) -> Float[np.ndarray, " token"]:
-    """Nats that a shuffled decision costs on every ordinary token that something precedes, mean over draws."""
+    """Nats that shuffling costs at every ordinary token but the first of the text, mean over draws."""
     cost = text.trace.logprob - shuffled.mean(axis=0)
     return cost[ordinary(text.trace) & np.isfinite(text.trace.logprob)]
 
 
 def expert_writes(texts: list[TextHealth]) -> tuple[np.ndarray, np.ndarray]:
-    """Share of the first step that the chosen experts write, at their own tokens and at any, each [layer], 0..1.
+    """Share of loop 1's step that chosen experts write, at their own tokens and at any token, both [layer], 0..1.
 
-    The second is the mean over all ways to deal the layer's choices out among its routed tokens, in closed form. NaN in
+    The second is the mean over all permutations of the layer's choices among its routed tokens, in closed form. NaN in
     a layer with fewer than `CHOICES_PER_EXPERT` routed choices per expert.
     """
     trace = texts[0].trace
@@ -41,24 +41,24 @@ def expert_writes(texts: list[TextHealth]) -> tuple[np.ndarray, np.ndarray]:
 
 
 def enough_routed(texts: list[TextHealth]) -> Bool[np.ndarray, " layer"]:
-    """Whether a layer has `CHOICES_PER_EXPERT` routed choices per expert."""
+    """Whether a layer has at least `CHOICES_PER_EXPERT` routed choices per expert."""
     choices = sum(choice_counts(text.trace).sum(axis=(1, 2)) for text in texts)
     return choices >= CHOICES_PER_EXPERT * texts[0].trace.num_experts
 
 
 def loop_counts(record: HealthRecord) -> Int[np.ndarray, "layer loop"]:
-    """Ordinary tokens of all texts by the loops that they took."""
+    """Number of ordinary tokens of all texts at each number of loops."""
     numbers = np.arange(1, record.texts[0].trace.max_loops + 1)
     at = [(text.trace.loops[..., None] == numbers)[:, ordinary(text.trace)].sum(axis=1) for text in record.texts]
     return np.sum(at, axis=0)
 
 
 def loops_follow_content(texts: list[TextHealth]) -> tuple[np.ndarray, np.ndarray]:
-    """How far the loops follow the token and the place when tokens are reordered, each [layer]: 1 all, 0 chance.
+    """How far loops follow the token, and the position, when tokens are reordered, both [layer]: 1 always, 0 chance.
 
-    Agreement of loops before and after, at the moved token and at the same place, corrected for chance as Cohen's
-    kappa is: (agreement - chance) / (1 - chance), chance from how often each number of loops ran. Only tokens of the
-    text that changed their place count. NaN in a layer where all took the same loops.
+    Agreement of the loops before and after, of the moved token and at the same position, corrected for chance as in
+    Cohen's kappa: (agreement - chance) / (1 - chance), with chance from how often each number of loops ran. Only tokens
+    that changed their position count. NaN in a layer where all took the same loops.
     """
     numbers = np.arange(1, texts[0].trace.max_loops + 1)
     return _following(
@@ -67,7 +67,7 @@ def loops_follow_content(texts: list[TextHealth]) -> tuple[np.ndarray, np.ndarra
 
 
 def experts_follow_content(texts: list[TextHealth]) -> tuple[np.ndarray, np.ndarray]:
-    """The same of the chosen experts: agreement is the share of them that stays, over pairs that routed both times."""
+    """The same for chosen experts: agreement is the share of them that stays, over pairs that routed both times."""
     numbers = np.arange(texts[0].trace.num_experts)[:, None]
 
     def chosen(text: TextHealth) -> tuple[np.ndarray, np.ndarray]:
@@ -81,7 +81,7 @@ def experts_follow_content(texts: list[TextHealth]) -> tuple[np.ndarray, np.ndar
 def _following(
     texts: list[TextHealth], chosen: Callable[[TextHealth], tuple[np.ndarray, np.ndarray]]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Agreement with the token and with the place, each [layer].
+    """Agreement with the token and with the position, both [layer].
 
     `chosen` gives what was decided, [layer, token, choice] before and [draw, layer, token, choice] after.
     """
@@ -98,7 +98,7 @@ def _following(
 
 
 def _kappa(after: np.ndarray, before: np.ndarray) -> Float[np.ndarray, " layer"]:
-    """Agreement of two choices [layer, pair, choice] beyond chance; pairs that one of the two leaves open are out."""
+    """Agreement beyond chance of two choices [layer, pair, choice], over pairs that have a choice in both."""
     both = after.any(axis=2) & before.any(axis=2)  # [layer, pair]
     after, before, pairs = after & both[..., None], before & both[..., None], both.sum(axis=1)
     size = share(before.sum(axis=(1, 2)), pairs)  # of what is chosen at once: one number of loops, k experts
@@ -113,7 +113,7 @@ def mean_and_error(cost: Float[np.ndarray, " token"]) -> tuple[float, float]:
 
 
 def mean_over_texts(record: HealthRecord, of: Callable[[TextHealth], np.ndarray]) -> Float[np.ndarray, " layer"]:
-    """Mean of a figure [layer] of every text, each weighing as many as its ordinary tokens are."""
+    """Mean over texts of `of(text)` [layer], weighted by their number of ordinary tokens."""
     weights = [int(ordinary(text.trace).sum()) for text in record.texts]
     return np.average([of(text) for text in record.texts], axis=0, weights=weights)
 

@@ -1,10 +1,10 @@
-"""Sampling: what training draws from the depth head, against what eval picks.
+"""Sampling: the loops that training draws from the depth head, compared with those that eval picks.
 
 Training adds Gumbel noise to the depth logits and takes the largest: a draw from their softmax. The temperature tau
 divides both and so changes no draw; it sets how much of the gradient rests on the drawn number of loops.
 
-The logits are eval's, layer by layer: in training a draw also changes the logits of the layers above, which is not
-followed here.
+The logits are those of eval in every layer. In training a draw also changes the logits of the layers above; this is
+ignored here.
 """
 
 from collections.abc import Iterator, Sequence
@@ -19,7 +19,7 @@ from hooks.trace import RoutingTrace
 
 DRAWS = 32
 TAUS = (0.1, 1.0, 5.0)
-"""Temperatures shown: the floor of the recipe's schedule, none, and its start."""
+"""Temperatures shown: the end of the training schedule, 1 (no scaling), and its start."""
 
 
 def noisy_logits(trace: RoutingTrace, *, draws: int = DRAWS, seed: int = 0) -> Iterator[np.ndarray]:
@@ -30,12 +30,12 @@ def noisy_logits(trace: RoutingTrace, *, draws: int = DRAWS, seed: int = 0) -> I
 
 
 def drawn_loops(trace: RoutingTrace, *, draws: int = DRAWS, seed: int = 0) -> Int[np.ndarray, "draw layer token"]:
-    """Loops drawn from eval's logits as training draws them, 1..max_loops; the same whatever tau is."""
+    """Loops drawn from eval's logits as training draws them, 1..max_loops; tau does not matter."""
     return np.stack([noisy.argmax(axis=-1) + 1 for noisy in noisy_logits(trace, draws=draws, seed=seed)])
 
 
 def draw_agreement(trace: RoutingTrace, *, draws: int = DRAWS, seed: int = 0) -> Float[np.ndarray, "draw layer"]:
-    """Share of ordinary tokens whose drawn loops are the likeliest ones, which eval picks; NaN without any token.
+    """Share of ordinary tokens whose drawn loops are the likeliest ones, which eval picks; NaN if there are none.
 
     1 if the depth head is sure of every token, about 1 / max_loops if it is not sure of any.
     """
@@ -49,7 +49,7 @@ def drawn_weight(
 ) -> Float[np.ndarray, "tau draw layer"]:
     """Mean over ordinary tokens of the drawn loops' weight in softmax(noisy logits / tau), from 1 / max_loops to 1.
 
-    The gradient is that of this mixture: near 1 it belongs to the loops that ran, far below 1 to loops that did not.
+    The gradient is that of this mixture: with a weight far below 1, much of it comes from loops that did not run.
     """
     by_draw = [
         [mean_over_tokens(trace, softmax(noisy / tau, axis=-1).max(axis=-1)) for tau in taus]

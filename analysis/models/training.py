@@ -1,7 +1,7 @@
-"""The training of a model: its curves, and what its kept checkpoints did with one text while the temperature tau fell.
+"""Training of a model: its curves, and how its checkpoints routed one text.
 
-Curves come from curves.csv, as `sample_models.publish` keeps it beside a model. Axis `checkpoint`: the weights that the
-training kept, first to last.
+The curves are those of the curves.csv that `sample_models.publish` writes beside a model. Axis `checkpoint`: the kept
+checkpoints, first to last.
 """
 
 import io
@@ -28,7 +28,7 @@ QUANTITIES = {
     "tau": "Gumbel temperature τ",
     "lr": "Learning rate",
 }
-"""Columns that can be drawn, and what they are; `held_out` is drawn with `loss`."""
+"""Column that can be drawn -> its name; `held_out` is drawn with `loss`."""
 
 NEEDED = ["run", "step", "tokens", "loss"]
 
@@ -38,13 +38,13 @@ class TrainingCurves:
     """The curves of the runs that made a model."""
 
     rows: pd.DataFrame
-    """As `read_curves` gives them."""
+    """A table of `read_curves`."""
     meta: dict[str, Any] = field(default_factory=dict)
-    """The model that they belong to, by the keys of a trace's `meta`: model, weights_sha256, gates_trained."""
+    """The model, with keys of a trace's `meta`: model, weights_sha256, gates_trained."""
 
 
 def curves_table(curves: TrainingCurves) -> pd.DataFrame:
-    """One row per kept step of every run, with the columns of `read_curves`."""
+    """One row per logged step of every run, with the columns of `read_curves`."""
     return curves.rows
 
 
@@ -53,7 +53,7 @@ def read_curves(content: bytes) -> pd.DataFrame:
 
     Adds `all_tokens`: training tokens since the first run began; runs follow each other in the order of the file.
 
-    Raises ValueError with one sentence if it is no such table.
+    Raises ValueError with one sentence if the content is not such a table.
     """
     try:
         table = pd.read_csv(io.BytesIO(content))
@@ -75,7 +75,7 @@ def read_curves(content: bytes) -> pd.DataFrame:
 # One text along the training ------------------------------------------------------------------------------------------
 
 DRAWS = 8
-"""Of Gumbel noise, for each checkpoint."""
+"""Draws of Gumbel noise for each checkpoint."""
 LOSS, HELD_OUT, LOOPS, GATE, LOAD, AGREEMENT = (
     *("loss of this text", "held-out loss", "mean loops", "mean width share", "share of routed choices"),
     "drawn as picked",
@@ -107,7 +107,7 @@ def loads(training: TrainingTrace) -> Float[np.ndarray, "checkpoint layer expert
 
 
 def drawn_as_picked(training: TrainingTrace) -> Float[np.ndarray, "checkpoint layer"]:
-    """Share of Gumbel draws on eval's logits that are the loops eval picks; mean over draws and ordinary tokens."""
+    """Share of draws with Gumbel noise that agree with eval's choice of loops, mean over draws and ordinary tokens."""
     return np.stack([draw_agreement(trace, draws=DRAWS).mean(axis=0) for trace in training.traces])
 
 
@@ -120,7 +120,7 @@ def shown_checkpoint(training: TrainingTrace, view: View) -> int:
 def training_table(training: TrainingTrace) -> pd.DataFrame:
     """One row per checkpoint x quantity x layer (x expert); layer and expert are empty where the quantity has none.
 
-    An expert's share is left out where nobody routed: that is no zero.
+    Shares of experts have no row where no token routed.
     """
     parts = [
         _rows(training, LOSS, text_loss(training)),
@@ -134,7 +134,7 @@ def training_table(training: TrainingTrace) -> pd.DataFrame:
 
 
 def checkpoint_table(training: TrainingTrace) -> pd.DataFrame:
-    """One row per checkpoint x layer x token: what the model did with every token of the text at that step."""
+    """One row per checkpoint x layer x token: the routing of the text at that step."""
     parts = [
         trace.to_frame().assign(step=step, tau=tau)
         for step, tau, trace in zip(training.step, training.tau, training.traces, strict=True)
@@ -148,7 +148,7 @@ def _by_layer(training: TrainingTrace, of: Callable[[RoutingTrace], np.ndarray])
 
 
 def _rows(training: TrainingTrace, quantity: str, values: np.ndarray) -> pd.DataFrame:
-    """Values [checkpoint], [checkpoint layer] or [checkpoint layer expert] as rows."""
+    """Rows from values [checkpoint], [checkpoint layer] or [checkpoint layer expert]."""
     checkpoint, *places = (axis.ravel() for axis in np.indices(values.shape))
     places += [None] * (2 - len(places))
     return pd.DataFrame(

@@ -1,1 +1,1 @@
-"""How tokens are shown as words: labels, whole words, the strip, the search."""
+"""Tokens as text: labels, whole words, the token strip, and the search."""

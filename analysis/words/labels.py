@@ -1,4 +1,4 @@
-"""Token labels for axes and hover cards, and the escaping that makes any token harmless inside a figure."""
+"""Token labels for axes and hover cards, and the escaping that lets Plotly show any token literally."""
 
 import html
 import re
@@ -12,7 +12,7 @@ _RUN = re.compile(r"([␣↵⇥])\1{2,}")
 
 
 def token_labels(trace: RoutingTrace, longest: int = LONGEST) -> list[str]:
-    """Short labels, one per token, not escaped (see `plotly_text`).
+    """A short label per token, not escaped (see `plotly_text`).
 
     The leading space sign is dropped unless the token is only white space; a run of white space is counted, as in ␣×7.
     Where a character is spread over several tokens, the first one shows the whole character and the later ones their
@@ -49,25 +49,25 @@ def _cut(label: str, longest: int) -> str:
 
 
 def _whole_characters(tokens: list[str]) -> list[str]:
-    """Display strings in which a character spread over tokens stands whole at its first piece."""
+    """Display strings in which a character spread over several tokens is shown whole at the first of them."""
     labels = list(tokens)
     for index, token in enumerate(tokens):
-        if "⟨" not in token:  # only byte pieces carry this sign: the common case costs nothing
+        if "⟨" not in token:  # no lone bytes: the common case, made fast
             continue
         raw = token_bytes(token)
-        start = _first_started_character(raw)
+        start = _start_of_unfinished_character(raw)
         need = _length_of_character(raw[start]) - (len(raw) - start) if start < len(raw) else 0
         if need <= 0:
             continue
-        following = b"".join(token_bytes(each) for each in tokens[index + 1 : index + 1 + need])
+        following = b"".join(token_bytes(piece) for piece in tokens[index + 1 : index + 1 + need])
         whole = display_token(raw[start:] + following[:need])
         if not whole.startswith("⟨"):
             labels[index] = (display_token(raw[:start]) if start else "") + whole
     return labels
 
 
-def _first_started_character(raw: bytes) -> int:
-    """Index of the last lead byte whose character may go on in the next token; len(raw) if there is none."""
+def _start_of_unfinished_character(raw: bytes) -> int:
+    """Index of a last character that may continue in the next token; len(raw) if there is none."""
     for back in range(1, min(len(raw), 3) + 1):
         byte = raw[-back]
         if byte & 0xC0 != 0x80:  # not a continuation byte

@@ -1,4 +1,4 @@
-"""Search in a text: which tokens hold what the reader typed, or were routed as the reader asks."""
+"""Token search: by text, or by what was decided about the tokens."""
 
 from bisect import bisect_right
 from dataclasses import dataclass
@@ -20,17 +20,17 @@ Quantity = Literal[
 Comparison = Literal["is", "at least", "at most"]
 SIGNS: dict[Comparison, str] = {"is": "=", "at least": "≥", "at most": "≤"}
 Where = int | Literal["any", "mean"]
-"""A layer; or "any" of them; or the "mean" over them."""
+"""One layer, "any" layer, or the "mean" over layers."""
 
 
 @dataclass(frozen=True)
 class Measure:
-    """How a quantity can be asked for."""
+    """The conditions that a quantity can have."""
 
     comparisons: tuple[Comparison, ...] = ()
-    """None: it is so, or it is not."""
+    """Empty for a quantity that is true or false."""
     where: tuple[str, ...] = ("any",)
-    """What can be asked for beside a single layer; empty for what has no layers."""
+    """What is possible beside a single layer; empty for a quantity without layers."""
 
 
 MEASURES: dict[Quantity, Measure] = {
@@ -46,10 +46,10 @@ MEASURES: dict[Quantity, Measure] = {
 
 @dataclass(frozen=True)
 class Query:
-    """What is looked for: a text, a condition, or both at once."""
+    """What is searched: a text, a condition, or both together."""
 
     text: str = ""
-    """As a person types it, or with the signs that the tokens show (␣ ↵ ⇥ ⟨F0 9F⟩); case does not count."""
+    """As typed, or with the signs of display strings (␣ ↵ ⇥ ⟨F0 9F⟩); case is ignored."""
     quantity: Quantity | None = None
     comparison: Comparison = "is"
     value: float = 0
@@ -63,17 +63,17 @@ class Query:
 def matching_tokens(trace: RoutingTrace, query: Query) -> Bool[np.ndarray, " token"]:
     """True for the tokens that hold the text and meet the condition of `query`; none for an empty query.
 
-    A text that runs over several tokens marks all of them. Tokens that the tokenizer added meet no condition, what is
-    undefined meets none either, and a token that did not route has no expert.
+    A text that spans several tokens matches all of them. Tokens that the tokenizer added and undefined values meet no
+    condition, and a token that did not route has no expert.
 
-    Raises ValueError for a layer that the model has not, or a comparison that the quantity does not know.
+    Raises ValueError for a layer that the model does not have, or a comparison that the quantity does not allow.
     """
-    found = np.full(trace.num_tokens, bool(query))
+    matches = np.full(trace.num_tokens, bool(query))
     if query.text:
-        found &= _holding(trace, query.text)
+        matches &= _holding(trace, query.text)
     if query.quantity:
-        found &= _meeting(trace, query) & ordinary(trace)
-    return found
+        matches &= _meeting(trace, query) & ordinary(trace)
+    return matches
 
 
 def described(query: Query) -> str:
@@ -110,7 +110,7 @@ def _meeting(trace: RoutingTrace, query: Query) -> Bool[np.ndarray, " token"]:
 
 
 def _cells(trace: RoutingTrace, query: Query) -> Bool[np.ndarray, "layer token"]:
-    """Where the condition is met. An expert counts only where the width path ran."""
+    """True where the condition is met. Experts count only where the width path ran."""
     match query.quantity:
         case "loops":
             return _compared(trace.loops, query)
@@ -127,7 +127,7 @@ def _cells(trace: RoutingTrace, query: Query) -> Bool[np.ndarray, "layer token"]
 
 
 def _compared(values: Float[np.ndarray, "..."], query: Query) -> Bool[np.ndarray, "..."]:
-    """Values against the asked one; NaN compares to nothing."""
+    """Whether the values meet the comparison; NaN never does."""
     if query.comparison == "is":
         return values == query.value
     return values >= query.value if query.comparison == "at least" else values <= query.value
@@ -139,27 +139,27 @@ def _compared(values: Float[np.ndarray, "..."], query: Query) -> Bool[np.ndarray
 def _holding(trace: RoutingTrace, text: str) -> Bool[np.ndarray, " token"]:
     """Tokens that hold a part of some occurrence of `text`.
 
-    Tokens are searched as one text if they spell the text that was traced. If they do not (token ids, tokenizers that
-    swallow spaces), their seams mean nothing, and each is searched by itself.
+    The tokens are searched as one text if they spell the text that was traced. If they do not (token ids, tokenizers
+    that drop spaces), each token is searched on its own.
     """
     pieces = [token_bytes(token) for token in trace.tokens]
     needle = _folded(token_bytes(text).decode("utf-8", "surrogateescape"))
-    found = np.zeros(trace.num_tokens, dtype=bool)
+    matches = np.zeros(trace.num_tokens, dtype=bool)
     if not spells_its_text(trace):
-        found[:] = [needle in _folded(piece.decode("utf-8", "surrogateescape")) for piece in pieces]
-        return found
+        matches[:] = [needle in _folded(piece.decode("utf-8", "surrogateescape")) for piece in pieces]
+        return matches
     whole = b"".join(pieces).decode("utf-8", "surrogateescape")
     byte_at = np.cumsum([0, *(len(char.encode("utf-8", "surrogateescape")) for char in whole)])
     starts = np.cumsum([0, *map(len, pieces)]).tolist()
     hay, at = _folded(whole), -1
     while (at := hay.find(needle, at + 1)) >= 0:
         first, end = byte_at[at], byte_at[at + len(needle)]
-        found[bisect_right(starts, first) - 1 : bisect_right(starts, end - 1)] = True
-    return found
+        matches[bisect_right(starts, first) - 1 : bisect_right(starts, end - 1)] = True
+    return matches
 
 
 def _folded(text: str) -> str:
-    """Lower case, letter by letter, so that positions stay: the few letters that become two are left as they are."""
+    """Lower case without a change of length: the few letters whose lower case has two letters stay as they are."""
     return "".join(low if len(low := char.lower()) == 1 else char for char in text)
 
 

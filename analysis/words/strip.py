@@ -1,4 +1,4 @@
-"""The token strip: one fill, one short text and one hatch per token, for a quantity that the reader chose."""
+"""The token strip: a fill colour, a badge and a text for every token or word, for a chosen quantity."""
 
 import hashlib
 import json
@@ -35,34 +35,34 @@ HATCHED, EMPTY = -1, -2
 class Strip:
     """What the strip draws. Lists have one entry per cell, which is a token or, at word level, a word.
 
-    `fill` points into `palette`, or is HATCHED or EMPTY.
+    `fill` is an index into `palette`, or HATCHED or EMPTY.
     """
 
     labels: list[str]
     starts: list[int]
     """First token of each cell."""
     tokens: int
-    """Tokens of the text."""
+    """Number of tokens of the text."""
     fill: list[int]
     palette: list[tuple[str, str]]
     """(fill, text colour with at least 4.5:1 on it)."""
     badges: list[str]
-    """Small number after the token: the second cue beside colour."""
+    """Small number after the token, so that colour is not the only cue."""
     values: list[str]
     surprisal: list[str]
     quantity: str
     legend: list[tuple]
     readout: list[tuple[str, str]]
     breaks: list[bool]
-    """Line breaks of the text."""
+    """Whether a cell contains a line break."""
     white: list[bool]
     colors: dict[str, str]
     window: int = 256
     signature: str = field(default="")
 
     def to_data(self) -> dict:
-        """As the browser wants it, with a signature of all that does not depend on the selection."""
-        data = {each.name: getattr(self, each.name) for each in fields(self)}
+        """The data for the browser, with a signature of everything that does not depend on the selection."""
+        data = {attribute.name: getattr(self, attribute.name) for attribute in fields(self)}
         fixed = {name: value for name, value in data.items() if name != "readout"}
         return data | {"signature": hashlib.sha256(json.dumps(fixed).encode()).hexdigest()[:16]}
 
@@ -79,14 +79,14 @@ def strip(
 ) -> Strip:
     """Colour tokens by `quantity` in `layer`, or by its mean over layers if None (experts: in the selected layer).
 
-    At word level a cell is a word with the mean over its pieces; the sum for surprisal, since log p adds. Experts have
-    no mean: those of all pieces stand side by side, and a fill says that all pieces chose alike.
+    At word level a cell is a word with the mean over its tokens, or their sum for surprisal, since log p adds up.
+    Experts have no mean: those of all tokens are listed, and the word is filled if all first experts are the same.
 
     `token` and `at_layer` are the selection that the read-out describes. Special tokens and undefined values (the first
-    token's surprisal) stay empty; a token that did not route is hatched, never coloured.
+    token's surprisal) are empty; tokens that did not route are hatched, never coloured.
     """
     if quantity == "Experts" and layer is None:
-        layer = at_layer  # expert 3 of one layer has nothing to do with expert 3 of another: no mean exists
+        layer = at_layer  # experts of different layers are unrelated, so there is no mean over layers
     colors = THEMES[theme]
     starts = np.arange(trace.num_tokens) if level == "token" else word_starts(trace)
     fill, palette, badges, values, legend = _colouring(trace, quantity, layer, theme, starts)
@@ -104,21 +104,21 @@ def strip(
         quantity=quantity.lower() + ("" if layer is None else f" in layer {layer}:"),
         legend=legend,
         readout=readout(trace, token, at_layer),
-        breaks=["↵" in each for each in displays],
-        white=[not each.strip("␣↵⇥") for each in displays],
+        breaks=["↵" in display for display in displays],
+        white=[not display.strip("␣↵⇥") for display in displays],
         colors={"line": colors["line"], "muted": colors["muted"]},
     )
 
 
 def cell_labels(trace: RoutingTrace) -> list[str]:
-    """Whole token texts; a leading space is a real one, as in the text, and only bare white space shows its sign."""
+    """Whole token texts. A leading space is a real space; only a token of nothing but white space shows its sign."""
     labels = token_labels(trace, longest=max(map(len, trace.tokens)))
-    led = (token.startswith("␣") and label != token for token, label in zip(trace.tokens, labels, strict=True))
-    return [" " + label if space else label for space, label in zip(led, labels, strict=True)]
+    leads = (token.startswith("␣") and label != token for token, label in zip(trace.tokens, labels, strict=True))
+    return [" " + label if space else label for space, label in zip(leads, labels, strict=True)]
 
 
 def readout(trace: RoutingTrace, token: int, layer: int) -> list[tuple[str, str]]:
-    """(name, value) pairs that describe one token in one layer, in words that every page shares."""
+    """(name, value) pairs that describe one token in one layer, with the same names on every page."""
     loops = int(trace.loops[layer, token])
     if trace.width_ran[layer, token]:
         pairs = zip(trace.expert_ids[layer, token], trace.expert_weights[layer, token], strict=True)
@@ -138,7 +138,7 @@ def readout(trace: RoutingTrace, token: int, layer: int) -> list[tuple[str, str]
 
 
 def _cell_label(display: str) -> str:
-    """A word's text as `cell_labels` shows a token's."""
+    """The text of a word, written like those of `cell_labels`."""
     label = short_label(display, longest=len(display))
     return f" {label}" if display.startswith("␣") and label != display else label
 
@@ -192,7 +192,7 @@ def _experts(trace: RoutingTrace, layer: int, theme: str, starts: np.ndarray):
     full = [expert_colour(expert, theme) for expert in range(min(trace.num_experts, colours))]
     legend = [("text", "first expert"), *_swatches(full, 0), ("hatch", ""), ("text", "did not route")]
     if len(starts) == trace.num_tokens:
-        return of_token, palette, chosen, [each or "did not route" for each in chosen], legend
+        return of_token, palette, chosen, [experts or "did not route" for experts in chosen], legend
     fill, badges, values = [], [], []
     for first, end in zip(starts.tolist(), [*starts[1:].tolist(), trace.num_tokens], strict=True):
         pieces = chosen[first:end]
@@ -212,7 +212,7 @@ def _two(value: float) -> str:
 
 
 def _over_pieces(numbers: np.ndarray, shown: Callable, how: str, starts: np.ndarray, tokens: int) -> list[str]:
-    """Numbers as they are told, with how many pieces they rest on where a cell has several."""
+    """Formatted numbers, with the number of pieces where a cell has more than one."""
     if len(starts) == tokens:
         return [shown(number) for number in numbers.tolist()]
     counts = piece_counts(starts, tokens)

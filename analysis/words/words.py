@@ -1,8 +1,8 @@
-"""Words: the tokens of a text merged, so that a word stands as one. A reading aid: the model itself knows tokens only.
+"""Words: the tokens of a text merged into words, for easier reading. The model itself knows only tokens.
 
-A word begins at a leading space, at a punctuation mark, at the letter after one, and after a line break; an apostrophe
-between letters parts nothing, nor does a seam inside a character. Signs of scripts that write no spaces,
-and tokens that the tokenizer added, stand alone.
+A word begins at a leading space, at a punctuation mark, at the letter after one, and after a line break. It does not
+end at an apostrophe between letters, nor at a token boundary inside a character. Characters of scripts that are written
+without spaces, and tokens that the tokenizer added, are words of their own.
 """
 
 import re
@@ -16,7 +16,7 @@ from jaxtyping import Float, Int
 from hooks.token_text import display_token, token_bytes
 from hooks.trace import RoutingTrace
 
-# Han, kana, Thai, Lao, Khmer and Burmese: neighbouring signs need not belong to one word.
+# Han, kana, Thai, Lao, Khmer and Burmese: neighbouring characters need not belong to one word.
 _UNSPACED = re.compile(
     "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u2e80-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]"
 )
@@ -24,21 +24,21 @@ _APOSTROPHES = ("'", "\u2019")
 
 
 def spells_its_text(trace: RoutingTrace) -> bool:
-    """Whether the tokens, put together, are the text that was traced: else (token ids) their seams mean nothing.
+    """Whether the tokens joined together are the text that was traced; those of a model without tokenizer are not.
 
-    The one space that SentencePiece puts before a text does not count.
+    The one space that SentencePiece puts before a text is ignored.
     """
     return _spelled(trace) in (text := str(trace.meta.get("text")).encode(), b" " + text)
 
 
 def _spelled(trace: RoutingTrace) -> bytes:
-    return b"".join(token_bytes(each) for each, added in zip(trace.tokens, trace.special, strict=True) if not added)
+    return b"".join(token_bytes(token) for token, added in zip(trace.tokens, trace.special, strict=True) if not added)
 
 
 def same_place(before: RoutingTrace, token: int, after: RoutingTrace) -> int | None:
-    """The token of another trace of the same text that holds the first byte of this one; None if that is not known.
+    """The token of another trace of the same text that holds this token's first byte; None if that is not known.
 
-    So it is where the tokens of one of them do not spell the text, and for what a tokenizer added.
+    It is not known if the tokens of either trace do not spell the text, and for tokens that a tokenizer added.
     """
     if before.tokens == after.tokens:
         return token
@@ -49,19 +49,23 @@ def same_place(before: RoutingTrace, token: int, after: RoutingTrace) -> int | N
 
 
 def _ends(trace: RoutingTrace) -> Int[np.ndarray, " token"]:
-    """Bytes of the text up to the end of every token; what the tokenizer added holds none, also before the text."""
-    lengths = [0 if added else len(token_bytes(each)) for each, added in zip(trace.tokens, trace.special, strict=True)]
+    """Number of bytes of the text up to the end of every token; tokens that the tokenizer added hold none."""
+    lengths = [
+        0 if added else len(token_bytes(token)) for token, added in zip(trace.tokens, trace.special, strict=True)
+    ]
     return np.cumsum(lengths) - (len(_spelled(trace)) - len(str(trace.meta.get("text")).encode()))
 
 
-@lru_cache(maxsize=8)  # a trace never changes, and every click asks again
+@lru_cache(maxsize=8)  # a trace never changes, and every click asks for its words
 def word_starts(trace: RoutingTrace) -> Int[np.ndarray, " word"]:
-    """First token of every word, ascending from 0. Every token is a word of its own if they do not spell the text."""
+    """First token of every word, ascending from 0. If the tokens do not spell the text, each is a word of its own."""
     if not spells_its_text(trace):
         return _frozen(np.arange(trace.num_tokens))
     pieces = [token_bytes(token) for token in trace.tokens]
     text = b"".join(pieces).decode("utf-8", "surrogateescape")
-    begins = np.cumsum([0, *(len(char.encode("utf-8", "surrogateescape")) for char in text)])  # first byte of each sign
+    begins = np.cumsum(
+        [0, *(len(char.encode("utf-8", "surrogateescape")) for char in text)]
+    )  # first byte of each character
     seams = np.cumsum([0, *map(len, pieces)])[:-1]
     sign = np.searchsorted(begins, seams)
     apart = [
@@ -99,13 +103,16 @@ def word_displays(trace: RoutingTrace) -> tuple[str, ...]:
 
 
 def _frozen(starts: np.ndarray) -> np.ndarray:
-    starts.setflags(write=False)  # shared by all who ask
+    starts.setflags(write=False)  # the cached array is shared
     return starts
 
 
 def word_table(trace: RoutingTrace) -> pd.DataFrame:
-    """One row per word: its first token, number of pieces, text, means over pieces (and layers) of soft difficulty,
-    loops and lambda, and its surprisal: the sum over its pieces, since log p adds (NaN with the first token in it)."""
+    """One row per word: first token, number of pieces, text, means over pieces (and layers), and surprisal.
+
+    The means are of soft difficulty, loops and lambda. The surprisal is the sum over the pieces, since log p adds up;
+    it is NaN for the word that holds the first token.
+    """
     starts = word_starts(trace)
     return pd.DataFrame(
         {
@@ -122,7 +129,7 @@ def word_table(trace: RoutingTrace) -> pd.DataFrame:
 
 
 def _joined(before: str, after: str) -> bool:
-    """Whether a word goes on over the seam between two pairs of signs; an apostrophe between letters parts nothing."""
+    """Whether a word continues between two pairs of characters; an apostrophe between letters does not end it."""
     if before[-1:] in _APOSTROPHES:
         before = before[:-1]
     elif after[:1] in _APOSTROPHES:
@@ -131,7 +138,7 @@ def _joined(before: str, after: str) -> bool:
 
 
 def _is_letter(char: str) -> bool:
-    """Letter, digit or combining sign of a script that writes spaces between its words."""
+    """Whether a character is a letter, digit or combining mark of a script with spaces between words."""
     return bool(char) and (char.isalnum() or unicodedata.category(char).startswith("M")) and not _UNSPACED.match(char)
 
 

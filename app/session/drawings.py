@@ -8,7 +8,7 @@ import streamlit as st
 
 from analysis.catalogue import Drawn, FigureSpec
 from analysis.figures.fitting import fit, map_room
-from analysis.figures.template import moved, take_selection
+from analysis.figures.selection import moved, take_selection
 from analysis.texts.study import Study
 from analysis.view import PAGE_PX, View, window_around
 from app.session import state

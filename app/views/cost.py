@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from analysis.explain.cost import beside_measured, heads_share
+from analysis.explain.cost import counted_and_measured, heads_share
 from app.parts.panel import title
 from app.session.results import ffn_times, measure_ffn
 from app.session.state import current_trace, without_model
@@ -35,7 +35,7 @@ def by_the_clock() -> None:
             f"in turn, and shows their time beside the count. {why_not or ''}"
         )
         return
-    table = beside_measured(current_trace(), seconds)
+    table = counted_and_measured(current_trace(), seconds)
     st.dataframe(
         table.assign(run=table["run"].map(RUNS)),
         hide_index=True,

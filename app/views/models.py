@@ -3,7 +3,7 @@
 import pandas as pd
 import streamlit as st
 
-from analysis.explain.cost import beside_measured
+from analysis.explain.cost import counted_and_measured
 from analysis.models.health import verdict
 from analysis.overview import overview_numbers
 from app.parts.panel import title
@@ -50,7 +50,7 @@ def cost() -> None:
     nominal, clock = st.columns(2)
     nominal.metric("On paper, dense FFN = 1", f"{overview_numbers(trace).ffn_equivalents:.2f}×")
     if seconds := ffn_times():
-        measured = beside_measured(trace, seconds).set_index("run").loc["as chosen", "measured"]
+        measured = counted_and_measured(trace, seconds).set_index("run").loc["as chosen", "measured"]
         clock.metric("By the clock, dense FFN = 1", f"{measured:.2f}×")
     else:
         clock.metric("By the clock", "not yet")

@@ -1,24 +1,21 @@
-"""Attention beside routing: what every head read at the selected token, over the loops and gate of what it read."""
+"""Attention and routing: what every head read at the selected token, and the loops and gate of the tokens read."""
 
 import numpy as np
 import plotly.graph_objects as go
 
 from analysis.explain.attention import attention_by_loops, attention_table, mismatch
+from analysis.figures.cells import hatch, hover_card, numbers, strokes
 from analysis.figures.figure_spec import FigureSpec
+from analysis.figures.selection import band
 from analysis.figures.template import (
     FEWEST_COLUMNS,
-    band,
     figure,
-    hatch,
-    hover_card,
     layer_axis,
     names_fit,
     note,
-    numbers,
     numbers_fit,
     quoted,
     sentence_figure,
-    strokes,
     swatch,
     token_axis,
 )
@@ -28,56 +25,87 @@ from hooks.attention_trace import AttentionTrace
 
 HEADS_PX, ROUTING_PX, SPACE_PX = 240, 46, 14
 MEAN = -1.4
-"""Where the mean over heads stands, above head 0."""
+"""Position of the mean over heads on the axis of heads, above head 0."""
 BY_LOOPS_PX = 300
 UNREAD_SHARE = 0.25
-"""Of the drawn tokens, at least so many come after the selected one where the empty cells say why they are empty."""
+"""The empty cells say why they are empty if at least this share of the drawn tokens follows the selected one."""
 NAMED_WEIGHTS = (0.01, 0.1, 0.3, 1.0)
 POWER = 2
-"""Cells are shaded by the square root of the weight: most weights are small, and the scale still runs from 0 to 1."""
+"""Cells are shaded by the square root of the weight, because most weights are small."""
 
 
 def attention_map_figure(attention: AttentionTrace, view: View = DEFAULT_VIEW) -> go.Figure:
-    """Weight of every token read, head by head in the selected layer, and how that layer routed each of them.
+    """Attention weights of every head in the selected layer, and how that layer routed the tokens read.
 
-    Refuses to draw weights that do not rebuild what the model's attention wrote.
+    Draws a sentence instead if the weights do not rebuild what the model's attention wrote.
     """
     trace = attention.routing
     if problem := mismatch(attention, view.layer):
         return sentence_figure(view, problem, BY_LOOPS_PX)
     first, end = view.span(trace.num_tokens)
-    token = np.arange(first, end)
+    weights = _weights_drawn(attention, view)
+    heads = len(weights) - 1
+    row_px = float(np.clip(HEADS_PX / heads, 11, 30))
+    heads_px = row_px * (heads + 1.4 + 0.5)
+    plots_px = heads_px + SPACE_PX + ROUTING_PX
+    axis, bottom = token_axis(trace, view)
+    below = ROUTING_PX / plots_px
+    named = list(range(0, heads, max(round(12 / row_px), 1)))
+    card = _card(attention, view)
+    return figure(
+        view,
+        [*_weight_cells(weights, view, first, card), *_routing(attention, view, card)],
+        height=round(plots_px) + 44 + bottom,
+        margin={"t": 44, "b": bottom, "l": 58, "r": 12},
+        xaxis={**axis, "anchor": "y2"},
+        yaxis={
+            "domain": [below + SPACE_PX / plots_px, 1], "range": [heads - 0.4, MEAN - 0.5],
+            "tickvals": [MEAN, *named], "ticktext": ["mean", *map(str, named)], "title": {"text": "head"},
+        },
+        yaxis2={
+            "domain": [0, below], "range": [-0.5, 1.5], "anchor": "x", "tickvals": [1, 0], "ticktext": ["loops", "λ"],
+        },
+        shapes=[band(view, x="token"), band(view, x="token", yref="y2")] if first <= view.token < end else [],
+        annotations=_weight_notes(attention, view, weights),
+    )  # fmt: skip
+
+
+def _weights_drawn(attention: AttentionTrace, view: View) -> np.ndarray:
+    """Attention weights of the drawn tokens in the selected layer, [1 + head, token]: the mean over heads comes first.
+
+    NaN for the tokens that the reading token could not read.
+    """
+    token = np.arange(*view.span(attention.routing.num_tokens))
     weights = attention.pattern[view.layer]
     rows = np.concatenate([weights.mean(axis=0, keepdims=True), weights])
-    z = np.full((len(rows), end - first), np.nan)
-    drawn = (token >= attention.first_read) & (token <= attention.token)
-    z[:, drawn] = rows[:, token[drawn] - attention.first_read]
-    heads = len(weights)
-    y = np.array([MEAN, *range(heads)])
-    gap = 1 if names_fit(view, end - first) else 0
-    card = _card(attention, view)
-    shades = _shades(view)
-    cells = [
+    drawn = np.full((len(rows), len(token)), np.nan)
+    could_read = (token >= attention.first_read) & (token <= attention.token)
+    drawn[:, could_read] = rows[:, token[could_read] - attention.first_read]
+    return drawn
+
+
+def _weight_cells(weights: np.ndarray, view: View, first: int, card: dict) -> list[dict]:
+    """The map of `_weights_drawn`, whose first column is token `first`: the mean over heads, then the heads."""
+    token = np.arange(first, first + weights.shape[1])
+    y = np.array([MEAN, *range(len(weights) - 1)])
+    return [
         {
-            "type": "heatmap", "x": token, "y": part, "z": z[at], "xgap": gap, "ygap": 1, "showscale": False,
-            "zmin": 0, "zmax": 1, "colorscale": shades, "hoverongaps": False,
-            **{name: np.broadcast_to(values, (len(part), *values.shape)) for name, values in card.items()},
+            "type": "heatmap", "x": token, "y": y[rows], "z": weights[rows],
+            "xgap": 1 if names_fit(view, len(token)) else 0, "ygap": 1, "showscale": False,
+            "zmin": 0, "zmax": 1, "colorscale": _shades(view), "hoverongaps": False,
+            **{name: np.broadcast_to(values, (len(y[rows]), *values.shape)) for name, values in card.items()},
             "hovertemplate": f"<b>%{{hovertext}}</b>, token %{{customdata[0]}}<br>{said} %{{z:.1%}}<br>"
             f"in layer {view.layer}: loops %{{customdata[2]}}, width share %{{customdata[3]:.2f}}<br>%{{text}}"
             "<extra></extra>",
         }
-        for at, part, said in (
-            (slice(0, 1), y[:1], "mean over heads"),
-            (slice(1, None), y[1:], "head %{y} read"),
-        )
+        for rows, said in ((slice(0, 1), "mean over heads"), (slice(1, None), "head %{y} read"))
     ]  # fmt: skip
-    row_px = float(np.clip(HEADS_PX / heads, 11, 30))
-    heads_px = row_px * (heads + 1.4 + 0.5)
-    axis, bottom = token_axis(trace, view)
-    below = ROUTING_PX / (heads_px + SPACE_PX + ROUTING_PX)
-    every = max(round(12 / row_px), 1)
-    named = list(range(0, heads, every))
-    outside = 1 - float(np.nansum(z[0]))
+
+
+def _weight_notes(attention: AttentionTrace, view: View, weights: np.ndarray) -> list[dict]:
+    """Two lines above the map of `_weights_drawn`, and a word on its empty cells where there is room."""
+    trace, token = attention.routing, np.arange(*view.span(attention.routing.num_tokens))
+    outside = 1 - float(np.nansum(weights[0]))
     missed = f"; {outside:.0%} of it on tokens not drawn" if outside >= 0.005 else ""
     since = f", whose window begins at token {attention.first_read}" if attention.first_read else ""
     legend = "  ".join(swatch(_shade(view, weight), f"{weight:.0%}") for weight in NAMED_WEIGHTS)
@@ -88,29 +116,15 @@ def attention_map_figure(attention: AttentionTrace, view: View = DEFAULT_VIEW) -
     ]
     later = token[token > attention.token]
     if len(later) >= max(UNREAD_SHARE * len(token), FEWEST_COLUMNS / 4):
+        heads = len(weights) - 1
         notes.append({"text": "these come later:<br>not there to be read", "x": later.mean(), "y": (heads - 1) / 2})
-    return figure(
-        view,
-        [*cells, *_routing(attention, view, card)],
-        height=round(heads_px + SPACE_PX + ROUTING_PX) + 44 + bottom,
-        margin={"t": 44, "b": bottom, "l": 58, "r": 12},
-        xaxis={**axis, "anchor": "y2"},
-        yaxis={
-            "domain": [below + SPACE_PX / (heads_px + SPACE_PX + ROUTING_PX), 1], "range": [heads - 0.4, MEAN - 0.5],
-            "tickvals": [MEAN, *named], "ticktext": ["mean", *map(str, named)], "title": {"text": "head"},
-        },
-        yaxis2={
-            "domain": [0, below], "range": [-0.5, 1.5], "anchor": "x", "tickvals": [1, 0], "ticktext": ["loops", "λ"],
-        },
-        shapes=[band(view, x="token"), band(view, x="token", yref="y2")] if first <= view.token < end else [],
-        annotations=notes,
-    )  # fmt: skip
+    return notes
 
 
 def attention_by_loops_figure(attention: AttentionTrace, view: View = DEFAULT_VIEW) -> go.Figure:
-    """Per layer, shares of the attention by the loops of the tokens read (wide), and of those tokens (narrow)."""
+    """Per layer, shares of attention by the loops of the tokens read (wide), and shares of these tokens (narrow)."""
     trace, c = attention.routing, THEMES[view.theme]
-    if problems := [found for layer in range(trace.num_layers) if (found := mismatch(attention, layer))]:
+    if problems := [problem for layer in range(trace.num_layers) if (problem := mismatch(attention, layer))]:
         return sentence_figure(view, problems[0], BY_LOOPS_PX)
     table = attention_by_loops(attention)
     if table["token_share"].isna().any():
@@ -122,8 +136,8 @@ def attention_by_loops_figure(attention: AttentionTrace, view: View = DEFAULT_VI
     for loops, rows in table.groupby("loops"):
         for column, (shift, width, said) in places.items():
             share = 100 * rows[column].to_numpy()
-            silent = rows["did_not_route"].to_numpy()
-            pattern = hatch(view)["pattern"] | {"shape": ["/" if each else "" for each in silent]}
+            did_not_route = rows["did_not_route"].tolist()
+            pattern = hatch(view)["pattern"] | {"shape": ["/" if idle else "" for idle in did_not_route]}
             pattern |= {"bgcolor": colours[loops - 1], "fgcolor": text_on(colours[loops - 1])}
             data.append(
                 {
@@ -132,7 +146,7 @@ def attention_by_loops_figure(attention: AttentionTrace, view: View = DEFAULT_VI
                         "color": colours[loops - 1], "line": {"width": 0.7, "color": outline}, "pattern": pattern,
                     },
                     "customdata": [[None, i, n] for i, n in zip(layer.tolist(), rows["tokens"].tolist(), strict=True)],
-                    "hovertext": ["did not route" if each else "" for each in silent],
+                    "hovertext": ["did not route" if idle else "" for idle in did_not_route],
                     "hovertemplate": f"layer %{{customdata[1]}}, loops {loops}: %{{y:.1f}} % {said}<br>"
                     "%{customdata[2]} tokens %{hovertext}<extra></extra>",
                 }
@@ -158,13 +172,13 @@ def attention_by_loops_figure(attention: AttentionTrace, view: View = DEFAULT_VI
 
 
 def _card(attention: AttentionTrace, view: View) -> dict:
-    """hovertext, text and customdata of every drawn token, as the selected layer routed it."""
+    """Hover card of every drawn token in the selected layer: hovertext, text and customdata."""
     card = hover_card(attention.as_read, view)
     return {name: card[name][view.layer] for name in ("customdata", "hovertext", "text")}
 
 
 def _routing(attention: AttentionTrace, view: View, card: dict) -> list[dict]:
-    """Two rows under the map: loops with their number, and lambda; a stroke where the token did not route."""
+    """Two rows below the map: loops with their number, and lambda; a stroke where the token did not route."""
     trace = attention.as_read
     first, end = view.span(trace.num_tokens)
     token = np.arange(first, end)
@@ -194,7 +208,7 @@ def _routing(attention: AttentionTrace, view: View, card: dict) -> list[dict]:
 
 
 def _shades(view: View) -> list[list]:
-    """Colour scale over 0..1 that shades by the square root."""
+    """Colour scale over weights 0..1."""
     places = np.linspace(0, 1, 33)
     return [[float(place**POWER), _shade(view, place**POWER)] for place in places]
 

@@ -1,4 +1,4 @@
-"""Logit attribution: what the writes at one token add to a logit, and what taking one away really does."""
+"""Logit attribution: what every write at one token adds to a logit, and the measured effect of removing it."""
 
 from typing import Literal
 
@@ -17,15 +17,17 @@ from analysis.words.labels import plotly_text
 Writes = Literal["layer", "largest"]
 ROW_PX, HEIGHT = 30, 330
 TABLE = 0.56
-"""Where the table beside the bars begins, as a share of the width."""
+"""The table beside the bars begins at this share of the width."""
 
 
-def logit_attribution_figure(found: Attribution, view: View = DEFAULT_VIEW, *, writes: Writes = "layer") -> go.Figure:
-    """Contribution of each write of the selected layer, or of the largest of all; diamond = what its removal takes."""
-    if problem := _imbalance(found):
+def logit_attribution_figure(
+    attribution: Attribution, view: View = DEFAULT_VIEW, *, writes: Writes = "layer"
+) -> go.Figure:
+    """Contributions of the selected layer's writes, or of the largest of all; diamond = effect of removing a write."""
+    if problem := _imbalance(attribution):
         return sentence_figure(view, problem, HEIGHT)
     c = THEMES[view.theme]
-    table = _with_missing(found, view.layer) if writes == "layer" else found.largest()
+    table = _with_missing(attribution, view.layer) if writes == "layer" else attribution.largest()
     names = table["write"] if writes == "layer" else table.apply(_full_name, axis=1)
     value, removed = table["contribution"].to_numpy(float), table["removed"].to_numpy(float)
     row = np.arange(len(table))
@@ -50,18 +52,7 @@ def logit_attribution_figure(found: Attribution, view: View = DEFAULT_VIEW, *, w
             "hoverinfo": "skip",
         },
     ]  # fmt: skip
-    columns = {"adds": value}
-    if found.measured:
-        columns |= {"removal": removed, "answer": removed - value}
-    texts, cells, width = [], [], (1 - TABLE) / 3
-    for place, (heading, numbers) in enumerate(columns.items()):
-        x = TABLE + width * (place + 0.5)
-        texts.append(note(heading, x=x, anchor="center"))
-        cells += [(f"{number:+.2f}", x, y, c["ink"]) for y, number in enumerate(numbers) if ran[y]]
-    cells += [("did not run", TABLE + width / 2, y, c["muted"]) for y in row[~ran].tolist()]
-    if not found.measured:
-        cells.append(("no write removed yet", TABLE + 2 * width, (len(row) - 1) / 2, c["muted"]))
-    texts.append(note(_balance(found)) | {"yshift": 22})
+    cells, headings = _effects_table(value, removed if attribution.measured else None, view)
     return figure(
         view,
         data + table_cells(cells),
@@ -70,25 +61,50 @@ def logit_attribution_figure(found: Attribution, view: View = DEFAULT_VIEW, *, w
         xaxis={
             "domain": [0, TABLE - 0.02], "range": [reach.min() - 0.05 * room, reach.max() + 0.05 * room],
             "showgrid": True, "zeroline": True, "zerolinecolor": c["line"], "zerolinewidth": 1,
-            "title": {"text": f"logits, for {_what(found)}"},
+            "title": {"text": f"logits, for {_target_names(attribution)}"},
         },
         xaxis2=table_axis(TABLE),
         yaxis={
             "range": [len(row) - 0.5, -0.5], "tickvals": row, "ticktext": names.tolist(),
             "tickfont": {"color": c["ink"], "size": 12},
         },
-        annotations=texts,
+        annotations=[*headings, note(_sum_note(attribution)) | {"yshift": 22}],
     )  # fmt: skip
 
 
-def attribution_by_layer_figure(found: Attribution, view: View = DEFAULT_VIEW) -> go.Figure:
-    """Contributions of all writes, stacked layer by layer; the line sums them up to the model's own logit."""
-    if problem := _imbalance(found):
+def _effects_table(
+    value: np.ndarray, removed: np.ndarray | None, view: View
+) -> tuple[list[tuple[str, float, float, str]], list[dict]]:
+    """Cells for `table_cells` beside the bars, and the headings of their columns as annotations.
+
+    `value` [row] is NaN for a write that did not run; `removed` [row] is None if removal was not measured.
+    """
+    c, ran = THEMES[view.theme], np.isfinite(value)
+    columns = {"adds": value}
+    if removed is not None:
+        columns |= {"removal": removed, "answer": removed - value}
+    cells, headings, width = [], [], (1 - TABLE) / 3
+    for place, (heading, numbers) in enumerate(columns.items()):
+        x = TABLE + width * (place + 0.5)
+        headings.append(note(heading, x=x, anchor="center"))
+        cells += [(f"{number:+.2f}", x, y, c["ink"]) for y, number in enumerate(numbers) if ran[y]]
+    cells += [("did not run", TABLE + width / 2, y, c["muted"]) for y in np.flatnonzero(~ran).tolist()]
+    if removed is None:
+        cells.append(("no write removed yet", TABLE + 2 * width, (len(value) - 1) / 2, c["muted"]))
+    return cells, headings
+
+
+def attribution_by_layer_figure(attribution: Attribution, view: View = DEFAULT_VIEW) -> go.Figure:
+    """Contributions of all writes, stacked by layer, and the line of their sum up to the model's own logit."""
+    if problem := _imbalance(attribution):
         return sentence_figure(view, problem, HEIGHT)
-    c, trace = THEMES[view.theme], found.routing
+    c, trace = THEMES[view.theme], attribution.routing
     return figure(
         view,
-        [*stream_bars(found.table, "contribution", trace, view), stream_sum(found.table, "contribution", view)],
+        [
+            *stream_bars(attribution.table, "contribution", trace, view),
+            stream_sum(attribution.table, "contribution", view),
+        ],
         height=HEIGHT,
         margin={"t": 50, "b": 44, "l": 56, "r": 12},
         barmode="relative",
@@ -97,36 +113,39 @@ def attribution_by_layer_figure(found: Attribution, view: View = DEFAULT_VIEW) -
         | {"zeroline": True, "zerolinecolor": c["line"], "zerolinewidth": 1},
         annotations=[
             note(f"{stream_legend(view)}   {swatch(c['ink'], 'sum so far', '○')}"),
-            note(f"{quoted(trace, found.direction.token)}: {_what(found)}") | {"yshift": 22},
+            note(f"{quoted(trace, attribution.direction.token)}: {_target_names(attribution)}") | {"yshift": 22},
         ],
     )
 
 
-def _what(found: Attribution) -> str:
+def _target_names(attribution: Attribution) -> str:
     """Which logit is explained, safe inside a figure."""
-    target = f"“{plotly_text(found.direction.target)}”"
-    distractor = found.direction.distractor
+    target = f"“{plotly_text(attribution.direction.target)}”"
+    distractor = attribution.direction.distractor
     return target if distractor is None else f"{target} against “{plotly_text(distractor)}”"
 
 
-def _balance(found: Attribution) -> str:
+def _sum_note(attribution: Attribution) -> str:
     return (
-        f"all {len(found.table)} writes of the stream sum to {found.total:+.2f}, the model's own value, "
-        f"within {found.gap:.0e}"
+        f"all {len(attribution.table)} writes of the stream sum to {attribution.total:+.2f}, the model's own value, "
+        f"within {attribution.gap:.0e}"
     )
 
 
-def _imbalance(found: Attribution) -> str | None:
+def _imbalance(attribution: Attribution) -> str | None:
     """One sentence if the contributions do not sum to the model's own value, None if they do."""
-    if found.gap <= found.allowed:
+    if attribution.gap <= attribution.allowed:
         return None
-    return f"Not drawn: the contributions miss the model's own logit by {found.gap:.1e}, more than {found.allowed:.0e}."
+    return (
+        f"Not drawn: the contributions miss the model's own logit by {attribution.gap:.1e}, more than "
+        f"{attribution.allowed:.0e}."
+    )
 
 
-def _with_missing(found: Attribution, layer: int) -> pd.DataFrame:
-    """The writes of a layer, and a row without numbers for every loop and for experts that did not run."""
-    table, trace = found.of_layer(layer), found.routing
-    loops, ran = int(trace.loops[layer, found.direction.token]), bool((table["kind"] == "expert").any())
+def _with_missing(attribution: Attribution, layer: int) -> pd.DataFrame:
+    """The writes of a layer, with rows without numbers for the loops that did not run, and for experts if none ran."""
+    table, trace = attribution.of_layer(layer), attribution.routing
+    loops, ran = int(trace.loops[layer, attribution.direction.token]), bool((table["kind"] == "expert").any())
     rows = [{"layer": layer, "write": f"loop {loop}"} for loop in range(loops + 1, trace.max_loops + 1)]
     rows += [] if ran else [{"layer": layer, "write": "experts"}]
     missing = pd.DataFrame(rows, columns=["layer", "write"])

@@ -1,36 +1,70 @@
-"""Cost: every design and account side by side, layer by layer, and token by token."""
+"""Cost: of all designs and accounts, by layer, and by token."""
 
 import numpy as np
+import pandas as pd
 import plotly.graph_objects as go
 
 from analysis.aggregate import mean_over_tokens, ordinary
 from analysis.explain.cost import ACCOUNTS, Account, cost, cost_by_layer, cost_ledger, cost_table, dense_flops
+from analysis.figures.cells import hatch, hover_card
 from analysis.figures.figure_spec import Choice, FigureSpec
 from analysis.figures.fitting import figure_px
 from analysis.figures.joint_map import Marginal, Minimap, heatmap, joint_map, layer_bars, scale_bar, token_bars
-from analysis.figures.template import band, figure, hatch, hover_card, layer_axis, note, sentence_figure, swatch
+from analysis.figures.selection import band
+from analysis.figures.template import figure, layer_axis, note, sentence_figure, swatch
 from analysis.palette import THEMES, mix, ramp
 from analysis.view import DEFAULT_VIEW, View
 from hooks.trace import RoutingTrace
 
 HEIGHT = 330
 NAMES_PX, NUMBERS_PX = 190, 115
-"""Left of the bars, and right of the longest."""
+"""Pixels left of the bars for names, and right of the longest bar for numbers."""
 ACCOUNT_NAMES = {"nominal": "on paper", "released": "released code", "ours": "this project"}
 ONLY_ADDED = "There are only tokens here that the tokenizer added."
 
 
 def cost_ledger_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> go.Figure:
-    """Mean cost per token and layer: baselines of the same sizes, and VersatileFFN by three accounts, stacked."""
+    """Mean cost per token and layer: baselines of the same sizes, and VersatileFFN by the three accounts."""
     if not ordinary(trace).any():
         return sentence_figure(view, ONLY_ADDED, HEIGHT)
     c = THEMES[view.theme]
     table = cost_ledger(trace)
+    most, inner = max(table["total"].max(), 6), max(figure_px(view.room) - NAMES_PX - 24, 1.5 * NUMBERS_PX)
     names = [
         design if not account else f"VersatileFFN, {ACCOUNT_NAMES[account]}"
         for design, account in zip(table["design"], table["account"], strict=True)
     ]
-    place = np.arange(len(table))
+    dense_line = {"type": "line", "x0": 1, "x1": 1, "yref": "y domain", "y0": 0, "y1": 1}
+    dense_line["line"] = {"width": 1.2, "dash": "dot", "color": c["ink"]}
+    legend = [swatch(mix(c["bg"], c["depth"], 0.72), "loops"), swatch(mix(c["bg"], c["width"], 0.85), "experts")]
+    legend += [swatch(c["line"], "loops run for tokens that had left", "▨"), "┊ one dense FFN"]
+    return figure(
+        view,
+        [*_cost_bars(table, names, view), _cost_totals(table, view)],
+        clickable=False,
+        height=HEIGHT,
+        barmode="overlay",
+        margin={"t": 30, "b": 44, "l": NAMES_PX, "r": 24},
+        xaxis={
+            "range": [0, most / (1 - NUMBERS_PX / inner)],
+            "tickvals": np.arange(0, most + 1, 1 if inner > 3 * NUMBERS_PX else 2),
+            "showgrid": True,
+            "title": {"text": "dense FFN passes per token and layer"},
+        },
+        yaxis={
+            "range": [len(table) - 0.5, -0.5],
+            "tickvals": np.arange(len(table)),
+            "ticktext": names,
+            "tickfont": {"size": 12, "color": c["ink"]},
+        },
+        shapes=[dense_line],
+        annotations=[note("   ".join(legend), x=0)],
+    )
+
+
+def _cost_bars(table: pd.DataFrame, names: list[str], view: View) -> list[dict]:
+    """Stacked bars of the ledger's rows, one trace per part of the cost."""
+    c, place = THEMES[view.theme], np.arange(len(table))
     parts = {
         "depth": ("loops", {"color": mix(c["bg"], c["depth"], 0.72)}),
         "idle": ("loops run for tokens that had left", hatch(view)),
@@ -48,42 +82,18 @@ def cost_ledger_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> go.Fig
             }
         )  # fmt: skip
         ends = ends + passes
-    total, inner = table["total"].to_numpy(), max(figure_px(view.room) - NAMES_PX - 24, 1.5 * NUMBERS_PX)
-    most = max(total.max(), 6)
-    texts = [f"<b>{t:.2f}</b>  {_flops(f)}" for t, f in zip(total, table["flops_per_token"], strict=True)]
-    data.append(
-        {
-            "type": "scatter", "mode": "text", "x": total, "y": place, "text": [f"\u2002{text}" for text in texts],
-            "textposition": "middle right", "textfont": {"size": 12, "color": c["ink"]}, "hoverinfo": "skip",
-            "cliponaxis": False,
-        }
-    )  # fmt: skip
-    one = {"type": "line", "x0": 1, "x1": 1, "yref": "y domain", "y0": 0, "y1": 1}
-    one["line"] = {"width": 1.2, "dash": "dot", "color": c["ink"]}
-    legend = [swatch(mix(c["bg"], c["depth"], 0.72), "loops"), swatch(mix(c["bg"], c["width"], 0.85), "experts")]
-    legend += [swatch(c["line"], "loops run for tokens that had left", "▨"), "┊ one dense FFN"]
-    return figure(
-        view,
-        data,
-        clickable=False,
-        height=HEIGHT,
-        barmode="overlay",
-        margin={"t": 30, "b": 44, "l": NAMES_PX, "r": 24},
-        xaxis={
-            "range": [0, most / (1 - NUMBERS_PX / inner)],
-            "tickvals": np.arange(0, most + 1, 1 if inner > 3 * NUMBERS_PX else 2),
-            "showgrid": True,
-            "title": {"text": "dense FFN passes per token and layer"},
-        },
-        yaxis={
-            "range": [len(table) - 0.5, -0.5],
-            "tickvals": place,
-            "ticktext": names,
-            "tickfont": {"size": 12, "color": c["ink"]},
-        },
-        shapes=[one],
-        annotations=[note("   ".join(legend), x=0)],
-    )
+    return data
+
+
+def _cost_totals(table: pd.DataFrame, view: View) -> dict:
+    """Total passes and FLOPs of every row, written at the end of its bar."""
+    total = table["total"].to_numpy()
+    texts = [f"\u2002<b>{t:.2f}</b>  {_flops(f)}" for t, f in zip(total, table["flops_per_token"], strict=True)]
+    return {
+        "type": "scatter", "mode": "text", "x": total, "y": np.arange(len(table)), "text": texts,
+        "textposition": "middle right", "textfont": {"size": 12, "color": THEMES[view.theme]["ink"]},
+        "hoverinfo": "skip", "cliponaxis": False,
+    }  # fmt: skip
 
 
 def cost_by_layer_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> go.Figure:

@@ -17,19 +17,17 @@ from analysis.explain.geometry import (
     steps,
     steps_table,
 )
+from analysis.figures.cells import hover_card, numbers, strokes
 from analysis.figures.figure_spec import Choice, FigureSpec
 from analysis.figures.joint_map import Marginal, Minimap, heatmap, joint_map, layer_bars, scale_bar, token_bars
+from analysis.figures.selection import band
 from analysis.figures.template import (
-    band,
     drawn_part,
     figure,
-    hover_card,
     names_fit,
     note,
-    numbers,
     numbers_fit,
     sentence_figure,
-    strokes,
     swatch,
     token_axis,
 )
@@ -102,28 +100,8 @@ def first_loop_figure(paths: PathTrace, view: View = DEFAULT_VIEW) -> go.Figure:
     c, trace, found = THEMES[view.theme], paths.routing, first_loop(paths, view.layer)
     view = replace(view, window=(paths.first_token, paths.end_token))
     token = np.arange(paths.first_token, paths.end_token)
-    named = names_fit(view, len(token))
-    labels = [plotly_text(label) for label in token_labels(trace, 40)][paths.tokens]
     ids, ran = trace.expert_ids[view.layer, paths.tokens], trace.width_ran[view.layer, paths.tokens]
-    clicks = np.stack([token, np.full_like(token, view.layer)], axis=1)
-    data = []
-    for expert in range(trace.num_experts):
-        chosen = (ids == expert).any(axis=1) & ran
-        colour = expert_colour(expert, view.theme)
-        faint = mix(c["bg"], colour, 0.3)
-        data.append(
-            {
-                "type": "bar", "x": token, "y": found.share[:, expert], "name": f"expert {expert}",
-                "width": 0.86 if named else 1,
-                "marker": {
-                    "color": [colour if on else faint for on in chosen],
-                    "line": {"width": 0},
-                },
-                "customdata": clicks, "hovertext": labels,
-                "hovertemplate": f"<b>%{{hovertext}}</b>, token %{{customdata[0]}}<br>expert {expert}: "
-                "%{y:.2f} of loop 1<extra></extra>",
-            }
-        )  # fmt: skip
+    data = _expert_bars(paths, found.share, view)
     if numbers_fit(view, len(token)):
         data += _chosen_numbers(found.share, ids, ran, token, view)
     gap = np.full(len(token), np.nan)
@@ -162,6 +140,34 @@ def first_loop_figure(paths: PathTrace, view: View = DEFAULT_VIEW) -> go.Figure:
             note(f"layer {view.layer}{part}: the chosen experts against the whole step: {middle}"),
         ],
     )
+
+
+def _expert_bars(paths: PathTrace, share: np.ndarray, view: View) -> list[dict]:
+    """Every expert's `share` [token, expert] of loop 1's step as bars, strong where the router chose it."""
+    c, trace = THEMES[view.theme], paths.routing
+    token = np.arange(paths.first_token, paths.end_token)
+    labels = [plotly_text(label) for label in token_labels(trace, 40)][paths.tokens]
+    ids, ran = trace.expert_ids[view.layer, paths.tokens], trace.width_ran[view.layer, paths.tokens]
+    clicks = np.stack([token, np.full_like(token, view.layer)], axis=1)
+    data = []
+    for expert in range(trace.num_experts):
+        chosen = (ids == expert).any(axis=1) & ran
+        colour = expert_colour(expert, view.theme)
+        faint = mix(c["bg"], colour, 0.3)
+        data.append(
+            {
+                "type": "bar", "x": token, "y": share[:, expert], "name": f"expert {expert}",
+                "width": 0.86 if names_fit(view, len(token)) else 1,
+                "marker": {
+                    "color": [colour if on else faint for on in chosen],
+                    "line": {"width": 0},
+                },
+                "customdata": clicks, "hovertext": labels,
+                "hovertemplate": f"<b>%{{hovertext}}</b>, token %{{customdata[0]}}<br>expert {expert}: "
+                "%{y:.2f} of loop 1<extra></extra>",
+            }
+        )  # fmt: skip
+    return data
 
 
 def _chosen_numbers(share: np.ndarray, ids: np.ndarray, ran: np.ndarray, token: np.ndarray, view: View) -> list[dict]:

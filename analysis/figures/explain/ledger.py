@@ -1,4 +1,4 @@
-"""Write ledger: the FFN writes of a layer, token by token, and those of one token one by one."""
+"""Write ledger: what a layer's FFN wrote into the stream, token by token, and write by write for one token."""
 
 from dataclasses import replace
 from typing import Literal
@@ -6,16 +6,16 @@ from typing import Literal
 import numpy as np
 import plotly.graph_objects as go
 
-from analysis.explain.ledger import imbalance, layer_ledger, ledger_table
+from analysis.explain.ledger import LayerLedger, imbalance, layer_ledger, ledger_table
+from analysis.figures.cells import numbers
 from analysis.figures.figure_spec import Choice, FigureSpec
 from analysis.figures.fitting import figure_px
+from analysis.figures.selection import band
 from analysis.figures.template import (
-    band,
     drawn_part,
     figure,
     names_fit,
     note,
-    numbers,
     numbers_fit,
     quoted,
     sentence_figure,
@@ -33,9 +33,9 @@ from hooks.trace import RoutingTrace
 Measure = Literal["projection", "norm", "share"]
 STACK_PX, ROW_PX = 250, 34
 TABLE = 0.52
-"""Where the table beside the waterfall begins, as a share of the width."""
+"""The table beside the waterfall begins at this share of the width."""
 COLUMN_PX = 480
-"""In less room, such as the column of a paper, the heads of that table are short."""
+"""In a narrower figure, such as in a column of a paper, the headings of that table are shortened."""
 AXIS = {
     "projection": "projection on the layer's update",
     "norm": "norm of the writes",
@@ -46,48 +46,19 @@ AXIS = {
 def write_stack_figure(paths: PathTrace, view: View = DEFAULT_VIEW, *, measure: Measure = "projection") -> go.Figure:
     """Stack of every captured token's writes in the selected layer: loops, then experts; ink tick = whole update.
 
-    Projections and shares below zero hang below the line. Refuses to draw where the books do not balance.
+    Projections and shares below zero hang below the line. If the writes do not sum to the update, draws a sentence.
     """
     ledger, trace = layer_ledger(paths, view.layer), paths.routing
     if problem := imbalance(paths, ledger.residual):
         return sentence_figure(view, problem, STACK_PX)
     view = replace(view, window=(paths.first_token, paths.end_token))
     token = np.arange(paths.first_token, paths.end_token)
-    values = getattr(ledger, measure)
     whole = np.ones(len(token)) if measure == "share" else ledger.update_norm
-    colours = write_colours(trace, view)
-    outline = mix(THEMES[view.theme]["bg"], THEMES[view.theme]["depth"], 0.6)
-    # Where each piece ends; those that grow upwards and downwards stack apart.
-    sizes = np.nan_to_num(values)
-    up, down = (np.cumsum(part, axis=1) for part in (np.maximum(sizes, 0), np.minimum(sizes, 0)))
+    up, down = _piece_ends(getattr(ledger, measure))
     extent = float(max(up[:, -1].max(), whole.max())) * 1.04, float(min(down[:, -1].min(), 0.0)) * 1.04
-    named = names_fit(view, len(token))
-    labels = np.array([plotly_text(label) for label in token_labels(trace, 40)], dtype=object)[paths.tokens]
-    names = np.array([ledger.names(index) for index in range(len(token))], dtype=object)
-    data = []
-    for write in range(values.shape[1]):
-        loop, ran = write < ledger.loops, ledger.ran[:, write]
-        data.append(  # only where it ran: Plotly would begin a new stack after a gap
-            {
-                "type": "bar", "x": token[ran], "y": values[ran, write], "name": "loop" if loop else "expert",
-                "width": 0.86 if named else 1,
-                "marker": {
-                    "color": colours[write],
-                    "line": {"width": 0.7 if loop and named else 0, "color": outline},
-                },
-                "customdata": [[int(t), view.layer, names[t - paths.first_token, write]] for t in token[ran]],
-                "hovertext": labels[ran],
-                "hovertemplate": f"<b>%{{hovertext}}</b>, token %{{customdata[0]}}<br>%{{customdata[2]}}: "
-                f"{measure} %{{y:.3g}}<extra></extra>",
-            }
-        )  # fmt: skip
+    data = _write_bars(paths, ledger, view, measure)
     if numbers_fit(view, len(token)):
-        for write in range(ledger.loops, values.shape[1]):
-            size = sizes[:, write]
-            middle = np.where(size > 0, up[:, write], down[:, write]) - size / 2
-            tall = ledger.ran[:, write] & (np.abs(size) >= 12 * (extent[0] - extent[1]) / STACK_PX)
-            on = np.full(tall.sum(), text_on(colours[write]))
-            data += numbers(token[tall], middle[tall], ledger.expert_ids[tall, write - ledger.loops].astype(str), on)
+        data += _expert_numbers(paths, ledger, view, measure, tall=12 * (extent[0] - extent[1]) / STACK_PX)
     data.append(_ticks(token, whole, view))
     x_axis, bottom = token_axis(trace, view)
     where = f"layer {view.layer}{drawn_part(paths.first_token, paths.end_token, trace.num_tokens)}"
@@ -109,63 +80,71 @@ def write_stack_figure(paths: PathTrace, view: View = DEFAULT_VIEW, *, measure: 
     )
 
 
+def _piece_ends(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Where each write's piece of a token's bar ends, [token, write], above and below zero: these stack apart."""
+    sizes = np.nan_to_num(values)
+    return np.cumsum(np.maximum(sizes, 0), axis=1), np.cumsum(np.minimum(sizes, 0), axis=1)
+
+
+def _write_bars(paths: PathTrace, ledger: LayerLedger, view: View, measure: Measure) -> list[dict]:
+    """One bar trace per loop and per rank of the chosen experts."""
+    trace, values = paths.routing, getattr(ledger, measure)
+    token = np.arange(paths.first_token, paths.end_token)
+    colours = write_colours(trace, view)
+    outline = mix(THEMES[view.theme]["bg"], THEMES[view.theme]["depth"], 0.6)
+    named = names_fit(view, len(token))
+    labels = np.array([plotly_text(label) for label in token_labels(trace, 40)], dtype=object)[paths.tokens]
+    names = np.array([ledger.names(index) for index in range(len(token))], dtype=object)
+    data = []
+    for write in range(values.shape[1]):
+        loop, ran = write < ledger.loops, ledger.ran[:, write]
+        data.append(  # only where it ran: Plotly would begin a new stack after a gap
+            {
+                "type": "bar", "x": token[ran], "y": values[ran, write], "name": "loop" if loop else "expert",
+                "width": 0.86 if named else 1,
+                "marker": {
+                    "color": colours[write],
+                    "line": {"width": 0.7 if loop and named else 0, "color": outline},
+                },
+                "customdata": [[int(t), view.layer, names[t - paths.first_token, write]] for t in token[ran]],
+                "hovertext": labels[ran],
+                "hovertemplate": f"<b>%{{hovertext}}</b>, token %{{customdata[0]}}<br>%{{customdata[2]}}: "
+                f"{measure} %{{y:.3g}}<extra></extra>",
+            }
+        )  # fmt: skip
+    return data
+
+
+def _expert_numbers(paths: PathTrace, ledger: LayerLedger, view: View, measure: Measure, *, tall: float) -> list[dict]:
+    """Numbers of the chosen experts on their pieces, where these are at least as tall as `tall`."""
+    values, colours = getattr(ledger, measure), write_colours(paths.routing, view)
+    token, (up, down) = np.arange(paths.first_token, paths.end_token), _piece_ends(values)
+    data = []
+    for write in range(ledger.loops, values.shape[1]):
+        size = np.nan_to_num(values[:, write])
+        middle = np.where(size > 0, up[:, write], down[:, write]) - size / 2
+        fits = ledger.ran[:, write] & (np.abs(size) >= tall)
+        on = np.full(fits.sum(), text_on(colours[write]))
+        data += numbers(token[fits], middle[fits], ledger.expert_ids[fits, write - ledger.loops].astype(str), on)
+    return data
+
+
 def write_waterfall_figure(paths: PathTrace, view: View = DEFAULT_VIEW) -> go.Figure:
-    """The selected token's writes in the selected layer: cumulative projection, with weight, norm and cosine."""
+    """The selected token's writes in the selected layer: cumulative projection, and a table of weight, norm, cosine."""
     ledger, trace, index = layer_ledger(paths, view.layer), paths.routing, paths.index(view.token)
     names = ledger.names(index)
     height = (len(names) + 1) * ROW_PX + 50 + 44
     if problem := imbalance(paths, ledger.residual[index]):
         return sentence_figure(view, problem, height)
-    c = THEMES[view.theme]
-    ran, size = ledger.ran[index], np.nan_to_num(ledger.projection[index])
-    start = np.cumsum(size) - size
-    whole = float(ledger.update_norm[index])
-    row = np.arange(len(names))
-    outline = [mix(c["bg"], c["depth"], 0.6) if i < ledger.loops else c["width"] for i in row]
-    colours = write_colours(trace, view)
-    reach = np.concatenate([start, start + size, [0.0, whole]])
+    ends = np.cumsum(np.nan_to_num(ledger.projection[index]))
+    reach = np.concatenate([ends, [0.0, float(ledger.update_norm[index])]])
     low, high = float(reach.min()), float(max(reach.max(), 1e-12))
-    data = [
-        {
-            "type": "bar", "orientation": "h", "y": row[ran], "x": size[ran], "base": start[ran], "width": 0.62,
-            "marker": {
-                "color": [colours[i] for i in row[ran]],
-                "line": {"width": 1, "color": [outline[i] for i in row[ran]]},
-            },
-            "hovertext": [names[i] for i in row[ran]],
-            "hovertemplate": "%{hovertext}<br>projection on the update %{x:.3g}<extra></extra>",
-        },
-        {
-            "type": "bar", "orientation": "h", "y": [len(names)], "x": [whole], "width": 0.62,
-            "marker": {"color": c["ink"]}, "hovertemplate": "whole update: norm %{x:.3g}<extra></extra>",
-        },
-        _strokes(start[~ran], row[~ran], 0.03 * (high - low), view),
-    ]  # fmt: skip
-    drops = np.full((len(names), 3, 2), np.nan)
-    drops[:, 0], drops[:, 1] = np.stack([start + size, row], 1), np.stack([start + size, row + 1.0], 1)
-    data.append(
-        {
-            "type": "scatter", "mode": "lines", "x": drops[..., 0].ravel(), "y": drops[..., 1].ravel(),
-            "line": {"width": 0.8, "color": c["line"]}, "hoverinfo": "skip",
-        }
-    )  # fmt: skip
-    columns = {
-        "weight": [f"{v:.2f}" for v in ledger.weight[index]] + [""],
-        "norm": [_short(v) for v in ledger.norm[index]] + [f"<b>{_short(whole)}</b>"],
-        "projection": [_short(v) for v in size] + [f"<b>{_short(whole)}</b>"],
-        "cosine": [f"{v:.2f}" for v in ledger.cosine[index]] + ["<b>1</b>"],
-    }
-    texts, table, narrow = [], [], figure_px(view.room) < COLUMN_PX
-    for place, (heading, cells) in enumerate(columns.items()):
-        x = TABLE + (1 - TABLE) * (place + 0.5) / len(columns)
-        texts.append(note("proj." if narrow and heading == "projection" else heading, x=x, anchor="center"))
-        table += [(text, x, y, c["ink"]) for y, text in enumerate(cells) if text and (y == len(names) or ran[y])]
-    table += [("did not run", (1 + TABLE) / 2, y, c["muted"]) for y in row[~ran].tolist()]
     within = f"the writes sum to the update within {ledger.residual[index]:.1e}"
-    texts.append(note(f"{quoted(trace, view.token)}, layer {view.layer}: {within}") | {"yshift": 22})
+    title = note(f"{quoted(trace, view.token)}, layer {view.layer}: {within}") | {"yshift": 22}
+    cells, headings = _waterfall_table(ledger, index, view)
     return figure(
         view,
-        data + table_cells(table),
+        [*_waterfall_bars(ledger, index, write_colours(trace, view), view, high - low), *table_cells(cells)],
         clickable=False,
         height=height,
         margin={"t": 50, "b": 44, "l": 72, "r": 8},
@@ -176,15 +155,66 @@ def write_waterfall_figure(paths: PathTrace, view: View = DEFAULT_VIEW) -> go.Fi
         },
         xaxis2=table_axis(TABLE),
         yaxis={
-            "range": [len(names) + 0.5, -0.5], "tickvals": [*row.tolist(), len(names)],
-            "ticktext": [*names, "<b>update</b>"], "tickfont": {"color": c["ink"], "size": 12},
+            "range": [len(names) + 0.5, -0.5], "tickvals": list(range(len(names) + 1)),
+            "ticktext": [*names, "<b>update</b>"], "tickfont": {"color": THEMES[view.theme]["ink"], "size": 12},
         },
-        annotations=texts,
+        annotations=[*headings, title],
     )  # fmt: skip
 
 
+def _waterfall_bars(ledger: LayerLedger, index: int, colours: list[str], view: View, width: float) -> list[dict]:
+    """One token's writes, each from where the one before ended, and the whole update; `width` is that of the plot."""
+    c, names = THEMES[view.theme], ledger.names(index)
+    ran, size = ledger.ran[index], np.nan_to_num(ledger.projection[index])
+    start, row = np.cumsum(size) - size, np.arange(len(names))
+    outline = [mix(c["bg"], c["depth"], 0.6) if i < ledger.loops else c["width"] for i in row]
+    drops = np.full((len(names), 3, 2), np.nan)
+    drops[:, 0], drops[:, 1] = np.stack([start + size, row], 1), np.stack([start + size, row + 1.0], 1)
+    return [
+        {
+            "type": "bar", "orientation": "h", "y": row[ran], "x": size[ran], "base": start[ran], "width": 0.62,
+            "marker": {
+                "color": [colours[i] for i in row[ran]],
+                "line": {"width": 1, "color": [outline[i] for i in row[ran]]},
+            },
+            "hovertext": [names[i] for i in row[ran]],
+            "hovertemplate": "%{hovertext}<br>projection on the update %{x:.3g}<extra></extra>",
+        },
+        {
+            "type": "bar", "orientation": "h", "y": [len(names)], "x": [float(ledger.update_norm[index])],
+            "width": 0.62, "marker": {"color": c["ink"]}, "hovertemplate": "whole update: norm %{x:.3g}<extra></extra>",
+        },
+        _strokes(start[~ran], row[~ran], 0.03 * width, view),
+        {
+            "type": "scatter", "mode": "lines", "x": drops[..., 0].ravel(), "y": drops[..., 1].ravel(),
+            "line": {"width": 0.8, "color": c["line"]}, "hoverinfo": "skip",
+        },
+    ]  # fmt: skip
+
+
+def _waterfall_table(
+    ledger: LayerLedger, index: int, view: View
+) -> tuple[list[tuple[str, float, float, str]], list[dict]]:
+    """Cells for `table_cells` beside one token's waterfall, and the headings of their columns as annotations."""
+    c, ran, size = THEMES[view.theme], ledger.ran[index], np.nan_to_num(ledger.projection[index])
+    whole, last = float(ledger.update_norm[index]), len(ran)
+    columns = {
+        "weight": [f"{v:.2f}" for v in ledger.weight[index]] + [""],
+        "norm": [_short(v) for v in ledger.norm[index]] + [f"<b>{_short(whole)}</b>"],
+        "projection": [_short(v) for v in size] + [f"<b>{_short(whole)}</b>"],
+        "cosine": [f"{v:.2f}" for v in ledger.cosine[index]] + ["<b>1</b>"],
+    }
+    cells, headings, narrow = [], [], figure_px(view.room) < COLUMN_PX
+    for place, (heading, texts) in enumerate(columns.items()):
+        x = TABLE + (1 - TABLE) * (place + 0.5) / len(columns)
+        headings.append(note("proj." if narrow and heading == "projection" else heading, x=x, anchor="center"))
+        cells += [(text, x, y, c["ink"]) for y, text in enumerate(texts) if text and (y == last or ran[y])]
+    cells += [("did not run", (1 + TABLE) / 2, y, c["muted"]) for y in np.flatnonzero(~ran).tolist()]
+    return cells, headings
+
+
 def write_colours(trace: RoutingTrace, view: View) -> list[str]:
-    """Colour of every write of a layer: loops in steps of orange, experts in blue, paler with the rank."""
+    """Colour of every write of a layer: loops in steps of orange, experts in blue, paler with every rank."""
     c, count = THEMES[view.theme], trace.expert_ids.shape[2]
     experts = [mix(c["bg"], c["width"], 1 - 0.55 * rank / max(count - 1, 1)) for rank in range(count)]
     return [*loop_colours(trace.max_loops, view.theme), *experts]

@@ -6,9 +6,10 @@ import numpy as np
 import plotly.graph_objects as go
 
 from analysis.explain.lens import grid, lens_table
+from analysis.figures.cells import numbers
 from analysis.figures.figure_spec import Choice, FigureSpec
 from analysis.figures.fitting import NARROW_PX, figure_px
-from analysis.figures.template import figure, layer_axis, note, numbers, quoted, swatch, table_axis, table_cells
+from analysis.figures.template import figure, layer_axis, note, quoted, swatch, table_axis, table_cells
 from analysis.palette import THEMES, colour_at, loop_colours, mix, ramp, text_on
 from analysis.view import DEFAULT_VIEW, View
 from analysis.words.labels import plotly_text
@@ -24,16 +25,16 @@ AXIS = {
 }
 ROW_PX = 38
 TABLE, NARROW_TABLE = 0.68, 0.45
+"""The table beside the likeliest tokens begins at this share of the width."""
 NARROW_TOPS = 3
-"""Likeliest tokens that a narrow figure has room for."""
-"""Where the table beside the likeliest tokens begins, as a share of the width."""
+"""Number of likeliest tokens in a narrow figure."""
 
 
 def lens_grid_figure(lens: LensTrace, view: View = DEFAULT_VIEW, *, reading: Reading = "state") -> go.Figure:
     """Likeliest next token at every layer and loop, shaded by its probability; outlined = where the token left.
 
-    With `reading="state"` states after that are not filled: they did not reach the output. The column at the right
-    reads the stream after the layer.
+    With `reading="state"`, later states are not filled, because they did not reach the output, and a column at the
+    right reads the stream after the layer.
     """
     c, trace, kind = THEMES[view.theme], lens.routing, KINDS[reading]
     reads = grid(lens, kind, np.arange(len(lens.kind)))  # [layer, loop]
@@ -86,7 +87,7 @@ def lens_grid_figure(lens: LensTrace, view: View = DEFAULT_VIEW, *, reading: Rea
 
 
 def lens_layer_figure(lens: LensTrace, view: View = DEFAULT_VIEW, *, reading: Reading = "state") -> go.Figure:
-    """The selected layer, loop by loop: five likeliest tokens, rank and probability of the target, entropy and KL."""
+    """The selected layer, loop by loop: likeliest tokens, rank and probability of the target, entropy and KL."""
     c, trace, kind = THEMES[view.theme], lens.routing, KINDS[reading]
     row = int(np.flatnonzero(lens.layer[lens.of(OUTPUT)] == view.layer)[0])
     reads = grid(lens, kind, np.arange(len(lens.kind)))[row]
@@ -144,7 +145,7 @@ def lens_layer_figure(lens: LensTrace, view: View = DEFAULT_VIEW, *, reading: Re
 
 
 def lens_path_figure(lens: LensTrace, view: View = DEFAULT_VIEW, *, measure: Measure = "kl") -> go.Figure:
-    """A measure of the readings along the layers and, within each, along the loops: states a line, exits marks."""
+    """A measure of the readings along layers and loops: states as a line, exits as marks."""
     c, trace = THEMES[view.theme], lens.routing
     values = getattr(lens, measure)
     layers, step = lens.layer[lens.of(OUTPUT)], 1 / (trace.max_loops + 2)
@@ -156,11 +157,11 @@ def lens_path_figure(lens: LensTrace, view: View = DEFAULT_VIEW, *, measure: Mea
     used, ghosts, others = states[lens.used[states]], states[~lens.used[states]], exits[~lens.used[exits]]
     colours = loop_colours(trace.max_loops, view.theme)
 
-    def hover(reads: np.ndarray, said: str) -> dict:
+    def hover(reads: np.ndarray, heading: str) -> dict:
         return {
             "customdata": [[lens.token, int(lens.layer[i])] for i in reads],
             "hovertext": [_card(lens, int(i)) for i in reads],
-            "hovertemplate": f"{said}<br>%{{hovertext}}<extra></extra>",
+            "hovertemplate": f"{heading}<br>%{{hovertext}}<extra></extra>",
         }
 
     data = [
@@ -202,8 +203,8 @@ def lens_path_figure(lens: LensTrace, view: View = DEFAULT_VIEW, *, measure: Mea
 
 
 def _words(x: np.ndarray, y: np.ndarray, texts: np.ndarray, colours: np.ndarray, size: float) -> list[dict]:
-    """Words on cells, in the size that their row has room for."""
-    return [each | {"textfont": each["textfont"] | {"size": size}} for each in numbers(x, y, texts, colours)]
+    """Words on cells, in this font size."""
+    return [label | {"textfont": label["textfont"] | {"size": size}} for label in numbers(x, y, texts, colours)]
 
 
 def _row_name(loop: int, ran: int, reading: Reading) -> str:

@@ -1,4 +1,4 @@
-"""Near misses: where a small change would have flipped a choice, and where another precision did."""
+"""Near misses: where a small change would flip a choice, and where another precision does."""
 
 from typing import Literal
 
@@ -17,19 +17,10 @@ from analysis.explain.near_miss import (
     smallest_flip,
     soft_gate,
 )
+from analysis.figures.cells import hover_card, numbers, strokes
 from analysis.figures.figure_spec import Choice, FigureSpec
 from analysis.figures.joint_map import Marginal, Minimap, heatmap, joint_map, layer_bars, scale_bar, token_bars
-from analysis.figures.template import (
-    figure,
-    hover_card,
-    note,
-    numbers,
-    numbers_fit,
-    quoted,
-    sentence_figure,
-    strokes,
-    swatch,
-)
+from analysis.figures.template import figure, note, numbers_fit, quoted, sentence_figure, swatch
 from analysis.palette import THEMES, colour_at, mix, ramp, steps, text_on
 from analysis.recursion import NEAR_MISS, depth_margin
 from analysis.view import DEFAULT_VIEW, View
@@ -37,7 +28,7 @@ from hooks.trace import RoutingTrace
 
 Of = Literal["loops", "experts", "gate"]
 FAR = 2.0
-"""Margin at which the scale ends, logits; wider ones stand at its end."""
+"""End of the scale of margins, in logits; larger margins are drawn at the end."""
 MOST_GAP = 0.5
 HEIGHT = 300
 ONE_LOOP = "This model has one loop only: there is nothing to choose."
@@ -72,8 +63,8 @@ def near_miss_map_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW, *, of: 
         cells += numbers(token + first, layer, other, np.array([text_on(fill) for fill in fills], dtype=object))
     counted = ~undefined
     per_token = share(near.sum(axis=0), counted.sum(axis=0))
-    kept = ordinary(trace)
-    per_layer = share(near[:, kept].sum(axis=1), counted[:, kept].sum(axis=1))
+    ordinary_tokens = ordinary(trace)
+    per_layer = share(near[:, ordinary_tokens].sum(axis=1), counted[:, ordinary_tokens].sum(axis=1))
     bars = {"marker": {"color": mix(c["bg"], c["depth" if of == "loops" else "width"], 0.72)}}
     axis = {"range": [0, 1], "dtick": 0.5, "tickformat": ".0%"}
     over = "layers" if of == "loops" else "layers where it routed"
@@ -149,7 +140,7 @@ def flip_distance_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> go.F
     here = {"type": "line", "yref": "y domain", "y0": 0, "y1": 1, "x0": own, "x1": own}
     here["line"] = {"width": 1.2, "dash": "dot", "color": c["ink"]}
     legend = f"{swatch(c['depth'], f'layer {view.layer}', '━')}   {swatch(c['line'], 'other layers', '━')}"
-    said = f"{quoted(trace, view.token)}: {own:.2f}" + ("" if own <= FAR else ", beyond the scale")
+    own_change = f"{quoted(trace, view.token)}: {own:.2f}" + ("" if own <= FAR else ", beyond the scale")
     return figure(
         view,
         data,
@@ -163,7 +154,7 @@ def flip_distance_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> go.F
         },
         yaxis={"range": [0, 101], "dtick": 25, "ticksuffix": " %", "showgrid": True},
         shapes=[here] if own <= FAR else None,
-        annotations=[note(f"{legend}   ┊ {said}")],
+        annotations=[note(f"{legend}   ┊ {own_change}")],
     )
 
 
@@ -177,22 +168,22 @@ def precision_map_figure(traces: TwoPrecisions, view: View = DEFAULT_VIEW) -> go
     experts = table["experts_differ"].fillna(False).to_numpy(bool).reshape(shape) & ~loops
     kind = np.where(loops, 2, np.where(experts, 1, 0))
     colours = [c["grid"], mix(c["bg"], c["width"], 0.72), mix(c["bg"], c["depth"], 0.85)]
-    said = np.array(["decided alike", "other experts", "other loops"], dtype=object)[kind]
+    texts = np.array(["decided alike", "other experts", "other loops"], dtype=object)[kind]
     for layer, token in zip(*np.nonzero(loops), strict=True):
-        said[layer, token] = f"loops {first.loops[layer, token]} → {second.loops[layer, token]}"
+        texts[layer, token] = f"loops {first.loops[layer, token]} → {second.loops[layer, token]}"
     part = np.s_[:, start:end]
     stepped = {"colorscale": steps(colours), "zmin": -0.5, "zmax": 2.5}
-    cells = [heatmap(first, view, kind[part], _card(first, view, said[part]), **stepped)]
+    cells = [heatmap(first, view, kind[part], _card(first, view, texts[part]), **stepped)]
     if numbers_fit(view, end - start):
         layer, token = np.nonzero(loops[part])
         on = np.full(len(layer), text_on(colours[2]))
         cells += numbers(token + start, layer, second.loops[part][layer, token].astype(str), on)
     either = loops | experts
-    kept = ordinary(first)
+    ordinary_tokens = ordinary(first)
     axis = {"range": [0, 1], "dtick": 0.5, "tickformat": ".0%"}
     bars = {"marker": {"color": c["line"]}}
     per_token = either.mean(axis=0)
-    per_layer = mean_over_tokens(first, either) if kept.any() else np.full(first.num_layers, np.nan)
+    per_layer = mean_over_tokens(first, either) if ordinary_tokens.any() else np.full(first.num_layers, np.nan)
     legend = f"{swatch(colours[2], 'other loops, numbered')}   {swatch(colours[1], 'other experts')}"
     return joint_map(
         first,
@@ -205,7 +196,7 @@ def precision_map_figure(traces: TwoPrecisions, view: View = DEFAULT_VIEW) -> go
 
 
 def _runner_up(trace: RoutingTrace, of: Of) -> np.ndarray:
-    """What a near miss almost was, int [layer, token]: the second number of loops, or the best expert left out."""
+    """The runner-up of every choice, int [layer, token]: a number of loops, or the best expert not chosen."""
     if of == "loops":
         return np.argsort(-trace.depth_logits, axis=-1, kind="stable")[..., 1] + 1
     k = trace.expert_ids.shape[2]
@@ -221,7 +212,7 @@ def _nothing_to_choose(trace: RoutingTrace, of: Of) -> str:
 
 
 def _card(trace: RoutingTrace, view: View, lines: np.ndarray) -> dict:
-    """The usual hover card with one line more, `lines` [layer, drawn token]."""
+    """The usual hover card with an additional line, `lines` [layer, drawn token]."""
     card = hover_card(trace, view)
     card["text"] = card["text"] + "<br>" + lines
     return card

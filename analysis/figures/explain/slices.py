@@ -1,4 +1,4 @@
-"""Which slices of the FFN the loops use."""
+"""How much the slices of the FFN contribute to the loops."""
 
 from typing import Literal
 
@@ -6,8 +6,9 @@ import numpy as np
 import plotly.graph_objects as go
 
 from analysis.explain.slices import slice_table, slice_use
+from analysis.figures.cells import numbers
 from analysis.figures.figure_spec import Choice, FigureSpec
-from analysis.figures.template import drawn_part, figure, note, numbers, quoted
+from analysis.figures.template import drawn_part, figure, note, quoted
 from analysis.palette import THEMES, expert_colour, text_on
 from analysis.view import DEFAULT_VIEW, View
 from analysis.words.labels import how_many
@@ -17,7 +18,7 @@ from hooks.slice_trace import SliceTrace
 def loop_slices_figure(
     slices: SliceTrace, view: View = DEFAULT_VIEW, *, tokens: Literal["all", "selected"] = "all"
 ) -> go.Figure:
-    """Share of every expert's slice in the steps of each loop, in the selected layer; pale = not used."""
+    """Share of every expert's slice in the step of each loop of the selected layer; pale = not used."""
     c, trace = THEMES[view.theme], slices.routing
     row = int(np.flatnonzero(slices.layers == view.layer)[0])
     loops = np.arange(1, trace.max_loops + 1)

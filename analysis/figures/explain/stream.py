@@ -1,6 +1,6 @@
-"""Books of the whole residual stream at one token: embedding, attention, loops and experts of every layer.
+"""All writes to the residual stream at one token: embedding, attention, loops and experts of every layer.
 
-The pieces that its figures share with those of attribution are here too.
+The figures of attribution use its parts too.
 """
 
 import numpy as np
@@ -18,7 +18,7 @@ from hooks.trace import RoutingTrace
 
 
 def stream_ledger_figure(paths: PathTrace, view: View = DEFAULT_VIEW) -> go.Figure:
-    """All writes to the selected token's stream, layer by layer, as projections on the stream that is read out."""
+    """All writes to the selected token's stream by layer, as projections on the stream that the final norm reads."""
     trace, c = paths.routing, THEMES[view.theme]
     table = stream_ledger(paths, view.token)
     residual, length = table.attrs["residual"], table.attrs["final_norm"]
@@ -78,7 +78,7 @@ def stream_sum(table: pd.DataFrame, column: str, view: View) -> dict:
 
 
 def stream_axis(trace: RoutingTrace, view: View) -> dict:
-    """Layers with the embedding before them."""
+    """Axis of the layers, with the embedding before them."""
     axis = layer_axis(trace, view)
     return axis | {
         "range": [-1.6, trace.num_layers - 0.4],

@@ -1,4 +1,4 @@
-"""Where the loops lead: recursion trajectories of tokens in a plane, by PCA or by UMAP."""
+"""Recursion trajectories of tokens in a plane, by PCA or by UMAP."""
 
 from typing import Literal
 
@@ -17,7 +17,7 @@ from hooks.trace import RoutingTrace
 
 Colour = Literal["loops", "gate", "expert", "layer", "token"]
 SHADES = 8
-"""Steps of the grey by which layers, or places in a text, are told apart."""
+"""Number of greys for layers or positions in the text."""
 HEIGHT = 430
 
 
@@ -25,15 +25,15 @@ def trajectory_figure(
     paths: PathTrace, view: View = DEFAULT_VIEW, *, colour: Literal["loops", "gate", "expert", "token"] = "loops"
 ) -> go.Figure:
     """H(0)..H(max_loops) of every captured token in the selected layer, in their principal plane; dotted = not used."""
-    trace, found = paths.routing, plane(paths, view.layer)
+    trace, projected = paths.routing, plane(paths, view.layer)
     token = np.arange(paths.first_token, paths.end_token)
     layer = np.full(len(token), view.layer)
-    first, second = (f"{100 * share:.0f} %" for share in found.explained)
+    first, second = (f"{100 * share:.0f} %" for share in projected.explained)
     key = _key(trace, layer, token, view, colour)
     part = drawn_part(paths.first_token, paths.end_token, trace.num_tokens)
     return figure(
         view,
-        _drawn(trace, layer, token, found.points, view, colour),
+        _drawn(trace, layer, token, projected.points, view, colour),
         height=HEIGHT,
         margin={"t": 44, "b": 44, "l": 56, "r": 12},
         xaxis={"showgrid": True, "title": {"text": f"first principal component ({first} of the variance)"}},
@@ -45,18 +45,22 @@ def trajectory_figure(
     )
 
 
-def embedding_figure(found: Embedding, view: View = DEFAULT_VIEW, *, colour: Colour = "loops") -> go.Figure:
-    """H(0)..H(max_loops) of the tokens of a map, placed by UMAP; dotted = not used. Its axes have no unit."""
-    trace, placed = found.routing, found.placement
-    layers = f"layer {found.layers[0]}" if len(found.layers) == 1 else f"{len(found.layers)} layers"
-    tokens = len(np.unique(found.token))
-    drawn = "all" if tokens == found.captured else f"{tokens} of {found.captured}, drawn by a fixed seed, since at most"
-    most = "" if tokens == found.captured else f" {MOST_POINTS:,} states are placed"
+def embedding_figure(embedding: Embedding, view: View = DEFAULT_VIEW, *, colour: Colour = "loops") -> go.Figure:
+    """H(0)..H(max_loops) of tokens, placed by UMAP; dotted = not used. The axes have no unit."""
+    trace, placed = embedding.routing, embedding.placement
+    layers = f"layer {embedding.layers[0]}" if len(embedding.layers) == 1 else f"{len(embedding.layers)} layers"
+    tokens = len(np.unique(embedding.token))
+    drawn = (
+        "all"
+        if tokens == embedding.captured
+        else f"{tokens} of {embedding.captured}, drawn by a fixed seed, since at most"
+    )
+    most = "" if tokens == embedding.captured else f" {MOST_POINTS:,} states are placed"
     explained = 100 * sum(placed.pca_explained)
     hidden = {"showticklabels": False, "showgrid": False}
     return figure(
         view,
-        _drawn(trace, found.layer, found.token, found.points, view, colour),
+        _drawn(trace, embedding.layer, embedding.token, embedding.points, view, colour),
         height=HEIGHT + 66,
         margin={"t": 80, "b": 32, "l": 40, "r": 12},
         xaxis=hidden | {"title": {"text": "UMAP, no unit: only neighbourhoods have a meaning"}},
@@ -68,8 +72,8 @@ def embedding_figure(found: Embedding, view: View = DEFAULT_VIEW, *, colour: Col
             )
             | {"yshift": 58},
             note(f"states of {layers}, tokens: {drawn}{most}; dots: where a token left") | {"yshift": 40},
-            note(_selected(trace, found.layer, found.token, view)) | {"yshift": 22},
-            note(_key(trace, found.layer, found.token, view, colour)),
+            note(_selected(trace, embedding.layer, embedding.token, view)) | {"yshift": 22},
+            note(_key(trace, embedding.layer, embedding.token, view, colour)),
         ],
     )
 
@@ -77,7 +81,7 @@ def embedding_figure(found: Embedding, view: View = DEFAULT_VIEW, *, colour: Col
 def _drawn(
     trace: RoutingTrace, layer: np.ndarray, token: np.ndarray, points: np.ndarray, view: View, colour: Colour
 ) -> list[dict]:
-    """Trajectories [trajectory, state, 2] as lines, those of a colour in one; where they left; the selected one."""
+    """Trajectories [trajectory, state, 2], one line trace per colour; dots where tokens left; the selected one."""
     c, loops = THEMES[view.theme], trace.loops[layer, token]
     fills = _colours(trace, layer, token, view, colour)
     ghosts = [points[i, ran:] for i, ran in enumerate(loops)]
@@ -102,11 +106,11 @@ def _drawn(
         }
     )  # fmt: skip
     selected = np.flatnonzero(here & (layer == view.layer))
-    return data + (_own(points[selected[0]], int(loops[selected[0]]), view) if len(selected) else [])
+    return data + (_selected_arrows(points[selected[0]], int(loops[selected[0]]), view) if len(selected) else [])
 
 
 def _lines(paths: list[np.ndarray], name: str, line: dict) -> dict:
-    """Many lines [state, 2] as one, with gaps."""
+    """Many lines [state, 2] as one line trace with gaps."""
     gap = np.full((1, 2), np.nan)
     joined = np.concatenate([part for path in paths for part in (path, gap)])
     return {
@@ -115,26 +119,26 @@ def _lines(paths: list[np.ndarray], name: str, line: dict) -> dict:
     }  # fmt: skip
 
 
-def _own(own: np.ndarray, ran: int, view: View) -> list[dict]:
-    """The selected trajectory as arrows: what was used, and dotted what was not."""
+def _selected_arrows(states: np.ndarray, ran: int, view: View) -> list[dict]:
+    """The selected trajectory as arrows: solid for states that were used, dotted for the others."""
     c = THEMES[view.theme]
     return [
         {
-            "type": "scatter", "mode": "lines+markers+text", "x": own[part, 0], "y": own[part, 1], "hoverinfo": "skip",
-            "line": {"width": 2.5, "dash": dash, "color": c["ink"]}, "name": name,
+            "type": "scatter", "mode": "lines+markers+text", "x": states[part, 0], "y": states[part, 1],
+            "hoverinfo": "skip", "line": {"width": 2.5, "dash": dash, "color": c["ink"]}, "name": name,
             "marker": {"size": 8, "symbol": "arrow", "angleref": "previous", "color": c["ink"], "opacity": 1},
             "text": texts, "textposition": "top center", "textfont": {"size": 12, "color": c["ink"]},
         }
         for part, dash, name, texts in (
-            (slice(ran, None), "dot", "selected, not used", [""] * (len(own) - ran - 1) + [str(len(own) - 1)]),
+            (slice(ran, None), "dot", "selected, not used", [""] * (len(states) - ran - 1) + [str(len(states) - 1)]),
             (slice(0, ran + 1), "solid", "selected", ["0"] + [""] * (ran - 1) + [str(ran)]),
         )
-        if len(own[part]) > 1
+        if len(states[part]) > 1
     ]  # fmt: skip
 
 
 def _selected(trace: RoutingTrace, layer: np.ndarray, token: np.ndarray, view: View) -> str:
-    """Legend of the selected trajectory, or why it is not there."""
+    """Legend of the selected trajectory, or a sentence why it is not drawn."""
     c, name = THEMES[view.theme], quoted(trace, view.token)
     if not ((layer == view.layer) & (token == view.token)).any():
         if (token == view.token).any():
@@ -154,12 +158,12 @@ def _colours(trace: RoutingTrace, layer: np.ndarray, token: np.ndarray, view: Vi
     if colour == "loops":
         steps_of_orange = loop_colours(trace.max_loops, view.theme)
         return [mix(steps_of_orange[n - 1], c["depth"], 0.25) for n in trace.loops[layer, token]]
-    along, (first, last) = _along(trace, layer, token, colour)
-    return [_shade((each - first) / max(last - first, 1), view) for each in along.tolist()]
+    along, (first, last) = _grey_quantity(trace, layer, token, colour)
+    return [_shade((position - first) / max(last - first, 1), view) for position in along.tolist()]
 
 
-def _along(trace: RoutingTrace, layer: np.ndarray, token: np.ndarray, colour: Colour):
-    """What grey stands for, of each trajectory, and its ends."""
+def _grey_quantity(trace: RoutingTrace, layer: np.ndarray, token: np.ndarray, colour: Colour):
+    """The quantity that grey shows for every trajectory, and its range."""
     return (layer, (0, trace.num_layers - 1)) if colour == "layer" else (token, (int(token[0]), int(token.max())))
 
 
@@ -175,9 +179,9 @@ def _key(trace: RoutingTrace, layer: np.ndarray, token: np.ndarray, view: View, 
         names = [swatch(expert_colour(e, view.theme), str(e), "●") for e in range(min(trace.num_experts, 8))]
         return "  ".join([*names, swatch(c["line"], "did not route", "●")])
     if colour == "loops":
-        shades = [mix(each, c["depth"], 0.25) for each in loop_colours(trace.max_loops, view.theme)]
-        return "  ".join(swatch(each, f"{n + 1}", "●") for n, each in enumerate(shades)) + " loops"
-    _, (first, last) = _along(trace, layer, token, colour)
+        shades = [mix(shade, c["depth"], 0.25) for shade in loop_colours(trace.max_loops, view.theme)]
+        return "  ".join(swatch(shade, f"{n + 1}", "●") for n, shade in enumerate(shades)) + " loops"
+    _, (first, last) = _grey_quantity(trace, layer, token, colour)
     return f"{swatch(_shade(0, view), f'{colour} {first}', '●')} to {swatch(_shade(1, view), str(last), '●')}"
 
 

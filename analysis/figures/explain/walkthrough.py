@@ -1,4 +1,4 @@
-"""Walkthrough: the states of one token's recursion, and how its layer mixes both paths, drawn to scale."""
+"""Walkthrough: lengths of one token's recursion states, and how the layer mixes both paths, drawn to scale."""
 
 import numpy as np
 import plotly.graph_objects as go
@@ -13,13 +13,13 @@ from hooks.path_trace import PathTrace
 
 HEIGHT = 300
 STATES, STEPS = 0.52, 0.62
-"""Where the left plot ends and the right one begins, as shares of the width."""
+"""Right end of the left plot and left end of the right one, as shares of the width."""
 
 
 def recursion_states_figure(paths: PathTrace, view: View = DEFAULT_VIEW) -> go.Figure:
     """Lengths of the states H(0)..H(max_loops) of the selected token, and of the steps between them.
 
-    Filled: used by the layer. Outlined in ink: the state at which the token left. Pale: beyond that, not used.
+    Filled: used by the layer. Outlined in ink: the state at which the token left. Pale: later states, not used.
     """
     walk, c = walkthrough(paths, view.layer, view.token), THEMES[view.theme]
     state, loop = np.arange(walk.max_loops + 1), np.arange(1, walk.max_loops + 1)
@@ -88,7 +88,7 @@ def fusion_plane_figure(paths: PathTrace, view: View = DEFAULT_VIEW) -> go.Figur
         ]  # fmt: skip
     else:
         line = []
-    # With λ = 0 the output is Y_depth, and its mark would hide the other.
+    # With λ = 0 the output is Y_depth, and its mark would hide that of Y_depth.
     same = np.allclose(plane.output, plane.depth, atol=1e-6 * (1 + np.linalg.norm(plane.depth)))
     points = [*arrows, ("output", plane.output, "Y" if not same else "", c["ink"])]
     data = [
@@ -105,7 +105,7 @@ def fusion_plane_figure(paths: PathTrace, view: View = DEFAULT_VIEW) -> go.Figur
     names = [
         _name(end, f"{text} = Y" if same and name == "depth" else text, colour) for name, end, text, colour in points
     ]
-    told = (
+    mixing = (
         "did not route: Y = Y<sub>depth</sub>"
         if plane.width is None
         else f"λ = {gate:.3g}: Y lies λ of the way from depth to width"
@@ -128,7 +128,7 @@ def fusion_plane_figure(paths: PathTrace, view: View = DEFAULT_VIEW) -> go.Figur
             "showgrid": True,
             "scaleanchor": "x",
         },
-        annotations=[*filter(None, names), note(f"{told}   {'   '.join(legend)}")],
+        annotations=[*filter(None, names), note(f"{mixing}   {'   '.join(legend)}")],
     )
 
 

@@ -1,4 +1,4 @@
-"""Sampling: what training draws against what eval picks."""
+"""Sampling: the loops that training draws, compared with those that eval picks."""
 
 from typing import Literal
 
@@ -19,7 +19,7 @@ HEIGHT = 300
 
 
 def drawn_loops_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW, *, tau: Tau = "0.1") -> go.Figure:
-    """By layer: share of draws that are eval's pick, and the drawn loops' weight in the gradient's mixture at tau."""
+    """By layer: share of draws that agree with eval, and the weight of the drawn loops in the gradient at tau."""
     if trace.max_loops == 1:
         return sentence_figure(view, "This model has one loop only: there is nothing to draw.", HEIGHT)
     if not ordinary(trace).any():
@@ -45,9 +45,9 @@ def drawn_loops_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW, *, tau: T
 
 
 def _with_range(table: pd.DataFrame, column: str, aside: float, name: str, colour: str, symbol: str) -> list[dict]:
-    """Dots by layer with the middle 80 % of draws as bars, moved aside so that two series stand side by side."""
+    """Dots by layer with the middle 80 % of draws as bars, shifted by `aside` so that two series do not overlap."""
     layer = table["layer"].to_numpy()
-    mean, low, high = (100 * table[each].to_numpy() for each in (column, f"{column}_p10", f"{column}_p90"))
+    mean, low, high = (100 * table[field].to_numpy() for field in (column, f"{column}_p10", f"{column}_p90"))
     gap = np.full(len(layer), np.nan)
     place = layer + aside
     facts = [[None, i, *ends] for i, *ends in zip(layer.tolist(), low.tolist(), high.tolist(), strict=True)]

@@ -1,4 +1,4 @@
-"""Training: curves of a model's runs, and losses, loops, experts and certainty of one text along its checkpoints."""
+"""Training: a model's training curves, and the losses, loops, experts and certainty of one text at its checkpoints."""
 
 from itertools import cycle
 from typing import Literal
@@ -8,11 +8,13 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from analysis.aggregate import ordinary
+from analysis.figures.cells import numbers, strokes
 from analysis.figures.experts import expert_map_figure
 from analysis.figures.figure_spec import Choice, FigureSpec
 from analysis.figures.gate import gate_map_figure
 from analysis.figures.recursion import loop_map_figure
-from analysis.figures.template import figure, note, numbers, sentence_figure, strokes, swatch
+from analysis.figures.template import figure, note, sentence_figure, swatch
+from analysis.gate import gate_levels
 from analysis.models.training import (
     QUANTITIES,
     TrainingCurves,
@@ -29,12 +31,11 @@ from analysis.palette import THEMES, colour_at, faded, mix, ramp, text_on
 from analysis.view import DEFAULT_VIEW, View
 from analysis.words.labels import plotly_text
 from hooks.training_trace import TrainingTrace
-from sample_models.gate_law import width_share
 
 CURVE_HEIGHT = 300
 HEIGHT = 520
 LEFT, RIGHT = [0, 0.45], [0.56, 0.965]
-"""Where the plots of a row stand; right of the second one λ is named."""
+"""Horizontal extent of the two plots of a row; λ is named right of the second one."""
 TOP, BOTTOM = [0.59, 1], [0, 0.41]
 MOST_TICKS = 10
 MAPS = {"loops": loop_map_figure, "gate": gate_map_figure, "experts": expert_map_figure}
@@ -43,80 +44,104 @@ MAPS = {"loops": loop_map_figure, "gate": gate_map_figure, "experts": expert_map
 def training_course_figure(training: TrainingTrace, view: View = DEFAULT_VIEW) -> go.Figure:
     """Four plots over the kept checkpoints: losses, mean loops, load of the selected layer's experts, certainty.
 
-    The upright line marks the checkpoint that is shown. Layers are lines, the selected one strong.
+    A vertical line marks the checkpoint that is shown. Layers are lines, and the selected one is strong.
     """
     trace = training.routing
     if not ordinary(trace).any():
         return sentence_figure(view, "There are only tokens here that the tokenizer added.", HEIGHT)
-    c, count = THEMES[view.theme], len(training.traces)
-    at = np.arange(count)
-    step, tau = training.step.tolist(), [f"{each:.2g}" for each in training.tau]
-    measured = bool(np.isfinite(training.held_out).any())
-    hover = "step %{customdata[2]:,}, τ %{customdata[3]}<br>"
-
-    def line(y: np.ndarray, name: str, value: str, layer: int, **fields) -> dict:
-        return {
-            "type": "scatter", "mode": "lines+markers", "x": at, "y": y, "name": name,
-            "customdata": [[None, layer, *each] for each in zip(step, tau, strict=True)],
-            "hovertemplate": f"{hover}{name}: {value}<extra></extra>", **fields,
-        }  # fmt: skip
-
-    def by_layer(values: np.ndarray, value: str, **axes) -> list[dict]:
-        """A line per layer [checkpoint, layer], the selected one last and strong."""
-        order = sorted(range(trace.num_layers), key=lambda layer: layer == view.layer)
-        return [
-            line(values[:, layer], f"layer {layer}", value, layer, **_pen(c, layer == view.layer), **axes)
-            for layer in order
-        ]
-
-    ink = {"line": {"width": 2, "color": c["ink"]}, "marker": {"size": 6, "color": c["ink"]}}
-    hollow = {"size": 8, "color": c["bg"], "opacity": 1, "line": {"width": 1.6, "color": c["line"]}}
-    grey = {"line": {"width": 1.2, "color": c["line"], "dash": "dot"}, "marker": hollow}
     data = [
-        *([line(training.held_out, "held out", "%{y:.3f} nats", view.layer, **grey)] if measured else []),
-        line(text_loss(training), "this text", "%{y:.3f} nats", view.layer, **ink),
-        *by_layer(mean_loops(training), "%{y:.2f} loops", xaxis="x2", yaxis="y2"),
+        *_loss_lines(training, view),
+        *_lines_by_layer(training, view, mean_loops(training), "%{y:.2f} loops", xaxis="x2", yaxis="y2"),
         *_load_cells(training, view, {"xaxis": "x3", "yaxis": "y3"}),
-        *by_layer(100 * drawn_as_picked(training), "%{y:.1f} % of draws", xaxis="x4", yaxis="y4"),
+        *_lines_by_layer(
+            training, view, 100 * drawn_as_picked(training), "%{y:.1f} % of draws", xaxis="x4", yaxis="y4"
+        ),
     ]
-    every = -(-count // MOST_TICKS)
-    ticks = at[::every]
-    named = {"tickvals": ticks, "ticktext": [f"{step[i]}<br>{tau[i]}" for i in ticks], "tickangle": 0}
-    axis = {"range": [-0.5, count - 0.5]}
-    levels = range(1, trace.max_loops + 1, -(-trace.max_loops // 4))
-    width_share = [
-        note(f"{width_share(n, trace.max_loops):.2g}", x=RIGHT[1], y=n)
-        | {"yref": "y2", "yanchor": "middle", "yshift": 0, "xshift": 6}
-        for n in levels
-    ]
-    layers = f"{swatch(c['depth'], f'layer {view.layer}', '━')}  {swatch(_pale(c), 'other layers', '━')}"
-    losses = swatch(c["ink"], "this text", "━") + (f"  {swatch(c['line'], 'held out', '○')}" if measured else "")
     return figure(
         view,
         data,
         height=HEIGHT,
         margin={"t": 30, "b": 54, "l": 52, "r": 12},
-        xaxis=axis | {"domain": LEFT, "showticklabels": False},
-        yaxis={"domain": TOP, "showgrid": True, "title": {"text": "loss, nats per token"}},
-        xaxis2=axis | {"domain": RIGHT, "anchor": "y2", "showticklabels": False},
-        yaxis2={
+        **_course_axes(training),
+        shapes=_marks(shown_checkpoint(training, view), THEMES[view.theme]),
+        annotations=_course_notes(training, view),
+    )
+
+
+def _loss_lines(training: TrainingTrace, view: View) -> list[dict]:
+    """Loss of the held-out text, if it was measured, and of this text."""
+    c = THEMES[view.theme]
+    ink = {"line": {"width": 2, "color": c["ink"]}, "marker": {"size": 6, "color": c["ink"]}}
+    hollow = {"size": 8, "color": c["bg"], "opacity": 1, "line": {"width": 1.6, "color": c["line"]}}
+    grey = {"line": {"width": 1.2, "color": c["line"], "dash": "dot"}, "marker": hollow}
+    text = _line(training, text_loss(training), "this text", "%{y:.3f} nats", view.layer, **ink)
+    if not _held_out_measured(training):
+        return [text]
+    return [_line(training, training.held_out, "held out", "%{y:.3f} nats", view.layer, **grey), text]
+
+
+def _lines_by_layer(training: TrainingTrace, view: View, values: np.ndarray, value: str, **axes) -> list[dict]:
+    """A line per layer of `values` [checkpoint, layer], the selected one last and strong."""
+    c, order = THEMES[view.theme], sorted(range(values.shape[1]), key=lambda layer: layer == view.layer)
+    return [
+        _line(training, values[:, layer], f"layer {layer}", value, layer, **_pen(c, layer == view.layer), **axes)
+        for layer in order
+    ]
+
+
+def _line(training: TrainingTrace, y: np.ndarray, name: str, value: str, layer: int, **fields) -> dict:
+    """A line over the checkpoints; a click on it selects `layer`, `value` formats y in the hover text."""
+    return {
+        "type": "scatter", "mode": "lines+markers", "x": np.arange(len(y)), "y": y, "name": name,
+        "customdata": _checkpoint_data(training, layer),
+        "hovertemplate": f"step %{{customdata[2]:,}}, τ %{{customdata[3]}}<br>{name}: {value}<extra></extra>", **fields,
+    }  # fmt: skip
+
+
+def _checkpoint_data(training: TrainingTrace, layer: int) -> list[list]:
+    """customdata of every checkpoint: no token, the layer that a click selects, step and tau."""
+    taus = [f"{tau:.2g}" for tau in training.tau]
+    return [[None, layer, step, tau] for step, tau in zip(training.step.tolist(), taus, strict=True)]
+
+
+def _held_out_measured(training: TrainingTrace) -> bool:
+    return bool(np.isfinite(training.held_out).any())
+
+
+def _loop_levels(training: TrainingTrace) -> range:
+    """The numbers of loops that the axis of mean loops names."""
+    return range(1, training.routing.max_loops + 1, -(-training.routing.max_loops // 4))
+
+
+def _course_axes(training: TrainingTrace) -> dict:
+    """Axes of the four plots by layout name: losses 1, loops 2, experts 3, certainty 4."""
+    trace, count = training.routing, len(training.traces)
+    ticks = np.arange(count)[:: -(-count // MOST_TICKS)]
+    texts = [f"{training.step[i]}<br>{training.tau[i]:.2g}" for i in ticks]
+    axis = {"range": [-0.5, count - 0.5]}
+    named = axis | {"tickvals": ticks, "ticktext": texts, "tickangle": 0}
+    return {
+        "xaxis": axis | {"domain": LEFT, "showticklabels": False},
+        "yaxis": {"domain": TOP, "showgrid": True, "title": {"text": "loss, nats per token"}},
+        "xaxis2": axis | {"domain": RIGHT, "anchor": "y2", "showticklabels": False},
+        "yaxis2": {
             "domain": TOP,
             "anchor": "x2",
             "showgrid": True,
-            "tickvals": list(levels),
+            "tickvals": list(_loop_levels(training)),
             "range": [0.9, trace.max_loops + 0.1],
             "title": {"text": "mean loops"},
         },
-        xaxis3=axis | named | {"domain": LEFT, "anchor": "y3", "title": {"text": "step of training, τ below it"}},
-        yaxis3={
+        "xaxis3": named | {"domain": LEFT, "anchor": "y3", "title": {"text": "step of training, τ below it"}},
+        "yaxis3": {
             "domain": BOTTOM,
             "anchor": "x3",
             "range": [-0.5, trace.num_experts - 0.5],
             "dtick": -(-trace.num_experts // 8),
             "title": {"text": "expert"},
         },
-        xaxis4=axis | named | {"domain": RIGHT, "anchor": "y4", "title": {"text": "step of training, τ below it"}},
-        yaxis4={
+        "xaxis4": named | {"domain": RIGHT, "anchor": "y4", "title": {"text": "step of training, τ below it"}},
+        "yaxis4": {
             "domain": BOTTOM,
             "anchor": "x4",
             "range": [0, 103],
@@ -125,22 +150,35 @@ def training_course_figure(training: TrainingTrace, view: View = DEFAULT_VIEW) -
             "showgrid": True,
             "title": {"text": "of draws"},
         },
-        shapes=_marks(shown_checkpoint(training, view), c),
-        annotations=[
-            note(losses),
-            note(f"mean loops  {layers}", x=RIGHT[0]),
-            note("λ", x=RIGHT[1]) | {"xshift": 6},
-            *width_share,
-            note(f"experts of layer {view.layer}, % of routed choices", y=BOTTOM[1]),
-            note("drawn loops are eval's pick", x=RIGHT[0], y=BOTTOM[1]),
-        ],
-    )
+    }
+
+
+def _course_notes(training: TrainingTrace, view: View) -> list[dict]:
+    """Legends above the four plots, and lambda right of the mean loops that it follows from."""
+    c, width_shares = THEMES[view.theme], gate_levels(training.routing)
+    losses = swatch(c["ink"], "this text", "━")
+    if _held_out_measured(training):
+        losses += f"  {swatch(c['line'], 'held out', '○')}"
+    layers = f"{swatch(c['depth'], f'layer {view.layer}', '━')}  {swatch(_pale(c), 'other layers', '━')}"
+    lambdas = [
+        note(f"{width_shares[loops - 1]:.2g}", x=RIGHT[1], y=loops)
+        | {"yref": "y2", "yanchor": "middle", "yshift": 0, "xshift": 6}
+        for loops in _loop_levels(training)
+    ]
+    return [
+        note(losses),
+        note(f"mean loops  {layers}", x=RIGHT[0]),
+        note("λ", x=RIGHT[1]) | {"xshift": 6},
+        *lambdas,
+        note(f"experts of layer {view.layer}, % of routed choices", y=BOTTOM[1]),
+        note("drawn loops are eval's pick", x=RIGHT[0], y=BOTTOM[1]),
+    ]
 
 
 def training_map_figure(
     training: TrainingTrace, view: View = DEFAULT_VIEW, *, of: Literal["loops", "gate", "experts"] = "loops"
 ) -> go.Figure:
-    """The map of loops, width share or experts of the text, as the model was at the checkpoint that is shown."""
+    """The map of loops, width share or experts of the text, read by the checkpoint that is shown."""
     return MAPS[of](training.traces[shown_checkpoint(training, view)], view)
 
 
@@ -149,13 +187,11 @@ def _load_cells(training: TrainingTrace, view: View, axes: dict) -> list[dict]:
     c, trace = THEMES[view.theme], training.routing
     share = loads(training)[:, view.layer].T  # [expert, checkpoint]
     most = 1 / trace.expert_ids.shape[2]
-    step, tau = training.step.tolist(), [f"{each:.2g}" for each in training.tau]
-    cells = [[None, view.layer, *each] for each in zip(step, tau, strict=True)]
     data = [
         {
             "type": "heatmap", "x": np.arange(share.shape[1]), "y": np.arange(share.shape[0]), "z": share,
             "xgap": 1, "ygap": 1, "colorscale": ramp(c["load"]), "zmin": 0, "zmax": most, "showscale": False,
-            "customdata": [cells] * len(share),
+            "customdata": [_checkpoint_data(training, view.layer)] * len(share),
             "hovertemplate": "step %{customdata[2]:,}, τ %{customdata[3]}<br>expert %{y}: %{z:.1%} of routed choices"
             "<extra></extra>", **axes,
         }
@@ -163,8 +199,8 @@ def _load_cells(training: TrainingTrace, view: View, axes: dict) -> list[dict]:
     expert, checkpoint = np.nonzero(np.isfinite(share))
     if trace.num_experts <= 16 and share.shape[1] <= 16:
         known = share[expert, checkpoint]
-        on = np.array([text_on(colour_at(c["load"], each / most)) for each in known])
-        data += numbers(checkpoint, expert, [f"{100 * each:.0f}" for each in known], on, **axes)
+        on = np.array([text_on(colour_at(c["load"], value / most)) for value in known])
+        data += numbers(checkpoint, expert, [f"{100 * value:.0f}" for value in known], on, **axes)
     expert, checkpoint = np.nonzero(np.isnan(share))
     return [*data, strokes(checkpoint, expert, view, **axes)]
 
@@ -182,7 +218,7 @@ def _pale(c: dict) -> str:
 
 
 def _marks(checkpoint: int, c: dict) -> list[dict]:
-    """The checkpoint shown, in all four plots: a band behind the lines, an outline round the cells."""
+    """Marks of the checkpoint that is shown: a band behind the lines of three plots, an outline in the map."""
     band = {"type": "line", "x0": checkpoint, "x1": checkpoint, "y0": 0, "y1": 1, "layer": "below"}
     band["line"] = {"width": 8, "color": faded(c["ink"], 0.13)}
     cells = {"type": "rect", "xref": "x3", "yref": "y3 domain", "x0": checkpoint - 0.5, "x1": checkpoint + 0.5}
@@ -194,7 +230,7 @@ def _marks(checkpoint: int, c: dict) -> list[dict]:
 
 
 def training_curve_figure(curves: TrainingCurves, view: View = DEFAULT_VIEW, *, of: str = "loss") -> go.Figure:
-    """One quantity of `read_curves` over training tokens, run after run; with the loss, what was held out as dots."""
+    """One quantity of `read_curves` over training tokens, run after run; held-out losses are dots beside the loss."""
     c = THEMES[view.theme]
     if curves.rows[of].isna().all():
         return sentence_figure(view, "This training kept no such curve.", CURVE_HEIGHT)

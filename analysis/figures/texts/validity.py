@@ -5,8 +5,9 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from analysis.difficulty import Kind
+from analysis.figures.cells import numbers
 from analysis.figures.figure_spec import Choice, FigureSpec
-from analysis.figures.template import figure, note, numbers, sentence_figure, swatch
+from analysis.figures.template import figure, note, sentence_figure, swatch
 from analysis.figures.texts.evidence import counted, evidence, whiskers
 from analysis.palette import THEMES, colour_at, ramp, text_on
 from analysis.texts.chance import BEYOND
