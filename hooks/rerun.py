@@ -19,7 +19,7 @@ from hooks.replay import decided, replayed, undisturbed
 from hooks.trace import RoutingTrace
 from sample_models.configuration_versatile import VersatileFFNConfig
 from sample_models.loading import LoadedModel
-from sample_models.taps import Edit, Place, edited
+from sample_models.taps import Edit, TapInfo, edited
 
 MAX_CACHE_BYTES = 256 * 2**20
 """Memory that the repeated keys and values of one pass may take; more variants take more passes."""
@@ -99,7 +99,7 @@ def _decided_before(trace: RoutingTrace, token: int, variants: Sequence[Mapping[
     """One edit per decision, which puts the trace's into the rows of those variants whose edits leave it alone."""
 
     def put(rows: list[int], value: np.ndarray) -> Edit:
-        def edit(tensor: torch.Tensor, hook: Place) -> torch.Tensor:
+        def edit(tensor: torch.Tensor, hook: TapInfo) -> torch.Tensor:
             tensor = tensor.clone()
             tensor[rows] = torch.tensor(value, dtype=tensor.dtype, device=tensor.device)
             return tensor
@@ -117,7 +117,7 @@ def _by_row(variants: Sequence[Mapping[str, Edit]]) -> dict[str, Edit]:
     """One edit per hook name, which changes the rows of those variants that have one there."""
 
     def of_rows(rows: dict[int, Edit]) -> Edit:
-        def edit(tensor: torch.Tensor, hook: Place) -> torch.Tensor:
+        def edit(tensor: torch.Tensor, hook: TapInfo) -> torch.Tensor:
             tensor = tensor.clone()
             for row, change in rows.items():
                 tensor[row] = change(tensor[row], hook=hook)

@@ -19,7 +19,7 @@ import torch
 from torch.nn import functional as F
 
 from sample_models.modeling_versatile import VersatileFFNForCausalLM
-from sample_models.taps import HOOK_NAMES, Place, edited, record
+from sample_models.taps import HOOK_NAMES, TapInfo, edited, record
 
 BATCH = 8
 """Windows per forward pass, and thus the windows among whose tokens a control shuffles."""
@@ -146,9 +146,9 @@ def always_loops(model: VersatileFFNForCausalLM, *, loops: int) -> Iterator[None
     """Every token takes `loops` loops in every layer; lambda, where there is one, follows."""
     if not 1 <= loops <= model.config.max_loops:
         raise ValueError(f"loops must be 1..{model.config.max_loops}, got {loops}")
-    refuse_unless_deciding(model, "depth")
+    check_decides(model, "depth")
 
-    def choose(choice: torch.Tensor, hook: Place) -> torch.Tensor:
+    def choose(choice: torch.Tensor, hook: TapInfo) -> torch.Tensor:
         return torch.full_like(choice, loops - 1)
 
     with edited(dict.fromkeys(tap_names(model, "loop_choice"), choose)):
@@ -161,10 +161,10 @@ def shuffled_loops(model: VersatileFFNForCausalLM, *, seed: int) -> Iterator[Non
 
     How many tokens take how many loops stays as the layer chose it; which tokens they are becomes chance.
     """
-    refuse_unless_deciding(model, "depth")
+    check_decides(model, "depth")
     random = torch.Generator().manual_seed(seed)
 
-    def shuffle(choice: torch.Tensor, hook: Place) -> torch.Tensor:
+    def shuffle(choice: torch.Tensor, hook: TapInfo) -> torch.Tensor:
         return choice.flatten()[torch.randperm(choice.numel(), generator=random).to(choice.device)].view_as(choice)
 
     with edited(dict.fromkeys(tap_names(model, "loop_choice"), shuffle)):
@@ -174,12 +174,12 @@ def shuffled_loops(model: VersatileFFNForCausalLM, *, seed: int) -> Iterator[Non
 @contextmanager
 def shuffled_experts(model: VersatileFFNForCausalLM, *, seed: int) -> Iterator[None]:
     """The experts that a layer chose, each set with its weights, are dealt out anew among the batch's routed tokens."""
-    refuse_unless_deciding(model, "width")
+    check_decides(model, "width")
     gated = "gate" in model.config.parts
     random = torch.Generator().manual_seed(seed)
     orders: dict[int, torch.Tensor] = {}  # layer -> whose set each token gets, of the pass that runs
 
-    def draw(seen: torch.Tensor, hook: Place) -> torch.Tensor:
+    def draw(seen: torch.Tensor, hook: TapInfo) -> torch.Tensor:
         """From lambda [..., 1], who is routed; without a gate every token is, from its logits [..., expert]."""
         tokens = seen[..., 0].flatten()
         order = torch.arange(len(tokens), device=tokens.device)
@@ -188,7 +188,7 @@ def shuffled_experts(model: VersatileFFNForCausalLM, *, seed: int) -> Iterator[N
         orders[hook.layer()] = order
         return seen
 
-    def deal(chosen: torch.Tensor, hook: Place) -> torch.Tensor:
+    def deal(chosen: torch.Tensor, hook: TapInfo) -> torch.Tensor:
         return chosen.flatten(0, -2)[orders[hook.layer()]].view_as(chosen)
 
     drawing = dict.fromkeys(tap_names(model, "gate" if gated else "expert_logits"), draw)
@@ -239,7 +239,7 @@ def run_controls(
     return found
 
 
-def refuse_unless_deciding(model: VersatileFFNForCausalLM, part: Literal["depth", "width"]) -> None:
+def check_decides(model: VersatileFFNForCausalLM, part: Literal["depth", "width"]) -> None:
     """Raise ValueError if the model's FFNs decide on no loops ("depth") or on no experts ("width")."""
     if part not in model.config.parts:
         what = {"depth": "loops (no depth head)", "width": "experts (no router)"}[part]

@@ -20,7 +20,7 @@ from torch.nn import functional as F
 from transformers.models.llama.modeling_llama import LlamaRMSNorm
 
 from sample_models.configuration_versatile import VersatileFFNConfig
-from sample_models.gate_law import width_share
+from sample_models.lambda_gate import width_share
 from sample_models.taps import Tap
 
 
@@ -121,14 +121,14 @@ class DepthPath(LoopFFN):
         return self.hook_depth_out(chosen)
 
     @property
-    def leaves_early(self) -> bool:
+    def exits_early(self) -> bool:
         """Whether only the output counts: no gradient is asked for, and nobody listens to what is inside the paths."""
         inside = ("hook_depth_state_", "hook_depth_out", "hook_width_out", "hook_expert_out")
         listened = any(tap.listening for name, tap in self.named_children() if name.startswith(inside))
         return not (listened or self.training or torch.is_grad_enabled())
 
     @torch.compiler.disable  # how many tokens go on is data
-    def leave_early(self, hidden, choice, gate=None, expert_share=None) -> torch.Tensor:
+    def early_exit(self, hidden, choice, gate=None, expert_share=None) -> torch.Tensor:
         """Y [b p d] as both paths would give it, each token running its own loops and nothing else.
 
         Its last loop ends in a down-projection, which is linear, and so takes the width path along for nothing:
@@ -169,8 +169,8 @@ class DepthFFN(DepthPath):
 
     def output(self, hidden: torch.Tensor) -> torch.Tensor:
         choice, loop_probs = self.choose_loops(hidden)
-        if self.leaves_early:
-            return self.leave_early(hidden, choice)
+        if self.exits_early:
+            return self.early_exit(hidden, choice)
         return self.depth_path(hidden, self.activations(hidden), choice, loop_probs)
 
 
@@ -270,9 +270,9 @@ class AverageFFN(DepthPath, WidthPath):
     def output(self, hidden: torch.Tensor) -> torch.Tensor:
         choice, loop_probs = self.choose_loops(hidden)
         chosen = self.choose_experts(hidden)
-        if self.leaves_early:
+        if self.exits_early:
             half = torch.full_like(hidden[..., :1], 0.5)
-            return self.leave_early(hidden, choice, half, self.expert_share(*chosen))
+            return self.early_exit(hidden, choice, half, self.expert_share(*chosen))
         activations = self.activations(hidden)
         depth_out = self.depth_path(hidden, activations, choice, loop_probs)
         return (self.hook_width_out(self.width_path(hidden, activations, *chosen)) + depth_out) / 2
@@ -291,8 +291,8 @@ class VersatileFFN(DepthPath, WidthPath):
         # Not detached: in training lambda carries the straight-through gradient to the depth head.
         gate = self.hook_lambda(width_share(loop_probs @ loops[:, None], self.max_loops))  # [b p 1]
         chosen = self.choose_experts(hidden)
-        if self.leaves_early:
-            return self.leave_early(hidden, choice, gate, self.expert_share(*chosen))
+        if self.exits_early:
+            return self.early_exit(hidden, choice, gate, self.expert_share(*chosen))
         activations = self.activations(hidden)  # [b p f], shared by loop 1 and the width path
         depth_out = self.depth_path(hidden, activations, choice, loop_probs)
         width_out = self.width_path(hidden, activations, *chosen)

@@ -19,7 +19,7 @@ from transformers.utils import logging as transformers_logging
 
 from sample_models.configuration_versatile import VersatileFFNConfig
 from sample_models.id_tokenizer import IdTokenizer
-from sample_models.kept_checkpoints import KeptCheckpoint, kept_checkpoints
+from sample_models.intermediate_checkpoints import IntermediateCheckpoint, intermediate_checkpoints
 from sample_models.model_folders import HUB, check_tensors, is_hub_id, model_folder, read_config, read_tokenizer
 from sample_models.modeling_versatile import VersatileFFNForCausalLM
 from sample_models.olmo import read_olmo
@@ -104,7 +104,7 @@ def load_model(
     Without a tokenizer beside it the model reads token ids (`LoadedModel.reads_ids`). Only the prefix `hf:` asks the
     hub; its folder is fetched once into the hub's cache. Attention is always torch's scaled_dot_product_attention,
     whatever config.json names. With `step` the model is as it was after that step of its training, if its
-    folder kept those weights (`kept_checkpoints`).
+    folder kept those weights (`intermediate_checkpoints`).
 
     Raises ValueError with one sentence that says what was expected, what came and what to do: no such folder, no model
     in it, another kind of model, damaged or unfitting weights, or a model that fails its own check.
@@ -112,7 +112,7 @@ def load_model(
     folder = model_folder(source)
     tensors = None
     if step is not None:
-        kept = kept_at(folder, step)
+        kept = checkpoint_at(folder, step)
         config, files = read_config(folder), [kept.path]
         config.tau, config.gates_trained = kept.tau, config.gates_trained and step > 0
         check_tensors(files, config)
@@ -139,9 +139,9 @@ def load_model(
     return LoadedModel(model, tokenizer, name, folder, files_sha256(files))
 
 
-def kept_at(folder: Path, step: int) -> KeptCheckpoint:
+def checkpoint_at(folder: Path, step: int) -> IntermediateCheckpoint:
     """The weights that a model's folder kept of a step; ValueError names the steps that there are."""
-    kept = {each.step: each for each in kept_checkpoints(folder)}
+    kept = {each.step: each for each in intermediate_checkpoints(folder)}
     if step not in kept:
         there = ", ".join(map(str, kept)) or "none: train with --keep-checkpoints"
         raise ValueError(f"{folder} must have kept the weights of step {step}, it kept those of {there}")

@@ -59,7 +59,7 @@ def command(options: TrainOptions) -> str:
     )
     words = ["python -m sample_models.train", f"--ffn {options.ffn}"]
     for each in fields(named):
-        told, changed = each.metadata["told"], getattr(named, each.name) != each.default
+        told, changed = each.metadata["in_card"], getattr(named, each.name) != each.default
         if told == "always" or (told == "if changed" and changed):
             words.append(shlex.join(option_words(named, each)))
     return " \\\n    ".join(words)

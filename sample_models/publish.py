@@ -21,8 +21,8 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from sample_models.evaluate import count_decisions, run_controls, unigram_entropy, window_losses
-from sample_models.kept_checkpoints import FOLDER as KEPT
-from sample_models.kept_checkpoints import kept_checkpoints
+from sample_models.intermediate_checkpoints import FOLDER as KEPT
+from sample_models.intermediate_checkpoints import intermediate_checkpoints
 from sample_models.loading import LoadedModel, load_model, no_progress_bar
 from sample_models.model_card import SOURCES, model_card, sources_table
 from sample_models.run_options import read_settings
@@ -137,7 +137,7 @@ def publish_training(run: Path, out: Path, windows: torch.Tensor) -> list[dict[s
     One row per checkpoint: step, tokens, tau, held_out; the last one is added to the header of its file.
     """
     rows = []
-    for kept in kept_checkpoints(run):
+    for kept in intermediate_checkpoints(run):
         loss = float(window_losses(load_model(run, step=kept.step).model, windows).mean())
         (out / KEPT).mkdir(exist_ok=True)
         with safe_open(kept.path, framework="pt") as file:

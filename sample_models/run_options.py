@@ -1,7 +1,7 @@
 """The options of a run as one frozen dataclass, of which each field is said once, with its help and its flags.
 
 From the fields come the command line (`parse_options`, and back: `option_words`), the run's `settings.json`, and the
-check that a run which goes on is the same one (`keep_settings`). Field types: str, int, float, bool, Path, tuples of
+check that a run which goes on is the same one (`save_settings`). Field types: str, int, float, bool, Path, tuples of
 one of these, and `... | None`.
 """
 
@@ -30,7 +30,7 @@ def option(
     shapes: it must stay the same when the run goes on. told: whether a model card names it. inherited: a run that
     continues another takes it over from there. `parser` goes to argparse's `add_argument` as it is.
     """
-    flags = {"shapes": shapes, "told": told, "inherited": inherited}
+    flags = {"fixed": shapes, "told": told, "inherited": inherited}
     return field(default=default, metadata={"help": help, "parser": parser, **flags})
 
 
@@ -72,7 +72,7 @@ def read_settings(kind: type[Options], path: Path) -> Options:
     return kind(**{each.name: _typed(each.type, stored[each.name]) for each in fields(kind) if each.name in stored})
 
 
-def keep_settings(options: Any, path: Path) -> None:
+def save_settings(options: Any, path: Path) -> None:
     """Write the options of a run; if it has some already, those that shape it must be the same, files by name.
 
     Raises ValueError with one sentence if they are not. A run without the file, of an older version, is accepted.
@@ -80,7 +80,7 @@ def keep_settings(options: Any, path: Path) -> None:
     now = json.loads(json.dumps(asdict(options), default=str))
     before = json.loads(path.read_text()) if path.exists() else {}
     for each in fields(options):
-        if each.metadata["shapes"] and each.name in before:
+        if each.metadata["fixed"] and each.name in before:
             was, given = (_by_name(each.type, settings[each.name]) for settings in (before, now))
             if was != given:
                 name = option_name(each)
@@ -122,4 +122,4 @@ def _by_name(kind: Any, stored: Any) -> Any:
     return [Path(path).name for path in stored] if isinstance(stored, list) else Path(stored).name
 
 
-__all__ = ["Told", "keep_settings", "option", "option_name", "option_words", "parse_options", "read_settings"]
+__all__ = ["Told", "save_settings", "option", "option_name", "option_words", "parse_options", "read_settings"]

@@ -25,7 +25,7 @@ HOOK_NAMES = {
 """What a layer says and decides of a token -> the name of its tap, with the layer to fill in."""
 
 
-class Place(Protocol):
+class TapInfo(Protocol):
     """Where an edit stands: all that it may know beside its own tensor."""
 
     name: str
@@ -37,7 +37,7 @@ class Place(Protocol):
 class Edit(Protocol):
     """Takes the tensor of a tap and returns what the model goes on with: TransformerLens' signature of a hook."""
 
-    def __call__(self, tensor: torch.Tensor, hook: Place) -> torch.Tensor: ...
+    def __call__(self, tensor: torch.Tensor, hook: TapInfo) -> torch.Tensor: ...
 
 
 class Recording(dict[str, Any]):
@@ -143,4 +143,4 @@ def _one_after_the_other(first: Edit, second: Edit) -> Edit:
     return lambda tensor, hook: second(first(tensor, hook=hook), hook=hook)
 
 
-__all__ = ["HOOK_NAMES", "Edit", "Place", "Recording", "Tap", "edited", "name_taps", "record"]
+__all__ = ["HOOK_NAMES", "Edit", "TapInfo", "Recording", "Tap", "edited", "name_taps", "record"]

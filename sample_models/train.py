@@ -21,14 +21,14 @@ from transformers.utils import logging as transformers_logging
 
 from sample_models.configuration_versatile import VersatileFFNConfig
 from sample_models.feed_forward import DepthPath, RoutedFFN
-from sample_models.kept_checkpoints import FOLDER as KEPT
+from sample_models.intermediate_checkpoints import FOLDER as KEPT
 from sample_models.modeling_versatile import VersatileFFNForCausalLM
-from sample_models.run_options import keep_settings, parse_options
+from sample_models.run_options import parse_options, save_settings
 from sample_models.text_data import even_windows, random_windows, train_tokenizer, write_tokens
 from sample_models.train_losses import auxiliary_losses, held_out_loss, next_token_loss, observe_residuals
 from sample_models.train_options import TrainOptions
-from sample_models.train_schedules import TAU_FLOOR, kept_steps, learning_rate, tau_schedule
-from sample_models.train_state import Log, keep_checkpoint, load_state, save_state
+from sample_models.train_schedules import TAU_FLOOR, checkpoint_steps, learning_rate, tau_schedule
+from sample_models.train_state import Log, load_state, save_checkpoint, save_state
 
 
 def make_optimizer(model: torch.nn.Module, weight_decay: float) -> torch.optim.AdamW:
@@ -94,7 +94,7 @@ class Training:
         self.options, out = options, options.out
         out.mkdir(parents=True, exist_ok=True)
         transformers_logging.set_verbosity_error()
-        keep_settings(options, out / "settings.json")
+        save_settings(options, out / "settings.json")
         self.tokenizer = prepare_tokenizer(options)
         self.tokens = write_tokens(options.data, self.tokenizer, out / "train.tokens")
         valid_tokens = write_tokens(options.valid, self.tokenizer, out / "valid.tokens")
@@ -113,7 +113,7 @@ class Training:
                 layer.self_attn.compile()
                 layer.mlp.compile()
         self.loss_of = torch.compile(next_token_loss) if options.compile else next_token_loss
-        self.kept = kept_steps(options.keep_checkpoints, options.steps)
+        self.kept = checkpoint_steps(options.keep_checkpoints, options.steps)
 
     def run(self) -> None:
         """Train to the end, or for `stop_after` steps; at the end the folder is a model folder."""
@@ -165,7 +165,7 @@ class Training:
         """Keep the weights, if this is a step for it."""
         if done in self.kept:
             tokens, tau = done * self.options.tokens_per_step, tau_schedule(done / self.options.steps)
-            keep_checkpoint(self.options.out / KEPT, done, tokens, tau, self.model)
+            save_checkpoint(self.options.out / KEPT, done, tokens, tau, self.model)
 
     def _write(self, done: int, row: dict[str, float | torch.Tensor]) -> None:
         """A row of the log, with the held-out loss where one is due."""

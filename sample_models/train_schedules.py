@@ -19,7 +19,7 @@ def tau_schedule(progress: float) -> float:
     return TAU_START * (TAU_FLOOR / TAU_START) ** min(progress / TAU_FLOOR_AT, 1.0)
 
 
-def kept_steps(count: int, steps: int) -> list[int]:
+def checkpoint_steps(count: int, steps: int) -> list[int]:
     """The steps after which weights are kept: `count` of them, from 0 (untrained) to `steps`, ever further apart.
 
     The square of an even spacing: routing changes most at the start, and tau has reached its floor long before the end.
@@ -36,7 +36,7 @@ __all__ = [
     "TAU_FLOOR_AT",
     "TAU_START",
     "WARM_UP",
-    "kept_steps",
+    "checkpoint_steps",
     "learning_rate",
     "tau_schedule",
 ]

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
-from sample_models.kept_checkpoints import kept_name
+from sample_models.intermediate_checkpoints import checkpoint_file_name
 
 
 class Log:
@@ -67,13 +67,13 @@ def load_state(path: Path, model: torch.nn.Module, optimizer: torch.optim.Optimi
     return state["step"]
 
 
-def keep_checkpoint(folder: Path, step: int, tokens: int, tau: float, model: torch.nn.Module) -> None:
+def save_checkpoint(folder: Path, step: int, tokens: int, tau: float, model: torch.nn.Module) -> None:
     """Write all weights in bfloat16, with step, tokens seen and tau in the header."""
     folder.mkdir(exist_ok=True)
     weights = {name: value.to("cpu", torch.bfloat16) for name, value in model.state_dict().items()}
     header = {"format": "pt", "step": str(step), "tokens": str(tokens), "tau": f"{tau:.6g}"}
-    with replaced(folder / kept_name(step)) as partial:
+    with replaced(folder / checkpoint_file_name(step)) as partial:
         save_file(weights, partial, metadata=header)
 
 
-__all__ = ["Log", "keep_checkpoint", "load_state", "save_state"]
+__all__ = ["Log", "save_checkpoint", "load_state", "save_state"]

@@ -36,7 +36,7 @@ def saved_model(tmp_path_factory):
 @pytest.fixture
 def app():
     """The app in-process, for a visitor who has not come in yet."""
-    from tests.in_process import new_app  # Streamlit takes a second to import
+    from tests.app_in_process import new_app  # Streamlit takes a second to import
 
     return new_app()
 

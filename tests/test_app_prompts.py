@@ -15,8 +15,7 @@ from app.session.link import TRACE_VARIABLE
 from app.texts.examples import EXAMPLES
 from app.texts.prompt_files import PromptList
 from app.texts.prompts import Prompt
-from tests.app_pages import turn_to
-from tests.in_process import chooser
+from tests.app_in_process import prompt_chooser, turn_to
 from tests.traces import random_trace
 
 MAIN = Path(__file__).parents[1] / "app" / "main.py"
@@ -55,14 +54,14 @@ def test_uploaded_file_is_parsed_once_for_each_way_to_read_it(app, monkeypatch):
     opened(app, "File")
     app.file_uploader[0].upload("p.csv", b"id,question,answer\nx,Who?,The fox.\n", "text/csv").run()
     app.run()
-    assert parsed == [{}] and chooser(app).options == ["x: Who?"]
+    assert parsed == [{}] and prompt_chooser(app).options == ["x: Who?"]
     of_key(app.selectbox, "text of p.csv").select("answer").run()
     app.run()
     assert parsed == [{}, {"text_column": "answer", "id_column": "id"}]
-    assert chooser(app).options == ["x: The fox."]
+    assert prompt_chooser(app).options == ["x: The fox."]
     app.file_uploader[0].upload("p.csv", b"text\nAnother file.\n", "text/csv").run()
     app.run()
-    assert len(parsed) == 3 and chooser(app).options == ["line 2: Another file."]
+    assert len(parsed) == 3 and prompt_chooser(app).options == ["line 2: Another file."]
     assert len(app.session_state.upload_read) == 1, "the file before it is forgotten"
     app.file_uploader[0].upload("p.txt", b" ", "text/plain").run()
     app.run()
@@ -76,7 +75,7 @@ def test_pasted_list_is_cut_into_prompts(app):
     app.text_area[0].set_value("The first line.\n\nThe second one.").run()
     app.session_state.pasted_per = "line"
     app.run()
-    chooser(app).select_index(1).run()
+    prompt_chooser(app).select_index(1).run()
     of_key(app.button, "trace-typed").click().run()
     assert not app.exception and app.session_state.prompt.text == "The second one."
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 
 
-def started(work: Callable[[], object]) -> Future:
+def run_in_thread(work: Callable[[], object]) -> Future:
     """What comes of work that has just begun in a thread of its own: `result(10)` raises what it raised."""
     future: Future = Future()
 

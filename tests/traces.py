@@ -3,7 +3,7 @@
 import numpy as np
 
 from hooks.trace import RoutingTrace
-from sample_models.gate_law import width_share
+from sample_models.lambda_gate import width_share
 
 
 def make_trace(

@@ -78,7 +78,7 @@ def trace_list(go: bool) -> None:
 
 def tracing_list() -> bool:
     """Whether the list is being traced."""
-    return st.session_state.get("tracing_list", False) and state.without_model() is None
+    return st.session_state.get("tracing_list", False) and state.why_no_model() is None
 
 
 def trace_next_prompts() -> None:

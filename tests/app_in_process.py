@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 from streamlit.testing.v1 import AppTest
+from streamlit.util import calc_hash
 
 MAIN = Path(__file__).parents[1] / "app" / "main.py"
 
@@ -11,6 +12,15 @@ MAIN = Path(__file__).parents[1] / "app" / "main.py"
 def new_app() -> AppTest:
     """A visitor of the app who has not come in yet: `run()` opens the first page."""
     return AppTest.from_file(str(MAIN), default_timeout=120)
+
+
+def turn_to(app: AppTest, path: str) -> AppTest:
+    """Go to the page that stands at `path` in the address, such as "write_ledger".
+
+    `AppTest.switch_page` knows only pages that are files; like it, this sets which page the next run is of.
+    """
+    app._page_hash = calc_hash(path)
+    return app.run()
 
 
 def press(app: AppTest, label: str) -> AppTest:
@@ -36,11 +46,11 @@ def captions(app: AppTest) -> list[str]:
     return [caption.value for caption in app.caption]
 
 
-def told(app: AppTest) -> list[str]:
+def plain_texts(app: AppTest) -> list[str]:
     """What is told above the page, and every other plain text."""
     return [element.value for element in app.text]
 
 
-def chooser(app: AppTest):
+def prompt_chooser(app: AppTest):
     """The list of the prompts of a file or a pasted list, to choose one from."""
     return next(each for each in app.selectbox if each.label.endswith(": choose one"))

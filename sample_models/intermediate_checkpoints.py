@@ -10,7 +10,7 @@ FOLDER = "checkpoints"
 
 
 @dataclass(frozen=True)
-class KeptCheckpoint:
+class IntermediateCheckpoint:
     """The weights of a model as they were after one step of its training."""
 
     path: Path
@@ -24,12 +24,12 @@ class KeptCheckpoint:
     """Loss on held-out text in nats per token, where it was measured (`publish` does)."""
 
 
-def kept_name(step: int) -> str:
+def checkpoint_file_name(step: int) -> str:
     """File name of the weights kept after a step."""
     return f"step-{step:06d}.safetensors"
 
 
-def kept_checkpoints(folder: Path) -> list[KeptCheckpoint]:
+def intermediate_checkpoints(folder: Path) -> list[IntermediateCheckpoint]:
     """What a model's folder kept of its training, by step; empty if nothing.
 
     Raises ValueError with one sentence for a file that is damaged or whose header does not tell step, tokens and tau.
@@ -38,12 +38,12 @@ def kept_checkpoints(folder: Path) -> list[KeptCheckpoint]:
     return sorted(found, key=lambda kept: kept.step)
 
 
-def _described(path: Path) -> KeptCheckpoint:
+def _described(path: Path) -> IntermediateCheckpoint:
     try:
         with safe_open(path, framework="np") as file:
             header = file.metadata() or {}
         held_out = header.get("held_out")
-        return KeptCheckpoint(
+        return IntermediateCheckpoint(
             path,
             step=int(header["step"]),
             tokens=int(header["tokens"]),
@@ -59,4 +59,4 @@ def _described(path: Path) -> KeptCheckpoint:
         ) from error
 
 
-__all__ = ["FOLDER", "KeptCheckpoint", "kept_checkpoints", "kept_name"]
+__all__ = ["FOLDER", "IntermediateCheckpoint", "intermediate_checkpoints", "checkpoint_file_name"]

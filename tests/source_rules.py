@@ -98,7 +98,7 @@ def _defined_at_top(tree: ast.Module) -> set[str]:
     return found
 
 
-def in_circles(modules: Modules) -> set[str]:
+def import_cycles(modules: Modules) -> set[str]:
     """Modules that import each other, or what does."""
     rest = import_graph(modules)
     while leaves := {module for module, imports in rest.items() if not imports & rest.keys()}:
@@ -124,7 +124,7 @@ def upward_imports(modules: Modules, rooms: tuple[str, ...]) -> set[tuple[str, s
     return {(module, name) for module, name in arrows if place(module) > place(name)}
 
 
-def reaching(modules: Modules, library: str) -> set[str]:
+def importers_of(modules: Modules, library: str) -> set[str]:
     """Modules that import a library, or one of `modules` that does."""
     graph = import_graph(modules, for_types=False)
     found = {module for module, tree in modules.items() if library in libraries(tree)}
@@ -133,7 +133,7 @@ def reaching(modules: Modules, library: str) -> set[str]:
     return found
 
 
-def touching(modules: Modules, name: str) -> set[str]:
+def modules_naming(modules: Modules, name: str) -> set[str]:
     """Modules in which a name occurs: as a name, an attribute, something imported, or a string on its own."""
     found = set()
     for module, tree in modules.items():
@@ -167,13 +167,13 @@ def running_models(modules: Modules, package: str = "app") -> set[str]:
 
     The network is the attribute `model` of what `loaded_model` gives.
     """
-    heavy = {module for module in reaching(modules, "torch") if module.partition(".")[0] != package}
+    heavy = {module for module in importers_of(modules, "torch") if module.partition(".")[0] != package}
     found = set()
     for module, imports in import_graph(modules, for_types=False).items():
         if module.partition(".")[0] != package:
             continue
         tree = {module: modules[module]}
-        touched = touching(tree, "loaded_model") and any(
+        touched = modules_naming(tree, "loaded_model") and any(
             isinstance(node, ast.Attribute) and node.attr == "model" for node in ast.walk(modules[module])
         )
         if imports & heavy or "torch" in libraries(modules[module]) or touched:
@@ -181,19 +181,19 @@ def running_models(modules: Modules, package: str = "app") -> set[str]:
     return found
 
 
-def out_of_turn(modules: Modules, module: str) -> set[str]:
+def outside_the_queue(modules: Modules, module: str) -> set[str]:
     """Functions of a module that run a model, yet neither are `kept` nor take a turn.
 
     A function runs a model if it imports what needs torch; what only foretells a size (`..._bytes`) does not count.
     """
-    heavy, found = reaching(modules, "torch"), set()
+    heavy, found = importers_of(modules, "torch"), set()
     functions = [node for node in modules[module].body if isinstance(node, ast.FunctionDef)]
     alone = {f"the imports of {function.name}": _imports_alone(function) for function in functions}
     graph = import_graph(modules | alone)
     for function in functions:
         runs = graph[f"the imports of {function.name}"] & heavy
-        takes_turn = any(ast.unparse(decorator).startswith("kept(") for decorator in function.decorator_list) or any(
-            ast.unparse(item.context_expr) == "in_turn()"
+        takes_turn = any(ast.unparse(decorator).startswith("cached(") for decorator in function.decorator_list) or any(
+            ast.unparse(item.context_expr) == "model_turn()"
             for node in ast.walk(function)
             if isinstance(node, ast.With)
             for item in node.items
@@ -208,7 +208,7 @@ def _imports_alone(function: ast.FunctionDef) -> ast.Module:
     return ast.Module([ast.Import([ast.alias(name)]) for name in names], [])
 
 
-def silent_definitions(tree: ast.Module) -> set[str]:
+def undocumented(tree: ast.Module) -> set[str]:
     """Classes and functions that a module makes public without a word (of overloads, one has to speak).
 
     Public is what `__all__` names; where there is none, what begins with no underscore.
