@@ -1,4 +1,4 @@
-"""Weights kept along a training (`train --keep-checkpoints`), found and described without reading a tensor."""
+"""Intermediate checkpoints of a training (`train --keep-checkpoints`): where they are and what their headers say."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,36 +6,36 @@ from pathlib import Path
 from safetensors import SafetensorError, safe_open
 
 FOLDER = "checkpoints"
-"""Folder of the kept weights inside a run's or a model's folder."""
+"""Folder of the intermediate checkpoints inside a run's or a model's folder."""
 
 
 @dataclass(frozen=True)
 class IntermediateCheckpoint:
-    """The weights of a model as they were after one step of its training."""
+    """The file with a model's weights after one step of its training."""
 
     path: Path
     step: int
-    """Updates done; 0 is before the first."""
+    """Optimizer steps done; 0 is the untrained model."""
     tokens: int
-    """Training tokens seen by then, in this run."""
+    """Training tokens of this run seen by then."""
     tau: float
-    """Gumbel temperature of the step that came next."""
+    """Gumbel temperature of the next step."""
     held_out: float | None
-    """Loss on held-out text in nats per token, where it was measured (`publish` does)."""
+    """Loss on held-out text in nats per token; None if it was not measured (`publish` measures it)."""
 
 
 def checkpoint_file_name(step: int) -> str:
-    """File name of the weights kept after a step."""
+    """File name of the checkpoint after a step."""
     return f"step-{step:06d}.safetensors"
 
 
 def intermediate_checkpoints(folder: Path) -> list[IntermediateCheckpoint]:
-    """What a model's folder kept of its training, by step; empty if nothing.
+    """The intermediate checkpoints in a model's folder, by step; empty if there are none. Reads headers only.
 
-    Raises ValueError with one sentence for a file that is damaged or whose header does not tell step, tokens and tau.
+    Raises ValueError with one sentence for a damaged file, or one whose header lacks step, tokens or tau.
     """
-    found = [_described(path) for path in sorted((Path(folder) / FOLDER).glob("step-*.safetensors"))]
-    return sorted(found, key=lambda kept: kept.step)
+    checkpoints = [_described(path) for path in sorted((Path(folder) / FOLDER).glob("step-*.safetensors"))]
+    return sorted(checkpoints, key=lambda checkpoint: checkpoint.step)
 
 
 def _described(path: Path) -> IntermediateCheckpoint:

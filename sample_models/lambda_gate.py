@@ -1,11 +1,11 @@
-"""The law of the gate: how lambda follows from the loops that a token takes. It needs no library."""
+"""Lambda, the gate: how the share of the width path follows from the loops that a token takes. Imports nothing."""
 
 
 def width_share(loops, max_loops: int):
-    """lambda = (max_loops - loops) / max_loops: share of the width path in a layer's output; 1 - lambda is depth's.
+    """lambda = (max_loops - loops) / max_loops, the share of the width path in a layer's output.
 
-    0 for a token with all loops, which does not route. `loops`, from 1 to max_loops, is a number, an array or a tensor,
-    whole or expected, and so is the answer.
+    The depth path has the share 1 - lambda. A token that takes all loops has lambda 0 and does not route. `loops`, from
+    1 to max_loops, is a number, array or tensor of actual or expected loops; the result is of the same kind.
     """
     return (max_loops - loops) / max_loops
 

@@ -1,4 +1,4 @@
-"""What a run of `python -m sample_models.train` is asked for: every option, said once."""
+"""The options of `python -m sample_models.train`."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +12,7 @@ from sample_models.train_losses import AuxiliaryWeights
 
 @dataclass(frozen=True, kw_only=True)
 class TrainOptions:
-    """The options of a training. Raises ValueError for a number of kept checkpoints that shows no course."""
+    """The options of a training run. Raises ValueError for an invalid number of intermediate checkpoints."""
 
     data: tuple[Path, ...] = option(help="training text files", fixed=True, in_card="always")
     valid: tuple[Path, ...] = option(help="held-out text files", fixed=True, in_card="always")
@@ -59,7 +59,7 @@ class TrainOptions:
 
     @property
     def auxiliary(self) -> AuxiliaryWeights:
-        """Factors of the terms beside the cross-entropy."""
+        """Factors of the auxiliary losses."""
         return AuxiliaryWeights(self.load_balance, self.router_z, self.depth_entropy)
 
     @property
