@@ -1,4 +1,4 @@
-"""The app without a browser: a new visitor, and what a visitor does and sees on every page."""
+"""The app without a browser (Streamlit's AppTest): a new session, and actions and contents of its pages."""
 
 import json
 from pathlib import Path
@@ -10,21 +10,21 @@ MAIN = Path(__file__).parents[1] / "app" / "main.py"
 
 
 def new_app() -> AppTest:
-    """A visitor of the app who has not come in yet: `run()` opens the first page."""
+    """A new session that has not run yet: `run()` opens the first page."""
     return AppTest.from_file(str(MAIN), default_timeout=120)
 
 
 def turn_to(app: AppTest, path: str) -> AppTest:
-    """Go to the page that stands at `path` in the address, such as "write_ledger".
+    """Go to the page with this path in the address, such as "write_ledger".
 
-    `AppTest.switch_page` knows only pages that are files; like it, this sets which page the next run is of.
+    `AppTest.switch_page` knows only pages that are files; like it, this sets the page of the next run.
     """
     app._page_hash = calc_hash(path)
     return app.run()
 
 
 def press(app: AppTest, label: str) -> AppTest:
-    """Press the button of this label."""
+    """Press the button with this label."""
     next(button for button in app.button if button.label == label).click().run()
     assert not app.exception
     return app
@@ -42,15 +42,15 @@ def charts(app: AppTest) -> list[dict]:
 
 
 def captions(app: AppTest) -> list[str]:
-    """The small lines of the page."""
+    """The captions of the page."""
     return [caption.value for caption in app.caption]
 
 
 def plain_texts(app: AppTest) -> list[str]:
-    """What is told above the page, and every other plain text."""
+    """The plain texts of the page; the problem above the page is one of them."""
     return [element.value for element in app.text]
 
 
 def prompt_chooser(app: AppTest):
-    """The list of the prompts of a file or a pasted list, to choose one from."""
-    return next(each for each in app.selectbox if each.label.endswith(": choose one"))
+    """The select box of the prompts of a file or a pasted list."""
+    return next(box for box in app.selectbox if box.label.endswith(": choose one"))
