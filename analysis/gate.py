@@ -2,7 +2,7 @@
 
 It is a mixing weight, not the part of the output that width contributes: both paths contain the residual H.
 
-It follows from the loops (`sample_models.gate_law`), so it takes max_loops levels and never reaches 1.
+It follows from the loops (`sample_models.lambda_gate`), so it takes max_loops levels and never reaches 1.
 """
 
 import numpy as np
@@ -11,7 +11,7 @@ from jaxtyping import Float
 
 from analysis.aggregate import level_shares, ordinary, share
 from hooks.trace import RoutingTrace
-from sample_models.gate_law import width_share
+from sample_models.lambda_gate import width_share
 
 DRAWS = 200
 """Shuffled orders of a text's tokens."""

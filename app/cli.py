@@ -152,9 +152,9 @@ def diff(args: argparse.Namespace) -> int:
 
 def import_checkpoint(args: argparse.Namespace) -> None:
     """Write somebody else's checkpoint as a model folder of ours, and say what it is."""
-    from sample_models import importing
+    from sample_models import conversion
 
-    write = importing.import_olmo if args.command == "import-olmo" else importing.upcycle
+    write = conversion.import_olmo if args.command == "import-olmo" else conversion.upcycle
     loaded = write(args.source, args.target, tokenizer=args.tokenizer, progress=_tell_progress)
     gates = "gates trained" if loaded.gates_trained else "gates untrained: its routing is noise until it is trained"
     tokenizer = "no tokenizer: it reads token ids" if loaded.reads_ids else f"{len(loaded.tokenizer)} tokens"

@@ -1,4 +1,4 @@
-"""What a command is given: files, folders and prompts, or one clear sentence (ValueError)."""
+"""Inputs of the command line: files, folders and prompts, or a ValueError with one sentence."""
 
 import argparse
 import sys
@@ -20,21 +20,21 @@ def trace_file(path: Path) -> "RoutingTrace":
 
 
 def existing_file(path: Path) -> Path:
-    """The path of a trace file, which must be there."""
+    """The path of a trace file; ValueError if there is no such file."""
     if not path.is_file():
         raise ValueError(f"{path} is no file: give a trace file, as `python -m app trace` writes it")
     return path
 
 
 def existing_folders(roots: list[Path]) -> list[Path]:
-    """Folders of model folders, which must all be there."""
+    """Folders that hold model folders; ValueError if one does not exist."""
     if missing := [root for root in roots if not root.is_dir()]:
         raise ValueError(f"{missing[0]} is no folder: give folders that hold model folders")
     return roots
 
 
 def prompts_of(args: argparse.Namespace) -> "list[Prompt]":
-    """The text, or the prompts of the file, that a command was given; what the file lacks is told on stderr."""
+    """The prompts that a command was given, as a text or a file; notes about the file go to stderr."""
     from app.server.uploads import prompts_of_upload
     from app.texts.prompt_columns import ColumnNeeded
     from app.texts.prompts import typed_prompt
@@ -59,7 +59,7 @@ def prompts_of(args: argparse.Namespace) -> "list[Prompt]":
 
 
 def writable_folder(folder: Path) -> Path:
-    """The output folder, made if it is missing."""
+    """The output folder, created if it is missing."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

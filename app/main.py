@@ -1,4 +1,4 @@
-"""Entry of the app: the pages, the frame they share, and the page that is open."""
+"""Entry point of the Streamlit app: navigation, the frame that all pages share, and the open page."""
 
 import sys
 from functools import partial
@@ -34,7 +34,7 @@ navigation.remember_pages(offered.values())
 styles()
 with st.spinner("Loading the model and tracing the text…", show_time=True):
     link.begin_session()
-    pending.answer()
+    pending.do()
     follow_tour()
     sidebar()
 frame(page)

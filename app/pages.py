@@ -1,7 +1,7 @@
 """The pages of the explorer, one row each, in the order of the navigation."""
 
 from app.parts.page import Page
-from app.parts.studies import texts_of_study
+from app.parts.study_picker import texts_of_study
 from app.parts.training_slider import training_slider
 from app.parts.umap_panel import umap_panel
 from app.views import (
@@ -158,4 +158,4 @@ PAGES = (
         about="list",
     ),
 )
-"""Adding a page takes a row here, beside its numbers in `analysis` and its figures in `analysis.figures`."""
+"""To add a page, add a row here, its numbers to `analysis` and its figures to `analysis.figures`."""

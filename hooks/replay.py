@@ -15,7 +15,7 @@ from hooks.reading import refuse_other_model, refuse_without_routing
 from hooks.trace import RoutingTrace
 from hooks.windows import Window
 from sample_models.loading import LoadedModel
-from sample_models.taps import HOOK_NAMES, Edit, Place
+from sample_models.taps import HOOK_NAMES, Edit, TapInfo
 
 _LOOPS = ("mlp.hook_loop_choice", "mlp.hook_lambda")
 _EXPERTS = ("mlp.hook_expert_indices", "mlp.hook_expert_weights")
@@ -69,7 +69,7 @@ def replayed(trace: RoutingTrace, window: Window) -> dict[str, Edit]:
     own = window.own_part
 
     def put(values: np.ndarray) -> Edit:
-        def edit(tensor: torch.Tensor, hook: Place) -> torch.Tensor:
+        def edit(tensor: torch.Tensor, hook: TapInfo) -> torch.Tensor:
             tensor = tensor.clone()
             tensor[0, own] = torch.tensor(values, dtype=tensor.dtype, device=tensor.device)
             return tensor

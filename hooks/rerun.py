@@ -19,7 +19,7 @@ from hooks.replay import decided, replayed, undisturbed
 from hooks.trace import RoutingTrace
 from sample_models.configuration_versatile import VersatileFFNConfig
 from sample_models.loading import LoadedModel
-from sample_models.taps import Edit, Place, edited
+from sample_models.taps import Edit, TapInfo, edited
 
 MAX_CACHE_BYTES = 256 * 2**20
 """Most memory for the repeated keys and values of one pass; more variants take more passes."""
@@ -99,7 +99,7 @@ def _replayed_decisions(trace: RoutingTrace, token: int, variants: Sequence[Mapp
     """Edits that replay each decision of the trace in the rows of the variants whose edits cannot change it."""
 
     def put(rows: list[int], value: np.ndarray) -> Edit:
-        def edit(tensor: torch.Tensor, hook: Place) -> torch.Tensor:
+        def edit(tensor: torch.Tensor, hook: TapInfo) -> torch.Tensor:
             tensor = tensor.clone()
             tensor[rows] = torch.tensor(value, dtype=tensor.dtype, device=tensor.device)
             return tensor
@@ -117,7 +117,7 @@ def _edits_by_row(variants: Sequence[Mapping[str, Edit]]) -> dict[str, Edit]:
     """One edit per hook name, which applies to each row the edit that its variant has there, if any."""
 
     def of_rows(rows: dict[int, Edit]) -> Edit:
-        def edit(tensor: torch.Tensor, hook: Place) -> torch.Tensor:
+        def edit(tensor: torch.Tensor, hook: TapInfo) -> torch.Tensor:
             tensor = tensor.clone()
             for row, change in rows.items():
                 tensor[row] = change(tensor[row], hook=hook)

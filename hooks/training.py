@@ -2,7 +2,7 @@
 
 from hooks.capturing import capture
 from hooks.training_trace import TrainingTrace
-from sample_models.kept_checkpoints import kept_checkpoints
+from sample_models.intermediate_checkpoints import intermediate_checkpoints
 from sample_models.loading import LoadedModel, load_model
 
 
@@ -11,7 +11,7 @@ def capture_training(loaded: LoadedModel, text: str) -> TrainingTrace:
 
     Raises ValueError if there is none, or for a text that `capture` refuses.
     """
-    kept = kept_checkpoints(loaded.folder) if loaded.folder else []
+    kept = intermediate_checkpoints(loaded.folder) if loaded.folder else []
     if not kept:
         raise ValueError(f"{loaded.name} kept no weights of its training: train it with --keep-checkpoints")
     traces = [capture(load_model(loaded.folder, step=each.step, dtype=loaded.model.dtype), text) for each in kept]

@@ -8,7 +8,7 @@ from beartype import beartype
 from jaxtyping import Float, Int, jaxtyped
 
 from hooks.trace import RoutingTrace
-from sample_models.kept_checkpoints import KeptCheckpoint
+from sample_models.intermediate_checkpoints import IntermediateCheckpoint
 
 
 @jaxtyped(typechecker=beartype)
@@ -31,7 +31,7 @@ class TrainingTrace:
 
     @classmethod
     def of_checkpoints(
-        cls, routing: RoutingTrace, kept: Sequence[KeptCheckpoint], traces: Sequence[RoutingTrace]
+        cls, routing: RoutingTrace, kept: Sequence[IntermediateCheckpoint], traces: Sequence[RoutingTrace]
     ) -> "TrainingTrace":
         """Join the trace by the finished model and the traces by its kept checkpoints."""
         return cls(

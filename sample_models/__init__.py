@@ -1,7 +1,6 @@
 """VersatileFFN models in Hugging Face style, the shipped checkpoints, and the recipe that trains them.
 
-Names are resolved when first used, so that light commands never import torch. `__init__.pyi` lists them, for the
-program and for editors alike.
+Public names are imported on first use, so that light commands never import torch. `__init__.pyi` lists them.
 """
 
 import lazy_loader

@@ -1,4 +1,4 @@
-"""Configuration of a VersatileFFN language model: every size lives here and nowhere else."""
+"""Configuration of a VersatileFFN language model; it holds all sizes."""
 
 from typing import Literal
 
@@ -14,7 +14,7 @@ PARTS = {
     "average": ("width", "depth"),
     "versatile": ("width", "depth", "gate"),
 }
-"""The `ffn` field -> what a layer decides for every token: its experts, its loops, and lambda between the two."""
+"""The `ffn` field -> what a layer decides for every token: experts ("width"), loops ("depth"), lambda ("gate")."""
 
 
 @strict
@@ -27,11 +27,11 @@ class VersatileFFNConfig(LlamaConfig):
     max_loops (int, 4): most passes through the FFN that a token can take; in "k_loop" every token takes so many.
     ffn (str, "versatile"): the layer to build. Baselines: "dense" (the same FFN passed once, the start of training),
         "k_loop", "moe"; ablations: "width", "depth", "average" (both without the gate between them).
-    tau (float, None): Gumbel-softmax temperature of the depth head that training ended with; None where nobody recorded
-        one. It matters only in training mode: see `training_tau`.
-    gates_trained (bool, False): whether router and depth head, those it has, were trained; shown with the model.
+    tau (float, None): Gumbel-softmax temperature of the depth head at the end of training; None if unknown. Used only
+        in training mode: see `training_tau`.
+    gates_trained (bool, False): whether the model's router and depth head were trained.
 
-    Raises StrictDataclassError (huggingface_hub's, with the ValueError inside) for sizes that do not fit each other.
+    Raises huggingface_hub's StrictDataclassError, caused by a ValueError, for sizes that do not fit each other.
 
     ```python
     config = VersatileFFNConfig(hidden_size=256, intermediate_size=768, num_hidden_layers=6, num_attention_heads=4)
@@ -50,7 +50,7 @@ class VersatileFFNConfig(LlamaConfig):
 
     @property
     def rope_theta(self) -> float:
-        """Base of the rotary angles; transformers keeps it inside `rope_parameters`, and asks for it while it does."""
+        """Base of the rotary angles. transformers stores it in `rope_parameters`, and reads it before that is set."""
         if not self.rope_parameters:
             raise AttributeError("rope_parameters is not set yet")
         return self.rope_parameters["rope_theta"]
@@ -62,7 +62,7 @@ class VersatileFFNConfig(LlamaConfig):
 
     @property
     def training_tau(self) -> float:
-        """The temperature that training mode begins with: `tau` or, where none was recorded, the released code's 5."""
+        """The initial temperature in training mode: `tau` or, if that is unknown, the released code's 5."""
         return 5.0 if self.tau is None else self.tau
 
     def validate_architecture(self) -> None:

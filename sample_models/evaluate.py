@@ -1,11 +1,11 @@
-"""Held-out measurements of a model: its loss, what its heads decide, and what those decisions are worth.
+"""Held-out measurements of a model: its loss, the decisions of router and depth head, and controls of these decisions.
 
-What a decision is worth is its control: the same windows once more with the decisions shuffled among tokens, or with
-one for all, and the difference in loss window by window. A difference within about two standard errors shows no
-information in the decisions that the model uses. The standard error is over windows and takes them as independent: give
-one window per document (`text_data.document_windows`), since windows of one document resemble each other.
+A control runs the same windows again with the decisions shuffled among tokens, or with one decision for all tokens, and
+compares the losses window by window. A difference within about two standard errors is no evidence that the model uses
+the information in its decisions. The standard error treats windows as independent, so give one window per document
+(`text_data.document_windows`): windows of one document resemble each other.
 
-The model stays as it is, and others may run it meanwhile: a control holds for the passes of its own context.
+The model is not changed: a control affects only forward passes in its own context (see `taps`).
 """
 
 import math
@@ -19,46 +19,45 @@ import torch
 from torch.nn import functional as F
 
 from sample_models.modeling_versatile import VersatileFFNForCausalLM
-from sample_models.taps import HOOK_NAMES, Place, edited, record
+from sample_models.taps import HOOK_NAMES, TapInfo, edited, record
 
 BATCH = 8
-"""Windows per forward pass, and thus the windows among whose tokens a control shuffles."""
+"""Windows per forward pass; a control shuffles decisions among the tokens of one pass."""
 
 
 @dataclass(frozen=True, eq=False)
 class Decisions:
-    """What router and depth head decided over a text, counted; of a model with only one of them, only what it has.
+    """Counts of the decisions of router and depth head over a text.
 
-    What is derived from counts that are None is None too.
+    Counts of a head that the model lacks are None, and so is what is derived from them.
     """
 
     loop_counts: np.ndarray | None
-    """[layer, loop] tokens that took so many loops; index 0 is one loop. None without a depth head."""
+    """[layer, loop] number of tokens that took that many loops; index 0 is one loop. None without a depth head."""
 
     expert_counts: np.ndarray | None
-    """[layer, expert] assignments of routed tokens (top-k each); tokens that did not route are not in it. None without
-    a router."""
+    """[layer, expert] number of routed tokens assigned to the expert, k experts per token. None without a router."""
 
     gated: bool = True
-    """Whether lambda decides who routes (ffn "versatile"); else every token does."""
+    """Whether lambda decides which tokens route (ffn "versatile"); otherwise every token does."""
 
     @property
     def loop_shares(self) -> np.ndarray | None:
-        """[layer, loop] share of tokens that took so many loops; each row sums to 1."""
+        """[layer, loop] share of tokens that took that many loops; each row sums to 1."""
         if self.loop_counts is None:
             return None
         return self.loop_counts / self.loop_counts.sum(axis=1, keepdims=True)
 
     @property
     def loop_entropy(self) -> np.ndarray | None:
-        """[layer] entropy in nats of the loops over all tokens: 0 if all take the same, log(max_loops) if even."""
+        """[layer] entropy in nats of the loops over all tokens: 0 if all take the same, log(max_loops) if uniform."""
         if self.loop_counts is None:
             return None
         return np.array([entropy(row) for row in self.loop_counts])
 
     @property
     def expert_load(self) -> np.ndarray | None:
-        """[layer, expert] share of the routed assignments; each row sums to 1, NaN in a layer that routed no token."""
+        """[layer, expert] share of the routed assignments; each row sums to 1, NaN in a layer that routed none."""
         if self.expert_counts is None:
             return None
         total = self.expert_counts.sum(axis=1, keepdims=True)
@@ -66,9 +65,9 @@ class Decisions:
 
     @property
     def not_routed(self) -> np.ndarray | None:
-        """[layer] share of tokens with all loops taken (lambda = 0), which a versatile FFN does not route.
+        """[layer] share of tokens that took all loops (lambda = 0), which a versatile FFN does not route.
 
-        None without both heads. With both but no gate between them (ffn "average"), every token is routed all the same.
+        None unless the model has both heads; 0 if it has no gate (ffn "average"), since it routes every token.
         """
         if self.loop_counts is None or self.expert_counts is None:
             return None
@@ -84,23 +83,26 @@ class Difference:
 
 
 def entropy(counts: np.ndarray) -> float:
-    """Entropy in nats of the distribution that these counts make."""
+    """Entropy in nats of the distribution with these counts."""
     shares = counts[counts > 0] / counts.sum()
     return float(-(shares * np.log(shares)).sum())
 
 
 def unigram_entropy(windows: torch.Tensor) -> float:
-    """Entropy in nats of the distribution of the tokens of these very windows.
+    """Entropy in nats of the token distribution of these windows.
 
-    It is the loss of the best guess that ignores all context, and flatters that guess: the counts come from the text
-    that is being guessed, not from the training text.
+    It is the loss of the best prediction without context, and an optimistic one, since the counts come from the
+    predicted text and not from the training text.
     """
     return entropy(np.bincount(windows.numpy().ravel()))
 
 
 @torch.no_grad()
 def window_losses(model: VersatileFFNForCausalLM, windows: torch.Tensor, batch: int = BATCH) -> np.ndarray:
-    """[window] mean next-token cross-entropy in nats of each window of token ids [window, token]; the model in eval."""
+    """[window] mean next-token cross-entropy in nats of each window of token ids [window, token].
+
+    The model must be in eval mode.
+    """
     losses = []
     for part in windows.split(batch):
         part = part.to(model.device)
@@ -110,9 +112,9 @@ def window_losses(model: VersatileFFNForCausalLM, windows: torch.Tensor, batch: 
 
 
 def count_decisions(model: VersatileFFNForCausalLM, windows: torch.Tensor, batch: int = BATCH) -> Decisions:
-    """Count loops and routed experts of every layer over windows [window, token], as far as the model decides them.
+    """Count loops and routed experts of every layer over windows [window, token].
 
-    Raises ValueError for a model whose FFN decides neither.
+    Raises ValueError for a model that chooses neither.
     """
     loops, experts, gated = (part in model.config.parts for part in ("depth", "width", "gate"))
     if not loops and not experts:
@@ -123,16 +125,16 @@ def count_decisions(model: VersatileFFNForCausalLM, windows: torch.Tensor, batch
     loop_counts = np.zeros((layers, config.max_loops), dtype=np.int64) if loops else None
     expert_counts = np.zeros((layers, config.num_experts), dtype=np.int64) if experts else None
     layer_of = {field: {name: layer for layer, name in enumerate(tap_names(model, field))} for field in HOOK_NAMES}
-    routed: dict[int, torch.Tensor] = {}  # layer -> [b p], of the pass that runs
+    routed: dict[int, torch.Tensor] = {}  # layer -> [b p] whether a token routes, in the current pass
 
-    def count(name: str, passed: torch.Tensor) -> None:
+    def count(name: str, tensor: torch.Tensor) -> None:
         if (layer := layer_of["loop_choice"].get(name)) is not None:
-            loop_counts[layer] += torch.bincount(passed.flatten().cpu(), minlength=config.max_loops).numpy()
+            loop_counts[layer] += torch.bincount(tensor.flatten().cpu(), minlength=config.max_loops).numpy()
         elif (layer := layer_of["gate"].get(name)) is not None:
-            routed[layer] = passed.squeeze(-1) > 0
+            routed[layer] = tensor.squeeze(-1) > 0
         else:
             layer = layer_of["expert_ids"][name]
-            chosen = passed[routed[layer]] if gated else passed
+            chosen = tensor[routed[layer]] if gated else tensor
             expert_counts[layer] += torch.bincount(chosen.flatten().cpu(), minlength=config.num_experts).numpy()
 
     fields = ["loop_choice"] * loops + ["gate"] * gated + ["expert_ids"] * experts
@@ -146,9 +148,9 @@ def always_loops(model: VersatileFFNForCausalLM, *, loops: int) -> Iterator[None
     """Every token takes `loops` loops in every layer; lambda, where there is one, follows."""
     if not 1 <= loops <= model.config.max_loops:
         raise ValueError(f"loops must be 1..{model.config.max_loops}, got {loops}")
-    refuse_unless_deciding(model, "depth")
+    check_decides(model, "depth")
 
-    def choose(choice: torch.Tensor, hook: Place) -> torch.Tensor:
+    def choose(choice: torch.Tensor, hook: TapInfo) -> torch.Tensor:
         return torch.full_like(choice, loops - 1)
 
     with edited(dict.fromkeys(tap_names(model, "loop_choice"), choose)):
@@ -157,14 +159,14 @@ def always_loops(model: VersatileFFNForCausalLM, *, loops: int) -> Iterator[None
 
 @contextmanager
 def shuffled_loops(model: VersatileFFNForCausalLM, *, seed: int) -> Iterator[None]:
-    """The loops that a layer chose are dealt out anew among all tokens of the batch; lambda, if any, follows.
+    """Permute the loops that each layer chose at random among all tokens of the batch; lambda, if any, follows.
 
-    How many tokens take how many loops stays as the layer chose it; which tokens they are becomes chance.
+    How many tokens take how many loops is unchanged.
     """
-    refuse_unless_deciding(model, "depth")
+    check_decides(model, "depth")
     random = torch.Generator().manual_seed(seed)
 
-    def shuffle(choice: torch.Tensor, hook: Place) -> torch.Tensor:
+    def shuffle(choice: torch.Tensor, hook: TapInfo) -> torch.Tensor:
         return choice.flatten()[torch.randperm(choice.numel(), generator=random).to(choice.device)].view_as(choice)
 
     with edited(dict.fromkeys(tap_names(model, "loop_choice"), shuffle)):
@@ -173,14 +175,14 @@ def shuffled_loops(model: VersatileFFNForCausalLM, *, seed: int) -> Iterator[Non
 
 @contextmanager
 def shuffled_experts(model: VersatileFFNForCausalLM, *, seed: int) -> Iterator[None]:
-    """The experts that a layer chose, each set with its weights, are dealt out anew among the batch's routed tokens."""
-    refuse_unless_deciding(model, "width")
+    """Permute each layer's chosen experts, with their weights, at random among the routed tokens of the batch."""
+    check_decides(model, "width")
     gated = "gate" in model.config.parts
     random = torch.Generator().manual_seed(seed)
-    orders: dict[int, torch.Tensor] = {}  # layer -> whose set each token gets, of the pass that runs
+    orders: dict[int, torch.Tensor] = {}  # layer -> the token whose experts each token gets, in the current pass
 
-    def draw(seen: torch.Tensor, hook: Place) -> torch.Tensor:
-        """From lambda [..., 1], who is routed; without a gate every token is, from its logits [..., expert]."""
+    def draw(seen: torch.Tensor, hook: TapInfo) -> torch.Tensor:
+        """Draw a layer's permutation. `seen` is lambda [..., 1] or, without a gate, the router logits [..., expert]."""
         tokens = seen[..., 0].flatten()
         order = torch.arange(len(tokens), device=tokens.device)
         routed = (tokens > 0).nonzero().squeeze(-1) if gated else order.clone()
@@ -188,7 +190,7 @@ def shuffled_experts(model: VersatileFFNForCausalLM, *, seed: int) -> Iterator[N
         orders[hook.layer()] = order
         return seen
 
-    def deal(chosen: torch.Tensor, hook: Place) -> torch.Tensor:
+    def deal(chosen: torch.Tensor, hook: TapInfo) -> torch.Tensor:
         return chosen.flatten(0, -2)[orders[hook.layer()]].view_as(chosen)
 
     drawing = dict.fromkeys(tap_names(model, "gate" if gated else "expert_logits"), draw)
@@ -198,7 +200,7 @@ def shuffled_experts(model: VersatileFFNForCausalLM, *, seed: int) -> Iterator[N
 
 
 def tap_names(model: VersatileFFNForCausalLM, field: str) -> list[str]:
-    """Name of the tap of one of HOOK_NAMES in every layer."""
+    """The tap names of one of `HOOK_NAMES`, by layer."""
     return [HOOK_NAMES[field].format(layer) for layer in range(len(model.model.layers))]
 
 
@@ -216,11 +218,10 @@ def paired_difference(control: np.ndarray, own: np.ndarray) -> Difference:
 def run_controls(
     model: VersatileFFNForCausalLM, windows: torch.Tensor, own: np.ndarray, *, seed: int = 0, batch: int = BATCH
 ) -> dict[str, Difference]:
-    """What the decisions are worth: every control's difference from the model's `own` losses [window].
+    """Run all controls: name -> difference from the model's `own` losses [window].
 
-    The standard errors are over documents if every window is a document of its own.
-    Keys: `loops_shuffled`, `experts_shuffled`, and `always_1_loops` to `always_{max_loops}_loops`, of them those whose
-    decision the model has.
+    Names: `loops_shuffled`, `experts_shuffled`, and `always_1_loops` to `always_{max_loops}_loops`, except for
+    decisions that the model does not make. Standard errors are over documents if every window is from another document.
     """
     loops, experts = (part in model.config.parts for part in ("depth", "width"))
 
@@ -228,19 +229,19 @@ def run_controls(
         with control(model, **settings):
             return paired_difference(window_losses(model, windows, batch), own)
 
-    found = {}
+    differences = {}
     if loops:
-        found["loops_shuffled"] = difference(shuffled_loops, seed=seed)
+        differences["loops_shuffled"] = difference(shuffled_loops, seed=seed)
     if experts:
-        found["experts_shuffled"] = difference(shuffled_experts, seed=seed)
+        differences["experts_shuffled"] = difference(shuffled_experts, seed=seed)
     if loops:
         for count in range(1, model.config.max_loops + 1):
-            found[f"always_{count}_loops"] = difference(always_loops, loops=count)
-    return found
+            differences[f"always_{count}_loops"] = difference(always_loops, loops=count)
+    return differences
 
 
-def refuse_unless_deciding(model: VersatileFFNForCausalLM, part: Literal["depth", "width"]) -> None:
-    """Raise ValueError if the model's FFNs decide on no loops ("depth") or on no experts ("width")."""
+def check_decides(model: VersatileFFNForCausalLM, part: Literal["depth", "width"]) -> None:
+    """Raise ValueError if the model chooses no loops ("depth") or no experts ("width")."""
     if part not in model.config.parts:
         what = {"depth": "loops (no depth head)", "width": "experts (no router)"}[part]
         raise ValueError(

@@ -8,8 +8,8 @@
     average    Y = (Y_width + Y_depth) / 2, with Y_width = H + sum_k w_k f_{e_k}(H)
     versatile  Y = lambda * Y_width + (1 - lambda) * Y_depth, lambda = (max_loops - loops) / max_loops
 
-A class adds one piece to its parents: `LoopFFN` loops, `DepthPath` the depth head, `RoutedFFN` the router, `WidthPath`
-the virtual experts. Every quantity worth seeing passes through a `Tap`. What a layer returns already holds H.
+Each class adds one piece to its parents: `LoopFFN` the loops, `DepthPath` the depth head, `RoutedFFN` the router,
+`WidthPath` the virtual experts. Every quantity of interest passes through a `Tap`. The output includes the residual H.
 
 Shapes: b batch, p token position, d hidden_size, f intermediate_size. Loops count from 1; a loop *choice* from 0.
 """
@@ -20,12 +20,12 @@ from torch.nn import functional as F
 from transformers.models.llama.modeling_llama import LlamaRMSNorm
 
 from sample_models.configuration_versatile import VersatileFFNConfig
-from sample_models.gate_law import width_share
+from sample_models.lambda_gate import width_share
 from sample_models.taps import Tap
 
 
 def at_least_float32(tensor: torch.Tensor) -> torch.Tensor:
-    """Half precision is too coarse for choosing between logits; float64 stays float64."""
+    """The tensor in float32, or in float64 if it is: half precision is too coarse to compare logits."""
     return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
 
 
@@ -44,7 +44,7 @@ class DenseFFN(nn.Module):
         return self.hook_out(self.output(self.hook_in(hidden)))
 
     def output(self, hidden: torch.Tensor) -> torch.Tensor:
-        """Y [b p d] from H [b p d]: what each kind of FFN defines anew."""
+        """Y [b p d] from H [b p d]; each kind of FFN overrides this."""
         return self.loop(hidden)
 
     def activations(self, hidden: torch.Tensor) -> torch.Tensor:
@@ -63,7 +63,7 @@ def swiglu(projected: torch.Tensor) -> torch.Tensor:
 
 
 def swiglu_(projected: torch.Tensor) -> torch.Tensor:
-    """`swiglu` in the memory of the gate's half: a view of what was projected, which nobody else may need."""
+    """`swiglu` in place: overwrites the gate's half of `projected` and returns a view of it."""
     value, gate = projected.chunk(2, dim=-1)
     return F.silu(gate, inplace=True).mul_(value)
 
@@ -89,7 +89,7 @@ class LoopFFN(DenseFFN):
 
 
 class DepthPath(LoopFFN):
-    """A head that reads the un-normalised H picks the loops of every token."""
+    """A depth head, which reads the un-normalised H, chooses the loops of every token."""
 
     def __init__(self, config: VersatileFFNConfig):
         super().__init__(config)
@@ -112,52 +112,54 @@ class DepthPath(LoopFFN):
         return choice, one_hot.to(hidden.dtype)
 
     def depth_path(self, hidden, activations, choice, loop_probs) -> torch.Tensor:
-        """Y_depth [b p d]: the state after the chosen number of loops, of all the states."""
+        """Y_depth [b p d], the state after the chosen number of loops; all states are computed."""
         states = self.states(hidden + self.down_proj(activations))
-        if self.training:  # a sum, since the straight-through gradient goes through every state
+        if self.training:  # a sum over all states, for the straight-through gradient
             chosen = sum(p * state for p, state in zip(loop_probs.split(1, dim=-1), states, strict=True))
         else:
             chosen = torch.stack(states, dim=-2).take_along_dim(choice[..., None, None], dim=-2).squeeze(-2)
         return self.hook_depth_out(chosen)
 
     @property
-    def leaves_early(self) -> bool:
-        """Whether only the output counts: no gradient is asked for, and nobody listens to what is inside the paths."""
+    def exits_early(self) -> bool:
+        """Whether tokens may skip the loops that they did not choose: no gradient is needed, no inner tap used."""
         inside = ("hook_depth_state_", "hook_depth_out", "hook_width_out", "hook_expert_out")
-        listened = any(tap.listening for name, tap in self.named_children() if name.startswith(inside))
-        return not (listened or self.training or torch.is_grad_enabled())
+        tapped = any(tap.listening for name, tap in self.named_children() if name.startswith(inside))
+        return not (tapped or self.training or torch.is_grad_enabled())
 
-    @torch.compiler.disable  # how many tokens go on is data
-    def leave_early(self, hidden, choice, gate=None, expert_share=None) -> torch.Tensor:
-        """Y [b p d] as both paths would give it, each token running its own loops and nothing else.
+    @torch.compiler.disable  # shapes depend on the data
+    def early_exit(self, hidden, choice, gate=None, expert_share=None) -> torch.Tensor:
+        """Y [b p d] of both paths, with each token computing only the loops that it chose (early exit).
 
-        Its last loop ends in a down-projection, which is linear, and so takes the width path along for nothing:
+        The down-projection of a token's last loop is linear, so the width path is merged into it at no cost:
             Y = (1 - lambda) * H(loops - 1) + lambda * H
                 + W_out * [(1 - lambda) * a(H(loops - 1)) + lambda * share * a(H)]
         with a(h) the hidden units and share the weight of each unit's expert. Without `gate` [b p 1] (lambda)
         and `expert_share` [b p expert] it is Y_depth = H(loops).
         """
-        order = choice.flatten().argsort(descending=True, stable=True)  # those that go on come first
-        leave_after = torch.bincount(choice.flatten(), minlength=self.max_loops).tolist()  # tokens by their last loop
-        output = hidden.flatten(0, -2)[order]  # H, and Y of the tokens that have left
+        order = choice.flatten().argsort(descending=True, stable=True)  # tokens that continue come first
+        exits_after = torch.bincount(
+            choice.flatten(), minlength=self.max_loops
+        ).tolist()  # number of tokens by their last loop
+        output = hidden.flatten(0, -2)[order]  # H, replaced by Y for tokens that have exited
         if gate is not None:
             gate = gate.flatten(0, -2)[order]
             wide, deep = gate.clamp_min(0), 1 - gate  # lambda <= 0: the width path does not run
             wide_slices = wide * expert_share.flatten(0, -2)[order]
         state, wide_units = output, None
-        for count in leave_after:
+        for count in exits_after:
             remaining = len(state) - count
             leaving = slice(remaining, len(state))
             units = swiglu_(self.up_gate_proj(self.norm(state)))
-            kept = state[leaving]
+            residual = state[leaving]
             if gate is not None:
                 if wide_units is None:
                     wide_units = self.weigh_slices(units, wide_slices)  # lambda * share * a(H)
                 units[leaving].mul_(deep[leaving]).add_(wide_units[leaving])
-                kept = deep[leaving] * kept + wide[leaving] * output[leaving]
+                residual = deep[leaving] * residual + wide[leaving] * output[leaving]
             step = self.down_proj(units)
-            del units  # before the next loop makes its own
-            output[leaving] = kept + step[leaving]
+            del units  # frees memory before the next loop
+            output[leaving] = residual + step[leaving]
             if remaining == 0:
                 break
             state = state[:remaining] + step[:remaining]
@@ -169,15 +171,15 @@ class DepthFFN(DepthPath):
 
     def output(self, hidden: torch.Tensor) -> torch.Tensor:
         choice, loop_probs = self.choose_loops(hidden)
-        if self.leaves_early:
-            return self.leave_early(hidden, choice)
+        if self.exits_early:
+            return self.early_exit(hidden, choice)
         return self.depth_path(hidden, self.activations(hidden), choice, loop_probs)
 
 
 class RoutedFFN(DenseFFN):
-    """A router that reads the un-normalised H picks top-k experts; expert e owns the e-th slice of hidden units.
+    """A router, which reads the un-normalised H, chooses the top-k experts; expert e is the e-th slice of hidden units.
 
-    The slices are disjoint and cover all units, so that the weighted sum of experts is one down-projection of weighted
+    The slices are disjoint and cover all units, so the weighted sum of experts is one down-projection of weighted
     units. The experts are virtual: slices of f itself.
     """
 
@@ -190,18 +192,18 @@ class RoutedFFN(DenseFFN):
 
     @property
     def expert_down(self) -> nn.Linear:
-        """The down-projection whose columns the experts share out."""
+        """The down-projection whose columns are divided among the experts."""
         return self.down_proj
 
     def choose_experts(self, hidden: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Indices and weights [b p k] of the top-k experts, best first; the weights are a softmax over these alone."""
+        """Indices and weights [b p k] of the top-k experts, best first; the weights are a softmax over these k."""
         logits = self.hook_router_logits(self.router(hidden))  # [b p expert]
-        kept, indices = logits.topk(self.top_k, dim=-1)
-        weights = self.hook_expert_weights(at_least_float32(kept).softmax(dim=-1).to(logits.dtype))
+        top_logits, indices = logits.topk(self.top_k, dim=-1)
+        weights = self.hook_expert_weights(at_least_float32(top_logits).softmax(dim=-1).to(logits.dtype))
         return self.hook_expert_indices(indices), weights
 
     def expert_share(self, indices: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
-        """The weights by expert [b p expert]: 0 for those not chosen."""
+        """The weights by expert [b p expert]; 0 for experts that were not chosen."""
         return weights.new_zeros(*weights.shape[:-1], self.num_experts).scatter(-1, indices, weights)
 
     def weigh_slices(self, activations: torch.Tensor, share: torch.Tensor) -> torch.Tensor:
@@ -214,7 +216,7 @@ class RoutedFFN(DenseFFN):
         return torch.einsum("bpes,des->bped", slices, self.expert_down.weight.unflatten(-1, (self.num_experts, -1)))
 
     def expert_sum(self, activations, indices, weights) -> torch.Tensor:
-        """sum_k w_k f_{e_k}(H) [b p d]; the output of each expert is computed only for a listener."""
+        """sum_k w_k f_{e_k}(H) [b p d]; single experts are computed only if their tap is used."""
         if self.hook_expert_out.listening:
             outputs = self.hook_expert_out(self.expert_outputs(activations))  # [b p expert d]
             return (weights[..., None] * outputs.take_along_dim(indices[..., None], dim=-2)).sum(dim=-2)
@@ -222,10 +224,10 @@ class RoutedFFN(DenseFFN):
 
 
 class MoEFFN(RoutedFFN):
-    """f for every token, and beside it top-k of real experts: Y = H + f(H) + sum_k w_k g_{e_k}(H).
+    """f for every token plus top-k real experts: Y = H + f(H) + sum_k w_k g_{e_k}(H).
 
-    The experts are the slices of a second FFN g of the same size behind the same norm. All of it is computed and the
-    slices not chosen count nothing: simple, not fast.
+    The experts are slices of a second FFN g of the same size, with the same norm. All slices are computed, and those
+    not chosen have weight 0: simple, not fast.
     """
 
     def __init__(self, config: VersatileFFNConfig):
@@ -255,7 +257,7 @@ class WidthPath(RoutedFFN):
 
 
 class WidthFFN(WidthPath):
-    """The width path beside one whole pass: Y = f(H) + Y_width."""
+    """The width path plus one pass through the whole FFN: Y = f(H) + Y_width."""
 
     def output(self, hidden: torch.Tensor) -> torch.Tensor:
         activations, chosen = self.activations(hidden), self.choose_experts(hidden)
@@ -265,21 +267,21 @@ class WidthFFN(WidthPath):
 
 
 class AverageFFN(DepthPath, WidthPath):
-    """Both paths with equal parts for every token: Y = (Y_width + Y_depth) / 2."""
+    """Both paths with equal weight for every token: Y = (Y_width + Y_depth) / 2."""
 
     def output(self, hidden: torch.Tensor) -> torch.Tensor:
         choice, loop_probs = self.choose_loops(hidden)
         chosen = self.choose_experts(hidden)
-        if self.leaves_early:
+        if self.exits_early:
             half = torch.full_like(hidden[..., :1], 0.5)
-            return self.leave_early(hidden, choice, half, self.expert_share(*chosen))
+            return self.early_exit(hidden, choice, half, self.expert_share(*chosen))
         activations = self.activations(hidden)
         depth_out = self.depth_path(hidden, activations, choice, loop_probs)
         return (self.hook_width_out(self.width_path(hidden, activations, *chosen)) + depth_out) / 2
 
 
 class VersatileFFN(DepthPath, WidthPath):
-    """The shared FFN used wide and deep; the fewer loops a token takes, the more its width path counts."""
+    """Both paths mixed by lambda: the fewer loops a token takes, the larger the share of its width path."""
 
     def __init__(self, config: VersatileFFNConfig):
         super().__init__(config)
@@ -291,13 +293,13 @@ class VersatileFFN(DepthPath, WidthPath):
         # Not detached: in training lambda carries the straight-through gradient to the depth head.
         gate = self.hook_lambda(width_share(loop_probs @ loops[:, None], self.max_loops))  # [b p 1]
         chosen = self.choose_experts(hidden)
-        if self.leaves_early:
-            return self.leave_early(hidden, choice, gate, self.expert_share(*chosen))
+        if self.exits_early:
+            return self.early_exit(hidden, choice, gate, self.expert_share(*chosen))
         activations = self.activations(hidden)  # [b p f], shared by loop 1 and the width path
         depth_out = self.depth_path(hidden, activations, choice, loop_probs)
         width_out = self.width_path(hidden, activations, *chosen)
         if not self.training:
-            width_out = torch.where(gate > 0, width_out, 0)  # where it did not run
+            width_out = torch.where(gate > 0, width_out, 0)  # 0 where the width path does not run
         return gate * self.hook_width_out(width_out) + (1 - gate) * depth_out
 
 

@@ -1,13 +1,13 @@
-"""The tokenizer of a model that came without one: a text is its token ids, as in "12 7 99"."""
+"""The tokenizer for a model that came without one: a text is a row of token ids, as in "12 7 99"."""
 
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 
 class IdTokenizer(PreTrainedTokenizerFast):
-    """Whole numbers 0..size-1 between white space are the tokens; each is shown as its number.
+    """Splits at white space into whole numbers 0..size-1, which are the token ids.
 
-    Calling it raises ValueError with one sentence for a text that holds anything else.
+    Calling it raises ValueError with one sentence for a text that contains anything else.
     """
 
     def __init__(self, size: int):
@@ -17,12 +17,12 @@ class IdTokenizer(PreTrainedTokenizerFast):
         self.size = size
 
     def __call__(self, text, *args, **kwargs):
-        for each in [text] if isinstance(text, str) else text:
-            self.check(each)
+        for single in [text] if isinstance(text, str) else text:
+            self.check(single)
         return super().__call__(text, *args, **kwargs)
 
     def check(self, text: str) -> None:
-        """Raise ValueError, naming the first word that is no token id."""
+        """Raise ValueError that names the first word of the text that is not a token id."""
         for word in text.split():
             if not (word.isascii() and word.isdecimal() and len(word) <= 12 and str(int(word)) == word) or (
                 int(word) >= self.size

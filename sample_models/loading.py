@@ -1,8 +1,8 @@
-"""`load_model`: a name, a folder or `hf:org/name` -> a `LoadedModel` that has checked itself; all else is refused.
+"""`load_model`: loads a model by name, folder or `hf:org/name`, and checks it; everything else is refused.
 
-Nothing is loaded half: names and shapes of all tensors are compared with the configuration before any is read. Opening
-a stranger's model runs none of their code: safetensors are read and, in checkpoints of the authors' trainer, `model.pt`
-with torch's reader for tensors alone. The network is used for `hf:` alone.
+Names and shapes of all tensors are compared with the configuration before any is read. Loading never runs code from the
+model: only safetensors are read and, in checkpoints of the authors' trainer, `model.pt` with torch's tensors-only
+reader. Only `hf:` uses the network.
 """
 
 import hashlib
@@ -19,7 +19,7 @@ from transformers.utils import logging as transformers_logging
 
 from sample_models.configuration_versatile import VersatileFFNConfig
 from sample_models.id_tokenizer import IdTokenizer
-from sample_models.kept_checkpoints import KeptCheckpoint, kept_checkpoints
+from sample_models.intermediate_checkpoints import IntermediateCheckpoint, intermediate_checkpoints
 from sample_models.model_folders import HUB, check_tensors, is_hub_id, model_folder, read_config, read_tokenizer
 from sample_models.modeling_versatile import VersatileFFNForCausalLM
 from sample_models.olmo import read_olmo
@@ -37,24 +37,24 @@ PARTS = {
     "expert": "experts of their own",
     "mlp": "shared FFN",
 }
-"""Word in a parameter's name -> the part of the model it belongs to; the first word found counts."""
+"""Word in a parameter's name -> the part of the model that it belongs to; the first word that matches counts."""
 
 
 @dataclass(frozen=True, eq=False)
 class LoadedModel:
-    """A model with its tokenizer, and the facts that are shown wherever its figures are."""
+    """A model with its tokenizer, its name and facts about it."""
 
     model: VersatileFFNForCausalLM
     tokenizer: PreTrainedTokenizerBase
     name: str
     folder: Path | None = None
-    """Where it was loaded from; None for a model that came from no folder."""
+    """The folder it was loaded from; None if it was not loaded from one."""
     file_digest: str | None = None
-    """SHA-256 of the weight files as they were when loaded; None for a model that came from no file."""
+    """SHA-256 of the weight files when they were loaded; None if it was not loaded from files."""
 
     @cached_property
     def weights_sha256(self) -> str:
-        """SHA-256 of the weight files or, without files, of the tensors: tells two versions of a model apart."""
+        """SHA-256 of the weight files or, without files, of the tensors; identifies the version of a model."""
         return self.file_digest or tensors_sha256(self.model)
 
     @property
@@ -74,7 +74,7 @@ class LoadedModel:
 
     @cached_property
     def parameter_parts(self) -> dict[str, int]:
-        """Where the parameters sit: part of the model -> how many. They sum to `parameter_count`."""
+        """Part of the model -> its number of parameters. They sum to `parameter_count`."""
         parts = dict.fromkeys(PARTS.values(), 0)
         for name, parameter in self.model.named_parameters():
             parts[next(part for word, part in PARTS.items() if word in name)] += parameter.numel()
@@ -100,23 +100,23 @@ def load_model(
 ) -> LoadedModel:
     """Load a shipped model by name, a model folder, or a model of the Hugging Face hub (`hf:org/name`), in eval mode.
 
-    A folder, also on the hub, is one of Hugging Face's kind, or a checkpoint of the authors' trainer (OLMo) as it is.
-    Without a tokenizer beside it the model reads token ids (`LoadedModel.reads_ids`). Only the prefix `hf:` asks the
-    hub; its folder is fetched once into the hub's cache. Attention is always torch's scaled_dot_product_attention,
-    whatever config.json names. With `step` the model is as it was after that step of its training, if its
-    folder kept those weights (`kept_checkpoints`).
+    A folder, also one on the hub, is in Hugging Face format or a checkpoint of the authors' trainer (OLMo). Without a
+    tokenizer in it the model reads token ids (`LoadedModel.reads_ids`). Only the prefix `hf:` uses the hub; the folder
+    is downloaded once into the hub's cache. Attention is always torch's scaled_dot_product_attention, whatever
+    config.json says. `step` loads the intermediate checkpoint after that step of the training, if the folder has it
+    (`intermediate_checkpoints`).
 
-    Raises ValueError with one sentence that says what was expected, what came and what to do: no such folder, no model
-    in it, another kind of model, damaged or unfitting weights, or a model that fails its own check.
+    Raises ValueError with one sentence that says what was expected, what was found and what to do: no such folder, no
+    model in it, another kind of model, damaged or mismatched weights, or a model that fails `check_model`.
     """
     folder = model_folder(source)
     tensors = None
     if step is not None:
-        kept = kept_at(folder, step)
-        config, files = read_config(folder), [kept.path]
-        config.tau, config.gates_trained = kept.tau, config.gates_trained and step > 0
+        checkpoint = checkpoint_at(folder, step)
+        config, files = read_config(folder), [checkpoint.path]
+        config.tau, config.gates_trained = checkpoint.tau, config.gates_trained and step > 0
         check_tensors(files, config)
-        tensors = load_file(kept.path)
+        tensors = load_file(checkpoint.path)
     elif is_olmo(folder):
         weights = read_olmo(folder)
         config, files, tensors = weights.config, weights.files, weights.tensors
@@ -139,18 +139,18 @@ def load_model(
     return LoadedModel(model, tokenizer, name, folder, files_sha256(files))
 
 
-def kept_at(folder: Path, step: int) -> KeptCheckpoint:
-    """The weights that a model's folder kept of a step; ValueError names the steps that there are."""
-    kept = {each.step: each for each in kept_checkpoints(folder)}
-    if step not in kept:
-        there = ", ".join(map(str, kept)) or "none: train with --keep-checkpoints"
-        raise ValueError(f"{folder} must have kept the weights of step {step}, it kept those of {there}")
-    return kept[step]
+def checkpoint_at(folder: Path, step: int) -> IntermediateCheckpoint:
+    """The intermediate checkpoint after a step; ValueError, naming the available steps, if there is none."""
+    checkpoints = {checkpoint.step: checkpoint for checkpoint in intermediate_checkpoints(folder)}
+    if step not in checkpoints:
+        available = ", ".join(map(str, checkpoints)) or "none: train with --keep-checkpoints"
+        raise ValueError(f"{folder} must have kept the weights of step {step}, it kept those of {available}")
+    return checkpoints[step]
 
 
 @contextmanager
 def no_progress_bar() -> Iterator[None]:
-    """Keep transformers' loading bars off stderr, where a command's own messages go."""
+    """Switch off transformers' progress bars, which would mix with a command's messages on stderr."""
     shown = transformers_logging.is_progress_bar_enabled()
     transformers_logging.disable_progress_bar()
     try:
@@ -161,7 +161,7 @@ def no_progress_bar() -> Iterator[None]:
 
 
 def files_sha256(files: Iterable[Path]) -> str:
-    """SHA-256 over the contents of the files, one after the other; for a single file what `sha256sum` prints."""
+    """SHA-256 of the concatenated files; for a single file the same as `sha256sum`."""
     digest = hashlib.sha256()
     for path in files:
         with path.open("rb") as file:
@@ -171,7 +171,7 @@ def files_sha256(files: Iterable[Path]) -> str:
 
 
 def tensors_sha256(model: torch.nn.Module) -> str:
-    """SHA-256 over name, type, shape and bytes of every tensor of the model, by name."""
+    """SHA-256 of name, dtype, shape and bytes of all tensors of the model, in the order of their names."""
     digest = hashlib.sha256()
     for name, tensor in sorted(model.state_dict().items()):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())

@@ -1,4 +1,4 @@
-"""The model card of a shipped checkpoint, written from its configuration, the runs' settings and its evaluation."""
+"""Writes the model card of a shipped checkpoint from its configuration, the runs' settings and its evaluation."""
 
 import shlex
 from collections.abc import Iterable
@@ -29,11 +29,11 @@ SOURCES = {
     "code": ("TheAlgorithms/Python; The Rust Programming Language", "MIT; MIT or Apache-2.0"),
     "arithmetic": ("Sums, counting and small word problems, generated for this model", "CC0"),
 }
-"""Kind of text -> what it is, its licence."""
+"""Kind of text -> its description and licence."""
 
 
 def sources_table(kinds: Iterable[str]) -> str:
-    """Markdown table of the named kinds of text. Raises ValueError for a kind that `SOURCES` does not hold."""
+    """Markdown table of the named kinds of text. Raises ValueError for a kind that is not in `SOURCES`."""
     kinds = list(kinds)
     if unknown := [kind for kind in kinds if kind not in SOURCES]:
         raise ValueError(
@@ -53,7 +53,7 @@ def table(head: Iterable[str], rows: Iterable[Iterable]) -> str:
 
 
 def command(options: TrainOptions) -> str:
-    """The training command of a run: its sizes, and whatever differs from the recipe's defaults; files by name."""
+    """The training command of a run with its sizes and all non-default options; files are given by name only."""
     named = replace(
         options,
         data=tuple(Path(path.name) for path in options.data),
@@ -62,10 +62,10 @@ def command(options: TrainOptions) -> str:
         init=options.init and Path("runs", options.init.name),
     )
     words = ["python -m sample_models.train", f"--ffn {options.ffn}"]
-    for each in fields(named):
-        told, changed = each.metadata["told"], getattr(named, each.name) != each.default
-        if told == "always" or (told == "if changed" and changed):
-            words.append(shlex.join(option_words(named, each)))
+    for setting in fields(named):
+        in_card, changed = setting.metadata["in_card"], getattr(named, setting.name) != setting.default
+        if in_card == "always" or (in_card == "if changed" and changed):
+            words.append(shlex.join(option_words(named, setting)))
     return " \\\n    ".join(words)
 
 
@@ -77,11 +77,11 @@ def model_card(
     evaluation: dict,
     data: str,
 ) -> str:
-    """The card in markdown. `settings` and `last` (row of the log) by phase; `data` is markdown."""
+    """The card in Markdown. `settings` and `last` (the last row of the log) are by phase; `data` is Markdown."""
     sections = {
         "Sizes": _sizes(loaded),
         "Data and licences": data + "\n\nNone of the texts is part of this repository.",
-        "Training": _training(settings, last) + _kept(evaluation["training"]),
+        "Training": _training(settings, last) + _checkpoints(evaluation["training"]),
         "Departures from the paper": _departures(loaded, settings),
         "Held-out results": _held_out(evaluation),
         "What the decisions are worth": _controls(evaluation),
@@ -142,7 +142,7 @@ def _training(settings: dict[str, TrainOptions], last: dict[str, dict]) -> str:
     )
 
 
-def _kept(training: list[dict]) -> str:
+def _checkpoints(training: list[dict]) -> str:
     if not training:
         return ""
     rows = [(f"{row['step']:,}", f"{row['tokens']:,}", f"{row['tau']:.3g}", row["held_out"]) for row in training]

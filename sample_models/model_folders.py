@@ -1,7 +1,6 @@
-"""A model's folder: where a source lies, and what lies in it, refused in one sentence unless it fits together.
+"""Finds and checks a model's folder: configuration, tensor names and shapes, and tokenizer must fit each other.
 
-Configuration, names and shapes of all tensors, and the tokenizer are held against each other before any weight is read.
-The network is used for `hf:` alone.
+All this is checked before a weight is read, and refused with a ValueError of one sentence. Only `hf:` uses the network.
 """
 
 import re
@@ -22,14 +21,14 @@ from sample_models.registry import CHECKPOINTS, MODEL_TYPE, OLMO_CONFIG, availab
 from sample_models.weight_files import first_few, tensor_shapes
 
 HUB = "hf:"
-"""Prefix of a hub id. Without it nothing is fetched, so that a mistyped path stays on this machine."""
+"""Prefix of a hub id. Without it nothing is downloaded, so that a mistyped path is never sent to the hub."""
 
 OTHER_TOKENIZERS = ("tokenizer.model", "spiece.model", "vocab.json", "vocab.txt", "tokenizer_config.json")
-"""Files that tell of a tokenizer which is not kept in tokenizer.json."""
+"""Files of tokenizers in other formats than tokenizer.json."""
 
 
 def model_folder(source: str | Path) -> Path:
-    """The folder of a shipped name, of a path, or of `hf:org/name` (fetched, its configuration before its weights)."""
+    """The folder of a shipped model's name, a path, or `hf:org/name`, which is downloaded."""
     if is_hub_id(source):
         return fetch(source.removeprefix(HUB))
     if isinstance(source, str) and source == Path(source).name and (CHECKPOINTS / source / "config.json").exists():
@@ -46,12 +45,12 @@ def model_folder(source: str | Path) -> Path:
 
 
 def is_hub_id(source: str | Path) -> bool:
-    """Whether a source asks for the hub."""
+    """Whether a source names a model of the hub."""
     return isinstance(source, str) and source.startswith(HUB)
 
 
 def fetch(name: str) -> Path:
-    """The folder of hub model `org/name`, of either kind: its configuration fetched and checked before its weights."""
+    """Download hub model `org/name` of either format. Its configuration is checked before its weights are fetched."""
     if not re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", name):
         raise ValueError(f"a hub id must read {HUB}org/name, got {HUB}{name}: give organisation and model")
     try:
@@ -60,7 +59,7 @@ def fetch(name: str) -> Path:
             read_config(folder)
             return Path(snapshot_download(name, allow_patterns=["*.json", "*.safetensors"]))
         read_olmo_config(folder / OLMO_CONFIG)
-        # By name: beside its model the trainer saves the state of its optimiser, twice as large.
+        # Not *.safetensors: the trainer also saves its optimizer state, which is twice as large.
         folder = Path(snapshot_download(name, allow_patterns=["*.json", "model*.safetensors"]))
         return folder if is_olmo(folder) else Path(snapshot_download(name, allow_patterns=["model.pt"]))
     except (OSError, HFValidationError) as error:
@@ -71,7 +70,7 @@ def fetch(name: str) -> Path:
 
 
 def read_config(folder: Path) -> VersatileFFNConfig:
-    """The configuration of a model folder, refused unless it is a VersatileFFN whose sizes fit each other."""
+    """The configuration of a model folder. ValueError unless it is a VersatileFFN whose sizes fit each other."""
     path = folder / "config.json"
     if not path.exists():
         if (folder / OLMO_CONFIG).exists():
@@ -89,13 +88,13 @@ def read_config(folder: Path) -> VersatileFFNConfig:
     except (StrictDataclassError, TypeError, ValueError) as error:
         reason = str(error.__cause__ or error).strip().splitlines()[-1].strip()
         raise ValueError(f"{path} has a field that does not fit: {reason}") from error
-    config._attn_implementation = "sdpa"  # a stranger's file could name a kernel, which is code, to be fetched
-    vars(config).pop("transformers_weights", None)  # and it could name weights other than those checked here
+    config._attn_implementation = "sdpa"  # the file could name a kernel, which is code that would be downloaded
+    vars(config).pop("transformers_weights", None)  # the file could name other weights than those checked here
     return config
 
 
 def check_tensors(files: Iterable[Path], config: VersatileFFNConfig) -> None:
-    """Compare names and shapes in the files' headers with those that the configuration asks for."""
+    """Compare names and shapes in the files' headers with those of the configuration's model."""
     found: dict[str, tuple[int, ...]] = {}
     for path in files:
         found |= tensor_shapes(path)
@@ -109,7 +108,7 @@ def check_tensors(files: Iterable[Path], config: VersatileFFNConfig) -> None:
 def compare_shapes(
     found: Mapping[str, tuple[int, ...]], expected: Mapping[str, tuple[int, ...]], folder: Path, *, tied: bool
 ) -> None:
-    """Refuse the tensors of a folder, name -> shape, if they are not the expected ones; a tied head may be left out."""
+    """ValueError if a folder's tensors (name -> shape) are not the expected ones; a tied head may be missing."""
     left_out = {"lm_head.weight"} if tied else set()  # save_pretrained leaves it out
     remedy = "take weights and config.json from the same save"
     if missing := sorted(expected.keys() - found.keys() - left_out):
@@ -124,9 +123,9 @@ def compare_shapes(
 
 
 def read_tokenizer(folder: Path, config: VersatileFFNConfig) -> PreTrainedTokenizerBase:
-    """The tokenizer of a model folder, refused if it can make ids that the model has no embedding for.
+    """The tokenizer of a model folder, or an `IdTokenizer` if there is none.
 
-    A folder without any gets one for token ids.
+    ValueError if it has more tokens than the model has embeddings.
     """
     if not (folder / "tokenizer.json").exists():
         if other := [name for name in OTHER_TOKENIZERS if (folder / name).exists()]:
@@ -137,7 +136,7 @@ def read_tokenizer(folder: Path, config: VersatileFFNConfig) -> PreTrainedTokeni
         return IdTokenizer(config.vocab_size)
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
-    except Exception as error:  # a damaged file shows as whatever the parser stumbled over
+    except Exception as error:  # a damaged file can raise anything in the parser
         raise ValueError(f"the tokenizer in {folder} cannot be read ({error!r}): copy or save it again") from error
     if len(tokenizer) > config.vocab_size:
         raise ValueError(

@@ -7,7 +7,7 @@
   training.
 - lambda = (max_loops - loops) / max_loops mixes the paths: Y = lambda * Y_width + (1 - lambda) * Y_depth.
 - The layer's output already contains the residual H: nothing is added after it.
-- Every quantity worth seeing passes through a `Tap`, an identity module with a stable name (taps.py).
+- Every quantity of interest passes through a `Tap`, an identity module with a stable name (taps.py).
 
 The FFN itself, and the paper's baselines and ablations that `config.ffn` can put in its place, are in feed_forward.py.
 """
@@ -42,14 +42,14 @@ class VersatileFFNDecoderLayer(nn.Module):
         if self.hook_mlp_out.listening:
             update = output - residual
             edited = self.hook_mlp_out(update)
-            # Only an edit is added back: H + (Y - H) is not bit for bit Y, and looking must change nothing.
+            # Only an edited update is added back: H + (Y - H) is not bit-equal to Y, and recording must change nothing.
             output = output if edited is update else residual + edited
         return self.hook_resid_post(output)
 
 
 class VersatileFFNPreTrainedModel(LlamaPreTrainedModel):
     config: VersatileFFNConfig
-    # Recomputing a layer would draw other Gumbel noise than its forward pass did.
+    # Recomputing a layer would draw different Gumbel noise.
     supports_gradient_checkpointing = False
     _no_split_modules = ["VersatileFFNDecoderLayer"]
     _can_record_outputs = {"hidden_states": VersatileFFNDecoderLayer, "attentions": LlamaAttention}
@@ -57,14 +57,14 @@ class VersatileFFNPreTrainedModel(LlamaPreTrainedModel):
     def _init_weights(self, module: nn.Module) -> None:
         super()._init_weights(module)
         if isinstance(module, DepthPath):
-            init.constant_(module.tau, self.config.training_tau)  # a buffer that no checkpoint holds
+            init.constant_(module.tau, self.config.training_tau)  # a buffer that is not in checkpoints
 
 
 class VersatileFFNModel(VersatileFFNPreTrainedModel, LlamaModel):
-    """Llama's model (its forward as it is) over layers with a versatile FFN."""
+    """Llama's model with its own forward, over layers with a versatile FFN."""
 
     def __init__(self, config: VersatileFFNConfig):
-        # Not LlamaModel's own: it would build Llama's layers, and freeze the padding token's embedding.
+        # Not LlamaModel.__init__, which would build Llama's layers and freeze the padding token's embedding.
         LlamaPreTrainedModel.__init__(self, config)
         self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size)
         self.layers = nn.ModuleList(VersatileFFNDecoderLayer(config, i) for i in range(config.num_hidden_layers))
@@ -76,7 +76,7 @@ class VersatileFFNModel(VersatileFFNPreTrainedModel, LlamaModel):
 
 
 class VersatileFFNForCausalLM(VersatileFFNPreTrainedModel, LlamaForCausalLM):
-    """Llama's causal language model (its forward, loss and `generate` as they are) over `VersatileFFNModel`."""
+    """Llama's causal language model with its own forward, loss and `generate`, over `VersatileFFNModel`."""
 
     def __init__(self, config: VersatileFFNConfig):
         LlamaPreTrainedModel.__init__(self, config)

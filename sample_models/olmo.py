@@ -1,7 +1,7 @@
 """Checkpoints of the authors' trainer (OLMo): `config.yaml` beside `model.safetensors` or `model.pt`.
 
-A checkpoint of the trainer's dense blocks, which compute what Llama computes, is read as a VersatileFFN model whose
-router and depth head are fresh: the start of continued pre-training, with gates that mean nothing yet.
+A checkpoint with the trainer's dense blocks, which compute the same as Llama, is read as a VersatileFFN with untrained
+routers and depth heads: the start of continued pre-training.
 """
 
 from dataclasses import dataclass
@@ -33,15 +33,15 @@ IN_BLOCK = {
     "expert_gate": "mlp.router",
     "depth_predictor": "mlp.depth_head",
 }
-"""Name of a weight in the trainer's block -> in our layer. Its fused `att_proj` is cut into q, k and v."""
+"""Name of a weight in the trainer's block -> in our layer. Its fused `att_proj` is split into q, k and v."""
 
 TOP_K = 2
-"""Experts of each routed token: fixed in the authors' code, named in no file."""
+"""Experts of each routed token: a constant of the authors' code that no file contains."""
 
 
 @dataclass(frozen=True, eq=False)
 class ModelWeights:
-    """A configuration and the tensors under our names that fit it; the tensors may still lie in a mapped file."""
+    """A configuration and its tensors under our names, which may be memory-mapped."""
 
     config: VersatileFFNConfig
     tensors: dict[str, torch.Tensor]
@@ -49,9 +49,9 @@ class ModelWeights:
 
 
 def read_olmo(folder: Path) -> ModelWeights:
-    """Configuration and weights of a checkpoint folder, each tensor in its place and of its shape, or nothing at all.
+    """Configuration and weights of a checkpoint folder.
 
-    Raises ValueError with one sentence that names the option, tensor or file and what to do.
+    Raises ValueError with one sentence that names the wrong option, tensor or file and what to do.
     """
     settings = read_olmo_config(folder / OLMO_CONFIG)
     files = olmo_weight_files(folder)
@@ -72,7 +72,7 @@ def read_olmo(folder: Path) -> ModelWeights:
 
 
 def block_name(settings: OlmoSettings, layer: int) -> str:
-    """The trainer's name of a layer: layers may be kept in groups."""
+    """The trainer's name of a layer; layers may be stored in groups."""
     if settings.block_group_size == 1:
         return f"transformer.blocks.{layer}"
     group, place = divmod(layer, settings.block_group_size)
@@ -80,7 +80,7 @@ def block_name(settings: OlmoSettings, layer: int) -> str:
 
 
 def expected_shapes(settings: OlmoSettings, tensors: dict[str, torch.Tensor]) -> dict[str, tuple[int, ...]]:
-    """Name -> shape of every tensor that config.yaml claims; `tensors` fill in what it leaves open."""
+    """Name -> shape of every tensor by config.yaml; sizes that it does not say are taken from `tensors`."""
     d, head = settings.d_model, settings.d_model // settings.n_heads
     kv = settings.n_kv_heads * head
     rows = settings.embedding_size or _rows(tensors, "transformer.wte.weight", settings.vocab_size)
@@ -112,7 +112,7 @@ def check_shapes(
     tensors: dict[str, torch.Tensor],
     expected: dict[str, tuple[int, ...]],
 ) -> None:
-    """Refuse a checkpoint whose tensors are not exactly those that config.yaml claims."""
+    """ValueError if the tensors of a checkpoint are not exactly those of config.yaml."""
     remedy = "take config.yaml and weights from the same save"
     for name in sorted(expected.keys() & tensors.keys()):
         claimed, found = expected[name], tuple(tensors[name].shape)
@@ -137,7 +137,7 @@ def check_shapes(
 
 
 def our_config(path: Path, settings: OlmoSettings, expected: dict[str, tuple[int, ...]]) -> VersatileFFNConfig:
-    """Our configuration of the same model. The vocabulary is the padded one: the trainer keeps its logits too."""
+    """Our configuration of the same model. Its vocabulary is the padded one, whose logits the trainer computes too."""
     rows = expected["transformer.wte.weight"][0]
     first = block_name(settings, 0)
     sizes: dict[str, int] = {}
@@ -170,7 +170,7 @@ def our_config(path: Path, settings: OlmoSettings, expected: dict[str, tuple[int
 
 
 def our_tensors(tensors: dict[str, torch.Tensor], settings: OlmoSettings) -> dict[str, torch.Tensor]:
-    """The checkpoint's tensors, or their gradients, under our names: views, nothing is copied."""
+    """The checkpoint's tensors, or their gradients, under our names, as views."""
     kv = settings.n_kv_heads * (settings.d_model // settings.n_heads)
     ours = {OUTSIDE_BLOCKS[name]: tensor for name, tensor in tensors.items() if name in OUTSIDE_BLOCKS}
     for layer in range(settings.n_layers):
@@ -185,7 +185,7 @@ def our_tensors(tensors: dict[str, torch.Tensor], settings: OlmoSettings) -> dic
 
 
 def fresh_gates(config: VersatileFFNConfig) -> dict[str, torch.Tensor]:
-    """Routers and depth heads that nobody has trained: small normal weights, the same ones every time."""
+    """Untrained routers and depth heads: small normal weights from a fixed seed."""
     generator = torch.Generator().manual_seed(0)
     gates: dict[str, torch.Tensor] = {}
     for layer in range(config.num_hidden_layers):

@@ -1,7 +1,7 @@
-"""`config.yaml` of the authors' trainer (OLMo): read strictly, and refused by name where another family is meant.
+"""Reads `config.yaml` of the authors' trainer (OLMo), and refuses options of other architectures by name.
 
-An option that is absent has the trainer's default. Where the weights themselves show what holds (biases, a tied head,
-learned positions, the number of embeddings), an absent option is left to them.
+A missing option has the trainer's default, except where the weights show its value (biases, a tied head, learned
+positions, the number of embeddings).
 """
 
 from dataclasses import dataclass
@@ -11,10 +11,10 @@ from typing import Any, Literal
 import yaml
 
 MAX_BYTES = 1 << 20
-"""No configuration is larger; nested beyond measure or not, such a file is another thing."""
+"""Largest file that is parsed."""
 
 BLOCKS = {"versatile": "versatile", "versatilevffn": "versatile", "sequential": "sequential", "llama": "llama"}
-"""`block_type` -> block; both spellings of the authors', and the trainer's two dense blocks of Llama's form."""
+"""`block_type` -> block: two spellings of the versatile block, and the trainer's two dense blocks."""
 
 FAMILY: dict[str, tuple[Any, tuple]] = {
     "activation_type": ("swiglu", ("swiglu",)),
@@ -23,21 +23,21 @@ FAMILY: dict[str, tuple[Any, tuple]] = {
     "bias_for_layer_norm": (None, (False, None)),
     "clip_qkv": (None, (None,)),
     "embedding_layer_norm": (False, (False,)),
-    "include_bias": (False, (False,)),  # the trainer's default is true; the weights show
+    "include_bias": (False, (False,)),  # the trainer's default is true, but the weights show the value
     "layer_norm_type": ("default", ("rms",)),
     "layer_norm_with_affine": (True, (True,)),
     "norm_after": (False, (False,)),
-    "rope": (True, (True,)),  # the trainer's default is false; the weights show
+    "rope": (True, (True,)),  # the trainer's default is false, but the weights show the value
     "scale_logits": (False, (False,)),
 }
-"""Option -> value where it is absent, and the values with which a model is of the VersatileFFN family."""
+"""Option -> its value if it is missing, and the values that this project supports."""
 
 WITHOUT_EFFECT = frozenset(
     ["alibi_bias_max", "attention_dropout", "attention_layer_norm_with_affine", "emb_init_std", "embedding_dropout"]
     + ["flash_attention", "init_cutoff_factor", "init_device", "init_fn", "init_std", "precision", "residual_dropout"]
     + ["rope_full_precision", "scale_emb_init"]
 )
-"""Options that change nothing in a trained model of this family in float32: how it was begun, trained or sped up."""
+"""Options that do not change what a trained model computes in float32: initialisation, training, speed."""
 
 SIZES = frozenset(
     ["block_group_size", "block_type", "d_model", "embedding_size", "eos_token_id", "layer_norm_eps"]
@@ -48,7 +48,7 @@ SIZES = frozenset(
 
 @dataclass(frozen=True)
 class OlmoSettings:
-    """The model that a config.yaml claims, in the trainer's words."""
+    """The settings in a config.yaml, under the trainer's names."""
 
     block: Literal["versatile", "sequential", "llama"]
     d_model: int
@@ -59,12 +59,12 @@ class OlmoSettings:
     mlp_hidden_size: int
     """Rows of `ff_proj`: both SwiGLU halves, 2 * d_ff."""
     mlp_claim: str
-    """The options that `mlp_hidden_size` comes from, for messages."""
+    """How config.yaml gives `mlp_hidden_size`, for messages."""
     vocab_size: int
     embedding_size: int | None
-    """Rows of the embedding, at least vocab_size; None: left to the weights."""
+    """Rows of the embedding, at least vocab_size; None: see the weights."""
     weight_tying: bool | None
-    """Whether embedding and head are one; None: left to the weights."""
+    """Whether embedding and head are one; None: see the weights."""
     rope_theta: float
     layer_norm_eps: float
     max_sequence_length: int
@@ -75,8 +75,8 @@ class OlmoSettings:
 def read_olmo_config(path: Path) -> OlmoSettings:
     """The settings under `model:` of a config.yaml.
 
-    Raises ValueError with one sentence: no such section, an option that leads out of the family (by name), a value that
-    is no number, or sizes that do not fit each other.
+    Raises ValueError with one sentence for a missing section, an unsupported option (by name), a value that is no
+    number, or sizes that do not fit each other.
     """
     fields = model_section(path)
     check_family(path, fields)
@@ -120,7 +120,7 @@ def read_olmo_config(path: Path) -> OlmoSettings:
 
 
 def model_section(path: Path) -> dict[str, Any]:
-    """The mapping under `model:`, without the options that are not set to anything."""
+    """The mapping under `model:`."""
     try:
         if path.stat().st_size > MAX_BYTES:
             raise ValueError(f"{path} has more than {MAX_BYTES >> 20} MB, too much for a configuration: give another")
@@ -135,7 +135,7 @@ def model_section(path: Path) -> dict[str, Any]:
 
 
 def check_family(path: Path, fields: dict[str, Any]) -> None:
-    """Refuse every option with which the model would compute something else than a VersatileFFN or a Llama does."""
+    """ValueError for an option with which the model would compute something else than a VersatileFFN or a Llama."""
     block = fields.get("block_type", "sequential")
     if not isinstance(block, str) or block not in BLOCKS:
         raise ValueError(
@@ -160,7 +160,7 @@ def check_family(path: Path, fields: dict[str, Any]) -> None:
 
 
 def _mlp_hidden_size(path: Path, fields: dict[str, Any], d_model: int) -> tuple[int, str]:
-    """2 * d_ff, and the words of the file that say so."""
+    """2 * d_ff, and how the file gives it, for messages."""
     if fields.get("mlp_hidden_size") is not None:
         hidden = _count(path, fields, "mlp_hidden_size")
         claim = f"mlp_hidden_size: {hidden}"
@@ -196,7 +196,7 @@ def _kv_heads(path: Path, fields: dict[str, Any], n_heads: int) -> int:
 
 
 def _number(path: Path, fields: dict[str, Any], name: str, default: float | None = None) -> float:
-    """A positive number. YAML reads 1e-6 as a string, the trainer does not."""
+    """A positive number, also as a string: YAML reads 1e-6 as one, the trainer does not."""
     value = fields.get(name)
     value = default if value is None else value
     try:
@@ -229,7 +229,7 @@ def _token_id(fields: dict[str, Any], name: str) -> int | None:
 
 
 def _yaml(value: Any) -> str:
-    """A value as config.yaml would show it, cut if it is long."""
+    """A value in YAML, shortened if it is long."""
     if isinstance(value, bool) or value is None:
         return {True: "true", False: "false", None: "null"}[value]
     text = str(value)

@@ -1,8 +1,8 @@
-"""Weight files of the authors' trainer (OLMo): safetensors or `model.pt`, mapped into memory, no code run.
+"""Reads weight files of the authors' trainer (OLMo), safetensors or `model.pt`, memory-mapped and without running code.
 
-The trainer's safetensors files hold each name as base64 of a pickled tuple. Such a name is read opcode by opcode, and
-only those that build tuples of strings are known: nothing is ever unpickled. `model.pt` is read by torch with
-`weights_only=True`, which builds tensors and nothing else.
+In the trainer's safetensors files each name is base64 of a pickled tuple. These pickles are never unpickled: their
+opcodes are interpreted here, and only those for tuples of strings are allowed. `model.pt` is read by torch with
+`weights_only=True`, which creates only tensors.
 """
 
 import base64
@@ -17,28 +17,28 @@ from sample_models.registry import OLMO_WEIGHTS
 from sample_models.weight_files import weight_files
 
 WRAPPER = "_fsdp_wrapped_module."
-"""What torch's FSDP puts into the names of what it wraps."""
+"""Prefix that torch's FSDP adds to the names of wrapped modules."""
 
 
 def olmo_weight_files(folder: Path) -> list[Path]:
-    """The weight files of a checkpoint folder: one, or the parts that an index names.
+    """The weight files of a checkpoint folder: one file, or the shards that an index lists.
 
-    Raises ValueError if there is none, as in what the trainer saves while it trains on several devices.
+    Raises ValueError if there is none, as in the sharded checkpoints of a training on several devices.
     """
-    found = next((name for name in OLMO_WEIGHTS if (folder / name).is_file()), None)
-    if found is None:
+    first = next((name for name in OLMO_WEIGHTS if (folder / name).is_file()), None)
+    if first is None:
         raise ValueError(
             f"{folder} holds no weights: expected {' or '.join(OLMO_WEIGHTS)} there; a sharded checkpoint of the "
             "trainer becomes an unsharded one with its scripts/unshard.py SRC DST --model-only"
         )
-    return [folder / found] if found.endswith(".pt") else weight_files(folder)
+    return [folder / first] if first.endswith(".pt") else weight_files(folder)
 
 
 def open_olmo_weights(files: list[Path]) -> dict[str, torch.Tensor]:
-    """Name -> tensor of weight files, without FSDP's prefixes. Bytes stay in the (mapped) files until they are used.
+    """Name, without FSDP's prefix -> memory-mapped tensor of the weight files.
 
-    Raises ValueError with one sentence if a file is damaged, holds anything but floating-point tensors, or holds a
-    name that is no tuple of strings.
+    Raises ValueError with one sentence if a file is damaged, contains anything but floating-point tensors, or a name
+    that is no tuple of strings.
     """
     tensors: dict[str, torch.Tensor] = {}
     for path in files:
@@ -59,7 +59,7 @@ def open_olmo_weights(files: list[Path]) -> dict[str, torch.Tensor]:
 
 
 def decode_name(stored: str) -> str:
-    """The tensor name in a key of the trainer's safetensors files; plain names, which hold a dot, are kept.
+    """The tensor name in a key of the trainer's safetensors files; plain names, which contain a dot, are returned.
 
     Raises ValueError with one sentence for anything that is not base64 of a pickled `((string, ...), False)`.
     """
@@ -78,7 +78,7 @@ def decode_name(stored: str) -> str:
 
 
 def _tuple_of(pickled: bytes):
-    """What a pickle of nested tuples, strings and booleans stands for. ValueError names the first other opcode."""
+    """The value of a pickle of nested tuples, strings and booleans. ValueError names the first other opcode."""
     stack: list = []
     marks: list[int] = []
     memo: dict[int, object] = {}
@@ -109,7 +109,7 @@ def _tuple_of(pickled: bytes):
                 stack.append(memo[int(argument)])
             case other:
                 raise ValueError(f"its opcode {other} is not allowed")
-    raise ValueError("it does not end")  # genops has raised before
+    raise ValueError("it does not end")  # unreachable: genops raises first
 
 
 def _open_safetensors(path: Path) -> dict[str, torch.Tensor]:
@@ -132,7 +132,7 @@ def _open_safetensors(path: Path) -> dict[str, torch.Tensor]:
 def _open_pt(path: Path) -> dict[str, torch.Tensor]:
     try:
         stored = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except Exception as error:  # a damaged or foreign file shows as whatever the reader stumbled over
+    except Exception as error:  # a damaged or foreign file can raise anything
         reason = str(error).strip().partition("\n")[0][:120]
         raise ValueError(
             f"{path} is no whole file of tensors saved by torch ({type(error).__name__}: {reason}): copy or download "

@@ -1,10 +1,10 @@
-"""Make a shipped checkpoint of a finished run: rounded weights, its curves, its evaluation and its model card.
+"""Publish a finished run as a checkpoint folder: rounded weights, curves, evaluation and model card.
 
     python -m sample_models.publish RUN --dense-run DENSE --valid held_out/*.txt --out sample_models/checkpoints/NAME
 
-RUN and DENSE are folders that `sample_models.train` finished. The evaluation runs on the rounded weights, read back by
-`load_model`; every figure in the card comes from it, from the runs' logs or from their settings. Weights that the run
-kept along its training (`train --keep-checkpoints`) are published with it, their held-out loss in each file's header.
+RUN and DENSE are folders of finished runs of `sample_models.train`. The evaluation loads the rounded weights; every
+number in the card comes from it, from the runs' logs or from their settings. Intermediate checkpoints of the run
+(`train --keep-checkpoints`) are published too, with their held-out loss in each file's header.
 """
 
 import argparse
@@ -21,8 +21,8 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from sample_models.evaluate import count_decisions, run_controls, unigram_entropy, window_losses
-from sample_models.kept_checkpoints import FOLDER as KEPT
-from sample_models.kept_checkpoints import kept_checkpoints
+from sample_models.intermediate_checkpoints import FOLDER as CHECKPOINTS_FOLDER
+from sample_models.intermediate_checkpoints import intermediate_checkpoints
 from sample_models.loading import LoadedModel, load_model, no_progress_bar
 from sample_models.model_card import SOURCES, model_card, sources_table
 from sample_models.run_options import read_settings
@@ -30,7 +30,7 @@ from sample_models.text_data import document_windows, even_windows, write_tokens
 from sample_models.train_options import TrainOptions
 
 CURVE_ROWS = 100
-"""Rows kept of each run's log."""
+"""Most rows of each run's log in curves.csv."""
 
 CURVE_COLUMNS = (
     *("run", "step", "tokens", "loss", "held_out", "load_balance", "router_z", "depth_entropy"),
@@ -41,7 +41,7 @@ PROBE = (
     'The old king looked at the ship and laughed. "We shall go home," he said, "before the moon is up."\n'
     "def add(a, b):\n    return a + b\n12 + 30 = 42\n"
 )
-"""A short text whose loss is kept with the evaluation, so that anybody can see that it belongs to these weights."""
+"""A short text whose loss is stored in the evaluation, to verify that evaluation and weights belong together."""
 
 
 def publish(
@@ -49,7 +49,7 @@ def publish(
 ) -> None:
     """Write the checkpoint folder `out` from the two phases of a training.
 
-    Raises ValueError if `out` exists, a run is unfinished or not of its kind, or a text names no known source.
+    Raises ValueError if `out` exists, a run is unfinished or has another `ffn`, or a text's source is unknown.
     """
     if out.exists():
         raise ValueError(f"{out} exists: give a new folder, or remove it first")
@@ -75,7 +75,7 @@ def publish(
 
 
 def run_settings(run: Path, ffn: str) -> TrainOptions:
-    """The settings of a finished run, checked to be of the kind wanted."""
+    """The settings of a run. ValueError if it is unfinished or was trained with another `ffn`."""
     path = run / "settings.json"
     if not path.exists() or not (run / "model.safetensors").exists():
         raise ValueError(
@@ -96,10 +96,10 @@ def read_log(run: Path) -> list[dict[str, float]]:
 
 
 def write_curves(path: Path, logs: dict[str, list[dict[str, float]]]) -> None:
-    """The logs of all runs in one CSV of at most `CURVE_ROWS` rows each.
+    """Write the logs of all runs to one CSV, each thinned to at most `CURVE_ROWS` rows.
 
-    Rows between two kept ones are not lost: training loss and auxiliary terms are means over them, the held-out loss is
-    their last (empty where none was measured), all else is the kept row's own.
+    A written row stands for a block of log rows: training loss and auxiliary losses are means over the block, the
+    held-out loss is its last measured one (empty if there is none), and all else is from its last row.
     """
     with path.open("w", newline="") as file:
         writer = csv.DictWriter(file, CURVE_COLUMNS)
@@ -126,36 +126,40 @@ def read_texts(loaded: LoadedModel, valid: list[Path]) -> dict[str, np.ndarray]:
 
 
 def held_out_windows(loaded: LoadedModel, texts: dict[str, np.ndarray], count: int) -> torch.Tensor:
-    """Windows of the model's context, spread evenly over all texts together, [window, token]."""
+    """Windows [window, token] of the model's context length, spread evenly over the concatenated texts."""
     text = np.concatenate(list(texts.values()))
     return torch.from_numpy(even_windows(text, count, loaded.config.max_position_embeddings))
 
 
 def publish_training(run: Path, out: Path, windows: torch.Tensor) -> list[dict[str, float]]:
-    """Copy the weights that a run kept along its training, and measure each on the windows.
+    """Copy the intermediate checkpoints of a run, with their loss on the windows added to each file's header.
 
-    One row per checkpoint: step, tokens, tau, held_out; the last one is added to the header of its file.
+    Returns one row per checkpoint: step, tokens, tau, held_out.
     """
     rows = []
-    for kept in kept_checkpoints(run):
-        loss = float(window_losses(load_model(run, step=kept.step).model, windows).mean())
-        (out / KEPT).mkdir(exist_ok=True)
-        with safe_open(kept.path, framework="pt") as file:
+    for checkpoint in intermediate_checkpoints(run):
+        loss = float(window_losses(load_model(run, step=checkpoint.step).model, windows).mean())
+        (out / CHECKPOINTS_FOLDER).mkdir(exist_ok=True)
+        with safe_open(checkpoint.path, framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            save_file(tensors, out / KEPT / kept.path.name, metadata=file.metadata() | {"held_out": f"{loss:.6g}"})
-        rows.append({"step": kept.step, "tokens": kept.tokens, "tau": kept.tau, "held_out": loss})
+            save_file(
+                tensors,
+                out / CHECKPOINTS_FOLDER / checkpoint.path.name,
+                metadata=file.metadata() | {"held_out": f"{loss:.6g}"},
+            )
+        rows.append({"step": checkpoint.step, "tokens": checkpoint.tokens, "tau": checkpoint.tau, "held_out": loss})
     return rows
 
 
 def evaluate_checkpoint(
     loaded: LoadedModel, dense: LoadedModel, texts: dict[str, np.ndarray], *, windows: int, documents: int
 ) -> dict:
-    """Held-out figures of a versatile model beside those of the dense model it grew from, ready for JSON.
+    """Held-out results of a versatile model and of the dense model that it continued from, ready for JSON.
 
-    Losses, unigram entropies, loops and experts come from `windows` windows of the model's context, spread evenly over
-    all files together, and from `windows` / files over each alone; several may lie in one document. The controls and
-    the own losses that they are compared with come from one window of half the context in each of at most `documents`
-    documents, so that their standard errors are over documents.
+    Losses, unigram entropies, loops and experts are measured on `windows` windows of the model's context length, spread
+    evenly over all files (several may be in one document); losses by file on `windows` / files of each. Controls are
+    measured on one window of half that length in each of at most `documents` documents, so that their standard errors
+    are over documents.
     """
     length = loaded.config.max_position_embeddings
     even, text = held_out_windows(loaded, texts, windows), np.concatenate(list(texts.values()))
@@ -227,7 +231,7 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Publish by the options of `parse`; bad input ends the program with a sentence."""
+    """Publish as the command line says; bad input ends the program with one sentence."""
     args = parse(argv)
     sources = args.sources.read_text(encoding="utf-8").strip() if args.sources else None
     try:

@@ -1,7 +1,7 @@
-"""The options of a run as one frozen dataclass, of which each field is said once, with its help and its flags.
+"""Options of a run as a frozen dataclass whose fields also define the command line and the settings file.
 
-From the fields come the command line (`parse_options`, and back: `option_words`), the run's `settings.json`, and the
-check that a run which goes on is the same one (`keep_settings`). Field types: str, int, float, bool, Path, tuples of
+The fields give the command line (`parse_options`, and the inverse `option_words`), the run's `settings.json`, and the
+check that a resumed run has the same settings (`save_settings`). Field types: str, int, float, bool, Path, tuples of
 one of these, and `... | None`.
 """
 
@@ -13,34 +13,34 @@ from types import UnionType
 from typing import Any, Literal, TypeVar, get_args, get_origin
 
 Options = TypeVar("Options")
-Told = Literal["always", "if changed", "never"]
+InCard = Literal["always", "if changed", "never"]
 
 
 def option(
     default: Any = MISSING,
     help: str = "",
     *,
-    shapes: bool = False,
-    told: Told = "if changed",
+    fixed: bool = False,
+    in_card: InCard = "if changed",
     inherited: bool = False,
     **parser: Any,
 ) -> Any:
-    """A field of an options dataclass; without a default the option must be given.
+    """A field of an options dataclass; without a default the option is required.
 
-    shapes: it must stay the same when the run goes on. told: whether a model card names it. inherited: a run that
-    continues another takes it over from there. `parser` goes to argparse's `add_argument` as it is.
+    fixed: it must not change when the run is resumed. in_card: whether the training command in a model card names it.
+    inherited: a run that continues another takes its value from there. `parser` is passed to argparse's `add_argument`.
     """
-    flags = {"shapes": shapes, "told": told, "inherited": inherited}
+    flags = {"fixed": fixed, "in_card": in_card, "inherited": inherited}
     return field(default=default, metadata={"help": help, "parser": parser, **flags})
 
 
 def parse_options(kind: type[Options], prog: str, description: str, argv: list[str] | None = None) -> Options:
-    """The options of a command line; a mistake, also one that the class itself refuses, ends the program."""
+    """Parse a command line into options. Invalid ones, also by a ValueError of the class, end the program."""
     raw = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(prog=prog, description=description, formatter_class=raw)
-    for each in fields(kind):
-        how = {"required": each.default is MISSING, "default": argparse.SUPPRESS, "help": _help(each)}
-        parser.add_argument(option_name(each), **how, **_argument(each.type), **each.metadata["parser"])
+    for setting in fields(kind):
+        how = {"required": setting.default is MISSING, "default": argparse.SUPPRESS, "help": _help(setting)}
+        parser.add_argument(option_name(setting), **how, **_argument(setting.type), **setting.metadata["parser"])
     given = vars(parser.parse_args(argv))
     try:
         return kind(**{name: tuple(value) if isinstance(value, list) else value for name, value in given.items()})
@@ -48,14 +48,14 @@ def parse_options(kind: type[Options], prog: str, description: str, argv: list[s
         parser.error(str(error))
 
 
-def option_name(each: Field) -> str:
-    """How the command line calls a field."""
-    return "--" + each.name.replace("_", "-")
+def option_name(setting: Field) -> str:
+    """The command-line flag of a field."""
+    return "--" + setting.name.replace("_", "-")
 
 
-def option_words(options: Any, each: Field) -> list[str]:
-    """The words of a command line that give a field its value; none for None."""
-    name, value = option_name(each), getattr(options, each.name)
+def option_words(options: Any, setting: Field) -> list[str]:
+    """The command-line words that set a field to its value; none for None."""
+    name, value = option_name(setting), getattr(options, setting.name)
     if value is None:
         return []
     if isinstance(value, bool):
@@ -64,26 +64,29 @@ def option_words(options: Any, each: Field) -> list[str]:
 
 
 def read_settings(kind: type[Options], path: Path) -> Options:
-    """The options of the run that wrote `settings.json`: what an older version did not ask is at its default.
-
-    What no option asks any more is left out.
-    """
+    """The options in a run's `settings.json`. Options missing there have their defaults, unknown ones are ignored."""
     stored = json.loads(path.read_text())
-    return kind(**{each.name: _typed(each.type, stored[each.name]) for each in fields(kind) if each.name in stored})
+    return kind(
+        **{
+            setting.name: _typed(setting.type, stored[setting.name])
+            for setting in fields(kind)
+            if setting.name in stored
+        }
+    )
 
 
-def keep_settings(options: Any, path: Path) -> None:
-    """Write the options of a run; if it has some already, those that shape it must be the same, files by name.
+def save_settings(options: Any, path: Path) -> None:
+    """Write the options of a run. If it has been started before, its fixed options must not have changed.
 
-    Raises ValueError with one sentence if they are not. A run without the file, of an older version, is accepted.
+    Raises ValueError with one sentence if they have; files are compared by name. A run without the file is accepted.
     """
     now = json.loads(json.dumps(asdict(options), default=str))
     before = json.loads(path.read_text()) if path.exists() else {}
-    for each in fields(options):
-        if each.metadata["shapes"] and each.name in before:
-            was, given = (_by_name(each.type, settings[each.name]) for settings in (before, now))
+    for setting in fields(options):
+        if setting.metadata["fixed"] and setting.name in before:
+            was, given = (_by_name(setting.type, settings[setting.name]) for settings in (before, now))
             if was != given:
-                name = option_name(each)
+                name = option_name(setting)
                 raise ValueError(
                     f"{path.parent} is a run with {name} {was} and cannot go on with {name} {given}: give the same "
                     "option, or another --out"
@@ -92,7 +95,7 @@ def keep_settings(options: Any, path: Path) -> None:
 
 
 def _one(kind: Any) -> type:
-    """The type of one value: of a tuple its items', of `... | None` what is not None."""
+    """The type of a single value: the item type of a tuple, T of `T | None`."""
     return get_args(kind)[0] if get_origin(kind) in (tuple, UnionType) else kind
 
 
@@ -102,24 +105,24 @@ def _argument(kind: Any) -> dict:
     return {"type": _one(kind)} | ({"nargs": "+"} if get_origin(kind) is tuple else {})
 
 
-def _help(each: Field) -> str:
-    """Its help and its default."""
-    default = "" if each.default in (MISSING, None) else f"(default: {each.default})"
-    return f"{each.metadata['help']} {default}".strip().replace("%", "%%")
+def _help(setting: Field) -> str:
+    """The help text of a field, with its default."""
+    default = "" if setting.default in (MISSING, None) else f"(default: {setting.default})"
+    return f"{setting.metadata['help']} {default}".strip().replace("%", "%%")
 
 
 def _typed(kind: Any, stored: Any) -> Any:
-    """A value read from JSON as its field holds it."""
+    """A value read from JSON, converted to the type of its field."""
     if stored is None or _one(kind) is not Path:
         return tuple(stored) if isinstance(stored, list) else stored
     return tuple(map(Path, stored)) if isinstance(stored, list) else Path(stored)
 
 
 def _by_name(kind: Any, stored: Any) -> Any:
-    """A value read from JSON for comparison: of files and folders the names, since they may have moved."""
+    """A value read from JSON for comparison: only the names of files and folders, which may have moved."""
     if stored is None or _one(kind) is not Path:
         return stored
     return [Path(path).name for path in stored] if isinstance(stored, list) else Path(stored).name
 
 
-__all__ = ["Told", "keep_settings", "option", "option_name", "option_words", "parse_options", "read_settings"]
+__all__ = ["InCard", "save_settings", "option", "option_name", "option_words", "parse_options", "read_settings"]

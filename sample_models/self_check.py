@@ -1,4 +1,4 @@
-"""A model's check of itself: finite logits, and every FFN output rebuilt from the parts that the explorer shows."""
+"""The check of a model on loading: finite logits, and FFN outputs that equal the sum of the parts that are shown."""
 
 import torch
 
@@ -6,16 +6,16 @@ from sample_models.modeling_versatile import VersatileFFN, VersatileFFNForCausal
 from sample_models.taps import record
 
 TOLERANCE = {torch.float64: 1e-5, torch.float32: 1e-5, torch.bfloat16: 2e-2, torch.float16: 1e-2}
-"""Largest gap allowed between an FFN output and its parts, relative to the largest entry of that output."""
+"""Largest allowed difference between an FFN output and its rebuilt value, relative to the output's largest entry."""
 
 CHECK_TOKENS = 24
 PARTS = ("hook_in", "hook_loop_choice", "hook_lambda", "hook_expert_indices", "hook_expert_weights", "hook_out")
-"""What the ledger of an FFN is made of, and what it must sum to."""
+"""Taps of an FFN from which its output is rebuilt, and of the output itself."""
 
 
 @torch.no_grad()
 def check_model(model: VersatileFFNForCausalLM) -> None:
-    """Run a short text through a model in eval mode and hold each layer's FFN to its ledger of parts.
+    """Run a short text through a model in eval mode, and compare each layer's FFN output with its rebuilt value.
 
     Raises ValueError if a logit is not finite, or if a layer's output differs from `rebuilt_output` by more than
     `TOLERANCE` (the sentence names layer and gap).
@@ -23,13 +23,13 @@ def check_model(model: VersatileFFNForCausalLM) -> None:
     vocab_size = model.config.vocab_size
     ids = torch.arange(CHECK_TOKENS, device=model.device)[None] * vocab_size // CHECK_TOKENS  # [1, token]
     ffns = {i: layer.mlp for i, layer in enumerate(model.model.layers) if isinstance(layer.mlp, VersatileFFN)}
-    with record(f"blocks.{layer}.mlp.{name}" for layer in ffns for name in PARTS) as passed:
+    with record(f"blocks.{layer}.mlp.{name}" for layer in ffns for name in PARTS) as recorded:
         logits = model(ids, use_cache=False).logits
     if not logits.isfinite().all():
         raise ValueError("its logits are not finite, so its weights are damaged or overflow: try another dtype or copy")
     tolerance = TOLERANCE[logits.dtype]
     for layer, ffn in ffns.items():
-        seen = {name: passed[f"blocks.{layer}.mlp.{name}"] for name in PARTS}
+        seen = {name: recorded[f"blocks.{layer}.mlp.{name}"] for name in PARTS}
         output = seen["hook_out"].float()
         gap = ((output - rebuilt_output(ffn, seen).float()).abs().max() / output.abs().max().clamp_min(1e-30)).item()
         if not gap <= tolerance:
@@ -42,7 +42,7 @@ def check_model(model: VersatileFFNForCausalLM) -> None:
 def rebuilt_output(ffn: VersatileFFN, seen: dict[str, torch.Tensor]) -> torch.Tensor:
     """Y [batch, token, d] = H + (1 - lambda) * sum of the steps taken + lambda * sum of w_e f_e(H).
 
-    The steps and expert outputs are computed anew, each path by itself: nothing is merged as in the model's forward.
+    Steps and expert outputs are computed separately for each path, without the merged operations of the forward pass.
     """
     hidden, choice, width_share = seen["hook_in"], seen["hook_loop_choice"], seen["hook_lambda"]
     depth, state = torch.zeros_like(hidden), hidden

@@ -1,9 +1,9 @@
-"""Taps: named places of the forward pass whose tensors can be recorded or replaced, by whoever runs the model.
+"""Taps: named points of the forward pass whose tensors can be recorded or edited by whoever runs the model.
 
-A recording or an edit belongs to the context that it was begun in (a context variable), not to the model: two threads
-that run one model at the same time each see and change their own tensors, without a lock round the forward pass. A new
-thread starts with none; `contextvars.copy_context().run` carries them over. They apply to every model that runs in the
-context. Layers that `torch.compile` compiled attend to neither.
+Recordings and edits are held in a context variable and not in the model, so that two threads that run one model at the
+same time each see and change only their own tensors, without a lock. A new thread starts with none;
+`contextvars.copy_context().run` carries them over. They apply to every model that runs in the context, but not to
+layers compiled by `torch.compile`.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -22,11 +22,11 @@ HOOK_NAMES = {
     "expert_ids": "blocks.{}.mlp.hook_expert_indices",
     "expert_weights": "blocks.{}.mlp.hook_expert_weights",
 }
-"""What a layer says and decides of a token -> the name of its tap, with the layer to fill in."""
+"""A layer's logit or decision -> the name of its tap, with a placeholder for the layer."""
 
 
-class Place(Protocol):
-    """Where an edit stands: all that it may know beside its own tensor."""
+class TapInfo(Protocol):
+    """What an edit is told beside the tensor: the name and the layer of its tap."""
 
     name: str
 
@@ -35,41 +35,41 @@ class Place(Protocol):
 
 
 class Edit(Protocol):
-    """Takes the tensor of a tap and returns what the model goes on with: TransformerLens' signature of a hook."""
+    """A function of a tap's tensor that returns the tensor to use instead; the signature is TransformerLens'."""
 
-    def __call__(self, tensor: torch.Tensor, hook: Place) -> torch.Tensor: ...
+    def __call__(self, tensor: torch.Tensor, hook: TapInfo) -> torch.Tensor: ...
 
 
 class Recording(dict[str, Any]):
-    """Tensors by hook name, as they passed; only the names asked for, and of each what `keep(name, tensor)` gives."""
+    """Hook name -> recorded tensor, or what `keep(name, tensor)` returned for it; only for the requested names."""
 
     def __init__(self, names: Iterable[str], keep: Callable[[str, torch.Tensor], Any] | None = None):
         super().__init__()
         self.names, self.keep = frozenset(names), keep
 
     def take(self, name: str, tensor: torch.Tensor) -> None:
-        """Keep what passed at one of the names; a later pass takes its place."""
+        """Record a tensor at one of the names; a later pass overwrites it."""
         self[name] = self.keep(name, tensor) if self.keep else tensor
 
 
-class _Attention(NamedTuple):
-    """What a context attends to."""
+class _Active(NamedTuple):
+    """The edits and recordings of a context."""
 
     edits: Mapping[str, Edit]
     recordings: tuple[Recording, ...]
 
 
-_attention: ContextVar[_Attention | None] = ContextVar("attention", default=None)
+_active: ContextVar[_Active | None] = ContextVar("active_taps", default=None)
 
 
 class Tap(nn.Identity):
-    """A named place to look at, or replace, one tensor of the forward pass. Holds no parameters.
+    """An identity module at which one tensor of the forward pass can be recorded or edited. It has no parameters.
 
-    What passed torch's hooks is edited first and recorded then.
+    torch's own forward hooks run first, then the edit, then the recordings.
     """
 
     name: str | None = None
-    """As TransformerLens would call it, for example `blocks.3.mlp.hook_lambda`; a tap of no whole model has none."""
+    """TransformerLens' name, for example `blocks.3.mlp.hook_lambda`; None until `name_taps` has named a whole model."""
 
     def layer(self) -> int:
         """Decoder layer of a named tap, from 0."""
@@ -77,27 +77,27 @@ class Tap(nn.Identity):
 
     @property
     def listening(self) -> bool:
-        """Whether anybody attends to this tensor, here and now: costly ones are computed only then."""
+        """Whether this tensor is hooked, edited or recorded in this context: costly tensors are computed only then."""
         if self._forward_hooks or self._forward_pre_hooks:
             return True
-        if torch.compiler.is_dynamo_compiling() or (attention := _attention.get()) is None:
+        if torch.compiler.is_dynamo_compiling() or (active := _active.get()) is None:
             return False
-        return self.name in attention.edits or any(self.name in each.names for each in attention.recordings)
+        return self.name in active.edits or any(self.name in recording.names for recording in active.recordings)
 
     def __call__(self, tensor: torch.Tensor) -> torch.Tensor:
         tensor = super().__call__(tensor)
-        if torch.compiler.is_dynamo_compiling() or (attention := _attention.get()) is None:
+        if torch.compiler.is_dynamo_compiling() or (active := _active.get()) is None:
             return tensor
-        if edit := attention.edits.get(self.name):
+        if edit := active.edits.get(self.name):
             tensor = edit(tensor, hook=self)
-        for recording in attention.recordings:
+        for recording in active.recordings:
             if self.name in recording.names:
                 recording.take(self.name, tensor)
         return tensor
 
 
 def name_taps(layers: Iterable[nn.Module]) -> None:
-    """Name every tap of a model's layers after its layer and its place there, once the model is built."""
+    """Name every tap of a model's layers after its layer and its path in it. Called once, when the model is built."""
     for index, layer in enumerate(layers):
         for path, module in layer.named_modules():
             if isinstance(module, Tap):
@@ -106,41 +106,41 @@ def name_taps(layers: Iterable[nn.Module]) -> None:
 
 @contextmanager
 def record(names: Iterable[str], keep: Callable[[str, torch.Tensor], Any] | None = None) -> Iterator[Recording]:
-    """Record the tensors at `names` of every model that runs in this context; later passes overwrite.
+    """Record the tensors at `names` of every model that runs in this context; later passes overwrite earlier ones.
 
-    `keep(name, tensor)` may cut what is kept of a tensor while the pass goes on: without it, all of it stays in memory.
-    Recordings that were begun outside go on.
+    `keep(name, tensor)` returns what to store of a tensor; without it the whole tensor stays in memory. Outer
+    recordings continue.
     """
     recording = Recording(names, keep)
-    edits, recordings = _attention.get() or _Attention({}, ())
-    with _attending(_Attention(edits, (*recordings, recording))):
+    edits, recordings = _active.get() or _Active({}, ())
+    with _activate(_Active(edits, (*recordings, recording))):
         yield recording
 
 
 @contextmanager
 def edited(edits: Mapping[str, Edit]) -> Iterator[None]:
-    """Replace the tensors at some hook names (name -> edit) in every model that runs in this context.
+    """Edit tensors (hook name -> edit) in every model that runs in this context.
 
-    Recordings see what was put in. At a name that was edited outside, an edit takes what the outer one gave. The edits
-    end with the block, also after an error; other threads never see them.
+    Recordings see the edited tensors. Where an outer block edits the same name, its edit comes first. The edits end
+    with the block, also after an error, and other threads never see them.
     """
-    outer, recordings = _attention.get() or _Attention({}, ())
-    both = {name: _one_after_the_other(outer[name], edits[name]) for name in outer.keys() & edits.keys()}
-    with _attending(_Attention({**outer, **edits, **both}, recordings)):
+    outer, recordings = _active.get() or _Active({}, ())
+    both = {name: _composed(outer[name], edits[name]) for name in outer.keys() & edits.keys()}
+    with _activate(_Active({**outer, **edits, **both}, recordings)):
         yield
 
 
 @contextmanager
-def _attending(attention: _Attention) -> Iterator[None]:
-    token = _attention.set(attention)
+def _activate(active: _Active) -> Iterator[None]:
+    token = _active.set(active)
     try:
         yield
     finally:
-        _attention.reset(token)
+        _active.reset(token)
 
 
-def _one_after_the_other(first: Edit, second: Edit) -> Edit:
+def _composed(first: Edit, second: Edit) -> Edit:
     return lambda tensor, hook: second(first(tensor, hook=hook), hook=hook)
 
 
-__all__ = ["HOOK_NAMES", "Edit", "Place", "Recording", "Tap", "edited", "name_taps", "record"]
+__all__ = ["HOOK_NAMES", "Edit", "TapInfo", "Recording", "Tap", "edited", "name_taps", "record"]

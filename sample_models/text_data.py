@@ -1,4 +1,4 @@
-"""Text files to token ids on disk, and fixed windows out of them. Imports neither torch nor the model."""
+"""Training text: from text files to token ids on disk, and windows of them. Imports neither torch nor the model."""
 
 import lzma
 from collections.abc import Iterable, Iterator
@@ -9,7 +9,7 @@ from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, train
 from transformers import PreTrainedTokenizerFast
 
 END_OF_TEXT = "<|endoftext|>"
-"""Stands on a line of its own between documents of a training file, and is the tokenizer's end-of-text token."""
+"""The line between documents of a training file, and the tokenizer's end-of-text token."""
 
 
 def read_documents(paths: Iterable[Path]) -> Iterator[str]:
@@ -30,7 +30,7 @@ def read_documents(paths: Iterable[Path]) -> Iterator[str]:
 
 
 def train_tokenizer(paths: Iterable[Path], vocab_size: int, context: int) -> PreTrainedTokenizerFast:
-    """Byte-level BPE over the files: lossless for any text; digits one by one, spaces at the front of words."""
+    """Train a byte-level BPE tokenizer: lossless for any text, one token per digit, spaces belong to the next word."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [
@@ -58,7 +58,7 @@ def train_tokenizer(paths: Iterable[Path], vocab_size: int, context: int) -> Pre
 def write_tokens(paths: Iterable[Path], tokenizer: PreTrainedTokenizerFast, out: Path) -> np.ndarray:
     """Token ids of all documents, each followed by end-of-text, as a memory-mapped uint16 file [token].
 
-    An existing file is taken as it is. Raises ValueError if the vocabulary does not fit 16 bits.
+    An existing file is reused. Raises ValueError if the vocabulary does not fit 16 bits.
     """
     if len(tokenizer) > 2**16:
         raise ValueError(f"vocabulary must be at most 65536 to be stored as uint16, got {len(tokenizer)}")
@@ -73,15 +73,15 @@ def write_tokens(paths: Iterable[Path], tokenizer: PreTrainedTokenizerFast, out:
 
 
 def random_windows(tokens: np.ndarray, batch: int, length: int, seed: int, step: int) -> np.ndarray:
-    """The `batch` windows of step `step` [batch, length], int64: the same for the same seed, whatever ran before."""
+    """The `batch` windows of step `step` [batch, length], int64; they depend on seed and step only."""
     starts = np.random.default_rng((seed, step)).integers(0, len(tokens) - length, size=batch)
     return np.stack([tokens[start : start + length] for start in starts]).astype(np.int64)
 
 
 def even_windows(tokens: np.ndarray, count: int, length: int) -> np.ndarray:
-    """`count` windows spread evenly over the tokens [count, length], int64; fewer where the text is too short.
+    """`count` windows spread evenly over the tokens [count, length], int64; fewer if the text is too short.
 
-    Raises ValueError for a text that does not fill one window.
+    Raises ValueError for a text shorter than one window.
     """
     if len(tokens) < length:
         raise ValueError(f"a text must fill a window of {length} tokens, got {len(tokens)}: give more text")
@@ -93,8 +93,8 @@ def even_windows(tokens: np.ndarray, count: int, length: int) -> np.ndarray:
 def document_windows(tokens: np.ndarray, end_of_text: int, count: int, length: int) -> np.ndarray:
     """The first `length` tokens of up to `count` documents [document, length], int64.
 
-    Documents end at the end-of-text id, which is no part of them, or with the text. The ones taken are spread evenly
-    among those of at least `length` tokens. Raises ValueError if there is none.
+    Documents are separated by the end-of-text id, which is not part of them. The chosen ones are spread evenly among
+    those of at least `length` tokens. Raises ValueError if there is none.
     """
     ends = np.append(np.flatnonzero(tokens == end_of_text), len(tokens))
     starts = np.append(0, ends[:-1] + 1)

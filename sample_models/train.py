@@ -4,10 +4,10 @@
     python -m sample_models.train --init runs/dense --data corpus/*.txt --valid held_out.txt --out runs/versatile
 
 The second takes `--ffn` for the paper's baselines and ablations too (k_loop, moe, width, depth, average).
-Text files are UTF-8 (`.xz` too), documents separated by a line `<|endoftext|>`. A run that was stopped goes on where
-its last checkpoint stands when the same command is given again, and refuses one that would make another run of it;
-`DIR/settings.json` holds its options, `DIR/log.csv` its curves, and at the end DIR is a Hugging Face folder. With
-`--keep-checkpoints N` it also holds the weights as they were at N steps of the run, to look back at. Needs only
+Text files are UTF-8 (`.xz` too), documents separated by a line `<|endoftext|>`. The same command given again
+resumes an interrupted run from its last checkpoint; a command with other settings is refused. `DIR/settings.json` holds
+the options, `DIR/log.csv` the curves, and at the end DIR is a Hugging Face folder. With `--keep-checkpoints N` it also
+holds the weights after N steps spread over the run. Needs only
 torch, transformers, tokenizers, safetensors, numpy and lazy_loader; runs on a CPU or one CUDA GPU.
 """
 
@@ -21,14 +21,14 @@ from transformers.utils import logging as transformers_logging
 
 from sample_models.configuration_versatile import VersatileFFNConfig
 from sample_models.feed_forward import DepthPath, RoutedFFN
-from sample_models.kept_checkpoints import FOLDER as KEPT
+from sample_models.intermediate_checkpoints import FOLDER as CHECKPOINTS_FOLDER
 from sample_models.modeling_versatile import VersatileFFNForCausalLM
-from sample_models.run_options import keep_settings, parse_options
+from sample_models.run_options import parse_options, save_settings
 from sample_models.text_data import even_windows, random_windows, train_tokenizer, write_tokens
 from sample_models.train_losses import auxiliary_losses, held_out_loss, next_token_loss, observe_residuals
 from sample_models.train_options import TrainOptions
-from sample_models.train_schedules import TAU_FLOOR, kept_steps, learning_rate, tau_schedule
-from sample_models.train_state import Log, keep_checkpoint, load_state, save_state
+from sample_models.train_schedules import TAU_FLOOR, checkpoint_steps, learning_rate, tau_schedule
+from sample_models.train_state import Log, load_state, save_checkpoint, save_state
 
 
 def make_optimizer(model: torch.nn.Module, weight_decay: float) -> torch.optim.AdamW:
@@ -42,9 +42,9 @@ def make_optimizer(model: torch.nn.Module, weight_decay: float) -> torch.optim.A
 
 
 def new_model(options: TrainOptions, vocab_size: int) -> VersatileFFNForCausalLM:
-    """A model with fresh weights, or with those of `--init` wherever they exist there (heads, real experts: fresh).
+    """A model with random weights, or with those of `--init` and random ones for router, depth head and real experts.
 
-    Raises ValueError if those have other shapes.
+    Raises ValueError if the weights of `--init` do not fit.
     """
     config = VersatileFFNConfig(
         vocab_size=vocab_size,
@@ -62,8 +62,8 @@ def new_model(options: TrainOptions, vocab_size: int) -> VersatileFFNForCausalLM
     )
     torch.manual_seed(options.seed)
     model = VersatileFFNForCausalLM(config)
-    # Larger embeddings than the usual 0.02: the heads read H un-normalised, and in layer 0 H is little more than the
-    # embedding; their logits would drown in the Gumbel noise.
+    # Larger than the usual 0.02: the heads read H un-normalised, which in layer 0 is little more than the embedding.
+    # With small logits the Gumbel noise would dominate.
     torch.nn.init.normal_(model.model.embed_tokens.weight, std=options.embedding_std)
     if options.init:
         source = VersatileFFNForCausalLM.from_pretrained(options.init, dtype=torch.float32)
@@ -75,7 +75,7 @@ def new_model(options: TrainOptions, vocab_size: int) -> VersatileFFNForCausalLM
 
 
 def prepare_tokenizer(options: TrainOptions) -> PreTrainedTokenizerFast:
-    """The one of `--init`, or of this run if it was stopped and goes on, or a new one from the training text."""
+    """The tokenizer of `--init`, or of this run if it is resumed, or a new one trained on the training text."""
     for folder in (options.init or options.out, options.out):
         if (folder / "tokenizer.json").exists():
             tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)
@@ -87,14 +87,14 @@ def prepare_tokenizer(options: TrainOptions) -> PreTrainedTokenizerFast:
 
 
 class Training:
-    """A run where it stands: at its beginning, or where it was stopped."""
+    """A training run, new or resumed."""
 
     def __init__(self, options: TrainOptions):
-        """Raises ValueError if the folder holds another run, or the model to continue from has other sizes."""
+        """Raises ValueError if the folder holds a run with other settings, or `--init` a model of other sizes."""
         self.options, out = options, options.out
         out.mkdir(parents=True, exist_ok=True)
         transformers_logging.set_verbosity_error()
-        keep_settings(options, out / "settings.json")
+        save_settings(options, out / "settings.json")
         self.tokenizer = prepare_tokenizer(options)
         self.tokens = write_tokens(options.data, self.tokenizer, out / "train.tokens")
         valid_tokens = write_tokens(options.valid, self.tokenizer, out / "valid.tokens")
@@ -113,19 +113,19 @@ class Training:
                 layer.self_attn.compile()
                 layer.mlp.compile()
         self.loss_of = torch.compile(next_token_loss) if options.compile else next_token_loss
-        self.kept = kept_steps(options.keep_checkpoints, options.steps)
+        self.checkpoint_steps = checkpoint_steps(options.keep_checkpoints, options.steps)
 
     def run(self) -> None:
-        """Train to the end, or for `stop_after` steps; at the end the folder is a model folder."""
+        """Train to the end, or for `stop_after` steps. At the end save the model."""
         options = self.options
         last = options.steps if options.stop_after is None else min(options.steps, self.first_step + options.stop_after)
         if self.first_step == 0:
-            self._keep(0)
+            self._save_checkpoint(0)
         self._logged_at, self._logged_step = time.monotonic(), self.first_step
         saved_at = time.monotonic()
         for step in range(self.first_step, last):
             row, done = self.update(step), step + 1
-            self._keep(done)  # before the state of this step is saved: no stop in between can lose it
+            self._save_checkpoint(done)  # before the state is saved, so that an interruption cannot lose it
             if done % options.log_every == 0 or done == options.steps:
                 self._write(done, row)
             if done == last or time.monotonic() - saved_at > options.save_every_s:
@@ -135,7 +135,7 @@ class Training:
             self._save_model()
 
     def update(self, step: int) -> dict[str, float | torch.Tensor]:
-        """One step of the optimizer, counted from 0; its figures, the loss before it."""
+        """Do one optimizer step, counted from 0; return its row of the log, with the loss before the step."""
         options, progress = self.options, step / self.options.steps
         tau, rate = tau_schedule(progress), learning_rate(options.learning_rate, progress)
         self.model.set_tau(tau)
@@ -161,14 +161,14 @@ class Training:
     def _on_device(self, ids: np.ndarray) -> torch.Tensor:
         return torch.from_numpy(ids).to(self.device)
 
-    def _keep(self, done: int) -> None:
-        """Keep the weights, if this is a step for it."""
-        if done in self.kept:
+    def _save_checkpoint(self, done: int) -> None:
+        """Save an intermediate checkpoint, if one is due after this step."""
+        if done in self.checkpoint_steps:
             tokens, tau = done * self.options.tokens_per_step, tau_schedule(done / self.options.steps)
-            keep_checkpoint(self.options.out / KEPT, done, tokens, tau, self.model)
+            save_checkpoint(self.options.out / CHECKPOINTS_FOLDER, done, tokens, tau, self.model)
 
     def _write(self, done: int, row: dict[str, float | torch.Tensor]) -> None:
-        """A row of the log, with the held-out loss where one is due."""
+        """Write a row of the log, with the held-out loss if it is due."""
         options, now = self.options, time.monotonic()
         evaluated = done % options.valid_every == 0 or done == options.steps
         row["held_out"] = held_out_loss(self.model, self.valid, options.batch) if evaluated else math.nan
@@ -189,12 +189,12 @@ def parse(argv: list[str] | None = None) -> TrainOptions:
 
 
 def train(options: TrainOptions) -> None:
-    """Begin a run or go on with it. Raises ValueError as `Training` does."""
+    """Start or resume a run. Raises ValueError as `Training` does."""
     Training(options).run()
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Train as the command line says; a run that cannot begin or go on ends the program with one sentence."""
+    """Train as the command line says; a run that cannot be started or resumed ends the program with one sentence."""
     options = parse(argv)
     try:
         training = Training(options)

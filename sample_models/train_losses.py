@@ -1,4 +1,4 @@
-"""What a training minimises: next-token cross-entropy, and the terms that keep experts and loops in use."""
+"""Training losses: next-token cross-entropy, and auxiliary losses that keep all experts and loops in use."""
 
 from dataclasses import dataclass
 
@@ -11,14 +11,14 @@ from sample_models.modeling_versatile import VersatileFFNForCausalLM
 
 @dataclass(frozen=True)
 class AuxiliaryWeights:
-    """Factors of the terms beside the cross-entropy. Only load balancing is in the paper."""
+    """Factors of the auxiliary losses. Only load balancing is in the paper."""
 
     load_balance: float = 0.01
     router_z: float = 5e-4
     depth_entropy: float = 0.02
 
     def factor(self, name: str) -> float:
-        """What a term is multiplied by in the loss: entropy is sought, the others are avoided."""
+        """The signed factor of an auxiliary loss: the entropy is maximised, the others are minimised."""
         return -self.depth_entropy if name == "depth_entropy" else getattr(self, name)
 
 
@@ -31,11 +31,10 @@ def load_balance_loss(router_logits: torch.Tensor, top_k: int) -> torch.Tensor:
 
 
 def auxiliary_losses(ffns: list[DenseFFN], residuals: list[torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Means over layers of load balance and router z-loss, and of the entropy of the mean depth choice (nats).
+    """Name -> auxiliary loss, a mean over layers: load balance, router z-loss, entropy (nats) of the mean depth choice.
 
-    Only those whose head exists: the first two need a router, the last a depth head. Both heads are tiny, so they are
-    evaluated once more on the residual stream H of each layer instead of carrying their logits out of the (compiled)
-    layers.
+    The first two exist only with a router, the last only with a depth head. Both heads are tiny, so they are evaluated
+    again on the residual stream H of each layer; the logits inside compiled layers are not accessible.
     """
     terms: dict[str, list[torch.Tensor]] = {}
     for ffn, residual in zip(ffns, residuals, strict=True):
@@ -52,7 +51,7 @@ def auxiliary_losses(ffns: list[DenseFFN], residuals: list[torch.Tensor]) -> dic
 
 
 def observe_residuals(model: VersatileFFNForCausalLM) -> list[torch.Tensor]:
-    """A list that every forward pass fills with H of each layer; clear it before the pass."""
+    """A list to which every forward pass appends H of each layer; clear it before each pass."""
     residuals: list[torch.Tensor] = []
     for layer in model.model.layers:
         layer.hook_resid_mid.register_forward_hook(lambda module, inputs, output: residuals.append(output))

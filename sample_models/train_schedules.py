@@ -1,4 +1,4 @@
-"""What changes along a training: learning rate, Gumbel temperature, and the steps after which weights are kept."""
+"""Schedules of a training run: learning rate, Gumbel temperature, and the steps with intermediate checkpoints."""
 
 import math
 
@@ -19,11 +19,11 @@ def tau_schedule(progress: float) -> float:
     return TAU_START * (TAU_FLOOR / TAU_START) ** min(progress / TAU_FLOOR_AT, 1.0)
 
 
-def kept_steps(count: int, steps: int) -> list[int]:
-    """The steps after which weights are kept: `count` of them, from 0 (untrained) to `steps`, ever further apart.
+def checkpoint_steps(count: int, steps: int) -> list[int]:
+    """The steps after which an intermediate checkpoint is saved: `count` steps from 0 (untrained) to `steps`.
 
-    The square of an even spacing: routing changes most at the start, and tau has reached its floor long before the end.
-    Fewer than `count` where a run is too short to tell them apart; none for a count of 0.
+    Their distance grows (squares of an even spacing), since routing changes most at the start. Fewer than `count` if
+    the run is too short for different steps; none for a count of 0.
     """
     if count == 0:
         return []
@@ -36,7 +36,7 @@ __all__ = [
     "TAU_FLOOR_AT",
     "TAU_START",
     "WARM_UP",
-    "kept_steps",
+    "checkpoint_steps",
     "learning_rate",
     "tau_schedule",
 ]

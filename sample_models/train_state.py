@@ -1,4 +1,4 @@
-"""What a training leaves in its folder while it runs: log, state to go on from, and weights kept along the way."""
+"""Files that a training run writes: log, state for resuming, and intermediate checkpoints."""
 
 import csv
 import os
@@ -9,11 +9,11 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
-from sample_models.kept_checkpoints import kept_name
+from sample_models.intermediate_checkpoints import checkpoint_file_name
 
 
 class Log:
-    """Rows of figures to a CSV file and, in short, to the terminal."""
+    """Writes rows of numbers to a CSV file and, rounded, to the terminal."""
 
     def __init__(self, path: Path):
         self.path = path
@@ -28,23 +28,23 @@ class Log:
         print("  ".join(f"{name} {value:.4g}" for name, value in row.items()), flush=True)
 
     def cut_after(self, step: int) -> None:
-        """Drop rows past `step`: they will be made again."""
+        """Remove rows after `step`, which will be computed again."""
         if self.path.exists():
             header, *rows = self.path.read_text().splitlines()
-            kept = [row for row in rows if int(row.split(",")[0]) <= step]
-            self.path.write_text("\n".join([header, *kept]) + "\n")
+            remaining = [row for row in rows if int(row.split(",")[0]) <= step]
+            self.path.write_text("\n".join([header, *remaining]) + "\n")
 
 
 @contextmanager
 def replaced(path: Path) -> Iterator[Path]:
-    """Where to write what then takes the place of a file in one move, so that a stop in between cannot spoil it."""
+    """A temporary path to write to; it then replaces `path` atomically, so that an interruption leaves no half file."""
     partial = path.with_suffix(".partial")
     yield partial
     os.replace(partial, path)
 
 
 def save_state(path: Path, step: int, model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> None:
-    """Write everything that is needed to go on."""
+    """Write everything that is needed to resume."""
     state = {"step": step, "model": model.state_dict(), "optimizer": optimizer.state_dict()}
     state["rng"] = torch.get_rng_state()
     if torch.cuda.is_available() and (device := next(model.parameters()).device).type == "cuda":
@@ -54,7 +54,7 @@ def save_state(path: Path, step: int, model: torch.nn.Module, optimizer: torch.o
 
 
 def load_state(path: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> int:
-    """Put a run back where `save_state` left it; the steps done by then, 0 where nothing was saved."""
+    """Restore what `save_state` wrote; return the number of steps done, 0 if nothing was saved."""
     if not path.exists():
         return 0
     device = next(model.parameters()).device
@@ -67,13 +67,13 @@ def load_state(path: Path, model: torch.nn.Module, optimizer: torch.optim.Optimi
     return state["step"]
 
 
-def keep_checkpoint(folder: Path, step: int, tokens: int, tau: float, model: torch.nn.Module) -> None:
-    """Write all weights in bfloat16, with step, tokens seen and tau in the header."""
+def save_checkpoint(folder: Path, step: int, tokens: int, tau: float, model: torch.nn.Module) -> None:
+    """Write an intermediate checkpoint: all weights in bfloat16, with step, tokens seen and tau in the header."""
     folder.mkdir(exist_ok=True)
     weights = {name: value.to("cpu", torch.bfloat16) for name, value in model.state_dict().items()}
     header = {"format": "pt", "step": str(step), "tokens": str(tokens), "tau": f"{tau:.6g}"}
-    with replaced(folder / kept_name(step)) as partial:
+    with replaced(folder / checkpoint_file_name(step)) as partial:
         save_file(weights, partial, metadata=header)
 
 
-__all__ = ["Log", "keep_checkpoint", "load_state", "save_state"]
+__all__ = ["Log", "save_checkpoint", "load_state", "save_state"]

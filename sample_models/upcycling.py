@@ -1,7 +1,6 @@
-"""A dense Llama model read as a VersatileFFN: the same weights, with a router and depth heads that nobody has trained.
+"""Upcycling: a dense Llama model as a VersatileFFN with the same weights and untrained routers and depth heads.
 
-It is the start of continued pre-training (paper, section 3.3). Until then its loops and experts are noise, and every
-place that shows them says so.
+This is the start of continued pre-training (paper, section 3.3). Before it, loops and experts are noise.
 """
 
 from pathlib import Path
@@ -22,16 +21,16 @@ SHARED_FIELDS = (
     *("num_key_value_heads", "head_dim", "max_position_embeddings", "rms_norm_eps", "initializer_range"),
     *("tie_word_embeddings", "rope_parameters", "bos_token_id", "eos_token_id", "pad_token_id"),
 )
-"""Fields that both configurations have, with one meaning."""
+"""Configuration fields with the same meaning in Llama and VersatileFFN."""
 
-OUTSIDE_FAMILY = {"hidden_act": "silu", "attention_bias": False, "mlp_bias": False, "quantization_config": None}
-"""Llama's options, and the only value with which its FFN and attention are those of the family."""
+REQUIRED_OPTIONS = {"hidden_act": "silu", "attention_bias": False, "mlp_bias": False, "quantization_config": None}
+"""Llama's options with the only values for which it computes the same FFN and attention as a VersatileFFN."""
 
 
 def read_dense(folder: Path) -> ModelWeights:
     """Configuration and weights of a dense model folder (Llama's, or ours with `ffn: dense`), with fresh gates.
 
-    Raises ValueError with one sentence: another kind of model, an option outside the family, or unfitting weights.
+    Raises ValueError with one sentence for another kind of model, an unsupported option, or mismatched weights.
     """
     config_file = folder / "config.json"
     if is_olmo(folder):
@@ -67,13 +66,13 @@ def read_dense(folder: Path) -> ModelWeights:
 
 
 def read_llama_config(path: Path) -> LlamaConfig:
-    """Llama's configuration, refused by name where an option would make it compute something else."""
+    """Llama's configuration; ValueError, naming the option, if it violates `REQUIRED_OPTIONS`."""
     try:
         config = LlamaConfig.from_pretrained(path.parent)
     except (StrictDataclassError, TypeError, ValueError) as error:
         reason = str(error.__cause__ or error).strip().splitlines()[-1].strip()
         raise ValueError(f"{path} has a field that does not fit: {reason}") from error
-    for name, value in OUTSIDE_FAMILY.items():
+    for name, value in REQUIRED_OPTIONS.items():
         if (given := getattr(config, name, None)) != value and given is not None:
             raise ValueError(
                 f"{path}: {name} must be {value!r} in a model of the VersatileFFN family, got {given!r}: such a model "
@@ -83,7 +82,7 @@ def read_llama_config(path: Path) -> LlamaConfig:
 
 
 def merged_llama(tensors: dict[str, torch.Tensor], layers: int) -> dict[str, torch.Tensor]:
-    """Llama's tensors under our names; up and gate become one matrix, the value's rows before the gate's."""
+    """Llama's tensors under our names; up and gate projection become one matrix, up (SwiGLU's value) first."""
     ours = dict(tensors)
     for layer in range(layers):
         prefix = f"model.layers.{layer}"
@@ -98,7 +97,7 @@ def _shapes(tensors: dict[str, torch.Tensor]) -> dict[str, tuple[int, ...]]:
 
 
 def _mapped(files: list[Path]) -> dict[str, torch.Tensor]:
-    """Tensors of all files, still in them; a damaged file is told in a sentence."""
+    """The memory-mapped tensors of all files; ValueError with one sentence for a damaged file."""
     for path in files:
         tensor_shapes(path)
     return {name: tensor for path in files for name, tensor in load_file(path).items()}

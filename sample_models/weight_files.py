@@ -1,4 +1,4 @@
-"""Safetensors files of a model folder: one, or the shards of an index, each held to what the index says of it."""
+"""Safetensors files of a model folder: one file, or the shards of an index, checked against the index."""
 
 import json
 from pathlib import Path
@@ -11,7 +11,7 @@ INDEX = "model.safetensors.index.json"
 def weight_files(folder: Path) -> list[Path]:
     """The safetensors files of a model folder: one, or the shards that its index names, by name.
 
-    Shards are refused unless each holds just the tensors that the index places in it.
+    Raises ValueError unless each shard holds exactly the tensors that the index places in it.
     """
     if (folder / "model.safetensors").exists():
         return [folder / "model.safetensors"]
@@ -22,16 +22,16 @@ def weight_files(folder: Path) -> list[Path]:
         )
     shards = read_index(folder / INDEX)
     for path, names in shards.items():
-        if apart := sorted(names ^ tensor_shapes(path).keys()):
+        if differing := sorted(names ^ tensor_shapes(path).keys()):
             raise ValueError(
-                f"{path} must hold the tensors that {INDEX} places in it, got {len(apart)} that only one of them "
-                f"names, {first_few(apart)}: take index and shards from the same save"
+                f"{path} must hold the tensors that {INDEX} places in it, got {len(differing)} that only one of them "
+                f"names, {first_few(differing)}: take index and shards from the same save"
             )
     return list(shards)
 
 
 def read_index(path: Path) -> dict[Path, set[str]]:
-    """Shard -> names of its tensors by the index of a sharded model; shards are existing files beside the index."""
+    """Shard -> names of its tensors, from the index of a sharded model. Shards must be existing files beside it."""
     try:
         weight_map = json.loads(path.read_text(encoding="utf-8"))["weight_map"]
         files = sorted(set(weight_map.values()))
@@ -48,7 +48,7 @@ def read_index(path: Path) -> dict[Path, set[str]]:
 
 
 def tensor_shapes(path: Path) -> dict[str, tuple[int, ...]]:
-    """Name -> shape by the header of a safetensors file; no tensor is read."""
+    """Name -> shape, from the header of a safetensors file; no tensor is read."""
     try:
         with safe_open(path, framework="pt") as file:
             return {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
@@ -57,7 +57,7 @@ def tensor_shapes(path: Path) -> dict[str, tuple[int, ...]]:
 
 
 def first_few(names: list[str]) -> str:
-    """Names for a message: at most three."""
+    """At most three of the names, for a message."""
     return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
 
 

@@ -1,4 +1,4 @@
-"""The real app on a free port, and a real Chromium to drive it."""
+"""For browser tests: the app as a server process on a free port, and a Chromium."""
 
 import os
 import socket
@@ -30,18 +30,18 @@ DRAWN = """() => document.querySelector('[data-testid=stApp]')?.dataset.testScri
   && [...document.querySelectorAll('[data-testid=stPlotlyChart]')].every(chart => chart.querySelector('.main-svg'))
   && [...document.querySelectorAll('.st-key-token_strip')].every(
     strip => strip.querySelector('[data-testid^=stBidi]')?.shadowRoot?.querySelector('[aria-selected=true]'))"""
-"""The script has ended, all charts hold a drawing, and the strip its tokens: each comes at a time of its own."""
+"""JavaScript: whether the script has ended, all charts are drawn, and the token strip shows its selected token."""
 
 
 class Server(str):
-    """Address of a running server, and its process."""
+    """Address of a running server; `pid` is its process."""
 
     pid: int
 
 
 @contextmanager
 def app_server(log: Path) -> Iterator[Server]:
-    """Address of a server of this checkout's app, started as `make run` starts it, stopped at the end."""
+    """Start a server of this checkout's app as `make run` does, yield its address, and stop it at the end."""
     port = _free_port()
     address = Server(f"http://127.0.0.1:{port}")
     command = [sys.executable, "-m", "app", "serve", "--port", str(port)]
@@ -73,14 +73,14 @@ def chromium() -> Iterator[Browser]:
 
 
 def wait_idle(page: Page, timeout_s: float = 60) -> None:
-    """Wait until the script has run to its end and what it sent is drawn."""
+    """Wait until the script has ended and its output is drawn."""
     page.wait_for_function(DRAWN, timeout=timeout_s * 1000)
 
 
 def until(page: Page, holds: Callable[[], bool], timeout_s: float = 20) -> None:
-    """Wait until something holds that Playwright's own expectations cannot say.
+    """Wait until a condition holds that Playwright's own expectations cannot express.
 
-    What a page shows comes piece by piece, so a test never looks once where it can look until.
+    A page is drawn piece by piece, so tests should wait for a condition instead of checking it once.
     """
     deadline = time.monotonic() + timeout_s
     while not holds():
@@ -89,7 +89,7 @@ def until(page: Page, holds: Callable[[], bool], timeout_s: float = 20) -> None:
 
 
 def until_rests(page: Page, value: str, frames: int = 30) -> None:
-    """Wait until what a JavaScript function gives has stayed the same over so many frames that the browser drew."""
+    """Wait until the result of a JavaScript function has not changed for this number of drawn frames."""
     page.evaluate(
         f"""async (frames) => {{
           const value = () => JSON.stringify(({value})());

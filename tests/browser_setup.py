@@ -1,4 +1,4 @@
-"""Find a Chromium for the browser tests, or install one; if neither is possible, say so and go on.
+"""Find a Chromium for the browser tests, or install one; if neither is possible, print so.
 
 python -m tests.browser_setup
 """
@@ -20,11 +20,11 @@ def find_browser() -> str | None:
         sys.exit(f"CHROMIUM={named} is no program: give the path of a Chromium, or leave it unset")
     if named:
         return named
-    on_path = next((found for name in NAMES if (found := shutil.which(name))), None)
-    return on_path or _playwrights_own()
+    on_path = next((path for name in NAMES if (path := shutil.which(name))), None)
+    return on_path or _installed_by_playwright()
 
 
-def _playwrights_own() -> str | None:
+def _installed_by_playwright() -> str | None:
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
@@ -33,7 +33,7 @@ def _playwrights_own() -> str | None:
 
 
 def install_browser() -> None:
-    """Try the system's packages where we may install them, then Playwright's own download."""
+    """Try the system's package manager if we are root, then Playwright's own download."""
     attempts = [[sys.executable, "-m", "playwright", "install", "chromium"]]
     if shutil.which("apt-get") and os.geteuid() == 0:
         attempts = [["sh", "-c", "apt-get update -q && apt-get install -yq chromium"], *attempts]

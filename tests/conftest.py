@@ -1,4 +1,4 @@
-"""Fixtures that many tests share (session fixtures are read-only), and what happens where no browser is to be had."""
+"""Fixtures that many tests share (session fixtures are read-only), and skipping of browser tests without a browser."""
 
 from collections import Counter
 
@@ -27,7 +27,7 @@ def loaded():
 
 @pytest.fixture(scope="session")
 def saved_model(tmp_path_factory):
-    """The folder of a small model, to be copied by who changes it."""
+    """The folder of a small model; a test that changes it must copy it first."""
     from tests.model_folders import save_model
 
     return save_model(tmp_path_factory.mktemp("saved") / "tiny")
@@ -35,8 +35,8 @@ def saved_model(tmp_path_factory):
 
 @pytest.fixture
 def app():
-    """The app in-process, for a visitor who has not come in yet."""
-    from tests.in_process import new_app  # Streamlit takes a second to import
+    """The app in this process, as a new session that has not run yet."""
+    from tests.app_in_process import new_app  # Streamlit takes a second to import
 
     return new_app()
 
@@ -56,7 +56,7 @@ def browser():
 
 @pytest.fixture
 def visit(browser, address):
-    """Start visits; at their end no error may stand in the console and no other host may have been asked."""
+    """Start visits. At the end, the console must hold no errors and no other host may have been requested."""
     visits = []
 
     def start(**context) -> Visit:
@@ -64,14 +64,14 @@ def visit(browser, address):
         return visits[-1]
 
     yield start
-    for each in visits:
-        each.context.close()
-        assert not each.errors
-        assert not each.foreign
+    for started in visits:
+        started.context.close()
+        assert not started.errors
+        assert not started.foreign
 
 
 def pytest_collection_modifyitems(items):
-    """Without a Chromium the browser tests are left out, and the end of the run says so."""
+    """Skip the browser tests if there is no Chromium."""
     if find_browser():
         return
     for item in items:
@@ -80,7 +80,7 @@ def pytest_collection_modifyitems(items):
 
 
 def pytest_terminal_summary(terminalreporter):
-    """Say loudly what was not tested, and why."""
+    """Print a conspicuous summary of skipped tests and the reasons."""
     why = Counter(report.longrepr[2] for report in terminalreporter.stats.get("skipped", []))
     if why:
         terminalreporter.section("NOT TESTED", sep="!", red=True, bold=True)

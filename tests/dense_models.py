@@ -33,7 +33,7 @@ def write_dense(folder: Path) -> Path:
 
 
 def permuted(weight: np.ndarray, heads: int) -> np.ndarray:
-    """Rows of a query or key matrix in the order in which llama.cpp keeps them: rotary halves interleaved."""
+    """Rows of a query or key matrix in llama.cpp's order: rotary halves interleaved."""
     half = weight.shape[0] // heads // 2
     return weight.reshape(heads, 2, half, -1).swapaxes(1, 2).reshape(weight.shape)
 
@@ -54,7 +54,7 @@ def write_gguf(path, folder):
     writer.add_vocab_size(config.vocab_size)
     writer.add_tokenizer_model("gpt2")
     tokens = tokenizer.convert_ids_to_tokens(range(len(tokenizer)))
-    # transformers takes a vocabulary without merges for another kind: the last byte, which no text holds, gives room.
+    # transformers needs at least one merge to recognise BPE: it replaces the last byte, which occurs in no text.
     writer.add_token_list([*tokens[:255], tokens[0] * 2, tokens[256]])
     writer.add_token_types([1] * 256 + [3])
     writer.add_token_merges([f"{tokens[0]} {tokens[0]}"])

@@ -1,6 +1,6 @@
 """The golden files: weights, inputs and every intermediate of a run of the authors' released code (float32, CPU).
 
-`golden/*/manifest.json` says what each tensor is. Names of the released code are mapped to ours as in an import.
+`golden/*/manifest.json` says what each tensor is. Names of the released code are mapped to ours as in the conversion.
 """
 
 from pathlib import Path
@@ -27,7 +27,7 @@ CONFIG = dict(
     eos_token_id=0,
     pad_token_id=1,
 )
-"""The sizes in golden/tiny/config.yaml, in our words."""
+"""The sizes in golden/tiny/config.yaml, under our names."""
 
 TAPS = {
     "x_out": "mlp.hook_in",
@@ -45,7 +45,7 @@ TAPS = {
     "x_moe": "mlp.hook_width_out",
     "x_final": "mlp.hook_out",
 }
-"""Name of a golden tensor of a block -> the tap that carries it in our layer."""
+"""Name of a golden tensor of a block -> the tap with the same quantity in our layer."""
 
 
 def golden(file: str) -> dict[str, torch.Tensor]:

@@ -1,4 +1,4 @@
-"""Inputs that go wrong: the way each takes, and the beginning of the one sentence that answers it."""
+"""Invalid or malicious inputs: how each is given to the app, and the beginning of the error message."""
 
 import gzip
 import io
@@ -19,10 +19,10 @@ from tests.traces import make_trace
 
 @dataclass(frozen=True)
 class Case:
-    """An input, the way it takes, and the beginning of the answer."""
+    """An invalid input and the beginning of its error message."""
 
     way: str
-    """file: an uploaded file; typed: one text; list: a pasted list; link: the address of the page."""
+    """How it is given. file: an uploaded file; typed: one text; list: a pasted list; link: the query of the address."""
     given: str | tuple[str, bytes | Callable[[], bytes]]
     answer: str
 
@@ -56,7 +56,7 @@ def trace(**changes) -> tuple[str, Callable[[], bytes]]:
 
 
 def trace_header(**entries: str) -> tuple[str, Callable[[], bytes]]:
-    """A trace file whose header holds other strings than it should."""
+    """A trace file with changed entries in its header."""
 
     def written() -> bytes:
         raw = make_trace().to_bytes()

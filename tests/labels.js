@@ -1,8 +1,8 @@
-// What is wrong with the labels of the page's figures: cut at the figure's edge, or lying over another one.
+// Problems with labels of the page's figures: cut off at the figure's edge, or overlapping another label.
 () => {
   const problems = [], shown = (box) => box.width > 1 && box.height > 1;
   const over = (a, b) => Math.min(a.right, b.right) - Math.max(a.left, b.left) > 2.5 && Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top) > 4;
-  // Turned names of tokens may touch, as lines of small print do: 9 px from one to the next are enough.
+  // Vertical token labels may be dense: 9 px from one to the next are enough.
   const close = (a, b) => Math.abs(a.left + a.right - b.left - b.right) < 2 * 9;
   for (const figure of document.querySelectorAll(".js-plotly-plot")) {
     const name = figure.closest('[class*="st-key-figure-"]:not([class*="-chart"])')?.className.match(/figure-([\w]+)/)?.[1];

@@ -1,4 +1,4 @@
-"""Small model folders on disk, and their files edited."""
+"""Writing and editing small model folders."""
 
 import json
 

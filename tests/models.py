@@ -1,4 +1,4 @@
-"""Small models with spread-out routing for tests: real code, random weights, a byte-level tokenizer."""
+"""Small models with random weights and varied routing, and a byte-level tokenizer."""
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers

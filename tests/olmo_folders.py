@@ -1,4 +1,4 @@
-"""Checkpoint folders of the authors' trainer in all its layouts, made of the golden weights or of random ones."""
+"""Writing checkpoint folders of the authors' trainer in all its layouts, with the golden or random weights."""
 
 import base64
 import json
@@ -42,7 +42,7 @@ def write_olmo(
 
 
 def in_parts(folder: Path, parts: int = 3) -> Path:
-    """The folder, its model.safetensors cut into parts that an index names."""
+    """Split the folder's model.safetensors into shards with an index."""
     whole = load_file(folder / "model.safetensors")
     (folder / "model.safetensors").unlink()
     weight_map = {name: f"model-{1 + i % parts:05d}-of-{parts:05d}.safetensors" for i, name in enumerate(sorted(whole))}
@@ -53,7 +53,7 @@ def in_parts(folder: Path, parts: int = 3) -> Path:
 
 
 def in_hub_cache(cache: Path, name: str, folder: Path) -> None:
-    """Put a folder into a hub cache, as if `name` had been fetched once."""
+    """Put a folder into a hub cache, as if `name` had been downloaded."""
     home = cache / f"models--{name.replace('/', '--')}"
     (home / "refs").mkdir(parents=True)
     (home / "refs" / "main").write_text("0" * 40)
@@ -61,7 +61,7 @@ def in_hub_cache(cache: Path, name: str, folder: Path) -> None:
 
 
 def with_prefix(tensors: dict, where: str = "outside") -> dict:
-    """Names as FSDP leaves them, round the whole model or round each part."""
+    """Names with FSDP's prefix, for a wrapped model ("outside") or wrapped parts."""
     word = "_fsdp_wrapped_module."
     if where == "outside":
         return {word + name: tensor for name, tensor in tensors.items()}

@@ -1,4 +1,4 @@
-"""What an imported model must give: the released code's numbers, or a slow, plain pass over the trainer's tensors."""
+"""References for converted models: the released code's numbers, and a slow forward pass over the trainer's tensors."""
 
 import numpy as np
 import torch
@@ -11,7 +11,7 @@ TOLERANCE = 5e-5
 
 
 def check_golden(loaded):
-    """Logits within tolerance of the released code's, loops and experts the same."""
+    """Assert logits within tolerance of the released code's, and the same loops and experts."""
     expected = golden("tiny/eval")
     with torch.no_grad():
         logits = loaded.model(expected["input_ids"]).logits

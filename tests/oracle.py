@@ -1,14 +1,14 @@
 """A slow reference of the paper's family of FFNs, token by token, written from its equations.
 
-Shares nothing with the model but its weights: plain loops over tokens, loops, experts and hidden units, no taps, no
-merging of paths, no skipping.
+It shares only the weights with the model: plain loops over tokens, loops, experts and hidden units, without taps,
+merged paths or early exit.
 """
 
 import torch
 
 
 class OracleFFN(torch.nn.Module):
-    """Stands in for the FFN `kind` in eval mode, or in training mode with given Gumbel noise [batch, token, loop]."""
+    """A replacement for the FFN `kind` in eval mode or, given Gumbel noise [batch, token, loop], in training mode."""
 
     def __init__(self, ffn, kind: str = "versatile", noise: torch.Tensor | None = None):
         super().__init__()
@@ -79,9 +79,9 @@ class OracleFFN(torch.nn.Module):
     def experts(self, h):
         """The best experts, each with its weight: a softmax over their logits alone."""
         logits = [row @ h for row in self.weights["router.weight"]]
-        kept = sorted(range(len(logits)), key=lambda expert: -logits[expert].item())[: self.top_k]
-        total = sum(logits[expert].exp() for expert in kept)
-        return [(expert, logits[expert].exp() / total) for expert in kept]
+        chosen = sorted(range(len(logits)), key=lambda expert: -logits[expert].item())[: self.top_k]
+        total = sum(logits[expert].exp() for expert in chosen)
+        return [(expert, logits[expert].exp() / total) for expert in chosen]
 
     def virtual_expert(self, h, expert):
         """f_e(H): the FFN with only the hidden units of expert e."""

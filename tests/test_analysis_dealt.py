@@ -9,7 +9,7 @@ from analysis.explain.dealt import dealt_experts
 from analysis.explain.geometry import cosine_table, first_loop, first_loop_table, path_cosine
 from analysis.figures import first_loop_figure, path_agreement_figure
 from analysis.view import View
-from tests.path_traces import make_paths
+from tests.capture_results import make_paths
 from tests.traces import make_trace, random_trace
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from analysis.explain.geometry import first_loop, path_cosine, plane, plane_table, steps, steps_table
-from tests.path_traces import make_paths
+from tests.capture_results import make_paths
 from tests.traces import make_trace, random_trace
 
 

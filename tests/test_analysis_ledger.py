@@ -11,7 +11,7 @@ from app.texts.examples import EXAMPLES
 from hooks import capture_paths
 from sample_models import load_model
 from sample_models.registry import available_models
-from tests.path_traces import make_paths
+from tests.capture_results import make_paths
 from tests.traces import make_trace, random_trace
 
 

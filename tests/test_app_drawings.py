@@ -7,8 +7,8 @@ from streamlit.testing.v1 import AppTest
 
 from analysis.catalogue import spec
 from app.pages import PAGES
-from app.session.drawings import KEPT_PAGES
-from tests.app_pages import turn_to
+from app.session.drawings import REMEMBERED_PAGES
+from tests.app_in_process import turn_to
 
 MAIN = Path(__file__).parents[1] / "app" / "main.py"
 RECURSION = next(page for page in PAGES if page.name == "Recursion")
@@ -58,11 +58,11 @@ def test_figure_that_was_redrawn_in_place_is_drawn_for_the_chart_that_comes():
     first = numbers(go(app, "recursion", token=3))
     app.session_state.token = 7
     app.run()
-    changed = {key for key, drawing in app.session_state.drawings.items() if drawing.now}
+    changed = {key for key, drawing in app.session_state.drawings.items() if drawing.newer_json}
     assert changed and numbers(app) == first
     again = numbers(go(go(app, "gate"), "recursion"))
     assert {key for key in again if again[key] != first[key]} == changed
-    assert not any(drawing.now for drawing in app.session_state.drawings.values())
+    assert not any(drawing.newer_json for drawing in app.session_state.drawings.values())
     assert contents(app) == contents(go(begun(), "recursion", token=7))
 
 
@@ -70,5 +70,5 @@ def test_only_the_pages_left_last_are_kept():
     app = begun()
     for view in ("recursion", "gate", "experts", "difficulty", "overview", "cost", "recursion"):
         go(app, view)
-    kept = app.session_state.kept_drawings
-    assert list(kept) == ["Experts", "Difficulty", "Overview", "Cost"] and len(kept) == KEPT_PAGES
+    kept = app.session_state.drawings_of_left_pages
+    assert list(kept) == ["Experts", "Difficulty", "Overview", "Cost"] and len(kept) == REMEMBERED_PAGES

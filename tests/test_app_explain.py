@@ -9,7 +9,7 @@ from streamlit.testing.v1 import AppTest
 
 from app.server import captures, models
 from app.session import results, state
-from tests.app_pages import turn_to
+from tests.app_in_process import turn_to
 from tests.figure_texts import figure_texts
 
 MAIN = Path(__file__).parents[1] / "app" / "main.py"
@@ -32,7 +32,7 @@ def opened(app: AppTest, view: str, **session) -> AppTest:
 
 def notes(app: AppTest) -> list[str]:
     """Every text that stands in a chart of the page, as the reader sees it by now."""
-    drawn = [json.loads(each.now or each.first_content) for each in app.session_state.drawings.values()]
+    drawn = [json.loads(each.newer_json or each.given_json) for each in app.session_state.drawings.values()]
     return [text for each in drawn for text in figure_texts(go.Figure(each))]
 
 

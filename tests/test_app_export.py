@@ -19,7 +19,7 @@ from app.texts.examples import DEFAULT_EXAMPLE
 from app.texts.prompts import PromptError
 from app.texts.text_link import text_from_link, text_to_link
 from hooks.training_trace import TrainingTrace
-from tests.app_pages import turn_to
+from tests.app_in_process import turn_to
 
 MAIN = Path(__file__).parents[1] / "app" / "main.py"
 

@@ -8,14 +8,14 @@ from app.server import models
 from app.session import state
 from app.texts.examples import EXAMPLES
 from sample_models.registry import CHECKPOINTS, DEFAULT_MODEL
-from tests.in_process import told
+from tests.app_in_process import plain_texts
 
 
 def test_link_with_a_number_beyond_measure_opens_the_page_and_says_so(app):
     app.query_params["token"] = app.query_params["layer"] = "9" * 5_000
     app.run()
     assert not app.exception
-    (said,) = [each for each in told(app) if each.startswith("There is no layer 999")]
+    (said,) = [each for each in plain_texts(app) if each.startswith("There is no layer 999")]
     assert "There is no token 999" in said and len(said) < 300
     assert app.session_state.layer == 3 and app.session_state.token < 64, "selected as without a link"
 
@@ -23,7 +23,7 @@ def test_link_with_a_number_beyond_measure_opens_the_page_and_says_so(app):
 def test_link_tells_everything_that_is_not_there(app):
     app.query_params.update({"example": "none", "model": "nope", "layer": "99", "token": "-5"})
     app.run()
-    (said,) = [each for each in told(app) if each.startswith("This server has no model nope")]
+    (said,) = [each for each in plain_texts(app) if each.startswith("This server has no model nope")]
     for part in ("There is no example none", "There is no layer 99", "There is no token -5"):
         assert part in said
 
@@ -45,14 +45,14 @@ def test_link_with_empty_parts_is_one_without_them(app):
 def test_link_to_a_layer_or_token_that_is_not_there_says_so(app, link, sentence):
     app.query_params.update(link)
     app.run()
-    assert len([each for each in told(app) if each.startswith(sentence)]) == 1
+    assert len([each for each in plain_texts(app) if each.startswith(sentence)]) == 1
 
 
 def test_a_problem_of_a_link_does_not_claim_that_something_was_kept(app):
     app.query_params["model"] = "nope"
     app.run()
-    assert "This server has no model nope; versatile-6l-4m is shown." in told(app)
-    assert not any("is kept" in each for each in told(app))
+    assert "This server has no model nope; versatile-6l-4m is shown." in plain_texts(app)
+    assert not any("is kept" in each for each in plain_texts(app))
 
 
 @pytest.mark.parametrize("example", sorted(EXAMPLES))
@@ -69,4 +69,4 @@ def test_link_to_a_broken_model_opens_the_default_and_says_why(app, tmp_path, mo
     app.query_params["model"] = "no-weights"
     app.run()
     assert not app.exception and app.session_state[state.MODEL_KEY] == DEFAULT_MODEL
-    assert any("no-weights holds no weights" in each for each in told(app))
+    assert any("no-weights holds no weights" in each for each in plain_texts(app))

@@ -6,8 +6,7 @@ import shutil
 from app.server import captures, models
 from app.session import state
 from sample_models.registry import CHECKPOINTS, DEFAULT_MODEL
-from tests.app_pages import turn_to
-from tests.in_process import captions, charts, told, trace_text
+from tests.app_in_process import captions, charts, plain_texts, trace_text, turn_to
 from tests.olmo_folders import write_olmo
 
 
@@ -32,7 +31,7 @@ def test_model_that_cannot_be_loaded_is_told_and_the_earlier_kept(app, tmp_path,
     app.run()
     app.sidebar.selectbox[0].select("cut-short").run()
     assert not app.exception
-    (said,) = [each for each in told(app) if "is no whole safetensors file" in each]
+    (said,) = [each for each in plain_texts(app) if "is no whole safetensors file" in each]
     assert str(tmp_path) not in said, "a visitor need not know the server's folders"
     assert app.session_state[state.MODEL_KEY] == app.sidebar.selectbox[0].value == DEFAULT_MODEL
 
@@ -68,7 +67,7 @@ def test_model_without_a_tokenizer_reads_token_ids_and_says_so(app, tmp_path, mo
     ids = app.session_state.prompt.text
     assert len(ids.split()) == state.EXAMPLE_IDS and app.text_area[0].value == ids
     trace_text(app, "12 fox")
-    assert any("type token ids, whole numbers from 0 to 127" in each for each in told(app))
+    assert any("type token ids, whole numbers from 0 to 127" in each for each in plain_texts(app))
     assert app.session_state.prompt.text == ids
     trace_text(app, "12 7 99")
     assert captures.trace_of("authors", app.session_state.prompt.text).tokens == ["12", "7", "99"]

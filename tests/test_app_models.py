@@ -11,8 +11,7 @@ from streamlit.testing.v1 import AppTest
 from app.server import captures, models
 from app.session import results
 from sample_models.registry import CHECKPOINTS, DEFAULT_MODEL
-from tests.app_pages import turn_to
-from tests.in_process import captions, charts, press, trace_text
+from tests.app_in_process import captions, charts, press, trace_text, turn_to
 
 SMALL = "versatile-4l-0.4m"
 STEPS = [0, 61, 245, 551, 980, 1531, 2204, 3000]
@@ -68,7 +67,7 @@ def test_slider_shows_the_model_as_it_was_at_a_step(app):
     told = next(caption for caption in captions(app) if caption.startswith("Step 0:"))
     assert "0 tokens of this training seen, τ 5." in told and "held out 4.409" in told
     kept = app.session_state.drawings["figure-training_map"]
-    assert kept.view.checkpoint == 0 and kept.now is not None and kept.first.to_json() != kept.now
+    assert kept.view.checkpoint == 0 and kept.newer_json is not None and kept.given_figure.to_json() != kept.newer_json
     drawn = json.loads(app.session_state.drawings["figure-training_course"].now)
     assert {(shape["x0"] + shape["x1"]) / 2 for shape in drawn["layout"]["shapes"]} == {0}
 

@@ -18,10 +18,10 @@ def page():
         st.session_state.begun = st.session_state.get("begun", 0) + 1
         raise ValueError("cannot be done")
 
-    pending.answer()
-    st.button("ask", on_click=pending.asking(), args=(work,))
-    st.button("ask in vain", on_click=pending.asking(), args=(fails,))
-    st.text("waiting" if pending.waiting() else "nothing waits")
+    pending.do()
+    st.button("ask", on_click=pending.callback(work))
+    st.button("ask in vain", on_click=pending.callback(fails))
+    st.text("waiting" if pending.exists() else "nothing waits")
 
 
 def test_what_was_stopped_is_begun_again_and_done_once():

@@ -16,9 +16,8 @@ from app.session.link import TRACE_VARIABLE
 from app.texts.examples import EXAMPLES
 from app.texts.prompt_files import PromptList
 from app.texts.prompts import Prompt
-from tests.app_pages import turn_to
+from tests.app_in_process import prompt_chooser, turn_to
 from tests.flipped import parquet_file
-from tests.in_process import chooser
 from tests.traces import random_trace
 
 MAIN = Path(__file__).parents[1] / "app" / "main.py"
@@ -60,14 +59,14 @@ def test_uploaded_file_is_parsed_once_for_each_way_to_read_it(app, monkeypatch):
     opened(app, "File")
     app.file_uploader[0].upload("p.csv", b"id,question,answer\nx,Who?,The fox.\n", "text/csv").run()
     app.run()
-    assert parsed == [{}] and chooser(app).options == ["x: Who?"]
+    assert parsed == [{}] and prompt_chooser(app).options == ["x: Who?"]
     of_key(app.selectbox, "text of p.csv").select("answer").run()
     app.run()
     assert parsed == [{}, {"text_column": "answer", "id_column": "id"}]
-    assert chooser(app).options == ["x: The fox."]
+    assert prompt_chooser(app).options == ["x: The fox."]
     app.file_uploader[0].upload("p.csv", b"text\nAnother file.\n", "text/csv").run()
     app.run()
-    assert len(parsed) == 3 and chooser(app).options == ["line 2: Another file."]
+    assert len(parsed) == 3 and prompt_chooser(app).options == ["line 2: Another file."]
     assert len(app.session_state.upload_read) == 1, "the file before it is forgotten"
     app.file_uploader[0].upload("p.txt", b" ", "text/plain").run()
     app.run()
@@ -81,7 +80,7 @@ def test_pasted_list_is_cut_into_prompts(app):
     app.text_area[0].set_value("The first line.\n\nThe second one.").run()
     app.session_state.pasted_per = "line"
     app.run()
-    chooser(app).select_index(1).run()
+    prompt_chooser(app).select_index(1).run()
     of_key(app.button, "trace-typed").click().run()
     assert not app.exception and app.session_state.prompt.text == "The second one."
 
@@ -173,16 +172,16 @@ def test_upload_that_ends_its_reader_is_told_and_the_next_visitor_is_served(app,
         of_key(app.button, "open-trace").click().run()
         assert not app.exception and app.session_state.problem.startswith("t.trace.safetensors is damaged")
     for each in (app, AppTest.from_file(str(MAIN), default_timeout=120)):
-        assert chooser(upload(each, "q.parquet", parquet_file())).options[0] == "row 0: The fox number 0 ran."
+        assert prompt_chooser(upload(each, "q.parquet", parquet_file())).options[0] == "row 0: The fox number 0 ran."
 
 
 def test_column_is_chosen_where_none_is_surely_the_text(app):
     upload(app, "p.csv", b"custom_id,score\nx y,1\nz,2\n")
     assert any(each.startswith("No column of p.csv is surely the text") for each in told(app))
     of_key(app.selectbox, "text of p.csv").select("score").run()
-    assert not app.exception and chooser(app).options == ["line 2: 1", "line 3: 2"]
+    assert not app.exception and prompt_chooser(app).options == ["line 2: 1", "line 3: 2"]
     of_key(app.selectbox, "id of p.csv").select("custom_id").run()
-    assert not app.exception and chooser(app).options == ["x y: 1", "z: 2"]
+    assert not app.exception and prompt_chooser(app).options == ["x y: 1", "z: 2"]
 
 
 def list_page(app: AppTest, *texts: str) -> AppTest:

@@ -9,11 +9,11 @@ from streamlit.testing.v1 import AppTest
 from analysis.models.faithfulness import digest_of_texts, provenance
 from analysis.texts.sample_texts import SAMPLE_TEXTS
 from analysis.texts.study import study
-from app.server import captures, models, text_studies
+from app.server import captures, models, sample_studies
 from app.session import state, text_study
 from app.texts.prompt_files import PromptList
 from app.texts.prompts import Prompt
-from tests.app_pages import turn_to
+from tests.app_in_process import turn_to
 
 MAIN = Path(__file__).parents[1] / "app" / "main.py"
 TEXTS = ["The fox ran to the river.", "7 + 5 = 12", "A boat lay there.", "She said no.", "Then it was night."]
@@ -24,7 +24,7 @@ def few_draws(monkeypatch):
     """Chance from few draws: what is tested here does not hang on it. What comes of them is not left to other tests."""
     monkeypatch.setattr(text_study, "study", lambda traces, **named: study(traces, draws=9, **named))
     known: dict = {}
-    monkeypatch.setattr(text_studies, "sample_studies", lambda: known)
+    monkeypatch.setattr(sample_studies, "sample_studies", lambda: known)
 
 
 def opened(*texts: str, view: str = "validity") -> AppTest:
@@ -141,7 +141,7 @@ def stopping_after(batches: int, monkeypatch) -> list:
 
     def traced(model, texts):
         if len(asked) == batches:
-            text_study.start(False)  # as the button does
+            text_study.start_reading(False)  # as the button does
             asked.append("stop")
             text_study.st.rerun()
         asked.append(texts)

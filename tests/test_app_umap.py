@@ -9,9 +9,9 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from analysis.explain.embedding import Placement
-from app.server import umap_files
+from app.server import umap_cache
 from app.session import umap_maps
-from tests.app_pages import turn_to
+from tests.app_in_process import turn_to
 from tests.threads import wait_until
 
 MAIN = Path(__file__).parents[1] / "app" / "main.py"
@@ -20,7 +20,7 @@ SAID = "UMAP places states so that neighbours stay neighbours"
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path, monkeypatch):
-    monkeypatch.setenv(umap_files.FOLDER_VARIABLE, str(tmp_path))
+    monkeypatch.setenv(umap_cache.FOLDER_VARIABLE, str(tmp_path))
 
 
 @pytest.fixture
@@ -61,8 +61,8 @@ def maps(app: AppTest) -> list[str]:
 
 def waited(app: AppTest) -> AppTest:
     """The page once its map is made."""
-    if "umap_making" in app.session_state:
-        app.session_state.umap_making.future.result(60)
+    if "umap_job" in app.session_state:
+        app.session_state.umap_job.future.result(60)
         app.run()
     assert not app.exception
     return app
@@ -90,14 +90,14 @@ def test_map_is_made_on_demand_and_kept_on_disk_for_everybody(placing):
 def test_stop_frees_the_reader_at_once_and_the_work_at_its_next_stage(placing):
     app = opened(layer=3)
     button(app, "Draw the map").click().run()
-    making = app.session_state.umap_making
-    wait_until(lambda: (making.share, making.said) == (0.3, "Placing…"))
+    job = app.session_state.umap_job
+    wait_until(lambda: (job.share, job.message) == (0.3, "Placing…"))
     button(app, "Stop").click().run()
     app.run()
     assert not app.exception and button(app, "Draw the map") and not button(app, "Stop")
     placing.go.set()
     with pytest.raises(CancelledError):
-        making.future.result(60)
+        job.future.result(60)
     assert not placing.made
 
 
@@ -119,8 +119,8 @@ def test_a_failure_is_told_where_the_reader_is(placing, monkeypatch, capsys):
     monkeypatch.setattr(umap_maps, "umap_placement", failing)
     app = opened(layer=3)
     button(app, "Draw the map").click().run()
-    if "umap_making" in app.session_state:
-        assert app.session_state.umap_making.future.exception(60)
+    if "umap_job" in app.session_state:
+        assert app.session_state.umap_job.future.exception(60)
         app.run()
     assert len(app.exception) == 1 and "planned" in capsys.readouterr().out
     app.run()
@@ -140,8 +140,8 @@ def test_maps_are_made_one_at_a_time(placing):
     first, second = opened(layer=3), opened(layer=4)
     button(first, "Draw the map").click().run()
     button(second, "Draw the map").click().run()
-    wait_until(lambda: first.session_state.umap_making.said == "Placing…")
+    wait_until(lambda: first.session_state.umap_job.message == "Placing…")
     second.run()  # a look at the page later
-    assert second.session_state.umap_making.said == "Waiting for another reader's map…" and not placing.made
+    assert second.session_state.umap_job.message == "Waiting for another reader's map…" and not placing.made
     placing.go.set()
     assert len(maps(waited(first))) == 1 and len(maps(waited(second))) == 1 and len(placing.made) == 2

@@ -8,8 +8,8 @@ from analysis.explain.attention import attention_by_loops, attention_table, mism
 from analysis.figures import attention_by_loops_figure, attention_map_figure
 from analysis.view import View
 from hooks import attention_bytes, capture, capture_attention, edited, record
+from tests.capture_results import make_attention
 from tests.models import small_loaded
-from tests.path_traces import make_attention
 from tests.traces import make_trace, random_trace
 
 TEXT = "The fox went softly through the snow, 7 + 5 = 12."

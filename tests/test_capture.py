@@ -7,7 +7,7 @@ import torch
 from hooks import HOOK_NAMES, HookedVersatileFFN, capture, instrument, record
 from sample_models.loading import LoadedModel
 from tests.models import byte_tokenizer, small_loaded
-from tests.threads import started
+from tests.threads import run_in_thread
 
 TEXT = "The fox went softly through the snow, 7 + 5 = 12."
 TEXTS = [TEXT, "a", "你好 🙂", TEXT * 3, "Count: 4, 8, 12", "x" * 40]
@@ -102,7 +102,7 @@ def test_long_lists_are_cut_into_passes_of_bounded_size(loaded, monkeypatch):
 def test_threads_do_not_see_each_others_tensors(loaded):
     texts = [f"{i} " + TEXT * (1 + i % 3) for i in range(8)]
     alone = [capture(loaded, text) for text in texts]
-    together = [started(lambda text=text: [capture(loaded, text) for _ in range(5)]) for text in texts]
+    together = [run_in_thread(lambda text=text: [capture(loaded, text) for _ in range(5)]) for text in texts]
     for one, rounds in zip(alone, together, strict=True):
         for other in rounds.result(60):
             assert other.tokens == one.tokens

@@ -16,7 +16,7 @@ from analysis.explain.embedding import (
     states_to_place,
     umap_placement,
 )
-from tests.path_traces import make_embedding, make_paths
+from tests.capture_results import make_embedding, make_paths
 from tests.traces import random_trace
 
 

@@ -26,7 +26,7 @@ from analysis.leaving.tables import ROUTING_SCHEMA, read_csv, table_csv, trace_p
 from analysis.texts.study import study
 from analysis.view import View
 from hooks.trace import RoutingTrace
-from tests.path_traces import make_paths, result_of
+from tests.capture_results import make_paths, result_of
 from tests.traces import HOSTILE, make_trace, random_trace
 
 

@@ -24,7 +24,7 @@ from analysis.leaving.pictures import PictureError, as_vectors, browser_path, pi
 from analysis.view import View, window_around
 from app.cli import main
 from tests.browser_setup import find_browser
-from tests.path_traces import result_of
+from tests.capture_results import result_of
 from tests.traces import HOSTILE, make_trace, random_trace
 
 SIZES = re.compile(rb"/MediaBox \[0 0 ([\d.]+) ([\d.]+)\]")

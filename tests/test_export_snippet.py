@@ -39,7 +39,7 @@ from hooks import (
 from hooks.path_trace import PathTrace
 from hooks.trace import RoutingTrace
 from sample_models.registry import CHECKPOINTS
-from tests.path_traces import make_curves, make_paths
+from tests.capture_results import make_curves, make_paths
 from tests.traces import make_trace
 
 TEXT = 'It\'s "7 + 5" = 12,\n\t<b>$x$</b> \\n {} 🙂 你好. The fox ran.'

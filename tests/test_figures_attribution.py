@@ -5,8 +5,8 @@ import pytest
 
 from analysis.figures import attribution_by_layer_figure, logit_attribution_figure
 from analysis.view import View
+from tests.capture_results import make_attribution, make_paths
 from tests.figure_texts import figure_texts
-from tests.path_traces import make_attribution, make_paths
 from tests.traces import random_trace
 
 TOKEN = 7

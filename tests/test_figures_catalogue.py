@@ -15,7 +15,7 @@ from analysis.figures.selection import moved, take_selection
 from analysis.palette import THEMES
 from analysis.texts.study import Study
 from analysis.view import View, window_around
-from tests.path_traces import result_of
+from tests.capture_results import result_of
 from tests.traces import HOSTILE, make_trace, random_trace
 
 CASES = {

@@ -6,7 +6,7 @@ from analysis import figures
 from analysis.figures import template
 from analysis.figures.fitting import LINE_PX, fit
 from analysis.view import PAGE_PX, View
-from tests.path_traces import make_attention
+from tests.capture_results import make_attention
 from tests.traces import random_trace
 
 

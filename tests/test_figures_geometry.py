@@ -7,7 +7,7 @@ from analysis.explain.geometry import first_loop, path_cosine, steps
 from analysis.figures import first_loop_figure, path_agreement_figure, steps_figure
 from analysis.palette import expert_colour
 from analysis.view import View
-from tests.path_traces import make_paths
+from tests.capture_results import make_paths
 from tests.traces import random_trace
 
 VIEW = View(layer=1, token=7)

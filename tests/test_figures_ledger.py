@@ -8,8 +8,8 @@ import pytest
 from analysis.explain.ledger import layer_ledger, stream_ledger
 from analysis.figures import stream_ledger_figure, write_stack_figure, write_waterfall_figure
 from analysis.view import View
+from tests.capture_results import make_paths
 from tests.figure_texts import figure_texts
-from tests.path_traces import make_paths
 from tests.traces import random_trace
 
 

@@ -7,7 +7,7 @@ from analysis.explain.lens import grid
 from analysis.figures import lens_grid_figure, lens_layer_figure, lens_path_figure
 from analysis.view import View
 from hooks.lens_trace import EXIT, OUTPUT, STATE
-from tests.path_traces import make_lens
+from tests.capture_results import make_lens
 from tests.traces import random_trace
 
 VIEW = View(layer=2, token=7)

@@ -7,7 +7,7 @@ from analysis.explain.geometry import plane
 from analysis.figures import embedding_figure, trajectory_figure
 from analysis.palette import expert_colour, gate_colour
 from analysis.view import View
-from tests.path_traces import make_embedding, make_paths
+from tests.capture_results import make_embedding, make_paths
 from tests.traces import random_trace
 
 VIEW = View(layer=1, token=7)

@@ -16,7 +16,7 @@ from analysis.models.health import (
 from app.texts.examples import CHECKED
 from hooks import HealthRecord, capture, measure_health, record
 from sample_models import load_model
-from sample_models.importing import import_olmo
+from sample_models.conversion import import_olmo
 from sample_models.loading import LoadedModel
 from tests.models import byte_tokenizer, small_loaded
 from tests.olmo_folders import write_olmo

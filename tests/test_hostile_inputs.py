@@ -4,8 +4,8 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from app.session import state
+from tests.app_in_process import new_app, prompt_chooser
 from tests.hostile_inputs import CASES, Case, csv
-from tests.in_process import chooser, new_app
 
 LONGEST = 200
 """Characters of a sentence that a reader takes in at a glance."""
@@ -67,11 +67,11 @@ def test_a_column_chosen_in_one_file_is_not_looked_for_in_another_of_the_same_na
     give(app, Case("file", csv("number,title,line\n1,A,The boat.\n2,B,The tower.\n"), ""))
     assert not app.exception
     assert app.selectbox(key="text of p.csv").value in ("title", "line")
-    assert [chooser(app).options[0]] == ["A: The boat."]
+    assert [prompt_chooser(app).options[0]] == ["A: The boat."]
 
 
 @pytest.mark.parametrize("name", ["p.txt", "p.csv"])
 def test_line_ends_of_old_macs_end_lines(app, name):
     give(app, Case("file", (name, b"text\rOne.\rTwo.\r"), ""))
     assert not app.exception
-    assert [option.rpartition(": ")[2] for option in chooser(app).options][-2:] == ["One.", "Two."]
+    assert [option.rpartition(": ")[2] for option in prompt_chooser(app).options][-2:] == ["One.", "Two."]

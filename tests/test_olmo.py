@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from sample_models import load_model
-from sample_models.importing import import_olmo
+from sample_models.conversion import import_olmo
 from sample_models.modeling_versatile import VersatileFFNForCausalLM
 from sample_models.olmo_weights import decode_name
 from tests.golden_weights import golden

@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 
 from app.cli import main
 from sample_models import load_model, model_folders
-from sample_models.importing import import_olmo
+from sample_models.conversion import import_olmo
 from sample_models.registry import available_models
 from tests.golden_weights import golden
 from tests.olmo_folders import golden_settings, in_hub_cache, in_parts, with_prefix, write_olmo

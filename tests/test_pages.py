@@ -13,7 +13,7 @@ from analysis.words.strip import QUANTITIES
 from app.frame.tour import STEPS
 from app.pages import PAGES
 from app.texts.glossary import explained
-from tests.path_traces import result_of
+from tests.capture_results import result_of
 from tests.traces import random_trace
 
 ROOT = Path(__file__).parents[1]

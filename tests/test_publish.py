@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file
 
 from sample_models import CHECKPOINTS, load_model
-from sample_models.kept_checkpoints import kept_checkpoints
+from sample_models.intermediate_checkpoints import intermediate_checkpoints
 from sample_models.model_card import command, sources_table, table
 from sample_models.publish import main, probe_loss, write_curves
 from sample_models.train import parse, train
@@ -72,7 +72,7 @@ def test_published_evaluation_belongs_to_the_published_weights(published):
 
 
 def test_published_training_runs_and_tells_its_own_held_out_loss(runs, published):
-    kept = kept_checkpoints(published)
+    kept = intermediate_checkpoints(published)
     assert [(each.step, each.tokens) for each in kept] == [(0, 0), (1, 64), (3, 192)]
     evaluation = json.loads((published / "evaluation.json").read_text())
     assert [row["held_out"] for row in evaluation["training"]] == pytest.approx([each.held_out for each in kept], 1e-5)

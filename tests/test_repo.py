@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests import house_rules
+from tests import source_rules
 
 ROOT = Path(__file__).parents[1]
 STREET = ["sample_models", "hooks", "analysis", "app"]
@@ -29,20 +29,20 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
-def modules() -> house_rules.Modules:
+def modules() -> source_rules.Modules:
     """Every module of the four packages."""
-    found = house_rules.parsed(ROOT, STREET)
+    found = source_rules.parsed(ROOT, STREET)
     assert len(found) > 150 and not set(STREET) - found.keys()
     return found
 
 
 def test_no_modules_import_each_other_in_a_circle(modules):
-    assert house_rules.in_circles(modules) == set(), "these import each other, or what does"
+    assert source_rules.import_cycles(modules) == set(), "these import each other, or what does"
 
 
 def test_no_room_imports_a_higher_one(modules):
-    assert sum(map(len, house_rules.import_graph(modules).values())) > 500
-    assert house_rules.upward_imports(modules, ROOMS) == set()
+    assert sum(map(len, source_rules.import_graph(modules).values())) > 500
+    assert source_rules.upward_imports(modules, ROOMS) == set()
 
 
 def test_every_folder_of_python_is_a_room_or_in_one(modules):
@@ -53,33 +53,33 @@ def test_every_folder_of_python_is_a_room_or_in_one(modules):
 @pytest.mark.parametrize("room", LEFT_OUT)
 def test_a_package_reaches_no_library_that_belongs_above_it(modules, room):
     for library in LEFT_OUT[room]:
-        found = {module for module in house_rules.reaching(modules, library) if module.split(".")[0] == room}
+        found = {module for module in source_rules.importers_of(modules, library) if module.split(".")[0] == room}
         assert found == set(), f"{library} is imported"
 
 
 def test_what_says_that_it_is_without_streamlit_is_so(modules):
     says_so = {module for module, tree in modules.items() if "No Streamlit." in (ast.get_docstring(tree) or "")}
-    assert says_so >= {"app.server.keeping", "app.server.turns"}
-    assert says_so & house_rules.reaching(modules, "streamlit") == set()
+    assert says_so >= {"app.server.result_cache", "app.server.fair_queue"}
+    assert says_so & source_rules.importers_of(modules, "streamlit") == set()
 
 
 def test_analysis_writes_files_in_its_export_alone(modules):
-    written = {module for module in house_rules.writing_files(modules) if module.split(".")[0] == "analysis"}
+    written = {module for module in source_rules.writing_files(modules) if module.split(".")[0] == "analysis"}
     assert written == {"analysis.leaving.export"}
 
 
 def test_session_state_is_touched_in_the_sessions_room_alone(modules):
-    rooms = {module.rpartition(".")[0] for module in house_rules.touching(modules, "session_state")}
+    rooms = {module.rpartition(".")[0] for module in source_rules.modules_naming(modules, "session_state")}
     assert rooms == {"app.session"}
 
 
 def test_models_are_run_by_captures_and_the_command_line_alone(modules):
     runs = {"app.server.models", "app.server.captures", "app.cli"}  # the first only loads them
-    assert house_rules.running_models(modules) == runs
+    assert source_rules.running_models(modules) == runs
 
 
 def test_every_capture_of_the_app_takes_a_turn_at_the_models(modules):
-    assert house_rules.out_of_turn(modules, "app.server.captures") == set()
+    assert source_rules.outside_the_queue(modules, "app.server.captures") == set()
 
 
 def test_folders_named_in_the_readme_exist():
@@ -109,7 +109,7 @@ def test_make_targets_of_the_readme_exist():
 
 def test_every_requirement_is_pinned_and_used(modules):
     pins = dict(line.lower().split("==") for line in (ROOT / "requirements.txt").read_text().split())
-    imported = {name for tree in modules.values() for name in house_rules.libraries(tree)}
+    imported = {name for tree in modules.values() for name in source_rules.libraries(tree)}
     imported |= {"pyarrow", "gguf"}  # pandas writes Parquet, and transformers reads GGUF files, through them
     other_names = {"pyyaml": "yaml", "pillow": "PIL", "scikit-learn": "sklearn", "umap-learn": "umap"}
     assert {other_names.get(name, name.replace("-", "_")) for name in pins} <= imported
@@ -119,7 +119,7 @@ def test_what_the_reference_shows_has_words(modules):
     """`make reference` is made of the docstrings."""
     shown = {module: tree for module, tree in modules.items() if module.split(".")[0] != "app"}
     assert {module for module, tree in shown.items() if not ast.get_docstring(tree)} == set()
-    silent = {module: house_rules.silent_definitions(tree) for module, tree in shown.items()}
+    silent = {module: source_rules.undocumented(tree) for module, tree in shown.items()}
     assert {module: names for module, names in silent.items() if names} == {}
 
 

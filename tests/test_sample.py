@@ -9,7 +9,7 @@ from analysis.models.training import drawn_as_picked, text_loss
 from app.texts.examples import EXAMPLES
 from hooks import capture_training
 from sample_models import CHECKPOINTS, DEFAULT_MODEL, load_model
-from sample_models.kept_checkpoints import kept_checkpoints
+from sample_models.intermediate_checkpoints import intermediate_checkpoints
 from sample_models.publish import probe_loss
 from sample_models.registry import available_models
 
@@ -73,7 +73,7 @@ def test_shuffling_the_decisions_costs_more_than_two_standard_errors_over_docume
 
 
 def test_small_sample_kept_its_training_from_before_the_first_update_to_its_own_weights():
-    kept = kept_checkpoints(CHECKPOINTS / SMALL)
+    kept = intermediate_checkpoints(CHECKPOINTS / SMALL)
     assert len(kept) == 8 and kept[0].step == 0 and kept[-1].step == 3000
     assert sum(each.path.stat().st_size for each in kept) < 8 * 2**20
     assert [each.tau for each in kept] == sorted((each.tau for each in kept), reverse=True)

@@ -8,8 +8,8 @@ from analysis.explain.slices import slice_table, slice_use
 from analysis.figures import loop_slices_figure
 from analysis.view import View
 from hooks import capture_paths, loop_slices
+from tests.capture_results import make_slices
 from tests.oracle import OracleFFN
-from tests.path_traces import make_slices
 from tests.traces import make_trace
 
 TEXT = "The fox went softly through the snow."

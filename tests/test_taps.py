@@ -9,7 +9,7 @@ import torch
 
 from sample_models.configuration_versatile import VersatileFFNConfig
 from sample_models.feed_forward import FFN, DepthPath, RoutedFFN, VersatileFFN
-from sample_models.gate_law import width_share
+from sample_models.lambda_gate import width_share
 from sample_models.taps import Tap, edited, record
 from tests.models import small_loaded
 
@@ -127,7 +127,7 @@ def test_the_law_of_the_gate_is_written_once():
     root = Path(__file__).parents[1]
     paths = [path for room in ("sample_models", "hooks", "analysis", "app") for path in (root / room).rglob("*.py")]
     found = [path.relative_to(root).as_posix() for path in paths if law_written_in(path)]
-    assert found == ["sample_models/gate_law.py"]
+    assert found == ["sample_models/lambda_gate.py"]
 
 
 @pytest.mark.parametrize("ffn", FFN)

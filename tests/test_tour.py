@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from app.frame.tour import STEPS, both_paths, hardest, kept_from_the_experts, widest_spread
+from app.frame.tour import STEPS, both_paths, did_not_route, hardest, widest_spread
 from tests.test_figures_catalogue import CASES
 from tests.traces import make_trace
 
@@ -21,7 +21,7 @@ def test_cells_are_the_ones_that_the_texts_speak_of():
     trace = make_trace(loops=[[4, 1, 2, 3], [4, 1, 2, 4], [4, 1, 4, 3]], special=[True, False, False, False])
     assert hardest(trace) == (1, 3)
     assert widest_spread(trace) == (0, 2)
-    assert kept_from_the_experts(trace) == (1, 3) and not trace.width_ran[1, 3]
+    assert did_not_route(trace) == (1, 3) and not trace.width_ran[1, 3]
     layer, token = both_paths(trace)
     assert trace.width_ran[layer, token] and trace.loops[layer, token] == 3
 

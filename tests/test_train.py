@@ -14,11 +14,11 @@ from safetensors.torch import load_file
 from sample_models import load_model
 from sample_models.configuration_versatile import VersatileFFNConfig
 from sample_models.modeling_versatile import VersatileFFNForCausalLM
-from sample_models.run_options import keep_settings, option_words, read_settings
+from sample_models.run_options import option_words, read_settings, save_settings
 from sample_models.train import main, new_model, parse, train
 from sample_models.train_losses import AuxiliaryWeights, auxiliary_losses, load_balance_loss
 from sample_models.train_options import TrainOptions
-from sample_models.train_schedules import kept_steps, learning_rate, tau_schedule
+from sample_models.train_schedules import checkpoint_steps, learning_rate, tau_schedule
 from sample_models.train_state import Log
 from tests.training_texts import write_text
 
@@ -197,7 +197,7 @@ def test_run_without_settings_of_an_older_version_goes_on_and_gets_them(text, tm
 def test_settings_are_read_as_they_were_given_and_an_older_file_has_the_defaults(text, tmp_path):
     given = parse(arguments(text, tmp_path / "run", "--init", "runs/dense", "--stop-after", "1", "--router-z", "0.5"))
     path = tmp_path / "settings.json"
-    keep_settings(given, path)
+    save_settings(given, path)
     assert read_settings(TrainOptions, path) == given
     stored = json.loads(path.read_text())
     del stored["router_z"], stored["keep_checkpoints"]
@@ -225,9 +225,9 @@ def headers(folder):
 
 
 def test_kept_steps_go_from_the_first_to_the_last_ever_further_apart():
-    assert kept_steps(4, 900) == [0, 100, 400, 900]
-    assert kept_steps(0, 900) == []
-    assert kept_steps(8, 3) == [0, 1, 2, 3]
+    assert checkpoint_steps(4, 900) == [0, 100, 400, 900]
+    assert checkpoint_steps(0, 900) == []
+    assert checkpoint_steps(8, 3) == [0, 1, 2, 3]
 
 
 def test_kept_checkpoints_hold_the_weights_step_tokens_and_tau_from_before_the_first_update_to_the_end(text, tmp_path):

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 import hooks
-from app.server import captures, models, waiting
-from app.server.turns import Turns
+from app.server import captures, models, queues
+from app.server.fair_queue import FairQueue
 from app.texts.prompts import PromptError
 from hooks import capture, capture_paths
 from sample_models.loading import LoadedModel
 from tests.models import small_loaded
-from tests.threads import started, wait_until
+from tests.threads import run_in_thread, wait_until
 
 ROUNDS = 20
 LONG = "The king rode out to the river and back. "
@@ -29,11 +29,11 @@ def loaded(monkeypatch, request, tmp_path):
 
 
 @pytest.fixture(params=[1, 2], ids=["one place", "two places"])
-def line(request, monkeypatch) -> Turns:
+def line(request, monkeypatch) -> FairQueue:
     """The line in front of the models: of a small server, and of one on which two texts run at a time."""
-    turns = Turns(places=request.param)
-    monkeypatch.setattr(waiting, "turns", lambda: turns)
-    return turns
+    queue = FairQueue(slots=request.param)
+    monkeypatch.setattr(queues, "model_queue", lambda: queue)
+    return queue
 
 
 def passes(loaded) -> list[int]:
@@ -51,7 +51,7 @@ def at_once(*works):
         ready.wait(10)
         return work()
 
-    return [each.result(60) for each in [started(lambda work=work: run(work)) for work in works]]
+    return [each.result(60) for each in [run_in_thread(lambda work=work: run(work)) for work in works]]
 
 
 def test_two_visitors_with_different_texts_get_each_their_own_trace_and_each_text_runs_once(loaded, line):
@@ -67,7 +67,7 @@ def test_two_visitors_with_different_texts_get_each_their_own_trace_and_each_tex
                 np.testing.assert_array_equal(getattr(found, name), getattr(expected[text], name), err_msg=name)
     assert sorted(seen) == sorted(each.num_tokens for each in expected.values())
     assert all(captures.trace_of(loaded.name, text) is captures.trace_of(loaded.name, text) for text in expected)
-    assert len(seen) == 2 * ROUNDS and not line._line
+    assert len(seen) == 2 * ROUNDS and not line._tickets
 
 
 def test_two_visitors_on_pages_that_look_inside_get_each_the_paths_of_their_own_text(loaded, line):
@@ -86,7 +86,7 @@ def test_two_visitors_who_ask_for_the_same_text_at_once_share_one_trace(loaded, 
     for i in range(ROUNDS // 4):
         one, other = at_once(*[lambda i=i: captures.trace_of(loaded.name, f"{i}: the same for both")] * 2)
         assert one is other
-    assert ROUNDS // 4 <= len(seen) <= ROUNDS // 4 * line.places, "where two run at a time, both may have begun"
+    assert ROUNDS // 4 <= len(seen) <= ROUNDS // 4 * line.slots, "where two run at a time, both may have begun"
 
 
 def test_a_visitor_whose_text_or_model_fails_does_not_block_the_next(loaded, line, monkeypatch):
@@ -100,11 +100,11 @@ def test_a_visitor_whose_text_or_model_fails_does_not_block_the_next(loaded, lin
         return run(model, reading)
 
     monkeypatch.setattr(hooks, "capture", fail_on_the_bad_one)
-    bad = started(lambda: captures.trace_of(loaded.name, "bad luck"))
+    bad = run_in_thread(lambda: captures.trace_of(loaded.name, "bad luck"))
     assert begun.wait(10)
-    good = started(lambda: captures.trace_of(loaded.name, "good luck"))
-    if line.places == 1:
-        wait_until(lambda: len(line._line) == 2)
+    good = run_in_thread(lambda: captures.trace_of(loaded.name, "good luck"))
+    if line.slots == 1:
+        wait_until(lambda: len(line._tickets) == 2)
     else:
         good.result(10)
     go.set()
@@ -114,4 +114,4 @@ def test_a_visitor_whose_text_or_model_fails_does_not_block_the_next(loaded, lin
     with pytest.raises(PromptError, match="4,097 tokens; the limit is 4,096"):
         captures.trace_of(loaded.name, "x" * 4_097)
     assert captures.trace_of(loaded.name, "after all of them").meta["text"] == "after all of them"
-    assert not line._line
+    assert not line._tickets

@@ -10,7 +10,7 @@ from analysis.explain.walkthrough import fusion_plane, fusion_table, state_table
 from analysis.figures import fusion_plane_figure, recursion_states_figure
 from analysis.view import View
 from hooks import capture_paths
-from tests.path_traces import make_paths
+from tests.capture_results import make_paths
 from tests.traces import make_trace
 
 TRACE = make_trace(loops=[[1, 4, 2], [3, 1, 4]])

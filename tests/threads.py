@@ -1,4 +1,4 @@
-"""Work in threads of its own, and waiting until something holds."""
+"""Running work in threads, and waiting for conditions."""
 
 import threading
 import time
@@ -6,8 +6,8 @@ from collections.abc import Callable
 from concurrent.futures import Future
 
 
-def started(work: Callable[[], object]) -> Future:
-    """What comes of work that has just begun in a thread of its own: `result(10)` raises what it raised."""
+def run_in_thread(work: Callable[[], object]) -> Future:
+    """Start work in a new thread; return its future, whose `result(10)` raises what the work raised."""
     future: Future = Future()
 
     def run() -> None:
@@ -21,7 +21,7 @@ def started(work: Callable[[], object]) -> Future:
 
 
 def wait_until(holds: Callable[[], bool], timeout_s: float = 10) -> None:
-    """Return as soon as something holds; an AssertionError if it does not come to hold."""
+    """Return as soon as a condition holds; AssertionError if it does not hold in time."""
     deadline = time.monotonic() + timeout_s
     while not holds():
         assert time.monotonic() < deadline, f"not so within {timeout_s} s"

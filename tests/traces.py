@@ -3,7 +3,7 @@
 import numpy as np
 
 from hooks.trace import RoutingTrace
-from sample_models.gate_law import width_share
+from sample_models.lambda_gate import width_share
 
 
 def make_trace(
@@ -16,10 +16,10 @@ def make_trace(
     special=None,
     **overrides,
 ) -> RoutingTrace:
-    """A valid trace of 2 layers x 2 tokens; every field can be given, what is not follows from `loops`.
+    """A valid trace, by default of 2 layers x 2 tokens; `overrides` replace fields.
 
-    Gate and width_ran follow from loops, the depth head is all but certain, each token chooses experts 0 and 1 with
-    weights 0.75 and 0.25, and each token after the first has log p = -1.
+    By default gate and width_ran follow from `loops`, the depth head is almost certain, each token chooses experts 0
+    and 1 with weights 0.75 and 0.25, and each token after the first has log p = -1.
     """
     loops = np.array(loops, dtype=np.int64)
     layers, count = loops.shape
@@ -56,7 +56,7 @@ def make_trace(
 def random_trace(
     layers: int = 8, tokens: int = 57, experts: int = 8, seed: int = 0, *, max_loops: int = 4, k: int = 2, words=None
 ) -> RoutingTrace:
-    """A consistent trace with random logits: loops are their argmax, experts their top k, gate follows."""
+    """A consistent trace with random logits: loops are their argmax, experts their top k; the gate follows."""
     rng = np.random.default_rng(seed)
     hard = rng.normal(size=tokens)  # some tokens are hard in every layer, and surprising
     steps = np.linspace(-1.2, 1.2, max_loops) if max_loops > 1 else np.zeros(1)
@@ -65,7 +65,7 @@ def random_trace(
     router = rng.normal(size=(layers, tokens, experts)) + 0.7 * rng.normal(size=(layers, 1, experts))
     loops = depth.argmax(axis=-1) + 1
     ids = np.argsort(-router, axis=-1)[..., :k]
-    kept = np.exp(np.take_along_axis(router, ids, axis=-1))
+    top = np.exp(np.take_along_axis(router, ids, axis=-1))
     logprob = -np.abs(2 + 1.3 * hard + rng.normal(size=tokens))
     logprob[:1] = np.nan
     names = words or WORDS
@@ -78,7 +78,7 @@ def random_trace(
         depth_logits=depth.astype(np.float32),
         expert_logits=router.astype(np.float32),
         expert_ids=ids,
-        expert_weights=(kept / kept.sum(axis=-1, keepdims=True)).astype(np.float32),
+        expert_weights=(top / top.sum(axis=-1, keepdims=True)).astype(np.float32),
         logprob=logprob.astype(np.float32),
     )
 

@@ -1,4 +1,4 @@
-"""A visitor of the app in a real browser, and what must hold for every visit."""
+"""A visitor of the app in a real browser."""
 
 import re
 from collections.abc import Iterator
@@ -8,15 +8,15 @@ from playwright.sync_api import Browser, Page, WebSocket, expect
 
 from tests.app_server import until, wait_idle
 
-# Streamlit looks for its own endpoints under the address of a sub-page, and takes the 404 as the answer. It also tries
-# every file that a button offers, though nobody asked for it: by then the button may be gone, and its file with it.
+# URLs whose console errors are Streamlit's own: it probes its endpoints below the address of a sub-page and gets a 404.
+# It also requests the file of every download button without a click, when button and file may already be gone.
 OWN_PROBE = re.compile(r"/_stcore/|/media/")
 HOSTILE = "<script>alert(1)</script> <b>bold</b> $x$ **stars** 🙂 مرحبا 你好\n\ttab"
-"""A text that every place has to show as it is."""
+"""A text that must be shown literally everywhere."""
 
 
 class Visit:
-    """A page of its own session that notes console errors and requests to other hosts."""
+    """A browser page with its own session; collects console errors and requests to other hosts."""
 
     def __init__(self, browser: Browser, address: str, **context):
         size = {"width": 1440, "height": 1000}
@@ -48,18 +48,18 @@ class Visit:
         return self.page
 
     def turn_to(self, name: str) -> None:
-        """Go to a page by its link; returns when all of it is drawn."""
+        """Go to a page by its link and wait until it is drawn."""
         self.page.get_by_role("link", name=name, exact=True).click()
         self.page.get_by_role("heading", name=name, exact=True, level=2).wait_for()
         wait_idle(self.page)
 
     def trace(self, text: str) -> None:
-        """Type a text and trace it; returns when the strip shows another text or a problem is told."""
+        """Type a text, trace it, and wait until the strip shows another text or a problem is shown."""
         self.type(text)
         self.submit()
 
     def type(self, text: str) -> None:
-        """Open the field for a text and fill it, no sooner than a reader could: it first shows the text before."""
+        """Open the text field and fill it, once it shows the current text."""
         self.page.locator(".st-key-framebar button").first.click()
         field = self.page.get_by_label("Text to trace")
         expect(field).not_to_have_value("")
@@ -68,7 +68,7 @@ class Visit:
         expect(field).to_have_value(text)
 
     def submit(self) -> None:
-        """Press Trace and wait for what comes of it."""
+        """Press Trace and wait until the strip shows another text or a problem is shown."""
         before = self.text()
         self.page.get_by_role("button", name="Trace", exact=True).click()
         until(self.page, lambda: self.text() != before or self.page.locator(".st-key-problem").count(), 60)
@@ -76,7 +76,7 @@ class Visit:
 
     @contextmanager
     def asking(self) -> Iterator[None]:
-        """Ends as soon as what is done inside has been sent to the server, before the answer is drawn."""
+        """Return from the block as soon as its action was sent to the server, before the answer is drawn."""
         with self._sockets[-1].expect_event("framesent"):
             yield
 

@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float
 from analysis.aggregate import ordinary, share
 from analysis.recursion import NEAR_MISS, depth_margin
 from hooks.trace import RoutingTrace
-from sample_models.gate_law import width_share
+from sample_models.lambda_gate import width_share
 
 
 def expert_margin(trace: RoutingTrace) -> Float[np.ndarray, "layer token"]:

@@ -16,7 +16,7 @@ from analysis.palette import THEMES, gate_colour, mix, ramp
 from analysis.view import DEFAULT_VIEW, View
 from analysis.words.labels import plotly_text, token_labels
 from hooks.trace import RoutingTrace
-from sample_models.gate_law import width_share
+from sample_models.lambda_gate import width_share
 
 BUTTERFLY = {"range": [-1, 1], "tickvals": [-1, 0, 1], "ticktext": ["1", "0", "1"]}
 

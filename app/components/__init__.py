@@ -1,4 +1,4 @@
-"""Browser-side pieces that Streamlit lacks, inline: no iframe, no network, token text only as text nodes."""
+"""Custom Streamlit components, inline: no iframe, no network, and token text only as text nodes, never as HTML."""
 
 from pathlib import Path
 
@@ -6,5 +6,5 @@ _HERE = Path(__file__).parent
 
 
 def script(*names: str) -> str:
-    """JavaScript of a component from several files: what it is made with comes before the component itself."""
+    """The JavaScript of a component, joined from several files: helpers first, the component last."""
     return "\n".join((_HERE / name).read_text(encoding="utf-8") for name in names)

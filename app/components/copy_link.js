@@ -1,4 +1,4 @@
-// A button that copies the address of this page, if wanted with a query of its own.
+// A button that copies the address of this page, with the given query added.
 export default function ({ data, parentElement: root }) {
   const button = root.querySelector("button");
   const label = data.label;
@@ -10,7 +10,7 @@ export default function ({ data, parentElement: root }) {
       await navigator.clipboard.writeText(address.href);
       button.textContent = "Copied";
     } catch {
-      // Pages served over plain http from another machine have no clipboard: then the reader copies by hand.
+      // Without https a page from another machine has no clipboard: the visitor copies by hand.
       window.prompt("Copy this link", address.href);
     }
     setTimeout(() => (button.textContent = label), 1500);

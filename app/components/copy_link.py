@@ -13,5 +13,5 @@ _component = st.components.v2.component(
 
 
 def copy_link(label: str, query: dict[str, str] | None = None) -> None:
-    """A button for the page's address; `query` is added to what the address asks for."""
+    """A button that copies the page's address with `query` added to its query."""
     _component(key=f"copy_link-{label}", data={"label": label, "query": query or {}}, width="content")

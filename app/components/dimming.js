@@ -1,17 +1,17 @@
-// What is left of the run before is dimmed once a run takes long (frame.css says how). Streamlit's own dimming begins an
-// animation on every element and chart of the page with every run, and a click then takes a sixth longer.
+// Dims stale elements of the page, but only in long runs (the style is in frame.css). Streamlit's own dimming starts an
+// animation on every element and chart with every run, which makes a click a sixth slower.
 const LONG_RUN_MS = 500;
-let runs = null; // what tells whether the script runs
+let observed = null; // the element whose attribute says whether the script is running
 
 function dim_in_long_runs() {
   const app = document.querySelector("[data-testid=stApp]");
-  if (!app || app === runs) return;
-  runs = app;
-  let clock = 0;
+  if (!app || app === observed) return;
+  observed = app;
+  let timer = 0;
   const follow = () => {
-    clearTimeout(clock);
+    clearTimeout(timer);
     if (app.dataset.testScriptState === "notRunning") delete app.dataset.longRun;
-    else clock = setTimeout(() => (app.dataset.longRun = ""), LONG_RUN_MS);
+    else timer = setTimeout(() => (app.dataset.longRun = ""), LONG_RUN_MS);
   };
   new MutationObserver(follow).observe(app, { attributeFilter: ["data-test-script-state"] });
 }

@@ -1,22 +1,22 @@
-// Between the page's figures and the app: clicks select, and the marks of the selection are drawn over the figures.
-// Streamlit's own selection events never fire for heat-map cells. A figure with layout.meta.select = "customdata" says so
-// that its points carry [token, layer], with null for what they do not name.
+// Connects the page's figures with the app: clicks select, and the selection is drawn over the figures. (Streamlit's own
+// selection events never fire for heat-map cells.) In a figure with layout.meta.select = "customdata" the customdata of
+// each point is [token, layer], with null for what the point does not name.
 const WIDE = 1060, STEP = 20; // pixels; analysis.view.PAGE_PX is the same
 const SVG = "http://www.w3.org/2000/svg";
-// Live lists: nothing is searched several times a second.
+// Live collections, so that the timer below does not search the page.
 const plots = document.getElementsByClassName("js-plotly-plot");
 const pages = document.getElementsByClassName("stMainBlockContainer");
 const navigations = document.getElementsByTagName("nav");
-const state = { figures: new WeakSet(), setTriggerValue: null, marks: {}, redrawn: {}, token: null, layer: null, theme: null, told: null, room: 0, measured: null, asked: null, timer: 0, waits: false, spared: null };
+const state = { figures: new WeakSet(), setTriggerValue: null, marks: {}, redrawn: {}, token: null, layer: null, theme: null, reported_theme: null, room: 0, measured: null, reported_room: null, timer: 0, idle_requested: false, patched: null };
 
 export default function ({ data, setTriggerValue, parentElement }) {
-  stands_on(data.page);
+  drawn_on(data.page);
   dim_in_long_runs();
-  Object.assign(state, data, { setTriggerValue, told: null, asked: null });
+  Object.assign(state, data, { setTriggerValue, reported_theme: null, reported_room: null });
   const host = parentElement.host ?? parentElement;
   const attach = () => {
     if (!host.isConnected) return clearInterval(timer);
-    spare_plotly();
+    patch_plotly();
     when_idle(() => {
       if (!host.isConnected) return;
       [...plots].forEach(listen);
@@ -25,7 +25,7 @@ export default function ({ data, setTriggerValue, parentElement }) {
       follow_width();
     });
   };
-  clearInterval(state.timer); // this runs after every run of the script, and only the last one's clock goes on
+  clearInterval(state.timer); // this function runs after every run of the script: keep only the newest timer
   const timer = (state.timer = setInterval(attach, 150));
   attach();
   [...plots].forEach(refresh);
@@ -33,63 +33,63 @@ export default function ({ data, setTriggerValue, parentElement }) {
 }
 
 function send(event, value) {
-  tell(event, () => state.setTriggerValue(event, value));
+  send_event(event, () => state.setTriggerValue(event, value));
 }
 
-// To look about and ask for styles and widths while a page is being built would have the browser work them out again and again.
+// Reading styles and widths while a page is being built would force the browser to recompute them again and again.
 function when_idle(act) {
-  if (state.waits) return;
-  state.waits = true;
-  at_rest(() => {
-    state.waits = false;
+  if (state.idle_requested) return;
+  state.idle_requested = true;
+  run_when_idle(() => {
+    state.idle_requested = false;
     act();
   }, 600);
 }
 
-// Streamlit puts headings into the list of pages, so that screen readers meet a broken list: links in a <nav> are enough.
+// Streamlit puts headings into its list of pages, which screen readers report as a broken list. The links alone are enough.
 function mend_navigation() {
   for (const navigation of navigations) {
     navigation.querySelectorAll("ul:not([role]), li:not([role])").forEach((item) => (item.role = "presentation"));
   }
 }
 
-// Streamlit changes its own colours at once when the reader (or the system) changes the theme, but runs no script then:
-// figures and frame, which carry their colours with them, ask for a run. Once for each change, whatever comes of it.
+// When the theme changes, Streamlit changes its own colours but does not rerun the script. Figures and frame contain colours,
+// so ask for a rerun, once per change.
 function follow_theme(host) {
   host.style.color = getComputedStyle(host).getPropertyValue("--st-background-color");
   const [red, green, blue] = getComputedStyle(host).color.match(/[\d.]+/g).map(Number);
   const theme = red + green + blue < 3 * 128 ? "dark" : "light";
-  if (theme === state.theme || theme === state.told) return;
-  state.told = theme;
+  if (theme === state.theme || theme === state.reported_theme) return;
+  state.reported_theme = theme;
   send("theme", theme);
 }
 
-// Figures are drawn for the width that they have. In wide windows they are all alike (0); in others they ask for a run that
-// draws them for theirs, once the width rests.
+// Figures are drawn for the width of the page. Wide windows share one width (room 0); in narrower ones ask for a rerun that
+// draws for theirs, once the width has stopped changing.
 function follow_width() {
   const [page] = pages;
   const { paddingLeft, paddingRight } = getComputedStyle(page);
   const width = page.clientWidth - parseFloat(paddingLeft) - parseFloat(paddingRight);
   const room = width >= WIDE ? 0 : Math.floor(width / STEP) * STEP;
-  const rests = room === state.measured;
+  const stable = room === state.measured;
   state.measured = room;
-  if (!rests || room === state.room || room === state.asked) return;
-  state.asked = room;
+  if (!stable || room === state.room || room === state.reported_room) return;
+  state.reported_room = room;
   send("room", room);
 }
 
-// Streamlit draws each chart twice: before it knows the chart's width, and again, as a copy, when it does. Drawn for its width
-// at once, the copy adds nothing and is left out.
-function spare_plotly() {
+// Streamlit draws each chart twice: before it knows the chart's width, and again when it does. The patch draws for the right
+// width at once and skips the second, identical drawing.
+function patch_plotly() {
   const { Plotly } = window; // global since Streamlit has loaded plotly.js for its charts
-  if (!Plotly || Plotly === state.spared) return;
-  state.spared = Plotly;
+  if (!Plotly || Plotly === state.patched) return;
+  state.patched = Plotly;
   const { react } = Plotly;
   Plotly.react = (figure, content, ...rest) => {
     const { layout, config } = content, drawing = layout?.meta?.drawing;
     if (!drawing) return react(figure, content, ...rest);
     const draw = async () => {
-      if (!figure.isConnected) return figure; // its page was left before its turn came
+      if (!figure.isConnected) return figure; // the page was left meanwhile
       layout.width ??= figure.getBoundingClientRect().width || undefined;
       const { width, height } = layout, now = JSON.stringify([drawing, width, height]);
       if (figure.drawn === now && figure.config === config && figure.layout !== figure.ours) return figure;
@@ -100,8 +100,8 @@ function spare_plotly() {
       return drawn;
     };
     if (figure._fullLayout) return draw();
-    figure.style.minHeight = `${layout.height}px`; // nothing moves when its turn comes
-    return new Promise((resolve) => in_turn(figure, () => resolve(draw())));
+    figure.style.minHeight = `${layout.height}px`; // reserves the space, so that nothing moves when it is drawn
+    return new Promise((resolve) => draw_in_order(figure, () => resolve(draw())));
   };
 }
 
@@ -117,10 +117,10 @@ function listen(figure) {
   refresh(figure);
 }
 
-// Bring a figure up to date: its content, if it became another than Streamlit's, and then the marks over it. Streamlit may
-// put its own content back (when the width changes); every drawing therefore ends here again.
+// Bring a figure up to date: first its content, if the app has newer content than Streamlit, then the marks over it. This is
+// called after every drawing, since Streamlit may restore its own content, for example when the width changes.
 function refresh(figure) {
-  if (outdated(figure)) in_turn(figure, () => renew(figure));
+  if (outdated(figure)) draw_in_order(figure, () => renew(figure));
   else draw(figure);
 }
 
@@ -130,7 +130,7 @@ function outdated(figure) {
 }
 
 function renew(figure) {
-  if (!figure.isConnected || !outdated(figure)) return; // since its turn was asked for
+  if (!figure.isConnected || !outdated(figure)) return; // things may have changed since this was scheduled
   const content = state.redrawn[figure.layout.meta.drawing], { data, layout } = JSON.parse(content);
   const { width, height, autosize } = figure.layout;
   figure.content = content;
@@ -138,7 +138,7 @@ function renew(figure) {
   window.Plotly.react(figure, data, figure.ours);
 }
 
-// Draw the marks of this figure; they are Plotly shapes, placed by the figure's own axes.
+// Draw the marks over a figure. They are Plotly shapes, in the coordinates of the figure's axes.
 function draw(figure) {
   const layout = figure._fullLayout;
   const name = figure.closest('[class*="st-key-figure-"]:not([class*="-chart"])')?.className.match(/st-key-(figure-[\w-]+)/)?.[1];
@@ -171,7 +171,7 @@ function shape(layout, mark) {
   return made;
 }
 
-// Pixels of a position: "x2" is in units of that axis, "x2 domain" in shares of its length.
+// A position in pixels: with ref "x2" the value is in units of that axis, with "x2 domain" a share of its length.
 function place(layout, ref, value) {
   const [id, domain] = ref.split(" ");
   const axis = layout[id[0] + "axis" + id.slice(1)];
@@ -179,7 +179,8 @@ function place(layout, ref, value) {
   return axis._offset + axis._length * (id[0] === "x" ? value : 1 - value);
 }
 
-// Tick labels of the selected token and layer stand out. An axis is one of tokens or layers if its title or its ticks say so.
+// Make the tick labels of the selected token and layer bold. An axis titled "layer" counts layers; one with vertical labels
+// counts tokens.
 function embolden(figure, layout) {
   for (const axis of Object.keys(layout).filter((key) => /^[xy]axis\d*$/.test(key))) {
     const counts = layout[axis].title?.text === "layer" ? state.layer : layout[axis].tickangle === -90 ? state.token : null;

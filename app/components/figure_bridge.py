@@ -1,7 +1,7 @@
-"""Clicks on the page's figures select a token and a layer, and the selection is drawn over the figures.
+"""Connects the page's figures with the app: clicks select a token and a layer, and the selection is drawn over them.
 
-Streamlit builds a chart anew whenever its content changes, which takes a tenth of a second and flickers. Therefore the
-marks of the selection do not belong to the charts, and what else depends on the selection is updated in place here.
+Streamlit rebuilds a chart whenever its content changes, which takes a tenth of a second and flickers. So the selection
+marks are an overlay and no part of the charts, and content that depends on the selection is updated in place here.
 """
 
 from collections.abc import Callable
@@ -10,14 +10,14 @@ import streamlit as st
 
 from analysis.view import Theme
 from app.components import script
-from app.session.widgets import told
+from app.session.widgets import component_event
 
 KEY = "figure_bridge"
 _component = st.components.v2.component(
     "figure_bridge",
     html="<span></span>",
     css=":host { display: none }",
-    js=script("telling.js", "drawing_order.js", "dimming.js", "figure_bridge.js"),
+    js=script("sending.js", "drawing_order.js", "dimming.js", "figure_bridge.js"),
 )
 
 
@@ -35,20 +35,19 @@ def figure_bridge(
 ) -> None:
     """Listen to the figures of `page` and draw `marks` (container key -> Plotly shapes) over them.
 
-    `redrawn` (layout.meta.drawing -> Plotly JSON) is what figures show instead of what Streamlit was given: updated in
-    place.
-    `on_select(token, layer)` runs before the redraw, with None for what the click did not name. Tick labels of `token`
-    and `layer` turn bold. The app runs again as soon as the browser shows another theme than `theme`.
-    `on_room(pixels)` runs when the page's column is less wide than figures are commonly drawn for (0: as wide as that)
-    and `room` does not say so already.
+    Figures in `redrawn` (layout.meta.drawing -> Plotly JSON) are updated in place to that content.
+    `on_select(token, layer)` is called before the rerun, with None for what the clicked point does not name. Tick
+    labels of `token` and `layer` turn bold. The app is rerun when the browser's theme is no longer `theme`.
+    `on_room(pixels)` is called when the width of the page's column is no longer `room`; 0 stands for the full width
+    for which figures are drawn by default.
     """
 
     def selected() -> None:
-        if chosen := told(KEY, "select"):
+        if chosen := component_event(KEY, "select"):
             on_select(chosen["token"], chosen["layer"])
 
     def measured() -> None:
-        if (pixels := told(KEY, "room")) is not None:
+        if (pixels := component_event(KEY, "room")) is not None:
             on_room(pixels)
 
     _component(
@@ -64,5 +63,5 @@ def figure_bridge(
         },
         on_select_change=selected,
         on_room_change=measured,
-        on_theme_change=lambda: None,  # the run itself is what is wanted
+        on_theme_change=lambda: None,  # the rerun is all that is wanted
     )

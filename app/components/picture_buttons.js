@@ -1,4 +1,4 @@
-// Buttons that save a figure as a picture, drawn by the browser itself: nothing to install, nothing sent anywhere.
+// Buttons that save a figure as a picture, drawn in the browser.
 export default function ({ data, parentElement: root }) {
   for (const button of root.querySelectorAll("button")) {
     button.onclick = () => {

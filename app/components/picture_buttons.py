@@ -1,4 +1,4 @@
-"""SVG and PNG of a figure on the page, made in the browser."""
+"""Buttons that save a figure of the page as SVG or PNG, drawn in the browser."""
 
 from pathlib import Path
 
@@ -13,5 +13,5 @@ _component = st.components.v2.component(
 
 
 def picture_buttons(figure_key: str) -> None:
-    """Two buttons for the chart inside the container whose key is `figure_key`."""
+    """An SVG and a PNG button for the chart in the container with the key `figure_key`."""
     _component(key="picture_buttons", data={"figure": figure_key}, width="content")

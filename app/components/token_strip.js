@@ -1,9 +1,9 @@
-// The token strip with the read-out of the selection and the legend. Token text reaches the page through textContent only.
+// The token strip with read-out and legend. Token text is inserted as textContent only, never as HTML.
 const mounted = new WeakMap();
 
 export default function (component) {
   const { data, parentElement: root } = component;
-  stands_on(data.page);
+  drawn_on(data.page);
   let strip = mounted.get(root);
   if (!strip) mounted.set(root, (strip = new Strip(root)));
   stick(root.getRootNode().host);
@@ -11,7 +11,7 @@ export default function (component) {
   strip.show(data);
 }
 
-// A sticky box sticks within its parent: Streamlit's wrapper round the frame has to stick, and only the frame has a name.
+// A sticky element sticks within its parent, so Streamlit's wrapper of the frame must be sticky; it gets a class name here.
 function stick(host) {
   host?.closest(".st-key-frame")?.parentElement.classList.add("frame-wrapper");
 }
@@ -45,15 +45,15 @@ class Strip {
   }
 
   send(event, value) {
-    tell(event, () => this.component.setTriggerValue(event, value));
+    send_event(event, () => this.component.setTriggerValue(event, value));
   }
 
   show(data) {
     const had_focus = this.box.contains(this.box.getRootNode().activeElement);
     this.data = data;
     for (const [name, value] of Object.entries(data.colors)) this.wrap.style.setProperty("--" + name, value);
-    if (this.signature !== data.signature) this.build(); // another text or colouring: nothing is pending any more
-    // An answer to an older selection must not take back a newer one that is on its way.
+    if (this.signature !== data.signature) this.build(); // another text or colouring; drops the pending selection
+    // The app's answer to an older selection must not undo a newer one that is still being sent.
     const answered = !this.pending || (this.pending.token === data.token && this.pending.layer === data.layer);
     if (answered) this.pending = null;
     if (answered || this.token < 0) this.mark(data.token, data.layer, had_focus);
@@ -98,7 +98,7 @@ class Strip {
     this.pending = null;
   }
 
-  // Underline what a search found. The marks stay while only the selection moves.
+  // Underline the matches of the search, unless they are underlined already.
   mark_found() {
     const { found } = this.data;
     if (this.marked === found.join()) return;
@@ -110,7 +110,7 @@ class Strip {
     });
   }
 
-  // The next token that was found, or the one before; round the ends of the text.
+  // Select the next match or the one before, wrapping round at the ends of the text.
   step_found(by) {
     const { found } = this.data;
     if (!found.length) return;
@@ -118,7 +118,7 @@ class Strip {
     this.select(next ?? found.at(by > 0 ? 0 : -1), this.layer, false, this.box.contains(this.box.getRootNode().activeElement));
   }
 
-  // Faded rows say that the text goes on there.
+  // Fade the edge towards which the text can be scrolled.
   fade() {
     const { scrollTop, clientHeight, scrollHeight } = this.box;
     this.box.classList.toggle("above", scrollTop > 4);
@@ -145,14 +145,14 @@ class Strip {
     cell.tabIndex = 0;
     if (focus) cell.focus({ preventScroll: true });
     if (moved) {
-      // Third row from the top, so that what was read before stays in sight; the first rows show the text's beginning.
+      // Scroll it to the third row, so that the text before it stays visible; for the first rows scroll to the top.
       const row = cell.offsetHeight + 3, top = cell.offsetTop - this.box.offsetTop - 2 * row;
       this.box.scrollTop = top < 2 * row ? 0 : top;
     }
     this.fade();
   }
 
-  // The token that a press on a cell selects: its first piece, or the one after the selected piece.
+  // The token that a click on a cell selects: the cell's first token, or the one after the selected token of a word.
   piece(cell) {
     const { starts, tokens } = this.data, end = starts[cell + 1] ?? tokens;
     const inside = this.token >= starts[cell] && this.token + 1 < end;
@@ -167,7 +167,7 @@ class Strip {
     this.mark(token, layer, focus);
     this.pending = { token, layer };
     clearTimeout(this.timer);
-    // Keys held down would ask for one page per token: ask once they rest.
+    // Debounced, since a key that is held down would cause one rerun per token.
     this.timer = setTimeout(() => this.send("select", { token, layer }), at_once ? 0 : 120);
   }
 
@@ -194,7 +194,7 @@ class Strip {
     this.tip.hidden = false;
     const frame = this.wrap.getBoundingClientRect(), at = cell.getBoundingClientRect();
     const readout = this.readout.getBoundingClientRect().top, height = this.tip.offsetHeight, gap = 6;
-    const fits = at.bottom + gap + height <= readout; // under the last row it would lie over the read-out
+    const fits = at.bottom + gap + height <= readout; // below the last row it would cover the read-out
     this.tip.style.left = Math.max(0, Math.min(at.left - frame.left, frame.width - this.tip.offsetWidth)) + "px";
     this.tip.style.top = (fits ? at.bottom + gap : at.top - gap - height) - frame.top + "px";
   }

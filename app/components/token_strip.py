@@ -1,4 +1,4 @@
-"""The text as coloured tokens, the read-out of the selected one, and the legend. Present on every page."""
+"""The token strip of every page: the text as coloured tokens, the read-out of the selected token, and the legend."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -8,7 +8,7 @@ import streamlit as st
 from analysis.view import Level
 from analysis.words.strip import Strip
 from app.components import script
-from app.session.widgets import told
+from app.session.widgets import component_event
 
 KEY = "token_strip"
 _HTML = """
@@ -27,7 +27,7 @@ _component = st.components.v2.component(
     "token_strip",
     html=_HTML,
     css=(Path(__file__).parent / "token_strip.css").read_text(encoding="utf-8"),
-    js=script("telling.js", "token_strip.js"),
+    js=script("sending.js", "token_strip.js"),
 )
 
 
@@ -45,23 +45,23 @@ def token_strip(
     on_clear: Callable[[], None],
     on_level: Callable[[Level], None],
 ) -> None:
-    """Draw the strip of `page` with `token` and `layer` selected; `on_select(token, layer)` runs before the redraw.
+    """Draw the strip of `page` with `token` and `layer` selected; `on_select(token, layer)` is called before the rerun.
 
-    `query` says in words what is looked for (empty for nothing), and `found` are the tokens found, ascending: they are
-    underlined and counted, and `n` and `N` step through them. `on_clear` ends the search.
-    `level` says whether cells are tokens or words, and `on_level` changes it; what is selected is always a token.
+    `query` is the token search in words (empty without one) and `found` its matches, ascending: they are underlined
+    and counted, and the keys n and N step through them. `on_clear` ends the search.
+    `level` says whether cells are tokens or words, and `on_level` changes it. The selection is always a token.
     """
 
     def selected() -> None:
-        if chosen := told(KEY, "select"):
+        if chosen := component_event(KEY, "select"):
             on_select(chosen["token"], chosen["layer"])
 
     def cleared() -> None:
-        if told(KEY, "clear"):
+        if component_event(KEY, "clear"):
             on_clear()
 
     def leveled() -> None:
-        if chosen := told(KEY, "level"):
+        if chosen := component_event(KEY, "level"):
             on_level(chosen)
 
     selection = {

@@ -1,1 +1,1 @@
-"""What stands round every page: the frame itself, the ways to bring texts, the search, the tour, the export."""
+"""What all pages share: the frame with the token strip, the prompt picker, token search, tour and export dialog."""

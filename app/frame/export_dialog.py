@@ -1,4 +1,4 @@
-"""Everything that leaves the app: a figure with its caption, its data, pictures for papers, everything, and a link."""
+"""The export dialog: a figure as picture, HTML or data, pictures for a paper, a zip of everything, and links."""
 
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -18,7 +18,7 @@ from app.components.copy_link import copy_link
 from app.components.picture_buttons import picture_buttons
 from app.parts.page import Page
 from app.parts.panel import chart
-from app.server import waiting
+from app.server import queues
 from app.session import exports, results, state
 from app.session.choices import chosen_options
 from app.texts.text_link import LONGEST, text_to_link
@@ -32,32 +32,32 @@ FOR_A_PAPER: tuple[PictureFormat, ...] = ("pdf", "svg", "png")
 MIME = {"pdf": "application/pdf", "svg": "image/svg+xml", "png": "image/png"}
 
 
-@st.dialog("Export", width="large", on_dismiss="rerun")  # so that closing it stops what is being made
+@st.dialog("Export", width="large", on_dismiss="rerun")  # so that closing it stops a running export
 def export_dialog(page: Page) -> None:
-    """Preview of the finished figure (light, with caption and model), and every way out of the app."""
+    """A preview of the figure as it is exported (light theme, with caption and model), and all download buttons."""
     trace, view = state.current_trace(), state.current_view()
     name = st.selectbox(
         "Figure of this page",
         [name for name in page.figures if results.can_draw(spec(name).of)],
         format_func=lambda name: spec(name).title,
     )
-    found = spec(name)
-    drawn, options = results.current(found.of), chosen_options(found)
-    figure = finished_figure(found, drawn, view, **options)
-    chart(PREVIEW, figure, name=name, alt=found.title)
+    figure_spec = spec(name)
+    drawn, options = results.current_result(figure_spec.of), chosen_options(figure_spec)
+    figure = finished_figure(figure_spec, drawn, view, **options)
+    chart(PREVIEW, figure, name=name, alt=figure_spec.title)
     with _row("Figure"):
         picture_buttons(PREVIEW)
-        # Callable: five megabytes of plotly.js are only made when somebody wants them.
+        # A callable, so that the five megabytes with plotly.js are made only on a click.
         st.download_button("HTML", lambda: figure_html(figure, name), f"{name}.html", "text/html", on_click="ignore")
     with _row("Its data"):
-        table = found.table(drawn)
+        table = figure_spec.table(drawn)
         st.download_button("CSV", table_csv(table), f"{name}.csv", "text/csv", on_click="ignore")
         st.download_button("Parquet", table_parquet(table), f"{name}.parquet", on_click="ignore")
-        made = figure_json(found, drawn, view, **options)
+        made = figure_json(figure_spec, drawn, view, **options)
         st.download_button("JSON", made, f"{name}.json", "application/json", on_click="ignore")
         if isinstance(drawn, Study) and drawn.name != SAMPLES:
             st.download_button("Texts", texts_json(drawn), TEXTS_FILE, "application/json", on_click="ignore")
-    _for_a_paper(found, options)
+    _for_a_paper(figure_spec, options)
     with _row("Whole text"):
         st.download_button("Trace file", trace.to_bytes(), "text.trace.safetensors", on_click="ignore")
         st.download_button("Routing table", trace_parquet([trace]), "routing.parquet", on_click="ignore")
@@ -75,8 +75,8 @@ def _row(title: str, align: str = "center"):
     return row
 
 
-def _for_a_paper(found: FigureSpec, options: dict[str, str]) -> None:
-    """Choice of width, letters and format; the picture and its caption once they were asked for."""
+def _for_a_paper(figure_spec: FigureSpec, options: dict[str, str]) -> None:
+    """Width, font and format of a picture for a paper; the picture and its caption once they are made."""
     browser = browser_path()
     one, two = COLUMNS_MM.values()
     with _row("For a paper", align="bottom"):
@@ -96,33 +96,33 @@ def _for_a_paper(found: FigureSpec, options: dict[str, str]) -> None:
         if browser is None:
             st.caption("The server has no Chrome or Chromium to draw it with.")
         paper = Paper(float(width), font, float(size))
-        drawn, view = results.current(found.of), state.current_view()
-        export = Export(state.current_trace(), view, (drawn,), options={found.name: options}, paper=paper)
-        key = ("picture", found.name, tuple(options.items()), routing_of(drawn), view, paper, kind)
-        made = _made(wanted, key, lambda: _picture(export, found, kind))
+        drawn, view = results.current_result(figure_spec.of), state.current_view()
+        export = Export(state.current_trace(), view, (drawn,), options={figure_spec.name: options}, paper=paper)
+        key = ("picture", figure_spec.name, tuple(options.items()), routing_of(drawn), view, paper, kind)
+        made = _made(wanted, key, lambda: _picture(export, figure_spec, kind))
         if made:
-            words = caption(found, routing_of(drawn), view, **options)
-            st.download_button(kind.upper(), made, f"{found.name}.{kind}", MIME[kind], on_click="ignore")
-            st.download_button("Caption", words, f"{found.name}.caption.txt", "text/plain", on_click="ignore")
+            words = caption(figure_spec, routing_of(drawn), view, **options)
+            st.download_button(kind.upper(), made, f"{figure_spec.name}.{kind}", MIME[kind], on_click="ignore")
+            st.download_button("Caption", words, f"{figure_spec.name}.caption.txt", "text/plain", on_click="ignore")
 
 
-def _picture(export: Export, found: FigureSpec, kind: PictureFormat) -> bytes:
-    with st.spinner("Drawing…", show_time=True), waiting.in_turn_to_draw(), pictures() as draw:
-        return export.picture(found, kind, draw)
+def _picture(export: Export, figure_spec: FigureSpec, kind: PictureFormat) -> bytes:
+    with st.spinner("Drawing…", show_time=True), queues.browser_turn(), pictures() as draw:
+        return export.picture(figure_spec, kind, draw)
 
 
 def _everything() -> None:
-    """The zip of all figures and tables of this text, made with progress once it was asked for."""
+    """The zip of all figures and tables of this text, made with a progress bar after a click."""
     trace, view = state.current_trace(), state.current_view()
-    options = {found.name: chosen for found in CATALOGUE if (chosen := chosen_options(found))}
-    kinds = [kind for kind in dict.fromkeys(found.of for found in CATALOGUE) if results.can_draw(kind)]
+    options = {figure_spec.name: chosen for figure_spec in CATALOGUE if (chosen := chosen_options(figure_spec))}
+    kinds = [kind for kind in dict.fromkeys(figure_spec.of for figure_spec in CATALOGUE) if results.can_draw(kind)]
     wanted = st.button("Make everything (zip)")
 
     def make() -> bytes:
         bar = st.progress(0.0, f"Making figures and tables… {TO_STOP}")
-        more = tuple(results.current(kind) for kind in kinds if kind is not RoutingTrace)
+        more = tuple(results.current_result(kind) for kind in kinds if kind is not RoutingTrace)
         shipped = trace.meta.get("model") in dict(available_models())
-        with waiting.in_turn_to_draw() if browser_path() else nullcontext():
+        with queues.browser_turn() if browser_path() else nullcontext():
             content = bundle(
                 Export(trace, view, more, options=options),
                 prompt=state.current_prompt().name,
@@ -133,24 +133,24 @@ def _everything() -> None:
         bar.empty()
         return content
 
-    made = _made(wanted, ("zip", trace, view, str(options), kinds, results.asked()), make)
+    made = _made(wanted, ("zip", trace, view, str(options), kinds, results.chosen_inputs()), make)
     if made:
         st.download_button("Everything", made, "everything.zip", "application/zip", on_click="ignore")
 
 
 def _made(wanted: bool, key: tuple, make: Callable[[], bytes]) -> bytes | None:
-    """What was made last if it is for `key`, made now if it is wanted; the reader is told if that cannot be done."""
+    """The file stored for `key`, made first if it is `wanted`; None if there is none or it could not be made."""
     if wanted:
         try:
-            exports.keep(key, make())
+            exports.store(key, make())
         except PictureError as error:
             st.text(str(error))
             return None
-    return exports.made(key)
+    return exports.stored(key)
 
 
 def _links() -> None:
-    """A link to this view; a text of the reader's own is in it only if they choose so."""
+    """Links to this view; a text of the visitor's own is only in the second link."""
     prompt, view = state.current_prompt(), state.current_view()
     with _row("Link"):
         copy_link("Copy link")

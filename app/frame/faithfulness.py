@@ -1,4 +1,4 @@
-"""How exact is this? One quiet line under every page: where its numbers come from, and on demand how exact they are."""
+"""The line under every page: which model and text its numbers come from, and on demand how exact they are."""
 
 import pandas as pd
 import streamlit as st
@@ -11,16 +11,16 @@ from app.texts.markdown import literal
 
 MARKS = {"exact": "✓ exact", "rounding": "✓ up to rounding", "not faithful": "✗ not faithful"}
 DIGITS = 12
-"""Of a digest, in the line; the panel shows all."""
+"""Digits of a digest that the line shows; the panel shows all."""
 ABOVE = "This is about the text above, not about the texts of this page."
 
 
 def faithfulness_line(page: Page) -> None:
-    """The line of a page: the model, and the text that the frame shows or the texts that the page's numbers are of."""
+    """The line of a page: the model, and the text or texts that the page's numbers come from."""
     where = provenance(state.current_trace())
     several = page.about != "text"
     model = f"Model {where['model']}, weights {where['weights'][:DIGITS]}, {where['precision']}"
-    if several and state.without_model():
+    if several and state.why_no_model():
         model = f"Model {state.model_and_text()[0]}, not the trace file above"
     texts = _texts(page) if several else f"text {where['text'][:DIGITS]}"
     st.divider()
@@ -31,12 +31,12 @@ def faithfulness_line(page: Page) -> None:
 
 
 def _texts(page: Page) -> str:
-    """What the numbers of a page over several texts come from, with a digest over these texts."""
+    """The texts of a page over several texts, with a digest over them."""
     if page.about == "list":
-        found = prompt_list.prompt_list()
-        name, texts = found.name, [prompt.text for prompt in found.prompts]
-    elif not state.without_model() and (done := text_study.finished()) and done.study:
-        name, texts = done.study.name, done.study.read
+        prompts = prompt_list.prompt_list()
+        name, texts = prompts.name, [prompt.text for prompt in prompts.prompts]
+    elif not state.why_no_model() and (finished := text_study.finished_study()) and finished.study:
+        name, texts = finished.study.name, finished.study.read
     else:
         return "no text was read for this page"
     return f"{how_many(len(texts), 'text')} of “{name}”, digest {digest_of_texts(texts)[:DIGITS]}"
@@ -44,7 +44,7 @@ def _texts(page: Page) -> str:
 
 @st.fragment
 def _panel(where: dict[str, str], several: bool) -> None:
-    """Opening runs this fragment alone."""
+    """The panel with digests and measurements; opening it reruns only this fragment."""
     opener = st.expander("How exact is this?", key="faithfulness", type="compact", on_change="rerun")
     if not opener.open:
         return
@@ -52,11 +52,11 @@ def _panel(where: dict[str, str], several: bool) -> None:
         st.caption("  \n".join(f"**{name.capitalize()}** {literal(value)}" for name, value in where.items()))
         if several:
             st.caption(ABOVE)
-        if why_not := state.without_model():
+        if why_not := state.why_no_model():
             st.caption(f"How exact the numbers are can be measured with the model alone. {why_not}")
             return
         place = st.empty()
-        if (found := results.measured_faithfulness()) is None:
+        if (findings := results.measured_faithfulness()) is None:
             with place.container():
                 st.caption(
                     "The button runs this text again without hooks, with every token told to leave where it left, with "
@@ -68,9 +68,9 @@ def _panel(where: dict[str, str], several: bool) -> None:
             with place:
                 results.measure_faithfulness()
             place.empty()
-            found = results.measured_faithfulness()
-        st.markdown(f"**{summary(found)}**")
-        rows = [(each.name, MARKS[each.verdict], each.figure, each.meaning) for each in found]
+            findings = results.measured_faithfulness()
+        st.markdown(f"**{summary(findings)}**")
+        rows = [(finding.name, MARKS[finding.verdict], finding.figure, finding.meaning) for finding in findings]
         table = pd.DataFrame(rows, columns=["comparison", "verdict", "measured", "what was compared"])
         st.table(table.set_index("comparison"))
         st.caption("About this model and this text on this machine.")

@@ -1,4 +1,4 @@
-"""The frame round every page: model in the sidebar; prompt, colouring, export and the token strip above the page."""
+"""The frame of all pages: the model in the sidebar; prompt, colouring, search, export, token strip above pages."""
 
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from app.texts.markdown import literal
 
 
 def styles() -> None:
-    """The few rules beside the theme, with the theme's own colours."""
+    """The app's own CSS, with the colours of the theme filled in."""
     colors = THEMES[st.context.theme.type or "light"]
     css = (Path(__file__).parent / "frame.css").read_text(encoding="utf-8")
     for word, name in (("BG", "bg"), ("INK", "ink"), ("MUTED", "muted"), ("HAIR", "hair")):
@@ -32,19 +32,18 @@ def styles() -> None:
 
 
 def sidebar() -> None:
-    """Choice of the model, or the trace file that is open, and one line of facts about the model."""
+    """Tour and glossary, the choice of the model or the open trace file, and facts about the model."""
     with st.sidebar:
         with st.container(horizontal=True):
             tour_button()
             if st.button("Glossary", icon=":material/dictionary:"):
                 glossary_dialog()
-        why_not = state.without_model()
+        why_not = state.why_no_model()
         st.selectbox(
             "Model",
             state.model_names(),
             key=state.PICKED_KEY,
-            on_change=pending.asking(),
-            args=(state.choose_model,),
+            on_change=pending.callback(state.choose_model),
             disabled=why_not is not None,
             help=why_not,
         )
@@ -59,22 +58,22 @@ def sidebar() -> None:
 
 
 def _sentences(facts: ModelFacts) -> str:
-    """What is known of a model, in sentences."""
-    said = [f"{facts.layers} layers, {facts.experts} experts, up to {facts.max_loops} loops."]
+    """The known facts about a model, as sentences."""
+    sentences = [f"{facts.layers} layers, {facts.experts} experts, up to {facts.max_loops} loops."]
     if facts.parameters:
         heads = f", of which router and depth head {facts.heads_share:.2%}" if facts.heads_share else ""
-        said.append(f"{facts.parameters / 1e6:.1f} M parameters{heads}.")
+        sentences.append(f"{facts.parameters / 1e6:.1f} M parameters{heads}.")
     if facts.context:
-        said.append(f"Trained on texts of up to {facts.context} tokens.")
+        sentences.append(f"Trained on texts of up to {facts.context} tokens.")
     if facts.gates_trained is not None:
-        said.append("Gates trained." if facts.gates_trained else "Gates untrained: routing is noise.")
+        sentences.append("Gates trained." if facts.gates_trained else "Gates untrained: routing is noise.")
     if facts.reads_ids and facts.vocabulary:
-        said.append(f"No tokenizer: type token ids, 0 to {facts.vocabulary - 1:,}.")
-    return " ".join(said)
+        sentences.append(f"No tokenizer: type token ids, 0 to {facts.vocabulary - 1:,}.")
+    return " ".join(sentences)
 
 
 def frame(page: Page) -> None:
-    """Prompt, colouring, export; the strip with the selection; what the reader must know about this text."""
+    """The bar with prompt, colouring, search and export, the token strip, and notices about this text."""
     state.clamp_selection()
     trace, view = state.current_trace(), state.current_view()
     choices.set_colouring(page.colour_by, entered=drawings.enter_page(page.name))
@@ -113,14 +112,14 @@ def frame(page: Page) -> None:
             theme=view.theme,
             level=view.level,
         )
-        found, query = found_tokens(trace)
+        matches, query = found_tokens(trace)
         token_strip(
             drawn,
             page=page.name,
             token=view.token,
             layer=view.layer,
             layers=trace.num_layers,
-            found=found,
+            found=matches,
             query=query,
             on_select=_select_in_strip,
             on_clear=clear_search,
@@ -131,12 +130,12 @@ def frame(page: Page) -> None:
 
 
 def connect_figures(page: Page) -> None:
-    """After the page: its figures show the selection and take clicks."""
+    """Draw the selection over the page's figures and let clicks on them select. Call this after the page is drawn."""
     view = state.current_view()
     figure_bridge(
         page=page.name,
         on_select=lambda token, layer: state.select(token=token, layer=layer),
-        marks=drawings.taken_marks(),
+        marks=drawings.take_marks(),
         redrawn=drawings.redrawings(),
         token=view.token,
         layer=view.layer,
@@ -151,6 +150,7 @@ def _select_in_strip(token: int, layer: int) -> None:
 
 
 def _notices(trace) -> None:
+    """Warnings about this text and model, and the current problem."""
     facts = state.model_facts()
     if sentence := reading(trace):
         st.caption(
@@ -163,8 +163,8 @@ def _notices(trace) -> None:
         )
     if facts.gates_trained is False:
         st.markdown("**The gates of this model are untrained: loops and experts are noise, not difficulty.**")
-    if told := state.problem():
+    if problem := state.problem():
         with st.container(border=True, key="problem", horizontal=True, vertical_alignment="center"):
-            kept = "" if state.problem_of_link() else "\nWhat you had is kept."
-            st.text(f"{told}{kept}", width="stretch")
+            kept = "" if state.problem_is_from_link() else "\nWhat you had is kept."
+            st.text(f"{problem}{kept}", width="stretch")
             st.button("Dismiss", on_click=state.dismiss_problem)

@@ -67,11 +67,11 @@ def _type() -> None:
     bar.caption(
         f"Limit {MAX_CHARACTERS:,} characters; a click on Trace runs the model once. Nothing leaves this machine."
     )
-    bar.button("Trace", type="primary", on_click=_ask, args=(pending.asking(), _trace_typed))
+    bar.button("Trace", type="primary", on_click=_ask, args=(pending.callback(_trace_typed),))
 
 
-def _ask(ask: Callable, work: pending.Work) -> None:
-    ask(work)
+def _ask(note: Callable[[], None]) -> None:
+    note()
     state.close_picker()
 
 
@@ -91,7 +91,7 @@ def _examples() -> None:
             key=f"example-{key}",
             width="stretch",
             on_click=_ask,
-            args=(pending.asking(), partial(state.show, prompt)),
+            args=(pending.callback(partial(state.show, prompt)),),
         )
         st.caption(literal(LOOK_FOR[key]))
 
@@ -110,7 +110,7 @@ def _file() -> None:
         prompt_list.forget_upload()
         return
     if upload.name.lower().endswith(".safetensors"):
-        args = (pending.asking(), partial(state.open_trace, upload.name, upload.getvalue()))
+        args = (pending.callback(partial(state.open_trace, upload.name, upload.getvalue())),)
         st.button("Open the trace file", type="primary", key="open-trace", on_click=_ask, args=args)
     else:
         read = partial(prompt_list.read_upload, upload.file_id, upload.name, upload.getvalue())
@@ -176,7 +176,7 @@ def _prompts(where: str, read: Callable[[], PromptList]) -> None:
         key=f"chosen-{where} {hash(tuple(labels))}",  # for other prompts another field: this one keeps its words
     )
     with st.container(horizontal=True):
-        args = (pending.asking(), partial(state.show, found.prompts[chosen]))
+        args = (pending.callback(partial(state.show, found.prompts[chosen])),)
         st.button("Trace", type="primary", key=f"trace-{where}", on_click=_ask, args=args)
         if st.button(f"Compare all {len(found.prompts):,}", key=f"compare-{where}", on_click=_take, args=(found,)):
             st.switch_page(page_named("Prompts"))

@@ -1,4 +1,4 @@
-"""Find: a small form for a text and one condition on the routing. What it finds is marked in the token strip."""
+"""The token search: a form for a text and one condition on the routing. Matches are marked in the token strip."""
 
 import streamlit as st
 
@@ -21,7 +21,7 @@ HELP = "Tokens that hold a text, or that were routed as you ask. In the strip, n
 
 
 def token_search(trace: RoutingTrace) -> None:
-    """The button, and while it is open the form. Whatever is set there counts until it is cleared."""
+    """The button and its popover with the form. The search stays active until it is cleared."""
     popover = st.popover("Find", icon=":material/search:", key=OPEN, on_change="rerun")
     if not popover.open:
         return
@@ -45,27 +45,27 @@ def token_search(trace: RoutingTrace) -> None:
         )
         if quantity:
             _condition(trace, quantity)
-        found, query = found_tokens(trace)
+        matches, query = found_tokens(trace)
         with st.container(horizontal=True, vertical_alignment="center"):
-            st.caption(f"{len(found)} of {trace.num_tokens} tokens." if query else "Nothing is looked for.")
+            st.caption(f"{len(matches)} of {trace.num_tokens} tokens." if query else "Nothing is looked for.")
             st.space("stretch")
             st.button("Clear", on_click=clear_search, disabled=not query)
 
 
 def _condition(trace: RoutingTrace, quantity: Quantity) -> None:
-    """How the quantity compares with which value, and where; kept within what the model has."""
-    measure, wanted = MEASURES[quantity], query_of_form(trace)
+    """The widgets for comparison, value and layer of a condition on `quantity`."""
+    measure, query = MEASURES[quantity], query_of_form(trace)
     columns = st.columns(3)
     if measure.comparisons:
         low, high, _, step = value_range(trace, quantity)
-        set_part(quantity, "comparison", wanted.comparison)
-        set_part(quantity, "value", wanted.value)
+        set_part(quantity, "comparison", query.comparison)
+        set_part(quantity, "value", query.value)
         columns[0].selectbox(
             "Compare", measure.comparisons, key=part_key(quantity, "comparison"), persist_state="session"
         )
         columns[1].number_input("Value", low, high, step=step, key=part_key(quantity, "value"), persist_state="session")
     if measure.where:
-        set_part(quantity, "where", wanted.where)
+        set_part(quantity, "where", query.where)
         columns[2].selectbox(
             "Where",
             [*measure.where, *range(trace.num_layers)],

@@ -1,4 +1,4 @@
-"""A tour in five steps for a first visit: each opens a page, selects a telling token, and says one thing about it."""
+"""The tour for a first visit: each step opens a page, selects an instructive token, and explains one thing about it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,19 +17,19 @@ from hooks.trace import RoutingTrace
 
 @dataclass(frozen=True)
 class Step:
-    """Where a step leads and what it says there."""
+    """One step of the tour."""
 
     page: str
-    """Name of the page that it opens."""
+    """Name of the page that the step opens."""
     title: str
     cell: Callable[[RoutingTrace], tuple[int, int]]
-    """(layer, token) that it selects in a text."""
+    """Trace -> (layer, token) that the step selects."""
     text: Callable[[RoutingTrace, int, int], str]
-    """(trace, layer, token) -> Markdown."""
+    """(trace, layer, token) -> the explanation, as Markdown."""
 
 
 def tour_button() -> None:
-    """Start the tour, from the first step."""
+    """The button that starts the tour."""
     st.button("Tour", on_click=_go, args=(0,), icon=":material/signpost:", help="Five steps through the explorer")
 
 
@@ -40,7 +40,7 @@ def follow_tour() -> None:
 
 
 def tour_box() -> None:
-    """The step that is open, above the page, with buttons to move and to end. Nothing without a tour."""
+    """The box with the open step, and buttons to move on and to end; nothing if the tour is closed."""
     if (number := tour_step.step()) is None:
         return
     step, trace = STEPS[number], state.current_trace()
@@ -60,7 +60,7 @@ def _go(number: int) -> None:
     tour_step.go_to(number)
 
 
-# Telling cells --------------------------------------------------------------------------------------------------------
+# Cells (layer, token) to select ---------------------------------------------------------------------------------------
 
 
 def hardest(trace: RoutingTrace) -> tuple[int, int]:
@@ -75,16 +75,16 @@ def widest_spread(trace: RoutingTrace) -> tuple[int, int]:
     return int(trace.loops[:, token].argmin()), token
 
 
-def kept_from_the_experts(trace: RoutingTrace) -> tuple[int, int]:
-    """The first cell that did not route; if all did, that of the most one-sided choice of experts."""
-    stayed = ~trace.width_ran & ordinary(trace)
-    if not stayed.any():
+def did_not_route(trace: RoutingTrace) -> tuple[int, int]:
+    """The first cell that did not route; if all did, the one with the largest expert weight."""
+    unrouted = ~trace.width_ran & ordinary(trace)
+    if not unrouted.any():
         return _cell(np.where(trace.special, -1, trace.expert_weights[..., 0]).argmax(), trace)
-    return _cell(stayed.argmax(), trace)
+    return _cell(unrouted.argmax(), trace)
 
 
 def both_paths(trace: RoutingTrace) -> tuple[int, int]:
-    """The cell that looped most among those that routed; the hardest if none did."""
+    """The cell with the most loops among those that routed; `hardest` if none did."""
     mixed = np.where(trace.width_ran & ordinary(trace), trace.loops, -1)
     return _cell(mixed.argmax(), trace) if mixed.max() > 0 else hardest(trace)
 
@@ -94,7 +94,7 @@ def _cell(flat: int, trace: RoutingTrace) -> tuple[int, int]:
     return int(layer), int(token)
 
 
-# What the steps say ---------------------------------------------------------------------------------------------------
+# Explanations ---------------------------------------------------------------------------------------------------------
 
 
 def _named(trace: RoutingTrace, token: int) -> str:
@@ -154,7 +154,7 @@ STEPS = (
     Step("Overview", "a text and its tokens", hardest, _strip),
     Step("Recursion", "tokens loop", hardest, _loops),
     Step("Gate", "loops set the gate", widest_spread, _gate),
-    Step("Experts", "who is chosen, and who did not route", kept_from_the_experts, _experts),
+    Step("Experts", "who is chosen, and who did not route", did_not_route, _experts),
     Step("Walkthrough", "one token, all the way", both_paths, _walkthrough),
 )
-"""Back and Next walk these in order."""
+"""In order."""

@@ -1,1 +1,1 @@
-"""What pages are put together of."""
+"""Building blocks of pages: the page itself, figure panels, pickers, slider."""

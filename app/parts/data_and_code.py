@@ -1,4 +1,4 @@
-"""Behind a figure: the data that it draws and the code that makes it. Nothing is made before a reader asks."""
+"""The popover under a figure with its data and the code that makes it, both made only when it is opened."""
 
 import streamlit as st
 
@@ -11,41 +11,41 @@ from sample_models.registry import available_models
 
 FIRST_ROWS, WIDTH_PX = 20, 660
 WAYS_OUT = {TRACE_FILE: "Trace file", TEXTS_FILE: "Texts"}
-"""File that the code reads -> its button in the export dialog."""
+"""File that the code reads -> label of its button in the export dialog."""
 
 
 @st.fragment
-def data_and_code(found: FigureSpec, options: dict[str, str]) -> None:
-    """A button under a figure that opens its data and its code. Opening runs this fragment alone."""
-    opener = st.popover("Data and code", key=f"{found.name}-behind", type="tertiary", on_change="rerun")
+def data_and_code(figure_spec: FigureSpec, options: dict[str, str]) -> None:
+    """The button under a figure that opens its data and code. Opening it reruns only this fragment."""
+    opener = st.popover("Data and code", key=f"{figure_spec.name}-behind", type="tertiary", on_change="rerun")
     if not opener.open:
         return
     with opener, st.container(width=WIDTH_PX):
         data, code = st.tabs(["Data behind this", "Code that makes this"])
         with data:
-            _data(found)
+            _data(figure_spec)
         with code:
-            _code(found, options)
+            _code(figure_spec, options)
 
 
-def _data(found: FigureSpec) -> None:
-    table = found.table(results.current(found.of))
+def _data(figure_spec: FigureSpec) -> None:
+    table = figure_spec.table(results.current_result(figure_spec.of))
     st.dataframe(table.head(FIRST_ROWS), hide_index=True)
     with st.container(horizontal=True, vertical_alignment="center"):
         st.caption(f"First {min(FIRST_ROWS, len(table))} of {len(table):,} rows.", width="stretch")
-        st.download_button("Download CSV", table_csv(table), f"{found.name}.csv", "text/csv", on_click="ignore")
+        st.download_button("Download CSV", table_csv(table), f"{figure_spec.name}.csv", "text/csv", on_click="ignore")
 
 
-def _code(found: FigureSpec, options: dict[str, str]) -> None:
-    drawn, opened = results.current(found.of), state.trace_file() is not None
+def _code(figure_spec: FigureSpec, options: dict[str, str]) -> None:
+    drawn, opened = results.current_result(figure_spec.of), state.trace_file() is not None
     shipped = routing_of(drawn).meta.get("model") in dict(available_models())
-    code = snippet(found, drawn, state.current_view(), shipped=shipped, from_file=opened, **options)
+    code = snippet(figure_spec, drawn, state.current_view(), shipped=shipped, from_file=opened, **options)
     st.code(code, language="python", wrap_lines=True)
     st.caption(_how_to_run(needs(drawn, shipped=shipped, from_file=opened)))
 
 
 def _how_to_run(needed: Needs) -> str:
-    """Where the code runs, and what must be done before, for the page."""
+    """A sentence on where the code runs and what must be done before."""
     where = "in this project's folder, with `.venv/bin/python`"
     todo = [f"`{file}` lies there too (Export, {WAYS_OUT[file]})" for file in needed.files]
     if needed.model:

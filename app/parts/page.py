@@ -1,4 +1,4 @@
-"""Page: what a page asks, shows and explains, in one row; and how such a row is drawn."""
+"""`Page`, the description of one page in `app.pages`, and `draw_page`, which draws it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,32 +11,32 @@ from app.parts.panel import panel
 from app.texts.glossary import explained
 
 Part = str | Callable[[], None]
-"""A figure of the catalogue, by its name, or a function that draws something else."""
+"""The name of a figure of the catalogue, or a function that draws something else."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Page:
-    """One page of the explorer. `app.pages` lists them all."""
+    """One page of the explorer."""
 
     name: str
     group: str
-    """Heading of the navigation under which it stands."""
+    """Heading in the navigation."""
     question: str
-    """The one question that it answers."""
+    """The question that the page answers."""
     terms: tuple[str, ...]
-    """Terms of the glossary that it needs first."""
+    """Glossary terms that the tooltip of the question explains."""
     body: tuple[Part | tuple[Part, ...], ...]
-    """What it shows, from top to bottom; the parts of a tuple stand side by side."""
+    """The parts from top to bottom; the parts of a tuple stand side by side."""
     more_figures: tuple[str, ...] = ()
-    """Figures of the catalogue that functions of `body` draw."""
+    """Further figures of the catalogue, which functions in `body` draw."""
     colour_by: Quantity = "Gate"
-    """How it colours the token strip until the reader chooses."""
+    """What the token strip is coloured by until the visitor chooses."""
     about: Literal["text", "study", "list"] = "text"
-    """Where its numbers come from: the text above, the texts of a study, or the reader's list of prompts."""
+    """Where its numbers come from: the current text, the texts of a study, or the visitor's list of prompts."""
 
     @property
     def url_path(self) -> str:
-        """Where it stands in the address."""
+        """Its path in the address."""
         return self.name.lower().replace(" ", "_")
 
     @property

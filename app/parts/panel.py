@@ -1,4 +1,4 @@
-"""Figures of the catalogue on their pages, with their captions and the reader's choices."""
+"""Figure panels: a figure of the catalogue with title, option, caption, and its data and code."""
 
 import re
 
@@ -12,14 +12,14 @@ from analysis.palette import THEMES
 from app.parts.data_and_code import data_and_code
 from app.session.choices import choice_key, chosen_options
 from app.session.drawings import drawing
-from app.session.results import current, why_not_drawn
+from app.session.results import current_result, why_not_drawn
 from app.session.state import current_view
 
 NOT_BY_WORDS = "Words are not merged here: every token stands alone."
 
 
 def title(text: str) -> DeltaGenerator:
-    """Heading of a figure or table; what is put into the row that it returns stands at the right end of it."""
+    """Heading of a figure or table. Widgets put into the returned row stand at its right end."""
     key = "-".join(re.findall(r"\w+", text.lower()))
     row = st.container(key=f"title-{key}", horizontal=True, vertical_alignment="center")
     row.subheader(text, anchor=False, width="stretch")
@@ -27,28 +27,28 @@ def title(text: str) -> DeltaGenerator:
 
 
 def difficulty_column(name: str) -> ColumnConfig:
-    """Column of a table with bars of difficulty, 0..1, in its colour; missing where the cell is."""
+    """A table column of difficulty, 0..1, as bars in the colour of difficulty."""
     colour = THEMES[current_view().theme]["difficulty"][3]
     return st.column_config.ProgressColumn(name, min_value=0, max_value=1, format="%.2f", color=colour)
 
 
 @st.fragment
 def panel(name: str, *, main: bool = False, share: float = 1.0) -> None:
-    """A figure of the catalogue under its title, with how to read it and, where it has one, the reader's choice.
+    """A figure of the catalogue with its title, its option if it has one, and how to read it.
 
-    It takes `share` of the page's width. The choice runs this panel alone.
+    It takes `share` of the page's width. Changing the option reruns only this panel.
     """
-    found = spec(name)
-    why_not = why_not_drawn(found.of)
-    with title(found.title):
-        if found.choice and not why_not:
+    figure_spec = spec(name)
+    why_not = why_not_drawn(figure_spec.of)
+    with title(figure_spec.title):
+        if figure_spec.choice and not why_not:
             st.segmented_control(
-                found.choice.name,
-                list(found.choice.labels),
-                default=found.choice.default,
+                figure_spec.choice.name,
+                list(figure_spec.choice.labels),
+                default=figure_spec.choice.default,
                 required=True,
-                format_func=found.choice.labels.get,
-                key=choice_key(found),
+                format_func=figure_spec.choice.labels.get,
+                key=choice_key(figure_spec),
                 label_visibility="collapsed",
                 persist_state="session",
             )
@@ -56,18 +56,18 @@ def panel(name: str, *, main: bool = False, share: float = 1.0) -> None:
         st.caption(why_not)
         return
     key = f"figure-{name}"
-    drawn = drawing(key, found, current(found.of), chosen_options(found), share)
-    chart(key, drawn.first, name=name, alt=found.title)
+    drawn = drawing(key, figure_spec, current_result(figure_spec.of), chosen_options(figure_spec), share)
+    chart(key, drawn.given_figure, name=name, alt=figure_spec.title)
     if drawn.is_sentence:
         return
-    said = found.how_to_read
-    if found.splits_words(current_view(), **chosen_options(found)):
-        said += f" {NOT_BY_WORDS}"
-    st.caption(f"**How to read.** {said}" if main else said)
-    data_and_code(found, chosen_options(found))
+    text = figure_spec.how_to_read
+    if figure_spec.splits_words(current_view(), **chosen_options(figure_spec)):
+        text += f" {NOT_BY_WORDS}"
+    st.caption(f"**How to read.** {text}" if main else text)
+    data_and_code(figure_spec, chosen_options(figure_spec))
 
 
 def chart(key: str, figure, *, name: str, alt: str) -> None:
-    """A Plotly figure as it is (colours are its own), in a container that the browser side can find by `key`."""
+    """A Plotly figure in its own colours, in a container that the browser side finds by `key`."""
     with st.container(key=key):
         st.plotly_chart(figure, key=f"{key}-chart", theme=None, config=config(name), alt=alt)

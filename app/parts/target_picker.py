@@ -1,4 +1,4 @@
-"""Which token's logit is explained, and against which other one."""
+"""The choice of the token whose logit is explained, and of the token whose logit is subtracted."""
 
 import streamlit as st
 
@@ -10,23 +10,23 @@ WORDS = {"target": "Token to follow", "against": "Against"}
 
 
 def target_picker(*keys: str) -> None:
-    """One field per key ("target", "against"): a token by its role, one of the likeliest, or any that is typed.
+    """One field per key ("target", "against"): a token by its role, one of the likeliest, or any typed one.
 
-    Which token a role means stands over the field, not in it: Streamlit would take the words of the token before for
-    something that the reader typed.
+    The label says which token a role means. In the options themselves it would change with the selected token, and
+    Streamlit would take the old option for a typed text.
     """
     trace, token = state.current_trace(), state.current_view().token
     named = named_targets(trace, token)
     for key in keys:
         word = results.target_word(key)
         none = [results.NOTHING] if key == "against" else []
-        words = [*named, *none, *trace.next_tokens[token], word]  # what the reader typed stays on offer
+        words = [*named, *none, *trace.next_tokens[token], word]  # a typed text stays an option
         st.selectbox(
             f"{WORDS[key]}: {literal(_meant(word))}" if word in named else WORDS[key],
             list(dict.fromkeys(words)),
             index=words.index(results.TARGETS[key]),
             key=key,
-            on_change=results.spell_blank,
+            on_change=results.show_leading_space,
             args=(key,),
             accept_new_options=True,
             persist_state="session",
@@ -35,7 +35,7 @@ def target_picker(*keys: str) -> None:
 
 
 def target_problems(*keys: str) -> None:
-    """What of these fields cannot be taken, a sentence each, with what stands for it."""
+    """One error for each field whose text cannot be used, naming the token that is used instead."""
     problems = {key: problem for key in keys if (problem := results.target_problem(key))}
     for key, problem in problems.items():
         name = results.TARGETS[key]

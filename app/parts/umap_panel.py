@@ -1,26 +1,26 @@
-"""The UMAP map of the recursion on its page: the figure once it is made, and below it what makes it."""
+"""The UMAP map on the Geometry page: the figure once it is computed, and below it the button and the progress."""
 
 import streamlit as st
 
 from app.parts.panel import panel
 from app.session import umap_maps
-from app.session.results import can_draw, current
-from app.session.state import current_view, without_model
+from app.session.results import can_draw, current_result
+from app.session.state import current_view, why_no_model
 from hooks.path_trace import PathTrace
 
 
 def umap_panel() -> None:
-    """The map of the current text, or the button that makes it, or how far it is."""
-    running = umap_maps.making()
+    """The map of the current text, the button that starts it, or its progress."""
+    running = umap_maps.running_job()
     if can_draw(PathTrace) and not running:
-        umap_maps.look_up(current(PathTrace))
+        umap_maps.load_from_disk(current_result(PathTrace))
     panel("neighbourhoods")
-    if without_model():
+    if why_no_model():
         return
     if running:
         st.fragment(_progress, run_every=0.3)()
         return
-    paths = current(PathTrace)
+    paths = current_result(PathTrace)
     with st.container(horizontal=True, vertical_alignment="center"):
         st.segmented_control(
             "Layers of the map",
@@ -38,10 +38,10 @@ def umap_panel() -> None:
 
 
 def _progress() -> None:
-    """How far the map in the making is, and the button that stops it."""
-    found = umap_maps.making()
-    if found is None:
-        st.rerun()  # the whole page: it shows the map now, and ends the fragment's own clock
+    """Progress of the running job, and the button that stops it."""
+    job = umap_maps.running_job()
+    if job is None:
+        st.rerun()  # the whole page, which shows the map and ends the fragment's timer
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.progress(found.share, text=f"{found.said} {found.seconds:.0f} s")
+        st.progress(job.share, text=f"{job.message} {job.seconds:.0f} s")
         st.button("Stop", key="stop-umap", on_click=umap_maps.stop)

@@ -1,1 +1,1 @@
-"""What all visitors share: models, captures, the line in front of them, files. Nothing here keeps a visitor's own."""
+"""What all visitors share: models, cached captures, the queue for the models, files. Nothing here belongs to one."""

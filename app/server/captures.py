@@ -1,7 +1,8 @@
-"""What the models did with a text, captured once for all visitors.
+"""Runs the models for the app, and caches what they did with a text for all visitors.
 
-Everything here is immutable and found by its content, never by its visitor. Nobody else in the app runs a model; the
-command line does it by itself. What runs one takes a turn; most of it is `kept` and then looked at without waiting.
+Only this module runs models in the app (the command line runs its own). Every function that does waits for a turn in
+the queue; most are `cached`, and a cached result is returned without a wait. Results are immutable, and their keys are
+model and text, never the visitor.
 """
 
 from collections.abc import Callable, Iterator
@@ -18,8 +19,8 @@ from analysis.models.faithfulness import Finding, findings
 from analysis.models.health import health_checks
 from analysis.texts.summary import PromptSummary, prompt_summary
 from app.server import models
-from app.server.keeping import Kept, Made
-from app.server.waiting import in_turn
+from app.server.queues import model_turn
+from app.server.result_cache import Result, ResultCache
 from app.texts.examples import CHECKED, shipped_trace
 from app.texts.prompts import PromptError, check_token_count
 from hooks.attention_trace import AttentionInputs, AttentionTrace
@@ -32,26 +33,29 @@ from hooks.training_trace import TrainingTrace
 if TYPE_CHECKING:
     from hooks import OwnPass, Reading
 
-OWN_PASS_BYTES = 256 * 2**20
-"""Memory that the keys, values and logits of one text may take to be kept; two are. What takes more runs anew."""
+MAX_OWN_PASS_BYTES = 256 * 2**20
+"""Most memory that the attention keys and values and the logits of one text may take to be cached; two texts are.
+
+A text that needs more is run again each time.
+"""
 
 
-def kept(most: int, doing: str) -> Callable[[Callable[..., Made]], Kept[Made]]:
-    """Have the last `most` results of a function kept, and have it wait for a turn at the models to make another.
+def cached(entries: int, doing: str) -> Callable[[Callable[..., Result]], ResultCache[Result]]:
+    """Decorator: cache the last `entries` results of a function, and wait for a turn at the models to compute another.
 
-    Only who has to wait is told so, in the words of `doing`.
+    `doing` is the spinner's text for a visitor whose result is not cached.
     """
 
     @contextmanager
-    def told() -> Iterator[None]:
-        with st.spinner(f"{doing}…", show_time=True), in_turn():
+    def turn_with_spinner() -> Iterator[None]:
+        with st.spinner(f"{doing}…", show_time=True), model_turn():
             yield
 
-    return partial(Kept, most=most, in_turn=told)
+    return partial(ResultCache, entries=entries, turn=turn_with_spinner)
 
 
 def trace_of(model_name: str, text: str) -> RoutingTrace:
-    """The trace of a text; one that was shipped with the explorer waits for nothing."""
+    """The trace of a text. One that is shipped with the explorer needs no model and no wait."""
     return _shipped(model_name, text) or _traced(model_name, text)
 
 
@@ -60,7 +64,7 @@ def _shipped(model_name: str, text: str) -> RoutingTrace | None:
     return shipped_trace(models.folders()[model_name], text)
 
 
-@kept(48, "Tracing the text")
+@cached(48, "Tracing the text")
 def _traced(model_name: str, text: str) -> RoutingTrace:
     from hooks import capture
 
@@ -69,7 +73,7 @@ def _traced(model_name: str, text: str) -> RoutingTrace:
 
 
 def read_within_limits(loaded, text: str) -> "Reading":
-    """A text's tokens; PromptError if the model cannot read it, or there are too many."""
+    """A text's tokens. Raises PromptError if the model cannot read the text, or it has too many tokens."""
     from hooks import read
 
     try:
@@ -80,7 +84,7 @@ def read_within_limits(loaded, text: str) -> "Reading":
     return reading
 
 
-@kept(64, "Tracing the text with an earlier checkpoint")
+@cached(64, "Tracing the text with an earlier checkpoint")
 def trace_at_step(model_name: str, text: str, step: int) -> RoutingTrace:
     from hooks import capture
     from sample_models import load_model
@@ -88,35 +92,35 @@ def trace_at_step(model_name: str, text: str, step: int) -> RoutingTrace:
     return capture(load_model(models.folders()[model_name], step=step), text)
 
 
-@kept(4, "Tracing the text with every checkpoint")
+@cached(4, "Tracing the text with every checkpoint")
 def training_of(model_name: str, text: str) -> TrainingTrace:
     checkpoints = models.checkpoints_of(model_name)
-    traces = [trace_at_step(model_name, text, each.step) for each in checkpoints]
+    traces = [trace_at_step(model_name, text, checkpoint.step) for checkpoint in checkpoints]
     return TrainingTrace.of_checkpoints(trace_of(model_name, text), checkpoints, traces)
 
 
-@kept(16, "Tracing the text in bfloat16")
+@cached(16, "Tracing the text in bfloat16")
 def two_precisions_of(model_name: str, text: str) -> TwoPrecisions:
     from hooks import capture
 
-    return TwoPrecisions(trace_of(model_name, text), capture(models.loaded_in_half(model_name), text))
+    return TwoPrecisions(trace_of(model_name, text), capture(models.loaded_in_bfloat16(model_name), text))
 
 
-@kept(4, "Following every path of the text")
+@cached(4, "Following every path of the text")
 def paths_of(model_name: str, text: str, tokens: tuple[int, int]) -> PathTrace:
     from hooks import capture_paths
 
     return capture_paths(models.loaded_model(model_name), trace_of(model_name, text), tokens=tokens)
 
 
-@kept(8, "Measuring which slices the loops use")
+@cached(8, "Measuring which slices the loops use")
 def slices_of(model_name: str, text: str, tokens: tuple[int, int]) -> SliceTrace:
     from hooks import loop_slices
 
     return loop_slices(models.loaded_model(model_name), paths_of(model_name, text, tokens))
 
 
-@kept(2, "Running the text as it is")
+@cached(2, "Running the text as it is")
 def _own_pass(model_name: str, text: str, token: int) -> "OwnPass":
     from hooks import own_pass
 
@@ -124,15 +128,15 @@ def _own_pass(model_name: str, text: str, token: int) -> "OwnPass":
 
 
 def _own_pass_of(model_name: str, text: str, token: int) -> "OwnPass | None":
-    """What a token is run again on, once for all tokens that were read together; None where that is not kept."""
+    """The plain pass from which tokens of a window are rerun; None if it is too large to cache."""
     from hooks import own_pass_bytes
 
     window = trace_of(model_name, text).window_of(token)
     size = own_pass_bytes(models.loaded_model(model_name).config, window.end - window.first)
-    return _own_pass(model_name, text, window.own) if size <= OWN_PASS_BYTES else None
+    return _own_pass(model_name, text, window.own) if size <= MAX_OWN_PASS_BYTES else None
 
 
-@kept(32, "Reading every state of the token")
+@cached(32, "Reading every state of the token")
 def lens_of(model_name: str, text: str, tokens: tuple[int, int], token: int, target: int) -> LensTrace:
     from hooks import recursion_lens
 
@@ -141,20 +145,20 @@ def lens_of(model_name: str, text: str, tokens: tuple[int, int], token: int, tar
     return recursion_lens(models.loaded_model(model_name), paths, token, target, own=own)
 
 
-@kept(4, "Following the attention heads")
+@cached(4, "Following the attention heads")
 def _attention_inputs(model_name: str, text: str, token: int) -> AttentionInputs:
     from hooks import capture_attention
 
     return capture_attention(models.loaded_model(model_name), trace_of(model_name, text), token=token)
 
 
-@kept(32, "Reading what the heads read")
+@cached(32, "Reading what the heads read")
 def attention_of(model_name: str, text: str, token: int) -> AttentionTrace:
     window = trace_of(model_name, text).window_of(token)
     return _attention_inputs(model_name, text, window.own).at(token)
 
 
-@kept(16, "Running the text in every way that must agree")
+@cached(16, "Running the text in every way that must agree")
 def faithfulness_of(model_name: str, text: str, tokens: tuple[int, int]) -> list[Finding]:
     from hooks import measure_faithfulness
 
@@ -162,7 +166,7 @@ def faithfulness_of(model_name: str, text: str, tokens: tuple[int, int]) -> list
     return findings(measure_faithfulness(loaded, paths.routing), paths)
 
 
-@kept(32, "Following the writes of the token")
+@cached(32, "Following the writes of the token")
 def attribution_of(
     model_name: str, text: str, tokens: tuple[int, int], token: int, targets: tuple[int, int | None]
 ) -> Attribution:
@@ -172,11 +176,11 @@ def attribution_of(
     return attribution(paths, logit_direction(models.loaded_model(model_name), paths, token, *targets))
 
 
-@kept(32, "Running the token without each of its writes")
+@cached(32, "Running the token without each of its writes")
 def removals_of(
     model_name: str, text: str, tokens: tuple[int, int], token: int, targets: tuple[int, int | None]
 ) -> Attribution:
-    """`attribution_of`, with what removing every write really takes."""
+    """`attribution_of`, with the measured effect of removing each write."""
     from hooks import remove_writes
 
     paths = paths_of(model_name, text, tokens)
@@ -190,16 +194,16 @@ def removals_of(
 
 def summaries_of(model: str, texts: list[str]) -> list[PromptSummary | str]:
     """A summary of each text, or the sentence that says why it cannot be traced."""
-    return [found if isinstance(found, str) else prompt_summary(found) for found in traces_of(model, texts)]
+    return [trace if isinstance(trace, str) else prompt_summary(trace) for trace in traces_of(model, texts)]
 
 
 def traces_of(model: str, texts: list[str]) -> list[RoutingTrace | str]:
-    """A trace of each text, or the sentence that says why it cannot be traced. They are not kept here."""
-    found: dict[str, RoutingTrace | str] = {}
+    """A trace of each text, or the sentence that says why it cannot be traced. These are not cached."""
+    results: dict[str, RoutingTrace | str] = {}
     for text in texts:
         if shipped := shipped_trace(models.folders()[model], text):
-            found[text] = shipped
-    rest = [text for text in texts if text not in found]
+            results[text] = shipped
+    rest = [text for text in texts if text not in results]
     if rest:
         from hooks import capture
 
@@ -209,28 +213,28 @@ def traces_of(model: str, texts: list[str]) -> list[RoutingTrace | str]:
             try:
                 readings.append(read_within_limits(loaded, text))
             except PromptError as error:
-                found[text] = str(error)
-        with in_turn():
-            found |= {trace.meta["text"]: trace for trace in capture(loaded, readings)}
-    return [found[text] for text in texts]
+                results[text] = str(error)
+        with model_turn():
+            results |= {trace.meta["text"]: trace for trace in capture(loaded, readings)}
+    return [results[text] for text in texts]
 
 
 def check_health(model_name: str, progress: Callable[[float], None]) -> None:
-    """Check a model on the texts of `CHECKED` and keep the verdict; `progress` is told the share done, 0..1.
+    """Check a model on the texts of `CHECKED` and cache its checks; `progress` is called with the share done, 0..1.
 
-    A model without a tokenizer cannot read them (ValueError): see `ModelFacts.reads_ids`.
+    Raises ValueError for a model without a tokenizer, which cannot read them: see `ModelFacts.reads_ids`.
     """
     from hooks import measure_health
 
     loaded = models.loaded_model(model_name)
-    with in_turn():
+    with model_turn():
         measured = measure_health(loaded, CHECKED, progress=progress)
     models.health_of_models()[loaded.weights_sha256] = health_checks(measured)
 
 
 def measure_ffn(model_name: str, text: str) -> dict[str, float]:
-    """Seconds that the FFNs take over a text, by what was run; measured anew each time."""
+    """Way of running the FFNs over a text -> the seconds it takes. Not cached: every call measures again."""
     from hooks import time_ffn
 
-    with in_turn():  # nobody else's text may run meanwhile
+    with model_turn():  # nobody else's text may run meanwhile
         return time_ffn(models.loaded_model(model_name), text)

@@ -1,6 +1,6 @@
-"""The models that all visitors share: where they are, loaded once, and the checks of them. Found by name only.
+"""The models that all visitors share, by name: their folders, the loaded models, and the results of their checks.
 
-What `st.cache_resource` keeps is locked while it is made, and so must never wait for a turn.
+`st.cache_resource` locks an entry while it is computed, so the functions here must never wait for a turn in a queue.
 """
 
 import gc
@@ -14,22 +14,22 @@ import streamlit as st
 
 from analysis.models.health import Check
 from analysis.models.training import TrainingCurves, read_curves
-from sample_models.kept_checkpoints import KeptCheckpoint, kept_checkpoints
+from sample_models.intermediate_checkpoints import IntermediateCheckpoint, intermediate_checkpoints
 from sample_models.registry import CHECKPOINTS, available_models
 
 ROOTS_VARIABLE = "VERSATILEFFN_MODELS"
-"""Environment variable with more folders of models, set by whoever starts the server; a visitor cannot name paths."""
+"""Environment variable with more folders of models, set by whoever starts the server. Visitors cannot name paths."""
 
 
 def folders() -> dict[str, Path]:
-    """Name -> folder of every model in the shipped checkpoints and the folders that the server was started with."""
+    """Name -> folder of every model: the shipped ones, and those in the folders that the server was started with."""
     more = os.environ.get(ROOTS_VARIABLE, "")
     return dict(available_models([CHECKPOINTS, *map(Path, filter(None, more.split(os.pathsep)))]))
 
 
 @st.cache_resource(max_entries=3, show_spinner="Loading the model…", show_time=True)
 def loaded_model(name: str):
-    # torch, transformers and TransformerLens take seconds: not before the first model is needed.
+    # Imported only now: torch, transformers and TransformerLens take seconds.
     import hooks.capturing  # noqa: F401
     from sample_models import load_model
 
@@ -38,7 +38,7 @@ def loaded_model(name: str):
 
 
 @st.cache_resource(max_entries=1, show_spinner=False)
-def loaded_in_half(name: str):
+def loaded_in_bfloat16(name: str):
     """The model in bfloat16."""
     import torch
 
@@ -49,25 +49,25 @@ def loaded_in_half(name: str):
 
 @st.cache_resource(show_spinner=False)
 def _freeze_libraries() -> None:
-    """Take what the imports made, and what stays for good, out of the garbage collector's sight.
+    """Exempt the objects of the imported libraries, which stay for good, from garbage collection.
 
-    Streamlit collects garbage after every run and holds up the page's last messages meanwhile: looking through all
-    objects of these libraries took 0.3 s for every click.
+    Streamlit collects garbage after every run before it sends the page's last messages. Scanning all objects of these
+    libraries took 0.3 s for every click.
     """
     gc.collect()
     gc.freeze()
 
 
 @st.cache_data(max_entries=16, show_spinner=False)
-def checkpoints_of(model_name: str) -> list[KeptCheckpoint]:
-    """What a model kept of its training, by step."""
-    return kept_checkpoints(folders()[model_name])
+def checkpoints_of(model_name: str) -> list[IntermediateCheckpoint]:
+    """The intermediate checkpoints of a model's training, by step."""
+    return intermediate_checkpoints(folders()[model_name])
 
 
 def curves_of(model_name: str, meta: dict) -> TrainingCurves | None:
-    """Curves of a model's training, with the `meta` of its traces; None if it came without.
+    """The training curves of a model, labelled with the `meta` of its traces; None if it has no curves.csv.
 
-    ValueError if the file holds no curves.
+    Raises ValueError if the file holds no curves.
     """
     path = folders()[model_name] / "curves.csv"
     about = {key: meta.get(key) for key in ("model", "weights_sha256", "gates_trained")}
@@ -75,29 +75,29 @@ def curves_of(model_name: str, meta: dict) -> TrainingCurves | None:
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)
-def _read_curves(path: Path, written: int, meta: dict) -> TrainingCurves:
-    """Read again only when the file was written since."""
+def _read_curves(path: Path, modified_ns: int, meta: dict) -> TrainingCurves:
+    """The curves of a file. `modified_ns` is part of the cache key, so that a changed file is read again."""
     return TrainingCurves(read_curves(path.read_bytes()), meta)
 
 
 @st.cache_resource(show_spinner=False)
 def health_of_models() -> dict[str, list[Check]]:
-    """Checks of the models that were checked since the server began, by the digest of their weights."""
+    """SHA-256 of a model's weights -> its checks, for the models that were checked since the server started."""
     return {}
 
 
 def warm_up() -> None:
-    """Begin to import what a model needs, in the background, when a reader is about to ask for one."""
-    _importing()
+    """Start to import the libraries that a model needs, in a background thread, before a visitor asks for one."""
+    _import_thread()
 
 
-def warm() -> bool:
+def libraries_imported() -> bool:
     """Whether the libraries that a model needs have been imported."""
     return "hooks.capturing" in sys.modules
 
 
 @st.cache_resource(show_spinner=False)
-def _importing() -> threading.Thread:
+def _import_thread() -> threading.Thread:
     thread = threading.Thread(target=importlib.import_module, args=("hooks.capturing",), daemon=True)
     thread.start()
     return thread

@@ -1,1 +1,1 @@
-"""What one visitor has. Only this room touches `st.session_state`."""
+"""The state of one visitor. Only this package reads or writes `st.session_state`."""

@@ -1,4 +1,4 @@
-"""What the reader chose about how things are drawn: options of figures, and the colours of the token strip."""
+"""The visitor's choices about drawing: options of figures, and what the token strip is coloured by."""
 
 import streamlit as st
 
@@ -7,21 +7,21 @@ from analysis.catalogue import FigureSpec
 QUANTITY_KEY, SCOPE_KEY = "quantity", "scope"
 
 
-def choice_key(found: FigureSpec) -> str:
+def choice_key(figure_spec: FigureSpec) -> str:
     """Key of the widget with a figure's choice."""
-    return f"{found.name}-choice"
+    return f"{figure_spec.name}-choice"
 
 
-def chosen_options(found: FigureSpec) -> dict[str, str]:
-    """What the reader chose for a figure on its page, so that an export shows the same."""
-    chosen = st.session_state.get(choice_key(found)) if found.choice else None
-    return {found.choice.option: chosen} if chosen else {}
+def chosen_options(figure_spec: FigureSpec) -> dict[str, str]:
+    """The options that the visitor chose for a figure on its page; exports use them too."""
+    chosen = st.session_state.get(choice_key(figure_spec)) if figure_spec.choice else None
+    return {figure_spec.choice.option: chosen} if chosen else {}
 
 
 def set_colouring(quantity: str, *, entered: bool) -> None:
-    """Colour the strip by a page's own quantity when the page is `entered`, unless the reader has chosen one."""
+    """Colour the strip by the page's `quantity` when the page is `entered`, unless the visitor has chosen one."""
     session = st.session_state
-    # A rerun that interrupts another one can drop the values of widgets that were not reached: then they start anew.
+    # A rerun that interrupts another can drop the values of widgets that it had not reached.
     lost = session.get(QUANTITY_KEY) is None or session.get(SCOPE_KEY) is None
     if lost or (entered and not session.get("quantity_chosen")):
         session[QUANTITY_KEY] = quantity
@@ -29,5 +29,5 @@ def set_colouring(quantity: str, *, entered: bool) -> None:
 
 
 def remember_colouring() -> None:
-    """From now on the reader's choice of the colouring holds on every page."""
+    """Keep the visitor's choice of colouring on every page from now on."""
     st.session_state.quantity_chosen = True

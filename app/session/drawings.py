@@ -1,4 +1,8 @@
-"""The charts of the open page: what Streamlit was given, what they show by now, and the marks of the selection."""
+"""The charts of the open page: the figure that Streamlit was given, its newer content, and the selection marks.
+
+Streamlit throws a chart away and builds a new one whenever its figure changes. So while only the selection moves, it is
+given the same figure again, and the browser side (`figure_bridge`) updates the chart in place.
+"""
 
 from dataclasses import dataclass, replace
 from weakref import ReferenceType, ref
@@ -15,9 +19,9 @@ from app.session import state
 from hooks.trace import RoutingTrace
 
 STACKED_PX, COLUMN_GAP_PX, NARROW_WINDOW = 840, 15, 128
-"""Below this room the columns of a page are stacked (frame.css says the same), and maps draw so many tokens at once."""
-KEPT_PAGES = 4
-"""So many pages that were left keep what was drawn, for the reader who comes back."""
+"""On a page narrower than STACKED_PX columns are stacked (as in frame.css), and maps draw NARROW_WINDOW tokens."""
+REMEMBERED_PAGES = 4
+"""Pages that were left whose drawings are remembered, for the visitor who comes back."""
 
 
 @dataclass(frozen=True)
@@ -25,65 +29,65 @@ class Drawing:
     """A chart of the page, as it was last drawn."""
 
     number: int
-    """In the chart's layout.meta, so that the browser side knows it."""
-    first: go.Figure
-    """What Streamlit was given: the chart stays in the browser, and later contents are put into it there."""
-    first_content: str
-    now: str | None
-    """Plotly JSON that stands there by now, if it ever became another than the first."""
+    """Identifies the chart on the browser side, which reads it from layout.meta."""
+    given_figure: go.Figure
+    """The figure that Streamlit was given and is given again."""
+    given_json: str
+    newer_json: str | None
+    """Plotly JSON that the browser side shows instead, if the content has ever changed since."""
     is_sentence: bool
-    """Whether there is nothing to draw, and one sentence says why."""
+    """Whether the figure is only a sentence that says why there is nothing to draw."""
     trace: ReferenceType[RoutingTrace]
     drawn: ReferenceType[Drawn]
-    """By reference only: how long captures are kept is for `app.server.captures` to say."""
+    """Weak references, since the caches of `app.server.captures` decide how long captures stay in memory."""
     options: dict[str, str]
     view: View
     marks: list[dict]
-    """Of the selection in `view`."""
+    """Plotly shapes that mark the selection of `view`."""
 
 
 def remember_marks(figure: str, marks: list[dict]) -> None:
-    """Keep the selection marks of a figure of this run for the browser side, which draws them over it."""
+    """Store a figure's selection marks for the browser side, which draws them over the chart after the run."""
     st.session_state.setdefault("marks", {})[figure] = marks
 
 
-def taken_marks() -> dict[str, list[dict]]:
-    """The marks of all figures of this run, once."""
+def take_marks() -> dict[str, list[dict]]:
+    """Return the stored marks of all figures of this run, and remove them."""
     return st.session_state.pop("marks", {})
 
 
 def enter_page(page: str) -> bool:
-    """Note the page that is open; whether it was entered with this run. Its charts are then new to the browser."""
+    """Store which page is open; return whether this run entered it. Its charts are then new to the browser."""
     session = st.session_state
     left = session.get("open_page")
     if page == left:
         return False
-    kept = session.setdefault("kept_drawings", {})
+    remembered = session.setdefault("drawings_of_left_pages", {})
     if left:
-        kept[left] = session.drawings
-    session.open_page, session.drawings, session.drawings_before = page, {}, kept.pop(page, {})
-    if len(kept) > KEPT_PAGES:
-        del kept[next(iter(kept))]
+        remembered[left] = session.drawings
+    session.open_page, session.drawings, session.drawings_before = page, {}, remembered.pop(page, {})
+    if len(remembered) > REMEMBERED_PAGES:
+        del remembered[next(iter(remembered))]
     return True
 
 
 def measured_room() -> int:
-    """Pixels across that the browser told of the page; 0 while it has not, or if figures have all that they want."""
+    """Width of the page's column in pixels as the browser measured it; 0 if it is wide enough or not yet measured."""
     return st.session_state.get("room", 0)
 
 
 def set_room(pixels: int) -> None:
-    """Take what the browser measured."""
+    """Store the width that the browser measured, in pixels."""
     st.session_state.room = pixels
 
 
 def page_room() -> int:
-    """Pixels across that the page has at least, in this reader's window."""
+    """Width in pixels that the page has at least in this visitor's window."""
     return measured_room() or PAGE_PX
 
 
 def figure_width(share: float = 1.0) -> float:
-    """Pixels that a figure has which takes `share` of the page's width: all of it where columns are stacked."""
+    """Width in pixels of a figure that takes `share` of the page's width: the whole width where columns are stacked."""
     room = page_room()
     return room if share == 1 or room < STACKED_PX else room * share - COLUMN_GAP_PX / 2
 
@@ -97,58 +101,61 @@ def page_view(share: float = 1.0) -> View:
 
 
 def drawing(key: str, spec: FigureSpec, drawn: Drawn, options: dict[str, str], share: float) -> Drawing:
-    """The chart of a figure of this page up to date, drawn again only if what it shows has changed."""
+    """The up-to-date chart of a figure of this page, drawn again only if what it shows has changed."""
     drawings, view = st.session_state.drawings, page_view(share)
     here, before = drawings.get(key), st.session_state.drawings_before.get(key)
-    kept: Drawing | None = here or (before if before and before.now is None else None)
-    unchanged = kept and kept.drawn() is drawn and kept.options == options and spec.seen(kept.view) == spec.seen(view)
+    earlier: Drawing | None = here or (before if before and before.newer_json is None else None)
+    unchanged = (
+        earlier
+        and earlier.drawn() is drawn
+        and earlier.options == options
+        and spec.seen(earlier.view) == spec.seen(view)
+    )
     if unchanged:
-        made = replace(kept, view=view, marks=moved(kept.marks, kept.view, view))
+        current = replace(earlier, view=view, marks=moved(earlier.marks, earlier.view, view))
     else:
-        made = _draw(here, spec, drawn, view, options, share)
-    drawings[key] = made
-    remember_marks(key, made.marks)
-    return made
+        current = _draw(here, spec, drawn, view, options, share)
+    drawings[key] = current
+    remember_marks(key, current.marks)
+    return current
 
 
 def _draw(
-    kept: Drawing | None, spec: FigureSpec, drawn: Drawn, view: View, options: dict[str, str], share: float
+    earlier: Drawing | None, spec: FigureSpec, drawn: Drawn, view: View, options: dict[str, str], share: float
 ) -> Drawing:
-    """Draw a figure, for a chart of its own or, where only the selection moved, for the chart that is there.
-
-    Streamlit throws a chart away and builds a new one whenever its content differs. So for a selection that moves, the
-    chart that the page first drew is handed over again, and `redrawings` tells the browser side what it shows by now.
-    """
+    """Draw a figure as a new chart or, where only the selection moved, as newer content of the earlier chart."""
     session, trace, figure = st.session_state, state.current_trace(), spec.figure(drawn, view, **options)
     fit(figure, figure_width(share))
     stays = (
-        kept
-        and kept.trace() is trace
-        and (kept.drawn() is drawn or not isinstance(drawn, Study))  # another study speaks of other texts
-        and kept.options == options
-        and replace(kept.view, layer=view.layer, token=view.token, checkpoint=view.checkpoint) == view
-        and kept.first.layout.height == figure.layout.height
+        earlier
+        and earlier.trace() is trace
+        and (earlier.drawn() is drawn or not isinstance(drawn, Study))  # another study is of other texts
+        and earlier.options == options
+        and replace(earlier.view, layer=view.layer, token=view.token, checkpoint=view.checkpoint) == view
+        and earlier.given_figure.layout.height == figure.layout.height
     )
     if stays:
-        number = kept.number
+        number = earlier.number
     else:
         number = session.drawings_made = session.get("drawings_made", 0) + 1
     marks, meta = take_selection(figure), figure.layout.meta or {}
     figure.layout.meta = {**meta, "drawing": number}
-    _settle(figure)
+    _freeze_dict(figure)
     content = figure.to_json()
-    first, first_content = (kept.first, kept.first_content) if stays else (figure, content)
-    now = content if stays and (kept.now or content != first_content) else None
-    says = bool(meta.get("sentence"))
-    return Drawing(number, first, first_content, now, says, ref(trace), ref(drawn), options, view, marks)
+    given_figure, given_json = (earlier.given_figure, earlier.given_json) if stays else (figure, content)
+    newer_json = content if stays and (earlier.newer_json or content != given_json) else None
+    is_sentence = bool(meta.get("sentence"))
+    return Drawing(
+        number, given_figure, given_json, newer_json, is_sentence, ref(trace), ref(drawn), options, view, marks
+    )
 
 
-def _settle(figure: go.Figure) -> None:
-    """Take a figure apart once: it stays as it is, and Streamlit would do it again in every run."""
-    apart = figure.to_dict()
-    figure.to_dict = lambda: apart
+def _freeze_dict(figure: go.Figure) -> None:
+    """Cache a figure's dict: the figure no longer changes, and Streamlit would convert it in every run."""
+    converted = figure.to_dict()
+    figure.to_dict = lambda: converted
 
 
 def redrawings() -> dict[int, str]:
-    """Charts of this page that by now show another content than Streamlit has: their number -> Plotly JSON."""
-    return {drawing.number: drawing.now for drawing in st.session_state.drawings.values() if drawing.now}
+    """Number of each chart of this page with newer content than Streamlit was given -> that content, as Plotly JSON."""
+    return {drawing.number: drawing.newer_json for drawing in st.session_state.drawings.values() if drawing.newer_json}

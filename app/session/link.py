@@ -1,4 +1,4 @@
-"""The link of a session: what it opens with, and what stands in the address."""
+"""Links to a view: open a session from the query of the address, and write the view back into it."""
 
 import os
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ from app.session.state import (
     PICKED_KEY,
     current_trace,
     model_names,
-    readable,
+    readable_prompt,
     show_file,
     trace_file,
     why_refused,
@@ -25,11 +25,11 @@ from app.texts.text_link import text_from_link
 from hooks.trace import RoutingTrace
 
 TRACE_VARIABLE = "VERSATILEFFN_TRACE"
-"""Environment variable with a trace file that every session opens with, set by whoever starts the server."""
+"""Environment variable with a trace file that every session opens, set by whoever starts the server."""
 
 
 def begin_session() -> None:
-    """Fill a new session from the link it was opened with; afterwards do nothing."""
+    """Set up a new session from the link that it was opened with; do nothing in later runs."""
     state = st.session_state
     if "prompt" in state:
         return
@@ -55,7 +55,7 @@ def begin_session() -> None:
         except PromptError as error:
             told.append(str(error))
     try:
-        prompt = readable(model, prompt)
+        prompt = readable_prompt(model, prompt)
         trace_of(model, prompt.text)
     except ValueError as error:
         if isinstance(error, PromptError) and text:  # more tokens than the limit
@@ -75,8 +75,7 @@ def begin_session() -> None:
 def write_link() -> None:
     """Put model, example, layer and token into the address, so that it can be shared.
 
-    A text or a trace file of the reader's own stays out of it, and with it the token, which would point into another
-    text.
+    A text or trace file of the visitor's own is left out, and so is its token, which would point into another text.
     """
     state = st.session_state
     link = {"layer": str(state.layer)}
@@ -89,7 +88,7 @@ def write_link() -> None:
 
 
 def _beyond(link: Mapping[str, str], trace: RoutingTrace) -> list[str]:
-    """What of a link's layer and token this trace does not have, a sentence each."""
+    """One sentence for each of the link's layer and token that this trace does not have."""
     told = []
     for what, count in (("layer", trace.num_layers), ("token", trace.num_tokens)):
         asked = link.get(what) or "0"

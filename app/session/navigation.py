@@ -1,4 +1,4 @@
-"""The pages of this run by their names, for buttons and links that lead to another one."""
+"""The pages of the app by name, for buttons and links that lead to another page."""
 
 from collections.abc import Iterable
 
@@ -7,7 +7,7 @@ from streamlit.navigation.page import StreamlitPage
 
 
 def remember_pages(pages: Iterable[StreamlitPage]) -> None:
-    """Note the pages that are offered in this run."""
+    """Store the pages that this run offers."""
     st.session_state.pages = {page.title: page for page in pages}
 
 

@@ -1,8 +1,9 @@
-"""What the reader asked for and has not got yet: another text, model or trace file.
+"""Work that the visitor asked for and a run has still to do: show another text, model or trace file.
 
-Streamlit stops a run for the reader's next click, and a callback wherever it touches the session's state, and forgets
-the click that began it. So a callback only notes what was asked for, without that state, and a run does it at its
-start; if it is stopped in the middle, the next one does it again.
+Streamlit can stop a run at any moment for the visitor's next click. It also stops a callback as soon as that touches
+`st.session_state`, and then forgets the click. So a callback here only notes the work, in a plain object that was taken
+from the session state beforehand. The next run does the work first thing; if that run is stopped, the one after it
+starts the work again.
 """
 
 from collections.abc import Callable
@@ -13,38 +14,40 @@ Work = Callable[[], object]
 
 
 class _Pending:
-    """The work of one session; a plain object, since the session's state is where callbacks are stopped."""
+    """The work of one session that is still to be done."""
 
     work: Work | None = None
 
-    def ask(self, work: Work) -> None:
-        self.work = work
 
+def callback(work: Work) -> Callable[[], None]:
+    """A widget callback that has `work` done at the start of the next run, instead of other work still pending.
 
-def asking() -> Callable[[Work], None]:
-    """For a callback: `asking()(work)` has this done at the start of the next run, in place of what is pending.
-
-    `work` may begin more than once.
+    Call this while the page is drawn, not inside a callback. `work` may be started more than once.
     """
-    return _of_session().ask
+    pending = _of_session()
+
+    def note() -> None:
+        pending.work = work
+
+    return note
 
 
-def waiting() -> bool:
-    """Whether something was asked for that is not done."""
+def exists() -> bool:
+    """Whether there is work still to be done."""
     return _of_session().work is not None
 
 
-def answer() -> None:
-    """Do what was asked for; what it raises by itself ends it, a stop of the run does not."""
+def do() -> None:
+    """Do the pending work. An exception of the work's own ends it; if Streamlit stops the run, it stays pending."""
     pending = _of_session()
     if (work := pending.work) is None:
         return
     try:
         work()
-    except Exception:
+    except Exception:  # Streamlit stops a run with a BaseException
         pending.work = None
         raise
-    if pending.work is work:  # nothing else was asked for meanwhile
+    if pending.work is work:  # otherwise a callback has noted other work meanwhile
         pending.work = None
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import streamlit as st
 
 from analysis.texts.summary import PromptSummary
-from app.server import captures, waiting
+from app.server import captures, queues
 from app.server.uploads import is_table, prompts_of_upload
 from app.session import state
 from app.texts.examples import EXAMPLES
@@ -35,8 +35,8 @@ def read_upload(file_id: str, name: str, data: bytes, **how: str | None) -> Prom
     kept = session.get("upload_read", {})
     if (found := kept.get((file_id, choices))) is None:
         try:
-            with waiting.in_turn_to_read() if is_table(name) else nullcontext():
-                found = prompts_of_upload(name, data, while_waiting=waiting.stop_if_left, **how)
+            with queues.upload_turn() if is_table(name) else nullcontext():
+                found = prompts_of_upload(name, data, while_waiting=queues.stop_if_left, **how)
         except PromptError as error:
             found = error
         kept = {key: each for key, each in kept.items() if key == (file_id, ())}
@@ -81,7 +81,7 @@ def trace_list(go: bool) -> None:
 
 def tracing_list() -> bool:
     """Whether the list is being traced."""
-    return st.session_state.get("tracing_list", False) and state.without_model() is None
+    return st.session_state.get("tracing_list", False) and state.why_no_model() is None
 
 
 def trace_next_prompts() -> None:

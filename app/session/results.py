@@ -1,4 +1,4 @@
-"""What pages show beside the trace of the current text: captured when first asked for by `app.server.captures`."""
+"""The results that pages show beside the trace of the current text; `app.server.captures` computes and caches them."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -27,35 +27,33 @@ from hooks.token_text import token_bytes
 from hooks.trace import RoutingTrace
 from hooks.training_trace import TrainingTrace
 
-PATHS_BYTES = 128 * 2**20
-"""Memory that one capture of paths may take: the four kept ones stay below half a gigabyte."""
-ATTENTION_BYTES = 128 * 2**20
-"""Memory that the queries and keys of one text may take; four texts are kept."""
+MAX_PATHS_BYTES = 128 * 2**20
+"""Most memory of one capture of paths; four are cached, which together stay below half a gigabyte."""
+MAX_ATTENTION_BYTES = 128 * 2**20
+"""Most memory of the attention queries and keys of one text; four texts are cached."""
 NOTHING = "nothing"
-MEMBERS = Path(__file__).parents[2] / "docs" / "reproduction" / "members.csv"
-"""The family of models side by side, where the report was written."""
+FAMILY_TABLE = Path(__file__).parents[2] / "docs" / "reproduction" / "members.csv"
+"""The report's table of the paper's family of models."""
 TARGETS = {"target": LIKELIEST, "against": SECOND}
-"""What is explained unless the reader chooses: key in the session -> name of a target."""
+"""Key in the session -> name of the target that is explained until the visitor chooses another."""
 
 
 def measure_faithfulness() -> None:
-    """Run the current prompt in the ways that must agree, and judge it."""
-    session = st.session_state
-    asked = *state.model_and_text(), _captured_tokens()
-    captures.faithfulness_of(*asked)
-    session.faithfulness_of = asked
+    """Run the current text in the ways that must agree, and compare them."""
+    arguments = *state.model_and_text(), _captured_tokens()
+    captures.faithfulness_of(*arguments)
+    st.session_state.faithfulness_of = arguments
 
 
 def measured_faithfulness() -> list[Finding] | None:
-    """The findings about the current model and text; None until somebody asked for them."""
-    session = st.session_state
-    asked = session.get("faithfulness_of")
-    current = state.trace_file() is None and asked and asked[:2] == state.model_and_text()
-    return captures.faithfulness_of(*asked) if current else None
+    """The findings about the current model and text; None until this visitor has asked for them."""
+    arguments = st.session_state.get("faithfulness_of")
+    current = state.trace_file() is None and arguments and arguments[:2] == state.model_and_text()
+    return captures.faithfulness_of(*arguments) if current else None
 
 
 def trace_half_precision() -> None:
-    """Trace the current prompt in bfloat16 too. If the model cannot be loaded so, say why."""
+    """Trace the current text in bfloat16 too. If the model cannot be loaded so, tell the visitor why."""
     session = st.session_state
     try:
         captures.two_precisions_of(*state.model_and_text())
@@ -66,23 +64,23 @@ def trace_half_precision() -> None:
 
 
 def current_precisions() -> TwoPrecisions:
-    """The traces of the current prompt as the weights are and in bfloat16."""
+    """The traces of the current text in float32 and in bfloat16."""
     return captures.two_precisions_of(*state.model_and_text())
 
 
 def current_paths() -> PathTrace:
-    """What both paths of all layers computed, for the window round the selected token that fits `PATHS_BYTES`.
+    """The outputs of both paths in all layers, for the window round the selected token that fits `MAX_PATHS_BYTES`.
 
-    Stepping through layers and through the tokens of a window runs no model.
+    Selecting another layer, or another token of the same window, runs no model.
     """
     return captures.paths_of(*state.model_and_text(), _captured_tokens())
 
 
 def current_attribution() -> Attribution:
-    """Where the chosen logit at the selected token comes from; with measured removals if the reader asked for them."""
+    """Attribution of the chosen logit at the selected token, with measured removals if the visitor asked for them."""
     session = st.session_state
-    made = captures.removals_of if session.get("removed_of") == _explained() else captures.attribution_of
-    return made(*state.model_and_text(), _captured_tokens(), session.token, chosen_targets())
+    capture = captures.removals_of if session.get("removed_of") == _attribution_key() else captures.attribution_of
+    return capture(*state.model_and_text(), _captured_tokens(), session.token, chosen_targets())
 
 
 def current_slices() -> SliceTrace:
@@ -97,21 +95,20 @@ def current_lens() -> LensTrace:
 
 
 def current_attention() -> AttentionTrace:
-    """What every head of every layer read at the selected token. Stepping through tokens and layers runs no model."""
-    session = st.session_state
-    return captures.attention_of(*state.model_and_text(), session.token)
+    """Attention of all heads and layers at the selected token. Selecting another token or layer runs no model."""
+    return captures.attention_of(*state.model_and_text(), st.session_state.token)
 
 
 def measure_removals() -> None:
-    """Remove every write of the selected token's stream, one at a time, for the chosen logit."""
-    st.session_state.removed_of = _explained()
+    """Remove each write to the selected token's residual stream, one at a time, and measure the chosen logit."""
+    st.session_state.removed_of = _attribution_key()
     current_attribution()
 
 
 def chosen_targets() -> tuple[int, int | None]:
-    """Ids of the token whose logit is explained and of the one that it is set against (None: nothing).
+    """Ids of the token whose logit is explained, and of the token that is subtracted from it (None: none).
 
-    What the reader typed and is no token of this model counts as not chosen; `target_problem` tells it.
+    A typed text that is not one token of this model counts as not chosen; `target_problem` says so.
     """
     target, against = (
         _token_id(default if target_problem(key) else target_word(key)) for key, default in TARGETS.items()
@@ -120,19 +117,19 @@ def chosen_targets() -> tuple[int, int | None]:
 
 
 def target_word(key: str) -> str:
-    """Name or text of the token that the reader chose for a key of `TARGETS`."""
+    """Name or text of the token that the visitor chose for a key of `TARGETS`."""
     return st.session_state.get(key, TARGETS[key])
 
 
-def spell_blank(key: str) -> None:
-    """Show the blank before a typed word as all tokens do: else nobody could see it."""
+def show_leading_space(key: str) -> None:
+    """Show the space before a typed word as ␣, as all tokens do."""
     word = st.session_state[key]
     if word and word.startswith(" "):
         st.session_state[key] = f"␣{word[1:]}"
 
 
 def target_problem(key: str) -> str | None:
-    """Why a chosen target cannot be taken, in one sentence; None if it can."""
+    """Why a chosen target cannot be used, in one sentence; None if it can."""
     try:
         _token_id(target_word(key))
     except ValueError as error:
@@ -142,17 +139,17 @@ def target_problem(key: str) -> str | None:
 
 def why_not_drawn(kind: type) -> str | None:
     """Why figures of this kind (`FigureSpec.of`) cannot be drawn now; None if they can."""
-    if kind is not RoutingTrace and (why_not := state.without_model()):
+    if kind is not RoutingTrace and (why_not := state.why_no_model()):
         return why_not
     if kind is AttentionTrace:
         trace = state.current_trace()
         window = trace.window_of(st.session_state.token)
         tokens = window.end - window.first
         size = attention_bytes(trace.num_layers, tokens, trace.meta["config"]["hidden_size"])
-        if size > ATTENTION_BYTES:
+        if size > MAX_ATTENTION_BYTES:
             return (
                 f"What the heads read of {tokens:,} tokens takes {size / 2**20:,.0f} MB in this model; the "
-                f"limit is {ATTENTION_BYTES // 2**20}. Choose a shorter text."
+                f"limit is {MAX_ATTENTION_BYTES // 2**20}. Choose a shorter text."
             )
     if kind is TrainingTrace:
         return training_steps.why_no_training()
@@ -168,7 +165,7 @@ def why_not_drawn(kind: type) -> str | None:
 
 
 def against_itself() -> bool:
-    """Whether the token whose logit is explained is also the one that it is set against, so that nothing is."""
+    """Whether both chosen targets are the same token, so that nothing is subtracted."""
     return target_word("against") != NOTHING and chosen_targets()[1] is None
 
 
@@ -178,17 +175,17 @@ def can_draw(kind: type) -> bool:
 
 
 def current_study() -> Study:
-    """What the sample texts, or those of the reader's own list, say together; read now where nothing was read yet."""
-    if text_study.finished() is None:
+    """The study of the chosen texts; they are read now if they have not been."""
+    if text_study.finished_study() is None:
         bar = st.empty()
-        text_study.read_texts(lambda done, said: bar.progress(done, text=literal(said)))
+        text_study.read_texts(lambda share, message: bar.progress(share, text=literal(message)))
         bar.empty()
-    return text_study.finished().study
+    return text_study.finished_study().study
 
 
-def current(kind: type) -> Drawn:
-    """What figures of this kind (`FigureSpec.of`) draw now."""
-    made_by = {
+def current_result(kind: type) -> Drawn:
+    """The current result of a kind (`FigureSpec.of`), which its figures draw."""
+    getters = {
         RoutingTrace: state.current_trace,
         Study: current_study,
         PathTrace: current_paths,
@@ -201,24 +198,26 @@ def current(kind: type) -> Drawn:
         TwoPrecisions: current_precisions,
         Embedding: umap_maps.current_map,
     }
-    return made_by[kind]()
+    return getters[kind]()
 
 
-def asked() -> tuple:
-    """What the reader chose beside text and selection that decides what is drawn: targets, removals, texts studied."""
+def chosen_inputs() -> tuple:
+    """The choices beside text and selection on which results depend: targets, removals, texts of the study."""
     session = st.session_state
-    studied = text_study.finished() if text_study.own_list_chosen() else None
+    studied = text_study.finished_study() if text_study.own_list_chosen() else None
     return *(session.get(key) for key in TARGETS), session.get("removed_of"), studied
 
 
 def _captured_tokens() -> tuple[int, int]:
+    """First token and end of the window round the selected token whose paths fit `MAX_PATHS_BYTES`."""
     session, trace = st.session_state, state.current_trace()
     config = models.loaded_model(session[state.MODEL_KEY]).config
-    width = max(min(WINDOW, PATHS_BYTES // path_bytes(config, trace.num_layers, 1)), 1)
+    width = max(min(WINDOW, MAX_PATHS_BYTES // path_bytes(config, trace.num_layers, 1)), 1)
     return window_around(session.token, trace.num_tokens, width) or (0, trace.num_tokens)
 
 
-def _explained() -> tuple:
+def _attribution_key() -> tuple:
+    """What an attribution depends on: measured removals count only while this stays the same."""
     session = st.session_state
     return *state.model_and_text(), session.token, chosen_targets()
 
@@ -229,7 +228,7 @@ def _token_id(word: str) -> int | None:
     named = named_targets(trace, token)
     if word == NOTHING:
         return None
-    if word in named or word == FOLLOWING:  # after the last token nothing follows: the likeliest stands for it
+    if word in named or word == FOLLOWING:  # after the last token nothing follows: take the likeliest
         return named.get(word, next(iter(named.values())))
     shown = dict(zip(trace.next_tokens[token], trace.next_ids[token].tolist(), strict=True))
     if word in shown:
@@ -242,49 +241,49 @@ def _token_id(word: str) -> int | None:
 
 
 def parameter_parts() -> dict[str, int] | None:
-    """Part of the model -> its parameters; None while a trace file is open, which tells only their sum."""
-    return None if state.without_model() else models.loaded_model(st.session_state[state.MODEL_KEY]).parameter_parts
+    """Part of the model -> its number of parameters; None while a trace file is open."""
+    return None if state.why_no_model() else models.loaded_model(st.session_state[state.MODEL_KEY]).parameter_parts
 
 
 def training_curves() -> TrainingCurves | None:
-    """Curves of the current model's training; None if it came without. ValueError if the file holds none."""
+    """The training curves of the current model; None if it has no curves.csv. ValueError if that holds no curves."""
     return models.curves_of(st.session_state[state.MODEL_KEY], state.current_trace().meta)
 
 
 def _why_no_curves() -> str | None:
     try:
-        found = training_curves()
+        curves = training_curves()
     except ValueError as error:
         return str(error)
-    return None if found else "This model came without curves.csv, so there is nothing to draw."
+    return None if curves else "This model came without curves.csv, so there is nothing to draw."
 
 
 def family_of_models() -> pd.DataFrame | None:
-    """The paper's family side by side; None without a report. ValueError if its file is no table."""
-    return family_table(read_members(MEMBERS.read_bytes())) if MEMBERS.is_file() else None
+    """The table of the paper's family; None if there is no report. ValueError if its file is no such table."""
+    return family_table(read_members(FAMILY_TABLE.read_bytes())) if FAMILY_TABLE.is_file() else None
 
 
 def check_health(progress: Callable[[float], None]) -> None:
-    """Check the current model on texts that are the same for all; `progress` is told the share done, 0..1.
+    """Check the current model on built-in texts; `progress` is called with the share done, 0..1.
 
-    A model without a tokenizer cannot read them (ValueError): see `ModelFacts.reads_ids`.
+    Raises ValueError for a model without a tokenizer, which cannot read them: see `ModelFacts.reads_ids`.
     """
     captures.check_health(st.session_state[state.MODEL_KEY], progress)
 
 
 def checked_health() -> list[Check] | None:
-    """The checks of the model of the current trace; None until somebody asked for them."""
+    """The checks of the current trace's model; None until some visitor has asked for them."""
     return models.health_of_models().get(state.model_facts().weights_sha256)
 
 
 def measure_ffn() -> None:
-    """Measure the time of the FFNs over the current prompt, anew each time."""
+    """Measure the time of the FFNs over the current text; every call measures again."""
     current = state.model_and_text()
     st.session_state.ffn_times = current, captures.measure_ffn(*current)
 
 
 def ffn_times() -> dict[str, float] | None:
-    """Seconds by what was run, of the current prompt; None until they were measured."""
+    """Way of running the FFNs over the current text -> seconds; None until they were measured."""
     session = st.session_state
     measured, seconds = session.get("ffn_times", (None, None))
     return seconds if state.trace_file() is None and measured == state.model_and_text() else None

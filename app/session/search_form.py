@@ -1,4 +1,4 @@
-"""What the reader looks for among the tokens: the form's words and numbers, kept within what the model has."""
+"""The token search form's values, clamped to the layers, loops and experts that the model has."""
 
 import numpy as np
 import streamlit as st
@@ -11,7 +11,7 @@ TEXT_KEY, QUANTITY_KEY = "find_text", "find_quantity"
 
 
 def query_of_form(trace: RoutingTrace) -> Query:
-    """What the form says. Another model may have fewer layers, loops or experts: then the nearest that it has."""
+    """The query in the form. After a change of model, numbers beyond its layers, loops or experts are clamped."""
     session = st.session_state
     text, quantity = session.get(TEXT_KEY) or "", session.get(QUANTITY_KEY)
     if not quantity:
@@ -34,18 +34,18 @@ def query_of_form(trace: RoutingTrace) -> Query:
 
 
 def found_tokens(trace: RoutingTrace) -> tuple[list[int], str]:
-    """Tokens that are looked for, ascending, and the query in words; an empty one if nothing is looked for."""
+    """Indices of the matching tokens, ascending, and the query in words, empty if the form is empty."""
     query = query_of_form(trace)
     return np.flatnonzero(matching_tokens(trace, query)).tolist(), described(query)
 
 
 def clear_search() -> None:
-    """Look for nothing."""
+    """Empty the form."""
     st.session_state[TEXT_KEY], st.session_state[QUANTITY_KEY] = "", None
 
 
 def value_range(trace: RoutingTrace, quantity: Quantity) -> tuple:
-    """Smallest and largest value to ask for, the one that the form begins with, and the step."""
+    """Smallest value, largest value, initial value and step of the form's number field."""
     return {
         "loops": (1, trace.max_loops, trace.max_loops, 1),
         "first expert": (0, trace.num_experts - 1, 0, 1),
@@ -57,11 +57,11 @@ def value_range(trace: RoutingTrace, quantity: Quantity) -> tuple:
 
 
 def part_key(quantity: Quantity, part: str) -> str:
-    """Key of the widget with a part of the condition: comparison, value or where."""
+    """Key of the widget for a part of the condition: "comparison", "value" or "where"."""
     return f"find_{quantity}_{part}"
 
 
 def set_part(quantity: Quantity, part: str, value) -> None:
-    """Give a widget its value before it is drawn, if that differs: without this it would begin with its own."""
+    """Set a widget's value before it is drawn, so that it does not start with its own default."""
     if st.session_state.get(part_key(quantity, part)) != value:
         st.session_state[part_key(quantity, part)] = value

@@ -1,4 +1,4 @@
-"""The session of one reader: model, prompt and selection, and the last problem to be told."""
+"""One visitor's model, prompt, selected layer and token, and the problem shown above the page."""
 
 import numpy as np
 import streamlit as st
@@ -7,7 +7,7 @@ from analysis.models.facts import ModelFacts
 from analysis.models.facts import model_facts as facts_of
 from analysis.view import Level, View, window_around
 from analysis.words.words import same_place
-from app.server import captures, models, waiting
+from app.server import captures, models, queues
 from app.server.uploads import trace_of_upload
 from app.texts.examples import DEFAULT_EXAMPLE, EXAMPLES, shipped_trace
 from app.texts.prompts import Prompt, PromptError, opening
@@ -15,10 +15,10 @@ from hooks.trace import RoutingTrace
 
 MODEL_KEY, PICKED_KEY = "model", "picked_model"
 TYPED_KEY, PICKER_KEY = "typed", "picker"
-OPENING = (8, 64)
-"""Where the token that is selected first is looked for: seen when the text opens, yet with something before it."""
+FIRST_SELECTION = (8, 64)
+"""Token range in which the first selection is made: visible when a text opens, yet with some context before it."""
 EXAMPLE_IDS = 24
-"""Token ids shown first by a model without a tokenizer, spread evenly over its vocabulary."""
+"""Number of token ids in the first text of a model without a tokenizer, spread evenly over its vocabulary."""
 NO_MODEL = "No model was found: restore sample_models/checkpoints, or name a folder with `serve --models`."
 
 
@@ -28,15 +28,15 @@ def model_names() -> list[str]:
 
 
 def choose_model() -> None:
-    """Make the model picked in the sidebar the current one. If it cannot be loaded, say why and keep the one before.
+    """Make the model picked in the sidebar the current one. If it cannot be loaded, tell why and keep the former model.
 
-    The selection stays at its place in the text, where the models cut it into other tokens. A model without a tokenizer
-    cannot read most texts: then the prompt becomes a row of token ids.
+    The selection stays at the same place in the text, although the models may split it into different tokens. For a
+    model without a tokenizer, which cannot read most texts, the prompt becomes a row of token ids.
     """
     state, before = st.session_state, current_trace()
     picked = state[PICKED_KEY]
     try:
-        prompt = readable(picked, state.prompt)
+        prompt = readable_prompt(picked, state.prompt)
         after = captures.trace_of(picked, prompt.text)
     except ValueError as error:
         state.problem = why_refused(picked, error)
@@ -56,22 +56,22 @@ def model_facts() -> ModelFacts:
 
 
 def trace_file() -> RoutingTrace | None:
-    """The trace file that the reader opened; None while a model's own traces are shown."""
+    """The trace file that is open; None while the traces of a model are shown."""
     return st.session_state.get("trace_file")
 
 
-def without_model() -> str | None:
-    """Why nothing that runs the model can be done now; None if it can."""
+def why_no_model() -> str | None:
+    """Why no model can be run now; None if one can."""
     if trace_file() is None:
         return None
     return "A trace file is open: it holds what a model did, not the model. Close it in the sidebar to run one."
 
 
 def open_trace(name: str, data: bytes) -> None:
-    """Show a trace file in the whole explorer. If it cannot be shown, say why and keep what was there."""
+    """Show an uploaded trace file on all pages. If it cannot be shown, tell why and change nothing."""
     try:
-        with waiting.in_turn_to_read():
-            trace = trace_of_upload(name, data, while_waiting=waiting.stop_if_left)
+        with queues.upload_turn():
+            trace = trace_of_upload(name, data, while_waiting=queues.stop_if_left)
     except ValueError as error:
         st.session_state.problem = str(error).removesuffix(".") + "."
         return
@@ -80,13 +80,13 @@ def open_trace(name: str, data: bytes) -> None:
 
 
 def close_trace() -> None:
-    """Back from a trace file to the prompt before it."""
+    """Close the trace file and show the former prompt again."""
     state = st.session_state
     state.prompt, state.trace_file, state.token, state.problem = state.prompt_before, None, None, None
 
 
 def show_file(name: str, trace: RoutingTrace) -> None:
-    """Make a trace file what every page shows."""
+    """Show a trace file on all pages."""
     state = st.session_state
     if trace_file() is None:
         state.prompt_before = state.get("prompt", EXAMPLES[DEFAULT_EXAMPLE])
@@ -101,19 +101,19 @@ def current_prompt() -> Prompt:
 
 
 def model_and_text() -> tuple[str, str]:
-    """Name of the current model and the current text: what most things are captured for."""
+    """Name of the current model and the current text: the key of most captures."""
     return st.session_state[MODEL_KEY], st.session_state.prompt.text
 
 
 def current_trace() -> RoutingTrace:
-    """The trace file that is open, or the trace of the current prompt: the model runs once per text."""
+    """The trace file that is open, or else the trace of the current prompt, which is captured once per text."""
     if (opened := trace_file()) is not None:
         return opened
     return captures.trace_of(st.session_state[MODEL_KEY], st.session_state.prompt.text)
 
 
 def current_view() -> View:
-    """What is selected, as figures want it: layer, token, window of a long text, theme."""
+    """The selection as figures take it: layer, token, window of a long text, theme, level, checkpoint."""
     state, trace = st.session_state, current_trace()
     return View(
         layer=state.layer,
@@ -126,17 +126,20 @@ def current_view() -> View:
 
 
 def show_level(level: Level) -> None:
-    """Show the text, and the maps that can, by tokens or by words. What is selected stays a token."""
+    """Show the text, and the maps that can, by tokens or by words. The selection is always a token."""
     st.session_state.level = level
 
 
 def clamp_selection() -> None:
-    """Keep the selection inside the current trace; without one, select the token of `OPENING` with the most loops."""
+    """Clamp the selection to the current trace.
+
+    If none was made: the middle layer, and the token with the most loops within `FIRST_SELECTION`.
+    """
     state, trace = st.session_state, current_trace()
     if state.layer is None:
         state.layer = trace.num_layers // 2
     if state.token is None:
-        first, end = min(OPENING[0], trace.num_tokens // 2), OPENING[1]
+        first, end = min(FIRST_SELECTION[0], trace.num_tokens // 2), FIRST_SELECTION[1]
         state.token = first + int(np.where(trace.special, 0, trace.loops.mean(axis=0))[first:end].argmax())
     state.layer = min(max(state.layer, 0), trace.num_layers - 1)
     state.token = min(max(state.token, 0), trace.num_tokens - 1)
@@ -152,7 +155,7 @@ def select(*, layer: int | None = None, token: int | None = None) -> None:
 
 
 def submit(prompt: Prompt) -> bool:
-    """Make a prompt the current one. If it cannot be traced, say why and keep what was there."""
+    """Make a prompt the current one; return whether it could be traced. If not, tell why and change nothing."""
     state = st.session_state
     try:
         if state[MODEL_KEY] is None:
@@ -167,13 +170,13 @@ def submit(prompt: Prompt) -> bool:
 
 
 def show(prompt: Prompt) -> None:
-    """`submit` a prompt that was not typed: then it stands where texts are typed, too."""
+    """`submit` a prompt that was not typed, and put its text into the text field."""
     if submit(prompt):
         st.session_state.typed = prompt.text
 
 
-def readable(model: str, prompt: Prompt) -> Prompt:
-    """The prompt, or a row of token ids for a model without a tokenizer that cannot read it."""
+def readable_prompt(model: str, prompt: Prompt) -> Prompt:
+    """The prompt, or a row of token ids if the model has no tokenizer and cannot read it."""
     if shipped_trace(models.folders()[model], prompt.text):
         return prompt
     loaded = models.loaded_model(model)
@@ -189,42 +192,42 @@ def readable(model: str, prompt: Prompt) -> Prompt:
 
 
 def problem() -> str | None:
-    """The last problem that is to be told; None if there is none."""
+    """The problem to show above the page; None if there is none."""
     return st.session_state.problem
 
 
-def problem_of_link() -> bool:
-    """Whether the problem is that the link asked for what is not there."""
+def problem_is_from_link() -> bool:
+    """Whether the problem is about the link that the session was opened with."""
     return st.session_state.problem == st.session_state.get("problem_of_link")
 
 
 def tell_problem(text: str) -> None:
-    """Have a problem told above the page until the reader dismisses it."""
+    """Show a problem above the page until the visitor dismisses it."""
     st.session_state.problem = text
 
 
 def dismiss_problem() -> None:
-    """The reader has read the problem."""
+    """Remove the problem."""
     st.session_state.problem = None
 
 
 def typed_text() -> str:
-    """What stands where texts are typed; the current text until something else is typed."""
+    """Content of the text field; the current text until something else is typed."""
     if TYPED_KEY not in st.session_state:
         st.session_state[TYPED_KEY] = current_prompt().text
     return st.session_state[TYPED_KEY]
 
 
 def picker_open() -> bool:
-    """Whether the text button is open."""
+    """Whether the popover of the text button is open."""
     return st.session_state.get(PICKER_KEY, False)
 
 
 def close_picker() -> None:
-    """Close the text button."""
+    """Close the popover of the text button."""
     st.session_state[PICKER_KEY] = False
 
 
 def why_refused(model: str, error: ValueError) -> str:
-    """Why a model or a text was refused, for a visitor: the server's folders are named by the model's name only."""
+    """The error as a sentence for the visitor, with the model's name in place of its folder on the server."""
     return str(error).replace(str(models.folders()[model]), model).removesuffix(".") + "."

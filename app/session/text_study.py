@@ -1,6 +1,6 @@
-"""The study of several texts, the sample texts or the reader's own list: traced a few at a time, then studied together.
+"""The study of several texts, the sample texts or the visitor's own list: traced in batches, then studied together.
 
-What comes of the sample texts is the same for every reader and shared; the reader's own stays in their session.
+The study of the sample texts is shared by all visitors; that of the visitor's list stays in the session.
 """
 
 from collections.abc import Callable
@@ -10,8 +10,8 @@ import streamlit as st
 
 from analysis.texts.sample_texts import SAMPLE_TEXTS
 from analysis.texts.study import SAMPLES, study
-from app.server import captures, text_studies
-from app.server.text_studies import Asked, TextStudy
+from app.server import captures, sample_studies
+from app.server.sample_studies import StudyKey, TextStudy
 from app.session import state
 from app.session.prompt_list import own_list, prompt_batch
 from hooks.trace import RoutingTrace
@@ -19,33 +19,34 @@ from hooks.trace import RoutingTrace
 CHOICE_KEY = "studied"
 SAMPLE, OWN = "sample", "own"
 MOST_TOKENS = 10_000
-"""Of one study: the texts that come first and fit are read. Half a minute's counting, and some megabytes of traces."""
+"""Most tokens of one study; later texts are left out. They take half a minute to study, and some megabytes."""
 
 
 @dataclass
-class Reading:
-    """How far the texts have been traced."""
+class Tracing:
+    """How far the tracing of the texts has come, and its traces."""
 
-    asked: Asked
+    key: StudyKey
     traces: list[RoutingTrace] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
-    """Why a text cannot be traced: one sentence for each that cannot."""
+    """One sentence for each text that cannot be traced."""
     tokens: int = 0
     full: bool = False
-    """The next text has more tokens than the study has room for."""
+    """Whether the next text would exceed `MOST_TOKENS`."""
 
     @property
-    def read(self) -> int:
+    def done(self) -> int:
+        """Texts that were traced or cannot be."""
         return len(self.traces) + len(self.problems)
 
 
 def own_list_chosen() -> bool:
-    """Whether pages over several texts are to study the reader's own list."""
+    """Whether pages over several texts study the visitor's own list instead of the sample texts."""
     return st.session_state.get(CHOICE_KEY) == OWN
 
 
 def why_no_texts() -> str | None:
-    """Why there is nothing to read; None if there is."""
+    """Why the chosen texts cannot be read; None if they can."""
     if own_list_chosen():
         return None if own_list() else "Drawn once you have brought a list."
     if state.model_facts().reads_ids:
@@ -53,102 +54,105 @@ def why_no_texts() -> str | None:
     return None
 
 
-def start(go: bool = True) -> None:
-    """Begin to read the chosen texts, or stop; what was traced is kept until other texts or models are asked for."""
-    st.session_state[_wish()] = go
+def start_reading(go: bool = True) -> None:
+    """Start to read the chosen texts (`go`), or stop. Traces stay until other texts or another model are chosen."""
+    st.session_state[_reading_key()] = go
 
 
-def reading_texts() -> bool:
-    """Whether the chosen texts are to be read now: the sample at once, an own list when the reader asks for it."""
-    wished = st.session_state.get(_wish(), not own_list_chosen())
-    return wished and why_no_texts() is None and finished() is None
+def is_reading() -> bool:
+    """Whether the chosen texts are to be read now: sample texts without being asked, an own list after the button."""
+    wanted = st.session_state.get(_reading_key(), not own_list_chosen())
+    return wanted and why_no_texts() is None and finished_study() is None
 
 
 def read_texts(progress: Callable[[float, str], None]) -> None:
-    """Trace what is not traced yet, then study it. A reading that was left in the middle goes on where it was.
+    """Trace the chosen texts and study them. An interrupted call is resumed by the next one.
 
-    `progress` is told a share, 0..1, and of what; what it raises ends the reading.
+    `progress` is called with the share done, 0..1, and a sentence; an exception that it raises interrupts the call.
     """
-    session, asked, name = st.session_state, _asked(), name_of_texts()
-    reading = session.get("reading")
-    if reading is None or reading.asked != asked:
-        reading = session.reading = Reading(asked)
-    model, texts = asked
-    while reading.read < len(texts) and not reading.full:
-        progress(reading.read / len(texts), f"{name}: {reading.read:,} of {len(texts):,} texts traced…")
-        _trace_batch(reading, model, prompt_batch(texts[reading.read :]))
-    found = None
-    if reading.traces:
-        said = f"{name}: comparing {len(reading.traces):,} texts with each other and with chance…"
-        found = study(reading.traces, name=name, progress=lambda done: progress(done, said))
-    done = TextStudy(asked, found, _left_out(reading))
+    session, key, name = st.session_state, _study_key(), name_of_texts()
+    tracing = session.get("study_tracing")
+    if tracing is None or tracing.key != key:
+        tracing = session.study_tracing = Tracing(key)
+    model, texts = key
+    while tracing.done < len(texts) and not tracing.full:
+        progress(tracing.done / len(texts), f"{name}: {tracing.done:,} of {len(texts):,} texts traced…")
+        _trace_batch(tracing, model, prompt_batch(texts[tracing.done :]))
+    result = None
+    if tracing.traces:
+        message = f"{name}: comparing {len(tracing.traces):,} texts with each other and with chance…"
+        result = study(tracing.traces, name=name, progress=lambda share: progress(share, message))
+    finished = TextStudy(key, result, _left_out(tracing))
     if own_list_chosen():
-        session.list_study = done
+        session.list_study = finished
     else:
-        text_studies.sample_studies()[model] = done
-    session.reading = None
-    session.pop(_wish(), None)
+        sample_studies.sample_studies()[model] = finished
+    session.study_tracing = None
+    session.pop(_reading_key(), None)
 
 
-def finished() -> TextStudy | None:
-    """The study of the chosen texts as they are now, by the current model; None while they were not read."""
+def finished_study() -> TextStudy | None:
+    """The current model's study of the chosen texts; None if they have not been read."""
     if not own_list_chosen():
-        return text_studies.sample_studies().get(st.session_state[state.MODEL_KEY])
-    found = st.session_state.get("list_study")
-    return found if found and own_list() and found.asked == _asked() else None
+        return sample_studies.sample_studies().get(st.session_state[state.MODEL_KEY])
+    latest = st.session_state.get("list_study")
+    return latest if latest and own_list() and latest.key == _study_key() else None
 
 
 def why_not_studied() -> str | None:
-    """Why there is no study of the chosen texts; None if there is one, or one is made when it is asked for."""
+    """Why figures of the study cannot be drawn; None if it is finished or being read."""
     if why_not := why_no_texts():
         return why_not
     texts = "your list" if own_list_chosen() else "the sample"
-    if found := finished():
-        return None if found.study else f"Not one text of {texts} can be read by this model."
-    return None if reading_texts() else f"Drawn once the texts of {texts} are read."
+    if finished := finished_study():
+        return None if finished.study else f"Not one text of {texts} can be read by this model."
+    return None if is_reading() else f"Drawn once the texts of {texts} are read."
 
 
 def name_of_texts() -> str:
-    """What the chosen texts are called."""
+    """Name of the chosen texts, for messages."""
     return own_list().name if own_list_chosen() else SAMPLES
 
 
 def number_of_texts() -> int:
-    """Of the chosen texts, as they were given."""
+    """Number of the chosen texts, repeats included."""
     return len(own_list().prompts if own_list_chosen() else SAMPLE_TEXTS)
 
 
-def _wish() -> str:
-    """Key of the reader's wish to read the chosen texts, or to stop."""
+def _reading_key() -> str:
+    """Key in the session of whether the chosen texts are to be read."""
     return f"reading-{OWN if own_list_chosen() else SAMPLE}"
 
 
-def _asked() -> Asked:
+def _study_key() -> StudyKey:
     texts = (prompt.text for prompt in own_list().prompts) if own_list_chosen() else SAMPLE_TEXTS
     return st.session_state[state.MODEL_KEY], tuple(dict.fromkeys(texts))
 
 
-def _trace_batch(reading: Reading, model: str, texts: list[str]) -> None:
-    for found in captures.traces_of(model, texts):
-        if isinstance(found, str):
-            reading.problems.append(found)
-        elif reading.tokens + found.num_tokens > MOST_TOKENS:
-            reading.full = True
+def _trace_batch(tracing: Tracing, model: str, texts: list[str]) -> None:
+    for trace in captures.traces_of(model, texts):
+        if isinstance(trace, str):
+            tracing.problems.append(trace)
+        elif tracing.tokens + trace.num_tokens > MOST_TOKENS:
+            tracing.full = True
             return
         else:
-            reading.traces.append(found)
-            reading.tokens += found.num_tokens
+            tracing.traces.append(trace)
+            tracing.tokens += trace.num_tokens
 
 
-def _left_out(reading: Reading) -> list[str]:
-    texts = len(reading.asked[1])
+def _left_out(tracing: Tracing) -> list[str]:
+    """One sentence for each reason why texts were left out."""
+    texts = len(tracing.key[1])
     prompts = len(own_list().prompts) if own_list_chosen() else texts
-    said = []
+    sentences = []
     if prompts > texts:
-        said.append(f"Texts that occur more than once count once: {prompts - texts:,} left out.")
-    if reading.problems:
-        said.append(f"{len(reading.problems):,} cannot be read by this model, the first because: {reading.problems[0]}")
-    if reading.full:
-        rest = texts - reading.read
-        said.append(f"A study reads at most {MOST_TOKENS:,} tokens: {rest:,} left out at the end.")
-    return said
+        sentences.append(f"Texts that occur more than once count once: {prompts - texts:,} left out.")
+    if tracing.problems:
+        sentences.append(
+            f"{len(tracing.problems):,} cannot be read by this model, the first because: {tracing.problems[0]}"
+        )
+    if tracing.full:
+        rest = texts - tracing.done
+        sentences.append(f"A study reads at most {MOST_TOKENS:,} tokens: {rest:,} left out at the end.")
+    return sentences

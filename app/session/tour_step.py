@@ -1,4 +1,4 @@
-"""The step of the tour that a visitor has reached."""
+"""The step of the tour that is open."""
 
 import streamlit as st
 
@@ -6,7 +6,7 @@ _STEP, _MOVED = "tour_step", "tour_moved"
 
 
 def step() -> int | None:
-    """Number of the open step; None without a tour."""
+    """Number of the open step, from 0; None if the tour is closed."""
     return st.session_state.get(_STEP)
 
 
@@ -16,10 +16,10 @@ def go_to(number: int) -> None:
 
 
 def end() -> None:
-    """No tour any more."""
+    """Close the tour."""
     st.session_state[_STEP] = None
 
 
 def just_moved() -> bool:
-    """Whether a step was opened since this was last asked."""
+    """Whether a step was opened since this was last called."""
     return st.session_state.pop(_MOVED, False)

@@ -1,16 +1,16 @@
-"""The training that a model kept: the current text through one checkpoint after the other, stopped at will."""
+"""The current text traced with each intermediate checkpoint of the model, one per run, until the visitor stops it."""
 
 import streamlit as st
 
 from app.server import captures, models
 from app.session import state
 from hooks.training_trace import TrainingTrace
-from sample_models.kept_checkpoints import KeptCheckpoint
+from sample_models.intermediate_checkpoints import IntermediateCheckpoint
 
 
-def kept() -> list[KeptCheckpoint]:
-    """What the current model kept of its training, by step; empty if nothing. ValueError if a file is damaged."""
-    if state.without_model():
+def checkpoints() -> list[IntermediateCheckpoint]:
+    """The current model's intermediate checkpoints by step; empty if it has none. ValueError if a file is damaged."""
+    if state.why_no_model():
         return []
     model = st.session_state[state.MODEL_KEY]
     try:
@@ -19,55 +19,55 @@ def kept() -> list[KeptCheckpoint]:
         raise ValueError(state.why_refused(model, error)) from error
 
 
-def read_steps() -> int:
-    """How many of the kept checkpoints, from the first on, have read the current text."""
+def steps_done() -> int:
+    """With how many checkpoints, from the first on, the current text was traced."""
     of, done = st.session_state.get("training_read", (None, 0))
     return done if state.trace_file() is None and of == state.model_and_text() else 0
 
 
-def read_next_step() -> None:
-    """Trace the current text with the next checkpoint. If its weights cannot be loaded, say why and stop."""
+def trace_next_step() -> None:
+    """Trace the current text with the next checkpoint. If it cannot be loaded, tell the visitor why and stop."""
     model, text = state.model_and_text()
-    done = read_steps()
+    done = steps_done()
     try:
-        captures.trace_at_step(model, text, kept()[done].step)
+        captures.trace_at_step(model, text, checkpoints()[done].step)
     except ValueError as error:
         st.session_state.problem = state.why_refused(model, error)
-        run_steps(False)
+        set_running(False)
         return
     st.session_state.training_read = (model, text), done + 1
 
 
-def run_steps(go: bool) -> None:
-    """Begin, or go on, to read the text step by step; or stop."""
+def set_running(go: bool) -> None:
+    """Start or resume the tracing with one checkpoint after the other (`go`), or stop it."""
     st.session_state.training_runs = state.model_and_text() if go else None
 
 
-def running_steps() -> bool:
-    """Whether the text is being read step by step."""
-    return state.without_model() is None and st.session_state.get("training_runs") == state.model_and_text()
+def is_running() -> bool:
+    """Whether the tracing is to go on in the next runs."""
+    return state.why_no_model() is None and st.session_state.get("training_runs") == state.model_and_text()
 
 
 def why_no_training() -> str | None:
-    """Why the course of the training cannot be drawn now; None if it can."""
-    if why_not := state.without_model():
+    """Why the figures over the training cannot be drawn now; None if they can."""
+    if why_not := state.why_no_model():
         return why_not
     try:
-        found = kept()
+        available = checkpoints()
     except ValueError as error:
         return str(error)
-    if not found:
+    if not available:
         return "This model kept no weights of its training."
-    if read_steps() < len(found):
+    if steps_done() < len(available):
         return "Read the text at every step first."
     return None
 
 
 def current_training() -> TrainingTrace:
-    """The current text along the training; every checkpoint has read it."""
+    """The traces of the current text with all checkpoints."""
     return captures.training_of(*state.model_and_text())
 
 
 def show_checkpoint(index: int) -> None:
-    """Show the checkpoint of this index in the figures."""
+    """Select the checkpoint that the figures show, by index."""
     st.session_state.checkpoint = index

@@ -1,4 +1,4 @@
-"""UMAP maps of the current text: made on demand, in a thread of their own that can be watched and stopped."""
+"""UMAP maps of the current text, computed on demand in a background thread that reports progress and can be stopped."""
 
 import threading
 import time
@@ -18,14 +18,14 @@ from analysis.explain.embedding import (
     states_to_place,
     umap_placement,
 )
-from app.server import umap_files
+from app.server import umap_cache
 from app.session import state
 from hooks.path_trace import PathTrace
 
 LAYERS_KEY = "umap-layers"
 ONE, ALL = "one", "all"
-KEPT = 8
-"""Maps of one session that are kept in memory."""
+MAPS_IN_MEMORY = 8
+"""Most maps of one session that stay in memory; the oldest go first."""
 NOT_YET = (
     "Not drawn yet. UMAP places states so that neighbours stay neighbours; that takes some seconds, and once per start "
     "of the program half a minute more. The button below begins."
@@ -33,54 +33,54 @@ NOT_YET = (
 
 
 @dataclass
-class Making:
-    """A map in the making."""
+class MapJob:
+    """A map being computed in the background."""
 
-    asked: tuple
+    key: tuple
     share: float = 0.0
-    said: str = "Waiting for another reader's map…"
+    message: str = "Waiting for another reader's map…"
     stopped: bool = False
     future: Future[Embedding] = field(default_factory=Future)
-    """The map, or what went wrong: CancelledError once the reader has stopped it."""
-    began: float = field(default_factory=time.monotonic)
+    """The map, or the error: CancelledError if the visitor stopped it."""
+    started: float = field(default_factory=time.monotonic)
 
     @property
     def seconds(self) -> float:
-        """Since the reader asked."""
-        return time.monotonic() - self.began
+        """Since the visitor asked for the map."""
+        return time.monotonic() - self.started
 
-    def tell(self, share: float, said: str) -> None:
-        """Note how far it is; raises CancelledError once the reader has stopped it."""
-        self.share, self.said = share, said
+    def tell(self, share: float, message: str) -> None:
+        """Note the progress; raises CancelledError if the visitor has stopped the job."""
+        self.share, self.message = share, message
         if self.stopped:
             raise CancelledError
 
     def stop(self) -> None:
-        """Do not begin, or end at the next stage."""
+        """End the job before it begins or at its next stage."""
         self.stopped = True
         self.future.cancel()
 
-    def run(self, line: threading.Lock, make: Callable[[], Embedding]) -> None:
-        """Make the map when no other is in the making."""
-        with line:
+    def run(self, lock: threading.Lock, compute: Callable[[], Embedding]) -> None:
+        """Compute the map once no other job holds the lock."""
+        with lock:
             if not self.future.set_running_or_notify_cancel():
                 return
             try:
                 self.tell(0.0, "Beginning…")
-                self.future.set_result(make())
-            except Exception as problem:  # raised where the reader sees it: `making`
+                self.future.set_result(compute())
+            except Exception as problem:  # `running_job` raises it where the visitor sees it
                 self.future.set_exception(problem)
 
 
 @st.cache_resource(show_spinner=False)
-def _one_at_a_time() -> threading.Lock:
-    """Two maps at once would take as long as one after the other."""
+def _umap_lock() -> threading.Lock:
+    """The lock of all sessions: two maps at once would take as long as one after the other."""
     return threading.Lock()
 
 
 def current_map() -> Embedding | None:
-    """The map of the current text and the layers chosen; None while it was not made."""
-    return st.session_state.get("umap_maps", {}).get(_asked())
+    """The map of the current text and the chosen layers; None if it has not been computed."""
+    return st.session_state.get("umap_maps", {}).get(_map_key())
 
 
 def why_no_map() -> str | None:
@@ -88,51 +88,51 @@ def why_no_map() -> str | None:
     return None if current_map() else NOT_YET
 
 
-def look_up(paths: PathTrace) -> None:
-    """Take the map from disk if it was ever made there."""
-    if current_map() is None and (placed := _kept(paths)):
-        _remember(_asked(), embedding(paths, _layers(), place=lambda states, tell: placed))
+def load_from_disk(paths: PathTrace) -> None:
+    """Take the map from the disk cache, if it is there."""
+    if current_map() is None and (placed := _cached_placement(paths)):
+        _remember(_map_key(), embedding(paths, _layers(), place=lambda states, tell: placed))
 
 
 def start(paths: PathTrace) -> None:
-    """Begin to make the map of the captured states."""
-    making, layers = Making(_asked()), _layers()
+    """Start a job for the map of the captured states."""
+    job, layers = MapJob(_map_key()), _layers()
 
     def place(states: np.ndarray, tell: Tell) -> Placement:
-        key = umap_files.key_of(states)
-        if placed := umap_files.read(key, len(states)):  # made by another reader meanwhile
+        key = umap_cache.key_of(states)
+        if placed := umap_cache.read(key, len(states)):  # another visitor computed it meanwhile
             return placed
         placed = umap_placement(states, tell)
-        umap_files.write(key, placed)
+        umap_cache.write(key, placed)
         return placed
 
-    def make() -> Embedding:
-        return embedding(paths, layers, tell=making.tell, place=place)
+    def compute() -> Embedding:
+        return embedding(paths, layers, tell=job.tell, place=place)
 
-    # Not the worker of a ThreadPoolExecutor: the program would wait for it at its end, up to a minute.
-    threading.Thread(target=making.run, args=(_one_at_a_time(), make), daemon=True).start()
-    st.session_state.umap_making = making
+    # Not a ThreadPoolExecutor: at exit the program would wait for its worker, up to a minute.
+    threading.Thread(target=job.run, args=(_umap_lock(), compute), daemon=True).start()
+    st.session_state.umap_job = job
 
 
 def stop() -> None:
-    """End the making at its next stage; the reader is free at once."""
-    if making := st.session_state.pop("umap_making", None):
-        making.stop()
+    """Forget the running job at once; its thread ends at the next stage."""
+    if job := st.session_state.pop("umap_job", None):
+        job.stop()
 
 
-def making() -> Making | None:
-    """The map in the making that is still waited for; None if there is none, or what it gave is there now."""
+def running_job() -> MapJob | None:
+    """The job that is still running. A finished one is removed: its map is stored, or its error raised."""
     session = st.session_state
-    found: Making | None = session.get("umap_making")
-    if found is None or not found.future.done():
-        return found
-    del session.umap_making
-    _remember(found.asked, found.future.result())
+    job: MapJob | None = session.get("umap_job")
+    if job is None or not job.future.done():
+        return job
+    del session.umap_job
+    _remember(job.key, job.future.result())
     return None
 
 
 def too_short(paths: PathTrace) -> str | None:
-    """Why no map can be made of the captured states; None if one can."""
+    """Why the captured states are too few for a map; None if they are enough."""
     layers = len(_layers() or paths.layers)
     states = layers * paths.num_tokens * paths.states.shape[2]
     return None if states >= FEWEST_POINTS else f"A map needs at least {FEWEST_POINTS} states; here are {states}."
@@ -142,21 +142,22 @@ def _layers() -> list[int] | None:
     return None if st.session_state.get(LAYERS_KEY) == ALL else [st.session_state.layer]
 
 
-def _asked() -> tuple:
+def _map_key() -> tuple:
     return *state.model_and_text(), tuple(_layers() or ())
 
 
-def _kept(paths: PathTrace) -> Placement | None:
+def _cached_placement(paths: PathTrace) -> Placement | None:
     states = states_to_place(paths, _layers())[2]
     flat = states.reshape(-1, states.shape[-1])
-    return umap_files.read(umap_files.key_of(flat), len(flat))
+    return umap_cache.read(umap_cache.key_of(flat), len(flat))
 
 
-def _remember(asked: tuple, found: Embedding) -> None:
-    maps = {**st.session_state.get("umap_maps", {}), asked: found}
-    st.session_state.umap_maps = dict(list(maps.items())[-KEPT:])
+def _remember(key: tuple, computed: Embedding) -> None:
+    maps = {**st.session_state.get("umap_maps", {}), key: computed}
+    st.session_state.umap_maps = dict(list(maps.items())[-MAPS_IN_MEMORY:])
 
 
 __all__ = [
-    "ALL", "LAYERS_KEY", "ONE", "current_map", "look_up", "making", "start", "stop", "too_short", "why_no_map",
+    "ALL", "LAYERS_KEY", "ONE", "current_map", "load_from_disk", "running_job", "start", "stop", "too_short",
+    "why_no_map",
 ]  # fmt: skip

@@ -1,1 +1,1 @@
-"""Texts before any model sees them, and the words of the app: prompts, files and tables of them, examples, glossary."""
+"""Texts to trace, before any model sees them: prompts, files and tables of them, examples, links. And the glossary."""

@@ -1,7 +1,7 @@
-"""Texts to begin with, of several kinds, written for this project, and their traces by the default model, shipped.
+"""Example texts of several kinds, written for this project, and their shipped traces by the default model.
 
-The traces are there so that the first picture waits for no model. They are used only for the very model that made
-them: `python -m docs.make_examples` makes them anew, and a test compares them with a fresh capture.
+The traces are shipped so that the first page waits for no model. They are used only with exactly the model that made
+them. `python -m docs.make_examples` writes them again, and a test compares them with a fresh capture.
 """
 
 import hashlib
@@ -14,10 +14,10 @@ from app.texts.prompts import Prompt
 from hooks.trace import RoutingTrace
 
 TRACES = Path(__file__).parents[1] / "assets" / "examples"
-"""Folder of `<id>.trace.safetensors`, and of `model.json`: the files of the model that made them, by SHA-256."""
+"""Folder of `<id>.trace.safetensors` and of `model.json`, the SHA-256 of each file of the model that made them."""
 MODEL_FILES = ("config.json", "tokenizer.json", "model.safetensors")
 
-# Id -> name, and what to look for. The texts are those of `EXAMPLE_TEXTS`.
+# Id -> name, and what to look for. The texts themselves are in `EXAMPLE_TEXTS`.
 _WORDS = {
     "fox": (
         "The fox and the lamp",
@@ -67,15 +67,15 @@ _WORDS = {
 
 EXAMPLES: dict[str, Prompt] = {key: Prompt(name, EXAMPLE_TEXTS[key], example=key) for key, (name, _) in _WORDS.items()}
 LOOK_FOR: dict[str, str] = {key: look_for for key, (_, look_for) in _WORDS.items()}
-"""What to look for in each example: a question, since another model may answer it differently."""
+"""Id -> what to look for in the example: a question, since each model may answer it differently."""
 DEFAULT_EXAMPLE = "fox"
 CHECKED = [prompt.text for key, prompt in EXAMPLES.items() if key not in ("signs", "tongues")]
-"""Texts of a health check. Scripts and languages that a small model has hardly seen say nothing about it."""
+"""Texts of the health check: not those in scripts and languages that a small model has hardly seen."""
 _KEY_OF = {text: key for key, text in EXAMPLE_TEXTS.items()}
 
 
 def shipped_trace(folder: Path, text: str) -> RoutingTrace | None:
-    """The shipped trace of an example by the model in `folder`; None if it is no example or of another model."""
+    """The shipped trace of a text by the model in `folder`; None if it is no example or the model is another."""
     path = TRACES / f"{_KEY_OF.get(text)}.trace.safetensors"
     if not path.is_file() or model_digests(folder) != _made_by():
         return None
@@ -89,9 +89,9 @@ def _made_by() -> dict[str, str]:
 
 
 def model_digests(folder: Path) -> dict[str, str]:
-    """SHA-256 of the files that decide what a model does with a text, by name; empty if it lacks one of them.
+    """File name -> SHA-256 of the files that determine a model's traces; empty if one of them is missing.
 
-    Only a model of the shipped one's size is read, so that asking costs nothing for large ones.
+    Also empty for weights over 100 MB, since hashing those would take long and no such model is shipped.
     """
     files = [folder / name for name in MODEL_FILES]
     if not all(file.is_file() for file in files) or files[-1].stat().st_size > 100 * 2**20:
@@ -102,9 +102,9 @@ def model_digests(folder: Path) -> dict[str, str]:
 
 @lru_cache(maxsize=8)
 def _digests(stamps: tuple[tuple[str, int, int], ...]) -> dict[str, str]:
-    """Read again only when a file was written since."""
-    found = {}
+    """The digests of files given as (path, modification time in ns, size); cached until a file changes."""
+    digests = {}
     for path, _, _ in stamps:
         with open(path, "rb") as file:
-            found[Path(path).name] = hashlib.file_digest(file, "sha256").hexdigest()
-    return found
+            digests[Path(path).name] = hashlib.file_digest(file, "sha256").hexdigest()
+    return digests

@@ -1,4 +1,4 @@
-"""The field's terms in plain words: one dictionary, for the tooltips of the pages and for the glossary itself."""
+"""The glossary: the field's terms in plain words, for the tooltips of the pages and the glossary dialog."""
 
 from math import exp
 
@@ -75,13 +75,13 @@ TERMS: dict[str, str] = {term: text for group in GROUPS.values() for term, text 
 
 
 def explained(*terms: str) -> str:
-    """These terms and what they mean, as the Markdown of a tooltip. KeyError for a term that is not in the glossary."""
+    """These terms with their explanations, as Markdown for a tooltip. KeyError for a term not in the glossary."""
     return "\n\n".join(f"**{term}**: {TERMS[term]}" for term in terms)
 
 
 @st.dialog("Glossary", width="large")
 def glossary_dialog() -> None:
-    """All terms, by what they speak of."""
+    """All terms, by group."""
     for group, terms in GROUPS.items():
         st.subheader(group, anchor=False)
         st.markdown(explained(*terms))

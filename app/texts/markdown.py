@@ -1,8 +1,8 @@
-"""Text as Markdown that shows it as it is: labels and captions of Streamlit are Markdown."""
+"""Escaping of text for Streamlit's labels and captions, which are Markdown."""
 
 import re
 
 
 def literal(text: str) -> str:
-    """`text` with every sign that Markdown could take for its own escaped."""
+    """`text` with every character escaped that has a meaning in Markdown."""
     return re.sub(r"([\\`*_{}\[\]()#+\-.!$:|~<>&^])", r"\\\1", text)

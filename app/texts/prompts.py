@@ -1,4 +1,4 @@
-"""A text to trace, checked before any model sees it: the limits, and the one sentence for what is beyond them."""
+"""A prompt (a text to trace), the limits of its length, and the errors for texts beyond them."""
 
 import re
 from dataclasses import dataclass
@@ -6,17 +6,17 @@ from dataclasses import dataclass
 MAX_CHARACTERS = 20_000
 MAX_TOKENS = 4_096
 NAME_CHARACTERS = 28
-# Characters that draw nothing or turn the direction of what follows them, beyond their own text.
+# Control characters, bidirectional marks (which would turn the direction of following text) and lone surrogates.
 _UNSEEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 class PromptError(ValueError):
-    """Input that cannot be traced: one sentence for the reader that names the remedy."""
+    """Input that cannot be traced; the message is one sentence for the visitor that names the remedy."""
 
 
 @dataclass(frozen=True)
 class Prompt:
-    """A text and the name it goes by; `example` is its id if it is one of ours, so that a link can name it."""
+    """A text and its name; `example` is its id if it is a shipped example, so that a link can name it."""
 
     name: str
     text: str
@@ -24,7 +24,7 @@ class Prompt:
 
 
 def check_text(text: str) -> str:
-    """The text as it is, or PromptError if there is nothing to trace or too much."""
+    """The text, unchanged. Raises PromptError if it is empty, too long, or not plain Unicode text."""
     if not text.strip():
         raise PromptError("The text is empty: type at least one word, or choose an example.")
     if len(text) > MAX_CHARACTERS:
@@ -45,7 +45,7 @@ def too_long(characters: int) -> str:
 
 
 def check_token_count(count: int) -> None:
-    """PromptError if a text has more tokens than a server reads for one visitor."""
+    """Raises PromptError if a text has more tokens than the app traces."""
     if count > MAX_TOKENS:
         raise PromptError(f"The text has {count:,} tokens; the limit is {MAX_TOKENS:,}. Shorten it.")
 
@@ -56,7 +56,7 @@ def typed_prompt(text: str) -> Prompt:
 
 
 def opening(text: str, longest: int = NAME_CHARACTERS) -> str:
-    """The start of a text on one line of at most `longest` characters, without those that steer how text is drawn."""
+    """The start of a text on one line of at most `longest` characters, without invisible control characters."""
     line = _UNSEEN.sub(" ", text[: 4 * longest])
     line = " ".join(line.split())
     return line if len(line) <= longest else line[: longest - 1] + "…"

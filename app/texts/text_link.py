@@ -1,4 +1,4 @@
-"""A short text as part of a link: compressed, safe in an address, and read back with care."""
+"""Encoding of a short text in the query of a link: compressed, URL-safe, and decoded with limits."""
 
 import base64
 import binascii
@@ -7,20 +7,23 @@ import zlib
 from app.texts.prompts import PromptError, check_text
 
 LONGEST = 1_500
-"""Characters that may stand in a link."""
+"""Most characters of a text in a link."""
 _LONGEST_BYTES = 4 * LONGEST
 _BROKEN = "The text in this link is damaged; ask for it again, or paste the text."
 
 
 def text_to_link(text: str) -> str:
-    """`text` for the query of an address. ValueError if it is longer than `LONGEST` characters."""
+    """`text` encoded for the query of an address. Raises ValueError if it is longer than `LONGEST` characters."""
     if len(text) > LONGEST:
         raise ValueError(f"a link holds at most {LONGEST:,} characters, this text has {len(text):,}")
     return base64.urlsafe_b64encode(zlib.compress(text.encode("utf-8"), 9)).decode("ascii").rstrip("=")
 
 
 def text_from_link(value: str) -> str:
-    """The text that `text_to_link` put into a link; PromptError for anything else. Never unpacks more than it may."""
+    """The text that `text_to_link` put into a link; PromptError for anything else.
+
+    Never decompresses more than a text of `LONGEST` characters can have.
+    """
     if len(value) > 2 * _LONGEST_BYTES:
         raise PromptError(_BROKEN)
     try:

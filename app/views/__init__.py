@@ -1,1 +1,1 @@
-"""What pages show beside rows of figures: functions that `app.pages` names."""
+"""Parts of pages other than figures of the catalogue: functions that the rows of `app.pages` list."""

@@ -1,11 +1,11 @@
-"""What does this text cost, on paper and in fact?"""
+"""Cost page: what is not counted, and the measured time."""
 
 import streamlit as st
 
 from analysis.explain.cost import counted_and_measured, heads_share
 from app.parts.panel import title
 from app.session.results import ffn_times, measure_ffn
-from app.session.state import current_trace, without_model
+from app.session.state import current_trace, why_no_model
 
 RUNS = {
     "dense": "one pass for all",
@@ -16,15 +16,15 @@ RUNS = {
 
 
 def not_counted() -> None:
-    """What the accounts leave out."""
+    """A line on what the counted cost leaves out."""
     share = heads_share(current_trace())
     st.caption(f"Not counted: router and depth head, {share:.2%} of a pass for every token and layer.")
 
 
 def by_the_clock() -> None:
-    """Time of the FFNs on this machine, measured on demand, beside what is counted."""
+    """The FFNs' time on this machine, measured on demand, beside the counted cost."""
     with title("And by the clock?"):
-        why_not = without_model()
+        why_not = why_no_model()
         if st.button("Measure", disabled=why_not is not None, help=why_not):
             with st.spinner("Measuring…", show_time=True):
                 measure_ffn()

@@ -1,4 +1,4 @@
-"""Which tokens does the model find hard, and in which layers does it say so?"""
+"""Difficulty page: the table of words."""
 
 import streamlit as st
 
@@ -9,7 +9,7 @@ from app.session.widgets import selected_row
 
 
 def words() -> None:
-    """The words of the text, hardest first, in rows that select their first piece; nothing while looking by tokens."""
+    """A table of the words, hardest first, whose rows select a word's first token; only while words are shown."""
     if current_view().level != "word":
         return
     table = word_table(current_trace())

@@ -1,4 +1,4 @@
-"""What is this model made of, how was it trained, and can its routing be trusted?"""
+"""Models page: parameters, cost, health check, the paper's family, and how to add a model."""
 
 import pandas as pd
 import streamlit as st
@@ -15,16 +15,16 @@ from app.session.results import (
     ffn_times,
     parameter_parts,
 )
-from app.session.state import current_trace, model_facts, without_model
+from app.session.state import current_trace, model_facts, why_no_model
 
 MARKS = {"healthy": "✓ healthy", "sick": "✗ sick", "not measured": "– not measured"}
 
 
 def parameters() -> None:
-    """Where the parameters sit: count and share of every part."""
+    """A table of the model's parts: number and share of the parameters."""
     title("Where the parameters sit")
     if (parts := parameter_parts()) is None:
-        st.caption(without_model())
+        st.caption(why_no_model())
         return
     table = pd.DataFrame({"part": list(parts), "parameters": list(parts.values())})
     total = table["parameters"].sum()
@@ -44,7 +44,7 @@ def parameters() -> None:
 
 
 def cost() -> None:
-    """Nominal cost of this text, and the measured one where it was measured."""
+    """Counted cost of this text, and the measured cost once it was measured."""
     trace = current_trace()
     title("What this text costs")
     nominal, clock = st.columns(2)
@@ -63,9 +63,9 @@ def cost() -> None:
 
 
 def health() -> None:
-    """Verdicts on demand: one row per check."""
+    """The health check, run on demand: a verdict and one row per check."""
     with title("Can its routing be trusted?"):
-        why_not, unreadable = without_model(), model_facts().reads_ids
+        why_not, unreadable = why_no_model(), model_facts().reads_ids
         impossible = bool(why_not or unreadable or checked_health())
         wanted = st.button("Check health", disabled=impossible, help=why_not)
     if wanted:
@@ -91,7 +91,7 @@ def health() -> None:
 
 
 def family() -> None:
-    """The paper's family of models side by side, as the report measured it."""
+    """The table of the paper's family of models, from the reproduction report."""
     try:
         members = family_of_models()
     except ValueError as error:
@@ -125,7 +125,7 @@ def family() -> None:
 
 
 def bring_your_own() -> None:
-    """How a model of the reader's own gets here."""
+    """How to add a model of one's own."""
     title("Bring your own")
     st.markdown(
         "A model is a folder with `config.json` (model_type `versatile_ffn`), `model.safetensors` and "

@@ -1,23 +1,23 @@
-"""Where would a small change have flipped a choice?"""
+"""Near misses page: the comparison with bfloat16."""
 
 import streamlit as st
 
 from analysis.catalogue import spec
 from analysis.explain.near_miss import TwoPrecisions, precision_flips, precision_numbers
 from app.parts.panel import panel, title
-from app.session.results import can_draw, current, trace_half_precision
-from app.session.state import select, without_model
+from app.session.results import can_draw, current_result, trace_half_precision
+from app.session.state import select, why_no_model
 from app.session.widgets import selected_row
 
 
 def half_precision() -> None:
-    """What the same text decides otherwise in bfloat16, once the reader asked for it."""
+    """Which choices differ in bfloat16, computed on demand."""
     if can_draw(TwoPrecisions):
         panel("precision_map")
-        decided_otherwise(current(TwoPrecisions))
+        decided_otherwise(current_result(TwoPrecisions))
         return
     with title(spec("precision_map").title):
-        why_not = without_model()
+        why_not = why_no_model()
         if st.button("Trace in bfloat16", disabled=bool(why_not), help=why_not):
             trace_half_precision()
             st.rerun()
@@ -28,12 +28,12 @@ def half_precision() -> None:
 
 
 def decided_otherwise(traces: TwoPrecisions) -> None:
-    """How many decisions differ, and the flips as rows that select."""
-    found = precision_numbers(traces)
-    widest = f" The widest margin that flipped was {found.widest_margin:.3f} logits." if found.loops_differ else ""
+    """How many choices differ, and a table of them whose rows select token and layer."""
+    numbers = precision_numbers(traces)
+    widest = f" The widest margin that flipped was {numbers.widest_margin:.3f} logits." if numbers.loops_differ else ""
     st.caption(
-        f"bfloat16 ran other loops for {found.loops_differ} of {found.pairs} pairs of token and layer, and other "
-        f"experts for {found.experts_differ} of the {found.routed_in_both} that routed both times.{widest}"
+        f"bfloat16 ran other loops for {numbers.loops_differ} of {numbers.pairs} pairs of token and layer, and other "
+        f"experts for {numbers.experts_differ} of the {numbers.routed_in_both} that routed both times.{widest}"
     )
     flips = precision_flips(traces)
     flips = flips[(flips["loops_differ"] | flips["experts_differ"].fillna(False)) & ~flips["special"]]

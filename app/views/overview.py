@@ -1,4 +1,4 @@
-"""How does the model share its computation over this text?"""
+"""Overview page: four numbers, and the table of hardest and easiest tokens."""
 
 import streamlit as st
 
@@ -26,7 +26,7 @@ def numbers_of_the_text() -> None:
 
 
 def extremes() -> None:
-    """A table whose rows select their token."""
+    """A table of the hardest and easiest tokens, whose rows select the token."""
     title("Hardest and easiest tokens")
     table = difficulty_extremes(current_trace())
 

@@ -1,6 +1,4 @@
-"""Which of my texts does the model treat differently?"""
-
-from functools import partial
+"""Prompts page: the table of the visitor's prompts, traced in batches."""
 
 import streamlit as st
 from streamlit.elements.lib.column_config_utils import ColumnConfig
@@ -17,7 +15,7 @@ from app.texts.prompts import opening
 
 
 def columns() -> dict[str, ColumnConfig]:
-    """Columns of the table with their formats; bars in the colours of what they measure."""
+    """Column name -> format of the table; bars have the colour of their quantity."""
     blue = THEMES[state.current_view().theme]["width"]
     return {
         "name": st.column_config.TextColumn(width=200),
@@ -31,12 +29,12 @@ def columns() -> dict[str, ColumnConfig]:
 
 
 def progress(waiting: int) -> None:
-    """How far the list is, and the button that starts, stops or goes on."""
-    total, running, why_not = len(prompt_list.prompt_list().prompts), prompt_list.tracing_list(), state.without_model()
+    """Progress of the tracing, and the button that starts, stops or resumes it. `waiting`: prompts not traced yet."""
+    total, running, why_not = len(prompt_list.prompt_list().prompts), prompt_list.tracing_list(), state.why_no_model()
     told, button = st.columns([4, 1], vertical_alignment="center")
     done = f"{literal(prompt_list.prompt_list().name)}: {total - waiting:,} of {total:,} prompts traced"
     if running:
-        loading = "" if models.warm() else " The model is being loaded."
+        loading = "" if models.libraries_imported() else " The model is being loaded."
         told.progress(1 - waiting / total, text=f"{done}…{loading}")
         clicked = button.button("Stop", width="stretch")
     elif waiting:
@@ -48,11 +46,11 @@ def progress(waiting: int) -> None:
         return
     if clicked:
         prompt_list.trace_list(not running)
-        st.rerun()  # the whole page: only that starts or ends the fragment's own clock
+        st.rerun()  # the whole page, which starts or ends the fragment's timer
 
 
 def prompt_table() -> None:
-    """One batch of the list, if it is being traced, and the table of what is known by now."""
+    """Trace the next batch, if the list is being traced, and draw the table."""
     waiting = len(prompt_list.untraced_prompts())
     progress(waiting)
     if prompt_list.tracing_list():
@@ -84,26 +82,26 @@ def prompt_table() -> None:
         table.iloc[shown],
         hide_index=True,
         key=key,
-        on_select=partial(pending.asking(), opened),
+        on_select=pending.callback(opened),
         selection_mode="single-row",
         column_order=[*shown_as, *problems],
         column_config=shown_as,
         height="content" if len(shown) <= 16 else 560,
         placeholder="–",
     )
-    if pending.waiting():
-        st.rerun()  # the whole page: the frame shows the text of the row
+    if pending.exists():
+        st.rerun()  # the whole page, since the frame shows the opened text
     with st.container(horizontal=True, vertical_alignment="center"):
         st.caption(f"{len(shown):,} of {len(prompts):,} prompts.", width="stretch")
         name = "CSV of all prompts"
-        if prompt_list.tracing_list():  # each step would replace the file, also under a click that is on its way
+        if prompt_list.tracing_list():  # every run replaces the file, so a click could miss it
             st.button(name, disabled=True)
         else:
             st.download_button(name, table_csv(table), "prompts.csv", "text/csv", on_click="ignore")
 
 
 def list_of_prompts() -> None:
-    """The table, and how to read it."""
+    """The table of prompts, and how to read it."""
     st.fragment(prompt_table, run_every=0.2 if prompt_list.tracing_list() else None)()
     st.caption(
         "**How to read.** One row per prompt, each number a mean over its tokens (and over layers). A dash: not "

@@ -1,4 +1,4 @@
-"""What happens to one token in one layer, step by step?"""
+"""Walkthrough page: one token through one layer in six steps, with formulas and numbers."""
 
 import numpy as np
 import streamlit as st
@@ -7,7 +7,7 @@ from analysis.explain.ledger import tolerance
 from analysis.explain.walkthrough import Walkthrough, walkthrough
 from analysis.words.labels import token_labels
 from app.parts.panel import panel
-from app.session.results import current, why_not_drawn
+from app.session.results import current_result, why_not_drawn
 from app.session.state import current_view
 from app.texts.markdown import literal
 from hooks.path_trace import PathTrace
@@ -16,7 +16,7 @@ SHOWN_EXPERTS = 8
 
 
 def step(number: int, title: str, formula: str, text: str) -> None:
-    """One step: what is computed, in symbols, and in this token's numbers."""
+    """Draw one step: the formula on the left, this token's numbers on the right."""
     st.subheader(f"{number}. {title}", anchor=False)
     left, right = st.columns(2, vertical_alignment="center")
     left.latex(formula)
@@ -24,6 +24,7 @@ def step(number: int, title: str, formula: str, text: str) -> None:
 
 
 def depth_head(walk: Walkthrough) -> None:
+    """Step 2, with the table of depth logits."""
     winner = int(walk.depth["logit"].argmax()) + 1
     lead = f", {walk.margin:.2f} logits ahead of the runner-up" if walk.max_loops > 1 else ""
     step(
@@ -39,6 +40,7 @@ def depth_head(walk: Walkthrough) -> None:
 
 
 def router(walk: Walkthrough) -> None:
+    """Step 5, with the table of experts."""
     kept = walk.experts[walk.experts["kept"]]
     if walk.width_ran:
         chosen = " and ".join(
@@ -73,11 +75,11 @@ def router(walk: Walkthrough) -> None:
 
 
 def six_steps() -> None:
-    """The selected token through the selected layer."""
+    """All six steps for the selected token and layer."""
     if why_not := why_not_drawn(PathTrace):
         st.caption(why_not)
         return
-    paths, view = current(PathTrace), current_view()
+    paths, view = current_result(PathTrace), current_view()
     walk = walkthrough(paths, view.layer, view.token)
     label, most = literal(token_labels(paths.routing)[view.token]), walk.max_loops
     step(

@@ -15,7 +15,7 @@ from transformers.utils import logging as transformers_logging
 from sample_models.distil.options import DistilOptions
 from sample_models.distil.run import Distillation
 from sample_models.distil.teacher import dense_folder
-from sample_models.run_options import keep_settings, parse_options
+from sample_models.run_options import parse_options, save_settings
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -25,7 +25,7 @@ def main(argv: list[str] | None = None) -> None:
     transformers_logging.disable_progress_bar()
     options.out.mkdir(parents=True, exist_ok=True)
     try:
-        keep_settings(options, options.out / "settings.json")
+        save_settings(options, options.out / "settings.json")
         run = Distillation(options, dense_folder(options.dense, options.out / "dense"))
         if options.init and run.first_step == 0:
             run.begin_with(options.init)

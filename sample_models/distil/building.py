@@ -13,9 +13,9 @@ from pathlib import Path
 
 from safetensors.torch import load_file
 
+from sample_models.conversion import Progress, save_folder, silent
 from sample_models.distil.run import distilled
 from sample_models.distil.teacher import dense_folder
-from sample_models.importing import Progress, save_folder, silent
 from sample_models.loading import load_model
 from sample_models.model_folders import read_tokenizer
 from sample_models.recipes import Recipe, recipes

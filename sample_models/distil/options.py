@@ -12,34 +12,34 @@ from sample_models.run_options import option
 class DistilOptions:
     """The options of a distillation. Raises ValueError for those that do not fit each other."""
 
-    dense: Path = option(help="folder of a dense model of the Llama family, or a GGUF file of one", shapes=True)
-    data: tuple[Path, ...] = option(help="training text files", shapes=True)
-    valid: tuple[Path, ...] = option(help="held-out text files", shapes=True)
+    dense: Path = option(help="folder of a dense model of the Llama family, or a GGUF file of one", fixed=True)
+    data: tuple[Path, ...] = option(help="training text files", fixed=True)
+    valid: tuple[Path, ...] = option(help="held-out text files", fixed=True)
     out: Path = option(help="folder of the run")
     data_weights: tuple[float, ...] = option(
-        (), "how often each training file is drawn from, relatively; all alike without it", shapes=True
+        (), "how often each training file is drawn from, relatively; all alike without it", fixed=True
     )
-    init: Path | None = option(None, "update file of another run to begin with", shapes=True)
-    rank: int = option(32, "rank of the updates of the FFN's matrices; 0 trains them whole", shapes=True)
-    layer_steps: int = option(60, "steps of stage 1, layer by layer", shapes=True)
-    steps: int = option(2000, "steps of stage 2, end to end", shapes=True)
-    batch: int = option(4, "windows per step", shapes=True)
-    context: int = option(256, "tokens per window", shapes=True)
-    learning_rate: float = option(1e-3, "peak", shapes=True)
+    init: Path | None = option(None, "update file of another run to begin with", fixed=True)
+    rank: int = option(32, "rank of the updates of the FFN's matrices; 0 trains them whole", fixed=True)
+    layer_steps: int = option(60, "steps of stage 1, layer by layer", fixed=True)
+    steps: int = option(2000, "steps of stage 2, end to end", fixed=True)
+    batch: int = option(4, "windows per step", fixed=True)
+    context: int = option(256, "tokens per window", fixed=True)
+    learning_rate: float = option(1e-3, "peak", fixed=True)
     loop_shares: tuple[float, ...] = option(
-        (0.2, 0.5, 0.2, 0.1), "shares of 1, 2, ... loops that the depth heads begin with", shapes=True
+        (0.2, 0.5, 0.2, 0.1), "shares of 1, 2, ... loops that the depth heads begin with", fixed=True
     )
     gate_every: int = option(
-        4, "every so many steps of stage 2 draw loops with noise, which trains the depth heads; 0: never", shapes=True
+        4, "every so many steps of stage 2 draw loops with noise, which trains the depth heads; 0: never", fixed=True
     )
-    kl: float = option(1.0, "factor of the KL divergence from the teacher", shapes=True)
-    cross_entropy: float = option(0.3, "factor of the next-token cross-entropy", shapes=True)
-    streams: float = option(0.3, "factor of the error of the residual stream after each layer", shapes=True)
-    loop_cost: float = option(0.0, "factor of the mean loops of a token and layer", shapes=True)
-    load_balance: float = option(0.01, "factor of the load-balancing loss", shapes=True)
-    router_z: float = option(0.0, "factor of the router z-loss", shapes=True)
-    depth_entropy: float = option(0.02, "factor of the entropy of the mean depth choice, which is sought", shapes=True)
-    seed: int = option(0, "of the windows and of the noise", shapes=True)
+    kl: float = option(1.0, "factor of the KL divergence from the teacher", fixed=True)
+    cross_entropy: float = option(0.3, "factor of the next-token cross-entropy", fixed=True)
+    streams: float = option(0.3, "factor of the error of the residual stream after each layer", fixed=True)
+    loop_cost: float = option(0.0, "factor of the mean loops of a token and layer", fixed=True)
+    load_balance: float = option(0.01, "factor of the load-balancing loss", fixed=True)
+    router_z: float = option(0.0, "factor of the router z-loss", fixed=True)
+    depth_entropy: float = option(0.02, "factor of the entropy of the mean depth choice, which is sought", fixed=True)
+    seed: int = option(0, "of the windows and of the noise", fixed=True)
     device: str = option("cuda" if torch.cuda.is_available() else "cpu", "where to train")
     bf16: bool = option(True, "autocast to bfloat16")
     compile: bool = option(True, "torch.compile the losses over the vocabulary")

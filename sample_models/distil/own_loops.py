@@ -7,7 +7,7 @@ from types import MethodType
 import torch
 
 from sample_models.feed_forward import VersatileFFN, swiglu
-from sample_models.gate_law import width_share
+from sample_models.lambda_gate import width_share
 from sample_models.modeling_versatile import VersatileFFNForCausalLM
 
 
@@ -15,7 +15,7 @@ def own_loops_output(ffn: VersatileFFN, hidden: torch.Tensor) -> torch.Tensor:
     """Y [b p d] of H [b p d], as `VersatileFFN.output` gives it in eval mode, at the cost of the chosen loops alone.
 
     Gradients reach the FFN, the router (through the weights of the chosen experts) and H. None reaches the depth head,
-    since the states that were not chosen are not computed. The algebra is that of `DepthPath.leave_early`.
+    since the states that were not chosen are not computed. The algebra is that of `DepthPath.early_exit`.
     """
     choice, _ = ffn.choose_loops(hidden)
     shares = ffn.expert_share(*ffn.choose_experts(hidden)).flatten(0, -2)

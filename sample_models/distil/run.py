@@ -13,12 +13,12 @@ from safetensors.torch import load_file, save_file
 from torch.nn import functional as F
 from transformers import PreTrainedTokenizerBase
 
+from sample_models.conversion import save_folder
 from sample_models.distil.gates import fit_gates
 from sample_models.distil.losses import Lesson, Objective
 from sample_models.distil.low_rank import make_trainable, merged_tensors, trained_tensors
 from sample_models.distil.options import DistilOptions
 from sample_models.distil.teacher import halve_matrices, read_pair
-from sample_models.importing import save_folder
 from sample_models.model_folders import read_tokenizer
 from sample_models.olmo import ModelWeights
 from sample_models.text_data import document_windows, write_tokens

@@ -1,1 +1,1 @@
-"""The paper's family of models, trained from one dense model and held to it: `python -m sample_models.family`."""
+"""The paper's family of models, trained from one dense model and compared: `python -m sample_models.family`."""

@@ -4,7 +4,7 @@
     python -m sample_models.family --report runs/family --out docs
 
 The first command trains every member (`MEMBERS`) with `sample_models.train`: the same steps, batch, schedule and, seed
-by seed, the same windows in the same order. Given again it skips what is finished and goes on with what was stopped.
+by seed, the same windows in the same order. Given again it skips finished runs and resumes interrupted ones.
 The second measures the finished runs and writes `reproduction.md` with its tables and curves.
 """
 
@@ -20,9 +20,9 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("--dense", type=Path, help="train: folder of the finished dense run that all continue from")
-    what.add_argument("--report", type=Path, help="measure and report: folder of the family's runs")
+    mode = parser.add_mutually_exclusive_group(required=True)
+    mode.add_argument("--dense", type=Path, help="train: folder of the finished dense run that all continue from")
+    mode.add_argument("--report", type=Path, help="measure and report: folder of the family's runs")
     parser.add_argument("--out", type=Path, required=True, help="folder of the runs, or of the report")
     parser.add_argument("--data", nargs="+", type=Path, help="training texts, if those of the dense run have moved")
     parser.add_argument("--valid", nargs="+", type=Path, help="held-out texts, likewise")

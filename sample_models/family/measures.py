@@ -1,4 +1,4 @@
-"""What the runs of a family are worth on held-out documents: losses, paired differences, loops and FLOPs."""
+"""Measurements of a family's runs on held-out documents: losses, paired differences, loops and FLOPs."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,14 +14,14 @@ from sample_models.loading import load_model
 from sample_models.text_data import document_windows
 
 TIE = 2.0
-"""A difference under so many standard errors is called a tie."""
+"""A difference of fewer standard errors than this is called a tie."""
 OPEN = "open (one seed)"
-"""Verdict of a difference that rests on one seed and is smaller than what another seed may bring."""
+"""Verdict for a difference from one seed that is smaller than the range between seeds."""
 
 
 @dataclass(frozen=True, eq=False)
 class Measured:
-    """One finished run on the held-out documents."""
+    """Measurements of one finished run on the held-out documents."""
 
     run: Run
     losses: np.ndarray
@@ -30,7 +30,7 @@ class Measured:
     ffn_parameters: int
     config: VersatileFFNConfig
     decisions: Decisions | None
-    """What its heads chose on the same windows; None for a model without heads."""
+    """Decisions of its heads on the same windows; None for a model without heads."""
 
     @property
     def mean_loops(self) -> float:
@@ -42,7 +42,7 @@ class Measured:
 
     @property
     def routed_share(self) -> float:
-        """Share of tokens and layers that ran experts: 0 without a router, 1 where nothing switches them off."""
+        """Share of tokens, over layers, that ran experts: 0 without a router, 1 without a gate."""
         if self.decisions is None or self.decisions.expert_counts is None:
             return 0.0
         return 1.0 - float(self.decisions.not_routed.mean()) if self.config.ffn == "versatile" else 1.0
@@ -56,7 +56,7 @@ class Measured:
 
 
 def measure(folder: Path, run: Run, documents: int) -> Measured:
-    """A finished run on the first `context` tokens of each of up to `documents` of its own held-out documents."""
+    """Measure a finished run on the first `context` tokens of each of up to `documents` of its held-out documents."""
     loaded = load_model(folder)
     tokens = np.memmap(folder / "valid.tokens", dtype=np.uint16, mode="r")
     context = loaded.config.max_position_embeddings
@@ -79,52 +79,52 @@ class Family:
         self.members = [name for name, measured in self.by_member.items() if measured]
 
     def losses(self, member: str) -> list[float]:
-        """Mean loss over documents of each seed."""
+        """Mean loss over documents, by seed."""
         return [float(measured.losses.mean()) for measured in self.by_member[member]]
 
     def costs(self, member: str) -> tuple[float, float, float]:
-        """Mean loops, routed share and FFN FLOPs per token, means over seeds."""
+        """Mean loops, routed share and FFN FLOPs per token, averaged over seeds."""
         runs = self.by_member[member]
-        each = [(measured.mean_loops, measured.routed_share, measured.ffn_flops) for measured in runs]
-        return tuple(np.mean(each, axis=0).tolist())
+        by_seed = [(measured.mean_loops, measured.routed_share, measured.ffn_flops) for measured in runs]
+        return tuple(np.mean(by_seed, axis=0).tolist())
 
     def seeds(self, *members: str) -> list[int]:
         """Seeds with which all of these members were trained."""
-        found = [{measured.run.seed for measured in self.by_member[member]} for member in members]
-        return sorted(set.intersection(*found))
+        seeds = [{measured.run.seed for measured in self.by_member[member]} for member in members]
+        return sorted(set.intersection(*seeds))
 
     @cached_property
     def widest(self) -> tuple[str, float] | None:
-        """The member whose loss moved most between its seeds, and its range; None if no member has two."""
+        """The member with the widest range of losses between seeds, and that range; None if no member has two seeds."""
         ranges = {name: max(losses) - min(losses) for name in self.members if len(losses := self.losses(name)) > 1}
-        return max(ranges.items(), key=lambda each: each[1]) if ranges else None
+        return max(ranges.items(), key=lambda item: item[1]) if ranges else None
 
     def _of_seed(self, member: str, seed: int) -> np.ndarray:
         return next(measured.losses for measured in self.by_member[member] if measured.run.seed == seed)
 
     def by_seed(self, member: str, other: str) -> list[float]:
-        """Loss of `member` minus that of `other`, of each seed that both have."""
+        """Loss of `member` minus loss of `other`, for each seed that both have."""
         pairs = [(self._of_seed(member, s), self._of_seed(other, s)) for s in self.seeds(member, other)]
         return [float((own - control).mean()) for own, control in pairs]
 
     def difference(self, member: str, other: str) -> Difference:
-        """Loss of `member` minus that of `other`, paired document by document, averaged over the seeds both have.
+        """Loss of `member` minus loss of `other`, paired by document and averaged over the seeds that both have.
 
-        The standard error is over documents alone: what another seed would change is not in it (see `verdict`).
+        The standard error is over documents only and does not include the variation between seeds (see `verdict`).
         """
         seeds = self.seeds(member, other)
         own, control = (np.mean([self._of_seed(name, seed) for seed in seeds], axis=0) for name in (member, other))
         return paired_difference(own, control)
 
     def verdict(self, member: str, other: str) -> str:
-        """Verdict of their difference. On one seed it is held to the widest range between seeds, if one is known."""
+        """Verdict on their difference. With a single seed it must exceed the widest known range between seeds."""
         if len(self.seeds(member, other)) > 1:
             return verdict(self.difference(member, other))
         return verdict(self.difference(member, other), self.widest[1] if self.widest else np.inf)
 
 
 def verdict(difference: Difference, seed_range: float = 0.0) -> str:
-    """OPEN under the range between seeds, 'tie' under two standard errors, else 'better' (smaller loss) or 'worse'."""
+    """OPEN below the range between seeds, 'tie' below two standard errors, else 'better' (smaller loss) or 'worse'."""
     if abs(difference.mean) < seed_range:
         return OPEN
     if abs(difference.mean) < TIE * difference.standard_error:

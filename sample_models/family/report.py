@@ -1,4 +1,4 @@
-"""The page that holds a family of runs to the paper: `reproduction.md`, and its numbers as CSV beside it."""
+"""Writes the report that compares a family of runs with the paper: `reproduction.md`, and its numbers as CSV."""
 
 from itertools import combinations
 from pathlib import Path
@@ -25,15 +25,15 @@ PAPER_GFLOPS = {"dense": 0.38, "moe": 0.47, "2-loop": 0.75, "4-loop": 1.50, "6-l
 
 
 def compare_orders(family: Family) -> dict[str, list[tuple]]:
-    """Pairs of members (better one in the paper, other one, our Difference) by verdict.
+    """Verdict -> pairs of members (the better one in the paper, the other one, our Difference).
 
     'better' is the paper's order, 'worse' the reverse; the others are 'tie' and OPEN.
     """
-    found = {"better": [], "tie": [], OPEN: [], "worse": []}
+    pairs = {"better": [], "tie": [], OPEN: [], "worse": []}
     ranked = sorted((name for name in family.members if name in PAPER_LOSS), key=PAPER_LOSS.get)
     for better, worse in combinations(ranked, 2):
-        found[family.verdict(better, worse)].append((better, worse, family.difference(better, worse)))
-    return found
+        pairs[family.verdict(better, worse)].append((better, worse, family.difference(better, worse)))
+    return pairs
 
 
 def write_report(runs: Path, out: Path, *, seeds: list[int], documents: int) -> Path:
@@ -77,7 +77,7 @@ def _page(family: Family, start: Measured, settings: TrainOptions, base: dict, l
 
 
 def _gains(family: Family, start: Measured) -> str:
-    """Whether the members got ahead of where they started, without which their order tells little."""
+    """Whether the members improved on the dense model that they started from; otherwise their order means little."""
     began = float(start.losses.mean())
     means = {name: float(np.mean(family.losses(name))) for name in family.members}
     ahead = [name for name, mean in means.items() if mean < began]
@@ -252,7 +252,7 @@ def _commands(settings: TrainOptions) -> str:
 
 
 def _compared(family: Family, name: str, other: str) -> list[str]:
-    """Three cells: the difference and its standard error, the difference of each seed, the verdict."""
+    """Three table cells: the difference with its standard error, the differences by seed, the verdict."""
     if name == other or other not in family.members:
         return ["", "", ""]
     ours = family.difference(name, other)

@@ -1,4 +1,4 @@
-"""The runs of the paper's family: its members, the options that train each, and the training, stopped and resumed."""
+"""The runs of the paper's family: its members, their training options, and their training, which can be resumed."""
 
 import argparse
 import os
@@ -26,10 +26,10 @@ MEMBERS = {
     "versatile": {"ffn": "versatile"},
     "versatile, no entropy term": {"ffn": "versatile", "depth_entropy": 0.0},
 }
-"""Name of each member -> the options of the training that make it."""
+"""Name of each member -> its own training options."""
 
 REPEATED = ("versatile", "dense", "4-loop", "moe", "versatile, no entropy term")
-"""Members trained with every seed, the others with the first one only; in the order of their further seeds."""
+"""Members trained with every seed, in this order; the others are trained with the first seed only."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Run:
 
 
 def planned_runs(seeds: list[int]) -> Iterator[Run]:
-    """All members with the first seed, then the repeated ones seed by seed: a cut leaves a whole table of one seed."""
+    """All members with the first seed, then the repeated ones seed by seed: an interruption leaves a full table."""
     for member in MEMBERS:
         yield Run(member, seeds[0])
     for seed in seeds[1:]:
@@ -55,14 +55,14 @@ def planned_runs(seeds: list[int]) -> Iterator[Run]:
 
 
 def finished(folder: Path) -> bool:
-    """Whether a run's training came to its end: the model is written last."""
+    """Whether a run's training is finished: the model is written last."""
     return (folder / "model.safetensors").exists()
 
 
 def training_options(run: Run, dense: Path, args: argparse.Namespace) -> TrainOptions:
-    """What a run is trained with: sizes and texts of the dense run, the member's own FFN."""
+    """The training options of a run: sizes and texts of the dense run, and the member's own options."""
     base = read_settings(TrainOptions, dense / "settings.json")
-    inherited = {each.name: getattr(base, each.name) for each in fields(base) if each.metadata["inherited"]}
+    inherited = {field.name: getattr(base, field.name) for field in fields(base) if field.metadata["inherited"]}
     return TrainOptions(
         **inherited,
         **MEMBERS[run.member],
@@ -79,7 +79,7 @@ def training_options(run: Run, dense: Path, args: argparse.Namespace) -> TrainOp
 
 
 def share_tokens(dense: Path, folder: Path) -> None:
-    """Give a run the token files of the dense run, whose texts and tokenizer it uses, without making them again."""
+    """Link the token files of the dense run, which has the same texts and tokenizer, into a run's folder."""
     folder.mkdir(parents=True, exist_ok=True)
     for name in ("train.tokens", "valid.tokens"):
         if not (folder / name).exists():
@@ -87,7 +87,7 @@ def share_tokens(dense: Path, folder: Path) -> None:
 
 
 def train_run(run: Run, dense: Path, args: argparse.Namespace) -> bool:
-    """Train one run in a process of its own, its output to `FOLDER.log`; whether it came to its end."""
+    """Train one run in a subprocess with its output in `FOLDER.log`; return whether it finished."""
     folder = args.out / run.folder
     if finished(folder):
         print(f"{run.folder}: finished before", flush=True)
@@ -96,7 +96,7 @@ def train_run(run: Run, dense: Path, args: argparse.Namespace) -> bool:
     print(f"{run.folder}: begins", flush=True)
     with (args.out / f"{run.folder}.log").open("a") as log:
         options = training_options(run, dense, args)
-        words = [word for each in fields(options) for word in option_words(options, each)]
+        words = [word for field in fields(options) for word in option_words(options, field)]
         command = [sys.executable, "-m", "sample_models.train", *words]
         threads = {"OMP_NUM_THREADS": str(args.threads), "OMP_WAIT_POLICY": "PASSIVE"} if args.threads else {}
         code = subprocess.run(command, cwd=ROOT, env=os.environ | threads, stdout=log, stderr=log).returncode
@@ -105,7 +105,7 @@ def train_run(run: Run, dense: Path, args: argparse.Namespace) -> bool:
 
 
 def train_family(args: argparse.Namespace) -> bool:
-    """Train all planned runs, `args.jobs` at a time; whether every one came to its end.
+    """Train all planned runs, `args.jobs` at a time; return whether all finished.
 
     Raises ValueError if the dense run is not finished.
     """

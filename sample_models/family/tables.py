@@ -14,7 +14,7 @@ COST_COLUMNS = ["parameters", "ffn_parameters", "mean_loops", "routed_share", "f
 
 
 def write_results(path: Path, family: Family) -> None:
-    """One row per run: its loss, sizes, and what it costs."""
+    """Write one row per run: loss, sizes and cost."""
     with path.open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(
@@ -35,7 +35,7 @@ def write_results(path: Path, family: Family) -> None:
 
 
 def write_members(path: Path, family: Family) -> None:
-    """One row per member, over its seeds: the page's tables 1 and 2 as numbers."""
+    """Write one row per member, over its seeds: the numbers of the report's tables 1 and 2."""
     others = ("dense", "4-loop")
     compared = [(f"minus_{other}", f"minus_{other}_standard_error", f"against_{other}") for other in others]
     with path.open("w", newline="") as file:
@@ -58,7 +58,7 @@ def write_members(path: Path, family: Family) -> None:
 
 
 def write_curves(path: Path, runs: Path, done: list[Run]) -> None:
-    """The logs of all runs, one below the other; a held-out loss that was not measured is empty."""
+    """Write the logs of all runs, one below the other; a held-out loss that was not measured is empty."""
     columns = ("member", "seed", "step", "tokens", "loss", "held_out", "load_balance", "depth_entropy")
     with path.open("w", newline="") as file:
         writer = csv.DictWriter(file, columns, extrasaction="ignore")
@@ -70,5 +70,5 @@ def write_curves(path: Path, runs: Path, done: list[Run]) -> None:
 
 
 def _rounded(row: list) -> list:
-    """Cells with six digits of every float."""
+    """The cells with floats rounded to six digits."""
     return [f"{value:.6g}" if isinstance(value, float) else value for value in row]

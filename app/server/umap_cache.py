@@ -1,7 +1,7 @@
-"""UMAP placements kept on disk, so that a map that took a minute is there at once the next time. No Streamlit.
+"""A disk cache of UMAP placements: computing one takes up to a minute. No Streamlit.
 
-A file is found by the SHA-256 of the states, the settings and UMAP's version. It holds coordinates only: neither text
-nor token. safetensors, no pickle. A file that cannot be read is no map, and is written anew.
+A file's name is the SHA-256 of the states, the settings and UMAP's version. It holds coordinates only, neither text nor
+tokens, as safetensors and not as pickle. A file that cannot be read counts as missing and is written again.
 """
 
 import hashlib
@@ -20,28 +20,28 @@ from safetensors.numpy import save_file
 from analysis.explain.embedding import MIN_DISTANCE, NEIGHBOURS, SEED, Placement
 
 FOLDER_VARIABLE = "VERSATILEFFN_CACHE"
-"""Environment variable with another folder than the user's own for caches."""
-MOST_FILES = 200
-"""Of 32 kB at most; the oldest go first."""
+"""Environment variable that names another folder than the user's cache folder."""
+MAX_FILES = 200
+"""Each has at most 32 kB; the oldest are deleted first."""
 
 log = logging.getLogger(__name__)
 
 
 def folder() -> Path:
-    """Where placements are kept: below VERSATILEFFN_CACHE, or where the system keeps a program's caches."""
-    own = os.environ.get(FOLDER_VARIABLE)
-    return (Path(own) if own else platformdirs.user_cache_path("versatileffn-explorer", appauthor=False)) / "umap"
+    """The folder of the cache: below VERSATILEFFN_CACHE, or below the system's folder for caches."""
+    chosen = os.environ.get(FOLDER_VARIABLE)
+    return (Path(chosen) if chosen else platformdirs.user_cache_path("versatileffn-explorer", appauthor=False)) / "umap"
 
 
 def key_of(states: np.ndarray) -> str:
-    """What a placement of these states [point, hidden] is found by."""
+    """The cache key of the placement of these states [point, hidden]."""
     states = np.ascontiguousarray(states, np.float32)
     settings = [version("umap-learn"), NEIGHBOURS, MIN_DISTANCE, SEED, *states.shape]
     return hashlib.sha256(json.dumps(settings).encode() + states.tobytes()).hexdigest()
 
 
 def read(key: str, count: int) -> Placement | None:
-    """The placement of `count` states that is kept under a key; None if there is none that can be read."""
+    """The cached placement of `count` states under a key; None if there is none that can be read."""
     path = folder() / f"{key}.safetensors"
     try:
         with safe_open(path, "numpy") as file:
@@ -60,15 +60,15 @@ def read(key: str, count: int) -> Placement | None:
 
 
 def write(key: str, placed: Placement) -> None:
-    """Keep a placement. Where nothing can be written, it is not kept, and the log says why."""
+    """Write a placement to the cache. If that fails, the log says why and the placement is not cached."""
     numbers = np.array([placed.trustworthiness, placed.pca_trustworthiness, *placed.pca_explained])
     try:
         folder().mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder()) as scratch:
-            made = Path(scratch) / "made"
-            save_file({"points": placed.points, "numbers": numbers}, made)
-            os.replace(made, folder() / f"{key}.safetensors")  # at once: nobody reads half a file
-        for old in sorted(folder().glob("*.safetensors"), key=lambda path: path.stat().st_mtime)[:-MOST_FILES]:
+            partial = Path(scratch) / "partial"
+            save_file({"points": placed.points, "numbers": numbers}, partial)
+            os.replace(partial, folder() / f"{key}.safetensors")  # atomic: nobody reads half a file
+        for old in sorted(folder().glob("*.safetensors"), key=lambda path: path.stat().st_mtime)[:-MAX_FILES]:
             old.unlink(missing_ok=True)
     except OSError as error:
         log.warning("the map is not kept on disk: %s", error)

@@ -1,7 +1,7 @@
-"""The rules of the house as questions about source: what imports what, and which names are touched where.
+"""Queries on source code for the repository's rules: which module imports, names, writes or runs what.
 
-Every answer comes from parsed files, from their imports and names and never from words in them. So a rule can be asked
-of a small tree that breaks it (tests/test_house_rules.py) as well as of this repository (tests/test_repo.py).
+They parse the files and look at imports and names, never at text. They work on any tree of files, so that the rules can
+be tested on small trees that break them (tests/test_source_rules.py) and checked on this repository (test_repo.py).
 """
 
 import ast
@@ -10,23 +10,22 @@ from pathlib import Path
 
 FILE_WRITERS = {"write_text", "write_bytes", "mkdir", "makedirs", "unlink", "rmdir"}
 Modules = dict[str, ast.Module]
-"""Every module by its dotted name; a package goes by its own."""
+"""Dotted name -> parsed module; a package's `__init__` has the name of the package."""
 
 
 def parsed(root: Path, packages: Iterable[str]) -> Modules:
-    """Every module of the packages that lie in `root`."""
-    found = {}
+    """All modules of the packages in `root`."""
+    modules = {}
     for path in (path for package in packages for path in sorted((root / package).rglob("*.py"))):
         name = ".".join(path.relative_to(root).with_suffix("").parts).removesuffix(".__init__")
-        found[name] = ast.parse(path.read_text(encoding="utf-8"))
-    return found
+        modules[name] = ast.parse(path.read_text(encoding="utf-8"))
+    return modules
 
 
 def imported_names(tree: ast.AST, *, for_types: bool = True) -> set[str]:
     """Dotted names that a tree imports anywhere: `a.b` of `import a.b`, `a.b.c` of `from a.b import c`.
 
-    Without `for_types` what stands under `if TYPE_CHECKING` is left out: it is never imported. Raises ValueError for a
-    relative import.
+    Without `for_types`, imports under `if TYPE_CHECKING` are left out. Raises ValueError for a relative import.
     """
     found = set()
     for node in _nodes(tree, for_types):
@@ -49,15 +48,15 @@ def _nodes(tree: ast.AST, for_types: bool) -> Iterator[ast.AST]:
 
 
 def libraries(tree: ast.AST) -> set[str]:
-    """First part of every name that a tree imports, its types aside."""
+    """Top-level names of all libraries that a tree imports, except for types only."""
     return {name.partition(".")[0] for name in imported_names(tree, for_types=False)}
 
 
 def import_graph(modules: Modules, *, for_types: bool = True) -> dict[str, set[str]]:
-    """Module -> those of `modules` that it imports: at its top, in a function, or by a string that is a module's name.
+    """Module -> those of `modules` that it imports: at the top, in a function, or by a string that is a module's name.
 
-    A name that a package does not hold itself (`from hooks import capture`) leads to the module below that defines it,
-    or to those that import it where none does.
+    A name that a package does not define itself (`from hooks import capture`) counts as an import of the submodule that
+    defines it or, if none does, of those that import it.
     """
     made = {module: _defined_at_top(tree) for module, tree in modules.items()}
     bound = {module: names | _imported_at_top(modules[module]) for module, names in made.items()}
@@ -98,8 +97,8 @@ def _defined_at_top(tree: ast.Module) -> set[str]:
     return found
 
 
-def in_circles(modules: Modules) -> set[str]:
-    """Modules that import each other, or what does."""
+def import_cycles(modules: Modules) -> set[str]:
+    """Modules that are part of an import cycle or import one that is."""
     rest = import_graph(modules)
     while leaves := {module for module, imports in rest.items() if not imports & rest.keys()}:
         rest = {module: imports for module, imports in rest.items() if module not in leaves}
@@ -107,9 +106,9 @@ def in_circles(modules: Modules) -> set[str]:
 
 
 def upward_imports(modules: Modules, rooms: tuple[str, ...]) -> set[tuple[str, str]]:
-    """(module, what it imports) wherever that lies in a higher room; `rooms` begin with the highest.
+    """(module, imported module) for all imports from a higher package; `rooms` lists packages, the highest first.
 
-    The innermost room that holds a module is its room. Raises ValueError for a module in none.
+    A module belongs to the innermost package in `rooms` that contains it. Raises ValueError if none does.
     """
 
     def place(module: str) -> int:
@@ -124,8 +123,8 @@ def upward_imports(modules: Modules, rooms: tuple[str, ...]) -> set[tuple[str, s
     return {(module, name) for module, name in arrows if place(module) > place(name)}
 
 
-def reaching(modules: Modules, library: str) -> set[str]:
-    """Modules that import a library, or one of `modules` that does."""
+def importers_of(modules: Modules, library: str) -> set[str]:
+    """Modules that import a library, directly or through other modules."""
     graph = import_graph(modules, for_types=False)
     found = {module for module, tree in modules.items() if library in libraries(tree)}
     while more := {module for module, imports in graph.items() if module not in found and imports & found}:
@@ -133,8 +132,8 @@ def reaching(modules: Modules, library: str) -> set[str]:
     return found
 
 
-def touching(modules: Modules, name: str) -> set[str]:
-    """Modules in which a name occurs: as a name, an attribute, something imported, or a string on its own."""
+def modules_naming(modules: Modules, name: str) -> set[str]:
+    """Modules in which a name occurs as a name, an attribute, an import, or a whole string."""
     found = set()
     for module, tree in modules.items():
         for node in ast.walk(tree):
@@ -144,7 +143,7 @@ def touching(modules: Modules, name: str) -> set[str]:
 
 
 def writing_files(modules: Modules) -> set[str]:
-    """Modules that call what makes, changes or removes files: methods of a path, or `open` with a mode that writes."""
+    """Modules that create, change or delete files by methods of a path or by `open` with a writing mode."""
 
     def writes(call: ast.Call) -> bool:
         method = isinstance(call.func, ast.Attribute)
@@ -163,17 +162,17 @@ def writing_files(modules: Modules) -> set[str]:
 
 
 def running_models(modules: Modules, package: str = "app") -> set[str]:
-    """Modules of a package that run models: they import torch or what needs it, or touch the network that was loaded.
+    """Modules of a package that run models: they import torch, directly or not, or use the loaded network.
 
-    The network is the attribute `model` of what `loaded_model` gives.
+    The network is the attribute `model` of the result of `loaded_model`.
     """
-    heavy = {module for module in reaching(modules, "torch") if module.partition(".")[0] != package}
+    heavy = {module for module in importers_of(modules, "torch") if module.partition(".")[0] != package}
     found = set()
     for module, imports in import_graph(modules, for_types=False).items():
         if module.partition(".")[0] != package:
             continue
         tree = {module: modules[module]}
-        touched = touching(tree, "loaded_model") and any(
+        touched = modules_naming(tree, "loaded_model") and any(
             isinstance(node, ast.Attribute) and node.attr == "model" for node in ast.walk(modules[module])
         )
         if imports & heavy or "torch" in libraries(modules[module]) or touched:
@@ -181,19 +180,19 @@ def running_models(modules: Modules, package: str = "app") -> set[str]:
     return found
 
 
-def out_of_turn(modules: Modules, module: str) -> set[str]:
-    """Functions of a module that run a model, yet neither are `kept` nor take a turn.
+def outside_the_queue(modules: Modules, module: str) -> set[str]:
+    """Functions of a module that run a model but neither are `cached` nor wait for a turn in the queue.
 
-    A function runs a model if it imports what needs torch; what only foretells a size (`..._bytes`) does not count.
+    A function runs a model if it imports something that needs torch, other than estimates of a size (`..._bytes`).
     """
-    heavy, found = reaching(modules, "torch"), set()
+    heavy, found = importers_of(modules, "torch"), set()
     functions = [node for node in modules[module].body if isinstance(node, ast.FunctionDef)]
     alone = {f"the imports of {function.name}": _imports_alone(function) for function in functions}
     graph = import_graph(modules | alone)
     for function in functions:
         runs = graph[f"the imports of {function.name}"] & heavy
-        takes_turn = any(ast.unparse(decorator).startswith("kept(") for decorator in function.decorator_list) or any(
-            ast.unparse(item.context_expr) == "in_turn()"
+        takes_turn = any(ast.unparse(decorator).startswith("cached(") for decorator in function.decorator_list) or any(
+            ast.unparse(item.context_expr) == "model_turn()"
             for node in ast.walk(function)
             if isinstance(node, ast.With)
             for item in node.items
@@ -208,10 +207,10 @@ def _imports_alone(function: ast.FunctionDef) -> ast.Module:
     return ast.Module([ast.Import([ast.alias(name)]) for name in names], [])
 
 
-def silent_definitions(tree: ast.Module) -> set[str]:
-    """Classes and functions that a module makes public without a word (of overloads, one has to speak).
+def undocumented(tree: ast.Module) -> set[str]:
+    """Public classes and functions without a docstring (of overloads, one needs a docstring).
 
-    Public is what `__all__` names; where there is none, what begins with no underscore.
+    Public are the names in `__all__` or, without it, those that do not start with an underscore.
     """
     named = [
         node.value for node in tree.body if isinstance(node, ast.Assign) and ast.unparse(node.targets) == "__all__"

@@ -1,4 +1,4 @@
-"""Other people's checkpoints written as model folders of this project, whole or not at all."""
+"""Conversion of other checkpoints (OLMo, dense Llama) to model folders, which are written completely or not at all."""
 
 import os
 import tempfile
@@ -20,11 +20,11 @@ from sample_models.registry import OLMO_CONFIG
 from sample_models.upcycling import read_dense
 
 Progress = Callable[[str, int, int], None]
-"""Called with what is done at the moment, the steps done and all steps."""
+"""Called with the current activity, the number of steps done, and the number of all steps."""
 
 
 def silent(what: str, done: int, steps: int) -> None:
-    """A `Progress` that nobody follows."""
+    """A `Progress` that does nothing."""
 
 
 def import_olmo(
@@ -33,12 +33,12 @@ def import_olmo(
     """Write a checkpoint of the authors' trainer (OLMo), a folder or `hf:org/name`, as a Hugging Face folder; load it.
 
     Versatile blocks keep their trained gates; dense blocks become a VersatileFFN with untrained ones. `target` must be
-    missing or empty, and appears only when the model in it has been loaded and has passed its own check. The tokenizer
-    is the one beside the checkpoint, or `tokenizer` (a folder, or a tokenizer.json); without any the model reads token
-    ids. The weights stay in mapped files: the peak of memory is about that of the model in float32 (a checkpoint in
-    bfloat16: that and the checkpoint's own bytes, mapped).
+    missing or empty; it is created only after the new model was loaded and has passed `check_model`. The tokenizer is
+    `tokenizer` (a folder or a tokenizer.json), else the one beside the checkpoint; without either the model reads token
+    ids. Weights are memory-mapped: peak memory is about that of the model in float32, plus the mapped checkpoint if
+    that is in bfloat16.
 
-    Raises ValueError with one sentence for everything that cannot be imported, and for a target that cannot be written.
+    Raises ValueError with one sentence if the checkpoint cannot be imported or the target cannot be written.
     """
     source = fetch(str(source).removeprefix(HUB)) if is_hub_id(str(source)) else Path(source)
     if not (source / OLMO_CONFIG).is_file():
@@ -49,7 +49,7 @@ def import_olmo(
 def upcycle(
     source: str | Path, target: str | Path, *, tokenizer: str | Path | None = None, progress: Progress | None = None
 ) -> LoadedModel:
-    """Write a dense Llama folder as a VersatileFFN with the same weights and untrained gates, and load that.
+    """Write a dense Llama folder as a VersatileFFN with the same weights and untrained gates, and load it.
 
     `target`, `tokenizer`, `progress` and errors as in `import_olmo`.
     """
@@ -70,14 +70,14 @@ def _write(
         raise ValueError(f"{target} must be missing or empty, it exists: give another folder")
     report = progress or silent
     weights = read(source)
-    words = _tokenizer(source, tokenizer, weights.config)
+    saved_tokenizer = _tokenizer(source, tokenizer, weights.config)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as aside:
             folder = Path(aside) / target.name
             folder.mkdir()
-            save_folder(weights, words, folder, report)
-            del weights  # its file need not stay mapped beside the new one
+            save_folder(weights, saved_tokenizer, folder, report)
+            del weights  # unmaps its file, which is no longer needed
             report("checking", 0, 1)
             loaded = load_model(folder)
             folder.rename(target)
@@ -90,45 +90,45 @@ def _write(
 def save_folder(
     weights: ModelWeights, tokenizer: PreTrainedTokenizerBase | None, folder: Path, report: Progress = silent
 ) -> None:
-    """Write all files of a model folder, each tensor in the type that it has. Raises ValueError for one not finite."""
-    kinds: Counter[torch.dtype] = Counter()
+    """Write all files of a model folder, each tensor in its own dtype. Raises ValueError if one is not finite."""
+    dtypes: Counter[torch.dtype] = Counter()
     tensors: dict[str, torch.Tensor] = {}
     for number, (name, tensor) in enumerate(weights.tensors.items()):
         report("reading tensors", number, len(weights.tensors))
-        if not torch.stack(tensor.aminmax()).isfinite().all():  # NaN is both ends of what holds one
+        if not torch.stack(tensor.aminmax()).isfinite().all():  # aminmax gives NaN if there is one
             raise ValueError(
                 f"{name} of {weights.files[0].parent} holds values that are not finite: the checkpoint is damaged"
             )
-        kinds[tensor.dtype] += tensor.numel()
+        dtypes[tensor.dtype] += tensor.numel()
         tensors[name] = tensor.contiguous()
     report("writing weights", 0, 1)
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
-    weights.config.dtype = kinds.most_common(1)[0][0]
+    weights.config.dtype = dtypes.most_common(1)[0][0]
     weights.config.save_pretrained(folder)
-    (folder / "model.safetensors").chmod((folder / "config.json").stat().st_mode)  # safetensors makes it private
+    (folder / "model.safetensors").chmod((folder / "config.json").stat().st_mode)  # safetensors sets mode 600
     if tokenizer is not None:
         tokenizer.save_pretrained(folder)
 
 
 def _tokenizer(source: Path, named: str | Path | None, config: VersatileFFNConfig) -> PreTrainedTokenizerBase | None:
-    """The tokenizer to save: the one named, else the one beside the checkpoint, else None."""
+    """The tokenizer to save: the named one, else the one beside the checkpoint, else None."""
     if named is None:
-        found = read_tokenizer(source, config)
-        return None if isinstance(found, IdTokenizer) else found
+        tokenizer = read_tokenizer(source, config)
+        return None if isinstance(tokenizer, IdTokenizer) else tokenizer
     if Path(named).is_file():
         return _tokenizer_file(Path(named), config)
     if not Path(named).is_dir():
         raise ValueError(f"no tokenizer at {named}: give a folder that holds tokenizer.json, or that file")
-    found = read_tokenizer(Path(named), config)
-    if isinstance(found, IdTokenizer):
+    tokenizer = read_tokenizer(Path(named), config)
+    if isinstance(tokenizer, IdTokenizer):
         raise ValueError(f"{named} holds no tokenizer.json: give the folder of a tokenizer, or leave it out")
-    return found
+    return tokenizer
 
 
 def _tokenizer_file(path: Path, config: VersatileFFNConfig) -> PreTrainedTokenizerBase:
     try:
         tokenizer = PreTrainedTokenizerFast(tokenizer_file=str(path))
-    except Exception as error:  # a damaged file shows as whatever the parser stumbled over
+    except Exception as error:  # a damaged file can raise anything in the parser
         raise ValueError(f"the tokenizer {path} cannot be read ({error!r}): copy or save it again") from error
     if len(tokenizer) > config.vocab_size:
         raise ValueError(

@@ -13,7 +13,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from app.cli import main
 from hooks import capture
-from sample_models import import_olmo, importing, load_model, upcycle
+from sample_models import conversion, import_olmo, load_model, upcycle
 from sample_models.modeling_versatile import VersatileFFNForCausalLM
 from tests.golden_weights import golden
 from tests.models import byte_tokenizer
@@ -72,7 +72,7 @@ def test_import_that_fails_leaves_nothing(source, tmp_path, monkeypatch, capsys,
     def fail(*args, **kwargs):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(importing, fails_at, fail)
+    monkeypatch.setattr(conversion, fails_at, fail)
     told = refused(capsys, "import-olmo", source, tmp_path / "new")
     assert told == f"cannot write {tmp_path / 'new'} (No space left on device)"
     assert names(tmp_path) == ["source"]

@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 
 from hooks import TrainingTrace, capture, capture_training
 from sample_models import load_model
-from sample_models.kept_checkpoints import kept_checkpoints
+from sample_models.intermediate_checkpoints import intermediate_checkpoints
 from tests.models import small_loaded
 from tests.traces import make_trace
 
@@ -39,12 +39,12 @@ def keep(folder, number, tensors, **header):
 
 
 def test_kept_checkpoints_are_told_of_in_the_order_of_their_steps(folder):
-    kept = kept_checkpoints(folder)
+    kept = intermediate_checkpoints(folder)
     assert [(each.step, each.tokens, each.tau, each.held_out) for each in kept] == [
         (0, 0, 5.0, 6.25),
         (1200, 2457600, 0.1, None),
     ]
-    assert kept_checkpoints(folder / "checkpoints") == []
+    assert intermediate_checkpoints(folder / "checkpoints") == []
 
 
 def test_model_of_a_step_runs_the_weights_of_that_step(folder):
@@ -76,14 +76,14 @@ def test_file_whose_header_does_not_tell_its_step_is_refused(tmp_path, header, s
     (tmp_path / "checkpoints").mkdir()
     keep(tmp_path, 1, {"a": torch.zeros(1)}, **header)
     with pytest.raises(ValueError, match=sentence):
-        kept_checkpoints(tmp_path)
+        intermediate_checkpoints(tmp_path)
 
 
 def test_damaged_file_is_refused(tmp_path):
     (tmp_path / "checkpoints").mkdir()
     (tmp_path / "checkpoints" / "step-000001.safetensors").write_bytes(b"no weights")
     with pytest.raises(ValueError, match="is no whole safetensors file"):
-        kept_checkpoints(tmp_path)
+        intermediate_checkpoints(tmp_path)
 
 
 def test_kept_weights_of_other_sizes_are_refused(folder, tmp_path):
@@ -123,5 +123,5 @@ def test_traces_of_other_tokens_make_no_course():
 
 
 def test_headers_are_read_without_torch():
-    code = "import sys, sample_models.kept_checkpoints; sys.exit('torch' in sys.modules)"
+    code = "import sys, sample_models.intermediate_checkpoints; sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,4 +1,4 @@
-"""What pages over several texts say of them, and the choice of these texts."""
+"""The head of pages over several texts: the choice of the texts, reading them, and which were read."""
 
 import streamlit as st
 
@@ -7,16 +7,16 @@ from analysis.texts.study import Study, repeats_told
 from analysis.words.labels import how_many
 from app.session import text_study
 from app.session.prompt_list import own_list
-from app.session.state import without_model
+from app.session.state import why_no_model
 from app.texts.markdown import literal
 
 LABELS = {text_study.SAMPLE: "Sample texts", text_study.OWN: "Your list"}
 
 
 def texts_of_study() -> None:
-    """Choice of the texts; which were read, and why the one above is not enough."""
-    if without_model():
-        return  # every figure says so
+    """The choice of the texts, and either the button to read them or a caption on what was read."""
+    if why_no_model():
+        return  # every figure says why
     st.segmented_control(
         "Texts studied",
         list(LABELS),
@@ -32,47 +32,48 @@ def texts_of_study() -> None:
             "You have brought no list yet. The text button above takes a file of prompts (File) or a pasted list "
             "(Type); **Compare all** makes it your list."
         )
-    elif found := text_study.finished():
-        for sentence in found.left_out:
+    elif finished := text_study.finished_study():
+        for sentence in finished.left_out:
             st.caption(literal(sentence))
-        if found.study:
-            _told(found.study)
+        if finished.study:
+            _what_was_read(finished.study)
     elif text_study.why_no_texts() is None:
-        _read()
+        _reading()
 
 
-def _read() -> None:
-    """How far the reading of the chosen texts is, and the button that begins or stops it."""
-    told, button = st.columns([4, 1], vertical_alignment="center")
-    reading = text_study.reading_texts()
+def _reading() -> None:
+    """Progress of reading the chosen texts, and the button that starts or stops it."""
+    left, button = st.columns([4, 1], vertical_alignment="center")
+    reading = text_study.is_reading()
     button.button(
         "Stop" if reading else "Read them",
         key="read-texts",
         type="secondary" if reading else "primary",
-        on_click=text_study.start,
+        on_click=text_study.start_reading,
         args=(not reading,),
         width="stretch",
     )
     if reading:
-        bar = told.progress(0.0)
-        text_study.read_texts(lambda done, said: bar.progress(done, text=literal(said)))
-        st.rerun()  # the frame, too: now there is something to export
+        bar = left.progress(0.0)
+        text_study.read_texts(lambda share, message: bar.progress(share, text=literal(message)))
+        st.rerun()  # the whole page: the frame's export button may be enabled now
     name, count = literal(text_study.name_of_texts()), text_study.number_of_texts()
-    told.caption(f"{name}: {how_many(count, 'text')}, not yet read for this page.")
+    left.caption(f"{name}: {how_many(count, 'text')}, not yet read for this page.")
 
 
-def _told(found: Study) -> None:
+def _what_was_read(study: Study) -> None:
+    """A caption on the number of texts and tokens, and on intervals and p values."""
     if text_study.own_list_chosen():
-        count = f"{how_many(found.texts, 'text')} of {how_many(found.tokens, 'token')}"
-        read = f"Read from {count}, from {literal(found.name)}, not from the text above."
+        count = f"{how_many(study.texts, 'text')} of {how_many(study.tokens, 'token')}"
+        read = f"Read from {count}, from {literal(study.name)}, not from the text above."
     else:
-        read = f"Read from {found.texts} sample texts of {found.tokens:,} tokens, not from the text above."
-    if found.texts == 1:
+        read = f"Read from {study.texts} sample texts of {study.tokens:,} tokens, not from the text above."
+    if study.texts == 1:
         how = (
             "A single text gives no interval and no p: its tokens depend on each other, and nothing tells how far "
             "other texts would differ."
         )
-    elif found.texts < FEWEST_TEXTS:
+    elif study.texts < FEWEST_TEXTS:
         how = (
             f"Fewer than {FEWEST_TEXTS} texts give no interval and no p: they say too little of how far other texts "
             "would differ, and the tokens of one text depend on each other."
@@ -84,5 +85,5 @@ def _told(found: Study) -> None:
             "backwards within texts, or texts exchange it at equal positions."
         )
     st.caption(f"{read} {how}")
-    if repeats := repeats_told(found):
+    if repeats := repeats_told(study):
         st.caption(literal(repeats))

@@ -1,4 +1,4 @@
-"""Results beside the trace for tests: consistent by construction, so that their books balance to rounding."""
+"""Random results of all captures beside the trace, made consistent, so that their sums hold up to rounding."""
 
 from dataclasses import replace
 
@@ -122,7 +122,7 @@ def make_slices(trace: RoutingTrace, *, tokens=None, seed: int = 0) -> SliceTrac
 
 
 def make_embedding(paths: PathTrace, layers=None, *, seed: int = 0) -> Embedding:
-    """A map of the paths in which the states lie anywhere: no UMAP."""
+    """A map of the paths with random positions instead of UMAP's."""
     points = np.random.default_rng(seed).normal
     return embedding(
         paths, layers, place=lambda states, tell: Placement(points(size=(len(states), 2)), 0.987, 0.876, (0.5, 0.2))
@@ -130,7 +130,7 @@ def make_embedding(paths: PathTrace, layers=None, *, seed: int = 0) -> Embedding
 
 
 def make_training(trace: RoutingTrace, checkpoints: int = 3, seed: int = 0) -> TrainingTrace:
-    """A course that ends with the trace: before that, its tokens took each other's loops and chose other experts."""
+    """A training trace that ends with the trace; earlier checkpoints have its routing permuted among the tokens."""
     rng = np.random.default_rng(seed)
     orders = [rng.permutation(trace.num_tokens) for _ in range(checkpoints - 1)]
     steps = np.arange(checkpoints) ** 2 * 100
@@ -150,7 +150,7 @@ def _reordered(trace: RoutingTrace, order: np.ndarray) -> RoutingTrace:
 
 
 def make_curves(trace: RoutingTrace) -> TrainingCurves:
-    """The curves of two runs that made the model of the trace, the last of which has a hostile name."""
+    """Training curves of two runs, one of which has a hostile name."""
     rows = b"run,step,tokens,loss,held_out,tau,load_balance,depth_entropy,lr\n"
     rows += b"dense,10,100,5,,,,,1\ndense,20,200,4,4.5,,,,0.5\n"
     rows += b"<b>$x$</b>,10,100,4.2,,5,1.1,1.2,1\n<b>$x$</b>,20,200,3.9,4,0.1,1,1.3,0.5\n"
@@ -158,7 +158,7 @@ def make_curves(trace: RoutingTrace) -> TrainingCurves:
 
 
 def result_of(kind: type, trace: RoutingTrace, view: View = DEFAULT_VIEW) -> Drawn:
-    """What a figure of the catalogue draws (`FigureSpec.of`): the trace, or a random result that fits it."""
+    """The trace, or a random result of the kind that a figure draws (`FigureSpec.of`) and that fits the trace."""
     if kind is RoutingTrace:
         return trace
     if kind is Study:

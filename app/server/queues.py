@@ -1,0 +1,67 @@
+"""The queues of all visitors: for the models, for the headless browser that draws pictures, and for reading uploads."""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import streamlit as st
+
+from app.server.fair_queue import FairQueue
+
+
+@st.cache_resource(show_spinner=False)
+def model_queue() -> FairQueue:
+    """The queue of all sessions for the models: one text at a time for every four processor cores."""
+    return FairQueue(slots=max(1, (os.cpu_count() or 1) // 4))
+
+
+@st.cache_resource(show_spinner=False)
+def browser_queue() -> FairQueue:
+    """The queue of all sessions for the headless browser, one picture at a time: it takes hundreds of megabytes."""
+    return FairQueue()
+
+
+@st.cache_resource(show_spinner=False)
+def upload_queue() -> FairQueue:
+    """The queue of all sessions for reading uploads, two at a time: each may take a gigabyte for some seconds."""
+    return FairQueue(slots=2)
+
+
+@contextmanager
+def model_turn() -> Iterator[None]:
+    """Wait for a turn at the models and hold it; a visitor who has to wait is told the place in the queue."""
+    with model_queue().turn(_place_teller("text")):
+        yield
+
+
+@contextmanager
+def browser_turn() -> Iterator[None]:
+    """Wait for a turn at the headless browser and hold it; a visitor who has to wait is told the place in the queue."""
+    with browser_queue().turn(_place_teller("export")):
+        yield
+
+
+@contextmanager
+def upload_turn() -> Iterator[None]:
+    """Wait for a turn at reading an upload and hold it; a visitor who has to wait is told the place in the queue."""
+    with upload_queue().turn(_place_teller("upload")):
+        yield
+
+
+def stop_if_left() -> None:
+    """Streamlit stops the run here if the visitor has left the page."""
+    st.query_params.get("token")
+
+
+def _place_teller(what: str) -> Callable[[int], None]:
+    """A function that tells the visitor how many others are ahead, whenever that number changes."""
+    last_told = 0
+
+    def tell(ahead: int) -> None:
+        nonlocal last_told
+        if ahead != last_told:
+            st.toast(f"{ahead} {what}{'s' * (ahead > 1)} of other visitors before yours…", duration="long")
+            last_told = ahead
+        stop_if_left()
+
+    return tell

@@ -1,0 +1,56 @@
+"""A cache of function results that all visitors share. A result is computed in the caller's turn. No Streamlit."""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from contextlib import AbstractContextManager
+from functools import update_wrapper
+from typing import Generic, TypeVar
+
+Result = TypeVar("Result")
+
+
+class ResultCache(Generic[Result]):
+    """A function of hashable arguments with a least-recently-used cache of its results; it must never return None.
+
+    A cached result is returned at once. Only a caller that has to compute one waits for a `turn()`, and no lock is held
+    meanwhile. A cache that locks an entry while it is computed would deadlock: one visitor holds the entry and waits
+    for the turn, another holds the turn and waits for the entry.
+    """
+
+    def __init__(
+        self, compute: Callable[..., Result], *, entries: int, turn: Callable[[], AbstractContextManager]
+    ) -> None:
+        self._compute, self._max_entries, self._turn = compute, entries, turn
+        self._results: OrderedDict[Hashable, Result] = OrderedDict()
+        self._lock = threading.Lock()
+        update_wrapper(self, compute)
+
+    def __call__(self, *arguments: Hashable) -> Result:
+        result = self._look_up(arguments)
+        if result is not None:
+            return result
+        with self._turn():
+            result = self._look_up(arguments)  # another caller may have computed it during the wait
+            return self._store(arguments, self._compute(*arguments)) if result is None else result
+
+    def clear(self) -> None:
+        """Remove every result."""
+        with self._lock:
+            self._results.clear()
+
+    def _look_up(self, arguments: Hashable) -> Result | None:
+        with self._lock:
+            if arguments in self._results:
+                self._results.move_to_end(arguments)
+            return self._results.get(arguments)
+
+    def _store(self, arguments: Hashable, result: Result) -> Result:
+        with self._lock:
+            result = self._results.setdefault(arguments, result)  # with several turns at a time, two may compute it
+            while len(self._results) > self._max_entries:
+                self._results.popitem(last=False)
+        return result
+
+
+__all__ = ["Result", "ResultCache"]
