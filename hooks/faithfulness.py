@@ -79,7 +79,7 @@ def _in_window(loaded: LoadedModel, plain: VersatileFFNForCausalLM, reading: Rea
         layer for layer in range(layers) if all(names[layer] in seen for names in routing_names(layers).values())
     ]
     if not captured:
-        raise ValueError(f"no layer of {loaded.name} passes its hook points: load the model again")
+        raise ValueError(f"the hook points of {loaded.name} recorded no layer: load the model again")
     choices = {name: seen[name] for name in map(HOOK_NAMES["loop_choice"].format, captured)}
     with edited({name: lambda choice, hook: choices[hook.name].clone() for name in choices}):
         forced = run_rows(model, [ids])[0].logits

@@ -73,7 +73,7 @@ def refuse_other_model(loaded: "LoadedModel", trace: RoutingTrace) -> None:
     if made_by != own:
         raise ValueError(
             f"this trace was made by {trace.meta.get('model') or 'an unknown model'} (weights {made_by[0][:12]}, "
-            f"{made_by[1]}) and cannot be followed through {loaded.name} (weights {own[0][:12]}, {own[1]}): trace the "
+            f"{made_by[1]}) and cannot be replayed in {loaded.name} (weights {own[0][:12]}, {own[1]}): trace the "
             "text with this model"
         )
 

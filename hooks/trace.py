@@ -246,7 +246,7 @@ class RoutingTrace:
             check_values(arrays, lists["next_tokens"], lists["meta"])
         except (ValueError, RecursionError) as error:
             reason = str(error).partition("\n")[0][:120]
-            raise ValueError(f"{name} is no whole trace ({reason}); trace the text again") from error
+            raise ValueError(f"{name} is not a valid trace ({reason}); trace the text again") from error
         return trace
 
 

@@ -30,7 +30,7 @@ def check_arrays(annotations: Mapping[str, Any], arrays: Mapping[str, np.ndarray
     if missing := sorted(annotations.keys() - arrays.keys()):
         raise ValueError(f"it lacks {', '.join(missing)[:60]}")
     if unknown := sorted(arrays.keys() - annotations.keys()):
-        raise ValueError(f"it holds {len(unknown)} array(s) that a trace has not, {ascii(unknown[0])[:40]}")
+        raise ValueError(f"it holds {len(unknown)} array(s) that a trace does not have, {ascii(unknown[0])[:40]}")
     sizes: dict[str, tuple[int, str]] = {}
     for name, annotation in annotations.items():
         array, axes = arrays[name], annotation.dim_str.split()
@@ -63,7 +63,7 @@ def check_lists(tokens: Any, next_tokens: Any, meta: Any) -> None:
         raise ValueError("config must be an object")
     for name in COUNTS:
         if not (name not in config or (type(config[name]) is int and 0 < config[name] < 2**31)):
-            raise ValueError(f"{name} must be a number of things")
+            raise ValueError(f"{name} must be a number, whole and above 0")
     windows = meta.get("windows")
     if "windows" in meta and not (
         isinstance(windows, dict)
@@ -72,7 +72,7 @@ def check_lists(tokens: Any, next_tokens: Any, meta: Any) -> None:
         and 0 <= windows["overlap"] < windows["context"]
         and windows["number"] == len(reading_windows(len(tokens), windows["context"], windows["overlap"])) > 1
     ):
-        raise ValueError("windows must be the context, overlap and number that reading its tokens takes")
+        raise ValueError("windows must be the context, overlap and number of windows that fit its tokens")
     parts = meta.get("parts")
     if "parts" in meta and not (isinstance(parts, list) and len({*map(str, parts)} & PARTS) == len(parts)):
         raise ValueError(f"parts must be some of {', '.join(sorted(PARTS))}, each once")

@@ -239,65 +239,71 @@ CASES = {
         "file", trace_header(format_version="99"), "t.trace.safetensors has format version 99"
     ),
     "trace with NaN": Case(
-        "file", trace(depth_logits=ONE * np.nan), "t.trace.safetensors is no whole trace (depth_logits"
+        "file", trace(depth_logits=ONE * np.nan), "t.trace.safetensors is not a valid trace (depth_logits"
     ),
     "trace with infinite numbers": Case(
         "file", trace(next_entropy=floats(1, np.inf)), "t.trace.safetensors is no whole"
     ),
     "trace with loops beyond its own": Case(
-        "file", trace(depth_logits=ONE[..., :2]), "t.trace.safetensors is no whole trace (loops must be 1 to 2, it runs"
+        "file",
+        trace(depth_logits=ONE[..., :2]),
+        "t.trace.safetensors is not a valid trace (loops must be 1 to 2, it runs",
     ),
     "trace with a gate beyond one": Case(
-        "file", trace(gate=ONE[..., 0] * 7), "t.trace.safetensors is no whole trace (gate"
+        "file", trace(gate=ONE[..., 0] * 7), "t.trace.safetensors is not a valid trace (gate"
     ),
     "trace with an expert that is none": Case(
         "file",
         trace(expert_ids=np.full((2, 2, 2), 99)),
-        "t.trace.safetensors is no whole trace (expert_ids must be 0 to 3",
+        "t.trace.safetensors is not a valid trace (expert_ids must be 0 to 3",
     ),
     "trace with an expert twice": Case(
         "file",
         trace(expert_ids=np.zeros((2, 2, 2), int)),
-        "t.trace.safetensors is no whole trace (expert_ids must name",
+        "t.trace.safetensors is not a valid trace (expert_ids must name",
     ),
     "trace with weights that sum to two": Case(
         "file",
         trace(expert_weights=ONE[..., :2]),
-        "t.trace.safetensors is no whole trace (expert_weights must sum to 1",
+        "t.trace.safetensors is not a valid trace (expert_weights must sum to 1",
     ),
     "trace with probabilities above one": Case(
-        "file", trace(logprob=floats(np.nan, 3)), "t.trace.safetensors is no whole trace (logprob must be at most 0"
+        "file", trace(logprob=floats(np.nan, 3)), "t.trace.safetensors is not a valid trace (logprob must be at most 0"
     ),
     "trace with a negative id": Case(
-        "file", trace(token_ids=np.array([-1, 0])), "t.trace.safetensors is no whole trace"
+        "file", trace(token_ids=np.array([-1, 0])), "t.trace.safetensors is not a valid trace"
     ),
     "trace with a loop axis without end": Case(
         "file",
         trace(depth_logits=np.zeros((2, 2, 999), np.float32)),
-        "t.trace.safetensors is no whole trace (the axis loop",
+        "t.trace.safetensors is not a valid trace (the axis loop",
     ),
     "trace with tokens that are no strings": Case(
-        "file", trace_header(tokens="[1, 2]"), "t.trace.safetensors is no whole trace (tokens and next_tokens must hold"
+        "file",
+        trace_header(tokens="[1, 2]"),
+        "t.trace.safetensors is not a valid trace (tokens and next_tokens must hold",
     ),
     "trace with fewer strings": Case(
-        "file", trace_header(tokens='["a"]'), "t.trace.safetensors is no whole trace (tokens"
+        "file", trace_header(tokens='["a"]'), "t.trace.safetensors is not a valid trace (tokens"
     ),
     "trace with a turned direction": Case(
-        "file", trace_header(tokens='["a", "\\u202eb"]'), "t.trace.safetensors is no whole trace (a token is longer"
+        "file", trace_header(tokens='["a", "\\u202eb"]'), "t.trace.safetensors is not a valid trace (a token is longer"
     ),
     "trace with half a character": Case(
-        "file", trace_header(meta='{"text": "\\ud800"}'), "t.trace.safetensors is no whole trace (its text holds halves"
+        "file",
+        trace_header(meta='{"text": "\\ud800"}'),
+        "t.trace.safetensors is not a valid trace (its text holds halves",
     ),
     "trace nested without end": Case(
-        "file", trace_header(meta="[" * 100_000), "t.trace.safetensors is no whole trace (maximum recursion depth"
+        "file", trace_header(meta="[" * 100_000), "t.trace.safetensors is not a valid trace (maximum recursion depth"
     ),
     "trace with a model that is no text": Case(
-        "file", trace_header(meta='{"model": {"a": 1}}'), "t.trace.safetensors is no whole trace (model must be text"
+        "file", trace_header(meta='{"model": {"a": 1}}'), "t.trace.safetensors is not a valid trace (model must be text"
     ),
     "trace with a size that is no number": Case(
         "file",
         trace_header(meta='{"config": {"hidden_size": "8"}}'),
-        "t.trace.safetensors is no whole trace (hidden_size must be a number",
+        "t.trace.safetensors is not a valid trace (hidden_size must be a number",
     ),
     "trace without the sizes of its model": Case(
         "file", trace_header(meta="{}"), "This trace does not name the model's hidden_size"

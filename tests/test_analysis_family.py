@@ -36,7 +36,7 @@ def test_without_the_dense_member_no_cost_is_relative():
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [
-        (b"", "is no table"),
+        (b"", "is not a table"),
         (b"member,seeds\ndense,1\n", r"lacks the column\(s\) against_dense, against_4-loop, loss"),
         ((HEAD + "dense,1,many,1,1,,,,,,,1,1,1,0,1\n").encode(), "must have seeds, losses and FLOPs in every row"),
         (HEAD.encode(), "must have seeds, losses and FLOPs in every row"),

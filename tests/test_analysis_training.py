@@ -82,8 +82,8 @@ def test_names_of_runs_are_text_and_missing_curves_a_sentence():
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [
-        (b"", "is no table"),
-        (b"\xff\xfe\x00", "is no table"),
+        (b"", "is not a table"),
+        (b"\xff\xfe\x00", "is not a table"),
         (b"run,step\na,1\n", "lacks the column\\(s\\) tokens, loss"),
         (b"run,step,tokens,loss\na,1,many,2\n", "must have a number of tokens and a loss in every row"),
     ],

@@ -197,7 +197,7 @@ def test_a_trace_of_another_model_is_refused(loaded, follow):
     other = capture(small_loaded(seed=1), TEXT)
     half = capture(LoadedModel(small_loaded().model.bfloat16(), loaded.tokenizer, "half"), TEXT)
     told = (
-        r"this trace was made by (small|half|tiny) \(weights \w+, (float32|bfloat16|unknown)\) and cannot be followed"
+        r"this trace was made by (small|half|tiny) \(weights \w+, (float32|bfloat16|unknown)\) and cannot be replayed"
     )
     for trace in (other, half, make_trace()):
         with pytest.raises(ValueError, match=told):

@@ -117,7 +117,7 @@ def test_trace_file_that_lacks_a_part_is_refused(trace, tmp_path, lost):
     arrays = {name: getattr(trace, name) for name in ARRAYS if name != lost}
     lists = {name: json.dumps(getattr(trace, name)) for name in ("tokens", "next_tokens", "meta") if name != lost}
     save_file(arrays, tmp_path / "part", metadata={**lists, "format_version": "1"})
-    with pytest.raises(ValueError, match="is no whole trace"):
+    with pytest.raises(ValueError, match="is not a valid trace"):
         RoutingTrace.load(tmp_path / "part")
 
 

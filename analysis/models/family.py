@@ -19,7 +19,7 @@ def read_members(content: bytes) -> pd.DataFrame:
     try:
         table = pd.read_csv(io.BytesIO(content), dtype=dict.fromkeys(WORDS, str), keep_default_na=False, na_values=[""])
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise ValueError(f"members.csv is no table ({str(error).strip()}): write the report again") from error
+        raise ValueError(f"members.csv is not a table ({str(error).strip()}): write the report again") from error
     if missing := [name for name in [*WORDS, *NUMBERS] if name not in table]:
         raise ValueError(f"members.csv lacks the column(s) {', '.join(missing)}: write the report again")
     table[NUMBERS] = table[NUMBERS].apply(pd.to_numeric, errors="coerce").astype(float)

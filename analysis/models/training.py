@@ -58,7 +58,7 @@ def read_curves(content: bytes) -> pd.DataFrame:
     try:
         table = pd.read_csv(io.BytesIO(content))
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise ValueError(f"curves.csv is no table ({str(error).strip()}): publish the model again") from error
+        raise ValueError(f"curves.csv is not a table ({str(error).strip()}): publish the model again") from error
     if missing := [name for name in NEEDED if name not in table]:
         raise ValueError(f"curves.csv lacks the column(s) {', '.join(missing)}: publish the model again")
     numbers = ["step", "tokens", "held_out", *QUANTITIES]
