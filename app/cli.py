@@ -51,9 +51,10 @@ def serve(args: argparse.Namespace) -> None:
 
 def models(args: argparse.Namespace) -> None:
     """One line per model: name, folder, and which one is the default."""
+    from sample_models.recipes import built_roots
     from sample_models.registry import CHECKPOINTS, DEFAULT_MODEL, available_models, is_olmo
 
-    for name, folder in available_models([CHECKPOINTS, *existing_folders(args.models)]):
+    for name, folder in available_models([CHECKPOINTS, *built_roots(), *existing_folders(args.models)]):
         if is_olmo(folder):
             kind = "\tcheckpoint of the authors' trainer"
         else:
@@ -161,6 +162,18 @@ def import_checkpoint(args: argparse.Namespace) -> None:
     say(f"{args.target}\t{loaded.parameter_count / 1e6:.1f} M parameters\t{tokenizer}\t{gates}")
 
 
+def get_model(args: argparse.Namespace) -> None:
+    """Build a model that ships as an update of a dense one: download that, put both together, say where it is."""
+    from sample_models.recipes import recipes
+
+    name = args.name or next(iter(recipes()))
+    if name not in recipes():
+        raise ValueError(f"there is no model {name} to build: known are {', '.join(recipes())}")
+    from sample_models.distil.building import build_model
+
+    say(f"{name}\t{build_model(name, progress=_tell_progress)}")
+
+
 def _tell_progress(what: str, done: int, steps: int) -> None:
     """One line on stderr for every tenth of the steps, and for each new thing that is done."""
     if done < steps and done * 10 // steps != (done - 1) * 10 // steps:
@@ -224,6 +237,9 @@ def parser() -> argparse.ArgumentParser:
         command.add_argument("target", type=Path, help="folder to make; it must be missing or empty")
         command.add_argument("--tokenizer", type=Path, help="folder of a tokenizer, or a tokenizer.json")
         command.set_defaults(run=import_checkpoint)
+    command = commands.add_parser("get-model", help="download and build a larger model than those that ship")
+    command.add_argument("name", nargs="?", help="its name (default: the first there is)")
+    command.set_defaults(run=get_model)
     return top
 
 

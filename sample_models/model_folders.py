@@ -17,6 +17,7 @@ from sample_models.id_tokenizer import IdTokenizer
 from sample_models.modeling_versatile import VersatileFFNForCausalLM
 from sample_models.olmo_config import read_olmo_config
 from sample_models.olmo_weights import olmo_weight_files
+from sample_models.recipes import recipes
 from sample_models.registry import CHECKPOINTS, MODEL_TYPE, OLMO_CONFIG, available_models, is_olmo, model_type_of
 from sample_models.weight_files import first_few, tensor_shapes
 
@@ -33,6 +34,8 @@ def model_folder(source: str | Path) -> Path:
         return fetch(source.removeprefix(HUB))
     if isinstance(source, str) and source == Path(source).name and (CHECKPOINTS / source / "config.json").exists():
         return CHECKPOINTS / source
+    if source in recipes():
+        return built_folder(source)
     if Path(source).is_dir():
         return Path(source)
     if Path(source).exists():
@@ -42,6 +45,14 @@ def model_folder(source: str | Path) -> Path:
         f"no model folder and no shipped model at {source}: give an existing folder, a hub id as {HUB}org/name, or one "
         f"of the shipped names ({names})"
     )
+
+
+def built_folder(name: str) -> Path:
+    """The folder of a model that has a recipe. ValueError, with the remedy, if it was not built on this machine yet."""
+    folder = recipes()[name].target
+    if not (folder / "config.json").exists():
+        raise ValueError(f"{name} is built on this machine first: run `python -m app get-model {name}`")
+    return folder
 
 
 def is_hub_id(source: str | Path) -> bool:

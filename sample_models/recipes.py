@@ -6,6 +6,7 @@ A folder below `UPDATES` holds `recipe.json` and the update that `sample_models.
 
 import hashlib
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +28,8 @@ class Recipe:
     """SHA-256 of the package's wheel."""
     member: str
     """The GGUF file of the dense model in the wheel."""
+    update_sha256: str
+    """SHA-256 of the update's files, one after the other by name."""
 
     @property
     def parts(self) -> list[Path]:
@@ -35,11 +38,8 @@ class Recipe:
 
     @property
     def target(self) -> Path:
-        """Where the model lies once it is built: another update has another place."""
-        digest = hashlib.sha256(self.sha256.encode())
-        for part in self.parts:
-            digest.update(part.read_bytes())
-        return cache() / digest.hexdigest()[:16] / self.name
+        """Where the model lies once it is built: another package or update has another place."""
+        return cache() / f"{self.sha256[:12]}-{self.update_sha256[:12]}" / self.name
 
 
 def cache() -> Path:
@@ -55,9 +55,17 @@ def recipes() -> dict[str, Recipe]:
     return found
 
 
-def built_models() -> list[tuple[str, Path]]:
-    """Name and folder of every model that was built and is up to date."""
-    return [(name, recipe.target) for name, recipe in recipes().items() if (recipe.target / "config.json").exists()]
+def built_roots() -> list[Path]:
+    """The folders directly below which lie the models that were built and are up to date."""
+    return [recipe.target.parent for recipe in recipes().values() if (recipe.target / "config.json").exists()]
 
 
-__all__ = ["UPDATES", "Recipe", "built_models", "recipes"]
+def update_digest(parts: Iterable[Path]) -> str:
+    """SHA-256 of the files of an update, one after the other."""
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(part.read_bytes())
+    return digest.hexdigest()
+
+
+__all__ = ["UPDATES", "Recipe", "built_roots", "recipes", "update_digest"]

@@ -68,7 +68,7 @@ def test_slider_shows_the_model_as_it_was_at_a_step(app):
     assert "0 tokens of this training seen, τ 5." in told and "held out 4.409" in told
     kept = app.session_state.drawings["figure-training_map"]
     assert kept.view.checkpoint == 0 and kept.newer_json is not None and kept.given_figure.to_json() != kept.newer_json
-    drawn = json.loads(app.session_state.drawings["figure-training_course"].now)
+    drawn = json.loads(app.session_state.drawings["figure-training_course"].newer_json)
     assert {(shape["x0"] + shape["x1"]) / 2 for shape in drawn["layout"]["shapes"]} == {0}
 
 
@@ -132,7 +132,7 @@ def test_family_is_shown_as_the_report_measured_it(app):
 
 
 def test_without_a_report_there_is_no_table_and_a_broken_one_is_told(app, tmp_path, monkeypatch):
-    monkeypatch.setattr(results, "MEMBERS", tmp_path / "members.csv")
+    monkeypatch.setattr(results, "FAMILY_TABLE", tmp_path / "members.csv")
     opened(app)
     assert "The family side by side" not in [title.value for title in app.subheader]
     (tmp_path / "members.csv").write_bytes(b"member,seeds\ndense,1\n")

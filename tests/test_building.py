@@ -3,18 +3,20 @@
 import hashlib
 import json
 import zipfile
+from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
+from app.cli import main as command
 from sample_models import load_model, model_card, recipes
 from sample_models.distil import building, publish
 from sample_models.distil.__main__ import main as distil
 from sample_models.distil.building import build_model
 from sample_models.distil.evaluation import bytes_of
 from sample_models.distil.run import UPDATE
-from sample_models.recipes import built_models
+from sample_models.recipes import built_roots
 from tests.dense_models import write_dense, write_gguf
 from tests.models import byte_tokenizer
 
@@ -52,6 +54,7 @@ def recipe(made, tmp_path, monkeypatch):
     (folder / "update.safetensors").write_bytes((run / UPDATE).read_bytes())
     digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
     fields = {"package": "tiny-dense==1.0", "sha256": digest, "member": "tiny_dense/dense.gguf"}
+    fields["update_sha256"] = recipes.update_digest([folder / "update.safetensors"])
     (folder / "recipe.json").write_text(json.dumps(fields))
     monkeypatch.setattr(recipes, "UPDATES", tmp_path / "updates")
     monkeypatch.setattr(recipes, "cache", lambda: tmp_path / "cache")
@@ -66,7 +69,7 @@ def test_built_model_is_the_one_that_was_trained(made, recipe):
     assert steps == [("downloading", 0, 3), ("building", 1, 3), ("checking", 2, 3), ("done", 3, 3)]
     ours, trained = load_file(folder / "model.safetensors"), load_file(made[0] / "model.safetensors")
     assert ours.keys() == trained.keys() and all(torch.equal(ours[name], trained[name]) for name in ours)
-    assert load_model(folder).name == "tiny" and built_models() == [("tiny", folder)]
+    assert load_model(folder).name == "tiny" and built_roots() == [folder.parent]
 
 
 def test_model_that_was_built_is_not_built_again(recipe, monkeypatch):
@@ -78,9 +81,29 @@ def test_model_that_was_built_is_not_built_again(recipe, monkeypatch):
 def test_another_update_is_another_model(recipe):
     before = build_model("tiny")
     update = recipe.parent / "update.safetensors"
-    (recipe.parent / "update-2.safetensors").write_bytes(update.read_bytes())
-    assert built_models() == []
+    save_file({name: tensor + 1 for name, tensor in load_file(update).items()}, update)
+    fields = json.loads(recipe.read_text()) | {"update_sha256": recipes.update_digest([update])}
+    recipe.write_text(json.dumps(fields))
+    assert built_roots() == []
     assert build_model("tiny") != before
+
+
+def test_damaged_update_is_refused(recipe):
+    (recipe.parent / "update.safetensors").write_bytes(b"cut short")
+    with pytest.raises(ValueError, match="the update in .* is damaged: restore its files"):
+        build_model("tiny")
+
+
+def test_command_builds_the_model_and_then_its_name_loads_it(recipe, capsys):
+    assert command(["trace", "A fox.", "--model", "tiny", "--out", str(recipe.parent / "out")]) == 2
+    assert "tiny is built on this machine first: run `python -m app get-model tiny`" in capsys.readouterr().err
+    assert command(["get-model"]) == 0
+    folder = capsys.readouterr().out.strip().partition("\t")[2]
+    assert command(["models"]) == 0
+    assert f"tiny\t{folder}" in capsys.readouterr().out
+    assert load_model("tiny").folder == Path(folder)
+    assert command(["get-model", "other"]) == 2
+    assert "there is no model other to build: known are tiny" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("change", [{"sha256": "0" * 64}, {"package": "tiny-dense==2.0"}])
@@ -88,7 +111,7 @@ def test_package_that_is_missing_or_another_is_refused_and_leaves_nothing(recipe
     recipe.write_text(json.dumps(json.loads(recipe.read_text()) | change))
     with pytest.raises(ValueError, match="could not be downloaded .*: connect to a package index and try again"):
         build_model("tiny")
-    assert not [path for path in (tmp_path / "cache").rglob("*") if path.is_file()] and built_models() == []
+    assert not [path for path in (tmp_path / "cache").rglob("*") if path.is_file()] and built_roots() == []
 
 
 def test_build_that_is_interrupted_leaves_nothing(recipe, tmp_path, monkeypatch):
@@ -98,7 +121,7 @@ def test_build_that_is_interrupted_leaves_nothing(recipe, tmp_path, monkeypatch)
     monkeypatch.setattr(building, "load_model", interrupted)
     with pytest.raises(KeyboardInterrupt):
         build_model("tiny")
-    assert not [path for path in (tmp_path / "cache").rglob("*") if path.is_file()] and built_models() == []
+    assert not [path for path in (tmp_path / "cache").rglob("*") if path.is_file()] and built_roots() == []
 
 
 def test_name_without_a_recipe_is_refused(recipe):

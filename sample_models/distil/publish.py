@@ -22,6 +22,7 @@ from sample_models.distil.run import distilled
 from sample_models.distil.teacher import dense_folder, filled, read_pair
 from sample_models.model_card import sources_table, table
 from sample_models.model_folders import read_tokenizer
+from sample_models.recipes import update_digest
 from sample_models.run_options import read_settings
 from sample_models.text_data import document_windows, write_tokens
 
@@ -51,6 +52,7 @@ def publish(run: Path, out: Path, recipe: dict[str, str], licence: str, *, docum
     partial = out.with_name(out.name + ".partial")
     partial.mkdir(parents=True)
     write_update(trained, partial)
+    recipe = recipe | {"update_sha256": update_digest(sorted(partial.glob("update*.safetensors")))}
     (partial / "recipe.json").write_text(json.dumps(recipe, indent=2) + "\n")
     (partial / "evaluation.json").write_text(json.dumps(evaluation, indent=2) + "\n")
     shutil.copyfile(run / "log.csv", partial / "curves.csv")
