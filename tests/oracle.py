@@ -1,7 +1,7 @@
 """A slow reference of the paper's family of FFNs, token by token, written from its equations.
 
-It shares only the weights with the model: plain loops over tokens, loops, experts and hidden units, without taps, merged
-paths or early exit.
+It shares only the weights with the model: plain loops over tokens, loops, experts and hidden units, no taps, no merged
+paths, no early exit.
 """
 
 import torch

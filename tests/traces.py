@@ -56,7 +56,7 @@ def make_trace(
 def random_trace(
     layers: int = 8, tokens: int = 57, experts: int = 8, seed: int = 0, *, max_loops: int = 4, k: int = 2, words=None
 ) -> RoutingTrace:
-    """A consistent trace with random logits: loops are their argmax, experts their top k, and the gate follows from loops."""
+    """A consistent trace with random logits: loops are their argmax, experts their top k, the gate follows."""
     rng = np.random.default_rng(seed)
     hard = rng.normal(size=tokens)  # some tokens are hard in every layer, and surprising
     steps = np.linspace(-1.2, 1.2, max_loops) if max_loops > 1 else np.zeros(1)
