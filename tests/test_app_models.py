@@ -68,7 +68,7 @@ def test_slider_shows_the_model_as_it_was_at_a_step(app):
     assert "0 tokens of this training seen, τ 5." in told and "held out 4.409" in told
     kept = app.session_state.drawings["figure-training_map"]
     assert kept.view.checkpoint == 0 and kept.newer_json is not None and kept.given_figure.to_json() != kept.newer_json
-    drawn = json.loads(app.session_state.drawings["figure-training_course"].now)
+    drawn = json.loads(app.session_state.drawings["figure-training_course"].newer_json)
     assert {(shape["x0"] + shape["x1"]) / 2 for shape in drawn["layout"]["shapes"]} == {0}
 
 
