@@ -1,4 +1,4 @@
 """Numbers, tables and figures from a RoutingTrace: pure functions without torch or Streamlit.
 
-Only `leaving.export` writes files.
+Only `export.files` writes files.
 """

@@ -67,8 +67,8 @@ def trace(args: argparse.Namespace) -> None:
     """Trace texts and write one trace file per prompt and one long table."""
     prompts = prompts_of(args)
     out = writable_folder(args.out)
-    from analysis.leaving.captions import reading
-    from analysis.leaving.export import write_routing_table
+    from analysis.export.captions import reading
+    from analysis.export.files import write_routing_table
     from hooks import capture
     from sample_models import load_model
 
@@ -117,8 +117,8 @@ def check(args: argparse.Namespace) -> int:
 def export(args: argparse.Namespace) -> None:
     """Write the figures and tables of a trace file."""
     from analysis.catalogue import spec
-    from analysis.leaving.export import Export, write_export
-    from analysis.leaving.paper import COLUMNS_MM, Paper
+    from analysis.export.files import Export, write_export
+    from analysis.export.paper import COLUMNS_MM, Paper
     from analysis.view import View
 
     read, out = trace_file(args.trace), writable_folder(args.out)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from analysis.catalogue import spec
-from analysis.leaving.captions import caption
+from analysis.export.captions import caption
 from analysis.texts.alike import AT_ONCE, near_duplicates
 from analysis.texts.study import repeats_told, study
 from analysis.view import DEFAULT_VIEW

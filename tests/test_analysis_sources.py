@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from analysis.catalogue import CATALOGUE, spec
+from analysis.export.captions import caption
 from analysis.figures import sources_figure
-from analysis.leaving.captions import caption
 from analysis.texts.sources import explained, routing_sources
 from analysis.texts.study import Study, study
 from analysis.view import DEFAULT_VIEW

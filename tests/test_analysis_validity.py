@@ -3,8 +3,8 @@ import pytest
 from scipy.stats import binom, spearmanr
 
 from analysis.catalogue import spec
+from analysis.export.captions import caption
 from analysis.figures import class_difficulty_figure, validity_by_layer_figure, validity_intervals_figure
-from analysis.leaving.captions import caption
 from analysis.texts.chance import corrected
 from analysis.texts.study import study
 from analysis.texts.validity import (

@@ -11,8 +11,8 @@ from streamlit.testing.v1 import AppTest
 from analysis.catalogue import CATALOGUE, spec
 from analysis.explain.embedding import Embedding
 from analysis.explain.near_miss import TwoPrecisions
-from analysis.leaving.paper import Paper
-from analysis.leaving.snippet import TEXTS_FILE, TRACE_FILE, Needs, snippet
+from analysis.export.paper import Paper
+from analysis.export.snippet import TEXTS_FILE, TRACE_FILE, Needs, snippet
 from app.frame import export_dialog
 from app.parts import data_and_code
 from app.texts.examples import DEFAULT_EXAMPLE

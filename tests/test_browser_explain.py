@@ -11,7 +11,7 @@ import sample_models
 from analysis.catalogue import FigureSpec, spec
 from analysis.explain.embedding import Embedding
 from analysis.explain.near_miss import TwoPrecisions
-from analysis.leaving.tables import read_csv
+from analysis.export.tables import read_csv
 from analysis.texts import study as studies
 from app.pages import PAGES
 from tests.app_server import until, wait_idle

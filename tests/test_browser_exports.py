@@ -17,7 +17,7 @@ from PIL import ImageColor
 from playwright.sync_api import expect
 
 from analysis.catalogue import CATALOGUE
-from analysis.leaving.tables import read_csv
+from analysis.export.tables import read_csv
 from analysis.palette import THEMES, colour_at
 from app.texts.examples import EXAMPLES
 from hooks.trace import RoutingTrace

@@ -13,7 +13,7 @@ import pytest
 
 import hooks
 from analysis.catalogue import CATALOGUE
-from analysis.leaving.export import write_routing_table
+from analysis.export.files import write_routing_table
 from app.cli import main
 from app.server import uploads
 from app.session.link import TRACE_VARIABLE

@@ -13,7 +13,7 @@ import pytest
 from pyarrow.parquet import ParquetFile
 
 from analysis.catalogue import CATALOGUE, spec
-from analysis.leaving.export import (
+from analysis.export.files import (
     Export,
     export_files,
     figure_html,
@@ -22,7 +22,7 @@ from analysis.leaving.export import (
     write_export,
     write_routing_table,
 )
-from analysis.leaving.tables import ROUTING_SCHEMA, read_csv, table_csv, trace_parquet, trace_table, write_routing
+from analysis.export.tables import ROUTING_SCHEMA, read_csv, table_csv, trace_parquet, trace_table, write_routing
 from analysis.texts.study import study
 from analysis.view import View
 from hooks.trace import RoutingTrace
@@ -162,7 +162,7 @@ def test_parquet_is_long_and_has_no_experts_where_nobody_routed():
 
 
 def test_routing_table_is_written_in_row_groups_and_forgets_what_it_wrote(monkeypatch):
-    monkeypatch.setattr("analysis.leaving.tables.ROWS_PER_GROUP", 30)
+    monkeypatch.setattr("analysis.export.tables.ROWS_PER_GROUP", 30)
     refs, alive = [], []
 
     def traces():

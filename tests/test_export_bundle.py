@@ -9,11 +9,11 @@ import pandas as pd
 import pytest
 
 from analysis.catalogue import CATALOGUE, spec
-from analysis.leaving.bundle import bundle
-from analysis.leaving.captions import caption
-from analysis.leaving.export import Export
-from analysis.leaving.paper import Paper
-from analysis.leaving.snippet import TEXTS_FILE, TRACE_FILE
+from analysis.export.bundle import bundle
+from analysis.export.captions import caption
+from analysis.export.files import Export
+from analysis.export.paper import Paper
+from analysis.export.snippet import TEXTS_FILE, TRACE_FILE
 from analysis.texts.study import SAMPLES, study
 from analysis.view import View
 from hooks.trace import RoutingTrace

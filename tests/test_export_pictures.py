@@ -16,11 +16,11 @@ import pytest
 from PIL import Image
 
 from analysis.catalogue import CATALOGUE, spec
+from analysis.export.captions import caption
+from analysis.export.files import Export, export_files
+from analysis.export.paper import Paper, paper_figure
+from analysis.export.pictures import PictureError, as_vectors, browser_path, pictures
 from analysis.figures.template import figure
-from analysis.leaving.captions import caption
-from analysis.leaving.export import Export, export_files
-from analysis.leaving.paper import Paper, paper_figure
-from analysis.leaving.pictures import PictureError, as_vectors, browser_path, pictures
 from analysis.view import View, window_around
 from app.cli import main
 from tests.browser_setup import find_browser

@@ -15,8 +15,8 @@ from analysis.explain.attribution import Attribution, attribution
 from analysis.explain.embedding import Embedding, Placement, embedding
 from analysis.explain.ledger import stream_writes
 from analysis.explain.near_miss import TwoPrecisions
-from analysis.leaving.export import texts_json
-from analysis.leaving.snippet import LONGEST_TEXT, TEXTS_FILE, TRACE_FILE, Needs, needs, snippet
+from analysis.export.files import texts_json
+from analysis.export.snippet import LONGEST_TEXT, TEXTS_FILE, TRACE_FILE, Needs, needs, snippet
 from analysis.models.training import TrainingCurves, read_curves
 from analysis.texts import sample_texts
 from analysis.texts import study as studies

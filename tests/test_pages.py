@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from analysis.catalogue import CATALOGUE, spec
-from analysis.leaving.export import Export, export_files, finished_figure
+from analysis.export.files import Export, export_files, finished_figure
 from analysis.texts.study import Study
 from analysis.view import View
 from analysis.words.strip import QUANTITIES

@@ -10,11 +10,11 @@ import pytest
 
 from analysis.catalogue import spec
 from analysis.explain.attention import attention_by_loops, attention_table
+from analysis.export.bundle import bundle
+from analysis.export.captions import numbers, reading
+from analysis.export.files import Export
+from analysis.export.snippet import snippet
 from analysis.figures import attention_map_figure
-from analysis.leaving.bundle import bundle
-from analysis.leaving.captions import numbers, reading
-from analysis.leaving.export import Export
-from analysis.leaving.snippet import snippet
 from analysis.models.faithfulness import findings, is_faithful
 from analysis.view import View
 from hooks import (

@@ -6,13 +6,13 @@ from contextlib import nullcontext
 import streamlit as st
 
 from analysis.catalogue import CATALOGUE, FigureSpec, routing_of, spec
-from analysis.leaving.bundle import bundle
-from analysis.leaving.captions import caption
-from analysis.leaving.export import Export, figure_html, figure_json, finished_figure, texts_json
-from analysis.leaving.paper import COLUMNS_MM, FONTS, WIDTH_MM, Paper
-from analysis.leaving.pictures import NO_BROWSER, REMEDY, PictureError, PictureFormat, browser_path, pictures
-from analysis.leaving.snippet import TEXTS_FILE
-from analysis.leaving.tables import table_csv, table_parquet, trace_parquet
+from analysis.export.bundle import bundle
+from analysis.export.captions import caption
+from analysis.export.files import Export, figure_html, figure_json, finished_figure, texts_json
+from analysis.export.paper import COLUMNS_MM, FONTS, WIDTH_MM, Paper
+from analysis.export.pictures import NO_BROWSER, REMEDY, PictureError, PictureFormat, browser_path, pictures
+from analysis.export.snippet import TEXTS_FILE
+from analysis.export.tables import table_csv, table_parquet, trace_parquet
 from analysis.texts.study import SAMPLES, Study
 from app.components.copy_link import copy_link
 from app.components.picture_buttons import picture_buttons

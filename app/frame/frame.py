@@ -5,7 +5,7 @@ from pathlib import Path
 import streamlit as st
 
 from analysis.catalogue import spec
-from analysis.leaving.captions import reading
+from analysis.export.captions import reading
 from analysis.models.facts import ModelFacts
 from analysis.palette import THEMES
 from analysis.words.strip import QUANTITIES, strip

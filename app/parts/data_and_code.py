@@ -3,8 +3,8 @@
 import streamlit as st
 
 from analysis.catalogue import FigureSpec, routing_of
-from analysis.leaving.snippet import TEXTS_FILE, TRACE_FILE, Needs, needs, snippet
-from analysis.leaving.tables import table_csv
+from analysis.export.snippet import TEXTS_FILE, TRACE_FILE, Needs, needs, snippet
+from analysis.export.tables import table_csv
 from app.session import results, state
 from app.texts.markdown import literal
 from sample_models.registry import available_models

@@ -3,7 +3,7 @@
 import streamlit as st
 from streamlit.elements.lib.column_config_utils import ColumnConfig
 
-from analysis.leaving.tables import table_csv
+from analysis.export.tables import table_csv
 from analysis.palette import THEMES
 from analysis.texts.summary import summary_table
 from app.parts.panel import difficulty_column

@@ -10,11 +10,10 @@ from pathlib import Path
 import plotly.graph_objects as go
 
 from analysis.catalogue import CATALOGUE, Drawn, FigureSpec, routing_of
-from analysis.figures.template import config
-from analysis.leaving.captions import caption, numbers, source
-from analysis.leaving.paper import Paper, paper_figure
-from analysis.leaving.pictures import PICTURE_FORMATS, Draw, pictures
-from analysis.leaving.tables import (
+from analysis.export.captions import caption, numbers, source
+from analysis.export.paper import Paper, paper_figure
+from analysis.export.pictures import PICTURE_FORMATS, Draw, pictures
+from analysis.export.tables import (
     TABLE_FORMATS,
     table_csv,
     table_parquet,
@@ -23,6 +22,7 @@ from analysis.leaving.tables import (
     trace_table,
     write_routing,
 )
+from analysis.figures.template import config
 from analysis.palette import THEMES
 from analysis.texts.study import Study
 from analysis.view import DEFAULT_VIEW, View

@@ -10,9 +10,9 @@ from typing import Literal, get_args
 import plotly.graph_objects as go
 
 from analysis.catalogue import Drawn, FigureSpec
+from analysis.export.pictures import PX_PER_MM
 from analysis.figures.fitting import fit, map_room
 from analysis.figures.selection import take_selection
-from analysis.leaving.pictures import PX_PER_MM
 from analysis.view import DEFAULT_VIEW, View
 
 Font = Literal["sans", "serif"]

@@ -12,10 +12,10 @@ from importlib.metadata import version
 from plotly.offline import get_plotlyjs
 
 from analysis.catalogue import CATALOGUE, routing_of
-from analysis.leaving.captions import caption
-from analysis.leaving.export import Export, export_files, texts_json
-from analysis.leaving.pictures import PictureError
-from analysis.leaving.snippet import TEXTS_FILE, TRACE_FILE, snippet
+from analysis.export.captions import caption
+from analysis.export.files import Export, export_files, texts_json
+from analysis.export.pictures import PictureError
+from analysis.export.snippet import TEXTS_FILE, TRACE_FILE, snippet
 from analysis.texts.study import SAMPLES, Study
 from hooks.trace import RoutingTrace
 
@@ -30,7 +30,7 @@ figures/    every figure as HTML (opens offline; keep plotly.min.js beside it) a
             the exporting machine, as SVG and PDF; NAME.caption.txt is its caption as a text
 data/       the data of every figure as CSV, Parquet and JSON; routing.*: one row per layer and token
             In CSV an apostrophe stands before each =, +, - and @ with which a text begins, so that no spreadsheet
-            runs it as a formula; analysis.leaving.tables.read_csv(path) takes it away. Parquet and JSON have none.
+            runs it as a formula; analysis.export.tables.read_csv(path) takes it away. Parquet and JSON have none.
 code/       Python that makes each figure anew, to be run in the explorer's folder; where it reads {trace}
             or {texts}, put that file there too
 {trace}  every number of the text; opens without a model: hooks.RoutingTrace.load(path)
