@@ -166,9 +166,9 @@ def get_model(args: argparse.Namespace) -> None:
     """Build a model that ships as an update of a dense one: download that, put both together, say where it is."""
     from sample_models.recipes import recipes
 
-    name = args.name or next(iter(recipes()))
+    name = args.name or next(iter(recipes()), "")
     if name not in recipes():
-        raise ValueError(f"there is no model {name} to build: known are {', '.join(recipes())}")
+        raise ValueError(f"there is no model {name} to build: known are {', '.join(recipes()) or 'none'}")
     from sample_models.distil.building import build_model
 
     say(f"{name}\t{build_model(name, progress=_tell_progress)}")
@@ -213,6 +213,21 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--per", choices=["line", "paragraph", "file"], help="txt, md: what is one text")
     command.add_argument("--column", help="jsonl, csv, parquet: the column of the texts (default: text or prompt)")
     command.set_defaults(run=check, text=None, id_column=None)
+    _add_export(commands)
+    olmo, dense = "a checkpoint of the authors' trainer (OLMo)", "a dense Llama"
+    for verb, source, or_hub in (("import-olmo", olmo, ", or hf:org/name"), ("upcycle", dense, "")):
+        command = commands.add_parser(verb, help=f"write {source} as a model folder of this project")
+        command.add_argument("source", type=Path, help=f"folder of {source}{or_hub}")
+        command.add_argument("target", type=Path, help="folder to make; it must be missing or empty")
+        command.add_argument("--tokenizer", type=Path, help="folder of a tokenizer, or a tokenizer.json")
+        command.set_defaults(run=import_checkpoint)
+    command = commands.add_parser("get-model", help="download and build a larger model than those that ship")
+    command.add_argument("name", nargs="?", help="its name (default: the first there is)")
+    command.set_defaults(run=get_model)
+    return top
+
+
+def _add_export(commands: argparse._SubParsersAction) -> None:
     command = commands.add_parser("export", help="figures and tables of a trace file")
     command.add_argument("trace", type=Path, help="a .trace.safetensors file")
     command.add_argument("--out", type=Path, required=True, help="folder for the files")
@@ -230,17 +245,6 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--font-size", type=float, default=7.0, help="their size in points (default: 7)")
     command.add_argument("--no-selection", action="store_true", help="a paper's pictures do not mark the selection")
     command.set_defaults(run=export)
-    olmo, dense = "a checkpoint of the authors' trainer (OLMo)", "a dense Llama"
-    for verb, source, or_hub in (("import-olmo", olmo, ", or hf:org/name"), ("upcycle", dense, "")):
-        command = commands.add_parser(verb, help=f"write {source} as a model folder of this project")
-        command.add_argument("source", type=Path, help=f"folder of {source}{or_hub}")
-        command.add_argument("target", type=Path, help="folder to make; it must be missing or empty")
-        command.add_argument("--tokenizer", type=Path, help="folder of a tokenizer, or a tokenizer.json")
-        command.set_defaults(run=import_checkpoint)
-    command = commands.add_parser("get-model", help="download and build a larger model than those that ship")
-    command.add_argument("name", nargs="?", help="its name (default: the first there is)")
-    command.set_defaults(run=get_model)
-    return top
 
 
 def main(argv: list[str] | None = None) -> int:
