@@ -242,7 +242,7 @@ CASES = {
         "file", trace(depth_logits=ONE * np.nan), "t.trace.safetensors is not a valid trace (depth_logits"
     ),
     "trace with infinite numbers": Case(
-        "file", trace(next_entropy=floats(1, np.inf)), "t.trace.safetensors is no whole"
+        "file", trace(next_entropy=floats(1, np.inf)), "t.trace.safetensors is not a valid trace (next_entropy"
     ),
     "trace with loops beyond its own": Case(
         "file",

@@ -124,7 +124,7 @@ def test_unfinished_run_is_refused(runs, tmp_path):
 
 
 def test_text_of_unknown_origin_is_refused():
-    with pytest.raises(ValueError, match="named after stories, plays, .* got mails: or give --sources"):
+    with pytest.raises(ValueError, match="named after stories, textbooks, plays, .* got mails: or give --sources"):
         sources_table(["plays", "mails"])
 
 
