@@ -12,11 +12,10 @@ from pathlib import Path
 
 from app.cli_inputs import existing_file, existing_folders, prompts_of, trace_file, writable_folder
 from app.cli_output import say, say_no_more
+from app.limits import MOST_THREADS
 
 BATCH = 32
 """Prompts that `trace` gives to the model at a time; between two batches their files are written."""
-MOST_THREADS = 4
-"""Processor threads that a served text takes at most, unless OMP_NUM_THREADS says otherwise."""
 
 
 class Parser(argparse.ArgumentParser):

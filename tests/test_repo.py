@@ -13,6 +13,7 @@ STREET = ["sample_models", "hooks", "analysis", "app"]
 """Each imports only from itself and from those before it."""
 ROOMS = (
     *("app", "app.views", "app.frame", "app.parts", "app.components", "app.session", "app.server", "app.texts"),
+    "app.limits",
     *("analysis.export", "analysis.catalogue", "analysis.figures", "analysis.models", "analysis.texts"),
     *("analysis.explain", "analysis.words", "analysis", "hooks"),
     *("sample_models.family", "sample_models.distil", "sample_models"),

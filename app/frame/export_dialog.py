@@ -16,12 +16,13 @@ from analysis.export.tables import table_csv, table_parquet, trace_parquet
 from analysis.texts.study import SAMPLES, Study
 from app.components.copy_link import copy_link
 from app.components.picture_buttons import picture_buttons
+from app.limits import LONGEST
 from app.parts.page import Page
 from app.parts.panel import chart
 from app.server import queues
 from app.session import exports, results, state
 from app.session.choices import chosen_options
-from app.texts.text_link import LONGEST, text_to_link
+from app.texts.text_link import text_to_link
 from hooks.trace import RoutingTrace
 from sample_models.registry import available_models
 

@@ -6,6 +6,7 @@ from functools import partial
 import streamlit as st
 
 from analysis.words.labels import how_many
+from app.limits import MAX_CHARACTERS, MAX_FILE_MB, MAX_PROMPTS, MAX_TOKENS
 from app.server import models
 from app.server.uploads import MAX_TRACE_MB
 from app.session import pending, prompt_list, state
@@ -13,8 +14,8 @@ from app.session.navigation import page_named
 from app.texts.examples import EXAMPLES, LOOK_FOR
 from app.texts.markdown import literal
 from app.texts.prompt_columns import ColumnNeeded
-from app.texts.prompt_files import FILE_TYPES, MAX_FILE_MB, MAX_PROMPTS, TEXT_TYPES, PromptList, read_prompt_text
-from app.texts.prompts import MAX_CHARACTERS, MAX_TOKENS, PromptError, opening, typed_prompt
+from app.texts.prompt_files import FILE_TYPES, TEXT_TYPES, PromptList, read_prompt_text
+from app.texts.prompts import PromptError, opening, typed_prompt
 
 PASTED = {"one": "One text", "line": "One prompt per line", "paragraph": "One prompt per paragraph"}
 

@@ -18,6 +18,7 @@ from analysis.explain.near_miss import TwoPrecisions
 from analysis.models.faithfulness import Finding, findings
 from analysis.models.health import health_checks
 from analysis.texts.summary import PromptSummary, prompt_summary
+from app.limits import MAX_TRACES
 from app.server import models
 from app.server.queues import model_turn
 from app.server.result_cache import Result, ResultCache
@@ -59,12 +60,12 @@ def trace_of(model_name: str, text: str) -> RoutingTrace:
     return _shipped(model_name, text) or _traced(model_name, text)
 
 
-@lru_cache(maxsize=48)
+@lru_cache(maxsize=MAX_TRACES)
 def _shipped(model_name: str, text: str) -> RoutingTrace | None:
     return shipped_trace(models.folders()[model_name], text)
 
 
-@cached(48, "Tracing the text")
+@cached(MAX_TRACES, "Tracing the text")
 def _traced(model_name: str, text: str) -> RoutingTrace:
     from hooks import capture
 

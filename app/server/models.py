@@ -14,6 +14,7 @@ import streamlit as st
 
 from analysis.models.health import Check
 from analysis.models.training import TrainingCurves, read_curves
+from app.limits import MAX_MODELS
 from sample_models.intermediate_checkpoints import IntermediateCheckpoint, intermediate_checkpoints
 from sample_models.recipes import built_roots
 from sample_models.registry import CHECKPOINTS, available_models
@@ -28,7 +29,7 @@ def folders() -> dict[str, Path]:
     return dict(available_models([CHECKPOINTS, *built_roots(), *map(Path, filter(None, more.split(os.pathsep)))]))
 
 
-@st.cache_resource(max_entries=3, show_spinner="Loading the model…", show_time=True)
+@st.cache_resource(max_entries=MAX_MODELS, show_spinner="Loading the model…", show_time=True)
 def loaded_model(name: str):
     # Imported only now: torch, transformers and TransformerLens take seconds.
     import hooks.capturing  # noqa: F401

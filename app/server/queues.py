@@ -6,6 +6,7 @@ from contextlib import contextmanager
 
 import streamlit as st
 
+from app.limits import READERS
 from app.server.fair_queue import FairQueue
 
 
@@ -23,8 +24,8 @@ def browser_queue() -> FairQueue:
 
 @st.cache_resource(show_spinner=False)
 def upload_queue() -> FairQueue:
-    """The queue of all sessions for reading uploads, two at a time: each may take a gigabyte for some seconds."""
-    return FairQueue(slots=2)
+    """The queue of all sessions for reading uploads, few at a time: each may take a gigabyte for some seconds."""
+    return FairQueue(slots=READERS)
 
 
 @contextmanager

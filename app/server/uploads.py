@@ -17,20 +17,13 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
+from app.limits import CLOCK_S, CPU_S, MAX_FILE_MB, MAX_HEADER_MB, MAX_PROMPTS, MAX_TRACE_MB, MEMORY_MB
 from app.server.trace_files import showable
 from app.texts.prompt_columns import ColumnNeeded, Columns
-from app.texts.prompt_files import MAX_FILE_MB, MAX_PROMPTS, TABLE_TYPES, PromptList, read_prompt_file
+from app.texts.prompt_files import TABLE_TYPES, PromptList, read_prompt_file
 from app.texts.prompts import Prompt, PromptError, opening
 from hooks.trace import RoutingTrace
 
-MEMORY_MB = 1_000
-CPU_S = 4
-"""Seconds of a processor core; a whole file of the largest size takes less than one."""
-CLOCK_S = 30
-"""For a reader that waits for cores which others keep busy."""
-MAX_TRACE_MB = 20
-MAX_HEADER_MB = 4
-"""JSON before the arrays of a trace: the strings of 4,096 tokens and their predictions take a tenth of it."""
 LOOK_S = 0.1
 """How often who waits is asked whether they still do."""
 ROOT = Path(__file__).parents[2]

@@ -10,6 +10,7 @@ import streamlit as st
 
 from analysis.texts.sample_texts import SAMPLE_TEXTS
 from analysis.texts.study import SAMPLES, study
+from app.limits import MOST_TOKENS
 from app.server import captures, sample_studies
 from app.server.sample_studies import StudyKey, TextStudy
 from app.session import state
@@ -18,8 +19,6 @@ from hooks.trace import RoutingTrace
 
 CHOICE_KEY = "studied"
 SAMPLE, OWN = "sample", "own"
-MOST_TOKENS = 10_000
-"""Most tokens of one study; later texts are left out. They take half a minute to study, and some megabytes."""
 
 
 @dataclass

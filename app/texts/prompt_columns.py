@@ -8,14 +8,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from app.limits import MAX_COLUMNS
 from app.texts.prompts import PromptError, opening
 
 TEXT_FIELDS = ("text", "prompt")
 OTHER_TEXT_FIELDS = ("content", "sentence", "passage", "document", "question", "input", "instruction")
 ID_FIELDS = ("id", "name", "key", "title")
 CHAT_FIELDS = ("messages", "conversations", "conversation", "chat")
-MAX_COLUMNS = 1_000
-"""All of them are sent to the browser, to be chosen from."""
 CODE_CHARACTERS = 100
 """The longest id that is known as one."""
 # Last words of names of columns that tell rows apart or sort them, rather than hold what they say.

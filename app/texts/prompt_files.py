@@ -7,16 +7,13 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Literal
 
+from app.limits import MAX_DECODED_MB, MAX_FILE_MB, MAX_PROMPTS
 from app.texts.prompt_columns import Columns, Rows
 from app.texts.prompt_csv import csv_table
 from app.texts.prompt_jsonl import jsonl_table
 from app.texts.prompt_parquet import parquet_table
 from app.texts.prompts import Prompt, PromptError, check_text, opening
 
-MAX_PROMPTS = 2_000
-MAX_FILE_MB = 5
-MAX_DECODED_MB = 50
-"""Parquet is compressed: a small file may hold a great deal."""
 TEXT_TYPES = ("txt", "md")
 TABLE_TYPES = ("jsonl", "csv", "parquet")
 FILE_TYPES = (*TEXT_TYPES, *TABLE_TYPES)

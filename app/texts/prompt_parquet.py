@@ -9,8 +9,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from app.limits import MAX_CHARACTERS
 from app.texts.prompt_columns import TEXT_FIELDS, Columns, Kind, Rows, Table, called, check_count, is_code
-from app.texts.prompts import MAX_CHARACTERS, NAME_CHARACTERS, PromptError, too_long
+from app.texts.prompts import NAME_CHARACTERS, PromptError, too_long
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -3,8 +3,8 @@
 import re
 from dataclasses import dataclass
 
-MAX_CHARACTERS = 20_000
-MAX_TOKENS = 4_096
+from app.limits import MAX_CHARACTERS, MAX_TOKENS
+
 NAME_CHARACTERS = 28
 # Control characters, bidirectional marks (which would turn the direction of following text) and lone surrogates.
 _UNSEEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")

@@ -4,10 +4,9 @@ import base64
 import binascii
 import zlib
 
+from app.limits import LONGEST
 from app.texts.prompts import PromptError, check_text
 
-LONGEST = 1_500
-"""Most characters of a text in a link."""
 _LONGEST_BYTES = 4 * LONGEST
 _BROKEN = "The text in this link is damaged; ask for it again, or paste the text."
 

@@ -1,0 +1,42 @@
+"""Every limit of a server in one place: what a visitor may give, what reading it may cost, and what stays in memory.
+
+docs/hosting.md explains them to whoever runs a server.
+"""
+
+MAX_CHARACTERS = 20_000
+"""Of one text."""
+MAX_TOKENS = 4_096
+"""Of one text."""
+LONGEST = 1_500
+"""Characters of a text in a link."""
+
+MAX_FILE_MB = 5
+"""Of an uploaded file of prompts; the command line has no such limit."""
+MAX_PROMPTS = 2_000
+"""Of an uploaded file of prompts; the command line has no such limit."""
+MAX_COLUMNS = 1_000
+"""Of a table of prompts: all of them are sent to the browser, to be chosen from."""
+MAX_DECODED_MB = 50
+"""Text that an uploaded Parquet file may unpack to: it is compressed, so that a small file may hold a great deal."""
+MAX_TRACE_MB = 20
+"""Of an uploaded trace file, as `maxUploadSize` in .streamlit/config.toml has it for all files."""
+MAX_HEADER_MB = 4
+"""JSON before the arrays of a trace: the strings of 4,096 tokens and their predictions take a tenth of it."""
+
+MEMORY_MB = 1_000
+"""Of the process that reads an uploaded file."""
+CPU_S = 4
+"""Seconds of a processor core for reading an uploaded file; one of the largest size takes less than one."""
+CLOCK_S = 30
+"""Seconds by the clock for reading an uploaded file, whose reader may wait for cores that others keep busy."""
+READERS = 2
+"""Uploaded files that are read at a time."""
+
+MAX_TRACES = 48
+"""Traces in memory, of all visitors."""
+MAX_MODELS = 3
+"""Models in memory."""
+MOST_TOKENS = 10_000
+"""Of all texts of one study; later texts are left out. They take half a minute to study, and some megabytes."""
+MOST_THREADS = 4
+"""Processor threads of a text, unless OMP_NUM_THREADS says otherwise."""
