@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-import platformdirs
+from sample_models.cache_folder import cache_folder
 
 UPDATES = Path(__file__).parent / "updates"
 """Folder of the updates that ship with the project, one folder for each model that can be built."""
@@ -44,7 +44,7 @@ class Recipe:
 
 def cache() -> Path:
     """Where built models are kept."""
-    return Path(platformdirs.user_cache_dir("versatileffn-explorer")) / "models"
+    return cache_folder() / "models"
 
 
 def recipes() -> dict[str, Recipe]:

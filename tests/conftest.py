@@ -1,5 +1,7 @@
 """Fixtures that many tests share (session fixtures are read-only), and skipping of browser tests without a browser."""
 
+import os
+import tempfile
 from collections import Counter
 
 import pytest
@@ -9,6 +11,9 @@ from tests.app_server import app_server, chromium
 from tests.browser_setup import find_browser
 from tests.models import small_loaded
 from tests.visit import Visit
+
+# What somebody built or drew on this machine is no part of the tests.
+os.environ["VERSATILEFFN_CACHE"] = tempfile.mkdtemp(prefix="versatileffn-tests-")
 
 NO_BROWSER = (
     "no Chromium was found and none could be installed. Install chromium (or set CHROMIUM=/path/to/it) and run the "

@@ -13,14 +13,12 @@ from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
-import platformdirs
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from analysis.explain.embedding import MIN_DISTANCE, NEIGHBOURS, SEED, Placement
+from sample_models.cache_folder import FOLDER_VARIABLE, cache_folder
 
-FOLDER_VARIABLE = "VERSATILEFFN_CACHE"
-"""Environment variable that names another folder than the user's cache folder."""
 MAX_FILES = 200
 """Each has at most 32 kB; the oldest are deleted first."""
 
@@ -28,9 +26,8 @@ log = logging.getLogger(__name__)
 
 
 def folder() -> Path:
-    """The folder of the cache: below VERSATILEFFN_CACHE, or below the system's folder for caches."""
-    chosen = os.environ.get(FOLDER_VARIABLE)
-    return (Path(chosen) if chosen else platformdirs.user_cache_path("versatileffn-explorer", appauthor=False)) / "umap"
+    """The folder of the maps."""
+    return cache_folder() / "umap"
 
 
 def key_of(states: np.ndarray) -> str:
