@@ -190,6 +190,7 @@ def test_a_traced_text_is_not_tokenised_again(tied, monkeypatch):
     recursion_lens(tied, paths, 30, 101)
     measure_faithfulness(tied, trace)
     time_ffn(tied, trace, most_rounds=1)
+    assert paths.routing.token_ids.tolist() == trace.token_ids.tolist()
 
 
 @pytest.mark.parametrize("follow", [capture_paths, capture_attention, measure_faithfulness, time_ffn])
