@@ -18,7 +18,8 @@ FADED = """() => document.getAnimations().every(each => each.playState !== 'runn
 
 
 def severe(page: Page, where: str) -> list[str]:
-    """Serious and critical findings of axe, one line for each place."""
+    """Serious and critical findings of axe, one line for each place, once the list of pages has its roles."""
+    page.locator("[data-testid=stSidebarNavItems][role=presentation]").wait_for()
     violations = Axe().run(page).response["violations"]
     severe = [each for each in violations if each["impact"] in SEVERE]
     return [f"{where}: {each['id']}: {node['html'][:150]}" for each in severe for node in each["nodes"]]
@@ -33,7 +34,6 @@ def test_no_page_has_a_serious_finding_and_all_are_drawn_on_the_theme_s_paper(vi
     found, figures = [], 0
     for name in names:
         here.turn_to(name)
-        page.locator("[data-testid=stSidebarNavItems][role=presentation]").wait_for()
         found += severe(page, name)
         for figure in page.locator(".js-plotly-plot .main-svg:first-child").all():
             assert figure.evaluate("svg => getComputedStyle(svg).backgroundColor") == PAPER[theme], name

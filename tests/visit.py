@@ -8,9 +8,9 @@ from playwright.sync_api import Browser, Page, WebSocket, expect
 
 from tests.app_server import until, wait_idle
 
-# URLs whose console errors are Streamlit's own: it probes its endpoints below the address of a sub-page and gets a 404.
-# It also requests the file of every download button without a click, when button and file may already be gone.
-OWN_PROBE = re.compile(r"/_stcore/|/media/")
+# Console errors that are Streamlit's own: it probes its endpoints below the address of a sub-page and gets a 404.
+# It also requests the file of every download button without a click, when button and file may be gone, and says so.
+OWN_PROBE = re.compile(r"/_stcore/|/media/|Download Button source error - 404")
 HOSTILE = "<script>alert(1)</script> <b>bold</b> $x$ **stars** 🙂 مرحبا 你好\n\ttab"
 """A text that must be shown literally everywhere."""
 
@@ -33,8 +33,9 @@ class Visit:
         self.page.set_default_timeout(90_000)
 
     def _note(self, message):
-        if message.type == "error" and not OWN_PROBE.search(message.location.get("url", "")):
-            self.errors.append(f"{message.text} {message.location}")
+        said = f"{message.text} {message.location.get('url', '')}"
+        if message.type == "error" and not OWN_PROBE.search(said):
+            self.errors.append(said)
 
     def _watch(self, request):
         if not request.url.startswith((self.address, "data:", "blob:", self.address.replace("http", "ws"))):
