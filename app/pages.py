@@ -1,6 +1,6 @@
 """The pages of the explorer, one row each, in the order of the navigation."""
 
-from app.parts.page import Page
+from app.parts.page import Page, fold
 from app.parts.study_picker import texts_of_study
 from app.parts.training_slider import training_slider
 from app.parts.umap_panel import umap_panel
@@ -22,14 +22,24 @@ PAGES = (
         group="Read",
         question="How does the model share its computation over this text, between the wide path and the deep path?",
         terms=("token", "layer", "width path", "depth path"),
-        body=(overview.numbers_of_the_text, "compute_map", ("loops_by_layer", overview.extremes)),
+        body=(
+            overview.numbers_of_the_text,
+            "compute_map",
+            fold("How often do tokens loop in each layer?", "loops_by_layer"),
+            fold("Which tokens are hardest and easiest?", overview.extremes),
+        ),
     ),
     Page(
         name="Difficulty",
         group="Read",
         question="Which tokens does the model find hard, and in which layers does it say so?",
         terms=("soft difficulty", "hard difficulty", "E[L]", "surprisal"),
-        body=("difficulty_map", ("difficulty_surprisal", "difficulty_by_loops"), difficulty.words),
+        body=(
+            "difficulty_map",
+            difficulty.words,
+            fold("Are hard tokens the surprising ones?", "difficulty_surprisal"),
+            fold("How certain was the depth head?", "difficulty_by_loops"),
+        ),
         colour_by="Difficulty",
     ),
     Page(
@@ -37,14 +47,23 @@ PAGES = (
         group="Read",
         question="How does each layer mix its two paths: the experts (width) and the loops (depth)?",
         terms=("λ", "width path", "depth path"),
-        body=("gate_map", ("gate_levels", "gate_along_text")),
+        body=(
+            "gate_levels",
+            fold("What is λ of every token in every layer?", "gate_map"),
+            fold("Does the mixture change along the text?", "gate_along_text"),
+        ),
     ),
     Page(
         name="Experts",
         group="Read",
         question="Which sub-experts does the width path choose, and is the load shared?",
         terms=("router", "virtual expert", "did not route", "load", "lift"),
-        body=("expert_map", ("expert_load", "expert_load_by_layer"), ("expert_path", "expert_pairs")),
+        body=(
+            "expert_map",
+            fold("Is the load shared?", ("expert_load", "expert_load_by_layer")),
+            fold("Which experts did the selected token choose, layer by layer?", "expert_path"),
+            fold("Which experts are chosen together?", "expert_pairs"),
+        ),
         colour_by="Experts",
     ),
     Page(
@@ -52,7 +71,12 @@ PAGES = (
         group="Read",
         question="How many times does each token go through the shared FFN, and how sure was that choice?",
         terms=("loop", "depth head", "E[L]", "margin"),
-        body=("loop_map", ("depth_choice", "depth_logits"), ("depth_margin", "loop_shares")),
+        body=(
+            "loop_map",
+            fold("How sure was the depth head of the selected token?", ("depth_choice", "depth_logits")),
+            fold("How close were all the choices?", "depth_margin"),
+            fold("How often did each number of loops run?", "loop_shares"),
+        ),
         colour_by="Loops",
     ),
     Page(
@@ -70,9 +94,12 @@ PAGES = (
         terms=("residual stream", "write", "λ"),
         body=(
             "write_stack",
-            ("write_waterfall", "stream_ledger"),
-            write_ledger.targets_and_removals,
-            ("logit_attribution", "attribution_by_layer"),
+            fold("What did each write add for the selected token?", ("write_waterfall", "stream_ledger")),
+            fold(
+                "Which writes made the model predict its next token?",
+                write_ledger.targets_and_removals,
+                ("logit_attribution", "attribution_by_layer"),
+            ),
         ),
     ),
     Page(
@@ -80,7 +107,13 @@ PAGES = (
         group="Explain",
         question="What would the model predict after each loop, and what if the token had left there?",
         terms=("loop", "residual stream", "logit", "entropy", "KL"),
-        body=(recursion_lens.target, "lens_grid", recursion_lens.rounding, "lens_layer", "lens_path"),
+        body=(
+            recursion_lens.target,
+            "lens_grid",
+            recursion_lens.rounding,
+            fold("What would each loop of the selected layer predict?", "lens_layer"),
+            fold("Where in the model does the prediction appear?", "lens_path"),
+        ),
         colour_by="Loops",
     ),
     Page(
@@ -88,7 +121,13 @@ PAGES = (
         group="Explain",
         question="Do the two paths agree, and where do the loops lead?",
         terms=("width path", "depth path", "virtual expert", "cosine"),
-        body=("path_agreement", "first_loop", "loop_slices", ("trajectories", "steps"), umap_panel),
+        body=(
+            "path_agreement",
+            fold("How much of the first loop do the chosen experts hold?", "first_loop"),
+            fold("Which parts of the FFN does each loop use?", "loop_slices"),
+            fold("Where do the loops lead, and do their steps shrink?", ("trajectories", "steps")),
+            fold("Which states lie close together?", umap_panel),
+        ),
         more_figures=("neighbourhoods",),
     ),
     Page(
@@ -96,7 +135,7 @@ PAGES = (
         group="Explain",
         question="What had this token read when it was routed?",
         terms=("attention", "loop", "λ", "did not route"),
-        body=("attention_map", "attention_by_loops"),
+        body=("attention_map", fold("Did it read the tokens that loop more?", "attention_by_loops")),
         colour_by="Loops",
     ),
     Page(
@@ -104,7 +143,11 @@ PAGES = (
         group="Explain",
         question="Where would a small change have flipped a choice?",
         terms=("margin", "near miss", "logit"),
-        body=("near_miss_map", "flip_distance", near_misses.half_precision),
+        body=(
+            "near_miss_map",
+            fold("How large a change flips the loops?", "flip_distance"),
+            fold("Does rounding to bfloat16 flip a choice?", near_misses.half_precision),
+        ),
         more_figures=("precision_map",),
         colour_by="Loops",
     ),
@@ -113,7 +156,13 @@ PAGES = (
         group="Explain",
         question="What does this text cost, on paper and in fact?",
         terms=("FFN-equivalent", "loop", "virtual expert"),
-        body=("cost_ledger", cost.not_counted, ("cost_by_layer", cost.by_the_clock), "cost_map"),
+        body=(
+            "cost_ledger",
+            cost.not_counted,
+            fold("Which layers cost most?", "cost_by_layer"),
+            fold("Which tokens cost most?", "cost_map"),
+            fold("How long does it take on this machine?", cost.by_the_clock),
+        ),
         colour_by="Loops",
     ),
     Page(
@@ -121,7 +170,12 @@ PAGES = (
         group="Explain",
         question="What decides the routing: the token, its place in the text, or its context?",
         terms=("token", "loop", "router", "beyond chance"),
-        body=(texts_of_study, "routing_sources", ("together", "loop_flow")),
+        body=(
+            texts_of_study,
+            "routing_sources",
+            fold("Which choices go together?", "together"),
+            fold("How do loops change from layer to layer?", "loop_flow"),
+        ),
         about="study",
     ),
     Page(
@@ -129,7 +183,12 @@ PAGES = (
         group="Explain",
         question="Is difficulty difficulty? Are the tokens that get more loops those that are hard in any other sense?",
         terms=("soft difficulty", "hard difficulty", "surprisal", "Spearman's ρ", "beyond chance"),
-        body=(texts_of_study, "validity_by_layer", ("validity_intervals", "class_difficulty")),
+        body=(
+            texts_of_study,
+            "validity_by_layer",
+            fold("Would other texts say the same?", "validity_intervals"),
+            fold("Which kinds of token are hard?", "class_difficulty"),
+        ),
         colour_by="Difficulty",
         about="study",
     ),
@@ -141,11 +200,11 @@ PAGES = (
         body=(
             (models.parameters, models.cost),
             models.health,
-            "drawn_loops",
             "training_curve",
-            training_slider,
-            models.family,
-            models.bring_your_own,
+            fold("Would training have chosen the same loops?", "drawn_loops"),
+            fold("How did the routing come about?", training_slider),
+            fold("How does it compare with the paper's other designs?", models.family),
+            fold("How do I bring a model of my own?", models.bring_your_own),
         ),
         more_figures=("training_course", "training_map"),
     ),

@@ -52,13 +52,21 @@ def remember_marks(figure: str, marks: list[dict]) -> None:
 
 
 def take_marks() -> dict[str, list[dict]]:
-    """Return the stored marks of all figures of this run, and remove them."""
-    return st.session_state.pop("marks", {})
+    """Return the stored marks of all figures of this run, and remove them.
+
+    Charts that this run did not draw were folded away. They are kept like those of a page that was left.
+    """
+    session = st.session_state
+    marks = session.pop("marks", {})
+    for key in session.drawings.keys() - marks.keys():
+        session.drawings_before[key] = session.drawings.pop(key)
+    return marks
 
 
 def enter_page(page: str) -> bool:
     """Store which page is open; return whether this run entered it. Its charts are then new to the browser."""
     session = st.session_state
+    session.pop("marks", None)  # of a run that did not come to its end, or of one panel alone
     left = session.get("open_page")
     if page == left:
         return False

@@ -44,6 +44,15 @@ def clear_search() -> None:
     st.session_state[TEXT_KEY], st.session_state[QUANTITY_KEY] = "", None
 
 
+def search_expert(expert: int, layer: int) -> None:
+    """Search for the tokens that chose an expert of a layer, in place of what the form held."""
+    asked: Quantity = "any chosen expert"
+    values = {"comparison": "is", "value": expert, "where": layer}
+    st.session_state[TEXT_KEY], st.session_state[QUANTITY_KEY] = "", asked
+    for part, value in values.items():
+        st.session_state[part_key(asked, part)] = value
+
+
 def value_range(trace: RoutingTrace, quantity: Quantity) -> tuple:
     """Smallest value, largest value, initial value and step of the form's number field."""
     return {

@@ -1,0 +1,69 @@
+"""Answers: what a page found, in one or two plain sentences. One function per page, named as in its address.
+
+Each takes the data of the page's main figure and a view, as figures do, and returns an `Answer`.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import pandas as pd
+
+from analysis.answers.answer import Answer, Link
+from analysis.answers.of_text import cost, difficulty, experts, gate, near_misses, overview, recursion
+from analysis.answers.of_texts import models, prompts, validity, what_decides
+from analysis.answers.of_token import attention, geometry, recursion_lens, walkthrough, write_ledger
+from analysis.texts.study import Study
+from analysis.view import DEFAULT_VIEW, View
+from hooks.attention_trace import AttentionTrace
+from hooks.lens_trace import LensTrace
+from hooks.path_trace import PathTrace
+from hooks.trace import RoutingTrace
+
+ANSWERS: dict[Callable[..., Answer], type] = {
+    overview: RoutingTrace,
+    difficulty: RoutingTrace,
+    gate: RoutingTrace,
+    experts: RoutingTrace,
+    recursion: RoutingTrace,
+    walkthrough: RoutingTrace,
+    write_ledger: PathTrace,
+    recursion_lens: LensTrace,
+    geometry: PathTrace,
+    attention: AttentionTrace,
+    near_misses: RoutingTrace,
+    cost: RoutingTrace,
+    what_decides: Study,
+    validity: Study,
+    models: RoutingTrace,
+    prompts: pd.DataFrame,
+}
+"""Function of every page, in the order of the pages -> type of the data that it takes."""
+_BY_PAGE = {function.__name__: function for function in ANSWERS}
+UNTRAINED = " The gates of this model are untrained, so its routing is noise."
+
+
+def answer_of(page: str, data: Any, view: View = DEFAULT_VIEW, **more: Any) -> Answer:
+    """The answer of a page by its name in the address, such as "write_ledger", with a warning if the gates are
+    untrained; `more` are the further arguments of its function. ValueError names the known pages."""
+    if page not in _BY_PAGE:
+        raise ValueError(f"there is no page {page!r}; there are {', '.join(_BY_PAGE)}")
+    found = _BY_PAGE[page](data, view, **more)
+    untrained = getattr(getattr(data, "routing", data), "meta", {}).get("gates_trained") is False
+    return Answer(found.text + UNTRAINED, found.links) if untrained else found
+
+
+def answers(given: tuple[Any, ...], view: View = DEFAULT_VIEW) -> dict[str, Answer]:
+    """Name of every page whose data is among the `given` ones -> its answer."""
+    of = {type(data): data for data in given}
+    return {
+        function.__name__: answer_of(function.__name__, of[kind], view)
+        for function, kind in ANSWERS.items()
+        if kind in of
+    }
+
+
+__all__ = [
+    "ANSWERS", "Answer", "Link", "answer_of", "answers", "attention", "cost", "difficulty", "experts", "gate",
+    "geometry", "models", "near_misses", "overview", "prompts", "recursion", "recursion_lens", "validity",
+    "walkthrough", "what_decides", "write_ledger",
+]  # fmt: skip

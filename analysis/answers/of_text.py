@@ -1,0 +1,208 @@
+"""Answers about a whole text: what its trace says of difficulty, gate, experts, loops, near misses and cost."""
+
+import numpy as np
+from scipy.stats import binom
+
+from analysis.aggregate import mean_over_tokens, ordinary
+from analysis.answers.answer import (
+    Answer,
+    Piece,
+    a_layer,
+    a_token,
+    an_expert,
+    answer,
+    decimal,
+    others_alike,
+    share,
+)
+from analysis.difficulty import rank_correlation, token_difficulty
+from analysis.experts import choice_counts, routed
+from analysis.explain.cost import cost as cost_of
+from analysis.explain.near_miss import TwoPrecisions, precision_numbers
+from analysis.overview import overview_numbers
+from analysis.recursion import NEAR_MISS, depth_margin
+from analysis.texts.chance import rho_by_chance
+from analysis.view import DEFAULT_VIEW, View
+from analysis.words.labels import how_many
+from hooks.trace import RoutingTrace
+
+NOTHING = Answer("This text holds no token of its own, so there is nothing to count.")
+LIKELY = 0.05
+"""An uneven load is called possible by chance if even choices would reach it with a larger probability than this."""
+
+
+def overview(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> Answer:
+    """How often tokens loop and what that costs, which layers loop most and least, and which token is hardest."""
+    if not ordinary(trace).any():
+        return NOTHING
+    numbers, loops = overview_numbers(trace), mean_over_tokens(trace, trace.loops)
+    times = f"{decimal(numbers.mean_loops)} times per layer on average, of at most {trace.max_loops}"
+    if trace.max_loops == 1:
+        times = "once per layer"
+    return answer(
+        f"A token passes the FFN {times}; on paper it costs {decimal(numbers.ffn_equivalents)} times a dense FFN. ",
+        *_most_and_least("loops most", "loops least", loops),
+        *_hardest(trace),
+    )
+
+
+def difficulty(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> Answer:
+    """The hardest and the easiest token, and whether difficulty goes with surprisal beyond chance."""
+    counted = ordinary(trace)
+    if not counted.any():
+        return NOTHING
+    if trace.max_loops == 1:
+        return Answer("This model has one loop only: its depth head has nothing to decide, so no token is harder.")
+    values = token_difficulty(trace)
+    hard = int(np.where(counted, values, -1).argmax())
+    easy = int(np.where(counted, values, 2).argmin())
+    return answer(
+        f"Of {how_many(int(counted.sum()), 'token')} the depth head expects most loops for ",
+        a_token(trace, hard),
+        f" (soft difficulty {decimal(values[hard])} of 1, mean over layers) and fewest for ",
+        a_token(trace, easy),
+        f" ({decimal(values[easy])}). {_surprise(trace)}",
+    )
+
+
+def gate(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> Answer:
+    """The mean weight of the experts, the layers that give them most and least, and where no expert ran."""
+    if not ordinary(trace).any():
+        return NOTHING
+    numbers, by_layer = overview_numbers(trace), mean_over_tokens(trace, trace.gate)
+    pairs = int(ordinary(trace).sum()) * trace.num_layers
+    return answer(
+        f"The experts have λ = {decimal(numbers.mean_gate)} of the mixture on average, the loops the rest. ",
+        *_most_and_least("gives the experts most", "gives them least", by_layer, end=". "),
+        f"Where λ is 0 no expert ran: {share(numbers.did_not_route)} of {pairs:,} pairs of token and layer.",
+    )
+
+
+def experts(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> Answer:
+    """The expert with the largest share of the choices of its layer, and those of the selected layer."""
+    counts = choice_counts(trace).sum(axis=1)  # [layer, expert]
+    tokens, whole = routed(trace).sum(axis=1), counts.sum(axis=1)
+    if not whole.any():
+        return Answer("No token of this text chose an expert.")
+    even = 1 / trace.num_experts
+    loads = np.divide(counts, whole[:, None], out=np.zeros(counts.shape), where=whole[:, None] > 0)
+    layer, expert = np.unravel_index(int(loads.argmax()), loads.shape)
+    by_chance = _by_chance(counts, tokens, trace.expert_ids.shape[2])
+    pieces: list[Piece] = [
+        "The most uneven load is in ", a_layer(layer), ": ", an_expert(expert, layer),
+        f" has {share(loads[layer, expert])} of {whole[layer]:,} choices by {how_many(int(tokens[layer]), 'token')}, "
+        f"where an even share is {100 * even:.3g}%",
+        ", which even choices could reach by chance in so short a text. " if by_chance else ". ",
+    ]  # fmt: skip
+    if not whole[view.layer]:
+        return answer(*pieces, "In ", a_layer(view.layer), ", which is selected, no token routed.")
+    first, last = int(counts[view.layer].argmax()), int(counts[view.layer].argmin())
+    return answer(
+        *pieces, "In ", a_layer(view.layer), ", which is selected, ", an_expert(first, view.layer),
+        f" leads with {share(loads[view.layer, first])} and ", an_expert(last, view.layer),
+        f" is last with {share(loads[view.layer, last])}.",
+    )  # fmt: skip
+
+
+def recursion(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> Answer:
+    """How often each number of loops ran, the token that looped most, and how many choices were close."""
+    counted = ordinary(trace)
+    if not counted.any():
+        return NOTHING
+    loops, mean = trace.loops[:, counted], trace.loops.mean(axis=0)
+    if trace.max_loops == 1:
+        return Answer(f"Every token passes the FFN once in each of {how_many(trace.num_layers, 'layer')}.")
+    times = np.bincount(loops.ravel(), minlength=trace.max_loops + 1)
+    usual, best = int(times.argmax()), int(np.where(counted, mean, 0).argmax())
+    near = depth_margin(trace)[:, counted] < NEAR_MISS
+    all_loops = "" if usual == trace.max_loops else f"; all {trace.max_loops} ran in {share(times[-1] / loops.size)}"
+    return answer(
+        f"{how_many(usual, 'loop').capitalize()} ran most often, in {share(times[usual] / loops.size)} of "
+        f"{loops.size:,} pairs of token and layer{all_loops}. ",
+        a_token(trace, best),
+        f"{others_alike(np.where(counted, mean, 0), best)} looped most ({decimal(mean[best])}, mean over layers), and "
+        f"{share(near.mean())} of the choices were near misses, decided by less than {NEAR_MISS} logits.",
+    )
+
+
+def near_misses(trace: RoutingTrace, view: View = DEFAULT_VIEW, *, precisions: TwoPrecisions | None = None) -> Answer:
+    """How many choices of the loops were close, the closest one, and what flips in bfloat16 if that was traced."""
+    counted = ordinary(trace)
+    if not counted.any():
+        return NOTHING
+    if trace.max_loops == 1:
+        return Answer("This model has one loop only, so no choice of the loops can flip.")
+    margin = np.where(counted, depth_margin(trace), np.inf)
+    layer, token = np.unravel_index(int(margin.argmin()), margin.shape)
+    near, pairs = int((margin < NEAR_MISS).sum()), int(counted.sum()) * trace.num_layers
+    pieces: list[Piece] = [
+        f"{near:,} of {pairs:,} choices of the loops were near misses, decided by less than {NEAR_MISS} logits. "
+        "The closest was ", a_token(trace, token, layer=layer), " in ", a_layer(layer),
+        f", decided by {decimal(float(margin[layer, token]), 3)}.",
+    ]  # fmt: skip
+    if precisions is not None:
+        numbers = precision_numbers(precisions)
+        pieces.append(f" In bfloat16 other loops run in {numbers.loops_differ:,} of the {numbers.pairs:,}.")
+    return answer(*pieces)
+
+
+def cost(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> Answer:
+    """What the text costs by the three accounts, and the layer that costs most."""
+    if not ordinary(trace).any():
+        return NOTHING
+    by_layer = mean_over_tokens(trace, cost_of(trace, "nominal"))
+    total = {name: mean_over_tokens(trace, cost_of(trace, name)).mean() for name in ("released", "ours")}
+    return answer(
+        f"Per token and layer this text costs {decimal(by_layer.mean())} times a dense FFN on paper. This program runs "
+        f"{decimal(total['ours'])}, the authors' code {decimal(total['released'])}: it loops every token as often as "
+        "the deepest one of the layer. ",
+        *_most_and_least("costs most", "costs least", by_layer, end=" on paper."),
+    )
+
+
+def _most_and_least(most: str, least: str, by_layer: np.ndarray, *, end: str = "") -> list[Piece]:
+    """Which layer has most of a mean and which has least, or that all are alike; `end` follows."""
+    first, last = int(by_layer.argmax()), int(by_layer.argmin())
+    if np.isclose(by_layer[first], by_layer[last]):
+        return [f"All layers are alike{end}"]
+    return [
+        a_layer(first, capital=True), f" {most} ({decimal(by_layer[first])}), ",
+        a_layer(last), f" {least} ({decimal(by_layer[last])}){end}",
+    ]  # fmt: skip
+
+
+def _hardest(trace: RoutingTrace) -> list[Piece]:
+    values, counted = token_difficulty(trace), ordinary(trace)
+    token = int(np.where(counted, values, -1).argmax())
+    if trace.max_loops == 1:
+        return ["."]
+    tokens = how_many(int(counted.sum()), "token")
+    return ["; ", a_token(trace, token), f" is the hardest of {tokens} (soft difficulty {decimal(values[token])})."]
+
+
+def _surprise(trace: RoutingTrace) -> str:
+    """Whether difficulty goes with the surprisal of the token read, in a sentence that claims no cause."""
+    rho, count = rank_correlation(trace)
+    if not np.isfinite(rho):
+        return "Whether that goes with surprisal cannot be said of so few tokens."
+    far, found = rho_by_chance(trace), f"ρ = {decimal(rho)} over {how_many(count, 'token')}"
+    if not np.isfinite(far):
+        return f"With surprisal: {found}, too few to tell that from chance."
+    if abs(rho) <= far:
+        return f"Difficulty and surprisal go together no more than by chance ({found}; chance reaches ±{decimal(far)})."
+    more = "more" if rho > 0 else "less"
+    return (
+        f"Harder tokens were {more} surprising than chance explains ({found}; chance reaches ±{decimal(far)}); how "
+        "frequent they are may be the reason."
+    )
+
+
+def _by_chance(counts: np.ndarray, tokens: np.ndarray, k: int) -> bool:
+    """Whether even, independent choices of k experts would reach the largest load of any layer and expert (at least)
+    with a probability above LIKELY, by Bonferroni over layers and experts."""
+    tail = binom.sf(counts - 1, tokens[:, None], k / counts.shape[1])
+    load = np.divide(counts, tokens[:, None], out=np.zeros(counts.shape), where=tokens[:, None] > 0)
+    return bool(tail.ravel()[load.argmax()] * counts.size > LIKELY)
+
+
+__all__ = ["cost", "difficulty", "experts", "gate", "near_misses", "overview", "recursion"]

@@ -1,0 +1,122 @@
+"""Answers about several texts, a list of prompts, and the model itself."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from analysis.answers.answer import Answer, Piece, a_layer, answer, decimal, share
+from analysis.models.facts import model_facts
+from analysis.models.health import Check, verdict
+from analysis.texts.chance import FEWEST_TEXTS
+from analysis.texts.study import Study
+from analysis.texts.validity import MEASURES
+from analysis.view import DEFAULT_VIEW, View
+from analysis.words.labels import how_many
+from hooks.trace import RoutingTrace
+
+BEYOND = 0.05
+"""A corrected p below this is called beyond chance, as in the figures."""
+SHORT = 20
+"""Tokens below which a prompt is called short."""
+
+
+def what_decides(study: Study, view: View = DEFAULT_VIEW) -> Answer:
+    """How much token, position and the token before it tell of loops and first expert, in texts not counted."""
+    table = study.routing_sources
+    if table.empty:
+        return Answer("One text alone cannot say what decides: a prediction needs other texts to count in.")
+    explained = {key: rows.set_index("layer") for key, rows in table.groupby(["target", "source"])}
+    token = explained["loops", "token"]
+    pieces: list[Piece] = [
+        f"Over {how_many(study.texts, 'text')}, knowing the token removes {_span(token)} of the uncertainty about its "
+        f"loops {_beyond(token)} and {_span(explained['expert', 'token'])} of that about its first expert "
+        f"{_beyond(explained['expert', 'token'])}"
+    ]
+    known = token["explained"].dropna()
+    if len(known):
+        pieces += [", the loops most in ", a_layer(int(known.idxmax()))]
+    gain = 100 * (explained["loops", "previous"]["explained"] - token["explained"])
+    return answer(
+        *pieces,
+        f". Its position alone removes {_span(explained['loops', 'position'])} of that about the loops; knowing the "
+        f"token before it too adds {decimal(gain.min(), 0)} to {decimal(gain.max(), 0)} points.",
+    )
+
+
+def validity(study: Study, view: View = DEFAULT_VIEW) -> Answer:
+    """What soft difficulty goes with most, and whether it goes with surprisal among equally frequent tokens."""
+    table = study.difficulty_validity["soft"]
+    means = table[table["layer"].isna()].set_index("measure")
+    known = means["rho"].dropna()
+    if known.empty:
+        return Answer("These texts are too short to say what difficulty goes with.")
+    most = known.abs().idxmax()
+    text = (
+        f"Over {how_many(study.texts, 'text')}, difficulty goes most with the {MEASURES[most]}: "
+        f"ρ = {_rho(means.loc[most])}, within texts and as a mean over layers. "
+    )
+    raw, given = "surprisal_read", "surprisal_read_given_frequency"
+    if raw in known and given in known:
+        text += (
+            f"With the {MEASURES[raw]} it is {_rho(means.loc[raw])}, and among equally frequent tokens "
+            f"{_rho(means.loc[given])}."
+        )
+    return Answer(text.strip())
+
+
+def models(trace: RoutingTrace, view: View = DEFAULT_VIEW, *, checks: Sequence[Check] | None = None) -> Answer:
+    """What the model is made of, and the verdict of its health check if it was run."""
+    facts = model_facts(trace)
+    size = f"{facts.parameters / 1e6:.1f} M parameters in " if facts.parameters else ""
+    heads = f"; router and depth head are {facts.heads_share:.2%} of it" if facts.heads_share else ""
+    text = (
+        f"This model has {size}{how_many(facts.layers, 'layer')} with {how_many(facts.experts, 'expert')} and up to "
+        f"{how_many(facts.max_loops, 'loop')}{heads}. "
+    )
+    if checks is None:
+        return Answer(text + "Whether its routing can be trusted has not been checked yet.")
+    return Answer(f"{text}Verdict of the health check: {verdict(list(checks))}.")
+
+
+def prompts(table: pd.DataFrame, view: View = DEFAULT_VIEW) -> Answer:
+    """The hardest and the easiest prompt of a table (`analysis.texts.summary.summary_table`)."""
+    traced = table[table["difficulty"].notna()]
+    if len(traced) < 2:
+        return Answer(f"{len(traced):,} of {how_many(len(table), 'prompt')} traced: two are needed to compare.")
+    hard, easy = (traced.loc[traced["difficulty"].astype(float).agg(which)] for which in ("idxmax", "idxmin"))
+    text = (
+        f"Of {how_many(len(traced), 'traced prompt')} “{hard['name']}” is the hardest (soft difficulty "
+        f"{decimal(hard['difficulty'])}, mean over tokens and layers) and “{easy['name']}” the easiest "
+        f"({decimal(easy['difficulty'])})."
+    )
+    if (shortest := int(min(hard["tokens"], easy["tokens"]))) < SHORT:
+        text += f" One of them has only {how_many(shortest, 'token')}, and means of short texts scatter more."
+    return Answer(text)
+
+
+def _span(rows: pd.DataFrame) -> str:
+    """Least to most of what is explained, over layers."""
+    values = rows["explained"].to_numpy(float)
+    if np.isnan(values).all():
+        return "nothing"
+    low, high = share(np.nanmin(values)), share(np.nanmax(values))
+    return low if low == high else f"{low} to {high}"
+
+
+def _beyond(rows: pd.DataFrame) -> str:
+    """In how many layers that is beyond chance, in brackets."""
+    tested = rows["p_corrected"].dropna()
+    if tested.empty:
+        return f"(not tested: it takes {FEWEST_TEXTS} texts)"
+    return f"(beyond chance in {(tested < BEYOND).sum()} of {how_many(len(rows), 'layer')})"
+
+
+def _rho(row: pd.Series) -> str:
+    """A correlation, and whether it is beyond chance."""
+    if np.isnan(row["p_corrected"]):
+        return f"{decimal(row['rho'])} (not tested: it takes {FEWEST_TEXTS} texts)"
+    return f"{decimal(row['rho'])} ({'beyond' if row['p_corrected'] < BEYOND else 'within'} chance)"
+
+
+__all__ = ["models", "prompts", "validity", "what_decides"]
