@@ -6,12 +6,21 @@ from pathlib import Path
 from streamlit.testing.v1 import AppTest
 from streamlit.util import calc_hash
 
+from app.pages import PAGES
+from app.session.folds import OPEN
+
 MAIN = Path(__file__).parents[1] / "app" / "main.py"
 
 
 def new_app() -> AppTest:
     """A new session that has not run yet: `run()` opens the first page."""
     return AppTest.from_file(str(MAIN), default_timeout=120)
+
+
+def unfolded(app: AppTest) -> AppTest:
+    """The session with everything opened that pages fold away. Call this before a page is drawn."""
+    app.session_state[OPEN] = {folded.key for page in PAGES for folded in page.folds}
+    return app
 
 
 def turn_to(app: AppTest, path: str) -> AppTest:

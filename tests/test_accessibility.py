@@ -34,6 +34,7 @@ def test_no_page_has_a_serious_finding_and_all_are_drawn_on_the_theme_s_paper(vi
     found, figures = [], 0
     for name in names:
         here.turn_to(name)
+        here.unfold()
         found += severe(page, name)
         for figure in page.locator(".js-plotly-plot .main-svg:first-child").all():
             assert figure.evaluate("svg => getComputedStyle(svg).backgroundColor") == PAPER[theme], name
@@ -79,7 +80,7 @@ def behind(tab: str, seen: str):
     """Opens what is behind the figure of the gate; `seen` is there once the tab is drawn."""
 
     def opened(page: Page) -> None:
-        page.locator(".st-key-gate_map-behind button").first.click()
+        page.locator(".st-key-gate_levels-behind button").first.click()
         page.get_by_role("tab", name=tab).click()
         page.get_by_test_id("stPopoverBody").locator(seen).first.wait_for()
 

@@ -20,7 +20,7 @@ from app.texts.examples import EXAMPLES
 from app.texts.glossary import GROUPS
 from hooks.training_trace import TrainingTrace
 from sample_models.registry import DEFAULT_MODEL
-from tests.app_in_process import turn_to
+from tests.app_in_process import turn_to, unfolded
 from tests.olmo_folders import write_olmo
 
 MAIN = Path(__file__).parents[1] / "app" / "main.py"
@@ -34,7 +34,7 @@ def app():
 
 
 def opened(app: AppTest, view: str) -> AppTest:
-    app.run()
+    unfolded(app).run()
     if view != "overview":
         turn_to(app, view)
     assert not app.exception

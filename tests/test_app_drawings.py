@@ -8,7 +8,7 @@ from streamlit.testing.v1 import AppTest
 from analysis.catalogue import spec
 from app.pages import PAGES
 from app.session.drawings import REMEMBERED_PAGES
-from tests.app_in_process import turn_to
+from tests.app_in_process import turn_to, unfolded
 
 MAIN = Path(__file__).parents[1] / "app" / "main.py"
 RECURSION = next(page for page in PAGES if page.name == "Recursion")
@@ -36,7 +36,7 @@ def contents(app: AppTest) -> list[dict]:
 
 
 def begun() -> AppTest:
-    return AppTest.from_file(str(MAIN), default_timeout=120).run()
+    return unfolded(AppTest.from_file(str(MAIN), default_timeout=120)).run()
 
 
 def test_on_return_only_what_follows_a_changed_selection_is_drawn_again():

@@ -9,7 +9,7 @@ from streamlit.testing.v1 import AppTest
 
 from app.server import captures, models
 from app.session import results, state
-from tests.app_in_process import turn_to
+from tests.app_in_process import turn_to, unfolded
 from tests.figure_texts import figure_texts
 
 MAIN = Path(__file__).parents[1] / "app" / "main.py"
@@ -22,7 +22,7 @@ def app():
 
 def opened(app: AppTest, view: str, **session) -> AppTest:
     app.query_params["example"] = "fox"
-    app.run()
+    unfolded(app).run()
     for key, value in session.items():
         app.session_state[key] = value
     turn_to(app, view)

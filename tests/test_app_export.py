@@ -36,12 +36,12 @@ def test_data_and_code_are_made_only_when_they_are_opened(app, monkeypatch):
     app.run()
     turn_to(app, "gate")
     assert not app.exception and not made and not app.code
-    app.session_state["gate_map-behind"] = True
+    app.session_state["gate_levels-behind"] = True
     app.session_state.token = 5
     app.run()
     assert not app.exception and len(made) == 2
     found, drawn, view = made[1]
-    assert (found, view.token) == (spec("gate_map"), 5)
+    assert (found, view.token) == (spec("gate_levels"), 5)
     assert app.code[0].value.strip() == snippet(found, drawn, view).strip()
     assert app.dataframe[-1].value.equals(found.table(drawn).head(20))
 
@@ -78,7 +78,7 @@ def test_code_of_a_long_text_names_the_file_to_export(app):
     app.run()
     next(button for button in app.button if button.label == "Trace").click().run()
     turn_to(app, "gate")
-    app.session_state["gate_map-behind"] = True
+    app.session_state["gate_levels-behind"] = True
     app.run()
     assert not app.exception and TRACE_FILE in app.code[0].value
     assert any("once `text.trace.safetensors` lies there too" in each.value for each in app.caption)

@@ -11,7 +11,7 @@ from streamlit.testing.v1 import AppTest
 from app.server import captures, models
 from app.session import results
 from sample_models.registry import CHECKPOINTS, DEFAULT_MODEL
-from tests.app_in_process import captions, charts, press, trace_text, turn_to
+from tests.app_in_process import captions, charts, press, trace_text, turn_to, unfolded
 
 SMALL = "versatile-4l-0.4m"
 STEPS = [0, 61, 245, 551, 980, 1531, 2204, 3000]
@@ -19,7 +19,7 @@ STEPS = [0, 61, 245, 551, 980, 1531, 2204, 3000]
 
 def opened(app: AppTest, model: str = SMALL) -> AppTest:
     app.query_params["model"] = model
-    app.run()
+    unfolded(app).run()
     turn_to(app, "models")
     assert not app.exception
     return app

@@ -13,7 +13,7 @@ from app.server import captures, models, sample_studies
 from app.session import state, text_study
 from app.texts.prompt_files import PromptList
 from app.texts.prompts import Prompt
-from tests.app_in_process import turn_to
+from tests.app_in_process import turn_to, unfolded
 
 MAIN = Path(__file__).parents[1] / "app" / "main.py"
 TEXTS = ["The fox ran to the river.", "7 + 5 = 12", "A boat lay there.", "She said no.", "Then it was night."]
@@ -29,7 +29,7 @@ def few_draws(monkeypatch):
 
 def opened(*texts: str, view: str = "validity") -> AppTest:
     """A visitor on a page over several texts who has chosen the own list: these texts, or none."""
-    app = AppTest.from_file(str(MAIN), default_timeout=120).run()
+    app = unfolded(AppTest.from_file(str(MAIN), default_timeout=120)).run()
     if texts:
         bring(app, *texts)
     app.session_state[f"reading-{text_study.SAMPLE}"] = False  # as the button Stop does

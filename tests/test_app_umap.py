@@ -11,7 +11,7 @@ from streamlit.testing.v1 import AppTest
 from analysis.explain.embedding import Placement
 from app.server import umap_cache
 from app.session import umap_maps
-from tests.app_in_process import turn_to
+from tests.app_in_process import turn_to, unfolded
 from tests.threads import wait_until
 
 MAIN = Path(__file__).parents[1] / "app" / "main.py"
@@ -43,7 +43,7 @@ def placing(monkeypatch):
 def opened(**session) -> AppTest:
     app = AppTest.from_file(str(MAIN), default_timeout=120)
     app.query_params["example"] = "fox"
-    app.run()
+    unfolded(app).run()
     for key, value in session.items():
         app.session_state[key] = value
     turn_to(app, "geometry")

@@ -52,7 +52,11 @@ def test_a_page_that_is_opened_draws_each_chart_once(visit):
     here = visit()
     here.page.add_init_script(DRAWINGS)
     page = here.open()
-    for name in ("Gate", "Experts", "Overview"):
+    for name in ("Overview", "Experts", "Gate"):
+        if name != "Overview":
+            here.turn_to(name)
+        here.unfold()
+    for name in ("Experts", "Overview", "Gate"):
         page.evaluate("() => { drawings.length = 0 }")
         here.turn_to(name)
         until_rests(page, "() => drawings.length")
@@ -64,7 +68,9 @@ def test_a_page_that_is_opened_draws_each_chart_once(visit):
 def test_charts_in_sight_are_drawn_first_and_the_others_by_themselves_without_moving_anything(visit):
     here = visit()
     here.page.add_init_script(DRAWINGS)
-    page = here.open()
+    page = here.open("geometry", "Geometry")
+    here.unfold()
+    here.turn_to("Overview")
     page.evaluate("() => { drawings.length = 0 }")
     here.turn_to("Geometry")
     drawn = drawn_here(page)
@@ -75,7 +81,9 @@ def test_charts_in_sight_are_drawn_first_and_the_others_by_themselves_without_mo
 
 
 def test_figure_of_the_token_is_redrawn_in_place_and_equals_a_fresh_one(visit):
-    page = visit().open("recursion", "Recursion")
+    here = visit()
+    page = here.open("recursion", "Recursion")
+    here.unfold()
     shown = """() => { const figure = document.querySelector('.st-key-figure-depth_logits .js-plotly-plot');
         const note = figure.querySelector('.annotation-text').textContent;
         return [figure.dataset.same, note, figure.data[0].customdata]; }"""
@@ -92,6 +100,7 @@ def test_figure_of_the_token_is_redrawn_in_place_and_equals_a_fresh_one(visit):
     wait_idle(page)
     page.reload()
     wait_idle(page)
+    here.unfold()
     page.locator(".st-key-figure-depth_logits .annotation-text").first.wait_for()
     fresh = page.evaluate(shown)
     assert fresh[1:] == redrawn[1:] and fresh[0] is None

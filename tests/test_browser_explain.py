@@ -49,6 +49,7 @@ def drawn_by(tmp_path_factory):
 def test_page_is_drawn_says_how_to_read_it_follows_clicks_and_leaves_the_app(visit, row, drawn_by, tmp_path):
     here = visit()
     page = here.open(f"{row.url_path}?layer={LAYER}&token={TOKEN}", row.name)
+    here.unfold()
     specs = [found for found in map(spec, row.figures) if found.of not in ON_DEMAND]
     for found in specs:
         page.locator(f"{drawing(found)} .main-svg").first.wait_for()
@@ -132,6 +133,7 @@ def data_and_code_are_those_of_the_figure(here: Visit, spec: FigureSpec, drawn_b
 def test_target_goes_with_the_token_unless_the_reader_named_one(visit):
     here = visit()
     page = here.open("write_ledger?example=fox&layer=2&token=30", "Write ledger")
+    here.unfold()
     picker, problem = page.get_by_role("combobox", name="Token to follow"), page.get_by_test_id("stAlert")
     expect(picker).to_have_value("likeliest next token")
     name = page.locator("label").filter(has_text="Token to follow")

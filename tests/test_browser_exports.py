@@ -16,7 +16,7 @@ import pytest
 from PIL import ImageColor
 from playwright.sync_api import expect
 
-from analysis.catalogue import CATALOGUE
+from analysis.catalogue import CATALOGUE, spec
 from analysis.export.tables import read_csv
 from analysis.palette import THEMES, colour_at
 from app.texts.examples import EXAMPLES
@@ -29,11 +29,15 @@ pytestmark = pytest.mark.browser
 POINTS_PER_MM = 72 / 25.4
 
 
-def exporting(here: Visit):
-    """The open export dialog of the page, with its preview drawn."""
+def exporting(here: Visit, figure: str = spec("gate_map").title):
+    """The open export dialog of the page, with the preview of a figure drawn."""
     here.page.get_by_role("button", name="Export").click()
     dialog = here.page.get_by_role("dialog")
     dialog.locator(".js-plotly-plot .main-svg").first.wait_for()
+    dialog.get_by_role("combobox", name="Figure of this page").fill(figure)
+    here.page.keyboard.press("Enter")
+    titled = "title => document.querySelector('[role=dialog] .js-plotly-plot')?.layout?.title?.text === title"
+    here.page.wait_for_function(titled, arg=figure)
     wait_idle(here.page)
     return dialog
 

@@ -12,7 +12,9 @@ BAND = "() => document.querySelector('.st-key-figure-training_course .js-plotly-
 
 
 def test_training_is_read_by_itself_and_its_slider_redraws_in_place(visit):
-    page = visit().open("models?model=versatile-4l-0.4m&example=fox", "Models")
+    here = visit()
+    page = here.open("models?model=versatile-4l-0.4m&example=fox", "Models")
+    here.unfold()
     page.get_by_role("button", name="Read at every step").click()
     slider = page.get_by_role("slider", name="Step of the training")
     slider.wait_for()

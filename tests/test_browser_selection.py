@@ -117,6 +117,7 @@ def test_steppers_of_the_readout_move_the_selection(visit):
 def test_strip_stays_in_sight_and_clickable_when_the_page_is_scrolled(visit):
     here = visit()
     page = here.open("recursion", "Recursion")
+    here.unfold()
     page.locator(".st-key-figure-loop_shares").scroll_into_view_if_needed()
     page.mouse.wheel(0, 3000)
     until(page, lambda: page.get_by_test_id("stMain").evaluate("main => main.scrollTop") > 400)
@@ -126,7 +127,9 @@ def test_strip_stays_in_sight_and_clickable_when_the_page_is_scrolled(visit):
 
 
 def test_heat_map_click_selects_layer_and_token(visit):
-    page = visit().open("gate?layer=0&token=0", "Gate")
+    here = visit()
+    page = here.open("gate?layer=0&token=0", "Gate")
+    here.unfold()
     page.locator(".st-key-figure-gate_map svg.selection").wait_for(state="attached")  # now it takes clicks
     drags = page.locator(".st-key-figure-gate_map .js-plotly-plot .nsewdrag")
     boxes = [drags.nth(i).bounding_box() for i in range(drags.count())]

@@ -122,6 +122,9 @@ def test_hostile_text_is_shown_literally_on_every_page(visit):
     for name in ("Overview", "Difficulty", "Experts", "Recursion", "Gate"):
         here.turn_to(name)
         expect(page.locator(".js-plotly-plot .main-svg").first).to_be_attached()
+        expect(page.locator(".st-key-answer_line p")).to_contain_text(".")
+        expect(page.locator(".st-key-answer_line p :not(button)")).to_have_count(0)
+    here.unfold()
     ticks = page.locator(".st-key-figure-gate_map .xtick text")
     expect(ticks.first).to_be_visible()
     labels = "".join(ticks.all_text_contents())
@@ -132,6 +135,7 @@ def test_hostile_text_is_shown_literally_on_every_page(visit):
 def test_long_text_says_how_it_was_read_and_its_maps_show_a_part(visit):
     here = visit()
     page = here.open("gate", "Gate")
+    here.unfold()
     here.trace("The king rode out to the river. " * 200)
     expect(page.get_by_text("windows of 512 tokens, each overlapping the former by 256")).to_be_visible()
     assert here.tokens().count() > 1400

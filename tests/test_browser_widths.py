@@ -44,6 +44,7 @@ def test_no_label_is_cut_or_lies_over_another(visit, text, width):
     for name in ("Overview", "Difficulty", "Gate", "Experts", "Recursion", "Write ledger", "Cost", "What decides"):
         here.turn_to(name)
         page.locator(".js-plotly-plot .main-svg").first.wait_for()
+        here.unfold()
         found += [f"{name}: {problem}" for problem in problems(page)]
         sideways = "main => main.scrollWidth - main.clientWidth"
         assert page.get_by_test_id("stMain").evaluate(sideways) <= 1, name
@@ -64,6 +65,7 @@ def test_a_narrow_window_stacks_columns_and_lets_the_frame_scroll_away(visit):
     here = visit()
     here.page.set_viewport_size({"width": 900, "height": 1000})
     page = here.open("recursion", "Recursion")
+    here.unfold()
     assert not problems(page)
     page.wait_for_function(STACKED)  # the run that draws for this width may just be under way
     expect(page.locator(".frame-wrapper")).to_have_css("position", "static")

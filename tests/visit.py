@@ -54,6 +54,13 @@ class Visit:
         self.page.get_by_role("heading", name=name, exact=True, level=2).wait_for()
         wait_idle(self.page)
 
+    def unfold(self) -> None:
+        """Open everything that the page folds away, and wait until it is drawn."""
+        closed = "[class*=st-key-fold-] details:not([open]) > summary"
+        for _ in range(self.page.locator(closed).count()):
+            self.page.locator(closed).first.click()
+            wait_idle(self.page)
+
     def trace(self, text: str) -> None:
         """Type a text, trace it, and wait until the strip shows another text or a problem is shown."""
         self.type(text)

@@ -1,4 +1,4 @@
-"""`Answer`, one or two plain sentences with the parts that name a token, layer or expert, and how it is put together."""
+"""`Answer`: one or two plain sentences, with the parts that name a token, layer or expert, put together from pieces."""
 
 from dataclasses import dataclass
 

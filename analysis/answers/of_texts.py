@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-import numpy as np
 import pandas as pd
 
 from analysis.answers.answer import Answer, Piece, a_layer, answer, decimal, share
@@ -17,6 +16,7 @@ from hooks.trace import RoutingTrace
 
 BEYOND = 0.05
 """A corrected p below this is called beyond chance, as in the figures."""
+UNTESTED = f"not tested: it takes {FEWEST_TEXTS} texts"
 SHORT = 20
 """Tokens below which a prompt is called short."""
 
@@ -27,20 +27,20 @@ def what_decides(study: Study, view: View = DEFAULT_VIEW) -> Answer:
     if table.empty:
         return Answer("One text alone cannot say what decides: a prediction needs other texts to count in.")
     explained = {key: rows.set_index("layer") for key, rows in table.groupby(["target", "source"])}
-    token = explained["loops", "token"]
+    token, position, previous = (explained["loops", source] for source in ("token", "position", "previous"))
     pieces: list[Piece] = [
-        f"Over {how_many(study.texts, 'text')}, knowing the token removes {_span(token)} of the uncertainty about its "
-        f"loops {_beyond(token)} and {_span(explained['expert', 'token'])} of that about its first expert "
-        f"{_beyond(explained['expert', 'token'])}"
+        f"Over {how_many(study.texts, 'text')}, knowing the token removes {_removed(token, 'its loops')} and "
+        f"{_removed(explained['expert', 'token'], 'its first expert')}"
     ]
-    known = token["explained"].dropna()
-    if len(known):
-        pieces += [", the loops most in ", a_layer(int(known.idxmax()))]
-    gain = 100 * (explained["loops", "previous"]["explained"] - token["explained"])
+    if (known := token["explained"].dropna()).empty:
+        return answer(*pieces, ".")
+    gain = 100 * (previous["explained"] - token["explained"])
     return answer(
         *pieces,
-        f". Its position alone removes {_span(explained['loops', 'position'])} of that about the loops; knowing the "
-        f"token before it too adds {decimal(gain.min(), 0)} to {decimal(gain.max(), 0)} points.",
+        ", of the loops most in ",
+        a_layer(known.idxmax()),
+        f". Its position alone removes {_span(position)} of that about the loops; knowing the token before it too adds "
+        f"{decimal(gain.min(), 0)} to {decimal(gain.max(), 0)} points.",
     )
 
 
@@ -95,28 +95,27 @@ def prompts(table: pd.DataFrame, view: View = DEFAULT_VIEW) -> Answer:
     return Answer(text)
 
 
+def _removed(rows: pd.DataFrame, what: str) -> str:
+    """How much of the uncertainty about something is removed, least to most over layers, and where beyond chance."""
+    if rows["explained"].isna().all():
+        return f"nothing about {what}, where nothing is uncertain"
+    tested = rows["p_corrected"].dropna()
+    beyond = f"beyond chance in {(tested < BEYOND).sum()} of {how_many(len(rows), 'layer')}"
+    return f"{_span(rows)} of the uncertainty about {what} ({UNTESTED if tested.empty else beyond})"
+
+
 def _span(rows: pd.DataFrame) -> str:
     """Least to most of what is explained, over layers."""
-    values = rows["explained"].to_numpy(float)
-    if np.isnan(values).all():
-        return "nothing"
-    low, high = share(np.nanmin(values)), share(np.nanmax(values))
+    low, high = share(rows["explained"].min()), share(rows["explained"].max())
     return low if low == high else f"{low} to {high}"
-
-
-def _beyond(rows: pd.DataFrame) -> str:
-    """In how many layers that is beyond chance, in brackets."""
-    tested = rows["p_corrected"].dropna()
-    if tested.empty:
-        return f"(not tested: it takes {FEWEST_TEXTS} texts)"
-    return f"(beyond chance in {(tested < BEYOND).sum()} of {how_many(len(rows), 'layer')})"
 
 
 def _rho(row: pd.Series) -> str:
     """A correlation, and whether it is beyond chance."""
-    if np.isnan(row["p_corrected"]):
-        return f"{decimal(row['rho'])} (not tested: it takes {FEWEST_TEXTS} texts)"
-    return f"{decimal(row['rho'])} ({'beyond' if row['p_corrected'] < BEYOND else 'within'} chance)"
+    chance = UNTESTED
+    if pd.notna(row["p_corrected"]):
+        chance = f"{'beyond' if row['p_corrected'] < BEYOND else 'within'} chance"
+    return f"{decimal(row['rho'])} ({chance})"
 
 
 __all__ = ["models", "prompts", "validity", "what_decides"]

@@ -71,7 +71,7 @@ def recursion_lens(lens: LensTrace, view: View = DEFAULT_VIEW) -> Answer:
     pieces: list[Piece] = [
         "After ", a_token(lens.routing, lens.token), " the model's likeliest next token is "
         f"“{short_label(lens.top_tokens[final][0])}” ({share(float(lens.top_probs[final, 0]))}); the lens reads it "
-        "as the likeliest from the output of ", a_layer(since), " on. ",
+        "as the likeliest from the output of ", a_layer(lens.layer[outputs][since]), " on. ",
     ]  # fmt: skip
     if not exits.any():
         return answer(*pieces, "With one loop there is no other exit.")
@@ -81,7 +81,12 @@ def recursion_lens(lens: LensTrace, view: View = DEFAULT_VIEW) -> Answer:
     if not changed.any():
         return answer(*pieces, ".")
     where = int(changed.sum(axis=1).argmax())
-    return answer(*pieces, ", most often in ", a_layer(where), f" ({changed[where].sum()} of {exits[where].sum()}).")
+    return answer(
+        *pieces,
+        ", most often in ",
+        a_layer(lens.layer[outputs][where]),
+        f" ({changed[where].sum()} of {exits[where].sum()}).",
+    )
 
 
 def geometry(paths: PathTrace, view: View = DEFAULT_VIEW) -> Answer:

@@ -1,0 +1,236 @@
+"""Answers of the pages: true to the tables below them, honest about chance and few tokens, linked where they name."""
+
+import re
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from analysis import answers
+from analysis.answers import ANSWERS, Answer, answer_of
+from analysis.answers.answer import decimal, share
+from analysis.difficulty import token_difficulty
+from analysis.experts import expert_load
+from analysis.explain.attention import attention_table
+from analysis.explain.cost import cost_by_layer, cost_ledger
+from analysis.explain.geometry import cosine_table
+from analysis.explain.ledger import ledger_table
+from analysis.explain.near_miss import TwoPrecisions, near_miss_table
+from analysis.gate import gate_table
+from analysis.models.health import Check
+from analysis.overview import loops_by_layer
+from analysis.texts.summary import PromptSummary, summary_table
+from analysis.view import View
+from app.pages import PAGES
+from hooks.lens_trace import EXIT, OUTPUT
+from hooks.trace import RoutingTrace
+from tests.capture_results import make_attention, make_lens, make_paths, result_of
+from tests.traces import HOSTILE, make_trace, random_trace
+
+VIEW = View(layer=2, token=5)
+SUMMARIES = [
+    ("first", "The fox.", PromptSummary(30, 0.5, 0.4, 0.1, 3.0)),
+    ("<b>$x$</b>", "A dog.", PromptSummary(4, 0.7, 0.4, 0.1, 3.0)),
+    ("not traced", "A cat.", None),
+]
+TRACES = {
+    "ordinary": random_trace(),
+    "hostile": random_trace(tokens=24, words=HOSTILE),
+    "few experts of one": random_trace(experts=2, k=1),
+    "one token": random_trace(layers=3, tokens=1),
+    "one loop": random_trace(max_loops=1),
+    "all alike": make_trace(loops=np.full((3, 8), 4)),
+    "nothing but special": make_trace(loops=np.full((3, 2), 2), special=[True, True]),
+    "untrained": replace(random_trace(), meta={**random_trace().meta, "gates_trained": False}),
+}
+
+
+def data_of(kind: type, trace: RoutingTrace, view: View):
+    return summary_table(SUMMARIES) if kind is pd.DataFrame else result_of(kind, trace, view)
+
+
+def test_every_page_has_an_answer_of_its_name():
+    assert [function.__name__ for function in ANSWERS] == [page.url_path for page in PAGES]
+    assert all(getattr(answers, function.__name__) is function for function in ANSWERS)
+
+
+@pytest.mark.parametrize("name", TRACES)
+@pytest.mark.parametrize("page", [function.__name__ for function in ANSWERS])
+def test_answer_of_any_trace_is_short_plain_text_whose_links_name_what_they_select(page, name):
+    trace = TRACES[name]
+    view = View(layer=trace.num_layers - 1, token=trace.num_tokens - 1)
+    found = answer_of(page, data_of(ANSWERS[getattr(answers, page)], trace, view), view)
+    assert isinstance(found, Answer) and "".join(text for text, _ in found.parts()) == found.text
+    assert 20 < len(found.text) < 420 and found.text.endswith(".") and "  " not in found.text
+    assert "nan" not in re.sub("“.*?”", "", found.text).split() and "-0" not in found.text
+    assert found.text.endswith("routing is noise.") == (name == "untrained" and page != "prompts")
+    for text, link in found.parts():
+        if link is None:
+            continue
+        if link.expert is not None:
+            assert text.lower() == f"expert {link.expert}" and 0 <= link.layer < trace.num_layers
+        elif link.token is not None:
+            assert text.startswith("“") and 0 <= link.token < trace.num_tokens
+            assert trace.tokens.count(trace.tokens[link.token]) == 1 or f"(token {link.token})" in text
+        else:
+            assert text.lower() == f"layer {link.layer}" and 0 <= link.layer < trace.num_layers
+
+
+def test_overview_names_the_layers_and_the_token_of_the_tables():
+    trace = TRACES["ordinary"]
+    found = answers.overview(trace)
+    loops = loops_by_layer(trace)["mean_loops"]
+    named = [(link.layer, link.token) for link in found.links]
+    assert named == [(loops.idxmax(), None), (loops.idxmin(), None), (None, token_difficulty(trace).argmax())]
+    assert f"loops most ({loops.max():.2f})" in found.text and "of 57 tokens" in found.text
+    two = answers.overview(make_trace(loops=((1, 2), (4, 3))))
+    assert two.text.startswith("A token passes the FFN 2.50 times per layer on average, of at most 4; ")
+    assert "Layer 1 loops most (3.50), layer 0 loops least (1.50); “b” and 1" not in two.text
+
+
+def test_gate_and_cost_say_what_their_tables_hold():
+    trace = TRACES["ordinary"]
+    by_layer = gate_table(trace).groupby("layer")["gate"].mean()
+    found = answers.gate(trace)
+    assert f"Layer {by_layer.idxmax()} gives the experts most ({by_layer.max():.2f})" in found.text
+    assert f"{(~trace.width_ran).mean():.0%} of {trace.loops.size} pairs" in found.text
+    total = cost_ledger(trace).query("design == 'VersatileFFN'").set_index("account")["total"]
+    nominal = cost_by_layer(trace).query("account == 'nominal'").set_index("layer")["ffn_equivalents"]
+    found = answers.cost(trace)
+    assert f"costs {total['nominal']:.2f} times" in found.text and f"runs {total['ours']:.2f}" in found.text
+    assert f"Layer {nominal.idxmax()} costs most ({nominal.max():.2f})" in found.text
+
+
+def test_experts_names_the_largest_load_and_what_an_even_one_is():
+    trace = TRACES["ordinary"]
+    load = expert_load(trace)
+    largest = load.loc[load["share"].idxmax()]
+    found = answers.experts(trace, VIEW)
+    assert (found.links[1].layer, found.links[1].expert) == (largest["layer"], largest["expert"])
+    assert f"has {largest['share']:.0%} of " in found.text and "an even share is 12.5%" in found.text
+    here = load[load["layer"] == VIEW.layer]
+    assert f"leads with {here['share'].max():.0%} and" in found.text
+
+
+def test_uneven_load_is_called_possible_by_chance_where_choices_are_even_and_only_there():
+    rng, said = np.random.default_rng(0), []
+    for _ in range(60):
+        ids = rng.random((4, 40, 8)).argsort(axis=-1)[..., :2]
+        even = make_trace(loops=np.ones((4, 40), int), num_experts=8, expert_ids=ids)
+        said.append("could reach by chance" in answers.experts(even).text)
+    assert np.mean(said) > 0.9
+    assert "by chance" not in answers.experts(make_trace(loops=np.ones((4, 40), int))).text
+
+
+def test_difficulty_calls_a_correlation_chance_unless_it_is_beyond():
+    trace = TRACES["ordinary"]
+    assert "were more surprising than chance explains (ρ = " in answers.difficulty(trace).text
+    order = np.random.default_rng(1).permutation(np.arange(1, trace.num_tokens))
+    shuffled = replace(trace, logprob=trace.logprob[np.concatenate([[0], order])])
+    assert "together no more than by chance (ρ = " in answers.difficulty(shuffled).text
+    assert "too few" in answers.difficulty(random_trace(tokens=8)).text
+
+
+def test_recursion_counts_loops_ties_and_near_misses():
+    found = answers.recursion(make_trace(loops=[[1, 2, 2, 4], [2, 2, 2, 4]]))
+    assert found.text.startswith("2 loops ran most often, in 62% of 8 pairs of token and layer; all 4 ran in 25%. “d” ")
+    assert "0% of the choices were near misses" in found.text
+    assert "“a” and 1 other looped most (3.00," in answers.recursion(make_trace(loops=[[3, 3, 1]])).text
+
+
+def test_near_misses_counts_the_table_and_names_the_closest():
+    trace = TRACES["ordinary"]
+    table = near_miss_table(trace)
+    found = answers.near_misses(trace)
+    closest = table.loc[table["loops_margin"].idxmin()]
+    assert found.text.startswith(f"{table['loops_near_miss'].sum()} of {len(table)} choices")
+    assert (found.links[0].layer, found.links[0].token) == (closest["layer"], closest["token"])
+    other = replace(trace, loops=np.where(trace.loops == 1, 2, trace.loops))
+    twice = answers.near_misses(trace, precisions=TwoPrecisions(trace, other))
+    assert twice.text.endswith(f" other loops run in {(trace.loops == 1).sum()} of the {trace.loops.size}.")
+
+
+def test_walkthrough_tells_loops_gate_and_experts_or_that_none_ran():
+    trace = make_trace(loops=((1, 2), (4, 3)))
+    text = "In layer 0 the FFN ran 2 times for “b”, 20.00 logits ahead of the next choice. λ is 0.50: the experts have "
+    text += "50% of the mixture, the loops the rest. Expert 0 (75%) and expert 1 (25%) share that part."
+    assert answers.walkthrough(trace, View(layer=0, token=1)).text == text
+    assert answers.walkthrough(trace, View(layer=1)).text.endswith("and no expert ran.")
+    forced = replace(trace, loops=np.full((2, 2), 3))
+    assert ", although the depth head preferred 4." in answers.walkthrough(forced, View(layer=1)).text
+
+
+def test_write_ledger_names_the_largest_write_of_the_table():
+    paths = make_paths(TRACES["ordinary"])
+    for layer in range(8):
+        found = answers.write_ledger(paths, View(layer=layer, token=5))
+        table = ledger_table(paths).query(f"layer == {layer} and token == 5 and ran")
+        largest = table.loc[table["share"].idxmax()]
+        assert f", {largest['write']} wrote the largest part" in found.text
+        experts = table.loc[table["write"].str.startswith("expert"), "share"].sum()
+        assert found.text.endswith(f"its experts {share(experts)}." if experts else "and no expert ran.")
+    broken = replace(paths, resid_post=paths.resid_post + 1)
+    assert answers.write_ledger(broken, VIEW).text.startswith("Not drawn: the writes differ")
+
+
+def test_lens_counts_exits_that_would_change_the_prediction():
+    trace = TRACES["ordinary"]
+    lens = make_lens(trace, 5)
+    still = answers.recursion_lens(lens, VIEW)
+    assert "from the output of layer 0 on" in still.text and still.text.endswith("it in 0 of 24 cases.")
+    ids = lens.top_ids.copy()
+    ids[lens.of(OUTPUT)[:3], 0] = 7  # the first three layers would say another token
+    other = lens.of(EXIT)[(lens.layer[lens.of(EXIT)] == 4) & ~lens.used[lens.of(EXIT)]]
+    ids[other[:2], 0] = 7
+    moved = answers.recursion_lens(replace(lens, top_ids=ids), VIEW)
+    assert "from the output of layer 3 on" in moved.text
+    assert moved.text.endswith("it in 2 of 24 cases, most often in layer 4 (2 of 3).")
+
+
+def test_geometry_gives_the_mean_of_the_table_beside_the_dealt_one():
+    paths = make_paths(TRACES["ordinary"])
+    rows = cosine_table(paths).query("layer == 2").dropna()
+    own, dealt = rows["cosine_of_writes"].mean(), rows["cosine_of_writes_dealt"].mean()
+    text = answers.geometry(paths, VIEW).text
+    assert f"at a mean cosine of {decimal(own)} for {len(rows)} tokens" in text
+    assert f"reach {decimal(dealt)}: only the difference, {decimal(own - dealt)}, speaks" in text
+
+
+def test_attention_names_what_was_read_most():
+    read = make_attention(TRACES["ordinary"], 20)
+    mean = attention_table(read).query("layer == 2").groupby("read_token")["weight"].mean()
+    found = answers.attention(read, View(layer=2, token=20))
+    assert [link.token for link in found.links] == [None, 20, mean.idxmax()]
+    assert f"({share(mean.max())} of the attention, mean over heads)" in found.text
+    first = answers.attention(make_attention(TRACES["ordinary"], 0), View(layer=2))
+    assert first.text.endswith("could read nothing but itself: it is the first token.")
+
+
+def test_models_and_prompts_say_what_was_not_measured_and_what_is_short():
+    trace = TRACES["ordinary"]
+    assert "has not been checked yet" in answers.models(trace).text
+    checked = answers.models(trace, checks=[Check("weights", "sick", "", "")])
+    assert "sick: weights" in checked.text
+    found = answers.prompts(summary_table(SUMMARIES))
+    assert found.text.startswith("Of 2 traced prompts “<b>$x$</b>” is the hardest (soft difficulty 0.70,")
+    assert found.text.endswith("One of them has only 4 tokens, and means of short texts scatter more.")
+    assert answers.prompts(summary_table(SUMMARIES[1:])).text.startswith("1 of 2 prompts traced")
+
+
+def test_pages_of_several_texts_test_nothing_with_too_few():
+    few = result_of(ANSWERS[answers.validity], TRACES["ordinary"])
+    assert (
+        "Over 2 texts" in answers.validity(few).text and "(not tested: it takes 5 texts)" in answers.validity(few).text
+    )
+    assert "(not tested: it takes 5 texts)" in answers.what_decides(few).text
+
+
+def test_answers_of_given_data_are_those_of_its_pages():
+    trace = TRACES["ordinary"]
+    alone = answers.answers((trace,), VIEW)
+    assert set(alone) == {name.__name__ for name, kind in ANSWERS.items() if kind is RoutingTrace}
+    more = answers.answers((trace, make_paths(trace)), VIEW)
+    assert set(more) - set(alone) == {"write_ledger", "geometry"} and more["gate"] == alone["gate"]
+    with pytest.raises(ValueError, match="there is no page 'nowhere'; there are overview, difficulty"):
+        answer_of("nowhere", trace)

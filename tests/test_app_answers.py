@@ -1,0 +1,93 @@
+"""Every page says its answer first, then shows one main figure, and draws what is folded only once it is opened."""
+
+import json
+
+import streamlit
+
+from analysis.answers import answer_of
+from analysis.difficulty import token_difficulty
+from app.pages import PAGES
+from app.parts.page import MOST_UNFOLDED
+from app.server import captures
+from app.session import answers
+from app.session.folds import OPEN
+from app.session.search_form import found_tokens
+from sample_models.registry import DEFAULT_MODEL
+from tests.app_in_process import charts, press, turn_to
+
+SAME_INTEGER = {"loop_map", "gate_map", "cost_map"}
+"""Maps that draw the loops of every token and layer, each in its own words; a fourth map does so as an option."""
+
+
+def said(app) -> dict | None:
+    """What the page's answer was given to draw; None if there is none."""
+    drawn = [each.proto for each in app.get("bidi_component") if each.proto.component_name == "answer_line"]
+    return json.loads(drawn[0].json) if drawn else None
+
+
+def test_no_page_shows_more_than_three_figures_before_the_reader_asks_for_more(app):
+    app.run()
+    for page in PAGES:
+        turn_to(app, page.url_path)
+        assert not app.exception
+        folded = {
+            part for fold in page.folds for row in fold.rows for part in (row if isinstance(row, tuple) else (row,))
+        }
+        assert len(charts(app)) <= MOST_UNFOLDED, page.name
+        drawn = {key.removeprefix("figure-") for key in app.session_state.drawings}
+        assert drawn.isdisjoint(folded), "what is folded was drawn"
+        assert (page.figures[0] in drawn) if page.figures else not drawn
+        assert [opener.label for opener in app.expander[: len(page.folds)]] == [fold.question for fold in page.folds]
+        assert all(fold.question.endswith("?") for fold in page.folds)
+        assert said(app)["page"] == page.name and len(said(app)["parts"][0][0]) > 1
+
+
+def test_loops_of_every_token_and_layer_are_drawn_unfolded_on_one_page_alone():
+    unfolded = [part for page in PAGES for part in page.body if isinstance(part, str)]
+    assert len(SAME_INTEGER.intersection(unfolded)) == 1
+
+
+def test_answer_is_that_of_the_text_and_its_links_say_what_they_do(app):
+    turn_to(app.run(), "difficulty")
+    trace = captures.trace_of(DEFAULT_MODEL, app.session_state.prompt.text)
+    parts = said(app)["parts"]
+    assert "".join(text for text, _, _ in parts) == answer_of("difficulty", trace).text
+    hardest = int(token_difficulty(trace).argmax())
+    assert parts[1][1:] == [{"layer": None, "token": hardest, "expert": None}, f"Select token {hardest}"]
+
+
+def test_opened_fold_is_drawn_and_stays_open_through_reruns_and_other_pages(app):
+    turn_to(app.run(), "gate")
+    fold = PAGES[2].folds[0]
+    app.session_state[fold.key] = True
+    app.run()
+    assert {"figure-gate_levels", "figure-gate_map"} == set(app.session_state.drawings)
+    first = app.session_state.drawings["figure-gate_map"].number
+    turn_to(turn_to(app, "cost"), "gate")
+    assert len(charts(app)) == 2 and app.session_state[OPEN] == {fold.key}
+    app.session_state[fold.key] = False
+    app.run()
+    assert len(charts(app)) == 1 and "figure-gate_map" not in app.session_state.drawings
+    assert app.session_state[OPEN] == set()
+    app.session_state[fold.key] = True
+    app.run()
+    assert app.session_state.drawings["figure-gate_map"].number == first, "what still holds is not drawn again"
+
+
+def test_link_of_an_expert_selects_its_layer_and_searches_for_its_tokens(app, monkeypatch):
+    app.run()
+    trace = captures.trace_of(DEFAULT_MODEL, app.session_state.prompt.text)
+    monkeypatch.setattr(streamlit, "session_state", app.session_state)
+    answers.follow(4, None, 5)
+    found, query = found_tokens(trace)
+    assert app.session_state.layer == 4 and query == "any chosen expert = 5 in layer 4"
+    assert found == [i for i in range(trace.num_tokens) if trace.width_ran[4, i] and 5 in trace.expert_ids[4, i]]
+
+
+def test_near_misses_and_models_add_what_was_asked_for(app):
+    turn_to(app.run(), "near_misses")
+    assert "bfloat16" not in str(said(app))
+    app.session_state[PAGES[10].folds[1].key] = True
+    app.run()
+    press(app, "Trace in bfloat16")
+    assert "In bfloat16 other loops run in" in str(said(app))
