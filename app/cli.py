@@ -1,4 +1,5 @@
-"""Command line of the explorer: `python -m app serve | models | trace | check | diff | export | import-olmo | upcycle`.
+"""Command line of the explorer: `python -m app serve | models | trace | answers | check | diff | export | import-olmo`
+and more, which `--help` lists.
 
 Exit codes: 0 done, 1 diff found a difference or check a sick model, 2 bad input (a few clear lines on stderr, never a
 traceback), 130 stopped by Ctrl-C.
@@ -9,10 +10,15 @@ import json
 import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from app.cli_inputs import existing_file, existing_folders, prompts_of, trace_file, writable_folder
 from app.cli_output import say, say_no_more
 from app.limits import MOST_THREADS
+
+if TYPE_CHECKING:
+    from analysis.view import View
+    from hooks.trace import RoutingTrace
 
 BATCH = 32
 """Prompts that `trace` gives to the model at a time; between two batches their files are written."""
@@ -118,12 +124,9 @@ def export(args: argparse.Namespace) -> None:
     from analysis.catalogue import spec
     from analysis.export.files import Export, write_export
     from analysis.export.paper import COLUMNS_MM, Paper
-    from analysis.view import View
 
     read, out = trace_file(args.trace), writable_folder(args.out)
-    for name, index, count in (("layer", args.layer, read.num_layers), ("token", args.token, read.num_tokens)):
-        if not 0 <= index < count:
-            raise ValueError(f"--{name} must be 0..{count - 1} in this trace, got {index}")
+    view = selection(args, read)
     paper = None
     if args.width:
         width = {"column": COLUMNS_MM["one column"], "page": COLUMNS_MM["two columns"]}.get(args.width, args.width)
@@ -133,11 +136,29 @@ def export(args: argparse.Namespace) -> None:
             raise ValueError(f"--width must be column, page or millimetres, got {args.width}") from None
         paper = Paper(width, args.font, args.font_size, selection=not args.no_selection)
     figures = tuple(map(spec, args.figures.split(","))) if args.figures else None
-    chosen = Export(read, View(args.layer, args.token), figures=figures, paper=paper)
+    chosen = Export(read, view, figures=figures, paper=paper)
     for name, reason in chosen.left_out.items() if figures is None else ():
         say(f"{name} is left out. {reason}", to=sys.stderr)
     for path in write_export(chosen, out, args.formats.split(",")):
         say(path)
+
+
+def answers(args: argparse.Namespace) -> None:
+    """Print what every page that needs no model finds in a trace file."""
+    from analysis.export.captions import answers_text
+
+    read = trace_file(args.trace)
+    say(answers_text((read,), selection(args, read)).removesuffix("\n"))
+
+
+def selection(args: argparse.Namespace, read: "RoutingTrace") -> "View":
+    """The selected layer and token. Raises ValueError for one that the trace does not have."""
+    from analysis.view import View
+
+    for name, index, count in (("layer", args.layer, read.num_layers), ("token", args.token, read.num_tokens)):
+        if not 0 <= index < count:
+            raise ValueError(f"--{name} must be 0..{count - 1} in this trace, got {index}")
+    return View(args.layer, args.token)
 
 
 def diff(args: argparse.Namespace) -> int:
@@ -201,6 +222,10 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--model", default=None, help="name of a shipped model, or a folder")
     command.add_argument("--out", type=Path, required=True, help="folder for NNNN.trace.safetensors, routing.parquet")
     command.set_defaults(run=trace)
+    command = commands.add_parser("answers", help="what the pages find in a trace file, in a sentence or two each")
+    command.add_argument("trace", type=Path, help="a .trace.safetensors file")
+    _add_selection(command)
+    command.set_defaults(run=answers)
     command = commands.add_parser("diff", help="compare two trace files (also: trace diff A B)")
     command.add_argument("traces", type=Path, nargs=2, metavar="TRACE", help="a .trace.safetensors file")
     command.add_argument("--tolerance", type=float, default=0.0, help="largest difference that is none (default: 0)")
@@ -226,6 +251,11 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
+def _add_selection(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--layer", type=int, default=0, help="the selected layer (default: 0)")
+    command.add_argument("--token", type=int, default=0, help="the selected token (default: 0)")
+
+
 def _add_export(commands: argparse._SubParsersAction) -> None:
     command = commands.add_parser("export", help="figures and tables of a trace file")
     command.add_argument("trace", type=Path, help="a .trace.safetensors file")
@@ -237,8 +267,7 @@ def _add_export(commands: argparse._SubParsersAction) -> None:
         "(default: html,csv,parquet)",
     )
     command.add_argument("--figures", help="names of figures, comma between (default: all)")
-    command.add_argument("--layer", type=int, default=0, help="the selected layer (default: 0)")
-    command.add_argument("--token", type=int, default=0, help="the selected token (default: 0)")
+    _add_selection(command)
     command.add_argument("--width", help="pictures for a paper: column (85), page (180), or a width in mm")
     command.add_argument("--font", choices=["sans", "serif"], default="sans", help="letters of a paper's pictures")
     command.add_argument("--font-size", type=float, default=7.0, help="their size in points (default: 7)")

@@ -12,8 +12,10 @@ import pandas as pd
 import pytest
 
 import hooks
+from analysis import answers
 from analysis.catalogue import CATALOGUE
 from analysis.export.files import write_routing_table
+from analysis.view import View
 from app.cli import main
 from app.server import uploads
 from app.session.link import TRACE_VARIABLE
@@ -88,6 +90,16 @@ def test_export_writes_what_is_asked_for(traced, tmp_path, capsys):
     written = [Path(path) for path in capsys.readouterr().out.split()]
     assert {path.name for path in written} == {f"{each.name}.csv" for each in CATALOGUE if each.of is RoutingTrace}
     assert sorted(written) == sorted(tmp_path.iterdir()) and all(path.stat().st_size for path in written)
+
+
+def test_answers_are_printed_of_a_trace_alone_for_the_selection_asked_for(traced, capsys):
+    file = traced / "0001.trace.safetensors"
+    assert main(["answers", str(file), "--layer", "2", "--token", "3"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    read = RoutingTrace.load(file)
+    assert lines[1] == f"Difficulty: {answers.difficulty(read).text}"
+    assert f"Walkthrough: {answers.walkthrough(read, View(2, 3)).text}" in lines and len(lines) == 12
+    assert "--layer must be 0..5 in this trace, got 6" in refused(capsys, "answers", file, "--layer", 6)
 
 
 def test_export_leaves_out_what_a_trace_does_not_hold_and_says_so(tmp_path, capsys):

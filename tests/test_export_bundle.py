@@ -8,6 +8,7 @@ import zipfile
 import pandas as pd
 import pytest
 
+from analysis import answers
 from analysis.catalogue import CATALOGUE, spec
 from analysis.export.bundle import bundle
 from analysis.export.captions import caption
@@ -24,7 +25,8 @@ FIGURES = (spec("difficulty_map"), spec("loop_map"))
 DATA = [f"data/{name}.{end}" for name in ("difficulty_map", "loop_map", "routing") for end in ("json", "parquet")]
 DATA += [f"data/{each.name}.csv" for each in FIGURES]
 ALWAYS = [
-    *DATA, "README.txt", TRACE_FILE, "figures/plotly.min.js", "code/difficulty_map.py", "code/loop_map.py",
+    *DATA, "README.txt", "answers.txt", TRACE_FILE, "figures/plotly.min.js", "code/difficulty_map.py",
+    "code/loop_map.py",
     "figures/difficulty_map.html", "figures/loop_map.html", "figures/difficulty_map.caption.txt",
     "figures/loop_map.caption.txt",
 ]  # fmt: skip
@@ -56,6 +58,10 @@ def test_manifest_is_true_and_names_every_file(tmp_path, monkeypatch):
     assert manifest["left_out"][-1].startswith("svg and pdf: ")
     assert manifest["left_out"][:-1] == [f"{each.name}: not made" for each in CATALOGUE if each not in FIGURES]
     assert [done for done, _, _ in told] == list(range(1, told[-1][1] + 1))
+    told_by = files["answers.txt"].decode("utf-8")
+    assert f"\nGate: {answers.gate(trace).text}\n" in told_by and told_by.endswith(
+        "Model tiny, weights 0123456789ab.\n"
+    )
     (tmp_path / "trace").write_bytes(files[TRACE_FILE])
     assert RoutingTrace.load(tmp_path / "trace").loops.tolist() == trace.loops.tolist()
     assert b'src="plotly.min.js"' in files["figures/loop_map.html"] and len(files["figures/loop_map.html"]) < 10**5

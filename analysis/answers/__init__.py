@@ -12,6 +12,7 @@ from analysis.answers.answer import Answer, Link
 from analysis.answers.of_text import cost, difficulty, experts, gate, near_misses, overview, recursion
 from analysis.answers.of_texts import models, prompts, validity, what_decides
 from analysis.answers.of_token import attention, geometry, recursion_lens, walkthrough, write_ledger
+from analysis.explain.near_miss import TwoPrecisions
 from analysis.texts.study import Study
 from analysis.view import DEFAULT_VIEW, View
 from hooks.attention_trace import AttentionTrace
@@ -53,10 +54,11 @@ def answer_of(page: str, data: Any, view: View = DEFAULT_VIEW, **more: Any) -> A
 
 
 def answers(given: tuple[Any, ...], view: View = DEFAULT_VIEW) -> dict[str, Answer]:
-    """Name of every page whose data is among the `given` ones -> its answer."""
+    """Name of every page whose data is among the `given` ones -> its answer. `TwoPrecisions` add to near misses."""
     of = {type(data): data for data in given}
+    more = {near_misses: {"precisions": of.get(TwoPrecisions)}}
     return {
-        function.__name__: answer_of(function.__name__, of[kind], view)
+        function.__name__: answer_of(function.__name__, of[kind], view, **more.get(function, {}))
         for function, kind in ANSWERS.items()
         if kind in of
     }

@@ -12,7 +12,7 @@ from importlib.metadata import version
 from plotly.offline import get_plotlyjs
 
 from analysis.catalogue import CATALOGUE, routing_of
-from analysis.export.captions import caption
+from analysis.export.captions import answers_text, caption
 from analysis.export.files import Export, export_files, texts_json
 from analysis.export.pictures import PictureError
 from analysis.export.snippet import TEXTS_FILE, TRACE_FILE, snippet
@@ -26,6 +26,7 @@ PACKAGES = ("numpy", "pandas", "plotly", "kaleido", "pyarrow")
 MANIFEST_VERSION = 1
 README = """Everything that VersatileFFN Explorer shows of one text.
 
+answers.txt  what every page found, in one or two sentences
 figures/    every figure as HTML (opens offline; keep plotly.min.js beside it) and, where a browser could draw them on
             the exporting machine, as SVG and PDF; NAME.caption.txt is its caption as a text
 data/       the data of every figure as CSV, Parquet and JSON; routing.*: one row per layer and token
@@ -67,6 +68,7 @@ def bundle(
         code = snippet(spec, drawn, export.view, shipped=shipped, from_file=from_file, **options)
         files[f"code/{spec.name}.py"] = code.encode("utf-8")
     files["figures/plotly.min.js"] = get_plotlyjs().encode("utf-8")
+    files["answers.txt"] = answers_text((export.trace, *export.more), export.view).encode("utf-8")
     files[TRACE_FILE] = export.trace.to_bytes()
     for study in export.more:
         if isinstance(study, Study) and study.name != SAMPLES:

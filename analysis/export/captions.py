@@ -2,7 +2,8 @@
 
 import pandas as pd
 
-from analysis.catalogue import FigureSpec
+from analysis.answers import answers
+from analysis.catalogue import Drawn, FigureSpec
 from analysis.models.training import TrainingCurves
 from analysis.texts.study import Study, repeats_told
 from analysis.view import View
@@ -84,4 +85,10 @@ def caption(spec: FigureSpec, about: About, view: View, **options: str) -> str:
     return f"{title} {spec.how_to_read}\n\n{numbers(spec, about, view, **options)}\n{source(about)}\n"
 
 
-__all__ = ["About", "caption", "numbers", "reading", "source"]
+def answers_text(given: tuple[Drawn, ...], view: View) -> str:
+    """The answers of all pages whose data is among the `given` ones, a trace first: a line each, as plain text."""
+    lines = [f"{page.replace('_', ' ').capitalize()}: {found.text}" for page, found in answers(given, view).items()]
+    return "\n".join([*lines, "", _trace_numbers(given[0], view), source(given[0]), ""])
+
+
+__all__ = ["About", "answers_text", "caption", "numbers", "reading", "source"]
