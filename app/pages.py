@@ -26,7 +26,7 @@ PAGES = (
             overview.numbers_of_the_text,
             "compute_map",
             fold("How often do tokens loop in each layer?", "loops_by_layer"),
-            fold("Which tokens are hardest and easiest?", overview.extremes),
+            fold("Which tokens have the highest and lowest difficulty?", overview.extremes),
         ),
     ),
     Page(
@@ -37,7 +37,7 @@ PAGES = (
         body=(
             "difficulty_map",
             difficulty.words,
-            fold("Are hard tokens the surprising ones?", "difficulty_surprisal"),
+            fold("Does difficulty go with surprisal?", "difficulty_surprisal"),
             fold("How certain was the depth head?", "difficulty_by_loops"),
         ),
         colour_by="Difficulty",
@@ -187,7 +187,7 @@ PAGES = (
             texts_of_study,
             "validity_by_layer",
             fold("Would other texts say the same?", "validity_intervals"),
-            fold("Which kinds of token are hard?", "class_difficulty"),
+            fold("Which kinds of token have the highest difficulty?", "class_difficulty"),
         ),
         colour_by="Difficulty",
         about="study",

@@ -7,7 +7,6 @@ import streamlit
 from analysis.answers import answer_of
 from analysis.difficulty import token_difficulty
 from app.pages import PAGES
-from app.parts.page import MOST_UNFOLDED
 from app.server import captures
 from app.session import answers
 from app.session.folds import OPEN
@@ -15,6 +14,7 @@ from app.session.search_form import found_tokens
 from sample_models.registry import DEFAULT_MODEL
 from tests.app_in_process import charts, press, turn_to
 
+MOST_UNFOLDED = 3
 SAME_INTEGER = {"loop_map", "gate_map", "cost_map"}
 """Maps that draw the loops of every token and layer, each in its own words; a fourth map does so as an option."""
 

@@ -32,7 +32,7 @@ LIKELY = 0.05
 
 
 def overview(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> Answer:
-    """How often tokens loop and what that costs, which layers loop most and least, and which token is hardest."""
+    """How often tokens loop and what that costs, which layers loop most and least, and the token of most difficulty."""
     if not ordinary(trace).any():
         return NOTHING
     numbers, loops = overview_numbers(trace), mean_over_tokens(trace, trace.loops)
@@ -42,12 +42,12 @@ def overview(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> Answer:
     return answer(
         f"A token passes the FFN {times}; on paper it costs {decimal(numbers.ffn_equivalents)} times a dense FFN. ",
         *_most_and_least("loops most", "loops least", loops),
-        *_hardest(trace),
+        *_highest(trace),
     )
 
 
 def difficulty(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> Answer:
-    """The hardest and the easiest token, and whether difficulty goes with surprisal beyond chance."""
+    """The tokens of highest and lowest difficulty, and whether difficulty goes with surprisal beyond chance."""
     counted = ordinary(trace)
     if not counted.any():
         return NOTHING
@@ -171,13 +171,13 @@ def _most_and_least(most: str, least: str, by_layer: np.ndarray, *, end: str = "
     ]  # fmt: skip
 
 
-def _hardest(trace: RoutingTrace) -> list[Piece]:
+def _highest(trace: RoutingTrace) -> list[Piece]:
     values, counted = token_difficulty(trace), ordinary(trace)
     token = int(np.where(counted, values, -1).argmax())
     if trace.max_loops == 1:
         return ["."]
     tokens = how_many(int(counted.sum()), "token")
-    return ["; ", a_token(trace, token), f" is the hardest of {tokens} (soft difficulty {decimal(values[token])})."]
+    return ["; ", a_token(trace, token), f" has the highest soft difficulty of {tokens} ({decimal(values[token])})."]
 
 
 def _surprise(trace: RoutingTrace) -> str:
@@ -192,8 +192,8 @@ def _surprise(trace: RoutingTrace) -> str:
         return f"Difficulty and surprisal go together no more than by chance ({found}; chance reaches ±{decimal(far)})."
     more = "more" if rho > 0 else "less"
     return (
-        f"Harder tokens were {more} surprising than chance explains ({found}; chance reaches ±{decimal(far)}); how "
-        "frequent they are may be the reason."
+        f"Tokens of higher difficulty were {more} surprising than chance explains ({found}; chance reaches "
+        f"±{decimal(far)}); how frequent they are may be the reason."
     )
 
 

@@ -80,14 +80,14 @@ def models(trace: RoutingTrace, view: View = DEFAULT_VIEW, *, checks: Sequence[C
 
 
 def prompts(table: pd.DataFrame, view: View = DEFAULT_VIEW) -> Answer:
-    """The hardest and the easiest prompt of a table (`analysis.texts.summary.summary_table`)."""
+    """The prompts of highest and lowest difficulty of a table (`analysis.texts.summary.summary_table`)."""
     traced = table[table["difficulty"].notna()]
     if len(traced) < 2:
         return Answer(f"{len(traced):,} of {how_many(len(table), 'prompt')} traced: two are needed to compare.")
     hard, easy = (traced.loc[traced["difficulty"].astype(float).agg(which)] for which in ("idxmax", "idxmin"))
     text = (
-        f"Of {how_many(len(traced), 'traced prompt')} “{hard['name']}” is the hardest (soft difficulty "
-        f"{decimal(hard['difficulty'])}, mean over tokens and layers) and “{easy['name']}” the easiest "
+        f"Of {how_many(len(traced), 'traced prompt')} “{hard['name']}” has the highest soft difficulty "
+        f"({decimal(hard['difficulty'])}, mean over tokens and layers) and “{easy['name']}” the lowest "
         f"({decimal(easy['difficulty'])})."
     )
     if (shortest := int(min(hard["tokens"], easy["tokens"]))) < SHORT:

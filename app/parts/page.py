@@ -18,8 +18,6 @@ Part = str | Callable[[], None]
 """The name of a figure of the catalogue, or a function that draws something else."""
 Row = Part | tuple[Part, ...]
 """A part, or parts that stand side by side."""
-MOST_UNFOLDED = 3
-"""Most figures that a page shows before the reader asks for more."""
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import pandas as pd
+
 from analysis.answers import ANSWERS, Answer, answer_of
 from analysis.explain.near_miss import TwoPrecisions
 from analysis.texts.study import Study
@@ -41,7 +43,7 @@ def _more(page: str) -> dict[str, Any]:
     return {"checks": results.checked_health()} if page == "models" else {}
 
 
-def _prompts():
-    """The table of the list's prompts."""
+def _prompts() -> pd.DataFrame:
+    """The table of the list's prompts, without their texts."""
     rows = zip(prompt_list().prompts, prompt_summaries(), strict=True)
-    return summary_table((opening(prompt.name, 40), opening(prompt.text, 80), found) for prompt, found in rows)
+    return summary_table((opening(prompt.name, 40), "", found) for prompt, found in rows)
