@@ -162,7 +162,7 @@ def test_reading_that_was_stopped_goes_on_where_it_was(monkeypatch):
 
 
 def test_sample_texts_are_read_at_once_and_the_reader_may_stop(monkeypatch):
-    app = AppTest.from_file(str(MAIN), default_timeout=120).run()
+    app = unfolded(AppTest.from_file(str(MAIN), default_timeout=120)).run()
     asked = stopping_after(2, monkeypatch)
     turn_to(app, "validity")
     assert not app.exception and not app.get("plotly_chart") and asked[2:] == ["stop"]
@@ -173,10 +173,10 @@ def test_sample_texts_are_read_at_once_and_the_reader_may_stop(monkeypatch):
 
 
 def test_sample_texts_are_read_once_for_all_visitors(monkeypatch):
-    first = AppTest.from_file(str(MAIN), default_timeout=120).run()
+    first = unfolded(AppTest.from_file(str(MAIN), default_timeout=120)).run()
     turn_to(first, "validity")
     monkeypatch.setattr(captures, "traces_of", None)  # nobody may ask for it again
-    other = AppTest.from_file(str(MAIN), default_timeout=120).run()
+    other = unfolded(AppTest.from_file(str(MAIN), default_timeout=120)).run()
     turn_to(other, "what_decides")
     assert not other.exception and len(other.get("plotly_chart")) == 3
 
