@@ -7,16 +7,28 @@ import streamlit
 from analysis.answers import answer_of
 from analysis.difficulty import token_difficulty
 from app.pages import PAGES
+from app.parts.page import Fold, Part
 from app.server import captures
 from app.session import answers
 from app.session.folds import OPEN
 from app.session.search_form import found_tokens
+from app.views import near_misses
 from sample_models.registry import DEFAULT_MODEL
 from tests.app_in_process import charts, press, turn_to
 
 MOST_UNFOLDED = 3
 SAME_INTEGER = {"loop_map", "gate_map", "cost_map"}
 """Maps that draw the loops of every token and layer, each in its own words; a fourth map does so as an option."""
+
+
+def parts(fold: Fold) -> list[Part]:
+    """What is folded away there."""
+    return [part for row in fold.rows for part in (row if isinstance(row, tuple) else (row,))]
+
+
+def fold_of(part: Part) -> Fold:
+    """The fold that holds a part of a page."""
+    return next(fold for page in PAGES for fold in page.folds if part in parts(fold))
 
 
 def said(app) -> dict | None:
@@ -30,9 +42,7 @@ def test_no_page_shows_more_than_three_figures_before_the_reader_asks_for_more(a
     for page in PAGES:
         turn_to(app, page.url_path)
         assert not app.exception
-        folded = {
-            part for fold in page.folds for row in fold.rows for part in (row if isinstance(row, tuple) else (row,))
-        }
+        folded = {part for fold in page.folds for part in parts(fold)}
         assert len(charts(app)) <= MOST_UNFOLDED, page.name
         drawn = {key.removeprefix("figure-") for key in app.session_state.drawings}
         assert drawn.isdisjoint(folded), "what is folded was drawn"
@@ -50,15 +60,15 @@ def test_loops_of_every_token_and_layer_are_drawn_unfolded_on_one_page_alone():
 def test_answer_is_that_of_the_text_and_its_links_say_what_they_do(app):
     turn_to(app.run(), "difficulty")
     trace = captures.trace_of(DEFAULT_MODEL, app.session_state.prompt.text)
-    parts = said(app)["parts"]
-    assert "".join(text for text, _, _ in parts) == answer_of("difficulty", trace).text
+    drawn = said(app)["parts"]
+    assert "".join(text for text, _, _ in drawn) == answer_of("difficulty", trace).text
     hardest = int(token_difficulty(trace).argmax())
-    assert parts[1][1:] == [{"layer": None, "token": hardest, "expert": None}, f"Select token {hardest}"]
+    assert drawn[1][1:] == [{"layer": None, "token": hardest, "expert": None}, f"Select token {hardest}"]
 
 
 def test_opened_fold_is_drawn_and_stays_open_through_reruns_and_other_pages(app):
     turn_to(app.run(), "gate")
-    fold = PAGES[2].folds[0]
+    fold = fold_of("gate_map")
     app.session_state[fold.key] = True
     app.run()
     assert {"figure-gate_levels", "figure-gate_map"} == set(app.session_state.drawings)
@@ -87,7 +97,7 @@ def test_link_of_an_expert_selects_its_layer_and_searches_for_its_tokens(app, mo
 def test_near_misses_and_models_add_what_was_asked_for(app):
     turn_to(app.run(), "near_misses")
     assert "bfloat16" not in str(said(app))
-    app.session_state[PAGES[10].folds[1].key] = True
+    app.session_state[fold_of(near_misses.half_precision).key] = True
     app.run()
     press(app, "Trace in bfloat16")
     assert "In bfloat16 other loops run in" in str(said(app))

@@ -11,6 +11,7 @@ from tests.app_server import until, wait_idle
 # Console errors that are Streamlit's own: it probes its endpoints below the address of a sub-page and gets a 404.
 # It also requests the file of every download button without a click, when button and file may be gone, and says so.
 OWN_PROBE = re.compile(r"/_stcore/|/media/|Download Button source error - 404")
+FOLD = "[class*=st-key-fold-] details"
 HOSTILE = "<script>alert(1)</script> <b>bold</b> $x$ **stars** 🙂 مرحبا 你好\n\ttab"
 """A text that must be shown literally everywhere."""
 
@@ -55,11 +56,13 @@ class Visit:
         wait_idle(self.page)
 
     def unfold(self) -> None:
-        """Open everything that the page folds away, and wait until it is drawn."""
-        closed = "[class*=st-key-fold-] details:not([open]) > summary"
-        for _ in range(self.page.locator(closed).count()):
-            self.page.locator(closed).first.click()
-            wait_idle(self.page)
+        """Open everything that the page folds away, all at once, and wait until it is drawn."""
+        self.page.evaluate(
+            f"() => document.querySelectorAll('{FOLD}:not([open]) > summary').forEach(each => each.click())"
+        )
+        inside = "each.open && each.querySelector('[data-testid=stExpanderDetails]')?.innerText.trim()"
+        self.page.wait_for_function(f"() => [...document.querySelectorAll('{FOLD}')].every(each => {inside})")
+        wait_idle(self.page)
 
     def trace(self, text: str) -> None:
         """Type a text, trace it, and wait until the strip shows another text or a problem is shown."""
