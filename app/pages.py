@@ -203,7 +203,7 @@ PAGES = (
             "training_curve",
             fold("Would training have chosen the same loops?", "drawn_loops"),
             fold("How did the routing come about?", training_slider),
-            fold("How does it compare with the paper's other designs?", models.family),
+            fold("How do the paper's designs compare at small scale?", models.family),
             fold("How do I bring a model of my own?", models.bring_your_own),
         ),
         more_figures=("training_course", "training_map"),

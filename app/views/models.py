@@ -99,6 +99,7 @@ def family() -> None:
         st.error(str(error))
         return
     if members is None:
+        st.caption("There is no report of the paper's family here: see `python -m sample_models.family`.")
         return
     title("The family side by side")
     st.dataframe(
