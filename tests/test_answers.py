@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import pandas as pd
@@ -46,8 +47,16 @@ TRACES = {
 }
 
 
-def data_of(kind: type, trace: RoutingTrace, view: View):
-    return summary_table(SUMMARIES) if kind is pd.DataFrame else result_of(kind, trace, view)
+@cache
+def data_of(kind: type, name: str, view: View):
+    return summary_table(SUMMARIES) if kind is pd.DataFrame else result_of(kind, TRACES[name], view)
+
+
+def test_numbers_have_one_minus_sign_and_no_share_is_rounded_to_nothing_or_all():
+    assert [decimal(each) for each in (-0.004, -0.5, 2)] == ["0.00", "−0.50", "2.00"]
+    assert [share(each) for each in (0, 0.001, 0.5, 0.999, 1, -0.03)] == [
+        *("0%", "under 1%", "50%", "over 99%", "100%", "−3%"),
+    ]
 
 
 def test_every_page_has_an_answer_of_its_name():
@@ -60,7 +69,7 @@ def test_every_page_has_an_answer_of_its_name():
 def test_answer_of_any_trace_is_short_plain_text_whose_links_name_what_they_select(page, name):
     trace = TRACES[name]
     view = View(layer=trace.num_layers - 1, token=trace.num_tokens - 1)
-    found = answer_of(page, data_of(ANSWERS[getattr(answers, page)], trace, view), view)
+    found = answer_of(page, data_of(ANSWERS[getattr(answers, page)], name, view), view)
     assert isinstance(found, Answer) and "".join(text for text, _ in found.parts()) == found.text
     assert 20 < len(found.text) < 420 and found.text.endswith(".") and "  " not in found.text
     assert "nan" not in re.sub("“.*?”", "", found.text).split() and "-0" not in found.text
@@ -219,7 +228,7 @@ def test_models_and_prompts_say_what_was_not_measured_and_what_is_short():
 
 
 def test_pages_of_several_texts_test_nothing_with_too_few():
-    few = result_of(ANSWERS[answers.validity], TRACES["ordinary"])
+    few = data_of(ANSWERS[answers.validity], "ordinary", View(layer=7, token=56))
     assert (
         "Over 2 texts" in answers.validity(few).text and "(not tested: it takes 5 texts)" in answers.validity(few).text
     )
