@@ -217,4 +217,5 @@ PAGES = (
         about="list",
     ),
 )
-"""To add a page, add a row here, its numbers to `analysis` and its figures to `analysis.figures`."""
+"""To add a page, add a row here, its numbers to `analysis`, its answer to `analysis.answers`, its figures to
+`analysis.figures`. What every visitor should see first, above the main figure, begins its `body`."""
