@@ -20,6 +20,9 @@ class DistilOptions:
         (), "how often each training file is drawn from, relatively; all alike without it", fixed=True
     )
     init: Path | None = option(None, "update file of another run to begin with", fixed=True)
+    refit_depth: bool = option(
+        False, "with --init: fit the depth heads anew, to the loops that come nearest to the dense model", fixed=True
+    )
     rank: int = option(32, "rank of the updates of the FFN's matrices; 0 trains them whole", fixed=True)
     layer_steps: int = option(60, "steps of stage 1, layer by layer", fixed=True)
     steps: int = option(2000, "steps of stage 2, end to end", fixed=True)
@@ -56,6 +59,9 @@ class DistilOptions:
             )
         if min(self.loop_shares) <= 0:
             raise ValueError(f"--loop-shares must all be above 0, got {self.loop_shares}")
+
+        if self.refit_depth and not self.init:
+            raise ValueError("--refit-depth needs --init, the update of a run that is to go on")
 
     @property
     def tokens_per_step(self) -> int:

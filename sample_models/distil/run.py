@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from transformers import PreTrainedTokenizerBase
 
 from sample_models.conversion import save_folder
-from sample_models.distil.gates import fit_gates
+from sample_models.distil.gates import fit_gates, refit_depth
 from sample_models.distil.losses import Lesson, Objective
 from sample_models.distil.low_rank import make_trainable, merged_tensors, trained_tensors
 from sample_models.distil.options import DistilOptions
@@ -127,6 +127,9 @@ class Distillation:
     def begin_with(self, update: Path) -> None:
         """Begin with what another run trained (its update file), instead of from the dense model."""
         self._take(load_file(update))
+        if self.options.refit_depth:
+            with self._autocast():
+                refit_depth(self.lesson, self._windows(10**9, FIT_WINDOWS)[:, :-1], self.options.loop_shares)
 
     @torch.no_grad()
     def _take(self, trained: dict[str, torch.Tensor]) -> None:
