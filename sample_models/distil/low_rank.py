@@ -61,6 +61,34 @@ def trained_tensors(model: VersatileFFNForCausalLM) -> dict[str, torch.Tensor]:
     return {name: parameter.detach() for name, parameter in model.named_parameters() if parameter.requires_grad}
 
 
+def grown(trained: dict[str, torch.Tensor], like: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """What another run trained, in the shapes of this run's fresh tensors `like`: the same model at the same or a
+    higher rank.
+
+    Rows of B that are new stay zero and new gains one, so that the model is the same. Raises ValueError for an update
+    of another model or of a higher rank.
+    """
+    result = {}
+    for name, fresh in like.items():
+        given = trained.get(name)
+        if given is None and name.endswith(".gain"):
+            result[name] = fresh.clone()
+        elif given is None or any(a > b for a, b in zip(given.shape, fresh.shape, strict=True)):
+            break
+        elif given.shape == fresh.shape:
+            result[name] = given.to(fresh.dtype)
+        elif name.endswith(".lora_A") and given.shape[1] == fresh.shape[1]:
+            result[name] = torch.cat([given.to(fresh), fresh[len(given) :]])
+        elif name.endswith(".lora_B") and given.shape[0] == fresh.shape[0]:
+            result[name] = torch.cat([given.to(fresh), fresh[:, given.shape[1] :]], dim=1)
+    if result.keys() != like.keys() or trained.keys() - like.keys():
+        raise ValueError(
+            "the update holds other tensors than this run trains: give the same dense model, and the same --rank or "
+            "a higher one"
+        )
+    return result
+
+
 def merged_tensors(base: dict[str, torch.Tensor], trained: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """The tensors of the distilled model: those of `base`, replaced or updated by the trained ones, in float32."""
     merged = dict(base)
@@ -69,10 +97,11 @@ def merged_tensors(base: dict[str, torch.Tensor], trained: dict[str, torch.Tenso
             matrix = name.removesuffix(".lora_B")
             update = tensor.float() @ trained[f"{matrix}.lora_A"].float()
             updated = base[f"{matrix}.weight"].float() + update
-            merged[f"{matrix}.weight"] = trained[f"{matrix}.gain"].float()[:, None] * updated
+            gain = trained.get(f"{matrix}.gain")
+            merged[f"{matrix}.weight"] = updated if gain is None else gain.float()[:, None] * updated
         elif not name.endswith((".lora_A", ".gain")):
             merged[name] = tensor.float()
     return merged
 
 
-__all__ = ["ExactLinear", "LowRankLinear", "make_trainable", "merged_tensors", "trained_tensors"]
+__all__ = ["ExactLinear", "LowRankLinear", "grown", "make_trainable", "merged_tensors", "trained_tensors"]

@@ -16,7 +16,7 @@ from transformers import PreTrainedTokenizerBase
 from sample_models.conversion import save_folder
 from sample_models.distil.gates import fit_gates, refit_depth
 from sample_models.distil.losses import Lesson, Objective
-from sample_models.distil.low_rank import make_trainable, merged_tensors, trained_tensors
+from sample_models.distil.low_rank import grown, make_trainable, merged_tensors, trained_tensors
 from sample_models.distil.options import DistilOptions
 from sample_models.distil.teacher import halve_matrices, read_pair
 from sample_models.model_folders import read_tokenizer
@@ -72,7 +72,7 @@ class Distillation:
         student, teacher = read_pair(dense)
         student, teacher = student.to(self.device), teacher.to(self.device)
         self.student = student
-        if not self.state_path.exists():
+        if not (self.state_path.exists() or options.init):
             fit_gates(student, teacher, self._windows(10**9, FIT_WINDOWS), options.loop_shares)
         make_trainable(student, options.rank)
         heads = tuple(
@@ -126,18 +126,13 @@ class Distillation:
 
     def begin_with(self, update: Path) -> None:
         """Begin with what another run trained (its update file), instead of from the dense model."""
-        self._take(load_file(update))
+        self._take(grown(load_file(update), trained_tensors(self.student)))
         if self.options.refit_depth:
             with self._autocast():
                 refit_depth(self.lesson, self._windows(10**9, FIT_WINDOWS)[:, :-1], self.options.loop_shares)
 
     @torch.no_grad()
     def _take(self, trained: dict[str, torch.Tensor]) -> None:
-        own = trained_tensors(self.student)
-        if own.keys() != trained.keys() or any(own[name].shape != trained[name].shape for name in own):
-            raise ValueError(
-                "the update holds other tensors than this run trains: give the same dense model and --rank"
-            )
         for name, parameter in self.student.named_parameters():
             if name in trained:
                 parameter.copy_(trained[name])
