@@ -16,6 +16,7 @@ from sample_models.distil.low_rank import make_trainable, merged_tensors, traine
 from sample_models.distil.own_loops import own_loops, own_loops_output
 from sample_models.distil.run import UPDATE, distilled, draw_windows
 from sample_models.distil.teacher import dense_folder, read_pair
+from sample_models.intermediate_checkpoints import intermediate_checkpoints
 from tests.dense_models import write_dense, write_gguf
 from tests.models import byte_tokenizer, small_loaded
 
@@ -175,13 +176,18 @@ def test_finished_run_is_a_model_folder_that_its_update_makes_again(finished, de
 
 
 def test_stopped_run_goes_on_as_if_it_had_not_stopped(dense, text, tmp_path):
-    main(arguments(dense, text, tmp_path / "whole"))
+    kept = ("--keep-checkpoints", "3")
+    main(arguments(dense, text, tmp_path / "whole", *kept))
     for _ in range(3):
-        main(arguments(dense, text, tmp_path / "parts", "--stop-after", "5"))
+        main(arguments(dense, text, tmp_path / "parts", *kept, "--stop-after", "5"))
     whole, parts = (load_file(tmp_path / name / UPDATE) for name in ("whole", "parts"))
     assert all(torch.equal(whole[name], parts[name]) for name in whole)
     steps = [row["step"] for row in log_of(tmp_path / "parts")]
     assert steps == sorted(set(steps)) and steps[-1] == 12
+    checkpoints = intermediate_checkpoints(tmp_path / "parts")
+    assert [each.step for each in checkpoints] == [0, 3, 12]
+    last, model = load_file(checkpoints[-1].path), load_file(tmp_path / "parts" / "model.safetensors")
+    assert last.keys() == model.keys() and all(torch.equal(last[name], model[name]) for name in last)
 
 
 def test_run_of_other_options_is_refused(dense, text, tmp_path):

@@ -51,6 +51,12 @@ class DistilOptions:
     valid_every: int = option(200, "steps; a multiple of --log-every")
     valid_windows: int = option(6, "held-out documents of each file, the first tokens of each")
     save_every_s: float = option(180, "seconds between saved states")
+    keep_checkpoints: int = option(
+        0,
+        "weights to keep along the run, first to last: 2 or more, each as large as the model",
+        fixed=True,
+        metavar="N",
+    )
 
     def __post_init__(self) -> None:
         if self.data_weights and len(self.data_weights) != len(self.data):
@@ -60,6 +66,8 @@ class DistilOptions:
         if min(self.loop_shares) <= 0:
             raise ValueError(f"--loop-shares must all be above 0, got {self.loop_shares}")
 
+        if self.keep_checkpoints < 0 or self.keep_checkpoints == 1:
+            raise ValueError(f"--keep-checkpoints must be 0 or at least 2, got {self.keep_checkpoints}")
         if self.refit_depth and not self.init:
             raise ValueError("--refit-depth needs --init, the update of a run that is to go on")
 

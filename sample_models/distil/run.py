@@ -19,11 +19,13 @@ from sample_models.distil.losses import Lesson, Objective
 from sample_models.distil.low_rank import grown, make_trainable, merged_tensors, trained_tensors
 from sample_models.distil.options import DistilOptions
 from sample_models.distil.teacher import halve_matrices, read_pair
+from sample_models.intermediate_checkpoints import FOLDER as CHECKPOINTS_FOLDER
 from sample_models.model_folders import read_tokenizer
 from sample_models.olmo import ModelWeights
 from sample_models.text_data import document_windows, write_tokens
 from sample_models.train_losses import AuxiliaryWeights
-from sample_models.train_state import Log, replaced
+from sample_models.train_schedules import checkpoint_steps
+from sample_models.train_state import Log, replaced, save_checkpoint
 from sample_models.upcycling import read_dense
 
 LR_FLOOR, WARM_UP_STEPS = 0.05, 50
@@ -142,10 +144,13 @@ class Distillation:
         options = self.options
         last = options.layer_steps + options.steps
         end = min(last, self.first_step + options.stop_after) if options.stop_after else last
+        if self.first_step == 0:
+            self._keep_checkpoint(0)
         saved, clock, rows = time.monotonic(), time.monotonic(), []
         for step in range(self.first_step, end):
             rows.append(self.step(step))
             done = step + 1
+            self._keep_checkpoint(done)  # before the state is saved, so that an interruption cannot lose it
             if done % options.log_every == 0 or done in (options.layer_steps, end):
                 seconds = time.monotonic() - clock
                 self.log.write(self._row(done, rows, seconds, last))
@@ -155,6 +160,11 @@ class Distillation:
                 saved = time.monotonic()
         self.first_step = end
 
+    def tau(self, step: int) -> float:
+        """Gumbel temperature of a step, counted from 0."""
+        in_stage_2 = step - self.options.layer_steps
+        return TAU_START if in_stage_2 < 0 else tau_at(in_stage_2 / max(self.options.steps, 1))
+
     def step(self, step: int) -> dict[str, float]:
         """One update; what is returned was measured before it."""
         options = self.options
@@ -162,7 +172,7 @@ class Distillation:
         in_stage, steps = (
             (step, 3 * options.layer_steps) if layer_by_layer else (step - options.layer_steps, options.steps)
         )
-        self.student.set_tau(TAU_START if layer_by_layer else tau_at(in_stage / steps))
+        self.student.set_tau(self.tau(step))
         windows = self._windows(step, options.batch)
         with self._autocast():
             if layer_by_layer:
@@ -212,6 +222,14 @@ class Distillation:
             state["cuda_rng"] = torch.cuda.get_rng_state(self.device)
         with replaced(self.state_path) as partial:
             torch.save(state, partial)
+
+    def _keep_checkpoint(self, done: int) -> None:
+        """Save an intermediate checkpoint of the whole model, if one is due after this step."""
+        options = self.options
+        if done in checkpoint_steps(options.keep_checkpoints, options.layer_steps + options.steps):
+            tensors = distilled(self.dense, trained_tensors(self.student)).tensors
+            tau = self.tau(done)
+            save_checkpoint(options.out / CHECKPOINTS_FOLDER, done, done * options.tokens_per_step, tau, tensors)
 
     def save_model(self) -> None:
         """Write the update by itself, and the whole model as a Hugging Face folder, both in bfloat16."""
