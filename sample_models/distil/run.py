@@ -227,13 +227,18 @@ class Distillation:
         """Save an intermediate checkpoint of the whole model, if one is due after this step."""
         options = self.options
         if done in checkpoint_steps(options.keep_checkpoints, options.layer_steps + options.steps):
-            tensors = distilled(self.dense, trained_tensors(self.student)).tensors
+            tensors = distilled(self.dense, self._trained()).tensors
             tau = self.tau(done)
             save_checkpoint(options.out / CHECKPOINTS_FOLDER, done, done * options.tokens_per_step, tau, tensors)
 
+    def _trained(self) -> dict[str, torch.Tensor]:
+        """The trained tensors in bfloat16, as an update holds them."""
+        trained = trained_tensors(self.student)
+        return {name: tensor.to("cpu", torch.bfloat16).contiguous() for name, tensor in trained.items()}
+
     def save_model(self) -> None:
         """Write the update by itself, and the whole model as a Hugging Face folder, both in bfloat16."""
-        trained = {name: t.to("cpu", torch.bfloat16).contiguous() for name, t in trained_tensors(self.student).items()}
+        trained = self._trained()
         about = {"format": "pt", "options": json.dumps(asdict(self.options), default=str)}
         save_file(trained, self.options.out / UPDATE, metadata=about)
         save_folder(distilled(self.dense, trained), self.tokenizer, self.options.out)
