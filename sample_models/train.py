@@ -165,7 +165,7 @@ class Training:
         """Save an intermediate checkpoint, if one is due after this step."""
         if done in self.checkpoint_steps:
             tokens, tau = done * self.options.tokens_per_step, tau_schedule(done / self.options.steps)
-            save_checkpoint(self.options.out / CHECKPOINTS_FOLDER, done, tokens, tau, self.model)
+            save_checkpoint(self.options.out / CHECKPOINTS_FOLDER, done, tokens, tau, self.model.state_dict())
 
     def _write(self, done: int, row: dict[str, float | torch.Tensor]) -> None:
         """Write a row of the log, with the held-out loss if it is due."""

@@ -2,7 +2,7 @@
 
 import csv
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -67,10 +67,10 @@ def load_state(path: Path, model: torch.nn.Module, optimizer: torch.optim.Optimi
     return state["step"]
 
 
-def save_checkpoint(folder: Path, step: int, tokens: int, tau: float, model: torch.nn.Module) -> None:
+def save_checkpoint(folder: Path, step: int, tokens: int, tau: float, tensors: Mapping[str, torch.Tensor]) -> None:
     """Write an intermediate checkpoint: all weights in bfloat16, with step, tokens seen and tau in the header."""
     folder.mkdir(exist_ok=True)
-    weights = {name: value.to("cpu", torch.bfloat16) for name, value in model.state_dict().items()}
+    weights = {name: value.to("cpu", torch.bfloat16) for name, value in tensors.items()}
     header = {"format": "pt", "step": str(step), "tokens": str(tokens), "tau": f"{tau:.6g}"}
     with replaced(folder / checkpoint_file_name(step)) as partial:
         save_file(weights, partial, metadata=header)

@@ -9,6 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from analysis.models.training import read_curves
 from app.cli import main as command
 from sample_models import load_model, model_card, recipes
 from sample_models.distil import building, publish
@@ -135,7 +136,7 @@ def test_published_run_builds_the_model_and_its_card_tells_its_figures(made, rec
     monkeypatch.setitem(model_card.SOURCES, "text", ("Two cats", "CC0"))
     given = ["--package", "tiny-dense==1.0", "--sha256", json.loads(recipe.read_text())["sha256"], "--licence", "MIT"]
     given += ["--member", "tiny_dense/dense.gguf", "--documents", "3", "--length", "24"]
-    publish.main([str(made[0]), *given, "--out", str(tmp_path / "updates" / "small")])
+    publish.main([str(made[0]), "--earlier", str(made[0]), *given, "--out", str(tmp_path / "updates" / "small")])
     folder = tmp_path / "updates" / "small"
     assert len(list(folder.glob("update-*.safetensors"))) > 1
     assert torch.equal(
@@ -144,7 +145,11 @@ def test_published_run_builds_the_model_and_its_card_tells_its_figures(made, rec
     )
     evaluation = json.loads((folder / "evaluation.json").read_text())
     own, dense = (evaluation["by_kind"]["text"][name]["bits_per_byte"] for name in ("own", "dense"))
-    card = (folder / "MODEL_CARD.md").read_text()
+    built = build_model("small")
+    curves = read_curves((built / "curves.csv").read_bytes())
+    assert curves.step.tolist() == [2, 2] and curves.all_tokens.tolist() == [128, 256]
+    card = (built / "MODEL_CARD.md").read_text()
+    assert "256 tokens in 2 runs" in card and card.count("python -m sample_models.distil") == 2
     assert f"**{own / dense:.3f} times**" in card and "| text | Two cats | CC0 |" in card
     with pytest.raises(SystemExit, match="exists: give a new folder"):
         publish.main([str(made[0]), *given, "--out", str(folder)])

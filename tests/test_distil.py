@@ -11,11 +11,12 @@ from transformers import AutoTokenizer, LlamaForCausalLM
 
 from sample_models import load_model
 from sample_models.distil.__main__ import main
-from sample_models.distil.gates import depth_weights, fit_gates, router_weights
+from sample_models.distil.gates import depth_weights, fit_gates, nearest_loops_weights, router_weights
 from sample_models.distil.low_rank import make_trainable, merged_tensors, trained_tensors
 from sample_models.distil.own_loops import own_loops, own_loops_output
 from sample_models.distil.run import UPDATE, distilled, draw_windows
 from sample_models.distil.teacher import dense_folder, read_pair
+from sample_models.intermediate_checkpoints import intermediate_checkpoints
 from tests.dense_models import write_dense, write_gguf
 from tests.models import byte_tokenizer, small_loaded
 
@@ -139,23 +140,22 @@ def test_only_the_update_the_norms_and_the_gates_are_trained(dense):
     assert torch.equal(student(ids).logits, logits)  # an update begins at zero
     trained = trained_tensors(student)
     kinds = {name.split(".")[-2] if "lora" not in name else "lora" for name in trained}
-    assert kinds == {"lora", "norm", "input_layernorm", "router", "depth_head"}
+    assert kinds == {"lora", "norm", "input_layernorm", "router", "depth_head", "up_gate_proj", "down_proj"}
     for name, tensor in trained.items():
-        if name.endswith("lora_B"):
+        if name.endswith(("lora_B", "gain")):
             tensor.normal_()
     merged = merged_tensors(before, trained)
-    torch.testing.assert_close(
-        merged["model.layers.0.mlp.down_proj.weight"] - before["model.layers.0.mlp.down_proj.weight"],
-        trained["model.layers.0.mlp.down_proj.lora_B"] @ trained["model.layers.0.mlp.down_proj.lora_A"],
-        atol=1e-5,
-        rtol=1e-5,
-    )
+    updated = {name: merged[name] for name in before}
+    logits = student(ids).logits
+    student, _ = read_pair(dense)
+    student.load_state_dict(updated)
+    torch.testing.assert_close(student.eval()(ids).logits, logits, atol=1e-4, rtol=1e-4)
 
 
 @pytest.fixture(scope="module")
 def finished(dense, text, tmp_path_factory):
     out = tmp_path_factory.mktemp("runs") / "whole"
-    main(arguments(dense, text, out, "--layer-steps", "40", "--steps", "60", "--learning-rate", "1e-2"))
+    main(arguments(dense, text, out, "--layer-steps", "40", "--steps", "80", "--learning-rate", "1e-2"))
     return out
 
 
@@ -176,13 +176,18 @@ def test_finished_run_is_a_model_folder_that_its_update_makes_again(finished, de
 
 
 def test_stopped_run_goes_on_as_if_it_had_not_stopped(dense, text, tmp_path):
-    main(arguments(dense, text, tmp_path / "whole"))
+    kept = ("--keep-checkpoints", "3")
+    main(arguments(dense, text, tmp_path / "whole", *kept))
     for _ in range(3):
-        main(arguments(dense, text, tmp_path / "parts", "--stop-after", "5"))
+        main(arguments(dense, text, tmp_path / "parts", *kept, "--stop-after", "5"))
     whole, parts = (load_file(tmp_path / name / UPDATE) for name in ("whole", "parts"))
     assert all(torch.equal(whole[name], parts[name]) for name in whole)
     steps = [row["step"] for row in log_of(tmp_path / "parts")]
     assert steps == sorted(set(steps)) and steps[-1] == 12
+    checkpoints = intermediate_checkpoints(tmp_path / "parts")
+    assert [each.step for each in checkpoints] == [0, 3, 12]
+    last, model = load_file(checkpoints[-1].path), load_file(tmp_path / "parts" / "model.safetensors")
+    assert last.keys() == model.keys() and all(torch.equal(last[name], model[name]) for name in last)
 
 
 def test_run_of_other_options_is_refused(dense, text, tmp_path):
@@ -195,10 +200,33 @@ def test_run_can_begin_with_the_update_of_another(finished, dense, text, tmp_pat
     options = ["--init", str(finished / UPDATE), "--layer-steps", "0", "--steps", "1", "--learning-rate", "0"]
     main(arguments(dense, text, tmp_path / "next", *options))
     before, after = load_file(finished / UPDATE), load_file(tmp_path / "next" / UPDATE)
-    matrices = [name for name in before if "lora" in name]
+    matrices = [name for name in before if "lora" in name or "gain" in name]
     assert matrices and all(torch.equal(before[name], after[name]) for name in matrices)
-    with pytest.raises(SystemExit, match="give the same dense model and --rank"):
-        main(arguments(dense, text, tmp_path / "other", *options, "--rank", "8"))
+    with pytest.raises(SystemExit, match="give the same dense model, and the same --rank or a higher one"):
+        main(arguments(dense, text, tmp_path / "lower", *options, "--rank", "2"))
+
+
+def test_run_that_begins_at_a_higher_rank_begins_as_the_same_model(finished, dense, text, tmp_path):
+    options = ["--init", str(finished / UPDATE), "--layer-steps", "0", "--steps", "1", "--learning-rate", "0"]
+    main(arguments(dense, text, tmp_path / "higher", *options, "--rank", "8"))
+    update = load_file(tmp_path / "higher" / UPDATE)
+    assert update["model.layers.0.mlp.down_proj.lora_A"].shape[0] == 8
+    before, after = (distilled(dense, load_file(run / UPDATE)).tensors for run in (finished, tmp_path / "higher"))
+    heads = ("router.weight", "depth_head.weight")  # their rate is their own
+    assert all(torch.equal(tensor, after[name]) for name, tensor in before.items() if not name.endswith(heads))
+
+
+def test_depth_head_prefers_the_loops_with_the_smallest_error_in_the_wanted_shares():
+    random = torch.Generator().manual_seed(0)
+    hidden = torch.randn(4000, 16, generator=random)
+    hidden[:, 0] = 3.0  # the direction that serves as a bias
+    errors = (hidden[:, 1:5] + 0.2 * torch.randn(4000, 4, generator=random)).exp()
+    wanted = [0.1, 0.6, 0.2, 0.1]
+    loops = (hidden @ nearest_loops_weights(hidden, errors, wanted).T).argmax(dim=-1)
+    shares = torch.bincount(loops, minlength=4) / len(loops)
+    torch.testing.assert_close(shares, torch.tensor(wanted), atol=0.02, rtol=0)
+    dealt = errors[torch.arange(4000), loops[torch.randperm(4000, generator=random)]]
+    assert errors[torch.arange(4000), loops].log().mean() < dealt.log().mean() - 0.4
 
 
 def test_fitted_gates_of_a_pair_choose_every_number_of_loops(dense):

@@ -5,6 +5,7 @@ leaves nothing behind.
 """
 
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -81,6 +82,9 @@ def _build(recipe: Recipe, gguf: Path, aside: Path) -> Path:
     made = aside / recipe.name
     made.mkdir()
     save_folder(weights, read_tokenizer(dense, weights.config), made)
+    for name in ("curves.csv", "MODEL_CARD.md"):
+        if (recipe.folder / name).exists():
+            shutil.copyfile(recipe.folder / name, made / name)
     return made
 
 

@@ -15,11 +15,16 @@ from dataclasses import dataclass
 
 import torch
 
+from sample_models.distil.losses import Lesson, relative_errors
+from sample_models.distil.own_loops import own_loops, own_loops_output
 from sample_models.feed_forward import DenseFFN
 from sample_models.modeling_versatile import VersatileFFNForCausalLM
 
 RIDGE = 1e-3
 """Ridge penalty, as a share of the mean variance of a hidden unit."""
+
+NEAREST_SPREAD = 2.0
+"""Standard deviation of the refitted depth logits around their mean over loops."""
 
 DEPTH_MARGIN = 4.0
 """Logits between neighbouring numbers of loops when s(H) is one standard deviation from their threshold."""
@@ -101,4 +106,58 @@ def fit_gates(
         layer.mlp.router.weight.copy_(router_weights(hidden, dense.mlp, layer.mlp.num_experts))
 
 
-__all__ = ["DenseReading", "depth_weights", "fit_gates", "read_dense_model", "ridge", "router_weights"]
+def nearest_loops_weights(hidden: torch.Tensor, errors: torch.Tensor, shares: list[float]) -> torch.Tensor:
+    """Weights [loop, d] of a depth head that prefers the loops with the smallest error, in these shares.
+
+    hidden: [n, d]; errors: [n, loop]. The logits are the ridge regression of -log(error) on H, plus a constant for each
+    number of loops, which is found by iteration so that the wanted shares come out.
+    """
+    wanted = torch.tensor(shares) / sum(shares)
+    gains = -errors.clamp_min(1e-6).log()
+    weights = ridge(hidden, torch.cat([gains - gains.mean(dim=0), torch.ones(len(hidden), 1)], dim=1))
+    slopes, constant = weights[:-1], weights[-1]
+    fitted = hidden @ slopes.T
+    scale = NEAREST_SPREAD / (fitted - fitted.mean(dim=1, keepdim=True)).std()
+    logits, offsets = scale * fitted, torch.zeros(len(shares))
+    for step in range(400):
+        dealt = torch.bincount((logits + offsets).argmax(dim=-1), minlength=len(shares)) / len(hidden)
+        offsets += (1 - step / 400) * (wanted.log() - dealt.clamp_min(1e-3).log()).clamp(-1, 1) * 0.5
+    return scale * slopes + offsets[:, None] * constant
+
+
+@torch.no_grad()
+def refit_depth(lesson: Lesson, windows: torch.Tensor, shares: list[float]) -> None:
+    """Set every depth head of a trained student to the loops that come nearest to the dense model, window by window.
+
+    The error of a number of loops is |Y - Y_dense|^2 over |Y_dense - H_dense|^2, with Y from the student's own H and
+    Y_dense the dense model's stream after the same layer. The first token of a window is left out.
+    """
+    seen: list[list[tuple[torch.Tensor, torch.Tensor]]] = [[] for _ in lesson.ffns]
+    for part in windows.split(4):
+        lesson.ask_teacher(part)
+        lesson.streams.clear()
+        with own_loops(lesson.student):
+            lesson.student.model(part, use_cache=False)
+        layers = zip(
+            lesson.ffns, lesson.streams.mid, lesson.teacher_streams.mid, lesson.teacher_streams.post, strict=True
+        )
+        for so_far, (ffn, hidden, dense_hidden, target) in zip(seen, layers, strict=True):
+            outputs = [own_loops_output(ffn, hidden, loops=n) for n in range(1, ffn.max_loops + 1)]
+            errors = torch.stack([relative_errors(y, target, target - dense_hidden) for y in outputs], dim=-1)
+            so_far.append((hidden[:, 1:].flatten(0, 1).float(), errors[:, 1:].flatten(0, 1)))
+    lesson.streams.clear()
+    for ffn, parts in zip(lesson.ffns, seen, strict=True):
+        hidden, errors = (torch.cat(each) for each in zip(*parts, strict=True))
+        ffn.depth_head.weight.copy_(nearest_loops_weights(hidden, errors, shares))
+
+
+__all__ = [
+    "DenseReading",
+    "depth_weights",
+    "fit_gates",
+    "nearest_loops_weights",
+    "read_dense_model",
+    "refit_depth",
+    "ridge",
+    "router_weights",
+]

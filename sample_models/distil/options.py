@@ -20,6 +20,9 @@ class DistilOptions:
         (), "how often each training file is drawn from, relatively; all alike without it", fixed=True
     )
     init: Path | None = option(None, "update file of another run to begin with", fixed=True)
+    refit_depth: bool = option(
+        False, "with --init: fit the depth heads anew, to the loops that come nearest to the dense model", fixed=True
+    )
     rank: int = option(32, "rank of the updates of the FFN's matrices; 0 trains them whole", fixed=True)
     layer_steps: int = option(60, "steps of stage 1, layer by layer", fixed=True)
     steps: int = option(2000, "steps of stage 2, end to end", fixed=True)
@@ -48,6 +51,12 @@ class DistilOptions:
     valid_every: int = option(200, "steps; a multiple of --log-every")
     valid_windows: int = option(6, "held-out documents of each file, the first tokens of each")
     save_every_s: float = option(180, "seconds between saved states")
+    keep_checkpoints: int = option(
+        0,
+        "weights to keep along the run, first to last: 2 or more, each as large as the model",
+        fixed=True,
+        metavar="N",
+    )
 
     def __post_init__(self) -> None:
         if self.data_weights and len(self.data_weights) != len(self.data):
@@ -56,6 +65,11 @@ class DistilOptions:
             )
         if min(self.loop_shares) <= 0:
             raise ValueError(f"--loop-shares must all be above 0, got {self.loop_shares}")
+
+        if self.keep_checkpoints < 0 or self.keep_checkpoints == 1:
+            raise ValueError(f"--keep-checkpoints must be 0 or at least 2, got {self.keep_checkpoints}")
+        if self.refit_depth and not self.init:
+            raise ValueError("--refit-depth needs --init, the update of a run that is to go on")
 
     @property
     def tokens_per_step(self) -> int:

