@@ -1,6 +1,7 @@
 """The pages of the explorer, one row each, in the order of the navigation."""
 
 from app.parts.page import Page
+from app.parts.schematic import first_schematic, schematic
 from app.parts.study_picker import texts_of_study
 from app.parts.training_slider import training_slider
 from app.parts.umap_panel import umap_panel
@@ -22,7 +23,7 @@ PAGES = (
         group="Read",
         question="How does the model share its computation over this text, between the wide path and the deep path?",
         terms=("token", "layer", "width path", "depth path"),
-        body=(overview.numbers_of_the_text, "compute_map", ("loops_by_layer", overview.extremes)),
+        body=(first_schematic, overview.numbers_of_the_text, "compute_map", ("loops_by_layer", overview.extremes)),
     ),
     Page(
         name="Difficulty",
@@ -60,8 +61,8 @@ PAGES = (
         group="Explain",
         question="What happens to the selected token in the selected layer, step by step and with its own numbers?",
         terms=("residual stream", "logit", "λ", "did not route"),
-        body=(walkthrough.six_steps,),
-        more_figures=("recursion_states", "fusion_plane"),
+        body=(schematic, walkthrough.six_steps),
+        more_figures=("layer_schematic", "recursion_states", "fusion_plane"),
     ),
     Page(
         name="Write ledger",
