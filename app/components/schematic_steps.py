@@ -11,7 +11,7 @@ from app.components import script
 _component = st.components.v2.component(
     "schematic_steps",
     html="""
-<div class="steps">
+<div class="stepper">
   <div class="buttons" role="group" aria-label="Steps of the drawing: left and right go from one to the next">
     <button class="play">Play</button>
   </div>
