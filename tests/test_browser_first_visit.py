@@ -60,7 +60,7 @@ def test_the_drawing_plays_by_itself_on_demand_and_ends_whole(visit):
 
 
 def test_the_tour_points_at_what_it_speaks_of_and_gives_everything_back(visit):
-    here = visit(reduced_motion="reduce")
+    here = visit(new=True, reduced_motion="reduce")
     page = here.open("gate?layer=1&token=7", "Gate")
     page.get_by_role("button", name="Take the tour").click()
     for number, key in enumerate(("token_strip", "figure-", "figure-", "figure-", "figure-layer_schematic"), 1):
