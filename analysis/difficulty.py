@@ -29,6 +29,11 @@ def token_difficulty(trace: RoutingTrace, kind: Kind = "soft") -> Float[np.ndarr
     return difficulty(trace, kind).mean(axis=0)
 
 
+def hardest_token(trace: RoutingTrace) -> int:
+    """The ordinary token with the largest soft difficulty, the first of several; 0 if there is no ordinary token."""
+    return int(np.where(ordinary(trace), token_difficulty(trace), -1).argmax())
+
+
 def surprisal(trace: RoutingTrace, of: Surprise = "read") -> Float[np.ndarray, " token"]:
     """Surprisal in nats, of the token read at a position or of the next one; NaN where there is none.
 
@@ -94,5 +99,5 @@ def difficulty_by_loops(trace: RoutingTrace) -> pd.DataFrame:
 
 __all__ = [
     "MAX_SURPRISAL", "difficulty", "difficulty_by_loops", "difficulty_extremes", "difficulty_surprisal",
-    "difficulty_table", "rank_correlation", "surprisal", "token_difficulty",
+    "difficulty_table", "hardest_token", "rank_correlation", "surprisal", "token_difficulty",
 ]  # fmt: skip

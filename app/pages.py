@@ -1,6 +1,7 @@
 """The pages of the explorer, one row each, in the order of the navigation."""
 
 from app.parts.page import Page, fold
+from app.parts.schematic import first_schematic, schematic
 from app.parts.study_picker import texts_of_study
 from app.parts.training_slider import training_slider
 from app.parts.umap_panel import umap_panel
@@ -23,6 +24,7 @@ PAGES = (
         question="How does the model share its computation over this text, between the wide path and the deep path?",
         terms=("token", "layer", "width path", "depth path"),
         body=(
+            first_schematic,
             overview.numbers_of_the_text,
             "compute_map",
             fold("How often do tokens loop in each layer?", "loops_by_layer"),
@@ -84,8 +86,8 @@ PAGES = (
         group="Explain",
         question="What happens to the selected token in the selected layer, step by step and with its own numbers?",
         terms=("residual stream", "logit", "λ", "did not route"),
-        body=(walkthrough.six_steps,),
-        more_figures=("recursion_states", "fusion_plane"),
+        body=(schematic, walkthrough.six_steps),
+        more_figures=("layer_schematic", "recursion_states", "fusion_plane"),
     ),
     Page(
         name="Write ledger",

@@ -27,7 +27,7 @@ def severe(page: Page, where: str) -> list[str]:
 
 @pytest.mark.parametrize("theme", PAPER)
 def test_no_page_has_a_serious_finding_and_all_are_drawn_on_the_theme_s_paper(visit, theme):
-    here = visit(color_scheme=theme)
+    here = visit(new=True, color_scheme=theme)
     page = here.open()
     expect(page.get_by_role("link", name="Recursion", exact=True)).to_be_visible()
     names = page.locator("[data-testid=stSidebarNav] a").all_inner_texts()

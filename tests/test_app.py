@@ -11,9 +11,9 @@ from analysis.explain.embedding import Embedding
 from analysis.explain.near_miss import TwoPrecisions
 from analysis.texts.sample_texts import SAMPLE_TEXTS
 from analysis.words.words import word_starts
-from app.frame.tour import STEPS
 from app.pages import PAGES
 from app.parts.panel import NOT_BY_WORDS
+from app.parts.schematic import NAME as SCHEMATIC
 from app.server import captures, models
 from app.session import state
 from app.texts.examples import EXAMPLES
@@ -49,6 +49,7 @@ def charts(app: AppTest) -> list[dict]:
 def test_page_draws_its_figures_and_says_how_to_read_them(app, page):
     opened(app, page.url_path)
     specs = [found for found in map(spec, page.figures) if found.of not in ON_DEMAND]
+    specs += [spec(SCHEMATIC)] * (page is PAGES[0])  # for a visitor who has not put it away
     drawn = charts(app)
     assert len(drawn) == len(specs)
     # A figure that has nothing to draw for this text says so in a sentence.
@@ -153,27 +154,6 @@ def test_figures_that_do_not_merge_words_say_so_while_the_reader_looks_by_words(
     assert [
         text.removeprefix("**How to read.** ")[: len(begin)] for text, begin in zip(told, figures, strict=True)
     ] == figures
-
-
-def test_tour_opens_its_pages_in_turn_and_ends(app):
-    def press(label):
-        next(button for button in app.button if button.label == label).click().run()
-        assert not app.exception
-
-    opened(app, "cost")
-    assert not any(text.value.startswith("**Tour") for text in app.markdown), "only the button starts it"
-    press("Tour")
-    for number, step in enumerate(STEPS):
-        assert app.header[0].value == step.page
-        assert any(text.value.startswith(f"**Tour, {number + 1} of 5") for text in app.markdown)
-        layer, token = step.cell(captures.trace_of(DEFAULT_MODEL, app.session_state.prompt.text))
-        assert (app.session_state.layer, app.session_state.token) == (layer, token)
-        if number < 4:
-            press("Next")
-    press("Back")
-    assert app.header[0].value == STEPS[3].page
-    press("End the tour")
-    assert not any(text.value.startswith("**Tour") for text in app.markdown)
 
 
 def test_glossary_opens_from_every_page(app):

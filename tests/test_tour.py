@@ -3,7 +3,12 @@
 import numpy as np
 import pytest
 
+from analysis.difficulty import difficulty_extremes, hardest_token
+from analysis.texts.sample_texts import EXAMPLE_TEXTS
 from app.frame.tour import STEPS, both_paths, did_not_route, hardest, widest_spread
+from app.texts.examples import TRACES
+from app.texts.glossary import TERMS
+from hooks.trace import RoutingTrace
 from tests.test_figures_catalogue import CASES
 from tests.traces import make_trace
 
@@ -37,5 +42,31 @@ def test_numbers_in_the_texts_are_the_traces():
     trace = make_trace(loops=[[1, 4], [2, 4]])
     said = {step.page: step.text(trace, *step.cell(trace)) for step in STEPS}
     assert f"{np.mean(trace.loops):.2f} times" in said["Overview"]
-    assert "4.00 on average" in said["Recursion"] and "4 in layer 0" in said["Recursion"]
+    assert "4.00 loops on average" in said["Recursion"] and "4 in layer 0" in said["Recursion"]
     assert "λ from 0.50 to 0.75" in said["Gate"] and "did not route" in said["Experts"]
+
+
+@pytest.mark.parametrize("example", sorted(EXAMPLE_TEXTS))
+def test_the_hardest_token_is_one_on_the_tour_and_on_the_overview(example):
+    trace = RoutingTrace.load(TRACES / f"{example}.trace.safetensors")
+    assert hardest(trace)[1] == hardest_token(trace) == difficulty_extremes(trace)["token"].iloc[0]
+
+
+def test_hardest_token_is_an_ordinary_one_and_the_first_of_several():
+    trace = make_trace(loops=[[4, 1, 3, 3]] * 2, special=[True, False, False, False])
+    assert hardest_token(trace) == 2
+    assert hardest_token(make_trace(loops=[[1]], special=[True])) == 0
+
+
+def test_terms_of_the_field_are_explained_where_the_tour_first_uses_them():
+    trace = make_trace(loops=[[1, 4], [2, 4]])
+    said = [step.text(trace, *step.cell(trace)) for step in STEPS]
+    explained = {
+        "token": "pieces that the model reads", "layer": "block of the model", "FFN": "feed-forward network",
+        "loop": "every run is a loop", "depth head": "a small linear layer", "λ": "the weight of the width path",
+        "router": "another small linear layer", "experts": "slices of the same FFN",
+    }  # fmt: skip
+    for term, words in explained.items():
+        first = next(text for text in said if term in text)
+        assert words in first, term
+    assert {"depth head", "router"} <= TERMS.keys()

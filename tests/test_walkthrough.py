@@ -68,11 +68,15 @@ def test_the_model_itself_mixes_its_paths_so(loaded):
     assert (~paths.routing.width_ran).any() and paths.routing.width_ran.any()
 
 
-def test_states_that_were_not_used_are_pale_and_say_so():
+def test_states_that_did_not_run_are_hatched_and_say_so():
     table = state_table(PATHS)
     row = table[(table["layer"] == 1) & (table["token"] == 0)]
     assert row["used"].tolist() == [True, True, True, True, False] and np.isnan(row["step_length"].iloc[0])
-    states, steps = recursion_states_figure(PATHS, View(layer=1, token=0)).data
-    assert states.hovertext[3] == "used" and states.hovertext[4].startswith("not used")
-    assert states.marker.color[4] == "#FFFFFF" != states.marker.color[3]
+    drawn = recursion_states_figure(PATHS, View(layer=1, token=0))
+    states, steps = drawn.data
+    assert states.hovertext[3] == "ran" and states.hovertext[4].startswith("did not run")
+    for bars in drawn.data:
+        ran = [text == "ran" for text in bars.hovertext]
+        assert [shape == "" for shape in bars.marker.pattern.shape] == ran and not all(ran)
+    assert "hatched: did not run" in drawn.layout.annotations[0].text and "pale" not in str(drawn.layout.annotations)
     np.testing.assert_allclose(steps.y, walkthrough(PATHS, 1, 0).step_norms)

@@ -17,11 +17,18 @@ HOSTILE = "<script>alert(1)</script> <b>bold</b> $x$ **stars** 🙂 مرحبا �
 
 
 class Visit:
-    """A browser page with its own session; collects console errors and requests to other hosts."""
+    """A browser page with its own session; collects console errors and requests to other hosts.
 
-    def __init__(self, browser: Browser, address: str, **context):
+    Without `new` the visitor has been here before and has put away what greets a new one.
+    """
+
+    def __init__(self, browser: Browser, address: str, *, new: bool = False, **context):
+        from app.session.put_away import COOKIE, KNOWN  # Streamlit takes a second to import
+
         size = {"width": 1440, "height": 1000}
         self.context = browser.new_context(viewport=size, accept_downloads=True, **context)
+        if not new:
+            self.context.add_cookies([{"name": COOKIE, "value": ".".join(KNOWN), "url": address}])
         self.page: Page = self.context.new_page()
         self.address = address
         self.errors: list[str] = []

@@ -14,6 +14,7 @@ from analysis.figures.explain.geometry import first_loop_figure, path_agreement_
 from analysis.figures.explain.ledger import write_stack_figure, write_waterfall_figure
 from analysis.figures.explain.lens import lens_grid_figure, lens_layer_figure, lens_path_figure
 from analysis.figures.explain.near_miss import flip_distance_figure, near_miss_map_figure, precision_map_figure
+from analysis.figures.explain.schematic import layer_schematic_figure
 from analysis.figures.explain.slices import loop_slices_figure
 from analysis.figures.explain.stream import stream_ledger_figure
 from analysis.figures.explain.trajectories import embedding_figure, trajectory_figure
@@ -55,6 +56,7 @@ __all__ = [
     "near_miss_map_figure",
     "flip_distance_figure",
     "precision_map_figure",
+    "layer_schematic_figure",
     "recursion_states_figure",
     "fusion_plane_figure",
     "write_stack_figure",

@@ -27,7 +27,8 @@ def take_selection(fig: go.Figure) -> list[dict]:
     it need not draw it again when the reader selects another cell.
     """
     marks = [shape.to_plotly_json() for shape in fig.layout.shapes if _is_mark(shape)]
-    fig.layout.shapes = [shape for shape in fig.layout.shapes if not _is_mark(shape)]
+    if marks:  # to set shapes anew is slow
+        fig.layout.shapes = [shape for shape in fig.layout.shapes if not _is_mark(shape)]
     for axis in (*fig.select_xaxes(), *fig.select_yaxes()):
         if axis.ticktext:
             axis.ticktext = [_without_bold(text) for text in axis.ticktext]

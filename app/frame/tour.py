@@ -1,4 +1,4 @@
-"""The tour for a first visit: each step opens a page, selects an instructive token, and explains one thing about it."""
+"""The tour for a first visitor: each step opens a page, points at a part of it, and explains one thing there."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,12 +7,19 @@ import numpy as np
 import streamlit as st
 
 from analysis.aggregate import ordinary
+from analysis.difficulty import hardest_token, token_difficulty
 from analysis.overview import overview_numbers
-from analysis.words.labels import token_labels
-from app.session import state, tour_step
+from analysis.words.labels import how_many, token_labels
+from app.components.cookie import keep_cookie
+from app.components.tour_pointer import tour_pointer
+from app.session import put_away, state, tour_step
 from app.session.navigation import page_named
 from app.texts.markdown import literal
 from hooks.trace import RoutingTrace
+
+STRIP, FIRST_FIGURE = ".st-key-token_strip", '[class*="st-key-figure-"]'
+"""CSS selectors of what a step points at."""
+TOUR = "tour"
 
 
 @dataclass(frozen=True)
@@ -22,6 +29,8 @@ class Step:
     page: str
     """Name of the page that the step opens."""
     title: str
+    points_at: str
+    """CSS selector; the first such element of the page is outlined and brought into view."""
     cell: Callable[[RoutingTrace], tuple[int, int]]
     """Trace -> (layer, token) that the step selects."""
     text: Callable[[RoutingTrace, int, int], str]
@@ -34,39 +43,59 @@ def tour_button() -> None:
 
 
 def follow_tour() -> None:
-    """Open the page of the step that was just reached."""
-    if tour_step.just_moved():
-        st.switch_page(page_named(STEPS[tour_step.step()].page))
+    """Open the page of the step that was just reached, or at the end the page on which the tour began."""
+    if page := tour_step.page_to_open():
+        st.switch_page(page_named(page))
 
 
 def tour_box() -> None:
-    """The box with the open step, and buttons to move on and to end; nothing if the tour is closed."""
+    """The box with the open step, and buttons to move on and to end; to a new visitor, the words that announce it."""
+    if (value := put_away.cookie_to_set()) is not None:
+        keep_cookie(put_away.COOKIE, value)
     if (number := tour_step.step()) is None:
+        _announcement()
         return
     step, trace = STEPS[number], state.current_trace()
-    with st.container(border=True, key="tour"):
+    with st.container(border=True, key=TOUR):
         st.markdown(f"**Tour, {number + 1} of {len(STEPS)}: {step.title}**")
         st.markdown(step.text(trace, *step.cell(trace)))
         with st.container(horizontal=True):
             st.button("Back", key="tour_back", on_click=_go, args=(number - 1,), disabled=number == 0)
             last = number == len(STEPS) - 1
             st.button("Next", key="tour_next", type="primary", on_click=_go, args=(number + 1,), disabled=last)
-            st.button("End the tour", key="tour_end", on_click=tour_step.end)
+            st.button("End the tour", key="tour_end", on_click=_end, help="Takes you back to where you began")
+        tour_pointer(step.points_at, page=step.page)
+
+
+def _announcement() -> None:
+    """One line above the page for a visitor who has neither taken the tour nor declined it."""
+    if put_away.is_put_away(TOUR):
+        return
+    with st.container(border=True, key="tour_offer", horizontal=True, vertical_alignment="center"):
+        st.markdown("**New here?** Five short stops on this text explain what the pages show.", width="stretch")
+        st.button("Take the tour", key="tour_begin", type="primary", on_click=_go, args=(0,))
+        st.button("No, thanks", key="tour_decline", on_click=put_away.put_away, args=(TOUR,))
 
 
 def _go(number: int) -> None:
     layer, token = STEPS[number].cell(state.current_trace())
+    tour_step.go_to(number, STEPS[number].page)
     state.select(layer=layer, token=token)
-    tour_step.go_to(number)
+
+
+def _end() -> None:
+    tour_step.end()
+    state.clamp_selection()
+    put_away.put_away(TOUR)
 
 
 # Cells (layer, token) to select ---------------------------------------------------------------------------------------
 
 
 def hardest(trace: RoutingTrace) -> tuple[int, int]:
-    """The token with the most loops over all layers, in the layer where it took the most."""
-    token = int(np.where(trace.special, -1, trace.loops.mean(axis=0)).argmax())
-    return int(trace.loops[:, token].argmax()), token
+    """The token with the largest soft difficulty, as on the Overview, in the layer that gave it the most."""
+    token = hardest_token(trace)
+    return int(trace.difficulty_soft[:, token].argmax()), token
 
 
 def widest_spread(trace: RoutingTrace) -> tuple[int, int]:
@@ -102,59 +131,64 @@ def _named(trace: RoutingTrace, token: int) -> str:
 
 
 def _strip(trace: RoutingTrace, layer: int, token: int) -> str:
-    numbers = overview_numbers(trace)
+    mean = overview_numbers(trace).mean_loops
+    ran = f" In this text it ran {mean:.2f} times per token, of at most {trace.max_loops}." if np.isfinite(mean) else ""
     return (
-        "The strip above is the text in tokens, coloured by what you choose over it. One token and one layer are "
-        f"selected, here {_named(trace, token)} in layer {layer}; a click or the arrow keys select another, on every "
-        f"page alike. In this text the model ran its FFN {numbers.mean_loops:.2f} times per token and layer, of at "
-        f"most {trace.max_loops}."
+        "The outlined strip is the text, cut into tokens: the pieces that the model reads. One token and one layer "
+        f"(one block of the model) are selected, here {_named(trace, token)} in layer {layer}. A click or the arrow "
+        f"keys select another, on every page alike. Each layer has a feed-forward network (FFN).{ran}"
     )
 
 
 def _loops(trace: RoutingTrace, layer: int, token: int) -> str:
     return (
-        f"{_named(trace, token)} took the most loops in this text: {trace.loops[:, token].mean():.2f} on average "
-        f"over the layers, and {trace.loops[layer, token]} in layer {layer}. The depth head decides that anew in every "
-        "layer. The figures below the map show how sure it was."
+        "The outlined map counts how often each layer ran its FFN for each token: every run is a loop. The depth head, "
+        "a small linear layer that reads the token's state, chooses the number anew in every layer. "
+        f"{_named(trace, token)} got the highest difficulty in this text, {token_difficulty(trace)[token]:.2f} of 1: "
+        f"it took {trace.loops[:, token].mean():.2f} loops on average over the layers, and "
+        f"{trace.loops[layer, token]} in layer {layer}."
     )
 
 
 def _gate(trace: RoutingTrace, layer: int, token: int) -> str:
     gate = trace.gate[:, token]
     return (
-        f"The loops also set λ, the weight of the experts. {_named(trace, token)} has λ from {gate.min():.2f} to "
-        f"{gate.max():.2f}, depending on the layer: few loops leave much to the width path (blue), many take it away "
-        "(orange)."
+        "The loops also set λ (lambda), by which a layer mixes its two paths: λ is the weight of the width path, 1 − λ "
+        "that of the depth path, the loops. The width path runs small slices of the same FFN, the experts. "
+        f"{_named(trace, token)} has λ from {gate.min():.2f} to {gate.max():.2f}, depending on the layer: few loops "
+        "leave much weight to width (blue), many give it to depth (orange)."
     )
 
 
 def _experts(trace: RoutingTrace, layer: int, token: int) -> str:
+    count = trace.expert_ids.shape[2]
+    chooses = (
+        f"The router, another small linear layer, chooses {how_many(count, 'expert')}, slices of the FFN, for every "
+        "token whose λ is above 0. "
+    )
     if trace.width_ran[layer, token]:
         chosen = " and ".join(map(str, trace.expert_ids[layer, token]))
-        return (
-            f"Where λ is above 0, the router chooses {trace.expert_ids.shape[2]} experts: for {_named(trace, token)} "
-            f"in layer {layer} it was {chosen}. Colour and number name the first; strong colour means a clear choice."
-        )
+        return f"{chooses}For {_named(trace, token)} in layer {layer} it was {chosen}. The map names the first."
     return (
-        f"Where λ is above 0, the router chooses experts; colour and number name the first. In layer {layer} "
-        f"{_named(trace, token)} took all its loops, so λ is 0 and it did not route: a stroke, not a colour, and it is "
-        "in no expert's load. What did not run is never shown as a zero."
+        f"{chooses}In layer {layer} {_named(trace, token)} took all its loops, so λ is 0 and it did not route: it has "
+        "a stroke instead of a number, and it counts for no expert. What did not run is never shown as a zero."
     )
 
 
 def _walkthrough(trace: RoutingTrace, layer: int, token: int) -> str:
     return (
-        f"All of it for {_named(trace, token)} in layer {layer}, in six steps with its own numbers, up to the output "
-        "that both paths make together. Now take a text of your own: the button at the top left, Type, Trace. Words "
-        "that you do not know are in the Glossary."
+        f"The outlined drawing is one layer, with the numbers of {_named(trace, token)} in layer {layer}. The buttons "
+        "under it show it step by step; the formulas follow below. Now take a text of your own: click the text button "
+        "at the top left, type, then press Trace. The Glossary explains every term. The end of the tour takes you "
+        "back to where you began."
     )
 
 
 STEPS = (
-    Step("Overview", "a text and its tokens", hardest, _strip),
-    Step("Recursion", "tokens loop", hardest, _loops),
-    Step("Gate", "loops set the gate", widest_spread, _gate),
-    Step("Experts", "who is chosen, and who did not route", did_not_route, _experts),
-    Step("Walkthrough", "one token, all the way", both_paths, _walkthrough),
+    Step("Overview", "a text and its tokens", STRIP, hardest, _strip),
+    Step("Recursion", "tokens loop", FIRST_FIGURE, hardest, _loops),
+    Step("Gate", "loops set the gate", FIRST_FIGURE, widest_spread, _gate),
+    Step("Experts", "who is chosen, and who did not route", FIRST_FIGURE, did_not_route, _experts),
+    Step("Walkthrough", "one token, all the way", FIRST_FIGURE, both_paths, _walkthrough),
 )
 """In order."""

@@ -18,7 +18,7 @@ from hooks.slice_trace import SliceTrace
 def loop_slices_figure(
     slices: SliceTrace, view: View = DEFAULT_VIEW, *, tokens: Literal["all", "selected"] = "all"
 ) -> go.Figure:
-    """Share of every expert's slice in the step of each loop of the selected layer; pale = not used."""
+    """Share of every expert's slice in the step of each loop of the selected layer; pale: did not run."""
     c, trace = THEMES[view.theme], slices.routing
     row = int(np.flatnonzero(slices.layers == view.layer)[0])
     loops = np.arange(1, trace.max_loops + 1)
@@ -33,7 +33,7 @@ def loop_slices_figure(
     else:
         share = slices.share[row, view.token - slices.first_token]
         ran = loops <= trace.loops[view.layer, view.token]
-        names = [f"loop {loop}" + ("" if on else " (not used)") for loop, on in zip(loops, ran, strict=True)]
+        names = [f"loop {loop}" + ("" if on else " (did not run)") for loop, on in zip(loops, ran, strict=True)]
         heading = f"layer {view.layer}, {quoted(trace, view.token)}: share of the loop's step"
     values = np.nan_to_num(share)
     up, down = (np.cumsum(part, axis=1) for part in (np.maximum(values, 0), np.minimum(values, 0)))

@@ -5,6 +5,7 @@ import plotly.graph_objects as go
 
 from analysis.explain.ledger import imbalance
 from analysis.explain.walkthrough import fusion_plane, fusion_table, state_table, walkthrough
+from analysis.figures.cells import hatch
 from analysis.figures.figure_spec import FigureSpec
 from analysis.figures.template import figure, note, quoted, sentence_figure, swatch
 from analysis.palette import THEMES, loop_colours, mix
@@ -19,11 +20,12 @@ STATES, STEPS = 0.52, 0.62
 def recursion_states_figure(paths: PathTrace, view: View = DEFAULT_VIEW) -> go.Figure:
     """Lengths of the states H(0)..H(max_loops) of the selected token, and of the steps between them.
 
-    Filled: used by the layer. Outlined in ink: the state at which the token left. Pale: later states, not used.
+    Filled: ran in the layer. Outlined in ink: the state at which the token left. Hatched, without a fill: later states,
+    which did not run for the token and were computed for the capture only.
     """
     walk, c = walkthrough(paths, view.layer, view.token), THEMES[view.theme]
     state, loop = np.arange(walk.max_loops + 1), np.arange(1, walk.max_loops + 1)
-    colours = [mix(c["bg"], c["line"], 0.6), *loop_colours(walk.max_loops, view.theme)]
+    colours, idle = [mix(c["bg"], c["line"], 0.6), *loop_colours(walk.max_loops, view.theme)], hatch(view)["pattern"]
 
     def bars(x: np.ndarray, y: np.ndarray, what: str, **axes) -> dict:
         used, left = x <= walk.loops, x == walk.loops
@@ -31,6 +33,7 @@ def recursion_states_figure(paths: PathTrace, view: View = DEFAULT_VIEW) -> go.F
             "type": "bar", "x": x, "y": y, "width": 0.66, "cliponaxis": False,
             "marker": {
                 "color": [colours[i] if ok else c["bg"] for i, ok in zip(x, used, strict=True)],
+                "pattern": idle | {"shape": ["" if ok else idle["shape"] for ok in used]},
                 "line": {
                     "width": np.where(left, 2.5, 1),
                     "color": [c["ink"] if out else c["line"] for out in left],
@@ -38,7 +41,7 @@ def recursion_states_figure(paths: PathTrace, view: View = DEFAULT_VIEW) -> go.F
             },
             "text": [f"{value:.3g}" for value in y], "textposition": "outside",
             "textfont": {"size": 11, "color": [c["ink"] if ok else c["muted"] for ok in used]},
-            "hovertext": ["used" if ok else "not used: the token had left" for ok in used],
+            "hovertext": ["ran" if ok else "did not run: the token had left" for ok in used],
             "hovertemplate": f"{what} %{{x}}<br>length %{{y:.4g}}<br>%{{hovertext}}<extra></extra>", **axes,
         }  # fmt: skip
 
@@ -64,7 +67,7 @@ def recursion_states_figure(paths: PathTrace, view: View = DEFAULT_VIEW) -> go.F
         xaxis2={"domain": [STEPS, 1], "tickvals": loop, "title": {"text": "step of loop"}, "anchor": "y2"},
         yaxis2=scale(walk.step_norms) | {"anchor": "x2"},
         annotations=[
-            note(f"{quoted(paths.routing, view.token)}, layer {view.layer}   □ left here   pale: not used"),
+            note(f"{quoted(paths.routing, view.token)}, layer {view.layer}   □ left here   hatched: did not run"),
             note("H(l) − H(l−1)", x=1, anchor="right"),
         ],
     )
@@ -158,8 +161,7 @@ FIGURES = (
         title="How the state grows, loop by loop",
         how_to_read=(
             "Left: length of the selected token's state, from H on. Right: length of what each loop added to it. "
-            "Outlined: where the token left; pale bars were computed for this figure only. Steps that shrink: the "
-            "recursion settles."
+            "Outlined: where the token left. Hatched: did not run for this token; computed for this figure only."
         ),
         figure=recursion_states_figure,
         table=state_table,

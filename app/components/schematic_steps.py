@@ -1,0 +1,34 @@
+"""Buttons that show the schematic of a layer step by step, in the browser alone: the server draws it once."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import streamlit as st
+
+from analysis.explain.schematic import Step
+from app.components import script
+
+_component = st.components.v2.component(
+    "schematic_steps",
+    html="""
+<div class="stepper">
+  <div class="buttons" role="group" aria-label="Steps of the drawing: left and right go from one to the next">
+    <button class="play">Play</button>
+  </div>
+  <div class="said"></div>
+  <ol class="told" aria-label="The drawing in words"></ol>
+  <div class="live" aria-live="polite"></div>
+</div>
+""",
+    css=(Path(__file__).parent / "schematic_steps.css").read_text(encoding="utf-8"),
+    js=script("schematic_steps.js"),
+)
+
+
+def schematic_steps(figure_key: str, *, whole: str, steps: Sequence[Step]) -> None:
+    """Buttons for the chart in the container with the key `figure_key`, and the sentence of the chosen step.
+
+    `whole` is the sentence of the whole drawing. All sentences are there as a list for screen readers, too.
+    """
+    told = [[step.name, step.sentence] for step in steps]
+    _component(key="schematic_steps", data={"figure": figure_key, "whole": whole, "told": told})
