@@ -7,6 +7,7 @@ from app.parts.umap_panel import umap_panel
 from app.views import (
     cost,
     difficulty,
+    experts,
     models,
     near_misses,
     overview,
@@ -44,7 +45,14 @@ PAGES = (
         group="Read",
         question="Which sub-experts does the width path choose, and is the load shared?",
         terms=("router", "virtual expert", "did not route", "load", "lift"),
-        body=("expert_map", ("expert_load", "expert_load_by_layer"), ("expert_path", "expert_pairs")),
+        body=(
+            "expert_tokens",
+            experts.tokens_of_expert,
+            "expert_map",
+            ("expert_load", "expert_load_by_layer"),
+            ("expert_path", "expert_pairs"),
+            "layers_alike",
+        ),
         colour_by="Experts",
     ),
     Page(

@@ -6,7 +6,7 @@ import plotly.graph_objects as go
 
 from analysis.palette import THEMES
 from analysis.view import View
-from analysis.words.labels import plotly_text, token_labels
+from analysis.words.labels import named, plotly_text, token_labels
 from hooks.trace import RoutingTrace
 
 FONT = "'Source Sans', 'Source Sans 3', 'Source Sans Pro', Helvetica, Arial, sans-serif"
@@ -32,7 +32,7 @@ def template(theme: str) -> go.layout.Template:
     c = THEMES[theme]
     axis = {
         "showgrid": False, "zeroline": False, "showline": False, "ticks": "", "fixedrange": True, "nticks": 6,
-        "gridcolor": c["grid"], "gridwidth": 1, "tickfont": {"size": 11, "color": c["muted"]},
+        "gridcolor": c["grid"], "gridwidth": 1, "tickfont": {"size": 12, "color": c["muted"]},
         "title": {"font": {"size": 12, "color": c["muted"]}, "standoff": 8},
     }  # fmt: skip
     return go.layout.Template(
@@ -46,7 +46,7 @@ def template(theme: str) -> go.layout.Template:
                 "bgcolor": c["bg"], "bordercolor": c["line"], "align": "left",
                 "font": {"family": FONT, "size": 12, "color": c["ink"]},
             },
-            "annotationdefaults": {"font": {"size": 11, "color": c["muted"]}, "showarrow": False},
+            "annotationdefaults": {"font": {"size": 12, "color": c["muted"]}, "showarrow": False},
             "modebar": {"bgcolor": "rgba(0,0,0,0)", "color": c["line"], "activecolor": c["ink"]},
         }
     )  # fmt: skip
@@ -135,7 +135,7 @@ def drawn_part(first: int, end: int, num_tokens: int) -> str:
 
 def quoted(trace: RoutingTrace, token: int) -> str:
     """The token's label in quotation marks, safe inside a figure."""
-    return f"“{plotly_text(token_labels(trace)[token])}”"
+    return named(token_labels(trace)[token])
 
 
 # Axes -----------------------------------------------------------------------------------------------------------------
@@ -165,7 +165,7 @@ def token_axis(trace: RoutingTrace, view: View) -> tuple[dict, int]:
     texts = [_tick(label, bool(trace.special[first + i])) for i, label in enumerate(labels)]
     if first <= view.token < end:
         texts[view.token - first] = f"<b>{texts[view.token - first]}</b>"
-    axis |= {"tickvals": list(range(first, end)), "ticktext": texts, "tickangle": -90}
+    axis |= {"tickvals": list(range(first, end)), "ticktext": texts, "tickangle": -90, "tickfont": {"size": 11}}
     return axis, max(16 + round(6.8 * max(len(_readable(label)) for label in labels)), 30)
 
 

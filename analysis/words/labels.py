@@ -8,6 +8,7 @@ from hooks.trace import RoutingTrace
 
 SPACE = "␣"
 LONGEST = 12
+_RIGHT_TO_LEFT = re.compile("[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc]")
 _RUN = re.compile(r"([␣↵⇥])\1{2,}")
 
 
@@ -34,6 +35,15 @@ def how_many(count: int, noun: str) -> str:
 def plotly_text(text: str) -> str:
     """`text` as Plotly must receive it to show it literally: no tags, no LaTeX between dollar signs."""
     return html.escape(text, quote=False).replace("$", "&#36;")
+
+
+def named(label: str) -> str:
+    """A label in quotation marks, safe inside a figure: what stands beside it cannot be read as a part of it.
+
+    Letters that run from right to left are kept apart from the numbers around them.
+    """
+    isolated = f"\u2068{label}\u2069" if _RIGHT_TO_LEFT.search(label) else label
+    return f"“{plotly_text(isolated)}”"
 
 
 def _without_space(label: str) -> str:
@@ -79,4 +89,4 @@ def _length_of_character(lead: int) -> int:
     return 4 if lead >= 0xF0 else 3 if lead >= 0xE0 else 2
 
 
-__all__ = ["how_many", "plotly_text", "short_label", "token_labels"]
+__all__ = ["how_many", "named", "plotly_text", "short_label", "token_labels"]

@@ -1,0 +1,45 @@
+"""A click on a token or a cell moves nothing on the page: no row of the strip, no line of the read-out, no figure."""
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.app_server import until_rests, wait_idle
+
+pytestmark = pytest.mark.browser
+MOST_PX = 4
+BOXES = """() => Object.fromEntries(
+  [...document.querySelectorAll('.st-key-frame, [class*="st-key-title-"], .js-plotly-plot')].map((element, i) => {
+    const { x, y, width, height } = element.getBoundingClientRect();
+    return [i, [x, y, width, height]];
+  })
+)"""
+"""Places and sizes of the frame, and of all titles and figures, in pixels."""
+
+
+def moved(before: dict, after: dict) -> float:
+    assert before.keys() == after.keys()
+    return max(abs(a - b) for name in before for a, b in zip(before[name], after[name], strict=True))
+
+
+def test_a_click_on_a_token_or_a_step_to_another_layer_moves_nothing(visit):
+    here = visit()
+    page = here.open("experts?example=fox&layer=3&token=10", "Experts")
+    for name in ("Experts", "Recursion", "Overview", "Difficulty", "Gate"):
+        if name != "Experts":
+            here.turn_to(name)
+        until_rests(page, BOXES)
+        at_first = page.evaluate(BOXES)
+        assert len(at_first) > 2
+        for act in (
+            lambda: here.tokens().filter(has_text="wondered").click(),
+            lambda: here.tokens().nth(9).click(),
+            lambda: page.keyboard.press("ArrowUp"),
+        ):
+            act()
+            wait_idle(page)
+            page.wait_for_timeout(200)  # the keys' rerun begins a little later
+            wait_idle(page)
+            until_rests(page, BOXES)
+            assert moved(at_first, page.evaluate(BOXES)) <= MOST_PX, name
+        page.get_by_role("button", name="previous layer").click()
+        expect(page.locator(".readout")).to_contain_text("layer ‹3›")
