@@ -11,8 +11,8 @@ from tests.app_in_process import turn_to
 @pytest.fixture
 def opened(app):
     """The Experts page with token 10 in layer 4 selected."""
-    app.session_state.layer, app.session_state.token = 4, 10
     app.run()
+    app.session_state.layer, app.session_state.token = 4, 10
     turn_to(app, "experts")
     assert not app.exception
     return app

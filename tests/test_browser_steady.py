@@ -24,7 +24,7 @@ def moved(before: dict, after: dict) -> float:
 def test_a_click_on_a_token_or_a_step_to_another_layer_moves_nothing(visit):
     here = visit()
     page = here.open("experts?example=fox&layer=3&token=10", "Experts")
-    for name in ("Experts", "Recursion", "Overview", "Difficulty", "Gate"):
+    for name in ("Experts", "Recursion", "Overview"):
         if name != "Experts":
             here.turn_to(name)
         until_rests(page, BOXES)
@@ -43,3 +43,22 @@ def test_a_click_on_a_token_or_a_step_to_another_layer_moves_nothing(visit):
             assert moved(at_first, page.evaluate(BOXES)) <= MOST_PX, name
         page.get_by_role("button", name="previous layer").click()
         expect(page.locator(".readout")).to_contain_text("layer ‹3›")
+
+
+def test_hover_cards_write_the_minus_sign_of_axes_and_cells(visit):
+    page = visit().open("geometry?layer=3&token=10", "Geometry")
+    page.wait_for_function(
+        """() => document.querySelector(".js-plotly-plot")._fullLayout._d3locale.numberFormat(".2f")(-1.5) === "−1.50" """
+    )
+
+
+def test_one_choice_reads_the_loops_of_both_figures(visit):
+    page = visit().open("recursion_lens?layer=3&token=10", "Recursion lens")
+    for folded in page.locator("summary").filter(has_text="each loop of the selected layer").all():
+        folded.click()
+        wait_idle(page)
+    note = page.locator(".st-key-figure-lens_layer .annotation-text").filter(has_text="likeliest next tokens")
+    expect(note).not_to_contain_text("had it left there")
+    assert page.get_by_role("radio", name="Leave here").or_(page.get_by_role("button", name="Leave here")).count() == 1
+    page.get_by_text("Leave here", exact=True).click()
+    expect(note).to_contain_text("had it left there")

@@ -14,7 +14,7 @@ from analysis.view import DEFAULT_VIEW, View
 from analysis.words.numbers import number, percent, significant
 from hooks.trace import RoutingTrace
 
-HEIGHT = 300
+HEIGHT, PAIRS_PX = 300, 344
 MOST_LIFT = 3
 """log2 lift at which the colour is strongest: eight times as often as by chance, or an eighth of it."""
 
@@ -140,7 +140,9 @@ def expert_pairs_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> go.Fi
     known = pairs["lift_log2"].notna().to_numpy()
     if not known.any():
         why = f"chance alone would bring each pair together fewer than {FEWEST_EXPECTED} times."
-        return sentence_figure(view, f"Too few tokens routed in layer {view.layer} to compare pairs:<br>{why}", 330)
+        return sentence_figure(
+            view, f"Too few tokens routed in layer {view.layer} to compare pairs:<br>{why}", PAIRS_PX
+        )
     z, counts = np.full((n, n), np.nan), np.full((n, n, 2), np.nan)
     first, second = pairs["first"].to_numpy(), pairs["second"].to_numpy()
     for a, b in ((first, second), (second, first)):
@@ -170,7 +172,7 @@ def expert_pairs_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> go.Fi
         view,
         data,
         clickable=False,
-        height=344,
+        height=PAIRS_PX,
         margin={"t": 44, "b": 40, "l": 52, "r": 16},
         xaxis={"range": [-0.5, n - 0.5], "dtick": step, "title": {"text": "expert"}},
         yaxis={"range": [n - 0.5, -0.5], "dtick": step, "title": {"text": "expert"}},

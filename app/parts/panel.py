@@ -61,8 +61,8 @@ def panel(name: str, *, main: bool = False, share: float = 1.0) -> None:
     key = f"figure-{name}"
     drawn = drawing(key, figure_spec, current_result(figure_spec.of), chosen_options(figure_spec), share)
     chart(key, drawn.given_figure, name=name, alt=figure_spec.title)
-    if drawn.is_sentence:
-        return
+    if drawn.is_sentence and not figure_spec.follows:
+        return  # else another selection may draw it, and what stands below must not move then
     text = figure_spec.how_to_read
     if figure_spec.splits_words(current_view(), **chosen_options(figure_spec)):
         text += f" {NOT_BY_WORDS}"

@@ -12,6 +12,8 @@ from app.session.widgets import selected_row
 
 BUTTONS = 16
 """Most experts that are chosen by buttons in a row; more are chosen from a list."""
+TABLE_PX = 285
+"""The same for every expert, so that nothing below moves with the selected token."""
 
 
 def tokens_of_expert() -> None:
@@ -42,7 +44,7 @@ def tokens_of_expert() -> None:
         served.assign(choice=served["rank"] + 1),
         hide_index=True,
         key="served",
-        height="content" if len(served) <= 7 else 285,
+        height=TABLE_PX,
         on_select=chosen,
         selection_mode="single-row",
         column_order=["text", "token", "choice", "weight"],

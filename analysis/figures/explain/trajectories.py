@@ -192,8 +192,8 @@ FIGURES = (
         name="trajectories",
         title="Where the loops lead",
         how_to_read=(
-            "Each line is a token's state from before the layer to the dot where it left (dotted: later loops, not used), "
-            "in the plane in which all states of the layer vary most, which hides all other directions."
+            "Each line is a token's state from before the layer to the dot where it left (dotted: later loops, not "
+            "used), in the plane in which all states of the layer vary most, which hides all other directions."
         ),
         figure=trajectory_figure,
         table=plane_table,
