@@ -19,7 +19,7 @@ IDLE = -1.4
 
 
 def expert_tokens_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> go.Figure:
-    """One row per expert of the selected layer: the tokens that chose it, darker with the weight; the counts beside it.
+    """One row per expert of the selected layer: the tokens that chose it, stronger with the weight; the counts beside it.
 
     The place of a cell names the expert, so that it can be read without colours and numbers, in a text of any length.
     The lowest row has the tokens that did not route.
@@ -120,8 +120,8 @@ FIGURES = (
         name="expert_tokens",
         title="Which tokens does each expert serve?",
         how_to_read=(
-            "One row per expert of the selected layer: a cell is a token that chose it, darker with its weight; beside "
-            "it, how many tokens of the whole text do."
+            "One row per expert of the selected layer: a cell is a token that chose it, stronger with its weight; "
+            "beside it, how many tokens of the whole text do."
         ),
         figure=expert_tokens_figure,
         table=served_tokens,

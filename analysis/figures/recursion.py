@@ -279,8 +279,8 @@ FIGURES = (
         name="depth_margin",
         title="How close was the choice?",
         how_to_read=(
-            f"Winner minus runner-up, in logits; in the shaded band (below {NEAR_MISS:g}) a small change would flip the "
-            "choice."
+            f"Winner minus runner-up, in logits; in the shaded band (below {NEAR_MISS:g}) a small change would flip "
+            "the choice."
         ),
         figure=depth_margin_figure,
         table=margin_table,

@@ -63,6 +63,20 @@ def config(name: str) -> dict:
     }
 
 
+MINUS_SCRIPT = """
+const figure = document.getElementById("{plot_id}");
+const write_minus = () => {
+  const locale = figure._fullLayout._d3locale, { numberFormat } = locale;
+  if (locale.with_minus) return;
+  locale.with_minus = true;
+  locale.numberFormat = (form) => (value) => numberFormat(form)(value).replace("-", "\u2212");
+};
+write_minus();
+figure.on("plotly_afterplot", write_minus);
+"""
+"""For figures that stand alone in a file: hover cards write the minus sign of axes and cells, as in the app."""
+
+
 def figure(view: View, data: list[dict], *, clickable: bool = True, **layout) -> go.Figure:
     """Figure from plain dictionaries, in the view's theme."""
     meta = {"meta": TO_CELL} if clickable else {}

@@ -38,12 +38,13 @@ def plotly_text(text: str) -> str:
 
 
 def named(label: str) -> str:
-    """A label in quotation marks, safe inside a figure: what stands beside it cannot be read as a part of it.
+    """A label in quotation marks, safe inside a figure: what stands beside it cannot be read as a part of it."""
+    return f"“{plotly_text(isolated(label))}”"
 
-    Letters that run from right to left are kept apart from the numbers around them.
-    """
-    isolated = f"\u2068{label}\u2069" if _RIGHT_TO_LEFT.search(label) else label
-    return f"“{plotly_text(isolated)}”"
+
+def isolated(text: str) -> str:
+    """`text`, with invisible signs around it if its letters run from right to left: they keep their neighbours' order."""
+    return f"\u2068{text}\u2069" if _RIGHT_TO_LEFT.search(text) else text
 
 
 def _without_space(label: str) -> str:
@@ -89,4 +90,4 @@ def _length_of_character(lead: int) -> int:
     return 4 if lead >= 0xF0 else 3 if lead >= 0xE0 else 2
 
 
-__all__ = ["how_many", "named", "plotly_text", "short_label", "token_labels"]
+__all__ = ["how_many", "isolated", "named", "plotly_text", "short_label", "token_labels"]
