@@ -19,7 +19,7 @@ IDLE = -1.4
 
 
 def expert_tokens_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> go.Figure:
-    """One row per expert of the selected layer: the tokens that chose it, stronger with the weight; the counts beside it.
+    """One row per expert of the selected layer: the tokens that chose it, stronger with the weight; beside it, counts.
 
     The place of a cell names the expert, so that it can be read without colours and numbers, in a text of any length.
     The lowest row has the tokens that did not route.

@@ -43,7 +43,7 @@ def named(label: str) -> str:
 
 
 def isolated(text: str) -> str:
-    """`text`, with invisible signs around it if its letters run from right to left: they keep their neighbours' order."""
+    """`text`, in invisible signs if its letters run from right to left, so that its neighbours keep their order."""
     return f"\u2068{text}\u2069" if _RIGHT_TO_LEFT.search(text) else text
 
 
