@@ -17,6 +17,7 @@ from analysis.words.numbers import number
 from hooks.trace import RoutingTrace
 
 HEIGHT = 300
+NEAR = f"near miss, below\u00a0{NEAR_MISS:g}"
 
 
 def loop_map_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> go.Figure:
@@ -219,7 +220,7 @@ def depth_margin_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> go.Fi
             note(
                 f"{swatch(c['loops'][2], 'this token, colour: loops', '●')}   "
                 f"{swatch(c['line'], '10 to 90 % of all tokens', '━')}   "
-                f"{swatch(c['hair'], 'near miss')}"
+                f"{swatch(c['hair'], NEAR)}"
             )
         ],
     )
@@ -278,10 +279,7 @@ FIGURES = (
     FigureSpec(
         name="depth_margin",
         title="How close was the choice?",
-        how_to_read=(
-            f"Winner minus runner-up, in logits; in the shaded band (below {NEAR_MISS:g}) a small change would flip "
-            "the choice."
-        ),
+        how_to_read=("Winner minus runner-up, in logits. Inside the shaded band a small change would flip the choice."),
         figure=depth_margin_figure,
         table=margin_table,
     ),

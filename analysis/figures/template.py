@@ -170,7 +170,7 @@ def layer_axis(trace: RoutingTrace, view: View) -> dict:
 def token_axis(trace: RoutingTrace, view: View) -> tuple[dict, int]:
     """Axis of the drawn tokens and the bottom margin that its labels need, in pixels."""
     first, end = view.span(trace.num_tokens)
-    axis = {"range": [first - 0.5, max(end, first + FEWEST_COLUMNS) - 0.5]}
+    axis = {"range": [first - 0.5, max(end, first + FEWEST_COLUMNS) - 0.5], "tickfont": {"size": 11}}
     if not names_fit(view, end - first):
         step = next(step for step in (25, 50, 100, 250, 500, 10**9) if (end - first) / step <= 16)
         ticks = list(range(-(-first // step) * step, end, step))
@@ -179,7 +179,7 @@ def token_axis(trace: RoutingTrace, view: View) -> tuple[dict, int]:
     texts = [_tick(label, bool(trace.special[first + i])) for i, label in enumerate(labels)]
     if first <= view.token < end:
         texts[view.token - first] = f"<b>{texts[view.token - first]}</b>"
-    axis |= {"tickvals": list(range(first, end)), "ticktext": texts, "tickangle": -90, "tickfont": {"size": 11}}
+    axis |= {"tickvals": list(range(first, end)), "ticktext": texts, "tickangle": -90}
     return axis, max(16 + round(6.8 * max(len(_readable(label)) for label in labels)), 30)
 
 

@@ -38,7 +38,7 @@ def recursion_states_figure(paths: PathTrace, view: View = DEFAULT_VIEW) -> go.F
                 },
             },
             "text": column(y), "textposition": "outside",
-            "textfont": {"size": 12, "color": [c["ink"] if ok else c["muted"] for ok in used]},
+            "textfont": {"size": 11, "color": [c["ink"] if ok else c["muted"] for ok in used]},
             "hovertext": ["used" if ok else "not used: the token had left" for ok in used],
             "hovertemplate": f"{what} %{{x}}<br>length %{{y:.4g}}<br>%{{hovertext}}<extra></extra>", **axes,
         }  # fmt: skip
