@@ -34,6 +34,8 @@ for _each in filter(lambda each: each.choice, CATALOGUE):
     DRAWN |= {f"{_each.name}-{value}": (_each, {_each.choice.option: value}) for value in list(_each.choice.labels)[1:]}
 RESULTS = {}
 TAG = re.compile(r"</?(?:b|i|br|span|sub|extra)\b[^<>]*>")
+NOT_A_NUMBER = re.compile(r"(?:^|[\s(>])-[\d.]|[-−]0(?:\.0*)?(?![\d.])")
+"""A number with a hyphen for its minus sign, or a negative zero."""
 MAPS = ["difficulty_map", "gate_map", "expert_map", "loop_map"]
 
 
@@ -94,6 +96,8 @@ def test_figure_is_whole(drawn, case, theme):
     assert content["data"] or content["layout"]["annotations"][0]["text"].endswith("."), "empty without a reason"
     for text in strings([content["data"], content["layout"].get("annotations"), content["layout"]["xaxis"]]):
         assert not set("<>$") & set(TAG.sub("", text)), f"unescaped: {text}"
+    for text in strings([content["layout"].get("annotations"), [each.get("text") for each in content["data"]]]):
+        assert not NOT_A_NUMBER.search(text), text
 
 
 def test_figures_with_a_place_for_every_token_draw_those_of_the_window_and_no_others():

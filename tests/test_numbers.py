@@ -1,12 +1,7 @@
 """Numbers are written in one way: real minus, no negative zero, the same decimals within a column."""
 
-import re
-from pathlib import Path
-
 import pytest
 
-from analysis import figures
-from analysis.words import strip
 from analysis.words.numbers import column, number, percent, significant
 
 
@@ -36,12 +31,3 @@ def test_numbers_of_a_column_have_the_decimals_of_the_largest():
     assert column([0.0123, float("nan")]) == ["0.0123", "–"]
     assert column([1234.5, 1]) == ["1234", "1"]
     assert column([]) == []
-
-
-def test_figures_and_strip_write_no_number_in_another_way():
-    """A form such as :.2f in a figure's own text has a hyphen for a minus; hover cards get theirs in the browser."""
-    files = [*Path(figures.__file__).parent.rglob("*.py"), Path(strip.__file__)]
-    own_form = re.compile(r"\{[^{}]*[^{}:]:[+,]?\.\d[feg%]\}")
-    hover_form = re.compile(r"%\{\{?[^{}]*\}?\}")
-    for path in files:
-        assert not own_form.findall(hover_form.sub("", path.read_text(encoding="utf-8"))), path
