@@ -84,6 +84,15 @@ def test_pdf_is_one_vector_page_of_the_width_asked_for_with_its_fonts(draw, name
 
 
 @pytest.mark.browser
+def test_letters_of_another_font_are_not_made_bold_as_type_3_fonts(draw):
+    """Publishers refuse those. The selected token's name is bold, and the font with its letters may have no bold one."""
+    paper = Paper(85.0)
+    trace = random_trace(layers=2, tokens=4, words=["␣مرحبا", "␣жук", "→", "b"])
+    pdf = draw(paper_figure(spec("loop_map"), trace, View(1, 0), paper), "pdf", scale=paper.scale)
+    assert b"/FontFile" in pdf and b"/Type3" not in pdf
+
+
+@pytest.mark.browser
 def test_svg_has_its_size_in_millimetres_and_shows_hostile_tokens_as_text(draw):
     trace, paper = random_trace(layers=2, tokens=len(HOSTILE), words=HOSTILE), Paper(85.0)
     svg = draw(paper_figure(spec("gate_map"), trace, View(1, 2, window=(0, 20)), paper), "svg", scale=paper.scale)
