@@ -85,7 +85,7 @@ def test_pdf_is_one_vector_page_of_the_width_asked_for_with_its_fonts(draw, name
 
 @pytest.mark.browser
 def test_letters_of_another_font_are_not_made_bold_as_type_3_fonts(draw):
-    """Publishers refuse those. The selected token's name is bold, and the font with its letters may have no bold one."""
+    """Publishers refuse those. The selected token is bold, and the font with its letters may have no bold one."""
     paper = Paper(85.0)
     trace = random_trace(layers=2, tokens=4, words=["␣مرحبا", "␣жук", "→", "b"])
     pdf = draw(paper_figure(spec("loop_map"), trace, View(1, 0), paper), "pdf", scale=paper.scale)
