@@ -120,18 +120,19 @@ def all_expert_paths(trace: RoutingTrace) -> pd.DataFrame:
     )
 
 
-def served_tokens(trace: RoutingTrace) -> pd.DataFrame:
-    """One row per choice that ran: layer, expert, token, its rank (0 = first choice) and weight.
+def served_tokens(trace: RoutingTrace, layer: int | None = None) -> pd.DataFrame:
+    """One row per choice that ran, in one layer or in all: layer, expert, token, rank (0 = first choice) and weight.
 
     By layer and expert, the largest weight first: the rows of an expert are the tokens that it serves.
     """
-    layer, token = np.nonzero(trace.width_ran)
-    ids, weights = trace.expert_ids[layer, token], trace.expert_weights[layer, token]
+    ran = trace.width_ran if layer is None else trace.width_ran & (np.arange(trace.num_layers) == layer)[:, None]
+    at, token = np.nonzero(ran)
+    ids, weights = trace.expert_ids[at, token], trace.expert_weights[at, token]
     k = ids.shape[1]
-    layer, token = np.repeat(layer, k), np.repeat(token, k)
+    at, token = np.repeat(at, k), np.repeat(token, k)
     table = pd.DataFrame(
         {
-            "layer": layer,
+            "layer": at,
             "expert": ids.ravel(),
             "token": token,
             "text": np.array(trace.tokens, dtype=object)[token],

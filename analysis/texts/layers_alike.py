@@ -18,7 +18,7 @@ FEWEST_TOKENS = 20
 DRAWS = 40
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=2)
 def layers_alike(trace: RoutingTrace) -> pd.DataFrame:
     """One row per pair of layers (layer < other): tokens that routed in both, and how far their first experts agree.
 

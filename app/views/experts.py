@@ -27,8 +27,8 @@ def tokens_of_expert() -> None:
             expert = st.segmented_control("Expert", required=True, persist_state="session", **words)
         else:
             expert = st.selectbox("Expert", persist_state="session", width=120, **words)
-    served = served_tokens(trace)
-    served = served[(served["layer"] == view.layer) & (served["expert"] == expert) & ~served["special"]]
+    served = served_tokens(trace, view.layer)
+    served = served[(served["expert"] == expert) & ~served["special"]]
     tokens = int(routed(trace)[view.layer].sum())
     ahead = int((served["rank"] == 0).sum())
     st.markdown(
