@@ -185,9 +185,8 @@ def _offline_kaleido(path: str):
 
     class Page(PageGenerator):
         # Sets the title of PDFs, and removes Kaleido's print margins, which push the figure over the edge of the page.
-        # Letters that a font lacks in bold are not made bold: Chromium would write them as a Type 3 font.
         header = PageGenerator.header.replace("Kaleido-fier", "VersatileFFN Explorer")
-        header += "        <style>@page { margin: 0 } * { font-synthesis: none }</style>\n"
+        header += "        <style>@page { margin: 0 }</style>\n"
 
     # Kaleido's browser runs without Chromium's own sandbox, so that it also starts for root and in containers.
     return Kaleido(path=path, page_generator=Page(mathjax=False), browser_cls=OfflineChromium, timeout=None)
