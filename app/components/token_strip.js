@@ -1,6 +1,6 @@
 // The token strip with read-out and legend. Token text is inserted as textContent only, never as HTML.
 const mounted = new WeakMap();
-const ROWS = 5, MOST_ROWS = 8, SHORT_LINE = 16; // rows seen at once; cells per line of a text of short lines
+const ROWS = 5, MOST_ROWS = 11, SHORT_LINE = 16; // rows seen at once; cells per line of a text of short lines
 
 export default function (component) {
   const { data, parentElement: root } = component;
