@@ -120,6 +120,31 @@ def all_expert_paths(trace: RoutingTrace) -> pd.DataFrame:
     )
 
 
+def served_tokens(trace: RoutingTrace, layer: int | None = None) -> pd.DataFrame:
+    """One row per choice that ran, in one layer or in all: layer, expert, token, rank (0 = first choice) and weight.
+
+    By layer and expert, the largest weight first: the rows of an expert are the tokens that it serves.
+    """
+    ran = trace.width_ran if layer is None else trace.width_ran & (np.arange(trace.num_layers) == layer)[:, None]
+    at, token = np.nonzero(ran)
+    ids, weights = trace.expert_ids[at, token], trace.expert_weights[at, token]
+    k = ids.shape[1]
+    at, token = np.repeat(at, k), np.repeat(token, k)
+    table = pd.DataFrame(
+        {
+            "layer": at,
+            "expert": ids.ravel(),
+            "token": token,
+            "text": np.array(trace.tokens, dtype=object)[token],
+            "special": trace.special[token],
+            "rank": np.tile(np.arange(k), len(ids)),
+            "weight": weights.ravel(),
+        }
+    )
+    order = ["layer", "expert", "weight", "token"]
+    return table.sort_values(order, ascending=[True, True, False, True], ignore_index=True)
+
+
 def expert_table(trace: RoutingTrace) -> pd.DataFrame:
     """One row per layer x token: chosen experts and weights, best first; missing where the token did not route."""
     return trace.to_frame()[["layer", "token", "text", "special", "width_ran", "expert_ids", "expert_weights"]]
@@ -141,5 +166,5 @@ def _expected_pairs(degree: np.ndarray, rounds: int = 400) -> np.ndarray:
 
 __all__ = [
     "FEWEST_EXPECTED", "all_expert_paths", "choice_counts", "did_not_route", "expert_load",
-    "expert_pairs", "expert_table", "routed", "router_probs",
+    "expert_pairs", "expert_table", "routed", "router_probs", "served_tokens",
 ]  # fmt: skip

@@ -6,7 +6,6 @@
 The selection is drawn in ink, never in a hue. Contrast ratios (WCAG) are against the theme's background.
 """
 
-from bisect import bisect_left
 from functools import lru_cache
 
 from plotly.colors import find_intermediate_color, hex_to_rgb
@@ -51,9 +50,6 @@ THEMES = {
         "experts": ["#69A3FD", "#F1C29F", "#567E6F", "#EE7FAF", "#93DAFC", "#C05107", "#95AE34", "#A15CBE"],
     },
 }
-
-TINTS = (0.34, 0.48, 0.64, 0.82, 1.0)
-"""Strengths of an expert's colour, from a tie of the two choices to a weight of 1 for the first."""
 
 
 def luminance(colour: str) -> float:
@@ -121,16 +117,3 @@ def expert_colour(expert: int, theme: str) -> str:
     """Colour of an expert. There are eight, which repeat: only the printed number identifies an expert."""
     colours = THEMES[theme]["experts"]
     return colours[expert % len(colours)]
-
-
-@lru_cache(maxsize=4)
-def expert_tints(theme: str) -> tuple[str, ...]:
-    """All eight colours at all five strengths: tint `colour * len(TINTS) + strength`."""
-    colours = THEMES[theme]
-    return tuple(mix(colours["bg"], colour, tint) for colour in colours["experts"] for tint in TINTS)
-
-
-def tint_level(weight: float, k: int) -> int:
-    """Index into TINTS for a first choice's weight, which lies between 1/k (a tie) and 1."""
-    surplus = 1.0 if k == 1 else (weight - 1 / k) / (1 - 1 / k)
-    return bisect_left((0.2, 0.4, 0.6, 0.8), surplus + 1e-9) if surplus > 0 else 0

@@ -8,6 +8,7 @@ from app.parts.umap_panel import umap_panel
 from app.views import (
     cost,
     difficulty,
+    experts,
     models,
     near_misses,
     overview,
@@ -61,10 +62,13 @@ PAGES = (
         question="Which sub-experts does the width path choose, and is the load shared?",
         terms=("router", "virtual expert", "did not route", "load", "lift"),
         body=(
+            "expert_tokens",
+            experts.tokens_of_expert,
             "expert_map",
             fold("Is the load shared?", ("expert_load", "expert_load_by_layer")),
             fold("Which experts did the selected token choose, layer by layer?", "expert_path"),
             fold("Which experts are chosen together?", "expert_pairs"),
+            fold("Which layers route alike?", "layers_alike"),
         ),
         colour_by="Experts",
     ),

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from analysis.palette import contrast, tint_level
+from analysis.palette import contrast, expert_colour
 from analysis.words.strip import EMPTY, HATCHED, QUANTITIES, cell_labels, readout, strip
 from tests.traces import random_trace
 
@@ -41,12 +41,21 @@ def test_fills_stand_on_a_scale_that_is_the_same_for_every_text(quantity, of, wh
         assert cells.values[1:] == [f"{each:.{digits}f}{unit}" for each in value.tolist()]
 
 
-def test_experts_have_the_colour_of_the_first_and_the_strength_of_its_weight():
+def test_experts_have_the_colour_of_the_first_at_one_strength():
     trace = random_trace(3, 60, 8, seed=2)
     cells = drawn(trace, "Experts", layer=1)
     for token in np.flatnonzero(trace.width_ran[1]):
-        expert, strength = divmod(cells.fill[token], len(cells.palette) // 8)
-        assert (expert, strength) == (trace.expert_ids[1, token, 0], tint_level(trace.expert_weights[1, token, 0], 2))
+        assert cells.palette[cells.fill[token]][0] == expert_colour(trace.expert_ids[1, token, 0], "light")
+
+
+@pytest.mark.parametrize("quantity", ["Loops", "Experts"])
+@pytest.mark.parametrize("level", ["token", "word"])
+def test_a_badge_has_the_same_room_in_every_layer_and_fits_into_it(quantity, level):
+    trace = random_trace(4, 40, 12, seed=9, words=["␣a", "b", "c"])
+    of = [strip(trace, quantity, layer=i, token=0, at_layer=i, theme="light", level=level) for i in range(4)]
+    assert len({tuple(cells.badge_room) for cells in of}) == 1
+    for cells in of:
+        assert all(len(badge) <= room for badge, room in zip(cells.badges, cells.badge_room, strict=True))
 
 
 def test_tokens_that_did_not_route_are_hatched_and_never_coloured():
@@ -108,3 +117,11 @@ def test_signature_changes_with_the_colours_but_not_with_the_selection():
 def test_leading_space_is_a_space_and_bare_white_space_shows_its_sign():
     trace = dataclasses.replace(random_trace(1, 4, 8, seed=8), tokens=["␣the", "␣", "↵", "a"])
     assert cell_labels(trace) == [" the", "␣", "↵", "a"]
+
+
+def test_indented_code_keeps_the_width_of_its_indentation():
+    tokens = ["↵␣␣␣", "␣if", "↵⇥", "␣␣␣␣return", "␣␣␣␣", "x↵y", "↵", "␣" * 40]
+    trace = dataclasses.replace(random_trace(1, 8, 8, seed=8), tokens=tokens)
+    cells = drawn(trace, "Gate")
+    assert cells.indents == [3, 0, 4, 0, 0, 0, 0, 0]
+    assert cells.labels[1:5] == [" if", "↵⇥", "    return", "␣␣␣␣"] and cells.labels[7] == "␣×40"

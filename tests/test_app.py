@@ -143,7 +143,12 @@ def test_by_words_maps_of_means_merge_their_columns_and_experts_do_not(app, view
 
 @pytest.mark.parametrize(
     ("view", "figures"),
-    [("gate", ["Dots: the"]), ("experts", ["Colour names"]), ("cost", ["Strong colour"]), ("recursion", [])],
+    [
+        ("gate", ["Dots: the"]),
+        ("experts", ["One row per", "Colour (and"]),
+        ("cost", ["Strong colour"]),
+        ("recursion", []),
+    ],
 )
 def test_figures_that_do_not_merge_words_say_so_while_the_reader_looks_by_words(app, view, figures):
     opened(app, view)

@@ -6,7 +6,7 @@ import torch
 
 from analysis.explain.attention import attention_by_loops, attention_table, mismatch
 from analysis.figures import attention_by_loops_figure, attention_map_figure
-from analysis.view import View
+from analysis.view import View, window_around
 from hooks import attention_bytes, capture, capture_attention, edited, record
 from tests.capture_results import make_attention
 from tests.models import small_loaded
@@ -115,12 +115,30 @@ def test_map_draws_the_weights_of_the_layer_and_strokes_who_did_not_route():
     attention = make_attention(make_trace(loops=[[1, 1, 1], [4, 2, 1]]), 1)
     fig = attention_map_figure(attention, View(layer=1, token=1))
     mean, heads, loops, gate, stroke = fig.data[:5]
-    np.testing.assert_allclose(np.array(heads.z)[:, :2], attention.pattern[1])
-    np.testing.assert_allclose(np.array(mean.z)[0, :2], attention.pattern[1].mean(axis=0), rtol=1e-6)
-    assert np.isnan(np.array(heads.z)[:, 2]).all()  # token 2 comes later
-    assert np.array(loops.z).tolist() == [[4, 2, 1]]
-    assert np.isnan(np.array(gate.z)[0]).tolist() == [True, False, False]
+    np.testing.assert_allclose(np.array(heads.z), attention.pattern[1])  # token 2 comes later
+    np.testing.assert_allclose(np.array(mean.z)[0], attention.pattern[1].mean(axis=0), rtol=1e-6)
+    assert np.array(loops.z).tolist() == [[4, 2]]
+    assert np.isnan(np.array(gate.z)[0]).tolist() == [True, False]
     assert np.nanmean(stroke.x) == 0
+
+
+@pytest.mark.parametrize("token", [0, 3, 8, 60, 299])
+def test_map_has_no_room_for_tokens_that_come_later(token):
+    attention = make_attention(random_trace(layers=2, tokens=300), token)
+    fig = attention_map_figure(attention, View(layer=1, token=token, window=window_around(token, 300, 128)))
+    first, end = fig.layout.xaxis.range
+    drawn = np.array(fig.data[1].x)
+    assert drawn[-1] == token and len(drawn) == min(token + 1, 128)
+    assert len(drawn) == end - first or len(drawn) < end - first == 6
+    shown = sum(np.array(fig.data[0].z)[0])
+    assert (shown > 0.995) or "not drawn" in fig.layout.annotations[0].text
+    percents = [
+        text
+        for each in fig.data
+        if each.type == "scatter" and each.mode == "text" and each.yaxis != "y2"
+        for text in each.text
+    ]
+    assert bool(percents) is (len(drawn) <= 28)
 
 
 def test_table_names_what_was_read():

@@ -84,6 +84,15 @@ def test_pdf_is_one_vector_page_of_the_width_asked_for_with_its_fonts(draw, name
 
 
 @pytest.mark.browser
+def test_without_the_mark_of_the_selection_letters_of_any_script_are_no_type_3_fonts(draw):
+    """Publishers refuse those. Chromium makes one of a bold name, if the font with its letters has no bold face."""
+    paper = Paper(85.0, selection=False)
+    trace = random_trace(layers=2, tokens=4, words=["␣مرحبا", "␣жук", "→", "b"])
+    pdf = draw(paper_figure(spec("loop_map"), trace, View(1, 0), paper), "pdf", scale=paper.scale)
+    assert b"/FontFile" in pdf and b"/Type3" not in pdf
+
+
+@pytest.mark.browser
 def test_svg_has_its_size_in_millimetres_and_shows_hostile_tokens_as_text(draw):
     trace, paper = random_trace(layers=2, tokens=len(HOSTILE), words=HOSTILE), Paper(85.0)
     svg = draw(paper_figure(spec("gate_map"), trace, View(1, 2, window=(0, 20)), paper), "svg", scale=paper.scale)

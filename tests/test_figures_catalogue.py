@@ -15,6 +15,7 @@ from analysis.figures.selection import moved, take_selection
 from analysis.palette import THEMES
 from analysis.texts.study import Study
 from analysis.view import View, window_around
+from hooks.attention_trace import AttentionTrace
 from tests.capture_results import result_of
 from tests.traces import HOSTILE, make_trace, random_trace
 
@@ -33,6 +34,8 @@ for _each in filter(lambda each: each.choice, CATALOGUE):
     DRAWN |= {f"{_each.name}-{value}": (_each, {_each.choice.option: value}) for value in list(_each.choice.labels)[1:]}
 RESULTS = {}
 TAG = re.compile(r"</?(?:b|i|br|span|sub|extra)\b[^<>]*>")
+NOT_A_NUMBER = re.compile(r"(?:^|[\s(>])-[\d.]|[-−]0(?:\.0*)?(?![\d.])")
+"""A number with a hyphen for its minus sign, or a negative zero."""
 MAPS = ["difficulty_map", "gate_map", "expert_map", "loop_map"]
 
 
@@ -93,6 +96,8 @@ def test_figure_is_whole(drawn, case, theme):
     assert content["data"] or content["layout"]["annotations"][0]["text"].endswith("."), "empty without a reason"
     for text in strings([content["data"], content["layout"].get("annotations"), content["layout"]["xaxis"]]):
         assert not set("<>$") & set(TAG.sub("", text)), f"unescaped: {text}"
+    for text in strings([content["layout"].get("annotations"), [each.get("text") for each in content["data"]]]):
+        assert not NOT_A_NUMBER.search(text), text
 
 
 def test_figures_with_a_place_for_every_token_draw_those_of_the_window_and_no_others():
@@ -101,14 +106,14 @@ def test_figures_with_a_place_for_every_token_draw_those_of_the_window_and_no_ot
     found = set()
     for each in CATALOGUE:
         fig = each.figure(drawn_of(each, "long text"), view)
-        if fig.layout.xaxis.title.text != "token index":
+        if fig.layout.xaxis.title.text != "token index" or each.of is AttentionTrace:  # draws what could be read
             continue
         found.add(each.name)
         along = [drawn.x for drawn in fig.data if drawn.xaxis in (None, "x") and drawn.x is not None and len(drawn.x)]
         x = np.concatenate([np.asarray(part, float) for part in along])
         assert first - 0.5 <= np.nanmin(x) <= first and end - 1 <= np.nanmax(x) <= end - 0.5, each.name
         assert first - 1 <= fig.layout.xaxis.range[0] < fig.layout.xaxis.range[1] <= end, each.name
-    assert found >= {*MAPS, "compute_map", "gate_along_text", "write_stack", "first_loop", "attention_map", "cost_map"}
+    assert found >= {*MAPS, "compute_map", "gate_along_text", "write_stack", "first_loop", "expert_tokens", "cost_map"}
 
 
 @pytest.mark.parametrize("drawn", DRAWN)
@@ -197,8 +202,8 @@ def test_what_is_said_of_words_is_what_is_drawn(drawn):
     """A figure with a place for every token merges those of a word, or its caption says that it does not."""
     each, options = DRAWN[drawn]
     trace = random_trace(layers=3, tokens=12, words=["␣a", "b"])
-    what = result_of(each.of, trace)
-    pieces, words = (each.figure(what, View(layer=1, token=3, level=level), **options) for level in ("token", "word"))
+    what = result_of(each.of, trace, View(token=11))
+    pieces, words = (each.figure(what, View(layer=1, token=11, level=level), **options) for level in ("token", "word"))
     axis = pieces.layout.xaxis
     places = axis.title.text == "token index" or len(axis.ticktext or ()) == trace.num_tokens
     assert each.splits_words(View(level="word"), **options) == (places and pieces.to_json() == words.to_json())

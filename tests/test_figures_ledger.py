@@ -8,6 +8,7 @@ import pytest
 from analysis.explain.ledger import layer_ledger, stream_ledger
 from analysis.figures import stream_ledger_figure, write_stack_figure, write_waterfall_figure
 from analysis.view import View
+from analysis.words.numbers import significant
 from tests.capture_results import make_paths
 from tests.figure_texts import figure_texts
 from tests.traces import random_trace
@@ -56,12 +57,14 @@ def test_numbers_stand_in_the_middle_of_their_piece(paths):
 
 def test_note_prints_the_residual(paths):
     note = write_stack_figure(paths, View(layer=2, token=7)).layout.annotations[1].text
-    assert note.endswith(f"within {layer_ledger(paths, 2).residual.max():.1e}")
+    assert note.endswith(f"within {significant(layer_ledger(paths, 2).residual.max(), 2)}")
 
 
 def test_waterfall_prints_the_residual_of_its_token(paths):
     texts = [note.text for note in write_waterfall_figure(paths, View(layer=2, token=9)).layout.annotations]
-    assert texts[-1].endswith(f"layer 2: the writes sum to the update within {layer_ledger(paths, 2).residual[5]:.1e}")
+    assert texts[-1].endswith(
+        f"layer 2: the writes sum to the update within {significant(layer_ledger(paths, 2).residual[5], 2)}"
+    )
 
 
 def test_waterfall_ends_at_the_update(paths):

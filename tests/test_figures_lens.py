@@ -1,11 +1,16 @@
 """What the lens's figures draw is what was read."""
 
+import re
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from analysis.catalogue import spec
 from analysis.explain.lens import grid
 from analysis.figures import lens_grid_figure, lens_layer_figure, lens_path_figure
 from analysis.view import View
+from analysis.words.labels import named
 from hooks.lens_trace import EXIT, OUTPUT, STATE
 from tests.capture_results import make_lens
 from tests.traces import random_trace
@@ -20,6 +25,10 @@ def lens():
 
 def cells(fig) -> list[np.ndarray]:
     return [np.array(drawn.z, float) for drawn in fig.data if drawn.type == "heatmap"]
+
+
+def texts(fig) -> list:
+    return [drawn for drawn in fig.data if drawn.type == "scatter" and drawn.mode == "text"]
 
 
 def outlined(fig) -> list[tuple]:
@@ -70,3 +79,30 @@ def test_in_the_column_of_a_paper_a_layer_has_room_for_three_tokens(lens):
     assert [cells(fig)[0].shape[1] for fig in (wide, narrow)] == [5, 3]
     np.testing.assert_array_equal(cells(narrow)[0], cells(wide)[0][:, :3])
     assert "after loop" in narrow.layout.yaxis.ticktext[1] and narrow.layout.margin.l < wide.layout.margin.l
+
+
+@pytest.mark.parametrize("room", [1060, 350])
+@pytest.mark.parametrize("figure", [lens_grid_figure, lens_layer_figure])
+def test_a_token_stands_in_quotes_and_its_probability_in_a_line_of_its_own(lens, figure, room):
+    fig = figure(lens, View(VIEW.layer, VIEW.token, room=room))
+    words = [text for each in texts(fig) if each.xaxis != "x2" for text in each.text]
+    assert words and all(re.fullmatch(r"“.+”<br>\d+%", text) for text in words), words
+
+
+def test_in_low_rows_the_probability_stands_apart_from_the_token():
+    lens = make_lens(random_trace(layers=32, tokens=12), 7)
+    words = [text for each in texts(lens_grid_figure(lens, VIEW)) for text in each.text]
+    assert words and all(re.fullmatch(r"“.+”\u2003\d+%", text) for text in words)
+
+
+def test_letters_from_right_to_left_are_kept_apart_from_the_number_beside_them():
+    assert named("مرحبا") == "“\u2068مرحبا\u2069”" and named("ox") == "“ox”"
+
+
+def test_one_choice_sets_how_the_loops_are_read_in_both_figures():
+    for first, *others in (
+        ("lens_grid", "lens_layer"),
+        ("validity_by_layer", "validity_intervals", "class_difficulty"),
+    ):
+        assert spec(first).choice.set_at is None
+        assert all(spec(other).choice == replace(spec(first).choice, set_at=first) for other in others)

@@ -5,8 +5,9 @@ import pytest
 
 from analysis import figures
 from analysis.gate import gate_along_text, gate_by_chance
-from analysis.palette import THEMES, contrast, expert_tints, loop_colours, text_on, tint_level
-from analysis.view import View
+from analysis.palette import THEMES, contrast, expert_colour, loop_colours, text_on
+from analysis.view import View, window_around
+from analysis.words.strip import HATCHED, strip
 from tests.traces import make_trace, random_trace
 
 
@@ -28,17 +29,12 @@ def named(fig, name):
 
 @pytest.mark.parametrize("theme", THEMES)
 def test_numbers_in_cells_reach_the_contrast_of_text(theme):
-    fills = [*expert_tints(theme), *loop_colours(8, theme), *THEMES[theme]["load"], *THEMES[theme]["gate"]]
+    fills = [*loop_colours(8, theme), *(fill for name in ("experts", "load", "gate") for fill in THEMES[theme][name])]
     assert min(contrast(fill, text_on(fill)) for fill in fills) >= 4.5
 
 
 def test_four_loops_have_the_four_colours_of_the_palette():
     assert list(loop_colours(4, "light")) == THEMES["light"]["loops"]
-
-
-def test_tint_runs_from_a_tie_to_a_choice_alone():
-    assert [tint_level(weight, 2) for weight in (0.5, 0.61, 0.71, 0.81, 0.91, 1.0)] == [0, 1, 2, 3, 4, 4]
-    assert tint_level(1.0, 1) == 4
 
 
 # Overview
@@ -128,10 +124,55 @@ def test_expert_map_leaves_a_gap_and_a_stroke_where_a_token_did_not_route():
     assert printed(fig) == ["0"]
 
 
-def test_second_choice_has_its_own_numbers_in_the_first_ones_strength():
+def test_second_choice_has_its_own_colours_and_numbers():
     trace = make_trace(loops=[[1]])
-    first, second = (figures.expert_map_figure(trace, choice=choice).data[0].z[0, 0] for choice in ("first", "second"))
-    assert second - first == 5  # next expert, same of the five strengths
+    first, second = (figures.expert_map_figure(trace, choice=choice) for choice in ("first", "second"))
+    assert (first.data[0].z[0, 0], second.data[0].z[0, 0]) == (0, 1)
+    assert (printed(first), printed(second)) == (["0"], ["1"])
+
+
+@pytest.mark.parametrize("theme", THEMES)
+@pytest.mark.parametrize("tokens", [40, 140, 700])
+def test_map_and_strip_give_a_token_the_same_colour_in_a_text_of_any_length(tokens, theme):
+    trace = random_trace(layers=3, tokens=tokens)
+    view = View(1, 5, window_around(5, tokens), theme)
+    cells = figures.expert_map_figure(trace, view).data[0]
+    drawn = strip(trace, "Experts", layer=1, token=5, at_layer=1, theme=theme)
+    places = np.array(cells.z)[1]
+    for token, place in enumerate(places.tolist()):
+        if np.isnan(place):
+            assert drawn.fill[token] == HATCHED
+        else:
+            low = cells.colorscale[2 * int(place)][1]
+            assert low == drawn.palette[drawn.fill[token]][0] == expert_colour(trace.expert_ids[1, token, 0], theme)
+
+
+def test_a_row_of_an_expert_holds_the_weights_of_the_tokens_that_chose_it():
+    trace = random_trace(layers=3, tokens=30)
+    fig = figures.expert_tokens_figure(trace, View(layer=1, token=7))
+    cells = np.array(fig.data[0].z)
+    for token in range(30):
+        chosen = dict(zip(trace.expert_ids[1, token], trace.expert_weights[1, token], strict=True))
+        expected = [chosen.get(e, np.nan) if trace.width_ran[1, token] else np.nan for e in range(8)]
+        np.testing.assert_allclose(cells[:, token], expected)
+    idle = np.flatnonzero(~trace.width_ran[1])
+    assert sorted({round(x) for x in fig.data[1].x if np.isfinite(x)}) == idle.tolist()
+    bars = [np.array(named(fig, name).x) for name in ("first choice", "later choice")]
+    assert (sum(bars) == np.isfinite(cells).sum(axis=1)).all()
+    assert list(fig.data[4].x) == [len(idle)]
+
+
+def test_layers_that_group_tokens_alike_agree_whatever_the_numbers_of_their_experts():
+    rng = np.random.default_rng(3)
+    group = rng.integers(0, 4, 200)
+    ids = np.stack(
+        [np.stack([first, (first + 1) % 4], axis=1) for first in (group, 3 - group, rng.integers(0, 4, 200))]
+    )
+    trace = make_trace(loops=[[1] * 200] * 3, expert_ids=ids)
+    cells = np.array(figures.layers_alike_figure(trace).data[0].z)
+    assert np.isnan(np.diag(cells)).all() and cells[0, 1] == cells[1, 0] == pytest.approx(1)
+    assert abs(cells[0, 2]) < 0.1 and abs(cells[1, 2]) < 0.1
+    assert "too few" in annotations(figures.layers_alike_figure(make_trace()))[0]
 
 
 def test_second_choice_of_a_model_with_one_is_a_sentence():
@@ -214,6 +255,15 @@ def test_logits_say_who_won_and_by_how_much():
     ]
     forced = figures.depth_logits_figure(make_trace(loops=[[4]], depth_logits=logits))
     assert annotations(forced) == ["2 wins over 1 by 0.52, but 4 ran"]
+
+
+def test_bars_of_the_choice_are_labelled_with_what_the_axis_shows():
+    fig = figures.depth_logits_figure(
+        make_trace(loops=[[2]], depth_logits=np.array([[[0.5, 1.02, -1, 0.4999]]], np.float32))
+    )
+    assert fig.layout.yaxis.title.text == "logit minus the runner-up's"
+    assert list(fig.data[0].y) == pytest.approx([0, 0.52, -1.5, -0.0001], abs=1e-6)
+    assert list(fig.data[1].text) == ["0.00", "<b>+0.52</b>", "−1.50", "0.00"]
 
 
 def test_margins_stand_against_the_range_of_all_tokens():

@@ -22,7 +22,7 @@ from analysis.export.tables import (
     trace_table,
     write_routing,
 )
-from analysis.figures.template import config
+from analysis.figures.template import MINUS_SCRIPT, config
 from analysis.palette import THEMES
 from analysis.texts.study import Study
 from analysis.view import DEFAULT_VIEW, View
@@ -117,7 +117,9 @@ def figure_html(fig: go.Figure, name: str = "figure", *, plotlyjs: bool | str = 
 
     `plotlyjs="directory"` expects plotly.min.js beside the file instead, so that many figures share one.
     """
-    page = fig.to_html(include_plotlyjs=plotlyjs, full_html=True, config=config(name), div_id=name)
+    page = fig.to_html(
+        include_plotlyjs=plotlyjs, full_html=True, config=config(name), div_id=name, post_script=MINUS_SCRIPT
+    )
     return page.encode("utf-8")
 
 

@@ -6,6 +6,7 @@ from analysis.figures.difficulty import (
     difficulty_surprisal_figure,
 )
 from analysis.figures.expert_load import expert_load_by_layer_figure, expert_load_figure, expert_pairs_figure
+from analysis.figures.expert_tokens import expert_tokens_figure
 from analysis.figures.experts import expert_map_figure, expert_path_figure
 from analysis.figures.explain.attention import attention_by_loops_figure, attention_map_figure
 from analysis.figures.explain.attribution import attribution_by_layer_figure, logit_attribution_figure
@@ -20,6 +21,7 @@ from analysis.figures.explain.stream import stream_ledger_figure
 from analysis.figures.explain.trajectories import embedding_figure, trajectory_figure
 from analysis.figures.explain.walkthrough import fusion_plane_figure, recursion_states_figure
 from analysis.figures.gate import gate_along_text_figure, gate_levels_figure, gate_map_figure
+from analysis.figures.layers_alike import layers_alike_figure
 from analysis.figures.models.sampling import drawn_loops_figure
 from analysis.figures.models.training import training_course_figure, training_curve_figure, training_map_figure
 from analysis.figures.overview import compute_map_figure, loops_by_layer_figure
@@ -43,11 +45,13 @@ __all__ = [
     "gate_map_figure",
     "gate_levels_figure",
     "gate_along_text_figure",
+    "expert_tokens_figure",
     "expert_map_figure",
     "expert_path_figure",
     "expert_load_figure",
     "expert_load_by_layer_figure",
     "expert_pairs_figure",
+    "layers_alike_figure",
     "loop_map_figure",
     "loop_shares_figure",
     "depth_choice_figure",

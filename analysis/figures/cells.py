@@ -5,6 +5,7 @@ import numpy as np
 from analysis.palette import THEMES
 from analysis.view import View
 from analysis.words.labels import plotly_text, token_labels
+from analysis.words.numbers import number
 from hooks.trace import RoutingTrace
 
 
@@ -42,7 +43,7 @@ def chosen_experts(trace: RoutingTrace, first: int, end: int) -> np.ndarray:
     ran = trace.width_ran[:, first:end]
     lines = np.empty(ran.size, dtype=object)
     for i, routed in enumerate(ran.ravel().tolist()):
-        chosen = " ".join(f"{e} ({w:.2f})" for e, w in zip(ids[i], weights[i], strict=True)) if routed else ""
+        chosen = " ".join(f"{e} ({number(w)})" for e, w in zip(ids[i], weights[i], strict=True)) if routed else ""
         lines[i] = f"experts {chosen}" if routed else "did not route"
     return lines.reshape(ran.shape)
 

@@ -26,6 +26,7 @@ from analysis.palette import THEMES, colour_at, faded, ramp
 from analysis.texts.chance import FEWEST_TOKENS, rho_by_chance
 from analysis.view import DEFAULT_VIEW, View
 from analysis.words.labels import plotly_text, token_labels
+from analysis.words.numbers import number
 from hooks.trace import RoutingTrace
 
 UNIT_AXIS = {"range": [0, 1], "dtick": 0.5}
@@ -132,8 +133,8 @@ def _correlation_heading(trace: RoutingTrace, of: Surprise) -> str:
     if not np.isfinite(rho):
         return f"no rank correlation, n = {count}"
     far = rho_by_chance(trace, of)
-    chance = f"by chance within ±{far:.2f}" if np.isfinite(far) else f"below {FEWEST_TOKENS}: no range of chance"
-    return f"Spearman ρ = {rho:.2f}, n = {count}   {chance}"
+    chance = f"by chance within ±{number(far)}" if np.isfinite(far) else f"below {FEWEST_TOKENS}: no range of chance"
+    return f"Spearman ρ = {number(rho)}, n = {count}   {chance}"
 
 
 def difficulty_by_loops_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> go.Figure:
@@ -143,18 +144,18 @@ def difficulty_by_loops_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) -
     soft, loops = trace.difficulty_soft[:, counted].ravel(), trace.loops[:, counted].ravel()
     data, shapes, notes = [], [], []
     grid = np.linspace(0, 1, 201)
-    for number in range(1, trace.max_loops + 1):
-        values = soft[loops == number]
-        certain = (number - 1) / max(trace.max_loops - 1, 1)
+    for loop_count in range(1, trace.max_loops + 1):
+        values = soft[loops == loop_count]
+        certain = (loop_count - 1) / max(trace.max_loops - 1, 1)
         colour = colour_at(c["difficulty"], 0.15 + 0.65 * certain)
-        data += _ridge(values, grid, number, colour, c)
+        data += _ridge(values, grid, loop_count, colour, c)
         shapes.append(
-            {"type": "line", "x0": certain, "x1": certain, "y0": number, "y1": number + 0.8}
+            {"type": "line", "x0": certain, "x1": certain, "y0": loop_count, "y1": loop_count + 0.8}
             | {"line": {"width": 1.5, "dash": "dot", "color": c["ink"]}}
         )
         notes.append(
             {"text": f"n = {len(values)}", "xref": "paper", "x": 1, "xanchor": "left", "xshift": 8}
-            | {"y": number, "yanchor": "bottom"}
+            | {"y": loop_count, "yanchor": "bottom"}
         )
     return figure(
         view,

@@ -11,9 +11,10 @@ from analysis.figures.template import figure, layer_axis, note, sentence_figure
 from analysis.palette import THEMES, colour_at, expert_colour, mix, ramp, text_on
 from analysis.texts.chance import all_pairs_against_chance, pairs_against_chance
 from analysis.view import DEFAULT_VIEW, View
+from analysis.words.numbers import number, percent, significant
 from hooks.trace import RoutingTrace
 
-HEIGHT = 300
+HEIGHT, PAIRS_PX = 300, 344
 MOST_LIFT = 3
 """log2 lift at which the colour is strongest: eight times as often as by chance, or an eighth of it."""
 
@@ -23,6 +24,7 @@ def expert_load_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> go.Fig
     c = THEMES[view.theme]
     table = expert_load(trace).query(f"layer == {view.layer}")
     idle = did_not_route(trace).iloc[view.layer]
+    left_out = f"{int(idle['did_not_route'])} of {int(idle['tokens'])}"
     if table["share"].isna().any():
         return sentence_figure(view, f"No token routed in layer {view.layer}.", HEIGHT)
     expert, uniform = table["expert"].to_numpy(), 1 / trace.num_experts
@@ -42,9 +44,9 @@ def expert_load_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> go.Fig
     data.append(
         {
             "type": "bar", "x": [0], "y": [idle["share"]], "xaxis": "x2", "yaxis": "y2", "name": "did not route",
-            "width": 0.6, "marker": hatch(view), "text": [f"{100 * idle['share']:.0f} %"], "textposition": "outside",
-            "textfont": {"size": 11, "color": c["muted"]}, "cliponaxis": False,
-            "hovertemplate": f"{idle['did_not_route']:.0f} of {idle['tokens']:.0f} tokens did not route<extra></extra>",
+            "width": 0.6, "marker": hatch(view), "text": [percent(idle["share"])], "textposition": "outside",
+            "textfont": {"size": 12, "color": c["muted"]}, "cliponaxis": False,
+            "hovertemplate": f"{left_out} tokens did not route<extra></extra>",
         }
     )  # fmt: skip
     most = max(3.0, np.ceil(table["share"].max() / uniform * 1.02)) * uniform
@@ -96,15 +98,15 @@ def expert_load_by_layer_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) 
         {
             "type": "bar", "orientation": "h", "x": idle["share"].to_numpy(), "y": np.arange(trace.num_layers),
             "xaxis": "x2", "marker": hatch(view), "width": 0.78, "name": "did not route",
-            "text": [f"{100 * value:.0f}" for value in idle["share"]], "textposition": "outside",
-            "textfont": {"size": 10, "color": c["muted"]}, "cliponaxis": False,
+            "text": [number(100 * value, 0) for value in idle["share"]], "textposition": "outside",
+            "textfont": {"size": 12, "color": c["muted"]}, "cliponaxis": False,
             "customdata": [[None, i] for i in range(trace.num_layers)],
             "hovertemplate": "layer %{y}<br>did not route: %{x:.1%}<extra></extra>",
         },
     ]  # fmt: skip
     if trace.num_experts <= 16:
         on = np.array([text_on(colour_at(c["load"], value / most)) for value in known])
-        data += numbers(expert, layer, [f"{100 * value:.0f}" for value in known], on)
+        data += numbers(expert, layer, [number(100 * value, 0) for value in known], on)
     empty = np.flatnonzero(np.isnan(share).any(axis=1))
     column, row = (grid.ravel() for grid in np.meshgrid(np.arange(trace.num_experts), empty))
     data.append(strokes(column, row, view))
@@ -124,7 +126,7 @@ def expert_load_by_layer_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) 
         xaxis2={"domain": [0.84, 0.96], "range": [0, 1], "visible": False},
         shapes=[box],
         annotations=[
-            note(f"% of routed choices (uniform = {100 / trace.num_experts:.3g})"),
+            note(f"% of routed choices (uniform = {significant(100 / trace.num_experts)})"),
             note("did not route, %", x=1, anchor="right"),
         ],
     )
@@ -138,7 +140,9 @@ def expert_pairs_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> go.Fi
     known = pairs["lift_log2"].notna().to_numpy()
     if not known.any():
         why = f"chance alone would bring each pair together fewer than {FEWEST_EXPECTED} times."
-        return sentence_figure(view, f"Too few tokens routed in layer {view.layer} to compare pairs:<br>{why}", 330)
+        return sentence_figure(
+            view, f"Too few tokens routed in layer {view.layer} to compare pairs:<br>{why}", PAIRS_PX
+        )
     z, counts = np.full((n, n), np.nan), np.full((n, n, 2), np.nan)
     first, second = pairs["first"].to_numpy(), pairs["second"].to_numpy()
     for a, b in ((first, second), (second, first)):
@@ -157,7 +161,7 @@ def expert_pairs_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> go.Fi
     lift = np.tile(pairs["lift_log2"].to_numpy()[known], 2)
     if n <= 16:
         on = np.array([text_on(colour_at(c["change"], (value + MOST_LIFT) / (2 * MOST_LIFT))) for value in lift])
-        texts = [f"{round(value, 1) + 0.0:+.1f}".replace("-", "−") for value in lift]
+        texts = [number(value, 1, signed=True) for value in lift]
         bold = np.tile(pairs["outside"].to_numpy()[known], 2)
         texts = [f"<b>{text}</b>" if out else text for text, out in zip(texts, bold, strict=True)]
         data += numbers(x, y, texts, on)
@@ -168,7 +172,7 @@ def expert_pairs_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> go.Fi
         view,
         data,
         clickable=False,
-        height=344,
+        height=PAIRS_PX,
         margin={"t": 44, "b": 40, "l": 52, "r": 16},
         xaxis={"range": [-0.5, n - 0.5], "dtick": step, "title": {"text": "expert"}},
         yaxis={"range": [n - 0.5, -0.5], "dtick": step, "title": {"text": "expert"}},
@@ -176,7 +180,7 @@ def expert_pairs_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> go.Fi
             note(f"layer {view.layer}: log<sub>2</sub> of together / expected") | {"yshift": 18},
             note(
                 f"<b>bold</b>: beyond chance's 95 %, {int(pairs['outside'].sum())} of {int(known.sum())} pairs "
-                f"(chance: up to {0.05 * known.sum():.1f})"
+                f"(chance: up to {number(0.05 * known.sum(), 1)})"
             ),
         ],
     )

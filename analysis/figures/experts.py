@@ -1,4 +1,4 @@
-"""Experts: the map of choices, and the path of one token. For loads and pairs see `expert_load`."""
+"""Experts: the map of choices in all layers, and the path of one token. See also `expert_tokens` and `expert_load`."""
 
 from typing import Literal
 
@@ -10,7 +10,7 @@ from analysis.figures.cells import hatch, hover_card, numbers, strokes
 from analysis.figures.figure_spec import Choice, FigureSpec
 from analysis.figures.joint_map import Marginal, Minimap, heatmap, joint_map, layer_bars, token_bars
 from analysis.figures.template import figure, layer_axis, note, numbers_fit, quoted, sentence_figure, swatch
-from analysis.palette import THEMES, TINTS, expert_colour, expert_tints, ramp, steps, text_on, tint_level
+from analysis.palette import THEMES, expert_colour, ramp, steps, text_on
 from analysis.view import DEFAULT_VIEW, View
 from hooks.trace import RoutingTrace
 
@@ -20,8 +20,7 @@ Which = Literal["first", "second"]
 def expert_map_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW, *, choice: Which = "first") -> go.Figure:
     """Chosen expert of every token in every layer; a stroke where the token did not route.
 
-    The strength of the colour is the first choice's weight, also in the map of second choices: strong = far ahead, pale
-    = nearly a tie. Cells too narrow for their number have the full colour.
+    The colour names the expert and has one strength, as in the token strip; cells that are wide enough have its number.
     """
     c = THEMES[view.theme]
     first, end = view.span(trace.num_tokens)
@@ -29,21 +28,15 @@ def expert_map_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW, *, choice:
     if rank >= trace.expert_ids.shape[2]:
         return sentence_figure(view, "This model chooses one expert per token: there is no second choice.", 330)
     ids, ran = trace.expert_ids[:, first:end, rank], trace.width_ran[:, first:end]
-    numbered = numbers_fit(view, end - first)
-    tints = expert_tints(view.theme)
-    strength = np.full(ids.shape, len(TINTS) - 1)
-    if numbered:
-        k = trace.expert_ids.shape[2]
-        weights = trace.expert_weights[:, first:end, 0]
-        strength = np.array([tint_level(w, k) for w in weights.ravel().tolist()]).reshape(ids.shape)
-    tint = ids % len(c["experts"]) * len(TINTS) + strength
-    stepped = {"colorscale": steps(list(tints)), "zmin": -0.5, "zmax": len(tints) - 0.5}
-    cells = [heatmap(trace, view, np.where(ran, tint, np.nan), hover_card(trace, view), **stepped)]
+    numbered, colours = numbers_fit(view, end - first), c["experts"]
+    colour = ids % len(colours)
+    stepped = {"colorscale": steps(colours), "zmin": -0.5, "zmax": len(colours) - 0.5}
+    cells = [heatmap(trace, view, np.where(ran, colour, np.nan), hover_card(trace, view), **stepped)]
     layer, token = np.nonzero(~ran)
     cells.append(strokes(token + first, layer, view))
     if numbered:
         layer, token = np.nonzero(ran)
-        on = np.array([text_on(colour) for colour in tints])[tint[ran]]
+        on = np.array([text_on(each) for each in colours])[colour[ran]]
         cells += numbers(token + first, layer, ids[ran].astype(str), on)
     per_token, per_layer = (~trace.width_ran).sum(axis=0), did_not_route(trace)["share"].to_numpy()
     most = {"range": [0, trace.num_layers], "nticks": 3, "tickformat": "d"}
@@ -158,10 +151,8 @@ FIGURES = (
         name="expert_map",
         title="Chosen expert of every token in every layer",
         how_to_read=(
-            "Colour names the expert, a slice of this layer's weights: expert 3 of layer 2 and of layer 5 are "
-            "unrelated. In a short text its number stands in the cell, and the colour is strong where the first "
-            "choice clearly outweighs the second. A stroke: the token took all its loops and did not route; no load "
-            "counts it."
+            "Colour (and number, where there is room) names the expert, but expert 3 of one layer has nothing to do "
+            "with expert 3 of another, and a stroke is a token that took all its loops and did not route."
         ),
         figure=expert_map_figure,
         table=expert_table,

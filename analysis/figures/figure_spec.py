@@ -46,6 +46,8 @@ class Choice:
     """Value -> label; the first value is the default of the function."""
     name: str
     """Name of the option, for screen readers and captions."""
+    set_at: str | None = None
+    """Name of the figure at which readers set it, for a figure that has no control of its own; None: at this one."""
 
     @property
     def default(self) -> str:

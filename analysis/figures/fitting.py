@@ -6,7 +6,7 @@ import plotly.graph_objects as go
 
 from analysis.figures.template import LEFT
 
-LINE_PX, LETTER_PX = 14, 5.7
+LINE_PX, LETTER_PX = 15, 6.2
 NARROW_PX = 640
 """A narrower map gives a larger share of its width to the plots beside its token axis."""
 NARROW_LEFT, NARROW_BESIDE = 0.72, 0.76

@@ -15,6 +15,7 @@ from analysis.gate import gate_along_text, gate_along_text_table, gate_by_chance
 from analysis.palette import THEMES, gate_colour, mix, ramp
 from analysis.view import DEFAULT_VIEW, View
 from analysis.words.labels import plotly_text, token_labels
+from analysis.words.numbers import significant
 from hooks.trace import RoutingTrace
 from sample_models.lambda_gate import width_share
 
@@ -67,7 +68,7 @@ def gate_levels_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> go.Fig
     """
     c, table = THEMES[view.theme], gate_level_shares(trace)
     levels = [
-        Level(f"λ {level:.3g}", gate_colour(level, view.theme), {"width": 0})
+        Level(f"λ {significant(level)}", gate_colour(level, view.theme), {"width": 0})
         if np.isfinite(level)
         else Level("other λ", c["bg"], {"width": 0.7, "color": c["line"]})
         for level in table["gate"][table["layer"] == 0].tolist()
@@ -123,7 +124,7 @@ def gate_along_text_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW, *, sm
     here["line"] = {"width": 1, "color": c["line"]}
     part = drawn_part(first, end, trace.num_tokens)
     named = {"xref": "x domain", "x": 1, "xanchor": "right", "y": ceiling, "yanchor": "bottom", "yshift": 5}
-    named["text"] = f"λ never exceeds {ceiling:.3g}: at least 1/{trace.max_loops} is depth"
+    named["text"] = f"λ never exceeds {significant(ceiling)}: at least 1/{trace.max_loops} is depth"
     return figure(
         view,
         data,

@@ -187,8 +187,8 @@ def scale_bar(view: View, title: str, **fields) -> dict:
             "orientation": "h", "thickness": 7, "len": 0.125, "lenmode": "fraction", "outlinewidth": 0,
             "x": (BESIDE + 1) / 2, "xanchor": "center", "y": 1, "yref": "paper",
             "yanchor": "top", "ypad": 0, "xpad": 0,
-            "tickfont": {"size": 10, "color": c["muted"]},
-            "title": {"text": title, "side": "top", "font": {"size": 11, "color": c["muted"]}}, **fields,
+            "tickfont": {"size": 12, "color": c["muted"]},
+            "title": {"text": title, "side": "top", "font": {"size": 12, "color": c["muted"]}}, **fields,
         },
     }  # fmt: skip
 

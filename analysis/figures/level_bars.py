@@ -10,6 +10,7 @@ from analysis.figures.cells import numbers
 from analysis.figures.template import figure, layer_axis, note, sentence_figure
 from analysis.palette import text_on
 from analysis.view import View
+from analysis.words.numbers import number
 from hooks.trace import RoutingTrace
 
 
@@ -59,7 +60,7 @@ def level_bars_figure(
         )  # fmt: skip
         named = share >= fewest
         places = {layers: layer[named], of_tokens: (end + share / 2)[named]}
-        texts, on = [f"{value:.0f}" for value in share[named]], np.full(named.sum(), text_on(level.colour))
+        texts, on = [number(value, 0) for value in share[named]], np.full(named.sum(), text_on(level.colour))
         data += numbers(places["x"], places["y"], texts, on)
         end = end + share
     axes = {

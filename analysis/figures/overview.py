@@ -14,6 +14,7 @@ from analysis.figures.template import MAP, MAP_MARGINS_PX, figure, layer_axis, n
 from analysis.overview import compute_table, ffn_equivalents, loops_by_layer, width_cost
 from analysis.palette import THEMES, mix, ramp
 from analysis.view import DEFAULT_VIEW, View
+from analysis.words.numbers import number
 from hooks.trace import RoutingTrace
 
 LEFT, BESIDE = 0.74, 0.79
@@ -60,7 +61,7 @@ def compute_map_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> go.Fig
         ],
         annotations=[
             note(f"{legend}, mean over layers   ┈ one dense FFN", y=row.top),
-            note(f"per layer, mean over tokens · all: {mean:.2f}", x=1, y=row.top, anchor="right"),
+            note(f"per layer, mean over tokens · all: {number(mean)}", x=1, y=row.top, anchor="right"),
             *row.annotations,
         ],
         **row.axes,

@@ -13,9 +13,11 @@ from analysis.figures.word_columns import word_columns
 from analysis.palette import THEMES, colour_at, faded, loop_colours, mix, ramp, steps, text_on
 from analysis.recursion import NEAR_MISS, depth_margin, depth_table, loop_shares, loop_table, margin_table
 from analysis.view import DEFAULT_VIEW, View
+from analysis.words.numbers import number
 from hooks.trace import RoutingTrace
 
 HEIGHT = 300
+NEAR = f"near miss, below\u00a0{NEAR_MISS:g}"
 
 
 def loop_map_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> go.Figure:
@@ -86,7 +88,7 @@ def depth_choice_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> go.Fi
     colours = [mix(c["bg"], c["line"], level) for level in (0, 0.75)]
     row, column = (axis.ravel() for axis in np.indices(probs.shape))
     worth = (probs.ravel() >= 0.005) & (trace.num_layers <= 20)
-    percent = [f"{100 * p:.0f}" for p in probs.ravel()[worth]]
+    percent = [number(100 * p, 0) for p in probs.ravel()[worth]]
     data = [
         {
             "type": "heatmap", "x": layer, "y": np.arange(1, trace.max_loops + 1), "z": probs, "xgap": 2, "ygap": 2,
@@ -131,6 +133,7 @@ def depth_logits_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> go.Fi
     ahead = logits - logits[second - 1]  # only differences mean something
     room = max(np.ptp(ahead), 0.1) * 0.16
     loops = np.arange(1, trace.max_loops + 1)
+    labels = [number(value, signed=True) for value in ahead]
     data = [
         {
             "type": "bar", "x": loops, "y": ahead, "width": 0.62,
@@ -146,11 +149,11 @@ def depth_logits_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> go.Fi
         {
             "type": "scatter", "mode": "text", "x": loops, "y": ahead - 0.2 * room * (ahead < 0),
             "textposition": ["bottom center" if value < 0 else "top center" for value in ahead],
-            "text": [f"<b>{_signed(v)}</b>" if n == ran else _signed(v) for n, v in zip(loops, logits, strict=True)],
-            "textfont": {"size": 11, "color": c["ink"]}, "hoverinfo": "skip",
+            "text": [f"<b>{each}</b>" if n == ran else each for n, each in zip(loops, labels, strict=True)],
+            "textfont": {"size": 12, "color": c["ink"]}, "hoverinfo": "skip",
         },
     ]  # fmt: skip
-    heading = f"{winner} wins over {second} by {logits[winner - 1] - logits[second - 1]:.2f}"
+    heading = f"{winner} wins over {second} by {number(logits[winner - 1] - logits[second - 1])}"
     if ran != winner:
         heading += f", but {ran} ran"
     return figure(
@@ -217,14 +220,10 @@ def depth_margin_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> go.Fi
             note(
                 f"{swatch(c['loops'][2], 'this token, colour: loops', '●')}   "
                 f"{swatch(c['line'], '10 to 90 % of all tokens', '━')}   "
-                f"{swatch(c['hair'], f'near miss, &lt; {NEAR_MISS:g}')}"
+                f"{swatch(c['hair'], NEAR)}"
             )
         ],
     )
-
-
-def _signed(value: float) -> str:
-    return f"{value:.2f}".replace("-", "−")
 
 
 def _layer_dots(values: np.ndarray, name: str, colour: str, symbol: str) -> dict:
@@ -271,8 +270,8 @@ FIGURES = (
         name="depth_logits",
         title="The choice in the selected layer",
         how_to_read=(
-            "The depth logits of the selected token. Only differences matter, so the bars start at the runner-up; the "
-            "numbers are the logits themselves. Filled: what ran."
+            "How far the selected token's logit for each number of loops lies above or below the runner-up's; the "
+            "filled bar is what ran."
         ),
         figure=depth_logits_figure,
         table=depth_table,

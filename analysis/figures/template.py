@@ -6,7 +6,7 @@ import plotly.graph_objects as go
 
 from analysis.palette import THEMES
 from analysis.view import View
-from analysis.words.labels import plotly_text, token_labels
+from analysis.words.labels import named, plotly_text, token_labels
 from hooks.trace import RoutingTrace
 
 FONT = "'Source Sans', 'Source Sans 3', 'Source Sans Pro', Helvetica, Arial, sans-serif"
@@ -32,7 +32,7 @@ def template(theme: str) -> go.layout.Template:
     c = THEMES[theme]
     axis = {
         "showgrid": False, "zeroline": False, "showline": False, "ticks": "", "fixedrange": True, "nticks": 6,
-        "gridcolor": c["grid"], "gridwidth": 1, "tickfont": {"size": 11, "color": c["muted"]},
+        "gridcolor": c["grid"], "gridwidth": 1, "tickfont": {"size": 12, "color": c["muted"]},
         "title": {"font": {"size": 12, "color": c["muted"]}, "standoff": 8},
     }  # fmt: skip
     return go.layout.Template(
@@ -46,7 +46,7 @@ def template(theme: str) -> go.layout.Template:
                 "bgcolor": c["bg"], "bordercolor": c["line"], "align": "left",
                 "font": {"family": FONT, "size": 12, "color": c["ink"]},
             },
-            "annotationdefaults": {"font": {"size": 11, "color": c["muted"]}, "showarrow": False},
+            "annotationdefaults": {"font": {"size": 12, "color": c["muted"]}, "showarrow": False},
             "modebar": {"bgcolor": "rgba(0,0,0,0)", "color": c["line"], "activecolor": c["ink"]},
         }
     )  # fmt: skip
@@ -61,6 +61,20 @@ def config(name: str) -> dict:
         "modeBarButtonsToRemove": clutter,
         "toImageButtonOptions": {"format": "svg", "scale": 2, "filename": name},
     }
+
+
+MINUS_SCRIPT = """
+const figure = document.getElementById("{plot_id}");
+const write_minus = () => {
+  const locale = figure._fullLayout._d3locale, { numberFormat } = locale;
+  if (locale.with_minus) return;
+  locale.with_minus = true;
+  locale.numberFormat = (form) => (value) => numberFormat(form)(value).replace("-", "\u2212");
+};
+write_minus();
+figure.on("plotly_afterplot", write_minus);
+"""
+"""For figures that stand alone in a file: hover cards write the minus sign of axes and cells, as in the app."""
 
 
 def figure(view: View, data: list[dict], *, clickable: bool = True, **layout) -> go.Figure:
@@ -135,7 +149,7 @@ def drawn_part(first: int, end: int, num_tokens: int) -> str:
 
 def quoted(trace: RoutingTrace, token: int) -> str:
     """The token's label in quotation marks, safe inside a figure."""
-    return f"“{plotly_text(token_labels(trace)[token])}”"
+    return named(token_labels(trace)[token])
 
 
 # Axes -----------------------------------------------------------------------------------------------------------------
@@ -156,7 +170,7 @@ def layer_axis(trace: RoutingTrace, view: View) -> dict:
 def token_axis(trace: RoutingTrace, view: View) -> tuple[dict, int]:
     """Axis of the drawn tokens and the bottom margin that its labels need, in pixels."""
     first, end = view.span(trace.num_tokens)
-    axis = {"range": [first - 0.5, max(end, first + FEWEST_COLUMNS) - 0.5]}
+    axis = {"range": [first - 0.5, max(end, first + FEWEST_COLUMNS) - 0.5], "tickfont": {"size": 11}}
     if not names_fit(view, end - first):
         step = next(step for step in (25, 50, 100, 250, 500, 10**9) if (end - first) / step <= 16)
         ticks = list(range(-(-first // step) * step, end, step))

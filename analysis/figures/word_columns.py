@@ -12,6 +12,7 @@ from analysis.figures.template import names_fit
 from analysis.palette import text_on
 from analysis.view import View
 from analysis.words.labels import plotly_text, short_label
+from analysis.words.numbers import number
 from analysis.words.words import piece_counts, spread_over_pieces, word_displays, word_means, word_starts
 from hooks.trace import RoutingTrace
 
@@ -90,7 +91,7 @@ class WordColumns:
         on = np.array([text_on(fill) for fill in fills])[place]
         layer, column = (axis.ravel() for axis in np.indices(values.shape))
         several = piece_counts(self.starts, self.trace.num_tokens)[self.shown][column] > 1
-        texts = [f"{v:.1f}" if mean else f"{v:g}" for v, mean in zip(values.ravel(), several, strict=True)]
+        texts = [number(v, 1) if mean else f"{v:g}" for v, mean in zip(values.ravel(), several, strict=True)]
         return numbers(self.middles[column], layer, texts, on)
 
     def bars(self, bars: dict) -> dict:

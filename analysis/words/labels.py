@@ -8,6 +8,7 @@ from hooks.trace import RoutingTrace
 
 SPACE = "␣"
 LONGEST = 12
+_RIGHT_TO_LEFT = re.compile("[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc]")
 _RUN = re.compile(r"([␣↵⇥])\1{2,}")
 
 
@@ -34,6 +35,16 @@ def how_many(count: int, noun: str) -> str:
 def plotly_text(text: str) -> str:
     """`text` as Plotly must receive it to show it literally: no tags, no LaTeX between dollar signs."""
     return html.escape(text, quote=False).replace("$", "&#36;")
+
+
+def named(label: str) -> str:
+    """A label in quotation marks, safe inside a figure: what stands beside it cannot be read as a part of it."""
+    return f"“{plotly_text(isolated(label))}”"
+
+
+def isolated(text: str) -> str:
+    """`text`, in invisible signs if its letters run from right to left, so that its neighbours keep their order."""
+    return f"\u2068{text}\u2069" if _RIGHT_TO_LEFT.search(text) else text
 
 
 def _without_space(label: str) -> str:
@@ -79,4 +90,4 @@ def _length_of_character(lead: int) -> int:
     return 4 if lead >= 0xF0 else 3 if lead >= 0xE0 else 2
 
 
-__all__ = ["how_many", "plotly_text", "short_label", "token_labels"]
+__all__ = ["how_many", "isolated", "named", "plotly_text", "short_label", "token_labels"]

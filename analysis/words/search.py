@@ -31,12 +31,14 @@ class Measure:
     """Empty for a quantity that is true or false."""
     where: tuple[str, ...] = ("any",)
     """What is possible beside a single layer; empty for a quantity without layers."""
+    one_layer: bool = False
+    """Whether its values in different layers are unrelated, so that a search begins in the selected layer."""
 
 
 MEASURES: dict[Quantity, Measure] = {
     "loops": Measure(("is", "at least", "at most")),
-    "first expert": Measure(("is",)),
-    "any chosen expert": Measure(("is",)),
+    "first expert": Measure(("is",), one_layer=True),
+    "any chosen expert": Measure(("is",), one_layer=True),
     "did not route": Measure(),
     "difficulty": Measure(("at least", "at most"), ("mean", "any")),
     "margin of the loops": Measure(("at most", "at least")),

@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -11,17 +12,14 @@ import numpy as np
 from analysis.difficulty import MAX_SURPRISAL
 from analysis.palette import (
     THEMES,
-    TINTS,
     colour_at,
-    expert_colour,
-    expert_tints,
     gate_colour,
     loop_colours,
     text_on,
-    tint_level,
 )
 from analysis.view import Level
 from analysis.words.labels import short_label, token_labels
+from analysis.words.numbers import number
 from analysis.words.words import piece_counts, word_displays, word_means, word_starts
 from hooks.trace import RoutingTrace
 
@@ -29,6 +27,8 @@ Quantity = Literal["Difficulty", "Gate", "Loops", "Experts", "Surprisal"]
 QUANTITIES: tuple[Quantity, ...] = ("Difficulty", "Gate", "Loops", "Experts", "Surprisal")
 _STEPS = 64
 HATCHED, EMPTY = -1, -2
+MOST_WRITTEN_OUT = 24
+"""A run of more spaces is counted, as in ␣×40."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,10 @@ class Strip:
     """(fill, text colour with at least 4.5:1 on it)."""
     badges: list[str]
     """Small number after the token, so that colour is not the only cue."""
+    badge_room: list[int]
+    """Letters of the longest badge that the cell has in any layer: with room for it, no row moves with the layer."""
+    indents: list[int]
+    """Columns by which the row after a cell's line break is indented; 0 for a cell without a line break."""
     values: list[str]
     surprisal: list[str]
     quantity: str
@@ -57,6 +61,8 @@ class Strip:
     """Whether a cell contains a line break."""
     white: list[bool]
     colors: dict[str, str]
+    long_readout: bool
+    """Whether the read-out needs two lines, because a token chooses many experts."""
     window: int = 256
     signature: str = field(default="")
 
@@ -90,6 +96,7 @@ def strip(
     colors = THEMES[theme]
     starts = np.arange(trace.num_tokens) if level == "token" else word_starts(trace)
     fill, palette, badges, values, legend = _colouring(trace, quantity, layer, theme, starts)
+    pieces = piece_counts(starts, trace.num_tokens)
     fill = np.where(trace.special[starts], EMPTY, fill)
     displays = trace.tokens if level == "token" else word_displays(trace)
     return Strip(
@@ -99,6 +106,8 @@ def strip(
         fill=fill.tolist(),
         palette=[(colour, text_on(colour)) for colour in palette],
         badges=badges,
+        badge_room=_badge_room(trace, quantity, layer, pieces),
+        indents=[_indent(display) for display in displays],
         values=values,
         surprisal=_over_pieces(_summed(trace.surprisal, starts), _nats, "sum", starts, trace.num_tokens),
         quantity=quantity.lower() + ("" if layer is None else f" in layer {layer}:"),
@@ -107,14 +116,14 @@ def strip(
         breaks=["↵" in display for display in displays],
         white=[not display.strip("␣↵⇥") for display in displays],
         colors={"line": colors["line"], "muted": colors["muted"]},
+        long_readout=trace.expert_ids.shape[2] > 3,
     )
 
 
 def cell_labels(trace: RoutingTrace) -> list[str]:
-    """Whole token texts. A leading space is a real space; only a token of nothing but white space shows its sign."""
+    """Whole token texts. Leading spaces are real spaces; only a token of nothing but white space shows its signs."""
     labels = token_labels(trace, longest=max(map(len, trace.tokens)))
-    leads = (token.startswith("␣") and label != token for token, label in zip(trace.tokens, labels, strict=True))
-    return [" " + label if space else label for space, label in zip(leads, labels, strict=True)]
+    return [_spaced(token, label) for token, label in zip(trace.tokens, labels, strict=True)]
 
 
 def readout(trace: RoutingTrace, token: int, layer: int) -> list[tuple[str, str]]:
@@ -122,7 +131,7 @@ def readout(trace: RoutingTrace, token: int, layer: int) -> list[tuple[str, str]
     loops = int(trace.loops[layer, token])
     if trace.width_ran[layer, token]:
         pairs = zip(trace.expert_ids[layer, token], trace.expert_weights[layer, token], strict=True)
-        experts = " ".join(f"{expert} ({weight:.2f})" for expert, weight in pairs)
+        experts = " ".join(f"{expert} ({number(weight)})" for expert, weight in pairs)
     else:
         experts = "did not route"
     return [
@@ -130,17 +139,43 @@ def readout(trace: RoutingTrace, token: int, layer: int) -> list[tuple[str, str]
         ("token", str(token)),
         ("layer", str(layer)),
         ("loops", "●" * loops + "○" * (trace.max_loops - loops) + f" {loops}"),
-        ("width share", f"{trace.gate[layer, token]:.2f}"),
+        ("width share", number(trace.gate[layer, token])),
         ("experts", experts),
-        ("difficulty", f"{trace.difficulty_soft[layer, token]:.2f}"),
+        ("difficulty", number(trace.difficulty_soft[layer, token])),
         ("surprisal", _nats(trace.surprisal[token])),
     ]
 
 
 def _cell_label(display: str) -> str:
     """The text of a word, written like those of `cell_labels`."""
-    label = short_label(display, longest=len(display))
-    return f" {label}" if display.startswith("␣") and label != display else label
+    return _spaced(display, short_label(display, longest=len(display)))
+
+
+def _spaced(display: str, label: str) -> str:
+    """The label of a display string with its leading spaces as wide as they are, so that indented code stays so."""
+    spaces = len(display) - len(display.lstrip("␣"))
+    if spaces == len(display):
+        return display if spaces <= MOST_WRITTEN_OUT else label
+    counted = short_label("␣" * (spaces - 1), longest=MOST_WRITTEN_OUT)
+    return " " * spaces + label.removeprefix(counted)
+
+
+def _indent(display: str) -> int:
+    """Columns by which the line that begins in a cell is indented; a tab counts four."""
+    _, line_break, rest = display.rpartition("↵")
+    return sum(4 if sign == "⇥" else 1 for sign in rest) if line_break and not rest.strip("␣⇥") else 0
+
+
+def _badge_room(trace: RoutingTrace, quantity: Quantity, layer: int | None, pieces: np.ndarray) -> list[int]:
+    """Letters of the longest badge that each cell, of so many pieces, has in any layer."""
+    if quantity == "Experts":
+        k = trace.expert_ids.shape[2]
+        letters = k * len(str(trace.num_experts - 1)) + k - 1
+        return (pieces * (letters + 1) - 1).tolist()
+    if quantity != "Loops":
+        return [0] * len(pieces)
+    exact = layer is not None and len(pieces) == trace.num_tokens
+    return [len(str(trace.max_loops)) if exact else len(number(trace.max_loops, 1))] * len(pieces)
 
 
 def _colouring(trace: RoutingTrace, quantity: Quantity, layer: int | None, theme: str, starts: np.ndarray):
@@ -151,12 +186,12 @@ def _colouring(trace: RoutingTrace, quantity: Quantity, layer: int | None, theme
     if quantity == "Difficulty":
         numbers, ramp = word_means(_at(trace.difficulty_soft, layer), starts), colors["difficulty"]
         legend = [("text", f"difficulty (soft, {where}) 0"), ("bar", ramp), ("text", "1")]
-        return _steps(numbers, 0, 1), _ramp(ramp), none, _over_pieces(numbers, _two, "mean", starts, tokens), legend
+        return _steps(numbers, 0, 1), _ramp(ramp), none, _over_pieces(numbers, number, "mean", starts, tokens), legend
     if quantity == "Gate":
         ramp = [gate_colour(i / (_STEPS - 1), theme) for i in range(_STEPS)]
         numbers = word_means(_at(trace.gate, layer), starts)
         legend = [("text", f"{where}: depth 0"), ("bar", ramp[::9]), ("text", "1 width")]
-        return _steps(numbers, 0, 1), ramp, none, _over_pieces(numbers, _two, "mean", starts, tokens), legend
+        return _steps(numbers, 0, 1), ramp, none, _over_pieces(numbers, number, "mean", starts, tokens), legend
     if quantity == "Surprisal":
         numbers, ramp = _summed(trace.surprisal, starts), colors["probability"]
         of = "token" if len(starts) == tokens else "word"
@@ -174,8 +209,8 @@ def _loops(trace: RoutingTrace, layer: int | None, theme: str, starts: np.ndarra
         numbers, ramp = word_means(_at(trace.loops, layer), starts), THEMES[theme]["loops"]
         where = "mean over layers" if layer is None else f"layer {layer}, mean over pieces"
         legend = [("text", f"loops ({where}) 1"), ("bar", ramp), ("text", str(trace.max_loops))]
-        shown = [f"{n:.1f}" for n in numbers]
-        values = _over_pieces(numbers, "{:.1f}".format, "mean", starts, trace.num_tokens)
+        shown = [number(n, 1) for n in numbers]
+        values = _over_pieces(numbers, partial(number, digits=1), "mean", starts, trace.num_tokens)
         return _steps(numbers, 1, trace.max_loops), _ramp(ramp), shown, values, legend
     palette = loop_colours(trace.max_loops, theme)
     shown = [str(n) for n in trace.loops[layer]]
@@ -183,14 +218,11 @@ def _loops(trace: RoutingTrace, layer: int | None, theme: str, starts: np.ndarra
 
 
 def _experts(trace: RoutingTrace, layer: int, theme: str, starts: np.ndarray):
-    routed, ids, weights = trace.width_ran[layer], trace.expert_ids[layer], trace.expert_weights[layer]
-    palette, k = expert_tints(theme), ids.shape[1]
-    colours = len(palette) // len(TINTS)
-    strength = np.array([tint_level(weight, k) for weight in weights[:, 0]])
-    of_token = np.where(routed, ids[:, 0] % colours * len(TINTS) + strength, HATCHED)
+    routed, ids = trace.width_ran[layer], trace.expert_ids[layer]
+    palette = THEMES[theme]["experts"]
+    of_token = np.where(routed, ids[:, 0] % len(palette), HATCHED)
     chosen = [",".join(map(str, row)) if ran else "" for row, ran in zip(ids.tolist(), routed, strict=True)]
-    full = [expert_colour(expert, theme) for expert in range(min(trace.num_experts, colours))]
-    legend = [("text", "first expert"), *_swatches(full, 0), ("hatch", ""), ("text", "did not route")]
+    legend = [("text", "expert"), *_swatches(palette[: trace.num_experts], 0), ("hatch", ""), ("text", "did not route")]
     if len(starts) == trace.num_tokens:
         return of_token, palette, chosen, [experts or "did not route" for experts in chosen], legend
     fill, badges, values = [], [], []
@@ -205,10 +237,6 @@ def _experts(trace: RoutingTrace, layer: int, theme: str, starts: np.ndarray):
 
 def _summed(values: np.ndarray, starts: np.ndarray) -> np.ndarray:
     return np.add.reduceat(values, starts)
-
-
-def _two(value: float) -> str:
-    return f"{value:.2f}"
 
 
 def _over_pieces(numbers: np.ndarray, shown: Callable, how: str, starts: np.ndarray, tokens: int) -> list[str]:
@@ -241,4 +269,4 @@ def _swatches(palette: Sequence[str], start: int) -> list[tuple]:
 
 
 def _nats(value: float) -> str:
-    return "undefined" if np.isnan(value) else f"{value:.1f} nats"
+    return "undefined" if np.isnan(value) else f"{number(value, 1)} nats"

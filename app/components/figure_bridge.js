@@ -113,8 +113,18 @@ function listen(figure) {
     const [token, layer] = point.customdata;
     if (Number.isInteger(token) || Number.isInteger(layer)) send("select", { token, layer, at: Date.now() });
   });
-  figure.on("plotly_afterplot", () => refresh(figure));
+  figure.on("plotly_afterplot", () => (write_minus(figure), refresh(figure)));
+  write_minus(figure);
   refresh(figure);
+}
+
+// Hover cards write a hyphen before negative numbers, axes and cells the minus sign: make it the same.
+function write_minus(figure) {
+  const locale = figure._fullLayout?._d3locale;
+  if (!locale || locale.with_minus) return;
+  const { numberFormat } = locale;
+  locale.with_minus = true;
+  locale.numberFormat = (form) => (value) => numberFormat(form)(value).replace("-", "\u2212");
 }
 
 // Bring a figure up to date: first its content, if the app has newer content than Streamlit, then the marks over it. This is

@@ -1,5 +1,6 @@
 // The token strip with read-out and legend. Token text is inserted as textContent only, never as HTML.
 const mounted = new WeakMap();
+const ROWS = 5, MOST_ROWS = 11, SHORT_LINE = 16; // rows seen at once; cells per line of a text of short lines
 
 export default function (component) {
   const { data, parentElement: root } = component;
@@ -65,11 +66,11 @@ class Strip {
   }
 
   build() {
-    const { labels, fill, palette, badges, breaks, white, starts, tokens } = this.data;
+    const { labels, fill, palette, badges, badge_room, breaks, indents, white, starts, tokens } = this.data;
     this.cell_of = labels.flatMap((_, i) => Array((starts[i + 1] ?? tokens) - starts[i]).fill(i));
     const cells = document.createDocumentFragment();
     this.cells = labels.map((label, i) => {
-      const cell = element("span", "token", label);
+      const cell = element("span", "token", indents[i] ? label.replace(/[␣⇥]+(×\d+)?$/, "") : label);
       cell.role = "option";
       cell.dataset.cell = i;
       cell.dataset.token = starts[i];
@@ -82,16 +83,28 @@ class Strip {
         cell.style.setProperty("--on-fill", palette[fill[i]][1]);
       }
       if (white[i]) cell.classList.add("white");
-      if (badges[i]) cell.append(element("span", "badge", badges[i]));
+      if (badge_room[i]) {
+        const badge = element("span", "badge", badges[i]);
+        badge.style.minWidth = `${badge_room[i]}ch`; // in every layer the same, so that no row moves
+        cell.append(badge);
+      }
       cells.append(cell);
       if (breaks[i]) {
         const line = element("span", "break");
         line.role = "presentation";
         cells.append(line);
       }
+      if (indents[i]) {
+        const indent = element("span", "indent");
+        indent.role = "presentation";
+        indent.style.width = `${indents[i]}ch`;
+        cells.append(indent);
+      }
       return cell;
     });
     this.box.replaceChildren(cells);
+    this.box.style.setProperty("--rows", rows_shown(breaks));
+    this.readout.classList.toggle("long", this.data.long_readout);
     this.signature = this.data.signature;
     this.marked = "";
     this.token = -1;
@@ -253,6 +266,12 @@ class Strip {
       })
     );
   }
+}
+
+// Code and verse have many short lines, which would soon have to be scrolled: they are given more rows than other texts.
+function rows_shown(breaks) {
+  const lines = breaks.filter(Boolean).length + 1;
+  return breaks.length / lines <= SHORT_LINE ? Math.min(Math.max(lines, ROWS), MOST_ROWS) : ROWS;
 }
 
 function step_button(sign, label, act) {

@@ -10,7 +10,7 @@ from analysis.catalogue import spec
 from analysis.figures.template import config
 from analysis.palette import THEMES
 from app.parts.data_and_code import data_and_code
-from app.session.choices import choice_key, chosen_options
+from app.session.choices import choice_key, chosen_options, draw_others, others_must_be_drawn, sets_others
 from app.session.drawings import drawing
 from app.session.results import current_result, why_not_drawn
 from app.session.state import current_view
@@ -36,12 +36,14 @@ def difficulty_column(name: str) -> ColumnConfig:
 def panel(name: str, *, main: bool = False, share: float = 1.0) -> None:
     """A figure of the catalogue with its title, its option if it has one, and how to read it.
 
-    It takes `share` of the page's width. Changing the option reruns only this panel.
+    It takes `share` of the page's width. Changing the option reruns only this panel, or the page if others share it.
     """
+    if others_must_be_drawn():
+        st.rerun()
     figure_spec = spec(name)
     why_not = why_not_drawn(figure_spec.of)
     with title(figure_spec.title):
-        if figure_spec.choice and not why_not:
+        if figure_spec.choice and not figure_spec.choice.set_at and not why_not:
             st.segmented_control(
                 figure_spec.choice.name,
                 list(figure_spec.choice.labels),
@@ -50,6 +52,7 @@ def panel(name: str, *, main: bool = False, share: float = 1.0) -> None:
                 format_func=figure_spec.choice.labels.get,
                 key=choice_key(figure_spec),
                 label_visibility="collapsed",
+                on_change=draw_others if sets_others(figure_spec) else None,
                 persist_state="session",
             )
     if why_not:
@@ -58,8 +61,8 @@ def panel(name: str, *, main: bool = False, share: float = 1.0) -> None:
     key = f"figure-{name}"
     drawn = drawing(key, figure_spec, current_result(figure_spec.of), chosen_options(figure_spec), share)
     chart(key, drawn.given_figure, name=name, alt=figure_spec.title)
-    if drawn.is_sentence:
-        return
+    if drawn.is_sentence and not figure_spec.follows:
+        return  # else another selection may draw it, and what stands below must not move then
     text = figure_spec.how_to_read
     if figure_spec.splits_words(current_view(), **chosen_options(figure_spec)):
         text += f" {NOT_BY_WORDS}"

@@ -22,7 +22,7 @@ def target_picker(*keys: str) -> None:
         none = [results.NOTHING] if key == "against" else []
         words = [*named, *none, *trace.next_tokens[token], word]  # a typed text stays an option
         st.selectbox(
-            f"{WORDS[key]}: {literal(_meant(word))}" if word in named else WORDS[key],
+            f"{WORDS[key]}: “{literal(_meant(word))}”" if word in named else WORDS[key],
             list(dict.fromkeys(words)),
             index=words.index(results.TARGETS[key]),
             key=key,

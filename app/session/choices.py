@@ -2,14 +2,29 @@
 
 import streamlit as st
 
-from analysis.catalogue import FigureSpec
+from analysis.catalogue import CATALOGUE, FigureSpec
 
-QUANTITY_KEY, SCOPE_KEY = "quantity", "scope"
+QUANTITY_KEY, SCOPE_KEY, EXPERT_KEY = "quantity", "scope", "expert"
 
 
 def choice_key(figure_spec: FigureSpec) -> str:
-    """Key of the widget with a figure's choice."""
-    return f"{figure_spec.name}-choice"
+    """Key of the widget with a figure's choice, which may stand at another figure."""
+    return f"{figure_spec.choice.set_at or figure_spec.name}-choice"
+
+
+def sets_others(figure_spec: FigureSpec) -> bool:
+    """Whether the figure's control also sets the choice of other figures."""
+    return any(each.choice and each.choice.set_at == figure_spec.name for each in CATALOGUE)
+
+
+def draw_others() -> None:
+    """Remember, before a figure is drawn with a new choice, that others must be drawn with it."""
+    st.session_state.draw_others = True
+
+
+def others_must_be_drawn() -> bool:
+    """Whether a choice has changed that other figures share; only the first call after the change says so."""
+    return st.session_state.pop("draw_others", False)
 
 
 def chosen_options(figure_spec: FigureSpec) -> dict[str, str]:
@@ -26,6 +41,22 @@ def set_colouring(quantity: str, *, entered: bool) -> None:
     if lost or (entered and not session.get("quantity_chosen")):
         session[QUANTITY_KEY] = quantity
         session[SCOPE_KEY] = "layer" if quantity in ("Experts", "Loops") else "all"
+
+
+def expert_follows(selection: tuple[int, int], first: int | None, experts: int) -> None:
+    """Choose the expert `first` of a newly selected layer and token, before the widget is drawn that chooses experts.
+
+    None: the token has none, and the choice stays, as far as the model has such an expert.
+    """
+    session = st.session_state
+    expert = session.get(EXPERT_KEY)
+    if session.get("expert_of") != selection and first is not None:
+        expert = first
+    session.expert_of = selection
+    if expert is None or expert >= experts:
+        expert = 0
+    if session.get(EXPERT_KEY) != expert:
+        session[EXPERT_KEY] = expert
 
 
 def remember_colouring() -> None:

@@ -19,7 +19,7 @@ def query_of_form(trace: RoutingTrace) -> Query:
     measure = MEASURES[quantity]
     where = session.get(part_key(quantity, "where"))
     if where not in (*measure.where, *range(trace.num_layers)):
-        where = measure.where[0] if measure.where else "any"
+        where = session.layer if measure.one_layer else measure.where[0] if measure.where else "any"
     if not measure.comparisons:
         return Query(text, quantity, where=where)
     low, high, start, _ = value_range(trace, quantity)

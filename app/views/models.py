@@ -29,12 +29,12 @@ def parameters() -> None:
     table = pd.DataFrame({"part": list(parts), "parameters": list(parts.values())})
     total = table["parameters"].sum()
     st.dataframe(
-        table.assign(share=table["parameters"] / total).sort_values("parameters", ascending=False),
+        table.assign(share=100 * table["parameters"] / total).sort_values("parameters", ascending=False),
         hide_index=True,
         column_config={
             "part": st.column_config.TextColumn(width=170),
             "parameters": st.column_config.NumberColumn(width=100, format="localized"),
-            "share": st.column_config.ProgressColumn(width=130, min_value=0, max_value=1, format="percent"),
+            "share": st.column_config.ProgressColumn(width=130, min_value=0, max_value=100, format="%.1f%%"),
         },
     )
     st.caption(

@@ -1,11 +1,14 @@
 """Walkthrough page: one token through one layer in six steps, with formulas and numbers."""
 
+from functools import partial
+
 import numpy as np
 import streamlit as st
 
 from analysis.explain.ledger import tolerance
 from analysis.explain.walkthrough import Walkthrough, walkthrough
 from analysis.words.labels import token_labels
+from analysis.words.numbers import number, significant
 from app.parts.panel import panel
 from app.session.results import current_result, why_not_drawn
 from app.session.state import current_view
@@ -13,6 +16,7 @@ from app.texts.markdown import literal
 from hooks.path_trace import PathTrace
 
 SHOWN_EXPERTS = 8
+THREE = partial(number, digits=3)
 
 
 def step(number: int, title: str, formula: str, text: str) -> None:
@@ -36,7 +40,7 @@ def depth_head(walk: Walkthrough) -> None:
         f"E[L] = {walk.expected_loops:.2f}, the soft difficulty's measure.",
     )
     table = walk.depth.assign(ran=np.where(walk.depth["ran"], "● ran", ""))
-    st.table(table.style.hide(axis="index").format({"logit": "{:.3f}", "probability": "{:.3f}"}), border="horizontal")
+    st.table(table.style.hide(axis="index").format({"logit": THREE, "probability": THREE}), border="horizontal")
 
 
 def router(walk: Walkthrough) -> None:
@@ -64,7 +68,7 @@ def router(walk: Walkthrough) -> None:
     shown = walk.experts.head(max(SHOWN_EXPERTS, len(kept)))
     words = "kept" if walk.width_ran else "would be kept"
     table = shown.assign(kept=np.where(shown["kept"], f"● {words}", "")).rename(columns={"length": "length of fₑ(H)"})
-    formats = {"logit": "{:.3f}", "probability": "{:.3f}", "weight": "{:.3f}", "length of fₑ(H)": "{:.3g}"}
+    formats = {"logit": THREE, "probability": THREE, "weight": THREE, "length of fₑ(H)": significant}
     st.table(table.style.hide(axis="index").format(formats, na_rep=""), border="horizontal")
     rest = len(walk.experts) - len(shown)
     more = f" The {rest} experts with smaller logits are not shown." if rest else ""

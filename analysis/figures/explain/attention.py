@@ -1,5 +1,7 @@
 """Attention and routing: what every head read at the selected token, and the loops and gate of the tokens read."""
 
+from dataclasses import replace
+
 import numpy as np
 import plotly.graph_objects as go
 
@@ -8,7 +10,8 @@ from analysis.figures.cells import hatch, hover_card, numbers, strokes
 from analysis.figures.figure_spec import FigureSpec
 from analysis.figures.selection import band
 from analysis.figures.template import (
-    FEWEST_COLUMNS,
+    LEFT,
+    MAP_MARGINS_PX,
     figure,
     layer_axis,
     names_fit,
@@ -21,14 +24,17 @@ from analysis.figures.template import (
 )
 from analysis.palette import THEMES, colour_at, gate_colour, loop_colours, mix, ramp, steps, text_on
 from analysis.view import DEFAULT_VIEW, View
+from analysis.words.numbers import percent, significant
 from hooks.attention_trace import AttentionTrace
 
 HEADS_PX, ROUTING_PX, SPACE_PX = 240, 46, 14
 MEAN = -1.4
 """Position of the mean over heads on the axis of heads, above head 0."""
 BY_LOOPS_PX = 300
-UNREAD_SHARE = 0.25
-"""The empty cells say why they are empty if at least this share of the drawn tokens follows the selected one."""
+FEWEST_KEYS = 6
+"""The map has room for at least this many columns."""
+PERCENT_PX, MOST_NUMBERED_ROWS = 30, 17
+"""Width that a cell needs for its weight in per cent, and most rows in which weights are written."""
 NAMED_WEIGHTS = (0.01, 0.1, 0.3, 1.0)
 POWER = 2
 """Cells are shaded by the square root of the weight, because most weights are small."""
@@ -42,19 +48,25 @@ def attention_map_figure(attention: AttentionTrace, view: View = DEFAULT_VIEW) -
     trace = attention.routing
     if problem := mismatch(attention, view.layer):
         return sentence_figure(view, problem, BY_LOOPS_PX)
-    first, end = view.span(trace.num_tokens)
+    view = replace(view, window=_readable(attention, view))
+    first, end = view.window
     weights = _weights_drawn(attention, view)
     heads = len(weights) - 1
     row_px = float(np.clip(HEADS_PX / heads, 11, 30))
     heads_px = row_px * (heads + 1.4 + 0.5)
     plots_px = heads_px + SPACE_PX + ROUTING_PX
     axis, bottom = token_axis(trace, view)
+    axis |= {"range": [first - 0.5, max(end, first + FEWEST_KEYS) - 0.5]}
     below = ROUTING_PX / plots_px
     named = list(range(0, heads, max(round(12 / row_px), 1)))
     card = _card(attention, view)
     return figure(
         view,
-        [*_weight_cells(weights, view, first, card), *_routing(attention, view, card)],
+        [
+            *_weight_cells(weights, view, first, card),
+            *_routing(attention, view, card),
+            *_weight_numbers(weights, view, first),
+        ],
         height=round(plots_px) + 44 + bottom,
         margin={"t": 44, "b": bottom, "l": 58, "r": 12},
         xaxis={**axis, "anchor": "y2"},
@@ -65,23 +77,27 @@ def attention_map_figure(attention: AttentionTrace, view: View = DEFAULT_VIEW) -
         yaxis2={
             "domain": [0, below], "range": [-0.5, 1.5], "anchor": "x", "tickvals": [1, 0], "ticktext": ["loops", "λ"],
         },
-        shapes=[band(view, x="token"), band(view, x="token", yref="y2")] if first <= view.token < end else [],
+        shapes=[band(view, x="token"), band(view, x="token", yref="y2")],
         annotations=_weight_notes(attention, view, weights),
     )  # fmt: skip
 
 
-def _weights_drawn(attention: AttentionTrace, view: View) -> np.ndarray:
-    """Attention weights of the drawn tokens in the selected layer, [1 + head, token]: the mean over heads comes first.
+def _readable(attention: AttentionTrace, view: View) -> tuple[int, int]:
+    """First and last + 1 of the tokens drawn: those that the selected one could read, the last ones if they are many.
 
-    NaN for the tokens that the reading token could not read.
+    Later tokens are no keys, and would leave most of the figure of an early token empty.
     """
-    token = np.arange(*view.span(attention.routing.num_tokens))
+    start, end = view.span(attention.routing.num_tokens)
+    last = attention.token + 1
+    return max(attention.first_read, last - (end - start)), last
+
+
+def _weights_drawn(attention: AttentionTrace, view: View) -> np.ndarray:
+    """Attention weights of the drawn tokens in the selected layer, [1 + head, token]: first the mean over heads."""
+    first, end = view.span(attention.routing.num_tokens)
     weights = attention.pattern[view.layer]
     rows = np.concatenate([weights.mean(axis=0, keepdims=True), weights])
-    drawn = np.full((len(rows), len(token)), np.nan)
-    could_read = (token >= attention.first_read) & (token <= attention.token)
-    drawn[:, could_read] = rows[:, token[could_read] - attention.first_read]
-    return drawn
+    return rows[:, first - attention.first_read : end - attention.first_read]
 
 
 def _weight_cells(weights: np.ndarray, view: View, first: int, card: dict) -> list[dict]:
@@ -102,23 +118,29 @@ def _weight_cells(weights: np.ndarray, view: View, first: int, card: dict) -> li
     ]  # fmt: skip
 
 
+def _weight_numbers(weights: np.ndarray, view: View, first: int) -> list[dict]:
+    """Weights in per cent on the cells of `_weight_cells`, if these are wide enough."""
+    rows, columns = weights.shape
+    if columns * PERCENT_PX > (view.room - MAP_MARGINS_PX) * LEFT or rows > MOST_NUMBERED_ROWS:
+        return []
+    row, column = (axis.ravel() for axis in np.indices(weights.shape))
+    on = np.array([text_on(_shade(view, weight)) for weight in weights.ravel().tolist()])
+    y = np.array([MEAN, *range(rows - 1)])[row]
+    return numbers(first + column, y, [percent(weight) for weight in weights.ravel()], on)
+
+
 def _weight_notes(attention: AttentionTrace, view: View, weights: np.ndarray) -> list[dict]:
-    """Two lines above the map of `_weights_drawn`, and a word on its empty cells where there is room."""
-    trace, token = attention.routing, np.arange(*view.span(attention.routing.num_tokens))
+    """Two lines above the map of `_weights_drawn`."""
+    trace, (first, _) = attention.routing, view.span(attention.routing.num_tokens)
     outside = 1 - float(np.nansum(weights[0]))
-    missed = f"; {outside:.0%} of it on tokens not drawn" if outside >= 0.005 else ""
+    missed = f"; {percent(outside)} of it on tokens before {first}, not drawn" if outside >= 0.005 else ""
     since = f", whose window begins at token {attention.first_read}" if attention.first_read else ""
-    legend = "  ".join(swatch(_shade(view, weight), f"{weight:.0%}") for weight in NAMED_WEIGHTS)
+    legend = "  ".join(swatch(_shade(view, weight), percent(weight)) for weight in NAMED_WEIGHTS)
     where = f"layer {view.layer}, at {quoted(trace, attention.token)} (token {attention.token}){since}"
-    notes = [
+    return [
         note(f"{where}: attention weight{missed}   {legend}") | {"yshift": 22},
-        note(f"weights rebuild the stream after attention within {attention.gap[view.layer]:.1e}"),
+        note(f"weights rebuild the stream after attention within {significant(attention.gap[view.layer], 2)}"),
     ]
-    later = token[token > attention.token]
-    if len(later) >= max(UNREAD_SHARE * len(token), FEWEST_COLUMNS / 4):
-        heads = len(weights) - 1
-        notes.append({"text": "these come later:<br>not there to be read", "x": later.mean(), "y": (heads - 1) / 2})
-    return notes
 
 
 def attention_by_loops_figure(attention: AttentionTrace, view: View = DEFAULT_VIEW) -> go.Figure:
@@ -154,7 +176,7 @@ def attention_by_loops_figure(attention: AttentionTrace, view: View = DEFAULT_VI
             bottoms[column] += share
     whole = table.groupby("layer")["counted_weight"].first()[view.layer]
     names = [swatch(mix(colour, c["depth"], 0.2), str(i + 1)) for i, colour in enumerate(colours)]
-    counted = f"counted: {whole:.0%} of the attention of layer {view.layer}"
+    counted = f"counted: {percent(whole)} of the attention of layer {view.layer}"
     return figure(
         view,
         data,

@@ -12,7 +12,8 @@ from analysis.figures.figure_spec import Choice, FigureSpec
 from analysis.figures.template import figure, note, quoted, sentence_figure, swatch, table_axis, table_cells
 from analysis.palette import THEMES
 from analysis.view import DEFAULT_VIEW, View
-from analysis.words.labels import plotly_text
+from analysis.words.labels import named
+from analysis.words.numbers import number, significant
 
 Writes = Literal["layer", "largest"]
 ROW_PX, HEIGHT = 30, 330
@@ -84,10 +85,10 @@ def _effects_table(
     if removed is not None:
         columns |= {"removal": removed, "answer": removed - value}
     cells, headings, width = [], [], (1 - TABLE) / 3
-    for place, (heading, numbers) in enumerate(columns.items()):
+    for place, (heading, effects) in enumerate(columns.items()):
         x = TABLE + width * (place + 0.5)
         headings.append(note(heading, x=x, anchor="center"))
-        cells += [(f"{number:+.2f}", x, y, c["ink"]) for y, number in enumerate(numbers) if ran[y]]
+        cells += [(number(effect, signed=True), x, y, c["ink"]) for y, effect in enumerate(effects) if ran[y]]
     cells += [("did not run", TABLE + width / 2, y, c["muted"]) for y in np.flatnonzero(~ran).tolist()]
     if removed is None:
         cells.append(("no write removed yet", TABLE + 2 * width, (len(value) - 1) / 2, c["muted"]))
@@ -120,15 +121,16 @@ def attribution_by_layer_figure(attribution: Attribution, view: View = DEFAULT_V
 
 def _target_names(attribution: Attribution) -> str:
     """Which logit is explained, safe inside a figure."""
-    target = f"“{plotly_text(attribution.direction.target)}”"
+    target = named(attribution.direction.target)
     distractor = attribution.direction.distractor
-    return target if distractor is None else f"{target} against “{plotly_text(distractor)}”"
+    return target if distractor is None else f"{target} against {named(distractor)}"
 
 
 def _sum_note(attribution: Attribution) -> str:
+    total = number(attribution.total, signed=True)
     return (
-        f"all {len(attribution.table)} writes of the stream sum to {attribution.total:+.2f}, the model's own value, "
-        f"within {attribution.gap:.0e}"
+        f"all {len(attribution.table)} writes of the stream sum to {total}, the model's own value, "
+        f"within {significant(attribution.gap, 1)}"
     )
 
 
@@ -137,8 +139,8 @@ def _imbalance(attribution: Attribution) -> str | None:
     if attribution.gap <= attribution.allowed:
         return None
     return (
-        f"Not drawn: the contributions miss the model's own logit by {attribution.gap:.1e}, more than "
-        f"{attribution.allowed:.0e}."
+        f"Not drawn: the contributions miss the model's own logit by {significant(attribution.gap, 2)}, more than "
+        f"{significant(attribution.allowed, 1)}."
     )
 
 

@@ -14,6 +14,7 @@ from analysis.figures.selection import band
 from analysis.figures.template import figure, layer_axis, note, sentence_figure, swatch
 from analysis.palette import THEMES, mix, ramp
 from analysis.view import DEFAULT_VIEW, View
+from analysis.words.numbers import number
 from hooks.trace import RoutingTrace
 
 HEIGHT = 330
@@ -88,7 +89,7 @@ def _cost_bars(table: pd.DataFrame, names: list[str], view: View) -> list[dict]:
 def _cost_totals(table: pd.DataFrame, view: View) -> dict:
     """Total passes and FLOPs of every row, written at the end of its bar."""
     total = table["total"].to_numpy()
-    texts = [f"\u2002<b>{t:.2f}</b>  {_flops(f)}" for t, f in zip(total, table["flops_per_token"], strict=True)]
+    texts = [f"\u2002<b>{number(t)}</b>  {_flops(f)}" for t, f in zip(total, table["flops_per_token"], strict=True)]
     return {
         "type": "scatter", "mode": "text", "x": total, "y": np.arange(len(table)), "text": texts,
         "textposition": "middle right", "textfont": {"size": 12, "color": THEMES[view.theme]["ink"]},
@@ -148,7 +149,7 @@ def cost_map_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW, *, account: 
     most = trace.max_loops + 0.25
     scale = {"colorscale": ramp(c["loops"]), "zmin": 1, "zmax": most}
     card = hover_card(trace, view)
-    passes = [f"<br>{value:.2f} passes, {ACCOUNT_NAMES[account]}" for value in values[:, first:end].ravel()]
+    passes = [f"<br>{number(value)} passes, {ACCOUNT_NAMES[account]}" for value in values[:, first:end].ravel()]
     card["text"] = card["text"] + np.array(passes, dtype=object).reshape(card["text"].shape)
     bars = {"marker": {"color": mix(c["bg"], c["depth"], 0.72)}}
     axis = {
@@ -174,8 +175,8 @@ def _flops(value: float) -> str:
     """Three digits and the unit that fits them."""
     for size, unit in ((1e9, "GFLOPs"), (1e6, "MFLOPs"), (1e3, "kFLOPs")):
         if value >= size:
-            return f"{value / size:.{3 - len(str(int(value / size)))}f} {unit}"
-    return f"{value:.0f} FLOPs"
+            return f"{number(value / size, 3 - len(str(int(value / size))))} {unit}"
+    return f"{number(value, 0)} FLOPs"
 
 
 FIGURES = (

@@ -34,13 +34,14 @@ from analysis.figures.template import (
 from analysis.palette import THEMES, expert_colour, loop_colours, mix, ramp, text_on
 from analysis.view import DEFAULT_VIEW, View
 from analysis.words.labels import plotly_text, token_labels
+from analysis.words.numbers import number
 from hooks.path_trace import PathTrace
 
 HEIGHT = 330
 
 
 def path_agreement_figure(
-    paths: PathTrace, view: View = DEFAULT_VIEW, *, of: Literal["outputs", "writes"] = "outputs"
+    paths: PathTrace, view: View = DEFAULT_VIEW, *, of: Literal["writes", "outputs"] = "writes"
 ) -> go.Figure:
     """Cosine between the two paths of every captured token and layer, -1..1; a stroke where the width path idled."""
     c, trace = THEMES[view.theme], paths.routing
@@ -117,10 +118,12 @@ def first_loop_figure(paths: PathTrace, view: View = DEFAULT_VIEW) -> go.Figure:
     kept = np.isfinite(found.coverage) & ~trace.special[paths.tokens]
     middle = "no token routed"
     if kept.any():
-        middle = f"median length {np.median(found.coverage[kept]):.2f}, cosine {np.median(found.cosine[kept]):.2f}"
+        middle = (
+            f"median length {number(np.median(found.coverage[kept]))}, cosine {number(np.median(found.cosine[kept]))}"
+        )
     dealt = dealt_experts(paths, view.layer)
     if (known := np.isfinite(dealt.coverage)).any():
-        middle += f" (dealt: {np.median(dealt.coverage[known]):.2f}, {np.median(dealt.cosine[known]):.2f})"
+        middle += f" (dealt: {number(np.median(dealt.coverage[known]))}, {number(np.median(dealt.cosine[known]))})"
     names = "  ".join(swatch(expert_colour(e, view.theme), str(e)) for e in range(min(trace.num_experts, 8)))
     part = drawn_part(paths.first_token, paths.end_token, trace.num_tokens)
     return figure(
@@ -249,7 +252,7 @@ FIGURES = (
         ),
         figure=path_agreement_figure,
         table=cosine_table,
-        choice=Choice("of", {"outputs": "Outputs", "writes": "Writes"}, "What is compared"),
+        choice=Choice("of", {"writes": "Writes", "outputs": "Outputs"}, "What is compared"),
         of=PathTrace,
         follows=(),
         by_token=True,

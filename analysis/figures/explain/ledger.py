@@ -27,6 +27,7 @@ from analysis.figures.template import (
 from analysis.palette import THEMES, loop_colours, mix, text_on
 from analysis.view import DEFAULT_VIEW, View
 from analysis.words.labels import plotly_text, token_labels
+from analysis.words.numbers import column, number, significant
 from hooks.path_trace import PathTrace
 from hooks.trace import RoutingTrace
 
@@ -75,7 +76,7 @@ def write_stack_figure(paths: PathTrace, view: View = DEFAULT_VIEW, *, measure: 
         shapes=[band(view, x="token")],
         annotations=[
             note(write_legend(trace, view)) | {"yshift": 22},
-            note(f"{where}: the writes sum to the model's own update within {ledger.residual.max():.1e}"),
+            note(f"{where}: the writes sum to the model's own update within {significant(ledger.residual.max(), 2)}"),
         ],
     )
 
@@ -139,7 +140,7 @@ def write_waterfall_figure(paths: PathTrace, view: View = DEFAULT_VIEW) -> go.Fi
     ends = np.cumsum(np.nan_to_num(ledger.projection[index]))
     reach = np.concatenate([ends, [0.0, float(ledger.update_norm[index])]])
     low, high = float(reach.min()), float(max(reach.max(), 1e-12))
-    within = f"the writes sum to the update within {ledger.residual[index]:.1e}"
+    within = f"the writes sum to the update within {significant(ledger.residual[index], 2)}"
     title = note(f"{quoted(trace, view.token)}, layer {view.layer}: {within}") | {"yshift": 22}
     cells, headings = _waterfall_table(ledger, index, view)
     return figure(
@@ -199,15 +200,16 @@ def _waterfall_table(
     c, ran, size = THEMES[view.theme], ledger.ran[index], np.nan_to_num(ledger.projection[index])
     whole, last = float(ledger.update_norm[index]), len(ran)
     columns = {
-        "weight": [f"{v:.2f}" for v in ledger.weight[index]] + [""],
-        "norm": [_short(v) for v in ledger.norm[index]] + [f"<b>{_short(whole)}</b>"],
-        "projection": [_short(v) for v in size] + [f"<b>{_short(whole)}</b>"],
-        "cosine": [f"{v:.2f}" for v in ledger.cosine[index]] + ["<b>1</b>"],
+        "weight": [*map(number, ledger.weight[index]), ""],
+        "norm": column([*ledger.norm[index], whole]),
+        "projection": column([*size, whole]),
+        "cosine": [*map(number, ledger.cosine[index]), number(1)],
     }
     cells, headings, narrow = [], [], figure_px(view.room) < COLUMN_PX
     for place, (heading, texts) in enumerate(columns.items()):
         x = TABLE + (1 - TABLE) * (place + 0.5) / len(columns)
         headings.append(note("proj." if narrow and heading == "projection" else heading, x=x, anchor="center"))
+        texts[last] = f"<b>{texts[last]}</b>" if texts[last] else ""
         cells += [(text, x, y, c["ink"]) for y, text in enumerate(texts) if text and (y == last or ran[y])]
     cells += [("did not run", (1 + TABLE) / 2, y, c["muted"]) for y in np.flatnonzero(~ran).tolist()]
     return cells, headings
@@ -250,11 +252,6 @@ def _strokes(x: np.ndarray, y: np.ndarray, width: float, view: View) -> dict:
         "x": np.stack([x, x + width, gap], axis=1).ravel(),
         "y": np.stack([y + 0.22, y - 0.22, gap], axis=1).ravel(),
     }  # fmt: skip
-
-
-def _short(value: float) -> str:
-    """At most three digits."""
-    return f"{value:.3g}" if abs(value) >= 0.1 else f"{value:.2g}"
 
 
 FIGURES = (

@@ -1,5 +1,6 @@
 """Recursion lens: what the model would predict from each recursion state of the selected token."""
 
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -12,7 +13,8 @@ from analysis.figures.fitting import NARROW_PX, figure_px
 from analysis.figures.template import figure, layer_axis, note, quoted, swatch, table_axis, table_cells
 from analysis.palette import THEMES, colour_at, loop_colours, mix, ramp, text_on
 from analysis.view import DEFAULT_VIEW, View
-from analysis.words.labels import plotly_text
+from analysis.words.labels import named
+from analysis.words.numbers import number, percent
 from hooks.lens_trace import EXIT, OUTPUT, STATE, LensTrace
 
 Reading = Literal["state", "exit"]
@@ -23,7 +25,8 @@ AXIS = {
     "probability": "probability of the target",
     "entropy": "entropy (nats)",
 }
-ROW_PX = 38
+ROW_PX, TWO_LINES_PX = 38, 32
+LETTER_PX, APART = 6.6, "\u2003"
 TABLE, NARROW_TABLE = 0.68, 0.45
 """The table beside the likeliest tokens begins at this share of the width."""
 NARROW_TOPS = 3
@@ -42,10 +45,13 @@ def lens_grid_figure(lens: LensTrace, view: View = DEFAULT_VIEW, *, reading: Rea
     columns = lens.loop[reads[0]]
     blocks = [(np.tile(columns, (len(layers), 1)), reads)]
     beside = trace.max_loops + 1.4
+    ticks = columns.tolist() + ([beside] if reading == "state" else [])
     if reading == "state":
         blocks.append((np.full((len(layers), 1), beside), lens.of(OUTPUT)[:, None]))
     shades = [c["bg"], *c["probability"][1:5]]
     row_px = float(np.clip(700 / len(layers), 15, ROW_PX))
+    lines = row_px >= TWO_LINES_PX
+    letters = _letters(figure_px(view.room) / (ticks[-1] - first + 1.1), lines)
     data = []
     for x, cells in blocks:
         filled = lens.used[cells] if reading == "state" else np.ones(cells.shape, bool)
@@ -61,7 +67,9 @@ def lens_grid_figure(lens: LensTrace, view: View = DEFAULT_VIEW, *, reading: Rea
         )  # fmt: skip
         fills = np.array([colour_at(shades, float(p)) for p in top.ravel()]).reshape(top.shape)
         ink = np.where(filled, np.vectorize(text_on)(fills), c["muted"])
-        texts = np.array([[_word(lens, int(i)) for i in row] for row in cells], dtype=object)
+        texts = np.array(
+            [[_word(lens, int(i), letters=letters, lines=lines) for i in row] for row in cells], dtype=object
+        )
         data += _words(x.ravel(), np.repeat(layers, cells.shape[1]), texts.ravel(), ink.ravel(), min(12, row_px - 4))
     ran = trace.loops[layers, lens.token]
     outlines = [
@@ -70,10 +78,9 @@ def lens_grid_figure(lens: LensTrace, view: View = DEFAULT_VIEW, *, reading: Rea
         for layer, n in zip(layers.tolist(), ran.tolist(), strict=True)
     ]
     names = ["before" if loop == 0 else f"loop {loop}" for loop in columns.tolist()]
-    ticks = columns.tolist() + ([beside] if reading == "state" else [])
     names += ["layer output"] if reading == "state" else []
     rest = "not filled: not used" if reading == "state" else "other cells: had it left there"
-    heading = f"after {quoted(trace, lens.token)}: likeliest next token, its probability in %   □ left here   {rest}"
+    heading = f"after {quoted(trace, lens.token)}: likeliest next token and its probability   □ left here   {rest}"
     return figure(
         view,
         data,
@@ -94,6 +101,7 @@ def lens_layer_figure(lens: LensTrace, view: View = DEFAULT_VIEW, *, reading: Re
     ran, count = int(trace.loops[view.layer, lens.token]), len(reads)
     narrow = figure_px(view.room) < NARROW_PX
     left, shown, what = (NARROW_TABLE, NARROW_TOPS, "") if narrow else (TABLE, None, ": likeliest next tokens")
+    what += ", had it left there" if reading == "exit" else ""
     y, tops = np.arange(count), lens.top_probs[reads][:, :shown]
     filled = lens.used[reads] if reading == "state" else np.ones(count, bool)
     shades = [c["bg"], *c["probability"][1:5]]
@@ -106,13 +114,14 @@ def lens_layer_figure(lens: LensTrace, view: View = DEFAULT_VIEW, *, reading: Re
     ]  # fmt: skip
     fills = np.array([colour_at(shades, float(p)) for p in tops.ravel()]).reshape(tops.shape)
     ink = np.where(filled[:, None], np.vectorize(text_on)(fills), c["muted"])
-    texts = np.array([[_word(lens, int(i), k) for k in place] for i in reads], dtype=object)
+    letters = _letters(figure_px(view.room) * left / len(place), lines=True)
+    texts = np.array([[_word(lens, int(i), k, letters=letters) for k in place] for i in reads], dtype=object)
     data += _words(np.tile(place, count), np.repeat(y, len(place)), texts.ravel(), ink.ravel(), 12)
     headings = {
-        f"rank of<br>“{plotly_text(lens.target)}”": [str(rank) for rank in lens.rank[reads]],
-        "its %": [f"{100 * p:.3g}" if p >= 0.001 else "<0.1" for p in lens.probability[reads]],
-        "entropy": [f"{value:.2f}" for value in lens.entropy[reads]],
-        "KL": [f"{value:.2f}" for value in lens.kl[reads]],
+        f"rank of<br>{named(lens.target)}": [str(rank) for rank in lens.rank[reads]],
+        "its prob.": [percent(p, 1) if p >= 0.0005 else "&lt;0.1%" for p in lens.probability[reads]],
+        "entropy": [number(value) for value in lens.entropy[reads]],
+        "KL": [number(value) for value in lens.kl[reads]],
     }
     marks, table = [], []
     for column, (heading, cells) in enumerate(headings.items()):
@@ -138,7 +147,7 @@ def lens_layer_figure(lens: LensTrace, view: View = DEFAULT_VIEW, *, reading: Re
         },
         shapes=[outline],
         annotations=[
-            note(f"layer {view.layer}, after {quoted(trace, lens.token)}{what}, in %"),
+            note(f"layer {view.layer}, after {quoted(trace, lens.token)}{what}"),
             *marks,
         ],
     )  # fmt: skip
@@ -190,7 +199,7 @@ def lens_path_figure(lens: LensTrace, view: View = DEFAULT_VIEW, *, measure: Mea
         f"{swatch(mix(c['loops'][2], c['depth'], 0.2), 'final prediction, had the token left here', '◆')}"
     )
     axis = layer_axis(trace, view) | {"range": [layers[0] - 0.6, layers[-1] + 0.6], "showgrid": True}
-    target = f", “{plotly_text(lens.target)}”" if measure == "probability" else ""
+    target = f", {named(lens.target)}" if measure == "probability" else ""
     return figure(
         view,
         data,
@@ -214,23 +223,30 @@ def _row_name(loop: int, ran: int, reading: Reading) -> str:
     return f"{name} (not used)" if reading == "state" and loop > ran else name
 
 
-def _word(lens: LensTrace, read: int, k: int = 0) -> str:
-    """A token and its probability in %, short enough for a cell."""
+def _letters(cell_px: float, lines: bool) -> int:
+    """Letters of a token that fit into a cell of this width, with its probability below it or beside it."""
+    return int(np.clip(cell_px / LETTER_PX - (3 if lines else 8), 2, 11))
+
+
+def _word(lens: LensTrace, read: int, k: int = 0, *, letters: int = 11, lines: bool = True) -> str:
+    """A token in quotes, cut to `letters`, and its probability in a line of its own or well apart."""
     token = lens.top_tokens[read][k]
-    token = token if len(token) <= 11 else token[:10] + "…"
-    return f"{plotly_text(token)} {100 * lens.top_probs[read, k]:.0f}"
+    token = token if len(token) <= letters else token[: letters - 1] + "…"
+    return f"{named(token)}{'<br>' if lines else APART}{percent(lens.top_probs[read, k])}"
 
 
 def _card(lens: LensTrace, read: int) -> str:
     loop = int(lens.loop[read])
     at = {STATE: "before" if loop == 0 else f"after loop {loop}", EXIT: f"left after loop {loop}", OUTPUT: "output"}
-    likeliest = ", ".join(_word(lens, read, k) for k in range(lens.top_probs.shape[1]))
+    likeliest = "<br>".join(_word(lens, read, k, lines=False) for k in range(lens.top_probs.shape[1]))
     return (
-        f"layer {lens.layer[read]}, {at[int(lens.kind[read])]}<br>{likeliest} %<br>"
-        f"“{plotly_text(lens.target)}”: rank {lens.rank[read]}, {100 * lens.probability[read]:.2g} %<br>"
-        f"entropy {lens.entropy[read]:.2f}, KL {lens.kl[read]:.3g} nats"
+        f"layer {lens.layer[read]}, {at[int(lens.kind[read])]}<br>{likeliest}<br>"
+        f"{named(lens.target)}: rank {lens.rank[read]}, probability {percent(lens.probability[read], 1)}<br>"
+        f"entropy {number(lens.entropy[read])}, KL {number(lens.kl[read])} nats"
     )
 
+
+READING = Choice("reading", {"state": "Read the state", "exit": "Leave here"}, "How the loops are read")
 
 FIGURES = (
     FigureSpec(
@@ -243,7 +259,7 @@ FIGURES = (
         ),
         figure=lens_grid_figure,
         table=lens_table,
-        choice=Choice("reading", {"state": "Read the state", "exit": "Leave here"}, "How the loops are read"),
+        choice=READING,
         of=LensTrace,
     ),
     FigureSpec(
@@ -255,9 +271,7 @@ FIGURES = (
         ),
         figure=lens_layer_figure,
         table=lens_table,
-        choice=Choice(
-            "reading", {"state": "Read the state", "exit": "Leave here"}, "How the loops of the layer are read"
-        ),
+        choice=replace(READING, set_at="lens_grid"),
         of=LensTrace,
     ),
     FigureSpec(

@@ -24,6 +24,7 @@ from analysis.figures.template import figure, note, numbers_fit, quoted, sentenc
 from analysis.palette import THEMES, colour_at, mix, ramp, steps, text_on
 from analysis.recursion import NEAR_MISS, depth_margin
 from analysis.view import DEFAULT_VIEW, View
+from analysis.words.numbers import number
 from hooks.trace import RoutingTrace
 
 Of = Literal["loops", "experts", "gate"]
@@ -83,7 +84,7 @@ def _gate_gap_map(trace: RoutingTrace, view: View) -> go.Figure:
     first, end = view.span(trace.num_tokens)
     gap, soft = gate_gap(trace), soft_gate(trace)
     colours = {"colorscale": ramp(c["gate"]), "zmin": -MOST_GAP, "zmax": MOST_GAP}
-    texts = _pairs("soft λ ", soft, ", soft − hard ", gap, "+.2f")
+    texts = _pairs("soft λ ", soft, ", soft − hard ", gap, signed=True)
     per_token, per_layer = gap.mean(axis=0), mean_over_tokens(trace, gap)
     axis = {"range": [-MOST_GAP, MOST_GAP], "tickvals": [-MOST_GAP, 0, MOST_GAP]}
     blue, orange = ({"marker": {"color": mix(c["bg"], c[path], 0.72)}} for path in ("width", "depth"))
@@ -140,7 +141,7 @@ def flip_distance_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> go.F
     here = {"type": "line", "yref": "y domain", "y0": 0, "y1": 1, "x0": own, "x1": own}
     here["line"] = {"width": 1.2, "dash": "dot", "color": c["ink"]}
     legend = f"{swatch(c['depth'], f'layer {view.layer}', '━')}   {swatch(c['line'], 'other layers', '━')}"
-    own_change = f"{quoted(trace, view.token)}: {own:.2f}" + ("" if own <= FAR else ", beyond the scale")
+    own_change = f"{quoted(trace, view.token)}: {number(own)}" + ("" if own <= FAR else ", beyond the scale")
     return figure(
         view,
         data,
@@ -219,13 +220,15 @@ def _card(trace: RoutingTrace, view: View, lines: np.ndarray) -> dict:
 
 
 def _logits(margin: np.ndarray, flip: np.ndarray) -> np.ndarray:
-    return _pairs("margin ", margin, ", flips at ", flip, ".2f")
+    return _pairs("margin ", margin, ", flips at ", flip)
 
 
-def _pairs(first_name: str, first: np.ndarray, second_name: str, second: np.ndarray, form: str) -> np.ndarray:
+def _pairs(
+    first_name: str, first: np.ndarray, second_name: str, second: np.ndarray, *, signed: bool = False
+) -> np.ndarray:
     """'name value name value' of every cell, an array of strings."""
     values = zip(first.ravel().tolist(), second.ravel().tolist(), strict=True)
-    lines = [f"{first_name}{a:.2f}{second_name}{b:{form}}" for a, b in values]
+    lines = [f"{first_name}{number(a)}{second_name}{number(b, signed=signed)}" for a, b in values]
     return np.array(lines, dtype=object).reshape(first.shape)
 
 

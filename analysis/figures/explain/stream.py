@@ -13,6 +13,7 @@ from analysis.figures.figure_spec import FigureSpec
 from analysis.figures.template import figure, layer_axis, note, quoted, sentence_figure, swatch
 from analysis.palette import THEMES, mix
 from analysis.view import DEFAULT_VIEW, View
+from analysis.words.numbers import significant
 from hooks.path_trace import PathTrace
 from hooks.trace import RoutingTrace
 
@@ -22,6 +23,7 @@ def stream_ledger_figure(paths: PathTrace, view: View = DEFAULT_VIEW) -> go.Figu
     trace, c = paths.routing, THEMES[view.theme]
     table = stream_ledger(paths, view.token)
     residual, length = table.attrs["residual"], table.attrs["final_norm"]
+    gap = significant(residual, 2)
     if problem := imbalance(paths, np.array([residual])):
         return sentence_figure(view, problem, 300)
     data = stream_bars(table, "projection", trace, view)
@@ -38,7 +40,7 @@ def stream_ledger_figure(paths: PathTrace, view: View = DEFAULT_VIEW) -> go.Figu
         annotations=[
             note(f"{stream_legend(view)}   {swatch(c['ink'], 'sum so far', '○')}") | {"yshift": 22},
             note(
-                f"{quoted(trace, view.token)}: all writes sum to its stream (norm {length:.3g}) within {residual:.1e}"
+                f"{quoted(trace, view.token)}: all writes sum to its stream (norm {significant(length)}) within {gap}"
             ),
         ],
     )

@@ -12,6 +12,7 @@ from analysis.figures.template import drawn_part, figure, note, quoted, swatch
 from analysis.palette import THEMES, colour_at, expert_colour, gate_colour, loop_colours, mix
 from analysis.view import DEFAULT_VIEW, View
 from analysis.words.labels import plotly_text, token_labels
+from analysis.words.numbers import number, percent
 from hooks.path_trace import PathTrace
 from hooks.trace import RoutingTrace
 
@@ -28,7 +29,8 @@ def trajectory_figure(
     trace, projected = paths.routing, plane(paths, view.layer)
     token = np.arange(paths.first_token, paths.end_token)
     layer = np.full(len(token), view.layer)
-    first, second = (f"{100 * share:.0f} %" for share in projected.explained)
+    first, second = (percent(share, 1) for share in projected.explained)
+    both = percent(sum(projected.explained), 1)
     key = _key(trace, layer, token, view, colour)
     part = drawn_part(paths.first_token, paths.end_token, trace.num_tokens)
     return figure(
@@ -40,7 +42,7 @@ def trajectory_figure(
         yaxis={"showgrid": True, "title": {"text": f"second ({second})"}},
         annotations=[
             note(_selected(trace, layer, token, view)) | {"yshift": 22},
-            note(f"layer {view.layer}{part}: PCA of all states; dots: where a token left   {key}"),
+            note(f"layer {view.layer}{part}: PCA, this plane shows {both} of the variance   {key}"),
         ],
     )
 
@@ -56,7 +58,7 @@ def embedding_figure(embedding: Embedding, view: View = DEFAULT_VIEW, *, colour:
         else f"{tokens} of {embedding.captured}, drawn by a fixed seed, since at most"
     )
     most = "" if tokens == embedding.captured else f" {MOST_POINTS:,} states are placed"
-    explained = 100 * sum(placed.pca_explained)
+    explained = percent(sum(placed.pca_explained))
     hidden = {"showticklabels": False, "showgrid": False}
     return figure(
         view,
@@ -67,8 +69,8 @@ def embedding_figure(embedding: Embedding, view: View = DEFAULT_VIEW, *, colour:
         yaxis=hidden,
         annotations=[
             note(
-                f"trustworthiness {placed.trustworthiness:.3f} over {NEIGHBOURS} neighbours; PCA of the same states: "
-                f"{placed.pca_trustworthiness:.3f}, {explained:.0f} % of the variance"
+                f"trustworthiness {number(placed.trustworthiness)} over {NEIGHBOURS} neighbours; PCA of the same "
+                f"states: {number(placed.pca_trustworthiness)}, {explained} of the variance"
             )
             | {"yshift": 58},
             note(f"states of {layers}, tokens: {drawn}{most}; dots: where a token left") | {"yshift": 40},
@@ -190,8 +192,8 @@ FIGURES = (
         name="trajectories",
         title="Where the loops lead",
         how_to_read=(
-            "Each line is a token's state from before the layer to where it left, in the plane in which all states of "
-            "the layer vary most; directions outside the plane are not seen. Later loops, not used, are dotted."
+            "Each line is a token's state from before the layer to the dot where it left (dotted: later loops, not "
+            "used), in the plane in which all states of the layer vary most, which hides all other directions."
         ),
         figure=trajectory_figure,
         table=plane_table,

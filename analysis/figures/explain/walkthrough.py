@@ -10,6 +10,7 @@ from analysis.figures.figure_spec import FigureSpec
 from analysis.figures.template import figure, note, quoted, sentence_figure, swatch
 from analysis.palette import THEMES, loop_colours, mix
 from analysis.view import DEFAULT_VIEW, View
+from analysis.words.numbers import column, significant
 from hooks.path_trace import PathTrace
 
 HEIGHT = 300
@@ -39,7 +40,7 @@ def recursion_states_figure(paths: PathTrace, view: View = DEFAULT_VIEW) -> go.F
                     "color": [c["ink"] if out else c["line"] for out in left],
                 },
             },
-            "text": [f"{value:.3g}" for value in y], "textposition": "outside",
+            "text": column(y), "textposition": "outside",
             "textfont": {"size": 11, "color": [c["ink"] if ok else c["muted"] for ok in used]},
             "hovertext": ["ran" if ok else "did not run: the token had left" for ok in used],
             "hovertemplate": f"{what} %{{x}}<br>length %{{y:.4g}}<br>%{{hovertext}}<extra></extra>", **axes,
@@ -111,7 +112,7 @@ def fusion_plane_figure(paths: PathTrace, view: View = DEFAULT_VIEW) -> go.Figur
     mixing = (
         "did not route: Y = Y<sub>depth</sub>"
         if plane.width is None
-        else f"λ = {gate:.3g}: Y lies λ of the way from depth to width"
+        else f"λ = {significant(gate)}: Y lies λ of the way from depth to width"
     )
     legend = [swatch(c["depth"], "depth", "━"), swatch(c["width"], "width", "━"), swatch(c["ink"], "output", "━")]
     return figure(
@@ -140,7 +141,7 @@ def _vector(name: str, end: tuple[float, float], colour: str) -> dict:
         "type": "scatter", "mode": "lines+markers", "name": name, "x": [0, end[0]], "y": [0, end[1]],
         "line": {"width": 2.5, "color": colour}, "cliponaxis": False,
         "marker": {"size": [0, 9], "color": colour, "opacity": 1},
-        "hovertemplate": f"{name} − H: length {np.hypot(*end):.4g}<extra></extra>",
+        "hovertemplate": f"{name} − H: length {significant(np.hypot(*end), 4)}<extra></extra>",
     }  # fmt: skip
 
 

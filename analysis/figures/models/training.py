@@ -30,6 +30,7 @@ from analysis.models.training import (
 from analysis.palette import THEMES, colour_at, faded, mix, ramp, text_on
 from analysis.view import DEFAULT_VIEW, View
 from analysis.words.labels import plotly_text
+from analysis.words.numbers import number, significant
 from hooks.training_trace import TrainingTrace
 
 CURVE_HEIGHT = 300
@@ -100,7 +101,7 @@ def _line(training: TrainingTrace, y: np.ndarray, name: str, value: str, layer: 
 
 def _checkpoint_data(training: TrainingTrace, layer: int) -> list[list]:
     """customdata of every checkpoint: no token, the layer that a click selects, step and tau."""
-    taus = [f"{tau:.2g}" for tau in training.tau]
+    taus = [f"{significant(tau, 2)}" for tau in training.tau]
     return [[None, layer, step, tau] for step, tau in zip(training.step.tolist(), taus, strict=True)]
 
 
@@ -117,7 +118,7 @@ def _course_axes(training: TrainingTrace) -> dict:
     """Axes of the four plots by layout name: losses 1, loops 2, experts 3, certainty 4."""
     trace, count = training.routing, len(training.traces)
     ticks = np.arange(count)[:: -(-count // MOST_TICKS)]
-    texts = [f"{training.step[i]}<br>{training.tau[i]:.2g}" for i in ticks]
+    texts = [f"{training.step[i]}<br>{significant(training.tau[i], 2)}" for i in ticks]
     axis = {"range": [-0.5, count - 0.5]}
     named = axis | {"tickvals": ticks, "ticktext": texts, "tickangle": 0}
     return {
@@ -161,7 +162,7 @@ def _course_notes(training: TrainingTrace, view: View) -> list[dict]:
         losses += f"  {swatch(c['line'], 'held out', '○')}"
     layers = f"{swatch(c['depth'], f'layer {view.layer}', '━')}  {swatch(_pale(c), 'other layers', '━')}"
     lambdas = [
-        note(f"{width_shares[loops - 1]:.2g}", x=RIGHT[1], y=loops)
+        note(f"{significant(width_shares[loops - 1], 2)}", x=RIGHT[1], y=loops)
         | {"yref": "y2", "yanchor": "middle", "yshift": 0, "xshift": 6}
         for loops in _loop_levels(training)
     ]
@@ -200,7 +201,7 @@ def _load_cells(training: TrainingTrace, view: View, axes: dict) -> list[dict]:
     if trace.num_experts <= 16 and share.shape[1] <= 16:
         known = share[expert, checkpoint]
         on = np.array([text_on(colour_at(c["load"], value / most)) for value in known])
-        data += numbers(checkpoint, expert, [f"{100 * value:.0f}" for value in known], on, **axes)
+        data += numbers(checkpoint, expert, [number(100 * value, 0) for value in known], on, **axes)
     expert, checkpoint = np.nonzero(np.isnan(share))
     return [*data, strokes(checkpoint, expert, view, **axes)]
 

@@ -153,7 +153,7 @@ def loop_flow_figure(study: Study, view: View = DEFAULT_VIEW) -> go.Figure:
                 "color": [faded(mix(colours[n - 1], c["line"], 0.3), 0.45) for n in flows["from_loops"]],
                 "hovertemplate": "%{source.customdata} → %{target.customdata}<br>%{value}<extra></extra>",
             },
-            "textfont": {"size": 11, "color": c["ink"]},
+            "textfont": {"size": 12, "color": c["ink"]},
         }
     ]  # fmt: skip
     heads = [

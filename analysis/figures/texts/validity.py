@@ -1,5 +1,7 @@
 """Is difficulty difficulty? What it goes together with, by layer and with intervals over texts."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
@@ -14,6 +16,7 @@ from analysis.texts.chance import BEYOND
 from analysis.texts.study import Study, class_table, validity_table
 from analysis.texts.validity import MEASURES
 from analysis.view import DEFAULT_VIEW, View
+from analysis.words.numbers import number
 
 HEIGHT = 360
 
@@ -30,7 +33,7 @@ def validity_by_layer_figure(study: Study, view: View = DEFAULT_VIEW, *, kind: K
     row, column = (axis.ravel() for axis in np.indices(shape))
     x = np.where(column == study.num_layers, study.num_layers + 0.3, column)
     texts = [
-        "–" if np.isnan(value) else f"<b>{value:+.2f}</b>" if chance < BEYOND else f"{value:+.2f}"
+        f"<b>{number(value, signed=True)}</b>" if chance < BEYOND else number(value, signed=True)
         for value, chance in zip(rho.ravel(), p.ravel(), strict=True)
     ]
     fills = [c["bg"] if np.isnan(v) else colour_at(c["change"], (v + 1) / 2) for v in rho.ravel()]
@@ -130,7 +133,7 @@ def _names(table: pd.DataFrame) -> list[str]:
 def out_of_reach(table: pd.DataFrame, measure: str) -> str:
     """What follows the name of a measure of which no p below BEYOND can come out."""
     least = table.loc[table["measure"] == measure, "p_least"].min()
-    return f"; p ≥ {least:.2f}: never bold" if least >= BEYOND else ""
+    return f"; p ≥ {number(least)}: never bold" if least >= BEYOND else ""
 
 
 def _rows_of_dots(study: Study, view: View, data: list[dict], names: list[str], axis: dict, legend: str) -> go.Figure:
@@ -152,6 +155,8 @@ def _rows_of_dots(study: Study, view: View, data: list[dict], names: list[str], 
     )
 
 
+KIND = Choice("kind", {"soft": "Soft", "hard": "Hard"}, "Kind of difficulty studied")
+
 FIGURES = (
     FigureSpec(
         name="validity_by_layer",
@@ -168,7 +173,7 @@ FIGURES = (
         ),
         figure=validity_by_layer_figure,
         table=validity_table,
-        choice=Choice("kind", {"soft": "Soft", "hard": "Hard"}, "Kind of difficulty studied"),
+        choice=KIND,
         of=Study,
         follows=(),
     ),
@@ -181,7 +186,7 @@ FIGURES = (
         ),
         figure=validity_intervals_figure,
         table=validity_table,
-        choice=Choice("kind", {"soft": "Soft", "hard": "Hard"}, "Kind of difficulty in the intervals"),
+        choice=replace(KIND, set_at="validity_by_layer"),
         of=Study,
         follows=("layer",),
     ),
@@ -194,7 +199,7 @@ FIGURES = (
         ),
         figure=class_difficulty_figure,
         table=class_table,
-        choice=Choice("kind", {"soft": "Soft", "hard": "Hard"}, "Kind of difficulty by class"),
+        choice=replace(KIND, set_at="validity_by_layer"),
         of=Study,
         follows=(),
     ),

@@ -1,0 +1,131 @@
+"""Experts: which tokens each expert of the selected layer serves, with one row per expert."""
+
+import numpy as np
+import plotly.graph_objects as go
+
+from analysis.experts import choice_counts, routed, served_tokens
+from analysis.figures.cells import hatch, strokes
+from analysis.figures.figure_spec import FigureSpec
+from analysis.figures.joint_map import BESIDE, Minimap, minimap_row
+from analysis.figures.selection import mark
+from analysis.figures.template import LEFT, MAP, drawn_part, figure, names_fit, note, swatch, token_axis
+from analysis.palette import THEMES, mix, ramp
+from analysis.view import DEFAULT_VIEW, View
+from analysis.words.labels import plotly_text, token_labels
+from hooks.trace import RoutingTrace
+
+IDLE = -1.4
+"""Place of the row of tokens that did not route, a little below expert 0."""
+
+
+def expert_tokens_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> go.Figure:
+    """One row per expert of the selected layer: the tokens that chose it, stronger with the weight; beside it, counts.
+
+    The place of a cell names the expert, so that it can be read without colours and numbers, in a text of any length.
+    The lowest row has the tokens that did not route.
+    """
+    c = THEMES[view.theme]
+    first, end = view.span(trace.num_tokens)
+    row_px = float(np.clip(250 / (trace.num_experts + 1), 8, 24))
+    x_axis, bottom = token_axis(trace, view)
+    shades = [mix(c["bg"], c["width"], 0.25), c["width"], c["load"][-1]]
+    idle = ~trace.width_ran[view.layer]
+    colours = {"colorscale": ramp(c["probability"]), "zmin": 0, "zmax": 1}
+    row = minimap_row(trace, view, Minimap(idle.astype(float), colours), row_px * (trace.num_experts + 1.4))
+    token = np.arange(first, end)[idle[first:end]]
+    every = -(-trace.num_experts // 16)
+    column = mark("rect", x="token") | {"x0": view.token - 0.5, "x1": view.token + 0.5}
+    column |= {"y0": IDLE - 0.5, "y1": trace.num_experts - 0.5, "line": {"width": 1.5, "color": c["ink"]}}
+    legend = "   ".join(swatch(shade, name) for shade, name in zip(shades, ("weight 0", "0.5", "1"), strict=True))
+    part = drawn_part(first, end, trace.num_tokens)
+    return figure(
+        view,
+        [
+            _served(trace, view, shades),
+            strokes(token, np.full(len(token), IDLE), view),
+            *_counts(trace, view),
+            *row.data,
+        ],
+        meta=MAP,
+        height=round(row.inner) + 28 + bottom,
+        margin={"t": 28, "b": bottom, "l": 64, "r": 12},
+        barmode="stack",
+        xaxis=x_axis | {"domain": [0, LEFT], "anchor": "y"},
+        yaxis={
+            "domain": [0, row.top],
+            "range": [IDLE - 0.6, trace.num_experts - 0.4],
+            "tickvals": [IDLE, *range(0, trace.num_experts, every)],
+            "ticktext": ["none", *map(str, range(0, trace.num_experts, every))],
+            "title": {"text": "expert"},
+            "showgrid": True,
+        },
+        xaxis2={"domain": [BESIDE, 1], "anchor": "y", "showgrid": True, "rangemode": "tozero", "nticks": 4},
+        shapes=[*([column] if first <= view.token < end else []), *row.shapes],
+        annotations=[
+            note(f"layer {view.layer}{part}: {legend}   ╱ did not route", y=row.top),
+            note("tokens served", x=1, y=row.top, anchor="right"),
+            *row.annotations,
+        ],
+        **row.axes,
+    )
+
+
+def _served(trace: RoutingTrace, view: View, shades: list[str]) -> dict:
+    """The weights of the chosen experts as cells [expert, drawn token]; the others stay empty."""
+    first, end = view.span(trace.num_tokens)
+    weight = np.full((trace.num_experts, end - first), np.nan)
+    ran = np.flatnonzero(trace.width_ran[view.layer, first:end])
+    chosen = trace.expert_ids[view.layer, first:end][ran]
+    weight[chosen, ran[:, None]] = trace.expert_weights[view.layer, first:end][ran]
+    names = [plotly_text(label) for label in token_labels(trace, 40)[first:end]]
+    return {
+        "type": "heatmap", "x": np.arange(first, end), "y": np.arange(trace.num_experts), "z": weight,
+        "xgap": 1 if names_fit(view, end - first) else 0, "ygap": 1, "showscale": False, "hoverongaps": False,
+        "colorscale": ramp(shades), "zmin": 0, "zmax": 1,
+        "customdata": [[[token, view.layer] for token in range(first, end)]] * trace.num_experts,
+        "hovertext": [names] * trace.num_experts,
+        "hovertemplate": "<b>%{hovertext}</b>, token %{customdata[0]}<br>expert %{y}: weight %{z:.2f}<extra></extra>",
+    }  # fmt: skip
+
+
+def _counts(trace: RoutingTrace, view: View) -> list[dict]:
+    """Bars beside the rows: ordinary tokens of the whole text that each expert serves, and those that did not route."""
+    c, counts = THEMES[view.theme], choice_counts(trace)[view.layer]  # [k, expert]
+    idle = int((~trace.width_ran[view.layer] & ~trace.special).sum())
+    data = [
+        {
+            "type": "bar", "orientation": "h", "xaxis": "x2", "y": np.arange(trace.num_experts), "x": values,
+            "width": 0.78, "name": name, "marker": {"color": colour},
+            "customdata": [[None, view.layer]] * trace.num_experts,
+            "hovertemplate": f"expert %{{y}}: {name} of %{{x}} tokens<extra></extra>",
+        }
+        for values, name, colour in (
+            (counts[0], "first choice", c["width"]),
+            (counts[1:].sum(axis=0), "later choice", mix(c["bg"], c["width"], 0.45)),
+        )
+    ]  # fmt: skip
+    data.append(
+        {
+            "type": "bar", "orientation": "h", "xaxis": "x2", "y": [IDLE], "x": [idle], "width": 0.78,
+            "name": "did not route", "marker": hatch(view), "customdata": [[None, view.layer]],
+            "hovertemplate": f"%{{x}} of {idle + int(routed(trace)[view.layer].sum())} tokens did not route"
+            "<extra></extra>",
+        }
+    )  # fmt: skip
+    return data
+
+
+FIGURES = (
+    FigureSpec(
+        name="expert_tokens",
+        title="Which tokens does each expert serve?",
+        how_to_read=(
+            "One row per expert of the selected layer: a cell is a token that chose it, stronger with its weight; "
+            "beside it, how many tokens of the whole text do."
+        ),
+        figure=expert_tokens_figure,
+        table=served_tokens,
+        follows=("layer",),
+        by_token=True,
+    ),
+)

@@ -1,0 +1,33 @@
+"""Numbers are written in one way: real minus, no negative zero, the same decimals within a column."""
+
+import pytest
+
+from analysis.words.numbers import column, number, percent, significant
+
+
+@pytest.mark.parametrize(
+    ("written", "text"),
+    [
+        (number(1.005, 1), "1.0"),
+        (number(-1.26), "−1.26"),
+        (number(-0.004), "0.00"),
+        (number(-0.0, 0), "0"),
+        (number(0.4, signed=True), "+0.40"),
+        (number(-0.001, signed=True), "0.00"),
+        (number(float("nan")), "–"),
+        (number(float("-inf")), "−inf"),
+        (significant(-1.234e-8), "−1.23e−08"),
+        (percent(0.1212), "12%"),
+        (percent(0.0371, 1), "3.7%"),
+        (percent(float("nan")), "–"),
+    ],
+)
+def test_a_number_has_the_real_minus_and_no_negative_zero(written, text):
+    assert written == text
+
+
+def test_numbers_of_a_column_have_the_decimals_of_the_largest():
+    assert column([12.34, -0.456, -0.001]) == ["12.3", "−0.5", "0.0"]
+    assert column([0.0123, float("nan")]) == ["0.0123", "–"]
+    assert column([1234.5, 1]) == ["1234", "1"]
+    assert column([]) == []
