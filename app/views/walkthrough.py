@@ -3,7 +3,6 @@
 import numpy as np
 import streamlit as st
 
-from analysis.explain.ledger import tolerance
 from analysis.explain.walkthrough import Walkthrough, walkthrough
 from analysis.words.labels import token_labels
 from app.parts.panel import panel
@@ -107,7 +106,7 @@ def six_steps() -> None:
     )
     panel("recursion_states", main=True)
     router(walk)
-    balance = "the same up to rounding" if walk.residual <= tolerance(paths) else "**not the same**"
+    balance = "the same up to rounding" if walk.residual <= walk.allowed else "**not the same**"
     step(
         6,
         "Both paths are mixed",
