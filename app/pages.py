@@ -27,9 +27,14 @@ PAGES = (
     Page(
         name="Difficulty",
         group="Read",
-        question="Which tokens does the model find hard, and in which layers does it say so?",
+        question="Which tokens get most depth, and in which layers?",
         terms=("soft difficulty", "hard difficulty", "E[L]", "surprisal"),
-        body=("difficulty_map", ("difficulty_surprisal", "difficulty_by_loops"), difficulty.words),
+        body=(
+            "difficulty_map",
+            difficulty.known_correlations,
+            ("difficulty_surprisal", "difficulty_by_loops"),
+            difficulty.words,
+        ),
         colour_by="Difficulty",
     ),
     Page(
@@ -119,7 +124,7 @@ PAGES = (
     Page(
         name="What decides",
         group="Explain",
-        question="What decides the routing: the token, its place in the text, or its context?",
+        question="How well do the token, its position and the token before it predict the routing?",
         terms=("token", "loop", "router", "beyond chance"),
         body=(texts_of_study, "routing_sources", ("together", "loop_flow")),
         about="study",
@@ -127,7 +132,7 @@ PAGES = (
     Page(
         name="Validity",
         group="Explain",
-        question="Is difficulty difficulty? Are the tokens that get more loops those that are hard in any other sense?",
+        question="Does “difficulty” measure difficulty? Are tokens that get more loops hard in any other sense?",
         terms=("soft difficulty", "hard difficulty", "surprisal", "Spearman's ρ", "beyond chance"),
         body=(texts_of_study, "validity_by_layer", ("validity_intervals", "class_difficulty")),
         colour_by="Difficulty",
