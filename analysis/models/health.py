@@ -15,6 +15,7 @@ from analysis.aggregate import share
 from analysis.experts import choice_counts
 from analysis.explain.near_miss import TwoPrecisions, precision_numbers
 from analysis.models.health_measures import (
+    Cost,
     cost_of,
     enough_routed,
     expert_writes,
@@ -125,8 +126,8 @@ def check_loops_matter(record: HealthRecord) -> Check:
         status if record.gates_trained else "sick",
         f"{cost.mean:+.3f} nats per token when loops, and λ with them, are shuffled within texts (standard error "
         f"{cost.error:.3f} over {cost.texts} texts, {cost.tokens:,} tokens; {cost.changed:.0%} of choices changed); "
-        f"loops alone {loops.mean:+.3f}, λ alone {gate.mean:+.3f}; among equal tokens only {within.mean:+.3f} "
-        f"({within.changed:.0%} changed)",
+        f"loops alone {_told(loops)}, λ alone {_told(gate)}, among equal tokens only {_told(within)}, where "
+        f"{within.changed:.0%} changed",
         _untrained_gates(record) + "The 95 % interval over texts must lie above 0. If all of it lies below "
         f"{LEAST_COST:g}, it does not matter which token takes which loops, as with untrained gates. A cost does not "
         "show that the chosen loops are the best: other ones are new to a model that was trained with its own.",
@@ -147,9 +148,9 @@ def check_expert_fit(record: HealthRecord) -> Check:
     return Check(
         name,
         status if record.gates_trained else "sick",
-        f"chosen experts write {np.nanmean(own):.0%} of a token's first step, dealt to other tokens "
+        f"chosen experts write {np.nanmean(own):.0%} of a token's first step, along it, dealt to other tokens "
         f"{np.nanmean(others):.0%}; shuffled they cost {cost.mean:+.3f} nats per token (standard error "
-        f"{cost.error:.3f} over {cost.texts} texts), without any experts it is {scale.mean:+.3f}",
+        f"{cost.error:.3f} over {cost.texts} texts), without any experts it is {_told(scale)}",
         _untrained_gates(record)
         + f"From {LEAST_FIT:g} times what they write elsewhere, experts fit their tokens; that their choice also "
         "matters to the predictions is shown only by a cost whose 95 % interval over texts lies above 0. Below, and "
@@ -262,6 +263,11 @@ def check_experts(record: HealthRecord) -> Check:
         + left_out,
         f"Below {low:.1%} an expert is dead, above {min(high, 1):.0%} greedy: load balancing was too weak.",
     )
+
+
+def _told(cost: Cost) -> str:
+    """A cost and in brackets its standard error."""
+    return f"{cost.mean:+.3f} ({cost.error:.3f})"
 
 
 def check_precision(record: HealthRecord) -> Check:
