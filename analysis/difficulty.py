@@ -78,7 +78,7 @@ def rank_correlation(trace: RoutingTrace, of: Surprise = "read") -> tuple[float,
 
 
 def difficulty_extremes(trace: RoutingTrace, count: int = 4) -> pd.DataFrame:
-    """The `count` hardest and the `count` easiest tokens, hardest first, none of them twice.
+    """The `count` tokens of highest and of lowest soft difficulty, highest first, none of them twice.
 
     Columns: token (index), text, difficulty (soft, mean over layers), surprisal (of the token read, nats).
     """

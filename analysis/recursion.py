@@ -4,11 +4,13 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
-from analysis.aggregate import level_shares
+from analysis.aggregate import level_shares, ordinary
 from hooks.trace import RoutingTrace
 
 NEAR_MISS = 0.25
-"""A margin below this many logits (odds of 1.3 to 1) is a near miss: a small change would flip the choice."""
+"""A margin below this many logits (odds of 1.3 to 1) is a near miss: a small change would flip the choice.
+
+The bound is the same in every layer, whatever the spread of its logits (`logit_spread`)."""
 
 
 def loop_shares(trace: RoutingTrace) -> pd.DataFrame:
@@ -23,6 +25,17 @@ def depth_margin(trace: RoutingTrace) -> Float[np.ndarray, "layer token"]:
         return np.full(trace.loops.shape, np.nan)
     best = np.partition(trace.depth_logits, -2, axis=-1)[..., -2:]
     return best[..., 1] - best[..., 0]
+
+
+def logit_spread(trace: RoutingTrace) -> Float[np.ndarray, " layer"]:
+    """Standard deviation of each layer's depth logits about their mean over loops, over ordinary tokens; NaN of none.
+
+    It is the unit in which the margins of two layers can be compared.
+    """
+    logits = trace.depth_logits[:, ordinary(trace)].astype(np.float64)
+    if not logits.size:
+        return np.full(trace.num_layers, np.nan)
+    return (logits - logits.mean(axis=-1, keepdims=True)).std(axis=(1, 2))
 
 
 def depth_table(trace: RoutingTrace) -> pd.DataFrame:
@@ -48,10 +61,12 @@ def loop_table(trace: RoutingTrace) -> pd.DataFrame:
 
 
 def margin_table(trace: RoutingTrace) -> pd.DataFrame:
-    """One row per layer x token: loops that ran, margin of the depth choice, and whether it was a near miss."""
+    """One row per layer x token: loops that ran, margin of the depth choice, whether it was a near miss, and the spread
+    of its layer's logits (`logit_spread`)."""
     margin = depth_margin(trace).ravel()
     table = trace.to_frame()[["layer", "token", "text", "special", "loops"]]
-    return table.assign(margin=margin, near_miss=margin < NEAR_MISS)
+    spread = np.repeat(logit_spread(trace), trace.num_tokens)
+    return table.assign(margin=margin, near_miss=margin < NEAR_MISS, logit_sd=spread)
 
 
-__all__ = ["NEAR_MISS", "depth_margin", "depth_table", "loop_shares", "loop_table", "margin_table"]
+__all__ = ["NEAR_MISS", "depth_margin", "depth_table", "logit_spread", "loop_shares", "loop_table", "margin_table"]

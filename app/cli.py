@@ -108,13 +108,13 @@ def check(args: argparse.Namespace) -> int:
     try:
         loaded = load_to_check(args.model)
     except SickWeights as error:
-        say(f"sick          weights: {error}")
+        say(f"{'sick':<17} weights: {error}")
         return 1
     checks = health_checks(measure_health(loaded, texts))
     for each in checks:
-        say(f"{each.status:<13} {each.name}: {each.figure}".rstrip())
+        say(f"{each.status:<17} {each.name}: {each.figure}".rstrip())
         if each.status != "healthy":
-            say(f"{'':<13} {each.meaning}")
+            say(f"{'':<17} {each.meaning}")
     say(f"{loaded.name} is {verdict(checks)}")
     return 0 if is_healthy(checks) else 1
 

@@ -35,10 +35,11 @@ PAGES = (
     Page(
         name="Difficulty",
         group="Read",
-        question="Which tokens does the model find hard, and in which layers does it say so?",
+        question="Which tokens get most depth, and in which layers?",
         terms=("soft difficulty", "hard difficulty", "E[L]", "surprisal"),
         body=(
             "difficulty_map",
+            difficulty.known_correlations,
             difficulty.words,
             fold("Does difficulty go with surprisal?", "difficulty_surprisal"),
             fold("How certain was the depth head?", "difficulty_by_loops"),
@@ -174,7 +175,7 @@ PAGES = (
     Page(
         name="What decides",
         group="Explain",
-        question="What decides the routing: the token, its place in the text, or its context?",
+        question="How well do the token, its position and the token before it predict the routing?",
         terms=("token", "loop", "router", "beyond chance"),
         body=(
             texts_of_study,
@@ -187,7 +188,7 @@ PAGES = (
     Page(
         name="Validity",
         group="Explain",
-        question="Is difficulty difficulty? Are the tokens that get more loops those that are hard in any other sense?",
+        question="Does “difficulty” measure difficulty? Are tokens that get more loops hard in any other sense?",
         terms=("soft difficulty", "hard difficulty", "surprisal", "Spearman's ρ", "beyond chance"),
         body=(
             texts_of_study,

@@ -12,6 +12,7 @@ from .faithfulness_record import OtherRun as OtherRun
 from .health import SickWeights as SickWeights
 from .health import load_to_check as load_to_check
 from .health import measure_health as measure_health
+from .health_record import ControlRun as ControlRun
 from .health_record import HealthRecord as HealthRecord
 from .health_record import TextHealth as TextHealth
 from .hook_points import HOOK_NAMES as HOOK_NAMES

@@ -125,7 +125,7 @@ def _predictions(logits: torch.Tensor, following: list[int]) -> tuple[np.ndarray
     for rows, after in zip(logits.split(ROWS), next_ids.split(ROWS), strict=True):
         log_probs = rows.float().log_softmax(dim=-1)
         top = log_probs.topk(min(TOP_PREDICTIONS, log_probs.shape[-1]), dim=-1)
-        entropy = -torch.einsum("tv,tv->t", log_probs.exp(), log_probs)
+        entropy = 0 - torch.einsum("tv,tv->t", log_probs.exp(), log_probs)  # 0 -, for a sure one has 0 and not -0
         parts.append((log_probs.gather(-1, after).squeeze(-1), top.indices, top.values, entropy))
     return tuple(to_numpy(torch.cat(column)) for column in zip(*parts, strict=True))
 

@@ -10,11 +10,11 @@ import numpy as np
 import torch
 
 from hooks.capturing import capture
-from hooks.health_record import HealthRecord, TextHealth
+from hooks.health_record import ControlRun, HealthRecord, TextHealth
 from hooks.passes import run_windows
 from hooks.reading import Reading, read
 from hooks.trace import RoutingTrace
-from sample_models.evaluate import shuffled_experts, shuffled_loops
+from sample_models.controls import conditions
 from sample_models.loading import LoadedModel, load_model, model_folder, read_config, read_tokenizer
 from sample_models.modeling_versatile import VersatileFFNForCausalLM
 from sample_models.olmo import read_olmo
@@ -22,7 +22,16 @@ from sample_models.olmo_config import read_olmo_config
 from sample_models.registry import OLMO_CONFIG, is_olmo
 
 DRAWS = 4
-"""Random orders of each text, and random shuffles of its loops and of its experts."""
+"""Random orders of each text."""
+CONTROLS = {
+    "loops_shuffled": DRAWS,
+    "loops_alone_shuffled": 2,
+    "lambda_alone_shuffled": 2,
+    "loops_shuffled_within_token_type": 2,
+    "experts_shuffled": DRAWS,
+    "without_experts": 1,
+}
+"""Control of `sample_models.controls` -> how often it is drawn. Verdicts rest on those with most draws."""
 
 
 class SickWeights(ValueError):
@@ -54,7 +63,7 @@ def _weights_at_fault() -> Iterator[None]:
 def measure_health(
     loaded: LoadedModel, texts: Sequence[str], *, seed: int = 0, progress: Callable[[float], None] = lambda share: None
 ) -> HealthRecord:
-    """Run a float32 model over the texts: plain, in bfloat16, in other token orders, with loops or experts shuffled.
+    """Run a float32 model over the texts: plain, in bfloat16, in other token orders, and with every one of `CONTROLS`.
 
     The model itself is not changed, and others may run it meanwhile. `progress` is called with the share done, 0..1.
 
@@ -106,24 +115,26 @@ def _text_health(
         orders.append(order)
         reordered.append(capture(loaded, replace(reading, ids=trace.token_ids[order].tolist())))
 
-    def logprobs(shuffled: Callable) -> np.ndarray:
-        """Log p of every token [draw, token], NaN for the first, with the decisions that `shuffled` shuffles."""
-        draws = []
-        for draw in range(DRAWS):
-            with shuffled(loaded.model, seed=seed + draw):
-                draws.append(capture(loaded, reading).logprob)
-        return np.stack(draws)
-
     return TextHealth(
         trace=trace,
         half=half,
         orders=np.stack(orders),
         reordered_loops=np.stack([moved.loops for moved in reordered]),
         reordered_experts=np.stack([moved.expert_ids for moved in reordered]),
-        shuffled_logprob=logprobs(shuffled_loops),
-        shuffled_experts_logprob=logprobs(shuffled_experts),
+        controls={name: _control_run(loaded, reading, name, seed) for name in CONTROLS},
         step_shares=_step_shares(loaded.model, reading),
     )
+
+
+def _control_run(loaded: LoadedModel, reading: Reading, name: str, seed: int) -> ControlRun:
+    """The text under one of the controls, drawn as often as `CONTROLS` says."""
+    passes = [torch.tensor([reading.ids[window.first : window.end]]) for window in reading.windows]
+    draws, cells, changed = [], 0, 0
+    for draw in range(CONTROLS[name]):
+        with conditions(loaded.model, passes, seed=seed + draw)[name]() as counted:
+            draws.append(capture(loaded, reading).logprob)
+        cells, changed = cells + counted.all, changed + counted.changed
+    return ControlRun(np.stack(draws), cells, changed)
 
 
 def _step_shares(model: VersatileFFNForCausalLM, reading: Reading) -> np.ndarray:
@@ -140,4 +151,4 @@ def _step_shares(model: VersatileFFNForCausalLM, reading: Reading) -> np.ndarray
     return np.stack([by_layer[name] for name in ffns])
 
 
-__all__ = ["DRAWS", "SickWeights", "load_to_check", "measure_health"]
+__all__ = ["CONTROLS", "DRAWS", "SickWeights", "load_to_check", "measure_health"]

@@ -11,6 +11,19 @@ from hooks.trace import RoutingTrace
 
 @jaxtyped(typechecker=beartype)
 @dataclass(frozen=True, eq=False)
+class ControlRun:
+    """A text with decisions replaced by one control of `sample_models.controls`. Axis `draw`: random shuffles."""
+
+    logprob: Float[np.ndarray, "draw token"]
+    """log p(this token | the tokens before it), nats; NaN for the first."""
+    cells: int
+    """Cells, layer x token, of all draws that the control could decide otherwise; of experts, those that routed."""
+    changed: int
+    """Those of them whose decision was another one."""
+
+
+@jaxtyped(typechecker=beartype)
+@dataclass(frozen=True, eq=False)
 class TextHealth:
     """One text of a health check. Axis `draw`: random disturbances of one kind."""
 
@@ -24,10 +37,8 @@ class TextHealth:
     """Loops that ran at each position with the tokens in that order."""
     reordered_experts: Int[np.ndarray, "draw layer token k"]
     """Experts chosen at each position in that order. Count them only where fewer than max_loops loops ran."""
-    shuffled_logprob: Float[np.ndarray, "draw token"]
-    """log p(this token | the tokens before it), nats, with the loops of every layer shuffled among the tokens."""
-    shuffled_experts_logprob: Float[np.ndarray, "draw token"]
-    """The same with the experts and their weights shuffled among the routed tokens of every layer."""
+    controls: dict[str, ControlRun]
+    """Control of `sample_models.controls` -> its run, shuffling among the tokens of this text (or of each window)."""
     step_shares: Float[np.ndarray, "layer token expert"]
     """Each expert's share of loop 1's step: its output projected on D_1, the sum of all outputs; rows sum to 1."""
 
@@ -48,4 +59,4 @@ class HealthRecord:
     """Parameter name -> entries that are infinite or not a number; only those that have any."""
 
 
-__all__ = ["HealthRecord", "TextHealth"]
+__all__ = ["ControlRun", "HealthRecord", "TextHealth"]

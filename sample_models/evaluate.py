@@ -1,28 +1,19 @@
-"""Held-out measurements of a model: its loss, the decisions of router and depth head, and controls of these decisions.
-
-A control runs the same windows again with the decisions shuffled among tokens, or with one decision for all tokens, and
-compares the losses window by window. A difference within about two standard errors is no evidence that the model uses
-the information in its decisions. The standard error treats windows as independent, so give one window per document
-(`text_data.document_windows`): windows of one document resemble each other.
-
-The model is not changed: a control affects only forward passes in its own context (see `taps`).
-"""
+"""Held-out measurements of a model: its loss, and the decisions of router and depth head. Controls: see `controls`."""
 
 import math
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import torch
 from torch.nn import functional as F
 
 from sample_models.modeling_versatile import VersatileFFNForCausalLM
-from sample_models.taps import HOOK_NAMES, TapInfo, edited, record
+from sample_models.taps import HOOK_NAMES, record
 
 BATCH = 8
-"""Windows per forward pass; a control shuffles decisions among the tokens of one pass."""
+"""Windows per forward pass."""
+HEAD_TOKENS = 2048
+"""Tokens whose logits over the vocabulary are in memory at a time."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,13 +92,15 @@ def unigram_entropy(windows: torch.Tensor) -> float:
 def window_losses(model: VersatileFFNForCausalLM, windows: torch.Tensor, batch: int = BATCH) -> np.ndarray:
     """[window] mean next-token cross-entropy in nats of each window of token ids [window, token].
 
-    The model must be in eval mode.
+    `batch` windows go through the layers together. The model must be in eval mode.
     """
-    losses = []
+    losses, rows = [], max(1, HEAD_TOKENS // windows.shape[1])
     for part in windows.split(batch):
         part = part.to(model.device)
-        logits = model(part, use_cache=False).logits[:, :-1].float()
-        losses.append(F.cross_entropy(logits.transpose(1, 2), part[:, 1:], reduction="none").mean(dim=1).cpu())
+        states = model.model(part, use_cache=False).last_hidden_state[:, :-1]
+        for state, ids in zip(states.split(rows), part.split(rows), strict=True):
+            logits = model.lm_head(state).float().transpose(1, 2)
+            losses.append(F.cross_entropy(logits, ids[:, 1:], reduction="none").mean(dim=1).cpu())
     return torch.cat(losses).double().numpy()
 
 
@@ -143,62 +136,6 @@ def count_decisions(model: VersatileFFNForCausalLM, windows: torch.Tensor, batch
     return Decisions(loop_counts, expert_counts, gated)
 
 
-@contextmanager
-def always_loops(model: VersatileFFNForCausalLM, *, loops: int) -> Iterator[None]:
-    """Every token takes `loops` loops in every layer; lambda, where there is one, follows."""
-    if not 1 <= loops <= model.config.max_loops:
-        raise ValueError(f"loops must be 1..{model.config.max_loops}, got {loops}")
-    check_decides(model, "depth")
-
-    def choose(choice: torch.Tensor, hook: TapInfo) -> torch.Tensor:
-        return torch.full_like(choice, loops - 1)
-
-    with edited(dict.fromkeys(tap_names(model, "loop_choice"), choose)):
-        yield
-
-
-@contextmanager
-def shuffled_loops(model: VersatileFFNForCausalLM, *, seed: int) -> Iterator[None]:
-    """Permute the loops that each layer chose at random among all tokens of the batch; lambda, if any, follows.
-
-    How many tokens take how many loops is unchanged.
-    """
-    check_decides(model, "depth")
-    random = torch.Generator().manual_seed(seed)
-
-    def shuffle(choice: torch.Tensor, hook: TapInfo) -> torch.Tensor:
-        return choice.flatten()[torch.randperm(choice.numel(), generator=random).to(choice.device)].view_as(choice)
-
-    with edited(dict.fromkeys(tap_names(model, "loop_choice"), shuffle)):
-        yield
-
-
-@contextmanager
-def shuffled_experts(model: VersatileFFNForCausalLM, *, seed: int) -> Iterator[None]:
-    """Permute each layer's chosen experts, with their weights, at random among the routed tokens of the batch."""
-    check_decides(model, "width")
-    gated = "gate" in model.config.parts
-    random = torch.Generator().manual_seed(seed)
-    orders: dict[int, torch.Tensor] = {}  # layer -> the token whose experts each token gets, in the current pass
-
-    def draw(seen: torch.Tensor, hook: TapInfo) -> torch.Tensor:
-        """Draw a layer's permutation. `seen` is lambda [..., 1] or, without a gate, the router logits [..., expert]."""
-        tokens = seen[..., 0].flatten()
-        order = torch.arange(len(tokens), device=tokens.device)
-        routed = (tokens > 0).nonzero().squeeze(-1) if gated else order.clone()
-        order[routed] = routed[torch.randperm(len(routed), generator=random).to(routed.device)]
-        orders[hook.layer()] = order
-        return seen
-
-    def deal(chosen: torch.Tensor, hook: TapInfo) -> torch.Tensor:
-        return chosen.flatten(0, -2)[orders[hook.layer()]].view_as(chosen)
-
-    drawing = dict.fromkeys(tap_names(model, "gate" if gated else "expert_logits"), draw)
-    dealing = dict.fromkeys([*tap_names(model, "expert_ids"), *tap_names(model, "expert_weights")], deal)
-    with edited(drawing | dealing):
-        yield
-
-
 def tap_names(model: VersatileFFNForCausalLM, field: str) -> list[str]:
     """The tap names of one of `HOOK_NAMES`, by layer."""
     return [HOOK_NAMES[field].format(layer) for layer in range(len(model.model.layers))]
@@ -213,37 +150,3 @@ def paired_difference(control: np.ndarray, own: np.ndarray) -> Difference:
         raise ValueError(f"a standard error needs at least 2 windows, got {len(own)}: give more text")
     difference = control - own
     return Difference(float(difference.mean()), float(difference.std(ddof=1) / math.sqrt(len(difference))))
-
-
-def run_controls(
-    model: VersatileFFNForCausalLM, windows: torch.Tensor, own: np.ndarray, *, seed: int = 0, batch: int = BATCH
-) -> dict[str, Difference]:
-    """Run all controls: name -> difference from the model's `own` losses [window].
-
-    Names: `loops_shuffled`, `experts_shuffled`, and `always_1_loops` to `always_{max_loops}_loops`, except for
-    decisions that the model does not make. Standard errors are over documents if every window is from another document.
-    """
-    loops, experts = (part in model.config.parts for part in ("depth", "width"))
-
-    def difference(control: Callable, **settings) -> Difference:
-        with control(model, **settings):
-            return paired_difference(window_losses(model, windows, batch), own)
-
-    differences = {}
-    if loops:
-        differences["loops_shuffled"] = difference(shuffled_loops, seed=seed)
-    if experts:
-        differences["experts_shuffled"] = difference(shuffled_experts, seed=seed)
-    if loops:
-        for count in range(1, model.config.max_loops + 1):
-            differences[f"always_{count}_loops"] = difference(always_loops, loops=count)
-    return differences
-
-
-def check_decides(model: VersatileFFNForCausalLM, part: Literal["depth", "width"]) -> None:
-    """Raise ValueError if the model chooses no loops ("depth") or no experts ("width")."""
-    if part not in model.config.parts:
-        what = {"depth": "loops (no depth head)", "width": "experts (no router)"}[part]
-        raise ValueError(
-            f"a model with ffn {model.config.ffn!r} does not decide on {what}: there is nothing to control"
-        )

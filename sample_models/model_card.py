@@ -84,7 +84,7 @@ def model_card(
         "Training": _training(settings, last) + _checkpoints(evaluation["training"]),
         "Departures from the paper": _departures(loaded, settings),
         "Held-out results": _held_out(evaluation),
-        "What the decisions are worth": _controls(evaluation),
+        "What the decisions are worth": controls_section(evaluation),
         "Limits": _limits(),
         "Commands": _commands(name, settings),
     }
@@ -198,21 +198,58 @@ def _held_out(evaluation: dict) -> str:
     )
 
 
-def _controls(evaluation: dict) -> str:
-    rows = [
-        (name.replace("_", " "), f"{row['mean']:+.4f}", f"{row['standard_error']:.4f}")
-        for name, row in evaluation["controls"].items()
-    ]
+def controls_section(evaluation: dict) -> str:
+    """What the decisions are worth: the table of controls, how they were measured and how to read them."""
     on = evaluation["controls_on"]
     return (
         f"On the first {on['document_tokens']} tokens of each of {on['documents']} held-out documents (spread evenly "
-        "among those that have that many), where the model's own loss is "
-        f"{on['own_loss']:.3f}: the loss with the decisions replaced, minus the model's own, in nats per token, as "
-        "mean over documents and standard error of that mean over documents. Shuffling deals a layer's own choices out "
-        "anew among tokens; `always` sets the loops of all tokens in all layers. A positive difference beyond about "
-        "two standard errors says that the decision counts; a negative one that the fixed choice would have done "
-        "better than the model's own.\n\n" + table(("control", "difference", "standard error"), rows)
+        f"among those that have that many: {mix(on['documents_by_file'])}), where the model's own loss is "
+        f"{on['own_loss']:.3f}. {CONTROLS_READ}\n\n{controls_table(evaluation['controls'])}"
     )
+
+
+CONTROLS_READ = (
+    "The table has the loss with decisions replaced, minus the model's own, in nats per token: the mean over documents "
+    "and its standard error over documents. `changed` is the share of cells (a token in a layer; of experts, those "
+    "that routed) whose decision became another one. A shuffle deals out a layer's own choices anew among the tokens "
+    "of all documents together, of every kind of text.\n\n"
+    "- `loops shuffled` moves λ with the loops. `loops alone` leaves every token its λ, `lambda alone` its loops.\n"
+    "- `within token type` deals both among equal tokens only: what is left to lose where the token's identity is "
+    "kept. It changes fewer cells, so compare it with their share.\n"
+    "- `without experts` is the scale for `experts shuffled`: the experts write nothing at all (Y_width = H).\n"
+    "- `always` sets the loops of all tokens in all layers, and λ with them.\n\n"
+    "Within two standard errors of zero the effect is not shown, which does not say that there is none. A cost shows "
+    "that this model does worse with other decisions, not that its own are the best: all its weights were trained "
+    "together with its own decisions, and others are new to them."
+)
+"""How to read `controls_table`, and what it cannot say."""
+
+
+def mix(documents_by_file: dict[str, int]) -> str:
+    """The kinds of text and how many documents are of each: "stories 102, plays 1"."""
+    return ", ".join(f"{name.split('.')[0]} {count}" for name, count in documents_by_file.items() if count)
+
+
+def controls_table(controls: dict[str, dict]) -> str:
+    """Markdown table of controls by name, of the fields of `controls.Control`, and whether each effect is shown."""
+    rows = [
+        (
+            name.replace("_", " "),
+            f"{row['mean']:+.4f}",
+            f"{row['standard_error']:.4f}",
+            f"{row['changed']:.0%}",
+            effect(row["mean"], row["standard_error"]),
+        )
+        for name, row in controls.items()
+    ]
+    return table(("control", "difference", "standard error", "changed", "effect"), rows)
+
+
+def effect(mean: float, standard_error: float) -> str:
+    """Whether a difference is beyond two standard errors: costs, helps, or not shown."""
+    if abs(mean) <= 2 * standard_error:
+        return "not shown"
+    return "costs" if mean > 0 else "helps"
 
 
 def _limits() -> str:

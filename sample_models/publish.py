@@ -20,13 +20,14 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from sample_models.evaluate import count_decisions, run_controls, unigram_entropy, window_losses
+from sample_models.controls import run_controls
+from sample_models.evaluate import count_decisions, unigram_entropy, window_losses
 from sample_models.intermediate_checkpoints import FOLDER as CHECKPOINTS_FOLDER
 from sample_models.intermediate_checkpoints import intermediate_checkpoints
 from sample_models.loading import LoadedModel, load_model, no_progress_bar
 from sample_models.model_card import SOURCES, model_card, sources_table
 from sample_models.run_options import read_settings
-from sample_models.text_data import document_windows, even_windows, write_tokens
+from sample_models.text_data import document_starts, even_windows, write_tokens
 from sample_models.train_options import TrainOptions
 
 CURVE_ROWS = 100
@@ -157,15 +158,12 @@ def evaluate_checkpoint(
     """Held-out results of a versatile model and of the dense model that it continued from, ready for JSON.
 
     Losses, unigram entropies, loops and experts are measured on `windows` windows of the model's context length, spread
-    evenly over all files (several may be in one document); losses by file on `windows` / files of each. Controls are
-    measured on one window of half that length in each of at most `documents` documents, so that their standard errors
-    are over documents.
+    evenly over all files (several may be in one document); losses by file on `windows` / files of each. Controls:
+    `measured_controls`.
     """
     length = loaded.config.max_position_embeddings
-    even, text = held_out_windows(loaded, texts, windows), np.concatenate(list(texts.values()))
-    heads = torch.from_numpy(document_windows(text, loaded.tokenizer.eos_token_id, documents, length // 2))
+    even = held_out_windows(loaded, texts, windows)
     own, base = window_losses(loaded.model, even), window_losses(dense.model, even)
-    own_of_documents = window_losses(loaded.model, heads)
     decisions = count_decisions(loaded.model, even)
     by_file = {
         name: {
@@ -198,14 +196,28 @@ def evaluate_checkpoint(
             }
             for layer in range(loaded.config.num_hidden_layers)
         ],
+        **measured_controls(loaded, texts, documents),
+    }
+
+
+def measured_controls(loaded: LoadedModel, texts: dict[str, np.ndarray], documents: int) -> dict:
+    """`run_controls` on the beginnings of at most `documents` documents, and which they are, ready for JSON.
+
+    One window of half the model's context length in each, so that the standard errors are over documents.
+    """
+    tokens, length = np.concatenate(list(texts.values())), loaded.config.max_position_embeddings // 2
+    starts = document_starts(tokens, loaded.tokenizer.eos_token_id, documents, length)
+    file = np.searchsorted(np.cumsum([len(text) for text in texts.values()]), starts, side="right")
+    heads = torch.from_numpy(np.stack([tokens[start : start + length] for start in starts]).astype(np.int64))
+    own = window_losses(loaded.model, heads)
+    return {
         "controls_on": {
             "documents": len(heads),
-            "document_tokens": heads.shape[1],
-            "own_loss": float(own_of_documents.mean()),
+            "documents_by_file": {name: int((file == number).sum()) for number, name in enumerate(texts)},
+            "document_tokens": length,
+            "own_loss": float(own.mean()),
         },
-        "controls": {
-            name: asdict(value) for name, value in run_controls(loaded.model, heads, own_of_documents).items()
-        },
+        "controls": {name: asdict(value) for name, value in run_controls(loaded.model, heads, own).items()},
     }
 
 

@@ -1,4 +1,4 @@
-"""The check of a model on loading: finite logits, and FFN outputs that equal the sum of the parts that are shown."""
+"""The check of a model on loading: finite logits and decisions, and FFN outputs that equal the sum of their parts."""
 
 import torch
 
@@ -11,24 +11,32 @@ TOLERANCE = {torch.float64: 1e-5, torch.float32: 1e-5, torch.bfloat16: 2e-2, tor
 CHECK_TOKENS = 24
 PARTS = ("hook_in", "hook_loop_choice", "hook_lambda", "hook_expert_indices", "hook_expert_weights", "hook_out")
 """Taps of an FFN from which its output is rebuilt, and of the output itself."""
+LOGITS = {"hook_depth_logits": "depth head", "hook_router_logits": "router"}
+"""Tap of an FFN -> the head whose logits pass it: a choice among infinite ones is none, though its output is finite."""
 
 
 @torch.no_grad()
 def check_model(model: VersatileFFNForCausalLM) -> None:
     """Run a short text through a model in eval mode, and compare each layer's FFN output with its rebuilt value.
 
-    Raises ValueError if a logit is not finite, or if a layer's output differs from `rebuilt_output` by more than
-    `TOLERANCE` (the sentence names layer and gap).
+    Raises ValueError if a logit of the model, of a depth head or of a router is not finite, or if a layer's output
+    differs from `rebuilt_output` by more than `TOLERANCE` (the sentence names layer and gap).
     """
     vocab_size = model.config.vocab_size
     ids = torch.arange(CHECK_TOKENS, device=model.device)[None] * vocab_size // CHECK_TOKENS  # [1, token]
     ffns = {i: layer.mlp for i, layer in enumerate(model.model.layers) if isinstance(layer.mlp, VersatileFFN)}
-    with record(f"blocks.{layer}.mlp.{name}" for layer in ffns for name in PARTS) as recorded:
+    with record(f"blocks.{layer}.mlp.{name}" for layer in ffns for name in (*PARTS, *LOGITS)) as recorded:
         logits = model(ids, use_cache=False).logits
     if not logits.isfinite().all():
         raise ValueError("its logits are not finite, so its weights are damaged or overflow: try another dtype or copy")
     tolerance = TOLERANCE[logits.dtype]
     for layer, ffn in ffns.items():
+        for name, head in LOGITS.items():
+            if not recorded[f"blocks.{layer}.mlp.{name}"].isfinite().all():
+                raise ValueError(
+                    f"the logits of the {head} of layer {layer} are not finite, so its weights are damaged or "
+                    "overflow: try another dtype or copy"
+                )
         seen = {name: recorded[f"blocks.{layer}.mlp.{name}"] for name in PARTS}
         output = seen["hook_out"].float()
         gap = ((output - rebuilt_output(ffn, seen).float()).abs().max() / output.abs().max().clamp_min(1e-30)).item()

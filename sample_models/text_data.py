@@ -91,7 +91,13 @@ def even_windows(tokens: np.ndarray, count: int, length: int) -> np.ndarray:
 
 
 def document_windows(tokens: np.ndarray, end_of_text: int, count: int, length: int) -> np.ndarray:
-    """The first `length` tokens of up to `count` documents [document, length], int64.
+    """The first `length` tokens of up to `count` documents [document, length], int64: those of `document_starts`."""
+    starts = document_starts(tokens, end_of_text, count, length)
+    return np.stack([tokens[start : start + length] for start in starts]).astype(np.int64)
+
+
+def document_starts(tokens: np.ndarray, end_of_text: int, count: int, length: int) -> np.ndarray:
+    """Index of the first token of up to `count` documents [document].
 
     Documents are separated by the end-of-text id, which is not part of them. The chosen ones are spread evenly among
     those of at least `length` tokens. Raises ValueError if there is none.
@@ -104,5 +110,4 @@ def document_windows(tokens: np.ndarray, end_of_text: int, count: int, length: i
         raise ValueError(
             f"at least one document must have {length} tokens, the longest has {sizes.max()}: give longer documents"
         )
-    taken = np.linspace(0, len(long_enough) - 1, min(count, len(long_enough))).astype(int)
-    return np.stack([tokens[start : start + length] for start in long_enough[taken]]).astype(np.int64)
+    return long_enough[np.linspace(0, len(long_enough) - 1, min(count, len(long_enough))).astype(int)]

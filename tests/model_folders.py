@@ -4,6 +4,10 @@ import json
 
 import torch
 from safetensors.torch import load_file, save_file
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from tokenizers.pre_tokenizers import Whitespace
+from transformers import PreTrainedTokenizerFast
 
 from sample_models.configuration_versatile import VersatileFFNConfig
 from sample_models.modeling_versatile import VersatileFFNForCausalLM
@@ -22,6 +26,16 @@ def save_model(folder, **settings):
     text.write_text(TEXT * 20)
     train_tokenizer([text], 300, 64).save_pretrained(folder)
     return folder
+
+
+def save_one_token_model(folder):
+    """A model whose vocabulary is one token, which every word is."""
+    torch.manual_seed(0)
+    none = dict(bos_token_id=None, eos_token_id=None, pad_token_id=None)
+    VersatileFFNForCausalLM(VersatileFFNConfig(**SIZES | {"vocab_size": 1}, **none)).save_pretrained(folder)
+    words = Tokenizer(WordLevel({"a": 0}, unk_token="a"))
+    words.pre_tokenizer = Whitespace()
+    PreTrainedTokenizerFast(tokenizer_object=words).save_pretrained(folder)
 
 
 def edit_config(folder, **fields):

@@ -44,9 +44,9 @@ def test_shares_of_the_first_step_sum_to_one():
 @pytest.mark.parametrize(
     "path, kind",
     [
-        ([0, 4, 6, 7, 7.5], "converging"),
-        ([0, 1, 3, 7, 15], "diverging"),
-        ([0, 4, 2, 3, 2.5], "oscillating"),
+        ([0, 4, 6, 7, 7.5], "shrinking"),
+        ([0, 1, 3, 7, 15], "growing"),
+        ([0, 4, 2, 3, 2.5], "turning back"),
         ([0, 4, 6, 9, 10], "mixed"),
     ],
 )

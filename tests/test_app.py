@@ -138,7 +138,7 @@ def test_by_words_maps_of_means_merge_their_columns_and_experts_do_not(app, view
     words = len(word_starts(trace))
     columns = charts(app)[0]["data"][0]["z"]["shape"].split(",")[1]
     assert words < trace.num_tokens and int(columns) == (trace.num_tokens if view == "experts" else words)
-    assert ("Words, hardest first" in [title.value for title in app.subheader]) == (view == "difficulty")
+    assert ("Words, highest difficulty first" in [title.value for title in app.subheader]) == (view == "difficulty")
 
 
 @pytest.mark.parametrize(

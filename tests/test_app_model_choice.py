@@ -3,10 +3,13 @@
 import json
 import shutil
 
+import numpy as np
+
 from app.server import captures, models
 from app.session import state
 from sample_models.registry import CHECKPOINTS, DEFAULT_MODEL
 from tests.app_in_process import captions, charts, plain_texts, trace_text, turn_to
+from tests.model_folders import save_one_token_model
 from tests.olmo_folders import write_olmo
 
 
@@ -76,3 +79,16 @@ def test_model_without_a_tokenizer_reads_token_ids_and_says_so(app, tmp_path, mo
     assert any("so cannot read the sample texts" in each for each in captions(app))
     app.sidebar.selectbox[0].select(DEFAULT_MODEL).run()
     assert not app.exception and app.session_state.prompt.text == "12 7 99"
+
+
+def test_vocabulary_of_one_token_has_every_page(app, tmp_path, monkeypatch):
+    """Its one prediction has no second likeliest: what is subtracted from its logit is nothing."""
+    save_one_token_model(tmp_path / "one")
+    monkeypatch.setenv(models.ROOTS_VARIABLE, str(tmp_path))
+    app.run()
+    app.sidebar.selectbox[0].select("one").run()
+    for path in ("overview", "write_ledger", "recursion_lens"):
+        turn_to(app, path)
+        assert not app.exception and not app.error and charts(app), path
+    trace = captures.trace_of("one", app.session_state.prompt.text)
+    assert trace.next_ids.shape[1] == 1 and not np.signbit(trace.next_entropy).any()

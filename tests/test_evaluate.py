@@ -8,17 +8,8 @@ import pytest
 import torch
 
 from sample_models.configuration_versatile import VersatileFFNConfig
-from sample_models.evaluate import (
-    Decisions,
-    always_loops,
-    count_decisions,
-    paired_difference,
-    run_controls,
-    shuffled_experts,
-    shuffled_loops,
-    unigram_entropy,
-    window_losses,
-)
+from sample_models.controls import always_loops, run_controls, shuffled_experts, shuffled_loops, without_experts
+from sample_models.evaluate import Decisions, count_decisions, paired_difference, unigram_entropy, window_losses
 from sample_models.modeling_versatile import VersatileFFNForCausalLM
 from sample_models.taps import HOOK_NAMES, Tap, record
 from tests.golden_weights import golden, golden_model
@@ -107,6 +98,59 @@ def test_shuffling_experts_moves_sets_with_their_weights_among_routed_tokens_onl
         assert torch.equal(own[~routed], shuffled[~routed]) and torch.equal(weights[~routed], dealt[~routed])
 
 
+def test_loops_and_lambda_are_dealt_apart(model, windows):
+    for deal in ("loops", "lambda"):
+        with shuffled_loops(model, seed=0, deal=deal) as cells:
+            seen = passing(model, windows, "depth_logits", "loop_choice", "gate")
+        differ = 0
+        for logits, loops, gate in zip(*seen.values(), strict=True):
+            own, width = logits.argmax(dim=-1), (3 - 4 * gate.squeeze(-1)).round().long()  # the loops behind lambda
+            held, moved = (width, loops) if deal == "loops" else (loops, width)
+            assert torch.equal(held, own)
+            assert torch.equal(moved.flatten().bincount(), own.flatten().bincount())
+            differ += int((moved != own).sum())
+        assert (cells.changed, cells.all) == (differ, 3 * windows.numel()) and cells.share == differ / cells.all > 0
+
+
+def test_within_token_type_loops_are_dealt_among_equal_tokens_only(model, windows):
+    parts = windows[:4] % 5, windows[4:] % 5  # two passes, of few types each
+    with shuffled_loops(model, seed=0, within=parts) as cells:
+        for part in parts:
+            seen = passing(model, part, "depth_logits", "loop_choice")
+            for logits, loops in zip(*seen.values(), strict=True):
+                own = logits.argmax(dim=-1)
+                for token in range(5):
+                    here = part == token
+                    assert torch.equal(own[here].bincount(minlength=4), loops[here].bincount(minlength=4))
+        assert 0 < cells.share < 1
+        with pytest.raises(ValueError, match="token ids of every pass: this one has 48, got none"):
+            window_losses(model, parts[0])
+    once = torch.arange(8 * 12).view(8, 12)  # every token of another type: there is nothing to deal
+    own = window_losses(model, once, batch=8)
+    with shuffled_loops(model, seed=0, within=[once]) as cells:
+        assert (window_losses(model, once, batch=8) == own).all()
+    assert cells.changed == 0
+
+
+def test_without_experts_width_gives_back_what_came_in(model, windows):
+    names = [f"blocks.0.mlp.hook_{name}" for name in ("in", "width_out", "lambda")]
+    with without_experts(model) as cells, record(names) as seen:
+        window_losses(model, windows, batch=8)
+    hidden, width, gate = (seen[name] for name in names)
+    routed = gate.squeeze(-1) > 0
+    assert torch.equal(width[routed], hidden[routed])
+    assert cells.share == 1 and cells.all > routed.sum()
+
+
+def test_shuffle_deals_among_all_documents_whatever_their_order(model, windows):
+    own = window_losses(model, windows)
+    all_at_once = run_controls(model, windows, own)["loops_shuffled"]
+    with shuffled_loops(model, seed=0) as cells:
+        by_hand = paired_difference(window_losses(model, windows, batch=8), own)
+    assert (all_at_once.mean, all_at_once.changed) == (by_hand.mean, cells.share)
+    assert cells.all == 3 * windows.numel()
+
+
 @pytest.mark.parametrize("loops", [1, 2, 3, 4])
 def test_always_n_loops_makes_every_token_take_n(model, windows, loops):
     with always_loops(model, loops=loops):
@@ -121,7 +165,13 @@ def test_always_loops_refuses_a_number_out_of_range(model):
 
 @pytest.mark.parametrize(
     "control",
-    [lambda m: shuffled_loops(m, seed=0), lambda m: shuffled_experts(m, seed=0), lambda m: always_loops(m, loops=2)],
+    [
+        lambda m: shuffled_loops(m, seed=0),
+        lambda m: shuffled_loops(m, seed=0, deal="lambda"),
+        lambda m: shuffled_experts(m, seed=0),
+        without_experts,
+        lambda m: always_loops(m, loops=2),
+    ],
 )
 def test_control_is_gone_after_an_error(model, windows, control):
     before = window_losses(model, windows)
@@ -153,8 +203,15 @@ def test_one_window_has_no_standard_error():
 
 def test_run_controls_names_every_control_and_finds_them_different(model, windows):
     controls = run_controls(model, windows, window_losses(model, windows))
-    assert list(controls) == ["loops_shuffled", "experts_shuffled", *(f"always_{n}_loops" for n in range(1, 5))]
+    shuffled = ("loops", "loops_alone", "lambda_alone")
+    assert list(controls) == [
+        *(f"{name}_shuffled" for name in shuffled),
+        *("loops_shuffled_within_token_type", "experts_shuffled", "without_experts"),
+        *(f"always_{n}_loops" for n in range(1, 5)),
+    ]
     assert all(control.mean != 0 and control.standard_error > 0 for control in controls.values())
+    assert all(0 < control.changed <= 1 for control in controls.values())
+    assert controls["loops_shuffled_within_token_type"].changed < controls["loops_shuffled"].changed
 
 
 def family_model(ffn):
@@ -186,7 +243,8 @@ def test_decisions_and_controls_are_those_that_the_model_has(windows, ffn, loops
         assert decisions.expert_counts is decisions.expert_load is None
     assert (decisions.not_routed.tolist() == [0, 0]) if loops and experts else decisions.not_routed is None
     controls = run_controls(model, windows, window_losses(model, windows))
-    expected = ["loops_shuffled"] * loops + ["experts_shuffled"] * experts
+    expected = ["loops_shuffled", "loops_shuffled_within_token_type"] * loops
+    expected += ["experts_shuffled", "without_experts"] * experts
     assert list(controls) == expected + [f"always_{count}_loops" for count in range(1, 5)] * loops
     assert all(control.mean != 0 for control in controls.values())
 

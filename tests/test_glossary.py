@@ -3,9 +3,10 @@
 import re
 
 import pytest
+from streamlit.testing.v1 import AppTest
 
 from app.pages import PAGES
-from app.texts.glossary import GROUPS, TERMS, explained
+from app.texts.glossary import GROUPS, TERMS, explained, found
 
 NEEDED = """token, layer, loop, depth head, router, virtual expert, λ, width path, depth path, hard difficulty,
 soft difficulty, E[L], margin, surprisal, entropy, near miss, did not route, special token, FFN-equivalent,
@@ -31,3 +32,42 @@ def test_tooltip_names_each_of_its_terms():
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.url_path)
 def test_page_explains_its_terms(page):
     assert len(page.terms) >= 2 and set(page.terms) <= TERMS.keys()
+
+
+def test_search_finds_terms_by_name_and_by_words_of_their_explanation():
+    assert found("") == GROUPS and found("no such word at all") == {}
+    by_name = found("LOOP")
+    assert next(iter(by_name["Model"])) == "loop" and "depth path" in by_name["Model"]
+    assert list(by_name)[0] == "Model"
+    hard = [term for terms in found("hard").values() for term in terms]
+    assert hard[0] == "hard difficulty" and "soft difficulty" in hard
+    assert list(found("windows begin anew")) == ["Measures"] and list(found("windows begin anew")["Measures"]) == [
+        "position"
+    ]
+    assert all(text == TERMS[term] for terms in found("a").values() for term, text in terms.items())
+
+
+def test_glossary_opens_with_all_terms_and_its_search_narrows_them():
+    def script():
+        from app.texts.glossary import glossary_dialog
+
+        glossary_dialog()
+
+    app = AppTest.from_function(script)
+
+    def shown() -> set[str]:
+        told = " ".join(each.value for each in app.markdown)
+        return {term for term in TERMS if f"**{term}**: " in told}
+
+    app.run()
+    assert not app.exception and shown() == TERMS.keys()
+    app.text_input[0].set_value("Mixing share").run()
+    assert shown() == {"λ"}
+    app.text_input[0].set_value("*zz*").run()
+    assert not shown() and [each.value for each in app.markdown][0].startswith(r"No term has “\*zz\*”")
+
+
+def test_button_opens_the_glossary_with_its_search(app):
+    app.run()
+    next(button for button in app.button if button.label == "Glossary").click().run()
+    assert not app.exception and "Search the glossary" in [field.label for field in app.text_input]

@@ -16,26 +16,32 @@ from analysis.models.health import (
     expert_writes,
     experts_follow_content,
     loops_follow_content,
-    shuffling_cost,
+    verdict,
 )
-from hooks import HealthRecord, TextHealth
+from analysis.models.health_measures import cost_by_token, mean_and_error
+from hooks import ControlRun, HealthRecord, TextHealth
+from hooks.health import CONTROLS
 from tests.traces import make_trace, random_trace
 
 
 def text_of(trace, **fields) -> TextHealth:
     """A text whose disturbances changed nothing, unless given."""
-    count = trace.num_tokens
+    count, controls = trace.num_tokens, dict.fromkeys(CONTROLS, ControlRun(trace.logprob[None].copy(), 4, 2))
+    fields["controls"] = controls | fields.get("controls", {})
     defaults = dict(
         trace=trace,
         half=trace,
         orders=np.arange(count)[::-1][None].copy(),
         reordered_loops=trace.loops[None, :, ::-1].copy(),
         reordered_experts=trace.expert_ids[None, :, ::-1].copy(),
-        shuffled_logprob=trace.logprob[None].copy(),
-        shuffled_experts_logprob=trace.logprob[None].copy(),
         step_shares=np.full((*trace.loops.shape, trace.num_experts), 1 / trace.num_experts),
     )
     return TextHealth(**(defaults | fields))
+
+
+def costing(trace, nats, control="loops_shuffled") -> TextHealth:
+    """A text in which one control costs so many `nats` at every token."""
+    return text_of(trace, controls={control: ControlRun(trace.logprob[None] - np.float32(nats), 4, 2)})
 
 
 def record_of(*texts: TextHealth) -> HealthRecord:
@@ -81,12 +87,31 @@ def test_without_any_difference_in_loops_content_is_not_measured():
 def test_shuffling_cost_leaves_out_special_tokens_and_the_first():
     trace = make_trace(loops=[[1, 2, 3, 4]], special=[True, False, True, False])
     shuffled = trace.logprob[None] - np.array([[0, 1, 50, 3]], np.float32)
-    assert shuffling_cost(text_of(trace), shuffled).tolist() == [1, 3]
+    text = text_of(trace, controls={"loops_shuffled": ControlRun(shuffled, 4, 2)})
+    assert cost_by_token(text, "loops_shuffled").tolist() == [1, 3]
 
 
-def test_too_few_tokens_leave_the_worth_of_routing_open():
-    assert check_loops_matter(record_of(text_of(random_trace(tokens=57)))).status == "not measured"
-    assert check_loops_matter(record_of(text_of(random_trace(tokens=400)))).status == "sick"
+def test_standard_error_is_clustered_over_texts():
+    alike = [np.array([1.0, 1.0, 1.0]), np.array([3.0, 3.0, 3.0])]
+    # Sums of differences from 2: -3 and 3. As independent the six tokens would give 0.447.
+    assert mean_and_error(alike) == (2, pytest.approx(np.sqrt(2 / 1 * (9 + 9)) / 6))
+    assert mean_and_error([np.array([1.0, 3.0])] * 4) == (2, 0), "texts that agree as a whole"
+    assert mean_and_error([np.array([1.0, 3.0])])[0] == 2 and np.isnan(mean_and_error([np.array([1.0, 3.0])])[1])
+
+
+def test_loops_matter_if_the_interval_over_texts_lies_above_zero_and_not_if_it_lies_near_it():
+    def found(tokens, *nats):
+        texts = [costing(random_trace(tokens=tokens, seed=seed), each) for seed, each in enumerate(nats)]
+        return check_loops_matter(record_of(*texts))
+
+    assert found(200, 0.10, 0.12, 0.14).status == "healthy"
+    assert found(200, 0.0, 0.01, -0.01).status == "sick"
+    assert found(200, 0.0, 0.1, 0.2).status == "effect not shown", "two of 600 tokens, but three texts that differ"
+    assert found(40, 0.0, 0.01, -0.01).status == "effect not shown", "too few tokens for a verdict"
+    alone = found(400, 0.1)
+    assert (alone.status, alone.figure) == ("not measured", "1 text with 399 tokens")
+    told = found(200, 0.10, 0.12, 0.14).figure
+    assert "+0.120 nats per token when loops, and λ with them" in told and "over 3 texts, 597 tokens; 50%" in told
 
 
 def taking_turns(tokens: int) -> tuple:
@@ -104,16 +129,25 @@ def test_what_experts_write_elsewhere_is_the_mean_over_all_deals():
     assert np.isnan(expert_writes([text_of(few, step_shares=steps)])).all()
 
 
-def test_experts_of_no_use_are_condemned_unless_shuffling_them_costs():
+def test_experts_of_no_use_are_condemned_and_those_that_fit_without_a_cost_are_left_open():
     trace, steps = taking_turns(40)
-    assert check_expert_fit(record_of(text_of(trace, step_shares=steps))).status == "healthy"
-    even = record_of(text_of(trace))
+
+    def texts(nats, **fields):
+        return [replace(costing(trace, each, "experts_shuffled"), **fields) for each in nats]
+
+    fitting, none = dict(step_shares=steps), (0.0, 0.02, -0.02)
+    assert check_expert_fit(record_of(*texts((0.4, 0.5, 0.6), **fitting))).status == "healthy"
+    open_ = check_expert_fit(record_of(*texts(none, **fitting)))
+    assert open_.status == "effect not shown" and "shuffled they cost -0.000 nats" not in open_.figure
+    even = record_of(*texts(none))
     assert check_expert_fit(even).status == "sick"
     assert check_expert_fit(replace(even, gates_trained=False)).status == "sick"
-    costly = text_of(trace, shuffled_experts_logprob=trace.logprob[None] - 0.5)
-    assert check_expert_fit(record_of(costly)).status == "healthy"
-    assert check_expert_fit(record_of(text_of(make_trace(loops=[[4] * 90])))).status == "not measured"
-    assert check_expert_fit(record_of(text_of(make_trace(loops=[[1] * 90], num_experts=2)))).status == "not measured"
+    assert check_expert_fit(record_of(*texts((0.4, 0.5, 0.6)))).status == "healthy"
+    assert verdict([open_]) == "healthy (effect not shown: experts fit their tokens)"
+    unrouted, all_kept = make_trace(loops=[[4] * 90]), make_trace(loops=[[1] * 90], num_experts=2)
+    for lacking in (unrouted, all_kept):
+        assert check_expert_fit(record_of(*[text_of(lacking)] * 2)).status == "not measured"
+    assert check_expert_fit(record_of(*texts((0.4,), **fitting))).status == "not measured", "one text has no error"
 
 
 def test_experts_are_judged_only_with_enough_routed_choices():

@@ -114,3 +114,14 @@ def test_model_whose_parts_do_not_add_up_is_refused_naming_layer_and_gap(folder)
     model.model.layers[1].mlp.hook_out.register_forward_hook(lambda module, inputs, output: 1.5 * output)
     with pytest.raises(ValueError, match=r"FFN output of layer 1 must equal .* got a gap of 0\.33"):
         check_model(model)
+
+
+@pytest.mark.parametrize(("weight", "head"), [("depth_head", "depth head"), ("router", "router")])
+@pytest.mark.parametrize("value", [float("inf"), float("-inf"), float("nan")])
+def test_head_that_is_not_finite_is_refused_even_where_the_models_logits_are_finite(folder, weight, head, value):
+    def spoil(tensors):
+        tensors[f"model.layers.1.mlp.{weight}.weight"][0, 0] = value
+
+    edit_weights(folder, spoil)
+    with pytest.raises(ValueError, match=rf"logits (of the {head} of layer 1 )?are not finite"):
+        load_model(folder)

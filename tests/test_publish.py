@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 
 from sample_models import CHECKPOINTS, load_model
 from sample_models.intermediate_checkpoints import intermediate_checkpoints
-from sample_models.model_card import command, sources_table, table
+from sample_models.model_card import command, controls_table, effect, mix, sources_table, table
 from sample_models.publish import main, probe_loss, write_curves
 from sample_models.train import parse, train
 
@@ -68,7 +68,7 @@ def test_published_evaluation_belongs_to_the_published_weights(published):
     assert evaluation["weights_sha256"] == loaded.weights_sha256
     assert evaluation["probe"]["loss"] == pytest.approx(probe_loss(loaded), abs=1e-4)
     assert evaluation["held_out"]["windows"] == 4
-    assert len(evaluation["layers"]) == 2 and len(evaluation["controls"]) == 6
+    assert len(evaluation["layers"]) == 2 and len(evaluation["controls"]) == 10
 
 
 def test_published_training_runs_and_tells_its_own_held_out_loss(runs, published):
@@ -87,7 +87,10 @@ def test_published_training_runs_and_tells_its_own_held_out_loss(runs, published
 def test_controls_are_measured_on_one_window_per_document(published):
     on = json.loads((published / "evaluation.json").read_text())["controls_on"]
     assert (on["documents"], on["document_tokens"]) == (7, 8)
-    assert "first 8 tokens of each of 7 held-out documents" in (published / "MODEL_CARD.md").read_text()
+    assert sum(on["documents_by_file"].values()) == 7
+    card = (published / "MODEL_CARD.md").read_text()
+    assert "first 8 tokens of each of 7 held-out documents" in card
+    assert f"that have that many: {mix(on['documents_by_file'])})" in card
 
 
 def test_card_states_figures_of_the_evaluation_and_where_the_text_came_from(published):
@@ -96,7 +99,17 @@ def test_card_states_figures_of_the_evaluation_and_where_the_text_came_from(publ
     assert f"**{evaluation['held_out']['loss']:.3f} nats per token**" in card
     assert evaluation["weights_sha256"] in card
     assert "Shakespeare (nltk_data)" in card and "Standard Ebooks" not in card
-    assert f"| experts shuffled | {evaluation['controls']['experts_shuffled']['mean']:+.4f} |" in card
+    shuffled = evaluation["controls"]["experts_shuffled"]
+    assert f"| experts shuffled | {shuffled['mean']:+.4f} | {shuffled['standard_error']:.4f} |" in card
+
+
+@pytest.mark.parametrize(
+    "mean, said", [(0.021, "costs"), (-0.021, "helps"), (0.019, "not shown"), (-0.02, "not shown")]
+)
+def test_effect_within_two_standard_errors_is_not_shown(mean, said):
+    assert effect(mean, 0.01) == said
+    row = {"mean": mean, "standard_error": 0.01, "changed": 0.183}
+    assert controls_table({"loops_shuffled": row}).endswith(f"| loops shuffled | {mean:+.4f} | 0.0100 | 18% | {said} |")
 
 
 def test_published_folder_names_no_path_of_the_machine_it_was_made_on(runs, published):

@@ -10,6 +10,7 @@ from app.texts.examples import EXAMPLES
 from hooks import capture_training
 from sample_models import CHECKPOINTS, DEFAULT_MODEL, load_model
 from sample_models.intermediate_checkpoints import intermediate_checkpoints
+from sample_models.model_card import controls_section
 from sample_models.publish import probe_loss
 from sample_models.registry import available_models
 
@@ -65,11 +66,21 @@ def test_no_expert_is_idle_and_none_takes_it_all(evaluation):
         assert min(layer["expert_load"]) >= 0.04 and max(layer["expert_load"]) <= 0.30, layer["layer"]
 
 
-@pytest.mark.parametrize("control", ["loops_shuffled", "experts_shuffled"])
+CONTROLS = ("loops_shuffled", "loops_alone_shuffled", "lambda_alone_shuffled", "experts_shuffled", "without_experts")
+
+
+@pytest.mark.parametrize("control", CONTROLS)
 def test_shuffling_the_decisions_costs_more_than_two_standard_errors_over_documents(evaluation, control):
     assert evaluation["controls_on"]["documents"] >= 30
     difference = evaluation["controls"][control]
     assert difference["mean"] > 2 * difference["standard_error"] > 0
+
+
+def test_card_tells_the_controls_of_the_evaluation_and_much_of_the_loops_is_the_tokens_identity(name, evaluation):
+    assert controls_section(evaluation) in (CHECKPOINTS / name / "MODEL_CARD.md").read_text()
+    assert sum(evaluation["controls_on"]["documents_by_file"].values()) == evaluation["controls_on"]["documents"]
+    both, within = (evaluation["controls"][f"loops_shuffled{which}"] for which in ("", "_within_token_type"))
+    assert within["mean"] < both["mean"] / 4 and within["changed"] < both["changed"] / 3
 
 
 def test_small_sample_kept_its_training_from_before_the_first_update_to_its_own_weights():

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from analysis.explain.ledger import stream_writes
+from analysis.explain.ledger import ROUNDOFF, stream_writes
 from hooks.path_trace import PathTrace
 from hooks.readout import LogitDirection
 from hooks.trace import RoutingTrace
@@ -20,7 +20,6 @@ TOP = 12
 """Default number of largest writes."""
 LEAST_ALLOWED = 1e-4
 """Gap in logits that is always allowed; the shipped models in float32 have 3e-6."""
-ROUNDOFF = {"bfloat16": 2.0**-8, "float16": 2.0**-11, "float32": 2.0**-24, "float64": 2.0**-53}
 UNITS = 4
 """Allowed gap, in units of ROUNDOFF * |normed stream| * |direction|, with which the rounding error of a dot product
 grows; the shipped models have up to 1.6 in half precision."""

@@ -15,12 +15,12 @@ from analysis.explain.dealt import dealt_experts, dealt_table
 from analysis.explain.ledger import divided
 from hooks.path_trace import PathTrace
 
-CLASSES = ("converging", "oscillating", "diverging", "mixed")
+CLASSES = ("shrinking", "turning back", "growing", "mixed")
 SMALL = 16
 """A matrix up to this size gets a full SVD."""
 RULE = (
-    "Converging: every step is shorter than the one before and turns by less than 90°. Oscillating: some step turns by "
-    "more than 90°. Diverging: every step is longer than the one before, without such a turn. Mixed: the rest."
+    "Shrinking: every step is shorter than the one before and turns by less than 90°. Turning back: some step turns by "
+    "more than 90°. Growing: every step is longer than the one before, without such a turn. Mixed: the rest."
 )
 
 
@@ -108,7 +108,7 @@ class Steps:
 
     norm: Float[np.ndarray, "token loop"]
     ratio: Float[np.ndarray, "token turn"]
-    """|D_{l+1}| / |D_l|: below 1 the recursion contracts."""
+    """|D_{l+1}| / |D_l|: below 1 the step is shorter."""
     angle: Float[np.ndarray, "token turn"]
     """Turn between consecutive steps, degrees."""
     kind: list[str]
@@ -208,10 +208,10 @@ def _first_axes(centred: np.ndarray) -> Float[np.ndarray, "axis hidden"]:
 
 def _class(ratio: np.ndarray, angle: np.ndarray) -> str:
     if (angle > 90).any():
-        return "oscillating"
+        return "turning back"
     if not len(ratio):
         return "mixed"
-    return "converging" if (ratio < 1).all() else "diverging" if (ratio > 1).all() else "mixed"
+    return "shrinking" if (ratio < 1).all() else "growing" if (ratio > 1).all() else "mixed"
 
 
 def _cells(paths: PathTrace) -> pd.DataFrame:

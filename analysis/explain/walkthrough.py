@@ -12,7 +12,7 @@ from beartype import beartype
 from jaxtyping import Float, jaxtyped
 
 from analysis.experts import router_probs
-from analysis.explain.ledger import divided
+from analysis.explain.ledger import allowed_residual, divided
 from analysis.recursion import depth_margin
 from hooks.path_trace import PathTrace
 
@@ -49,6 +49,8 @@ class Walkthrough:
     """Length of Y as the model wrote it."""
     residual: float
     """Length of (lambda * Y_width + (1 - lambda) * Y_depth - Y), relative to Y - H."""
+    allowed: float
+    """Largest residual that rounding explains: `allowed_residual` of the ledger."""
 
 
 def walkthrough(paths: PathTrace, layer: int, token: int) -> Walkthrough:
@@ -95,6 +97,7 @@ def walkthrough(paths: PathTrace, layer: int, token: int) -> Walkthrough:
         depth_norm=float(both["depth_norm"][index]),
         output_norm=float(both["output_norm"][index]),
         residual=float(both["residual"][index]),
+        allowed=float(allowed_residual(paths, layer)[index]),
     )
 
 
@@ -110,7 +113,8 @@ class FusionPlane:
     """None where the width path did not run."""
     output: tuple[float, float]
     residual: float
-    """As in `Walkthrough`."""
+    allowed: float
+    """Both as in `Walkthrough`."""
 
 
 def fusion_plane(paths: PathTrace, layer: int, token: int) -> FusionPlane:
@@ -132,6 +136,7 @@ def fusion_plane(paths: PathTrace, layer: int, token: int) -> FusionPlane:
         width=placed(width) if trace.width_ran[layer, token] else None,
         output=placed(output),
         residual=float(_fusion(paths, row)["residual"][index]),
+        allowed=float(allowed_residual(paths, layer)[index]),
     )
 
 

@@ -91,7 +91,7 @@ def difficulty_surprisal_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW, 
 def _surprisal_dots(
     trace: RoutingTrace, view: View, tokens: np.ndarray, x: np.ndarray, y: np.ndarray, end: int
 ) -> list[dict]:
-    """A dot per token, the names of the hardest and easiest ones, and a ring round the selected one.
+    """A dot per token, the names of the ones of highest and lowest difficulty, and a ring round the selected one.
 
     `x` and `y` hold the surprisal and difficulty of all tokens of the text, `tokens` the ones that are drawn; the x
     axis reaches to `end`.
@@ -225,8 +225,9 @@ FIGURES = (
         name="difficulty_map",
         title="Difficulty of every token in every layer",
         how_to_read=(
-            "Strong colour is hard. Soft difficulty is what the depth head leaned to, hard difficulty the loops that "
-            "ran. The scale always runs from 0 to 1, so two texts compare."
+            "Stronger colour: the token gets more depth. Difficulty is what the depth head assigned, not how hard "
+            "the token is. Soft difficulty is the number of loops that the depth head expected, hard difficulty the "
+            "number that ran. Both run from 0 (one loop) to 1 (all loops), so two texts can be compared."
         ),
         figure=difficulty_map_figure,
         table=difficulty_table,
@@ -235,14 +236,14 @@ FIGURES = (
     ),
     FigureSpec(
         name="difficulty_surprisal",
-        title="Does difficulty follow surprise?",
+        title="Does difficulty go with surprisal?",
         how_to_read=(
-            "Each dot is a token. A rising cloud: harder tokens are those with more surprisal. Token read: the one "
-            "that stands there, which the model has already seen. Next token: the one that it predicts from there; "
-            "only this says whether difficulty rises where the model predicts badly. By chance: how far from 0 ρ "
-            "comes when the surprisals are moved along the text by up to half of it, but for the farthest 5 % of the "
-            "moves. Moving does not hold the position fixed: what merely rises or falls along the text with "
-            "difficulty may lie beyond."
+            "Each dot is a token. A rising cloud: tokens that get more depth have more surprisal. Token read: the one "
+            "that stands there, which the model has already seen. Next token: the one that it predicts from there. "
+            "Its surprisal is a single draw from what could come next, and the loops have already changed it. Rare "
+            "tokens are surprising anyway: Validity shows what is left among equally frequent ones. By chance: 95 % "
+            "of the shifts of the surprisals along the text, by up to half of it, leave ρ within this distance from "
+            "0. A shift does not keep the position, so a mere trend along the text can lie beyond."
         ),
         figure=difficulty_surprisal_figure,
         table=difficulty_surprisal,
@@ -254,8 +255,8 @@ FIGURES = (
         title="How certain was the choice?",
         how_to_read=(
             "Soft difficulty of all pairs of token and layer, by the loops that ran; each hill is scaled to its own "
-            "peak. Far from the dotted line: the depth head hesitated. Near it, it need not have been sure: leaning "
-            "to both sides cancels out."
+            "peak. Far from the dotted line: the depth head hesitated. Near it, it need not have been sure: "
+            "probabilities of more and of fewer loops cancel out."
         ),
         figure=difficulty_by_loops_figure,
         table=difficulty_by_loops,

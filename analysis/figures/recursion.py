@@ -279,7 +279,11 @@ FIGURES = (
     FigureSpec(
         name="depth_margin",
         title="How close was the choice?",
-        how_to_read=("Winner minus runner-up, in logits. Inside the shaded band a small change would flip the choice."),
+        how_to_read=(
+            "Winner minus runner-up, in logits. Inside the shaded band, below 0.25, a small change would flip the "
+            "choice. The band is the same in every layer, though the logits of some layers are spread more widely "
+            "(`logit_sd` in the data): a layer with more near misses need not be less sure of its order."
+        ),
         figure=depth_margin_figure,
         table=margin_table,
     ),

@@ -15,19 +15,20 @@ from analysis.aggregate import share
 from analysis.experts import choice_counts
 from analysis.explain.near_miss import TwoPrecisions, precision_numbers
 from analysis.models.health_measures import (
+    Cost,
+    cost_of,
     enough_routed,
     expert_writes,
     experts_follow_content,
     loop_counts,
     loops_follow_content,
-    mean_and_error,
     mean_over_texts,
-    shuffling_cost,
 )
 from analysis.models.sampling import draw_agreement, drawn_weight
 from hooks.health_record import HealthRecord
 
-Status = Literal["healthy", "sick", "not measured"]
+Status = Literal["healthy", "effect not shown", "sick", "not measured"]
+"""Effect not shown: the measured effect is within the range of chance, so the texts tell neither that nor whether."""
 
 LEAST_AGREEMENT = 0.5
 """Least share of draws that agree with eval, mean over layers. Untrained heads: 0.3 to 0.4; trained sample: 0.8."""
@@ -41,13 +42,13 @@ LEAST_POSITION = 0.2
 """Smaller agreement with the position, beyond chance, is noise."""
 MOST_FLIPS = 0.05
 """Largest share of decisions that may differ in bfloat16."""
-STANDARD_ERRORS, LEAST_TOKENS = 2.0, 200
-"""Shuffled loops must cost this many standard errors; with fewer tokens, a smaller cost is no verdict."""
+LEAST_COST, LEAST_TOKENS = 0.05, 200
+"""Shuffled loops are of no use if their cost is below so many nats with its whole 95 % interval, over so many tokens.
+Trained samples: 0.1 and more."""
 LEAST_FIT, FIT_ERRORS = 1.15, 3.0
 """Least ratio of what chosen experts write at their own tokens to what they would write at others, mean over layers.
 Below it, shuffled experts must cost FIT_ERRORS standard errors. Ratios: trained samples 1.37 and more, random routers
-0.97 to 1.03, checkpoints of the small sample 1.01, 1.05 (step 61), 1.22 (245), 1.39 (980) and 1.45 (3,000). The cost
-alone cannot tell over a few texts: it is 0.011 nats in both samples, measured over thousands of tokens."""
+0.97 to 1.03, checkpoints of the small sample 1.01, 1.05 (step 61), 1.22 (245), 1.39 (980) and 1.45 (3,000)."""
 
 
 @dataclass(frozen=True)
@@ -82,16 +83,19 @@ def health_checks(record: HealthRecord) -> list[Check]:
 
 
 def is_healthy(checks: list[Check]) -> bool:
-    """Whether no check is sick. A check that was not measured does not count."""
+    """Whether no check is sick. A check whose effect was not shown, or that was not measured, does not count."""
     return all(check.status != "sick" for check in checks)
 
 
 def verdict(checks: list[Check]) -> str:
-    """One line: healthy, or which checks are sick."""
-    sick = [check.name for check in checks if check.status == "sick"]
-    unmeasured = [check.name for check in checks if check.status == "not measured"]
-    text = f"sick: {', '.join(sick)}" if sick else "healthy"
-    return text + (f" (not measured: {', '.join(unmeasured)})" if unmeasured else "")
+    """One line: healthy, or which checks are sick; then those whose effect was not shown, and those not measured."""
+    named = {
+        status: ", ".join(check.name for check in checks if check.status == status)
+        for status in ("sick", "effect not shown", "not measured")
+    }
+    left_open = [f"{status}: {names}" for status, names in named.items() if names and status != "sick"]
+    text = f"sick: {named['sick']}" if named["sick"] else "healthy"
+    return text + (f" ({'; '.join(left_open)})" if left_open else "")
 
 
 def check_weights(record: HealthRecord) -> Check:
@@ -108,42 +112,49 @@ def check_weights(record: HealthRecord) -> Check:
 
 def check_loops_matter(record: HealthRecord) -> Check:
     """Shuffling the loops among a text's tokens must cost loss: a causal test of the depth head."""
-    cost = np.concatenate([shuffling_cost(text, text.shuffled_logprob) for text in record.texts])
-    if len(cost) < 2:
-        return Check("loops matter", "not measured", f"{len(cost)} tokens", "Give more text.")
-    mean, error = mean_and_error(cost)
-    worth = mean > STANDARD_ERRORS * error
-    status: Status = "healthy" if worth else "sick" if len(cost) >= LEAST_TOKENS else "not measured"
+    name, cost = "loops matter", cost_of(record.texts, "loops_shuffled")
+    if cost.texts < 2:
+        return Check(name, "not measured", f"{cost.texts} text with {cost.tokens} tokens", "Give two texts or more.")
+    useless = cost.tokens >= LEAST_TOKENS and cost.mean + cost.reach < LEAST_COST
+    status: Status = "healthy" if cost.is_shown else "sick" if useless else "effect not shown"
+    loops, gate, within = (
+        cost_of(record.texts, control)
+        for control in ("loops_alone_shuffled", "lambda_alone_shuffled", "loops_shuffled_within_token_type")
+    )
     return Check(
-        "loops matter",
+        name,
         status if record.gates_trained else "sick",
-        f"{mean:+.3f} nats per token when loops are shuffled (standard error {error:.3f}, {len(cost)} tokens)",
-        _untrained_gates(record)
-        + "Shuffled loops must cost more than two standard errors (over tokens, taken as independent); else it does "
-        "not matter which token takes which loops, as with untrained gates.",
+        f"{cost.mean:+.3f} nats per token when loops, and λ with them, are shuffled within texts (standard error "
+        f"{cost.error:.3f} over {cost.texts} texts, {cost.tokens:,} tokens; {cost.changed:.0%} of choices changed); "
+        f"loops alone {_told(loops)}, λ alone {_told(gate)}, among equal tokens only {_told(within)}, where "
+        f"{within.changed:.0%} changed",
+        _untrained_gates(record) + "The 95 % interval over texts must lie above 0. If all of it lies below "
+        f"{LEAST_COST:g}, it does not matter which token takes which loops, as with untrained gates. A cost does not "
+        "show that the chosen loops are the best: other ones are new to a model that was trained with its own.",
     )
 
 
 def check_expert_fit(record: HealthRecord) -> Check:
     """Chosen experts must write more at their own tokens than at others, or shuffling them must cost loss."""
     name, trace = "experts fit their tokens", record.texts[0].trace
-    cost = np.concatenate([shuffling_cost(text, text.shuffled_experts_logprob) for text in record.texts])
+    cost, scale = (cost_of(record.texts, control) for control in ("experts_shuffled", "without_experts"))
     own, others = expert_writes(record.texts)
-    if trace.num_experts == trace.expert_ids.shape[2] or len(cost) < 2 or not np.isfinite(own).any():
-        remedy = "Give more text, or a model that has more experts than a token takes."
-        return Check(name, "not measured", "too few routed tokens, or no choice of experts", remedy)
-    mean, error = mean_and_error(cost)
-    fit = np.nanmean(own) / np.nanmean(others)
-    worth = record.gates_trained and (fit >= LEAST_FIT or mean > FIT_ERRORS * error)
+    if trace.num_experts == trace.expert_ids.shape[2] or cost.texts < 2 or not np.isfinite(own).any():
+        remedy = "Give more texts, or a model that has more experts than a token takes."
+        return Check(name, "not measured", "too few routed tokens or texts, or no choice of experts", remedy)
+    fits = np.nanmean(own) / np.nanmean(others) >= LEAST_FIT
+    matters = cost.is_shown if fits else cost.mean > FIT_ERRORS * cost.error
+    status: Status = "healthy" if matters else "effect not shown" if fits else "sick"
     return Check(
         name,
-        "healthy" if worth else "sick",
-        f"chosen experts write {np.nanmean(own):.0%} of a token's first step, dealt to other tokens "
-        f"{np.nanmean(others):.0%}; shuffled they cost {mean:+.3f} nats per token (standard error {error:.3f})",
+        status if record.gates_trained else "sick",
+        f"chosen experts write {np.nanmean(own):.0%} of a token's first step, along it, dealt to other tokens "
+        f"{np.nanmean(others):.0%}; shuffled they cost {cost.mean:+.3f} nats per token (standard error "
+        f"{cost.error:.3f} over {cost.texts} texts), without any experts it is {_told(scale)}",
         _untrained_gates(record)
-        + f"Below {LEAST_FIT:g} times what they write elsewhere, and with a cost within {FIT_ERRORS:g} standard "
-        "errors, a token's experts are any experts, as with an untrained router. The cost alone tells little: in the "
-        "shipped models it is 0.011 nats, seen over thousands of tokens.",
+        + f"From {LEAST_FIT:g} times what they write elsewhere, experts fit their tokens; that their choice also "
+        "matters to the predictions is shown only by a cost whose 95 % interval over texts lies above 0. Below, and "
+        f"with a cost within {FIT_ERRORS:g} standard errors, they are any experts, as with an untrained router.",
     )
 
 
@@ -252,6 +263,11 @@ def check_experts(record: HealthRecord) -> Check:
         + left_out,
         f"Below {low:.1%} an expert is dead, above {min(high, 1):.0%} greedy: load balancing was too weak.",
     )
+
+
+def _told(cost: Cost) -> str:
+    """A cost and in brackets its standard error."""
+    return f"{cost.mean:+.3f} ({cost.error:.3f})"
 
 
 def check_precision(record: HealthRecord) -> Check:

@@ -1,9 +1,11 @@
 """Measures of the health checks: costs of shuffling, writes of experts, and whether decisions follow content."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
+from scipy.stats import t as student
 
 from analysis.aggregate import ordinary, share
 from analysis.experts import choice_counts
@@ -13,9 +15,41 @@ CHOICES_PER_EXPERT = 20
 """Least routed choices per expert in a layer: with fewer, loads can be outside the bounds by chance alone."""
 
 
-def shuffling_cost(text: TextHealth, shuffled: Float[np.ndarray, "draw token"]) -> Float[np.ndarray, " token"]:
-    """Nats that shuffling costs at every ordinary token but the first of the text, mean over draws."""
-    cost = text.trace.logprob - shuffled.mean(axis=0)
+@dataclass(frozen=True)
+class Cost:
+    """What a control costs over several texts, in nats per token."""
+
+    mean: float
+    """Over all tokens that count."""
+    error: float
+    """Standard error of the mean, clustered over texts, since tokens of one text are not independent; NaN for one."""
+    texts: int
+    tokens: int
+    changed: float
+    """Share of the cells whose decision was another one; NaN if there are none."""
+
+    @property
+    def reach(self) -> float:
+        """Half of the 95 % interval of the mean: Student's t with texts - 1 degrees of freedom times the error."""
+        return float(student.ppf(0.975, self.texts - 1) * self.error) if self.texts > 1 else float("nan")
+
+    @property
+    def is_shown(self) -> bool:
+        """Whether the whole interval lies above zero."""
+        return self.mean - self.reach > 0
+
+
+def cost_of(texts: list[TextHealth], control: str) -> Cost:
+    """What one of `hooks.health.CONTROLS` costs over the texts."""
+    by_text = [each for text in texts if len(each := cost_by_token(text, control))]
+    cells, changed = (sum(getattr(text.controls[control], of) for text in texts) for of in ("cells", "changed"))
+    mean, error = mean_and_error(by_text)
+    return Cost(mean, error, len(by_text), sum(map(len, by_text)), float(share(changed, np.array(cells))))
+
+
+def cost_by_token(text: TextHealth, control: str) -> Float[np.ndarray, " token"]:
+    """Nats that a control costs at every ordinary token but the first of the text, mean over draws."""
+    cost = text.trace.logprob - text.controls[control].logprob.mean(axis=0)
     return cost[ordinary(text.trace) & np.isfinite(text.trace.logprob)]
 
 
@@ -107,9 +141,20 @@ def _kappa(after: np.ndarray, before: np.ndarray) -> Float[np.ndarray, " layer"]
     return share(agreement - chance, 1 - chance)
 
 
-def mean_and_error(cost: Float[np.ndarray, " token"]) -> tuple[float, float]:
-    """Mean, and its standard error over tokens, taken as independent."""
-    return float(cost.mean()), float(cost.std(ddof=1) / np.sqrt(len(cost)))
+def mean_and_error(by_text: Sequence[Float[np.ndarray, " token"]]) -> tuple[float, float]:
+    """Mean over the tokens of all texts, and its standard error clustered over texts: NaN for fewer than two.
+
+    The error takes texts as independent and the tokens of one text as they come: it rests on the sum over each text of
+    the differences from the mean.
+    """
+    texts, tokens = len(by_text), sum(map(len, by_text))
+    if not tokens:
+        return float("nan"), float("nan")
+    mean = float(np.concatenate(by_text).mean())
+    if texts < 2:
+        return mean, float("nan")
+    sums = np.array([(each - mean).sum() for each in by_text])
+    return mean, float(np.sqrt(texts / (texts - 1) * np.square(sums).sum()) / tokens)
 
 
 def mean_over_texts(record: HealthRecord, of: Callable[[TextHealth], np.ndarray]) -> Float[np.ndarray, " layer"]:
@@ -119,6 +164,6 @@ def mean_over_texts(record: HealthRecord, of: Callable[[TextHealth], np.ndarray]
 
 
 __all__ = [
-    "CHOICES_PER_EXPERT", "enough_routed", "expert_writes", "experts_follow_content", "loop_counts",
-    "loops_follow_content", "mean_and_error", "mean_over_texts", "shuffling_cost",
+    "CHOICES_PER_EXPERT", "Cost", "cost_by_token", "cost_of", "enough_routed", "expert_writes",
+    "experts_follow_content", "loop_counts", "loops_follow_content", "mean_and_error", "mean_over_texts",
 ]  # fmt: skip

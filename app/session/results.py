@@ -228,7 +228,7 @@ def _token_id(word: str) -> int | None:
     named = named_targets(trace, token)
     if word == NOTHING:
         return None
-    if word in named or word == FOLLOWING:  # after the last token nothing follows: take the likeliest
+    if word in named or word in (SECOND, FOLLOWING):  # nothing follows, or one token is all there is: the likeliest
         return named.get(word, next(iter(named.values())))
     shown = dict(zip(trace.next_tokens[token], trace.next_ids[token].tolist(), strict=True))
     if word in shown:

@@ -29,7 +29,7 @@ _WORDS = {
     ),
     "code": (
         "A function",
-        "Code: is a name harder where it first stands than where it is used again?",
+        "Code: does a name get more depth where it first stands than where it is used again?",
     ),
     "talk": (
         "Two at the station",

@@ -5,6 +5,7 @@ from math import exp
 import streamlit as st
 
 from analysis.recursion import NEAR_MISS
+from app.texts.markdown import literal
 
 GROUPS: dict[str, dict[str, str]] = {
     "Text": {
@@ -43,14 +44,16 @@ GROUPS: dict[str, dict[str, str]] = {
         "share, not a part of the output: both paths contain the layer's input.",
     },
     "Measures": {
-        "E[L]": "Expected loops: the numbers of loops, weighted by the depth head's probabilities. What it leaned to, "
-        "where the loops that ran are what it decided.",
-        "hard difficulty": "(loops − 1) / (max loops − 1), from 0 to 1: what was decided.",
-        "soft difficulty": "(E[L] − 1) / (max loops − 1), from 0 to 1: what the depth head leaned to. A token's "
+        "E[L]": "Expected loops: the numbers of loops, weighted by the depth head's probabilities. What it "
+        "expected, where the loops that ran are what it decided.",
+        "hard difficulty": "(loops − 1) / (max loops − 1), from 0 to 1: the depth that a token was given.",
+        "soft difficulty": "(E[L] − 1) / (max loops − 1), from 0 to 1: the depth that the depth head "
+        "expects to give. It is not how hard a token is; what it goes with is on the page Validity. A token's "
         "difficulty is the mean over layers.",
         "margin": "The winner's logit minus the runner-up's: how sure a choice was.",
         "near miss": f"A choice with a margin below {NEAR_MISS:g} logits (odds of less than {exp(NEAR_MISS):.1f} to "
-        "1): a small change would have flipped it.",
+        "1): a small change would have flipped it. The bound is the same in every layer, though logits are spread "
+        "more widely in some.",
         "did not route": "A token that took all its loops has λ = 0: its width path did not run and it used no expert. "
         "That is no zero and no expert 0, so it is hatched or stroked, and left out of every load.",
         "load": "The share of a layer's routed choices that go to an expert. Tokens that did not route are in none.",
@@ -58,15 +61,24 @@ GROUPS: dict[str, dict[str, str]] = {
         "two: +1 is twice as often, −1 half as often.",
         "FFN-equivalent": "Cost in passes of one token through a dense FFN of the same size: the loops, and the "
         "experts' share of the FFN where the width path ran.",
+        "position": "The number of a token, counted from the start of the text. A text beyond the trained context is "
+        "read in windows that each begin anew; its positions still count from the start of the text.",
         "write": "What one part of a layer (a loop, an expert, attention) adds to the residual stream.",
         "cosine": "How far two directions agree, whatever their lengths: 1 for the same, 0 for right angles, −1 for "
         "opposite ones.",
         "KL": "How far one prediction is from another, in nats: 0 if they are the same. Here from the model's own "
         "prediction.",
         "beyond chance": "Over several texts: p below 0.05, corrected over layers. Chance is what is left when one of "
-        "two series is read backwards within texts, and when texts exchange it at equal positions: the larger p holds; "
-        "so a trend that all texts share is no finding. For position itself: only read backwards. p of few texts is "
-        "never tiny.",
+        "two series is read backwards within texts, or exchanged between texts at equal positions: the larger p "
+        "counts, so a trend that all texts share is no finding. For position itself: only read backwards. p of few "
+        "texts is never tiny.",
+        "effect not shown": "The measured effect is within the range of chance. So few texts tell neither that it is "
+        "there nor that it is not.",
+        "control": "The model runs again with its decisions dealt out anew among tokens, or all alike. A cost shows "
+        "that it does worse so, not that its own decisions are the best: other ones are new to a model that was "
+        "trained with its own.",
+        "given frequency": "A partial correlation: what two quantities have in common beyond how often the token "
+        "occurs. Rare tokens are surprising anyway.",
         "Spearman's ρ": "Correlation of ranks, from −1 to 1: whether two quantities rise together, along a line or "
         "not. It shows no cause.",
     },
@@ -79,12 +91,37 @@ def explained(*terms: str) -> str:
     return "\n\n".join(f"**{term}**: {TERMS[term]}" for term in terms)
 
 
+def found(query: str) -> dict[str, dict[str, str]]:
+    """The groups with the terms that hold every word of `query`, in the term or in its explanation; all for none.
+
+    Upper and lower case are the same. Terms that hold a word by name come first in their group, and groups that have
+    such terms first of all.
+    """
+    words = query.casefold().split()
+    kept = {}
+    for group, terms in GROUPS.items():
+        hits = {
+            term: text for term, text in terms.items() if all(word in f"{term} {text}".casefold() for word in words)
+        }
+        if hits:
+            kept[group] = dict(sorted(hits.items(), key=lambda hit: not _by_name(hit[0], words)))
+    return dict(sorted(kept.items(), key=lambda group: not any(_by_name(term, words) for term in group[1])))
+
+
+def _by_name(term: str, words: list[str]) -> bool:
+    return any(word in term.casefold() for word in words)
+
+
 @st.dialog("Glossary", width="large")
 def glossary_dialog() -> None:
-    """All terms, by group."""
-    for group, terms in GROUPS.items():
+    """A search, and the terms that it finds, by group: all at first."""
+    query = st.text_input("Search the glossary", placeholder="such as: gate, hard, chance", max_chars=80)
+    groups = found(query)
+    if not groups:
+        st.markdown(f"No term has “{literal(query)}”. Try a single word of it.")
+    for group, terms in groups.items():
         st.subheader(group, anchor=False)
         st.markdown(explained(*terms))
 
 
-__all__ = ["GROUPS", "TERMS", "explained", "glossary_dialog"]
+__all__ = ["GROUPS", "TERMS", "explained", "found", "glossary_dialog"]

@@ -17,7 +17,12 @@ from app.session.results import (
 )
 from app.session.state import current_trace, model_facts, why_no_model
 
-MARKS = {"healthy": "✓ healthy", "sick": "✗ sick", "not measured": "– not measured"}
+MARKS = {
+    "healthy": "✓ healthy",
+    "effect not shown": "○ effect not shown",
+    "sick": "✗ sick",
+    "not measured": "– not measured",
+}
 
 
 def parameters() -> None:
@@ -87,7 +92,11 @@ def health() -> None:
     st.markdown(f"**{verdict(checks).capitalize()}.**")
     rows = [(check.name, MARKS[check.status], check.figure, check.meaning) for check in checks]
     st.table(pd.DataFrame(rows, columns=["check", "verdict", "measured", "what it means"]).set_index("check"))
-    st.caption("About these texts, against bounds set between the shipped models and planted faults: no law.")
+    st.caption(
+        "About these texts. Thresholds lie between our models and deliberately broken ones: a guide, not proof. Effect "
+        "not shown: so few texts tell neither that it is there nor that it is not. The model's card, measured on more "
+        "text, says more."
+    )
 
 
 def family() -> None:

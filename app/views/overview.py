@@ -1,4 +1,4 @@
-"""Overview page: four numbers, and the table of hardest and easiest tokens."""
+"""Overview page: four numbers, and the table of the tokens with the highest and the lowest difficulty."""
 
 import streamlit as st
 
@@ -26,8 +26,8 @@ def numbers_of_the_text() -> None:
 
 
 def extremes() -> None:
-    """A table of the hardest and easiest tokens, whose rows select the token."""
-    title("Hardest and easiest tokens")
+    """A table of the tokens with the highest and the lowest difficulty, whose rows select the token."""
+    title("Highest and lowest difficulty")
     table = difficulty_extremes(current_trace())
 
     def chosen() -> None:
@@ -47,4 +47,7 @@ def extremes() -> None:
         },
         placeholder="–",
     )
-    st.caption("Soft difficulty, mean over layers. A row selects its token.")
+    st.caption(
+        "Soft difficulty, mean over layers: what the depth head expected to give, not how hard the token is. The "
+        "loops that ran can rank tokens otherwise. A row selects its token."
+    )

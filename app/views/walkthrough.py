@@ -5,7 +5,6 @@ from functools import partial
 import numpy as np
 import streamlit as st
 
-from analysis.explain.ledger import tolerance
 from analysis.explain.walkthrough import Walkthrough, walkthrough
 from analysis.words.labels import token_labels
 from analysis.words.numbers import number, significant
@@ -37,7 +36,7 @@ def depth_head(walk: Walkthrough) -> None:
         r"\begin{gathered} z = W_{\mathrm{loop}} H \\ L = \operatorname*{arg\,max}_l z_l \end{gathered}",
         f"The largest of {walk.max_loops} logits is that of **{winner}**{lead}: **{walk.loops}** "
         f"{'loop' if walk.loops == 1 else 'loops'} ran. As a softmax the logits expected "
-        f"E[L] = {walk.expected_loops:.2f}, the soft difficulty's measure.",
+        f"E[L] = {walk.expected_loops:.2f}, which soft difficulty scales to 0 to 1.",
     )
     table = walk.depth.assign(ran=np.where(walk.depth["ran"], "● ran", ""))
     st.table(table.style.hide(axis="index").format({"logit": THREE, "probability": THREE}), border="horizontal")
@@ -55,7 +54,7 @@ def router(walk: Walkthrough) -> None:
     else:
         text = (
             f"**This token did not route**: with all {walk.max_loops} loops λ = 0, so the width path did not run. The "
-            "table shows what the router would have leaned to; nothing of it reached the output."
+            "table shows what the router would have chosen; nothing of it reached the output."
         )
     step(
         5,
@@ -111,7 +110,7 @@ def six_steps() -> None:
     )
     panel("recursion_states", main=True)
     router(walk)
-    balance = "the same up to rounding" if walk.residual <= tolerance(paths) else "**not the same**"
+    balance = "the same up to rounding" if walk.residual <= walk.allowed else "**not the same**"
     step(
         6,
         "Both paths are mixed",

@@ -1,28 +1,18 @@
 """Held-out figures of a distilled model beside its teacher, by kind of text, and what its decisions are worth."""
 
 import math
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
-from functools import partial
 
 import numpy as np
 import torch
 from transformers import PreTrainedTokenizerBase
 
-from sample_models.evaluate import (
-    always_loops,
-    count_decisions,
-    paired_difference,
-    shuffled_experts,
-    shuffled_loops,
-    window_losses,
-)
+from sample_models.controls import Control, conditions
+from sample_models.evaluate import count_decisions, paired_difference, window_losses
 from sample_models.modeling_versatile import VersatileFFNForCausalLM
 
-Condition = Callable[[], AbstractContextManager]
 BATCH = 4
-"""Documents per pass, among whose tokens a control shuffles; documents of all kinds are mixed in it."""
+"""Documents per pass; those of a control are all in one, since it deals decisions among them."""
 
 
 def bytes_of(windows: torch.Tensor, tokenizer: PreTrainedTokenizerBase) -> np.ndarray:
@@ -41,17 +31,14 @@ def evaluate_distilled(
     texts: kind -> windows [document, token], a document each. Standard errors are over documents of all kinds together.
     """
     kinds = np.concatenate([[kind] * len(windows) for kind, windows in texts.items()])
-    windows, order = torch.cat(list(texts.values())), np.random.default_rng(0).permutation(len(kinds))
-    windows, kinds = windows[order], kinds[order]
-    conditions: dict[str, Condition] = {"own": nullcontext}
-    for loops in range(1, model.config.max_loops + 1):
-        conditions[f"always_{loops}_loops"] = partial(always_loops, model, loops=loops)
-    conditions["loops_shuffled"] = partial(shuffled_loops, model, seed=0)
-    conditions["experts_shuffled"] = partial(shuffled_experts, model, seed=0)
-    losses = {"dense": window_losses(teacher, windows, BATCH)}
-    for name, condition in conditions.items():
-        with condition():
-            losses[name] = window_losses(model, windows, BATCH)
+    windows = torch.cat(list(texts.values()))
+    losses = {"dense": window_losses(teacher, windows, BATCH), "own": window_losses(model, windows, BATCH)}
+    controls = {}
+    for name, condition in conditions(model, [windows]).items():
+        with condition() as cells:
+            losses[name] = window_losses(model, windows, len(windows))
+        difference = paired_difference(losses[name], losses["own"])
+        controls[name] = Control(difference.mean, difference.standard_error, cells.share)
     decisions = count_decisions(model, windows, BATCH)
     sizes, predicted = bytes_of(windows, tokenizer), windows.shape[1] - 1
 
@@ -68,11 +55,7 @@ def evaluate_distilled(
         "documents": {kind: int((kinds == kind).sum()) for kind in texts},
         "document_tokens": windows.shape[1],
         "by_kind": {kind: of_kind(kind) for kind in texts},
-        "controls": {
-            name: asdict(paired_difference(row, losses["own"]))
-            for name, row in losses.items()
-            if name not in ("own", "dense")
-        },
+        "controls": {name: asdict(control) for name, control in controls.items()},
         "mean_loops": float(mean_loops.mean()),
         "layers": [
             {

@@ -23,7 +23,7 @@ from sample_models.distil.evaluation import evaluate_distilled, ratio_to_dense
 from sample_models.distil.options import DistilOptions
 from sample_models.distil.run import distilled
 from sample_models.distil.teacher import dense_folder, filled, read_pair
-from sample_models.model_card import sources_table, table
+from sample_models.model_card import CONTROLS_READ, controls_table, sources_table, table
 from sample_models.model_folders import read_tokenizer
 from sample_models.recipes import update_digest
 from sample_models.run_options import read_settings
@@ -200,17 +200,7 @@ def _held_out(evaluation: dict) -> str:
 
 
 def _controls(evaluation: dict) -> str:
-    rows = [
-        (name.replace("_", " "), f"{row['mean']:+.4f}", f"{row['standard_error']:.4f}")
-        for name, row in evaluation["controls"].items()
-    ]
-    return (
-        "The loss with the decisions replaced, minus the model's own, in nats per token: mean over documents of all "
-        "kinds, and its standard error over documents. Shuffling deals a layer's own choices out anew among the tokens "
-        "of four documents; `always` sets the loops of all tokens in all layers. The FFN was trained for its own "
-        "choices, so other ones cost it something for that alone.\n\n"
-        + table(("control", "difference", "standard error"), rows)
-    )
+    return f"On the documents above. {CONTROLS_READ}\n\n{controls_table(evaluation['controls'])}"
 
 
 def _layers(evaluation: dict) -> str:

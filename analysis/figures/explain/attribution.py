@@ -166,8 +166,9 @@ FIGURES = (
         title="What each write adds to the prediction",
         how_to_read=(
             "Green adds to the logit, magenta takes from it, read straight from the stream with the final norm frozen "
-            "as it was: so the parts sum exactly. Diamond: how far the logit really falls when this write alone is "
-            "removed. The difference is the answer of what comes after, the later layers and the norm."
+            "as it was: so the parts sum exactly. Diamond: how far the logit falls when this write alone is set to "
+            "zero, at this token alone. Later layers and the norm then answer. The later loops of the same layer keep "
+            "states that had read the write, and predictions at later tokens are not looked at."
         ),
         figure=logit_attribution_figure,
         table=attribution_table,

@@ -1,4 +1,4 @@
-"""Geometry: agreement of the two paths, the experts' parts of loop 1, and whether the recursion's steps settle."""
+"""Geometry: agreement of the two paths, the experts' parts of loop 1, and how the recursion's steps grow and turn."""
 
 from dataclasses import replace
 from typing import Literal
@@ -274,10 +274,10 @@ FIGURES = (
     ),
     FigureSpec(
         name="steps",
-        title="Does the recursion settle?",
+        title="Do the steps shrink?",
         how_to_read=(
             "Left of 1 the steps shrink, right of it they grow; high up they turn back. All loops count, used or not. "
-            "" + RULE
+            "A few steps that shrink do not show that the recursion would settle. " + RULE
         ),
         figure=steps_figure,
         table=steps_table,

@@ -50,7 +50,7 @@ def write_stack_figure(paths: PathTrace, view: View = DEFAULT_VIEW, *, measure: 
     Projections and shares below zero hang below the line. If the writes do not sum to the update, draws a sentence.
     """
     ledger, trace = layer_ledger(paths, view.layer), paths.routing
-    if problem := imbalance(paths, ledger.residual):
+    if problem := imbalance(paths, ledger.residual, ledger.allowed):
         return sentence_figure(view, problem, STACK_PX)
     view = replace(view, window=(paths.first_token, paths.end_token))
     token = np.arange(paths.first_token, paths.end_token)
@@ -135,7 +135,7 @@ def write_waterfall_figure(paths: PathTrace, view: View = DEFAULT_VIEW) -> go.Fi
     ledger, trace, index = layer_ledger(paths, view.layer), paths.routing, paths.index(view.token)
     names = ledger.names(index)
     height = (len(names) + 1) * ROW_PX + 50 + 44
-    if problem := imbalance(paths, ledger.residual[index]):
+    if problem := imbalance(paths, ledger.residual[index], ledger.allowed[index]):
         return sentence_figure(view, problem, height)
     ends = np.cumsum(np.nan_to_num(ledger.projection[index]))
     reach = np.concatenate([ends, [0.0, float(ledger.update_norm[index])]])

@@ -237,10 +237,11 @@ FIGURES = (
         name="near_miss_map",
         title="How close was every choice?",
         how_to_read=(
-            "Strong colour is close: the margin between the choice and the runner-up, in logits, from 0 to 2 and "
-            "more. The number in a cell is what a near miss (below 0.25) almost became. Experts: the last one kept "
-            "against the first left out, only where the token routed. Soft gate: λ as the depth head's whole belief "
-            "would set it, minus the λ that ran; blue leaned more to width than it decided, orange more to depth."
+            "Strong colour is close: the margin between the choice and the runner-up, in logits, from 0 to 2 and more. "
+            "The number in a cell is what a near miss (below 0.25) almost became. Both bounds are the same in every "
+            "layer, though logits are spread more widely in some. Experts: the last one kept against the first left "
+            "out, only where the token routed. Soft gate: λ as the depth head's whole belief would set it, minus the λ "
+            "that ran; blue: it expected more width than it chose, orange: more depth."
         ),
         figure=near_miss_map_figure,
         table=near_miss_table,

@@ -77,7 +77,7 @@ def recursion_states_figure(paths: PathTrace, view: View = DEFAULT_VIEW) -> go.F
 def fusion_plane_figure(paths: PathTrace, view: View = DEFAULT_VIEW) -> go.Figure:
     """H, Y_depth, Y_width and the output Y of the selected token in the plane through them: true lengths and angles."""
     plane = fusion_plane(paths, view.layer, view.token)
-    if problem := imbalance(paths, np.array([plane.residual])):
+    if problem := imbalance(paths, plane.residual, plane.allowed):
         return sentence_figure(view, problem, HEIGHT)
     c, gate = THEMES[view.theme], float(paths.routing.gate[view.layer, view.token])
     arrows = [("depth", plane.depth, "Y<sub>depth</sub>", c["depth"])]
@@ -162,7 +162,8 @@ FIGURES = (
         title="How the state grows, loop by loop",
         how_to_read=(
             "Left: length of the selected token's state, from H on. Right: length of what each loop added to it. "
-            "Outlined: where the token left. Hatched: did not run for this token; computed for this figure only."
+            "Outlined: where the token left. Hatched: did not run for this token; computed for this figure only. So few "
+            "steps do not show whether the recursion would settle."
         ),
         figure=recursion_states_figure,
         table=state_table,

@@ -26,7 +26,7 @@ def sources_figure(study: Study, view: View = DEFAULT_VIEW) -> go.Figure:
     c = THEMES[view.theme]
     if study.routing_sources.empty:
         return sentence_figure(
-            view, "Each text is foretold from the others: that takes two texts, and here is one.", HEIGHT + 20
+            view, "Each text is predicted from the others: that takes two texts, and here is one.", HEIGHT + 20
         )
     data, heads, legend = [], [], [swatch(c["ink"], name, sign) for _, name, sign in SOURCE_MARKS.values()]
     for axis, target, start, colour in (("", "loops", 0, c["depth"]), ("2", "expert", 0.53, c["width"])):
@@ -194,7 +194,7 @@ def _heights(flows, shown: int, most: int, first: int) -> np.ndarray:
 FIGURES = (
     FigureSpec(
         name="routing_sources",
-        title="How much do token and place foretell?",
+        title="How well do token and position predict routing?",
         how_to_read=(
             "How much knowing the token, or its position, reduces the uncertainty about its loops and its first "
             "expert, by counts in the other texts. Whiskers: 95 % intervals over texts. Filled: beyond chance (p "
@@ -203,8 +203,9 @@ FIGURES = (
             "position itself, reversed alone. Such a trend can still pass in texts that also differ as a whole. "
             "Below 0: worse than not knowing. Counts are mixed with those of the next wider case, which weighs as "
             f"much as {SMOOTHING:g} tokens. Position counts from the start of the text, also where it is read in "
-            "windows, in bins that double: 0, 1, 2–3, 4–7, 8–15 and so on. Routing follows from the text alone, so "
-            "what is left is context, and what so few texts cannot teach."
+            "windows, in bins that double: 0, 1, 2–3, 4–7, 8–15 and so on. Of the context only the token before is "
+            "drawn. Routing follows from the text alone, so what is left is the rest of the context, and what so few "
+            "texts cannot teach."
         ),
         figure=sources_figure,
         table=lambda study: study.routing_sources,

@@ -70,8 +70,8 @@ def validity_by_layer_figure(study: Study, view: View = DEFAULT_VIEW, *, kind: K
         },
         annotations=[
             note(
-                f"{swatch(c['change'][-1], 'harder where there is more')}   "
-                f"{swatch(c['change'][0], 'harder where there is less')}   bold: p below {BEYOND:g}"
+                f"{swatch(c['change'][-1], 'difficulty rises with it')}   "
+                f"{swatch(c['change'][0], 'difficulty falls with it')}   bold: p below {BEYOND:g}"
             ),
             evidence(study, x=1, anchor="right"),
         ],
@@ -168,8 +168,9 @@ FIGURES = (
             "is no finding; for position itself, reversed alone. Frequency: how often the token occurs in all of "
             "these texts. Given frequency: a partial ρ, with the ranks of frequency taken off both sides, since rare"
             " tokens surprise. Position counts from the start of the text, also where it is read in windows. n: "
-            "tokens that have the measure. Only the surprisal of the next token says how badly the model predicts "
-            "from there. None of this shows a cause."
+            "tokens that have the measure. The surprisal of the next token is a single draw of how badly the model "
+            "predicts from there, and the loops have already changed it: a loop that helps lowers it. None of this "
+            "shows a cause."
         ),
         figure=validity_by_layer_figure,
         table=validity_table,
@@ -192,10 +193,10 @@ FIGURES = (
     ),
     FigureSpec(
         name="class_difficulty",
-        title="Which kinds of token are hard?",
+        title="Which kinds of token get more depth?",
         how_to_read=(
-            "Mean over tokens and layers, with 95 % intervals over the texts that hold such tokens; none where fewer "
-            "than five do. Inside a word: letters that continue the token before."
+            "Mean difficulty over tokens and layers, with 95 % intervals over the texts that hold such tokens; none "
+            "where fewer than five do. Inside a word: letters that continue the token before."
         ),
         figure=class_difficulty_figure,
         table=class_table,
