@@ -10,6 +10,7 @@ from analysis.figures.texts.prompts import MEASURES, prompt_picture
 from analysis.palette import THEMES
 from analysis.texts.summary import column_names, grouping_columns, summary_table
 from app.parts.panel import chart, title
+from app.parts.stop_button import stop_button
 from app.server import models
 from app.session import pending, prompt_list, state
 from app.session.widgets import selected_row
@@ -69,7 +70,8 @@ def _progress(waiting: int) -> None:
     if running:
         loading = "" if models.libraries_imported() else " The model is being loaded."
         told.progress(1 - waiting / total, text=f"{done}…{loading}")
-        clicked = button.button("Stop", key="stop-list", width="stretch")
+        with button:
+            clicked = stop_button("stop-list", width="stretch")
     elif waiting:
         told.caption(f"{done}. {why_not or ''}")
         label = "Go on" if waiting < total else "Trace all"

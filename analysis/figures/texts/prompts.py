@@ -92,13 +92,6 @@ def prompt_picture(
         "type": "scatter", "mode": "markers", "x": ring["value"], "y": ring["y"], "hoverinfo": "skip",
         "cliponaxis": False, "marker": {"symbol": "circle-open", "size": 12, "color": c["ink"], "line": {"width": 2}},
     }  # fmt: skip
-    counts = [
-        {
-            "text": f"{row.mean:.2f}, n = {row.prompts:,}", "xref": "paper", "x": 1, "xanchor": "left", "xshift": 10,
-            "y": y, "showarrow": False, "font": {"size": 11, "color": c["ink"]},
-        }
-        for y, row in zip(at.tolist(), groups.itertuples(), strict=True)
-    ]  # fmt: skip
     return figure(
         view,
         [dots, means, rings],
@@ -111,9 +104,21 @@ def prompt_picture(
             "range": [-0.55, rows - 0.45], "showticklabels": column is not None,
         },
         annotations=[
-            note(f"{how_many(len(points), 'prompt')} · a dot: one prompt · a stroke: the mean of its row"), *counts
+            note(f"{how_many(len(points), 'prompt')} · a dot: one prompt · a stroke: the mean of its row"),
+            *_means_told(groups, at, c["ink"]),
         ],
     )  # fmt: skip
+
+
+def _means_told(groups: pd.DataFrame, at: np.ndarray, colour: str) -> list[dict]:
+    """The mean and the number of prompts of every row, at its right end."""
+    return [
+        {
+            "text": f"{row.mean:.2f}, n = {row.prompts:,}", "xref": "paper", "x": 1, "xanchor": "left", "xshift": 10,
+            "y": y, "showarrow": False, "font": {"size": 11, "color": colour},
+        }
+        for y, row in zip(at.tolist(), groups.itertuples(), strict=True)
+    ]  # fmt: skip
 
 
 def _grouped(table: pd.DataFrame, measure: Measure, column: str | None) -> pd.DataFrame:
