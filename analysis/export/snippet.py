@@ -134,7 +134,7 @@ def _result_code(drawn: Drawn) -> tuple[list[str], list[str], list[str]]:
         if isinstance(drawn, SliceTrace):
             return [], ["capture_paths", "loop_slices"], [paths, "drawn = loop_slices(loaded, paths)"]
         layers = "" if len(drawn.layers) == drawn.routing.num_layers else f", {drawn.layers}"
-        line = f"drawn = embedding(paths{layers})  # UMAP: the first map takes half a minute more"
+        line = f"drawn = embedding(paths{layers})  # UMAP: the first map takes longer, it compiles"
         return ["from analysis.explain.embedding import embedding"], ["capture_paths"], [paths, line]
     if isinstance(drawn, Attribution):
         return _attribution_code(drawn)
