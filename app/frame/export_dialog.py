@@ -125,7 +125,7 @@ def _for_a_paper(figure_spec: FigureSpec, options: dict[str, str]) -> _Choices:
     if made := _made(chosen.wanted, key, lambda: _picture(export, figure_spec, kind)):
         words = caption(figure_spec, routing_of(drawn), view, **options)
         file = f"{figure_spec.name}.{kind}"
-        with _row(""):
+        with _row("Made"):
             st.download_button(f"Download {kind.upper()}", made, file, MIME[kind], on_click="ignore")
             st.download_button(
                 "Download caption", words, f"{figure_spec.name}.caption.txt", "text/plain", on_click="ignore"

@@ -6,13 +6,14 @@ import streamlit as st
 from streamlit.elements.lib.column_config_utils import ColumnConfig
 
 from analysis.export.tables import table_csv
+from analysis.figures.fitting import fit
 from analysis.figures.texts.prompts import MEASURES, prompt_picture
 from analysis.palette import THEMES
 from analysis.texts.summary import column_names, grouping_columns, summary_table
 from app.parts.panel import chart, title
 from app.parts.stop_button import stop_button
 from app.server import models
-from app.session import pending, prompt_list, state
+from app.session import drawings, pending, prompt_list, state
 from app.session.widgets import selected_row
 from app.texts.markdown import literal
 from app.texts.prompts import opening
@@ -122,6 +123,7 @@ def _picture(table: pd.DataFrame, columns: list[str]) -> None:
     measure, column = MEASURES[chosen], None if column == NO_GROUPS else column
     opened = state.current_prompt().name if state.current_prompt() in prompt_list.prompt_list().prompts else None
     figure = prompt_picture(table, state.current_view(), measure, column, opened)
+    fit(figure, drawings.figure_width())
     told = f"by {column}" if column else "all together"
     chart("figure-prompts", figure, name="prompts", alt=f"{measure.label} of the prompts, {told}")
 

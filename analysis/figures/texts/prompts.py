@@ -97,7 +97,7 @@ def prompt_picture(
         [dots, means, rings],
         clickable=False,
         height=height,
-        margin={"l": 56 if column is None else 150, "r": 104, "t": 26, "b": 44},
+        margin={"l": _left(groups["group"]) if column else 24, "r": 104, "t": 26, "b": 44},
         xaxis={"title": {"text": measure.axis}, "range": [low, high], "showgrid": True},
         yaxis={
             "tickvals": at, "ticktext": [plotly_text(_short(group)) for group in groups["group"]],
@@ -132,6 +132,11 @@ def _group_name(value: object) -> str:
     if pd.isna(value):
         return NO_VALUE
     return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _left(names: pd.Series) -> int:
+    """Left margin with room for the names of the groups, in pixels."""
+    return 22 + round(6.2 * max(len(_short(name)) for name in names))
 
 
 def _short(name: str) -> str:
