@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from app.cli_inputs import existing_file, existing_folders, prompts_of, trace_file, writable_folder
+from app.cli_inputs import existing_file, existing_folders, port, prompts_of, trace_file, writable_folder
 from app.cli_output import say, say_no_more
 from app.limits import MOST_THREADS
 
@@ -73,7 +73,7 @@ def trace(args: argparse.Namespace) -> None:
     prompts = prompts_of(args)
     out = writable_folder(args.out)
     from analysis.export.captions import reading
-    from analysis.export.files import write_routing_table
+    from analysis.export.files import numbered_trace, remove_numbered_traces, write_routing_table
     from hooks import capture
     from sample_models import load_model
 
@@ -83,13 +83,16 @@ def trace(args: argparse.Namespace) -> None:
     if loaded.reads_ids:
         say(f"{loaded.name}: no tokenizer, the text is read as token ids", to=sys.stderr)
 
+    if earlier := remove_numbered_traces(out):
+        say(f"{out}: removed {earlier} trace{'s' * (earlier > 1)} of an earlier run", to=sys.stderr)
+
     def written():
         """Every trace, once its file is there; no more of them than a batch are in memory."""
         for first in range(0, len(prompts), BATCH):
             traces = capture(loaded, [prompt.text for prompt in prompts[first : first + BATCH]])
             for number, prompt in enumerate(prompts[first : first + BATCH], start=first):
                 traced = traces.pop(0)
-                traced.save(out / f"{number:04d}.trace.safetensors")
+                traced.save(numbered_trace(out, number))
                 read = f", {sentence}" if (sentence := reading(traced)) else ""
                 say(f"{number:04d}  {traced.num_tokens} tokens{read}  {prompt.name}")
                 yield traced
@@ -204,7 +207,7 @@ def parser() -> argparse.ArgumentParser:
     top = Parser(prog="python -m app", description="VersatileFFN Explorer: see how a model routes your text.")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     command = commands.add_parser("serve", help="run the app in the browser")
-    command.add_argument("--port", type=int, default=8501)
+    command.add_argument("--port", type=port, default=8501)
     command.add_argument("--address", default="127.0.0.1", help="listen here; 127.0.0.1 is this machine only")
     command.add_argument("--models", type=Path, nargs="+", default=[], help="folders with more model folders to offer")
     command.add_argument("--trace", type=Path, help="open with this trace file; it needs no model")

@@ -19,6 +19,13 @@ def trace_file(path: Path) -> "RoutingTrace":
     return RoutingTrace.load(existing_file(path))
 
 
+def port(text: str) -> int:
+    """The port in an argument of the command line."""
+    if not text.isdecimal() or not 1 <= int(text) <= 65_535:
+        raise argparse.ArgumentTypeError(f"a port is a number from 1 to 65535, got {text}")
+    return int(text)
+
+
 def existing_file(path: Path) -> Path:
     """The path of a trace file; ValueError if there is no such file."""
     if not path.is_file():
@@ -67,4 +74,4 @@ def writable_folder(folder: Path) -> Path:
     return folder
 
 
-__all__ = ["existing_file", "existing_folders", "prompts_of", "trace_file", "writable_folder"]
+__all__ = ["existing_file", "existing_folders", "port", "prompts_of", "trace_file", "writable_folder"]

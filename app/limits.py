@@ -16,6 +16,8 @@ MAX_PROMPTS = 2_000
 """Of an uploaded file of prompts; the command line has no such limit."""
 MAX_COLUMNS = 1_000
 """Of a table of prompts: all of them are sent to the browser, to be chosen from."""
+MAX_OTHER_COLUMNS, MAX_CELL = 12, 80
+"""Columns of a table beside text and name that are kept, and characters of their cells."""
 MAX_DECODED_MB = 50
 """Text that an uploaded Parquet file may unpack to: it is compressed, so that a small file may hold a great deal."""
 MAX_TRACE_MB = 20

@@ -12,7 +12,7 @@ from analysis.catalogue import CATALOGUE, spec
 from analysis.explain.embedding import Embedding
 from analysis.explain.near_miss import TwoPrecisions
 from analysis.export.paper import Paper
-from analysis.export.snippet import TEXTS_FILE, TRACE_FILE, Needs, snippet
+from analysis.export.snippet import TEXTS_FILE, TRACE_FILE, Needs, snippet, trace_file_name
 from app.frame import export_dialog
 from app.parts import data_and_code
 from app.texts.examples import DEFAULT_EXAMPLE
@@ -80,8 +80,8 @@ def test_code_of_a_long_text_names_the_file_to_export(app):
     turn_to(app, "gate")
     app.session_state["gate_levels-behind"] = True
     app.run()
-    assert not app.exception and TRACE_FILE in app.code[0].value
-    assert any("once `text.trace.safetensors` lies there too" in each.value for each in app.caption)
+    assert not app.exception and "RoutingTrace.load('The-king-rode-out.trace.safetensors')" in app.code[0].value
+    assert any("once `The-king-rode-out.trace.safetensors` lies there too" in each.value for each in app.caption)
 
 
 TEXTS = ["It's <b>$x$</b> & 100 % = 'so'?\n\t🙂 你好 مرحبا", "a", "x" * 1_500, "🙂" * 1_500]
@@ -162,9 +162,52 @@ def test_picture_for_a_paper_has_the_width_and_the_format_that_the_reader_choose
         assert app.button[0].label == f"Make {format.upper()}"
         app.button[0].click().run()
         labels = [each.proto.label for each in app.get("download_button")]
-        assert not app.exception and labels == [format.upper(), "Caption"]
-    gate = spec("gate_map")
-    assert made == [(Paper(85.0), gate, "pdf"), (Paper(120.0), gate, "svg"), (Paper(120.0), gate, "png")]
+        assert not app.exception and labels == [f"Download {format.upper()}", "Download caption"]
+    app.toggle[0].set_value(True).run()
+    assert not app.get("download_button"), "what was made does not mark the selection"
+    app.button[0].click().run()
+    gate, plain = spec("gate_map"), {"selection": False}
+    papers = [(85.0, "pdf", plain), (120.0, "svg", plain), (120.0, "png", plain), (120.0, "png", {})]
+    assert made == [(Paper(width, **marks), gate, format) for width, format, marks in papers]
+
+
+def test_dialog_says_from_which_width_on_all_tokens_are_named():
+    app = AppTest.from_function(for_a_paper, default_timeout=120).run()  # 75 tokens
+    (told,) = [each.value for each in app.caption if each.value.startswith("At ")]
+    least = int(re.fullmatch(r"At 85 mm one token in 3 is named; from (\d+) mm on all are.", told)[1])
+    for width, some_are_not in ((least, False), (least - 5, True)):
+        app.number_input[0].set_value(width).run()
+        told = [each.value for each in app.caption if each.value.startswith("At ")]
+        assert not app.exception and bool(told) == some_are_not
+
+
+@pytest.mark.parametrize(
+    ("page", "why"),
+    [("prompts", "This page has nothing for this window"), ("validity", "No figure of this page is drawn yet. Drawn")],
+)
+def test_export_that_is_greyed_says_why(app, page, why):
+    app.session_state["reading-sample"] = False  # as the button Stop does
+    app.run()
+    turn_to(app, page)
+    export = next(button for button in app.button if button.label == "Export")
+    assert not app.exception and export.disabled and export.help.startswith(why)
+
+
+NAMES = {
+    "The fox and the lamp": "The-fox-and-the-lamp.trace.safetensors",
+    "../../etc/passwd": "etc-passwd.trace.safetensors",
+    "<b>=1+1</b>\u202e": "b-1-1-b.trace.safetensors",
+    "你好 🙂": "你好.trace.safetensors",
+    "CON": "text-CON.trace.safetensors",
+    "🙂 …": TRACE_FILE,
+    "": TRACE_FILE,
+}
+
+
+@pytest.mark.parametrize(("prompt", "file"), NAMES.items())
+def test_trace_file_is_named_after_its_text_and_safely(prompt, file):
+    assert trace_file_name(prompt) == file
+    assert len(trace_file_name(prompt * 100)) < 100
 
 
 def everything():
@@ -174,7 +217,7 @@ def everything():
 
     link.begin_session()
     state.clamp_selection()
-    export_dialog._everything()
+    export_dialog._everything(export_dialog._paper_choices())
 
 
 def test_everything_is_made_of_all_that_this_text_can_show(monkeypatch):
@@ -182,10 +225,14 @@ def test_everything_is_made_of_all_that_this_text_can_show(monkeypatch):
     monkeypatch.setattr(export_dialog, "bundle", lambda export, **told: made.append((export, told)) or b"zip")
     app = AppTest.from_function(everything, default_timeout=120).run()
     assert not app.get("download_button")
-    app.button[0].click().run()
+    app.number_input[0].set_value(120).run()
+    next(each for each in app.selectbox if each.label == "Format").select("png").run()
+    next(each for each in app.button if each.label == "Make everything (zip)").click().run()
     assert not app.exception
     ((export, told),) = made
+    assert export.paper == Paper(120.0, selection=False), "what was chosen for a paper counts here too"
+    assert told["picture_formats"] == ("svg", "pdf", "png")
     # This model kept nothing of its training, and nobody asked for a map by UMAP or for another precision.
     kept = tuple(each for each in CATALOGUE if each.of not in (TrainingTrace, Embedding, TwoPrecisions))
     assert export.specs == kept and told["prompt"] == app.session_state.prompt.name and told["shipped"]
-    assert [each.proto.label for each in app.get("download_button")] == ["Everything"]
+    assert [each.proto.label for each in app.get("download_button")] == ["Download everything"]

@@ -4,18 +4,13 @@ import dataclasses
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from analysis.texts.summary import PromptSummary
 from app.pages import PAGES
-from app.server import captures, models, uploads
-from app.session import prompt_list, state
+from app.server import models, uploads
+from app.session import prompt_list
 from app.session.link import TRACE_VARIABLE
-from app.texts.examples import EXAMPLES
-from app.texts.prompt_files import PromptList
-from app.texts.prompts import Prompt
 from tests.app_in_process import prompt_chooser, turn_to
 from tests.flipped import parquet_file
 from tests.traces import random_trace
@@ -182,100 +177,3 @@ def test_column_is_chosen_where_none_is_surely_the_text(app):
     assert not app.exception and prompt_chooser(app).options == ["line 2: 1", "line 3: 2"]
     of_key(app.selectbox, "id of p.csv").select("custom_id").run()
     assert not app.exception and prompt_chooser(app).options == ["x y: 1", "z: 2"]
-
-
-def list_page(app: AppTest, *texts: str) -> AppTest:
-    """The Prompts page with these texts as its list."""
-    app.run()
-    prompts = [Prompt(f"p{i}", text) for i, text in enumerate(texts)]
-    app.session_state.prompt_list = PromptList("mine.txt", prompts, [], [])
-    turn_to(app, "prompts")
-    assert not app.exception
-    return app
-
-
-def known(app: AppTest) -> int:
-    return int(app.dataframe[0].value["tokens"].notna().sum())
-
-
-def test_examples_are_the_list_until_the_reader_brings_one(app):
-    app.run()
-    turn_to(app, "prompts")
-    assert app.dataframe[0].value["name"].tolist() == [prompt.name for prompt in EXAMPLES.values()]
-    assert app.dataframe[0].value["tokens"].isna().all(), "nothing runs before it is asked for"
-
-
-def test_pasted_list_goes_to_the_table_of_prompts(app):
-    opened(app, "Type")
-    app.text_area[0].set_value("The first line.\nThe second one.").run()
-    app.session_state.pasted_per = "line"
-    app.run()
-    of_key(app.button, "compare-typed").click().run()
-    assert not app.exception
-    assert [prompt.text for prompt in state_list(app)] == ["The first line.", "The second one."]
-
-
-def state_list(app: AppTest) -> list[Prompt]:
-    return app.session_state.prompt_list.prompts
-
-
-def test_list_is_traced_in_batches_can_be_stopped_and_goes_on_where_it_was(app, monkeypatch):
-    monkeypatch.setattr(prompt_list, "BATCH_PROMPTS", 2)
-    list_page(app, *(f"Prompt number {i}." for i in range(5)))
-    assert known(app) == 0
-    next(button for button in app.button if button.label == "Trace all").click().run()
-    assert known(app) == 2
-    next(button for button in app.button if button.label == "Stop").click().run()
-    app.run()
-    assert known(app) == 2 and not app.session_state.tracing_list
-    next(button for button in app.button if button.label == "Go on").click().run()
-    app.run()
-    assert known(app) >= 4
-    app.run()
-    app.run()
-    assert known(app) == 5 and not app.session_state.tracing_list
-    assert not [button for button in app.button if button.label in ("Trace all", "Go on", "Stop")]
-
-
-def test_row_is_what_the_trace_of_its_text_says_and_only_the_row_is_kept(app):
-    list_page(app, "The fox ran to the river.", "<b>7 + 5</b> = 12")
-    next(button for button in app.button if button.label == "Trace all").click().run()
-    table = app.dataframe[0].value
-    model = app.session_state[state.MODEL_KEY]
-    for row, prompt in enumerate(state_list(app)):
-        trace = captures.trace_of(model, prompt.text)
-        assert table["tokens"].iloc[row] == trace.num_tokens
-        np.testing.assert_allclose(table["difficulty"].iloc[row], trace.difficulty_soft.mean(), atol=1e-6)
-        np.testing.assert_allclose(table["gate"].iloc[row], trace.gate.mean(), atol=1e-6)
-        np.testing.assert_allclose(table["did_not_route"].iloc[row], 1 - trace.width_ran.mean(), atol=1e-6)
-        np.testing.assert_allclose(table["loss"].iloc[row], trace.surprisal[1:].mean(), atol=1e-5)
-    assert {type(each) for each in app.session_state.summaries.values()} == {PromptSummary}
-
-
-def test_prompt_that_cannot_be_traced_keeps_its_row_with_the_reason(app):
-    list_page(app, "Short.", "🙂" * 5_000)
-    next(button for button in app.button if button.label == "Trace all").click().run()
-    table = app.dataframe[0].value
-    assert table["tokens"].notna().tolist() == [True, False]
-    assert "the limit is 4,096" in table["problem"].iloc[1]
-
-
-def test_filter_finds_names_and_texts(app):
-    list_page(app, "The fox ran.", "A boat.", "Another fox.")
-    of_key(app.text_input, "prompt-filter").set_value("FOX").run()
-    assert app.dataframe[0].value["name"].tolist() == ["p0", "p2"]
-    of_key(app.text_input, "prompt-filter").set_value("p1").run()
-    assert app.dataframe[0].value["name"].tolist() == ["p1"]
-
-
-def test_new_list_forgets_what_was_known_of_other_texts_and_the_filter(app):
-    list_page(app, "One text.", "Another text.")
-    next(button for button in app.button if button.label == "Trace all").click().run()
-    opened(app, "Type")
-    app.text_area[0].set_value("Another text.\nA third.").run()
-    app.session_state.pasted_per = "line"
-    app.run()
-    of_key(app.text_input, "prompt-filter").set_value("One").run()
-    of_key(app.button, "compare-typed").click().run()
-    assert {text for _, text in app.session_state.summaries} == {"Another text."}
-    assert of_key(app.text_input, "prompt-filter").value == "" and len(app.dataframe[0].value) == 2

@@ -1,15 +1,17 @@
 """The UMAP map on its page: made on demand, watched, stopped, kept on disk."""
 
+import re
 import threading
 from concurrent.futures import CancelledError
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
 from analysis.explain.embedding import Placement
-from app.server import umap_cache
+from app.server import presence, umap_cache
 from app.session import umap_maps
 from tests.app_in_process import turn_to, unfolded
 from tests.threads import wait_until
@@ -72,6 +74,7 @@ def test_map_is_made_on_demand_and_kept_on_disk_for_everybody(placing):
     app = opened(layer=3)
     assert not maps(app) and any(SAID in each.value for each in app.caption)
     button(app, "Draw the map").click().run()
+    assert any(each.value.startswith("Being drawn.") for each in app.caption)
     assert not app.exception and button(app, "Stop") and not button(app, "Draw the map") and not maps(app)
     placing.go.set()
     app = waited(app)
@@ -145,3 +148,40 @@ def test_maps_are_made_one_at_a_time(placing):
     assert second.session_state.umap_job.message == "Waiting for another reader's map…" and not placing.made
     placing.go.set()
     assert len(maps(waited(first))) == 1 and len(maps(waited(second))) == 1 and len(placing.made) == 2
+
+
+def test_map_of_a_visitor_who_left_is_not_made_and_one_who_comes_back_can_ask_again(placing, monkeypatch):
+    there = [True]
+    monkeypatch.setattr(umap_maps, "presence", lambda: lambda: there[0])
+    app = opened(layer=3)
+    button(app, "Draw the map").click().run()
+    job = app.session_state.umap_job
+    wait_until(lambda: job.message == "Placing…")
+    there[0] = False
+    placing.go.set()
+    with pytest.raises(CancelledError):
+        job.future.result(60)
+    assert not placing.made
+    app.run()
+    assert not app.exception and button(app, "Draw the map")
+
+
+def test_a_visitor_is_gone_once_no_page_was_open_for_long(monkeypatch):
+    clock, open_pages = [0.0], {"mine"}
+    monkeypatch.setattr(presence, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+    monkeypatch.setattr(presence, "exists", lambda: True)
+    monkeypatch.setattr(presence, "get_script_run_ctx", lambda: SimpleNamespace(session_id="mine"))
+    monkeypatch.setattr(
+        presence, "get_instance", lambda: SimpleNamespace(is_active_session=lambda session: session in open_pages)
+    )
+    is_there = presence.presence(60)
+    for now, connected, there in ((100, True, True), (150, False, True), (161, False, False), (170, True, True)):
+        clock[0] = now
+        open_pages.clear()
+        open_pages.update({"mine"} if connected else ())
+        assert is_there() == there, now
+
+
+def test_nothing_promises_a_time_that_was_not_measured():
+    for words in (umap_maps.NOT_YET, umap_maps.BEING_DRAWN):
+        assert not re.search(r"second|minute|button below", words)

@@ -17,6 +17,7 @@ from PIL import ImageColor
 from playwright.sync_api import expect
 
 from analysis.catalogue import CATALOGUE, spec
+from analysis.export.snippet import trace_file_name
 from analysis.export.tables import read_csv
 from analysis.palette import THEMES, colour_at
 from app.texts.examples import EXAMPLES
@@ -48,7 +49,7 @@ def test_pdf_for_a_paper_is_one_page_of_a_column_s_width_that_holds_the_figure(v
     dialog = exporting(here)
     dialog.get_by_role("button", name="Make PDF").click()
     with here.page.expect_download() as waiting:
-        dialog.get_by_role("button", name="PDF", exact=True).click()
+        dialog.get_by_role("button", name="Download PDF", exact=True).click()
     waiting.value.save_as(tmp_path / "gate_map.pdf")
     document = pypdfium2.PdfDocument(tmp_path / "gate_map.pdf")
     (page,) = document
@@ -72,7 +73,7 @@ def test_everything_is_what_its_manifest_says_and_its_code_runs(browser, tmp_pat
         expect(dialog.get_by_role("button", name="Make PDF")).to_be_disabled()
         dialog.get_by_role("button", name="Make everything (zip)").click()
         with here.page.expect_download() as waiting:
-            dialog.get_by_role("button", name="Everything", exact=True).click()
+            dialog.get_by_role("button", name="Download everything", exact=True).click()
         waiting.value.save_as(tmp_path / "everything.zip")
         zipfile.ZipFile(tmp_path / "everything.zip").extractall(tmp_path / "zip")
         shown = here.context.new_page()
@@ -93,7 +94,7 @@ def test_everything_is_what_its_manifest_says_and_its_code_runs(browser, tmp_pat
     assert manifest["selection"] == {"layer": 2, "token": 9, "window": None}
     left_out = {each.partition(":")[0] for each in manifest["left_out"]}
     assert left_out == {each.name for each in CATALOGUE if f"data/{each.name}.csv" not in there} | {"svg and pdf"}
-    trace = RoutingTrace.load(folder / "text.trace.safetensors")
+    trace = RoutingTrace.load(folder / trace_file_name(EXAMPLES["echo"].name))
     assert trace.meta["text"] == manifest["text"]
     np.testing.assert_array_equal(read_csv(folder / "data" / "gate_map.csv")["gate"], trace.gate.ravel())
     monkeypatch.chdir(folder)
@@ -116,7 +117,7 @@ def test_closing_the_dialog_stops_making_everything(visit):
     here.page.get_by_role("button", name="Export").click()
     dialog.get_by_role("button", name="Make everything (zip)").wait_for()
     wait_idle(here.page)
-    expect(dialog.get_by_role("button", name="Everything", exact=True)).to_have_count(0)
+    expect(dialog.get_by_role("button", name="Download everything", exact=True)).to_have_count(0)
 
 
 def test_every_way_out_gives_files_that_hold_the_trace(visit, tmp_path):

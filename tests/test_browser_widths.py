@@ -70,3 +70,35 @@ def test_a_narrow_window_stacks_columns_and_lets_the_frame_scroll_away(visit):
     page.wait_for_function(STACKED)  # the run that draws for this width may just be under way
     expect(page.locator(".frame-wrapper")).to_have_css("position", "static")
     until(page, lambda: page.locator(".st-key-framebar").bounding_box()["height"] < 90)
+
+
+@pytest.mark.parametrize("width", [800, 420])
+def test_in_a_small_window_the_sidebar_is_closed_and_nothing_floats_over_the_page(visit, width):
+    here = visit(has_touch=width == 420, is_mobile=width == 420)
+    here.page.set_viewport_size({"width": width, "height": 800})
+    page = here.open()
+    expect(page.get_by_test_id("stSidebar")).to_have_attribute("data-collapsed", "true")
+    header = page.get_by_test_id("stHeader")
+    background = page.locator(".frame-wrapper").evaluate("each => getComputedStyle(each).backgroundColor")
+    expect(header).to_have_css("background-color", background)
+    bottom = header.bounding_box()["y"] + header.bounding_box()["height"]
+    assert page.locator(".st-key-framebar").bounding_box()["y"] >= bottom, "the page begins below the bar"
+    assert not problems(page)
+    if width == 420:  # fingers do not hover: nothing lies over a chart
+        over = page.locator("[class*=st-key-figure-]").locator("[data-testid=stElementToolbar], .modebar-container")
+        assert not [each for each in over.all() if each.is_visible()]
+
+
+def test_data_of_a_figure_opens_whole_and_does_not_grow(visit):
+    here = visit()
+    here.page.set_viewport_size({"width": 1440, "height": 900})
+    page = here.open("gate", "Gate")
+    page.get_by_role("button", name="Data and code").first.click()
+    popover = page.get_by_test_id("stPopoverBody")
+    popover.wait_for()
+    first = popover.bounding_box()["height"]
+    popover.get_by_test_id("stDataFrame").wait_for()
+    wait_idle(page)
+    box, table = popover.bounding_box(), popover.get_by_test_id("stDataFrame").bounding_box()
+    assert abs(box["height"] - first) <= 4 and table["height"] > 200
+    assert table["y"] + table["height"] <= box["y"] + box["height"] <= 900, "all of it is seen"

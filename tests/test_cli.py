@@ -174,6 +174,7 @@ def test_output_that_cannot_be_written_is_refused(tmp_path, capsys):
         ([], "python -m app: the following arguments are required: COMMAND"),
         (["dance"], "python -m app: argument COMMAND: invalid choice: 'dance' (choose from 'serve', "),
         (["trace", "a"], "python -m app trace: the following arguments are required: --out"),
+        (["serve", "--port", "99999"], "python -m app serve: argument --port: a port is a number from 1 to 65535"),
     ],
 )
 def test_wrong_usage_exits_with_two_in_two_lines_that_name_what_is_wrong_and_where_to_look(arguments, sentence):
@@ -202,6 +203,42 @@ def test_trace_that_is_stopped_leaves_whole_traces_and_no_table(tmp_path, capsys
     assert main(command) == 130 and capsys.readouterr().err == "stopped\n"
     left = sorted((tmp_path / "out").iterdir())
     assert [RoutingTrace.load(path).meta["text"] for path in left] == ["A fox.", "A king."]
+
+
+def test_traces_of_an_earlier_run_do_not_mix_with_those_of_the_next(tmp_path, capsys):
+    out = tmp_path / "out"
+    (tmp_path / "p.txt").write_text("A fox.\nA king.\nA river.\n", encoding="utf-8")
+    assert main(["trace", "--file", str(tmp_path / "p.txt"), "--out", str(out)]) == 0
+    make_trace().save(out / "mine.trace.safetensors")
+    capsys.readouterr()
+    assert main(["trace", "A boat.", "--out", str(out)]) == 0
+    assert capsys.readouterr().err == f"{out}: removed 3 traces of an earlier run\n"
+    assert sorted(path.name for path in out.iterdir()) == [
+        "0000.trace.safetensors",
+        "mine.trace.safetensors",
+        "routing.parquet",
+    ]
+    assert RoutingTrace.load(out / "0000.trace.safetensors").meta["text"] == "A boat."
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no disk that is always full")
+def test_a_full_disk_is_told_with_the_file_and_leaves_nothing_under_its_name(tmp_path, capsys, monkeypatch):
+    make_trace().save(tmp_path / "a.trace.safetensors")
+    write = Path.write_bytes
+
+    def full(path: Path, content: bytes) -> int:
+        write(path, b"")
+        with open("/dev/full", "wb", buffering=0) as disk:
+            return disk.write(content)
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    command = ["export", tmp_path / "a.trace.safetensors", "--figures", "loop_map", "--formats", "html"]
+    error = refused(capsys, *command, "--out", tmp_path / "out")
+    assert error == f"{tmp_path / 'out' / 'loop_map.html'}: No space left on device\n"
+    assert not list((tmp_path / "out").iterdir())
+    error = refused(capsys, "trace", "A fox.", "--out", tmp_path / "traced")
+    assert error == f"{tmp_path / 'traced' / '0000.trace.safetensors'}: No space left on device\n"
+    assert not list((tmp_path / "traced").iterdir())
 
 
 def test_trace_says_how_a_long_text_was_read(tmp_path, capsys):

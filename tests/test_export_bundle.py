@@ -14,7 +14,7 @@ from analysis.export.bundle import bundle
 from analysis.export.captions import caption
 from analysis.export.files import Export
 from analysis.export.paper import Paper
-from analysis.export.snippet import TEXTS_FILE, TRACE_FILE
+from analysis.export.snippet import TEXTS_FILE
 from analysis.texts.study import SAMPLES, study
 from analysis.view import View
 from hooks.trace import RoutingTrace
@@ -22,10 +22,11 @@ from tests.browser_setup import find_browser
 from tests.traces import make_trace
 
 FIGURES = (spec("difficulty_map"), spec("loop_map"))
+TRACE = "a-name.trace.safetensors"
 DATA = [f"data/{name}.{end}" for name in ("difficulty_map", "loop_map", "routing") for end in ("json", "parquet")]
 DATA += [f"data/{each.name}.csv" for each in FIGURES]
 ALWAYS = [
-    *DATA, "README.txt", "answers.txt", TRACE_FILE, "figures/plotly.min.js", "code/difficulty_map.py",
+    *DATA, "README.txt", "answers.txt", TRACE, "figures/plotly.min.js", "code/difficulty_map.py",
     "code/loop_map.py",
     "figures/difficulty_map.html", "figures/loop_map.html", "figures/difficulty_map.caption.txt",
     "figures/loop_map.caption.txt",
@@ -62,7 +63,7 @@ def test_manifest_is_true_and_names_every_file(tmp_path, monkeypatch):
     assert f"\nGate: {answers.gate(trace).text}\n" in told_by and told_by.endswith(
         "Model tiny, weights 0123456789ab.\n"
     )
-    (tmp_path / "trace").write_bytes(files[TRACE_FILE])
+    (tmp_path / "trace").write_bytes(files[TRACE])
     assert RoutingTrace.load(tmp_path / "trace").loops.tolist() == trace.loops.tolist()
     assert b'src="plotly.min.js"' in files["figures/loop_map.html"] and len(files["figures/loop_map.html"]) < 10**5
     assert b"kind='hard'" in files["code/difficulty_map.py"]
@@ -85,8 +86,10 @@ def test_texts_of_an_own_list_are_inside_with_the_code_that_reads_them(name, ins
 @pytest.mark.browser
 def test_with_a_browser_pictures_and_captions_are_inside(monkeypatch):
     monkeypatch.setenv("BROWSER_PATH", find_browser())
-    export = Export(make_trace(), figures=FIGURES[1:], paper=Paper(85.0))
-    files, manifest = opened(bundle(export, prompt="a name"))
+    export = Export(make_trace(), figures=FIGURES[1:], paper=Paper(85.0, "serif", selection=False))
+    files, manifest = opened(bundle(export, prompt="a name", picture_formats=("svg", "pdf", "png")))
+    assert files["figures/loop_map.png"].startswith(b"\x89PNG")
+    assert b"85 mm wide, serif letters of 7 points, the selection unmarked" in files["README.txt"]
     assert files["figures/loop_map.pdf"].startswith(b"%PDF") and b"85.000mm" in files["figures/loop_map.svg"][:300]
     assert files["figures/loop_map.caption.txt"].startswith(b"Loops of every token in every layer.")
     assert not any("svg" in each for each in manifest["left_out"]) and manifest["paper"]["width_mm"] == 85

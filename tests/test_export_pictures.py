@@ -8,6 +8,7 @@ import threading
 import xml.etree.ElementTree as ElementTree
 import zlib
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -18,10 +19,11 @@ from PIL import Image
 from analysis.catalogue import CATALOGUE, spec
 from analysis.export.captions import caption
 from analysis.export.files import Export, export_files
-from analysis.export.paper import Paper, paper_figure
+from analysis.export.paper import Paper, paper_figure, unnamed
 from analysis.export.pictures import PictureError, as_vectors, browser_path, pictures
-from analysis.figures.template import figure
+from analysis.figures.template import NAME_PX, figure
 from analysis.view import View, window_around
+from analysis.words.labels import plotly_text, token_labels
 from app.cli import main
 from tests.browser_setup import find_browser
 from tests.capture_results import result_of
@@ -270,3 +272,21 @@ def test_pictures_come_before_other_files_are_written_or_not_at_all(monkeypatch)
     monkeypatch.setenv("BROWSER_PATH", "/nowhere")
     with pytest.raises(PictureError):
         next(export_files(Export(make_trace()), ["csv", "svg"]))
+
+
+@pytest.mark.parametrize(("tokens", "width", "step"), [(20, 85.0, 1), (45, 85.0, 2), (80, 85.0, 4), (250, 85.0, 0)])
+def test_tokens_of_a_narrow_picture_are_named_as_far_as_there_is_room(tokens, width, step):
+    trace, view, paper = random_trace(layers=2, tokens=tokens), View(1, 4), Paper(width)
+    assert (unnamed(spec("gate_map"), trace, view, paper) or 0) == (0 if step == 1 else step)
+    fig = paper_figure(spec("gate_map"), trace, view, paper)
+    axis, names = fig.layout.xaxis, [plotly_text(label) for label in token_labels(trace)]
+    if step == 0:
+        assert axis.title.text == "token index"
+        return
+    assert list(axis.tickvals) == list(range(0, tokens, step)) and axis.tickangle == -90
+    assert [text.removeprefix("<b>").removesuffix("</b>") for text in axis.ticktext] == names[::step]
+    assert axis.ticktext[4 // step].startswith("<b>"), "the selected one is named and bold"
+    inner = fig.layout.width - fig.layout.margin.l - fig.layout.margin.r
+    assert inner * axis.domain[1] / tokens * step >= NAME_PX, "no name lies over the next"
+    plain = paper_figure(spec("gate_map"), trace, view, replace(paper, selection=False)).layout.xaxis
+    assert not any(text.startswith("<b>") for text in plain.ticktext), "nor is a name bold without a selection"

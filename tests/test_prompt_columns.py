@@ -7,6 +7,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
+from app.limits import MAX_CELL, MAX_OTHER_COLUMNS
 from app.texts.prompt_columns import ColumnNeeded, is_code, names_rows
 from app.texts.prompt_files import read_prompt_file
 from app.texts.prompts import PromptError
@@ -173,3 +174,48 @@ def test_utf_16_is_read_in_every_kind_of_text_file():
     assert texts(read_prompt_file("p.txt", "ein\nzwei".encode("utf-16"))) == ["ein", "zwei"]
     assert texts(read_prompt_file("p.md", b"\xfe\xff" + "ä".encode("utf-16-be"))) == ["ä"]
     assert texts(read_prompt_file("p.jsonl", '"drei"\n'.encode("utf-16"))) == ["drei"]
+
+
+MORE = [
+    {"id": "a", "text": "The fox ran.", "category": "story", "score": 1.5, "nothing": "", "tags": [1]},
+    {"id": "b", "text": "7 + 5 = 12", "category": "x" * 200, "score": 20, "nothing": "", "tags": [2]},
+]
+
+
+def csv_file(rows: list[dict]) -> tuple[str, bytes]:
+    plain = [",".join(str(value) for name, value in row.items() if name != "tags") for row in rows]
+    return "p.csv", "\n".join(["id,text,category,score,nothing", *plain]).encode()
+
+
+@pytest.mark.parametrize("written", [csv_file, jsonl, table])
+def test_other_columns_stay_beside_their_prompts_and_short(written):
+    found = read_prompt_file(*written(MORE))
+    others = {name: cells for name, cells in found.others.items() if name != "nothing"}  # parquet knows its type alone
+    assert set(others) == {"category", "score"}
+    assert others["category"] == ["story", f"{'x' * (MAX_CELL - 1)}…"]
+    assert [float(cell) for cell in others["score"]] == [1.5, 20]
+
+
+def test_cells_stay_with_their_prompts_where_rows_are_left_out_and_no_more_columns_are_kept_than_are_read():
+    wide = {f"c{i}": f"v{i}" for i in range(MAX_OTHER_COLUMNS + 3)}
+    rows = [{"text": "One."} | wide, {"text": "  "} | wide, {"text": "Three.", "c0": "last"}]
+    found = read_prompt_file(*jsonl(rows))
+    assert texts(found) == ["One.", "Three."] and len(found.problems) == 1
+    assert list(found.others) == list(wide)[:MAX_OTHER_COLUMNS]
+    assert found.others["c0"] == ["v0", "last"] and found.others["c1"] == ["v1", ""]
+
+
+def test_a_huge_column_beside_the_text_is_left_empty_and_the_texts_are_read():
+    many = 300  # rows, more than are read at a time
+    columns = {
+        "text": [f"Prompt {i}." for i in range(many)],
+        "html": [f"{i}" + "x" * 250_000 for i in range(many)],
+        "n": range(many),
+    }
+    buffer = io.BytesIO()
+    parquet.write_table(
+        pa.table({name: list(values) for name, values in columns.items()}), buffer, use_dictionary=False
+    )
+    found = read_prompt_file("p.parquet", buffer.getvalue(), max_mb=50)
+    assert len(found.prompts) == many and found.others["html"] == [""] * many
+    assert found.others["n"] == [str(i) for i in range(many)]

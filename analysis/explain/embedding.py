@@ -19,10 +19,10 @@ from hooks.path_trace import PathTrace
 from hooks.trace import RoutingTrace
 
 MOST_POINTS, FEWEST_POINTS = 2000, 30
-"""Most and fewest states in one map: more would take minutes, fewer have no neighbourhoods."""
+"""Most and fewest states in one map: more would take much longer, fewer have no neighbourhoods."""
 NEIGHBOURS, MIN_DISTANCE, SEED = 15, 0.1, 0
 Tell = Callable[[float, str], None]
-"""Progress callback (share done 0..1, name of the stage). An exception that it raises ends the work after the stage."""
+"""Progress callback (share done 0..1, name of the stage). An exception that it raises ends the work."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,8 +72,8 @@ def embedding(
 ) -> Embedding:
     """UMAP of the states of some captured layers (default all), of at most MOST_POINTS.
 
-    If there are more, a sample of whole tokens is drawn with a fixed seed. The first map of a process takes half a
-    minute more, while UMAP compiles its code. `place(states [point, hidden], tell)` replaces `umap_placement`.
+    If there are more, a sample of whole tokens is drawn with a fixed seed. The first map of a process takes longer,
+    while UMAP compiles its code. `place(states [point, hidden], tell)` replaces `umap_placement`.
 
     Raises ValueError for layers that were not captured, or fewer than FEWEST_POINTS states.
     """
@@ -104,7 +104,7 @@ def umap_placement(states: Float[np.ndarray, "point hidden"], tell: Tell = lambd
     """
     if len(states) < FEWEST_POINTS:
         raise ValueError(f"a map needs at least {FEWEST_POINTS} states, got {len(states)}: take a longer text")
-    tell(0.0, "Loading UMAP; the first time on a machine this takes up to a minute…")
+    tell(0.0, "Loading UMAP, which takes longest the first time on a machine…")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ImportWarning)  # about Tensorflow, which only a part that is not used needs
         from sklearn.manifold import trustworthiness
@@ -114,7 +114,7 @@ def umap_placement(states: Float[np.ndarray, "point hidden"], tell: Tell = lambd
         settings = {"n_neighbors": NEIGHBOURS, "min_dist": MIN_DISTANCE, "init": "pca", "random_state": SEED}
         return UMAP(**settings, n_jobs=1, **more).fit_transform(points)
 
-    tell(0.1, "Compiling UMAP; once per start of the program, a quarter of a minute…")
+    tell(0.1, "Compiling UMAP, once per start of the program…")
     places(np.random.default_rng(SEED).normal(size=(FEWEST_POINTS, 4)).astype(np.float32), n_epochs=2)
     epochs = _Epochs(lambda share: tell(0.3 + 0.6 * share, f"Placing {len(states):,} states…"))
     points = places(states.astype(np.float32), tqdm_kwds=epochs.as_progress_bar())
@@ -126,9 +126,10 @@ def umap_placement(states: Float[np.ndarray, "point hidden"], tell: Tell = lambd
 
 
 class _Epochs:
-    """A file for UMAP's progress bar, which is the only way to know its progress.
+    """A file for UMAP's progress bar, which is the only way to know its progress, and to end its work.
 
-    An exception of `tell` is stored and raised after UMAP is done: inside the bar, it would leave tqdm's lock locked.
+    The bar writes under a lock that an exception would leave locked for all bars of the program. So an exception of
+    `tell` gives the lock back first; that of the last line, which the bar writes as it closes, is raised afterwards.
     """
 
     def __init__(self, tell: Callable[[float], None]):
@@ -139,11 +140,18 @@ class _Epochs:
 
     def write(self, text: str) -> None:
         counted = re.search(r"(\d+)/(\d+)", text)
-        if counted and self.problem is None:
-            try:
-                self.tell(int(counted[1]) / int(counted[2]))
-            except BaseException as problem:
-                self.problem = problem
+        if not counted or self.problem is not None:
+            return
+        done, of = map(int, counted.groups())
+        try:
+            self.tell(done / of)
+        except BaseException as problem:
+            self.problem = problem
+            if done < of:
+                from tqdm.auto import tqdm
+
+                tqdm.get_lock().release()
+                raise
 
     def flush(self) -> None:
         """Part of the file interface; nothing is buffered."""

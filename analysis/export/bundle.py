@@ -14,13 +14,14 @@ from plotly.offline import get_plotlyjs
 from analysis.catalogue import CATALOGUE, routing_of
 from analysis.export.captions import answers_text, caption
 from analysis.export.files import Export, export_files, texts_json
-from analysis.export.pictures import PictureError
-from analysis.export.snippet import TEXTS_FILE, TRACE_FILE, snippet
+from analysis.export.pictures import PictureError, PictureFormat
+from analysis.export.snippet import TEXTS_FILE, snippet, trace_file_name
 from analysis.texts.study import SAMPLES, Study
 from hooks.trace import RoutingTrace
 
-FORMATS = ("svg", "pdf", "html", "csv", "parquet", "json")
-FOLDERS = {"svg": "figures", "pdf": "figures", "html": "figures", "txt": "figures", "py": "code"}
+FORMATS = ("html", "csv", "parquet", "json")
+"""Beside the pictures."""
+FOLDERS = {"svg": "figures", "png": "figures", "pdf": "figures", "html": "figures", "txt": "figures", "py": "code"}
 """File ending -> folder; other files go to data."""
 PACKAGES = ("numpy", "pandas", "plotly", "kaleido", "pyarrow")
 MANIFEST_VERSION = 1
@@ -28,7 +29,7 @@ README = """Everything that VersatileFFN Explorer shows of one text.
 
 answers.txt  what every page found, in one or two sentences
 figures/    every figure as HTML (opens offline; keep plotly.min.js beside it) and, where a browser could draw them on
-            the exporting machine, as SVG and PDF; NAME.caption.txt is its caption as a text
+            the exporting machine, as pictures{paper}; NAME.caption.txt is its caption as a text
 data/       the data of every figure as CSV, Parquet and JSON; routing.*: one row per layer and token
             In CSV an apostrophe stands before each =, +, - and @ with which a text begins, so that no spreadsheet
             runs it as a formula; analysis.export.tables.read_csv(path) takes it away. Parquet and JSON have none.
@@ -47,33 +48,35 @@ def bundle(
     prompt: str,
     shipped: bool = True,
     from_file: bool = False,
+    picture_formats: tuple[PictureFormat, ...] = ("svg", "pdf"),
     progress: Callable[[int, int, str], None] | None = None,
 ) -> bytes:
     """The zip as bytes. Without a browser to draw them it has no pictures, and its manifest says why.
 
-    `prompt` is the name of the text, `shipped` and `from_file` are as in `snippet`; `progress(done, total, file name)`
-    is called after every file.
+    With `export.paper` the pictures have its width, letters and marks. `prompt` is the name of the text, `shipped` and
+    `from_file` are as in `snippet`; `progress(done, total, file name)` is called after every file.
     """
+    trace_file, formats = trace_file_name(prompt), (*picture_formats, *FORMATS)
     reasons = export.left_out
     left_out = [f"{spec.name}: {reasons.get(spec.name, 'not made')}" for spec in CATALOGUE if spec not in export.specs]
     try:
-        files = dict(_counted(export, FORMATS, progress))
+        files = dict(_counted(export, formats, progress))
     except PictureError as error:
-        left_out.append(f"svg and pdf: {error}")
-        files = dict(_counted(export, FORMATS[2:], progress))
+        left_out.append(f"{' and '.join(picture_formats)}: {error}")
+        files = dict(_counted(export, FORMATS, progress))
     for spec in export.specs:
         options, drawn = export.options.get(spec.name, {}), export.drawn(spec)
         words = caption(spec, routing_of(drawn), export.view, **options)
         files[f"figures/{spec.name}.caption.txt"] = words.encode("utf-8")
-        code = snippet(spec, drawn, export.view, shipped=shipped, from_file=from_file, **options)
+        code = snippet(spec, drawn, export.view, shipped=shipped, from_file=from_file, trace_file=trace_file, **options)
         files[f"code/{spec.name}.py"] = code.encode("utf-8")
     files["figures/plotly.min.js"] = get_plotlyjs().encode("utf-8")
     files["answers.txt"] = answers_text((export.trace, *export.more), export.view).encode("utf-8")
-    files[TRACE_FILE] = export.trace.to_bytes()
+    files[trace_file] = export.trace.to_bytes()
     for study in export.more:
         if isinstance(study, Study) and study.name != SAMPLES:
             files[TEXTS_FILE] = texts_json(study)
-    files["README.txt"] = README.format(trace=TRACE_FILE, texts=TEXTS_FILE).encode("utf-8")
+    files["README.txt"] = README.format(trace=trace_file, texts=TEXTS_FILE, paper=_paper_told(export)).encode("utf-8")
     manifest = {**_about(export, prompt), "left_out": left_out, "files": [_entry(*file) for file in files.items()]}
     files["manifest.json"] = json.dumps(manifest, ensure_ascii=False, indent=1).encode("utf-8")
     buffer = io.BytesIO()
@@ -83,8 +86,16 @@ def bundle(
     return buffer.getvalue()
 
 
+def _paper_told(export: Export) -> str:
+    if (paper := export.paper) is None:
+        return ""
+    marked = "" if paper.selection else ", the selection unmarked"
+    letters = f"{paper.font} letters of {paper.size_pt:g} points"
+    return f" for a paper:\n            {paper.width_mm:g} mm wide, {letters}{marked}"
+
+
 def _counted(export: Export, formats: tuple[str, ...], progress) -> Iterator[tuple[str, bytes]]:
-    captions = bool(export.paper) and "svg" in formats
+    captions = bool(export.paper) and formats != FORMATS
     total = len(export.specs) * (len(formats) + captions) + 2
     for done, (name, content) in enumerate(export_files(export, formats, plotlyjs="directory"), start=1):
         if progress:

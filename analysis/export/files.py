@@ -1,6 +1,7 @@
 """Exports: finished figures with their captions and tables, as files. The only module of analysis that writes."""
 
 import json
+import re
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import nullcontext
@@ -32,6 +33,7 @@ from hooks.trace import RoutingTrace
 
 FORMATS = (*PICTURE_FORMATS, "html", *TABLE_FORMATS)
 TITLE_PX, LINE_PX, CAPTION_WIDTH = 44, 17, 150
+TRACE_ENDING = ".trace.safetensors"
 FINISHED_PX = 1000
 """Width of a finished figure as a picture, in pixels of 1/96 inch."""
 
@@ -183,8 +185,26 @@ def write_export(export: Export, out: Path, formats: Sequence[str]) -> Iterator[
     """Write the files of `export_files` into the folder `out`, created if missing; yield each path after writing it."""
     for name, content in export_files(export, formats):
         out.mkdir(parents=True, exist_ok=True)
-        (out / name).write_bytes(content)
+        with whole_file(out / name) as part:
+            part.write_bytes(content)
         yield out / name
+
+
+def numbered_trace(folder: Path, number: int) -> Path:
+    """The trace file of a prompt in a folder of many."""
+    return folder / f"{number:04d}{TRACE_ENDING}"
+
+
+def remove_numbered_traces(folder: Path) -> int:
+    """Remove the traces of an earlier run, that they do not mix with those of the next; returns how many there were."""
+    earlier = [
+        path
+        for path in folder.glob(f"*{TRACE_ENDING}")
+        if re.fullmatch(r"\d{4,}", path.name.removesuffix(TRACE_ENDING))
+    ]
+    for path in earlier:
+        path.unlink()
+    return len(earlier)
 
 
 def write_routing_table(path: Path, traces: Iterable[RoutingTrace]) -> None:
@@ -200,6 +220,6 @@ def _json(content: object) -> bytes:
 
 __all__ = [
     "FORMATS", "Export", "export_files", "figure_html", "figure_json",
-    "finished_figure", "texts_json", "write_export",
+    "finished_figure", "numbered_trace", "remove_numbered_traces", "texts_json", "write_export",
     "write_routing_table",
 ]  # fmt: skip

@@ -1,5 +1,7 @@
 """Snippets: the few lines of Python that make a figure from model and text, and the files that they need."""
 
+import re
+import unicodedata
 from dataclasses import dataclass
 
 from analysis.catalogue import Drawn, FigureSpec, routing_of
@@ -19,7 +21,20 @@ from hooks.training_trace import TrainingTrace
 LONGEST_TEXT = 2_000
 """Characters; longer texts are not in the code, which reads them from the trace file."""
 TRACE_FILE = "text.trace.safetensors"
+"""Name of the trace file of a text without a name; see `trace_file_name`."""
 TEXTS_FILE = "texts.json"
+NAME_LETTERS = 60
+_RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)", re.IGNORECASE)
+"""Names that Windows keeps for devices, whatever follows their first dot."""
+
+
+def trace_file_name(prompt: str) -> str:
+    """Name of the trace file of a text with this name: letters, digits and hyphens, safe on every system."""
+    words = re.findall(r"\w+", unicodedata.normalize("NFC", prompt))
+    name = "-".join(words)[:NAME_LETTERS].strip("-_")
+    if not name:
+        return TRACE_FILE
+    return f"{'text-' if _RESERVED.fullmatch(name) else ''}{name}.trace.safetensors"
 
 
 @dataclass(frozen=True)
@@ -27,19 +42,19 @@ class Needs:
     """What the code of a figure needs beside this project's folder."""
 
     files: tuple[str, ...] = ()
-    """Files from the export dialog: TRACE_FILE, TEXTS_FILE."""
+    """Files from the export dialog: the trace file, TEXTS_FILE."""
     model: str | None = None
     """Name of a model that is not shipped; in the code, the path of its folder must replace the name."""
 
 
-def needs(drawn: Drawn, *, shipped: bool = True, from_file: bool = False) -> Needs:
+def needs(drawn: Drawn, *, shipped: bool = True, from_file: bool = False, trace_file: str = TRACE_FILE) -> Needs:
     """What the code of `snippet` needs for the same arguments."""
     if isinstance(drawn, Study):
         files = (TEXTS_FILE,) if _long_list(drawn) else ()
     elif isinstance(drawn, TrainingCurves):
         files = ()
     else:
-        files = (TRACE_FILE,) if from_file or _long_text(drawn) else ()
+        files = (trace_file,) if from_file or _long_text(drawn) else ()
     loads_model = not (isinstance(drawn, RoutingTrace) and files)
     return Needs(files, str(routing_of(drawn).meta.get("model")) if loads_model and not shipped else None)
 
@@ -53,12 +68,19 @@ def _long_list(drawn: Study) -> bool:
 
 
 def snippet(
-    spec: FigureSpec, drawn: Drawn, view: View, *, shipped: bool = True, from_file: bool = False, **options: str
+    spec: FigureSpec,
+    drawn: Drawn,
+    view: View,
+    *,
+    shipped: bool = True,
+    from_file: bool = False,
+    trace_file: str = TRACE_FILE,
+    **options: str,
 ) -> str:
     """Python that draws `spec` as a page shows it, from the model and text of `drawn`, with this view and options.
 
     For a model that is not `shipped`, a comment asks for the path of its folder. A long text, or a trace that was read
-    `from_file`, is read from TRACE_FILE, and the texts of a study from TEXTS_FILE if they are long.
+    `from_file`, is read from `trace_file`, and the texts of a study from TEXTS_FILE if they are long.
     """
     about = routing_of(drawn)
     model = repr(about.meta.get("model"))
@@ -66,7 +88,7 @@ def snippet(
     text = about.meta.get("text") or ""
     read_file = from_file or _long_text(drawn)
     note = "  # Export, Trace file" + ("" if from_file else ": the text is too long to stand here")
-    file = f"RoutingTrace.load({TRACE_FILE!r})"
+    file = f"RoutingTrace.load({trace_file!r})"
     imports = ["from analysis import figures", "from analysis.view import View"]
     names: list[str] = []
     lines: list[str] = []
@@ -112,7 +134,7 @@ def _result_code(drawn: Drawn) -> tuple[list[str], list[str], list[str]]:
         if isinstance(drawn, SliceTrace):
             return [], ["capture_paths", "loop_slices"], [paths, "drawn = loop_slices(loaded, paths)"]
         layers = "" if len(drawn.layers) == drawn.routing.num_layers else f", {drawn.layers}"
-        line = f"drawn = embedding(paths{layers})  # UMAP: the first map takes half a minute more"
+        line = f"drawn = embedding(paths{layers})  # UMAP: the first map takes longer, it compiles"
         return ["from analysis.explain.embedding import embedding"], ["capture_paths"], [paths, line]
     if isinstance(drawn, Attribution):
         return _attribution_code(drawn)
@@ -188,4 +210,4 @@ def _view(view: View) -> str:
     return f"View({', '.join(fields)})"
 
 
-__all__ = ["LONGEST_TEXT", "TEXTS_FILE", "TRACE_FILE", "Needs", "needs", "snippet"]
+__all__ = ["LONGEST_TEXT", "TEXTS_FILE", "TRACE_FILE", "Needs", "needs", "snippet", "trace_file_name"]

@@ -33,7 +33,7 @@ def fit(fig: go.Figure, width: float) -> None:
 
 def _widen_side_plots(fig: go.Figure) -> None:
     """Move the border between a map and the plots and colour bar beside it."""
-    beside = NARROW_BESIDE if fig.layout.xaxis2.anchor == "y" else NARROW_BESIDE + 0.04  # its own axis has labels
+    beside = NARROW_BESIDE if fig.layout.xaxis2.anchor == "y" else NARROW_BESIDE + 0.08  # its own axis has labels
     fig.update_xaxes(domain=[0, NARROW_LEFT], selector=lambda axis: axis.domain and axis.domain[0] == 0)
     fig.layout.xaxis2.domain = [beside, 1]
     for cells in fig.select_traces({"type": "heatmap"}):

@@ -17,6 +17,8 @@ FEWEST_COLUMNS = 16
 """A token axis has room for at least this many columns: the cells of a two-token text are not half a page wide."""
 NAME_PX, NUMBER_PX = 9.5, 11.4
 """Width that a token needs for its name on the axis, and a cell of a map for its number: 90 and 75 fit on a page."""
+COUNTED = "token index"
+"""Title of a token axis that counts its tokens, since their names do not fit."""
 SENTENCE = {"sentence": True}
 """Marks a figure that shows a sentence because there is nothing to draw: it needs no "how to read"."""
 TO_CELL = {"select": "customdata"}
@@ -174,13 +176,30 @@ def token_axis(trace: RoutingTrace, view: View) -> tuple[dict, int]:
     if not names_fit(view, end - first):
         step = next(step for step in (25, 50, 100, 250, 500, 10**9) if (end - first) / step <= 16)
         ticks = list(range(-(-first // step) * step, end, step))
-        return axis | {"tickvals": ticks, "ticktext": [str(t) for t in ticks], "title": {"text": "token index"}}, 46
-    labels = token_labels(trace)[first:end]
-    texts = [_tick(label, bool(trace.special[first + i])) for i, label in enumerate(labels)]
-    if first <= view.token < end:
-        texts[view.token - first] = f"<b>{texts[view.token - first]}</b>"
-    axis |= {"tickvals": list(range(first, end)), "ticktext": texts, "tickangle": -90}
-    return axis, max(16 + round(6.8 * max(len(_readable(label)) for label in labels)), 30)
+        return axis | {"tickvals": ticks, "ticktext": [str(t) for t in ticks], "title": {"text": COUNTED}}, 46
+    names, bottom = _names(trace, view)
+    return axis | names, bottom
+
+
+def every_nth_name(trace: RoutingTrace, view: View, step: int) -> tuple[dict, int]:
+    """Ticks of a token axis that name every `step`-th token, and the bottom margin that they need, in pixels.
+
+    For pictures that nobody can point at: a page tells the names of the tokens between in hover cards.
+    """
+    ticks, bottom = _names(trace, view, step)
+    nth = {2: "2nd", 3: "3rd"}.get(step, f"{step}th")
+    return ticks | {"title": {"text": f"token, every {nth} is named"}}, bottom + 20
+
+
+def _names(trace: RoutingTrace, view: View, step: int = 1) -> tuple[dict, int]:
+    first, end = view.span(trace.num_tokens)
+    shown, labels = range(first, end, step), token_labels(trace)[first:end:step]
+    texts = [_tick(label, bool(trace.special[token])) for token, label in zip(shown, labels, strict=True)]
+    if view.token in shown:
+        at = shown.index(view.token)
+        texts[at] = f"<b>{texts[at]}</b>"
+    bottom = max(16 + round(6.8 * max(len(_readable(label)) for label in labels)), 30)
+    return {"tickvals": list(shown), "ticktext": texts, "tickangle": -90}, bottom
 
 
 def names_fit(view: View, tokens: int) -> bool:

@@ -1,6 +1,6 @@
 """One row per text: what a whole prompt looks like beside others."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 
 import numpy as np
@@ -10,6 +10,9 @@ from analysis.aggregate import mean_over_tokens, ordinary
 from analysis.difficulty import difficulty, surprisal
 from analysis.overview import overview_numbers
 from hooks.trace import RoutingTrace
+
+MOST_GROUPS = 12
+"""Values of a column by which prompts are grouped; a column of more is a name or a measure."""
 
 
 @dataclass(frozen=True)
@@ -42,11 +45,14 @@ def prompt_summary(trace: RoutingTrace) -> PromptSummary:
     )
 
 
-def summary_table(rows: Iterable[tuple[str, str, PromptSummary | str | None]]) -> pd.DataFrame:
-    """One row per prompt: its name, its numbers, the start of its text, and why it could not be traced.
+def summary_table(
+    rows: Iterable[tuple[str, str, PromptSummary | str | None]], others: Mapping[str, Sequence[str]] | None = None
+) -> pd.DataFrame:
+    """One row per prompt: its name, its numbers, the start of its text, why it could not be traced, its other columns.
 
     `rows` are (name, start of the text, summary). Numbers are missing where the prompt was not traced yet (None) or
-    could not be (a sentence).
+    could not be (a sentence). `others` are the columns of the reader's file: name (`column_names` keeps them apart from
+    the table's own) -> its cell for every row; a column of numbers alone becomes numbers.
     """
     names = [field.name for field in fields(PromptSummary)]
     made = [
@@ -59,7 +65,40 @@ def summary_table(rows: Iterable[tuple[str, str, PromptSummary | str | None]]) -
         for name, start, found in rows
     ]
     table = pd.DataFrame(made, columns=["name", *names, "text", "problem"])
-    return table.astype({"tokens": "Int64", **dict.fromkeys(names[1:], float)})
+    table = table.astype({"tokens": "Int64", **dict.fromkeys(names[1:], float)})
+    for column, cells in (others or {}).items():
+        table[column] = as_numbers(cells)
+    return table
 
 
-__all__ = ["PromptSummary", "prompt_summary", "summary_table"]
+def column_names(columns: Iterable[str]) -> list[str]:
+    """The names of a file's columns as `summary_table` takes them: none is that of a column of its own."""
+    own = {"name", *(field.name for field in fields(PromptSummary)), "text", "problem"}
+    names: list[str] = []
+    for column in columns:
+        while column in own or column in names:
+            column += " (file)"
+        names.append(column)
+    return names
+
+
+def as_numbers(cells: Sequence[str]) -> pd.Series:
+    """The cells as numbers if all that are not empty are numbers, else as they are; empty ones are missing."""
+    written = pd.Series(list(cells), dtype=object)
+    there = written[written != ""]
+    numbers = pd.to_numeric(there, errors="coerce")
+    if len(there) and np.isfinite(numbers).all():
+        return numbers.reindex(written.index)
+    return written.where(written != "", None)
+
+
+def grouping_columns(table: pd.DataFrame, columns: Iterable[str]) -> list[str]:
+    """The columns whose values sort the prompts into groups: 2 to MOST_GROUPS of them, with several prompts each."""
+    counts = {column: table[column].nunique() for column in columns}
+    return [each for each, count in counts.items() if 2 <= count <= min(MOST_GROUPS, len(table) // 2)]
+
+
+__all__ = [
+    "MOST_GROUPS", "PromptSummary", "as_numbers", "column_names", "grouping_columns", "prompt_summary",
+    "summary_table",
+]  # fmt: skip

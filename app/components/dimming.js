@@ -1,6 +1,6 @@
 // Dims stale elements of the page, but only in long runs (the style is in frame.css). Streamlit's own dimming starts an
 // animation on every element and chart with every run, which makes a click a sixth slower.
-const LONG_RUN_MS = 500;
+const LONG_RUN_MS = 1200;
 let observed = null; // the element whose attribute says whether the script is running
 
 function dim_in_long_runs() {

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import nullcontext
+from dataclasses import dataclass
 
 import streamlit as st
 
@@ -9,9 +10,9 @@ from analysis.catalogue import CATALOGUE, FigureSpec, routing_of, spec
 from analysis.export.bundle import bundle
 from analysis.export.captions import caption
 from analysis.export.files import Export, figure_html, figure_json, finished_figure, texts_json
-from analysis.export.paper import COLUMNS_MM, FONTS, WIDTH_MM, Paper
+from analysis.export.paper import COLUMNS_MM, FONTS, WIDTH_MM, Paper, unnamed, width_for_names
 from analysis.export.pictures import NO_BROWSER, REMEDY, PictureError, PictureFormat, browser_path, pictures
-from analysis.export.snippet import TEXTS_FILE
+from analysis.export.snippet import TEXTS_FILE, trace_file_name
 from analysis.export.tables import table_csv, table_parquet, trace_parquet
 from analysis.texts.study import SAMPLES, Study
 from app.components.copy_link import copy_link
@@ -30,6 +31,7 @@ PREVIEW = "figure-export"
 TO_STOP = "Close this window to stop."
 SIZES_PT = (6, 7, 8, 9, 10)
 FOR_A_PAPER: tuple[PictureFormat, ...] = ("pdf", "svg", "png")
+ZIP_PICTURES: tuple[PictureFormat, ...] = ("svg", "pdf")
 MIME = {"pdf": "application/pdf", "svg": "image/svg+xml", "png": "image/png"}
 
 
@@ -58,11 +60,12 @@ def export_dialog(page: Page) -> None:
         st.download_button("JSON", made, f"{name}.json", "application/json", on_click="ignore")
         if isinstance(drawn, Study) and drawn.name != SAMPLES:
             st.download_button("Texts", texts_json(drawn), TEXTS_FILE, "application/json", on_click="ignore")
-    _for_a_paper(figure_spec, options)
+    chosen = _for_a_paper(figure_spec, options)
     with _row("Whole text"):
-        st.download_button("Trace file", trace.to_bytes(), "text.trace.safetensors", on_click="ignore")
+        file = trace_file_name(state.current_prompt().name)
+        st.download_button("Trace file", trace.to_bytes(), file, on_click="ignore")
         st.download_button("Routing table", trace_parquet([trace]), "routing.parquet", on_click="ignore")
-        _everything()
+        _everything(chosen)
     _links()
     st.caption(
         "The figure's SVG and PNG are made by your browser. The trace file holds every number of this text and opens "
@@ -76,8 +79,18 @@ def _row(title: str, align: str = "center"):
     return row
 
 
-def _for_a_paper(figure_spec: FigureSpec, options: dict[str, str]) -> None:
-    """Width, font and format of a picture for a paper; the picture and its caption once they are made."""
+@dataclass(frozen=True)
+class _Choices:
+    """What the reader chose for pictures in a paper."""
+
+    paper: Paper
+    kind: PictureFormat
+    wanted: bool
+    """Whether the button that makes one was pressed."""
+
+
+def _paper_choices() -> _Choices:
+    """The widgets for width, letters, format and marks, and the button; they count for the zip too."""
     browser = browser_path()
     one, two = COLUMNS_MM.values()
     with _row("For a paper", align="bottom"):
@@ -92,19 +105,45 @@ def _for_a_paper(figure_spec: FigureSpec, options: dict[str, str]) -> None:
         font = st.selectbox("Letters", list(FONTS), width=90)
         size = st.selectbox("Size", SIZES_PT, 1, format_func="{} pt".format, width=90)
         kind = st.selectbox("Format", FOR_A_PAPER, format_func=str.upper, width=90)
+        marked = st.toggle("Mark the selection", help="Lines round the selected token and layer, as on the page.")
         make = f"Make {kind.upper()}"
         wanted = st.button(make, disabled=browser is None, help=None if browser else f"{NO_BROWSER} {REMEDY}")
-        if browser is None:
-            st.caption("The server has no Chrome or Chromium to draw it with.")
-        paper = Paper(float(width), font, float(size))
-        drawn, view = results.current_result(figure_spec.of), state.current_view()
-        export = Export(state.current_trace(), view, (drawn,), options={figure_spec.name: options}, paper=paper)
-        key = ("picture", figure_spec.name, tuple(options.items()), routing_of(drawn), view, paper, kind)
-        made = _made(wanted, key, lambda: _picture(export, figure_spec, kind))
-        if made:
-            words = caption(figure_spec, routing_of(drawn), view, **options)
-            st.download_button(kind.upper(), made, f"{figure_spec.name}.{kind}", MIME[kind], on_click="ignore")
-            st.download_button("Caption", words, f"{figure_spec.name}.caption.txt", "text/plain", on_click="ignore")
+    if browser is None:
+        st.caption("The server has no Chrome or Chromium to draw it with.")
+    return _Choices(Paper(float(width), font, float(size), selection=marked), kind, wanted)
+
+
+def _for_a_paper(figure_spec: FigureSpec, options: dict[str, str]) -> _Choices:
+    """A picture for a paper and its caption, once they are made; what was chosen for it."""
+    chosen = _paper_choices()
+    paper, kind = chosen.paper, chosen.kind
+    drawn, view = results.current_result(figure_spec.of), state.current_view()
+    export = Export(state.current_trace(), view, (drawn,), options={figure_spec.name: options}, paper=paper)
+    if told := _names_told(figure_spec, export):
+        st.caption(told)
+    key = ("picture", figure_spec.name, tuple(options.items()), routing_of(drawn), view, paper, kind)
+    if made := _made(chosen.wanted, key, lambda: _picture(export, figure_spec, kind)):
+        words = caption(figure_spec, routing_of(drawn), view, **options)
+        file = f"{figure_spec.name}.{kind}"
+        with _row("Made"):
+            st.download_button(f"Download {kind.upper()}", made, file, MIME[kind], on_click="ignore")
+            st.download_button(
+                "Download caption", words, f"{figure_spec.name}.caption.txt", "text/plain", on_click="ignore"
+            )
+    return chosen
+
+
+def _names_told(figure_spec: FigureSpec, export: Export) -> str | None:
+    """How the tokens are named in a picture that has no room for all their names, and the width that has."""
+    paper, tokens = export.paper, export.trace.num_tokens
+    step = unnamed(figure_spec, export.drawn(figure_spec), export.view, paper)
+    if step is None:
+        return None
+    first, end = export.view.span(tokens)
+    least = width_for_names(end - first, paper)
+    how = f"one token in {step} is named" if step else "tokens are counted instead of named"
+    room = f"from {least:g} mm on all are" if least <= WIDTH_MM[1] else "no width that can be chosen names them all"
+    return f"At {paper.width_mm:g} mm {how}; {room}."
 
 
 def _picture(export: Export, figure_spec: FigureSpec, kind: PictureFormat) -> bytes:
@@ -112,12 +151,13 @@ def _picture(export: Export, figure_spec: FigureSpec, kind: PictureFormat) -> by
         return export.picture(figure_spec, kind, draw)
 
 
-def _everything() -> None:
+def _everything(chosen: _Choices) -> None:
     """The zip of all figures and tables of this text, made with a progress bar after a click."""
     trace, view = state.current_trace(), state.current_view()
-    options = {figure_spec.name: chosen for figure_spec in CATALOGUE if (chosen := chosen_options(figure_spec))}
+    options = {figure_spec.name: taken for figure_spec in CATALOGUE if (taken := chosen_options(figure_spec))}
     kinds = [kind for kind in dict.fromkeys(figure_spec.of for figure_spec in CATALOGUE) if results.can_draw(kind)]
-    wanted = st.button("Make everything (zip)")
+    wanted = st.button("Make everything (zip)", help="Its pictures are as chosen above, for a paper.")
+    formats = tuple(dict.fromkeys((*ZIP_PICTURES, chosen.kind)))
 
     def make() -> bytes:
         bar = st.progress(0.0, f"Making figures and tables… {TO_STOP}")
@@ -125,18 +165,19 @@ def _everything() -> None:
         shipped = trace.meta.get("model") in dict(available_models())
         with queues.browser_turn() if browser_path() else nullcontext():
             content = bundle(
-                Export(trace, view, more, options=options),
+                Export(trace, view, more, options=options, paper=chosen.paper),
                 prompt=state.current_prompt().name,
                 shipped=shipped,
                 from_file=state.trace_file() is not None,
+                picture_formats=formats,
                 progress=lambda done, of, name: bar.progress(done / of, f"{done} of {of}: {name}. {TO_STOP}"),
             )
         bar.empty()
         return content
 
-    made = _made(wanted, ("zip", trace, view, str(options), kinds, results.chosen_inputs()), make)
-    if made:
-        st.download_button("Everything", made, "everything.zip", "application/zip", on_click="ignore")
+    key = ("zip", trace, view, str(options), kinds, results.chosen_inputs(), chosen.paper, formats)
+    if made := _made(wanted, key, make):
+        st.download_button("Download everything", made, "everything.zip", "application/zip", on_click="ignore")
 
 
 def _made(wanted: bool, key: tuple, make: Callable[[], bytes]) -> bytes | None:

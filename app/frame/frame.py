@@ -100,8 +100,8 @@ def frame(page: Page) -> None:
                 persist_state="session",
             )
             token_search(trace)
-            figures = any(results.can_draw(spec(name).of) for name in page.figures)
-            if st.button("Export", icon=":material/download:", disabled=not figures):
+            why_not = _why_no_export(page)
+            if st.button("Export", icon=":material/download:", disabled=why_not is not None, help=why_not):
                 export_dialog(page)
         drawn = strip(
             trace,
@@ -127,6 +127,14 @@ def frame(page: Page) -> None:
             on_level=state.show_level,
         )
         _notices(trace)
+
+
+def _why_no_export(page: Page) -> str | None:
+    """Why nothing of a page can be exported; None if something can."""
+    if not page.figures:
+        return "This page has nothing for this window: its picture and its table have their own buttons."
+    reasons = [results.why_not_drawn(spec(name).of) for name in page.figures]
+    return None if None in reasons else f"No figure of this page is drawn yet. {reasons[0]}"
 
 
 def connect_figures(page: Page) -> None:

@@ -185,6 +185,7 @@ def _prompts(where: str, read: Callable[[], PromptList]) -> None:
 
 def _take(found: PromptList) -> None:
     prompt_list.take_list(found)
+    prompt_list.trace_list(state.why_no_model() is None)
     state.close_picker()
 
 

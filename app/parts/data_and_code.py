@@ -3,15 +3,15 @@
 import streamlit as st
 
 from analysis.catalogue import FigureSpec, routing_of
-from analysis.export.snippet import TEXTS_FILE, TRACE_FILE, Needs, needs, snippet
+from analysis.export.snippet import TEXTS_FILE, Needs, needs, snippet, trace_file_name
 from analysis.export.tables import table_csv
 from app.session import results, state
 from app.texts.markdown import literal
 from sample_models.registry import available_models
 
 FIRST_ROWS, WIDTH_PX = 20, 660
-WAYS_OUT = {TRACE_FILE: "Trace file", TEXTS_FILE: "Texts"}
-"""File that the code reads -> label of its button in the export dialog."""
+TABLE_PX = 248
+"""Height of the table: the popover has room for it before it comes (frame.css), so that it does not grow then."""
 
 
 @st.fragment
@@ -30,7 +30,7 @@ def data_and_code(figure_spec: FigureSpec, options: dict[str, str]) -> None:
 
 def _data(figure_spec: FigureSpec) -> None:
     table = figure_spec.table(results.current_result(figure_spec.of))
-    st.dataframe(table.head(FIRST_ROWS), hide_index=True)
+    st.dataframe(table.head(FIRST_ROWS), hide_index=True, height=min(TABLE_PX, 35 * (len(table) + 1) + 3))
     with st.container(horizontal=True, vertical_alignment="center"):
         st.caption(f"First {min(FIRST_ROWS, len(table))} of {len(table):,} rows.", width="stretch")
         st.download_button("Download CSV", table_csv(table), f"{figure_spec.name}.csv", "text/csv", on_click="ignore")
@@ -39,15 +39,17 @@ def _data(figure_spec: FigureSpec) -> None:
 def _code(figure_spec: FigureSpec, options: dict[str, str]) -> None:
     drawn, opened = results.current_result(figure_spec.of), state.trace_file() is not None
     shipped = routing_of(drawn).meta.get("model") in dict(available_models())
-    code = snippet(figure_spec, drawn, state.current_view(), shipped=shipped, from_file=opened, **options)
-    st.code(code, language="python", wrap_lines=True)
-    st.caption(_how_to_run(needs(drawn, shipped=shipped, from_file=opened)))
+    where = {"shipped": shipped, "from_file": opened, "trace_file": trace_file_name(state.current_prompt().name)}
+    st.code(snippet(figure_spec, drawn, state.current_view(), **where, **options), language="python", wrap_lines=True)
+    st.caption(_how_to_run(needs(drawn, **where)))
 
 
 def _how_to_run(needed: Needs) -> str:
     """A sentence on where the code runs and what must be done before."""
     where = "in this project's folder, with `.venv/bin/python`"
-    todo = [f"`{file}` lies there too (Export, {WAYS_OUT[file]})" for file in needed.files]
+    todo = [
+        f"`{file}` lies there too (Export, {'Texts' if file == TEXTS_FILE else 'Trace file'})" for file in needed.files
+    ]
     if needed.model:
         todo.append(f"the path of the folder of {literal(needed.model)} stands where its name is")
     return f"Runs {where}, once {' and '.join(todo)}." if todo else f"Runs as it stands {where}."

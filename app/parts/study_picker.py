@@ -5,6 +5,7 @@ import streamlit as st
 from analysis.texts.chance import FEWEST_TEXTS
 from analysis.texts.study import Study, repeats_told
 from analysis.words.labels import how_many
+from app.parts.stop_button import stop_button
 from app.session import text_study
 from app.session.prompt_list import own_list
 from app.session.state import why_no_model
@@ -45,14 +46,12 @@ def _reading() -> None:
     """Progress of reading the chosen texts, and the button that starts or stops it."""
     left, button = st.columns([4, 1], vertical_alignment="center")
     reading = text_study.is_reading()
-    button.button(
-        "Stop" if reading else "Read them",
-        key="read-texts",
-        type="secondary" if reading else "primary",
-        on_click=text_study.start_reading,
-        args=(not reading,),
-        width="stretch",
-    )
+    how = {"on_click": text_study.start_reading, "args": (not reading,), "width": "stretch"}
+    with button:
+        if reading:
+            stop_button("stop-reading", **how)
+        else:
+            st.button("Read them", key="read-texts", type="primary", **how)
     if reading:
         bar = left.progress(0.0)
         text_study.read_texts(lambda share, message: bar.progress(share, text=literal(message)))

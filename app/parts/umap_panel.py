@@ -3,6 +3,7 @@
 import streamlit as st
 
 from app.parts.panel import panel
+from app.parts.stop_button import stop_button
 from app.session import umap_maps
 from app.session.results import can_draw, current_result
 from app.session.state import current_view, why_no_model
@@ -44,4 +45,4 @@ def _progress() -> None:
         st.rerun()  # the whole page, which shows the map and ends the fragment's timer
     with st.container(horizontal=True, vertical_alignment="center"):
         st.progress(job.share, text=f"{job.message} {job.seconds:.0f} s")
-        st.button("Stop", key="stop-umap", on_click=umap_maps.stop)
+        stop_button("stop-umap", on_click=umap_maps.stop)

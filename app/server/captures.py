@@ -17,7 +17,6 @@ from analysis.explain.ledger import stream_writes
 from analysis.explain.near_miss import TwoPrecisions
 from analysis.models.faithfulness import Finding, findings
 from analysis.models.health import health_checks
-from analysis.texts.summary import PromptSummary, prompt_summary
 from app.limits import MAX_TRACES
 from app.server import models
 from app.server.queues import model_turn
@@ -191,11 +190,6 @@ def removals_of(
     own = _own_pass_of(model_name, text, token)
     removed = remove_writes(models.loaded_model(model_name), direction, paths.routing, writes, own=own)
     return attribution(paths, direction, removed)
-
-
-def summaries_of(model: str, texts: list[str]) -> list[PromptSummary | str]:
-    """A summary of each text, or the sentence that says why it cannot be traced."""
-    return [trace if isinstance(trace, str) else prompt_summary(trace) for trace in traces_of(model, texts)]
 
 
 def traces_of(model: str, texts: list[str]) -> list[RoutingTrace | str]:

@@ -1,4 +1,4 @@
-"""A disk cache of UMAP placements: computing one takes up to a minute. No Streamlit.
+"""A disk cache of UMAP placements: computing one takes long. No Streamlit.
 
 A file's name is the SHA-256 of the states, the settings and UMAP's version. It holds coordinates only, neither text nor
 tokens, as safetensors and not as pickle. A file that cannot be read counts as missing and is written again.

@@ -6,16 +6,21 @@ from contextlib import nullcontext
 import numpy as np
 import streamlit as st
 
-from analysis.texts.summary import PromptSummary
+from analysis.texts.summary import PromptSummary, prompt_summary
+from app.limits import MOST_TOKENS
 from app.server import captures, queues
 from app.server.uploads import is_table, prompts_of_upload
 from app.session import state
+from app.session.widgets import select_rows
 from app.texts.examples import EXAMPLES
 from app.texts.prompt_files import PromptList
 from app.texts.prompts import Prompt, PromptError
+from hooks.trace import RoutingTrace
 
-FILTER = "prompt-filter"
-"""Key of what the reader looks for among the prompts of a list."""
+FILTER, QUANTITY, GROUPS = "prompt-filter", "prompt-quantity", "prompt-groups"
+"""Keys of what the reader looks for in a list, of what its picture shows, and of the column that groups its prompts."""
+TABLE = "prompt-table"
+"""Key of the table of prompts: always the same, so that its order stays when its rows change."""
 BATCH_PROMPTS, BATCH_CHARACTERS = 8, 8_000
 """Of a list, traced at a time: between two batches the page shows how far it is, and a stop takes effect."""
 
@@ -61,6 +66,8 @@ def take_list(found: PromptList) -> None:
     session, texts = st.session_state, {prompt.text for prompt in found.prompts}
     session.prompt_list, session.tracing_list, session[FILTER] = found, False, ""
     session.summaries = {key: known for key, known in session.get("summaries", {}).items() if key[1] in texts}
+    session.pop(GROUPS, None)
+    forget_traces()
 
 
 def prompt_summaries() -> list[PromptSummary | str | None]:
@@ -85,12 +92,43 @@ def tracing_list() -> bool:
 
 
 def trace_next_prompts() -> None:
-    """Trace the next few prompts of the list and keep one summary of each; their traces are not kept."""
+    """Trace the next few prompts of the list and keep one summary of each."""
     model, texts = st.session_state[state.MODEL_KEY], list(dict.fromkeys(prompt.text for prompt in untraced_prompts()))
     batch = prompt_batch(texts)
     known = st.session_state.setdefault("summaries", {})
-    for text, found in zip(batch, captures.summaries_of(model, batch), strict=True):
-        known[model, text] = found
+    for text, found in zip(batch, list_traces(model, batch), strict=True):
+        known[model, text] = found if isinstance(found, str) else prompt_summary(found)
+
+
+def list_traces(model: str, texts: list[str]) -> list[RoutingTrace | str]:
+    """A trace of each text of the own list, or why there is none.
+
+    Those of the first MOST_TOKENS tokens are kept for the pages over several texts, which read no more, until
+    `forget_traces`: what is traced on one page is not traced again on another.
+    """
+    kept = st.session_state.setdefault("list_traces", {})
+    if any(of_model != model for of_model, _ in kept):
+        kept.clear()
+    rest = [text for text in texts if (model, text) not in kept]
+    found = dict(zip(rest, captures.traces_of(model, rest), strict=True)) if rest else {}
+    tokens = sum(trace.num_tokens for trace in kept.values())
+    for text, trace in found.items():
+        if not isinstance(trace, str) and tokens + trace.num_tokens <= MOST_TOKENS:
+            kept[model, text] = trace
+            tokens += trace.num_tokens
+    return [found[text] if text in found else kept[model, text] for text in texts]
+
+
+def forget_traces() -> None:
+    """Forget the traces of the list: they were studied, or there is another list."""
+    st.session_state.pop("list_traces", None)
+
+
+def mark_opened(shown: list[int]) -> None:
+    """Mark the prompt that is shown on all pages in the table, whose rows are these prompts of the list."""
+    prompts = prompt_list().prompts
+    marked = [row for row, number in enumerate(shown) if prompts[number] == state.current_prompt()][:1]
+    select_rows(TABLE, marked if state.trace_file() is None else [])
 
 
 def prompt_batch(texts: Sequence[str]) -> list[str]:

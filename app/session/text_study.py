@@ -14,7 +14,7 @@ from app.limits import MOST_TOKENS
 from app.server import captures, sample_studies
 from app.server.sample_studies import StudyKey, TextStudy
 from app.session import state
-from app.session.prompt_list import own_list, prompt_batch
+from app.session.prompt_list import forget_traces, list_traces, own_list, prompt_batch, untraced_prompts
 from hooks.trace import RoutingTrace
 
 CHOICE_KEY = "studied"
@@ -59,8 +59,12 @@ def start_reading(go: bool = True) -> None:
 
 
 def is_reading() -> bool:
-    """Whether the chosen texts are to be read now: sample texts without being asked, an own list after the button."""
-    wanted = st.session_state.get(_reading_key(), not own_list_chosen())
+    """Whether the chosen texts are to be read now.
+
+    Sample texts are read without being asked, and so is an own list that was traced already; another one after the
+    button.
+    """
+    wanted = st.session_state.get(_reading_key(), not own_list_chosen() or _list_is_traced())
     return wanted and why_no_texts() is None and finished_study() is None
 
 
@@ -84,6 +88,7 @@ def read_texts(progress: Callable[[float, str], None]) -> None:
     finished = TextStudy(key, result, _left_out(tracing))
     if own_list_chosen():
         session.list_study = finished
+        forget_traces()
     else:
         sample_studies.sample_studies()[model] = finished
     session.study_tracing = None
@@ -128,8 +133,13 @@ def _study_key() -> StudyKey:
     return st.session_state[state.MODEL_KEY], tuple(dict.fromkeys(texts))
 
 
+def _list_is_traced() -> bool:
+    """Whether every prompt of the own list was traced on its page."""
+    return own_list() is not None and not untraced_prompts()
+
+
 def _trace_batch(tracing: Tracing, model: str, texts: list[str]) -> None:
-    for trace in captures.traces_of(model, texts):
+    for trace in list_traces(model, texts) if own_list_chosen() else captures.traces_of(model, texts):
         if isinstance(trace, str):
             tracing.problems.append(trace)
         elif tracing.tokens + trace.num_tokens > MOST_TOKENS:

@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import CancelledError, Future
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -19,6 +20,7 @@ from analysis.explain.embedding import (
     umap_placement,
 )
 from app.server import umap_cache
+from app.server.presence import presence
 from app.session import state
 from hooks.path_trace import PathTrace
 
@@ -26,10 +28,12 @@ LAYERS_KEY = "umap-layers"
 ONE, ALL = "one", "all"
 MAPS_IN_MEMORY = 8
 """Most maps of one session that stay in memory; the oldest go first."""
+WHAT = "UMAP places states so that neighbours stay neighbours."
 NOT_YET = (
-    "Not drawn yet. UMAP places states so that neighbours stay neighbours; that takes some seconds, and once per start "
-    "of the program half a minute more. The button below begins."
+    f"Not drawn yet. {WHAT} How long that takes depends on the text and on this machine; it goes on in the background, "
+    "also while you look at other pages, and can be stopped."
 )
+BEING_DRAWN = f"Being drawn. {WHAT}"
 
 
 @dataclass
@@ -37,6 +41,8 @@ class MapJob:
     """A map being computed in the background."""
 
     key: tuple
+    is_wanted: Callable[[], bool] = lambda: True
+    """Whether the visitor who asked for it is still there; asked from the job's thread."""
     share: float = 0.0
     message: str = "Waiting for another reader's map…"
     stopped: bool = False
@@ -50,9 +56,9 @@ class MapJob:
         return time.monotonic() - self.started
 
     def tell(self, share: float, message: str) -> None:
-        """Note the progress; raises CancelledError if the visitor has stopped the job."""
+        """Note the progress; raises CancelledError if the visitor has stopped the job, or left."""
         self.share, self.message = share, message
-        if self.stopped:
+        if self.stopped or not self.is_wanted():
             raise CancelledError
 
     def stop(self) -> None:
@@ -85,7 +91,9 @@ def current_map() -> Embedding | None:
 
 def why_no_map() -> str | None:
     """Why the map cannot be drawn now; None if it can."""
-    return None if current_map() else NOT_YET
+    if current_map():
+        return None
+    return BEING_DRAWN if running_job() else NOT_YET
 
 
 def load_from_disk(paths: PathTrace) -> None:
@@ -96,7 +104,7 @@ def load_from_disk(paths: PathTrace) -> None:
 
 def start(paths: PathTrace) -> None:
     """Start a job for the map of the captured states."""
-    job, layers = MapJob(_map_key()), _layers()
+    job, layers = MapJob(_map_key(), presence()), _layers()
 
     def place(states: np.ndarray, tell: Tell) -> Placement:
         key = umap_cache.key_of(states)
@@ -109,7 +117,7 @@ def start(paths: PathTrace) -> None:
     def compute() -> Embedding:
         return embedding(paths, layers, tell=job.tell, place=place)
 
-    # Not a ThreadPoolExecutor: at exit the program would wait for its worker, up to a minute.
+    # Not a ThreadPoolExecutor: at exit the program would wait for its worker, as long as it takes.
     threading.Thread(target=job.run, args=(_umap_lock(), compute), daemon=True).start()
     st.session_state.umap_job = job
 
@@ -127,7 +135,8 @@ def running_job() -> MapJob | None:
     if job is None or not job.future.done():
         return job
     del session.umap_job
-    _remember(job.key, job.future.result())
+    with suppress(CancelledError):  # the visitor was away for long, and is back
+        _remember(job.key, job.future.result())
     return None
 
 

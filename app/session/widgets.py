@@ -12,5 +12,15 @@ def component_event(key: str, event: str) -> Any:
 
 def selected_row(key: str) -> int | None:
     """The row selected in a table; None if there is none or the table is on a page that was left."""
+    return next(iter(_selected_rows(key)), None)
+
+
+def select_rows(key: str, rows: list[int]) -> None:
+    """Select rows of a table that is drawn later in this run; nothing is sent where they are selected already."""
+    if _selected_rows(key) != rows:
+        st.session_state[key] = {"selection": {"rows": rows, "columns": [], "cells": []}}
+
+
+def _selected_rows(key: str) -> list[int]:
     table = st.session_state.get(key)
-    return table.selection.rows[0] if table and table.selection.rows else None
+    return list(table["selection"]["rows"]) if table else []

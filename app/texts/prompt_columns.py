@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from app.limits import MAX_COLUMNS
+from app.limits import MAX_CELL, MAX_COLUMNS, MAX_OTHER_COLUMNS
 from app.texts.prompts import PromptError, opening
 
 TEXT_FIELDS = ("text", "prompt")
@@ -30,8 +30,9 @@ _CODE = re.compile(r"[\w.:/@#-]*\d[\w.:/@#-]*")
 
 Kind = Literal["text", "codes", "numbers", "nothing", "nested"]
 """What a column holds: text; single words with a digit, as ids are; numbers; empty cells; lists, objects or bytes."""
-Rows = Iterator[tuple[str, str, str | PromptError]]
-"""(place, name of the prompt, its text or the PromptError that says what is wrong with it) of each row."""
+Rows = Iterator[tuple[str, str, str | PromptError, list[str]]]
+"""(place, name of the prompt, its text or the PromptError that says what is wrong with it, its cells in the other
+columns) of each row."""
 
 
 class ColumnNeeded(PromptError):
@@ -80,6 +81,8 @@ class Table:
     rows: Rows
     notes: list[str] = field(default_factory=list)
     """What the reader should know about how it was read."""
+    others: list[str] = field(default_factory=list)
+    """Columns beside text and name that are kept (`other_columns`), in the order of the cells of a row."""
 
 
 def called(fields: Iterable[str], columns: Iterable[str]) -> Iterator[str]:
@@ -96,6 +99,17 @@ def check_count(name: str, count: int) -> None:
     """PromptError if a table has more columns than anybody can choose from."""
     if count > MAX_COLUMNS:
         raise PromptError(f"{name} has more than {MAX_COLUMNS:,} columns; keep those of the texts and of their names.")
+
+
+def other_columns(columns: Columns, kinds: Mapping[str, Kind]) -> list[str]:
+    """The first few columns beside text and name that hold anything: a category, a score, a language."""
+    taken = (columns.text, columns.id)
+    return [each for each in columns.names if each not in taken and kinds[each] != "nothing"][:MAX_OTHER_COLUMNS]
+
+
+def shown_cell(value: str) -> str:
+    """A cell of another column as it is kept: on one line, and not long."""
+    return opening(value, MAX_CELL)
 
 
 def is_code(value: str) -> bool:
@@ -152,5 +166,5 @@ def _why_not(name: str, wanted: str, kinds: Mapping[str, Kind], names: list[str]
 
 __all__ = [
     "TEXT_FIELDS", "ColumnNeeded", "Columns", "Kind", "Rows", "Table", "called", "check_count", "is_code",
-    "names_known", "names_rows", "some",
+    "names_known", "names_rows", "other_columns", "shown_cell", "some",
 ]  # fmt: skip

@@ -7,7 +7,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 
-from app.texts.prompt_columns import Columns, Kind, Rows, Table, check_count, is_code, names_known, some
+from app.texts.prompt_columns import (
+    Columns,
+    Kind,
+    Rows,
+    Table,
+    check_count,
+    is_code,
+    names_known,
+    other_columns,
+    shown_cell,
+    some,
+)
 from app.texts.prompts import PromptError
 
 DELIMITERS = ",;\t|"
@@ -84,7 +95,8 @@ def csv_table(name: str, text: str, text_column: str | None, id_column: str | No
         notes = [f"The first line of {name} names no columns; it is read as a prompt like the others."]
     elif text_column is None and not names_known(names):
         notes = [f"The first line of {name} is taken as the names of its columns ({some(names)}), not as a prompt."]
-    return Table(columns, _prompts(rows(), names, columns), notes)
+    others = other_columns(columns, kinds)
+    return Table(columns, _prompts(rows(), names, columns, others), notes, others)
 
 
 def _layout(text: str, delimiters: str, lines_before: int) -> Layout:
@@ -157,13 +169,15 @@ def _fitting(cells: list[str] | PromptError, width: int) -> list[str] | PromptEr
     return PromptError(f"has {len(cells)} cells where the first line has {width}; quote its cells.")
 
 
-def _prompts(rows: Iterator[Record], names: list[str], columns: Columns) -> Rows:
+def _prompts(rows: Iterator[Record], names: list[str], columns: Columns, others: list[str]) -> Rows:
     at, at_id = names.index(columns.text), names.index(columns.id) if columns.id else None
+    at_others = [names.index(each) for each in others]
     for place, cells in rows:
         if isinstance(cells, PromptError):
-            yield place, place, cells
+            yield place, place, cells, []
         else:
-            yield place, cells[at_id] if at_id is not None else place, cells[at]
+            kept = [shown_cell(cells[each]) for each in at_others]
+            yield place, cells[at_id] if at_id is not None else place, cells[at], kept
 
 
 def is_number(cell: str) -> bool:

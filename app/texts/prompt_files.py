@@ -2,13 +2,12 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import Literal
 
 from app.limits import MAX_DECODED_MB, MAX_FILE_MB, MAX_PROMPTS
-from app.texts.prompt_columns import Columns, Rows
+from app.texts.prompt_columns import Columns, Rows, Table
 from app.texts.prompt_csv import csv_table
 from app.texts.prompt_jsonl import jsonl_table
 from app.texts.prompt_parquet import parquet_table
@@ -35,6 +34,8 @@ class PromptList:
     """What else the reader should know: rows beyond the limit, ids that occur twice."""
     columns: Columns | None = None
     """For tables: which columns could be read, and which were."""
+    others: dict[str, list[str]] = field(default_factory=dict)
+    """For tables: name of another column, such as a category -> its cell beside every prompt."""
 
 
 def read_prompt_file(
@@ -78,7 +79,7 @@ def read_prompt_file(
     else:
         read = {"jsonl": jsonl_table, "csv": csv_table}[kind]
         table = read(shown, _decode(shown, data), text_column, id_column, max_prompts)
-    return _prompt_list(shown, table.rows, max_prompts, table.columns, table.notes)
+    return _prompt_list(shown, table.rows, max_prompts, table)
 
 
 def read_prompt_text(name: str, text: str, *, per: Per, max_prompts: int | None = MAX_PROMPTS) -> PromptList:
@@ -86,14 +87,13 @@ def read_prompt_text(name: str, text: str, *, per: Per, max_prompts: int | None 
     return _prompt_list(name, _parts(text.replace("\r\n", "\n"), per), max_prompts)
 
 
-def _prompt_list(
-    name: str, rows: Rows, limit: int | None, columns: Columns | None = None, notes: Sequence[str] = ()
-) -> PromptList:
+def _prompt_list(name: str, rows: Rows, limit: int | None, table: Table | None = None) -> PromptList:
     """The list of the first `limit` rows; what is told of a table stands before what is told of the list."""
+    beside: list[list[str]] = []
     prompts: list[Prompt] = []
     problems: list[str] = []
     taken: Counter[str] = Counter()
-    for place, called, content in islice(rows, limit):
+    for place, called, content, cells in islice(rows, limit):
         if isinstance(content, PromptError):
             problems.append(f"{name}, {place} {content}")
             continue
@@ -105,14 +105,18 @@ def _prompt_list(
         called = opening(called) or place
         taken[called] += 1
         prompts.append(Prompt(f"{called} ({taken[called]})" if taken[called] > 1 else called, text))
+        beside.append(cells)
     if not prompts:
         raise PromptError(problems[0] if problems else f"{name} is empty: it needs at least one line of text.")
-    notes = [*notes]
+    notes = [*table.notes] if table else []
     if limit and next(rows, None):
         notes.append(f"{name} has more than {limit:,} rows; only the first {limit:,} are read. Split it.")
     if twice := sum(count > 1 for count in taken.values()):
         notes.append(f"{name} uses {twice} name{'s' * (twice > 1)} more than once; the later rows got a number.")
-    return PromptList(name, prompts, problems, notes, columns)
+    if table is None:
+        return PromptList(name, prompts, problems, notes)
+    others = {column: [cells[at] for cells in beside] for at, column in enumerate(table.others)}
+    return PromptList(name, prompts, problems, notes, table.columns, others)
 
 
 def _decode(name: str, data: bytes) -> str:
@@ -133,10 +137,10 @@ def _decode(name: str, data: bytes) -> str:
     return text if "\n" in text else text.replace("\r", "\n")  # the line ends of old Macs, and of Excel on new ones
 
 
-def _parts(text: str, per: Per) -> Iterator[tuple[str, str, str]]:
-    """(place, name, text) of each line or paragraph that is not blank."""
+def _parts(text: str, per: Per) -> Rows:
+    """Each line or paragraph that is not blank, named by its place."""
     whole = {"line": text.split("\n"), "paragraph": _BLANK_LINES.split(text.strip()), "file": [text]}
     for number, part in enumerate(whole[per], start=1):
         if part.strip():
             place = "the whole text" if per == "file" else f"{per} {number}"
-            yield place, place, part.strip("\n")
+            yield place, place, part.strip("\n"), []

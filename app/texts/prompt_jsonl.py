@@ -1,10 +1,20 @@
 """JSON lines of prompts: a string or an object on each line."""
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 
-from app.texts.prompt_columns import TEXT_FIELDS, Columns, Kind, Rows, Table, check_count, is_code
+from app.texts.prompt_columns import (
+    TEXT_FIELDS,
+    Columns,
+    Kind,
+    Rows,
+    Table,
+    check_count,
+    is_code,
+    other_columns,
+    shown_cell,
+)
 from app.texts.prompts import PromptError, opening
 
 
@@ -30,7 +40,9 @@ def jsonl_table(name: str, text: str, text_column: str | None, id_column: str | 
             raise
         return Table(None, _json_rows(_json_lines(text), TEXT_FIELDS, None, any_kind=False))
     fields = (columns.text,) if text_column else tuple(dict.fromkeys((columns.text, *TEXT_FIELDS)))
-    return Table(columns, _json_rows(_json_lines(text), fields, columns.id, any_kind=bool(text_column)))
+    others = other_columns(columns, kinds)
+    rows = _json_rows(_json_lines(text), fields, columns.id, others, any_kind=bool(text_column))
+    return Table(columns, rows, others=others)
 
 
 def _is_text(value: object) -> bool:
@@ -69,24 +81,29 @@ def _json_lines(text: str) -> Iterator[tuple[str, object]]:
 
 
 def _json_rows(
-    lines: Iterator[tuple[str, object]], fields: Iterable[str], id_field: str | None, *, any_kind: bool
+    lines: Iterator[tuple[str, object]],
+    fields: Iterable[str],
+    id_field: str | None,
+    others: Sequence[str] = (),
+    *,
+    any_kind: bool,
 ) -> Rows:
     """The rows; where `any_kind` is wanted, a number is a text too."""
     for place, value in lines:
         if isinstance(value, PromptError):
-            yield place, place, value
+            yield place, place, value, []
             continue
-        found, where, identity = value, "", None
+        found, where, identity, kept = value, "", None, [""] * len(others)
         if isinstance(value, dict):
-            identity = value.get(id_field)
+            identity, kept = value.get(id_field), [shown_cell(_label(value.get(each))) for each in others]
             there = [field for field in fields if field in value]
             if not there:
                 named = " or ".join(opening(field, 20) for field in fields)
-                yield place, place, PromptError(f"has no field {named}; name its text so.")
+                yield place, place, PromptError(f"has no field {named}; name its text so."), []
                 continue
             taken = next((field for field in there if _is_text(value[field])), there[0])
             found, where = value[taken], f" in the field {opening(taken, 20)}"
-        yield place, _label(identity) or place, _text(found, where, any_kind)
+        yield place, _label(identity) or place, _text(found, where, any_kind), kept
 
 
 def _label(value: object) -> str:

@@ -10,7 +10,18 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from app.limits import MAX_CHARACTERS
-from app.texts.prompt_columns import TEXT_FIELDS, Columns, Kind, Rows, Table, called, check_count, is_code
+from app.texts.prompt_columns import (
+    TEXT_FIELDS,
+    Columns,
+    Kind,
+    Rows,
+    Table,
+    called,
+    check_count,
+    is_code,
+    other_columns,
+    shown_cell,
+)
 from app.texts.prompts import NAME_CHARACTERS, PromptError, too_long
 
 if TYPE_CHECKING:
@@ -46,7 +57,8 @@ def parquet_table(
         if text_column is None:
             kinds |= _kinds_by_values(file, [] if any(called(TEXT_FIELDS, texts)) else texts)
     columns = Columns.choose(name, kinds, text_column, id_column)
-    return Table(columns, _rows(name, file, columns, max_decoded_mb))
+    others = other_columns(columns, kinds)
+    return Table(columns, _rows(name, file, columns, others, max_decoded_mb), others=others)
 
 
 @contextmanager
@@ -90,13 +102,15 @@ def _batches(file: "parquet.ParquetFile", columns: list[str]) -> Iterator["pa.Re
     return file.iter_batches(batch_size=ROWS_AT_A_TIME, columns=columns, use_threads=False)
 
 
-def _rows(name: str, file: "parquet.ParquetFile", columns: Columns, max_decoded_mb: int | None) -> Rows:
+def _rows(
+    name: str, file: "parquet.ParquetFile", columns: Columns, others: list[str], max_decoded_mb: int | None
+) -> Rows:
     wanted = [columns.text] + ([columns.id] if columns.id else [])
     most = None if max_decoded_mb is None else max_decoded_mb * 2**20
     too_much = PromptError(f"{name} unpacks to more than {max_decoded_mb} MB of text; that is the limit. Split it.")
     number = taken = 0
     with _damage_told(name):
-        for batch in _batches(file, wanted):
+        for batch, beside in zip(_batches(file, wanted), _cells_of_others(file, others, most), strict=False):
             if most is not None and batch.nbytes > most:
                 raise too_much
             texts = _Cells(batch.column(columns.text))
@@ -111,7 +125,23 @@ def _rows(name: str, file: "parquet.ParquetFile", columns: Columns, max_decoded_
                 if most is not None and taken > most:
                     raise too_much
                 place = f"row {number}"
-                yield place, names.start(names.places[row]) if names else place, known[value]
+                kept = [shown_cell(cells.start(cells.places[row])) if cells else "" for cells in beside]
+                yield place, names.start(names.places[row]) if names else place, known[value], kept
+
+
+def _cells_of_others(
+    file: "parquet.ParquetFile", others: list[str], most: int | None
+) -> Iterator[list["_Cells | None"]]:
+    """The cells of the other columns, batch by batch and without an end; None from where one takes more than `most`."""
+    readers: list[Iterator[pa.RecordBatch] | None] = [_batches(file, [each]) for each in others]
+    while True:
+        cells = []
+        for at, (column, reader) in enumerate(zip(others, readers, strict=True)):
+            batch = next(reader, None) if reader else None
+            if batch is None or (most is not None and batch.nbytes > most):
+                readers[at], batch = None, None
+            cells.append(_Cells(batch.column(column)) if batch is not None else None)
+        yield cells
 
 
 class _Cells:

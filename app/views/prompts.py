@@ -1,46 +1,82 @@
-"""Prompts page: the table of the visitor's prompts, traced in batches."""
+"""Prompts page: the visitor's list of prompts, traced in batches, as one picture and as a table."""
 
+import numpy as np
+import pandas as pd
 import streamlit as st
 from streamlit.elements.lib.column_config_utils import ColumnConfig
 
 from analysis.export.tables import table_csv
+from analysis.figures.fitting import fit
+from analysis.figures.texts.prompts import MEASURES, prompt_picture
 from analysis.palette import THEMES
-from analysis.texts.summary import summary_table
-from app.parts.panel import difficulty_column
+from analysis.texts.summary import column_names, grouping_columns, summary_table
+from app.parts.panel import chart, title
+from app.parts.stop_button import stop_button
 from app.server import models
-from app.session import pending, prompt_list, state
+from app.session import drawings, pending, prompt_list, state
 from app.session.widgets import selected_row
 from app.texts.markdown import literal
 from app.texts.prompts import opening
 
-
-def columns() -> dict[str, ColumnConfig]:
-    """Column name -> format of the table; bars have the colour of their quantity."""
-    blue = THEMES[state.current_view().theme]["width"]
-    return {
-        "name": st.column_config.TextColumn(width=200),
-        "tokens": st.column_config.NumberColumn("tokens", format="%d"),
-        "difficulty": difficulty_column("difficulty"),
-        "gate": st.column_config.ProgressColumn("width share λ", min_value=0, max_value=1, format="%.2f", color=blue),
-        "did_not_route": st.column_config.NumberColumn("did not route", format="percent"),
-        "loss": st.column_config.NumberColumn("loss, nats", format="%.2f"),
-        "text": st.column_config.TextColumn("start of the text"),
-    }
+BAR_STEP = 0.05
+"""Bars begin and end at a multiple of this."""
+TALLEST, ROW_PX = 560, 35
+NO_GROUPS = "no groups"
+BARS = {"difficulty": "difficulty", "gate": "width share"}
+"""Columns drawn as bars -> their names in a sentence."""
 
 
-def progress(waiting: int) -> None:
+def list_of_prompts() -> None:
+    """The progress, the picture and the table of the list, and how to read them."""
+    st.fragment(_list, run_every=0.2 if prompt_list.tracing_list() else None)()
+    st.caption(
+        "**How to read.** One dot and one row per prompt, each number a mean over its tokens (and over layers). A "
+        "dash: not traced, or nothing to measure. Difficulty is the soft one; width share is λ; did not route is the "
+        "share of pairs of token and layer that took the depth path alone; loss is the surprisal of the tokens read. "
+        "Short texts scatter more: compare prompts of like length. The groups are not tested against chance. A click "
+        "on the head of a column sorts the table by it; a click on the box before a row opens its text, here and on "
+        "every page. For another list use the text button: File, or Type for a pasted one."
+    )
+
+
+def _list() -> None:
+    """Draw what is known of the list; then trace its next batch, if it is being traced.
+
+    In this order all parts keep their place and fill while the list is traced.
+    """
+    if pending.exists():
+        st.rerun()  # the whole page, since the frame shows the opened text
+    waiting = len(prompt_list.untraced_prompts())
+    _progress(waiting)
+    table, columns = _table_of_list()
+    _picture(table, columns)
+    shown = _filtered(table, columns)
+    _table(table, columns, shown)
+    if not prompt_list.tracing_list():
+        return
+    if waiting:
+        with st.container(key="tracing-quietly"):  # the row above tells how far it is
+            prompt_list.trace_next_prompts()
+    if not prompt_list.untraced_prompts():
+        prompt_list.trace_list(False)
+        st.rerun()  # the whole page, which ends the fragment's timer
+
+
+def _progress(waiting: int) -> None:
     """Progress of the tracing, and the button that starts, stops or resumes it. `waiting`: prompts not traced yet."""
     total, running, why_not = len(prompt_list.prompt_list().prompts), prompt_list.tracing_list(), state.why_no_model()
-    told, button = st.columns([4, 1], vertical_alignment="center")
+    with st.container(key="list-progress"):
+        told, button = st.columns([4, 1], vertical_alignment="center")
     done = f"{literal(prompt_list.prompt_list().name)}: {total - waiting:,} of {total:,} prompts traced"
     if running:
         loading = "" if models.libraries_imported() else " The model is being loaded."
         told.progress(1 - waiting / total, text=f"{done}…{loading}")
-        clicked = button.button("Stop", width="stretch")
+        with button:
+            clicked = stop_button("stop-list", width="stretch")
     elif waiting:
         told.caption(f"{done}. {why_not or ''}")
         label = "Go on" if waiting < total else "Trace all"
-        clicked = button.button(label, type="primary", disabled=bool(why_not), width="stretch")
+        clicked = button.button(label, type="primary", disabled=bool(why_not), help=why_not, width="stretch")
     else:
         told.caption(f"{done}.")
         return
@@ -49,64 +85,127 @@ def progress(waiting: int) -> None:
         st.rerun()  # the whole page, which starts or ends the fragment's timer
 
 
-def prompt_table() -> None:
-    """Trace the next batch, if the list is being traced, and draw the table."""
-    waiting = len(prompt_list.untraced_prompts())
-    progress(waiting)
-    if prompt_list.tracing_list():
-        if waiting:
-            prompt_list.trace_next_prompts()
-        if not prompt_list.untraced_prompts():
-            prompt_list.trace_list(False)
-            st.rerun()
-    prompts, summaries = prompt_list.prompt_list().prompts, prompt_list.prompt_summaries()
-    table = summary_table(
-        (prompt.name, opening(prompt.text, 80), found) for prompt, found in zip(prompts, summaries, strict=True)
+def _table_of_list() -> tuple[pd.DataFrame, list[str]]:
+    """The table of all prompts, and the names in it of the columns that the reader's file brought."""
+    found, summaries = prompt_list.prompt_list(), prompt_list.prompt_summaries()
+    columns = column_names(found.others)
+    rows = (
+        (prompt.name, opening(prompt.text, 80), known) for prompt, known in zip(found.prompts, summaries, strict=True)
     )
+    return summary_table(rows, dict(zip(columns, found.others.values(), strict=True))), columns
+
+
+def _picture(table: pd.DataFrame, columns: list[str]) -> None:
+    """All prompts in one picture, grouped by a column of the file."""
+    groups = grouping_columns(table, columns)
+    with title("The list in one picture"):
+        chosen = st.segmented_control(
+            "Shown",
+            list(MEASURES),
+            default="difficulty",
+            required=True,
+            format_func=lambda name: MEASURES[name].label,
+            key=prompt_list.QUANTITY,
+            label_visibility="collapsed",
+            persist_state="session",
+        )
+        column = None
+        if groups:
+            column = st.selectbox(
+                "Grouped by",
+                [*groups, NO_GROUPS],
+                format_func=lambda name: f"by {name}" if name != NO_GROUPS else name,
+                key=prompt_list.GROUPS,
+                label_visibility="collapsed",
+                persist_state="session",
+                width=190,
+            )
+    measure, column = MEASURES[chosen], None if column == NO_GROUPS else column
+    opened = state.current_prompt().name if state.current_prompt() in prompt_list.prompt_list().prompts else None
+    figure = prompt_picture(table, state.current_view(), measure, column, opened)
+    fit(figure, drawings.figure_width())
+    told = f"by {column}" if column else "all together"
+    chart("figure-prompts", figure, name="prompts", alt=f"{measure.label} of the prompts, {told}")
+
+
+def _filtered(table: pd.DataFrame, columns: list[str]) -> list[int]:
+    """Numbers of the prompts in which the text is found that the reader looks for."""
+    where = "name, text or columns" if columns else "name or text"
     wanted = st.text_input(
         "Filter",
         key=prompt_list.FILTER,
-        placeholder="Only prompts with this in their name or text",
+        placeholder=f"Only prompts with this in their {where}",
         label_visibility="collapsed",
         persist_state="session",
     ).casefold()
-    shown = [i for i, prompt in enumerate(prompts) if wanted in f"{prompt.name}\n{prompt.text}".casefold()]
-    key = f"prompt-table {wanted}"
+    found = prompt_list.prompt_list()
+    beside = zip(*found.others.values(), strict=True) if found.others else [()] * len(table)
+    return [
+        number
+        for number, (prompt, cells) in enumerate(zip(found.prompts, beside, strict=True))
+        if wanted in "\n".join((prompt.name, prompt.text, *cells)).casefold()
+    ]
+
+
+def _table(table: pd.DataFrame, columns: list[str], shown: list[int]) -> None:
+    """The rows of the prompts `shown`, with the opened one marked, and below it how to take them along."""
+    prompts = prompt_list.prompt_list().prompts
 
     def opened() -> None:
-        if (row := selected_row(key)) is not None:
+        if (row := selected_row(prompt_list.TABLE)) is not None and row < len(shown):
             state.show(prompts[shown[row]])
 
-    shown_as, problems = columns(), ["problem"] if table["problem"].notna().any() else []
+    bars = {name: _bar_range(table[name]) for name in ("difficulty", "gate")}
+    shown_as, problems = _columns(columns, bars), ["problem"] if table["problem"].notna().any() else []
+    prompt_list.mark_opened(shown)
     st.dataframe(
         table.iloc[shown],
         hide_index=True,
-        key=key,
+        key=prompt_list.TABLE,
         on_select=pending.callback(opened),
         selection_mode="single-row",
         column_order=[*shown_as, *problems],
         column_config=shown_as,
-        height="content" if len(shown) <= 16 else 560,
+        height=min(TALLEST, ROW_PX * (len(prompts) + 1) + 3),  # whatever is found: what lies below stays
         placeholder="–",
     )
-    if pending.exists():
-        st.rerun()  # the whole page, since the frame shows the opened text
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.caption(f"{len(shown):,} of {len(prompts):,} prompts.", width="stretch")
+        ends = "; ".join(f"{word} from {bars[name][0]:.2f} to {bars[name][1]:.2f}" for name, word in BARS.items())
+        st.caption(f"{len(shown):,} of {len(prompts):,} prompts. Bars: {ends}.", width="stretch")
         name = "CSV of all prompts"
         if prompt_list.tracing_list():  # every run replaces the file, so a click could miss it
-            st.button(name, disabled=True)
+            st.button(name, disabled=True, help="Ready once the list is traced, or stopped.")
         else:
             st.download_button(name, table_csv(table), "prompts.csv", "text/csv", on_click="ignore")
 
 
-def list_of_prompts() -> None:
-    """The table of prompts, and how to read it."""
-    st.fragment(prompt_table, run_every=0.2 if prompt_list.tracing_list() else None)()
-    st.caption(
-        "**How to read.** One row per prompt, each number a mean over its tokens (and over layers). A dash: not "
-        "traced, or nothing to measure. Difficulty is the soft one; width share is λ; did not route is the share of "
-        "pairs of token and layer that took the depth path alone; loss is the surprisal of the tokens read. A click "
-        "on a column sorts by it; a row opens its text, here and on every page. Short texts scatter more: compare "
-        "prompts of like length. For another list use the text button: File, or Type for a pasted one."
-    )
+def _columns(others: list[str], bars: dict[str, tuple[float, float]]) -> dict[str, ColumnConfig]:
+    """Column name -> format of the table; bars have the colour of their quantity and the range of their column."""
+    colours = THEMES[state.current_view().theme]
+
+    def bar(label: str, name: str, colour: str) -> ColumnConfig:
+        low, high = bars[name]
+        told = f"The bar runs from {low:.2f} to {high:.2f}, the range of this list."
+        return st.column_config.ProgressColumn(
+            label, min_value=low, max_value=high, format="%.2f", color=colour, help=told
+        )
+
+    return {
+        "name": st.column_config.TextColumn(width=160),
+        **{column: st.column_config.Column(column) for column in others},
+        "tokens": st.column_config.NumberColumn("tokens", format="%d"),
+        "difficulty": bar("difficulty", "difficulty", colours["difficulty"][3]),
+        "gate": bar("width share λ", "gate", colours["width"]),
+        "did_not_route": st.column_config.NumberColumn("did not route", format="percent"),
+        "loss": st.column_config.NumberColumn("loss, nats", format="%.2f"),
+        "text": st.column_config.TextColumn("start of the text"),
+    }
+
+
+def _bar_range(values: pd.Series) -> tuple[float, float]:
+    """The range of the values, widened to multiples of BAR_STEP; 0 to 1 where there are none."""
+    if not (known := values.dropna()).size:
+        return 0.0, 1.0
+    low = np.floor(known.min() / BAR_STEP - 1e-9) * BAR_STEP
+    high = np.ceil(known.max() / BAR_STEP + 1e-9) * BAR_STEP
+    return float(max(low, 0.0)), float(min(high, 1.0))

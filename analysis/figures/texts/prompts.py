@@ -1,0 +1,161 @@
+"""A list of prompts in one picture: a dot per prompt, in rows by a column of the reader's file if there is one."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+
+from analysis.figures.template import figure, note, sentence_figure
+from analysis.palette import THEMES
+from analysis.view import View
+from analysis.words.labels import how_many, plotly_text
+
+ROW_PX, ONE_ROW_PX = 34, 90
+PLACES = 90
+"""Places along the axis; the prompts of one place stand above each other."""
+NO_VALUE, ALL = "(empty)", "all prompts"
+LONGEST = 24
+"""Letters of a group's name on the axis."""
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A number of a prompt, as the picture shows it."""
+
+    column: str
+    """Its column of `summary_table`."""
+    label: str
+    axis: str
+    hue: str
+    """Key of the palette; of a scale its fourth colour is taken."""
+
+
+_ALL = (
+    Measure("difficulty", "Difficulty", "soft difficulty, mean over tokens and layers", "difficulty"),
+    Measure("gate", "Width share", "width share λ, mean over tokens and layers", "width"),
+    Measure("did_not_route", "Did not route", "share of token-layer pairs that took the depth path alone", "depth"),
+    Measure("loss", "Loss", "loss, mean surprisal of the tokens read, nats", "muted"),
+)
+MEASURES = {measure.column: measure for measure in _ALL}
+"""Column of `summary_table` -> what the picture can show."""
+
+
+def prompt_groups(table: pd.DataFrame, measure: Measure, column: str | None) -> pd.DataFrame:
+    """One row per group of prompts that have the number: group, prompts, mean; the highest mean first.
+
+    `table` is that of `summary_table`; without a `column` all prompts are one group.
+    """
+    return (
+        _grouped(table, measure, column)
+        .groupby("group", sort=False)["value"]
+        .agg(prompts="size", mean="mean")
+        .sort_values(["mean", "prompts"], ascending=False)
+        .reset_index()
+    )
+
+
+def prompt_picture(
+    table: pd.DataFrame, view: View, measure: Measure, column: str | None = None, opened: str | None = None
+) -> go.Figure:
+    """A dot per prompt at its number, in a row per group, with the mean of each; a ring round the `opened` prompt.
+
+    The axis shows the range of the prompts, not all that is possible. The rows that the table has decide the height,
+    not those that were traced: nothing moves while the list is traced.
+    """
+    rows = 1 if column is None else table[column].nunique(dropna=False)
+    height = 76 + (ONE_ROW_PX if rows == 1 else ROW_PX * rows)
+    groups = prompt_groups(table, measure, column)
+    if groups.empty:
+        return sentence_figure(view, "Drawn as the prompts are traced.", height)
+    c = THEMES[view.theme]
+    colour = c[measure.hue] if isinstance(c[measure.hue], str) else c[measure.hue][3]
+    places = {group: len(groups) - 1 - at for at, group in enumerate(groups["group"])}
+    points = _grouped(table, measure, column)
+    low, high = _range(points["value"])
+    points["y"] = points["group"].map(places) + _heights(points, low, high)
+    hover = "<b>%{text}</b><br>" + measure.label.lower() + " %{x:.3f}<extra></extra>"
+    dots = {
+        "type": "scatter", "mode": "markers", "x": points["value"], "y": points["y"],
+        "text": [plotly_text(name) for name in points["name"]], "hovertemplate": hover, "cliponaxis": False,
+        "marker": {"size": 7, "color": colour, "opacity": 0.55, "line": {"width": 0}},
+    }  # fmt: skip
+    at = np.array([places[group] for group in groups["group"]])
+    means = {
+        "type": "scatter", "mode": "markers", "x": groups["mean"], "y": at, "cliponaxis": False,
+        "text": [plotly_text(group) for group in groups["group"]], "customdata": groups["prompts"],
+        "hovertemplate": "<b>%{text}</b><br>mean of %{customdata} prompts: %{x:.3f}<extra></extra>",
+        "marker": {"symbol": "line-ns", "size": 20, "line": {"width": 2.5, "color": c["ink"]}},
+    }  # fmt: skip
+    ring = points[points["name"] == opened]
+    rings = {
+        "type": "scatter", "mode": "markers", "x": ring["value"], "y": ring["y"], "hoverinfo": "skip",
+        "cliponaxis": False, "marker": {"symbol": "circle-open", "size": 12, "color": c["ink"], "line": {"width": 2}},
+    }  # fmt: skip
+    return figure(
+        view,
+        [dots, means, rings],
+        clickable=False,
+        height=height,
+        margin={"l": _left(groups["group"]) if column else 24, "r": 104, "t": 26, "b": 44},
+        xaxis={"title": {"text": measure.axis}, "range": [low, high], "showgrid": True},
+        yaxis={
+            "tickvals": at, "ticktext": [plotly_text(_short(group)) for group in groups["group"]],
+            "range": [-0.55, rows - 0.45], "showticklabels": column is not None,
+        },
+        annotations=[
+            note(f"{how_many(len(points), 'prompt')} · a dot: one prompt · a stroke: the mean of its row"),
+            *_means_told(groups, at, c["ink"]),
+        ],
+    )  # fmt: skip
+
+
+def _means_told(groups: pd.DataFrame, at: np.ndarray, colour: str) -> list[dict]:
+    """The mean and the number of prompts of every row, at its right end."""
+    return [
+        {
+            "text": f"{row.mean:.2f}, n = {row.prompts:,}", "xref": "paper", "x": 1, "xanchor": "left", "xshift": 10,
+            "y": y, "showarrow": False, "font": {"size": 11, "color": colour},
+        }
+        for y, row in zip(at.tolist(), groups.itertuples(), strict=True)
+    ]  # fmt: skip
+
+
+def _grouped(table: pd.DataFrame, measure: Measure, column: str | None) -> pd.DataFrame:
+    """name, group and value of every prompt that has the number."""
+    named = pd.Series(ALL, table.index) if column is None else table[column].map(_group_name)
+    points = pd.DataFrame({"name": table["name"], "group": named, "value": table[measure.column]})
+    return points[points["value"].notna()].reset_index(drop=True)
+
+
+def _group_name(value: object) -> str:
+    if pd.isna(value):
+        return NO_VALUE
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _left(names: pd.Series) -> int:
+    """Left margin with room for the names of the groups, in pixels."""
+    return 22 + round(6.2 * max(len(_short(name)) for name in names))
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…"
+
+
+def _range(values: pd.Series) -> tuple[float, float]:
+    low, high = float(values.min()), float(values.max())
+    room = 0.04 * (high - low) or 0.05
+    return low - room, high + room
+
+
+def _heights(points: pd.DataFrame, low: float, high: float) -> np.ndarray:
+    """Height of every dot over the middle of its row, -0.38..0.38: those of one place spread to both sides."""
+    place = ((points["value"] - low) / (high - low) * PLACES).round()
+    order = points.groupby([points["group"], place]).cumcount().to_numpy()
+    most = max(int(order.max()), 1)
+    side = np.where(order % 2, 1, -1) * ((order + 1) // 2)
+    return side * min(0.14, 0.76 / (most + 1))
+
+
+__all__ = ["ALL", "MEASURES", "NO_VALUE", "Measure", "prompt_groups", "prompt_picture"]
