@@ -18,10 +18,11 @@ from analysis.explain.near_miss import TwoPrecisions
 from analysis.models.faithfulness import Finding, findings
 from analysis.models.health import health_checks
 from analysis.texts.summary import PromptSummary, prompt_summary
-from app.limits import MAX_TRACES
+from app.limits import MAX_SUMMARIES, MAX_TRACES
 from app.server import models
 from app.server.queues import model_turn
 from app.server.result_cache import Result, ResultCache
+from app.server.summary_cache import SummaryCache
 from app.texts.examples import CHECKED, shipped_trace
 from app.texts.prompts import PromptError, check_token_count
 from hooks.attention_trace import AttentionInputs, AttentionTrace
@@ -194,8 +195,19 @@ def removals_of(
 
 
 def summaries_of(model: str, texts: list[str]) -> list[PromptSummary | str]:
-    """A summary of each text, or the sentence that says why it cannot be traced."""
-    return [trace if isinstance(trace, str) else prompt_summary(trace) for trace in traces_of(model, texts)]
+    """A summary of each text, or the sentence that says why it cannot be traced; the server remembers them."""
+    made = [trace if isinstance(trace, str) else prompt_summary(trace) for trace in traces_of(model, texts)]
+    for text, found in zip(texts, made, strict=True):
+        _summaries.store((model, text), found)
+    return made
+
+
+def known_summary(model: str, text: str) -> PromptSummary | str | None:
+    """What `summaries_of` made of a text, if the server still knows it."""
+    return _summaries.look_up((model, text))
+
+
+_summaries: SummaryCache[PromptSummary | str] = SummaryCache(MAX_SUMMARIES)
 
 
 def traces_of(model: str, texts: list[str]) -> list[RoutingTrace | str]:

@@ -63,6 +63,21 @@ def take_list(found: PromptList) -> None:
     session.summaries = {key: known for key, known in session.get("summaries", {}).items() if key[1] in texts}
 
 
+def forget_list() -> None:
+    """Forget the reader's list and what is known of its texts."""
+    for key in ("prompt_list", "summaries", FILTER):
+        st.session_state.pop(key, None)
+    st.session_state.tracing_list = False
+
+
+def take_summaries(model: str, *, go_on: bool) -> None:
+    """Take what the server still knows of a list that this model had traced; `go_on` has the rest traced anew."""
+    session, texts = st.session_state, [prompt.text for prompt in prompt_list().prompts]
+    found = {(model, text): known for text in texts if (known := captures.known_summary(model, text)) is not None}
+    session.summaries = session.get("summaries", {}) | found
+    session.tracing_list = go_on and len(found) < len(set(texts)) and st.query_params.get("model") == model
+
+
 def prompt_summaries() -> list[PromptSummary | str | None]:
     """What is known of each prompt of the list by the current model: numbers, why there are none, or nothing yet."""
     known, model = st.session_state.get("summaries", {}), st.session_state[state.MODEL_KEY]
