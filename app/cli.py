@@ -37,6 +37,8 @@ def serve(args: argparse.Namespace) -> None:
 
     if roots := existing_folders(args.models):
         os.environ["VERSATILEFFN_MODELS"] = os.pathsep.join(str(root.resolve()) for root in roots)
+    if args.keep_nothing:
+        os.environ["VERSATILEFFN_KEEP"] = "no"
     if args.trace:
         from app.server.trace_files import served_trace
 
@@ -211,6 +213,7 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--address", default="127.0.0.1", help="listen here; 127.0.0.1 is this machine only")
     command.add_argument("--models", type=Path, nargs="+", default=[], help="folders with more model folders to offer")
     command.add_argument("--trace", type=Path, help="open with this trace file; it needs no model")
+    command.add_argument("--keep-nothing", action="store_true", help="browser tabs keep no texts over a reload")
     command.set_defaults(run=serve)
     command = commands.add_parser("models", help="list the models that are there")
     command.add_argument("--models", type=Path, nargs="+", default=[], help="folders with more model folders to list")

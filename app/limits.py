@@ -9,6 +9,12 @@ MAX_TOKENS = 4_096
 """Of one text."""
 LONGEST = 1_500
 """Characters of a text in a link."""
+MOST_TEXTS = 20
+"""Own texts of a tab that the address can name, the last ones: Back and Forward return to them."""
+MOST_CHOICES_BYTES = 20_000
+"""Of the choices in a link, unpacked."""
+MOST_KEPT = 4_000_000
+"""Characters, packed, of what a browser's tab is given to keep of a list: browsers give a page about five million."""
 
 MAX_FILE_MB = 5
 """Of an uploaded file of prompts; the command line has no such limit."""
@@ -36,6 +42,10 @@ READERS = 2
 
 MAX_TRACES = 48
 """Traces in memory, of all visitors."""
+MAX_SUMMARIES = 20_000
+"""Rows of lists of prompts in memory, of all visitors; five numbers each."""
+MAX_LIST_STUDIES = 8
+"""Studies of visitors' lists in memory, of all visitors; some megabytes each."""
 MAX_MODELS = 3
 """Models in memory."""
 MOST_TOKENS = 10_000

@@ -11,10 +11,11 @@ import streamlit as st
 
 from app.frame.faithfulness import faithfulness_line
 from app.frame.frame import connect_figures, frame, sidebar, styles
+from app.frame.keeping import fetch_from_tab, keep_in_tab
 from app.frame.tour import follow_tour, tour_box
 from app.pages import PAGES
 from app.parts.page import draw_page
-from app.session import link, navigation, pending
+from app.session import kept_work, link, navigation, pending
 
 HERE = Path(__file__).parent
 st.set_page_config(
@@ -32,9 +33,12 @@ opened = st.navigation(
 page = next(page for page in PAGES if page.name == opened.title)
 navigation.remember_pages(offered.values())
 styles()
+fetch_from_tab(page.name)
 with st.spinner("Loading the model and tracing the text…", show_time=True):
     link.begin_session()
+    link.follow_history()
     pending.do()
+    kept_work.tell_what_came_back()
     follow_tour()
     sidebar()
 frame(page)
@@ -43,3 +47,4 @@ link.write_link()
 opened.run()
 faithfulness_line(page)
 connect_figures(page)
+keep_in_tab(page.name)

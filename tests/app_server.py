@@ -40,11 +40,14 @@ class Server(str):
 
 
 @contextmanager
-def app_server(log: Path) -> Iterator[Server]:
-    """Start a server of this checkout's app as `make run` does, yield its address, and stop it at the end."""
-    port = _free_port()
+def app_server(log: Path, *options: str, port: int | None = None) -> Iterator[Server]:
+    """Start a server of this checkout's app as `make run` does, yield its address, and stop it at the end.
+
+    `options` are further ones of `serve`; the port is a free one unless it is given.
+    """
+    port = port or free_port()
     address = Server(f"http://127.0.0.1:{port}")
-    command = [sys.executable, "-m", "app", "serve", "--port", str(port)]
+    command = [sys.executable, "-m", "app", "serve", "--port", str(port), *options]
     with log.open("w") as output:
         process = subprocess.Popen(
             command,
@@ -105,7 +108,7 @@ def until_rests(page: Page, value: str, frames: int = 30) -> None:
     )
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]

@@ -19,7 +19,7 @@ from app.texts.examples import DEFAULT_EXAMPLE
 from app.texts.prompts import PromptError
 from app.texts.text_link import text_from_link, text_to_link
 from hooks.training_trace import TrainingTrace
-from tests.app_in_process import turn_to
+from tests.app_in_process import trace_text, turn_to
 
 MAIN = Path(__file__).parents[1] / "app" / "main.py"
 
@@ -104,11 +104,16 @@ def test_damaged_text_of_a_link_is_told_in_one_sentence(value):
         text_from_link(value)
 
 
-def test_link_with_a_text_opens_it_and_leaves_it_out_of_the_address(app):
-    app.query_params["text"], app.query_params["token"] = text_to_link("The fox ran home."), "2"
+def test_link_with_a_text_opens_it_and_keeps_it_in_the_address_until_another_text_is_shown(app):
+    value = text_to_link("The fox ran home.")
+    app.query_params["text"], app.query_params["token"] = value, "2"
     app.run()
     assert not app.exception and app.session_state.prompt.text == "The fox ran home."
-    assert app.session_state.token == 2 and "text" not in app.query_params
+    assert app.session_state.token == 2 and app.session_state.link_written["text"] == value
+    app.run()
+    assert app.query_params["text"] == value and app.query_params["token"] == "2"
+    trace_text(app, "Another text.")
+    assert "text" not in app.query_params and app.query_params["own"] == "1"
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,14 @@
-// A button that copies the address of this page, with the given query added.
+// A button that copies the address of this page, with the given query added and parts without a value left out.
 export default function ({ data, parentElement: root }) {
   const button = root.querySelector("button");
   const label = data.label;
   button.textContent = label;
   button.onclick = async () => {
     const address = new URL(window.location.href);
-    for (const [name, value] of Object.entries(data.query)) address.searchParams.set(name, value);
+    for (const [name, value] of Object.entries(data.query)) {
+      if (value === null) address.searchParams.delete(name);
+      else address.searchParams.set(name, value);
+    }
     try {
       await navigator.clipboard.writeText(address.href);
       button.textContent = "Copied";

@@ -12,6 +12,6 @@ _component = st.components.v2.component(
 )
 
 
-def copy_link(label: str, query: dict[str, str] | None = None) -> None:
-    """A button that copies the page's address with `query` added to its query."""
+def copy_link(label: str, query: dict[str, str | None] | None = None) -> None:
+    """A button that copies the page's address with `query` added to its query; None removes a part."""
     _component(key=f"copy_link-{label}", data={"label": label, "query": query or {}}, width="content")

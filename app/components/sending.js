@@ -1,6 +1,7 @@
 // Sends the events of our components to the app. After a click on a link to another page, Streamlit would send an event
 // together with the page that is being left and so take the visitor back to it; and the app has no listener until the
-// component is drawn on the new page. So events are held back until both the page and the component are there.
+// component is drawn on the new page. So events are held back until both the page and the component are there; and while
+// the connection is lost, when Streamlit would drop them, until it is there again.
 const MAX_WAIT_MS = 10_000; // for a page that does not arrive
 const unsent = new Map(); // event -> the function that sends its latest value
 let navigation = { to: null, since: 0 }, timer = 0, current_page = null;
@@ -22,10 +23,14 @@ function page_has_arrived() {
   return open.some((link) => link.href === navigation.to && link.textContent.trim() === current_page);
 }
 
+function connected() {
+  return document.querySelector("[data-testid=stApp]")?.dataset.testConnectionState === "CONNECTED";
+}
+
 function send_event(event, send) {
   unsent.set(event, send);
   const attempt = () => {
-    if (!page_has_arrived()) return;
+    if (!page_has_arrived() || !connected()) return;
     clearInterval(timer);
     navigation.to = null;
     const senders = [...unsent.values()];

@@ -23,6 +23,7 @@ from app.parts.panel import chart
 from app.server import queues
 from app.session import exports, results, state
 from app.session.choices import chosen_options
+from app.session.kept_choices import choices_to_link
 from app.texts.text_link import text_to_link
 from hooks.trace import RoutingTrace
 from sample_models.registry import available_models
@@ -192,14 +193,16 @@ def _made(wanted: bool, key: tuple, make: Callable[[], bytes]) -> bytes | None:
 
 
 def _links() -> None:
-    """Links to this view; a text of the visitor's own is only in the second link."""
+    """Links to this view with its choices; a text of the visitor's own is only in the second link."""
     prompt, view = state.current_prompt(), state.current_view()
+    choices = {"choices": value} if (value := choices_to_link()) else {}
     with _row("Link"):
-        copy_link("Copy link")
+        copy_link("Copy link", choices)
         if state.trace_file() is not None:
             st.caption("The trace file that you opened is not in the link.")
         elif not prompt.example and len(prompt.text) <= LONGEST:
-            copy_link("Copy link with my text", {"text": text_to_link(prompt.text), "token": str(view.token)})
+            text = {"text": text_to_link(prompt.text), "token": str(view.token), "own": None}
+            copy_link("Copy link with my text", text | choices)
             st.caption("Your own text is in the second link only: whoever has that link can read it.")
         elif not prompt.example:
             st.caption(f"Your own text is not in the link: it is longer than {LONGEST:,} characters.")

@@ -92,11 +92,12 @@ def frame(page: Page) -> None:
             )
             scope = st.segmented_control(
                 "Layers",
-                ["all", "layer"],
+                choices.SCOPES,
                 key=choices.SCOPE_KEY,
                 required=True,
                 label_visibility="collapsed",
                 format_func=lambda name: "all layers" if name == "all" else f"layer {view.layer}",
+                on_change=choices.remember_scope,
                 persist_state="session",
             )
             token_search(trace)

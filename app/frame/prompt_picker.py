@@ -6,6 +6,7 @@ from functools import partial
 import streamlit as st
 
 from analysis.words.labels import how_many, isolated
+from app.frame.keeping import forget_button
 from app.limits import MAX_CHARACTERS, MAX_FILE_MB, MAX_PROMPTS, MAX_TOKENS
 from app.server import models
 from app.server.uploads import MAX_TRACE_MB
@@ -39,6 +40,7 @@ def prompt_picker(num_tokens: int) -> None:
         if way != "File":
             prompt_list.forget_upload()
         {"Type": _type, "Examples": _examples, "File": _file}[way]()
+        forget_button()
 
 
 def _type() -> None:

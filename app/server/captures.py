@@ -17,10 +17,12 @@ from analysis.explain.ledger import stream_writes
 from analysis.explain.near_miss import TwoPrecisions
 from analysis.models.faithfulness import Finding, findings
 from analysis.models.health import health_checks
-from app.limits import MAX_TRACES
+from analysis.texts.summary import PromptSummary, prompt_summary
+from app.limits import MAX_SUMMARIES, MAX_TRACES
 from app.server import models
 from app.server.queues import model_turn
 from app.server.result_cache import Result, ResultCache
+from app.server.summary_cache import SummaryCache
 from app.texts.examples import CHECKED, shipped_trace
 from app.texts.prompts import PromptError, check_token_count
 from hooks.attention_trace import AttentionInputs, AttentionTrace
@@ -190,6 +192,21 @@ def removals_of(
     own = _own_pass_of(model_name, text, token)
     removed = remove_writes(models.loaded_model(model_name), direction, paths.routing, writes, own=own)
     return attribution(paths, direction, removed)
+
+
+def summary_of(model: str, text: str, trace: RoutingTrace | str) -> PromptSummary | str:
+    """A summary of a text's trace, or the sentence that says why it has none; the server remembers it."""
+    found = trace if isinstance(trace, str) else prompt_summary(trace)
+    _summaries.store((model, text), found)
+    return found
+
+
+def known_summary(model: str, text: str) -> PromptSummary | str | None:
+    """The `summary_of` a text, if the server still knows it."""
+    return _summaries.look_up((model, text))
+
+
+_summaries: SummaryCache[PromptSummary | str] = SummaryCache(MAX_SUMMARIES)
 
 
 def traces_of(model: str, texts: list[str]) -> list[RoutingTrace | str]:

@@ -5,6 +5,7 @@ import streamlit as st
 from analysis.catalogue import CATALOGUE, FigureSpec
 
 QUANTITY_KEY, SCOPE_KEY, EXPERT_KEY = "quantity", "scope", "expert"
+SCOPES = ("all", "layer")
 
 
 def choice_key(figure_spec: FigureSpec) -> str:
@@ -38,9 +39,11 @@ def set_colouring(quantity: str, *, entered: bool) -> None:
     session = st.session_state
     # A rerun that interrupts another can drop the values of widgets that it had not reached.
     lost = session.get(QUANTITY_KEY) is None or session.get(SCOPE_KEY) is None
-    if lost or (entered and not session.get("quantity_chosen")):
+    given = session.pop("colouring_given", False)
+    if lost or (entered and not given and not session.get("quantity_chosen")):
         session[QUANTITY_KEY] = quantity
         session[SCOPE_KEY] = "layer" if quantity in ("Experts", "Loops") else "all"
+        session.scope_chosen = False
 
 
 def expert_follows(selection: tuple[int, int], first: int | None, experts: int) -> None:
@@ -62,3 +65,23 @@ def expert_follows(selection: tuple[int, int], first: int | None, experts: int) 
 def remember_colouring() -> None:
     """Keep the visitor's choice of colouring on every page from now on."""
     st.session_state.quantity_chosen = True
+
+
+def remember_scope() -> None:
+    """Note that the visitor has chosen the layers by which this page is coloured."""
+    st.session_state.scope_chosen = True
+
+
+def chosen_colouring() -> list | None:
+    """Quantity, scope, and whether they hold for every page; None unless the visitor has chosen one of them."""
+    session = st.session_state
+    if not session.get("quantity_chosen") and not session.get("scope_chosen"):
+        return None
+    return [session.get(QUANTITY_KEY), session.get(SCOPE_KEY), bool(session.get("quantity_chosen"))]
+
+
+def give_colouring(quantity: str, scope: str, *, for_good: bool) -> None:
+    """Colour the strip as `chosen_colouring` says: on the page that is open or opened next, `for_good` on all."""
+    session = st.session_state
+    session[QUANTITY_KEY], session[SCOPE_KEY] = quantity, scope
+    session.quantity_chosen, session.scope_chosen, session.colouring_given = for_good, True, True

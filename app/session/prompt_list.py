@@ -6,7 +6,7 @@ from contextlib import nullcontext
 import numpy as np
 import streamlit as st
 
-from analysis.texts.summary import PromptSummary, prompt_summary
+from analysis.texts.summary import PromptSummary
 from app.limits import MOST_TOKENS
 from app.server import captures, queues
 from app.server.uploads import is_table, prompts_of_upload
@@ -70,6 +70,22 @@ def take_list(found: PromptList) -> None:
     forget_traces()
 
 
+def forget_list() -> None:
+    """Forget the reader's list and what is known of its texts."""
+    for key in ("prompt_list", "summaries", FILTER, GROUPS):
+        st.session_state.pop(key, None)
+    st.session_state.tracing_list = False
+    forget_traces()
+
+
+def take_summaries(model: str, *, go_on: bool) -> None:
+    """Take what the server still knows of a list that this model had traced; `go_on` has the rest traced anew."""
+    session, texts = st.session_state, [prompt.text for prompt in prompt_list().prompts]
+    found = {(model, text): known for text in texts if (known := captures.known_summary(model, text)) is not None}
+    session.summaries = session.get("summaries", {}) | found
+    session.tracing_list = go_on and len(found) < len(set(texts)) and st.query_params.get("model") == model
+
+
 def prompt_summaries() -> list[PromptSummary | str | None]:
     """What is known of each prompt of the list by the current model: numbers, why there are none, or nothing yet."""
     known, model = st.session_state.get("summaries", {}), st.session_state[state.MODEL_KEY]
@@ -97,7 +113,7 @@ def trace_next_prompts() -> None:
     batch = prompt_batch(texts)
     known = st.session_state.setdefault("summaries", {})
     for text, found in zip(batch, list_traces(model, batch), strict=True):
-        known[model, text] = found if isinstance(found, str) else prompt_summary(found)
+        known[model, text] = captures.summary_of(model, text, found)
 
 
 def list_traces(model: str, texts: list[str]) -> list[RoutingTrace | str]:

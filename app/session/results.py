@@ -48,8 +48,11 @@ def measure_faithfulness() -> None:
 def measured_faithfulness() -> list[Finding] | None:
     """The findings about the current model and text; None until this visitor has asked for them."""
     arguments = st.session_state.get("faithfulness_of")
-    current = state.trace_file() is None and arguments and arguments[:2] == state.model_and_text()
-    return captures.faithfulness_of(*arguments) if current else None
+    if not arguments or state.trace_file() is not None or arguments[:2] != state.model_and_text():
+        return None
+    if arguments[2] is None:  # asked for before the session began anew
+        measure_faithfulness()
+    return captures.faithfulness_of(*st.session_state.faithfulness_of)
 
 
 def trace_half_precision() -> None:

@@ -65,6 +65,11 @@ def value_range(trace: RoutingTrace, quantity: Quantity) -> tuple:
     }[quantity]
 
 
+def kind_of_value(quantity: Quantity) -> type:
+    """int or float, as the form's number field has it."""
+    return int if quantity in ("loops", "first expert", "any chosen expert") else float
+
+
 def part_key(quantity: Quantity, part: str) -> str:
     """Key of the widget for a part of the condition: "comparison", "value" or "where"."""
     return f"find_{quantity}_{part}"

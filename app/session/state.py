@@ -19,6 +19,11 @@ FIRST_SELECTION = (8, 64)
 """Token range in which the first selection is made: visible when a text opens, yet with some context before it."""
 EXAMPLE_IDS = 24
 """Number of token ids in the first text of a model without a tokenizer, spread evenly over its vocabulary."""
+_OF_TEXTS = (
+    *("linked_text", "exported", "upload_read", "half_precision_of", "removed_of", "training_read", "faithfulness_of"),
+    *("ffn_times", "study_tracing", "list_study", "list_studied", "umap_maps", "drawings_of_left_pages"),
+)
+"""Keys in the session of what was made of texts of the visitor's own."""
 NO_MODEL = "No model was found: restore sample_models/checkpoints, or name a folder with `serve --models`."
 
 
@@ -85,9 +90,11 @@ def close_trace() -> None:
     state.prompt, state.trace_file, state.token, state.problem = state.prompt_before, None, None, None
 
 
-def show_file(name: str, trace: RoutingTrace) -> None:
-    """Show a trace file on all pages."""
+def show_file(name: str, trace: RoutingTrace, *, uploaded: bool = True) -> None:
+    """Show a trace file on all pages. Of those `uploaded` the address names the one that is open by its number."""
     state = st.session_state
+    state.files_opened = state.get("files_opened", 0) + uploaded
+    state.file_number = state.files_opened if uploaded else 0
     if trace_file() is None:
         state.prompt_before = state.get("prompt", EXAMPLES[DEFAULT_EXAMPLE])
     state.prompt = Prompt(
@@ -175,6 +182,24 @@ def show(prompt: Prompt) -> None:
         st.session_state.typed = prompt.text
 
 
+def forget_text() -> None:
+    """Show the example instead of a text of the visitor's own, and forget what was typed, found or exported of it."""
+    state, example = st.session_state, EXAMPLES[DEFAULT_EXAMPLE]
+    for key in _OF_TEXTS:
+        state.pop(key, None)
+    state["way"] = "Type"  # without the field for files, which would hold the last one
+    if trace_file() is not None:
+        state.prompt_before = example
+    elif not state.prompt.example:
+        show(readable_prompt(state[MODEL_KEY], example))
+    state[TYPED_KEY] = state.prompt.text
+
+
+def is_automatic(prompt: Prompt) -> bool:
+    """Whether this is the text with which a model without a tokenizer opens, which no link needs to name."""
+    return prompt.text == st.session_state.get("automatic_text")
+
+
 def readable_prompt(model: str, prompt: Prompt) -> Prompt:
     """The prompt, or a row of token ids if the model has no tokenizer and cannot read it."""
     if shipped_trace(models.folders()[model], prompt.text):
@@ -187,7 +212,9 @@ def readable_prompt(model: str, prompt: Prompt) -> Prompt:
     except ValueError:
         size = loaded.config.vocab_size
         ids = range(0, size, max(1, size // EXAMPLE_IDS))
-        return Prompt("token ids", " ".join(map(str, ids[:EXAMPLE_IDS])))
+        automatic = Prompt("token ids", " ".join(map(str, ids[:EXAMPLE_IDS])))
+        st.session_state.automatic_text = automatic.text
+        return automatic
     return prompt
 
 
@@ -197,13 +224,15 @@ def problem() -> str | None:
 
 
 def problem_is_from_link() -> bool:
-    """Whether the problem is about the link that the session was opened with."""
+    """Whether the problem is about the link or the session, and not about something that the visitor has just tried."""
     return st.session_state.problem == st.session_state.get("problem_of_link")
 
 
-def tell_problem(text: str) -> None:
-    """Show a problem above the page until the visitor dismisses it."""
+def tell_problem(text: str, *, kept: bool = True) -> None:
+    """Show a problem above the page until the visitor dismisses it; `kept` also says that what was there is kept."""
     st.session_state.problem = text
+    if not kept:
+        st.session_state.problem_of_link = text
 
 
 def dismiss_problem() -> None:

@@ -1,6 +1,6 @@
 """The study of several texts, the sample texts or the visitor's own list: traced in batches, then studied together.
 
-The study of the sample texts is shared by all visitors; that of the visitor's list stays in the session.
+The study of the sample texts is shared by all visitors; that of the visitor's list is for the visitor who asked for it.
 """
 
 from collections.abc import Callable
@@ -19,6 +19,8 @@ from hooks.trace import RoutingTrace
 
 CHOICE_KEY = "studied"
 SAMPLE, OWN = "sample", "own"
+LIST_STUDIED = "list_studied"
+"""Key of whether a session before this one had studied the visitor's list."""
 
 
 @dataclass
@@ -89,6 +91,7 @@ def read_texts(progress: Callable[[float, str], None]) -> None:
     if own_list_chosen():
         session.list_study = finished
         forget_traces()
+        sample_studies.keep_list_study(name, finished)
     else:
         sample_studies.sample_studies()[model] = finished
     session.study_tracing = None
@@ -99,8 +102,22 @@ def finished_study() -> TextStudy | None:
     """The current model's study of the chosen texts; None if they have not been read."""
     if not own_list_chosen():
         return sample_studies.sample_studies().get(st.session_state[state.MODEL_KEY])
-    latest = st.session_state.get("list_study")
-    return latest if latest and own_list() and latest.key == _study_key() else None
+    session, found = st.session_state, own_list()
+    if found and session.get(LIST_STUDIED):  # by the session before this one
+        session[LIST_STUDIED] = False
+        session.list_study = sample_studies.list_studies().get((found.name, _study_key()))
+        session[_reading_key()] = session.list_study is None
+    latest = session.get("list_study")
+    return latest if latest and found and latest.key == _study_key() else None
+
+
+def list_is_studied() -> bool:
+    """Whether the visitor has had the list studied, in this session or the one before it."""
+    session, found = st.session_state, own_list()
+    if found is None:
+        return False
+    latest = session.get("list_study")
+    return bool(session.get(LIST_STUDIED) or (latest and latest.key[1] == _texts_once()))
 
 
 def why_not_studied() -> str | None:
@@ -129,8 +146,13 @@ def _reading_key() -> str:
 
 
 def _study_key() -> StudyKey:
-    texts = (prompt.text for prompt in own_list().prompts) if own_list_chosen() else SAMPLE_TEXTS
-    return st.session_state[state.MODEL_KEY], tuple(dict.fromkeys(texts))
+    texts = _texts_once() if own_list_chosen() else tuple(dict.fromkeys(SAMPLE_TEXTS))
+    return st.session_state[state.MODEL_KEY], texts
+
+
+def _texts_once() -> tuple[str, ...]:
+    """The texts of the visitor's list, without repeats."""
+    return tuple(dict.fromkeys(prompt.text for prompt in own_list().prompts))
 
 
 def _list_is_traced() -> bool:
