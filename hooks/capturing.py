@@ -25,6 +25,10 @@ MAX_BATCH_TOKENS = 4096
 """Texts of a list, or their windows, share a forward pass up to this many tokens, padding included."""
 
 
+class NotFiniteError(ValueError):
+    """A model's logits, routing logits or lambda of a text are not finite, so that they say nothing about it."""
+
+
 class Part(NamedTuple):
     """Routing and predictions of the tokens whose numbers come from one window's pass."""
 
@@ -50,7 +54,7 @@ def capture(loaded, text, *, overlap=None):
     read already (`hooks.reading.read`) is not tokenized again. Safe to call from several threads on one model.
 
     Raises ValueError if a text holds no token, if the overlap is not smaller than the context, or if the model's ffn
-    is not 'versatile'.
+    is not 'versatile'. Raises NotFiniteError if the model's logits of a token are not finite.
     """
     refuse_without_routing(loaded)
     instrument(loaded.model)
@@ -111,7 +115,21 @@ def window_part(
     routing = {
         field: to_numpy(torch.stack([seen[name][row, own] for name in of_field])) for field, of_field in names.items()
     }
+    refuse_not_finite(routing, logits[row, own], window.own)
     return Part(routing, _predictions(logits[row, own], reading.ids[window.own + 1 : window.end + 1]))
+
+
+def refuse_not_finite(routing: Mapping[str, np.ndarray], logits: torch.Tensor, first: int) -> None:
+    """Raise NotFiniteError, naming the first token, unless all numbers [layer, token, ...] and logits are finite."""
+    spoilt = ~logits.isfinite().all(dim=-1).cpu().numpy()  # [token]
+    for values in routing.values():
+        if values.dtype.kind == "f":
+            spoilt |= ~np.isfinite(values).all(axis=(0, *range(2, values.ndim)))
+    if spoilt.any():
+        raise NotFiniteError(
+            f"the model's numbers for token {first + spoilt.argmax()} of this text are not finite, so its weights are "
+            "damaged or overflow: check it with `python -m app check`, and try another copy or dtype"
+        )
 
 
 def _predictions(logits: torch.Tensor, following: list[int]) -> tuple[np.ndarray, ...]:
@@ -176,4 +194,4 @@ def _versions() -> dict[str, str]:
     return {name: version(name) for name in ("torch", "transformers", "transformer-lens")}
 
 
-__all__ = ["capture"]
+__all__ = ["NotFiniteError", "capture"]

@@ -10,10 +10,10 @@ import os
 import random
 import sys
 
-from app.server.upload_reader import limit_self
 from app.server.uploads import CPU_S, MEMORY_MB
 from app.texts.prompt_files import read_prompt_file
 from hooks.trace import RoutingTrace
+from sample_models.bounded import limit_self
 from tests.traces import make_trace
 
 
