@@ -10,7 +10,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import streamlit as st
 
 from app.frame.faithfulness import faithfulness_line
-from app.frame.frame import connect_figures, frame, sidebar, styles
+from app.frame.frame import connect_figures, frame, model_choice, sidebar, styles
+from app.frame.refused_model import told_to_choose
 from app.frame.tour import follow_tour, tour_box
 from app.pages import PAGES
 from app.parts.page import draw_page
@@ -33,13 +34,15 @@ page = next(page for page in PAGES if page.name == opened.title)
 navigation.remember_pages(offered.values())
 styles()
 with st.spinner("Loading the model and tracing the text…", show_time=True):
-    link.begin_session()
-    pending.do()
-    follow_tour()
+    with told_to_choose(model_choice):
+        link.begin_session()
+        pending.do()
+        follow_tour()
     sidebar()
-frame(page)
-tour_box()
-link.write_link()
-opened.run()
-faithfulness_line(page)
-connect_figures(page)
+with told_to_choose():
+    frame(page)
+    tour_box()
+    link.write_link()
+    opened.run()
+    faithfulness_line(page)
+    connect_figures(page)
