@@ -5,12 +5,18 @@ traceback), 130 stopped by Ctrl-C.
 """
 
 import argparse
-import json
 import os
 import sys
 from pathlib import Path
 
-from app.cli_inputs import existing_file, existing_folders, prompts_of, trace_file, writable_folder
+from app.cli_inputs import (
+    existing_file,
+    existing_folders,
+    prompts_of,
+    tell_strange_folders,
+    trace_file,
+    writable_folder,
+)
 from app.cli_output import say, say_no_more
 from app.limits import MOST_THREADS
 
@@ -27,10 +33,9 @@ class Parser(argparse.ArgumentParser):
 
 def serve(args: argparse.Namespace) -> None:
     """Run the app in this process until it is stopped."""
-    from streamlit.web import cli
-
     if roots := existing_folders(args.models):
         os.environ["VERSATILEFFN_MODELS"] = os.pathsep.join(str(root.resolve()) for root in roots)
+        tell_strange_folders(roots)
     if args.trace:
         from app.server.trace_files import served_trace
 
@@ -39,17 +44,14 @@ def serve(args: argparse.Namespace) -> None:
         os.environ["VERSATILEFFN_TRACE"] = str(path)
     # Half of the cores for the models: threads that wait for each other must not also wait for the app.
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, min(MOST_THREADS, (os.cpu_count() or 1) // 2))))
-    main = Path(__file__).parent / "main.py"
-    flags = ["--server.port", str(args.port), "--server.address", args.address]
-    # Also in .streamlit/config.toml, which Streamlit reads only when started in this project's folder.
-    flags += ["--browser.gatherUsageStats", "false", "--client.showErrorDetails", "none", "--server.headless", "true"]
-    flags += ["--runner.fastReruns", "false"]
-    sys.argv = ["streamlit", "run", str(main), *flags]
-    sys.exit(cli.main())
+    from app.server import web
+
+    web.run(args.address, args.port, args.hosts)
 
 
 def models(args: argparse.Namespace) -> None:
     """One line per model: name, folder, and which one is the default."""
+    from sample_models.foreign import read_json
     from sample_models.recipes import built_roots
     from sample_models.registry import CHECKPOINTS, DEFAULT_MODEL, available_models, is_olmo
 
@@ -57,9 +59,9 @@ def models(args: argparse.Namespace) -> None:
         if is_olmo(folder):
             kind = "\tcheckpoint of the authors' trainer"
         else:
-            trained = json.loads((folder / "config.json").read_text()).get("gates_trained")
-            kind = "" if trained else "\tgates untrained"
+            kind = "" if read_json(folder / "config.json").get("gates_trained") else "\tgates untrained"
         say(f"{name}\t{folder}{kind}" + ("\t(default)" if name == DEFAULT_MODEL else ""))
+    tell_strange_folders(args.models)
 
 
 def trace(args: argparse.Namespace) -> None:
@@ -185,6 +187,9 @@ def parser() -> argparse.ArgumentParser:
     command = commands.add_parser("serve", help="run the app in the browser")
     command.add_argument("--port", type=int, default=8501)
     command.add_argument("--address", default="127.0.0.1", help="listen here; 127.0.0.1 is this machine only")
+    command.add_argument(
+        "--hosts", nargs="+", default=[], help="more names by which browsers may ask, as in docs/hosting.md"
+    )
     command.add_argument("--models", type=Path, nargs="+", default=[], help="folders with more model folders to offer")
     command.add_argument("--trace", type=Path, help="open with this trace file; it needs no model")
     command.set_defaults(run=serve)

@@ -14,6 +14,7 @@ from hooks.passes import run_rows, to_numpy
 from hooks.reading import Reading, read, refuse_without_routing
 from hooks.token_text import display_tokens
 from hooks.trace import FORMAT_VERSION, RoutingTrace
+from hooks.trace_checks import MAX_NUMBER
 from hooks.windows import Window
 from sample_models.loading import LoadedModel
 from sample_models.taps import HOOK_NAMES
@@ -120,11 +121,14 @@ def window_part(
 
 
 def refuse_not_finite(routing: Mapping[str, np.ndarray], logits: torch.Tensor, first: int) -> None:
-    """Raise NotFiniteError, naming the first token, unless all numbers [layer, token, ...] and logits are finite."""
-    spoilt = ~logits.isfinite().all(dim=-1).cpu().numpy()  # [token]
+    """Raise NotFiniteError, naming the first token, unless all numbers [layer, token, ...] and logits are finite.
+
+    Numbers beyond what a trace file may hold count as not finite: half precision ends far below.
+    """
+    spoilt = ~(logits.abs() <= MAX_NUMBER).all(dim=-1).cpu().numpy()  # [token]
     for values in routing.values():
         if values.dtype.kind == "f":
-            spoilt |= ~np.isfinite(values).all(axis=(0, *range(2, values.ndim)))
+            spoilt |= ~(np.abs(values) <= MAX_NUMBER).all(axis=(0, *range(2, values.ndim)))
     if spoilt.any():
         raise NotFiniteError(
             f"the model's numbers for token {first + spoilt.argmax()} of this text are not finite, so its weights are "

@@ -11,7 +11,7 @@ import yaml
 from safetensors.torch import load_file, save_file
 
 from hooks import capture
-from hooks.trace_checks import MAX_SIZES
+from hooks.trace_checks import COUNTS, MAX_SIZES
 from sample_models import conversion, load_model, tokenizer_files
 from sample_models.config_file import MOST
 from sample_models.registry import available_models, strange_folders
@@ -88,6 +88,7 @@ def test_configuration_that_no_model_has_is_refused(folder, case):
 
 
 def test_sizes_that_are_read_are_those_that_a_trace_may_have():
+    assert {name: MOST[name] for name in COUNTS} == COUNTS
     assert (MOST["num_hidden_layers"], MOST["max_loops"]) == (MAX_SIZES["layer"], MAX_SIZES["loop"])
     assert (MOST["num_experts"], MOST["num_experts_per_tok"]) == (MAX_SIZES["expert"], MAX_SIZES["k"])
 
