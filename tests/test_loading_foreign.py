@@ -3,6 +3,9 @@
 import json
 import os
 import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,6 +21,7 @@ from sample_models.registry import available_models, strange_folders
 from tests.model_folders import TEXT, edit_config, edit_weights
 from tests.olmo_folders import golden_settings, write_olmo
 
+ROOT = Path(__file__).parents[1]
 LONGEST = 700
 """Characters of a sentence, with the path of the test's folder in it."""
 
@@ -220,6 +224,16 @@ def test_index_without_metadata_is_enough(folder):
 def test_deep_generation_config_does_no_harm(folder):
     as_nest(folder / "generation_config.json")
     assert load_model(folder).config.num_hidden_layers == 2
+
+
+def test_weights_with_any_bit_turned_over_are_run_or_refused_and_never_a_traceback():
+    """In one process for all, as in a server; `make bench` turns over ten times as many."""
+    ran = subprocess.run(
+        [sys.executable, "-m", "tests.flipped", "model", "500"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    outcomes = json.loads(ran.stdout)
+    assert outcomes.keys() == {"read", "refused"} and sum(map(len, outcomes.values())) == 500
+    assert len(outcomes["refused"]) > 100
 
 
 # Tokenizers ---------------------------------------------------------------------------------------------------------
