@@ -33,6 +33,8 @@ class Parser(argparse.ArgumentParser):
 
 def serve(args: argparse.Namespace) -> None:
     """Run the app in this process until it is stopped."""
+    if not 0 < args.port < 2**16:
+        raise ValueError(f"--port must be 1..65535, got {args.port}")
     if roots := existing_folders(args.models):
         os.environ["VERSATILEFFN_MODELS"] = os.pathsep.join(str(root.resolve()) for root in roots)
         tell_strange_folders(roots)
@@ -46,7 +48,11 @@ def serve(args: argparse.Namespace) -> None:
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, min(MOST_THREADS, (os.cpu_count() or 1) // 2))))
     from app.server import web
 
-    web.run(args.address, args.port, args.hosts)
+    try:
+        web.run(args.address, args.port, args.hosts)
+    except OSError as error:
+        reason = error.strerror or error
+        raise ValueError(f"cannot listen at {args.address}, port {args.port} ({reason}): choose others") from error
 
 
 def models(args: argparse.Namespace) -> None:

@@ -33,12 +33,11 @@ opened = st.navigation(
 page = next(page for page in PAGES if page.name == opened.title)
 navigation.remember_pages(offered.values())
 styles()
-with st.spinner("Loading the model and tracing the text…", show_time=True):
-    with told_to_choose(model_choice):
-        link.begin_session()
-        pending.do()
-        follow_tour()
-    sidebar()
+with told_to_choose(model_choice), st.spinner("Loading the model and tracing the text…", show_time=True):
+    link.begin_session()
+    pending.do()
+    follow_tour()
+sidebar()
 with told_to_choose():
     frame(page)
     tour_box()

@@ -116,23 +116,21 @@ def window_part(
     routing = {
         field: to_numpy(torch.stack([seen[name][row, own] for name in of_field])) for field, of_field in names.items()
     }
-    refuse_not_finite(routing, logits[row, own], window.own)
+    refuse_not_finite(routing, logits[row, own])
     return Part(routing, _predictions(logits[row, own], reading.ids[window.own + 1 : window.end + 1]))
 
 
-def refuse_not_finite(routing: Mapping[str, np.ndarray], logits: torch.Tensor, first: int) -> None:
-    """Raise NotFiniteError, naming the first token, unless all numbers [layer, token, ...] and logits are finite.
+def refuse_not_finite(routing: Mapping[str, np.ndarray], logits: torch.Tensor) -> None:
+    """Raise NotFiniteError unless all numbers [layer, token, ...] and logits [token, vocab] are finite.
 
-    Numbers beyond what a trace file may hold count as not finite: half precision ends far below.
+    Those beyond what a trace file may hold count as not finite: half precision ends far below. The token at fault is
+    not named, since attention carries NaN to tokens before it, too.
     """
-    spoilt = ~(logits.abs() <= MAX_NUMBER).all(dim=-1).cpu().numpy()  # [token]
-    for values in routing.values():
-        if values.dtype.kind == "f":
-            spoilt |= ~(np.abs(values) <= MAX_NUMBER).all(axis=(0, *range(2, values.ndim)))
-    if spoilt.any():
+    floats = [values for values in routing.values() if values.dtype.kind == "f"]
+    if not (logits.abs() <= MAX_NUMBER).all() or not all((np.abs(values) <= MAX_NUMBER).all() for values in floats):
         raise NotFiniteError(
-            f"the model's numbers for token {first + spoilt.argmax()} of this text are not finite, so its weights are "
-            "damaged or overflow: check it with `python -m app check`, and try another copy or dtype"
+            "the model's numbers for this text are not finite, so its weights are damaged or overflow: check it with "
+            "`python -m app check`, and try another copy or dtype"
         )
 
 

@@ -72,6 +72,7 @@ def check_sizes(path: Path, fields: dict[str, Any]) -> None:
     """ValueError for sizes that no model has, heads that do not fit each other, and unknown rotary positions."""
     try:
         _check_sizes(fields)
+        _check_numbers(fields)
         _check_rope(fields)
     except ValueError as error:
         raise ValueError(f"{path} has a field that does not fit: {error}; correct it") from error
@@ -91,6 +92,19 @@ def _check_sizes(fields: dict[str, Any]) -> None:
     groups = fields.get("num_key_value_heads") or heads
     if heads % groups:
         raise ValueError(f"num_attention_heads must be a multiple of num_key_value_heads, got {heads} and {groups}")
+
+
+def _check_numbers(fields: dict[str, Any]) -> None:
+    """ValueError for a number, however deep in the fields, that the libraries cannot hold."""
+    todo = list(fields.items())
+    while todo:
+        name, value = todo.pop()
+        if isinstance(value, dict):
+            todo += value.items()
+        elif isinstance(value, list):
+            todo += [(name, each) for each in value]
+        elif type(value) is int and not -(2**31) < value < 2**31:
+            raise ValueError(f"{brief(name, 40)} must be below {2**31:,}, got {brief(value, 40)}")
 
 
 def _check_rope(fields: dict[str, Any]) -> None:

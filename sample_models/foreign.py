@@ -56,7 +56,7 @@ def brief(found: object, length: int = 120) -> str:
         text = " ".join(str(found).split())
     except ValueError:  # a number of more digits than Python writes
         text = "a number of thousands of digits"
-    text = text.encode("utf-8", "backslashreplace").decode()
+    text = "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text[: 2 * length])
     return text if len(text) <= length else text[: length - 1] + "…"
 
 

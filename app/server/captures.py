@@ -217,8 +217,7 @@ def traces_of(model: str, texts: list[str]) -> list[RoutingTrace | str]:
                 readings.append(read_within_limits(loaded, text))
             except PromptError as error:
                 results[text] = str(error)
-        with model_turn():
-            results |= _captured(loaded, readings)
+        results |= _captured(loaded, readings)
     return [results[text] for text in texts]
 
 
@@ -227,7 +226,8 @@ def _captured(loaded, readings: "list[Reading]") -> dict[str, RoutingTrace | str
     from hooks import NotFiniteError, capture
 
     try:
-        return {trace.meta["text"]: trace for trace in capture(loaded, readings)}
+        with model_turn():
+            return {trace.meta["text"]: trace for trace in capture(loaded, readings)}
     except NotFiniteError as error:
         if len(readings) == 1:
             return {readings[0].text: f"{error}."}
