@@ -102,9 +102,9 @@ def load_model(
 
     A folder, also one on the hub, is in Hugging Face format or a checkpoint of the authors' trainer (OLMo). Without a
     tokenizer in it the model reads token ids (`LoadedModel.reads_ids`). Only the prefix `hf:` uses the hub; the folder
-    is downloaded once into the hub's cache. Attention is always torch's scaled_dot_product_attention, whatever
-    config.json says. `step` loads the intermediate checkpoint after that step of the training, if the folder has it
-    (`intermediate_checkpoints`).
+    is downloaded once into the hub's cache, and `hf:org/name@revision` names a branch, tag or commit. Attention is
+    always torch's scaled_dot_product_attention, whatever config.json says. `step` loads the intermediate checkpoint
+    after that step of the training, if the folder has it (`intermediate_checkpoints`).
 
     Raises ValueError with one sentence that says what was expected, what was found and what to do: no such folder, no
     model in it, another kind of model, damaged or mismatched weights, or a model that fails `check_model`.

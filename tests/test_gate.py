@@ -217,6 +217,7 @@ def test_server_started_elsewhere_answers_to_this_machine_alone(tmp_path):
         began = time.monotonic()
         assert handshake(port, origin="http://elsewhere.example").startswith("HTTP/1.1 403")
         assert handshake(port, origin=f"http://127.0.0.1:{port}").startswith("HTTP/1.1 101")
+        assert handshake(port, origin="http://a.example", host="a.example").startswith("HTTP/1.1 400")
         assert time.monotonic() - began < 5, "nobody was asked for an address"
     finally:
         server.terminate()
@@ -235,11 +236,11 @@ def wait_for(url: str) -> int:
             time.sleep(0.1)
 
 
-def handshake(port: int, *, origin: str) -> str:
+def handshake(port: int, *, origin: str, host: str = "127.0.0.1") -> str:
     """The first line of the answer to a WebSocket's handshake."""
     with socket.create_connection(("127.0.0.1", port), timeout=30) as wire:
         wire.sendall(
-            f"GET /_stcore/stream HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nOrigin: {origin}\r\nUpgrade: websocket\r\n"
+            f"GET /_stcore/stream HTTP/1.1\r\nHost: {host}:{port}\r\nOrigin: {origin}\r\nUpgrade: websocket\r\n"
             "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
             "\r\n".encode()
         )
