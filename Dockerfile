@@ -12,7 +12,8 @@ COPY requirements.txt constraints.txt ./
 RUN pip install --no-cache-dir --extra-index-url https://download.pytorch.org/whl/cpu -r requirements.txt -c constraints.txt
 COPY . .
 
-RUN useradd --create-home explorer
+# The cache has to be there, and the user's own, for a volume to be put over it.
+RUN useradd --create-home explorer && install --directory --owner explorer --group explorer /home/explorer/.cache
 USER explorer
 EXPOSE 8501
 HEALTHCHECK --interval=30s --start-period=60s \

@@ -6,13 +6,20 @@ traceback), 130 stopped by Ctrl-C.
 """
 
 import argparse
-import json
 import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from app.cli_inputs import existing_file, existing_folders, port, prompts_of, trace_file, writable_folder
+from app.cli_inputs import (
+    existing_file,
+    existing_folders,
+    port,
+    prompts_of,
+    tell_strange_folders,
+    trace_file,
+    writable_folder,
+)
 from app.cli_output import say, say_no_more
 from app.limits import MOST_THREADS
 
@@ -33,10 +40,9 @@ class Parser(argparse.ArgumentParser):
 
 def serve(args: argparse.Namespace) -> None:
     """Run the app in this process until it is stopped."""
-    from streamlit.web import cli
-
     if roots := existing_folders(args.models):
         os.environ["VERSATILEFFN_MODELS"] = os.pathsep.join(str(root.resolve()) for root in roots)
+        tell_strange_folders(roots)
     if args.keep_nothing:
         os.environ["VERSATILEFFN_KEEP"] = "no"
     if args.trace:
@@ -47,17 +53,18 @@ def serve(args: argparse.Namespace) -> None:
         os.environ["VERSATILEFFN_TRACE"] = str(path)
     # Half of the cores for the models: threads that wait for each other must not also wait for the app.
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, min(MOST_THREADS, (os.cpu_count() or 1) // 2))))
-    main = Path(__file__).parent / "main.py"
-    flags = ["--server.port", str(args.port), "--server.address", args.address]
-    # Also in .streamlit/config.toml, which Streamlit reads only when started in this project's folder.
-    flags += ["--browser.gatherUsageStats", "false", "--client.showErrorDetails", "none", "--server.headless", "true"]
-    flags += ["--runner.fastReruns", "false"]
-    sys.argv = ["streamlit", "run", str(main), *flags]
-    sys.exit(cli.main())
+    from app.server import web
+
+    try:
+        web.run(args.address, args.port, args.hosts)
+    except OSError as error:
+        reason = error.strerror or error
+        raise ValueError(f"cannot listen at {args.address}, port {args.port} ({reason}): choose others") from error
 
 
 def models(args: argparse.Namespace) -> None:
     """One line per model: name, folder, and which one is the default."""
+    from sample_models.foreign import read_json
     from sample_models.recipes import built_roots
     from sample_models.registry import CHECKPOINTS, DEFAULT_MODEL, available_models, is_olmo
 
@@ -65,9 +72,9 @@ def models(args: argparse.Namespace) -> None:
         if is_olmo(folder):
             kind = "\tcheckpoint of the authors' trainer"
         else:
-            trained = json.loads((folder / "config.json").read_text()).get("gates_trained")
-            kind = "" if trained else "\tgates untrained"
+            kind = "" if read_json(folder / "config.json").get("gates_trained") else "\tgates untrained"
         say(f"{name}\t{folder}{kind}" + ("\t(default)" if name == DEFAULT_MODEL else ""))
+    tell_strange_folders(args.models)
 
 
 def trace(args: argparse.Namespace) -> None:
@@ -211,6 +218,9 @@ def parser() -> argparse.ArgumentParser:
     command = commands.add_parser("serve", help="run the app in the browser")
     command.add_argument("--port", type=port, default=8501)
     command.add_argument("--address", default="127.0.0.1", help="listen here; 127.0.0.1 is this machine only")
+    command.add_argument(
+        "--hosts", nargs="+", default=[], help="more names by which browsers may ask, as in docs/hosting.md"
+    )
     command.add_argument("--models", type=Path, nargs="+", default=[], help="folders with more model folders to offer")
     command.add_argument("--trace", type=Path, help="open with this trace file; it needs no model")
     command.add_argument("--keep-nothing", action="store_true", help="browser tabs keep no texts over a reload")

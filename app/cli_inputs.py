@@ -40,6 +40,14 @@ def existing_folders(roots: list[Path]) -> list[Path]:
     return roots
 
 
+def tell_strange_folders(roots: list[Path]) -> None:
+    """Say on stderr which folders below the roots are skipped, and why."""
+    from sample_models.registry import strange_folders
+
+    for sentence in strange_folders(roots):
+        say(f"skipped: {sentence}", to=sys.stderr)
+
+
 def prompts_of(args: argparse.Namespace) -> "list[Prompt]":
     """The prompts that a command was given, as a text or a file; notes about the file go to stderr."""
     from app.server.uploads import prompts_of_upload
@@ -74,4 +82,12 @@ def writable_folder(folder: Path) -> Path:
     return folder
 
 
-__all__ = ["existing_file", "existing_folders", "port", "prompts_of", "trace_file", "writable_folder"]
+__all__ = [
+    "existing_file",
+    "existing_folders",
+    "port",
+    "prompts_of",
+    "tell_strange_folders",
+    "trace_file",
+    "writable_folder",
+]

@@ -28,6 +28,8 @@ MAX_DECODED_MB = 50
 """Text that an uploaded Parquet file may unpack to: it is compressed, so that a small file may hold a great deal."""
 MAX_TRACE_MB = 20
 """Of an uploaded trace file, as `maxUploadSize` in .streamlit/config.toml has it for all files."""
+MAX_SESSION_MB = 60
+"""Uploaded files that one session holds at a time: three of the largest size."""
 MAX_HEADER_MB = 4
 """JSON before the arrays of a trace: the strings of 4,096 tokens and their predictions take a tenth of it."""
 

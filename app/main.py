@@ -10,8 +10,9 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import streamlit as st
 
 from app.frame.faithfulness import faithfulness_line
-from app.frame.frame import connect_figures, frame, sidebar, styles
+from app.frame.frame import connect_figures, frame, model_choice, sidebar, styles
 from app.frame.keeping import fetch_from_tab, keep_in_tab
+from app.frame.refused_model import told_to_choose
 from app.frame.tour import follow_tour, tour_box
 from app.pages import PAGES
 from app.parts.page import draw_page
@@ -34,17 +35,18 @@ page = next(page for page in PAGES if page.name == opened.title)
 navigation.remember_pages(offered.values())
 styles()
 fetch_from_tab(page.name)
-with st.spinner("Loading the model and tracing the text…", show_time=True):
+with told_to_choose(model_choice), st.spinner("Loading the model and tracing the text…", show_time=True):
     link.begin_session()
     link.follow_history()
     pending.do()
     kept_work.tell_what_came_back()
     follow_tour()
-    sidebar()
-frame(page)
-tour_box()
-link.write_link()
-opened.run()
-faithfulness_line(page)
-connect_figures(page)
-keep_in_tab(page.name)
+sidebar()
+with told_to_choose():
+    frame(page)
+    tour_box()
+    link.write_link()
+    opened.run()
+    faithfulness_line(page)
+    connect_figures(page)
+    keep_in_tab(page.name)

@@ -5,6 +5,7 @@ from .attention_trace import attention_bytes as attention_bytes
 from .attribution import logit_direction as logit_direction
 from .attribution import remove_writes as remove_writes
 from .bridge import to_bridge as to_bridge
+from .capturing import NotFiniteError as NotFiniteError
 from .capturing import capture as capture
 from .faithfulness import measure_faithfulness as measure_faithfulness
 from .faithfulness_record import Faithfulness as Faithfulness

@@ -6,8 +6,10 @@ points in the FFN have the names of `hooks.hook_points`, for example `blocks.0.m
 """
 
 import copy
+import functools
 from tempfile import TemporaryDirectory
 
+import torch
 from torch import nn
 from transformer_lens.factories.architecture_adapter_factory import ArchitectureAdapterFactory
 from transformer_lens.hook_points import HookPoint
@@ -36,8 +38,9 @@ def to_bridge(loaded: LoadedModel) -> TransformerBridge:
     """A `TransformerBridge` over a copy of a loaded model, of whatever `ffn` it has.
 
     The bridge changes the model that it is given, so it gets a copy: the loaded model stays as it is, and the weights
-    are in memory twice. Texts become the same tokens as in `capture`, with a BOS token only if the tokenizer adds one.
-    For a model without a tokenizer the bridge takes tensors of token ids.
+    are in memory twice. Texts become the same tokens as in `capture`, with a BOS or EOS token only if the tokenizer
+    adds one. For a model without a tokenizer the bridge takes tensors of token ids. Texts of different lengths need a
+    token to pad with: without one among the model's own, a list of them raises ValueError.
 
     `blocks.{i}.hook_mlp_out` is what the FFN adds to the residual stream, so that `cache.decompose_resid()` sums to it;
     `blocks.{i}.mlp.hook_out` is the FFN's own output, which already holds the residual. Outputs of single experts and
@@ -55,7 +58,27 @@ def to_bridge(loaded: LoadedModel) -> TransformerBridge:
             model, ARCHITECTURE, hf_config=model.config, tokenizer=tokenizer, model_name=loaded.name
         )
     bridge.cfg.default_prepend_bos = adds_bos
+    bridge.cfg.tokenizer_appends_eos = False  # otherwise TransformerLens takes away the EOS that the tokenizer adds
+    if tokenizer is not None:
+        refuse_made_up_tokens(bridge, model.config.vocab_size)
     return bridge.eval()
+
+
+def refuse_made_up_tokens(bridge: TransformerBridge, vocab_size: int) -> None:
+    """Let the bridge refuse tokens that TransformerLens adds to a tokenizer and the model has no embedding for."""
+    to_tokens = bridge.to_tokens
+
+    @functools.wraps(to_tokens)
+    def known_tokens(*args, **kwargs) -> torch.Tensor:
+        tokens = to_tokens(*args, **kwargs)
+        if tokens.max() >= vocab_size:
+            raise ValueError(
+                "the tokenizer of this model has no token to pad with or to begin with that the model knows: give one "
+                "text at a time, or a tensor of token ids"
+            )
+        return tokens
+
+    bridge.to_tokens = known_tokens
 
 
 def own_copy(model: VersatileFFNForCausalLM) -> VersatileFFNForCausalLM:

@@ -14,6 +14,7 @@ from hooks.passes import run_rows, to_numpy
 from hooks.reading import Reading, read, refuse_without_routing
 from hooks.token_text import display_tokens
 from hooks.trace import FORMAT_VERSION, RoutingTrace
+from hooks.trace_checks import MAX_NUMBER
 from hooks.windows import Window
 from sample_models.loading import LoadedModel
 from sample_models.taps import HOOK_NAMES
@@ -23,6 +24,10 @@ ROWS = 64
 """Tokens whose distributions over the vocabulary are in memory at a time."""
 MAX_BATCH_TOKENS = 4096
 """Texts of a list, or their windows, share a forward pass up to this many tokens, padding included."""
+
+
+class NotFiniteError(ValueError):
+    """A model's logits, routing logits or lambda of a text are not finite, so that they say nothing about it."""
 
 
 class Part(NamedTuple):
@@ -50,7 +55,7 @@ def capture(loaded, text, *, overlap=None):
     read already (`hooks.reading.read`) is not tokenized again. Safe to call from several threads on one model.
 
     Raises ValueError if a text holds no token, if the overlap is not smaller than the context, or if the model's ffn
-    is not 'versatile'.
+    is not 'versatile'. Raises NotFiniteError if the model's logits of a token are not finite.
     """
     refuse_without_routing(loaded)
     instrument(loaded.model)
@@ -111,7 +116,22 @@ def window_part(
     routing = {
         field: to_numpy(torch.stack([seen[name][row, own] for name in of_field])) for field, of_field in names.items()
     }
+    refuse_not_finite(routing, logits[row, own])
     return Part(routing, _predictions(logits[row, own], reading.ids[window.own + 1 : window.end + 1]))
+
+
+def refuse_not_finite(routing: Mapping[str, np.ndarray], logits: torch.Tensor) -> None:
+    """Raise NotFiniteError unless all numbers [layer, token, ...] and logits [token, vocab] are finite.
+
+    Those beyond what a trace file may hold count as not finite: half precision ends far below. The token at fault is
+    not named, since attention carries NaN to tokens before it, too.
+    """
+    floats = [values for values in routing.values() if values.dtype.kind == "f"]
+    if not (logits.abs() <= MAX_NUMBER).all() or not all((np.abs(values) <= MAX_NUMBER).all() for values in floats):
+        raise NotFiniteError(
+            "the model's numbers for this text are not finite, so its weights are damaged or overflow: check it with "
+            "`python -m app check`, and try another copy or dtype"
+        )
 
 
 def _predictions(logits: torch.Tensor, following: list[int]) -> tuple[np.ndarray, ...]:
@@ -176,4 +196,4 @@ def _versions() -> dict[str, str]:
     return {name: version(name) for name in ("torch", "transformers", "transformer-lens")}
 
 
-__all__ = ["capture"]
+__all__ = ["NotFiniteError", "capture"]

@@ -15,11 +15,13 @@ from hooks.passes import run_windows
 from hooks.reading import Reading, read
 from hooks.trace import RoutingTrace
 from sample_models.controls import conditions
-from sample_models.loading import LoadedModel, load_model, model_folder, read_config, read_tokenizer
+from sample_models.loading import LoadedModel, load_model
+from sample_models.model_folders import model_folder, read_config
 from sample_models.modeling_versatile import VersatileFFNForCausalLM
 from sample_models.olmo import read_olmo
 from sample_models.olmo_config import read_olmo_config
 from sample_models.registry import OLMO_CONFIG, is_olmo
+from sample_models.tokenizer_files import read_tokenizer
 
 DRAWS = 4
 """Random orders of each text."""

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from hooks.trace import RoutingTrace
 from hooks.trace_checks import PARTS
 from hooks.windows import Window, reading_windows
+from sample_models.foreign import told_as
 
 if TYPE_CHECKING:
     from sample_models.loading import LoadedModel
@@ -35,12 +36,15 @@ class Reading:
 def read(loaded: "LoadedModel", text: str | RoutingTrace, overlap: int | None = None) -> Reading:
     """Token ids and windows of a text. For a trace they are those of the trace, and the tokenizer is not used.
 
-    Raises ValueError if the text holds no token, if the overlap is not smaller than the context, or for a trace of
-    another model.
+    Raises ValueError if the tokenizer cannot read the text, if that holds no token, if the overlap is not smaller than
+    the context, or for a trace of another model.
     """
     if isinstance(text, RoutingTrace):
         return _read_again(loaded, text)
-    encoded = loaded.tokenizer(text, return_special_tokens_mask=True, verbose=False)
+    if loaded.reads_ids:
+        loaded.tokenizer.check(text)
+    with told_as("the tokenizer of this model cannot read this text", "give another text"):
+        encoded = loaded.tokenizer(text, return_special_tokens_mask=True, verbose=False)
     ids, special = encoded["input_ids"], encoded["special_tokens_mask"]
     if not len(ids) > sum(special):
         raise ValueError("the text is empty: it holds no token to trace; type at least one character")

@@ -55,18 +55,21 @@ def token_bytes(display: str) -> bytes:
 def display_tokens(tokenizer, ids: list[int]) -> list[str]:
     """Display strings of token ids.
 
-    A model may have more embeddings than its tokenizer has tokens, and may predict them: they are shown as ⟨#50290⟩.
+    A model may have embeddings for ids that no token of its tokenizer has, and may predict them: they are shown as
+    ⟨#50290⟩.
     """
     vocabulary = _display_vocabulary(tokenizer)
-    return [vocabulary[i] if i < len(vocabulary) else f"⟨#{i}⟩" for i in ids]
+    return [vocabulary.get(i) or f"⟨#{i}⟩" for i in ids]
 
 
 @lru_cache(maxsize=8)
-def _display_vocabulary(tokenizer) -> list[str]:
-    """Display strings of all tokens by id, cached because every trace needs thousands of them."""
-    pieces = tokenizer.convert_ids_to_tokens(range(len(tokenizer)))
+def _display_vocabulary(tokenizer) -> dict[int, str]:
+    """Id -> display string of every token, cached because every trace needs thousands of them."""
     added, bytes_of = tokenizer.added_tokens_encoder, _reader_of_pieces(tokenizer)
-    return [display_token(piece.encode() if piece in added else bytes_of(piece)) for piece in pieces]
+    return {
+        i: display_token(piece.encode() if piece in added else bytes_of(piece))
+        for piece, i in tokenizer.get_vocab().items()
+    }
 
 
 def _reader_of_pieces(tokenizer) -> Callable[[str], bytes]:

@@ -4,6 +4,7 @@ Every trace that this program captures passes. A check raises ValueError with a 
 puts into its message.
 """
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,8 +18,10 @@ MAX_SIZES = {"layer": 256, "token": 2**20, "loop": 64, "expert": 1024, "k": 64, 
 MAX_TOKEN_CHARACTERS = 1_000
 TEXTS = ("model", "weights_sha256", "text", "dtype")
 """Entries of `meta` that must be text if they are there."""
-COUNTS = ("hidden_size", "intermediate_size", "vocab_size", "max_position_embeddings")
-"""Entries of `meta["config"]` that must be positive whole numbers if they are there."""
+COUNTS = {"hidden_size": 2**20, "intermediate_size": 2**24, "vocab_size": 2**24, "max_position_embeddings": 2**30}
+"""Entries of `meta["config"]` that must be whole numbers from 1 to this if they are there."""
+MAX_NUMBER = 1e15
+"""Largest logit or other number, by its size: sums and squares of those are still finite."""
 PARTS = frozenset({"width", "depth", "gate"})
 """What a VersatileFFN decides for every token: its experts (width), its loops (depth), and lambda (gate)."""
 SLACK = 1e-3
@@ -61,9 +64,9 @@ def check_lists(tokens: Any, next_tokens: Any, meta: Any) -> None:
     config = meta.get("config", {})
     if not isinstance(config, dict):
         raise ValueError("config must be an object")
-    for name in COUNTS:
-        if not (name not in config or (type(config[name]) is int and 0 < config[name] < 2**31)):
-            raise ValueError(f"{name} must be a number, whole and above 0")
+    for name, most in COUNTS.items():
+        if not (name not in config or (type(config[name]) is int and 0 < config[name] <= most)):
+            raise ValueError(f"{name} must be a number, whole and from 1 to {most:,}")
     windows = meta.get("windows")
     if "windows" in meta and not (
         isinstance(windows, dict)
@@ -76,8 +79,10 @@ def check_lists(tokens: Any, next_tokens: Any, meta: Any) -> None:
     parts = meta.get("parts")
     if "parts" in meta and not (isinstance(parts, list) and len({*map(str, parts)} & PARTS) == len(parts)):
         raise ValueError(f"parts must be some of {', '.join(sorted(PARTS))}, each once")
-    if any("\ud800" <= char <= "\udfff" for name in TEXTS for char in meta.get(name) or ""):
-        raise ValueError("its text holds halves of characters (lone surrogates)")
+    try:
+        json.dumps(meta, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise ValueError("its text holds halves of characters (lone surrogates)") from None
 
 
 def check_values(arrays: Mapping[str, np.ndarray], next_tokens: list[list[str]], meta: Mapping[str, Any]) -> None:
@@ -90,7 +95,9 @@ def check_values(arrays: Mapping[str, np.ndarray], next_tokens: list[list[str]],
     for name in ("depth_logits", "gate", "expert_logits", "expert_weights", "next_logprobs", "next_entropy"):
         if not np.isfinite(arrays[name]).all():
             raise ValueError(f"{name} holds numbers that are not finite")
-    if not np.isnan(logprob[0]) or not np.isfinite(logprob[1:]).all():
+        if np.abs(arrays[name]).max() > MAX_NUMBER:
+            raise ValueError(f"{name} holds numbers beyond {MAX_NUMBER:g}")
+    if not np.isnan(logprob[0]) or not (np.abs(logprob[1:]) <= MAX_NUMBER).all():
         raise ValueError("logprob must be NaN for the first token, and finite for the others")
     most_id = meta.get("config", {}).get("vocab_size", np.inf) - 1
     for name, low, high in (

@@ -9,14 +9,15 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import save_file
-from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
+from transformers import PreTrainedTokenizerBase
 
 from sample_models.configuration_versatile import VersatileFFNConfig
 from sample_models.id_tokenizer import IdTokenizer
 from sample_models.loading import LoadedModel, load_model
-from sample_models.model_folders import HUB, fetch, is_hub_id, read_tokenizer
+from sample_models.model_folders import HUB, fetch, is_hub_id
 from sample_models.olmo import ModelWeights, read_olmo
 from sample_models.registry import OLMO_CONFIG
+from sample_models.tokenizer_files import read_tokenizer, read_tokenizer_file
 from sample_models.upcycling import read_dense
 
 Progress = Callable[[str, int, int], None]
@@ -116,25 +117,12 @@ def _tokenizer(source: Path, named: str | Path | None, config: VersatileFFNConfi
         tokenizer = read_tokenizer(source, config)
         return None if isinstance(tokenizer, IdTokenizer) else tokenizer
     if Path(named).is_file():
-        return _tokenizer_file(Path(named), config)
+        return read_tokenizer_file(Path(named), config)
     if not Path(named).is_dir():
         raise ValueError(f"no tokenizer at {named}: give a folder that holds tokenizer.json, or that file")
     tokenizer = read_tokenizer(Path(named), config)
     if isinstance(tokenizer, IdTokenizer):
         raise ValueError(f"{named} holds no tokenizer.json: give the folder of a tokenizer, or leave it out")
-    return tokenizer
-
-
-def _tokenizer_file(path: Path, config: VersatileFFNConfig) -> PreTrainedTokenizerBase:
-    try:
-        tokenizer = PreTrainedTokenizerFast(tokenizer_file=str(path))
-    except Exception as error:  # a damaged file can raise anything in the parser
-        raise ValueError(f"the tokenizer {path} cannot be read ({error!r}): copy or save it again") from error
-    if len(tokenizer) > config.vocab_size:
-        raise ValueError(
-            f"the tokenizer {path} must have at most vocab_size = {config.vocab_size} tokens, got {len(tokenizer)}: "
-            "give the one that the model was trained with"
-        )
     return tokenizer
 
 

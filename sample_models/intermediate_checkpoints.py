@@ -5,6 +5,8 @@ from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 
+from sample_models.foreign import brief, is_file
+
 FOLDER = "checkpoints"
 """Folder of the intermediate checkpoints inside a run's or a model's folder."""
 
@@ -34,8 +36,12 @@ def intermediate_checkpoints(folder: Path) -> list[IntermediateCheckpoint]:
 
     Raises ValueError with one sentence for a damaged file, or one whose header lacks step, tokens or tau.
     """
-    checkpoints = [_described(path) for path in sorted((Path(folder) / FOLDER).glob("step-*.safetensors"))]
+    checkpoints = [_described(path) for path in _files(folder)]
     return sorted(checkpoints, key=lambda checkpoint: checkpoint.step)
+
+
+def _files(folder: Path) -> list[Path]:
+    return [path for path in sorted((Path(folder) / FOLDER).glob("step-*.safetensors")) if is_file(path)]
 
 
 def _described(path: Path) -> IntermediateCheckpoint:
@@ -54,7 +60,7 @@ def _described(path: Path) -> IntermediateCheckpoint:
         raise ValueError(f"{path} is no whole safetensors file ({error}): copy or download it again") from error
     except (KeyError, ValueError) as error:
         raise ValueError(
-            f"{path} must tell step, tokens and tau as numbers in its header, got {header}: take files that "
+            f"{path} must tell step, tokens and tau as numbers in its header, got {brief(header)}: take files that "
             "train --keep-checkpoints wrote"
         ) from error
 

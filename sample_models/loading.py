@@ -13,19 +13,19 @@ from functools import cached_property
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file
 from transformers import PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
 
 from sample_models.configuration_versatile import VersatileFFNConfig
 from sample_models.id_tokenizer import IdTokenizer
 from sample_models.intermediate_checkpoints import IntermediateCheckpoint, intermediate_checkpoints
-from sample_models.model_folders import HUB, check_tensors, is_hub_id, model_folder, read_config, read_tokenizer
+from sample_models.model_folders import HUB, check_tensors, is_hub_id, model_folder, read_config
 from sample_models.modeling_versatile import VersatileFFNForCausalLM
 from sample_models.olmo import read_olmo
 from sample_models.registry import DEFAULT_MODEL, is_olmo
 from sample_models.self_check import check_model
-from sample_models.weight_files import weight_files
+from sample_models.tokenizer_files import read_tokenizer
+from sample_models.weight_files import read_tensors, weight_files
 
 PARTS = {
     "embed_tokens": "token embeddings",
@@ -102,32 +102,31 @@ def load_model(
 
     A folder, also one on the hub, is in Hugging Face format or a checkpoint of the authors' trainer (OLMo). Without a
     tokenizer in it the model reads token ids (`LoadedModel.reads_ids`). Only the prefix `hf:` uses the hub; the folder
-    is downloaded once into the hub's cache. Attention is always torch's scaled_dot_product_attention, whatever
-    config.json says. `step` loads the intermediate checkpoint after that step of the training, if the folder has it
-    (`intermediate_checkpoints`).
+    is downloaded once into the hub's cache, and `hf:org/name@revision` names a branch, tag or commit. Attention is
+    always torch's scaled_dot_product_attention, whatever config.json says. `step` loads the intermediate checkpoint
+    after that step of the training, if the folder has it (`intermediate_checkpoints`).
 
     Raises ValueError with one sentence that says what was expected, what was found and what to do: no such folder, no
     model in it, another kind of model, damaged or mismatched weights, or a model that fails `check_model`.
     """
     folder = model_folder(source)
-    tensors = None
     if step is not None:
         checkpoint = checkpoint_at(folder, step)
         config, files = read_config(folder), [checkpoint.path]
         config.tau, config.gates_trained = checkpoint.tau, config.gates_trained and step > 0
         check_tensors(files, config)
-        tensors = load_file(checkpoint.path)
+        tensors = read_tensors(files)
     elif is_olmo(folder):
         weights = read_olmo(folder)
         config, files, tensors = weights.config, weights.files, weights.tensors
     else:
         config, files = read_config(folder), weight_files(folder)
         check_tensors(files, config)
+        tensors = read_tensors(files)
     tokenizer = read_tokenizer(folder, config)
     with no_progress_bar():
-        model = VersatileFFNForCausalLM.from_pretrained(
-            None if tensors else folder, config=config, state_dict=tensors, dtype=dtype, use_safetensors=True
-        )
+        # The tensors themselves, not the folder, of which transformers would read more than was checked.
+        model = VersatileFFNForCausalLM.from_pretrained(None, config=config, state_dict=tensors, dtype=dtype)
     model = model.to(device).eval()
     try:
         check_model(model)

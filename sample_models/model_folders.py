@@ -3,29 +3,27 @@
 All this is checked before a weight is read, and refused with a ValueError of one sentence. Only `hf:` uses the network.
 """
 
+import os
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import torch
 from huggingface_hub import snapshot_download
-from huggingface_hub.errors import HFValidationError, StrictDataclassError
-from transformers import AutoTokenizer, PreTrainedTokenizerBase
+from huggingface_hub.errors import HFValidationError
 
+from sample_models.config_file import config_of
 from sample_models.configuration_versatile import VersatileFFNConfig
-from sample_models.id_tokenizer import IdTokenizer
+from sample_models.foreign import brief, read_json
 from sample_models.modeling_versatile import VersatileFFNForCausalLM
 from sample_models.olmo_config import read_olmo_config
 from sample_models.olmo_weights import olmo_weight_files
 from sample_models.recipes import recipes
-from sample_models.registry import CHECKPOINTS, MODEL_TYPE, OLMO_CONFIG, available_models, is_olmo, model_type_of
-from sample_models.weight_files import first_few, tensor_shapes
+from sample_models.registry import CHECKPOINTS, MODEL_TYPE, OLMO_CONFIG, available_models, is_olmo
+from sample_models.weight_files import first_few, plain_shapes
 
 HUB = "hf:"
 """Prefix of a hub id. Without it nothing is downloaded, so that a mistyped path is never sent to the hub."""
-
-OTHER_TOKENIZERS = ("tokenizer.model", "spiece.model", "vocab.json", "vocab.txt", "tokenizer_config.json")
-"""Files of tokenizers in other formats than tokenizer.json."""
 
 
 def model_folder(source: str | Path) -> Path:
@@ -61,18 +59,30 @@ def is_hub_id(source: str | Path) -> bool:
 
 
 def fetch(name: str) -> Path:
-    """Download hub model `org/name` of either format. Its configuration is checked before its weights are fetched."""
-    if not re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", name):
-        raise ValueError(f"a hub id must read {HUB}org/name, got {HUB}{name}: give organisation and model")
+    """Download hub model `org/name` or `org/name@revision` of either format; a revision is a branch, tag or commit.
+
+    Its configuration is checked before its weights are fetched.
+    """
+    named = re.fullmatch(r"(\w[\w.-]*/\w[\w.-]*)(?:@(\w[\w./-]*))?", name)
+    if not named:
+        raise ValueError(
+            f"a hub id must read {HUB}org/name, got {HUB}{brief(name)}: give organisation and model, and a branch, tag "
+            f"or commit as {HUB}org/name@revision"
+        )
+    model, revision = named.groups()
+
+    def get(*patterns: str) -> Path:
+        return Path(snapshot_download(model, revision=revision, allow_patterns=list(patterns)))
+
     try:
-        folder = Path(snapshot_download(name, allow_patterns=["config.json", OLMO_CONFIG]))
+        folder = get("config.json", OLMO_CONFIG)
         if (folder / "config.json").exists() or not (folder / OLMO_CONFIG).exists():
             read_config(folder)
-            return Path(snapshot_download(name, allow_patterns=["*.json", "*.safetensors"]))
+            return get("*.json", "*.safetensors")
         read_olmo_config(folder / OLMO_CONFIG)
         # Not *.safetensors: the trainer also saves its optimizer state, which is twice as large.
-        folder = Path(snapshot_download(name, allow_patterns=["*.json", "model*.safetensors"]))
-        return folder if is_olmo(folder) else Path(snapshot_download(name, allow_patterns=["model.pt"]))
+        folder = get("*.json", "model*.safetensors")
+        return folder if is_olmo(folder) else get("model.pt")
     except (OSError, HFValidationError) as error:
         raise ValueError(
             f"{HUB}{name} could not be fetched from the hub ({type(error).__name__}): check the spelling and the "
@@ -83,36 +93,35 @@ def fetch(name: str) -> Path:
 def read_config(folder: Path) -> VersatileFFNConfig:
     """The configuration of a model folder. ValueError unless it is a VersatileFFN whose sizes fit each other."""
     path = folder / "config.json"
-    if not path.exists():
+    if not os.path.lexists(path):
         if (folder / OLMO_CONFIG).exists():
             olmo_weight_files(folder)
         raise ValueError(
             f"{folder} holds no model: expected config.json there, give a folder written by save_pretrained"
         )
-    found = model_type_of(path)
-    if found != MODEL_TYPE:
+    fields = read_json(path)
+    if (found := fields.get("model_type")) != MODEL_TYPE:
         raise ValueError(
-            f"{path} must have model_type {MODEL_TYPE!r}, got {found!r}: only VersatileFFN models can be loaded"
+            f"{path} must have model_type {MODEL_TYPE!r}, got {brief(repr(found), 40)}: only VersatileFFN models can "
+            "be loaded"
         )
-    try:
-        config = VersatileFFNConfig.from_pretrained(folder)
-    except (StrictDataclassError, TypeError, ValueError) as error:
-        reason = str(error.__cause__ or error).strip().splitlines()[-1].strip()
-        raise ValueError(f"{path} has a field that does not fit: {reason}") from error
-    config._attn_implementation = "sdpa"  # the file could name a kernel, which is code that would be downloaded
-    vars(config).pop("transformers_weights", None)  # the file could name other weights than those checked here
-    return config
+    return config_of(path, fields)
 
 
 def check_tensors(files: Iterable[Path], config: VersatileFFNConfig) -> None:
     """Compare names and shapes in the files' headers with those of the configuration's model."""
-    found: dict[str, tuple[int, ...]] = {}
-    for path in files:
-        found |= tensor_shapes(path)
+    files = list(files)
+    found = plain_shapes(files)
+    folder = files[-1].parent
+    if config.num_hidden_layers > len(found):  # compared first: building a model of so many layers may take long
+        raise ValueError(
+            f"{folder} holds {len(found)} tensors, too few for the {config.num_hidden_layers} layers of config.json: "
+            "take weights and config.json from the same save"
+        )
     with torch.device("meta"):
         expected = VersatileFFNForCausalLM(config).state_dict()
     compare_shapes(
-        found, {name: tuple(t.shape) for name, t in expected.items()}, path.parent, tied=config.tie_word_embeddings
+        found, {name: tuple(t.shape) for name, t in expected.items()}, folder, tied=config.tie_word_embeddings
     )
 
 
@@ -131,27 +140,3 @@ def compare_shapes(
             raise ValueError(
                 f"{name} in {folder} must have shape {expected[name]} by config.json, got {shape}: {remedy}"
             )
-
-
-def read_tokenizer(folder: Path, config: VersatileFFNConfig) -> PreTrainedTokenizerBase:
-    """The tokenizer of a model folder, or an `IdTokenizer` if there is none.
-
-    ValueError if it has more tokens than the model has embeddings.
-    """
-    if not (folder / "tokenizer.json").exists():
-        if other := [name for name in OTHER_TOKENIZERS if (folder / name).exists()]:
-            raise ValueError(
-                f"{folder} holds a tokenizer of another format ({other[0]}): expected tokenizer.json there, save it "
-                "with the tokenizer's save_pretrained"
-            )
-        return IdTokenizer(config.vocab_size)
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
-    except Exception as error:  # a damaged file can raise anything in the parser
-        raise ValueError(f"the tokenizer in {folder} cannot be read ({error!r}): copy or save it again") from error
-    if len(tokenizer) > config.vocab_size:
-        raise ValueError(
-            f"the tokenizer in {folder} must have at most vocab_size = {config.vocab_size} tokens, got "
-            f"{len(tokenizer)}: take tokenizer and model from the same save"
-        )
-    return tokenizer

@@ -10,6 +10,8 @@ from typing import Any, Literal
 
 import yaml
 
+from sample_models.foreign import brief, is_file
+
 MAX_BYTES = 1 << 20
 """Largest file that is parsed."""
 
@@ -72,6 +74,24 @@ class OlmoSettings:
     pad_token_id: int | None
 
 
+class PlainLoader(yaml.SafeLoader):
+    """PyYAML's safe loader without aliases and merge keys, with which a few lines stand for gigabytes.
+
+    The trainer writes neither.
+    """
+
+    def compose_node(self, parent, index):
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.composer.ComposerError(None, None, "it has an alias (*), which the trainer never writes")
+        return super().compose_node(parent, index)
+
+    def flatten_mapping(self, node):
+        if any(key.tag == "tag:yaml.org,2002:merge" for key, _ in node.value):
+            raise yaml.constructor.ConstructorError(
+                None, None, "it has a merge key (<<), which the trainer never writes"
+            )
+
+
 def read_olmo_config(path: Path) -> OlmoSettings:
     """The settings under `model:` of a config.yaml.
 
@@ -121,12 +141,14 @@ def read_olmo_config(path: Path) -> OlmoSettings:
 
 def model_section(path: Path) -> dict[str, Any]:
     """The mapping under `model:`."""
+    if not is_file(path):
+        raise ValueError(f"{path} must be a file, got none, a folder, a pipe or a device: copy or download it again")
+    if path.stat().st_size > MAX_BYTES:
+        raise ValueError(f"{path} has more than {MAX_BYTES >> 20} MB, too much for a configuration: give another")
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise ValueError(f"{path} has more than {MAX_BYTES >> 20} MB, too much for a configuration: give another")
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-        reason = str(getattr(error, "problem", None) or error).strip().partition("\n")[0]
+        document = yaml.load(path.read_text(encoding="utf-8-sig"), PlainLoader)
+    except Exception as error:  # values like !!int '' make the parser raise anything
+        reason = brief(getattr(error, "problem", None) or error)
         raise ValueError(f"{path} is no readable YAML ({reason}): copy or download it again") from error
     section = document.get("model") if isinstance(document, dict) else None
     if not isinstance(section, dict) or not all(isinstance(name, str) for name in section):
@@ -154,8 +176,8 @@ def check_family(path: Path, fields: dict[str, Any]) -> None:
     for name, value in fields.items():
         if name not in FAMILY and name not in WITHOUT_EFFECT and name not in SIZES and value not in (None, False):
             raise ValueError(
-                f"{path}: the option {name}: {_yaml(value)} is not known, and what it changes neither: remove it if "
-                "the model was trained without it"
+                f"{path}: the option {brief(name, 40)}: {_yaml(value)} is not known, and what it changes neither: "
+                "remove it if the model was trained without it"
             )
 
 
@@ -232,5 +254,4 @@ def _yaml(value: Any) -> str:
     """A value in YAML, shortened if it is long."""
     if isinstance(value, bool) or value is None:
         return {True: "true", False: "false", None: "null"}[value]
-    text = str(value)
-    return text if len(text) <= 40 else text[:39] + "…"
+    return brief(value, 40)

@@ -13,11 +13,12 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError, safe_open
 
+from sample_models.foreign import brief
 from sample_models.registry import OLMO_WEIGHTS
-from sample_models.weight_files import weight_files
+from sample_models.weight_files import plain_name, weight_files
 
-WRAPPER = "_fsdp_wrapped_module."
-"""Prefix that torch's FSDP adds to the names of wrapped modules."""
+FLOATS = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
+"""Types of weights; the floats of eight bits are quantised weights without their scale."""
 
 
 def olmo_weight_files(folder: Path) -> list[Path]:
@@ -35,7 +36,7 @@ def olmo_weight_files(folder: Path) -> list[Path]:
 
 
 def open_olmo_weights(files: list[Path]) -> dict[str, torch.Tensor]:
-    """Name, without FSDP's prefix -> memory-mapped tensor of the weight files.
+    """Plain name (`weight_files.plain_name`) -> memory-mapped tensor of the weight files.
 
     Raises ValueError with one sentence if a file is damaged, contains anything but floating-point tensors, or a name
     that is no tuple of strings.
@@ -44,13 +45,22 @@ def open_olmo_weights(files: list[Path]) -> dict[str, torch.Tensor]:
     for path in files:
         stored = _open_safetensors(path) if path.suffix == ".safetensors" else _open_pt(path)
         for stored_name, tensor in stored.items():
-            name = stored_name.replace(WRAPPER, "")
+            name = plain_name(stored_name)
             if name in tensors:
-                raise ValueError(f"{path} holds {name} twice, with and without {WRAPPER}: save the checkpoint again")
-            if not tensor.is_floating_point() or tensor.layout != torch.strided:
+                raise ValueError(
+                    f"{path} holds {brief(name, 80)} twice, with and without a wrapper's prefix: save the checkpoint "
+                    "again"
+                )
+            if tensor.dtype not in FLOATS or tensor.layout != torch.strided:
                 kind = str(tensor.dtype).removeprefix("torch.")
                 raise ValueError(
-                    f"{path} must hold floating-point tensors, got {kind} in {name}: it is no model's weights"
+                    f"{path} must hold tensors in float32, float16 or bfloat16, got {kind} in {brief(name, 80)}: save "
+                    "the model's weights as they were trained"
+                )
+            if tensor.is_meta:
+                raise ValueError(
+                    f"{path} holds the shape of {brief(name, 80)} without its values (a meta tensor): save the "
+                    "checkpoint again, with its weights in memory"
                 )
             if tensor.numel() * tensor.itemsize > tensor.untyped_storage().nbytes():
                 raise ValueError(f"{path} holds fewer values of {name} than its shape has: save the checkpoint again")

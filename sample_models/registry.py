@@ -1,8 +1,10 @@
 """Which models there are: the shipped ones and those in other folders. Does not import torch."""
 
-import json
-from collections.abc import Iterable
+import os
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+
+from sample_models.foreign import is_file, read_json
 
 CHECKPOINTS = Path(__file__).parent / "checkpoints"
 """Folder of the shipped models' folders."""
@@ -23,27 +25,56 @@ def available_models(roots: Iterable[Path] = (CHECKPOINTS,)) -> list[tuple[str, 
 
     A model is a folder whose config.json has `model_type` versatile_ffn, or a checkpoint of the authors' trainer. Its
     weights are not checked here. Of two models with one name the one in the earlier root counts. Roots that do not
-    exist are ignored.
+    exist are ignored, and so are `strange_folders`.
     """
     models: dict[str, Path] = {}
-    for root in roots:
-        for config in sorted([*Path(root).glob("*/config.json"), *Path(root).glob(f"*/{OLMO_CONFIG}")]):
-            folder = config.parent
-            if is_olmo(folder) if config.name == OLMO_CONFIG else model_type_of(config) == MODEL_TYPE:
-                models.setdefault(folder.name, folder)
+    for folder, strange in _model_folders(roots):
+        if strange is None:
+            models.setdefault(folder.name, folder)
     return sorted(models.items(), key=lambda model: (model[0] != DEFAULT_MODEL, model[0]))
+
+
+def strange_folders(roots: Iterable[Path]) -> list[str]:
+    """A sentence for each folder directly below `roots` that `available_models` skips although it may hold a model."""
+    return [strange for _, strange in _model_folders(roots) if strange is not None]
+
+
+def _model_folders(roots: Iterable[Path]) -> Iterator[tuple[Path, str | None]]:
+    """Each folder below `roots` that holds a model, and why it cannot be offered (None: it can), by root and name."""
+    for root in roots:
+        try:
+            with os.scandir(root) as entries:
+                folders = sorted(Path(entry.path) for entry in entries)
+        except OSError:
+            continue
+        for folder in folders:
+            try:
+                if _holds_model(folder):
+                    yield folder, None
+            except ValueError as error:
+                yield folder, str(error)
+
+
+def _holds_model(folder: Path) -> bool:
+    """Whether a folder holds a model. ValueError with one sentence if its config.json cannot be read."""
+    if not os.path.lexists(folder / "config.json") and not is_olmo(folder):
+        return False
+    try:
+        str(folder).encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"{os.fsencode(folder)!r} is no name in UTF-8: rename the folder") from None
+    return is_olmo(folder) or read_json(folder / "config.json").get("model_type") == MODEL_TYPE
 
 
 def is_olmo(folder: Path) -> bool:
     """Whether a folder is a checkpoint of the authors' trainer, by its file names. One with config.json is not."""
-    has_weights = any((folder / name).is_file() for name in OLMO_WEIGHTS)
-    return has_weights and (folder / OLMO_CONFIG).is_file() and not (folder / "config.json").exists()
+    has_weights = any(is_file(folder / name) for name in OLMO_WEIGHTS)
+    return has_weights and is_file(folder / OLMO_CONFIG) and not os.path.lexists(folder / "config.json")
 
 
 def model_type_of(config: Path) -> str | None:
     """`model_type` of a config.json; None if it has none or is no JSON object."""
     try:
-        fields = json.loads(config.read_text(encoding="utf-8"))
+        return read_json(config).get("model_type")
     except ValueError:
         return None
-    return fields.get("model_type") if isinstance(fields, dict) else None

@@ -3,18 +3,20 @@
 This is the start of continued pre-training (paper, section 3.3). Before it, loops and experts are noise.
 """
 
+import os
 from pathlib import Path
 
 import torch
 from huggingface_hub.errors import StrictDataclassError
-from safetensors.torch import load_file
 from transformers import LlamaConfig, LlamaForCausalLM
 
+from sample_models.config_file import check_quantised, check_sizes
 from sample_models.configuration_versatile import VersatileFFNConfig
+from sample_models.foreign import brief, read_json, told_as
 from sample_models.model_folders import check_tensors, compare_shapes, read_config
 from sample_models.olmo import ModelWeights, fresh_gates
-from sample_models.registry import MODEL_TYPE, is_olmo, model_type_of
-from sample_models.weight_files import tensor_shapes, weight_files
+from sample_models.registry import MODEL_TYPE, is_olmo
+from sample_models.weight_files import plain_shapes, read_tensors, weight_files
 
 SHARED_FIELDS = (
     *("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads"),
@@ -23,7 +25,10 @@ SHARED_FIELDS = (
 )
 """Configuration fields with the same meaning in Llama and VersatileFFN."""
 
-REQUIRED_OPTIONS = {"hidden_act": "silu", "attention_bias": False, "mlp_bias": False, "quantization_config": None}
+READ_ALSO = ("hidden_act", "attention_bias", "mlp_bias", "rope_theta", "rope_scaling", "architectures")
+"""Other fields of Llama's config.json that are read."""
+
+REQUIRED_OPTIONS = {"hidden_act": "silu", "attention_bias": False, "mlp_bias": False}
 """Llama's options with the only values for which it computes the same FFN and attention as a VersatileFFN."""
 
 
@@ -35,7 +40,7 @@ def read_dense(folder: Path) -> ModelWeights:
     config_file = folder / "config.json"
     if is_olmo(folder):
         raise ValueError(f"{folder} is a checkpoint of the authors' trainer: give it to import-olmo")
-    found = model_type_of(config_file) if config_file.exists() else None
+    found = read_json(config_file).get("model_type") if os.path.lexists(config_file) else None
     if found == MODEL_TYPE:
         dense = read_config(folder)
         if dense.ffn != "dense":
@@ -53,7 +58,8 @@ def read_dense(folder: Path) -> ModelWeights:
         tensors = merged_llama(tensors, dense.num_hidden_layers)
     else:
         raise ValueError(
-            f"{folder} must hold a model of model_type 'llama' in config.json, got {found!r}: no other fits"
+            f"{folder} must hold a model of model_type 'llama' in config.json, got {brief(repr(found), 40)}: no other "
+            "fits"
         )
     try:
         config = VersatileFFNConfig(
@@ -67,16 +73,17 @@ def read_dense(folder: Path) -> ModelWeights:
 
 def read_llama_config(path: Path) -> LlamaConfig:
     """Llama's configuration; ValueError, naming the option, if it violates `REQUIRED_OPTIONS`."""
-    try:
-        config = LlamaConfig.from_pretrained(path.parent)
-    except (StrictDataclassError, TypeError, ValueError) as error:
-        reason = str(error.__cause__ or error).strip().splitlines()[-1].strip()
-        raise ValueError(f"{path} has a field that does not fit: {reason}") from error
+    fields = read_json(path)
+    check_quantised(path, fields)
+    kept = {name: fields[name] for name in (*SHARED_FIELDS, *READ_ALSO) if name in fields}
+    check_sizes(path, kept)
+    with told_as(f"{path} has a field that does not fit", "correct it, or take config.json from the model's own save"):
+        config = LlamaConfig(**kept)
     for name, value in REQUIRED_OPTIONS.items():
         if (given := getattr(config, name, None)) != value and given is not None:
             raise ValueError(
-                f"{path}: {name} must be {value!r} in a model of the VersatileFFN family, got {given!r}: such a model "
-                "computes something else and cannot be upcycled"
+                f"{path}: {name} must be {value!r} in a model of the VersatileFFN family, got "
+                f"{brief(repr(given), 40)}: such a model computes something else and cannot be upcycled"
             )
     return config
 
@@ -98,9 +105,8 @@ def _shapes(tensors: dict[str, torch.Tensor]) -> dict[str, tuple[int, ...]]:
 
 def _mapped(files: list[Path]) -> dict[str, torch.Tensor]:
     """The memory-mapped tensors of all files; ValueError with one sentence for a damaged file."""
-    for path in files:
-        tensor_shapes(path)
-    return {name: tensor for path in files for name, tensor in load_file(path).items()}
+    plain_shapes(files)
+    return read_tensors(files)
 
 
 __all__ = ["read_dense"]

@@ -1,7 +1,8 @@
-"""Files with one bit turned over, each read in a process forked for it: `python -m tests.flipped parquet 500`.
+"""Files with one bit turned over: `python -m tests.flipped parquet 500`, or `trace`, or `model` for a model's weights.
 
-Prints JSON: outcome -> the seeds that led to it. A reader of uploads may read such a file, refuse it in a sentence,
-have no memory or die by a signal; anything else that it raises is a traceback somewhere.
+Prints JSON: outcome -> the seeds that led to it. An upload is read in a process forked for it, which may read such a
+file, refuse it in a sentence, have no memory or die by a signal. A model's weights are read in this process, as servers
+do, and may only be read or refused. Anything else is a traceback somewhere.
 """
 
 import io
@@ -9,11 +10,13 @@ import json
 import os
 import random
 import sys
+import tempfile
+from pathlib import Path
 
-from app.server.upload_reader import limit_self
 from app.server.uploads import CPU_S, MEMORY_MB
 from app.texts.prompt_files import read_prompt_file
 from hooks.trace import RoutingTrace
+from sample_models.bounded import limit_self
 from tests.traces import make_trace
 
 
@@ -68,12 +71,58 @@ def outcome(kind: str, data: bytes) -> str:
     return {0: "read", 1: "refused", 2: "no memory", 3: "traceback", 4: "no sentence"}.get(code, f"signal {-code}")
 
 
-def main(kind: str, count: str) -> None:
+def weights_outcome(folder: Path, data: bytes) -> str:
+    """What becomes of a model folder with these weights, when it is loaded and run."""
+    from hooks import capture
+    from sample_models import load_model
+
+    (folder / "model.safetensors").write_bytes(data)
+    try:
+        capture(load_model(folder), "1 2 3")
+    except ValueError as error:
+        sentence = str(error)
+        return "refused" if "\n" not in sentence and sentence.isprintable() and len(sentence) <= 500 else "no sentence"
+    return "read"
+
+
+def model_folder(folder: Path) -> Path:
+    """A folder with a very small model that reads token ids: no tokenizer is tried each time."""
+    from sample_models.configuration_versatile import VersatileFFNConfig
+    from sample_models.loading import no_progress_bar
+    from sample_models.modeling_versatile import VersatileFFNForCausalLM
+
+    sizes = dict(vocab_size=16, hidden_size=8, intermediate_size=8, num_hidden_layers=1, num_attention_heads=1)
+    with no_progress_bar():
+        VersatileFFNForCausalLM(VersatileFFNConfig(**sizes, bos_token_id=None, eos_token_id=0)).save_pretrained(folder)
+    return folder
+
+
+def flip_weights(count: int) -> dict[str, list[int]]:
+    """Outcome -> seeds, over so many flips of a model's weights."""
+    found: dict[str, list[int]] = {}
+    with tempfile.TemporaryDirectory() as aside:
+        folder = model_folder(Path(aside) / "flipped")
+        whole = (folder / "model.safetensors").read_bytes()
+        if weights_outcome(folder, whole) != "read":
+            raise ValueError("the whole model must be read")
+        header = 8 + int.from_bytes(whole[:8], "little")
+        for seed in range(count):  # every second one in the header, which is a quarter of the file
+            changed = flipped(whole[:header], seed) + whole[header:] if seed % 2 else flipped(whole, seed)
+            found.setdefault(weights_outcome(folder, changed), []).append(seed)
+    return found
+
+
+def flip_uploads(kind: str, count: int) -> dict[str, list[int]]:
+    """Outcome -> seeds, over so many flips of an upload."""
     whole, found = WHOLE[kind](), {}
     READ[kind](whole)  # what it needs is imported before, once for all
-    for seed in range(int(count)):
+    for seed in range(count):
         found.setdefault(outcome(kind, flipped(whole, seed)), []).append(seed)
-    print(json.dumps(found))
+    return found
+
+
+def main(kind: str, count: str) -> None:
+    print(json.dumps(flip_weights(int(count)) if kind == "model" else flip_uploads(kind, int(count))))
 
 
 if __name__ == "__main__":

@@ -305,6 +305,24 @@ CASES = {
         trace_header(meta='{"config": {"hidden_size": "8"}}'),
         "t.trace.safetensors is not a valid trace (hidden_size must be a number",
     ),
+    "trace with a size beyond measure": Case(
+        "file",
+        trace_header(meta='{"config": {"hidden_size": 2147483647, "intermediate_size": 2147483647}}'),
+        "t.trace.safetensors is not a valid trace (hidden_size must be a number, whole and from 1 to 1,048,576",
+    ),
+    "trace with half a character in what nobody reads": Case(
+        "file",
+        trace_header(meta='{"note": {"\\ud800": ["\\udfff"]}}'),
+        "t.trace.safetensors is not a valid trace (its text holds halves",
+    ),
+    "trace with logits beyond measure": Case(
+        "file",
+        trace(depth_logits=ONE * np.float32(3e38)),
+        "t.trace.safetensors is not a valid trace (depth_logits holds numbers beyond 1e+15",
+    ),
+    "trace with surprise beyond measure": Case(
+        "file", trace(logprob=floats(np.nan, -3e38)), "t.trace.safetensors is not a valid trace (logprob must be"
+    ),
     "trace without the sizes of its model": Case(
         "file", trace_header(meta="{}"), "This trace does not name the model's hidden_size"
     ),

@@ -15,17 +15,18 @@ def byte_tokenizer(**special: str) -> PreTrainedTokenizerFast:
     tokenizer = Tokenizer(models.BPE({char: i for i, char in enumerate(alphabet)}, []))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
-    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<|endoftext|>", **special)
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, **({"eos_token": "<|endoftext|>"} | special))
 
 
 def small_loaded(seed: int = 0, **sizes) -> LoadedModel:
     """A two-layer model over `byte_tokenizer` whose heads are scaled so that all loop counts and experts occur."""
     tokenizer = byte_tokenizer()
-    defaults = dict(hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=2)
+    defaults = dict(
+        vocab_size=len(tokenizer), hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=2
+    )
     defaults["max_position_embeddings"] = 1024  # room for every text but those that are to be read in windows
     torch.manual_seed(seed)
     config = VersatileFFNConfig(
-        vocab_size=len(tokenizer),
         bos_token_id=None,
         eos_token_id=256,
         pad_token_id=256,

@@ -181,6 +181,26 @@ def test_texts_become_the_tokens_that_capture_sees(adds):
     assert len(found) == 6 + adds
 
 
+def test_end_that_the_tokenizer_adds_stays_as_in_capture():
+    tokenizer = byte_tokenizer()
+    tokenizer.backend_tokenizer.post_processor = processors.TemplateProcessing(
+        single="$A <|endoftext|>", special_tokens=[("<|endoftext|>", tokenizer.eos_token_id)]
+    )
+    loaded = LoadedModel(small_loaded().model, tokenizer, "eos")
+    found = to_bridge(loaded).to_tokens("A fox.")[0].tolist()
+    assert found == capture(loaded, "A fox.").token_ids.tolist()
+    assert found[-1] == tokenizer.eos_token_id
+
+
+def test_list_of_texts_that_cannot_be_padded_is_refused_in_a_sentence():
+    tokenizer = byte_tokenizer(eos_token=None)
+    bridge = to_bridge(LoadedModel(small_loaded(vocab_size=256).model, tokenizer, "no end"))
+    assert bridge.to_tokens("A fox.").shape == (1, 6)
+    assert bridge(["A fox.", "A cat."]).shape == (2, 6, 256)
+    with pytest.raises(ValueError, match="^the tokenizer of this model has no token to pad with .*: give one text at"):
+        bridge(["A fox.", "A"])
+
+
 @torch.no_grad()
 def test_model_without_a_tokenizer_is_bridged_for_token_ids(tmp_path):
     loaded = load_model(write_olmo(tmp_path))

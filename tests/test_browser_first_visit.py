@@ -10,7 +10,8 @@ from tests.app_server import until, until_rests, wait_idle
 pytestmark = pytest.mark.browser
 FAINT = """() => {
   const figure = document.querySelector('.st-key-figure-layer_schematic .js-plotly-plot');
-  const faint = [...figure.querySelectorAll('.shapelayer .shape-group')].filter((node) => Number(node.style.opacity || 1) < 1);
+  const groups = [...figure.querySelectorAll('.shapelayer .shape-group')];
+  const faint = groups.filter((node) => Number(node.style.opacity || 1) < 1);
   return [...new Set(faint.map((node) => figure._fullLayout.shapes[node.dataset.index].name))].sort();
 }"""
 """Steps of the drawing that are faint."""

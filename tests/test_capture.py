@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from hooks import HOOK_NAMES, HookedVersatileFFN, capture, instrument, record
+from hooks import HOOK_NAMES, HookedVersatileFFN, NotFiniteError, capture, instrument, record
 from sample_models.loading import LoadedModel
 from tests.models import byte_tokenizer, small_loaded
 from tests.threads import run_in_thread
@@ -193,3 +193,24 @@ def test_transformer_lens_hooks_can_force_the_loops():
             trace = capture(loaded, TEXT)
     assert not torch.equal(forced, loaded.model(ids).logits)
     assert (trace.loops[0] == 4).all() and not trace.width_ran[0].any()
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf"), 1e30])
+def test_numbers_that_are_not_finite_stop_a_capture_in_one_sentence(value):
+    loaded = small_loaded()
+    fox = loaded.tokenizer("x")["input_ids"][0]
+    with torch.no_grad():
+        loaded.model.model.embed_tokens.weight[fox] = value
+    assert np.isfinite(capture(loaded, "The fo").next_entropy).all()
+    for text in ("The fox", ["The fo", "The fox"]):
+        with pytest.raises(NotFiniteError, match=r"^the model's numbers for this text are not finite.*check"):
+            capture(loaded, text)
+
+
+@pytest.mark.parametrize("head", ["router", "depth_head"])
+def test_choice_among_infinite_logits_is_none_though_the_output_is_finite(head):
+    loaded = small_loaded()
+    with torch.no_grad():
+        getattr(loaded.model.model.layers[1].mlp, head).weight[0] = 1e38
+    with pytest.raises(NotFiniteError, match="not finite"):
+        capture(loaded, "The fox")

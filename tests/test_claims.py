@@ -20,7 +20,9 @@ from tests.traces import make_trace
 
 ROOT = Path(__file__).parents[1]
 TOO_MUCH = {
-    "a gate does not know how hard a token is": r"how hard (it|the model) finds|finds? (\w+ )?hard\b|is hard\.|harder tokens?\b",
+    "a gate does not know how hard a token is": (
+        r"how hard (it|the model) finds|finds? (\w+ )?hard\b|is hard\.|harder tokens?\b"
+    ),
     "a few steps do not settle": r"recursion settles|do(es)? the \w+ settle|converg(es|ing)\b",
     "an intervention at one token is not the cause": r"is a cause\b|really falls",
     "a ratio of lengths is no share": r"chosen (experts|ones) hold\b",

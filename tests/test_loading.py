@@ -109,14 +109,16 @@ def test_text_that_is_no_token_id_is_refused(word):
 def test_hub_id_is_fetched_without_code_and_its_configuration_first(folder, monkeypatch):
     asked = []
 
-    def fetch(name, *, allow_patterns):
-        asked.append((name, allow_patterns))
+    def fetch(name, *, allow_patterns, revision):
+        asked.append((name, allow_patterns, revision))
         return str(folder)
 
     monkeypatch.setattr(model_folders, "snapshot_download", fetch)
     assert load_model("hf:some-org/some.model").name == "some-org/some.model"
-    configs = ("some-org/some.model", ["config.json", "config.yaml"])
-    assert asked == [configs, ("some-org/some.model", ["*.json", "*.safetensors"])]
+    assert load_model("hf:some-org/some.model@refs/pr/1").name == "some-org/some.model@refs/pr/1"
+    patterns = ["config.json", "config.yaml"], ["*.json", "*.safetensors"]
+    revisions = None, "refs/pr/1"
+    assert asked == [("some-org/some.model", each, revision) for revision in revisions for each in patterns]
 
 
 def test_hub_id_that_cannot_be_fetched_is_refused(monkeypatch):
@@ -128,7 +130,7 @@ def test_hub_id_that_cannot_be_fetched_is_refused(monkeypatch):
         load_model("hf:org/name")
 
 
-@pytest.mark.parametrize("source", ["hf:", "hf:name", "hf:a/b/c", "hf:../x"])
+@pytest.mark.parametrize("source", ["hf:", "hf:name", "hf:a/b/c", "hf:../x", "hf:a/b@", "hf:a/b@-x"])
 def test_hub_id_must_read_org_and_name(source):
     with pytest.raises(ValueError, match=r"a hub id must read hf:org/name, got hf:"):
         load_model(source)

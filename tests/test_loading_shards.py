@@ -79,5 +79,7 @@ def test_index_that_points_out_of_its_folder_is_refused(shards, file):
 def test_damaged_index_is_refused(shards, index):
     folder, _ = shards
     (folder / "model.safetensors.index.json").write_text(index)
-    with pytest.raises(ValueError, match=r"index.json holds no weight_map of file names: save the model again"):
+    with pytest.raises(
+        ValueError, match=r"index.json (holds no weight_map of file names|is no readable JSON|must hold a)"
+    ):
         load_model(folder)

@@ -94,7 +94,7 @@ def test_only_what_the_model_needs_is_fetched_and_its_options_come_first(tmp_pat
     here = tmp_path / "here"
     here.mkdir()
 
-    def download(name, *, allow_patterns):
+    def download(name, *, allow_patterns, revision):
         for file in remote.iterdir():
             if any(fnmatch(file.name, pattern) for pattern in allow_patterns):
                 shutil.copy(file, here)

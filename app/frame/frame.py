@@ -13,6 +13,7 @@ from app.components.figure_bridge import figure_bridge
 from app.components.token_strip import token_strip
 from app.frame.export_dialog import export_dialog
 from app.frame.prompt_picker import prompt_picker
+from app.frame.refused_model import told_to_choose
 from app.frame.token_search import token_search
 from app.frame.tour import tour_button
 from app.parts.page import Page
@@ -32,7 +33,14 @@ def styles() -> None:
 
 
 def sidebar() -> None:
-    """Tour and glossary, the choice of the model or the open trace file, and facts about the model."""
+    """The sidebar: `model_choice`, and facts about the model."""
+    model_choice()
+    with told_to_choose(), st.sidebar:
+        _facts()
+
+
+def model_choice() -> None:
+    """Tour and glossary, and the choice of the model; it can be drawn whatever the model is."""
     with st.sidebar:
         with st.container(horizontal=True):
             tour_button()
@@ -47,14 +55,18 @@ def sidebar() -> None:
             disabled=why_not is not None,
             help=why_not,
         )
-        facts = state.model_facts()
-        if why_not:
-            weights = f", weights {facts.weights_sha256[:12]}" if facts.weights_sha256 else ""
-            st.markdown(f"**Trace file** of {literal(facts.name or 'an unnamed model')}{literal(weights)}")
-            st.caption(f"{why_not}")
-            if state.model_names():
-                st.button("Close the trace file", on_click=state.close_trace)
-        st.caption(_sentences(facts))
+
+
+def _facts() -> None:
+    """The open trace file, if there is one, and facts about the model."""
+    facts = state.model_facts()
+    if why_not := state.why_no_model():
+        weights = f", weights {facts.weights_sha256[:12]}" if facts.weights_sha256 else ""
+        st.markdown(f"**Trace file** of {literal(facts.name or 'an unnamed model')}{literal(weights)}")
+        st.caption(f"{why_not}")
+        if state.model_names():
+            st.button("Close the trace file", on_click=state.close_trace)
+    st.caption(_sentences(facts))
 
 
 def _sentences(facts: ModelFacts) -> str:

@@ -63,15 +63,19 @@ def trace_of(model_name: str, text: str) -> RoutingTrace:
 
 @lru_cache(maxsize=MAX_TRACES)
 def _shipped(model_name: str, text: str) -> RoutingTrace | None:
-    return shipped_trace(models.folders()[model_name], text)
+    folder = models.folders().get(model_name)  # None: it was removed meanwhile, and what is in memory stays
+    return folder and shipped_trace(folder, text)
 
 
 @cached(MAX_TRACES, "Tracing the text")
 def _traced(model_name: str, text: str) -> RoutingTrace:
-    from hooks import capture
+    from hooks import NotFiniteError, capture
 
     loaded = models.loaded_model(model_name)
-    return capture(loaded, read_within_limits(loaded, text))
+    try:
+        return capture(loaded, read_within_limits(loaded, text))
+    except NotFiniteError as error:
+        raise PromptError(f"{error}.") from error
 
 
 def read_within_limits(loaded, text: str) -> "Reading":
@@ -89,9 +93,8 @@ def read_within_limits(loaded, text: str) -> "Reading":
 @cached(64, "Tracing the text with an earlier checkpoint")
 def trace_at_step(model_name: str, text: str, step: int) -> RoutingTrace:
     from hooks import capture
-    from sample_models import load_model
 
-    return capture(load_model(models.folders()[model_name], step=step), text)
+    return capture(models.load(model_name, step=step), text)
 
 
 @cached(4, "Tracing the text with every checkpoint")
@@ -212,13 +215,12 @@ _summaries: SummaryCache[PromptSummary | str] = SummaryCache(MAX_SUMMARIES)
 def traces_of(model: str, texts: list[str]) -> list[RoutingTrace | str]:
     """A trace of each text, or the sentence that says why it cannot be traced. These are not cached."""
     results: dict[str, RoutingTrace | str] = {}
+    folder = models.folder_of(model)
     for text in texts:
-        if shipped := shipped_trace(models.folders()[model], text):
+        if shipped := shipped_trace(folder, text):
             results[text] = shipped
     rest = [text for text in texts if text not in results]
     if rest:
-        from hooks import capture
-
         loaded = models.loaded_model(model)
         readings: list[Reading] = []
         for text in rest:
@@ -226,9 +228,21 @@ def traces_of(model: str, texts: list[str]) -> list[RoutingTrace | str]:
                 readings.append(read_within_limits(loaded, text))
             except PromptError as error:
                 results[text] = str(error)
-        with model_turn():
-            results |= {trace.meta["text"]: trace for trace in capture(loaded, readings)}
+        results |= _captured(loaded, readings)
     return [results[text] for text in texts]
+
+
+def _captured(loaded, readings: "list[Reading]") -> dict[str, RoutingTrace | str]:
+    """Text -> its trace, or the sentence that says why the model's numbers are no result."""
+    from hooks import NotFiniteError, capture
+
+    try:
+        with model_turn():
+            return {trace.meta["text"]: trace for trace in capture(loaded, readings)}
+    except NotFiniteError as error:
+        if len(readings) == 1:
+            return {readings[0].text: f"{error}."}
+        return {text: result for reading in readings for text, result in _captured(loaded, [reading]).items()}
 
 
 def check_health(model_name: str, progress: Callable[[float], None]) -> None:

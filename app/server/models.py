@@ -23,30 +23,51 @@ ROOTS_VARIABLE = "VERSATILEFFN_MODELS"
 """Environment variable with more folders of models, set by whoever starts the server. Visitors cannot name paths."""
 
 
+class ModelError(ValueError):
+    """A model cannot be loaded, or not any more. Its sentence is for visitors: it names no folder of the server."""
+
+
 def folders() -> dict[str, Path]:
     """Name -> folder of every model that ships, was built here, or lies in the folders that the server was given."""
     more = os.environ.get(ROOTS_VARIABLE, "")
     return dict(available_models([CHECKPOINTS, *built_roots(), *map(Path, filter(None, more.split(os.pathsep)))]))
 
 
+def folder_of(name: str) -> Path:
+    """The folder of a model. Raises ModelError if it is gone, as a folder may be while the server runs."""
+    if (folder := folders().get(name)) is None:
+        raise ModelError(f"The model {name} is no longer on this server; choose another one in the sidebar.")
+    return folder
+
+
 @st.cache_resource(max_entries=MAX_MODELS, show_spinner="Loading the model…", show_time=True)
 def loaded_model(name: str):
+    """The model. Raises ModelError if it cannot be loaded."""
+    return load(name)
+
+
+@st.cache_resource(max_entries=1, show_spinner=False)
+def loaded_in_bfloat16(name: str):
+    """The model in bfloat16. Raises ModelError if it cannot be loaded."""
+    import torch
+
+    return load(name, dtype=torch.bfloat16)
+
+
+def load(name: str, **how):
+    """The model, as `load_model` loads it with `how`. Raises ModelError if it cannot be loaded."""
     # Imported only now: torch, transformers and TransformerLens take seconds.
     import hooks.capturing  # noqa: F401
     from sample_models import load_model
 
     _freeze_libraries()
-    return load_model(folders()[name])
-
-
-@st.cache_resource(max_entries=1, show_spinner=False)
-def loaded_in_bfloat16(name: str):
-    """The model in bfloat16."""
-    import torch
-
-    from sample_models import load_model
-
-    return load_model(folders()[name], dtype=torch.bfloat16)
+    folder = folder_of(name)
+    try:
+        return load_model(folder, **how)
+    except ValueError as error:
+        raise ModelError(f"{str(error).replace(str(folder), name).removesuffix('.')}.") from error
+    except OSError as error:
+        raise ModelError(f"The files of {name} cannot be read ({error.strerror}); choose another model.") from error
 
 
 @st.cache_resource(show_spinner=False)
@@ -62,16 +83,16 @@ def _freeze_libraries() -> None:
 
 @st.cache_data(max_entries=16, show_spinner=False)
 def checkpoints_of(model_name: str) -> list[IntermediateCheckpoint]:
-    """The intermediate checkpoints of a model's training, by step."""
-    return intermediate_checkpoints(folders()[model_name])
+    """The intermediate checkpoints of a model's training, by step. Raises ModelError if the model is gone."""
+    return intermediate_checkpoints(folder_of(model_name))
 
 
 def curves_of(model_name: str, meta: dict) -> TrainingCurves | None:
     """The training curves of a model, labelled with the `meta` of its traces; None if it has no curves.csv.
 
-    Raises ValueError if the file holds no curves.
+    Raises ValueError if the file holds no curves, or if the model is gone.
     """
-    path = folders()[model_name] / "curves.csv"
+    path = folder_of(model_name) / "curves.csv"
     about = {key: meta.get(key) for key in ("model", "weights_sha256", "gates_trained")}
     return _read_curves(path, path.stat().st_mtime_ns, about) if path.is_file() else None
 

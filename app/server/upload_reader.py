@@ -8,6 +8,8 @@ import dataclasses
 import json
 import sys
 
+from sample_models.bounded import limit_self
+
 
 def main() -> None:
     """Read what stands on stdin and answer on stdout."""
@@ -20,18 +22,6 @@ def main() -> None:
     except MemoryError:
         answer = {"no_memory": True}
     sys.stdout.buffer.write(json.dumps(answer).encode())
-
-
-def limit_self(memory_mb: int, cpu_s: int) -> None:
-    """Let this process end where it takes more memory (address space, where the system counts it) or time."""
-    if sys.platform == "win32":
-        return  # it has no such limits: the clock of the program that started this one ends it
-    import resource
-
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_CPU, (cpu_s, cpu_s + 1))
-    if sys.platform == "linux":
-        resource.setrlimit(resource.RLIMIT_AS, (memory_mb * 2**20, memory_mb * 2**20))
 
 
 def read_prompts(name: str, data: bytes, how: dict) -> dict:

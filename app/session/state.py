@@ -28,8 +28,9 @@ NO_MODEL = "No model was found: restore sample_models/checkpoints, or name a fol
 
 
 def model_names() -> list[str]:
-    """Models to choose from, the default first."""
-    return list(models.folders())
+    """Models to choose from, the default first; the current one is among them even if its folder is gone."""
+    names, current = list(models.folders()), st.session_state.get(MODEL_KEY)
+    return names if current is None or current in names else [*names, current]
 
 
 def choose_model() -> None:
@@ -38,8 +39,12 @@ def choose_model() -> None:
     The selection stays at the same place in the text, although the models may split it into different tokens. For a
     model without a tokenizer, which cannot read most texts, the prompt becomes a row of token ids.
     """
-    state, before = st.session_state, current_trace()
+    state = st.session_state
     picked = state[PICKED_KEY]
+    try:
+        before = current_trace()
+    except models.ModelError:  # the model is gone, and so is the selected place in its tokens
+        before, state.token = None, None
     try:
         prompt = readable_prompt(picked, state.prompt)
         after = captures.trace_of(picked, prompt.text)
@@ -168,7 +173,7 @@ def submit(prompt: Prompt) -> bool:
         if state[MODEL_KEY] is None:
             raise PromptError(NO_MODEL)
         captures.trace_of(state[MODEL_KEY], prompt.text)
-    except PromptError as error:
+    except (PromptError, models.ModelError) as error:
         state.problem = str(error)
         return False
     state.prompt, state.trace_file, state.token, state.problem = prompt, None, None, None
@@ -202,7 +207,7 @@ def is_automatic(prompt: Prompt) -> bool:
 
 def readable_prompt(model: str, prompt: Prompt) -> Prompt:
     """The prompt, or a row of token ids if the model has no tokenizer and cannot read it."""
-    if shipped_trace(models.folders()[model], prompt.text):
+    if shipped_trace(models.folder_of(model), prompt.text):
         return prompt
     loaded = models.loaded_model(model)
     if not loaded.reads_ids:
@@ -216,6 +221,21 @@ def readable_prompt(model: str, prompt: Prompt) -> Prompt:
         st.session_state.automatic_text = automatic.text
         return automatic
     return prompt
+
+
+def begun() -> bool:
+    """Whether the session has a model and a text."""
+    return "prompt" in st.session_state and PICKED_KEY in st.session_state
+
+
+def begin_without_trace() -> None:
+    """Give a session that could not begin its first model and text, so that another model can be chosen."""
+    if begun():
+        return
+    state, names = st.session_state, model_names()
+    state[MODEL_KEY] = state[PICKED_KEY] = names[0]
+    state.prompt = EXAMPLES[DEFAULT_EXAMPLE]
+    state.layer = state.token = state.problem = None
 
 
 def problem() -> str | None:
@@ -259,4 +279,4 @@ def close_picker() -> None:
 
 def why_refused(model: str, error: ValueError) -> str:
     """The error as a sentence for the visitor, with the model's name in place of its folder on the server."""
-    return str(error).replace(str(models.folders()[model]), model).removesuffix(".") + "."
+    return str(error).replace(str(models.folders().get(model, model)), model).removesuffix(".") + "."

@@ -18,8 +18,8 @@ from sample_models.conversion import Progress, save_folder, silent
 from sample_models.distil.run import distilled
 from sample_models.distil.teacher import dense_folder
 from sample_models.loading import load_model
-from sample_models.model_folders import read_tokenizer
 from sample_models.recipes import Recipe, recipes, update_digest
+from sample_models.tokenizer_files import read_tokenizer
 
 
 def build_model(name: str, *, progress: Progress | None = None) -> Path:

@@ -24,10 +24,10 @@ from sample_models.distil.options import DistilOptions
 from sample_models.distil.run import distilled
 from sample_models.distil.teacher import dense_folder, filled, read_pair
 from sample_models.model_card import CONTROLS_READ, controls_table, sources_table, table
-from sample_models.model_folders import read_tokenizer
 from sample_models.recipes import update_digest
 from sample_models.run_options import read_settings
 from sample_models.text_data import document_windows, write_tokens
+from sample_models.tokenizer_files import read_tokenizer
 
 SHARD_BYTES = 15 * 2**20
 """Most bytes of tensors in one file of the update."""

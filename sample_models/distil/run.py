@@ -20,9 +20,9 @@ from sample_models.distil.low_rank import grown, make_trainable, merged_tensors,
 from sample_models.distil.options import DistilOptions
 from sample_models.distil.teacher import halve_matrices, read_pair
 from sample_models.intermediate_checkpoints import FOLDER as CHECKPOINTS_FOLDER
-from sample_models.model_folders import read_tokenizer
 from sample_models.olmo import ModelWeights
 from sample_models.text_data import document_windows, write_tokens
+from sample_models.tokenizer_files import read_tokenizer
 from sample_models.train_losses import AuxiliaryWeights
 from sample_models.train_schedules import checkpoint_steps
 from sample_models.train_state import Log, replaced, save_checkpoint

@@ -162,8 +162,8 @@ FIGURES = (
         title="How the state grows, loop by loop",
         how_to_read=(
             "Left: length of the selected token's state, from H on. Right: length of what each loop added to it. "
-            "Outlined: where the token left. Hatched: did not run for this token; computed for this figure only. So few "
-            "steps do not show whether the recursion would settle."
+            "Outlined: where the token left. Hatched: did not run for this token; computed for this figure only. So "
+            "few steps do not show whether the recursion would settle."
         ),
         figure=recursion_states_figure,
         table=state_table,

@@ -1,0 +1,113 @@
+"""The gate before every request: which hosts are answered, how much one session may upload, and headers of answers.
+
+A plain ASGI middleware. Streamlit has no limit of its own for what a session uploads.
+"""
+
+import ipaddress
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.limits import MAX_SESSION_MB, MAX_TRACE_MB
+
+LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+UPLOAD = re.compile(r".*/_stcore/upload_file/([^/]+)/[^/]+")
+# What Streamlit's page needs: its own files, inline styles, compiled templates, and modules from blobs.
+POLICY = (
+    "default-src 'self'",
+    "script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:",
+    "style-src 'self' 'unsafe-inline'",
+    "img-src 'self' data: blob:",
+    "media-src 'self' data: blob:",
+    "font-src 'self' data:",
+    "connect-src 'self' data: blob:",
+    "worker-src 'self' blob:",
+    "object-src 'none'",
+    "base-uri 'self'",
+    "form-action 'self'",
+    "frame-ancestors 'self'",
+)
+HEADERS = {
+    "Content-Security-Policy": "; ".join(POLICY),
+    "X-Frame-Options": "SAMEORIGIN",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",  # an address may hold a text
+}
+"""Headers of every answer that lacks them: whatever a page holds, a browser loads nothing for it from elsewhere."""
+
+
+def answered_hosts(address: str, names: Iterable[str] = ()) -> frozenset[str] | None:
+    """The names under which a server that listens at `address` is asked; None: under any.
+
+    A page elsewhere can let its own name resolve to this machine (DNS rebinding), and would then read what is served.
+    So a server for this machine only answers to its loopback names and the `names` that it was given; one for others
+    does so if it was given any.
+    """
+    names = frozenset(name.lower().strip("[]") for name in names)
+    try:
+        private = address == "localhost" or ipaddress.ip_address(address.strip("[]")).is_loopback
+    except ValueError:
+        private = False
+    return LOOPBACK | names | {address} if private or names else None
+
+
+class Gate:
+    """Lets requests through to `app` that ask for one of `hosts` and do not make a session hold too many uploads."""
+
+    def __init__(self, app: ASGIApp, hosts: frozenset[str] | None, held: Callable[[str], int]) -> None:
+        """`held(session)` is the number of bytes of the files that a session holds."""
+        self.app, self.hosts, self.held = app, hosts, held
+        self._coming: Counter[str] = Counter()
+        """Session -> bytes of the uploads that are under way."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] not in ("http", "websocket"):
+            await self.app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        if not self._answers(headers.get("host", "")):
+            refused = PlainTextResponse("Start the server with --hosts NAME to let it be asked by this name.", 400)
+            await refused(scope, receive, send)
+            return
+        if scope["type"] == "http" and scope["method"] == "PUT" and (named := UPLOAD.fullmatch(scope["path"])):
+            await self._upload(named.group(1), headers, scope, receive, send)
+            return
+        await self.app(scope, receive, with_headers(send))
+
+    def _answers(self, host: str) -> bool:
+        name = (host.rpartition(":")[0] if re.search(r":\d*$", host) else host).lower().strip("[]")
+        return self.hosts is None or name in self.hosts or name.endswith(".localhost")
+
+    async def _upload(self, session: str, headers: Headers, scope: Scope, receive: Receive, send: Send) -> None:
+        length = headers.get("content-length", "")
+        claimed = int(length) if length.isdecimal() and len(length) < 12 else (MAX_TRACE_MB + 1) * 2**20
+        if self.held(session) + self._coming[session] + claimed > MAX_SESSION_MB * 2**20:
+            refused = PlainTextResponse(f"A session may hold {MAX_SESSION_MB} MB of files; remove one first.", 413)
+            await refused(scope, receive, send)
+            return
+        self._coming[session] += claimed
+        try:
+            await self.app(scope, receive, with_headers(send))
+        finally:
+            self._coming[session] -= claimed
+            self._coming += Counter()  # drops what is zero
+
+
+def with_headers(send: Send) -> Send:
+    """`send`, with `HEADERS` in the answer's head."""
+
+    async def sending(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = MutableHeaders(scope=message)
+            for name, value in HEADERS.items():
+                headers.setdefault(name, value)
+        await send(message)
+
+    return sending
+
+
+__all__ = ["Gate", "answered_hosts"]
