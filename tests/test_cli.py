@@ -14,13 +14,11 @@ import pytest
 import hooks
 from analysis import answers
 from analysis.catalogue import CATALOGUE
-from analysis.export.files import write_routing_table
 from analysis.view import View
 from app.cli import main
 from app.server import uploads
 from app.session.link import TRACE_VARIABLE
 from app.texts.prompt_files import MAX_FILE_MB
-from hooks.files import whole_file
 from hooks.trace import RoutingTrace
 from tests.traces import make_trace
 
@@ -205,42 +203,6 @@ def test_trace_that_is_stopped_leaves_whole_traces_and_no_table(tmp_path, capsys
     assert [RoutingTrace.load(path).meta["text"] for path in left] == ["A fox.", "A king."]
 
 
-def test_traces_of_an_earlier_run_do_not_mix_with_those_of_the_next(tmp_path, capsys):
-    out = tmp_path / "out"
-    (tmp_path / "p.txt").write_text("A fox.\nA king.\nA river.\n", encoding="utf-8")
-    assert main(["trace", "--file", str(tmp_path / "p.txt"), "--out", str(out)]) == 0
-    make_trace().save(out / "mine.trace.safetensors")
-    capsys.readouterr()
-    assert main(["trace", "A boat.", "--out", str(out)]) == 0
-    assert capsys.readouterr().err == f"{out}: removed 3 traces of an earlier run\n"
-    assert sorted(path.name for path in out.iterdir()) == [
-        "0000.trace.safetensors",
-        "mine.trace.safetensors",
-        "routing.parquet",
-    ]
-    assert RoutingTrace.load(out / "0000.trace.safetensors").meta["text"] == "A boat."
-
-
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no disk that is always full")
-def test_a_full_disk_is_told_with_the_file_and_leaves_nothing_under_its_name(tmp_path, capsys, monkeypatch):
-    make_trace().save(tmp_path / "a.trace.safetensors")
-    write = Path.write_bytes
-
-    def full(path: Path, content: bytes) -> int:
-        write(path, b"")
-        with open("/dev/full", "wb", buffering=0) as disk:
-            return disk.write(content)
-
-    monkeypatch.setattr(Path, "write_bytes", full)
-    command = ["export", tmp_path / "a.trace.safetensors", "--figures", "loop_map", "--formats", "html"]
-    error = refused(capsys, *command, "--out", tmp_path / "out")
-    assert error == f"{tmp_path / 'out' / 'loop_map.html'}: No space left on device\n"
-    assert not list((tmp_path / "out").iterdir())
-    error = refused(capsys, "trace", "A fox.", "--out", tmp_path / "traced")
-    assert error == f"{tmp_path / 'traced' / '0000.trace.safetensors'}: No space left on device\n"
-    assert not list((tmp_path / "traced").iterdir())
-
-
 def test_trace_says_how_a_long_text_was_read(tmp_path, capsys):
     assert main(["trace", "The king rode out. " * 150, "--out", str(tmp_path)]) == 0
     assert (
@@ -288,66 +250,3 @@ def test_damaged_table_is_told_in_a_line(tmp_path, capsys, monkeypatch):
     assert "p.parquet is damaged" in refused(
         capsys, "trace", "--file", tmp_path / "p.parquet", "--out", tmp_path / "out"
     )
-
-
-NAMED = '{"id": "狐狸", "text": "A fox."}\n{"id": "é", "text": "A king."}\n'
-
-
-@pytest.mark.parametrize("coding", ["cp1252", "ascii", "utf-8"])
-def test_name_that_the_terminal_cannot_write_ends_nothing_half_way(coding, tmp_path):
-    (tmp_path / "p.jsonl").write_text(NAMED, encoding="utf-8")
-    command = [
-        sys.executable,
-        "-m",
-        "app",
-        "trace",
-        "--file",
-        str(tmp_path / "p.jsonl"),
-        "--out",
-        str(tmp_path / "out"),
-    ]
-    result = subprocess.run(command, cwd=ROOT, capture_output=True, env=os.environ | {"PYTHONIOENCODING": coding})
-    assert result.returncode == 0 and result.stderr == b""
-    first = result.stdout.splitlines()[0]
-    assert first.endswith("狐狸".encode(coding, errors="backslashreplace"))
-    assert pd.read_parquet(tmp_path / "out" / "routing.parquet").prompt.unique().tolist() == [0, 1]
-
-
-def test_pipe_that_nobody_reads_ends_nothing_half_way_and_quietly(tmp_path):
-    (tmp_path / "p.jsonl").write_text(NAMED, encoding="utf-8")
-    command = f"{sys.executable} -m app trace --file {tmp_path}/p.jsonl --out {tmp_path}/out"
-    shell = ["bash", "-c", f"({command}; echo $? > {tmp_path}/code) 2> {tmp_path}/said | true"]
-    subprocess.run(shell, cwd=ROOT, check=True, timeout=120)
-    assert (tmp_path / "said").read_text() == "" and (tmp_path / "code").read_text() == "0\n"
-    assert pd.read_parquet(tmp_path / "out" / "routing.parquet").prompt.unique().tolist() == [0, 1]
-    assert len(list((tmp_path / "out").glob("*.safetensors"))) == 2
-
-
-@pytest.mark.parametrize("arguments", ["--help", "models"])
-def test_light_commands_are_quiet_where_nobody_reads(arguments, tmp_path):
-    command = f"({sys.executable} -m app {arguments}; echo $? > {tmp_path}/code) 2> {tmp_path}/said | true"
-    subprocess.run(["bash", "-c", command], cwd=ROOT, check=True, timeout=120)
-    assert (tmp_path / "said").read_text() == "" and (tmp_path / "code").read_text() == "0\n"
-
-
-def test_two_runs_into_one_folder_leave_whole_files(tmp_path):
-    trace = make_trace()
-
-    def other_run():
-        yield trace
-        write_routing_table(tmp_path / "routing.parquet", [trace] * 3)
-        assert len(pd.read_parquet(tmp_path / "routing.parquet").prompt.unique()) == 3
-        yield trace
-
-    write_routing_table(tmp_path / "routing.parquet", other_run())
-    assert pd.read_parquet(tmp_path / "routing.parquet").prompt.unique().tolist() == [0, 1]
-    with whole_file(tmp_path / "a.trace.safetensors") as part:
-        part.write_bytes(b"half of it")
-        trace.save(tmp_path / "a.trace.safetensors")
-        assert RoutingTrace.load(tmp_path / "a.trace.safetensors").tokens == trace.tokens
-        part.write_bytes(trace.to_bytes())
-    assert RoutingTrace.load(tmp_path / "a.trace.safetensors").tokens == trace.tokens
-    with pytest.raises(KeyboardInterrupt), whole_file(tmp_path / "b") as part:
-        part.write_bytes(b"half of it")
-        raise KeyboardInterrupt
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.trace.safetensors", "routing.parquet"]
