@@ -145,8 +145,10 @@ def test_models_page_checks_health_on_demand_and_keeps_the_verdict(app):
     opened(app, DEFAULT_MODEL)
     assert not app.table
     press(app, "Check health")
-    assert app.table[0].value["verdict"].tolist() == ["✓ healthy"] * 10
-    assert any(text.value == "**Healthy.**" for text in app.markdown)
+    verdicts = app.table[0].value["verdict"]
+    assert verdicts.pop("experts fit their tokens") == "○ effect not shown"
+    assert verdicts.tolist() == ["✓ healthy"] * 9
+    assert any(text.value == "**Healthy (effect not shown: experts fit their tokens).**" for text in app.markdown)
     turn_to(turn_to(app, "gate"), "models")
     assert not app.exception and len(app.table) == 1
 
