@@ -62,7 +62,7 @@ def expert_tokens_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> go.F
         xaxis2={"domain": [BESIDE, 1], "anchor": "y", "showgrid": True, "rangemode": "tozero", "nticks": 4},
         shapes=[*([column] if first <= view.token < end else []), *row.shapes],
         annotations=[
-            note(f"layer {view.layer}{part}: {legend}   ╱ did not route", y=row.top),
+            note(f"layer {view.layer}{part}: {legend}   {swatch(c['line'], 'did not route', '╱')}", y=row.top),
             note("tokens served", x=1, y=row.top, anchor="right"),
             *row.annotations,
         ],
