@@ -5,7 +5,8 @@ from functools import partial
 
 import streamlit as st
 
-from analysis.words.labels import how_many, isolated
+from analysis.words import labels
+from analysis.words.labels import how_many
 from app.frame.keeping import forget_button
 from app.limits import MAX_CHARACTERS, MAX_FILE_MB, MAX_PROMPTS, MAX_TOKENS
 from app.server import models
@@ -24,7 +25,7 @@ PASTED = {"one": "One text", "line": "One prompt per line", "paragraph": "One pr
 def prompt_picker(num_tokens: int) -> None:
     """A popover labelled with the current prompt. A text that cannot be traced leaves the current one in place."""
     prompt = state.current_prompt()
-    name = f"{literal(isolated(prompt.name))}, {how_many(num_tokens, 'token')}"
+    name = f"{literal(labels.isolated(prompt.name))}, {how_many(num_tokens, 'token')}"
     with st.popover(name, icon=":material/edit_note:", key=state.PICKER_KEY, on_change="rerun"):
         if state.picker_open():
             models.warm_up()

@@ -4,7 +4,7 @@ import streamlit as st
 
 from analysis.catalogue import CATALOGUE, FigureSpec
 
-QUANTITY_KEY, SCOPE_KEY, EXPERT_KEY = "quantity", "scope", "expert"
+QUANTITY_KEY, SCOPE_KEY = "quantity", "scope"
 SCOPES = ("all", "layer")
 
 
@@ -44,22 +44,6 @@ def set_colouring(quantity: str, *, entered: bool) -> None:
         session[QUANTITY_KEY] = quantity
         session[SCOPE_KEY] = "layer" if quantity in ("Experts", "Loops") else "all"
         session.scope_chosen = False
-
-
-def expert_follows(selection: tuple[int, int], first: int | None, experts: int) -> None:
-    """Choose the expert `first` of a newly selected layer and token, before the widget is drawn that chooses experts.
-
-    None: the token has none, and the choice stays, as far as the model has such an expert.
-    """
-    session = st.session_state
-    expert = session.get(EXPERT_KEY)
-    if session.get("expert_of") != selection and first is not None:
-        expert = first
-    session.expert_of = selection
-    if expert is None or expert >= experts:
-        expert = 0
-    if session.get(EXPERT_KEY) != expert:
-        session[EXPERT_KEY] = expert
 
 
 def remember_colouring() -> None:

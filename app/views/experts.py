@@ -6,7 +6,7 @@ from analysis.experts import routed, served_tokens
 from analysis.palette import THEMES
 from analysis.words.labels import how_many
 from app.parts.panel import title
-from app.session.choices import EXPERT_KEY, expert_follows
+from app.session.expert_list import EXPERT_KEY, expert_follows
 from app.session.state import current_trace, current_view, select
 from app.session.widgets import selected_row
 
