@@ -6,8 +6,8 @@ EXPERT_KEY = "expert"
 """Key of the widget that chooses it."""
 
 
-def expert_follows(selection: tuple[int, int], first: int | None, experts: int) -> None:
-    """Choose the expert `first` of a newly selected layer and token, before the widget is drawn that chooses experts.
+def expert_follows(selection: tuple, first: int | None, experts: int) -> None:
+    """Choose `first` for a new selection of model, text, layer and token. Call this before the widget is drawn.
 
     None: the token has none, and the choice stays, as far as the model has such an expert.
     """

@@ -20,7 +20,8 @@ def tokens_of_expert() -> None:
     """The choice of an expert and the table of its tokens. A newly selected token brings its first expert."""
     trace, view = current_trace(), current_view()
     first = int(trace.expert_ids[view.layer, view.token, 0]) if trace.width_ran[view.layer, view.token] else None
-    expert_follows((view.layer, view.token), first, trace.num_experts)
+    selection = (trace.meta.get("model"), trace.meta.get("text"), view.layer, view.token)
+    expert_follows(selection, first, trace.num_experts)
     with title(f"Tokens of one expert of layer {view.layer}"):
         words = {"options": list(range(trace.num_experts)), "label_visibility": "collapsed", "key": EXPERT_KEY}
         if trace.num_experts <= BUTTONS:
