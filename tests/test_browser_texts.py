@@ -97,7 +97,7 @@ def test_figures_of_the_text_before_are_dimmed_while_a_run_takes_long_and_only_t
     wait_idle(page)
     assert "1" in page.evaluate("() => [...seen]")
     here.trace("The king rode out to the river. " * 230)
-    assert "0.33" in page.evaluate("() => [...seen]")
+    assert "0.55" in page.evaluate("() => [...seen]")
     expect(page.locator("[data-long-run]")).to_have_count(0)
 
 

@@ -83,11 +83,14 @@ def column_names(columns: Iterable[str]) -> list[str]:
 
 
 def as_numbers(cells: Sequence[str]) -> pd.Series:
-    """The cells as numbers if all that are not empty are numbers, else as they are; empty ones are missing."""
+    """The cells as numbers if all that are not empty are numbers, else as they are; empty ones are missing.
+
+    Digits that begin with a needless 0 are codes, not numbers: 0042 is not 42.
+    """
     written = pd.Series(list(cells), dtype=object)
     there = written[written != ""]
     numbers = pd.to_numeric(there, errors="coerce")
-    if len(there) and np.isfinite(numbers).all():
+    if len(there) and np.isfinite(numbers).all() and not there.str.match(r"-?0\d").any():
         return numbers.reindex(written.index)
     return written.where(written != "", None)
 

@@ -4,6 +4,7 @@ import streamlit as st
 
 from analysis.models.training import text_loss
 from app.parts.panel import panel, title
+from app.parts.stop_button import stop_button
 from app.session import training_steps
 from app.session.state import why_no_model
 
@@ -57,7 +58,7 @@ def _reading() -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         if running:
             st.progress(done / len(checkpoints), f"{done} of {len(checkpoints)} steps have read this text…")
-            clicked = st.button("Stop", key="stop-steps")
+            clicked = stop_button("stop-steps")
         else:
             st.caption(
                 f"The weights of {len(checkpoints)} steps were kept, from step {checkpoints[0].step:,} to "
