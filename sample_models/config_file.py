@@ -22,7 +22,7 @@ MOST = {
     "num_key_value_heads": 2**12,
     "head_dim": 2**16,
     "max_position_embeddings": 2**30,
-    "num_experts": 1024,
+    "num_experts": 256,
     "num_experts_per_tok": 64,
     "max_loops": 64,
 }

@@ -115,7 +115,7 @@ def check_tensors(files: Iterable[Path], config: VersatileFFNConfig) -> None:
     folder = files[-1].parent
     if config.num_hidden_layers > len(found):  # compared first: building a model of so many layers may take long
         raise ValueError(
-            f"{folder} holds {len(found)} tensors, too few for the {config.num_hidden_layers} layers of config.json: "
+            f"{folder} holds {len(found)} tensor(s), too few for the {config.num_hidden_layers} layers of config.json: "
             "take weights and config.json from the same save"
         )
     with torch.device("meta"):
