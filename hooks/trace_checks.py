@@ -14,8 +14,8 @@ from hooks.windows import reading_windows
 
 MAX_FILE_MB = 512
 MAX_SIZES = {"layer": 256, "token": 2**20, "loop": 64, "expert": 256, "k": 64, "top": 64}
-"""Most entries of every axis: far more than any such model has, and few enough that a page can be drawn in a second or
-two; the pairs of 1,024 experts took twelve."""
+"""Most entries of every axis: far more than any such model has, and few enough that a page can still be drawn, which
+holds a row for every pair of experts."""
 MAX_TOKEN_CHARACTERS = 1_000
 TEXTS = ("model", "weights_sha256", "text", "dtype")
 """Entries of `meta` that must be text if they are there."""

@@ -116,7 +116,8 @@ def test_step_of_other_sizes_stops_the_reading_and_is_told(app, tmp_path, monkey
     monkeypatch.setenv(models.ROOTS_VARIABLE, str(tmp_path))
     press(opened(app, "other-step"), "Read at every step")
     app.run()
-    assert app.session_state.problem.startswith("other-step") and "too few for the 4 layers" in app.session_state.problem
+    told = app.session_state.problem
+    assert told.startswith("other-step") and "too few for the 4 layers" in told
     assert str(tmp_path) not in app.session_state.problem
     assert "Go on" in labels(app) and app.session_state.training_read[1] == 1
 

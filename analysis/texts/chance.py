@@ -281,9 +281,9 @@ def pairs_against_chance(trace: RoutingTrace, layer: int) -> pd.DataFrame:
     pairs = expert_pairs(trace, layer)
     expected, known = pairs["expected"].to_numpy(), pairs["lift_log2"].notna().to_numpy()
     bounds = np.full((2, len(pairs)), np.nan)
-    if known.any():
-        middle = binom.ppf([[0.025], [0.975]], pairs["together"].sum(), expected / expected.sum())
-        bounds = np.where(known, np.log2((middle + 0.5) / (expected + 0.5)), np.nan)
+    if known.any():  # of many experts few pairs are, and the quantiles of all others would take seconds
+        middle = binom.ppf([[0.025], [0.975]], pairs["together"].sum(), expected[known] / expected.sum())
+        bounds[:, known] = np.log2((middle + 0.5) / (expected[known] + 0.5))
     outside = (pairs["lift_log2"] < bounds[0]) | (pairs["lift_log2"] > bounds[1])
     return pairs.assign(chance_low=bounds[0], chance_high=bounds[1], outside=outside)
 
