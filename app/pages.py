@@ -65,11 +65,10 @@ PAGES = (
         body=(
             "expert_tokens",
             experts.tokens_of_expert,
-            "expert_map",
+            fold("Which expert did every token choose, layer by layer?", "expert_map"),
             fold("Is the load shared?", ("expert_load", "expert_load_by_layer")),
             fold("Which experts did the selected token choose, layer by layer?", "expert_path"),
-            fold("Which experts are chosen together?", "expert_pairs"),
-            fold("Which layers route alike?", "layers_alike"),
+            fold("Which experts are chosen together, and which layers route alike?", ("expert_pairs", "layers_alike")),
         ),
         colour_by="Experts",
     ),
