@@ -1,12 +1,15 @@
 """What a browser's tab keeps of a visitor's work and gives to the next session, and what Back and Forward return to."""
 
 import json
+import sys
 from types import SimpleNamespace
 
 import pytest
 import streamlit as st
+import streamlit.web.cli
 
 from analysis.catalogue import CATALOGUE
+from app import cli
 from app.frame import keeping
 from app.limits import MAX_CHARACTERS, MAX_PROMPTS, MOST_TEXTS
 from app.server import captures
@@ -143,6 +146,17 @@ def test_where_nothing_is_kept_the_tab_is_told_nothing_and_gives_nothing(tab, mo
     assert again.session_state.prompt.example == DEFAULT_EXAMPLE and "own_texts" not in again.session_state
     assert (tab.told.work, tab.told.list, tab.told.list_number) == (None, None, 0)
     assert any(each.startswith(TEXT_ELSEWHERE) for each in plain_texts(again))
+
+
+def test_serve_can_be_told_to_keep_nothing(monkeypatch):
+    for name, value in ((kept_work.KEEP_VARIABLE, ""), ("OMP_NUM_THREADS", "1")):
+        monkeypatch.setenv(name, value)  # so that both are as before after the test
+    monkeypatch.setattr(sys, "argv", sys.argv)
+    monkeypatch.setattr(streamlit.web.cli, "main", lambda: 0)
+    assert kept_work.is_on()
+    with pytest.raises(SystemExit, match="0"):
+        cli.main(["serve", "--keep-nothing"])
+    assert not kept_work.is_on()
 
 
 def test_forgetting_removes_texts_and_list_from_session_and_tab_and_keeps_choices(tab):
