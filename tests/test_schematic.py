@@ -37,7 +37,12 @@ def test_every_number_is_the_trace_s():
 def test_a_token_that_took_all_loops_has_no_width_path_anywhere():
     said, texts = " ".join(told(TRACE, 0, 1)), figure_texts(layer_schematic_figure(TRACE, View(layer=0, token=1)))
     assert "so it did not run" in said and "depth path alone" in said and "weight 0" not in said
-    assert texts.count("did not run") == 1 and "not used: λ = 0" in texts and "width" not in texts
+    assert (
+        texts.count("did not run") == 1
+        and "dashed: did not run" in texts[0]
+        and "not used: λ = 0" in texts
+        and "width" not in texts
+    )
     assert not [text for text in texts if re.fullmatch(r"0\.\d\d", text)], "a weight of an expert that did not run"
 
 

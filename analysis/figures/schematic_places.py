@@ -77,8 +77,6 @@ class Places:
     to_output: list[Point]
     width_weight: Label
     depth_weight: Label
-    key: Point
-    """Where the line begins that says what the outlines mean."""
 
 
 def places(width: float) -> Places:
@@ -93,7 +91,7 @@ def _side_by_side(width: float) -> Places:
     bar = Box(width - end - 98, 124, width - end - 38, 204)
     centre, output = bar.centre[0], Box(width - end - 2, middle - 36, width - 2, middle + 36)
     return Places(
-        height=322,
+        height=300,
         input=Box(2, middle - 36, end + 2, middle + 36),
         router=Box(head[0], upper - 24, head[1], upper + 24),
         depth_head=Box(head[0], lower - 36, head[1], lower + 36),
@@ -113,7 +111,6 @@ def _side_by_side(width: float) -> Places:
         to_output=[(bar.right, middle), (output.left, middle)],
         width_weight=(centre + 5, upper + 36, "middle center"),
         depth_weight=(centre + 5, lower - 30, "middle right"),
-        key=(0, 312),
     )
 
 
@@ -123,7 +120,7 @@ def _top_down(width: float) -> Places:
     depth_head, loops = Box(left, 250, right, 308), Box(left, 344, right, 382)
     bar = Box(left, 446, right, 472)
     return Places(
-        height=572,
+        height=548,
         input=Box(2, 2, max(0.4 * width, 120), 58),
         router=router,
         depth_head=depth_head,
@@ -143,5 +140,4 @@ def _top_down(width: float) -> Places:
         to_output=[(width / 2, bar.low), (width / 2, 500)],
         width_weight=(right - 4, bar.top - 10, "middle left"),
         depth_weight=(left + 38, bar.top - 10, "middle right"),
-        key=(2, 562),
     )

@@ -13,13 +13,13 @@ from analysis.explain.schematic import MOST_NAMED, LayerRun, layer_run, schemati
 from analysis.figures.figure_spec import FigureSpec
 from analysis.figures.fitting import figure_px
 from analysis.figures.schematic_places import Box, Places, cells, places
-from analysis.figures.template import figure
+from analysis.figures.template import figure, note, quoted
 from analysis.palette import THEMES, mix, text_on
 from analysis.view import DEFAULT_VIEW, View
 from analysis.words.labels import plotly_text
 from hooks.trace import RoutingTrace
 
-MARGIN = 8
+MARGIN, TOP = 8, 30
 INPUT, DECISION, WIDTH = 1, 2, 3
 """Steps of the parts that every layer has."""
 NUMBERED_PX, WEIGHT_PX, WORDED_PX = 18, 32, 46
@@ -88,11 +88,12 @@ def layer_schematic_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> go
         view,
         [_text_trace(step, texts) for step, texts in sheet.texts.items()],
         clickable=False,
-        height=round(where.height) + 2 * MARGIN,
-        margin={"t": MARGIN, "b": MARGIN, "l": MARGIN, "r": MARGIN, "pad": 0},
+        height=round(where.height) + TOP + MARGIN,
+        margin={"t": TOP, "b": MARGIN, "l": MARGIN, "r": MARGIN, "pad": 0},
         xaxis=hidden | {"range": [0, width]},
         yaxis=hidden | {"range": [where.height, 0]},
         hovermode=False,
+        annotations=[note(f"{quoted(trace, view.token)}, layer {view.layer}   solid: ran   dashed: did not run")],
         shapes=[
             {
                 "type": "path", "name": f"step {step}", "path": "".join(paths), "layer": "below",
@@ -112,7 +113,7 @@ def _text_trace(step: int, texts: list[Text]) -> dict:
 
 
 def _ends(sheet: Sheet, where: Places, run: LayerRun, c: dict) -> None:
-    """The input H, the output Y, the lines from H to the two heads, and what the outlines mean."""
+    """The input H, the output Y, and the lines from H to the two heads."""
     end = (c["bg"], c["ink"], 1.5, "solid")
     size = [f"{run.hidden_size:,} numbers"] if run.hidden_size else []
     sheet.box(INPUT, where.input, end)
@@ -122,8 +123,6 @@ def _ends(sheet: Sheet, where: Places, run: LayerRun, c: dict) -> None:
     sheet.lines(run.step_of_mixture, where.output, ["<b>Y</b>", goes], c["ink"])
     sheet.arrow(DECISION, where.to_depth_head, c["muted"])
     sheet.arrow(WIDTH, where.to_router, c["muted"], dashed=not run.width_ran)
-    x, y = where.key
-    sheet.text(INPUT, x, y, "solid outline: ran   dashed: did not run", c["muted"], "middle right")
 
 
 def _heads(sheet: Sheet, where: Places, run: LayerRun, c: dict) -> None:
