@@ -45,8 +45,8 @@ sidebar()
 with told_to_choose():
     frame(page)
     tour_box()
+    link.write_link()
     opened.run()
     faithfulness_line(page)
     connect_figures(page)
-    link.write_link()  # only now: the browser is not to draw the address before the page
     keep_in_tab(page.name)
