@@ -4,6 +4,7 @@ import hashlib
 import json
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -186,7 +187,7 @@ def test_models_page_offers_what_is_not_built_and_builds_it_on_request(recipe, a
         def __exit__(self, *error):
             return None
 
-    monkeypatch.setattr(model_building.subprocess, "Popen", Finished)
+    monkeypatch.setattr(model_building, "subprocess", SimpleNamespace(Popen=Finished, PIPE=None, DEVNULL=None))
     turn_to(app.run(), "models")
     press(app, "Get it")
     assert "tiny" in app.sidebar.selectbox[0].options
