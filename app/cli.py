@@ -66,14 +66,14 @@ def models(args: argparse.Namespace) -> None:
     """One line per model: name, folder, and which one is the default."""
     from sample_models.foreign import read_json
     from sample_models.recipes import built_roots
-    from sample_models.registry import CHECKPOINTS, DEFAULT_MODEL, available_models, is_olmo
+    from sample_models.registry import CHECKPOINTS, available_models, default_models, is_olmo
 
     for name, folder in available_models([CHECKPOINTS, *built_roots(), *existing_folders(args.models)]):
         if is_olmo(folder):
             kind = "\tcheckpoint of the authors' trainer"
         else:
             kind = "" if read_json(folder / "config.json").get("gates_trained") else "\tgates untrained"
-        say(f"{name}\t{folder}{kind}" + ("\t(default)" if name == DEFAULT_MODEL else ""))
+        say(f"{name}\t{folder}{kind}" + ("\t(default)" if name == default_models()[0] else ""))
     tell_strange_folders(args.models)
 
 
@@ -196,14 +196,25 @@ def import_checkpoint(args: argparse.Namespace) -> None:
 
 def get_model(args: argparse.Namespace) -> None:
     """Build a model that ships as an update of a dense one: download that, put both together, say where it is."""
+    from app.texts.examples import EXAMPLES, has_traces, save_traces
     from sample_models.recipes import recipes
 
     name = args.name or next(iter(recipes()), "")
     if name not in recipes():
         raise ValueError(f"there is no model {name} to build: known are {', '.join(recipes()) or 'none'}")
-    from sample_models.distil.building import build_model
+    folder = recipes()[name].target
+    if not has_traces(folder):  # else it was built and its examples traced before: no library is needed
+        from hooks import capture
+        from sample_models import load_model
+        from sample_models.distil.building import build_model
 
-    say(f"{name}\t{build_model(name, progress=_tell_progress)}")
+        loaded = load_model(build_model(name, progress=_tell_progress))
+        traces = {}
+        for number, (key, prompt) in enumerate(EXAMPLES.items()):
+            _tell_progress("tracing the examples", number, len(EXAMPLES))
+            traces[key] = capture(loaded, prompt.text)
+        save_traces(traces, folder)
+    say(f"{name}\t{folder}")
 
 
 def _tell_progress(what: str, done: int, steps: int) -> None:
@@ -312,9 +323,9 @@ def _run(argv: list[str]) -> int:
         argv = argv[1:]
     args = parser().parse_args(argv)
     if args.command == "trace" and args.model is None:
-        from sample_models.registry import DEFAULT_MODEL
+        from sample_models.registry import default_models
 
-        args.model = DEFAULT_MODEL
+        args.model = default_models()[0]
     try:
         return args.run(args) or 0
     except ValueError as error:

@@ -204,6 +204,7 @@ PAGES = (
         question="What is this model made of, how was it trained, and can its routing be trusted?",
         terms=("router", "depth head"),
         body=(
+            models.larger_model,
             (models.parameters, models.cost),
             models.health,
             "training_curve",

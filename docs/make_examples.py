@@ -1,24 +1,19 @@
 """Make the shipped traces of the examples again with the default model: python -m docs.make_examples."""
 
-import json
-
-from app.texts.examples import EXAMPLES, TRACES, model_digests
+from app.texts.examples import EXAMPLES, TRACES, save_traces
 from hooks import capture
 from sample_models import CHECKPOINTS, DEFAULT_MODEL, load_model
 
 
 def main() -> None:
     """Write one trace file per example, and which model made them; remove those of examples that are no more."""
-    TRACES.mkdir(parents=True, exist_ok=True)
     for old in TRACES.glob("*.trace.safetensors"):
         old.unlink()
-    loaded = load_model(DEFAULT_MODEL)
-    for key, prompt in EXAMPLES.items():
-        trace = capture(loaded, prompt.text)
-        trace.save(TRACES / f"{key}.trace.safetensors")
-        print(f"{key}: {trace.num_tokens} tokens")
-    digests = model_digests(CHECKPOINTS / DEFAULT_MODEL)
-    (TRACES / "model.json").write_text(json.dumps(digests, indent=2) + "\n", encoding="utf-8")
+    folder = CHECKPOINTS / DEFAULT_MODEL
+    loaded = load_model(folder)
+    traces = {key: capture(loaded, prompt.text) for key, prompt in EXAMPLES.items()}
+    save_traces(traces, folder, TRACES)
+    print("\n".join(f"{key}: {trace.num_tokens} tokens" for key, trace in traces.items()))
 
 
 if __name__ == "__main__":

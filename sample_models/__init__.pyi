@@ -6,3 +6,4 @@ from .loading import load_model as load_model
 from .modeling_versatile import VersatileFFNForCausalLM as VersatileFFNForCausalLM
 from .registry import CHECKPOINTS as CHECKPOINTS
 from .registry import DEFAULT_MODEL as DEFAULT_MODEL
+from .registry import default_models as default_models

@@ -22,7 +22,7 @@ from sample_models.intermediate_checkpoints import IntermediateCheckpoint, inter
 from sample_models.model_folders import HUB, check_tensors, is_hub_id, model_folder, read_config
 from sample_models.modeling_versatile import VersatileFFNForCausalLM
 from sample_models.olmo import read_olmo
-from sample_models.registry import DEFAULT_MODEL, is_olmo
+from sample_models.registry import default_models, is_olmo
 from sample_models.self_check import check_model
 from sample_models.tokenizer_files import read_tokenizer
 from sample_models.weight_files import read_tensors, weight_files
@@ -92,14 +92,15 @@ class LoadedModel:
 
 
 def load_model(
-    source: str | Path = DEFAULT_MODEL,
+    source: str | Path | None = None,
     *,
     device: str | torch.device = "cpu",
     dtype: torch.dtype = torch.float32,
     step: int | None = None,
 ) -> LoadedModel:
-    """Load a shipped model by name, a model folder, or a model of the Hugging Face hub (`hf:org/name`), in eval mode.
+    """Load a shipped or built model by name, a model folder, or one of the hub (`hf:org/name`), in eval mode.
 
+    None: the first of `default_models`, the largest that was built on this machine, or the shipped one.
     A folder, also one on the hub, is in Hugging Face format or a checkpoint of the authors' trainer (OLMo). Without a
     tokenizer in it the model reads token ids (`LoadedModel.reads_ids`). Only the prefix `hf:` uses the hub; the folder
     is downloaded once into the hub's cache, and `hf:org/name@revision` names a branch, tag or commit. Attention is
@@ -109,7 +110,7 @@ def load_model(
     Raises ValueError with one sentence that says what was expected, what was found and what to do: no such folder, no
     model in it, another kind of model, damaged or mismatched weights, or a model that fails `check_model`.
     """
-    folder = model_folder(source)
+    folder = model_folder(default_models()[0] if source is None else source)
     if step is not None:
         checkpoint = checkpoint_at(folder, step)
         config, files = read_config(folder), [checkpoint.path]

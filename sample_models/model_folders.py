@@ -47,10 +47,10 @@ def model_folder(source: str | Path) -> Path:
 
 def built_folder(name: str) -> Path:
     """The folder of a model that has a recipe. ValueError, with the remedy, if it was not built on this machine yet."""
-    folder = recipes()[name].target
-    if not (folder / "config.json").exists():
+    recipe = recipes()[name]
+    if not recipe.is_built:
         raise ValueError(f"{name} is built on this machine first: run `python -m app get-model {name}`")
-    return folder
+    return recipe.target
 
 
 def is_hub_id(source: str | Path) -> bool:

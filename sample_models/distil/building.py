@@ -33,7 +33,7 @@ def build_model(name: str, *, progress: Progress | None = None) -> Path:
         raise ValueError(f"there is no model {name!r} to build: known are {', '.join(known) or 'none'}")
     recipe, report = known[name], progress or silent
     target = recipe.target
-    if (target / "config.json").exists():
+    if recipe.is_built:
         return target
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
