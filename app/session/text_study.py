@@ -49,9 +49,9 @@ def own_list_chosen() -> bool:
 def why_no_texts() -> str | None:
     """Why the chosen texts cannot be read; None if they can."""
     if own_list_chosen():
-        return None if own_list() else "Drawn once you have brought a list."
+        return None if own_list() else "Bring a list first to draw this."
     if state.model_facts().reads_ids:
-        return "This model has no tokenizer: it reads token ids, and so cannot read the sample texts."
+        return "This model has no tokenizer and reads only token ids, so it cannot read the sample texts."
     return None
 
 
@@ -126,8 +126,8 @@ def why_not_studied() -> str | None:
         return why_not
     texts = "your list" if own_list_chosen() else "the sample"
     if finished := finished_study():
-        return None if finished.study else f"Not one text of {texts} can be read by this model."
-    return None if is_reading() else f"Drawn once the texts of {texts} are read."
+        return None if finished.study else f"This model can read none of the texts of {texts}."
+    return None if is_reading() else "Press the button Trace these texts to draw this."
 
 
 def name_of_texts() -> str:
@@ -178,12 +178,12 @@ def _left_out(tracing: Tracing) -> list[str]:
     prompts = len(own_list().prompts) if own_list_chosen() else texts
     sentences = []
     if prompts > texts:
-        sentences.append(f"Texts that occur more than once count once: {prompts - texts:,} left out.")
+        sentences.append(f"Texts that occur more than once count once, so {prompts - texts:,} are left out.")
     if tracing.problems:
         sentences.append(
-            f"{len(tracing.problems):,} cannot be read by this model, the first because: {tracing.problems[0]}"
+            f"This model cannot read {len(tracing.problems):,} of the texts. The first problem: {tracing.problems[0]}"
         )
     if tracing.full:
         rest = texts - tracing.done
-        sentences.append(f"A study reads at most {MOST_TOKENS:,} tokens: {rest:,} left out at the end.")
+        sentences.append(f"A study reads at most {MOST_TOKENS:,} tokens, so the last {rest:,} texts are left out.")
     return sentences

@@ -44,7 +44,7 @@ def write_report(runs: Path, out: Path, *, seeds: list[int], documents: int) -> 
     planned = list(planned_runs(seeds))
     done = [run for run in planned if finished(runs / run.folder)]
     if not done:
-        raise ValueError(f"{runs} holds no finished run of the family: train it with --dense first")
+        raise ValueError(f"{runs} holds no finished run of the family: train the family with --dense first")
     measured = []
     for run in done:
         measured.append(measure(runs / run.folder, run, documents))
