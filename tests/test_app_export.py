@@ -59,18 +59,21 @@ def test_code_holds_the_readers_choice(app):
 @pytest.mark.parametrize(
     ("needed", "said"),
     [
-        (Needs(), "Runs as it stands in this project's folder, with `.venv/bin/python`."),
-        (Needs((TRACE_FILE,)), "once `text.trace.safetensors` lies there too (Export, Trace file)."),
-        (Needs(model="a_b"), r"once the path of the folder of a\_b stands where its name is."),
+        (Needs(), "This code runs as it is in this project's folder, with `.venv/bin/python`."),
+        (
+            Needs((TRACE_FILE,)),
+            "once `text.trace.safetensors` is in that folder too (download it under Export, Trace file).",
+        ),
+        (Needs(model="a_b"), r"once you replace the name a\_b by the path of its folder."),
         (
             Needs((TEXTS_FILE,), "x"),
-            "once `texts.json` lies there too (Export, Texts) and the path of the folder of x ",
+            "once `texts.json` is in that folder too (download it under Export, Texts) and you replace the name x ",
         ),
     ],
 )
 def test_page_says_what_the_code_needs(needed, said):
     found = data_and_code._how_to_run(needed)
-    assert said in found and ("as it stands" in found) == (needed == Needs())
+    assert said in found and ("runs as it is" in found) == (needed == Needs())
 
 
 def test_code_of_a_long_text_names_the_file_to_export(app):
@@ -188,7 +191,10 @@ def test_dialog_says_from_which_width_on_all_tokens_are_named():
 
 @pytest.mark.parametrize(
     ("page", "why"),
-    [("prompts", "This page has nothing for this window"), ("validity", "No figure of this page is drawn yet. Drawn")],
+    [
+        ("prompts", "This page has no figures to export here"),
+        ("validity", "No figure of this page is drawn yet. Press"),
+    ],
 )
 def test_export_that_is_greyed_says_why(app, page, why):
     app.session_state["reading-sample"] = False  # as the button Stop does

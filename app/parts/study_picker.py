@@ -62,13 +62,9 @@ def _reading() -> None:
 
 def _what_was_read(study: Study) -> None:
     """A caption on the number of texts and tokens, and on intervals and p values."""
-    if text_study.own_list_chosen():
-        count = f"{how_many(study.texts, 'text')} with {how_many(study.tokens, 'token')}"
-        read = f"The numbers come from {count} of {literal(study.name)}, not from the text above."
-    else:
-        read = (
-            f"The numbers come from {study.texts} sample texts with {study.tokens:,} tokens, not from the text above."
-        )
+    texts = f"{how_many(study.texts, 'text')} of {literal(study.name)}"
+    count = texts if text_study.own_list_chosen() else f"{study.texts} sample texts"
+    read = f"The numbers come from {count} ({how_many(study.tokens, 'token')}), not from the text above."
     if study.texts == 1:
         how = (
             "A single text allows no interval and no p value: its tokens depend on each other, and it does not show "

@@ -10,6 +10,7 @@ import streamlit as st
 
 from analysis.texts.sample_texts import SAMPLE_TEXTS
 from analysis.texts.study import SAMPLES, study
+from analysis.words.labels import how_many
 from app.limits import MOST_TOKENS
 from app.server import captures, sample_studies
 from app.server.sample_studies import StudyKey, TextStudy
@@ -178,12 +179,14 @@ def _left_out(tracing: Tracing) -> list[str]:
     prompts = len(own_list().prompts) if own_list_chosen() else texts
     sentences = []
     if prompts > texts:
-        sentences.append(f"Texts that occur more than once count once, so {prompts - texts:,} are left out.")
+        sentences.append(f"Repeated texts count once, which leaves out {how_many(prompts - texts, 'text')}.")
     if tracing.problems:
         sentences.append(
             f"This model cannot read {len(tracing.problems):,} of the texts. The first problem: {tracing.problems[0]}"
         )
     if tracing.full:
         rest = texts - tracing.done
-        sentences.append(f"A study reads at most {MOST_TOKENS:,} tokens, so the last {rest:,} texts are left out.")
+        sentences.append(
+            f"A study reads at most {MOST_TOKENS:,} tokens, which leaves out {how_many(rest, 'text')} at the end."
+        )
     return sentences

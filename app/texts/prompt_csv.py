@@ -169,7 +169,9 @@ def _fitting(cells: list[str] | PromptError, width: int) -> list[str] | PromptEr
     if isinstance(cells, PromptError) or len(cells) == width:
         return cells
     if len(cells) < width:
-        return PromptError(f"has {len(cells)} cells, but the first line has {width}; add the missing ones.")
+        return PromptError(
+            f"has {len(cells)} cell{'s' * (len(cells) != 1)}, but the first line has {width}; add the missing ones."
+        )
     return PromptError(f"has {len(cells)} cells, but the first line has {width}; quote its cells.")
 
 
