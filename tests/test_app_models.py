@@ -135,7 +135,7 @@ def test_family_is_shown_as_the_report_measured_it(app):
 def test_without_a_report_there_is_no_table_and_a_broken_one_is_told(app, tmp_path, monkeypatch):
     monkeypatch.setattr(results, "FAMILY_TABLE", tmp_path / "members.csv")
     opened(app)
-    assert "The family side by side" not in [title.value for title in app.subheader]
+    assert "The paper's family of models" not in [title.value for title in app.subheader]
     (tmp_path / "members.csv").write_bytes(b"member,seeds\ndense,1\n")
     app.run()
     assert any("members.csv lacks the column(s)" in error.value for error in app.error)

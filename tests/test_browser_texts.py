@@ -107,7 +107,7 @@ def test_empty_text_is_told_and_the_earlier_one_kept(visit):
     before = here.text()
     here.trace("   ")
     expect(page.get_by_text("The text is empty: type at least one word")).to_be_visible()
-    expect(page.get_by_text("Your previous text is still here.")).to_be_visible()
+    expect(page.get_by_text("Nothing has changed.")).to_be_visible()
     assert here.text() == before
 
 

@@ -186,6 +186,6 @@ def _notices(trace) -> None:
         st.markdown("**The gates of this model are untrained, so its loops and experts are noise.**")
     if problem := state.problem():
         with st.container(border=True, key="problem", horizontal=True, vertical_alignment="center"):
-            kept = "" if state.problem_is_from_link() else "\nYour previous text is still here."
+            kept = "" if state.problem_is_from_link() else "\nNothing has changed."
             st.text(f"{problem}{kept}", width="stretch")
             st.button("Dismiss", on_click=state.dismiss_problem)

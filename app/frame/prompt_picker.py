@@ -165,7 +165,7 @@ def _prompts(where: str, read: Callable[[], PromptList]) -> None:
     try:
         found = read()
     except PromptError as error:
-        _told(f"{error} Your previous text is still here.")
+        _told(f"{error} Nothing has changed.")
         return
     for problem in [*found.notes, *found.problems[:3]]:
         _told(problem)

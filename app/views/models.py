@@ -27,7 +27,7 @@ MARKS = {
 
 def parameters() -> None:
     """A table of the model's parts: number and share of the parameters."""
-    title("Where the parameters sit")
+    title("Where the parameters are")
     if (parts := parameter_parts()) is None:
         st.caption(why_no_model())
         return
@@ -106,7 +106,7 @@ def family() -> None:
     try:
         members = family_of_models()
     except ValueError as error:
-        title("The family side by side")
+        title("The paper's family of models")
         st.error(str(error))
         return
     if members is None:
@@ -114,7 +114,7 @@ def family() -> None:
             "There is no report of the paper's family of models yet. `python -m sample_models.family` makes one."
         )
         return
-    title("The family side by side")
+    title("The paper's family of models")
     st.dataframe(
         members.assign(routed=100 * members["routed"]),
         hide_index=True,

@@ -83,8 +83,8 @@ def _gains(family: Family, start: Measured) -> str:
     ahead = [name for name, mean in means.items() if mean < began]
     best = min(means, key=means.get)
     text = (
-        f"All members continue from one dense model, which has a loss of {began:.3f} here, and {len(ahead) or 'none'} of "
-        f"the {len(means)} members ended below it; the lowest is {best} at {means[best]:.3f}."
+        f"All members continue from one dense model, which has a loss of {began:.3f} here, and {len(ahead) or 'none'} "
+        f"of the {len(means)} members ended below it; the lowest is {best} at {means[best]:.3f}."
     )
     if len(ahead) < len(means):
         text += (
