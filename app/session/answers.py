@@ -20,8 +20,7 @@ def current_answer(page: str) -> Answer | None:
     """The answer of a page by its name in the address; None while what it would speak of is not there."""
     kind = _KINDS[page]
     if page == "prompts":
-        table = _prompts()  # of fewer than two that are traced, the line above the table says how many there are
-        return answer_of(page, table) if table["difficulty"].notna().sum() >= 2 else None
+        return answer_of(page, _prompts())
     if kind is Study:
         finished = None if state.why_no_model() else text_study.finished_study()
         return answer_of(page, finished.study, state.current_view()) if finished and finished.study else None

@@ -10,6 +10,7 @@ from analysis.figures.fitting import fit
 from analysis.figures.texts.prompts import MEASURES, prompt_picture
 from analysis.palette import THEMES
 from analysis.texts.summary import column_names, grouping_columns, summary_table
+from analysis.words.labels import how_many
 from app.parts.panel import chart, title
 from app.parts.stop_button import stop_button
 from app.server import models
@@ -68,7 +69,10 @@ def _progress(waiting: int) -> None:
     total, running, why_not = len(prompt_list.prompt_list().prompts), prompt_list.tracing_list(), state.why_no_model()
     with st.container(key="list-progress"):
         told, button = st.columns([4, 1], vertical_alignment="center")
-    done = f"{literal(prompt_list.prompt_list().name)}: {total - waiting:,} of {total:,} prompts traced"
+    name, traced = literal(prompt_list.prompt_list().name), total - waiting
+    done = f"{name}: {traced:,} of {total:,} prompts traced"
+    if traced < 2 and not running:  # the page's answer says how many
+        done = f"{name}: {how_many(total, 'prompt')}"
     if running:
         loading = "" if models.libraries_imported() else " The model is being loaded."
         told.progress(1 - waiting / total, text=f"{done}…{loading}")
