@@ -134,7 +134,7 @@ def check(args: argparse.Namespace) -> int:
 
 
 def export(args: argparse.Namespace) -> None:
-    """Write the write the figures and tables of a trace file."""
+    """Write the figures and tables of a trace file."""
     from analysis.catalogue import spec
     from analysis.export.files import Export, write_export
     from analysis.export.paper import COLUMNS_MM, Paper
@@ -223,36 +223,24 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     command = commands.add_parser("serve", help="run the app in the browser")
     command.add_argument("--port", type=port, default=8501)
-    command.add_argument(
-        "--address", default="127.0.0.1", help="address to listen on; 127.0.0.1 serves this machine only"
-    )
+    command.add_argument("--address", default="127.0.0.1", help="address to listen on; 127.0.0.1 is this machine only")
     command.add_argument("--hosts", nargs="+", default=[], help="more host names to answer to (see docs/hosting.md)")
-    command.add_argument(
-        "--models", type=Path, nargs="+", default=[], help="folders that hold more model folders to offer"
-    )
+    command.add_argument("--models", type=Path, nargs="+", default=[], help="folders of more models to offer")
     command.add_argument("--trace", type=Path, help="start with this trace file, which needs no model")
-    command.add_argument(
-        "--keep-nothing", action="store_true", help="do not keep visitors' texts in their browser tabs across a reload"
-    )
+    command.add_argument("--keep-nothing", action="store_true", help="keep no texts in browser tabs across a reload")
     command.set_defaults(run=serve)
     command = commands.add_parser("models", help="list the available models")
-    command.add_argument(
-        "--models", type=Path, nargs="+", default=[], help="folders that hold more model folders to list"
-    )
+    command.add_argument("--models", type=Path, nargs="+", default=[], help="folders of more models to list")
     command.set_defaults(run=models)
     command = commands.add_parser("trace", help="trace texts and write the traces to files")
     command.add_argument("text", nargs="?", help="the text to trace")
     command.add_argument("--file", type=Path, help="txt, md, jsonl, csv or parquet file of prompts")
     command.add_argument("--per", choices=["line", "paragraph", "file"], help="txt, md: what counts as one prompt")
     command.add_argument("--paragraphs", dest="per", action="store_const", const="paragraph", help="--per paragraph")
-    command.add_argument(
-        "--column", help="jsonl, csv, parquet: the column that holds the texts (default: text or prompt)"
-    )
-    command.add_argument("--id-column", help="jsonl, csv, parquet: the column that holds their names (default: id)")
+    command.add_argument("--column", help="jsonl, csv, parquet: the column of texts (default: text or prompt)")
+    command.add_argument("--id-column", help="jsonl, csv, parquet: the column of names (default: id)")
     command.add_argument("--model", default=None, help="name of a shipped model, or a folder")
-    command.add_argument(
-        "--out", type=Path, required=True, help="folder for NNNN.trace.safetensors and routing.parquet"
-    )
+    command.add_argument("--out", type=Path, required=True, help="folder for the traces and routing.parquet")
     command.set_defaults(run=trace)
     command = commands.add_parser("answers", help="print what each page finds in a trace file, in a sentence or two")
     command.add_argument("trace", type=Path, help="a .trace.safetensors file")
@@ -260,18 +248,14 @@ def parser() -> argparse.ArgumentParser:
     command.set_defaults(run=answers)
     command = commands.add_parser("diff", help="compare two trace files (also: trace diff A B)")
     command.add_argument("traces", type=Path, nargs=2, metavar="TRACE", help="a .trace.safetensors file")
-    command.add_argument(
-        "--tolerance", type=float, default=0.0, help="differences up to this size are ignored (default: 0)"
-    )
+    command.add_argument("--tolerance", type=float, default=0.0, help="ignore differences up to this size (default: 0)")
     command.add_argument("--meta", action="store_true", help="compare model, weights and versions too")
     command.set_defaults(run=diff)
     command = commands.add_parser("check", help="check whether a model's routing can be trusted; exit code 1 if not")
     command.add_argument("model", help="name of a shipped model, a folder, or hf:org/name")
     command.add_argument("--file", type=Path, help="txt, md, jsonl, csv or parquet file of texts (default: built in)")
     command.add_argument("--per", choices=["line", "paragraph", "file"], help="txt, md: what counts as one text")
-    command.add_argument(
-        "--column", help="jsonl, csv, parquet: the column that holds the texts (default: text or prompt)"
-    )
+    command.add_argument("--column", help="jsonl, csv, parquet: the column of texts (default: text or prompt)")
     command.set_defaults(run=check, text=None, id_column=None)
     _add_export(commands)
     olmo, dense = "a checkpoint of the authors' trainer (OLMo)", "a dense Llama"
@@ -304,15 +288,11 @@ def _add_export(commands: argparse._SubParsersAction) -> None:
     )
     command.add_argument("--figures", help="comma-separated names of figures (default: all)")
     _add_selection(command)
-    command.add_argument(
-        "--width", help="draw the pictures for a paper: column (85 mm), page (180 mm), or a width in mm"
-    )
+    command.add_argument("--width", help="draw for a paper: column (85 mm), page (180 mm), or a width in mm")
     command.add_argument("--font", choices=["sans", "serif"], default="sans", help="typeface of pictures for a paper")
+    command.add_argument("--font-size", type=float, default=7.0, help="their font size in points (default: 7)")
     command.add_argument(
-        "--font-size", type=float, default=7.0, help="font size of pictures for a paper, in points (default: 7)"
-    )
-    command.add_argument(
-        "--no-selection", action="store_true", help="do not mark the selection in pictures for a paper"
+        "--no-selection", action="store_true", help="leave the selection unmarked in pictures for a paper"
     )
     command.set_defaults(run=export)
 

@@ -45,5 +45,5 @@ def test_nobody_has_to_guess_what_a_sentence_means(guessed):
 def test_a_page_and_its_folds_ask_whole_questions(page):
     asked = [page.question, *(fold.question for fold in page.folds)]
     assert [
-        text for text in asked if not re.fullmatch(r"(How|Which|What|Where|Do|Does|Did|Is|Would)\b.*\?", text)
+        text for text in asked if not re.fullmatch(r"(How|In which|Which|What|Where|Do|Does|Did|Is|Would)\b.*\?", text)
     ] == []
