@@ -168,7 +168,7 @@ def check_family(path: Path, fields: dict[str, Any]) -> None:
         if value is None and False in allowed:
             value = False
         if not any(value is each or (value == each and type(value) is type(each)) for each in allowed):
-            default = "" if name in fields else ", which is the trainer's default"
+            default = "" if name in fields else ", which the trainer uses if none is given"
             raise ValueError(
                 f"{path}: {name} must be {_yaml(allowed[0])} in a model of the VersatileFFN family, got {_yaml(value)}"
                 f"{default}: such a model computes something else and cannot be shown; train one without this option"

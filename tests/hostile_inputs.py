@@ -144,7 +144,7 @@ CASES = {
     "jsonl of null": Case("file", lines('"one"', '{"text": null}'), "p.jsonl, line 2 holds nothing (null) in the"),
     "jsonl nested without end": Case("file", lines("[" * 100_000), "p.jsonl, line 1 is nested too deeply"),
     "jsonl with a huge number": Case("file", lines("9" * 5_000), "p.jsonl, line 1 holds a number; put a text there"),
-    "jsonl with half a character": Case("file", lines('"\\ud800"'), "p.jsonl, line 1: The text holds halves of"),
+    "jsonl with half a character": Case("file", lines('"\\ud800"'), "p.jsonl, line 1: The text contains incomplete"),
     "jsonl that is one array": Case(
         "file", lines('["one", "two"]'), "p.jsonl, line 1 holds a list; put a text there, in quotes."
     ),
@@ -163,7 +163,7 @@ CASES = {
         "p.jsonl has more than 1,000 columns; keep only the columns with the texts",
     ),
     # csv
-    "empty csv": Case("file", csv(""), "p.csv is empty: it needs a line with the names of its columns"),
+    "empty csv": Case("file", csv(""), "p.csv is empty: it needs a line with column names"),
     "csv of only a header": Case("file", csv("id,text\n"), "p.csv has no rows below the names of its columns"),
     "csv of numbers": Case("file", csv("a,b\n1,2\n3,4e5\n"), NO_TEXT),
     "csv of empty cells": Case("file", csv("a,b\n,\n,\n"), "p.csv has no rows below the names of its columns"),
@@ -182,7 +182,7 @@ CASES = {
     ),
     "csv with an empty text": Case("file", csv("id,text\n1,\n2,two\n"), "p.csv, line 2: The text is empty"),
     "csv with an id twice": Case("file", csv("id,text\n1,a\n1,b\n"), "p.csv uses 1 name more than once"),
-    "csv of commas": Case("file", csv("," * 200_000 + "\n"), "p.csv is empty: it needs a line with the names of its"),
+    "csv of commas": Case("file", csv("," * 200_000 + "\n"), "p.csv is empty: it needs a line with column names"),
     "csv with a name many times": Case(
         "file", csv("text," * 200_000 + "\n"), "p.csv has more than 1,000 columns; keep only the columns with the texts"
     ),
@@ -207,7 +207,9 @@ CASES = {
     "parquet of lists and bytes": Case(
         "file", ("p.parquet", table(text=[["a"]], b=[b"a"])), "The column text of p.parquet holds lists, objects or"
     ),
-    "parquet with NUL": Case("file", ("p.parquet", table(text=["a\0", "b"])), "p.parquet, row 1: The text holds NUL"),
+    "parquet with NUL": Case(
+        "file", ("p.parquet", table(text=["a\0", "b"])), "p.parquet, row 1: The text contains NUL"
+    ),
     "parquet with an id twice": Case(
         "file", ("p.parquet", table(id=[7, 7], text=["a", "b"])), "p.parquet uses 1 name more than once"
     ),

@@ -84,7 +84,7 @@ def test_code_of_a_long_text_names_the_file_to_export(app):
     app.session_state["gate_levels-behind"] = True
     app.run()
     assert not app.exception and "RoutingTrace.load('The-king-rode-out.trace.safetensors')" in app.code[0].value
-    assert any("once `The-king-rode-out.trace.safetensors` lies there too" in each.value for each in app.caption)
+    assert any("once `The-king-rode-out.trace.safetensors` is in that folder too" in each.value for each in app.caption)
 
 
 TEXTS = ["It's <b>$x$</b> & 100 % = 'so'?\n\t🙂 你好 مرحبا", "a", "x" * 1_500, "🙂" * 1_500]
@@ -182,7 +182,9 @@ def test_picture_for_a_paper_has_the_width_and_the_format_that_the_reader_choose
 def test_dialog_says_from_which_width_on_all_tokens_are_named():
     app = AppTest.from_function(for_a_paper, default_timeout=120).run()  # 75 tokens
     (told,) = [each.value for each in app.caption if each.value.startswith("At ")]
-    least = int(re.fullmatch(r"At 85 mm one token in 3 is named; from (\d+) mm on all are.", told)[1])
+    least = int(
+        re.fullmatch(r"At 85 mm one token in 3 has its name; from (\d+) mm on there is room for all names.", told)[1]
+    )
     for width, some_are_not in ((least, False), (least - 5, True)):
         app.number_input[0].set_value(width).run()
         told = [each.value for each in app.caption if each.value.startswith("At ")]

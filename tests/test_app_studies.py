@@ -132,7 +132,7 @@ def test_another_list_is_another_study():
     app = read(opened(*TEXTS))
     bring(app, *TEXTS[1:])
     app.run()
-    assert not app.get("plotly_chart") and "mine.csv: 4 texts, not yet read" in captions(app)
+    assert not app.get("plotly_chart") and "mine.csv: 4 texts, not yet traced" in captions(app)
     read(app)
     assert app.session_state.list_study.study.read == tuple(TEXTS[1:])
 
@@ -168,7 +168,7 @@ def test_sample_texts_are_read_at_once_and_the_reader_may_stop(monkeypatch):
     asked = stopping_after(2, monkeypatch)
     turn_to(app, "validity")
     assert not app.exception and not app.get("plotly_chart") and asked[2:] == ["stop"]
-    assert f"sample texts: {len(SAMPLE_TEXTS)} texts, not yet read" in captions(app)
+    assert f"sample texts: {len(SAMPLE_TEXTS)} texts, not yet traced" in captions(app)
     read(app)
     assert len(app.get("plotly_chart")) == 3
     assert [text for batch in asked if batch != "stop" for text in batch] == list(SAMPLE_TEXTS), "each was read once"
@@ -185,7 +185,7 @@ def test_sample_texts_are_read_once_for_all_visitors(monkeypatch):
 
 def test_what_one_visitor_studies_is_not_there_for_another():
     one, other = read(opened(*TEXTS)), opened()
-    assert "from mine.csv" in captions(one)
+    assert "of mine.csv" in captions(one)
     assert "You have no list yet." in captions(other) and "mine.csv" not in captions(other)
     bring(other, *TEXTS)
     other.run()

@@ -211,7 +211,9 @@ def test_settings_that_cannot_be_are_refused(tmp_path, changes, sentence):
 def test_layer_norm_type_that_is_absent_is_the_trainers_default(tmp_path):
     settings = golden_settings()
     del settings["layer_norm_type"]
-    with pytest.raises(ValueError, match="layer_norm_type must be rms .*, got default, which the trainer takes where"):
+    with pytest.raises(
+        ValueError, match="layer_norm_type must be rms .*, got default, which the trainer uses if none is given"
+    ):
         load_model(write_olmo(tmp_path, settings=settings))
 
 

@@ -72,7 +72,7 @@ def test_jsonl_takes_strings_and_objects_with_text_or_prompt():
         ('{"text": ["a"]}', "a.jsonl, line 2 holds a list in the field text; put a text there, in quotes."),
         ("[" * 100_000, "a.jsonl, line 2 is nested too deeply; simplify it."),
         ("9" * 5_000, "a.jsonl, line 2 holds a number; put a text there, in quotes."),
-        ('"\\ud800 x"', "a.jsonl, line 2: The text holds halves of characters"),
+        ('"\\ud800 x"', "a.jsonl, line 2: The text contains incomplete characters"),
         ("17", "a.jsonl, line 2 holds a number; put a text there, in quotes."),
         ('{"text": "  "}', "a.jsonl, line 2: The text is empty"),
         ('{"text": "' + "x" * 20_001 + '"}', "a.jsonl, line 2: The text has 20,001 characters"),
