@@ -92,7 +92,7 @@ def test_other_page_finds_the_study_made_and_runs_no_model():
     turn_to(app, "what_decides")
     handle.remove()
     assert not app.exception and not calls
-    assert "from mine.csv" in captions(app) and len(app.get("plotly_chart")) == 3
+    assert "of mine.csv" in captions(app) and len(app.get("plotly_chart")) == 3
 
 
 @pytest.mark.parametrize("view", ["what_decides", "validity"])
