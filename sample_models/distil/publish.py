@@ -1,10 +1,10 @@
-"""Make a recipe that ships of a distillation: its update, curves, evaluation and card.
+"""Make the recipe of a distillation that ships: its update, curves, evaluation and card.
 
     python -m sample_models.distil.publish RUN --package NAME==VERSION --sha256 HASH --member FILE.gguf \\
         --licence Apache-2.0 --out sample_models/updates/NAME
 
-RUN is the folder of a run, finished or not: what it saved last is taken. If it began with the update of another run
-(`--init`), `--earlier` names the folders of those before it, first to last, for the curves and the card. Every figure
+RUN is the folder of a run, finished or not; its last saved state is used. If it started from the update of another run
+(`--init`), `--earlier` names the folders of the runs before it, first to last, for the curves and the card. Every number
 in the card comes from its evaluation, which runs on the update in bfloat16 as it ships.
 """
 
