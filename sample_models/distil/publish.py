@@ -4,8 +4,8 @@
         --licence Apache-2.0 --out sample_models/updates/NAME
 
 RUN is the folder of a run, finished or not; its last saved state is used. If it started from the update of another run
-(`--init`), `--earlier` names the folders of the runs before it, first to last, for the curves and the card. Every number
-in the card comes from its evaluation, which runs on the update in bfloat16 as it ships.
+(`--init`), `--earlier` names the folders of the runs before it, first to last, for the curves and the card. Every
+number in the card comes from its evaluation, which runs on the update in bfloat16 as it ships.
 """
 
 import argparse
