@@ -118,7 +118,7 @@ def test_search_finds_by_routing_and_keeps_to_what_another_model_has(app, tmp_pa
     app.selectbox(key="find_loops_where").select(5).run()
     app.number_input(key="find_loops_value").set_value(4).run()
     trace = captures.trace_of(DEFAULT_MODEL, app.session_state.prompt.text)
-    expected = f"{(trace.loops[5] == 4).sum()} of {trace.num_tokens} tokens."
+    expected = f"{(trace.loops[5] == 4).sum()} of {trace.num_tokens} tokens match."
     assert expected in [caption.value for caption in app.caption]
     turn_to(app, "gate")
     app.session_state.find = True

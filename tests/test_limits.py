@@ -87,7 +87,7 @@ def test_parquet_is_unpacked_up_to_its_limit():
     assert unpacked > 100 * len(buffer.getvalue())
     above = unpacked + 2 * 4 * 300  # pyarrow keeps two places for every text
     rows = parquet_table("a.parquet", buffer.getvalue(), None, None, above / 2**20).rows
-    assert [text for _, _, text in rows] == texts
+    assert [text for _, _, text, _ in rows] == texts
     with pytest.raises(PromptError, match="^a.parquet unpacks to more than the limit of .* MB of text. Split it.$"):
         list(parquet_table("a.parquet", buffer.getvalue(), None, None, (unpacked - 1) / 2**20).rows)
 
