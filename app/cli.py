@@ -59,7 +59,9 @@ def serve(args: argparse.Namespace) -> None:
         web.run(args.address, args.port, args.hosts)
     except OSError as error:
         reason = error.strerror or error
-        raise ValueError(f"cannot listen at {args.address}, port {args.port} ({reason}): choose others") from error
+        raise ValueError(
+            f"cannot listen on {args.address}, port {args.port} ({reason}): choose another address or port"
+        ) from error
 
 
 def models(args: argparse.Namespace) -> None:
@@ -88,12 +90,12 @@ def trace(args: argparse.Namespace) -> None:
 
     loaded = load_model(args.model)
     if not loaded.gates_trained:
-        say(f"{loaded.name}: gates untrained, its routing is noise", to=sys.stderr)
+        say(f"{loaded.name}: its gates are untrained, so its routing is noise", to=sys.stderr)
     if loaded.reads_ids:
-        say(f"{loaded.name}: no tokenizer, the text is read as token ids", to=sys.stderr)
+        say(f"{loaded.name}: it has no tokenizer, so the text is read as token ids", to=sys.stderr)
 
     if earlier := remove_numbered_traces(out):
-        say(f"{out}: removed {earlier} trace{'s' * (earlier > 1)} of an earlier run", to=sys.stderr)
+        say(f"{out}: removed {earlier} trace{'s' * (earlier > 1)} from an earlier run", to=sys.stderr)
 
     def written():
         """Every trace, once its file is there; no more of them than a batch are in memory."""
@@ -145,7 +147,7 @@ def export(args: argparse.Namespace) -> None:
         try:
             width = float(width)
         except ValueError:
-            raise ValueError(f"--width must be column, page or millimetres, got {args.width}") from None
+            raise ValueError(f"--width must be column, page or a number of millimetres, got {args.width}") from None
         paper = Paper(width, args.font, args.font_size, selection=not args.no_selection)
     figures = tuple(map(spec, args.figures.split(","))) if args.figures else None
     chosen = Export(read, view, figures=figures, paper=paper)
@@ -189,7 +191,9 @@ def import_checkpoint(args: argparse.Namespace) -> None:
 
     write = conversion.import_olmo if args.command == "import-olmo" else conversion.upcycle
     loaded = write(args.source, args.target, tokenizer=args.tokenizer, progress=_tell_progress)
-    gates = "gates trained" if loaded.gates_trained else "gates untrained: its routing is noise until it is trained"
+    gates = (
+        "gates trained" if loaded.gates_trained else "gates untrained: the routing is noise until the model is trained"
+    )
     tokenizer = "no tokenizer: it reads token ids" if loaded.reads_ids else f"{len(loaded.tokenizer)} tokens"
     say(f"{args.target}\t{loaded.parameter_count / 1e6:.1f} M parameters\t{tokenizer}\t{gates}")
 
@@ -201,7 +205,7 @@ def get_model(args: argparse.Namespace) -> None:
 
     name = args.name or next(iter(recipes()), "")
     if name not in recipes():
-        raise ValueError(f"there is no model {name} to build: known are {', '.join(recipes()) or 'none'}")
+        raise ValueError(f"cannot build a model {name}: the known names are {', '.join(recipes()) or 'none'}")
     folder = recipes()[name].target
     if not has_traces(folder):  # else it was built and its examples traced before: no library is needed
         from hooks import capture
@@ -224,56 +228,56 @@ def _tell_progress(what: str, done: int, steps: int) -> None:
 
 
 def parser() -> argparse.ArgumentParser:
-    top = Parser(prog="python -m app", description="VersatileFFN Explorer: see how a model routes your text.")
+    top = Parser(
+        prog="python -m app", description="VersatileFFN Explorer: see how a model routes the tokens of your text."
+    )
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     command = commands.add_parser("serve", help="run the app in the browser")
     command.add_argument("--port", type=port, default=8501)
-    command.add_argument("--address", default="127.0.0.1", help="listen here; 127.0.0.1 is this machine only")
-    command.add_argument(
-        "--hosts", nargs="+", default=[], help="more names by which browsers may ask, as in docs/hosting.md"
-    )
-    command.add_argument("--models", type=Path, nargs="+", default=[], help="folders with more model folders to offer")
-    command.add_argument("--trace", type=Path, help="open with this trace file; it needs no model")
-    command.add_argument("--keep-nothing", action="store_true", help="browser tabs keep no texts over a reload")
+    command.add_argument("--address", default="127.0.0.1", help="address to listen on; 127.0.0.1 is this machine only")
+    command.add_argument("--hosts", nargs="+", default=[], help="more host names to answer to (see docs/hosting.md)")
+    command.add_argument("--models", type=Path, nargs="+", default=[], help="folders of more models to offer")
+    command.add_argument("--trace", type=Path, help="start with this trace file, which needs no model")
+    command.add_argument("--keep-nothing", action="store_true", help="keep no texts in browser tabs across a reload")
     command.set_defaults(run=serve)
-    command = commands.add_parser("models", help="list the models that are there")
-    command.add_argument("--models", type=Path, nargs="+", default=[], help="folders with more model folders to list")
+    command = commands.add_parser("models", help="list the available models")
+    command.add_argument("--models", type=Path, nargs="+", default=[], help="folders of more models to list")
     command.set_defaults(run=models)
-    command = commands.add_parser("trace", help="trace texts into files")
+    command = commands.add_parser("trace", help="trace texts and write the traces to files")
     command.add_argument("text", nargs="?", help="the text to trace")
     command.add_argument("--file", type=Path, help="txt, md, jsonl, csv or parquet file of prompts")
-    command.add_argument("--per", choices=["line", "paragraph", "file"], help="txt, md: what is one prompt")
+    command.add_argument("--per", choices=["line", "paragraph", "file"], help="txt, md: what counts as one prompt")
     command.add_argument("--paragraphs", dest="per", action="store_const", const="paragraph", help="--per paragraph")
-    command.add_argument("--column", help="jsonl, csv, parquet: the column of the texts (default: text or prompt)")
-    command.add_argument("--id-column", help="jsonl, csv, parquet: the column of their names (default: id)")
+    command.add_argument("--column", help="jsonl, csv, parquet: the column of texts (default: text or prompt)")
+    command.add_argument("--id-column", help="jsonl, csv, parquet: the column of names (default: id)")
     command.add_argument("--model", default=None, help="name of a shipped model, or a folder")
-    command.add_argument("--out", type=Path, required=True, help="folder for NNNN.trace.safetensors, routing.parquet")
+    command.add_argument("--out", type=Path, required=True, help="folder for the traces and routing.parquet")
     command.set_defaults(run=trace)
-    command = commands.add_parser("answers", help="what the pages find in a trace file, in a sentence or two each")
+    command = commands.add_parser("answers", help="print what each page finds in a trace file, in a sentence or two")
     command.add_argument("trace", type=Path, help="a .trace.safetensors file")
     _add_selection(command)
     command.set_defaults(run=answers)
     command = commands.add_parser("diff", help="compare two trace files (also: trace diff A B)")
     command.add_argument("traces", type=Path, nargs=2, metavar="TRACE", help="a .trace.safetensors file")
-    command.add_argument("--tolerance", type=float, default=0.0, help="largest difference that is none (default: 0)")
+    command.add_argument("--tolerance", type=float, default=0.0, help="ignore differences up to this size (default: 0)")
     command.add_argument("--meta", action="store_true", help="compare model, weights and versions too")
     command.set_defaults(run=diff)
-    command = commands.add_parser("check", help="can the routing of a model be trusted? exit code 1 if not")
+    command = commands.add_parser("check", help="check whether a model's routing can be trusted; exit code 1 if not")
     command.add_argument("model", help="name of a shipped model, a folder, or hf:org/name")
     command.add_argument("--file", type=Path, help="txt, md, jsonl, csv or parquet file of texts (default: built in)")
-    command.add_argument("--per", choices=["line", "paragraph", "file"], help="txt, md: what is one text")
-    command.add_argument("--column", help="jsonl, csv, parquet: the column of the texts (default: text or prompt)")
+    command.add_argument("--per", choices=["line", "paragraph", "file"], help="txt, md: what counts as one text")
+    command.add_argument("--column", help="jsonl, csv, parquet: the column of texts (default: text or prompt)")
     command.set_defaults(run=check, text=None, id_column=None)
     _add_export(commands)
     olmo, dense = "a checkpoint of the authors' trainer (OLMo)", "a dense Llama"
     for verb, source, or_hub in (("import-olmo", olmo, ", or hf:org/name"), ("upcycle", dense, "")):
         command = commands.add_parser(verb, help=f"write {source} as a model folder of this project")
         command.add_argument("source", type=Path, help=f"folder of {source}{or_hub}")
-        command.add_argument("target", type=Path, help="folder to make; it must be missing or empty")
-        command.add_argument("--tokenizer", type=Path, help="folder of a tokenizer, or a tokenizer.json")
+        command.add_argument("target", type=Path, help="folder to create; it must not exist yet or be empty")
+        command.add_argument("--tokenizer", type=Path, help="a folder that holds a tokenizer, or a tokenizer.json")
         command.set_defaults(run=import_checkpoint)
-    command = commands.add_parser("get-model", help="download and build a larger model than those that ship")
-    command.add_argument("name", nargs="?", help="its name (default: the first there is)")
+    command = commands.add_parser("get-model", help="download and build a larger model than the shipped ones")
+    command.add_argument("name", nargs="?", help="name of the model (default: the first one known)")
     command.set_defaults(run=get_model)
     return top
 
@@ -284,21 +288,23 @@ def _add_selection(command: argparse.ArgumentParser) -> None:
 
 
 def _add_export(commands: argparse._SubParsersAction) -> None:
-    command = commands.add_parser("export", help="figures and tables of a trace file")
+    command = commands.add_parser("export", help="write the figures and tables of a trace file")
     command.add_argument("trace", type=Path, help="a .trace.safetensors file")
     command.add_argument("--out", type=Path, required=True, help="folder for the files")
     command.add_argument(
         "--formats",
         default="html,csv,parquet",
-        help="of html, csv, parquet, json and, where there is a Chrome or Chromium, svg, png, pdf "
+        help="comma-separated: html, csv, parquet, json and, if Chrome or Chromium is installed, svg, png, pdf "
         "(default: html,csv,parquet)",
     )
-    command.add_argument("--figures", help="names of figures, comma between (default: all)")
+    command.add_argument("--figures", help="comma-separated names of figures (default: all)")
     _add_selection(command)
-    command.add_argument("--width", help="pictures for a paper: column (85), page (180), or a width in mm")
-    command.add_argument("--font", choices=["sans", "serif"], default="sans", help="letters of a paper's pictures")
-    command.add_argument("--font-size", type=float, default=7.0, help="their size in points (default: 7)")
-    command.add_argument("--no-selection", action="store_true", help="a paper's pictures do not mark the selection")
+    command.add_argument("--width", help="draw for a paper: column (85 mm), page (180 mm), or a width in mm")
+    command.add_argument("--font", choices=["sans", "serif"], default="sans", help="typeface of pictures for a paper")
+    command.add_argument("--font-size", type=float, default=7.0, help="their font size in points (default: 7)")
+    command.add_argument(
+        "--no-selection", action="store_true", help="leave the selection unmarked in pictures for a paper"
+    )
     command.set_defaults(run=export)
 
 

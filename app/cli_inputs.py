@@ -29,14 +29,14 @@ def port(text: str) -> int:
 def existing_file(path: Path) -> Path:
     """The path of a trace file; ValueError if there is no such file."""
     if not path.is_file():
-        raise ValueError(f"{path} is no file: give a trace file, as `python -m app trace` writes it")
+        raise ValueError(f"{path} is not a file: give a trace file written by `python -m app trace`")
     return path
 
 
 def existing_folders(roots: list[Path]) -> list[Path]:
     """Folders that hold model folders; ValueError if one does not exist."""
     if missing := [root for root in roots if not root.is_dir()]:
-        raise ValueError(f"{missing[0]} is no folder: give folders that hold model folders")
+        raise ValueError(f"{missing[0]} is not a folder: give folders that hold model folders")
     return roots
 
 
@@ -59,7 +59,7 @@ def prompts_of(args: argparse.Namespace) -> "list[Prompt]":
     if args.text is not None:
         return [typed_prompt(args.text)]
     if not args.file.is_file():
-        raise ValueError(f"{args.file} is no file: give a txt, md, jsonl, csv or parquet file of prompts")
+        raise ValueError(f"{args.file} is not a file: give a txt, md, jsonl, csv or parquet file of prompts")
     how = {"per": args.per, "text_column": args.column, "id_column": args.id_column}
     try:
         found = prompts_of_upload(args.file.name, args.file.read_bytes(), own=True, **how)

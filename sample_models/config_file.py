@@ -62,9 +62,9 @@ def check_quantised(path: Path, fields: dict[str, Any]) -> None:
     if (quantised := fields.get("quantization_config")) is not None:
         method = quantised.get("quant_method") if isinstance(quantised, dict) else None
         raise ValueError(
-            f"{path} has a quantization_config ({brief(method or 'of no method', 40)}), and quantised weights are not "
-            "read: load the model where that works, dequantize() it, and save_pretrained() it in float32, float16 or "
-            "bfloat16"
+            f"{path} has a quantization_config ({brief(method or 'with no method', 40)}), and quantised weights are "
+            "not read: load the model where that works, dequantize() it, and save_pretrained() it in float32, "
+            "float16 or bfloat16"
         )
 
 

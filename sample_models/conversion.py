@@ -65,10 +65,10 @@ def _write(
     progress: Progress | None,
 ) -> LoadedModel:
     if not source.is_dir():
-        raise ValueError(f"{source} is no folder: give the folder of a checkpoint")
+        raise ValueError(f"{source} is not a folder: give the folder of a checkpoint")
     target = Path(os.path.abspath(target))
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise ValueError(f"{target} must be missing or empty, it exists: give another folder")
+        raise ValueError(f"{target} exists and is not empty: give another folder")
     report = progress or silent
     weights = read(source)
     saved_tokenizer = _tokenizer(source, tokenizer, weights.config)

@@ -112,7 +112,7 @@ def count_decisions(model: VersatileFFNForCausalLM, windows: torch.Tensor, batch
     loops, experts, gated = (part in model.config.parts for part in ("depth", "width", "gate"))
     if not loops and not experts:
         raise ValueError(
-            f"a model with ffn {model.config.ffn!r} decides on no loops and no experts: only its loss counts"
+            f"a model with ffn {model.config.ffn!r} chooses neither loops nor experts: measure only its loss"
         )
     layers, config = len(model.model.layers), model.config
     loop_counts = np.zeros((layers, config.max_loops), dtype=np.int64) if loops else None

@@ -30,16 +30,16 @@ def read_json(path: Path, *, max_mb: int = MAX_CONFIG_MB) -> dict[str, Any]:
                 f"{path} must be a file, got a folder, a pipe or a device: remove it or give another folder"
             )
         if found.st_size > max_mb * 2**20:
-            raise ValueError(f"{path} has more than {max_mb} MB, too much for what it should hold: give another")
+            raise ValueError(f"{path} has more than {max_mb} MB, which is too much for such a file: give another file")
         text = path.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise ValueError(f"{path} cannot be read ({error.strerror}): check its permissions") from error
     except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is no readable JSON (it is not UTF-8): copy or download it again") from error
+        raise ValueError(f"{path} is not readable JSON (it is not UTF-8): copy or download it again") from error
     try:
         fields = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path} is no readable JSON ({brief(error)}): copy or download it again") from error
+        raise ValueError(f"{path} is not readable JSON ({brief(error)}): copy or download it again") from error
     if not isinstance(fields, dict):
         raise ValueError(f"{path} must hold a JSON object, got a {type(fields).__name__}: give another file")
     return fields

@@ -29,8 +29,8 @@ class IdTokenizer(PreTrainedTokenizerFast):
             ):
                 shown = word if len(word) <= 20 else word[:19] + "…"
                 raise ValueError(
-                    f"this model has no tokenizer: type token ids, whole numbers from 0 to {self.size - 1} with spaces "
-                    f"between them, got {shown!r}"
+                    f"this model has no tokenizer: type token ids (whole numbers from 0 to {self.size - 1}) separated "
+                    f"by spaces, got {shown!r}"
                 )
 
 

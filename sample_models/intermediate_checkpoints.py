@@ -57,10 +57,10 @@ def _described(path: Path) -> IntermediateCheckpoint:
             held_out=None if held_out is None else float(held_out),
         )
     except SafetensorError as error:
-        raise ValueError(f"{path} is no whole safetensors file ({error}): copy or download it again") from error
+        raise ValueError(f"{path} is not a complete safetensors file ({error}): copy or download it again") from error
     except (KeyError, ValueError) as error:
         raise ValueError(
-            f"{path} must tell step, tokens and tau as numbers in its header, got {brief(header)}: take files that "
+            f"{path} must give step, tokens and tau as numbers in its header, got {brief(header)}: take files that "
             "train --keep-checkpoints wrote"
         ) from error
 

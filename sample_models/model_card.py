@@ -89,9 +89,9 @@ def model_card(
         "Commands": _commands(name, settings),
     }
     head = (
-        f"# {name}\n\nA small VersatileFFN language model ({PAPER}) for the explorer: trained so that routing, loops "
-        "and virtual experts can be looked at on a laptop. All figures on this page were computed by "
-        "`python -m sample_models.publish`; `evaluation.json` and `curves.csv` hold them in full."
+        f"# {name}\n\nA small VersatileFFN language model ({PAPER}) for the explorer, trained so that you can look at "
+        "its routing, loops and virtual experts on a laptop. All numbers on this page were computed by `python -m "
+        "sample_models.publish`; `evaluation.json` and `curves.csv` hold them in full."
     )
     return "\n\n".join([head, *(f"## {title}\n\n{text}" for title, text in sections.items())]) + "\n"
 
@@ -128,17 +128,16 @@ def _training(settings: dict[str, TrainOptions], last: dict[str, dict]) -> str:
     ]
     own = settings["versatile"]
     return (
-        "First dense (one pass through the FFN), then VersatileFFN continued from it with fresh router and depth head, "
-        "as in the paper's continued pre-training.\n\n"
+        "The model was first trained dense (one pass through the FFN). Training then continued as a VersatileFFN "
+        "with fresh routers and depth heads, as in the paper's continued pre-training.\n\n"
         + table(("", *phases), rows)
-        + f"\n\nAdamW (betas 0.9, 0.95), gradient clipping at 1, linear warm-up over {WARM_UP:.0%} of the steps, then "
-        f"a cosine to {LR_FLOOR:.0%} of the peak. Gumbel temperature tau: geometric from {TAU_START:g} to "
-        f"{TAU_FLOOR:g} over the first {TAU_FLOOR_AT:.0%} of the versatile steps, then at its floor.\n\n"
-        "Loss of the versatile phase = next-token cross-entropy"
-        f" + {own.load_balance:g} x load balance (at the end {last['versatile']['load_balance']:.3f}; 1 is even)"
-        f" + {own.router_z:g} x router z-loss ({last['versatile']['router_z']:.3f})"
-        f" - {own.depth_entropy:g} x entropy of the batch-mean depth softmax"
-        f" ({last['versatile']['depth_entropy']:.3f} nats)."
+        + "\n\nThe optimiser is AdamW (betas 0.9, 0.95) with gradient clipping at 1. The learning rate warms up "
+        f"linearly over {WARM_UP:.0%} of the steps, then follows a cosine to {LR_FLOOR:.0%} of the peak. The Gumbel "
+        f"temperature tau falls geometrically from {TAU_START:g} to {TAU_FLOOR:g} over the first {TAU_FLOOR_AT:.0%} "
+        "of the versatile steps and then stays there.\n\nLoss of the versatile phase = next-token cross-entropy + "
+        f"{own.load_balance:g} x load balance (at the end {last['versatile']['load_balance']:.3f}; 1 is even) + "
+        f"{own.router_z:g} x router z-loss ({last['versatile']['router_z']:.3f}) - {own.depth_entropy:g} x entropy of "
+        f"the batch-mean depth softmax ({last['versatile']['depth_entropy']:.3f} nats)."
     )
 
 
@@ -147,25 +146,27 @@ def _checkpoints(training: list[dict]) -> str:
         return ""
     rows = [(f"{row['step']:,}", f"{row['tokens']:,}", f"{row['tau']:.3g}", row["held_out"]) for row in training]
     return (
-        "\n\n`checkpoints/` holds the weights, in bfloat16, as they were after these steps of the versatile phase; "
-        "`load_model(..., step=N)` runs them. Held-out loss on the windows of the results below:\n\n"
-        + table(("step", "tokens seen", "tau", "held-out loss"), rows)
+        "\n\n`checkpoints/` holds the weights after these steps of the versatile phase, in bfloat16; "
+        "`load_model(..., step=N)` loads them. The held-out loss is measured on the same windows as the results "
+        "below:\n\n" + table(("step", "tokens seen", "tau", "held-out loss"), rows)
     )
 
 
 def _departures(loaded: LoadedModel, settings: dict[str, TrainOptions]) -> str:
     own, config = settings["versatile"], loaded.config
     rows = [
-        f"Far smaller than the published 354M to 1.2B: {loaded.parameter_count / 1e6:.1f}M parameters, vocabulary "
-        f"{config.vocab_size}, {config.max_position_embeddings} tokens of context, few tokens of training.",
-        f"Load-balance factor {own.load_balance:g} (paper 1e-5): small models collapse onto few experts without it.",
-        f"Added: -{own.depth_entropy:g} x entropy of the batch-mean depth softmax, which keeps all numbers of loops "
-        "in use. It is not in the paper, and it raises the loop entropy reported below.",
-        f"Added: router z-loss, factor {own.router_z:g}.",
-        f"Embeddings start with standard deviation {settings['dense'].embedding_std:g}: the heads read the residual "
-        "stream un-normalised, and with small embeddings the first layer's logits drown in the Gumbel noise.",
-        f"tau follows a schedule over the run and reaches {TAU_FLOOR:g}; the released code never lowers it from 5.",
-        "No weight decay on embeddings, norms, router and depth head.",
+        f"The model is far smaller than the published ones (354M to 1.2B): {loaded.parameter_count / 1e6:.1f}M "
+        f"parameters, vocabulary {config.vocab_size}, {config.max_position_embeddings} tokens of context and few "
+        "tokens of training.",
+        f"The load-balance factor is {own.load_balance:g} (paper: 1e-5), because small models collapse onto "
+        "few experts without it.",
+        f"The loss has an added term, -{own.depth_entropy:g} x entropy of the batch-mean depth softmax, which keeps "
+        "all numbers of loops in use. It is not in the paper, and it raises the loop entropy reported below.",
+        f"The loss has an added router z-loss with factor {own.router_z:g}.",
+        f"Embeddings start with standard deviation {settings['dense'].embedding_std:g}, because the heads read the "
+        "residual stream without a norm, and with small embeddings the Gumbel noise swamps the first layer's logits.",
+        f"tau follows a schedule over the run and reaches {TAU_FLOOR:g}; the released code keeps it at 5.",
+        "Embeddings, norms, routers and depth heads have no weight decay.",
     ]
     return "\n".join(f"- {row}" for row in rows)
 
@@ -184,16 +185,17 @@ def _held_out(evaluation: dict) -> str:
         for row in evaluation["layers"]
     ]
     return (
-        f"On {held_out['windows']} windows of {held_out['window_tokens']} tokens spread over all held-out files, with "
-        f"the rounded weights: **{held_out['loss']:.3f} nats per token** (standard error "
-        f"{held_out['standard_error_over_windows']:.3f} over windows, several of which may lie in one document: "
-        f"not one over documents). The dense run it continued from has "
-        f"{held_out['dense_run_loss']:.3f} there, with fewer tokens of training: the gap is not the gain "
-        f"of the architecture. The entropy of the windows' own token distribution, "
-        f"the best guess without any context, is {held_out['unigram_entropy']:.3f}.\n\n"
+        f"On {held_out['windows']} windows of {held_out['window_tokens']} tokens, spread over all held-out files, the "
+        f"rounded weights have a loss of **{held_out['loss']:.3f} nats per token** (standard error "
+        f"{held_out['standard_error_over_windows']:.3f} over windows, not over documents: several windows may lie in "
+        f"one document). The dense run that it continued from has {held_out['dense_run_loss']:.3f} on the same "
+        "windows, but it had fewer tokens of training, so the gap is not the gain of the architecture. The entropy "
+        "of the windows' token distribution, the best possible loss without context, is "
+        f"{held_out['unigram_entropy']:.3f}.\n\n"
         + table(("file", "windows", "loss", "unigram entropy"), files)
-        + "\n\nLoops and experts by layer on the same windows (shares of tokens; all loops taken = not routed; load = "
-        "share of the routed assignments, least and most used expert):\n\n"
+        + "\n\nThe next table has loops and experts by layer on the same windows. The loop columns are shares of "
+        "tokens; tokens that take all loops are not routed. Load is the share of the routed assignments that the "
+        "least and the most used expert get.\n\n"
         + table(("layer", *(f"{n} loop{'s' * (n > 1)}" for n in loops), "entropy (nats)", "load min", "max"), layers)
     )
 
@@ -202,25 +204,24 @@ def controls_section(evaluation: dict) -> str:
     """What the decisions are worth: the table of controls, how they were measured and how to read them."""
     on = evaluation["controls_on"]
     return (
-        f"On the first {on['document_tokens']} tokens of each of {on['documents']} held-out documents (spread evenly "
-        f"among those that have that many: {mix(on['documents_by_file'])}), where the model's own loss is "
-        f"{on['own_loss']:.3f}. {CONTROLS_READ}\n\n{controls_table(evaluation['controls'])}"
+        f"The controls ran on the first {on['document_tokens']} tokens of each of {on['documents']} held-out "
+        f"documents (spread evenly over the documents that are long enough: {mix(on['documents_by_file'])}). The "
+        f"model's own loss there is {on['own_loss']:.3f}. {CONTROLS_READ}\n\n{controls_table(evaluation['controls'])}"
     )
 
 
 CONTROLS_READ = (
-    "The table has the loss with decisions replaced, minus the model's own, in nats per token: the mean over documents "
-    "and its standard error over documents. `changed` is the share of cells (a token in a layer; of experts, those "
-    "that routed) whose decision became another one. A shuffle deals out a layer's own choices anew among the tokens "
-    "of all documents together, of every kind of text.\n\n"
-    "- `loops shuffled` moves λ with the loops. `loops alone` leaves every token its λ, `lambda alone` its loops.\n"
-    "- `within token type` deals both among equal tokens only: what is left to lose where the token's identity is "
-    "kept. It changes fewer cells, so compare it with their share.\n"
-    "- `without experts` is the scale for `experts shuffled`: the experts write nothing at all (Y_width = H).\n"
-    "- `always` sets the loops of all tokens in all layers, and λ with them.\n\n"
-    "Within two standard errors of zero the effect is not shown, which does not say that there is none. A cost shows "
-    "that this model does worse with other decisions, not that its own are the best: all its weights were trained "
-    "together with its own decisions, and others are new to them."
+    "The table shows the loss with replaced decisions minus the model's own loss, in nats per token, as a mean over "
+    "documents with its standard error over documents. `changed` is the share of cells whose decision changed; a "
+    "cell is a token in a layer, and for experts only routed cells count. A shuffle redistributes a layer's own "
+    "choices among the tokens of all documents, of every kind of text.\n\n- `loops shuffled` moves λ with the loops. "
+    "With `loops alone` every token keeps its λ, and with `lambda alone` it keeps its loops.\n- `within token type` "
+    "shuffles both among equal tokens only, so it shows the cost that remains when every token type keeps its own "
+    "choices. It changes fewer cells, so read its cost beside that share.\n- `without experts` is the scale for "
+    "`experts shuffled`: here the experts write nothing (Y_width = H).\n- `always` gives all tokens in all layers "
+    "the same number of loops, and sets λ to match.\n\nAn effect within two standard errors of zero is not shown, "
+    "which does not mean that there is none. A cost shows that this model does worse with other decisions, not that "
+    "its own are the best: its weights were trained with its own decisions, and other decisions are new to them."
 )
 """How to read `controls_table`, and what it cannot say."""
 
@@ -254,10 +255,10 @@ def effect(mean: float, standard_error: float) -> str:
 
 def _limits() -> str:
     return (
-        "Tiny and briefly trained: it continues text in the manner of its sources and knows nothing; not a language "
-        "model to rely on for anything. Most of its texts are old and carry the views and the language of their time. "
-        "English only. One training run with one seed: what is seen in it need not hold for larger models, or for the "
-        "next seed."
+        "The model is tiny and was trained briefly. It continues text in the style of its sources and knows no "
+        "facts, so do not rely on what it says. Most of its texts are old and carry the views and the language of "
+        "their time. It reads English only. It comes from one training run with one seed, so what you see in it need "
+        "not hold for larger models or for another seed."
     )
 
 

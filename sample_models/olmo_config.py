@@ -149,7 +149,7 @@ def model_section(path: Path) -> dict[str, Any]:
         document = yaml.load(path.read_text(encoding="utf-8-sig"), PlainLoader)
     except Exception as error:  # values like !!int '' make the parser raise anything
         reason = brief(getattr(error, "problem", None) or error)
-        raise ValueError(f"{path} is no readable YAML ({reason}): copy or download it again") from error
+        raise ValueError(f"{path} is not readable YAML ({reason}): copy or download it again") from error
     section = document.get("model") if isinstance(document, dict) else None
     if not isinstance(section, dict) or not all(isinstance(name, str) for name in section):
         raise ValueError(f"{path} has no section `model:` with model settings: give the trainer's own config.yaml")
@@ -161,14 +161,14 @@ def check_family(path: Path, fields: dict[str, Any]) -> None:
     block = fields.get("block_type", "sequential")
     if not isinstance(block, str) or block not in BLOCKS:
         raise ValueError(
-            f"{path}: block_type must be one of {', '.join(BLOCKS)}, got {_yaml(block)}: no other block can be shown"
+            f"{path}: block_type must be one of {', '.join(BLOCKS)}, got {_yaml(block)}: other blocks cannot be shown"
         )
     for name, (absent, allowed) in FAMILY.items():
         value = fields.get(name, absent)
         if value is None and False in allowed:
             value = False
         if not any(value is each or (value == each and type(value) is type(each)) for each in allowed):
-            default = "" if name in fields else ", which the trainer takes where none is given"
+            default = "" if name in fields else ", which the trainer uses if none is given"
             raise ValueError(
                 f"{path}: {name} must be {_yaml(allowed[0])} in a model of the VersatileFFN family, got {_yaml(value)}"
                 f"{default}: such a model computes something else and cannot be shown; train one without this option"
@@ -176,8 +176,8 @@ def check_family(path: Path, fields: dict[str, Any]) -> None:
     for name, value in fields.items():
         if name not in FAMILY and name not in WITHOUT_EFFECT and name not in SIZES and value not in (None, False):
             raise ValueError(
-                f"{path}: the option {brief(name, 40)}: {_yaml(value)} is not known, and what it changes neither: "
-                "remove it if the model was trained without it"
+                f"{path}: the option {brief(name, 40)}: {_yaml(value)} is not known, nor is its effect: remove it if "
+                "the model was trained without it"
             )
 
 

@@ -109,7 +109,7 @@ def _tuple_of(pickled: bytes):
             case "TUPLE" | "TUPLE1" | "TUPLE2" | "TUPLE3":
                 start = marks.pop() if opcode.name == "TUPLE" else len(stack) - int(opcode.name[-1])
                 if start < 0:
-                    raise ValueError("a tuple of more than there is")
+                    raise ValueError("a tuple of more items than the file has")
                 stack[start:] = [tuple(stack[start:])]
             case "MEMOIZE":
                 memo[len(memo)] = stack[-1]
@@ -136,7 +136,7 @@ def _open_safetensors(path: Path) -> dict[str, torch.Tensor]:
                 raise ValueError(f"{path} holds a name twice, encoded and plain: save the checkpoint again")
             return {name: file.get_tensor(key) for name, key in zip(names, stored, strict=True)}
     except SafetensorError as error:
-        raise ValueError(f"{path} is no whole safetensors file ({error}): copy or download it again") from error
+        raise ValueError(f"{path} is not a complete safetensors file ({error}): copy or download it again") from error
 
 
 def _open_pt(path: Path) -> dict[str, torch.Tensor]:
@@ -145,16 +145,16 @@ def _open_pt(path: Path) -> dict[str, torch.Tensor]:
     except Exception as error:  # a damaged or foreign file can raise anything
         reason = str(error).strip().partition("\n")[0][:120]
         raise ValueError(
-            f"{path} is no whole file of tensors saved by torch ({type(error).__name__}: {reason}): copy or download "
-            "it again; nothing but tensors is ever loaded from it"
+            f"{path} is not a complete file of tensors saved by torch ({type(error).__name__}: {reason}): copy or "
+            "download it again; nothing but tensors is ever loaded from it"
         ) from error
     flat = isinstance(stored, dict) and all(
         isinstance(name, str) and isinstance(value, torch.Tensor) for name, value in stored.items()
     )
     if not flat:
         raise ValueError(
-            f"{path} must hold a flat state dict, name -> tensor, got another content: give model.pt of an unsharded "
-            "checkpoint"
+            f"{path} must hold a flat state dict, name -> tensor, and holds something else: give model.pt of an "
+            "unsharded checkpoint"
         )
     return dict(stored)
 

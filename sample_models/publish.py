@@ -79,14 +79,12 @@ def run_settings(run: Path, ffn: str) -> TrainOptions:
     """The settings of a run. ValueError if it is unfinished or was trained with another `ffn`."""
     path = run / "settings.json"
     if not path.exists() or not (run / "model.safetensors").exists():
-        raise ValueError(
-            f"{run} must be a finished training run: give its training command again, it goes on from there"
-        )
+        raise ValueError(f"{run} must be a finished training run: give its training command again to continue it")
     settings = read_settings(TrainOptions, path)
     if settings.ffn != ffn:
         raise ValueError(f"{run} must be a run with --ffn {ffn}, got {settings.ffn}")
     if (done := read_log(run)[-1]["step"]) != settings.steps:
-        raise ValueError(f"{run} must have done all its {settings.steps} steps, got {done:.0f}: let it run to its end")
+        raise ValueError(f"{run} must have done all its {settings.steps} steps, got {done:.0f}: let it finish")
     return settings
 
 
@@ -233,11 +231,11 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("run", type=Path, help="folder of the finished versatile run")
     parser.add_argument("--dense-run", type=Path, required=True, help="folder of the dense run it continued from")
     parser.add_argument("--valid", nargs="+", type=Path, required=True, help="held-out text files, named KIND.*")
-    parser.add_argument("--out", type=Path, required=True, help="checkpoint folder to make")
+    parser.add_argument("--out", type=Path, required=True, help="checkpoint folder to create")
     parser.add_argument("--windows", type=int, default=96, help="held-out windows for losses, loops and experts")
     parser.add_argument("--documents", type=int, default=160, help="most held-out documents for the controls")
     parser.add_argument(
-        "--sources", type=Path, help=f"markdown that names data and licences; known without it: {', '.join(SOURCES)}"
+        "--sources", type=Path, help=f"Markdown that names data and licences; not needed for {', '.join(SOURCES)}"
     )
     return parser.parse_args(argv)
 

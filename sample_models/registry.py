@@ -69,7 +69,7 @@ def _holds_model(folder: Path) -> bool:
     try:
         str(folder).encode()
     except UnicodeEncodeError:
-        raise ValueError(f"{os.fsencode(folder)!r} is no name in UTF-8: rename the folder") from None
+        raise ValueError(f"{os.fsencode(folder)!r} is not a name in UTF-8: rename the folder") from None
     return is_olmo(folder) or read_json(folder / "config.json").get("model_type") == MODEL_TYPE
 
 

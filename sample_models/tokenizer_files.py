@@ -75,11 +75,11 @@ def try_tokenizer(path: Path, name: str) -> None:
             command, cwd=Path(__file__).parents[1], stdin=subprocess.DEVNULL, capture_output=True, timeout=CLOCK_S
         )
     except subprocess.TimeoutExpired:
-        raise ValueError(f"{name} takes too long for ordinary texts: give another") from None
+        raise ValueError(f"{name} takes too long for ordinary texts: give another tokenizer") from None
     if ended.returncode:
         said = ended.stderr.decode(errors="replace")[-500:]
         log.warning("the trial of %s ended with %d: %s", path, ended.returncode, said)
-        raise ValueError(f"{name} takes too much time or memory for ordinary texts, or breaks off: give another")
+        raise ValueError(f"{name} takes too much time or memory for ordinary texts, or crashes: give another tokenizer")
     if refused := json.loads(ended.stdout).get("refused"):
         raise ValueError(f"{name} cannot be read ({brief(refused)}): copy or save it again")
 

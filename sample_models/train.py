@@ -3,11 +3,11 @@
     python -m sample_models.train --ffn dense --data corpus/*.txt --valid held_out.txt --out runs/dense
     python -m sample_models.train --init runs/dense --data corpus/*.txt --valid held_out.txt --out runs/versatile
 
-The second takes `--ffn` for the paper's baselines and ablations too (k_loop, moe, width, depth, average).
-Text files are UTF-8 (`.xz` too), documents separated by a line `<|endoftext|>`. The same command given again
-resumes an interrupted run from its last checkpoint; a command with other settings is refused. `DIR/settings.json` holds
-the options, `DIR/log.csv` the curves, and at the end DIR is a Hugging Face folder. With `--keep-checkpoints N` it also
-holds the weights after N steps spread over the run. Needs only
+`--ffn` of the second command also takes the paper's baselines and ablations (k_loop, moe, width, depth, average). Text
+files are UTF-8 (`.xz` too), with documents separated by a line `<|endoftext|>`. Give the same command again to resume
+an interrupted run from its last checkpoint; a command with other settings is refused. In the folder DIR of the run,
+`settings.json` holds the options and `log.csv` the curves, and at the end DIR is a Hugging Face folder. With
+`--keep-checkpoints N` it also holds the weights after N steps spread over the run. This needs only
 torch, transformers, tokenizers, safetensors, numpy and lazy_loader; runs on a CPU or one CUDA GPU.
 """
 

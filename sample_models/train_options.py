@@ -19,7 +19,7 @@ class TrainOptions:
     out: Path = option(help="folder of the run", in_card="always")
     init: Path | None = option(None, "folder of a trained model of the same sizes to continue from", fixed=True)
     ffn: str = option("versatile", "kind of FFN", fixed=True, in_card="never", choices=tuple(FFN))
-    max_loops: int = option(4, "most loops of a token; k of k_loop", fixed=True)
+    max_loops: int = option(4, "most loops of a token; with k_loop, the loops of every token", fixed=True)
     hidden_size: int = option(256, "width of the residual stream", fixed=True, in_card="always", inherited=True)
     intermediate_size: int = option(768, "hidden units of the FFN", fixed=True, in_card="always", inherited=True)
     layers: int = option(6, "decoder layers", fixed=True, in_card="always", inherited=True)
@@ -30,18 +30,20 @@ class TrainOptions:
     batch: int = option(4, "windows per step", fixed=True, in_card="always", inherited=True)
     steps: int = option(2000, "steps of the whole run", fixed=True, in_card="always")
     stop_after: int | None = option(
-        None, "steps to do in this call; the same command goes on from there", in_card="never"
+        None, "steps to do in this call; the same command continues from there", in_card="never"
     )
     learning_rate: float = option(2e-3, "peak", fixed=True, in_card="always")
-    weight_decay: float = option(0.1, "on matrices", fixed=True, inherited=True)
+    weight_decay: float = option(0.1, "weight decay of matrices", fixed=True, inherited=True)
     load_balance: float = option(
         AuxiliaryWeights.load_balance, "factor of the load-balancing loss", fixed=True, inherited=True
     )
     router_z: float = option(AuxiliaryWeights.router_z, "factor of the router z-loss", fixed=True, inherited=True)
     depth_entropy: float = option(
-        AuxiliaryWeights.depth_entropy, "factor of the entropy of the mean depth choice, which is sought", fixed=True
+        AuxiliaryWeights.depth_entropy,
+        "factor of the entropy of the mean depth choice, which training raises",
+        fixed=True,
     )
-    seed: int = option(0, "of fresh weights, windows and noise", fixed=True, in_card="always")
+    seed: int = option(0, "seed of fresh weights, windows and noise", fixed=True, in_card="always")
     device: str = option("cuda" if torch.cuda.is_available() else "cpu", "where to train", in_card="never")
     bf16: bool = option(True, "autocast to bfloat16", inherited=True)
     compile: bool = option(True, "torch.compile layers", inherited=True)

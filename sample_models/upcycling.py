@@ -44,7 +44,7 @@ def read_dense(folder: Path) -> ModelWeights:
     if found == MODEL_TYPE:
         dense = read_config(folder)
         if dense.ffn != "dense":
-            raise ValueError(f"{folder} must hold a dense model, got ffn {dense.ffn!r}: it has its gates already")
+            raise ValueError(f"{folder} must hold a dense model, got ffn {dense.ffn!r}: this one already has gates")
         files = weight_files(folder)
         check_tensors(files, dense)
         tensors = _mapped(files)
@@ -58,8 +58,8 @@ def read_dense(folder: Path) -> ModelWeights:
         tensors = merged_llama(tensors, dense.num_hidden_layers)
     else:
         raise ValueError(
-            f"{folder} must hold a model of model_type 'llama' in config.json, got {brief(repr(found), 40)}: no other "
-            "fits"
+            f"{folder} must hold a model of model_type 'llama' in config.json, got {brief(repr(found), 40)}: other "
+            "models cannot be upcycled"
         )
     try:
         config = VersatileFFNConfig(

@@ -78,7 +78,9 @@ def tensor_shapes(path: Path) -> dict[str, tuple[int, ...]]:
                         "dequantize() the model and save it again"
                     )
     except (SafetensorError, OSError) as error:
-        raise ValueError(f"{path} is no whole safetensors file ({brief(error)}): copy or download it again") from error
+        raise ValueError(
+            f"{path} is not a complete safetensors file ({brief(error)}): copy or download it again"
+        ) from error
     return shapes
 
 

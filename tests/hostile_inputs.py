@@ -86,7 +86,7 @@ def floats(*rows) -> np.ndarray:
 
 
 ONE = np.ones((2, 2, 4), dtype=np.float32)
-NO_TEXT = "No column of p.csv is surely the text (a, b); choose one, or call it text or prompt."
+NO_TEXT = "It is not clear which column of p.csv holds the text (a, b); choose one, or name it text or prompt."
 
 CASES = {
     # Texts and pasted lists
@@ -96,7 +96,7 @@ CASES = {
     "text of too many tokens": Case(
         "typed", "🙂" * 5_000, "The text has 20,000 tokens; the limit is 4,096. Shorten it."
     ),
-    "NUL in a text": Case("typed", "a\0b", "The text holds NUL characters"),
+    "NUL in a text": Case("typed", "a\0b", "The text contains NUL characters"),
     "list of blank lines": Case("list", " \n \n", "The pasted list is empty"),
     "list with a line beyond the limit": Case(
         "list", "ok\n" + "x" * 20_001, "The pasted list, line 2: The text has 20,001"
@@ -137,12 +137,14 @@ CASES = {
         "file", lines('"one"', '{"text": "tw'), "p.jsonl, line 2 is not JSON (Unterminated"
     ),
     "jsonl without a text": Case(
-        "file", lines('{"n": 1}', '{"n": 2}'), "No column of p.jsonl is surely the text (n); choose one, or call it"
+        "file",
+        lines('{"n": 1}', '{"n": 2}'),
+        "It is not clear which column of p.jsonl holds the text (n); choose one, or name it",
     ),
     "jsonl of null": Case("file", lines('"one"', '{"text": null}'), "p.jsonl, line 2 holds nothing (null) in the"),
-    "jsonl nested without end": Case("file", lines("[" * 100_000), "p.jsonl, line 1 holds a nesting that is too large"),
+    "jsonl nested without end": Case("file", lines("[" * 100_000), "p.jsonl, line 1 is nested too deeply"),
     "jsonl with a huge number": Case("file", lines("9" * 5_000), "p.jsonl, line 1 holds a number; put a text there"),
-    "jsonl with half a character": Case("file", lines('"\\ud800"'), "p.jsonl, line 1: The text holds halves of"),
+    "jsonl with half a character": Case("file", lines('"\\ud800"'), "p.jsonl, line 1: The text contains incomplete"),
     "jsonl that is one array": Case(
         "file", lines('["one", "two"]'), "p.jsonl, line 1 holds a list; put a text there, in quotes."
     ),
@@ -158,18 +160,20 @@ CASES = {
     "jsonl of fields without end": Case(
         "file",
         lines(json.dumps(dict.fromkeys(map(str, range(200_000)), ""))),
-        "p.jsonl has more than 1,000 columns; keep those of the texts",
+        "p.jsonl has more than 1,000 columns; keep only the columns with the texts",
     ),
     # csv
-    "empty csv": Case("file", csv(""), "p.csv is empty: it needs a line with the names of its columns"),
+    "empty csv": Case("file", csv(""), "p.csv is empty: it needs a line with column names"),
     "csv of only a header": Case("file", csv("id,text\n"), "p.csv has no rows below the names of its columns"),
     "csv of numbers": Case("file", csv("a,b\n1,2\n3,4e5\n"), NO_TEXT),
     "csv of empty cells": Case("file", csv("a,b\n,\n,\n"), "p.csv has no rows below the names of its columns"),
-    "csv of ids": Case("file", csv("id,chat_id\na,x y\n"), "No column of p.csv is surely the text (id, chat_id)"),
-    "csv row with more cells": Case(
-        "file", csv("id,text\n1,one,two\n2,b\n"), "p.csv, line 2 has 3 cells where the first"
+    "csv of ids": Case(
+        "file", csv("id,chat_id\na,x y\n"), "It is not clear which column of p.csv holds the text (id, chat_id)"
     ),
-    "csv row with fewer cells": Case("file", csv("id,text\n1\n2,b\n"), "p.csv, line 2 has 1 of the 2 cells that the"),
+    "csv row with more cells": Case(
+        "file", csv("id,text\n1,one,two\n2,b\n"), "p.csv, line 2 has 3 cells, but the first"
+    ),
+    "csv row with fewer cells": Case("file", csv("id,text\n1\n2,b\n"), "p.csv, line 2 has 1 cell, but the first line"),
     "csv with an open quote": Case(
         "file", csv('id,text\n1,"one\n'), "p.csv, line 2 is not csv (unexpected end of data)"
     ),
@@ -178,15 +182,19 @@ CASES = {
     ),
     "csv with an empty text": Case("file", csv("id,text\n1,\n2,two\n"), "p.csv, line 2: The text is empty"),
     "csv with an id twice": Case("file", csv("id,text\n1,a\n1,b\n"), "p.csv uses 1 name more than once"),
-    "csv of commas": Case("file", csv("," * 200_000 + "\n"), "p.csv is empty: it needs a line with the names of its"),
+    "csv of commas": Case("file", csv("," * 200_000 + "\n"), "p.csv is empty: it needs a line with column names"),
     "csv with a name many times": Case(
-        "file", csv("text," * 200_000 + "\n"), "p.csv has more than 1,000 columns; keep those of the texts"
+        "file", csv("text," * 200_000 + "\n"), "p.csv has more than 1,000 columns; keep only the columns with the texts"
     ),
     "csv with NUL": Case("file", csv("id,text\n1,a\0b\n"), "p.csv is a binary file"),
     # parquet
-    "zip called parquet": Case("file", ("p.parquet", zipped), "p.parquet is no whole parquet file; write or download"),
-    "empty parquet": Case("file", ("p.parquet", b""), "p.parquet is no whole parquet file"),
-    "cut parquet": Case("file", ("p.parquet", lambda: table(text=["a"])()[:-20]), "p.parquet is no whole parquet file"),
+    "zip called parquet": Case(
+        "file", ("p.parquet", zipped), "p.parquet is not a complete parquet file; save or download"
+    ),
+    "empty parquet": Case("file", ("p.parquet", b""), "p.parquet is not a complete parquet file"),
+    "cut parquet": Case(
+        "file", ("p.parquet", lambda: table(text=["a"])()[:-20]), "p.parquet is not a complete parquet file"
+    ),
     "parquet with damaged pages": Case(
         "file",
         ("p.parquet", lambda: b"PAR1" + b"\xff" * 40 + table(text=["a" * 50])()[44:]),
@@ -199,7 +207,9 @@ CASES = {
     "parquet of lists and bytes": Case(
         "file", ("p.parquet", table(text=[["a"]], b=[b"a"])), "The column text of p.parquet holds lists, objects or"
     ),
-    "parquet with NUL": Case("file", ("p.parquet", table(text=["a\0", "b"])), "p.parquet, row 1: The text holds NUL"),
+    "parquet with NUL": Case(
+        "file", ("p.parquet", table(text=["a\0", "b"])), "p.parquet, row 1: The text contains NUL"
+    ),
     "parquet with an id twice": Case(
         "file", ("p.parquet", table(id=[7, 7], text=["a", "b"])), "p.parquet uses 1 name more than once"
     ),
@@ -207,12 +217,12 @@ CASES = {
     "parquet that unpacks without end": Case(
         "file",
         ("p.parquet", table(text=[str(i) + "x" * 2**20 for i in range(60)])),
-        "p.parquet unpacks to more than 50 MB of text",
+        "p.parquet unpacks to more than the limit of 50 MB of text",
     ),
     "parquet of columns without end": Case(
         "file",
         ("p.parquet", table(**{f"c{i}": ["a"] for i in range(10_000)})),
-        "p.parquet has more than 1,000 columns; keep those of the texts",
+        "p.parquet has more than 1,000 columns; keep only the columns with the texts",
     ),
     # Trace files
     "noise called a trace": Case(

@@ -51,7 +51,7 @@ def export(page: Page) -> None:
 
 def find(page: Page) -> None:
     page.get_by_role("button", name="Find").click()
-    page.get_by_text("Nothing is looked for.").wait_for()
+    page.get_by_text("No search yet.").wait_for()
 
 
 def pick(way: str, seen: str):

@@ -67,4 +67,4 @@ def test_difficulty_of_an_unknown_model_is_said_to_be_unmeasured(app, tmp_path, 
     make_trace().save(tmp_path / "a.trace.safetensors")
     monkeypatch.setenv("VERSATILEFFN_TRACE", str(tmp_path / "a.trace.safetensors"))
     said = " ".join(captions(turn_to(app.run(), "difficulty")))
-    assert not app.exception and "goes with has to be measured" in said and "What this model's soft" not in said
+    assert not app.exception and "or neither has not been measured yet" in said and "What this model's soft" not in said

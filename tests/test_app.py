@@ -120,7 +120,7 @@ def test_search_finds_by_routing_and_keeps_to_what_another_model_has(app, tmp_pa
     app.selectbox(key="find_loops_where").select(5).run()
     app.number_input(key="find_loops_value").set_value(4).run()
     trace = captures.trace_of(DEFAULT_MODEL, app.session_state.prompt.text)
-    expected = f"{(trace.loops[5] == 4).sum()} of {trace.num_tokens} tokens."
+    expected = f"{(trace.loops[5] == 4).sum()} of {trace.num_tokens} tokens match."
     assert expected in [caption.value for caption in app.caption]
     turn_to(app, "gate")
     app.session_state.find = True
@@ -129,7 +129,7 @@ def test_search_finds_by_routing_and_keeps_to_what_another_model_has(app, tmp_pa
     app.sidebar.selectbox[0].select("authors").run()
     assert not app.exception and app.selectbox(key="find_loops_where").value == "any"
     next(button for button in app.button if button.label == "Clear").click().run()
-    assert not app.exception and "Nothing is looked for." in [caption.value for caption in app.caption]
+    assert not app.exception and "No search yet." in [caption.value for caption in app.caption]
 
 
 @pytest.mark.parametrize("view", ["difficulty", "recursion", "experts"])
@@ -176,7 +176,7 @@ def test_half_precision_is_traced_on_demand_and_only_for_this_text(app):
     assert not app.exception
     assert len(charts(app)) == drawn + 1
     assert any(caption.value == spec("precision_map").how_to_read for caption in app.caption)
-    assert any("bfloat16 ran other loops for " in caption.value for caption in app.caption)
+    assert any("In bfloat16 the number of loops changed for " in caption.value for caption in app.caption)
     app.session_state.prompt = EXAMPLES["echo"]
     app.run()
     assert not app.exception and len(charts(app)) == drawn
@@ -196,5 +196,5 @@ def test_time_is_measured_on_demand_and_only_for_this_text(app):
 
 def test_pages_over_several_texts_say_how_many_and_why_not_one(app):
     opened(app, "what_decides")
-    told = next(caption.value for caption in app.caption if caption.value.startswith("Read from "))
-    assert f"{len(SAMPLE_TEXTS)} sample texts" in told and "a single text can give no interval" in told
+    told = next(caption.value for caption in app.caption if caption.value.startswith("The numbers come from "))
+    assert f"{len(SAMPLE_TEXTS)} sample texts" in told and "so texts are the unit" in told

@@ -71,20 +71,20 @@ def test_typed_target_is_explained(app):
 
 def test_target_of_several_tokens_is_told(app):
     opened(app, "write_ledger", token=20, target="no single token")
-    assert app.error[0].value.startswith("“no single token” is ") and "tokens of this model" in app.error[0].value
+    assert app.error[0].value.startswith("“no single token” is ") and "tokens in this model" in app.error[0].value
 
 
 def test_what_stands_for_a_target_that_cannot_be_taken_is_told(app):
     opened(app, "write_ledger", token=20, target="no single token")
     trace = captures.trace_of(app.session_state.model, app.session_state.prompt.text)
     likeliest = trace.next_tokens[20][0]
-    assert f"The likeliest next token, {likeliest}, stands for it" in app.error[0].value.replace("\\", "")
+    assert f"The likeliest next token, {likeliest}, is used instead" in app.error[0].value.replace("\\", "")
     assert any(f"“{likeliest}” against" in text for text in notes(app))
 
 
 def test_token_against_itself_is_told(app):
     opened(app, "write_ledger", token=20, target="␣the", against="␣the")
-    assert app.warning[0].value.startswith("Both fields mean the same token.")
+    assert app.warning[0].value.startswith("Both fields name the same token")
     app.session_state.against = results.NOTHING
     app.run()
     assert not app.warning and not app.error
@@ -101,7 +101,7 @@ def test_after_the_last_token_the_likeliest_is_explained(app):
 
 def test_lens_follows_the_token_and_prints_what_leaving_costs(app):
     opened(app, "recursion_lens", token=20, layer=3)
-    assert any("leaving is the model's own pass, bit for bit" in caption.value for caption in app.caption)
+    assert any("the result is exactly the model's own run" in caption.value for caption in app.caption)
     assert any(text.startswith("layer 3, after ") for text in notes(app))
     calls, handle = passes(app)
     app.session_state.layer = 1

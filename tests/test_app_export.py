@@ -59,18 +59,21 @@ def test_code_holds_the_readers_choice(app):
 @pytest.mark.parametrize(
     ("needed", "said"),
     [
-        (Needs(), "Runs as it stands in this project's folder, with `.venv/bin/python`."),
-        (Needs((TRACE_FILE,)), "once `text.trace.safetensors` lies there too (Export, Trace file)."),
-        (Needs(model="a_b"), r"once the path of the folder of a\_b stands where its name is."),
+        (Needs(), "This code runs as it is in this project's folder, with `.venv/bin/python`."),
+        (
+            Needs((TRACE_FILE,)),
+            "once `text.trace.safetensors` is in that folder too (download it under Export, Trace file).",
+        ),
+        (Needs(model="a_b"), r"once you replace the name a\_b by the path of its folder."),
         (
             Needs((TEXTS_FILE,), "x"),
-            "once `texts.json` lies there too (Export, Texts) and the path of the folder of x ",
+            "once `texts.json` is in that folder too (download it under Export, Texts) and you replace the name x ",
         ),
     ],
 )
 def test_page_says_what_the_code_needs(needed, said):
     found = data_and_code._how_to_run(needed)
-    assert said in found and ("as it stands" in found) == (needed == Needs())
+    assert said in found and ("runs as it is" in found) == (needed == Needs())
 
 
 def test_code_of_a_long_text_names_the_file_to_export(app):
@@ -81,7 +84,7 @@ def test_code_of_a_long_text_names_the_file_to_export(app):
     app.session_state["gate_levels-behind"] = True
     app.run()
     assert not app.exception and "RoutingTrace.load('The-king-rode-out.trace.safetensors')" in app.code[0].value
-    assert any("once `The-king-rode-out.trace.safetensors` lies there too" in each.value for each in app.caption)
+    assert any("once `The-king-rode-out.trace.safetensors` is in that folder too" in each.value for each in app.caption)
 
 
 TEXTS = ["It's <b>$x$</b> & 100 % = 'so'?\n\t🙂 你好 مرحبا", "a", "x" * 1_500, "🙂" * 1_500]
@@ -179,7 +182,9 @@ def test_picture_for_a_paper_has_the_width_and_the_format_that_the_reader_choose
 def test_dialog_says_from_which_width_on_all_tokens_are_named():
     app = AppTest.from_function(for_a_paper, default_timeout=120).run()  # 75 tokens
     (told,) = [each.value for each in app.caption if each.value.startswith("At ")]
-    least = int(re.fullmatch(r"At 85 mm one token in 3 is named; from (\d+) mm on all are.", told)[1])
+    least = int(
+        re.fullmatch(r"At 85 mm one token in 3 has its name; from (\d+) mm on there is room for all names.", told)[1]
+    )
     for width, some_are_not in ((least, False), (least - 5, True)):
         app.number_input[0].set_value(width).run()
         told = [each.value for each in app.caption if each.value.startswith("At ")]
@@ -188,7 +193,10 @@ def test_dialog_says_from_which_width_on_all_tokens_are_named():
 
 @pytest.mark.parametrize(
     ("page", "why"),
-    [("prompts", "This page has nothing for this window"), ("validity", "No figure of this page is drawn yet. Drawn")],
+    [
+        ("prompts", "This page has no figures to export here"),
+        ("validity", "No figure of this page is drawn yet. Press"),
+    ],
 )
 def test_export_that_is_greyed_says_why(app, page, why):
     app.session_state["reading-sample"] = False  # as the button Stop does

@@ -34,7 +34,7 @@ def test_model_that_cannot_be_loaded_is_told_and_the_earlier_kept(app, tmp_path,
     app.run()
     app.sidebar.selectbox[0].select("cut-short").run()
     assert not app.exception
-    (said,) = [each for each in plain_texts(app) if "is no whole safetensors file" in each]
+    (said,) = [each for each in plain_texts(app) if "is not a complete safetensors file" in each]
     assert str(tmp_path) not in said, "a visitor need not know the server's folders"
     assert app.session_state[state.MODEL_KEY] == app.sidebar.selectbox[0].value == DEFAULT_MODEL
 
@@ -44,7 +44,7 @@ def test_without_any_model_one_sentence_says_what_to_do(app, tmp_path, monkeypat
     app.run()
     assert not app.exception
     assert [error.value for error in app.error] == [
-        "No model was found: restore sample_models/checkpoints, or name a folder with `serve --models`."
+        "No model was found. Restore sample_models/checkpoints, or name a folder with `serve --models`."
     ]
 
 
@@ -66,17 +66,19 @@ def test_model_without_a_tokenizer_reads_token_ids_and_says_so(app, tmp_path, mo
     app.run()
     app.sidebar.selectbox[0].select("authors").run()
     assert not app.exception and app.session_state[state.MODEL_KEY] == "authors"
-    assert any("No tokenizer: type token ids, 0 to 127." in caption.value for caption in app.sidebar.caption)
+    assert any(
+        "There is no tokenizer: type token ids from 0 to 127." in caption.value for caption in app.sidebar.caption
+    )
     ids = app.session_state.prompt.text
     assert len(ids.split()) == state.EXAMPLE_IDS and app.text_area[0].value == ids
     trace_text(app, "12 fox")
-    assert any("type token ids, whole numbers from 0 to 127" in each for each in plain_texts(app))
+    assert any("type token ids (whole numbers from 0 to 127" in each for each in plain_texts(app))
     assert app.session_state.prompt.text == ids
     trace_text(app, "12 7 99")
     assert captures.trace_of("authors", app.session_state.prompt.text).tokens == ["12", "7", "99"]
     turn_to(app, "validity")
     assert not app.exception and not charts(app)
-    assert any("so cannot read the sample texts" in each for each in captions(app))
+    assert any("so it cannot read the sample texts" in each for each in captions(app))
     app.sidebar.selectbox[0].select(DEFAULT_MODEL).run()
     assert not app.exception and app.session_state.prompt.text == "12 7 99"
 

@@ -31,7 +31,7 @@ def labels(app: AppTest) -> list[str]:
 
 def read_through(app: AppTest) -> AppTest:
     """Press the button and let the page run until every step has read the text."""
-    press(app, "Read at every step")
+    press(app, "Trace at every step")
     for _ in STEPS:
         if "Stop" not in labels(app):
             break
@@ -44,15 +44,15 @@ def test_text_is_read_step_by_step_and_can_be_stopped_and_gone_on_with(app):
     opened(app)
     assert any("from step 0 to 3,000" in caption for caption in captions(app))
     before = len(charts(app))
-    press(app, "Read at every step")
+    press(app, "Trace at every step")
     app.run()
     press(app, "Stop")
-    assert "Go on" in labels(app) and len(charts(app)) == before
+    assert "Continue" in labels(app) and len(charts(app)) == before
     read = app.session_state.training_read[1]
     assert 0 < read < len(STEPS)
     app.run()
     assert app.session_state.training_read[1] == read, "stopped is stopped"
-    press(app, "Go on")
+    press(app, "Continue")
     for _ in STEPS:
         app.run()
     assert len(charts(app)) == before + 2
@@ -65,7 +65,7 @@ def test_slider_shows_the_model_as_it_was_at_a_step(app):
     app.select_slider[0].set_value(0).run()
     assert not app.exception
     told = next(caption for caption in captions(app) if caption.startswith("Step 0:"))
-    assert "0 tokens of this training seen, τ 5." in told and "held out 4.409" in told
+    assert "the model had seen 0 tokens of this training, and τ was 5." in told and "4.409 on held-out text" in told
     kept = app.session_state.drawings["figure-training_map"]
     assert kept.view.checkpoint == 0 and kept.newer_json is not None and kept.given_figure.to_json() != kept.newer_json
     drawn = json.loads(app.session_state.drawings["figure-training_course"].newer_json)
@@ -87,12 +87,12 @@ def test_another_text_has_to_be_read_first(app):
     read_through(opened(app))
     drawn = len(charts(app))
     trace_text(app, "Another text, which no step has read.")
-    assert len(charts(app)) == drawn - 2 and "Read at every step" in labels(app)
+    assert len(charts(app)) == drawn - 2 and "Trace at every step" in labels(app)
 
 
 def test_model_that_kept_nothing_says_how_to_keep_it(app):
     opened(app, DEFAULT_MODEL)
-    assert "Read at every step" not in labels(app)
+    assert "Trace at every step" not in labels(app)
     assert any("kept no weights of its training" in each and "--keep-checkpoints" in each for each in captions(app))
 
 
@@ -105,7 +105,7 @@ def test_damaged_step_is_told_without_the_servers_folders(app, tmp_path, monkeyp
     monkeypatch.setenv(models.ROOTS_VARIABLE, str(tmp_path))
     opened(app, name)
     told = [error.value for error in app.error]
-    assert len(told) == 1 and "is no whole safetensors file" in told[0] and str(tmp_path) not in told[0]
+    assert len(told) == 1 and "is not a complete safetensors file" in told[0] and str(tmp_path) not in told[0]
 
 
 def test_step_of_other_sizes_stops_the_reading_and_is_told(app, tmp_path, monkeypatch):
@@ -114,12 +114,12 @@ def test_step_of_other_sizes_stops_the_reading_and_is_told(app, tmp_path, monkey
     header = {"step": "61", "tokens": "1", "tau": "4"}
     save_file({"lm_head.weight": np.zeros(1)}, mine / "checkpoints" / "step-000061.safetensors", metadata=header)
     monkeypatch.setenv(models.ROOTS_VARIABLE, str(tmp_path))
-    press(opened(app, "other-step"), "Read at every step")
+    press(opened(app, "other-step"), "Trace at every step")
     app.run()
     told = app.session_state.problem
     assert told.startswith("other-step") and "too few for the 4 layers" in told
     assert str(tmp_path) not in app.session_state.problem
-    assert "Go on" in labels(app) and app.session_state.training_read[1] == 1
+    assert "Continue" in labels(app) and app.session_state.training_read[1] == 1
 
 
 def test_family_is_shown_as_the_report_measured_it(app):
@@ -129,13 +129,13 @@ def test_family_is_shown_as_the_report_measured_it(app):
     assert table.loc["dense", "x dense"] == 1 and table.loc["4-loop", "x dense"] == pytest.approx(4, rel=1e-4)
     assert table.loc["4-loop", "minus dense"].endswith(" better")
     assert table.loc["2-loop", "minus 4-loop"].endswith(" open (one seed)")
-    assert any("Open: it rests on one seed and is smaller than the" in caption.value for caption in app.caption)
+    assert any("It is open if it rests on one seed and is smaller" in caption.value for caption in app.caption)
 
 
 def test_without_a_report_there_is_no_table_and_a_broken_one_is_told(app, tmp_path, monkeypatch):
     monkeypatch.setattr(results, "FAMILY_TABLE", tmp_path / "members.csv")
     opened(app)
-    assert "The family side by side" not in [title.value for title in app.subheader]
+    assert "The paper's family of models" not in [title.value for title in app.subheader]
     (tmp_path / "members.csv").write_bytes(b"member,seeds\ndense,1\n")
     app.run()
     assert any("members.csv lacks the column(s)" in error.value for error in app.error)
@@ -163,7 +163,7 @@ def test_models_page_counts_every_parameter_once(app):
 
 @pytest.mark.parametrize(
     ("content", "sentence"),
-    [(None, "came without curves.csv"), (b"run,step\na,1\n", "curves.csv lacks the column(s) tokens, loss")],
+    [(None, "has no curves.csv"), (b"run,step\na,1\n", "curves.csv lacks the column(s) tokens, loss")],
 )
 def test_models_page_tells_of_missing_and_broken_curves(app, tmp_path, monkeypatch, content, sentence):
     shutil.copytree(CHECKPOINTS / DEFAULT_MODEL, tmp_path / "mine")

@@ -52,6 +52,9 @@ def test_examples_are_the_list_until_the_reader_brings_one(app):
     turn_to(app, "prompts")
     assert app.dataframe[0].value["name"].tolist() == [prompt.name for prompt in EXAMPLES.values()]
     assert app.dataframe[0].value["tokens"].isna().all(), "nothing runs before it is asked for"
+    assert "The examples: 11 prompts." in [each.value.strip() for each in app.caption], (
+        "how many are traced is said once, above"
+    )
 
 
 def test_pasted_list_goes_to_the_table_of_prompts(app):
@@ -78,10 +81,10 @@ def test_list_is_traced_in_batches_can_be_stopped_and_goes_on_where_it_was(app, 
     next(button for button in app.button if button.label == "Stop").click().run()
     app.run()
     assert known(app) == 2 and not app.session_state.tracing_list
-    next(button for button in app.button if button.label == "Go on").click().run()
+    next(button for button in app.button if button.label == "Continue").click().run()
     app.run()
     assert known(app) == 5 and not app.session_state.tracing_list
-    assert not [button for button in app.button if button.label in ("Trace all", "Go on", "Stop")]
+    assert not [button for button in app.button if button.label in ("Trace all", "Continue", "Stop")]
 
 
 def test_row_is_what_the_trace_of_its_text_says_and_only_the_row_is_kept(app):
@@ -213,7 +216,7 @@ def test_pages_over_several_texts_take_what_was_traced_here(app, monkeypatch):
     app.session_state[text_study.CHOICE_KEY] = text_study.OWN
     turn_to(app, "what_decides")
     assert not app.exception and app.session_state.list_study.study.texts == 4
-    assert not [button for button in app.button if button.label == "Read them"]
+    assert not [button for button in app.button if button.label == "Trace these texts"]
     assert "list_traces" not in app.session_state, "studied traces are forgotten"
 
 

@@ -172,7 +172,7 @@ def test_upload_that_ends_its_reader_is_told_and_the_next_visitor_is_served(app,
 
 def test_column_is_chosen_where_none_is_surely_the_text(app):
     upload(app, "p.csv", b"custom_id,score\nx y,1\nz,2\n")
-    assert any(each.startswith("No column of p.csv is surely the text") for each in told(app))
+    assert any(each.startswith("It is not clear which column of p.csv holds the text") for each in told(app))
     of_key(app.selectbox, "text of p.csv").select("score").run()
     assert not app.exception and prompt_chooser(app).options == ["line 2: 1", "line 3: 2"]
     of_key(app.selectbox, "id of p.csv").select("custom_id").run()

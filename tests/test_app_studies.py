@@ -48,7 +48,7 @@ def bring(app: AppTest, *texts: str) -> None:
 
 
 def read(app: AppTest) -> AppTest:
-    next(button for button in app.button if button.label == "Read them").click().run()
+    next(button for button in app.button if button.label == "Trace these texts").click().run()
     assert not app.exception
     return app
 
@@ -65,7 +65,7 @@ def notes(app: AppTest) -> list[str]:
 
 def test_without_a_list_the_page_says_how_to_bring_one_and_draws_nothing():
     app = opened()
-    assert "You have brought no list yet." in captions(app) and not app.get("plotly_chart")
+    assert "You have no list yet." in captions(app) and not app.get("plotly_chart")
     read(choose(app, text_study.SAMPLE))
     assert len(app.get("plotly_chart")) == 3
 
@@ -73,11 +73,11 @@ def test_without_a_list_the_page_says_how_to_bring_one_and_draws_nothing():
 @pytest.mark.parametrize("view", ["what_decides", "validity"])
 def test_own_list_is_read_once_asked_for_and_every_figure_counts_it(view):
     app = opened(*TEXTS, view=view)
-    assert "mine.csv: 5 texts, not yet read for this page." in captions(app)
+    assert "mine.csv: 5 texts, not yet traced for this page." in captions(app)
     assert not app.get("plotly_chart")
     read(app)
     tokens = app.session_state.list_study.study.tokens
-    assert f"Read from 5 texts of {tokens:,} tokens, from mine.csv" in captions(app)
+    assert f"The numbers come from 5 texts of mine.csv ({tokens:,} tokens)" in captions(app)
     assert notes(app).count(f"5 texts, {tokens} tokens") == 3
     assert "the 95 % intervals come from leaving out one text at a time" in captions(app).lower()
 
@@ -92,11 +92,13 @@ def test_other_page_finds_the_study_made_and_runs_no_model():
     turn_to(app, "what_decides")
     handle.remove()
     assert not app.exception and not calls
-    assert "from mine.csv" in captions(app) and len(app.get("plotly_chart")) == 3
+    assert "of mine.csv" in captions(app) and len(app.get("plotly_chart")) == 3
 
 
 @pytest.mark.parametrize("view", ["what_decides", "validity"])
-@pytest.mark.parametrize(("count", "why"), [(1, "A single text gives no interval"), (4, "Fewer than 5 texts give no")])
+@pytest.mark.parametrize(
+    ("count", "why"), [(1, "A single text allows no interval"), (4, "Fewer than 5 texts allow no")]
+)
 def test_too_few_texts_are_drawn_without_intervals_and_the_reason_is_told(view, count, why):
     app = read(opened(*TEXTS[:count], view=view))
     assert why in captions(app)
@@ -114,23 +116,23 @@ def test_texts_that_cannot_be_read_and_texts_given_twice_are_left_out_and_told(m
     monkeypatch.setattr(text_study, "MOST_TOKENS", 40)
     app = read(opened("🙂" * 5_000, *TEXTS[:2], TEXTS[0], "The fox ran to the river and came back home. " * 3))
     told = captions(app)
-    assert "count once: 1 left out" in told
-    assert "1 cannot be read by this model, the first because: The text has " in told
-    assert "A study reads at most 40 tokens: 1 left out at the end." in told
+    assert "Repeated texts count once, which leaves out 1 text." in told
+    assert "This model cannot read 1 of the texts. The first problem: The text has " in told
+    assert "A study reads at most 40 tokens, which leaves out 1 text at the end." in told
     assert app.session_state.list_study.study.read == tuple(TEXTS[:2])
 
 
 def test_list_of_which_nothing_can_be_read_says_so():
     app = read(opened("🙂" * 5_000))
     assert not app.get("plotly_chart")
-    assert captions(app).count("Not one text of your list can be read by this model.") == 3
+    assert captions(app).count("This model can read none of the texts of your list.") == 3
 
 
 def test_another_list_is_another_study():
     app = read(opened(*TEXTS))
     bring(app, *TEXTS[1:])
     app.run()
-    assert not app.get("plotly_chart") and "mine.csv: 4 texts, not yet read" in captions(app)
+    assert not app.get("plotly_chart") and "mine.csv: 4 texts, not yet traced" in captions(app)
     read(app)
     assert app.session_state.list_study.study.read == tuple(TEXTS[1:])
 
@@ -166,7 +168,7 @@ def test_sample_texts_are_read_at_once_and_the_reader_may_stop(monkeypatch):
     asked = stopping_after(2, monkeypatch)
     turn_to(app, "validity")
     assert not app.exception and not app.get("plotly_chart") and asked[2:] == ["stop"]
-    assert f"sample texts: {len(SAMPLE_TEXTS)} texts, not yet read" in captions(app)
+    assert f"sample texts: {len(SAMPLE_TEXTS)} texts, not yet traced" in captions(app)
     read(app)
     assert len(app.get("plotly_chart")) == 3
     assert [text for batch in asked if batch != "stop" for text in batch] == list(SAMPLE_TEXTS), "each was read once"
@@ -183,11 +185,11 @@ def test_sample_texts_are_read_once_for_all_visitors(monkeypatch):
 
 def test_what_one_visitor_studies_is_not_there_for_another():
     one, other = read(opened(*TEXTS)), opened()
-    assert "from mine.csv" in captions(one)
-    assert "You have brought no list yet." in captions(other) and "mine.csv" not in captions(other)
+    assert "of mine.csv" in captions(one)
+    assert "You have no list yet." in captions(other) and "mine.csv" not in captions(other)
     bring(other, *TEXTS)
     other.run()
-    assert "not yet read for this page" in captions(other), "the same texts, but not this visitor's study"
+    assert "not yet traced for this page" in captions(other), "the same texts, but not this visitor's study"
 
 
 def test_export_of_an_own_study_holds_its_texts():
@@ -206,13 +208,13 @@ def line(app: AppTest) -> str:
 def test_line_under_a_page_names_the_texts_of_the_study_and_not_the_text_above(view):
     app = opened(*TEXTS, view=view)
     above = digest_of_texts([app.session_state.prompt.text])[:12], provenance(state_trace(app))["text"][:12]
-    assert line(app).endswith(", no text was read for this page")
+    assert line(app).endswith(", no texts have been traced for this page")
     read(app)
     assert line(app).endswith(f", float32, 5 texts of “mine.csv”, digest {digest_of_texts(TEXTS)[:12]}")
     assert not any(digest in line(app) for digest in above)
     app.session_state["faithfulness"] = True
     app.run()
-    assert "This is about the text above, not about the texts of this page." in captions(app)
+    assert "These measurements are about the text above, not about the texts studied on this page." in captions(app)
     assert f"**Text above** {provenance(state_trace(app))['text']}" in captions(app)
 
 

@@ -17,7 +17,7 @@ from tests.app_in_process import turn_to, unfolded
 from tests.threads import wait_until
 
 MAIN = Path(__file__).parents[1] / "app" / "main.py"
-SAID = "UMAP places states so that neighbours stay neighbours"
+SAID = "UMAP places the states in a plane so that neighbours stay neighbours"
 
 
 @pytest.fixture(autouse=True)
@@ -74,7 +74,7 @@ def test_map_is_made_on_demand_and_kept_on_disk_for_everybody(placing):
     app = opened(layer=3)
     assert not maps(app) and any(SAID in each.value for each in app.caption)
     button(app, "Draw the map").click().run()
-    assert any(each.value.startswith("Being drawn.") for each in app.caption)
+    assert any(each.value.startswith("The map is being drawn.") for each in app.caption)
     assert not app.exception and button(app, "Stop") and not button(app, "Draw the map") and not maps(app)
     placing.go.set()
     app = waited(app)
@@ -145,7 +145,7 @@ def test_maps_are_made_one_at_a_time(placing):
     button(second, "Draw the map").click().run()
     wait_until(lambda: first.session_state.umap_job.message == "Placing…")
     second.run()  # a look at the page later
-    assert second.session_state.umap_job.message == "Waiting for another reader's map…" and not placing.made
+    assert second.session_state.umap_job.message == "Waiting for another visitor's map…" and not placing.made
     placing.go.set()
     assert len(maps(waited(first))) == 1 and len(maps(waited(second))) == 1 and len(placing.made) == 2
 

@@ -51,7 +51,7 @@ def test_what_is_folded_opens_with_its_marks_and_stays_open(visit):
     here = visit()
     page = here.open("gate?example=fox&layer=2&token=5", "Gate")
     assert page.locator(".js-plotly-plot").count() == 1
-    opener = page.get_by_text("What is λ of every token in every layer?")
+    opener = page.get_by_text("What is λ for each token in each layer?")
     opener.focus() if opener.evaluate("each => each.tabIndex >= 0") else opener.locator(
         "xpath=ancestor::summary"
     ).focus()

@@ -167,6 +167,6 @@ def test_an_own_list_that_was_traced_is_read_at_once_and_that_can_be_stopped(vis
     stop = page.get_by_role("button", name="Stop")
     expect(stop).to_have_count(1)  # of two, one would be Streamlit's own
     stop.click()
-    page.get_by_role("button", name="Read them").wait_for()
+    page.get_by_role("button", name="Trace these texts").wait_for()
     wait_idle(page)
     expect(page.locator(".js-plotly-plot")).to_have_count(0)

@@ -167,7 +167,7 @@ def test_link_with_the_text_opens_it(visit):
     here.trace(HOSTILE)
     page.get_by_role("button", name="Export").click()
     dialog = page.get_by_role("dialog")
-    dialog.get_by_text("Your own text is in the second link only").wait_for()
+    dialog.get_by_text("Only the second link contains your own text").wait_for()
     wait_idle(page)
     dialog.get_by_role("button", name="Copy link with my text").click()
     expect(dialog.get_by_role("button", name="Copied")).to_be_visible()

@@ -145,7 +145,7 @@ def test_restarted_server_and_lost_connection_give_everything_back(here, server)
     server.stop()
     expect(page.locator("[data-test-connection-state=CONNECTED]")).to_have_count(0)
     server.start()
-    expect(page.get_by_text("The server had ended this session.")).to_be_visible(timeout=60_000)
+    expect(page.get_by_text("The server ended your session.")).to_be_visible(timeout=60_000)
     selected(page, 5)
     assert here.text() == OWN
     expect(page.get_by_text("3 of 3 prompts traced.")).to_be_visible(timeout=60_000)

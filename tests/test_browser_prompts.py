@@ -48,7 +48,7 @@ def test_list_is_traced_with_a_stop_and_a_row_opens_its_text(visit):
     stop = page.get_by_role("button", name="Stop")
     expect(stop).to_have_count(1)  # of two, one would be Streamlit's own
     stop.click()
-    page.get_by_role("button", name="Go on").wait_for()
+    page.get_by_role("button", name="Continue").wait_for()
     wait_idle(page)
     told = page.get_by_text(re.compile(r"list.csv: \d+ of 60 prompts traced")).inner_text()
     done = int(re.search(r": (\d+) of", told).group(1))
@@ -57,7 +57,7 @@ def test_list_is_traced_with_a_stop_and_a_row_opens_its_text(visit):
     expect(page.locator(".readout")).to_contain_text("token ‹5›")
     wait_idle(page)
     expect(page.get_by_text(told)).to_be_visible()
-    page.get_by_role("button", name="Go on").click()
+    page.get_by_role("button", name="Continue").click()
     expect(page.get_by_text("list.csv: 60 of 60 prompts traced.")).to_be_visible(timeout=180_000)
     wait_idle(page)
     assert page.evaluate("window.seen") == {"gone": 0, "tops": [page.evaluate("window.seen.tops[0]")]}
@@ -80,7 +80,7 @@ def test_list_is_traced_with_a_stop_and_a_row_opens_its_text(visit):
     if page.get_by_text("Sort ascending").count():
         page.get_by_text("Sort ascending").click()
     until(page, lambda: names() == ["p59", "p58", "p57"])
-    looked_for = page.get_by_placeholder("Only prompts with this")
+    looked_for = page.get_by_placeholder("Show only prompts with this")
     looked_for.fill("Prompt 2")
     looked_for.press("Enter")
     until(page, lambda: names() == ["p29", "p28", "p27"])  # in the same order

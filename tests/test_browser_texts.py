@@ -16,7 +16,7 @@ def test_first_launch_shows_an_example_already_traced(visit):
     expect(page.get_by_text("The fox and the lamp, ")).to_be_visible()
     expect(page.get_by_role("option", selected=True)).to_have_count(1)
     assert page.get_by_role("option").count() > 40
-    expect(page.get_by_text("Gates trained.")).to_be_visible()
+    expect(page.get_by_text("The gates are trained.")).to_be_visible()
     expect(page.get_by_text("Loops per token and layer")).to_be_visible()
 
 
@@ -38,7 +38,7 @@ def test_upload_lists_the_prompts_and_traces_the_chosen_one(visit):
     upload = {"name": "prompts.jsonl", "mimeType": "application/json", "buffer": lines}
     page.locator("input[type=file]").set_input_files(upload)
     expect(page.get_by_text("prompts.jsonl, line 2 is not JSON")).to_be_visible()
-    expect(page.get_by_text("The other 2 prompts can be used.")).to_be_visible()
+    expect(page.get_by_text("You can use the other 2 prompts.")).to_be_visible()
     here.submit()
     expect(page.locator(".st-key-framebar button").first).to_contain_text("line 1, ")
     until(page, lambda: here.text() == "The first prompt.")
@@ -107,7 +107,7 @@ def test_empty_text_is_told_and_the_earlier_one_kept(visit):
     before = here.text()
     here.trace("   ")
     expect(page.get_by_text("The text is empty: type at least one word")).to_be_visible()
-    expect(page.get_by_text("What you had is kept.")).to_be_visible()
+    expect(page.get_by_text("Nothing has changed.")).to_be_visible()
     assert here.text() == before
 
 

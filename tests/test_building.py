@@ -113,7 +113,7 @@ def test_command_builds_the_model_and_then_its_name_loads_it(recipe, capsys):
     fresh = capture(load_model(), EXAMPLES["echo"].text)
     assert waiting.meta["model"] == "tiny" and waiting.loops.tolist() == fresh.loops.tolist()
     assert command(["get-model", "other"]) == 2
-    assert "there is no model other to build: known are tiny" in capsys.readouterr().err
+    assert "cannot build a model other: the known names are tiny" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("change", [{"sha256": "0" * 64}, {"package": "tiny-dense==2.0"}])
@@ -135,7 +135,7 @@ def test_build_that_is_interrupted_leaves_nothing(recipe, tmp_path, monkeypatch)
 
 
 def test_name_without_a_recipe_is_refused(recipe):
-    with pytest.raises(ValueError, match="no model 'other' to build: known are tiny"):
+    with pytest.raises(ValueError, match="cannot build a model 'other': the known names are tiny"):
         build_model("other")
 
 

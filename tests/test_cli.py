@@ -132,10 +132,10 @@ def test_serve_refuses_a_trace_file_that_not_every_page_can_show(changes, senten
         (["trace", "  ", "--out", "x"], "The text is empty"),
         (["trace", "--out", "x"], "give either a text or --file PATH"),
         (["trace", "a", "--file", "b", "--out", "x"], "give either a text or --file PATH"),
-        (["trace", "--file", "nowhere.txt", "--out", "x"], "nowhere.txt is no file"),
+        (["trace", "--file", "nowhere.txt", "--out", "x"], "nowhere.txt is not a file"),
         (["trace", "a", "--model", "nowhere", "--out", "x"], "no model folder and no shipped model at nowhere"),
-        (["serve", "--trace", "nowhere.safetensors"], "nowhere.safetensors is no file"),
-        (["export", "nowhere.safetensors", "--out", "x"], "nowhere.safetensors is no file"),
+        (["serve", "--trace", "nowhere.safetensors"], "nowhere.safetensors is not a file"),
+        (["export", "nowhere.safetensors", "--out", "x"], "nowhere.safetensors is not a file"),
     ],
 )
 def test_bad_input_is_told_in_a_line_with_exit_code_two(arguments, sentence, capsys, tmp_path, monkeypatch):
@@ -236,14 +236,14 @@ def test_trace_takes_a_table_with_chosen_columns_in_several_batches(tmp_path, ca
 def test_trace_chooses_no_column_of_ids_and_says_how_to(tmp_path, capsys):
     (tmp_path / "p.jsonl").write_text('{"id": "chat-0", "n": 7}\n')
     error = refused(capsys, "trace", "--file", tmp_path / "p.jsonl", "--out", tmp_path / "out")
-    assert error.startswith("No column of p.jsonl is surely the text (id, n); choose one,")
+    assert error.startswith("It is not clear which column of p.jsonl holds the text (id, n); choose one,")
     assert error.endswith(" (--column NAME chooses).\n")
     assert not (tmp_path / "out").exists()
 
 
 def test_damaged_table_is_told_in_a_line(tmp_path, capsys, monkeypatch):
     (tmp_path / "p.parquet").write_bytes(b"PAR1" * 9)
-    assert "p.parquet is no whole parquet file" in refused(
+    assert "p.parquet is not a complete parquet file" in refused(
         capsys, "trace", "--file", tmp_path / "p.parquet", "--out", tmp_path / "out"
     )
     monkeypatch.setattr(uploads, "READER", (sys.executable, "-c", "import os; os.abort()"))

@@ -24,7 +24,7 @@ def test_traces_of_an_earlier_run_do_not_mix_with_those_of_the_next(tmp_path, ca
     make_trace().save(out / "mine.trace.safetensors")
     capsys.readouterr()
     assert main(["trace", "A boat.", "--out", str(out)]) == 0
-    assert capsys.readouterr().err == f"{out}: removed 3 traces of an earlier run\n"
+    assert capsys.readouterr().err == f"{out}: removed 3 traces from an earlier run\n"
     assert sorted(path.name for path in out.iterdir()) == [
         "0000.trace.safetensors",
         "mine.trace.safetensors",

@@ -56,14 +56,14 @@ def test_command_writes_the_folder_and_says_what_it_is(source, tmp_path, capsys)
     assert f"new\t{tmp_path / 'new'}\n" in listed
     assert f"source\t{source}\tcheckpoint of the authors' trainer\n" in listed
     assert main(["trace", "1 2 3", "--model", str(tmp_path / "new"), "--out", str(tmp_path / "traced")]) == 0
-    assert "new: no tokenizer, the text is read as token ids" in capsys.readouterr().err
+    assert "new: it has no tokenizer, so the text is read as token ids" in capsys.readouterr().err
 
 
 def test_target_that_holds_something_is_left_alone(source, tmp_path, capsys):
     (tmp_path / "new").mkdir()
     (tmp_path / "new" / "mine").write_text("mine")
-    assert "must be missing or empty" in refused(capsys, "import-olmo", source, tmp_path / "new")
-    assert "must be missing or empty" in refused(capsys, "import-olmo", source, tmp_path / "new" / "mine")
+    assert "exists and is not empty" in refused(capsys, "import-olmo", source, tmp_path / "new")
+    assert "exists and is not empty" in refused(capsys, "import-olmo", source, tmp_path / "new" / "mine")
     assert (tmp_path / "new" / "mine").read_text() == "mine"
 
 
@@ -91,7 +91,7 @@ def test_weights_that_are_not_finite_are_refused_by_name(tmp_path, capsys):
     [
         ("import-olmo", "nowhere", "give"),
         ("import-olmo", "empty", "give"),
-        ("upcycle", "nowhere", "is no folder: give the folder of a checkpoint"),
+        ("upcycle", "nowhere", "is not a folder: give the folder of a checkpoint"),
         ("upcycle", "empty", "must hold a model of model_type 'llama'"),
     ],
 )
@@ -163,7 +163,7 @@ def test_upcycled_llama_is_that_llama_with_untrained_gates(words, tmp_path, caps
     llama = llama_folder(tmp_path / "llama", tie_word_embeddings=tied)
     shutil.copytree(words, tmp_path / "llama", dirs_exist_ok=True)
     assert main(["upcycle", str(tmp_path / "llama"), str(tmp_path / "new")]) == 0
-    assert "gates untrained: its routing is noise" in capsys.readouterr().out
+    assert "gates untrained: the routing is noise" in capsys.readouterr().out
     loaded = load_model(tmp_path / "new")
     assert not loaded.gates_trained and not loaded.reads_ids
     assert loaded.heads_parameter_count == 2 * (8 + 4) * 32
@@ -181,7 +181,7 @@ def test_dense_model_of_this_project_is_upcycled(tmp_path):
     assert all(
         torch.equal(tensor, first.model.state_dict()[name]) for name, tensor in second.model.state_dict().items()
     )
-    with pytest.raises(ValueError, match="must hold a dense model, got ffn 'versatile': it has its gates already"):
+    with pytest.raises(ValueError, match="must hold a dense model, got ffn 'versatile': this one already has gates"):
         upcycle(tmp_path / "second", tmp_path / "third")
 
 
@@ -203,7 +203,7 @@ def test_llama_outside_the_family_is_refused_by_name(tmp_path, changes, sentence
 @pytest.mark.parametrize(
     ("edit", "sentence"),
     [
-        (lambda folder: (folder / "model.safetensors").write_bytes(b"no"), "is no whole safetensors file"),
+        (lambda folder: (folder / "model.safetensors").write_bytes(b"no"), "is not a complete safetensors file"),
         (lambda folder: (folder / "model.safetensors").unlink(), "holds no weights"),
         (lambda folder: edit_config(folder, model_type="gpt2"), "must hold a model of model_type 'llama' .*got 'gpt2'"),
         (lambda folder: edit_config(folder, num_hidden_layers=3), r"lacks 9 expected tensor\(s\)"),

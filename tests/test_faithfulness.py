@@ -181,6 +181,6 @@ def test_trace_file_tells_where_it_comes_from_and_that_the_model_is_needed(tmp_p
     monkeypatch.setenv("VERSATILEFFN_TRACE", str(tmp_path / "a.trace.safetensors"))
     app = page()
     said = [each.value for each in app.caption]
-    assert not app.exception and any("can be measured with the model alone" in text for text in said)
+    assert not app.exception and any("Measuring how exact the numbers are takes the model" in text for text in said)
     assert any("**Model** tiny" in text for text in said)
     assert not [button for button in app.button if button.label == "Measure"]

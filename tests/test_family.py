@@ -146,9 +146,9 @@ def test_report_measures_the_first_tokens_of_every_document(runs, report):
 
 def test_report_says_first_where_it_differs_and_what_was_left_out(report):
     page = (report / "reproduction.md").read_text()
-    assert page.split("\n\n")[1].startswith("The dense model that all continue from has a loss of ")
+    assert page.split("\n\n")[1].startswith("All members continue from one dense model, which has a loss of ")
     assert page.split("\n\n")[2].startswith("**Where this differs from the paper.** Of the 3 pairs")
-    assert "had not come to its end when this page was made: moe: seed 1, 2, 3; 2-loop: seed 1; 6-loop: seed 1" in page
+    assert "had not finished when this page was made: moe: seed 1, 2, 3; 2-loop: seed 1; 6-loop: seed 1" in page
     assert "python -m sample_models.family --report" in page
 
 

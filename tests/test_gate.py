@@ -223,7 +223,7 @@ def test_server_started_elsewhere_answers_to_this_machine_alone(tmp_path):
         server.terminate()
         server.wait(20)
     told = (tmp_path / "log").read_text()
-    assert "skipped: " in told and "strange/config.json is no readable JSON" in told
+    assert "skipped: " in told and "strange/config.json is not readable JSON" in told
 
 
 def wait_for(url: str) -> int:

@@ -68,8 +68,8 @@ def test_step_that_was_not_kept_is_refused_with_those_that_were(folder):
 @pytest.mark.parametrize(
     ("header", "sentence"),
     [
-        ({"step": "1", "tokens": "2"}, "must tell step, tokens and tau as numbers in its header"),
-        ({"step": "one", "tokens": "2", "tau": "5"}, "must tell step, tokens and tau as numbers in its header"),
+        ({"step": "1", "tokens": "2"}, "must give step, tokens and tau as numbers in its header"),
+        ({"step": "one", "tokens": "2", "tau": "5"}, "must give step, tokens and tau as numbers in its header"),
     ],
 )
 def test_file_whose_header_does_not_tell_its_step_is_refused(tmp_path, header, sentence):
@@ -82,7 +82,7 @@ def test_file_whose_header_does_not_tell_its_step_is_refused(tmp_path, header, s
 def test_damaged_file_is_refused(tmp_path):
     (tmp_path / "checkpoints").mkdir()
     (tmp_path / "checkpoints" / "step-000001.safetensors").write_bytes(b"no weights")
-    with pytest.raises(ValueError, match="is no whole safetensors file"):
+    with pytest.raises(ValueError, match="is not a complete safetensors file"):
         intermediate_checkpoints(tmp_path)
 
 

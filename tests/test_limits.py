@@ -76,7 +76,7 @@ def test_a_list_is_read_up_to_the_last_row():
     whole, cut = (read_prompt_file("a.txt", b"x\n" * count) for count in (MAX_PROMPTS, MAX_PROMPTS + 1))
     assert (len(whole.prompts), whole.notes) == (2_000, [])
     assert len(cut.prompts) == 2_000
-    assert cut.notes == ["a.txt has more than 2,000 rows; only the first 2,000 are read. Split it."]
+    assert cut.notes == ["a.txt has more than 2,000 rows, and only the first 2,000 are read. Split it."]
 
 
 def test_parquet_is_unpacked_up_to_its_limit():
@@ -87,10 +87,8 @@ def test_parquet_is_unpacked_up_to_its_limit():
     assert unpacked > 100 * len(buffer.getvalue())
     above = unpacked + 2 * 4 * 300  # pyarrow keeps two places for every text
     rows = parquet_table("a.parquet", buffer.getvalue(), None, None, above / 2**20).rows
-    assert [text for _, _, text in rows] == texts
-    with pytest.raises(
-        PromptError, match="^a.parquet unpacks to more than .* MB of text; that is the limit. Split it.$"
-    ):
+    assert [text for _, _, text, _ in rows] == texts
+    with pytest.raises(PromptError, match="^a.parquet unpacks to more than the limit of .* MB of text. Split it.$"):
         list(parquet_table("a.parquet", buffer.getvalue(), None, None, (unpacked - 1) / 2**20).rows)
 
 

@@ -133,7 +133,7 @@ def test_strange_folder_hides_no_other_and_is_told(saved_model, tmp_path):
     assert available_models([tmp_path, tmp_path / "file"]) == [("good", tmp_path / "good")]
     told = strange_folders([tmp_path])
     assert len(told) == len(STRANGE) + 1 and all("\n" not in sentence and sentence.isprintable() for sentence in told)
-    assert sum("no name in UTF-8: rename the folder" in sentence for sentence in told) == 1
+    assert sum("not a name in UTF-8: rename the folder" in sentence for sentence in told) == 1
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "tokenizer.json"])

@@ -33,7 +33,7 @@ def test_other_kind_of_model_is_refused(folder):
 
 def test_config_that_is_no_json_is_refused(folder):
     (folder / "config.json").write_text("{")
-    with pytest.raises(ValueError, match=r"config.json is no readable JSON .*: copy or download it again"):
+    with pytest.raises(ValueError, match=r"config.json is not readable JSON .*: copy or download it again"):
         load_model(folder)
 
 
@@ -59,7 +59,7 @@ def test_folder_without_weights_is_refused(folder):
 def test_truncated_weights_are_refused(folder, kept):
     path = folder / "model.safetensors"
     path.write_bytes(path.read_bytes()[:kept])
-    with pytest.raises(ValueError, match=r"model.safetensors is no whole safetensors file .*download it again"):
+    with pytest.raises(ValueError, match=r"model.safetensors is not a complete safetensors file .*download it again"):
         load_model(folder)
 
 

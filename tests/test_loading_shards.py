@@ -80,6 +80,6 @@ def test_damaged_index_is_refused(shards, index):
     folder, _ = shards
     (folder / "model.safetensors.index.json").write_text(index)
     with pytest.raises(
-        ValueError, match=r"index.json (holds no weight_map of file names|is no readable JSON|must hold a)"
+        ValueError, match=r"index.json (holds no weight_map of file names|is not readable JSON|must hold a)"
     ):
         load_model(folder)

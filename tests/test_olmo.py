@@ -128,7 +128,7 @@ class Evil:
         (pickle.dumps(("a", False)), r"must hold \(\(string, ...\), False\)"),
         (pickle.dumps((("a",), True)), "marks its value as pickled"),
         (pickle.dumps((("a",), False))[:-3], "is not base64 of a pickled tuple"),
-        (b"\x80\x04\x86.", "a tuple of more than there is"),
+        (b"\x80\x04\x86.", "a tuple of more items than the file has"),
         (b"\x80\x04t.", "is not base64 of a pickled tuple"),
         (b"", "is not base64 of a pickled tuple"),
     ],
@@ -211,7 +211,9 @@ def test_settings_that_cannot_be_are_refused(tmp_path, changes, sentence):
 def test_layer_norm_type_that_is_absent_is_the_trainers_default(tmp_path):
     settings = golden_settings()
     del settings["layer_norm_type"]
-    with pytest.raises(ValueError, match="layer_norm_type must be rms .*, got default, which the trainer takes where"):
+    with pytest.raises(
+        ValueError, match="layer_norm_type must be rms .*, got default, which the trainer uses if none is given"
+    ):
         load_model(write_olmo(tmp_path, settings=settings))
 
 
@@ -298,7 +300,7 @@ def test_truncated_weights_are_refused(tmp_path, kind, kept):
     folder = write_olmo(tmp_path, kind=kind)
     path = next(folder.glob("model.*"))
     path.write_bytes(path.read_bytes()[:kept])
-    with pytest.raises(ValueError, match=r"is no whole .*: copy or download it again"):
+    with pytest.raises(ValueError, match=r"is not a complete .*: copy or download it again"):
         load_model(folder)
 
 
@@ -307,7 +309,7 @@ def test_truncated_weights_are_refused(tmp_path, kind, kept):
     [
         ({"model": {"a.b": torch.ones(1)}}, "must hold a flat state dict"),
         (torch.ones(1), "must hold a flat state dict"),
-        (Evil(), "is no whole file of tensors .*nothing but tensors is ever loaded"),
+        (Evil(), "is not a complete file of tensors .*nothing but tensors is ever loaded"),
     ],
 )
 def test_model_pt_of_another_content_is_refused_unrun(tmp_path, content, sentence):
@@ -320,9 +322,9 @@ def test_model_pt_of_another_content_is_refused_unrun(tmp_path, content, sentenc
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("model: [", "config.yaml is no readable YAML"),
-        ("model: !!python/object/apply:os.getcwd []", "is no readable YAML"),
-        ("[" * 1000, "is no readable YAML"),
+        ("model: [", "config.yaml is not readable YAML"),
+        ("model: !!python/object/apply:os.getcwd []", "is not readable YAML"),
+        ("[" * 1000, "is not readable YAML"),
         ("- 1", "has no section `model:`"),
         ("model: {1: 2}", "has no section `model:`"),
         ("run_name: x", "has no section `model:`"),

@@ -35,7 +35,7 @@ def test_yaml_that_the_trainer_never_writes_is_refused(tmp_path, case):
     folder = write_olmo(tmp_path / "olmo")
     (folder / "config.yaml").write_text(YAML[case])
     told = refusal(load_model, folder)
-    assert "is no readable YAML" in told and told.endswith("copy or download it again")
+    assert "is not readable YAML" in told and told.endswith("copy or download it again")
 
 
 def test_long_values_of_yaml_are_not_printed_whole(tmp_path):

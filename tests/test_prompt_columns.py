@@ -37,22 +37,37 @@ NO_TEXTS = {
     "chats": ([{"id": "chat-0", "messages": CHAT}], "{} holds chats (messages), not texts; write each chat as one"),
     "chats with a word about them": (
         [{"id": "a b", "topic": "the way home", "conversations": CHAT}],
-        "{} holds chats (conversations), not texts; write each chat as one text into a column text.",
+        "{} holds chats (conversations), not texts; write each chat as one text into a column named text.",
     ),
-    "a name in camel case": ([{"chatId": "one of ours", "n": 1}], "No column of {} is surely the text (chatId, n)"),
-    "custom_id": ([{"custom_id": "the first", "body": {"x": 1}}], "No column of {} is surely the text (custom_id)"),
-    "a column of codes": ([{"sample": "s-01"}, {"sample": "s-02"}], "No column of {} is surely the text (sample)"),
-    "titles": ([{"title": "The fox and the lamp"}], "No column of {} is surely the text (title); choose one, or call"),
-    "nested rows": ([{"id": "x y", "data": {"text": "A fox."}}], "No column of {} is surely the text (id)"),
+    "a name in camel case": (
+        [{"chatId": "one of ours", "n": 1}],
+        "It is not clear which column of {} holds the text (chatId, n)",
+    ),
+    "custom_id": (
+        [{"custom_id": "the first", "body": {"x": 1}}],
+        "It is not clear which column of {} holds the text (custom_id)",
+    ),
+    "a column of codes": (
+        [{"sample": "s-01"}, {"sample": "s-02"}],
+        "It is not clear which column of {} holds the text (sample)",
+    ),
+    "titles": (
+        [{"title": "The fox and the lamp"}],
+        "It is not clear which column of {} holds the text (title); choose one, or name",
+    ),
+    "nested rows": (
+        [{"id": "x y", "data": {"text": "A fox."}}],
+        "It is not clear which column of {} holds the text (id)",
+    ),
     "a text that is null": ([{"id": "x y", "text": None}], "The column text of {} holds nothing; fill it, or choose"),
     "texts that are numbers": (
         [{"note": "a word about it", "text": 7}, {"note": "another", "text": 8}],
-        "The column text of {} holds only numbers; choose it if they are meant, or choose another one.",
+        "The column text of {} holds only numbers; choose it if you mean these, or choose another one.",
     ),
     "texts that are lists": ([{"id": "x y", "text": ["a"]}], "The column text of {} holds lists, objects or bytes;"),
     "numbers": (
         [{"n": 1, "m": 2.5}],
-        "No column of {} is surely the text (n, m); choose one, or call it text or prompt.",
+        "It is not clear which column of {} holds the text (n, m); choose one, or name it text or prompt.",
     ),
 }
 
@@ -149,12 +164,12 @@ def test_cells_are_found_by_rows_of_one_length_outside_quotes(case, coding):
 
 def test_rows_keep_the_number_of_their_line_below_the_line_that_names_the_delimiter():
     found = csv("sep=;\ntext;n\na;b;c\nd;1\n")
-    assert found.problems == ["p.csv, line 3 has 3 cells where the first line has 2; quote its cells."]
+    assert found.problems == ["p.csv, line 3 has 3 cells, but the first line has 2; quote its cells."]
     assert [prompt.name for prompt in found.prompts] == ["line 4"]
 
 
 def test_first_prompt_of_a_file_without_a_header_is_not_lost():
-    note = "The first line of p.csv names no columns; it is read as a prompt like the others."
+    note = "The first line of p.csv does not look like column names, so it is read as a prompt."
     found = csv("The fox ran home.\nThe boat sank.\n")
     assert texts(found) == ["The fox ran home.", "The boat sank."] and found.notes == [note]
     found = csv("1,The fox ran\n2,The boat sank\n")
@@ -166,7 +181,7 @@ def test_first_prompt_of_a_file_without_a_header_is_not_lost():
 def test_first_line_that_may_be_a_prompt_is_told_where_it_is_taken_for_names():
     found = csv("fruit\napple\npear\n")
     assert texts(found) == ["apple", "pear"]
-    assert found.notes == ["The first line of p.csv is taken as the names of its columns (fruit), not as a prompt."]
+    assert found.notes == ["The first line of p.csv is read as column names (fruit), not as a prompt."]
     assert csv("fruit\napple\n", text_column="fruit").notes == csv("text\napple\n").notes == []
 
 

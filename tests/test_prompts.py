@@ -10,7 +10,7 @@ from pyarrow import parquet as pq
 from app.texts.prompt_files import MAX_FILE_MB, MAX_PROMPTS, read_prompt_file, read_prompt_text
 from app.texts.prompts import PromptError, check_text, opening, typed_prompt
 
-TOO_MUCH = "^a.parquet unpacks to more than 50 MB of text; that is the limit. Split it.$"
+TOO_MUCH = "^a.parquet unpacks to more than the limit of 50 MB of text. Split it.$"
 
 
 def texts(found):
@@ -51,7 +51,7 @@ def test_pasted_list_gives_a_prompt_per_line_and_names_the_line_that_cannot_be_u
     found = read_prompt_text("The pasted list", "one\n\nt\0o\nthree", per="line")
     assert texts(found) == ["one", "three"]
     assert found.problems == [
-        "The pasted list, line 3: The text holds NUL characters, as binary files do; paste plain text instead."
+        "The pasted list, line 3: The text contains NUL characters, as binary files do; paste plain text instead."
     ]
 
 
@@ -66,13 +66,13 @@ def test_jsonl_takes_strings_and_objects_with_text_or_prompt():
     [
         ('{"text": "a"', "a.jsonl, line 2 is not JSON"),
         ("not json", "a.jsonl, line 2 is not JSON"),
-        ('{"answer": 4}', "a.jsonl, line 2 has no field text or prompt; name its text so."),
+        ('{"answer": 4}', "a.jsonl, line 2 has no field text or prompt; give its text that name."),
         ('{"text": 3}', "a.jsonl, line 2 holds a number in the field text; put a text there, in quotes."),
         ('{"text": null}', "a.jsonl, line 2 holds nothing (null) in the field text; fill or remove it."),
         ('{"text": ["a"]}', "a.jsonl, line 2 holds a list in the field text; put a text there, in quotes."),
-        ("[" * 100_000, "a.jsonl, line 2 holds a nesting that is too large; simplify it."),
+        ("[" * 100_000, "a.jsonl, line 2 is nested too deeply; simplify it."),
         ("9" * 5_000, "a.jsonl, line 2 holds a number; put a text there, in quotes."),
-        ('"\\ud800 x"', "a.jsonl, line 2: The text holds halves of characters"),
+        ('"\\ud800 x"', "a.jsonl, line 2: The text contains incomplete characters"),
         ("17", "a.jsonl, line 2 holds a number; put a text there, in quotes."),
         ('{"text": "  "}', "a.jsonl, line 2: The text is empty"),
         ('{"text": "' + "x" * 20_001 + '"}', "a.jsonl, line 2: The text has 20,001 characters"),
@@ -94,8 +94,8 @@ def test_broken_line_is_named_and_the_others_can_be_used(line, problem):
         ("a.txt", "x".encode("utf-16-le"), "a.txt is a binary file"),
         ("a.txt", "x".encode("utf-16")[:-1], "a.txt is not UTF-16 text (byte 0x78 at position 2); save it as UTF-8."),
         ("a.jsonl", b"{\n", "a.jsonl, line 1 is not JSON"),
-        ("a.exe", b"x", "a.exe is no txt, md, jsonl, csv or parquet file"),
-        ("noending", b"x", "noending is no txt, md, jsonl, csv or parquet file"),
+        ("a.exe", b"x", "a.exe is not a txt, md, jsonl, csv or parquet file"),
+        ("noending", b"x", "noending is not a txt, md, jsonl, csv or parquet file"),
     ],
 )
 def test_file_that_cannot_be_used_is_refused_in_one_sentence(name, data, sentence):
@@ -144,13 +144,15 @@ def test_columns_of_a_table_can_be_chosen():
     lines = b'{"id": 1, "question": "who?", "answer": "me"}\n{"id": 2, "question": "why?"}\n'
     assert texts(read_prompt_file("a.jsonl", lines)) == ["who?", "why?"]
     found = read_prompt_file("a.jsonl", lines, text_column="answer")
-    assert texts(found) == ["me"] and found.problems == ["a.jsonl, line 2 has no field answer; name its text so."]
+    assert texts(found) == ["me"] and found.problems == [
+        "a.jsonl, line 2 has no field answer; give its text that name."
+    ]
 
 
 def test_csv_row_that_does_not_fit_is_named_with_its_line_and_the_others_kept():
     found = csv('text,n\n"two\nlines",1\na,b,c\nlast,2\n')
     assert texts(found) == ["two\nlines", "last"]
-    assert found.problems == ["a.csv, line 4 has 3 cells where the first line has 2; quote its cells."]
+    assert found.problems == ["a.csv, line 4 has 3 cells, but the first line has 2; quote its cells."]
 
 
 def test_columns_of_a_csv_have_names_of_their_own_whatever_its_first_line_says():
@@ -162,7 +164,7 @@ def test_columns_of_a_csv_have_names_of_their_own_whatever_its_first_line_says()
 
 def test_a_thousand_columns_are_read_and_one_more_is_refused():
     assert len(csv("x," * 999 + "x\n" + "a," * 999 + "a\n").columns.names) == 1_000
-    with pytest.raises(PromptError, match="^a.csv has more than 1,000 columns; keep those of the texts and of their"):
+    with pytest.raises(PromptError, match="^a.csv has more than 1,000 columns; keep only the columns with the texts"):
         csv("x," * 1_000 + "x\n" + "a," * 1_000 + "a\n")
 
 
@@ -203,7 +205,7 @@ def test_parquet_of_one_long_text_repeated_is_not_spread_out():
 def test_names_that_occur_twice_are_told_apart_and_noted():
     found = csv("id,text\nx,one\nx,two\ny,three\n")
     assert [p.name for p in found.prompts] == ["x", "x (2)", "y"]
-    assert found.notes == ["a.csv uses 1 name more than once; the later rows got a number."]
+    assert found.notes == ["a.csv uses 1 name more than once; the later rows have a number added."]
 
 
 def test_opening_is_one_line_without_characters_that_steer_how_text_is_drawn():

@@ -90,7 +90,7 @@ def test_controls_are_measured_on_one_window_per_document(published):
     assert sum(on["documents_by_file"].values()) == 7
     card = (published / "MODEL_CARD.md").read_text()
     assert "first 8 tokens of each of 7 held-out documents" in card
-    assert f"that have that many: {mix(on['documents_by_file'])})" in card
+    assert f"that are long enough: {mix(on['documents_by_file'])})" in card
 
 
 def test_card_states_figures_of_the_evaluation_and_where_the_text_came_from(published):

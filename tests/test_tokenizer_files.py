@@ -103,7 +103,7 @@ def test_settings_of_a_tokenizer_are_read_or_refused(folder, fields):
 
 def test_deep_settings_of_a_tokenizer_are_refused(folder):
     as_nest(folder / "tokenizer_config.json")
-    assert "tokenizer_config.json is no readable JSON" in refusal(load_model, folder)
+    assert "tokenizer_config.json is not readable JSON" in refusal(load_model, folder)
 
 
 def test_tokenizer_that_ships_is_not_tried_again(monkeypatch):

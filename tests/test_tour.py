@@ -35,7 +35,7 @@ def test_without_a_token_that_did_not_route_the_experts_are_named():
     trace = make_trace(loops=[[1, 2], [3, 1]])
     step = next(step for step in STEPS if step.page == "Experts")
     layer, token = step.cell(trace)
-    assert trace.width_ran[layer, token] and "it was 0 and 1" in step.text(trace, layer, token)
+    assert trace.width_ran[layer, token] and "it chose 0 and 1" in step.text(trace, layer, token)
 
 
 def test_numbers_in_the_texts_are_the_traces():
@@ -63,7 +63,7 @@ def test_terms_of_the_field_are_explained_where_the_tour_first_uses_them():
     said = [step.text(trace, *step.cell(trace)) for step in STEPS]
     explained = {
         "token": "pieces that the model reads", "layer": "block of the model", "FFN": "feed-forward network",
-        "loop": "every run is a loop", "depth head": "a small linear layer", "λ": "the weight of the width path",
+        "loop": "Each run is called a loop", "depth head": "a small linear layer", "λ": "the weight of the width path",
         "router": "another small linear layer", "experts": "slices of the same FFN",
     }  # fmt: skip
     for term, words in explained.items():

@@ -65,7 +65,7 @@ def test_upload_beyond_the_limit_needs_no_process(monkeypatch):
 
 def test_choices_and_refusals_pass_through_the_process():
     assert prompts_of_upload("p.csv", b"a,b\none x,two x\n", text_column="b", id_column="").prompts[0].text == "two x"
-    with pytest.raises(ColumnNeeded, match="^No column of p.csv is surely the text") as needed:
+    with pytest.raises(ColumnNeeded, match="^It is not clear which column of p.csv holds the text") as needed:
         prompts_of_upload("p.csv", b"id,score\nx,1\n")
     assert needed.value.names == ["id", "score"]
     with pytest.raises(PromptError, match="^p.csv has no column c; choose one of a, b.$"):
@@ -83,19 +83,19 @@ def test_trace_is_the_same_and_a_damaged_one_is_refused():
 
 
 ENDS = {
-    "an abort": ("import os; os.abort()", "is damaged: whatever reads it breaks off. Write or download it again."),
-    "a broken segment": ("import os; os.kill(os.getpid(), 11)", "is damaged: whatever reads it breaks off."),
-    "an error of our own": ("raise RuntimeError('a bug')", "is damaged: whatever reads it breaks off."),
-    "a kill for memory": ("import os; os.kill(os.getpid(), 9)", "takes more than 1,000 MB of memory to read; split it"),
+    "an abort": ("import os; os.abort()", "is damaged: reading it crashes. Save or download it again."),
+    "a broken segment": ("import os; os.kill(os.getpid(), 11)", "is damaged: reading it crashes."),
+    "an error of our own": ("raise RuntimeError('a bug')", "is damaged: reading it crashes."),
+    "a kill for memory": ("import os; os.kill(os.getpid(), 9)", "takes more than 1,000 MB of memory; split it"),
     "too much memory": (
         "from app.server import upload_reader as r\nr.read_prompts = lambda *a: bytearray(2**31)\nr.main()",
-        "takes more than 1,000 MB of memory to read; split it, or keep only the columns of texts and names.",
+        "takes more than 1,000 MB of memory; split it, or keep only the columns of texts and names.",
     ),
     "too much work": (
         "from app.server import upload_reader as r\ndef f(*a):\n    while True: pass\nr.read_prompts = f\nr.main()",
-        "takes more than 1 s to read; split it, or keep only the columns of texts and names.",
+        "takes more than 1 s; split it, or keep only the columns of texts and names.",
     ),
-    "no end": ("import time; time.sleep(600)", "takes more than 1 s to read; split it"),
+    "no end": ("import time; time.sleep(600)", "takes more than 1 s; split it"),
 }
 
 

@@ -12,7 +12,7 @@ _component = st.components.v2.component(
     "schematic_steps",
     html="""
 <div class="stepper">
-  <div class="buttons" role="group" aria-label="Steps of the drawing: left and right go from one to the next">
+  <div class="buttons" role="group" aria-label="Steps of the drawing; the left and right arrow keys move between them">
     <button class="play">Play</button>
   </div>
   <div class="said"></div>

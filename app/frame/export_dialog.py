@@ -69,8 +69,8 @@ def export_dialog(page: Page) -> None:
         _everything(chosen)
     _links()
     st.caption(
-        "The figure's SVG and PNG are made by your browser. The trace file holds every number of this text and opens "
-        "without a model: `RoutingTrace.load(path)`."
+        "Your browser makes the SVG and PNG. The trace file holds every number about this text and opens without a "
+        "model: `RoutingTrace.load(path)`."
     )
 
 
@@ -100,17 +100,19 @@ def _paper_choices() -> _Choices:
             *map(int, WIDTH_MM),
             value=int(one),
             step=5,
-            help=f"{one:g} is one column of most papers, {two:g} is two.",
+            help=f"{one:g} mm is one column of most papers, {two:g} mm is two.",
             width=130,
         )
         font = st.selectbox("Letters", list(FONTS), width=90)
         size = st.selectbox("Size", SIZES_PT, 1, format_func="{} pt".format, width=90)
         kind = st.selectbox("Format", FOR_A_PAPER, format_func=str.upper, width=90)
-        marked = st.toggle("Mark the selection", help="Lines round the selected token and layer, as on the page.")
+        marked = st.toggle(
+            "Mark the selection", help="Draws lines around the selected token and layer, as on the page."
+        )
         make = f"Make {kind.upper()}"
         wanted = st.button(make, disabled=browser is None, help=None if browser else f"{NO_BROWSER} {REMEDY}")
     if browser is None:
-        st.caption("The server has no Chrome or Chromium to draw it with.")
+        st.caption("The server has no Chrome or Chromium to draw this picture with.")
     return _Choices(Paper(float(width), font, float(size), selection=marked), kind, wanted)
 
 
@@ -142,8 +144,12 @@ def _names_told(figure_spec: FigureSpec, export: Export) -> str | None:
         return None
     first, end = export.view.span(tokens)
     least = width_for_names(end - first, paper)
-    how = f"one token in {step} is named" if step else "tokens are counted instead of named"
-    room = f"from {least:g} mm on all are" if least <= WIDTH_MM[1] else "no width that can be chosen names them all"
+    how = f"one token in {step} has its name" if step else "tokens have numbers instead of names"
+    room = (
+        f"from {least:g} mm on there is room for all names"
+        if least <= WIDTH_MM[1]
+        else "no available width has room for all names"
+    )
     return f"At {paper.width_mm:g} mm {how}; {room}."
 
 
@@ -157,7 +163,7 @@ def _everything(chosen: _Choices) -> None:
     trace, view = state.current_trace(), state.current_view()
     options = {figure_spec.name: taken for figure_spec in CATALOGUE if (taken := chosen_options(figure_spec))}
     kinds = [kind for kind in dict.fromkeys(figure_spec.of for figure_spec in CATALOGUE) if results.can_draw(kind)]
-    wanted = st.button("Make everything (zip)", help="Its pictures are as chosen above, for a paper.")
+    wanted = st.button("Make everything (zip)", help="Its pictures follow the choices above under For a paper.")
     formats = tuple(dict.fromkeys((*ZIP_PICTURES, chosen.kind)))
 
     def make() -> bytes:
@@ -199,10 +205,10 @@ def _links() -> None:
     with _row("Link"):
         copy_link("Copy link", choices)
         if state.trace_file() is not None:
-            st.caption("The trace file that you opened is not in the link.")
+            st.caption("The link does not contain the trace file that you opened.")
         elif not prompt.example and len(prompt.text) <= LONGEST:
             text = {"text": text_to_link(prompt.text), "token": str(view.token), "own": None}
             copy_link("Copy link with my text", text | choices)
-            st.caption("Your own text is in the second link only: whoever has that link can read it.")
+            st.caption("Only the second link contains your own text; anyone who has that link can read it.")
         elif not prompt.example:
-            st.caption(f"Your own text is not in the link: it is longer than {LONGEST:,} characters.")
+            st.caption(f"The link does not contain your own text, which is longer than {LONGEST:,} characters.")

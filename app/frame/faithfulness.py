@@ -12,7 +12,7 @@ from app.texts.markdown import literal
 MARKS = {"exact": "✓ exact", "rounding": "✓ up to rounding", "not faithful": "✗ not faithful"}
 DIGITS = 12
 """Digits of a digest that the line shows; the panel shows all."""
-ABOVE = "This is about the text above, not about the texts of this page."
+ABOVE = "These measurements are about the text above, not about the texts studied on this page."
 
 
 def faithfulness_line(page: Page) -> None:
@@ -38,7 +38,7 @@ def _texts(page: Page) -> str:
     elif not state.why_no_model() and (finished := text_study.finished_study()) and finished.study:
         name, texts = finished.study.name, finished.study.read
     else:
-        return "no text was read for this page"
+        return "no texts have been traced for this page"
     return f"{how_many(len(texts), 'text')} of “{name}”, digest {digest_of_texts(texts)[:DIGITS]}"
 
 
@@ -53,15 +53,16 @@ def _panel(where: dict[str, str], several: bool) -> None:
         if several:
             st.caption(ABOVE)
         if why_not := state.why_no_model():
-            st.caption(f"How exact the numbers are can be measured with the model alone. {why_not}")
+            st.caption(f"Measuring how exact the numbers are takes the model. {why_not}")
             return
         place = st.empty()
         if (findings := results.measured_faithfulness()) is None:
             with place.container():
                 st.caption(
-                    "The button runs this text again without hooks, with every token told to leave where it left, with "
-                    "every path computed in full and apart, and beside another text; it compares logits, choices and "
-                    "layers, and adds up what every layer wrote."
+                    "**Measure** runs this text again in four ways: without hooks, with every token made to exit at "
+                    "its actual loop, with all paths computed in full and separately, and in a batch with another "
+                    "text. It compares logits, choices and layer outputs, and checks that the parts of every layer's "
+                    "write add up."
                 )
                 if not st.button("Measure"):
                     return
@@ -73,4 +74,4 @@ def _panel(where: dict[str, str], several: bool) -> None:
         rows = [(finding.name, MARKS[finding.verdict], finding.figure, finding.meaning) for finding in findings]
         table = pd.DataFrame(rows, columns=["comparison", "verdict", "measured", "what was compared"])
         st.table(table.set_index("comparison"))
-        st.caption("About this model and this text on this machine.")
+        st.caption("Measured for this model and this text on this machine.")

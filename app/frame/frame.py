@@ -73,14 +73,16 @@ def _sentences(facts: ModelFacts) -> str:
     """The known facts about a model, as sentences."""
     sentences = [f"{facts.layers} layers, {facts.experts} experts, up to {facts.max_loops} loops."]
     if facts.parameters:
-        heads = f", of which router and depth head {facts.heads_share:.2%}" if facts.heads_share else ""
+        heads = f", {facts.heads_share:.2%} of them in routers and depth heads" if facts.heads_share else ""
         sentences.append(f"{facts.parameters / 1e6:.1f} M parameters{heads}.")
     if facts.context:
         sentences.append(f"Trained on texts of up to {facts.context} tokens.")
     if facts.gates_trained is not None:
-        sentences.append("Gates trained." if facts.gates_trained else "Gates untrained: routing is noise.")
+        sentences.append(
+            "The gates are trained." if facts.gates_trained else "The gates are untrained, so the routing is noise."
+        )
     if facts.reads_ids and facts.vocabulary:
-        sentences.append(f"No tokenizer: type token ids, 0 to {facts.vocabulary - 1:,}.")
+        sentences.append(f"There is no tokenizer: type token ids from 0 to {facts.vocabulary - 1:,}.")
     return " ".join(sentences)
 
 
@@ -145,7 +147,7 @@ def frame(page: Page) -> None:
 def _why_no_export(page: Page) -> str | None:
     """Why nothing of a page can be exported; None if something can."""
     if not page.figures:
-        return "This page has nothing for this window: its picture and its table have their own buttons."
+        return "This page has no figures to export here: its picture and its table have buttons of their own."
     reasons = [results.why_not_drawn(spec(name).of) for name in page.figures]
     return None if None in reasons else f"No figure of this page is drawn yet. {reasons[0]}"
 
@@ -174,18 +176,16 @@ def _notices(trace) -> None:
     """Warnings about this text and model, and the current problem."""
     facts = state.model_facts()
     if sentence := reading(trace):
-        st.caption(
-            f"{trace.num_tokens:,} tokens, {sentence}. A token sees what its window holds before it, nothing earlier."
-        )
+        st.caption(f"{trace.num_tokens:,} tokens, {sentence}. A token sees only the earlier tokens of its own window.")
     elif facts.context and trace.num_tokens > facts.context:  # a trace file of one pass
         st.caption(
-            f"This text has {trace.num_tokens:,} tokens; the model was trained on texts of up to {facts.context}. "
-            f"From token {facts.context} on, what you see is extrapolation."
+            f"This text has {trace.num_tokens:,} tokens, but the model was trained on texts of up to {facts.context}. "
+            f"From token {facts.context} on, the model extrapolates."
         )
     if facts.gates_trained is False:
-        st.markdown("**The gates of this model are untrained: loops and experts are noise, not difficulty.**")
+        st.markdown("**The gates of this model are untrained, so its loops and experts are noise.**")
     if problem := state.problem():
         with st.container(border=True, key="problem", horizontal=True, vertical_alignment="center"):
-            kept = "" if state.problem_is_from_link() else "\nWhat you had is kept."
+            kept = "" if state.problem_is_from_link() else "\nNothing has changed."
             st.text(f"{problem}{kept}", width="stretch")
             st.button("Dismiss", on_click=state.dismiss_problem)

@@ -26,9 +26,11 @@ def forget_button() -> None:
     """What is kept where, and the button to forget it."""
     with st.container(horizontal=True, vertical_alignment="center"):
         if not kept_work.is_on():
-            kept = "This server keeps nothing for you: a reload forgets your texts."
+            kept = "This server keeps nothing for you, so a reload forgets your texts."
         elif own_list() and not kept_work.list_is_kept():
-            kept = "This tab keeps your texts until you close it. Your list is too large for it: a reload forgets it."
+            kept = (
+                "This tab keeps your texts until you close it. Your list is too large to keep, so a reload forgets it."
+            )
         else:
             kept = "This tab keeps your texts until you close it; no server stores them."
         st.caption(kept, width="stretch")

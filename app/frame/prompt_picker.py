@@ -55,7 +55,7 @@ def _type() -> None:
         persist_state="session",
     )
     per = st.segmented_control(
-        "What was typed is",
+        "The typed text is",
         list(PASTED),
         default="one",
         required=True,
@@ -69,7 +69,7 @@ def _type() -> None:
         return
     bar = st.container(horizontal=True, vertical_alignment="center")
     bar.caption(
-        f"Limit {MAX_CHARACTERS:,} characters; a click on Trace runs the model once. Nothing leaves this machine."
+        f"Up to {MAX_CHARACTERS:,} characters. **Trace** runs the model once on the machine that serves this page."
     )
     bar.button("Trace", type="primary", on_click=_ask, args=(pending.callback(_trace_typed),))
 
@@ -102,10 +102,10 @@ def _examples() -> None:
 
 def _file() -> None:
     upload = st.file_uploader(
-        f"A file of prompts, up to {MAX_FILE_MB} MB and {MAX_PROMPTS:,} prompts of {MAX_CHARACTERS:,} characters: txt, "
-        "md (a prompt per line, paragraph or file), jsonl (a string or object per line), csv (the first line names "
-        f"the columns) or parquet. Or a trace file (.trace.safetensors), up to {MAX_TRACE_MB} MB and {MAX_TOKENS:,} "
-        "tokens",
+        "Upload a file of prompts: txt or md (one prompt per line, paragraph or file), jsonl (one string or object "
+        f"per line), csv (the first line names the columns) or parquet, up to {MAX_FILE_MB} MB and {MAX_PROMPTS:,} "
+        f"prompts of {MAX_CHARACTERS:,} characters. Or upload a trace file (.trace.safetensors), up to {MAX_TRACE_MB} "
+        f"MB and {MAX_TOKENS:,} tokens.",
         type=[*FILE_TYPES, "safetensors"],
         max_upload_size=MAX_TRACE_MB,
         key="upload",
@@ -165,13 +165,13 @@ def _prompts(where: str, read: Callable[[], PromptList]) -> None:
     try:
         found = read()
     except PromptError as error:
-        _told(f"{error} What you had is kept.")
+        _told(f"{error} Nothing has changed.")
         return
     for problem in [*found.notes, *found.problems[:3]]:
         _told(problem)
     if found.problems:
         more = f" {len(found.problems) - 3} more problems are not shown." if len(found.problems) > 3 else ""
-        _told(f"The other {len(found.prompts)} prompts can be used.{more}")
+        _told(f"You can use the other {len(found.prompts)} prompts.{more}")
     labels = [f"{prompt.name}: {opening(prompt.text, 60)}" for prompt in found.prompts]
     chosen = st.selectbox(
         f"{how_many(len(labels), 'prompt')}: choose one",

@@ -17,7 +17,10 @@ from hooks.trace import RoutingTrace
 
 OPEN = "find"
 WHERE_WORDS = {"any": "in any layer", "mean": "mean over layers"}
-HELP = "Tokens that hold a text, or that were routed as you ask. In the strip, n and N step through them."
+HELP = (
+    "Finds tokens that contain a text or that meet a condition on their routing. In the strip, n and N step "
+    "through them."
+)
 
 
 def token_search(trace: RoutingTrace) -> None:
@@ -30,7 +33,7 @@ def token_search(trace: RoutingTrace) -> None:
         st.text_input(
             "Text",
             key=TEXT_KEY,
-            placeholder="Text, also across tokens",
+            placeholder="Text, which may span several tokens",
             max_chars=200,
             persist_state="session",
         )
@@ -47,7 +50,7 @@ def token_search(trace: RoutingTrace) -> None:
             _condition(trace, quantity)
         matches, query = found_tokens(trace)
         with st.container(horizontal=True, vertical_alignment="center"):
-            st.caption(f"{len(matches)} of {trace.num_tokens} tokens." if query else "Nothing is looked for.")
+            st.caption(f"{len(matches)} of {trace.num_tokens} tokens match." if query else "No search yet.")
             st.space("stretch")
             st.button("Clear", on_click=clear_search, disabled=not query)
 

@@ -63,7 +63,12 @@ def tour_box() -> None:
             st.button("Back", key="tour_back", on_click=_go, args=(number - 1,), disabled=number == 0)
             last = number == len(STEPS) - 1
             st.button("Next", key="tour_next", type="primary", on_click=_go, args=(number + 1,), disabled=last)
-            st.button("End the tour", key="tour_end", on_click=_end, help="Takes you back to where you began")
+            st.button(
+                "End the tour",
+                key="tour_end",
+                on_click=_end,
+                help="Returns to the page and the selection where you began",
+            )
         tour_pointer(step.points_at, page=step.page)
 
 
@@ -72,7 +77,7 @@ def _announcement() -> None:
     if put_away.is_put_away(TOUR):
         return
     with st.container(border=True, key="tour_offer", horizontal=True, vertical_alignment="center"):
-        st.markdown("**New here?** Five short stops on this text explain what the pages show.", width="stretch")
+        st.markdown("**New here?** Five short steps on this text explain what the pages show.", width="stretch")
         st.button("Take the tour", key="tour_begin", type="primary", on_click=_go, args=(0,))
         st.button("No, thanks", key="tour_decline", on_click=put_away.put_away, args=(TOUR,))
 
@@ -135,15 +140,16 @@ def _strip(trace: RoutingTrace, layer: int, token: int) -> str:
     ran = f" In this text it ran {mean:.2f} times per token, of at most {trace.max_loops}." if np.isfinite(mean) else ""
     return (
         "The outlined strip is the text, cut into tokens: the pieces that the model reads. One token and one layer "
-        f"(one block of the model) are selected, here {_named(trace, token)} in layer {layer}. A click or the arrow "
-        f"keys select another, on every page alike. Each layer has a feed-forward network (FFN).{ran}"
+        f"(one block of the model) are always selected, here {_named(trace, token)} in layer {layer}. A click or the "
+        "arrow keys select others, and the selection holds on every page. Each layer has a feed-forward network "
+        f"(FFN).{ran}"
     )
 
 
 def _loops(trace: RoutingTrace, layer: int, token: int) -> str:
     return (
-        "The outlined map counts how often each layer ran its FFN for each token: every run is a loop. The depth head, "
-        "a small linear layer that reads the token's state, chooses the number anew in every layer. "
+        "The outlined map shows how often each layer ran its FFN for each token. Each run is called a loop. In every "
+        "layer the depth head, a small linear layer, reads the token's state and chooses how many loops to run. "
         f"{_named(trace, token)} got the highest difficulty in this text, {token_difficulty(trace)[token]:.2f} of 1: "
         f"it took {trace.loops[:, token].mean():.2f} loops on average over the layers, and "
         f"{trace.loops[layer, token]} in layer {layer}."
@@ -153,34 +159,39 @@ def _loops(trace: RoutingTrace, layer: int, token: int) -> str:
 def _gate(trace: RoutingTrace, layer: int, token: int) -> str:
     gate = trace.gate[:, token]
     return (
-        "The loops also set λ (lambda), by which a layer mixes its two paths: λ is the weight of the width path, 1 − λ "
-        "that of the depth path, the loops. The width path runs small slices of the same FFN, the experts. "
-        f"{_named(trace, token)} has λ from {gate.min():.2f} to {gate.max():.2f}, depending on the layer: few loops "
-        "leave much weight to width (blue), many give it to depth (orange)."
+        "The number of loops also sets λ (lambda), with which the layer mixes its two paths. λ is the weight of the "
+        "width path, which runs small slices of the same FFN, the experts. 1 − λ is the weight of the depth path, "
+        f"which runs the loops. {_named(trace, token)} has λ from {gate.min():.2f} to {gate.max():.2f}, depending on "
+        "the layer. The more loops a token takes, the less weight its width path gets. The outlined bars show how "
+        "many tokens of each layer have each λ."
     )
 
 
 def _experts(trace: RoutingTrace, layer: int, token: int) -> str:
     count = trace.expert_ids.shape[2]
     chooses = (
-        f"The router, another small linear layer, chooses {how_many(count, 'expert')}, slices of the FFN, for every "
-        "token whose λ is above 0. "
+        f"The router, another small linear layer, chooses {how_many(count, 'expert')} for every token whose λ is "
+        "above 0. "
     )
     if trace.width_ran[layer, token]:
         chosen = " and ".join(map(str, trace.expert_ids[layer, token]))
-        return f"{chooses}For {_named(trace, token)} in layer {layer} it was {chosen}. The map names the first."
+        return (
+            f"{chooses}For {_named(trace, token)} in layer {layer} it chose {chosen}. The outlined figure "
+            "has one row per expert of this layer."
+        )
     return (
-        f"{chooses}In layer {layer} {_named(trace, token)} took all its loops, so λ is 0 and it did not route: it has "
-        "a stroke instead of a number, and it counts for no expert. What did not run is never shown as a zero."
+        f"{chooses}In layer {layer} {_named(trace, token)} took all its loops, so its λ is 0 and it did not route. "
+        "The outlined figure puts it in a row of its own, below those of the experts, and it counts for none of "
+        "them. A path that did not run is never shown as zero."
     )
 
 
 def _walkthrough(trace: RoutingTrace, layer: int, token: int) -> str:
     return (
-        f"The outlined drawing is one layer, with the numbers of {_named(trace, token)} in layer {layer}. The buttons "
-        "under it show it step by step; the formulas follow below. Now take a text of your own: click the text button "
-        "at the top left, type, then press Trace. The Glossary explains every term. The end of the tour takes you "
-        "back to where you began."
+        f"The outlined drawing shows one layer with the numbers of {_named(trace, token)} in layer {layer}. The "
+        "buttons under it go through it step by step, and the formulas follow below. Now try a text of your own: "
+        "click the text button at the top left, type, then press **Trace**. The Glossary explains every term. **End "
+        "the tour** returns to where you began."
     )
 
 
@@ -188,7 +199,7 @@ STEPS = (
     Step("Overview", "a text and its tokens", STRIP, hardest, _strip),
     Step("Recursion", "tokens loop", FIRST_FIGURE, hardest, _loops),
     Step("Gate", "loops set the gate", FIRST_FIGURE, widest_spread, _gate),
-    Step("Experts", "who is chosen, and who did not route", FIRST_FIGURE, did_not_route, _experts),
-    Step("Walkthrough", "one token, all the way", FIRST_FIGURE, both_paths, _walkthrough),
+    Step("Experts", "the router chooses experts", FIRST_FIGURE, did_not_route, _experts),
+    Step("Walkthrough", "one token through one layer", FIRST_FIGURE, both_paths, _walkthrough),
 )
 """In order."""

@@ -48,8 +48,9 @@ def _how_to_run(needed: Needs) -> str:
     """A sentence on where the code runs and what must be done before."""
     where = "in this project's folder, with `.venv/bin/python`"
     todo = [
-        f"`{file}` lies there too (Export, {'Texts' if file == TEXTS_FILE else 'Trace file'})" for file in needed.files
+        f"`{file}` is in that folder too (download it under Export, {'Texts' if file == TEXTS_FILE else 'Trace file'})"
+        for file in needed.files
     ]
     if needed.model:
-        todo.append(f"the path of the folder of {literal(needed.model)} stands where its name is")
-    return f"Runs {where}, once {' and '.join(todo)}." if todo else f"Runs as it stands {where}."
+        todo.append(f"you replace the name {literal(needed.model)} by the path of its folder")
+    return f"This code runs {where}, once {' and '.join(todo)}." if todo else f"This code runs as it is {where}."

@@ -15,7 +15,7 @@ from app.session.drawings import drawing
 from app.session.results import current_result, why_not_drawn
 from app.session.state import current_view
 
-NOT_BY_WORDS = "Words are not merged here: every token stands alone."
+NOT_BY_WORDS = "This figure shows single tokens, not merged words."
 
 
 def title(text: str) -> DeltaGenerator:

@@ -32,7 +32,7 @@ def schematic(*, can_be_put_away: bool = False) -> None:
                 on_click=put_away,
                 args=(SCHEMATIC,),
                 type="tertiary",
-                help="It stays on top of the page Walkthrough.",
+                help="The drawing stays at the top of the page Walkthrough.",
             )
     st.caption(figure_spec.how_to_read)
     key = f"figure-{NAME}"

@@ -30,8 +30,8 @@ def texts_of_study() -> None:
     )
     if text_study.own_list_chosen() and own_list() is None:
         st.caption(
-            "You have brought no list yet. The text button above takes a file of prompts (File) or a pasted list "
-            "(Type); **Compare all** makes it your list."
+            "You have no list yet. Click the text button above, upload a file of prompts (File) or paste a list "
+            "(Type), and press **Compare all**."
         )
     elif finished := text_study.finished_study():
         for sentence in finished.left_out:
@@ -51,37 +51,35 @@ def _reading() -> None:
         if reading:
             stop_button("stop-reading", **how)
         else:
-            st.button("Read them", key="read-texts", type="primary", **how)
+            st.button("Trace these texts", key="read-texts", type="primary", **how)
     if reading:
         bar = left.progress(0.0)
         text_study.read_texts(lambda share, message: bar.progress(share, text=literal(message)))
         st.rerun()  # the whole page: the frame's export button may be enabled now
     name, count = literal(text_study.name_of_texts()), text_study.number_of_texts()
-    left.caption(f"{name}: {how_many(count, 'text')}, not yet read for this page.")
+    left.caption(f"{name}: {how_many(count, 'text')}, not yet traced for this page.")
 
 
 def _what_was_read(study: Study) -> None:
     """A caption on the number of texts and tokens, and on intervals and p values."""
-    if text_study.own_list_chosen():
-        count = f"{how_many(study.texts, 'text')} of {how_many(study.tokens, 'token')}"
-        read = f"Read from {count}, from {literal(study.name)}, not from the text above."
-    else:
-        read = f"Read from {study.texts} sample texts of {study.tokens:,} tokens, not from the text above."
+    texts = f"{how_many(study.texts, 'text')} of {literal(study.name)}"
+    count = texts if text_study.own_list_chosen() else f"{study.texts} sample texts"
+    read = f"The numbers come from {count} ({how_many(study.tokens, 'token')}), not from the text above."
     if study.texts == 1:
         how = (
-            "A single text gives no interval and no p: its tokens depend on each other, and nothing tells how far "
-            "other texts would differ."
+            "A single text allows no interval and no p value: its tokens depend on each other, and it does not show "
+            "how much other texts would differ."
         )
     elif study.texts < FEWEST_TEXTS:
         how = (
-            f"Fewer than {FEWEST_TEXTS} texts give no interval and no p: they say too little of how far other texts "
-            "would differ, and the tokens of one text depend on each other."
+            f"Fewer than {FEWEST_TEXTS} texts allow no interval and no p value: they say too little about how much "
+            "other texts would differ, and the tokens of one text depend on each other."
         )
     else:
         how = (
-            "The tokens of one text depend on each other, so a single text can give no interval and no p. The 95 % "
-            "intervals come from leaving out one text at a time; chance is what remains when the routing is read "
-            "backwards within texts, or texts exchange it at equal positions."
+            "The tokens of one text depend on each other, so texts are the unit. The 95 % intervals come from "
+            "leaving out one text at a time. The chance level comes from reversing the routing within texts or "
+            "exchanging it between texts at equal positions."
         )
     st.caption(f"{read} {how}")
     if repeats := repeats_told(study):

@@ -39,9 +39,9 @@ def target_problems(*keys: str) -> None:
     problems = {key: problem for key in keys if (problem := results.target_problem(key))}
     for key, problem in problems.items():
         name = results.TARGETS[key]
-        st.error(literal(f"{problem} The {name}, {_meant(name)}, stands for it."))
+        st.error(literal(f"{problem} The {name}, {_meant(name)}, is used instead."))
     if "against" in keys and not problems and results.against_itself():
-        st.warning("Both fields mean the same token. Against itself it would be zero: its own logit is shown.")
+        st.warning("Both fields name the same token, and the difference would be zero. Its own logit is shown instead.")
 
 
 def _meant(name: str) -> str:

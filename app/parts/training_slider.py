@@ -8,7 +8,7 @@ from app.parts.stop_button import stop_button
 from app.session import training_steps
 from app.session.state import why_no_model
 
-TITLE = "How the routing came about"
+TITLE = "How the routing developed"
 
 
 def training_slider() -> None:
@@ -26,8 +26,8 @@ def training_slider() -> None:
         else:
             st.caption(
                 why_no_model()
-                or "This model kept no weights of its training, so its beginnings cannot be seen. `python -m "
-                "sample_models.train --keep-checkpoints 8` keeps them, and the smaller of the shipped models has some."
+                or "This model has no weights from earlier in its training. `python -m sample_models.train "
+                "--keep-checkpoints 8` keeps such weights, and the smaller shipped model has them."
             )
         return
     course = st.container()
@@ -41,11 +41,11 @@ def training_slider() -> None:
     )
     training_steps.show_checkpoint(index)
     chosen = checkpoints[index]
-    held_out = "" if chosen.held_out is None else f", held out {chosen.held_out:.3f}"
+    held_out = "" if chosen.held_out is None else f" and {chosen.held_out:.3f} on held-out text"
     loss = text_loss(training_steps.current_training())[index]
     st.caption(
-        f"Step {chosen.step:,}: {chosen.tokens:,} tokens of this training seen, τ {chosen.tau:.2g}. Loss in nats per "
-        f"token: this text {loss:.3f}{held_out}."
+        f"At step {chosen.step:,} the model had seen {chosen.tokens:,} tokens of this training, and τ was "
+        f"{chosen.tau:.2g}. Its loss in nats per token is {loss:.3f} on this text{held_out}."
     )
     with course:
         panel("training_course")
@@ -57,15 +57,15 @@ def _reading() -> None:
     checkpoints, done, running = training_steps.checkpoints(), training_steps.steps_done(), training_steps.is_running()
     with st.container(horizontal=True, vertical_alignment="center"):
         if running:
-            st.progress(done / len(checkpoints), f"{done} of {len(checkpoints)} steps have read this text…")
+            st.progress(done / len(checkpoints), f"This text was traced at {done} of {len(checkpoints)} steps…")
             clicked = stop_button("stop-steps")
         else:
             st.caption(
-                f"The weights of {len(checkpoints)} steps were kept, from step {checkpoints[0].step:,} to "
-                f"{checkpoints[-1].step:,}. The button runs each over the current text.",
+                f"The weights of {len(checkpoints)} steps were kept, from step {checkpoints[0].step:,} to step "
+                f"{checkpoints[-1].step:,}. The button traces the current text with each of them.",
                 width="stretch",
             )
-            clicked = st.button("Go on" if done else "Read at every step", key="read-steps")
+            clicked = st.button("Continue" if done else "Trace at every step", key="read-steps")
     if clicked:
         training_steps.set_running(not running)
         st.rerun()  # the whole page, which starts or ends the fragment's timer

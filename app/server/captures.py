@@ -111,7 +111,7 @@ def two_precisions_of(model_name: str, text: str) -> TwoPrecisions:
     return TwoPrecisions(trace_of(model_name, text), capture(models.loaded_in_bfloat16(model_name), text))
 
 
-@cached(4, "Following every path of the text")
+@cached(4, "Computing every path of the text")
 def paths_of(model_name: str, text: str, tokens: tuple[int, int]) -> PathTrace:
     from hooks import capture_paths
 
@@ -141,7 +141,7 @@ def _own_pass_of(model_name: str, text: str, token: int) -> "OwnPass | None":
     return _own_pass(model_name, text, window.own) if size <= MAX_OWN_PASS_BYTES else None
 
 
-@cached(32, "Reading every state of the token")
+@cached(32, "Predicting from every state of the token")
 def lens_of(model_name: str, text: str, tokens: tuple[int, int], token: int, target: int) -> LensTrace:
     from hooks import recursion_lens
 
@@ -150,20 +150,20 @@ def lens_of(model_name: str, text: str, tokens: tuple[int, int], token: int, tar
     return recursion_lens(models.loaded_model(model_name), paths, token, target, own=own)
 
 
-@cached(4, "Following the attention heads")
+@cached(4, "Recording the attention heads")
 def _attention_inputs(model_name: str, text: str, token: int) -> AttentionInputs:
     from hooks import capture_attention
 
     return capture_attention(models.loaded_model(model_name), trace_of(model_name, text), token=token)
 
 
-@cached(32, "Reading what the heads read")
+@cached(32, "Computing the attention of the token")
 def attention_of(model_name: str, text: str, token: int) -> AttentionTrace:
     window = trace_of(model_name, text).window_of(token)
     return _attention_inputs(model_name, text, window.own).at(token)
 
 
-@cached(16, "Running the text in every way that must agree")
+@cached(16, "Running the text in several ways to compare them")
 def faithfulness_of(model_name: str, text: str, tokens: tuple[int, int]) -> list[Finding]:
     from hooks import measure_faithfulness
 
@@ -171,7 +171,7 @@ def faithfulness_of(model_name: str, text: str, tokens: tuple[int, int]) -> list
     return findings(measure_faithfulness(loaded, paths.routing), paths)
 
 
-@cached(32, "Following the writes of the token")
+@cached(32, "Attributing the logit to the writes of the token")
 def attribution_of(
     model_name: str, text: str, tokens: tuple[int, int], token: int, targets: tuple[int, int | None]
 ) -> Attribution:

@@ -70,7 +70,7 @@ class Gate:
             return
         headers = Headers(scope=scope)
         if not self._answers(headers.get("host", "")):
-            refused = PlainTextResponse("Start the server with --hosts NAME to let it be asked by this name.", 400)
+            refused = PlainTextResponse("Start the server with --hosts NAME to let it answer to this name.", 400)
             await refused(scope, receive, send)
             return
         if scope["type"] == "http" and scope["method"] == "PUT" and (named := UPLOAD.fullmatch(scope["path"])):
@@ -86,7 +86,7 @@ class Gate:
         length = headers.get("content-length", "")
         claimed = int(length) if length.isdecimal() and len(length) < 12 else (MAX_TRACE_MB + 1) * 2**20
         if self.held(session) + self._coming[session] + claimed > MAX_SESSION_MB * 2**20:
-            refused = PlainTextResponse(f"A session may hold {MAX_SESSION_MB} MB of files; remove one first.", 413)
+            refused = PlainTextResponse(f"A session may hold {MAX_SESSION_MB} MB of files; remove one file first.", 413)
             await refused(scope, receive, send)
             return
         self._coming[session] += claimed

@@ -61,7 +61,7 @@ def _place_teller(what: str) -> Callable[[int], None]:
     def tell(ahead: int) -> None:
         nonlocal last_told
         if ahead != last_told:
-            st.toast(f"{ahead} {what}{'s' * (ahead > 1)} of other visitors before yours…", duration="long")
+            st.toast(f"Waiting for {ahead} {what}{'s' * (ahead > 1)} of other visitors…", duration="long")
             last_told = ahead
         stop_if_left()
 

@@ -116,12 +116,12 @@ def _why_it_ended(what: str, name: str, code: int) -> str:
         return _takes(what, name, f"{CPU_S} s")
     if code == -getattr(signal, "SIGKILL", 0):
         return _takes(what, name, f"{MEMORY_MB:,} MB of memory")
-    return f"{name} is damaged: whatever reads it breaks off. Write or download it again."
+    return f"{name} is damaged: reading it crashes. Save or download it again."
 
 
 def _takes(what: str, name: str, much: str) -> str:
     remedy = "trace a shorter text" if what == "trace" else "split it, or keep only the columns of texts and names"
-    return f"{name} takes more than {much} to read; {remedy}."
+    return f"Reading {name} takes more than {much}; {remedy}."
 
 
 __all__ = ["MAX_TRACE_MB", "is_table", "prompts_of_upload", "trace_of_upload"]

@@ -94,7 +94,7 @@ def choose_as_in_link(value: str) -> None:
     try:
         found = json.loads(unpacked(value[:MOST_CHOICES_BYTES], MOST_CHOICES_BYTES))
     except (ValueError, RecursionError):
-        state.tell_problem("The choices in this link are damaged; everything else of it is shown.")
+        state.tell_problem("The choices in this link are damaged; the rest of the link is shown.")
         return
     choose(found)
 

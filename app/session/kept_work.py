@@ -21,8 +21,8 @@ from app.texts.packing import packed, unpacked
 
 KEEP_VARIABLE = "VERSATILEFFN_KEEP"
 """Environment variable that is "no" where browsers are to keep nothing, set by whoever starts the server."""
-ENDED = "The server had ended this session. A new one has begun where you were"
-DAMAGED = "What this tab kept is damaged; what could be read of it is back."
+ENDED = "The server ended your session. A new one has begun where you were"
+DAMAGED = "What this tab kept is partly damaged; everything that could be read is back."
 
 
 @dataclass(frozen=True)

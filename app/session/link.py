@@ -34,10 +34,10 @@ from hooks.trace import RoutingTrace
 TRACE_VARIABLE = "VERSATILEFFN_TRACE"
 """Environment variable with a trace file that every session opens, set by whoever starts the server."""
 TEXT_ELSEWHERE = (
-    "This address names a text that is not in this tab: a text of your own stays in the tab where you typed it. Its "
-    "writer can send it with Export, Copy link with my text."
+    "This address names a text that is not in this tab, because typed texts stay in the tab where they were typed. "
+    "Whoever typed it can send you a link with the text: Export, Copy link with my text."
 )
-FILE_CLOSED = "The trace file of this address is not open here; open it with the text button, File."
+FILE_CLOSED = "The trace file of this address is not open here. To open it, click the text button and choose File."
 LINK, LINKED, ADDRESS = "link_written", "linked_text", "address_to_replace"
 
 

@@ -151,15 +151,15 @@ def why_not_drawn(kind: type) -> str | None:
         size = attention_bytes(trace.num_layers, tokens, trace.meta["config"]["hidden_size"])
         if size > MAX_ATTENTION_BYTES:
             return (
-                f"What the heads read of {tokens:,} tokens takes {size / 2**20:,.0f} MB in this model; the "
-                f"limit is {MAX_ATTENTION_BYTES // 2**20}. Choose a shorter text."
+                f"Attention over {tokens:,} tokens takes {size / 2**20:,.0f} MB in this model, and the limit is "
+                f"{MAX_ATTENTION_BYTES // 2**20} MB. Choose a shorter text."
             )
     if kind is TrainingTrace:
         return training_steps.why_no_training()
     if kind is TrainingCurves:
         return _why_no_curves()
     if kind is TwoPrecisions and st.session_state.get("half_precision_of") != state.model_and_text():
-        return "Drawn once the text was traced in bfloat16, too."
+        return "Press the button Trace in bfloat16 to draw this."
     if kind is Embedding:
         return umap_maps.why_no_map()
     if kind is Study:
@@ -239,7 +239,10 @@ def _token_id(word: str) -> int | None:
     text = token_bytes(word).decode("utf-8", "replace")
     ids = models.loaded_model(st.session_state[state.MODEL_KEY]).tokenizer(text, add_special_tokens=False)["input_ids"]
     if len(ids) != 1:
-        raise ValueError(f"“{word}” is {len(ids)} tokens of this model: give a text that is one, with ␣ before a word.")
+        raise ValueError(
+            f"“{word}” is {len(ids)} tokens in this model. Enter a text that is one token; a word usually begins "
+            "with ␣."
+        )
     return ids[0]
 
 
@@ -258,7 +261,7 @@ def _why_no_curves() -> str | None:
         curves = training_curves()
     except ValueError as error:
         return str(error)
-    return None if curves else "This model came without curves.csv, so there is nothing to draw."
+    return None if curves else "This model has no curves.csv, so there are no training curves to draw."
 
 
 def family_of_models() -> pd.DataFrame | None:

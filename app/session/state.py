@@ -24,7 +24,7 @@ _OF_TEXTS = (
     *("ffn_times", "study_tracing", "list_study", "list_studied", "umap_maps", "drawings_of_left_pages"),
 )
 """Keys in the session of what was made of texts of the visitor's own."""
-NO_MODEL = "No model was found: restore sample_models/checkpoints, or name a folder with `serve --models`."
+NO_MODEL = "No model was found. Restore sample_models/checkpoints, or name a folder with `serve --models`."
 
 
 def model_names() -> list[str]:
@@ -74,7 +74,7 @@ def why_no_model() -> str | None:
     """Why no model can be run now; None if one can."""
     if trace_file() is None:
         return None
-    return "A trace file is open: it holds what a model did, not the model. Close it in the sidebar to run one."
+    return "An open trace file holds what a model did, not the model itself. Close it in the sidebar to run a model."
 
 
 def open_trace(name: str, data: bytes) -> None:

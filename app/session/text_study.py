@@ -10,6 +10,7 @@ import streamlit as st
 
 from analysis.texts.sample_texts import SAMPLE_TEXTS
 from analysis.texts.study import SAMPLES, study
+from analysis.words.labels import how_many
 from app.limits import MOST_TOKENS
 from app.server import captures, sample_studies
 from app.server.sample_studies import StudyKey, TextStudy
@@ -49,9 +50,9 @@ def own_list_chosen() -> bool:
 def why_no_texts() -> str | None:
     """Why the chosen texts cannot be read; None if they can."""
     if own_list_chosen():
-        return None if own_list() else "Drawn once you have brought a list."
+        return None if own_list() else "Bring a list first to draw this."
     if state.model_facts().reads_ids:
-        return "This model has no tokenizer: it reads token ids, and so cannot read the sample texts."
+        return "This model has no tokenizer and reads only token ids, so it cannot read the sample texts."
     return None
 
 
@@ -126,8 +127,8 @@ def why_not_studied() -> str | None:
         return why_not
     texts = "your list" if own_list_chosen() else "the sample"
     if finished := finished_study():
-        return None if finished.study else f"Not one text of {texts} can be read by this model."
-    return None if is_reading() else f"Drawn once the texts of {texts} are read."
+        return None if finished.study else f"This model can read none of the texts of {texts}."
+    return None if is_reading() else "Press the button Trace these texts to draw this."
 
 
 def name_of_texts() -> str:
@@ -178,12 +179,14 @@ def _left_out(tracing: Tracing) -> list[str]:
     prompts = len(own_list().prompts) if own_list_chosen() else texts
     sentences = []
     if prompts > texts:
-        sentences.append(f"Texts that occur more than once count once: {prompts - texts:,} left out.")
+        sentences.append(f"Repeated texts count once, which leaves out {how_many(prompts - texts, 'text')}.")
     if tracing.problems:
         sentences.append(
-            f"{len(tracing.problems):,} cannot be read by this model, the first because: {tracing.problems[0]}"
+            f"This model cannot read {len(tracing.problems):,} of the texts. The first problem: {tracing.problems[0]}"
         )
     if tracing.full:
         rest = texts - tracing.done
-        sentences.append(f"A study reads at most {MOST_TOKENS:,} tokens: {rest:,} left out at the end.")
+        sentences.append(
+            f"A study reads at most {MOST_TOKENS:,} tokens, which leaves out {how_many(rest, 'text')} at the end."
+        )
     return sentences

@@ -57,9 +57,9 @@ def why_no_training() -> str | None:
     except ValueError as error:
         return str(error)
     if not available:
-        return "This model kept no weights of its training."
+        return "This model has no weights from earlier in its training."
     if steps_done() < len(available):
-        return "Read the text at every step first."
+        return "Press the button Trace at every step to draw this."
     return None
 
 

@@ -28,12 +28,12 @@ LAYERS_KEY = "umap-layers"
 ONE, ALL = "one", "all"
 MAPS_IN_MEMORY = 8
 """Most maps of one session that stay in memory; the oldest go first."""
-WHAT = "UMAP places states so that neighbours stay neighbours."
+WHAT = "UMAP places the states in a plane so that neighbours stay neighbours."
 NOT_YET = (
-    f"Not drawn yet. {WHAT} How long that takes depends on the text and on this machine; it goes on in the background, "
-    "also while you look at other pages, and can be stopped."
+    f"Press the button Draw the map to draw this. {WHAT} The time depends on the text and the machine. Drawing "
+    "continues while you look at other pages, and you can stop it."
 )
-BEING_DRAWN = f"Being drawn. {WHAT}"
+BEING_DRAWN = f"The map is being drawn. {WHAT}"
 
 
 @dataclass
@@ -44,7 +44,7 @@ class MapJob:
     is_wanted: Callable[[], bool] = lambda: True
     """Whether the visitor who asked for it is still there; asked from the job's thread."""
     share: float = 0.0
-    message: str = "Waiting for another reader's map…"
+    message: str = "Waiting for another visitor's map…"
     stopped: bool = False
     future: Future[Embedding] = field(default_factory=Future)
     """The map, or the error: CancelledError if the visitor stopped it."""
@@ -144,7 +144,11 @@ def too_short(paths: PathTrace) -> str | None:
     """Why the captured states are too few for a map; None if they are enough."""
     layers = len(_layers() or paths.layers)
     states = layers * paths.num_tokens * paths.states.shape[2]
-    return None if states >= FEWEST_POINTS else f"A map needs at least {FEWEST_POINTS} states; here are {states}."
+    return (
+        None
+        if states >= FEWEST_POINTS
+        else f"A map needs at least {FEWEST_POINTS} states, and this text has only {states}."
+    )
 
 
 def _layers() -> list[int] | None:

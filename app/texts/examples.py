@@ -31,27 +31,27 @@ _WORDS = {
     ),
     "code": (
         "A function",
-        "Code: does a name get more depth where it first stands than where it is used again?",
+        "Code: does a name get more depth where it first appears than where it is used again?",
     ),
     "talk": (
         "Two at the station",
-        "Dialogue: look at the speakers' names and the colons, which come at fixed places, and at what is said.",
+        "Dialogue: compare the speakers' names and the colons, which come at fixed places, with what is said.",
     ),
     "speech": (
         "A speech",
-        "Formal prose: set phrases stand beside words of content. Which of them surprise the model, which go deep?",
+        "Formal prose: set phrases stand beside content words. Which of them surprise the model, and which go deep?",
     ),
     "echo": (
-        "The same line thrice",
+        "The same line three times",
         "Repetition: the later lines can be copied. Surprisal should fall; does the number of loops fall too?",
     ),
     "list": (
         "A shopping list",
-        "A list: each line has the same frame. Compare the tokens of the frame with the words that change.",
+        "A list: every line has the same form. Compare the tokens that repeat with the words that change.",
     ),
     "rare": (
         "Rare and made-up words",
-        "Rare words fall into many pieces: does the model go deeper at the pieces of a word than at whole words?",
+        "Rare words are split into many tokens: does the model go deeper there than at words of one token?",
     ),
     "garden": (
         "Garden paths",
@@ -59,11 +59,13 @@ _WORDS = {
     ),
     "tongues": (
         "One sentence, five languages",
-        "The same sentence in English, German, French, Spanish and Latin: which does the model treat as unlike text?",
+        "The same sentence in English, German, French, Spanish and Latin: which of them does the model "
+        "treat differently?",
     ),
     "signs": (
-        "Signs and scripts",
-        "Signs, scripts and emoji fall into single bytes, drawn as ⟨9F⟩: do the bytes of one sign share their experts?",
+        "Symbols and scripts",
+        "Symbols, scripts and emoji are split into single bytes, shown as ⟨9F⟩: do the bytes of one symbol "
+        "share their experts?",
     ),
 }
 

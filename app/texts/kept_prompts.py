@@ -13,7 +13,7 @@ from app.texts.prompt_columns import Columns
 from app.texts.prompt_files import PromptList
 from app.texts.prompts import Prompt, PromptError, check_text, opening
 
-_DAMAGED = "What this tab kept of your texts is damaged; paste or upload them again."
+_DAMAGED = "The texts that this tab kept are damaged; paste or upload them again."
 
 
 def texts_to_json(texts: Mapping[int, Prompt]) -> list[list]:

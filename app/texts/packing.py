@@ -20,7 +20,7 @@ def unpacked(value: str, most_bytes: int) -> str:
         unpacker = zlib.decompressobj()
         text = unpacker.decompress(content, most_bytes + 1).decode("utf-8")
     except (binascii.Error, zlib.error, ValueError) as error:
-        raise ValueError("this is no packed text") from error
+        raise ValueError("this is not a packed text") from error
     if not unpacker.eof:
-        raise ValueError(f"this is half of a packed text, or one of more than {most_bytes:,} bytes")
+        raise ValueError(f"this packed text is cut off, or holds more than {most_bytes:,} bytes")
     return text

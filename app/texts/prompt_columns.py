@@ -98,7 +98,9 @@ def names_known(columns: Iterable[str]) -> bool:
 def check_count(name: str, count: int) -> None:
     """PromptError if a table has more columns than anybody can choose from."""
     if count > MAX_COLUMNS:
-        raise PromptError(f"{name} has more than {MAX_COLUMNS:,} columns; keep those of the texts and of their names.")
+        raise PromptError(
+            f"{name} has more than {MAX_COLUMNS:,} columns; keep only the columns with the texts and their names."
+        )
 
 
 def other_columns(columns: Columns, kinds: Mapping[str, Kind]) -> list[str]:
@@ -138,7 +140,7 @@ def _default_text(name: str, kinds: Mapping[str, Kind], names: list[str]) -> str
     if meant := next(called(TEXT_FIELDS, kinds), None):  # it is there, and is not what it is called
         if kinds[meant] == "nested":
             raise ColumnNeeded(_why_not(name, meant, kinds, names), names)
-        holds = "only numbers; choose it if they are meant" if kinds[meant] == "numbers" else "nothing; fill it"
+        holds = "only numbers; choose it if you mean these" if kinds[meant] == "numbers" else "nothing; fill it"
         sentence = f"The column {opening(meant, 20)} of {name} holds {holds}, or choose another one."
         raise ColumnNeeded(sentence, names)
     if chat := next((each for each in called(CHAT_FIELDS, kinds) if kinds[each] == "nested"), None):
@@ -148,8 +150,10 @@ def _default_text(name: str, kinds: Mapping[str, Kind], names: list[str]) -> str
             return column
     fields = " or ".join(TEXT_FIELDS)
     if not names:
-        raise PromptError(f"{name} has no column of text; put the prompts into a column {fields}.")
-    sentence = f"No column of {name} is surely the text ({some(names)}); choose one, or call it {fields}."
+        raise PromptError(f"{name} has no column with text; put the prompts into a column named {fields}.")
+    sentence = (
+        f"It is not clear which column of {name} holds the text ({some(names)}); choose one, or name it {fields}."
+    )
     raise ColumnNeeded(sentence, names)
 
 
@@ -157,11 +161,11 @@ def _why_not(name: str, wanted: str, kinds: Mapping[str, Kind], names: list[str]
     """Why a column cannot be read."""
     shown = opening(wanted, 20)
     if wanted not in kinds:
-        remedy = f"choose one of {some(names)}" if names else "leave the choice away"
+        remedy = f"choose one of {some(names)}" if names else "leave out the choice"
         return f"{name} has no column {shown}; {remedy}."
     if wanted.lower() in CHAT_FIELDS:
-        return f"{name} holds chats ({shown}), not texts; write each chat as one text into a column text."
-    return f"The column {shown} of {name} holds lists, objects or bytes; write its texts as plain text into a column."
+        return f"{name} holds chats ({shown}), not texts; write each chat as one text into a column named text."
+    return f"The column {shown} of {name} holds lists, objects or bytes; write its texts into a column of plain text."
 
 
 __all__ = [

@@ -52,7 +52,11 @@ class Layout:
             try:
                 cells = next(reader, None)
             except csv.Error as error:
-                remedy = "shorten it" if "field limit" in str(error) else "close its quotes, and double those in cells"
+                remedy = (
+                    "shorten it"
+                    if "field limit" in str(error)
+                    else "close its quotes, and double the quotes inside cells"
+                )
                 yield place, PromptError(f"is not csv ({error}); {remedy}.")
                 continue
             if cells is None:
@@ -76,7 +80,7 @@ def csv_table(name: str, text: str, text_column: str | None, id_column: str | No
     if isinstance(first, PromptError):
         raise PromptError(f"{name}, {place} {first}")
     if first is None:
-        raise PromptError(f"{name} is empty: it needs a line with the names of its columns, and rows below it.")
+        raise PromptError(f"{name} is empty: it needs a line with column names and rows below it.")
     check_count(name, len(first))
     headed = text_column in first or _names_columns(first)
     names = _names(first if headed else [""] * len(first))
@@ -87,14 +91,14 @@ def csv_table(name: str, text: str, text_column: str | None, id_column: str | No
 
     kinds, problem = _kinds(names, islice(rows(), limit))
     if kinds is None:
-        sentence = f"{name}, {problem}" if problem else f"{name} has no rows below the names of its columns; add some."
+        sentence = f"{name}, {problem}" if problem else f"{name} has no rows below its column names; add some."
         raise PromptError(sentence)
     columns = Columns.choose(name, kinds, text_column, id_column)
     notes = []
     if not headed:
-        notes = [f"The first line of {name} names no columns; it is read as a prompt like the others."]
+        notes = [f"The first line of {name} does not look like column names, so it is read as a prompt."]
     elif text_column is None and not names_known(names):
-        notes = [f"The first line of {name} is taken as the names of its columns ({some(names)}), not as a prompt."]
+        notes = [f"The first line of {name} is read as column names ({some(names)}), not as a prompt."]
     others = other_columns(columns, kinds)
     return Table(columns, _prompts(rows(), names, columns, others), notes, others)
 
@@ -165,8 +169,10 @@ def _fitting(cells: list[str] | PromptError, width: int) -> list[str] | PromptEr
     if isinstance(cells, PromptError) or len(cells) == width:
         return cells
     if len(cells) < width:
-        return PromptError(f"has {len(cells)} of the {width} cells that the first line has; add the others.")
-    return PromptError(f"has {len(cells)} cells where the first line has {width}; quote its cells.")
+        return PromptError(
+            f"has {len(cells)} cell{'s' * (len(cells) != 1)}, but the first line has {width}; add the missing ones."
+        )
+    return PromptError(f"has {len(cells)} cells, but the first line has {width}; quote its cells.")
 
 
 def _prompts(rows: Iterator[Record], names: list[str], columns: Columns, others: list[str]) -> Rows:

@@ -67,7 +67,7 @@ def read_prompt_file(
     kind, shown = name.rpartition(".")[2].lower(), opening(name, 40)
     if kind not in FILE_TYPES:
         known = f"{', '.join(FILE_TYPES[:-1])} or {FILE_TYPES[-1]}"
-        raise PromptError(f"{shown} is no {known} file; save it as one of these.")
+        raise PromptError(f"{shown} is not a {known} file; save it as one of these.")
     if max_mb is not None and len(data) > max_mb * 2**20:
         raise PromptError(f"{shown} has {len(data) / 2**20:.1f} MB; the limit is {max_mb} MB. Split it.")
     if kind in TEXT_TYPES:
@@ -110,9 +110,9 @@ def _prompt_list(name: str, rows: Rows, limit: int | None, table: Table | None =
         raise PromptError(problems[0] if problems else f"{name} is empty: it needs at least one line of text.")
     notes = [*table.notes] if table else []
     if limit and next(rows, None):
-        notes.append(f"{name} has more than {limit:,} rows; only the first {limit:,} are read. Split it.")
+        notes.append(f"{name} has more than {limit:,} rows, and only the first {limit:,} are read. Split it.")
     if twice := sum(count > 1 for count in taken.values()):
-        notes.append(f"{name} uses {twice} name{'s' * (twice > 1)} more than once; the later rows got a number.")
+        notes.append(f"{name} uses {twice} name{'s' * (twice > 1)} more than once; the later rows have a number added.")
     if table is None:
         return PromptList(name, prompts, problems, notes)
     others = {column: [cells[at] for cells in beside] for at, column in enumerate(table.others)}

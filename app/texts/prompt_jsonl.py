@@ -77,7 +77,7 @@ def _json_lines(text: str) -> Iterator[tuple[str, object]]:
         except json.JSONDecodeError as error:
             yield place, PromptError(f"is not JSON ({error.msg} at column {error.colno}); correct or remove it.")
         except RecursionError:  # valid JSON that Python declines
-            yield place, PromptError("holds a nesting that is too large; simplify it.")
+            yield place, PromptError("is nested too deeply; simplify it.")
 
 
 def _json_rows(
@@ -99,7 +99,7 @@ def _json_rows(
             there = [field for field in fields if field in value]
             if not there:
                 named = " or ".join(opening(field, 20) for field in fields)
-                yield place, place, PromptError(f"has no field {named}; name its text so."), []
+                yield place, place, PromptError(f"has no field {named}; give its text that name."), []
                 continue
             taken = next((field for field in there if _is_text(value[field])), there[0])
             found, where = value[taken], f" in the field {opening(taken, 20)}"

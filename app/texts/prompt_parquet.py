@@ -71,7 +71,7 @@ def _damage_told(name: str) -> Iterator[None]:
     except (MemoryError, PromptError):
         raise
     except (pa.ArrowException, OSError, LookupError, UnicodeDecodeError, OverflowError) as error:
-        raise PromptError(f"{name} is no whole parquet file; write or download it again.") from error
+        raise PromptError(f"{name} is not a complete parquet file; save or download it again.") from error
 
 
 def _kind(kind: "pa.DataType") -> Kind:
@@ -107,7 +107,7 @@ def _rows(
 ) -> Rows:
     wanted = [columns.text] + ([columns.id] if columns.id else [])
     most = None if max_decoded_mb is None else max_decoded_mb * 2**20
-    too_much = PromptError(f"{name} unpacks to more than {max_decoded_mb} MB of text; that is the limit. Split it.")
+    too_much = PromptError(f"{name} unpacks to more than the limit of {max_decoded_mb} MB of text. Split it.")
     number = taken = 0
     with _damage_told(name):
         for batch, beside in zip(_batches(file, wanted), _cells_of_others(file, others, most), strict=False):
@@ -168,7 +168,7 @@ class _Cells:
         try:
             return value.as_py()
         except UnicodeDecodeError:
-            return PromptError("is not UTF-8 text; write the file again with text as UTF-8.")
+            return PromptError("is not UTF-8 text; save the file again with UTF-8 text.")
 
     def start(self, place: int | None) -> str:
         """The beginning of a value, as a name; nothing if there is none."""

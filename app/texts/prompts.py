@@ -30,9 +30,9 @@ def check_text(text: str) -> str:
     if len(text) > MAX_CHARACTERS:
         raise PromptError(too_long(len(text)))
     if any("\ud800" <= char <= "\udfff" for char in text):
-        raise PromptError("The text holds halves of characters (lone surrogates); paste it again from its source.")
+        raise PromptError("The text contains incomplete characters (lone surrogates); paste it again from its source.")
     if "\0" in text:
-        raise PromptError("The text holds NUL characters, as binary files do; paste plain text instead.")
+        raise PromptError("The text contains NUL characters, as binary files do; paste plain text instead.")
     return text
 
 

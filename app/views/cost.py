@@ -18,12 +18,12 @@ RUNS = {
 def not_counted() -> None:
     """A line on what the counted cost leaves out."""
     share = heads_share(current_trace())
-    st.caption(f"Not counted: router and depth head, {share:.2%} of a pass for every token and layer.")
+    st.caption(f"Routers and depth heads are not counted: they add {share:.2%} of a pass for every token and layer.")
 
 
 def by_the_clock() -> None:
     """The FFNs' time on this machine, measured on demand, beside the counted cost."""
-    with title("And by the clock?"):
+    with title("Measured time"):
         why_not = why_no_model()
         if st.button("Measure", disabled=why_not is not None, help=why_not):
             with st.spinner("Measuring…", show_time=True):
@@ -31,8 +31,8 @@ def by_the_clock() -> None:
             st.rerun()
     if not (seconds := ffn_times()):
         st.caption(
-            "The button runs the FFNs of all layers over this text on the machine that serves this page, several times "
-            f"in turn, and shows their time beside the count. {why_not or ''}"
+            "**Measure** runs the FFNs of all layers on this text several times, on the machine that serves this "
+            f"page, and shows the measured time beside the count. {why_not or ''}"
         )
         return
     table = counted_and_measured(current_trace(), seconds)
@@ -46,8 +46,8 @@ def by_the_clock() -> None:
         },
     )
     st.caption(
-        "One pass for all tokens = 1. Medians of runs that took turns, of the FFNs alone: no attention, no output "
-        "head; “deepest” and “all loops” without experts. In a small model and a short text much of the time goes into "
-        "starting operations, which no count of FLOPs contains, and a busy machine adds its own noise: read ratios, "
-        "and measure again."
+        "One pass for all tokens is 1. The times are medians of alternating runs of the FFNs alone, without "
+        "attention and output head; “deepest” and “all loops” run without experts. With a small model and a short "
+        "text, much of the time goes into starting operations, which FLOPs do not count. A busy machine adds noise, "
+        "so compare ratios and measure again."
     )

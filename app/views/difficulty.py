@@ -15,7 +15,10 @@ from app.texts.correlations import shipped_correlations
 def known_correlations() -> None:
     """What difficulty goes with in this model, if that was measured, and where it is measured."""
     found = _of_these_weights(current_trace().meta.get("weights_sha256"))
-    unknown = "What this model's difficulty goes with has to be measured: surprisal, frequency of tokens, or neither."
+    unknown = (
+        "Whether this model's difficulty correlates with surprisal, token frequency or neither has not been "
+        "measured yet. The page Validity measures it."
+    )
     st.caption(told(found) if found else unknown)
     st.page_link(page_named("Validity"), label="Validity", icon=":material/arrow_forward:", width="content")
 
@@ -58,6 +61,7 @@ def words() -> None:
         placeholder="–",
     )
     st.caption(
-        "Difficulty, loops and λ: mean over layers and over the word's pieces. Surprisal: their sum, since "
-        "log p adds. Merging is a reading aid, the model knows tokens only. A row selects the word's first token."
+        "Difficulty, loops and λ are means over layers and over the word's tokens. Surprisal is the sum over its "
+        "tokens, since log probabilities add. Words are a reading aid: the model sees only tokens. Click the box "
+        "before a row to select the word's first token."
     )

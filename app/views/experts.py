@@ -56,4 +56,4 @@ def tokens_of_expert() -> None:
         },
         placeholder="–",
     )
-    st.caption("The largest weight first; a row selects its token.")
+    st.caption("The largest weight comes first. Click the box before a row to select its token.")

@@ -50,7 +50,7 @@ def larger_model() -> None:
 
 def parameters() -> None:
     """A table of the model's parts: number and share of the parameters."""
-    title("Where the parameters sit")
+    title("Where the parameters are")
     if (parts := parameter_parts()) is None:
         st.caption(why_no_model())
         return
@@ -66,8 +66,8 @@ def parameters() -> None:
         },
     )
     st.caption(
-        f"{total:,} in all. Loops and experts add no FFN weights of their own: both paths use the shared "
-        "FFN, and only router and depth head are new."
+        f"The model has {total:,} parameters. Loops and experts add no FFN weights: both paths use the shared FFN, "
+        "and only routers and depth heads are new."
     )
 
 
@@ -76,15 +76,15 @@ def cost() -> None:
     trace = current_trace()
     title("What this text costs")
     nominal, clock = st.columns(2)
-    nominal.metric("On paper, dense FFN = 1", f"{overview_numbers(trace).ffn_equivalents:.2f}×")
+    nominal.metric("Counted, dense FFN = 1", f"{overview_numbers(trace).ffn_equivalents:.2f}×")
     if seconds := ffn_times():
         measured = counted_and_measured(trace, seconds).set_index("run").loc["as chosen", "measured"]
-        clock.metric("By the clock, dense FFN = 1", f"{measured:.2f}×")
+        clock.metric("Measured, dense FFN = 1", f"{measured:.2f}×")
     else:
-        clock.metric("By the clock", "not yet")
+        clock.metric("Measured", "not yet")
     st.page_link(
         page_named("Cost"),
-        label="Cost: by account, by layer, by the clock",
+        label="Cost in detail",
         icon=":material/arrow_forward:",
         width="content",
     )
@@ -97,28 +97,30 @@ def health() -> None:
         impossible = bool(why_not or unreadable or checked_health())
         wanted = st.button("Check health", disabled=impossible, help=why_not)
     if wanted:
-        bar = st.progress(0.0, "Running texts plain, reordered, with shuffled loops and experts, and in bfloat16…")
+        bar = st.progress(
+            0.0, "Running texts as they are, reordered, with shuffled loops and experts, and in bfloat16…"
+        )
         check_health(bar.progress)
         st.rerun()
     if unreadable:
         st.caption(
-            "This model came without a tokenizer and cannot read the built-in texts. On the command line it is checked "
-            "on token ids: `python -m app check MODEL --file ids.txt`."
+            "This model has no tokenizer, so it cannot read the built-in texts. Check it on token ids from the "
+            "command line: `python -m app check MODEL --file ids.txt`."
         )
         return
     if (checks := checked_health()) is None:
         st.caption(
-            "The button runs the model over a few built-in texts, plain and disturbed, and holds every figure to a "
-            f"stated bound. On the command line: `python -m app check MODEL`. {why_not or ''}"
+            "**Check health** runs the model on a few built-in texts, as it is and disturbed, and compares every "
+            f"result with a stated bound. On the command line this is `python -m app check MODEL`. {why_not or ''}"
         )
         return
     st.markdown(f"**{verdict(checks).capitalize()}.**")
     rows = [(check.name, MARKS[check.status], check.figure, check.meaning) for check in checks]
     st.table(pd.DataFrame(rows, columns=["check", "verdict", "measured", "what it means"]).set_index("check"))
     st.caption(
-        "About these texts. Thresholds lie between our models and deliberately broken ones: a guide, not proof. Effect "
-        "not shown: so few texts tell neither that it is there nor that it is not. The model's card, measured on more "
-        "text, says more."
+        "These results are about the built-in texts. The thresholds lie between our models and deliberately broken "
+        "ones; they are a guide, not proof. “Effect not shown” means that these few texts show neither an effect nor "
+        "its absence. The model's card has measurements on more text."
     )
 
 
@@ -127,13 +129,15 @@ def family() -> None:
     try:
         members = family_of_models()
     except ValueError as error:
-        title("The family side by side")
+        title("The paper's family of models")
         st.error(str(error))
         return
     if members is None:
-        st.caption("There is no report of the paper's family here: see `python -m sample_models.family`.")
+        st.caption(
+            "There is no report of the paper's family of models yet. `python -m sample_models.family` makes one."
+        )
         return
-    title("The family side by side")
+    title("The paper's family of models")
     st.dataframe(
         members.assign(routed=100 * members["routed"]),
         hide_index=True,
@@ -148,12 +152,12 @@ def family() -> None:
         },
     )
     st.caption(
-        "The paper's models at small scale, trained for this comparison: none of them is the model above. Each was "
-        "continued from one dense checkpoint with the same tokens. Loss: nats per token on held-out documents, mean "
-        "over seeds. Differences with their standard error over documents; under two of them: a tie. Open: it "
-        "rests on one seed and is smaller than the widest range over seeds. FLOPs by the paper's formula from measured "
-        "loops. What this can and cannot show, and where it differs from the paper, "
-        "stands first in `docs/reproduction.md`."
+        "These are the paper's designs at small scale, trained for this comparison; none of them is the model above. "
+        "All continue from one dense checkpoint and see the same tokens. Loss is in nats per token on held-out "
+        "documents, as a mean over seeds. A difference below two standard errors (over documents) is a tie. It is "
+        "open if it rests on one seed and is smaller than the widest range over seeds. FLOPs follow the paper's "
+        "formula with measured loops. `docs/reproduction.md` says where the order differs from the paper's, and what "
+        "this comparison cannot show."
     )
 
 
@@ -162,10 +166,11 @@ def bring_your_own() -> None:
     title("Bring your own")
     st.markdown(
         "A model is a folder with `config.json` (model_type `versatile_ffn`), `model.safetensors` and "
-        "`tokenizer.json`; `curves.csv` beside them is drawn above, and weights that `train --keep-checkpoints` kept "
-        "give the slider. Checkpoints of the authors' trainer (OLMo) open as they are, and dense Llamas become a "
-        "VersatileFFN with untrained gates: `python -m app import-olmo` and `upcycle`. Start the explorer with the "
-        "folder that holds such folders, `python -m app serve --models my_models`, and choose it in the sidebar. "
-        "`python -m sample_models.train` and `publish` make one; `python -m app check my_models/mine` says whether it "
-        "is well."
+        "`tokenizer.json`. If it also has `curves.csv`, its training curves are drawn above, and weights kept by "
+        "`train --keep-checkpoints` give the slider of the training steps. To use your model, put its folder into "
+        "`my_models`, start the explorer with `python -m app serve --models my_models`, and choose the model in the "
+        "sidebar.\n\nThe explorer opens checkpoints of the authors' trainer (OLMo) as they are, and `python -m app "
+        "import-olmo` turns one into a model folder. `python -m app upcycle` turns a dense Llama into a VersatileFFN "
+        "with untrained gates. To train a model, use `python -m sample_models.train` and `python -m "
+        "sample_models.publish`. To check its routing, use `python -m app check my_models/mine`."
     )

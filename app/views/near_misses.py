@@ -22,18 +22,19 @@ def half_precision() -> None:
             trace_half_precision()
             st.rerun()
     st.caption(
-        "Rounding alone can decide a near miss. The button runs the same weights over the same text once more, in "
-        f"bfloat16, and shows which choices come out otherwise. {why_not or ''}"
+        "Rounding alone can flip a near miss. **Trace in bfloat16** runs the same weights on the same text again in "
+        f"bfloat16 and shows which choices change. {why_not or ''}"
     )
 
 
 def decided_otherwise(traces: TwoPrecisions) -> None:
     """How many choices differ, and a table of them whose rows select token and layer."""
     numbers = precision_numbers(traces)
-    widest = f" The widest margin that flipped was {numbers.widest_margin:.3f} logits." if numbers.loops_differ else ""
+    widest = f" The largest margin that flipped was {numbers.widest_margin:.3f} logits." if numbers.loops_differ else ""
     st.caption(
-        f"bfloat16 ran other loops for {numbers.loops_differ} of {numbers.pairs} pairs of token and layer, and other "
-        f"experts for {numbers.experts_differ} of the {numbers.routed_in_both} that routed both times.{widest}"
+        f"In bfloat16 the number of loops changed for {numbers.loops_differ} of {numbers.pairs} token and layer "
+        f"pairs, and the experts changed for {numbers.experts_differ} of the {numbers.routed_in_both} pairs that "
+        f"routed both times.{widest}"
     )
     flips = precision_flips(traces)
     flips = flips[(flips["loops_differ"] | flips["experts_differ"].fillna(False)) & ~flips["special"]]
@@ -57,4 +58,4 @@ def decided_otherwise(traces: TwoPrecisions) -> None:
                 "margin": st.column_config.NumberColumn("margin of the loops, logits", format="%.3f"),
             },
         )
-        st.caption("A row selects its token and layer.")
+        st.caption("Click the box before a row to select its token and layer.")

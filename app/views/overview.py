@@ -16,12 +16,12 @@ def numbers_of_the_text() -> None:
     numbers = overview_numbers(trace)
     loops, gate, depth_only, compute = st.columns(4)
     loops.metric("Loops per token and layer", f"{numbers.mean_loops:.2f} of {trace.max_loops}", help=explained("loop"))
-    gate.metric("Width share, mean λ", f"{numbers.mean_gate:.2f}", help=explained("λ"))
-    depth_only.metric("All depth, did not route", f"{numbers.did_not_route:.0%}", help=explained("did not route"))
+    gate.metric("Width share (mean λ)", f"{numbers.mean_gate:.2f}", help=explained("λ"))
+    depth_only.metric("Skipped the experts", f"{numbers.did_not_route:.0%}", help=explained("did not route"))
     compute.metric(
         "Compute, dense FFN = 1",
         f"{numbers.ffn_equivalents:.2f}×",
-        help=f"{explained('FFN-equivalent')} Nominal: as the paper counts it, per token and layer.",
+        help=f"{explained('FFN-equivalent')} This is the paper's nominal count per token and layer.",
     )
 
 
@@ -48,6 +48,7 @@ def extremes() -> None:
         placeholder="–",
     )
     st.caption(
-        "Soft difficulty, mean over layers: what the depth head expected to give, not how hard the token is. The "
-        "loops that ran can rank tokens otherwise. A row selects its token."
+        "Difficulty is soft difficulty, averaged over layers: the depth that the depth head expected to assign, not "
+        "how hard the token is. Ranking tokens by the loops that ran can give another order. Click the box before a "
+        "row to select its token."
     )

@@ -10,6 +10,7 @@ from analysis.figures.fitting import fit
 from analysis.figures.texts.prompts import MEASURES, prompt_picture
 from analysis.palette import THEMES
 from analysis.texts.summary import column_names, grouping_columns, summary_table
+from analysis.words.labels import how_many
 from app.parts.panel import chart, title
 from app.parts.stop_button import stop_button
 from app.server import models
@@ -30,12 +31,13 @@ def list_of_prompts() -> None:
     """The progress, the picture and the table of the list, and how to read them."""
     st.fragment(_list, run_every=0.2 if prompt_list.tracing_list() else None)()
     st.caption(
-        "**How to read.** One dot and one row per prompt, each number a mean over its tokens (and over layers). A "
-        "dash: not traced, or nothing to measure. Difficulty is the soft one; width share is λ; did not route is the "
-        "share of pairs of token and layer that took the depth path alone; loss is the surprisal of the tokens read. "
-        "Short texts scatter more: compare prompts of like length. The groups are not tested against chance. A click "
-        "on the head of a column sorts the table by it; a click on the box before a row opens its text, here and on "
-        "every page. For another list use the text button: File, or Type for a pasted one."
+        "**How to read.** Each prompt has one dot and one row, and each number is a mean over its tokens and, except "
+        "for loss, over layers. Difficulty is soft difficulty, width share is λ, and loss is the mean surprisal. "
+        "“Did not route” is the share of token and layer pairs that used only the depth path. A dash means that a "
+        "prompt was not traced or has nothing to measure. Means of short texts scatter more, so compare prompts of "
+        "similar length; groups are not tested against chance. Click the head of a column to sort the table, or the "
+        "box before a row to open its text on every page. The text button takes another list: upload it under File, "
+        "or paste it under Type."
     )
 
 
@@ -67,7 +69,10 @@ def _progress(waiting: int) -> None:
     total, running, why_not = len(prompt_list.prompt_list().prompts), prompt_list.tracing_list(), state.why_no_model()
     with st.container(key="list-progress"):
         told, button = st.columns([4, 1], vertical_alignment="center")
-    done = f"{literal(prompt_list.prompt_list().name)}: {total - waiting:,} of {total:,} prompts traced"
+    name, traced = literal(prompt_list.prompt_list().name), total - waiting
+    done = f"{name}: {traced:,} of {total:,} prompts traced"
+    if traced < 2 and not running:  # the page's answer says how many
+        done = f"{name}: {how_many(total, 'prompt')}"
     if running:
         loading = "" if models.libraries_imported() else " The model is being loaded."
         told.progress(1 - waiting / total, text=f"{done}…{loading}")
@@ -75,7 +80,7 @@ def _progress(waiting: int) -> None:
             clicked = stop_button("stop-list", width="stretch")
     elif waiting:
         told.caption(f"{done}. {why_not or ''}")
-        label = "Go on" if waiting < total else "Trace all"
+        label = "Continue" if waiting < total else "Trace all"
         clicked = button.button(label, type="primary", disabled=bool(why_not), help=why_not, width="stretch")
     else:
         told.caption(f"{done}.")
@@ -134,7 +139,7 @@ def _filtered(table: pd.DataFrame, columns: list[str]) -> list[int]:
     wanted = st.text_input(
         "Filter",
         key=prompt_list.FILTER,
-        placeholder=f"Only prompts with this in their {where}",
+        placeholder=f"Show only prompts with this in their {where}",
         label_visibility="collapsed",
         persist_state="session",
     ).casefold()
@@ -171,10 +176,10 @@ def _table(table: pd.DataFrame, columns: list[str], shown: list[int]) -> None:
     )
     with st.container(horizontal=True, vertical_alignment="center"):
         ends = "; ".join(f"{word} from {bars[name][0]:.2f} to {bars[name][1]:.2f}" for name, word in BARS.items())
-        st.caption(f"{len(shown):,} of {len(prompts):,} prompts. Bars: {ends}.", width="stretch")
+        st.caption(f"{len(shown):,} of {len(prompts):,} prompts are shown. The bars range for {ends}.", width="stretch")
         name = "CSV of all prompts"
         if prompt_list.tracing_list():  # every run replaces the file, so a click could miss it
-            st.button(name, disabled=True, help="Ready once the list is traced, or stopped.")
+            st.button(name, disabled=True, help="You can download the CSV once tracing has ended or is stopped.")
         else:
             st.download_button(name, table_csv(table), "prompts.csv", "text/csv", on_click="ignore")
 
@@ -185,7 +190,7 @@ def _columns(others: list[str], bars: dict[str, tuple[float, float]]) -> dict[st
 
     def bar(label: str, name: str, colour: str) -> ColumnConfig:
         low, high = bars[name]
-        told = f"The bar runs from {low:.2f} to {high:.2f}, the range of this list."
+        told = f"The bar's ends are {low:.2f} and {high:.2f}, the range of this list."
         return st.column_config.ProgressColumn(
             label, min_value=low, max_value=high, format="%.2f", color=colour, help=told
         )
@@ -198,7 +203,7 @@ def _columns(others: list[str], bars: dict[str, tuple[float, float]]) -> dict[st
         "gate": bar("width share λ", "gate", colours["width"]),
         "did_not_route": st.column_config.NumberColumn("did not route", format="percent"),
         "loss": st.column_config.NumberColumn("loss, nats", format="%.2f"),
-        "text": st.column_config.TextColumn("start of the text"),
+        "text": st.column_config.TextColumn("beginning of the text"),
     }
 
 

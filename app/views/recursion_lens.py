@@ -19,7 +19,7 @@ def rounding() -> None:
     if can_draw(LensTrace):
         error = current_result(LensTrace).rounding
         st.caption(
-            "Where the token left anyway, leaving is the model's own pass, bit for bit. For the other exits the token "
-            "runs again alone, and rounds otherwise: its logits are then up to "
-            f"{error:.0e} off when nothing is changed."
+            "At the token's actual exit, the result is exactly the model's own run. For the other exits the token "
+            "runs again by itself, with other rounding: if nothing is changed, its logits then differ from the "
+            f"model's by up to {error:.0e}."
         )

@@ -34,9 +34,9 @@ def depth_head(walk: Walkthrough) -> None:
         2,
         "The depth head chooses the loops",
         r"\begin{gathered} z = W_{\mathrm{loop}} H \\ L = \operatorname*{arg\,max}_l z_l \end{gathered}",
-        f"The largest of {walk.max_loops} logits is that of **{winner}**{lead}: **{walk.loops}** "
-        f"{'loop' if walk.loops == 1 else 'loops'} ran. As a softmax the logits expected "
-        f"E[L] = {walk.expected_loops:.2f}, which soft difficulty scales to 0 to 1.",
+        f"The largest of the {walk.max_loops} logits is that of **{winner}**{lead}, and **{walk.loops}** "
+        f"{'loop' if walk.loops == 1 else 'loops'} ran. The softmax of the logits gives the expected number of loops "
+        f"E[L] = {walk.expected_loops:.2f}, which soft difficulty rescales to the range 0 to 1.",
     )
     table = walk.depth.assign(ran=np.where(walk.depth["ran"], "● ran", ""))
     st.table(table.style.hide(axis="index").format({"logit": THREE, "probability": THREE}), border="horizontal")
@@ -50,11 +50,11 @@ def router(walk: Walkthrough) -> None:
             f"expert **{expert}** (weight {weight:.2f})"
             for expert, weight in zip(kept["expert"], kept["weight"], strict=True)
         )
-        text = f"Kept: {chosen}. Together they make Y\\_width, of length {walk.width_norm:.4g}."
+        text = f"The router kept {chosen}. Together they give Y\\_width, of length {walk.width_norm:.4g}."
     else:
         text = (
-            f"**This token did not route**: with all {walk.max_loops} loops λ = 0, so the width path did not run. The "
-            "table shows what the router would have chosen; nothing of it reached the output."
+            f"**This token did not route.** It took all {walk.max_loops} loops, so λ = 0 and the width path did not "
+            "run. The table shows what the router would have chosen; none of it reached the output."
         )
     step(
         5,
@@ -72,8 +72,8 @@ def router(walk: Walkthrough) -> None:
     rest = len(walk.experts) - len(shown)
     more = f" The {rest} experts with smaller logits are not shown." if rest else ""
     st.caption(
-        "Probability: softmax over all experts. Weight: softmax over the kept ones, which alone counts. Expert e is a "
-        f"slice of the shared FFN; fₑ(H) is what this slice adds to H.{more}"
+        "Probability is the softmax over all experts. Weight is the softmax over the kept experts, and the model "
+        f"uses only the weight. Expert e is a slice of the shared FFN, and fₑ(H) is what this slice adds to H.{more}"
     )
 
 
@@ -89,8 +89,8 @@ def six_steps() -> None:
         1,
         "The input",
         r"H = X + \operatorname{Attention}(\operatorname{RMSNorm}(X))",
-        f"Token {view.token} “{label}” enters layer {view.layer} as a vector X of length {walk.input_norm:.4g}; with "
-        f"what attention added it is H, of length {walk.state_norms[0]:.4g}.",
+        f"Token {view.token} “{label}” enters layer {view.layer} as a vector X of length {walk.input_norm:.4g}. "
+        f"Attention adds its output, which gives H, of length {walk.state_norms[0]:.4g}.",
     )
     depth_head(walk)
     step(
@@ -98,14 +98,14 @@ def six_steps() -> None:
         "The loops set the gate",
         r"\lambda = \frac{L_{\max} - L}{L_{\max}} = "
         rf"\frac{{{most} - {walk.loops}}}{{{most}}} = {walk.gate:.3g}",
-        f"λ is the weight of the width path, 1 − λ = {1 - walk.gate:.3g} that of the depth path. It follows from the "
-        "loops alone: more loops, less width.",
+        f"λ is the weight of the width path, and 1 − λ = {1 - walk.gate:.3g} is the weight of the depth path. λ "
+        "depends only on the number of loops: more loops mean less width.",
     )
     step(
         4,
         "The depth path",
         r"\begin{gathered} H(0) = H \\ H(l) = H(l-1) + f(H(l-1)) \\ Y_{\mathrm{depth}} = H(L) \end{gathered}",
-        f"The shared FFN f ran {walk.loops} {'time' if walk.loops == 1 else 'times'}. The token left with the state "
+        f"The shared FFN f ran {walk.loops} {'time' if walk.loops == 1 else 'times'}. The token exited with the state "
         f"H({walk.loops}), of length {walk.depth_norm:.4g}.",
     )
     panel("recursion_states", main=True)
@@ -115,7 +115,7 @@ def six_steps() -> None:
         6,
         "Both paths are mixed",
         r"Y = \lambda\, Y_{\mathrm{width}} + (1 - \lambda)\, Y_{\mathrm{depth}}",
-        f"The output has length {walk.output_norm:.4g}. Computed anew from the numbers above it differs from the "
-        f"model's own by {walk.residual:.1e} of what the layer added: {balance}.",
+        f"The output has length {walk.output_norm:.4g}. Recomputed from the numbers above, it differs from the "
+        f"model's own output by {walk.residual:.1e} of what the layer added: {balance}.",
     )
     panel("fusion_plane")

@@ -14,7 +14,9 @@ def targets_and_removals() -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         target_picker("target", "against")
         done = current_result(Attribution).measured
-        if st.button("Remove the writes one at a time", disabled=done, help="Runs the selected token again per write."):
+        if st.button(
+            "Remove the writes one at a time", disabled=done, help="Runs the selected token once more for each write."
+        ):
             measure_removals()
             st.rerun()
     target_problems("target", "against")

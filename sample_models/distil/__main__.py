@@ -2,12 +2,12 @@
 
     python -m sample_models.distil --dense DENSE --data corpus/*.txt --valid held_out/*.txt --out runs/distilled
 
-DENSE is a Hugging Face folder or a GGUF file. Router and depth heads are first fitted in closed form; then the FFN is
-trained layer by layer on the dense model's own residual stream, and then the whole model end to end on its predictions.
-Of the FFN's matrices only updates of low rank are trained (`--rank`), with all norms, routers and depth heads.
-Text files are UTF-8 (`.xz` too), documents separated by a line `<|endoftext|>`. A run that was stopped goes on where
-its last state was saved when the same command is given again. `log.csv` holds its curves; at the end the folder of the
-run is a model folder, and `update.safetensors` in it is what was trained.
+DENSE is a Hugging Face folder or a GGUF file. Routers and depth heads are first fitted in closed form. Then the FFN is
+trained layer by layer on the dense model's residual stream, and then the whole model end to end on its predictions.
+Training changes all norms, routers and depth heads, and the FFN's matrices by low-rank updates (`--rank`).
+Text files are UTF-8 (`.xz` too), with documents separated by a line `<|endoftext|>`. Give the same command again to
+continue a stopped run from its last saved state. `log.csv` holds the curves. At the end the folder of the run is a
+model folder, and its `update.safetensors` holds everything that was trained.
 """
 
 from transformers.utils import logging as transformers_logging

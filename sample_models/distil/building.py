@@ -30,7 +30,7 @@ def build_model(name: str, *, progress: Progress | None = None) -> Path:
     """
     known = recipes()
     if name not in known:
-        raise ValueError(f"there is no model {name!r} to build: known are {', '.join(known) or 'none'}")
+        raise ValueError(f"cannot build a model {name!r}: the known names are {', '.join(known) or 'none'}")
     recipe, report = known[name], progress or silent
     target = recipe.target
     if recipe.is_built:

@@ -17,11 +17,11 @@ class DistilOptions:
     valid: tuple[Path, ...] = option(help="held-out text files", fixed=True)
     out: Path = option(help="folder of the run")
     data_weights: tuple[float, ...] = option(
-        (), "how often each training file is drawn from, relatively; all alike without it", fixed=True
+        (), "how often to draw from each training file, relative to the others (default: equally)", fixed=True
     )
-    init: Path | None = option(None, "update file of another run to begin with", fixed=True)
+    init: Path | None = option(None, "update file of another run to start from", fixed=True)
     refit_depth: bool = option(
-        False, "with --init: fit the depth heads anew, to the loops that come nearest to the dense model", fixed=True
+        False, "with --init: refit the depth heads to the loops that come closest to the dense model", fixed=True
     )
     rank: int = option(32, "rank of the updates of the FFN's matrices; 0 trains them whole", fixed=True)
     layer_steps: int = option(60, "steps of stage 1, layer by layer", fixed=True)
@@ -30,10 +30,12 @@ class DistilOptions:
     context: int = option(256, "tokens per window", fixed=True)
     learning_rate: float = option(1e-3, "peak", fixed=True)
     loop_shares: tuple[float, ...] = option(
-        (0.2, 0.5, 0.2, 0.1), "shares of 1, 2, ... loops that the depth heads begin with", fixed=True
+        (0.2, 0.5, 0.2, 0.1), "shares of 1, 2, ... loops that the depth heads start with", fixed=True
     )
     gate_every: int = option(
-        4, "every so many steps of stage 2 draw loops with noise, which trains the depth heads; 0: never", fixed=True
+        4,
+        "draw loops with noise, which trains the depth heads, in every so many steps of stage 2; 0: never",
+        fixed=True,
     )
     kl: float = option(1.0, "factor of the KL divergence from the teacher", fixed=True)
     cross_entropy: float = option(0.3, "factor of the next-token cross-entropy", fixed=True)
@@ -41,15 +43,17 @@ class DistilOptions:
     loop_cost: float = option(0.0, "factor of the mean loops of a token and layer", fixed=True)
     load_balance: float = option(0.01, "factor of the load-balancing loss", fixed=True)
     router_z: float = option(0.0, "factor of the router z-loss", fixed=True)
-    depth_entropy: float = option(0.02, "factor of the entropy of the mean depth choice, which is sought", fixed=True)
-    seed: int = option(0, "of the windows and of the noise", fixed=True)
+    depth_entropy: float = option(
+        0.02, "factor of the entropy of the mean depth choice, which training raises", fixed=True
+    )
+    seed: int = option(0, "seed of the windows and of the noise", fixed=True)
     device: str = option("cuda" if torch.cuda.is_available() else "cpu", "where to train")
     bf16: bool = option(True, "autocast to bfloat16")
     compile: bool = option(True, "torch.compile the losses over the vocabulary")
-    stop_after: int | None = option(None, "steps to do in this call; the same command goes on from there")
+    stop_after: int | None = option(None, "steps to do in this call; the same command continues from there")
     log_every: int = option(10, "steps")
     valid_every: int = option(200, "steps; a multiple of --log-every")
-    valid_windows: int = option(6, "held-out documents of each file, the first tokens of each")
+    valid_windows: int = option(6, "held-out documents of each file, of which the first tokens are read")
     save_every_s: float = option(180, "seconds between saved states")
     keep_checkpoints: int = option(
         0,

@@ -1,11 +1,11 @@
-"""Make a recipe that ships of a distillation: its update, curves, evaluation and card.
+"""Make the recipe of a distillation that ships: its update, curves, evaluation and card.
 
     python -m sample_models.distil.publish RUN --package NAME==VERSION --sha256 HASH --member FILE.gguf \\
         --licence Apache-2.0 --out sample_models/updates/NAME
 
-RUN is the folder of a run, finished or not: what it saved last is taken. If it began with the update of another run
-(`--init`), `--earlier` names the folders of those before it, first to last, for the curves and the card. Every figure
-in the card comes from its evaluation, which runs on the update in bfloat16 as it ships.
+RUN is the folder of a run, finished or not; its last saved state is used. If it started from the update of another run
+(`--init`), `--earlier` names the folders of the runs before it, first to last, for the curves and the card. Every
+number in the card comes from its evaluation, which runs on the update in bfloat16 as it ships.
 """
 
 import argparse
@@ -57,7 +57,7 @@ class Run:
 def read_run(folder: Path) -> Run:
     """The run in a folder. Raises ValueError if it has saved nothing yet."""
     if not (folder / "state.pt").exists():
-        raise ValueError(f"{folder} has saved nothing yet: let it train for some minutes")
+        raise ValueError(f"{folder} has saved nothing yet: let it train for a few minutes")
     state = torch.load(folder / "state.pt", map_location="cpu", weights_only=True)
     trained = {name: tensor.to(torch.bfloat16).contiguous() for name, tensor in state["trained"].items()}
     return Run(folder, read_settings(DistilOptions, folder / "settings.json"), state["step"], trained)
@@ -115,9 +115,9 @@ def update_card(name: str, runs: Sequence[Run], evaluation: dict, recipe: dict[s
     sections = {
         "What it is built from": (
             f"The dense model is `{recipe['member']}` in the Python package `{recipe['package']}` ({licence}), "
-            "dequantised by transformers. This folder holds only what was trained: updates of rank "
-            f"{options.rank} of the FFN's matrices with a gain for each output, all norms, routers and depth heads. "
-            "`recipe.json` names the package's hash."
+            f"dequantised by transformers. This folder holds only the trained parts: updates of rank {options.rank} "
+            "of the FFN's matrices with a gain for each output, all norms, routers and depth heads. `recipe.json` "
+            "names the package's hash."
         ),
         "Training": _training(runs),
         "Departures from the paper": _departures(runs),
@@ -125,8 +125,8 @@ def update_card(name: str, runs: Sequence[Run], evaluation: dict, recipe: dict[s
         "What the decisions are worth": _controls(evaluation),
         "Loops and experts by layer": _layers(evaluation),
         "Limits": (
-            "Distilled with few tokens on one machine, one run with one seed; English, and mostly old texts. It says "
-            "what its dense model says, at best. Not a language model to rely on."
+            "The model was distilled with few tokens on one machine, with one seed, on English and mostly old texts. "
+            "At best it says what its dense model says. Do not rely on what it says."
         ),
     }
     head = f"# {name}\n\nA dense language model turned into a VersatileFFN (arXiv 2512.14531) that imitates it."
@@ -163,22 +163,23 @@ def _words(value) -> str:
 def _departures(runs: Sequence[Run]) -> str:
     options = runs[-1].options
     rows = [
-        "Trained to imitate a dense model (KL to its predictions, its residual streams) beside next-token prediction; "
-        "the paper continues pre-training on text alone.",
-        "Attention, embeddings and head are the dense model's and were not trained; FFN matrices by low-rank updates.",
-        "Router and depth heads begin in closed form: the depth head fitted to the entropy of the dense model's "
-        "next-token prediction, so that uncertain tokens get more loops; the router to the part of the dense FFN's "
-        "update that each expert's slice writes.",
-        f"Only one step in {options.gate_every} of stage 2 draws loops with Gumbel noise and trains the depth heads; "
-        "in all others every token runs the loops that it will take in evaluation.",
-        f"Load balance {options.load_balance:g} (paper 1e-5) and an entropy term of the depth choice, "
-        f"{options.depth_entropy:g}, which is not in the paper.",
-        "tau falls from 1 to 0.1 over the first 70 % of stage 2; the released code never lowers it from 5.",
+        "The model is trained to imitate a dense model (its predictions, by KL divergence, and its residual streams) "
+        "as well as to predict the next token; the paper continues pre-training on text alone.",
+        "Attention, embeddings and output head are the dense model's and were not trained. The FFN matrices "
+        "were trained by low-rank updates.",
+        "Routers and depth heads start from a closed-form fit. The depth head is fitted to the entropy of the dense "
+        "model's next-token prediction, so that uncertain tokens get more loops. The router is fitted to the part of "
+        "the dense FFN's update that each expert's slice writes.",
+        f"Only one step in {options.gate_every} of stage 2 draws loops with Gumbel noise and trains the depth heads. "
+        "In all other steps every token runs the loops that it takes in evaluation.",
+        f"The load-balance factor is {options.load_balance:g} (paper: 1e-5). The loss has an entropy term of the "
+        f"depth choice with factor {options.depth_entropy:g}, which is not in the paper.",
+        "tau falls from 1 to 0.1 over the first 70 % of stage 2; the released code keeps it at 5.",
     ]
     if any(run.options.refit_depth for run in runs):
         rows.append(
-            "Between the runs the depth heads were fitted anew in closed form: each token prefers the loops with which "
-            "its layer comes nearest to the dense model's stream."
+            "Between the runs the depth heads were refitted in closed form to the number of loops with which each "
+            "token's layer comes closest to the dense model's residual stream."
         )
     return "\n".join(f"- {row}" for row in rows)
 
@@ -194,13 +195,13 @@ def _held_out(evaluation: dict) -> str:
     return (
         f"Bits per byte on the first {evaluation['document_tokens']} tokens of held-out documents:\n\n"
         + table(("text", "documents", *heads), rows)
-        + f"\n\nIn the mean over kinds of text this model has **{ratio_to_dense(evaluation):.3f} times** the dense "
-        "model's bits per byte. Loss in nats per token:\n\n" + table(("text", *heads), losses)
+        + f"\n\nAveraged over kinds of text, this model has **{ratio_to_dense(evaluation):.3f} times** the dense "
+        "model's bits per byte. The loss in nats per token is:\n\n" + table(("text", *heads), losses)
     )
 
 
 def _controls(evaluation: dict) -> str:
-    return f"On the documents above. {CONTROLS_READ}\n\n{controls_table(evaluation['controls'])}"
+    return f"These controls use the documents above. {CONTROLS_READ}\n\n{controls_table(evaluation['controls'])}"
 
 
 def _layers(evaluation: dict) -> str:
@@ -230,7 +231,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--sha256", required=True, help="SHA-256 of its wheel")
     parser.add_argument("--member", required=True, help="GGUF file in the wheel")
     parser.add_argument("--licence", required=True, help="licence of the dense model")
-    parser.add_argument("--out", type=Path, required=True, help="folder of the recipe to make")
+    parser.add_argument("--out", type=Path, required=True, help="recipe folder to create")
     parser.add_argument("--documents", type=int, default=12, help="most held-out documents of each file")
     parser.add_argument("--length", type=int, default=512, help="tokens of each document")
     args = parser.parse_args(argv)

@@ -25,13 +25,19 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     mode.add_argument("--report", type=Path, help="measure and report: folder of the family's runs")
     parser.add_argument("--out", type=Path, required=True, help="folder of the runs, or of the report")
     parser.add_argument("--data", nargs="+", type=Path, help="training texts, if those of the dense run have moved")
-    parser.add_argument("--valid", nargs="+", type=Path, help="held-out texts, likewise")
+    parser.add_argument("--valid", nargs="+", type=Path, help="held-out texts, if those of the dense run have moved")
     parser.add_argument("--steps", type=int, default=500, help="steps of every run")
     parser.add_argument("--learning-rate", type=float, default=1.2e-3, help="peak")
     parser.add_argument(
-        "--seeds", type=int, nargs="+", default=[1, 2, 3], help="not the dense run's, which saw the same windows"
+        "--seeds",
+        type=int,
+        nargs="+",
+        default=[1, 2, 3],
+        help="seeds of the runs; not the dense run's, which saw the same windows",
     )
-    parser.add_argument("--jobs", type=int, default=1, help="runs at a time; small models: as many as cores")
+    parser.add_argument(
+        "--jobs", type=int, default=1, help="runs at a time; for small models, as many as there are cores"
+    )
     parser.add_argument("--threads", type=int, help="threads of each run (default: torch's own choice)")
     parser.add_argument("--log-every", type=int, default=20, help="steps")
     parser.add_argument("--valid-every", type=int, default=100, help="steps; a multiple of --log-every")

@@ -44,7 +44,7 @@ def write_report(runs: Path, out: Path, *, seeds: list[int], documents: int) -> 
     planned = list(planned_runs(seeds))
     done = [run for run in planned if finished(runs / run.folder)]
     if not done:
-        raise ValueError(f"{runs} holds no finished run of the family: train it with --dense first")
+        raise ValueError(f"{runs} holds no finished run of the family: train the family with --dense first")
     measured = []
     for run in done:
         measured.append(measure(runs / run.folder, run, documents))
@@ -65,7 +65,7 @@ def write_report(runs: Path, out: Path, *, seeds: list[int], documents: int) -> 
 
 def _page(family: Family, start: Measured, settings: TrainOptions, base: dict, left_out: list[Run]) -> str:
     sections = [
-        f"# The paper's comparison, small\n\n{_gains(family, start)}\n\n{_order(family)}",
+        f"# The paper's comparison at small scale\n\n{_gains(family, start)}\n\n{_order(family)}",
         f"## Scale and limits\n\n{_scale(family, start, settings, base, left_out)}",
         f"## Losses (the paper's Table 1)\n\n{_losses(family)}",
         f"## Parameters and FFN FLOPs (Table 2)\n\n{_costs(family)}",
@@ -83,14 +83,14 @@ def _gains(family: Family, start: Measured) -> str:
     ahead = [name for name, mean in means.items() if mean < began]
     best = min(means, key=means.get)
     text = (
-        f"The dense model that all continue from has a loss of {began:.3f} here; {len(ahead) or 'none'} of the "
-        f"{len(means)} members ended below it, the lowest is {best} at {means[best]:.3f}."
+        f"All members continue from one dense model, which has a loss of {began:.3f} here, and {len(ahead) or 'none'} "
+        f"of the {len(means)} members ended below it; the lowest is {best} at {means[best]:.3f}."
     )
     if len(ahead) < len(means):
         text += (
-            " **This run is too short to test the paper's claim**: where a member has not passed its start, its loss "
-            "may tell how far the change of the FFN set back weights that were trained without it, not what the change "
-            "is worth in the end."
+            " **This run is too short to test the paper's claim.** If a member has not passed its start, its loss "
+            "may show how far the new FFN set back weights that were trained without it, not what the new FFN is "
+            "worth in the end."
         )
     return text
 
@@ -100,10 +100,11 @@ def _order(family: Family) -> str:
     pairs = [pair for those in found.values() for pair in those]
     reversed_ = found["worse"]
     text = (
-        f"**Where this differs from the paper.** Of the {len(pairs)} pairs of members that the paper ranks, here "
-        f"{len(found['better'])} come out in the paper's order, {len(reversed_)} reversed, {len(found['tie'])} as a "
-        f"tie, and {len(found[OPEN])} stay open; {sum(len(family.seeds(*pair[:2])) == 1 for pair in pairs)} of the "
-        f"pairs rest on one seed. {_what_is_open(family)}"
+        f"**Where this differs from the paper.** Of the {len(pairs)} pairs of members that the paper ranks, "
+        f"{len(found['better'])} come out in the paper's order here, {len(reversed_)} are reversed, "
+        f"{len(found['tie'])} are ties, and {len(found[OPEN])} are open. "
+        f"{sum(len(family.seeds(*pair[:2])) == 1 for pair in pairs)} of the pairs rest on one seed. "
+        f"{_what_is_open(family)}"
     )
     if reversed_:
         lines = [
@@ -111,7 +112,7 @@ def _order(family: Family) -> str:
             f"{better} is behind by {_signed(ours)}, by seed {_by_seed(family, better, worse)}"
             for better, worse, ours in reversed_
         ]
-        text += " Reversed, in nats per token (standard error over documents):\n\n" + "\n".join(lines)
+        text += " These pairs are reversed, in nats per token (standard error over documents):\n\n" + "\n".join(lines)
     for kind, called in (("tie", "Ties"), (OPEN, "Open")):
         if found[kind]:
             named = "; ".join(f"{better} and {worse}, {_signed(ours)}" for better, worse, ours in found[kind])
@@ -121,10 +122,12 @@ def _order(family: Family) -> str:
 
 def _what_is_open(family: Family) -> str:
     if family.widest is None:
-        return "No member has a second seed, so nothing tells how far a seed alone moves a loss: all pairs are open."
+        return (
+            "No member has a second seed, so it is not known how far a seed alone moves a loss, and all pairs are open."
+        )
     member, moved = family.widest
     return (
-        f"Between seeds alone the loss of one member moved by up to {moved:.4f} ({member}): a smaller difference that "
+        f"Another seed alone moved the loss of one member by up to {moved:.4f} ({member}). A smaller difference that "
         "rests on one seed is called open, whatever its standard error."
     )
 
@@ -137,32 +140,36 @@ def _scale(family: Family, start: Measured, settings: TrainOptions, base: dict, 
         f"Every member continues from one dense model of {dense.parameters / 1e6:.2f} M parameters "
         f"({config.num_hidden_layers} layers, hidden size {config.hidden_size}, FFN size {config.intermediate_size}, "
         f"vocabulary {config.vocab_size}) that had seen {base['tokens'] / 1e6:.2f} M tokens; the paper's smallest has "
-        f"354 M. Each run: {settings.steps} steps of {settings.batch} windows of {settings.context} tokens, "
-        f"{tokens / 1e6:.2f} M tokens in all, peak learning rate {settings.learning_rate:g}, and, seed by seed, the "
-        f"same windows in the same order. One small corpus ({texts}). The losses are far from converged: the dense "
-        f"model starts at {start.losses.mean():.3f} here{_dense_end(family)}. What is ahead after so few tokens need "
-        "not stay ahead, and what starts from fresh weights (experts of moe, router, depth head) has hardly begun.\n\n"
-        f"Held out: the first {settings.context} tokens of each of {len(start.losses)} documents, one window per "
-        "document. A difference is paired document by document and averaged over the seeds that both members have; its "
-        f"standard error is over documents. A difference under {TIE:g} standard errors is called a tie. Another seed "
-        "moves losses too, and that is not in the standard error: three seeds are too few for an interval, so their "
-        "mean and range are shown, and members with one seed are compared on that seed alone. Below the widest of "
-        "those ranges such a difference is called open. The loss has terms that are not the paper's: load balance "
-        f"{settings.load_balance:g} (paper 1e-5), router z-loss {settings.router_z:g}, and the entropy of the "
-        "mean depth choice, without which one member was trained as a control. The paper's accuracies on eight tasks "
-        "have no counterpart: models this small answer by chance."
+        f"354 M. Each run takes {settings.steps} steps of {settings.batch} windows of {settings.context} tokens, "
+        f"{tokens / 1e6:.2f} M tokens in all, with a peak learning rate of {settings.learning_rate:g}. Runs with the "
+        f"same seed see the same windows in the same order. All texts come from one small corpus ({texts}). The "
+        f"losses are far from their end: the dense model starts at {start.losses.mean():.3f} "
+        f"here{_dense_end(family)}. A member that is ahead after so few tokens need not stay ahead, and parts that "
+        "start from fresh weights (experts of moe, router, depth head) have hardly been trained.\n\nLosses are "
+        f"measured on the first {settings.context} tokens of each of {len(start.losses)} held-out documents, with one "
+        "window per document. A difference is paired document by document and averaged over the seeds that both "
+        f"members have; its standard error is over documents. A difference under {TIE:g} standard errors is called a "
+        "tie. Another seed moves losses too, which the standard error does not include. Three seeds are too few for "
+        "an interval, so their mean and range are shown. A member with one seed is compared on that seed alone, and "
+        "the difference is called open if it is smaller than the widest of those ranges. Some terms of the loss "
+        f"differ from the paper's: load balance {settings.load_balance:g} (paper: 1e-5), router z-loss "
+        f"{settings.router_z:g}, and the entropy of the mean depth choice; one member was trained without the entropy "
+        "term as a control. The paper's accuracies on eight tasks have no counterpart here, because models this "
+        "small answer by chance."
     )
     if left_out:
         seeds = {run.member: [str(each.seed) for each in left_out if each.member == run.member] for run in left_out}
         named = "; ".join(f"{member}: seed {', '.join(numbers)}" for member, numbers in seeds.items())
-        text += f"\n\nLeft out because their training had not come to its end when this page was made: {named}."
+        text += (
+            f"\n\nThese runs are left out, because their training had not finished when this page was made: {named}."
+        )
     return text
 
 
 def _dense_end(family: Family) -> str:
     if "dense" not in family.members:
         return ""
-    return f" and, trained on like all members, ends at {np.mean(family.losses('dense')):.3f}"
+    return f" and, trained further like all members, ends at {np.mean(family.losses('dense')):.3f}"
 
 
 def _losses(family: Family) -> str:
@@ -190,8 +197,8 @@ def _ablation(family: Family) -> str:
             cells = _compared(family, name, "versatile")
             rows.append((name, len(losses), float(np.mean(losses)), *cells, PAPER_LOSS[name], f"{gap:+.3f}"))
     return table(head, rows) + (
-        "\n\nWidth keeps the whole FFN beside its virtual experts (our reading of the paper's ablation); average mixes "
-        "both paths half and half, with learned loops."
+        "\n\nWidth keeps the whole FFN beside its virtual experts, which is our reading of the paper's ablation. "
+        "Average mixes both paths half and half, with learned loops."
     )
 
 
@@ -215,9 +222,10 @@ def _costs(family: Family) -> str:
         ratio = f"{flops / base:.2f}" if base else ""
         rows.append((name, *sizes, f"{loops:.2f}", f"{routed:.0%}", f"{flops / 1e6:.2f}", ratio, paper))
     return table(head, rows) + (
-        "\n\nLoops and routed share as measured on the held-out documents, mean over layers, tokens and seeds. FLOPs "
-        "by the paper's formula, Base x mean loops + (MoE - Base) x routed share: nominal, without router, depth head "
-        "and attention, and not what a kernel executes. The last column is the paper's ratio to its own dense model."
+        "\n\nMean loops and routed share are measured on the held-out documents and averaged over layers, tokens and "
+        "seeds. FLOPs follow the paper's formula, Base x mean loops + (MoE - Base) x routed share. They are nominal: "
+        "they leave out router, depth head and attention, and are not what a kernel executes. The last column is the "
+        "paper's ratio to its own dense model."
     )
 
 
@@ -234,20 +242,20 @@ def _choices(family: Family) -> str:
         return "No member with a depth head has finished."
     loops = [f"{n} loop{'s' * (n > 1)}" for n in range(1, len(rows[0]) - 3)]
     return table(("member", "seed", *loops, "entropy (nats), mean of layers", "lowest layer"), rows) + (
-        "\n\nShare of tokens at each number of loops, mean over layers. Entropy of the loops over all tokens of a "
-        "layer: 0 if all take the same, 1.386 if four counts are even. The entropy term of the loss raises it by "
-        "construction, so it is no evidence of a better model."
+        "\n\nThe loop columns are the share of tokens at each number of loops, averaged over layers. The entropy is "
+        "that of the loops over all tokens of a layer: 0 if all tokens take the same number, 1.386 if four numbers "
+        "are equally frequent. The entropy term of the loss raises it by construction, so a higher entropy is not "
+        "evidence of a better model."
     )
 
 
 def _commands(settings: TrainOptions) -> str:
     dense = settings.init.name
     return (
-        f"```sh\npython -m sample_models.family --dense runs/{dense} --out runs/family --steps {settings.steps} \\\n"
-        f"    --learning-rate {settings.learning_rate:g}\n"
-        "python -m sample_models.family --report runs/family --out docs\n```\n\n"
-        "`reproduction/members.csv` holds the tables, `reproduction/results.csv` every run, `reproduction/curves.csv` "
-        "its training."
+        f"```sh\npython -m sample_models.family --dense runs/{dense} --out runs/family --steps {settings.steps} \\\n  "
+        f"  --learning-rate {settings.learning_rate:g}\npython -m sample_models.family --report runs/family --out "
+        "docs\n```\n\n`reproduction/members.csv` holds the tables, `reproduction/results.csv` every run, and "
+        "`reproduction/curves.csv` the training of every run."
     )
 
 
