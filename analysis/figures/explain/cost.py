@@ -184,12 +184,13 @@ FIGURES = (
         name="cost_ledger",
         title="What one token costs",
         how_to_read=(
-            "Mean over layers, where one pass through a dense FFN is 1; beside it the FLOPs of one token through the "
-            "FFNs of all layers. Baselines have the same sizes. On paper: the loops, and the experts' share of the "
-            "FFN. Released code: the authors' code loops all tokens of a batch, here this text, as often as the "
-            "layer's deepest one. This project: later loops run only the tokens that chose them, and the experts ride "
-            "on a pass that runs anyway."
+            "Each bar is the mean cost of one token per layer, where one pass through a dense FFN of the same "
+            "size is 1; the FLOPs are those of one token through the FFNs of all layers. “On paper” counts the "
+            "loops that ran and the experts' share of the FFN. “Released code” is the authors': it loops all "
+            "tokens of a batch, here this text, as often as the layer's deepest one. “This project” runs later "
+            "loops only for the tokens that chose them, and its experts reuse the computation of the first loop."
         ),
+        details="Baselines have the same sizes.",
         figure=cost_ledger_figure,
         table=cost_ledger,
         follows=(),
@@ -199,8 +200,8 @@ FIGURES = (
         name="cost_by_layer",
         title="Cost by layer",
         how_to_read=(
-            "Mean over tokens, by the three accounts. One deep token is enough to lift a whole layer of the released "
-            "code."
+            "Each mark is the mean cost of a token in one layer, by one of the three accounts above. One deep "
+            "token is enough to raise a whole layer of the released code."
         ),
         figure=cost_by_layer_figure,
         table=cost_by_layer,
@@ -211,7 +212,8 @@ FIGURES = (
         name="cost_map",
         title="Where the cost arises",
         how_to_read=(
-            "Strong colour is costly: dense FFN passes of every token in every layer, by the account that you choose."
+            "Each cell is one token in one layer, stronger where it costs more passes through a dense FFN by the "
+            "account that you choose."
         ),
         figure=cost_map_figure,
         table=cost_table,

@@ -244,11 +244,12 @@ FIGURES = (
         name="path_agreement",
         title="Do the two paths agree?",
         how_to_read=(
-            "Cosine between what width and depth give, from -1 (opposite) to 1 (the same direction). Outputs both "
-            "hold the stream that came in, which alone makes them alike; writes are what each adds to it. The "
-            "experts are parts of the FFN that the loops run, so any two agree with them somewhat: circles show the "
-            "mean when tokens are dealt the experts of other tokens of the layer. A stroke: the token did not route,"
-            " so there is only one path."
+            "Each cell is one token in one layer: the cosine between what the width path and the depth path give, "
+            "from −1 (opposite) to 1 (the same direction); a stroke marks a token that did not route, because it "
+            "took all loops and no expert ran. “Writes” are what each path adds to the stream; “Outputs” also "
+            "hold the stream that came in, which alone makes them alike. Experts are slices of the FFN that the "
+            "loops run, so some agreement is certain: circles show the mean with experts dealt from other tokens "
+            "of the layer."
         ),
         figure=path_agreement_figure,
         table=cosine_table,
@@ -259,12 +260,13 @@ FIGURES = (
     ),
     FigureSpec(
         name="first_loop",
-        title="What the experts make of loop 1",
+        title="How the experts make up loop 1",
         how_to_read=(
-            "The first loop's step is exactly the sum of all experts' outputs. Each piece is an expert's share of "
-            "it; strong and numbered ones were chosen by the router. Tick: how long the chosen ones are together, "
-            "relative to the whole step: a ratio of lengths, not a share. Dealt: the same with experts of other "
-            "tokens of the layer."
+            "Each bar is one token. The first loop's step is exactly the sum of the outputs of all experts' "
+            "slices, and each piece is one expert's share of it; strong, numbered pieces were chosen by the "
+            "router. The tick is how long the chosen ones are together, relative to the whole step: a ratio of "
+            "lengths, not a share. Dealt: the same with experts chosen by other tokens of the layer, as a "
+            "baseline."
         ),
         figure=first_loop_figure,
         table=first_loop_table,
@@ -276,9 +278,11 @@ FIGURES = (
         name="steps",
         title="Do the steps shrink?",
         how_to_read=(
-            "Left of 1 the steps shrink, right of it they grow; high up they turn back. All loops count, used or not. "
-            "A few steps that shrink do not show that the recursion would settle. " + RULE
+            "Each mark is one token in the selected layer. Left of 1 the steps of its loops shrink, right of 1 "
+            "they grow, and high up they turn back. A few steps that shrink do not show that the recursion would "
+            "settle."
         ),
+        details="All loops count, whether they ran or not. " + RULE,
         figure=steps_figure,
         table=steps_table,
         of=PathTrace,

@@ -253,9 +253,10 @@ FIGURES = (
         name="lens_grid",
         title="The prediction, layer by layer and loop by loop",
         how_to_read=(
-            "Each cell is the likeliest next token, strong where it is probable. Read the state: final norm and "
-            "unembedding read the state as it is, as if nothing came after. Leave here: the layer lets the token go "
-            "after this loop, λ follows, and the rest of the network runs. Outlined: where it left."
+            "Each cell is the likeliest next token after this loop of this layer, stronger with its probability; "
+            "the outlined loop is the one after which the token left. “Read the state” is a logit lens: it "
+            "applies the final norm and the unembedding to the state as it is. “Leave here” lets the token leave "
+            "the layer after this loop, with λ to match, and runs the rest of the network."
         ),
         figure=lens_grid_figure,
         table=lens_table,
@@ -266,8 +267,10 @@ FIGURES = (
         name="lens_layer",
         title="The selected layer, loop by loop",
         how_to_read=(
-            "Rank and probability are those of the token that you chose. KL: how far this prediction is from the "
-            "model's own, in nats; 0 is the same. Loops after the outlined one were computed only to look."
+            "Each row is the prediction after one loop of the selected layer; the outlined loop is the one after "
+            "which the token left. Rank and probability are those of the target token that you chose. KL is the "
+            "distance from the model's own prediction in nats, 0 if they are the same. Later loops did not run in "
+            "the model and were computed for this figure only."
         ),
         figure=lens_layer_figure,
         table=lens_table,
@@ -276,10 +279,12 @@ FIGURES = (
     ),
     FigureSpec(
         name="lens_path",
-        title="How the prediction comes about",
+        title="How the prediction forms",
         how_to_read=(
-            "Each layer holds its loops from left to right, beginning before the first. The line follows the states "
-            "that were used. A diamond is the final prediction, had the token left that layer after that loop."
+            "Each dot is one state, read with the final norm and the unembedding (logit lens); every layer holds "
+            "its loops from left to right, beginning before the first. The line follows the states that the model "
+            "used; hollow dots are loops that did not run. A diamond is the final prediction if the token had "
+            "left that layer after that loop."
         ),
         figure=lens_path_figure,
         table=lens_table,

@@ -237,11 +237,16 @@ FIGURES = (
         name="near_miss_map",
         title="How close was every choice?",
         how_to_read=(
-            "Strong colour is close: the margin between the choice and the runner-up, in logits, from 0 to 2 and more. "
-            "The number in a cell is what a near miss (below 0.25) almost became. Both bounds are the same in every "
-            "layer, though logits are spread more widely in some. Experts: the last one kept against the first left "
-            "out, only where the token routed. Soft gate: λ as the depth head's whole belief would set it, minus the λ "
-            "that ran; blue: it expected more width than it chose, orange: more depth."
+            "Each cell is one token in one layer; a stronger colour means a closer choice, that is a smaller "
+            "margin between the winner's logit and the runner-up's. A number marks a near miss, a margin below "
+            "0.25, and says what the choice almost became. “Soft gate” shows λ as all of the depth head's "
+            "probabilities would set it, minus the λ that ran: blue where it expected more width than it chose, "
+            "orange where more depth."
+        ),
+        details=(
+            "The colours run from 0 to 2 logits and more. Both bounds are the same in every layer, though logits "
+            "are spread more widely in some. For experts, the margin is between the last one kept and the first "
+            "one left out, and only where the token routed."
         ),
         figure=near_miss_map_figure,
         table=near_miss_table,
@@ -253,20 +258,22 @@ FIGURES = (
         name="flip_distance",
         title="How large a change flips the loops?",
         how_to_read=(
-            "Read upwards: the share of a layer's tokens that a change of this size in their depth logits could flip, "
-            "if it pushed the worst way; most changes of that size flip fewer. The smallest that flips a choice is "
-            "its margin divided by √2. Dotted: the selected token in the selected layer."
+            "Each line is one layer: the share of its tokens whose number of loops could flip if their depth "
+            "logits changed by this much in the worst direction. Most changes of that size flip fewer. The dotted "
+            "line is the smallest change that flips the choice of the selected token in the selected layer: its "
+            "margin divided by √2."
         ),
         figure=flip_distance_figure,
         table=flip_table,
     ),
     FigureSpec(
         name="precision_map",
-        title="Does half precision decide alike?",
+        title="Does bfloat16 route the same way?",
         how_to_read=(
-            "Where the same weights, rounded to bfloat16, decide otherwise over the same text. In layer 0 the "
-            "difference is rounding alone; above, a token may also differ because a layer below did. Beside the map: "
-            "the share of layers, and of tokens, with another decision."
+            "Each coloured cell is a token that routes differently in this layer when the weights are rounded to "
+            "bfloat16: it takes other loops (numbered) or other experts. The bars show the share of layers, and "
+            "of tokens, that changed. In layer 0 rounding is the only reason; in higher layers a token may also "
+            "change because a layer below did."
         ),
         figure=precision_map_figure,
         table=precision_flips,

@@ -242,9 +242,10 @@ FIGURES = (
         name="layer_schematic",
         title="One layer, step by step",
         how_to_read=(
-            "A layer uses one feed-forward network (FFN) in two ways. The width path runs a few slices of it once, the "
-            "depth path runs all of it, again and again. For every token, a small depth head chooses the number of "
-            "loops, which also sets how the two outputs are mixed. Drawn for the selected token in the selected layer."
+            "The drawing shows what one layer did with the selected token. The layer uses one feed-forward "
+            "network (FFN) in two ways: the width path runs a few slices of it once, the depth path runs all of "
+            "it, again and again. For every token, a small depth head chooses the number of loops, which also "
+            "sets how the two outputs are mixed."
         ),
         figure=layer_schematic_figure,
         table=schematic_table,

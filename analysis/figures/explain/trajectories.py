@@ -192,8 +192,9 @@ FIGURES = (
         name="trajectories",
         title="Where the loops lead",
         how_to_read=(
-            "Each line is a token's state from before the layer to the dot where it left (dotted: later loops, not "
-            "used), in the plane in which all states of the layer vary most, which hides all other directions."
+            "Each line is one token's state, from before the selected layer through its loops to the dot where it "
+            "left; dotted parts are later loops that did not run. The plane is the one in which all states of the "
+            "layer vary most (PCA). It hides all other directions."
         ),
         figure=trajectory_figure,
         table=plane_table,
@@ -206,10 +207,15 @@ FIGURES = (
         name="neighbourhoods",
         title="Which states are neighbours",
         how_to_read=(
-            "UMAP: states that are close lie close together here, as far as a plane allows; lengths, directions and "
-            "the gaps between groups mean nothing. Trustworthiness, 0 to 1, falls with every state that lies beside "
-            "one to which it is not close; PCA's is for the same states. At most 2,000 states are placed: of more, "
-            "whole tokens are drawn with a fixed seed. Later loops, not used, are dotted."
+            "Each line joins one token's states through the loops of a layer, with a dot where it left; dotted "
+            "parts are later loops that did not run. UMAP draws states close together that are close in the "
+            "residual stream, as far as a plane allows. Lengths, directions and the gaps between groups mean "
+            "nothing."
+        ),
+        details=(
+            "Trustworthiness, from 0 to 1, falls with every state that lies beside one to which it is not close; "
+            "PCA's is for the same states. At most 2,000 states are placed: of more, whole tokens are drawn with "
+            "a fixed seed."
         ),
         figure=embedding_figure,
         table=embedding_table,

@@ -70,13 +70,16 @@ def _with_range(table: pd.DataFrame, column: str, aside: float, name: str, colou
 FIGURES = (
     FigureSpec(
         name="drawn_loops",
-        title="Would training have chosen the same loops?",
+        title="Would training have drawn the same loops?",
         how_to_read=(
-            "In training, Gumbel noise is added to the depth logits and the largest wins; here the same is done 32 "
-            "times to eval's logits of this text, layer by layer. In training a draw also changes the logits of the "
-            "layers above, which this does not follow. Filled: share of tokens whose drawn loops are those that eval "
-            "picks. Hollow: weight of the drawn loops in the softmax at τ, on which the gradient rests. Bars: middle "
-            "80 % of the draws. τ moves the hollow dots alone: it changes no choice."
+            "Each filled dot is the share of a layer's tokens for which a draw as in training (Gumbel noise added "
+            "to the depth logits, the largest wins) gives the loops that evaluation picks. A hollow dot is the "
+            "weight of the drawn loops in the softmax at temperature τ, on which the gradient rests; τ moves only "
+            "these. Bars span the middle 80 % of 32 draws."
+        ),
+        details=(
+            "The layers are drawn one by one. In training a draw also changes the logits of the layers above, "
+            "which this does not follow."
         ),
         figure=drawn_loops_figure,
         table=sampling_table,

@@ -268,12 +268,16 @@ def _curve(rows: pd.DataFrame, column: str, name: str, fields: dict) -> dict:
 FIGURES = (
     FigureSpec(
         name="training_course",
-        title="How the routing came about",
+        title="How the routing developed in training",
         how_to_read=(
-            "The current text, read by the model as it was at each kept step. Loss: mean surprisal of this text, and "
-            "of the held-out text that the sample was measured on. λ follows from the loops: on the right. Experts: "
-            "only tokens that routed count; a stroke: nobody did. Drawn loops: with Gumbel noise, layer by layer, 8 "
-            "times. Steps are drawn evenly, although they lie further and further apart. A click selects a layer."
+            "Each point is the current text, read by the model as it was at one kept step of its training; the "
+            "steps are drawn evenly, although they lie further and further apart. Loss is the mean surprisal of "
+            "this text, and of the held-out text on which the model was measured. λ follows from the loops, so "
+            "its axis is on the right of theirs. A click selects a layer."
+        ),
+        details=(
+            "Experts: only tokens that routed count, and a stroke means that none did. Drawn loops: with Gumbel "
+            "noise, layer by layer, 8 times."
         ),
         figure=training_course_figure,
         table=training_table,
@@ -284,8 +288,9 @@ FIGURES = (
         name="training_map",
         title="The text at that step",
         how_to_read=(
-            "The same map as on the pages of loops, gate and experts, drawn with the weights of the chosen step. "
-            "Before the first update router and depth head are random, so what stands there is chance."
+            "Each cell is one token in one layer, as on the pages Recursion, Gate and Experts, but with the "
+            "weights of the chosen training step. Before the first update router and depth head are random, so "
+            "the map shows chance."
         ),
         figure=training_map_figure,
         table=checkpoint_table,
@@ -297,7 +302,10 @@ FIGURES = (
     FigureSpec(
         name="training_curve",
         title="How it was trained",
-        how_to_read=("Runs one after the other, over all their tokens. Lines: means between two kept rows of the log."),
+        how_to_read=(
+            "Each line is one run of the training, drawn over all training tokens, one run after the other. Lines "
+            "are means between two kept rows of the log."
+        ),
         figure=training_curve_figure,
         table=curves_table,
         choice=Choice(

@@ -196,16 +196,19 @@ FIGURES = (
         name="routing_sources",
         title="How well do token and position predict routing?",
         how_to_read=(
-            "How much knowing the token, or its position, reduces the uncertainty about its loops and its first "
-            "expert, by counts in the other texts. Whiskers: 95 % intervals over texts. Filled: beyond chance (p "
-            "below 0.05, Benjamini-Hochberg over layers). Chance is what remains when the routing is reversed within"
-            " texts or swapped between texts at equal positions, so a trend that all texts share is no finding; for "
-            "position itself, reversed alone. Such a trend can still pass in texts that also differ as a whole. "
-            "Below 0: worse than not knowing. Counts are mixed with those of the next wider case, which weighs as "
-            f"much as {SMOOTHING:g} tokens. Position counts from the start of the text, also where it is read in "
-            "windows, in bins that double: 0, 1, 2–3, 4–7, 8–15 and so on. Of the context only the token before is "
-            "drawn. Routing follows from the text alone, so what is left is the rest of the context, and what so few "
-            "texts cannot teach."
+            "Each dot is one layer: how much knowing the token, its position, or the token with the one before it "
+            "reduces the uncertainty about its loops and first expert, by counts in the other texts. 1 leaves "
+            "none, 0 gains nothing, and below 0 is worse than not knowing. Whiskers are 95 % intervals over "
+            "texts; filled dots are beyond chance (p below 0.05, corrected over layers)."
+        ),
+        details=(
+            "Chance is what remains when the routing is reversed within texts or swapped between texts at equal "
+            "positions (for position itself, only reversed), so a trend that all texts share is no finding. It "
+            "can still pass in texts that also differ as a whole. The correction is Benjamini-Hochberg. Counts "
+            f"are mixed with those of the next wider case, which weighs as much as {SMOOTHING:g} tokens. Position "
+            "counts from the start of the text, also where it is read in windows, in bins that double: 0, 1, 2–3, "
+            "4–7, 8–15 and so on. Of the context only the token before is drawn. Routing follows from the text "
+            "alone, so what is left is the rest of the context, and what so few texts cannot teach."
         ),
         figure=sources_figure,
         table=lambda study: study.routing_sources,
@@ -216,11 +219,14 @@ FIGURES = (
         name="together",
         title="Which choices go together?",
         how_to_read=(
-            "Information that two choices of the same token share, less what chance gives: 1 if one settles the "
-            "other, 0 at chance. Filled: p below 0.05, corrected over layers, whether one choice is read backwards "
-            "within texts or exchanged between texts at equal positions; a shared trend, in texts that also differ as "
-            "a whole, may still pass. Experts count only where a token routed. It names no cause: both choices "
-            "follow from the same state."
+            "Each dot is one layer: the information that two choices of the same token share, minus what chance "
+            "gives. 1 means that one choice settles the other, 0 is chance. Filled dots have p below 0.05, "
+            "corrected over layers. No cause is shown: both choices follow from the same state."
+        ),
+        details=(
+            "For chance, one choice is read backwards within texts or exchanged between texts at equal positions. "
+            "A shared trend, in texts that also differ as a whole, may still pass. Experts count only where a "
+            "token routed."
         ),
         figure=together_figure,
         table=together_table,
@@ -231,8 +237,9 @@ FIGURES = (
         name="loop_flow",
         title="From layer to layer",
         how_to_read=(
-            "A bar is the tokens that took so many loops in a layer, a band those of them that took so many in the "
-            "next. Experts are in the table: those of two layers are different weights."
+            "A bar holds the tokens that took this number of loops in a layer; a band shows how many of them took "
+            "which number in the next layer. Experts are only in the table, because those of two layers are "
+            "different weights."
         ),
         figure=loop_flow_figure,
         table=lambda study: study.transitions,
