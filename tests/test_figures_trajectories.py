@@ -34,7 +34,7 @@ def notes(fig) -> str:
 @pytest.mark.parametrize("colour", ["loops", "gate", "expert", "token"])
 def test_trajectories_end_where_the_tokens_left(paths, colour):
     found, fig = plane(paths, 1), trajectory_figure(paths, VIEW, colour=colour)
-    ends = named(fig, "left here")
+    ends = named(fig, "exited here")
     loops = paths.routing.loops[1, 4:20]
     np.testing.assert_allclose(np.array(ends.x), found.points[np.arange(16), loops, 0])
     assert f"{100 * found.explained[0]:.0f} % of the variance" in fig.layout.xaxis.title.text
@@ -60,7 +60,7 @@ def test_what_was_not_used_is_dotted(paths, found, drawn):
 
 
 def test_dots_of_a_map_stand_where_umap_put_the_last_used_state_and_name_token_and_layer(found):
-    ends = named(embedding_figure(found, VIEW), "left here")
+    ends = named(embedding_figure(found, VIEW), "exited here")
     here = np.arange(len(found.token))
     np.testing.assert_allclose(np.column_stack([ends.x, ends.y]), found.points[here, found.loops])
     np.testing.assert_array_equal(np.array(ends.customdata), np.column_stack([found.token, found.layer, found.loops]))
@@ -71,7 +71,7 @@ def test_dots_of_a_map_stand_where_umap_put_the_last_used_state_and_name_token_a
 
 def test_colours_say_what_was_decided(found):
     trace = found.routing
-    ends = {colour: named(embedding_figure(found, VIEW, colour=colour), "left here").marker.color for colour in
+    ends = {colour: named(embedding_figure(found, VIEW, colour=colour), "exited here").marker.color for colour in
             ("loops", "gate", "expert", "layer", "token")}  # fmt: skip
     ran = trace.width_ran[found.layer, found.token]
     experts = trace.expert_ids[found.layer, found.token, 0]

@@ -62,7 +62,7 @@ def difficulty_surprisal_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW, 
     x, y = surprisal(trace, of), token_difficulty(trace)
     tokens = np.flatnonzero(ordinary(trace) & np.isfinite(x))
     if not len(tokens):
-        return sentence_figure(view, "No token here has a surprisal: it takes two tokens.", 330)
+        return sentence_figure(view, "No token here has a surprisal, because the first token of a text has none.", 330)
     end = max(MAX_SURPRISAL, int(np.ceil(x[tokens].max())))  # texts are compared on one axis, unless one does not fit
     which = {"read": "surprisal of the token read", "next": "surprisal of the next token"}[of]
     return figure(

@@ -26,7 +26,7 @@ def expert_map_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW, *, choice:
     first, end = view.span(trace.num_tokens)
     rank = {"first": 0, "second": 1}[choice]
     if rank >= trace.expert_ids.shape[2]:
-        return sentence_figure(view, "This model chooses one expert per token: there is no second choice.", 330)
+        return sentence_figure(view, "This model chooses one expert per token, so there is no second choice.", 330)
     ids, ran = trace.expert_ids[:, first:end, rank], trace.width_ran[:, first:end]
     numbered, colours = numbers_fit(view, end - first), c["experts"]
     colour = ids % len(colours)

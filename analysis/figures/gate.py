@@ -124,7 +124,7 @@ def gate_along_text_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW, *, sm
     here["line"] = {"width": 1, "color": c["line"]}
     part = drawn_part(first, end, trace.num_tokens)
     named = {"xref": "x domain", "x": 1, "xanchor": "right", "y": ceiling, "yanchor": "bottom", "yshift": 5}
-    named["text"] = f"λ never exceeds {significant(ceiling)}: at least 1/{trace.max_loops} is depth"
+    named["text"] = f"λ never exceeds {significant(ceiling)}: at least 1/{trace.max_loops} of the weight is depth"
     return figure(
         view,
         data,

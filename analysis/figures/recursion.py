@@ -123,7 +123,7 @@ def depth_choice_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> go.Fi
 def depth_logits_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> go.Figure:
     """Depth logits of the selected token in the selected layer, minus that of the runner-up; filled = ran."""
     if trace.max_loops == 1:
-        return sentence_figure(view, "This model has one loop only: there is nothing to choose.", HEIGHT)
+        return sentence_figure(view, "This model has only one loop, so there is no choice to make.", HEIGHT)
     c = THEMES[view.theme]
     logits = trace.depth_logits[view.layer, view.token].astype(float)
     ran = int(trace.loops[view.layer, view.token])
@@ -176,7 +176,7 @@ def depth_logits_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> go.Fi
 def depth_margin_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> go.Figure:
     """Margin of the depth choice in every layer: this token, and the 10-90 % range of all; left band = near miss."""
     if trace.max_loops == 1:
-        return sentence_figure(view, "This model has one loop only: there is nothing to choose.", HEIGHT)
+        return sentence_figure(view, "This model has only one loop, so there is no choice to make.", HEIGHT)
     c = THEMES[view.theme]
     margin = depth_margin(trace)
     low, high = percentiles_over_tokens(trace, margin)

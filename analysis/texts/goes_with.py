@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.texts.study import Study
+from analysis.words.numbers import number
 
 MEASURES_TOLD = {
     "frequency": "how often the token occurs in these texts",
@@ -74,7 +75,7 @@ def told(found: GoesWith) -> str:
 
 
 def _signed(value: float) -> str:
-    return f"{value + 0.0:+.2f}".replace("-0.00", "0.00").replace("+0.00", "0.00").replace("-", "−")
+    return number(value, signed=True)
 
 
 __all__ = ["MEASURES_TOLD", "Correlation", "GoesWith", "correlations", "goes_with", "told"]

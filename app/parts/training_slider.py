@@ -8,7 +8,7 @@ from app.parts.stop_button import stop_button
 from app.session import training_steps
 from app.session.state import why_no_model
 
-TITLE = "How the routing came about"
+TITLE = "How the routing developed"
 
 
 def training_slider() -> None:

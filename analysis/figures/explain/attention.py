@@ -188,7 +188,10 @@ def attention_by_loops_figure(attention: AttentionTrace, view: View = DEFAULT_VI
         shapes=[band(view, x="layer")],
         annotations=[
             note(f"loops of the tokens read  {'  '.join(names)}   hatched: did not route") | {"yshift": 22},
-            note(f"narrow: of the tokens before {quoted(trace, attention.token)}, wide: of the attention; {counted}"),
+            note(
+                f"narrow: share of the tokens before {quoted(trace, attention.token)}, wide: share of the attention; "
+                f"{counted}"
+            ),
         ],
     )
 

@@ -91,7 +91,7 @@ def _effects_table(
         cells += [(number(effect, signed=True), x, y, c["ink"]) for y, effect in enumerate(effects) if ran[y]]
     cells += [("did not run", TABLE + width / 2, y, c["muted"]) for y in np.flatnonzero(~ran).tolist()]
     if removed is None:
-        cells.append(("no write removed yet", TABLE + 2 * width, (len(value) - 1) / 2, c["muted"]))
+        cells.append(("press the button to measure", TABLE + 2 * width, (len(value) - 1) / 2, c["muted"]))
     return cells, headings
 
 

@@ -21,7 +21,7 @@ HEIGHT = 330
 NAMES_PX, NUMBERS_PX = 190, 115
 """Pixels left of the bars for names, and right of the longest bar for numbers."""
 ACCOUNT_NAMES = {"nominal": "on paper", "released": "released code", "ours": "this project"}
-ONLY_ADDED = "There are only tokens here that the tokenizer added."
+ONLY_ADDED = "This text has only tokens that the tokenizer added."
 
 
 def cost_ledger_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> go.Figure:
@@ -38,7 +38,7 @@ def cost_ledger_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> go.Fig
     dense_line = {"type": "line", "x0": 1, "x1": 1, "yref": "y domain", "y0": 0, "y1": 1}
     dense_line["line"] = {"width": 1.2, "dash": "dot", "color": c["ink"]}
     legend = [swatch(mix(c["bg"], c["depth"], 0.72), "loops"), swatch(mix(c["bg"], c["width"], 0.85), "experts")]
-    legend += [swatch(c["line"], "loops run for tokens that had left", "▨"), "┊ one dense FFN"]
+    legend += [swatch(c["line"], "loops run for tokens that had exited", "▨"), "┊ one dense FFN"]
     return figure(
         view,
         [*_cost_bars(table, names, view), _cost_totals(table, view)],
@@ -68,7 +68,7 @@ def _cost_bars(table: pd.DataFrame, names: list[str], view: View) -> list[dict]:
     c, place = THEMES[view.theme], np.arange(len(table))
     parts = {
         "depth": ("loops", {"color": mix(c["bg"], c["depth"], 0.72)}),
-        "idle": ("loops run for tokens that had left", hatch(view)),
+        "idle": ("loops run for tokens that had exited", hatch(view)),
         "experts": ("experts", {"color": mix(c["bg"], c["width"], 0.85)}),
     }
     data, ends = [], np.zeros(len(table))

@@ -49,7 +49,7 @@ def path_agreement_figure(
     cosine = np.full(trace.loops.shape, np.nan)
     cosine[paths.layers, paths.tokens] = path_cosine(paths, of)
     if not np.isfinite(cosine).any():
-        return sentence_figure(view, "No token ran the width path here: there are no two paths to compare.", HEIGHT)
+        return sentence_figure(view, "No token ran the width path here, so there are no two paths to compare.", HEIGHT)
     drawn = cosine[:, paths.tokens]
     colours = {"colorscale": ramp(c["change"]), "zmin": -1, "zmax": 1}
     layer, token = np.nonzero(~trace.width_ran[:, paths.tokens])
@@ -189,7 +189,7 @@ def steps_figure(paths: PathTrace, view: View = DEFAULT_VIEW) -> go.Figure:
     """Each captured token in the selected layer: its largest turn against how its steps shrink; shape = class."""
     c, trace, found = THEMES[view.theme], paths.routing, steps(paths, view.layer)
     if trace.max_loops < 3:
-        return sentence_figure(view, "This model has fewer than three loops: there is no turn to follow.", HEIGHT)
+        return sentence_figure(view, "This model has fewer than three loops, so no step can turn.", HEIGHT)
     token = np.arange(paths.first_token, paths.end_token)
     shrink = (found.norm[:, -1] / np.maximum(found.norm[:, 0], 1e-30)) ** (1 / (trace.max_loops - 1))
     turn, loops = found.angle.max(axis=1), trace.loops[view.layer, paths.tokens]

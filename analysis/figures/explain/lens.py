@@ -79,8 +79,8 @@ def lens_grid_figure(lens: LensTrace, view: View = DEFAULT_VIEW, *, reading: Rea
     ]
     names = ["before" if loop == 0 else f"loop {loop}" for loop in columns.tolist()]
     names += ["layer output"] if reading == "state" else []
-    rest = "not filled: not used" if reading == "state" else "other cells: had it left there"
-    heading = f"after {quoted(trace, lens.token)}: likeliest next token and its probability   □ left here   {rest}"
+    rest = "not filled: not used" if reading == "state" else "other cells: had it exited there"
+    heading = f"after {quoted(trace, lens.token)}: likeliest next token and its probability   □ exited here   {rest}"
     return figure(
         view,
         data,
@@ -101,7 +101,7 @@ def lens_layer_figure(lens: LensTrace, view: View = DEFAULT_VIEW, *, reading: Re
     ran, count = int(trace.loops[view.layer, lens.token]), len(reads)
     narrow = figure_px(view.room) < NARROW_PX
     left, shown, what = (NARROW_TABLE, NARROW_TOPS, "") if narrow else (TABLE, None, ": likeliest next tokens")
-    what += ", had it left there" if reading == "exit" else ""
+    what += ", had it exited there" if reading == "exit" else ""
     y, tops = np.arange(count), lens.top_probs[reads][:, :shown]
     filled = lens.used[reads] if reading == "state" else np.ones(count, bool)
     shades = [c["bg"], *c["probability"][1:5]]
@@ -185,18 +185,18 @@ def lens_path_figure(lens: LensTrace, view: View = DEFAULT_VIEW, *, measure: Mea
             **hover(ghosts, "state, not used"),
         },
         {
-            "type": "scatter", "mode": "markers", "x": place(others), "y": values[others], "name": "had it left here",
+            "type": "scatter", "mode": "markers", "x": place(others), "y": values[others], "name": "had it exited here",
             "cliponaxis": False,
             "marker": {
                 "symbol": "diamond", "size": 8, "opacity": 1, "line": {"width": 1, "color": c["depth"]},
                 "color": [colours[lens.loop[i] - 1] for i in others],
             },
-            **hover(others, "had it left here"),
+            **hover(others, "had it exited here"),
         },
     ]  # fmt: skip
     legend = (
         f"{swatch(c['ink'], 'states used', '●')}   {swatch(c['line'], 'states not used', '○')}   "
-        f"{swatch(mix(c['loops'][2], c['depth'], 0.2), 'final prediction, had the token left here', '◆')}"
+        f"{swatch(mix(c['loops'][2], c['depth'], 0.2), 'final prediction, had the token exited here', '◆')}"
     )
     axis = layer_axis(trace, view) | {"range": [layers[0] - 0.6, layers[-1] + 0.6], "showgrid": True}
     target = f", {named(lens.target)}" if measure == "probability" else ""
@@ -219,7 +219,7 @@ def _words(x: np.ndarray, y: np.ndarray, texts: np.ndarray, colours: np.ndarray,
 def _row_name(loop: int, ran: int, reading: Reading) -> str:
     name = "before (H)" if loop == 0 else f"after loop {loop}"
     if loop == ran:
-        return f"<b>{name}</b>, left here"
+        return f"<b>{name}</b>, exited here"
     return f"{name} (not used)" if reading == "state" and loop > ran else name
 
 
@@ -237,7 +237,7 @@ def _word(lens: LensTrace, read: int, k: int = 0, *, letters: int = 11, lines: b
 
 def _card(lens: LensTrace, read: int) -> str:
     loop = int(lens.loop[read])
-    at = {STATE: "before" if loop == 0 else f"after loop {loop}", EXIT: f"left after loop {loop}", OUTPUT: "output"}
+    at = {STATE: "before" if loop == 0 else f"after loop {loop}", EXIT: f"exited after loop {loop}", OUTPUT: "output"}
     likeliest = "<br>".join(_word(lens, read, k, lines=False) for k in range(lens.top_probs.shape[1]))
     return (
         f"layer {lens.layer[read]}, {at[int(lens.kind[read])]}<br>{likeliest}<br>"
@@ -246,7 +246,7 @@ def _card(lens: LensTrace, read: int) -> str:
     )
 
 
-READING = Choice("reading", {"state": "Read the state", "exit": "Leave here"}, "How the loops are read")
+READING = Choice("reading", {"state": "Read the state", "exit": "Exit here"}, "How the loops are read")
 
 FIGURES = (
     FigureSpec(
@@ -254,8 +254,8 @@ FIGURES = (
         title="The prediction, layer by layer and loop by loop",
         how_to_read=(
             "Each cell is the likeliest next token after this loop of this layer, stronger with its probability; "
-            "the outlined loop is the one after which the token left. “Read the state” is a logit lens: it "
-            "applies the final norm and the unembedding to the state as it is. “Leave here” lets the token leave "
+            "the outlined loop is the one after which the token exited. “Read the state” is a logit lens: it "
+            "applies the final norm and the unembedding to the state as it is. “Exit here” lets the token leave "
             "the layer after this loop, with λ to match, and runs the rest of the network."
         ),
         figure=lens_grid_figure,

@@ -32,7 +32,7 @@ FAR = 2.0
 """End of the scale of margins, in logits; larger margins are drawn at the end."""
 MOST_GAP = 0.5
 HEIGHT = 300
-ONE_LOOP = "This model has one loop only: there is nothing to choose."
+ONE_LOOP = "This model has only one loop, so there is no choice to make."
 
 
 def near_miss_map_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW, *, of: Of = "loops") -> go.Figure:
@@ -49,7 +49,7 @@ def near_miss_map_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW, *, of: 
     scale = {"colorscale": ramp(colours), "zmin": 0, "zmax": FAR}
     undefined = np.isnan(margin)
     near = margin < NEAR_MISS
-    texts = np.where(undefined, "no choice to miss", _logits(margin, smallest_flip(margin)))
+    texts = np.where(undefined, "no choice was made", _logits(margin, smallest_flip(margin)))
     cells = [
         heatmap(trace, view, np.minimum(margin[part], FAR), _card(trace, view, texts[part]), **scale)
         | scale_bar(view, "margin (logits)", tickvals=[0, 1, 2], ticktext=["0", "1", "2+"])
@@ -119,7 +119,7 @@ def flip_distance_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> go.F
     if trace.max_loops == 1:
         return sentence_figure(view, ONE_LOOP, HEIGHT)
     if not ordinary(trace).any():
-        return sentence_figure(view, "There are only tokens here that the tokenizer added.", HEIGHT)
+        return sentence_figure(view, "This text has only tokens that the tokenizer added.", HEIGHT)
     c = THEMES[view.theme]
     change = np.linspace(0, FAR, 101)
     flipped = 100 * flipped_by(trace, change)
@@ -169,7 +169,7 @@ def precision_map_figure(traces: TwoPrecisions, view: View = DEFAULT_VIEW) -> go
     experts = table["experts_differ"].fillna(False).to_numpy(bool).reshape(shape) & ~loops
     kind = np.where(loops, 2, np.where(experts, 1, 0))
     colours = [c["grid"], mix(c["bg"], c["width"], 0.72), mix(c["bg"], c["depth"], 0.85)]
-    texts = np.array(["decided alike", "other experts", "other loops"], dtype=object)[kind]
+    texts = np.array(["same loops and experts", "other experts", "other loops"], dtype=object)[kind]
     for layer, token in zip(*np.nonzero(loops), strict=True):
         texts[layer, token] = f"loops {first.loops[layer, token]} → {second.loops[layer, token]}"
     part = np.s_[:, start:end]
@@ -208,7 +208,7 @@ def _nothing_to_choose(trace: RoutingTrace, of: Of) -> str:
     if of == "loops":
         return ONE_LOOP
     if trace.width_ran.any():
-        return "Every expert is kept in this model: there is nothing to choose."
+        return "This model keeps every expert, so there is no choice to make."
     return "No token routed in any layer."
 
 

@@ -65,7 +65,7 @@ def embedding_figure(embedding: Embedding, view: View = DEFAULT_VIEW, *, colour:
         _drawn(trace, embedding.layer, embedding.token, embedding.points, view, colour),
         height=HEIGHT + 66,
         margin={"t": 80, "b": 32, "l": 40, "r": 12},
-        xaxis=hidden | {"title": {"text": "UMAP, no unit: only neighbourhoods have a meaning"}},
+        xaxis=hidden | {"title": {"text": "UMAP (no unit): only neighbourhoods have a meaning"}},
         yaxis=hidden,
         annotations=[
             note(
@@ -73,7 +73,7 @@ def embedding_figure(embedding: Embedding, view: View = DEFAULT_VIEW, *, colour:
                 f"states: {number(placed.pca_trustworthiness)}, {explained} of the variance"
             )
             | {"yshift": 58},
-            note(f"states of {layers}, tokens: {drawn}{most}; dots: where a token left") | {"yshift": 40},
+            note(f"states of {layers}, tokens: {drawn}{most}; dots: where a token exited") | {"yshift": 40},
             note(_selected(trace, embedding.layer, embedding.token, view)) | {"yshift": 22},
             note(_key(trace, embedding.layer, embedding.token, view, colour)),
         ],
@@ -96,7 +96,7 @@ def _drawn(
     here = token == view.token
     data.append(
         {
-            "type": "scatter", "mode": "markers", "x": ends[:, 0], "y": ends[:, 1], "name": "left here",
+            "type": "scatter", "mode": "markers", "x": ends[:, 0], "y": ends[:, 1], "name": "exited here",
             "marker": {
                 "size": np.where(here, 9, 7), "opacity": 1, "color": fills,
                 "line": {"width": np.where(here, 2, 0.8), "color": np.where(here, c["ink"], c["line"])},
@@ -207,7 +207,7 @@ FIGURES = (
         name="neighbourhoods",
         title="Which states are neighbours",
         how_to_read=(
-            "Each line joins one token's states through the loops of a layer, with a dot where it left; dotted "
+            "Each line joins one token's states through the loops of a layer, with a dot where it exited; dotted "
             "parts are later loops that did not run. UMAP draws states close together that are close in the "
             "residual stream, as far as a plane allows. Lengths, directions and the gaps between groups mean "
             "nothing."

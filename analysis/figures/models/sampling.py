@@ -21,9 +21,9 @@ HEIGHT = 300
 def drawn_loops_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW, *, tau: Tau = "0.1") -> go.Figure:
     """By layer: share of draws that agree with eval, and the weight of the drawn loops in the gradient at tau."""
     if trace.max_loops == 1:
-        return sentence_figure(view, "This model has one loop only: there is nothing to draw.", HEIGHT)
+        return sentence_figure(view, "This model has only one loop, so there is nothing to draw.", HEIGHT)
     if not ordinary(trace).any():
-        return sentence_figure(view, "There are only tokens here that the tokenizer added.", HEIGHT)
+        return sentence_figure(view, "This text has only tokens that the tokenizer added.", HEIGHT)
     c = THEMES[view.theme]
     table = sampling_table(trace)
     table = table[table["tau"] == float(tau)]
@@ -70,7 +70,7 @@ def _with_range(table: pd.DataFrame, column: str, aside: float, name: str, colou
 FIGURES = (
     FigureSpec(
         name="drawn_loops",
-        title="Would training have drawn the same loops?",
+        title="Would training have chosen the same loops?",
         how_to_read=(
             "Each filled dot is the share of a layer's tokens for which a draw as in training (Gumbel noise added "
             "to the depth logits, the largest wins) gives the loops that evaluation picks. A hollow dot is the "

@@ -49,7 +49,7 @@ def training_course_figure(training: TrainingTrace, view: View = DEFAULT_VIEW) -
     """
     trace = training.routing
     if not ordinary(trace).any():
-        return sentence_figure(view, "There are only tokens here that the tokenizer added.", HEIGHT)
+        return sentence_figure(view, "This text has only tokens that the tokenizer added.", HEIGHT)
     data = [
         *_loss_lines(training, view),
         *_lines_by_layer(training, view, mean_loops(training), "%{y:.2f} loops", xaxis="x2", yaxis="y2"),
@@ -234,7 +234,7 @@ def training_curve_figure(curves: TrainingCurves, view: View = DEFAULT_VIEW, *, 
     """One quantity of `read_curves` over training tokens, run after run; held-out losses are dots beside the loss."""
     c = THEMES[view.theme]
     if curves.rows[of].isna().all():
-        return sentence_figure(view, "This training kept no such curve.", CURVE_HEIGHT)
+        return sentence_figure(view, "The log of this training has no such curve.", CURVE_HEIGHT)
     data, runs = [], []
     colours = cycle([c["line"], c["depth"], c["width"], c["difficulty"][4]])  # grey: the dense start
     for run, rows in curves.rows.groupby("run", sort=False):
@@ -268,7 +268,7 @@ def _curve(rows: pd.DataFrame, column: str, name: str, fields: dict) -> dict:
 FIGURES = (
     FigureSpec(
         name="training_course",
-        title="How the routing developed in training",
+        title="How the routing developed",
         how_to_read=(
             "Each point is the current text, read by the model as it was at one kept step of its training; the "
             "steps are drawn evenly, although they lie further and further apart. Loss is the mean surprisal of "

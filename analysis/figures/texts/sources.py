@@ -26,7 +26,7 @@ def sources_figure(study: Study, view: View = DEFAULT_VIEW) -> go.Figure:
     c = THEMES[view.theme]
     if study.routing_sources.empty:
         return sentence_figure(
-            view, "Each text is predicted from the others: that takes two texts, and here is one.", HEIGHT + 20
+            view, "Each text is predicted from the others, so this figure needs at least two texts.", HEIGHT + 20
         )
     data, heads, legend = [], [], [swatch(c["ink"], name, sign) for _, name, sign in SOURCE_MARKS.values()]
     for axis, target, start, colour in (("", "loops", 0, c["depth"]), ("2", "expert", 0.53, c["width"])):
@@ -49,8 +49,8 @@ def sources_figure(study: Study, view: View = DEFAULT_VIEW) -> go.Figure:
                     "customdata": [[None, *row] for row in rows[["layer", "tokens", "unseen", "chance", "p_corrected"]]
                                    .itertuples(index=False, name=None)],
                     "hovertemplate": f"layer %{{customdata[1]}}, from {name}<br>explained %{{y:.2f}} "
-                    "(chance %{customdata[4]:.2f})<br>%{customdata[2]} tokens, %{customdata[3]:.0%} without a like"
-                    "<br>p %{customdata[5]:.3f}<extra></extra>",
+                    "(chance %{customdata[4]:.2f})<br>%{customdata[2]} tokens, %{customdata[3]:.0%} not in the other "
+                    "texts<br>p %{customdata[5]:.3f}<extra></extra>",
                 }
             )  # fmt: skip
     y = {"range": [-0.1, 1], "tickvals": [0, 0.25, 0.5, 0.75, 1], "tickformat": ".0%", "showgrid": True}
@@ -127,7 +127,7 @@ def loop_flow_figure(study: Study, view: View = DEFAULT_VIEW) -> go.Figure:
     first = min(max(view.layer - shown // 2, 0), study.num_layers - shown)
     flows = study.loop_flows.query(f"{first} <= layer < {first + shown - 1}")
     if flows.empty:
-        return sentence_figure(view, "There is nothing to follow: it takes two layers and one token.", HEIGHT)
+        return sentence_figure(view, "This figure needs at least two layers and one token.", HEIGHT)
     most = study.max_loops
     ends = [
         (flows["layer"] - first + step) * most + flows[end] - 1 for step, end in ((0, "from_loops"), (1, "to_loops"))

@@ -109,7 +109,7 @@ def class_difficulty_figure(study: Study, view: View = DEFAULT_VIEW, *, kind: Ki
     c = THEMES[view.theme]
     table = study.difficulty_by_class[kind]
     if table.empty:
-        return sentence_figure(view, "There are only tokens here that the tokenizer added.", HEIGHT)
+        return sentence_figure(view, "This text has only tokens that the tokenizer added.", HEIGHT)
     names = [f"{each} ({count:,})" for each, count in zip(table["class"], table["tokens"], strict=True)]
     data = [
         {
