@@ -144,8 +144,9 @@ def test_difficulty_calls_a_correlation_chance_unless_it_is_beyond():
 
 def test_recursion_counts_loops_ties_and_near_misses():
     found = answers.recursion(make_trace(loops=[[1, 2, 2, 4], [2, 2, 2, 4]]))
-    assert found.text.startswith("2 loops ran most often, in 62% of 8 pairs of token and layer, and all 4 ran in 25%. "
-        "“d” ")
+    assert found.text.startswith(
+        "2 loops ran most often, in 62% of 8 pairs of token and layer, and all 4 ran in 25%. “d” "
+    )
     assert "0% of the choices were near misses" in found.text
     assert "“a” and 1 other looped most (3.00," in answers.recursion(make_trace(loops=[[3, 3, 1]])).text
 
@@ -165,9 +166,7 @@ def test_near_misses_counts_the_table_and_names_the_closest():
 def test_walkthrough_tells_loops_gate_and_experts_or_that_none_ran():
     trace = make_trace(loops=((1, 2), (4, 3)))
     text = "In layer 0 the FFN ran 2 times for “b”, 20.00 logits ahead of the next choice. With λ = 0.50 the experts "
-        "weigh "
-        ""
-    text += "50% in the mixture, the loops the rest. Expert 0 (75%) and expert 1 (25%) share that weight."
+    text += "weigh 50% in the mixture, the loops the rest. Expert 0 (75%) and expert 1 (25%) share that weight."
     assert answers.walkthrough(trace, View(layer=0, token=1)).text == text
     assert answers.walkthrough(trace, View(layer=1)).text.endswith("and no expert ran.")
     forced = replace(trace, loops=np.full((2, 2), 3))
@@ -233,9 +232,8 @@ def test_models_and_prompts_say_what_was_not_measured_and_what_is_short():
 
 def test_pages_of_several_texts_test_nothing_with_too_few():
     few = data_of(ANSWERS[answers.validity], "ordinary", View(layer=7, token=56))
-    assert (
-        "Over 2 texts" in answers.validity(few).text and "(not tested: this takes 5 texts)" in answers.validity(few).text
-    )
+    text = answers.validity(few).text
+    assert "Over 2 texts" in text and "(not tested: this takes 5 texts)" in text
     assert "(not tested: this takes 5 texts)" in answers.what_decides(few).text
 
 

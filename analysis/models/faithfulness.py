@@ -39,7 +39,7 @@ def findings(measured: Faithfulness, paths: PathTrace) -> list[Finding]:
         _nothing_changed(
             "setting its own exits changes nothing",
             measured.forced_gap,
-            "Every token was made to exit every layer after the loops that it chose, as the lens tells it other loops.",
+            "Every token was made to exit every layer after the loops that it chose, as the lens sets other loops.",
         ),
         _layers(measured, paths),
         _run(
