@@ -226,9 +226,10 @@ FIGURES = (
         title="Difficulty of every token in every layer",
         how_to_read=(
             "Each cell is one token in one layer; a stronger colour means a higher difficulty. Difficulty is how "
-            "much depth the token gets, from 0 (one loop) to 1 (all loops), so that texts can be compared: soft "
-            "difficulty uses the number of loops that the depth head expected, hard difficulty the number that "
-            "ran. It is what the depth head assigned, not how hard the token is to predict."
+            "many loops through the layer's FFN the token gets, scaled from 0 (one loop) to 1 (all loops) so that "
+            "texts can be compared. Hard difficulty uses the number that ran, soft difficulty the number expected "
+            "under the probabilities of the depth head, a small linear layer that chooses the loops. It is what "
+            "the depth head assigned, not how hard the token is to predict."
         ),
         figure=difficulty_map_figure,
         table=difficulty_table,

@@ -150,10 +150,11 @@ FIGURES = (
         name="gate_map",
         title="Width share λ",
         how_to_read=(
-            "Each cell is one token in one layer. Its colour is the width share λ, the weight of the experts "
-            "(width path) when the layer mixes its two paths; the loops (depth path) weigh 1 − λ. In blue cells "
-            "the experts weigh more, in orange cells the loops, in grey cells both alike. λ = (max loops − loops) "
-            "/ max loops, so it never reaches the 1 at the end of the scale."
+            "Each cell is one token in one layer. Its colour is the width share λ, the weight of the width path "
+            "(a few slices of the FFN, called experts) when the layer mixes its two paths; the depth path (the "
+            "whole FFN in loops) weighs 1 − λ. In blue cells the experts weigh more, in orange cells the loops, "
+            "in grey cells both alike. λ = (max loops − loops) / max loops, so it never reaches the 1 at the end "
+            "of the scale."
         ),
         figure=gate_map_figure,
         table=gate_table,

@@ -285,9 +285,10 @@ FIGURES = (
         name="depth_margin",
         title="How close was the choice?",
         how_to_read=(
-            "Each dot is the selected token in one layer: how far the logit of the winning number of loops is "
-            "ahead of the runner-up's. The bar behind it spans the middle 80 % of all tokens. In the shaded band, "
-            "below 0.25, a small change would flip the choice (a near miss); the band is the same in every layer."
+            "Each dot is the selected token in one layer: how far the depth head's logit for the winning number "
+            "of loops is ahead of the runner-up's. The bar behind it spans the middle 80 % of all tokens. In the "
+            "shaded band, below 0.25, a small change would flip the choice (a near miss); the band is the same in "
+            "every layer."
         ),
         details=(
             "The logits of some layers are spread more widely (`logit_sd` in the data), so a layer with more near "

@@ -268,8 +268,7 @@ FIGURES = (
         how_to_read=(
             "Each wide bar is the share of the selected token's attention, mean over heads, that went to earlier "
             "tokens with this number of loops in the same layer. The narrow bar is their share of the earlier "
-            "tokens, which is what their attention would be on average if the loops were dealt out anew among "
-            "them."
+            "tokens, which is what their attention would be on average if the loops were shuffled among them."
         ),
         details=(
             "The token itself and those that the tokenizer added are not counted. The first token of the text is, "

@@ -186,9 +186,10 @@ FIGURES = (
         how_to_read=(
             "Each bar is the mean cost of one token per layer, where one pass through a dense FFN of the same "
             "size is 1; the FLOPs are those of one token through the FFNs of all layers. “On paper” counts the "
-            "loops that ran and the experts' share of the FFN. “Released code” is the authors': it loops all "
-            "tokens of a batch, here this text, as often as the layer's deepest one. “This project” runs later "
-            "loops only for the tokens that chose them, and its experts reuse the computation of the first loop."
+            "loops that ran, plus the experts by their share of the FFN's hidden units. “Released code” is the "
+            "authors': it loops all tokens of a batch, here this text, as often as the layer's deepest one. “This "
+            "project” runs later loops only for the tokens that chose them, and its experts reuse the computation "
+            "of the first loop."
         ),
         details="Baselines have the same sizes.",
         figure=cost_ledger_figure,

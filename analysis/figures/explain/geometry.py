@@ -248,8 +248,8 @@ FIGURES = (
             "from −1 (opposite) to 1 (the same direction); a stroke marks a token that did not route, because it "
             "took all loops and no expert ran. “Writes” are what each path adds to the stream; “Outputs” also "
             "hold the stream that came in, which alone makes them alike. Experts are slices of the FFN that the "
-            "loops run, so some agreement is certain: circles show the mean with experts dealt from other tokens "
-            "of the layer."
+            "loops run, so some agreement is certain: circles show the mean when tokens are dealt the experts "
+            "that other tokens of the layer chose."
         ),
         figure=path_agreement_figure,
         table=cosine_table,
@@ -262,11 +262,11 @@ FIGURES = (
         name="first_loop",
         title="How the experts make up loop 1",
         how_to_read=(
-            "Each bar is one token. The first loop's step is exactly the sum of the outputs of all experts' "
-            "slices, and each piece is one expert's share of it; strong, numbered pieces were chosen by the "
-            "router. The tick is how long the chosen ones are together, relative to the whole step: a ratio of "
-            "lengths, not a share. Dealt: the same with experts chosen by other tokens of the layer, as a "
-            "baseline."
+            "Each bar is one token. The experts are slices of the FFN that the loops run whole, so the first "
+            "loop's step is exactly the sum of all their outputs; each piece is one expert's share of it, strong "
+            "and numbered if the router chose it. The tick is how long the chosen ones are together, relative to "
+            "the whole step: a ratio of lengths, not a share. Dealt: the same with the experts that other tokens "
+            "of the layer chose, as a baseline."
         ),
         figure=first_loop_figure,
         table=first_loop_table,
@@ -278,9 +278,10 @@ FIGURES = (
         name="steps",
         title="Do the steps shrink?",
         how_to_read=(
-            "Each mark is one token in the selected layer. Left of 1 the steps of its loops shrink, right of 1 "
-            "they grow, and high up they turn back. A few steps that shrink do not show that the recursion would "
-            "settle."
+            "Each mark is one token in the selected layer. Across is the length of its loops' steps, each "
+            "relative to the one before: left of 1 they shrink, right of 1 they grow. Up is the largest turn "
+            "between two steps: above 90° a step turns back. A few steps that shrink do not show that the "
+            "recursion would settle."
         ),
         details="All loops count, whether they ran or not. " + RULE,
         figure=steps_figure,

@@ -253,10 +253,10 @@ FIGURES = (
         name="lens_grid",
         title="The prediction, layer by layer and loop by loop",
         how_to_read=(
-            "Each cell is the likeliest next token after this loop of this layer, stronger with its probability; "
-            "the outlined loop is the one after which the token exited. “Read the state” is a logit lens: it "
-            "applies the final norm and the unembedding to the state as it is. “Exit here” lets the token leave "
-            "the layer after this loop, with λ to match, and runs the rest of the network."
+            "Each cell is the likeliest next token after one loop (one pass through the layer's FFN), stronger "
+            "with its probability; the outlined loop is the one after which the token exited. “Read the state” is "
+            "a logit lens: it applies the final norm and the unembedding to the state as it is. “Exit here” lets "
+            "the token exit the layer after this loop, with λ to match, and runs the rest of the network."
         ),
         figure=lens_grid_figure,
         table=lens_table,
@@ -268,7 +268,7 @@ FIGURES = (
         title="The selected layer, loop by loop",
         how_to_read=(
             "Each row is the prediction after one loop of the selected layer; the outlined loop is the one after "
-            "which the token left. Rank and probability are those of the target token that you chose. KL is the "
+            "which the token exited. Rank and probability are those of the target token that you chose. KL is the "
             "distance from the model's own prediction in nats, 0 if they are the same. Later loops did not run in "
             "the model and were computed for this figure only."
         ),
@@ -284,7 +284,7 @@ FIGURES = (
             "Each dot is one state, read with the final norm and the unembedding (logit lens); every layer holds "
             "its loops from left to right, beginning before the first. The line follows the states that the model "
             "used; hollow dots are loops that did not run. A diamond is the final prediction if the token had "
-            "left that layer after that loop."
+            "exited that layer after that loop."
         ),
         figure=lens_path_figure,
         table=lens_table,

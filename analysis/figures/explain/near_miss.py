@@ -239,9 +239,9 @@ FIGURES = (
         how_to_read=(
             "Each cell is one token in one layer; a stronger colour means a closer choice, that is a smaller "
             "margin between the winner's logit and the runner-up's. A number marks a near miss, a margin below "
-            "0.25, and says what the choice almost became. “Soft gate” shows λ as all of the depth head's "
-            "probabilities would set it, minus the λ that ran: blue where it expected more width than it chose, "
-            "orange where more depth."
+            "0.25, and says what the choice almost became. “Soft gate” is λ for the expected number of loops, "
+            "minus the λ that ran: blue where the depth head expected more width than it chose, orange where more "
+            "depth."
         ),
         details=(
             "The colours run from 0 to 2 logits and more. Both bounds are the same in every layer, though logits "
@@ -258,7 +258,7 @@ FIGURES = (
         name="flip_distance",
         title="How large a change flips the loops?",
         how_to_read=(
-            "Each line is one layer: the share of its tokens whose number of loops could flip if their depth "
+            "Each line is one layer: the share of its tokens whose number of loops could flip if the depth head's "
             "logits changed by this much in the worst direction. Most changes of that size flip fewer. The dotted "
             "line is the smallest change that flips the choice of the selected token in the selected layer: its "
             "margin divided by √2."

@@ -104,7 +104,7 @@ def _drawn(
             "customdata": np.stack([token, layer, loops], axis=1),
             "hovertext": [labels[t] for t in token],
             "hovertemplate": "<b>%{hovertext}</b>, token %{customdata[0]}, layer %{customdata[1]}<br>"
-            "left after %{customdata[2]} loops<extra></extra>",
+            "exited after %{customdata[2]} loops<extra></extra>",
         }
     )  # fmt: skip
     selected = np.flatnonzero(here & (layer == view.layer))
@@ -193,8 +193,8 @@ FIGURES = (
         title="Where the loops lead",
         how_to_read=(
             "Each line is one token's state, from before the selected layer through its loops to the dot where it "
-            "left; dotted parts are later loops that did not run. The plane is the one in which all states of the "
-            "layer vary most (PCA). It hides all other directions."
+            "exited; dotted parts are later loops that did not run. The plane is the one in which all states of "
+            "the layer vary most (PCA). It hides all other directions."
         ),
         figure=trajectory_figure,
         table=plane_table,

@@ -163,8 +163,8 @@ FIGURES = (
         how_to_read=(
             "Each bar on the left is the length of the selected token's state: first the FFN's input H, then the "
             "state after each loop. Each bar on the right is the length of what that loop added. Outlined: the "
-            "loop after which the token exited. Hatched loops did not run for this token and were computed for this "
-            "figure only; so few steps do not show whether the recursion would settle."
+            "loop after which the token exited. Hatched loops did not run for this token and were computed for "
+            "this figure only; so few steps do not show whether the recursion would settle."
         ),
         figure=recursion_states_figure,
         table=state_table,

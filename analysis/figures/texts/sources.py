@@ -197,9 +197,10 @@ FIGURES = (
         title="How well do token and position predict routing?",
         how_to_read=(
             "Each dot is one layer: how much knowing the token, its position, or the token with the one before it "
-            "reduces the uncertainty about its loops and first expert, by counts in the other texts. 1 leaves "
-            "none, 0 gains nothing, and below 0 is worse than not knowing. Whiskers are 95 % intervals over "
-            "texts; filled dots are beyond chance (p below 0.05, corrected over layers)."
+            "reduces the uncertainty about its loops and first expert, predicted from counts in the other texts. "
+            "1 means that no uncertainty is left, 0 that nothing is gained, and below 0 is worse than not "
+            "knowing. Whiskers are 95 % intervals over texts; filled dots are beyond chance (p below 0.05, "
+            "corrected over layers)."
         ),
         details=(
             "Chance is what remains when the routing is reversed within texts or swapped between texts at equal "
