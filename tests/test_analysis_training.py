@@ -55,7 +55,7 @@ def test_table_and_figure_tell_the_same():
     drawn = drawn_loops_figure(trace, tau="5").data
     dots = {each.name: each.y for each in drawn if each.mode == "markers"}
     at_five = table[table["tau"] == 5.0]
-    assert dots["drawn loops are eval's pick"] == pytest.approx(100 * at_five["agreement"])
+    assert dots["draws that match evaluation"] == pytest.approx(100 * at_five["agreement"])
     assert dots["weight of the drawn loops at τ = 5"] == pytest.approx(100 * at_five["weight"])
 
 

@@ -206,7 +206,7 @@ def test_geometry_gives_the_mean_of_the_table_beside_the_dealt_one():
     own, dealt = rows["cosine_of_writes"].mean(), rows["cosine_of_writes_dealt"].mean()
     text = answers.geometry(paths, VIEW).text
     assert f"have a mean cosine of {number(own)} for {len(rows)} tokens" in text
-    assert f"reach {number(dealt)}: only the difference, {number(own - dealt)}, is about" in text
+    assert f"tokens it is {number(dealt)}: only the difference, {number(own - dealt)}, is about" in text
 
 
 def test_attention_names_what_was_read_most():

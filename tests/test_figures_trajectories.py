@@ -7,6 +7,7 @@ from analysis.explain.geometry import plane
 from analysis.figures import embedding_figure, trajectory_figure
 from analysis.palette import expert_colour, gate_colour
 from analysis.view import View
+from analysis.words.numbers import percent
 from tests.capture_results import make_embedding, make_paths
 from tests.traces import random_trace
 
@@ -37,7 +38,7 @@ def test_trajectories_end_where_the_tokens_left(paths, colour):
     ends = named(fig, "exited here")
     loops = paths.routing.loops[1, 4:20]
     np.testing.assert_allclose(np.array(ends.x), found.points[np.arange(16), loops, 0])
-    assert f"{100 * found.explained[0]:.0f} % of the variance" in fig.layout.xaxis.title.text
+    assert f"({percent(found.explained[0], 1)} of the variance)" in fig.layout.xaxis.title.text
     own = named(fig, "selected")
     np.testing.assert_allclose(np.array(own.y), found.points[3, : loops[3] + 1, 1])
 
@@ -86,7 +87,7 @@ def test_colours_say_what_was_decided(found):
 
 def test_map_prints_its_trust_beside_that_of_pca_and_how_much_was_drawn(found):
     said = notes(embedding_figure(found, VIEW))
-    assert "trustworthiness 0.987 over 15 neighbours; PCA of the same states: 0.876, 70 % of the variance" in said
+    assert "trustworthiness 0.99 over 15 neighbours; PCA of the same states: 0.88, 70% of the variance" in said
     assert "states of 3 layers, tokens: all;" in said
     many = make_embedding(make_paths(random_trace(layers=4, tokens=150)))
     assert "tokens: 100 of 150, drawn by a fixed seed, since at most 2,000 states" in notes(embedding_figure(many))

@@ -109,7 +109,7 @@ def geometry(paths: PathTrace, view: View = DEFAULT_VIEW) -> Answer:
     gained = float(cosine[known].mean() - dealt.mean())
     return answer(
         *pieces,
-        f"Experts dealt from other tokens reach {number(float(dealt.mean()))}: only the difference, "
+        f"With experts dealt from other tokens it is {number(float(dealt.mean()))}: only the difference, "
         f"{number(gained)}, is about the router's choice.",
     )
 

@@ -69,8 +69,8 @@ def told(found: GoesWith) -> str:
         if (each := found.measures.get(name))
     ]
     return (
-        f"What this model's soft difficulty goes with in {found.texts} {found.name}, as Spearman's ρ within texts with "
-        f"its 95 % interval: {'; '.join(parts)}."
+        f"In {found.texts} {found.name}, soft difficulty of this model has these rank correlations (Spearman's ρ within "
+        f"texts, with 95 % intervals): {'; '.join(parts)}."
     )
 
 

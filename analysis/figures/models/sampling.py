@@ -29,11 +29,13 @@ def drawn_loops_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW, *, tau: T
     table = table[table["tau"] == float(tau)]
     even = {"type": "line", "xref": "x domain", "x0": 0, "x1": 1, "y0": 100 / trace.max_loops}
     even |= {"y1": even["y0"], "line": {"width": 1, "dash": "dot", "color": c["line"]}}
-    legend = f"{swatch(c['depth'], 'drawn = picked', '●')}   {swatch(c['ink'], f'weight at τ = {tau}', '○')}"
+    legend = (
+        f"{swatch(c['depth'], 'draws that match evaluation', '●')}   {swatch(c['ink'], f'weight at τ = {tau}', '○')}"
+    )
     return figure(
         view,
         [
-            *_with_range(table, "agreement", -0.12, "drawn loops are eval's pick", c["depth"], "circle"),
+            *_with_range(table, "agreement", -0.12, "draws that match evaluation", c["depth"], "circle"),
             *_with_range(table, "weight", 0.12, f"weight of the drawn loops at τ = {tau}", c["ink"], "circle-open"),
         ],
         height=HEIGHT,

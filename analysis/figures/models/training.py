@@ -172,7 +172,7 @@ def _course_notes(training: TrainingTrace, view: View) -> list[dict]:
         note("λ", x=RIGHT[1]) | {"xshift": 6},
         *lambdas,
         note(f"experts of layer {view.layer}, % of routed choices", y=BOTTOM[1]),
-        note("drawn loops are eval's pick", x=RIGHT[0], y=BOTTOM[1]),
+        note("draws that match evaluation", x=RIGHT[0], y=BOTTOM[1]),
     ]
 
 
