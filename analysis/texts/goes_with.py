@@ -69,7 +69,7 @@ def told(found: GoesWith) -> str:
         if (each := found.measures.get(name))
     ]
     return (
-        f"In {found.texts} {found.name}, soft difficulty of this model has these rank correlations (Spearman's ρ within "
+        f"In {found.texts} {found.name}, soft difficulty has these rank correlations (Spearman's ρ within "
         f"texts, with 95 % intervals): {'; '.join(parts)}."
     )
 
