@@ -248,7 +248,7 @@ FIGURES = (
             "from −1 (opposite) to 1 (the same direction); a stroke marks a token that did not route, because it "
             "took all loops and no expert ran. “Writes” are what each path adds to the stream; “Outputs” also "
             "hold the stream that came in, which alone makes them alike. Experts are slices of the FFN that the "
-            "loops run, so some agreement is certain: circles show the mean when tokens are dealt the experts "
+            "loops run, so some agreement is expected: circles show the mean when tokens are dealt the experts "
             "that other tokens of the layer chose."
         ),
         figure=path_agreement_figure,

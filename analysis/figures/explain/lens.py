@@ -256,7 +256,8 @@ FIGURES = (
             "Each cell is the likeliest next token after one loop (one pass through the layer's FFN), stronger "
             "with its probability; the outlined loop is the one after which the token exited. “Read the state” is "
             "a logit lens: it applies the final norm and the unembedding to the state as it is. “Exit here” lets "
-            "the token exit the layer after this loop, with λ to match, and runs the rest of the network."
+            "the token exit the layer after this loop, with its mixing weight λ to match, and runs the rest of "
+            "the network."
         ),
         figure=lens_grid_figure,
         table=lens_table,
