@@ -159,7 +159,7 @@ def cost(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> Answer:
     total = {name: mean_over_tokens(trace, cost_of(trace, name)).mean() for name in ("released", "ours")}
     return answer(
         f"On paper, this text costs {number(by_layer.mean())} times a dense FFN per token and layer. This program runs "
-        f"{number(total['ours'])} times, the authors' code {number(total['released'])} times, because it loops every "
+        f"{number(total['ours'])} passes, the authors' code {number(total['released'])}, because that code loops every "
         "token as often as the deepest one of the layer. ",
         *_most_and_least("costs the most", "the least", by_layer, end=" on paper."),
     )

@@ -139,7 +139,7 @@ def attention(read: AttentionTrace, view: View = DEFAULT_VIEW) -> Answer:
     return answer(
         *pieces,
         f" Of its attention to earlier tokens, those with {how_many(int(row['loops']), 'loop')} got "
-        f"{share(row['attention_share'])}; they are {share(row['token_share'])} of these tokens.",
+        f"{share(row['attention_share'])}; they are {share(row['token_share'])} of the earlier tokens.",
     )
 
 
