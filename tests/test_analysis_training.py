@@ -76,7 +76,7 @@ def test_names_of_runs_are_text_and_missing_curves_a_sentence():
     curves = TrainingCurves(read_curves(CURVES))
     figure = training_curve_figure(curves, View(theme="dark"), of="tau")
     assert figure.data[1].name == "&lt;b&gt;versatile&lt;/b&gt;"
-    assert "kept no such curve" in training_curve_figure(curves, of="lr").layout.annotations[0].text
+    assert "has no such curve" in training_curve_figure(curves, of="lr").layout.annotations[0].text
 
 
 @pytest.mark.parametrize(
