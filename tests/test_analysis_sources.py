@@ -112,7 +112,7 @@ def test_one_text_is_foretold_from_nothing_and_different_models_are_refused():
     found = study([random_trace(layers=2, tokens=12)], draws=9)
     assert found.routing_sources.empty
     (sentence,) = sources_figure(found).layout.annotations
-    assert "that takes two texts" in sentence.text
+    assert "needs at least two texts" in sentence.text
     with pytest.raises(ValueError, match="different models"):
         routing_sources([make_trace(), random_trace(layers=3, tokens=4)])
 

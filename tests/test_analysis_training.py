@@ -55,7 +55,7 @@ def test_table_and_figure_tell_the_same():
     drawn = drawn_loops_figure(trace, tau="5").data
     dots = {each.name: each.y for each in drawn if each.mode == "markers"}
     at_five = table[table["tau"] == 5.0]
-    assert dots["drawn loops are eval's pick"] == pytest.approx(100 * at_five["agreement"])
+    assert dots["draws that match evaluation"] == pytest.approx(100 * at_five["agreement"])
     assert dots["weight of the drawn loops at τ = 5"] == pytest.approx(100 * at_five["weight"])
 
 
@@ -76,7 +76,7 @@ def test_names_of_runs_are_text_and_missing_curves_a_sentence():
     curves = TrainingCurves(read_curves(CURVES))
     figure = training_curve_figure(curves, View(theme="dark"), of="tau")
     assert figure.data[1].name == "&lt;b&gt;versatile&lt;/b&gt;"
-    assert "kept no such curve" in training_curve_figure(curves, of="lr").layout.annotations[0].text
+    assert "has no such curve" in training_curve_figure(curves, of="lr").layout.annotations[0].text
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 
 from analysis import answers
 from analysis.answers import ANSWERS, Answer, answer_of
-from analysis.answers.answer import decimal, share
+from analysis.answers.answer import share
 from analysis.difficulty import token_difficulty
 from analysis.experts import expert_load
 from analysis.explain.attention import attention_table
@@ -23,6 +23,7 @@ from analysis.models.health import Check
 from analysis.overview import loops_by_layer
 from analysis.texts.summary import PromptSummary, summary_table
 from analysis.view import View
+from analysis.words.numbers import number
 from app.pages import PAGES
 from hooks.lens_trace import EXIT, OUTPUT
 from hooks.trace import RoutingTrace
@@ -53,7 +54,7 @@ def data_of(kind: type, name: str, view: View):
 
 
 def test_numbers_have_one_minus_sign_and_no_share_is_rounded_to_nothing_or_all():
-    assert [decimal(each) for each in (-0.004, -0.5, 2)] == ["0.00", "−0.50", "2.00"]
+    assert [number(each) for each in (-0.004, -0.5, 2)] == ["0.00", "−0.50", "2.00"]
     assert [share(each) for each in (0, 0.001, 0.5, 0.999, 1, -0.03)] == [
         *("0%", "under 1%", "50%", "over 99%", "100%", "−3%"),
     ]
@@ -92,23 +93,23 @@ def test_overview_names_the_layers_and_the_token_of_the_tables():
     loops = loops_by_layer(trace)["mean_loops"]
     named = [(link.layer, link.token) for link in found.links]
     assert named == [(loops.idxmax(), None), (loops.idxmin(), None), (None, token_difficulty(trace).argmax())]
-    assert f"loops most ({loops.max():.2f})" in found.text and "of 57 tokens" in found.text
+    assert f"has the most loops ({loops.max():.2f})" in found.text and "of 57 tokens" in found.text
     two = answers.overview(make_trace(loops=((1, 2), (4, 3))))
-    assert two.text.startswith("A token passes the FFN 2.50 times per layer on average, of at most 4; ")
-    assert "Layer 1 loops most (3.50), layer 0 loops least (1.50); “" in two.text
+    assert two.text.startswith("On average a token passes the FFN 2.50 times per layer, of at most 4, which costs ")
+    assert "Layer 1 has the most loops (3.50) and layer 0 the fewest (1.50). “" in two.text
 
 
 def test_gate_and_cost_say_what_their_tables_hold():
     trace = TRACES["ordinary"]
     by_layer = gate_table(trace).groupby("layer")["gate"].mean()
     found = answers.gate(trace)
-    assert f"Layer {by_layer.idxmax()} gives the experts most ({by_layer.max():.2f})" in found.text
+    assert f"Layer {by_layer.idxmax()} gives the experts the most weight ({by_layer.max():.2f})" in found.text
     assert f"{(~trace.width_ran).mean():.0%} of {trace.loops.size} pairs" in found.text
     total = cost_ledger(trace).query("design == 'VersatileFFN'").set_index("account")["total"]
     nominal = cost_by_layer(trace).query("account == 'nominal'").set_index("layer")["ffn_equivalents"]
     found = answers.cost(trace)
     assert f"costs {total['nominal']:.2f} times" in found.text and f"runs {total['ours']:.2f}" in found.text
-    assert f"Layer {nominal.idxmax()} costs most ({nominal.max():.2f})" in found.text
+    assert f"Layer {nominal.idxmax()} costs the most ({nominal.max():.2f})" in found.text
 
 
 def test_experts_names_the_largest_load_and_what_an_even_one_is():
@@ -119,7 +120,7 @@ def test_experts_names_the_largest_load_and_what_an_even_one_is():
     assert (found.links[1].layer, found.links[1].expert) == (largest["layer"], largest["expert"])
     assert f"has {largest['share']:.0%} of " in found.text and "an even share is 12.5%" in found.text
     here = load[load["layer"] == VIEW.layer]
-    assert f"leads with {here['share'].max():.0%} and" in found.text
+    assert f"has the largest share ({here['share'].max():.0%}) and" in found.text
 
 
 def test_uneven_load_is_called_possible_by_chance_where_choices_are_even_and_only_there():
@@ -127,23 +128,25 @@ def test_uneven_load_is_called_possible_by_chance_where_choices_are_even_and_onl
     for _ in range(60):
         ids = rng.random((4, 40, 8)).argsort(axis=-1)[..., :2]
         even = make_trace(loops=np.ones((4, 40), int), num_experts=8, expert_ids=ids)
-        said.append("could reach by chance" in answers.experts(even).text)
+        said.append("could reach this by chance" in answers.experts(even).text)
     assert np.mean(said) > 0.9
     assert "by chance" not in answers.experts(make_trace(loops=np.ones((4, 40), int))).text
 
 
 def test_difficulty_calls_a_correlation_chance_unless_it_is_beyond():
     trace = TRACES["ordinary"]
-    assert "difficulty were more surprising than chance explains (ρ = " in answers.difficulty(trace).text
+    assert "difficulty are more surprising than chance explains (ρ = " in answers.difficulty(trace).text
     order = np.random.default_rng(1).permutation(np.arange(1, trace.num_tokens))
     shuffled = replace(trace, logprob=trace.logprob[np.concatenate([[0], order])])
-    assert "together no more than by chance (ρ = " in answers.difficulty(shuffled).text
+    assert "correlate no more than by chance (ρ = " in answers.difficulty(shuffled).text
     assert "too few" in answers.difficulty(random_trace(tokens=8)).text
 
 
 def test_recursion_counts_loops_ties_and_near_misses():
     found = answers.recursion(make_trace(loops=[[1, 2, 2, 4], [2, 2, 2, 4]]))
-    assert found.text.startswith("2 loops ran most often, in 62% of 8 pairs of token and layer; all 4 ran in 25%. “d” ")
+    assert found.text.startswith(
+        "2 loops ran most often, in 62% of 8 pairs of token and layer, and all 4 ran in 25%. “d” "
+    )
     assert "0% of the choices were near misses" in found.text
     assert "“a” and 1 other looped most (3.00," in answers.recursion(make_trace(loops=[[3, 3, 1]])).text
 
@@ -157,13 +160,13 @@ def test_near_misses_counts_the_table_and_names_the_closest():
     assert (found.links[0].layer, found.links[0].token) == (closest["layer"], closest["token"])
     other = replace(trace, loops=np.where(trace.loops == 1, 2, trace.loops))
     twice = answers.near_misses(trace, precisions=TwoPrecisions(trace, other))
-    assert twice.text.endswith(f" other loops run in {(trace.loops == 1).sum()} of the {trace.loops.size}.")
+    assert twice.text.endswith(f" In bfloat16, {(trace.loops == 1).sum()} of the {trace.loops.size} choices change.")
 
 
 def test_walkthrough_tells_loops_gate_and_experts_or_that_none_ran():
     trace = make_trace(loops=((1, 2), (4, 3)))
-    text = "In layer 0 the FFN ran 2 times for “b”, 20.00 logits ahead of the next choice. λ is 0.50: the experts have "
-    text += "50% of the mixture, the loops the rest. Expert 0 (75%) and expert 1 (25%) share that part."
+    text = "In layer 0 the FFN ran 2 times for “b”, 20.00 logits ahead of the next choice. With λ = 0.50 the experts "
+    text += "weigh 50% in the mixture, the loops the rest. Expert 0 (75%) and expert 1 (25%) share that weight."
     assert answers.walkthrough(trace, View(layer=0, token=1)).text == text
     assert answers.walkthrough(trace, View(layer=1)).text.endswith("and no expert ran.")
     forced = replace(trace, loops=np.full((2, 2), 3))
@@ -178,7 +181,7 @@ def test_write_ledger_names_the_largest_write_of_the_table():
         largest = table.loc[table["share"].idxmax()]
         assert f", {largest['write']} wrote the largest part" in found.text
         experts = table.loc[table["write"].str.startswith("expert"), "share"].sum()
-        assert found.text.endswith(f"its experts {share(experts)}." if experts else "and no expert ran.")
+        assert found.text.endswith(f"the experts {share(experts)}." if experts else "and no expert ran.")
     broken = replace(paths, resid_post=paths.resid_post + 1)
     assert answers.write_ledger(broken, VIEW).text.startswith("Not drawn: the writes differ")
 
@@ -187,14 +190,14 @@ def test_lens_counts_exits_that_would_change_the_prediction():
     trace = TRACES["ordinary"]
     lens = make_lens(trace, 5)
     still = answers.recursion_lens(lens, VIEW)
-    assert "from the output of layer 0 on" in still.text and still.text.endswith("it in 0 of 24 cases.")
+    assert "from the output of layer 0 on" in still.text and still.text.endswith("this in 0 of 24 cases.")
     ids = lens.top_ids.copy()
     ids[lens.of(OUTPUT)[:3], 0] = 7  # the first three layers would say another token
     other = lens.of(EXIT)[(lens.layer[lens.of(EXIT)] == 4) & ~lens.used[lens.of(EXIT)]]
     ids[other[:2], 0] = 7
     moved = answers.recursion_lens(replace(lens, top_ids=ids), VIEW)
     assert "from the output of layer 3 on" in moved.text
-    assert moved.text.endswith("it in 2 of 24 cases, most often in layer 4 (2 of 3).")
+    assert moved.text.endswith("this in 2 of 24 cases, most often in layer 4 (2 of 3).")
 
 
 def test_geometry_gives_the_mean_of_the_table_beside_the_dealt_one():
@@ -202,8 +205,8 @@ def test_geometry_gives_the_mean_of_the_table_beside_the_dealt_one():
     rows = cosine_table(paths).query("layer == 2").dropna()
     own, dealt = rows["cosine_of_writes"].mean(), rows["cosine_of_writes_dealt"].mean()
     text = answers.geometry(paths, VIEW).text
-    assert f"at a mean cosine of {decimal(own)} for {len(rows)} tokens" in text
-    assert f"reach {decimal(dealt)}: only the difference, {decimal(own - dealt)}, speaks" in text
+    assert f"have a mean cosine of {number(own)} for {len(rows)} tokens" in text
+    assert f"tokens it is {number(dealt)}: only the difference, {number(own - dealt)}, is about" in text
 
 
 def test_attention_names_what_was_read_most():
@@ -213,7 +216,7 @@ def test_attention_names_what_was_read_most():
     assert [link.token for link in found.links] == [None, 20, mean.idxmax()]
     assert f"({share(mean.max())} of the attention, mean over heads)" in found.text
     first = answers.attention(make_attention(TRACES["ordinary"], 0), View(layer=2))
-    assert first.text.endswith("could read nothing but itself: it is the first token.")
+    assert first.text.endswith("could attend only to itself, because it is the first token.")
 
 
 def test_models_and_prompts_say_what_was_not_measured_and_what_is_short():
@@ -222,17 +225,16 @@ def test_models_and_prompts_say_what_was_not_measured_and_what_is_short():
     checked = answers.models(trace, checks=[Check("weights", "sick", "", "")])
     assert "sick: weights" in checked.text
     found = answers.prompts(summary_table(SUMMARIES))
-    assert found.text.startswith("Of 2 traced prompts “<b>$x$</b>” has the highest soft difficulty (0.70,")
+    assert found.text.startswith("Of 2 traced prompts, “<b>$x$</b>” has the highest soft difficulty (0.70,")
     assert found.text.endswith("One of them has only 4 tokens, and means of short texts scatter more.")
     assert answers.prompts(summary_table(SUMMARIES[1:])).text.startswith("1 of 2 prompts traced")
 
 
 def test_pages_of_several_texts_test_nothing_with_too_few():
     few = data_of(ANSWERS[answers.validity], "ordinary", View(layer=7, token=56))
-    assert (
-        "Over 2 texts" in answers.validity(few).text and "(not tested: it takes 5 texts)" in answers.validity(few).text
-    )
-    assert "(not tested: it takes 5 texts)" in answers.what_decides(few).text
+    text = answers.validity(few).text
+    assert "Over 2 texts" in text and "(not tested: this takes 5 texts)" in text
+    assert "(not tested: this takes 5 texts)" in answers.what_decides(few).text
 
 
 def test_answers_of_given_data_are_those_of_its_pages():

@@ -146,9 +146,9 @@ def test_by_words_maps_of_means_merge_their_columns_and_experts_do_not(app, view
 @pytest.mark.parametrize(
     ("view", "figures"),
     [
-        ("gate", ["Dots: the"]),
-        ("experts", ["One row per", "Colour (and"]),
-        ("cost", ["Strong colour"]),
+        ("gate", ["Each dot"]),
+        ("experts", ["Each row is", "Each cell"]),
+        ("cost", ["Each cell"]),
         ("recursion", []),
     ],
 )

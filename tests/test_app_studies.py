@@ -109,7 +109,7 @@ def test_too_few_texts_are_drawn_without_intervals_and_the_reason_is_told(view, 
             for table in (study.difficulty_validity[kind], study.difficulty_by_class[kind]):
                 assert table[["low", "high"]].isna().all(axis=None)
     else:
-        assert any("that takes two texts" in note for note in notes(app)) == (count == 1)
+        assert any("needs at least two texts" in note for note in notes(app)) == (count == 1)
 
 
 def test_texts_that_cannot_be_read_and_texts_given_twice_are_left_out_and_told(monkeypatch):

@@ -50,10 +50,10 @@ def test_one_choice_reads_the_loops_of_both_figures(visit):
         folded.click()
         wait_idle(page)
     note = page.locator(".st-key-figure-lens_layer .annotation-text").filter(has_text="likeliest next tokens")
-    expect(note).not_to_contain_text("had it left there")
-    assert page.get_by_role("radio", name="Leave here").or_(page.get_by_role("button", name="Leave here")).count() == 1
-    page.get_by_text("Leave here", exact=True).click()
-    expect(note).to_contain_text("had it left there")
+    expect(note).not_to_contain_text("had it exited there")
+    assert page.get_by_role("radio", name="Exit here").or_(page.get_by_role("button", name="Exit here")).count() == 1
+    page.get_by_text("Exit here", exact=True).click()
+    expect(note).to_contain_text("had it exited there")
 
 
 def test_hover_cards_write_the_minus_sign_of_axes_and_cells(visit):

@@ -34,7 +34,7 @@ TOO_MUCH = {
 
 def sentences() -> dict[str, str]:
     """Where something is said -> what is said there."""
-    said = {f"figure {each.name}": f"{each.title}. {each.how_to_read}" for each in CATALOGUE}
+    said = {f"figure {each.name}": f"{each.title}. {each.whole_caption}" for each in CATALOGUE}
     said |= {f"page {page.name}": page.question for page in PAGES}
     said |= {f"term {term}": text for term, text in TERMS.items()}
     said |= {f"example {key}": text for key, text in LOOK_FOR.items()}
@@ -72,7 +72,7 @@ def test_nothing_claims_more_than_is_known(why):
     ],
 )
 def test_captions_name_the_limits_of_their_figures(figure, limits):
-    assert [limit for limit in limits if limit not in spec(figure).how_to_read] == []
+    assert [limit for limit in limits if limit not in spec(figure).whole_caption] == []
 
 
 def test_what_decides_asks_for_no_more_than_it_draws():

@@ -257,7 +257,7 @@ def test_a_paper_has_sensible_measures_only(fields, sentence):
 def test_caption_holds_title_reading_numbers_selection_and_model():
     trace = random_trace(layers=2, tokens=600)
     words = caption(spec("difficulty_map"), trace, View(1, 300, (256, 512)), kind="hard")
-    assert words.startswith("Difficulty of every token in every layer. Strong colour is hard.")
+    assert words.startswith(f"{spec('difficulty_map').title}. {spec('difficulty_map').how_to_read}\n")
     for part in (
         "600 tokens, 2 layers",
         "Maps show tokens 256 to 511",

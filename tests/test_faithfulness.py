@@ -19,7 +19,7 @@ from tests.traces import make_trace
 TEXT = "The fox went softly through the snow, 7 + 5 = 12."
 NAMES = [
     "hooks change nothing",
-    "leaving where it left changes nothing",
+    "setting its own exits changes nothing",
     "every layer was captured",
     "fast path and readable path agree",
     "alone and in a batch agree",
@@ -57,7 +57,7 @@ def test_a_hook_that_edits_is_told(name):
     point = HookedVersatileFFN(loaded.model).hook_dict[name]
     point.add_hook(lambda tensor, hook: torch.zeros_like(tensor), is_permanent=True)
     found = findings(measure_faithfulness(loaded, TEXT), capture_paths(loaded, TEXT))
-    assert NAMES[0] in failed(found) and summary(found).startswith("Not faithful; this does not hold: hooks change")
+    assert NAMES[0] in failed(found) and summary(found).startswith("Not faithful. What failed: hooks change")
 
 
 def test_a_hook_on_a_module_is_told(paths):

@@ -60,8 +60,8 @@ def test_layer_rows_are_the_readings_of_that_layer(lens, reading, kind):
         cell for drawn in fig.data if drawn.xaxis == "x2" for cell in zip(drawn.x, drawn.y, drawn.text, strict=True)
     )
     assert ranks == [text for *_, text in table[: len(ranks)]]
-    labels = [label for label in fig.layout.yaxis.ticktext if label.endswith("left here")]
-    assert labels == [f"<b>after loop {lens.routing.loops[2, 7]}</b>, left here"]
+    labels = [label for label in fig.layout.yaxis.ticktext if label.endswith("exited here")]
+    assert labels == [f"<b>after loop {lens.routing.loops[2, 7]}</b>, exited here"]
 
 
 @pytest.mark.parametrize("measure", ["kl", "probability", "entropy"])

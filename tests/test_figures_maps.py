@@ -110,7 +110,9 @@ def test_gate_levels_fill_their_bar():
 
 
 def test_gate_ceiling_is_named():
-    assert "λ never exceeds 0.75: at least 1/4 is depth" in annotations(figures.gate_along_text_figure(make_trace()))
+    assert "λ never exceeds 0.75: at least 1/4 of the weight is depth" in annotations(
+        figures.gate_along_text_figure(make_trace())
+    )
 
 
 # Experts

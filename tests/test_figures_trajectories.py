@@ -7,6 +7,7 @@ from analysis.explain.geometry import plane
 from analysis.figures import embedding_figure, trajectory_figure
 from analysis.palette import expert_colour, gate_colour
 from analysis.view import View
+from analysis.words.numbers import percent
 from tests.capture_results import make_embedding, make_paths
 from tests.traces import random_trace
 
@@ -34,10 +35,10 @@ def notes(fig) -> str:
 @pytest.mark.parametrize("colour", ["loops", "gate", "expert", "token"])
 def test_trajectories_end_where_the_tokens_left(paths, colour):
     found, fig = plane(paths, 1), trajectory_figure(paths, VIEW, colour=colour)
-    ends = named(fig, "left here")
+    ends = named(fig, "exited here")
     loops = paths.routing.loops[1, 4:20]
     np.testing.assert_allclose(np.array(ends.x), found.points[np.arange(16), loops, 0])
-    assert f"{100 * found.explained[0]:.0f} % of the variance" in fig.layout.xaxis.title.text
+    assert f"({percent(found.explained[0], 1)} of the variance)" in fig.layout.xaxis.title.text
     own = named(fig, "selected")
     np.testing.assert_allclose(np.array(own.y), found.points[3, : loops[3] + 1, 1])
 
@@ -60,7 +61,7 @@ def test_what_was_not_used_is_dotted(paths, found, drawn):
 
 
 def test_dots_of_a_map_stand_where_umap_put_the_last_used_state_and_name_token_and_layer(found):
-    ends = named(embedding_figure(found, VIEW), "left here")
+    ends = named(embedding_figure(found, VIEW), "exited here")
     here = np.arange(len(found.token))
     np.testing.assert_allclose(np.column_stack([ends.x, ends.y]), found.points[here, found.loops])
     np.testing.assert_array_equal(np.array(ends.customdata), np.column_stack([found.token, found.layer, found.loops]))
@@ -71,7 +72,7 @@ def test_dots_of_a_map_stand_where_umap_put_the_last_used_state_and_name_token_a
 
 def test_colours_say_what_was_decided(found):
     trace = found.routing
-    ends = {colour: named(embedding_figure(found, VIEW, colour=colour), "left here").marker.color for colour in
+    ends = {colour: named(embedding_figure(found, VIEW, colour=colour), "exited here").marker.color for colour in
             ("loops", "gate", "expert", "layer", "token")}  # fmt: skip
     ran = trace.width_ran[found.layer, found.token]
     experts = trace.expert_ids[found.layer, found.token, 0]
@@ -86,7 +87,7 @@ def test_colours_say_what_was_decided(found):
 
 def test_map_prints_its_trust_beside_that_of_pca_and_how_much_was_drawn(found):
     said = notes(embedding_figure(found, VIEW))
-    assert "trustworthiness 0.987 over 15 neighbours; PCA of the same states: 0.876, 70 % of the variance" in said
+    assert "trustworthiness 0.99 over 15 neighbours; PCA of the same states: 0.88, 70% of the variance" in said
     assert "states of 3 layers, tokens: all;" in said
     many = make_embedding(make_paths(random_trace(layers=4, tokens=150)))
     assert "tokens: 100 of 150, drawn by a fixed seed, since at most 2,000 states" in notes(embedding_figure(many))

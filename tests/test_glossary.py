@@ -61,7 +61,7 @@ def test_glossary_opens_with_all_terms_and_its_search_narrows_them():
 
     app.run()
     assert not app.exception and shown() == TERMS.keys()
-    app.text_input[0].set_value("Mixing share").run()
+    app.text_input[0].set_value("depth path weighs").run()
     assert shown() == {"λ"}
     app.text_input[0].set_value("*zz*").run()
     assert not shown() and [each.value for each in app.markdown][0].startswith(r"No term has “\*zz\*”")

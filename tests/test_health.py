@@ -135,7 +135,7 @@ def test_loops_and_experts_by_position_are_condemned():
     checks = {check.name: check for check in health_checks(measure_health(by_position(), [text, text[::-1]]))}
     for what in ("loops", "experts"):
         found = checks[f"content decides {what}"]
-        assert found.status == "sick" and "the place by 1.00; by position in layer 0" in found.figure
+        assert found.status == "sick" and "the position by 1.00; by position in layer 0" in found.figure
 
 
 @pytest.fixture(scope="module")

@@ -155,7 +155,7 @@ def test_last_layers_output_is_the_models_prediction(lens):
 
 def test_table_has_one_row_per_reading(lens):
     table = lens_table(lens)
-    assert len(table) == len(lens.kind) and set(table["reading"]) == {"state", "left here", "layer output"}
+    assert len(table) == len(lens.kind) and set(table["reading"]) == {"state", "exited here", "layer output"}
     assert table["top_tokens"][0] == lens.top_tokens[0]
 
 

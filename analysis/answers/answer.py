@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.words.labels import how_many, token_labels
+from analysis.words.numbers import percent
 from hooks.trace import RoutingTrace
 
 
@@ -82,19 +83,13 @@ def an_expert(expert: int, layer: int, *, capital: bool = False) -> Named:
     return Named(f"{'E' if capital else 'e'}xpert {expert}", layer=int(layer), expert=int(expert))
 
 
-def decimal(value: float, digits: int = 2) -> str:
-    """A number with a real minus sign, and never minus zero."""
-    text = f"{value:.{digits}f}"
-    return text.lstrip("-") if not float(text) else text.replace("-", "−")
-
-
 def share(value: float) -> str:
     """A share, 0..1, in per cent: whole, but never 0% or 100% of something that was not nothing or all."""
     if 0 < value < 0.005:
         return "under 1%"
     if 0.995 <= value < 1:
         return "over 99%"
-    return f"{decimal(100 * value, 0)}%"
+    return percent(value)
 
 
 def others_alike(values: np.ndarray, best: int) -> str:
@@ -103,4 +98,4 @@ def others_alike(values: np.ndarray, best: int) -> str:
     return f" and {how_many(alike, 'other')}" if alike else ""
 
 
-__all__ = ["Answer", "Link", "Named", "a_layer", "a_token", "an_expert", "answer", "decimal", "others_alike", "share"]
+__all__ = ["Answer", "Link", "Named", "a_layer", "a_token", "an_expert", "answer", "others_alike", "share"]

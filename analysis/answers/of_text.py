@@ -11,7 +11,6 @@ from analysis.answers.answer import (
     a_token,
     an_expert,
     answer,
-    decimal,
     others_alike,
     share,
 )
@@ -24,9 +23,10 @@ from analysis.recursion import NEAR_MISS, depth_margin
 from analysis.texts.chance import rho_by_chance
 from analysis.view import DEFAULT_VIEW, View
 from analysis.words.labels import how_many
+from analysis.words.numbers import number, significant
 from hooks.trace import RoutingTrace
 
-NOTHING = Answer("This text holds no token of its own, so there is nothing to count.")
+NOTHING = Answer("This text has only tokens that the tokenizer added, so there is nothing to count.")
 LIKELY = 0.05
 """An uneven load is called possible by chance if even choices would reach it with a larger probability than this."""
 
@@ -36,12 +36,13 @@ def overview(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> Answer:
     if not ordinary(trace).any():
         return NOTHING
     numbers, loops = overview_numbers(trace), mean_over_tokens(trace, trace.loops)
-    times = f"{decimal(numbers.mean_loops)} times per layer on average, of at most {trace.max_loops}"
+    times = f"{number(numbers.mean_loops)} times per layer, of at most {trace.max_loops}"
     if trace.max_loops == 1:
         times = "once per layer"
     return answer(
-        f"A token passes the FFN {times}; on paper it costs {decimal(numbers.ffn_equivalents)} times a dense FFN. ",
-        *_most_and_least("loops most", "loops least", loops),
+        f"On average a token passes the FFN {times}, which costs {number(numbers.ffn_equivalents)} times a dense FFN "
+        "on paper. ",
+        *_most_and_least("has the most loops", "the fewest", loops),
         *_highest(trace),
     )
 
@@ -52,16 +53,18 @@ def difficulty(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> Answer:
     if not counted.any():
         return NOTHING
     if trace.max_loops == 1:
-        return Answer("This model has one loop only: its depth head has nothing to decide, so no token is harder.")
+        return Answer(
+            "This model has only one loop, so its depth head decides nothing and there is no difficulty to compare."
+        )
     values = token_difficulty(trace)
     hard = int(np.where(counted, values, -1).argmax())
     easy = int(np.where(counted, values, 2).argmin())
     return answer(
-        f"Of {how_many(int(counted.sum()), 'token')} the depth head expects most loops for ",
+        f"Of {how_many(int(counted.sum()), 'token')}, the depth head expects the most loops for ",
         a_token(trace, hard),
-        f" (soft difficulty {decimal(values[hard])} of 1, mean over layers) and fewest for ",
+        f" (soft difficulty {number(values[hard])} of 1, mean over layers) and the fewest for ",
         a_token(trace, easy),
-        f" ({decimal(values[easy])}). {_surprise(trace)}",
+        f" ({number(values[easy])}). {_surprise(trace)}",
     )
 
 
@@ -72,9 +75,9 @@ def gate(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> Answer:
     numbers, by_layer = overview_numbers(trace), mean_over_tokens(trace, trace.gate)
     pairs = int(ordinary(trace).sum()) * trace.num_layers
     return answer(
-        f"The experts have λ = {decimal(numbers.mean_gate)} of the mixture on average, the loops the rest. ",
-        *_most_and_least("gives the experts most", "gives them least", by_layer, end=". "),
-        f"Where λ is 0 no expert ran: {share(numbers.did_not_route)} of {pairs:,} pairs of token and layer.",
+        f"The experts have a mean weight of λ = {number(numbers.mean_gate)} in the mixture, the loops the rest. ",
+        *_most_and_least("gives the experts the most weight", "the least", by_layer, end=". "),
+        f"In {share(numbers.did_not_route)} of {pairs:,} pairs of token and layer λ is 0 and no expert ran.",
     )
 
 
@@ -89,18 +92,18 @@ def experts(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> Answer:
     layer, expert = np.unravel_index(int(loads.argmax()), loads.shape)
     by_chance = _by_chance(counts, tokens, trace.expert_ids.shape[2])
     pieces: list[Piece] = [
-        "The most uneven load is in ", a_layer(layer), ": ", an_expert(expert, layer),
+        "The load is most uneven in ", a_layer(layer), ": ", an_expert(expert, layer),
         f" has {share(loads[layer, expert])} of {whole[layer]:,} choices by {how_many(int(tokens[layer]), 'token')}, "
-        f"where an even share is {100 * even:.3g}%",
-        ", which even choices could reach by chance in so short a text. " if by_chance else ". ",
+        f"where an even share is {significant(100 * even)}%. ",
+        "In so short a text, even choices could reach this by chance. " if by_chance else "",
     ]  # fmt: skip
     if not whole[view.layer]:
-        return answer(*pieces, "In ", a_layer(view.layer), ", which is selected, no token routed.")
+        return answer(*pieces, "In the selected ", a_layer(view.layer), " no token routed.")
     first, last = int(counts[view.layer].argmax()), int(counts[view.layer].argmin())
     return answer(
-        *pieces, "In ", a_layer(view.layer), ", which is selected, ", an_expert(first, view.layer),
-        f" leads with {share(loads[view.layer, first])} and ", an_expert(last, view.layer),
-        f" is last with {share(loads[view.layer, last])}.",
+        *pieces, "In the selected ", a_layer(view.layer), ", ", an_expert(first, view.layer),
+        f" has the largest share ({share(loads[view.layer, first])}) and ", an_expert(last, view.layer),
+        f" the smallest ({share(loads[view.layer, last])}).",
     )  # fmt: skip
 
 
@@ -115,13 +118,15 @@ def recursion(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> Answer:
     times = np.bincount(loops.ravel(), minlength=trace.max_loops + 1)
     usual, best = int(times.argmax()), int(np.where(counted, mean, 0).argmax())
     near = depth_margin(trace)[:, counted] < NEAR_MISS
-    all_loops = "" if usual == trace.max_loops else f"; all {trace.max_loops} ran in {share(times[-1] / loops.size)}"
+    all_loops = (
+        "" if usual == trace.max_loops else f", and all {trace.max_loops} ran in {share(times[-1] / loops.size)}"
+    )
     return answer(
         f"{how_many(usual, 'loop').capitalize()} ran most often, in {share(times[usual] / loops.size)} of "
         f"{loops.size:,} pairs of token and layer{all_loops}. ",
         a_token(trace, best),
-        f"{others_alike(np.where(counted, mean, 0), best)} looped most ({decimal(mean[best])}, mean over layers), and "
-        f"{share(near.mean())} of the choices were near misses, decided by less than {NEAR_MISS} logits.",
+        f"{others_alike(np.where(counted, mean, 0), best)} looped most ({number(mean[best])}, mean over layers). "
+        f"{share(near.mean())} of the choices were near misses, won by less than {NEAR_MISS} logits.",
     )
 
 
@@ -131,18 +136,18 @@ def near_misses(trace: RoutingTrace, view: View = DEFAULT_VIEW, *, precisions: T
     if not counted.any():
         return NOTHING
     if trace.max_loops == 1:
-        return Answer("This model has one loop only, so no choice of the loops can flip.")
+        return Answer("This model has only one loop, so there is no choice that could flip.")
     margin = np.where(counted, depth_margin(trace), np.inf)
     layer, token = np.unravel_index(int(margin.argmin()), margin.shape)
     near, pairs = int((margin < NEAR_MISS).sum()), int(counted.sum()) * trace.num_layers
     pieces: list[Piece] = [
-        f"{near:,} of {pairs:,} choices of the loops were near misses, decided by less than {NEAR_MISS} logits. "
+        f"{near:,} of {pairs:,} choices of the loops were near misses, won by less than {NEAR_MISS} logits. "
         "The closest was ", a_token(trace, token, layer=layer), " in ", a_layer(layer),
-        f", decided by {decimal(float(margin[layer, token]), 3)}.",
+        f", with a margin of {number(float(margin[layer, token]), 3)} logits.",
     ]  # fmt: skip
     if precisions is not None:
         numbers = precision_numbers(precisions)
-        pieces.append(f" In bfloat16 other loops run in {numbers.loops_differ:,} of the {numbers.pairs:,}.")
+        pieces.append(f" In bfloat16, {numbers.loops_differ:,} of the {numbers.pairs:,} choices change.")
     return answer(*pieces)
 
 
@@ -153,10 +158,10 @@ def cost(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> Answer:
     by_layer = mean_over_tokens(trace, cost_of(trace, "nominal"))
     total = {name: mean_over_tokens(trace, cost_of(trace, name)).mean() for name in ("released", "ours")}
     return answer(
-        f"Per token and layer this text costs {decimal(by_layer.mean())} times a dense FFN on paper. This program runs "
-        f"{decimal(total['ours'])}, the authors' code {decimal(total['released'])}: it loops every token as often as "
-        "the deepest one of the layer. ",
-        *_most_and_least("costs most", "costs least", by_layer, end=" on paper."),
+        f"On paper, this text costs {number(by_layer.mean())} times a dense FFN per token and layer. This program runs "
+        f"{number(total['ours'])} passes, the authors' code {number(total['released'])}, because that code loops every "
+        "token as often as the deepest one of the layer. ",
+        *_most_and_least("costs the most", "the least", by_layer, end=" on paper."),
     )
 
 
@@ -166,8 +171,8 @@ def _most_and_least(most: str, least: str, by_layer: np.ndarray, *, end: str = "
     if np.isclose(by_layer[first], by_layer[last]):
         return [f"All layers are alike{end}"]
     return [
-        a_layer(first, capital=True), f" {most} ({decimal(by_layer[first])}), ",
-        a_layer(last), f" {least} ({decimal(by_layer[last])}){end}",
+        a_layer(first, capital=True), f" {most} ({number(by_layer[first])}) and ",
+        a_layer(last), f" {least} ({number(by_layer[last])}){end}",
     ]  # fmt: skip
 
 
@@ -177,23 +182,23 @@ def _highest(trace: RoutingTrace) -> list[Piece]:
     if trace.max_loops == 1:
         return ["."]
     tokens = how_many(int(counted.sum()), "token")
-    return ["; ", a_token(trace, token), f" has the highest soft difficulty of {tokens} ({decimal(values[token])})."]
+    return [". ", a_token(trace, token), f" has the highest soft difficulty of {tokens} ({number(values[token])})."]
 
 
 def _surprise(trace: RoutingTrace) -> str:
     """Whether difficulty goes with the surprisal of the token read, in a sentence that claims no cause."""
     rho, count = rank_correlation(trace)
     if not np.isfinite(rho):
-        return "Whether that goes with surprisal cannot be said of so few tokens."
-    far, found = rho_by_chance(trace), f"ρ = {decimal(rho)} over {how_many(count, 'token')}"
+        return "There are too few tokens to compare difficulty with surprisal."
+    far, found = rho_by_chance(trace), f"ρ = {number(rho)} over {how_many(count, 'token')}"
     if not np.isfinite(far):
-        return f"With surprisal: {found}, too few to tell that from chance."
+        return f"Difficulty and surprisal have {found}, too few to tell this from chance."
     if abs(rho) <= far:
-        return f"Difficulty and surprisal go together no more than by chance ({found}; chance reaches ±{decimal(far)})."
+        return f"Difficulty and surprisal correlate no more than by chance ({found}; chance reaches ±{number(far)})."
     more = "more" if rho > 0 else "less"
     return (
-        f"Tokens of higher difficulty were {more} surprising than chance explains ({found}; chance reaches "
-        f"±{decimal(far)}); how frequent they are may be the reason."
+        f"Tokens of higher difficulty are {more} surprising than chance explains ({found}; chance reaches "
+        f"±{number(far)}), but how frequent they are may be the reason."
     )
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from analysis.answers.answer import Answer, Piece, a_layer, answer, decimal, share
+from analysis.answers.answer import Answer, Piece, a_layer, answer, share
 from analysis.models.facts import model_facts
 from analysis.models.health import Check, verdict
 from analysis.texts.chance import FEWEST_TEXTS
@@ -12,11 +12,12 @@ from analysis.texts.study import Study
 from analysis.texts.validity import MEASURES
 from analysis.view import DEFAULT_VIEW, View
 from analysis.words.labels import how_many
+from analysis.words.numbers import number, percent
 from hooks.trace import RoutingTrace
 
 BEYOND = 0.05
 """A corrected p below this is called beyond chance, as in the figures."""
-UNTESTED = f"not tested: it takes {FEWEST_TEXTS} texts"
+UNTESTED = f"not tested: this takes {FEWEST_TEXTS} texts"
 SHORT = 20
 """Tokens below which a prompt is called short."""
 
@@ -25,7 +26,7 @@ def what_decides(study: Study, view: View = DEFAULT_VIEW) -> Answer:
     """How much token, position and the token before it tell of loops and first expert, in texts not counted."""
     table = study.routing_sources
     if table.empty:
-        return Answer("One text alone cannot say what decides: a prediction needs other texts to count in.")
+        return Answer("One text alone cannot answer this: its routing is predicted from counts in other texts.")
     explained = {key: rows.set_index("layer") for key, rows in table.groupby(["target", "source"])}
     token, position, previous = (explained["loops", source] for source in ("token", "position", "previous"))
     pieces: list[Piece] = [
@@ -37,10 +38,10 @@ def what_decides(study: Study, view: View = DEFAULT_VIEW) -> Answer:
     gain = 100 * (previous["explained"] - token["explained"])
     return answer(
         *pieces,
-        ", of the loops most in ",
+        ". For the loops, the token helps most in ",
         a_layer(known.idxmax()),
-        f". Its position alone removes {_span(position)} of that about the loops; knowing the token before it too adds "
-        f"{decimal(gain.min(), 0)} to {decimal(gain.max(), 0)} points.",
+        f", position alone removes {_span(position)}, and knowing the token before as well adds "
+        f"{number(gain.min(), 0)} to {number(gain.max(), 0)} points.",
     )
 
 
@@ -50,10 +51,10 @@ def validity(study: Study, view: View = DEFAULT_VIEW) -> Answer:
     means = table[table["layer"].isna()].set_index("measure")
     known = means["rho"].dropna()
     if known.empty:
-        return Answer("These texts are too short to say what difficulty goes with.")
+        return Answer("These texts are too short to say what difficulty correlates with.")
     most = known.abs().idxmax()
     text = (
-        f"Over {how_many(study.texts, 'text')}, difficulty goes most with the {MEASURES[most]}: "
+        f"Over {how_many(study.texts, 'text')}, difficulty correlates most with the {MEASURES[most]}: "
         f"ρ = {_rho(means.loc[most])}, within texts and as a mean over layers. "
     )
     raw, given = "surprisal_read", "surprisal_read_given_frequency"
@@ -69,7 +70,7 @@ def models(trace: RoutingTrace, view: View = DEFAULT_VIEW, *, checks: Sequence[C
     """What the model is made of, and the verdict of its health check if it was run."""
     facts = model_facts(trace)
     size = f"{facts.parameters / 1e6:.1f} M parameters in " if facts.parameters else ""
-    heads = f"; router and depth head are {facts.heads_share:.2%} of it" if facts.heads_share else ""
+    heads = f"; routers and depth heads are {percent(facts.heads_share, 2)} of them" if facts.heads_share else ""
     text = (
         f"This model has {size}{how_many(facts.layers, 'layer')} with {how_many(facts.experts, 'expert')} and up to "
         f"{how_many(facts.max_loops, 'loop')}{heads}. "
@@ -83,12 +84,12 @@ def prompts(table: pd.DataFrame, view: View = DEFAULT_VIEW) -> Answer:
     """The prompts of highest and lowest difficulty of a table (`analysis.texts.summary.summary_table`)."""
     traced = table[table["difficulty"].notna()]
     if len(traced) < 2:
-        return Answer(f"{len(traced):,} of {how_many(len(table), 'prompt')} traced: two are needed to compare.")
+        return Answer(f"{len(traced):,} of {how_many(len(table), 'prompt')} traced so far; a comparison needs two.")
     hard, easy = (traced.loc[traced["difficulty"].astype(float).agg(which)] for which in ("idxmax", "idxmin"))
     text = (
-        f"Of {how_many(len(traced), 'traced prompt')} “{hard['name']}” has the highest soft difficulty "
-        f"({decimal(hard['difficulty'])}, mean over tokens and layers) and “{easy['name']}” the lowest "
-        f"({decimal(easy['difficulty'])})."
+        f"Of {how_many(len(traced), 'traced prompt')}, “{hard['name']}” has the highest soft difficulty "
+        f"({number(hard['difficulty'])}, mean over tokens and layers) and “{easy['name']}” the lowest "
+        f"({number(easy['difficulty'])})."
     )
     if (shortest := int(min(hard["tokens"], easy["tokens"]))) < SHORT:
         text += f" One of them has only {how_many(shortest, 'token')}, and means of short texts scatter more."
@@ -98,7 +99,7 @@ def prompts(table: pd.DataFrame, view: View = DEFAULT_VIEW) -> Answer:
 def _removed(rows: pd.DataFrame, what: str) -> str:
     """How much of the uncertainty about something is removed, least to most over layers, and where beyond chance."""
     if rows["explained"].isna().all():
-        return f"nothing about {what}, where nothing is uncertain"
+        return f"nothing about {what}, where nothing varies"
     tested = rows["p_corrected"].dropna()
     beyond = f"beyond chance in {(tested < BEYOND).sum()} of {how_many(len(rows), 'layer')}"
     return f"{_span(rows)} of the uncertainty about {what} ({UNTESTED if tested.empty else beyond})"
@@ -115,7 +116,7 @@ def _rho(row: pd.Series) -> str:
     chance = UNTESTED
     if pd.notna(row["p_corrected"]):
         chance = f"{'beyond' if row['p_corrected'] < BEYOND else 'within'} chance"
-    return f"{decimal(row['rho'])} ({chance})"
+    return f"{number(row['rho'])} ({chance})"
 
 
 __all__ = ["models", "prompts", "validity", "what_decides"]

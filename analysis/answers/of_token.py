@@ -3,7 +3,7 @@
 import numpy as np
 
 from analysis.aggregate import ordinary
-from analysis.answers.answer import Answer, Piece, a_layer, a_token, an_expert, answer, decimal, share
+from analysis.answers.answer import Answer, Piece, a_layer, a_token, an_expert, answer, share
 from analysis.explain.attention import attention_by_loops, counted, mismatch
 from analysis.explain.dealt import dealt_experts
 from analysis.explain.geometry import path_cosine
@@ -12,6 +12,7 @@ from analysis.explain.lens import grid
 from analysis.recursion import depth_margin
 from analysis.view import DEFAULT_VIEW, View
 from analysis.words.labels import how_many, short_label
+from analysis.words.numbers import number
 from hooks.attention_trace import AttentionTrace
 from hooks.lens_trace import EXIT, OUTPUT, LensTrace
 from hooks.path_trace import PathTrace
@@ -30,13 +31,13 @@ def walkthrough(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> Answer:
         f"{_how_sure(trace, layer, token)}. ",
     ]  # fmt: skip
     if not trace.width_ran[layer, token]:
-        return answer(*pieces, "λ is 0: the output comes from the loops alone, and no expert ran.")
+        return answer(*pieces, "λ is 0, so the output comes from the loops alone and no expert ran.")
     chosen = zip(trace.expert_ids[layer, token].tolist(), trace.expert_weights[layer, token].tolist(), strict=True)
-    pieces.append(f"λ is {decimal(gate)}: the experts have {share(gate)} of the mixture, the loops the rest. ")
-    for number, (expert, weight) in enumerate(chosen):
-        pieces += [" and " if number else "", an_expert(expert, layer, capital=not number)]
+    pieces.append(f"With λ = {number(gate)} the experts weigh {share(gate)} in the mixture, the loops the rest. ")
+    for rank, (expert, weight) in enumerate(chosen):
+        pieces += [" and " if rank else "", an_expert(expert, layer, capital=not rank)]
         pieces.append(f" ({share(weight)})")
-    return answer(*pieces, " share that part." if trace.expert_ids.shape[2] > 1 else " has that part.")
+    return answer(*pieces, " share that weight." if trace.expert_ids.shape[2] > 1 else " has that weight.")
 
 
 def write_ledger(paths: PathTrace, view: View = DEFAULT_VIEW) -> Answer:
@@ -52,11 +53,11 @@ def write_ledger(paths: PathTrace, view: View = DEFAULT_VIEW) -> Answer:
     else:
         name = an_expert(int(ledger.expert_ids[0, best - ledger.loops]), layer)
     loops, experts = (float(parts[of][ran[of]].sum()) for of in (slice(ledger.loops), slice(ledger.loops, None)))
-    rest = "no expert ran" if not trace.width_ran[layer, view.token] else f"its experts {share(experts)}"
+    rest = "no expert ran" if not trace.width_ran[layer, view.token] else f"the experts {share(experts)}"
     return answer(
         "In ", a_layer(layer), ", ", name, " wrote the largest part of what the FFN added for ",
-        a_token(trace, view.token), f": {share(float(parts[best]))} of the sum, measured along it. All its loops "
-        f"together wrote {share(loops)}, and {rest}.",
+        a_token(trace, view.token), f": {share(float(parts[best]))} of the update, as a projection on it. All "
+        f"loops together wrote {share(loops)}, and {rest}.",
     )  # fmt: skip
 
 
@@ -69,14 +70,14 @@ def recursion_lens(lens: LensTrace, view: View = DEFAULT_VIEW) -> Answer:
     exits = ~grid(lens, EXIT, lens.used)  # [layer, loop]
     changed = exits & (grid(lens, EXIT, first) != first[final])
     pieces: list[Piece] = [
-        "After ", a_token(lens.routing, lens.token), " the model's likeliest next token is "
-        f"“{short_label(lens.top_tokens[final][0])}” ({share(float(lens.top_probs[final, 0]))}); the lens reads it "
-        "as the likeliest from the output of ", a_layer(lens.layer[outputs][since]), " on. ",
+        "After ", a_token(lens.routing, lens.token), ", the model predicts "
+        f"“{short_label(lens.top_tokens[final][0])}” ({share(float(lens.top_probs[final, 0]))}) as the next token; the "
+        "logit lens does so from the output of ", a_layer(lens.layer[outputs][since]), " on. ",
     ]  # fmt: skip
     if not exits.any():
-        return answer(*pieces, "With one loop there is no other exit.")
+        return answer(*pieces, "With only one loop there is no other exit.")
     pieces.append(
-        f"Leaving a layer after another number of loops would change it in {changed.sum():,} of {exits.sum():,} cases"
+        f"Exiting a layer after another number of loops would change this in {changed.sum():,} of {exits.sum():,} cases"
     )
     if not changed.any():
         return answer(*pieces, ".")
@@ -99,16 +100,17 @@ def geometry(paths: PathTrace, view: View = DEFAULT_VIEW) -> Answer:
     dealt = dealt_experts(paths, view.layer).cosine_of_writes
     dealt = dealt[np.isfinite(dealt)]
     pieces: list[Piece] = [
-        "In ", a_layer(view.layer), f" the two paths write at a mean cosine of {decimal(float(cosine[known].mean()))} "
-        f"for {how_many(int(known.sum()), 'token')} that ran both (1: same direction, 0: none in common). ",
+        "In ", a_layer(view.layer),
+        f" the writes of both paths have a mean cosine of {number(float(cosine[known].mean()))} "
+        f"for {how_many(int(known.sum()), 'token')} that ran both (1: the same direction, 0: orthogonal). ",
     ]  # fmt: skip
     if not len(dealt):
-        return answer(*pieces, "One token alone has no others to compare with.")
+        return answer(*pieces, "One token alone cannot be compared with others.")
     gained = float(cosine[known].mean() - dealt.mean())
     return answer(
         *pieces,
-        f"Experts dealt from other tokens reach {decimal(float(dealt.mean()))}: only the difference, "
-        f"{decimal(gained)}, speaks of the router's choice.",
+        f"With experts dealt from other tokens it is {number(float(dealt.mean()))}: only the difference, "
+        f"{number(gained)}, is about the router's choice.",
     )
 
 
@@ -120,13 +122,13 @@ def attention(read: AttentionTrace, view: View = DEFAULT_VIEW) -> Answer:
     weights = read.pattern[layer].mean(axis=0, dtype=float)
     pieces: list[Piece] = ["In ", a_layer(layer), ", ", a_token(read.routing, read.token)]
     if len(weights) == 1:
-        return answer(*pieces, " could read nothing but itself: it is the first token.")
+        return answer(*pieces, " could attend only to itself, because it is the first token.")
     best = int(weights.argmax()) + read.first_read
     loops = how_many(int(trace.loops[layer, best]), "loop")
     if best == read.token:
-        pieces += [" read itself most"]
+        pieces += [" attended most to itself"]
     else:
-        pieces += [" read ", a_token(read.routing, best), " most"]
+        pieces += [" attended most to ", a_token(read.routing, best)]
     pieces.append(f" ({share(float(weights.max()))} of the attention, mean over heads), which took {loops} there.")
     if counted(read).sum() < FEWEST_READ:
         return answer(*pieces)
@@ -136,8 +138,8 @@ def attention(read: AttentionTrace, view: View = DEFAULT_VIEW) -> Answer:
         return answer(*pieces, " The tokens before it took equally many loops in this layer.")
     return answer(
         *pieces,
-        f" Of what it gave to earlier tokens, those with {how_many(int(row['loops']), 'loop')} got "
-        f"{share(row['attention_share'])}; they are {share(row['token_share'])} of them.",
+        f" Of its attention to earlier tokens, those with {how_many(int(row['loops']), 'loop')} got "
+        f"{share(row['attention_share'])}; they are {share(row['token_share'])} of the earlier tokens.",
     )
 
 
@@ -147,7 +149,7 @@ def _how_sure(trace: RoutingTrace, layer: int, token: int) -> str:
     if preferred != trace.loops[layer, token]:
         return f", although the depth head preferred {preferred}"
     margin = float(depth_margin(trace)[layer, token])
-    return "" if np.isnan(margin) else f", {decimal(margin)} logits ahead of the next choice"
+    return "" if np.isnan(margin) else f", {number(margin)} logits ahead of the next choice"
 
 
 __all__ = ["attention", "geometry", "recursion_lens", "walkthrough", "write_ledger"]

@@ -5,7 +5,7 @@ import pandas as pd
 
 from hooks.lens_trace import EXIT, OUTPUT, STATE, LensTrace
 
-NAMES = {STATE: "state", EXIT: "left here", OUTPUT: "layer output"}
+NAMES = {STATE: "state", EXIT: "exited here", OUTPUT: "layer output"}
 
 
 def lens_table(lens: LensTrace) -> pd.DataFrame:

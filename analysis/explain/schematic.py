@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.words.labels import token_labels
+from analysis.words.numbers import number, percent, significant
 from hooks.trace import RoutingTrace
 from sample_models.lambda_gate import width_share
 
@@ -115,8 +116,8 @@ def summary(run: LayerRun) -> str:
             "did not run."
         )
     return (
-        f"For {run.named}, layer {run.layer} mixed both paths: {1 - run.gate:.0%} depth path, in which the whole FFN "
-        f"{times}, and {run.gate:.0%} width path, in which {_slices(run)} ran once."
+        f"For {run.named}, layer {run.layer} mixed both paths: {percent(1 - run.gate)} depth path, in which the whole "
+        f"FFN {times}, and {percent(run.gate)} width path, in which {_slices(run)} ran once."
     )
 
 
@@ -137,8 +138,8 @@ def _decision(run: LayerRun) -> str:
     edited = "" if run.by_rule else " Loops or λ were edited: λ does not follow from the loops here."
     return (
         f"The depth head, a small linear layer, reads H and chooses how often the FFN runs: {run.loops} of at most "
-        f"{run.max_loops} loops (it expected {run.expected_loops:.2f}: difficulty {run.difficulty:.2f} on a scale from "
-        f"0 to 1). This sets λ{rule} = {run.gate:.3g}, the weight of the width path.{edited}"
+        f"{run.max_loops} loops (it expected {number(run.expected_loops)}: difficulty {number(run.difficulty)} on a "
+        f"scale from 0 to 1). This sets λ{rule} = {significant(run.gate)}, the weight of the width path.{edited}"
     )
 
 
@@ -159,7 +160,7 @@ def _width(run: LayerRun) -> str:
 def _slices(run: LayerRun, weighed: bool = False) -> str:
     """Words such as "slices 3 and 5"."""
     shown = list(zip(run.experts, run.weights, strict=True))[:MOST_NAMED]
-    names = [f"{expert} (weight {weight:.2f})" if weighed else str(expert) for expert, weight in shown]
+    names = [f"{expert} (weight {number(weight)})" if weighed else str(expert) for expert, weight in shown]
     if more := len(run.experts) - len(shown):
         names.append(f"{more} more")
     return f"{'slices' if len(run.experts) > 1 else 'slice'} {_listed(names)}"
@@ -175,7 +176,7 @@ def _loop_steps(run: LayerRun) -> list[Step]:
     left = {0: "", 1: f" Loop {run.max_loops} did not run."}.get(
         rest, f" Loops {run.loops + 1} to {run.max_loops} did not run."
     )
-    end = f" Here the token leaves: H({run.loops}) is the output of the depth path.{left}"
+    end = f" Here the token exits: H({run.loops}) is the output of the depth path.{left}"
     if run.loops > MOST_LOOP_STEPS:
         text = f"The whole FFN{units} runs {run.loops} times, each time on what it made before.{end}"
         return [Step(f"Loops 1 to {run.loops}", text)]
@@ -185,7 +186,7 @@ def _loop_steps(run: LayerRun) -> list[Step]:
         for loop in range(2, run.loops + 1)
     ]
     steps[-1] += end
-    return [Step(f"Loop {number}", text) for number, text in enumerate(steps, 1)]
+    return [Step(f"Loop {loop}", text) for loop, text in enumerate(steps, 1)]
 
 
 def _mixture(run: LayerRun) -> str:
@@ -193,8 +194,8 @@ def _mixture(run: LayerRun) -> str:
     if not run.width_ran:
         return f"Only the depth path ran, so its output is the layer’s: Y = H({run.loops}). Y {goes}."
     return (
-        f"Both outputs are mixed by λ: Y = {run.gate:.3g} × width + {1 - run.gate:.3g} × depth. Y {goes}. λ is a "
-        "weight, not a share of the work: both outputs contain H."
+        f"Both outputs are mixed by λ: Y = {significant(run.gate)} × width + {significant(1 - run.gate)} × depth. Y "
+        f"{goes}. λ is a weight, not a share of the work: both outputs contain H."
     )
 
 

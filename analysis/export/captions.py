@@ -82,7 +82,7 @@ def source(about: About) -> str:
 def caption(spec: FigureSpec, about: About, view: View, **options: str) -> str:
     """The caption as plain text, to be pasted under the figure in a paper."""
     title = spec.title if spec.title.endswith("?") else f"{spec.title}."
-    return f"{title} {spec.how_to_read}\n\n{numbers(spec, about, view, **options)}\n{source(about)}\n"
+    return f"{title} {spec.whole_caption}\n\n{numbers(spec, about, view, **options)}\n{source(about)}\n"
 
 
 def answers_text(given: tuple[Drawn, ...], view: View) -> str:

@@ -94,7 +94,7 @@ def finished_figure(spec: FigureSpec, drawn: Drawn, view: View = DEFAULT_VIEW, *
     """The figure to be shown on its own: light, with title, caption, and the source of its numbers."""
     view = replace(view, theme="light")
     fig, trace = spec.figure(drawn, view, **options), routing_of(drawn)
-    lines = [*textwrap.wrap(spec.how_to_read, CAPTION_WIDTH)]
+    lines = [*textwrap.wrap(spec.whole_caption, CAPTION_WIDTH)]
     lines += [*textwrap.wrap(numbers(spec, trace, view, **options), CAPTION_WIDTH), source(trace)]
     top = (fig.layout.margin.t or 30) + TITLE_PX
     bottom = fig.layout.margin.b or 40
@@ -131,7 +131,7 @@ def figure_json(spec: FigureSpec, drawn: Drawn, view: View = DEFAULT_VIEW, **opt
     content = {
         "figure": spec.name,
         "title": spec.title,
-        "how_to_read": spec.how_to_read,
+        "how_to_read": spec.whole_caption,
         "numbers": numbers(spec, trace, view, **options),
         "source": {key: trace.meta.get(key) for key in ("model", "weights_sha256", "text")},
         "records": table_records(spec.table(drawn)),

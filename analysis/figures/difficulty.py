@@ -62,7 +62,7 @@ def difficulty_surprisal_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW, 
     x, y = surprisal(trace, of), token_difficulty(trace)
     tokens = np.flatnonzero(ordinary(trace) & np.isfinite(x))
     if not len(tokens):
-        return sentence_figure(view, "No token here has a surprisal: it takes two tokens.", 330)
+        return sentence_figure(view, "No token here has a surprisal, because the first token of a text has none.", 330)
     end = max(MAX_SURPRISAL, int(np.ceil(x[tokens].max())))  # texts are compared on one axis, unless one does not fit
     which = {"read": "surprisal of the token read", "next": "surprisal of the next token"}[of]
     return figure(
@@ -225,9 +225,11 @@ FIGURES = (
         name="difficulty_map",
         title="Difficulty of every token in every layer",
         how_to_read=(
-            "Stronger colour: the token gets more depth. Difficulty is what the depth head assigned, not how hard "
-            "the token is. Soft difficulty is the number of loops that the depth head expected, hard difficulty the "
-            "number that ran. Both run from 0 (one loop) to 1 (all loops), so two texts can be compared."
+            "Each cell is one token in one layer; a stronger colour means a higher difficulty. Difficulty is how "
+            "many loops through the layer's FFN the token gets, scaled from 0 (one loop) to 1 (all loops) so that "
+            "texts can be compared. Hard difficulty uses the number that ran, soft difficulty the number expected "
+            "under the probabilities of the depth head, a small linear layer that chooses the loops. It is what "
+            "the depth head assigned, not how hard the token is to predict."
         ),
         figure=difficulty_map_figure,
         table=difficulty_table,
@@ -238,12 +240,17 @@ FIGURES = (
         name="difficulty_surprisal",
         title="Does difficulty go with surprisal?",
         how_to_read=(
-            "Each dot is a token. A rising cloud: tokens that get more depth have more surprisal. Token read: the one "
-            "that stands there, which the model has already seen. Next token: the one that it predicts from there. "
-            "Its surprisal is a single draw from what could come next, and the loops have already changed it. Rare "
-            "tokens are surprising anyway: Validity shows what is left among equally frequent ones. By chance: 95 % "
-            "of the shifts of the surprisals along the text, by up to half of it, leave ρ within this distance from "
-            "0. A shift does not keep the position, so a mere trend along the text can lie beyond."
+            "Each dot is one token: its surprisal under this model (−log p) against its soft difficulty, the "
+            "depth that the depth head expects to give it. A rising cloud means that tokens which get more depth "
+            "have more surprisal, either their own (token read, already seen by the model) or that of the next "
+            "token, which is predicted from there. Rare tokens are surprising anyway; the page Validity shows "
+            "what is left among equally frequent tokens."
+        ),
+        details=(
+            "For the range of chance, the surprisals are shifted along the text by up to half its length: 95 % of "
+            "these shifts leave ρ within this distance from 0. A shift does not keep the position, so a mere "
+            "trend along the text can lie beyond. The surprisal of the next token is a single draw from what "
+            "could come next, and the loops have already changed it."
         ),
         figure=difficulty_surprisal_figure,
         table=difficulty_surprisal,
@@ -254,8 +261,9 @@ FIGURES = (
         name="difficulty_by_loops",
         title="How certain was the choice?",
         how_to_read=(
-            "Soft difficulty of all pairs of token and layer, by the loops that ran; each hill is scaled to its own "
-            "peak. Far from the dotted line: the depth head hesitated. Near it, it need not have been sure: "
+            "Each hill is the distribution of soft difficulty over the pairs of token and layer in which this "
+            "number of loops ran, scaled to its own peak. The dotted line marks where a choice without any doubt "
+            "would lie. Far from it the depth head hesitated; near it, it need not have been sure, because "
             "probabilities of more and of fewer loops cancel out."
         ),
         figure=difficulty_by_loops_figure,

@@ -195,7 +195,9 @@ FIGURES = (
         name="expert_load",
         title="Load in the selected layer",
         how_to_read=(
-            "Share of the layer's routed choices. Tokens that did not route have their own bar and are in no other."
+            "Each bar is one expert of the selected layer: its share of the layer's routed choices, first choices "
+            "in full colour and later ones pale. The dotted line is an even share. Tokens that did not route "
+            "(they took all loops, so λ was 0 and no expert ran) have a bar of their own and count in no other."
         ),
         figure=expert_load_figure,
         table=expert_load,
@@ -205,7 +207,9 @@ FIGURES = (
         name="expert_load_by_layer",
         title="Load in every layer",
         how_to_read=(
-            "Each row sums to 100. Strong colour: a favourite. Beside it, the share of tokens that did not route."
+            "Each cell is the share, in per cent, of a layer's routed choices that one expert got; a row sums to "
+            "100, and a stronger colour is a larger share. The bars beside it show the share of tokens that did "
+            "not route: they took all loops, so no expert ran."
         ),
         figure=expert_load_by_layer_figure,
         table=expert_load,
@@ -215,10 +219,13 @@ FIGURES = (
         name="expert_pairs",
         title="Which experts are chosen together",
         how_to_read=(
-            "Above 0 (green): more often than the experts' loads alone would bring. Below 0 (magenta): less often. "
-            "Bold: beyond the middle 95 % of what comes out when every token draws its pair by the loads alone; that "
-            "makes at most one pair in twenty bold. Tokens that depend on their neighbours reach further: bold is a "
-            "hint, no proof. Pairs that chance would bring together fewer than 5 times are left out."
+            "Each cell is a pair of experts of the selected layer. Above 0 (green) they are chosen for the same "
+            "token more often than their loads alone predict, below 0 (magenta) less often. Bold numbers lie "
+            "beyond the middle 95 % of what comes out when every token draws its pair by the loads alone."
+        ),
+        details=(
+            "Chance makes at most one pair in twenty bold. Tokens that depend on their neighbours reach further: "
+            "bold is a hint, no proof. Pairs that chance would bring together fewer than 5 times are left out."
         ),
         figure=expert_pairs_figure,
         table=all_pairs_against_chance,

@@ -120,8 +120,10 @@ FIGURES = (
         name="expert_tokens",
         title="Which tokens does each expert serve?",
         how_to_read=(
-            "One row per expert of the selected layer: a cell is a token that chose it, stronger with its weight; "
-            "beside it, how many tokens of the whole text do."
+            "Each row is one expert (a slice of the FFN) of the selected layer, and each cell a token that it "
+            "served, stronger with the expert's weight. The bars count the tokens of the whole text that each "
+            "expert served. The lowest row holds the tokens that did not route: they took all loops, so λ was 0 "
+            "and no expert ran."
         ),
         figure=expert_tokens_figure,
         table=served_tokens,

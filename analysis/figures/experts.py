@@ -26,7 +26,7 @@ def expert_map_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW, *, choice:
     first, end = view.span(trace.num_tokens)
     rank = {"first": 0, "second": 1}[choice]
     if rank >= trace.expert_ids.shape[2]:
-        return sentence_figure(view, "This model chooses one expert per token: there is no second choice.", 330)
+        return sentence_figure(view, "This model chooses one expert per token, so there is no second choice.", 330)
     ids, ran = trace.expert_ids[:, first:end, rank], trace.width_ran[:, first:end]
     numbered, colours = numbers_fit(view, end - first), c["experts"]
     colour = ids % len(colours)
@@ -151,8 +151,10 @@ FIGURES = (
         name="expert_map",
         title="Chosen expert of every token in every layer",
         how_to_read=(
-            "Colour (and number, where there is room) names the expert, but expert 3 of one layer has nothing to do "
-            "with expert 3 of another, and a stroke is a token that took all its loops and did not route."
+            "Each cell is one token in one layer; its colour, and a number where there is room, names the chosen "
+            "expert. Experts of different layers are unrelated: expert 3 of one layer has nothing to do with "
+            "expert 3 of another. A stroke means that the token did not route: it took all loops, so λ was 0 and "
+            "no expert ran."
         ),
         figure=expert_map_figure,
         table=expert_table,
@@ -164,8 +166,10 @@ FIGURES = (
         name="expert_path",
         title="Path of the token through the layers",
         how_to_read=(
-            "Filled: first choice. Ring: second choice. Size grows with the weight as far as the rows leave room; "
-            "grey is the router's probability for every expert. The line breaks where the token did not route."
+            "A filled dot is the expert that the router chose first for the selected token in this layer, a ring "
+            "its second choice; a larger mark means more weight, as far as the rows leave room. Grey is the "
+            "router's probability for every expert. The line breaks where the token did not route (it took all "
+            "loops, so no expert ran). Experts of different layers are unrelated."
         ),
         figure=expert_path_figure,
         table=all_expert_paths,

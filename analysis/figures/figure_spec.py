@@ -67,6 +67,7 @@ class FigureSpec:
     """Name in code and of files, such as gate_map."""
     title: str
     how_to_read: str
+    """Caption: what a mark is, then what matters most, for readers who know transformers but not this tool."""
     figure: Callable[..., go.Figure]
     """(data, view, *, the option of `choice`) -> figure."""
     table: Callable[[Drawn], pd.DataFrame]
@@ -80,8 +81,15 @@ class FigureSpec:
     by_token: bool | str = False
     """Whether the figure shows single tokens even at word level; a string: only with this value of `choice`. Other
     figures merge the tokens of a word then, or have no tokens on an axis."""
+    details: str = ""
+    """How the numbers are computed and where they end: behind the caption on a page, after it in every export."""
     needs: Callable[[Drawn], object] | None = None
     """Called with the data; raises ValueError with the reason if it lacks what some trace files do not have."""
+
+    @property
+    def whole_caption(self) -> str:
+        """The caption with its details, for exports."""
+        return f"{self.how_to_read} {self.details}".strip()
 
     def splits_words(self, view: View, **options: str) -> bool:
         """Whether the view is at word level, but the figure shows single tokens."""

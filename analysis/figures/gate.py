@@ -124,7 +124,7 @@ def gate_along_text_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW, *, sm
     here["line"] = {"width": 1, "color": c["line"]}
     part = drawn_part(first, end, trace.num_tokens)
     named = {"xref": "x domain", "x": 1, "xanchor": "right", "y": ceiling, "yanchor": "bottom", "yshift": 5}
-    named["text"] = f"λ never exceeds {significant(ceiling)}: at least 1/{trace.max_loops} is depth"
+    named["text"] = f"λ never exceeds {significant(ceiling)}: at least 1/{trace.max_loops} of the weight is depth"
     return figure(
         view,
         data,
@@ -150,9 +150,11 @@ FIGURES = (
         name="gate_map",
         title="Width share λ",
         how_to_read=(
-            "λ is the mixing share: the weight of the experts when a layer mixes its two paths; the loops weigh 1 − "
-            "λ. Blue: the experts weigh more. Orange: the loops. Grey: half and half. The scale runs from 0 to 1 "
-            "although λ never reaches 1."
+            "Each cell is one token in one layer. Its colour is the width share λ, the weight of the width path "
+            "(a few slices of the FFN, called experts) when the layer mixes its two paths; the depth path (the "
+            "whole FFN in loops) weighs 1 − λ. In blue cells the experts weigh more, in orange cells the loops, "
+            "in grey cells both alike. λ = (max loops − loops) / max loops, so it never reaches the 1 at the end "
+            "of the scale."
         ),
         figure=gate_map_figure,
         table=gate_table,
@@ -161,7 +163,11 @@ FIGURES = (
     FigureSpec(
         name="gate_levels",
         title="Gate levels in each layer",
-        how_to_read=("λ takes one level per number of loops. The bar shows the share of tokens, in per cent, at each."),
+        how_to_read=(
+            "Each bar is one layer, split by the values that the width share λ took; a number is the share of the "
+            "layer's tokens in per cent. λ follows from the number of loops, so there is one value for each "
+            "number."
+        ),
         figure=gate_levels_figure,
         table=gate_level_shares,
         follows=(),
@@ -170,9 +176,10 @@ FIGURES = (
         name="gate_along_text",
         title="Along the text",
         how_to_read=(
-            "Dots: the selected layer. Line: mean over layers, smoothed over 7 tokens. Smoothing makes waves of any "
-            "order: the band is the middle 95 % of that mean for shuffled tokens. Chance alone puts one place in "
-            "twenty outside, and neighbours leave it together."
+            "Each dot is the width share λ of one token in the selected layer. The line is the mean over layers, "
+            "smoothed over 7 tokens; the band holds the middle 95 % of that mean when the tokens are shuffled. "
+            "Smoothing alone makes waves: by chance one place in twenty lies outside the band, and neighbours "
+            "leave it together."
         ),
         figure=gate_along_text_figure,
         table=gate_along_text_table,

@@ -61,8 +61,9 @@ FIGURES = (
         name="layers_alike",
         title="Which layers route alike?",
         how_to_read=(
-            "How much the first expert in one layer tells about the first expert in another, whatever their numbers: 0 "
-            "is what remains when the text is rotated, 1 is all there is to tell."
+            "Each cell is a pair of layers: how much a token's first expert in one layer tells about its first "
+            "expert in the other, whatever the experts' numbers. 1 is the most that the two can share. 0 is "
+            "chance, what remains when the text is rotated. Only tokens that routed in both layers count."
         ),
         figure=layers_alike_figure,
         table=layers_alike,

@@ -42,7 +42,7 @@ def level_bars_figure(
     `upright` or horizontal; shares of at least `fewest` per cent are printed in them.
     """
     if shares["share"].isna().any():
-        return sentence_figure(view, "There are only tokens here that the tokenizer added.", height)
+        return sentence_figure(view, "This text has only tokens that the tokenizer added.", height)
     layer, end, data = np.arange(trace.num_layers), np.zeros(trace.num_layers), []
     layers, of_tokens = ("x", "y") if upright else ("y", "x")
     for index, level in enumerate(levels):

@@ -132,9 +132,10 @@ FIGURES = (
         name="compute_map",
         title="What every token costs",
         how_to_read=(
-            "A bar is one token: how often the shared FFN ran for it, mean over layers (orange), and what its experts "
-            "cost on top (blue). The dotted line is one dense FFN. Experts are cheap: a small part of a bar can "
-            "carry a large mixing share λ."
+            "Each bar is one token. Orange shows how often the layer's FFN ran for it (depth path, one pass per "
+            "loop), blue what its experts, slices of the same FFN, cost on top (width path), both as means over "
+            "layers. The dotted line is the cost of one dense FFN. Cost is not weight in the output: experts are "
+            "cheap, so a short blue part can go with a large width share λ."
         ),
         figure=compute_map_figure,
         table=compute_table,
@@ -145,8 +146,9 @@ FIGURES = (
         name="loops_by_layer",
         title="Loops by layer",
         how_to_read=(
-            "Mean over tokens, with the range of their middle 80 %. Hollow: what the depth head expected before it "
-            "chose."
+            "Each filled dot is the mean number of loops that ran in a layer, over tokens, and the bar behind it "
+            "spans the middle 80 % of tokens. A hollow dot is the mean of E[L], the expected number of loops "
+            "under the depth head's probabilities; what runs is the number with the highest probability."
         ),
         figure=loops_by_layer_figure,
         table=loops_by_layer,

@@ -123,7 +123,7 @@ def depth_choice_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> go.Fi
 def depth_logits_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> go.Figure:
     """Depth logits of the selected token in the selected layer, minus that of the runner-up; filled = ran."""
     if trace.max_loops == 1:
-        return sentence_figure(view, "This model has one loop only: there is nothing to choose.", HEIGHT)
+        return sentence_figure(view, "This model has only one loop, so there is no choice to make.", HEIGHT)
     c = THEMES[view.theme]
     logits = trace.depth_logits[view.layer, view.token].astype(float)
     ran = int(trace.loops[view.layer, view.token])
@@ -176,7 +176,7 @@ def depth_logits_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> go.Fi
 def depth_margin_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> go.Figure:
     """Margin of the depth choice in every layer: this token, and the 10-90 % range of all; left band = near miss."""
     if trace.max_loops == 1:
-        return sentence_figure(view, "This model has one loop only: there is nothing to choose.", HEIGHT)
+        return sentence_figure(view, "This model has only one loop, so there is no choice to make.", HEIGHT)
     c = THEMES[view.theme]
     margin = depth_margin(trace)
     low, high = percentiles_over_tokens(trace, margin)
@@ -241,8 +241,9 @@ FIGURES = (
         name="loop_map",
         title="Loops of every token in every layer",
         how_to_read=(
-            "Colour (and number, in short texts): how often the shared FFN ran. More loops: stronger colour, less "
-            "width. All loops switch the width path off."
+            "Each cell is one token in one layer; its colour, and a number in short texts, says how many loops "
+            "ran: how often the token passed the layer's FFN. More loops mean a stronger colour and a smaller "
+            "weight λ of the experts. Where all loops ran λ is 0, so no expert ran."
         ),
         figure=loop_map_figure,
         table=loop_table,
@@ -251,17 +252,21 @@ FIGURES = (
     FigureSpec(
         name="loop_shares",
         title="How often each number of loops ran",
-        how_to_read="Share of tokens per layer, in per cent.",
+        how_to_read=(
+            "Each bar is one layer, split by the number of loops that ran; a number is the share of the layer's "
+            "tokens in per cent."
+        ),
         figure=loop_shares_figure,
         table=loop_shares,
         follows=(),
     ),
     FigureSpec(
         name="depth_choice",
-        title="What the depth head believed",
+        title="The depth head's probabilities",
         how_to_read=(
-            "Probability of each number of loops for the selected token, in every layer. Outlined: what ran. Ring: "
-            "the expected number."
+            "Each cell is the probability, in per cent, that the depth head gave to a number of loops for the "
+            "selected token in one layer. The outlined number is the one that ran. The ring is E[L], the expected "
+            "number of loops under these probabilities."
         ),
         figure=depth_choice_figure,
         table=depth_table,
@@ -270,8 +275,8 @@ FIGURES = (
         name="depth_logits",
         title="The choice in the selected layer",
         how_to_read=(
-            "How far the selected token's logit for each number of loops lies above or below the runner-up's; the "
-            "filled bar is what ran."
+            "Each bar is a number of loops: how far its logit for the selected token lies above or below the "
+            "runner-up's. The filled bar is the number that ran."
         ),
         figure=depth_logits_figure,
         table=depth_table,
@@ -280,9 +285,14 @@ FIGURES = (
         name="depth_margin",
         title="How close was the choice?",
         how_to_read=(
-            "Winner minus runner-up, in logits. Inside the shaded band, below 0.25, a small change would flip the "
-            "choice. The band is the same in every layer, though the logits of some layers are spread more widely "
-            "(`logit_sd` in the data): a layer with more near misses need not be less sure of its order."
+            "Each dot is the selected token in one layer: how far the depth head's logit for the winning number "
+            "of loops is ahead of the runner-up's. The bar behind it spans the middle 80 % of all tokens. In the "
+            "shaded band, below 0.25, a small change would flip the choice (a near miss); the band is the same in "
+            "every layer."
+        ),
+        details=(
+            "The logits of some layers are spread more widely (`logit_sd` in the data), so a layer with more near "
+            "misses need not be less sure of its order."
         ),
         figure=depth_margin_figure,
         table=margin_table,

@@ -34,26 +34,25 @@ def findings(measured: Faithfulness, paths: PathTrace) -> list[Finding]:
         _nothing_changed(
             "hooks change nothing",
             measured.unhooked_gap,
-            "The model as the pages run it, against the same weights without any hook, bit for bit.",
+            "The model as the pages run it, compared bit for bit with the same weights without hooks.",
         ),
         _nothing_changed(
-            "leaving where it left changes nothing",
+            "setting its own exits changes nothing",
             measured.forced_gap,
-            "Every token was told to leave every layer after the loops that it chose, as the lens tells it other "
-            "loops.",
+            "Every token was made to exit every layer after the loops that it chose, as the lens sets other loops.",
         ),
         _layers(measured, paths),
         _run(
             measured,
             measured.readable,
             "fast path and readable path agree",
-            "The pages listen to the fast path, which merges sums; here every path was computed in full and apart.",
+            "The pages read the fast path, which merges sums. Here every path was computed in full and on its own.",
         ),
         _run(
             measured,
             measured.batched,
             "alone and in a batch agree",
-            "The text ran once more beside a longer one, with padding behind it, as lists of texts do.",
+            "The text ran once more in a batch with a longer one, padded at its end, as lists of texts do.",
         ),
         _ledger(paths),
     ]
@@ -69,7 +68,7 @@ def summary(results: list[Finding]) -> str:
     if is_faithful(results):
         return "Faithful: what is shown is what the model computed, up to rounding."
     failed = ", ".join(finding.name for finding in results if finding.verdict == "not faithful")
-    return f"Not faithful; this does not hold: {failed}. Do not trust what is shown of this model."
+    return f"Not faithful. What failed: {failed}. Do not trust what is shown of this model."
 
 
 def provenance(trace: RoutingTrace) -> dict[str, str]:
@@ -111,7 +110,7 @@ def _layers(measured: Faithfulness, paths: PathTrace) -> Finding:
         "every layer was captured",
         "not faithful" if missing else "exact",
         f"{measured.layers - len(missing)} of {measured.layers} layers{lost}",
-        "Layers whose routing and paths were recorded, against those that the configuration names.",
+        "Layers whose routing and paths were recorded, compared with those that the configuration names.",
     )
 
 
@@ -155,8 +154,8 @@ def _ledger(paths: PathTrace) -> Finding:
         "writes sum to the update",
         "exact" if not residual.any() else "rounding" if residual[at] <= allowed[at] else "not faithful",
         f"largest residual {residual[at]:.1e} of the update{shown}, allowed {allowed[at]:.0e}",
-        "Loops and experts of every layer, added up, against what the layer wrote into the residual stream. More is "
-        "allowed where the stream is large beside what was written, since the whole stream is rounded.",
+        "The writes of all loops and experts of a layer, summed, compared with what the layer wrote into the residual "
+        "stream. More is allowed where the stream is large beside what was written, since the whole stream is rounded.",
     )
 
 

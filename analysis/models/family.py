@@ -4,6 +4,8 @@ import io
 
 import pandas as pd
 
+from analysis.words.numbers import number
+
 NUMBERS = [
     *("seeds", "loss", "lowest", "highest", "minus_dense", "minus_dense_standard_error", "minus_4-loop"),
     *("minus_4-loop_standard_error", "parameters", "mean_loops", "routed_share", "ffn_flops_per_token"),
@@ -37,7 +39,7 @@ def family_table(members: pd.DataFrame) -> pd.DataFrame:
             "seeds": members["seeds"].astype(int),
             "loss": members["loss"],
             "range over seeds": [
-                f"{low:.3f} to {high:.3f}" if seeds > 1 else "one seed"
+                f"{number(low, 3)} to {number(high, 3)}" if seeds > 1 else "one seed"
                 for seeds, low, high in zip(members["seeds"], members["lowest"], members["highest"], strict=True)
             ],
             "minus dense": _differences(members, "dense"),
@@ -55,7 +57,7 @@ def _differences(members: pd.DataFrame, other: str) -> list[str]:
     """'+0.0229 (0.0015) worse': difference, standard error and the report's verdict; empty for the other one itself."""
     columns = (f"minus_{other}", f"minus_{other}_standard_error", f"against_{other}")
     return [
-        f"{mean:+.4f} ({error:.4f}) {verdict}" if verdict else ""
+        f"{number(mean, 4, signed=True)} ({number(error, 4)}) {verdict}" if verdict else ""
         for mean, error, verdict in zip(*(members[name] for name in columns), strict=True)
     ]
 

@@ -25,6 +25,7 @@ from analysis.models.health_measures import (
     mean_over_texts,
 )
 from analysis.models.sampling import draw_agreement, drawn_weight
+from analysis.words.numbers import number, percent
 from hooks.health_record import HealthRecord
 
 Status = Literal["healthy", "effect not shown", "sick", "not measured"]
@@ -78,7 +79,11 @@ def health_checks(record: HealthRecord) -> list[Check]:
         "precision": check_precision,
     }
     for name, check in needing.items():
-        checks.append(check(record) if record.texts else Check(name, "not measured", "", "The weights come first."))
+        checks.append(
+            check(record)
+            if record.texts
+            else Check(name, "not measured", "", "Take an earlier checkpoint with finite weights first.")
+        )
     return checks
 
 
@@ -124,13 +129,13 @@ def check_loops_matter(record: HealthRecord) -> Check:
     return Check(
         name,
         status if record.gates_trained else "sick",
-        f"{cost.mean:+.3f} nats per token when loops, and λ with them, are shuffled within texts (standard error "
-        f"{cost.error:.3f} over {cost.texts} texts, {cost.tokens:,} tokens; {cost.changed:.0%} of choices changed); "
-        f"loops alone {_told(loops)}, λ alone {_told(gate)}, among equal tokens only {_told(within)}, where "
-        f"{within.changed:.0%} changed",
+        f"{_nats(cost.mean)} nats per token when loops, and λ with them, are shuffled within texts (standard error "
+        f"{number(cost.error, 3)} over {cost.texts} texts, {cost.tokens:,} tokens; {percent(cost.changed)} of choices "
+        f"changed); loops alone {_told(loops)}, λ alone {_told(gate)}, among equal tokens only {_told(within)}, where "
+        f"{percent(within.changed)} changed",
         _untrained_gates(record) + "The 95 % interval over texts must lie above 0. If all of it lies below "
         f"{LEAST_COST:g}, it does not matter which token takes which loops, as with untrained gates. A cost does not "
-        "show that the chosen loops are the best: other ones are new to a model that was trained with its own.",
+        "show that the chosen loops are the best: others are new to a model that was trained with its own.",
     )
 
 
@@ -148,13 +153,14 @@ def check_expert_fit(record: HealthRecord) -> Check:
     return Check(
         name,
         status if record.gates_trained else "sick",
-        f"chosen experts write {np.nanmean(own):.0%} of a token's first step, along it, dealt to other tokens "
-        f"{np.nanmean(others):.0%}; shuffled they cost {cost.mean:+.3f} nats per token (standard error "
-        f"{cost.error:.3f} over {cost.texts} texts), without any experts it is {_told(scale)}",
+        f"a token's chosen experts write {percent(np.nanmean(own))} of its first step (projected on it), experts "
+        f"dealt from other tokens {percent(np.nanmean(others))}; shuffled they cost {_nats(cost.mean)} nats per token "
+        f"(standard error {number(cost.error, 3)} over {cost.texts} texts), removing all experts costs {_told(scale)}",
         _untrained_gates(record)
-        + f"From {LEAST_FIT:g} times what they write elsewhere, experts fit their tokens; that their choice also "
-        "matters to the predictions is shown only by a cost whose 95 % interval over texts lies above 0. Below, and "
-        f"with a cost within {FIT_ERRORS:g} standard errors, they are any experts, as with an untrained router.",
+        + f"Experts fit their tokens if they write {LEAST_FIT:g} times what dealt ones do or more. That their choice "
+        "also matters to the predictions is shown only by a cost whose 95 % interval over texts lies above 0. Below "
+        f"that ratio, and with a cost within {FIT_ERRORS:g} standard errors, any experts would do, as with an "
+        "untrained router.",
     )
 
 
@@ -164,10 +170,11 @@ def check_sureness(record: HealthRecord) -> Check:
     return Check(
         "depth head is sure",
         "healthy" if by_layer.mean() >= LEAST_AGREEMENT else "sick",
-        f"{by_layer.mean():.0%} of draws are eval's pick; least in layer {by_layer.argmin()}, {by_layer.min():.0%}",
-        "Gumbel noise on eval's logits, layer by layer; in training a draw also changes the layers above. Below "
-        f"{LEAST_AGREEMENT:.0%} training ran other loops than eval does, and the logits are nearly even: the depth "
-        "head was not trained, or not for long.",
+        f"{percent(by_layer.mean())} of draws give the loops that evaluation picks; fewest in layer "
+        f"{by_layer.argmin()} ({percent(by_layer.min())})",
+        "Gumbel noise is added to the depth logits of evaluation, layer by layer; in training a draw also changes the "
+        f"layers above. Below {LEAST_AGREEMENT:.0%} training ran other loops than evaluation, and the logits are "
+        "nearly even: the depth head was not trained, or not for long.",
     )
 
 
@@ -183,7 +190,7 @@ def check_tau(record: HealthRecord) -> Check:
             "not measured",
             "the checkpoint records no tau",
             "Tau changes no choice, only the gradient. The authors' released trainer records none and never lowers it "
-            "from 5, at which half of the gradient or more is that of loops that did not run: ask who trained it.",
+            "from 5, where half of the gradient or more comes from loops that did not run. Ask who trained the model.",
         )
     weight = mean_over_texts(
         record, lambda text: drawn_weight(text.trace, [record.tau], draws=8)[0].mean(axis=0)
@@ -191,9 +198,9 @@ def check_tau(record: HealthRecord) -> Check:
     return Check(
         "tau was annealed",
         "healthy" if weight >= LEAST_WEIGHT else "sick",
-        f"tau {record.tau:g} gives the drawn loops {weight:.0%} of the mixture",
+        f"tau {record.tau:g} gives the drawn loops {percent(weight)} of the mixture",
         f"Tau changes no choice, only the gradient. Below {LEAST_WEIGHT:.0%} training ended with gradients of loops "
-        "that did not run: lower tau over the run, to about 0.1.",
+        "that did not run. Lower tau during training, to about 0.1.",
     )
 
 
@@ -219,9 +226,10 @@ def _check_content(what: str, content: np.ndarray, position: np.ndarray, otherwi
     return Check(
         name,
         "sick" if len(led) else "healthy",
-        f"{what} follow the token by {np.nanmean(content):.2f}, the place by {np.nanmean(position):.2f}{where}",
+        f"{what} follow the token by {number(np.nanmean(content))}, the position by "
+        f"{number(np.nanmean(position))}{where}",
         "Agreement beyond chance (0 none, 1 all), mean over layers, when the tokens are put in another order. A layer "
-        f"whose {what} stay with the place has learnt positions and not words.",
+        f"whose {what} stay with the position has learnt positions and not words.",
     )
 
 
@@ -234,10 +242,10 @@ def check_loops(record: HealthRecord) -> Check:
     return Check(
         "all loops in use",
         "sick" if most[worst] > MOST_AT_ONE_LOOP and counts.shape[1] > 1 else "healthy",
-        f"at most {most[worst]:.0%} of a layer's tokens at one number of loops (layer {worst}, "
+        f"at most {percent(most[worst])} of a layer's tokens at one number of loops (layer {worst}, "
         f"{int(shares[worst].argmax()) + 1})",
-        f"Above {MOST_AT_ONE_LOOP:.0%} the depth head of that layer has collapsed and decides nothing: an entropy term "
-        "in the loss, or a slower tau, keeps it alive.",
+        f"Above {MOST_AT_ONE_LOOP:.0%} the depth head of that layer has collapsed and decides nothing. An entropy term "
+        "in the loss, or a slower tau, prevents this.",
     )
 
 
@@ -258,16 +266,21 @@ def check_experts(record: HealthRecord) -> Check:
     return Check(
         "experts share the load",
         "sick" if outside else "healthy",
-        f"{loads.min():.1%} to {loads.max():.1%} of a layer's routed choices"
+        f"{percent(loads.min(), 1)} to {percent(loads.max(), 1)} of a layer's routed choices"
         + (f"; outside (layer:expert) {named}" if outside else "")
         + left_out,
-        f"Below {low:.1%} an expert is dead, above {min(high, 1):.0%} greedy: load balancing was too weak.",
+        f"Below {low:.1%} an expert is dead, and above {min(high, 1):.0%} it takes too much: load balancing was too "
+        "weak.",
     )
 
 
 def _told(cost: Cost) -> str:
     """A cost and in brackets its standard error."""
-    return f"{cost.mean:+.3f} ({cost.error:.3f})"
+    return f"{_nats(cost.mean)} ({number(cost.error, 3)})"
+
+
+def _nats(value: float) -> str:
+    return number(value, 3, signed=True)
 
 
 def check_precision(record: HealthRecord) -> Check:
@@ -279,8 +292,8 @@ def check_precision(record: HealthRecord) -> Check:
     return Check(
         "precision",
         "sick" if max(loops, experts) > MOST_FLIPS else "healthy",
-        f"bfloat16 flips {loops:.1%} of the loops and {experts:.1%} of the experts",
-        f"Above {MOST_FLIPS:.0%} the decisions hang on rounding: the logits are too close, or the weights too large.",
+        f"bfloat16 flips {percent(loops, 1)} of the loops and {percent(experts, 1)} of the experts",
+        f"Above {MOST_FLIPS:.0%} the decisions depend on rounding: the logits are too close, or the weights too large.",
     )
 
 

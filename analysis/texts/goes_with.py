@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.texts.study import Study
+from analysis.words.numbers import number
 
 MEASURES_TOLD = {
     "frequency": "how often the token occurs in these texts",
@@ -68,13 +69,13 @@ def told(found: GoesWith) -> str:
         if (each := found.measures.get(name))
     ]
     return (
-        f"What this model's soft difficulty goes with in {found.texts} {found.name}, as Spearman's ρ within texts with "
-        f"its 95 % interval: {'; '.join(parts)}."
+        f"In {found.texts} {found.name}, soft difficulty has these rank correlations (Spearman's ρ within "
+        f"texts, with 95 % intervals): {'; '.join(parts)}."
     )
 
 
 def _signed(value: float) -> str:
-    return f"{value + 0.0:+.2f}".replace("-0.00", "0.00").replace("+0.00", "0.00").replace("-", "−")
+    return number(value, signed=True)
 
 
 __all__ = ["MEASURES_TOLD", "Correlation", "GoesWith", "correlations", "goes_with", "told"]

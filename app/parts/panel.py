@@ -66,7 +66,7 @@ def panel(name: str, *, main: bool = False, share: float = 1.0) -> None:
     text = figure_spec.how_to_read
     if figure_spec.splits_words(current_view(), **chosen_options(figure_spec)):
         text += f" {NOT_BY_WORDS}"
-    st.caption(f"**How to read.** {text}" if main else text)
+    st.caption(f"**How to read.** {text}" if main else text, help=figure_spec.details or None)
     data_and_code(figure_spec, chosen_options(figure_spec))
 
 

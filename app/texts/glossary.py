@@ -14,72 +14,72 @@ GROUPS: dict[str, dict[str, str]] = {
         "special token": "A token that the tokenizer added by itself, such as a mark for the beginning. It is drawn "
         "but enters no mean and no count.",
         "surprisal": "−log p of a token, given those before it, in nats: 0 for what the model was sure of, 0.7 at one "
-        "half, 7 at one in a thousand. The first token has none. Mind which token: the state at a token has read it "
-        "and predicts the next.",
+        "half, 7 at one in a thousand. The first token has none. Note which token is meant: "
+        "the state at a token has already read it and predicts the next one.",
         "entropy": "How spread out a distribution is, in nats: 0 for one certain outcome, log n for n equally likely "
-        "ones. Of the prediction: over all tokens that could come next.",
+        "ones. The entropy of a prediction is over all tokens that could come next.",
         "logit": "A score before it becomes a probability. Only differences of logits matter; softmax turns them into "
         "probabilities.",
     },
     "Model": {
         "layer": "One block of the model: attention, then the FFN. Layers count from 0, upwards.",
-        "residual stream": "The vector that each token carries through the layers. Every attention and every FFN reads "
-        "it and adds to it.",
-        "attention": "How a token reads itself and the tokens before it. Every head of a layer gives each of them a "
-        "weight; the weights of a head sum to 1.",
-        "FFN": "The feed-forward network of a layer. Here one set of weights serves both paths: whole and repeatedly "
-        "(depth), and in slices (width).",
-        "loop": "One pass of a token through the layer's shared FFN. Every token takes at least one, and at most the "
-        "model's maximum.",
-        "depth path": "The looped FFN. Its output is the state after the loops that the token took.",
+        "residual stream": "The vector that each token carries through the layers. The attention and the FFN of every "
+        "layer read it and add to it.",
+        "attention": "How a token reads itself and the tokens before it: every head of a layer gives each of them a "
+        "weight, and the weights of a head sum to 1.",
+        "FFN": "The feed-forward network of a layer. Here one set of weights serves both paths: the depth path runs "
+        "all of it repeatedly, the width path runs slices of it once.",
+        "loop": "One pass of a token through the whole shared FFN of a layer. Every token takes at least one loop and "
+        "at most the model's maximum.",
+        "depth path": "The whole FFN, run in loops. Its output is the state after the loops that the token took.",
         "depth head": "A small linear layer that reads a token's state and gives one logit for each number of loops. "
         "The largest wins.",
-        "width path": "Two virtual experts, chosen by the router, added to the FFN's input with their weights.",
-        "virtual expert": "A slice of the layer's shared FFN, with no weights of its own. Expert 3 of one layer and "
-        "expert 3 of another are unrelated.",
+        "width path": "A few virtual experts, chosen by the router, run once; their outputs are added to the FFN's "
+        "input with the router's weights.",
+        "virtual expert": "A slice of the layer's shared FFN, with no weights of its own; expert for short. Expert 3 "
+        "of one layer and expert 3 of another are unrelated.",
         "router": "A small linear layer that gives every virtual expert a logit. The top two are kept, and a softmax "
-        "over these two makes their weights. (The published models keep two; a model's configuration says.)",
-        "λ": "The gate: weight of the width path when a layer mixes its two paths; the depth path weighs 1 − λ. "
-        "λ = (max loops − loops) / max loops, so more loops mean less width, and λ never reaches 1. It is a mixing "
-        "share, not a part of the output: both paths contain the layer's input.",
+        "over these two gives their weights. (The published models keep two; others may keep more or fewer.)",
+        "λ": "The gate, or width share: the weight of the width path when a layer mixes its two paths; the depth path "
+        "weighs 1 − λ. λ = (max loops − loops) / max loops, so more loops mean less width, and λ never reaches 1. It "
+        "is a weight, not a part of the output: both paths contain the layer's input.",
     },
     "Measures": {
-        "E[L]": "Expected loops: the numbers of loops, weighted by the depth head's probabilities. What it "
-        "expected, where the loops that ran are what it decided.",
-        "hard difficulty": "(loops − 1) / (max loops − 1), from 0 to 1: the depth that a token was given.",
+        "E[L]": "The expected number of loops: all numbers of loops, weighted by the depth head's probabilities. What "
+        "runs is the most probable number, so the two can differ.",
+        "hard difficulty": "(loops − 1) / (max loops − 1), from 0 to 1: the depth that a token got.",
         "soft difficulty": "(E[L] − 1) / (max loops − 1), from 0 to 1: the depth that the depth head "
-        "expects to give. It is not how hard a token is; what it goes with is on the page Validity. A token's "
+        "expects to give. It is not how hard a token is; the page Validity shows what it correlates with. A token's "
         "difficulty is the mean over layers.",
         "margin": "The winner's logit minus the runner-up's: how sure a choice was.",
         "near miss": f"A choice with a margin below {NEAR_MISS:g} logits (odds of less than {exp(NEAR_MISS):.1f} to "
         "1): a small change would have flipped it. The bound is the same in every layer, though logits are spread "
         "more widely in some.",
-        "did not route": "A token that took all its loops has λ = 0: its width path did not run and it used no expert. "
-        "That is no zero and no expert 0, so it is hatched or stroked, and left out of every load.",
-        "load": "The share of a layer's routed choices that go to an expert. Tokens that did not route are in none.",
-        "lift": "How often two experts are chosen together, against what their loads alone would bring; in powers of "
-        "two: +1 is twice as often, −1 half as often.",
-        "FFN-equivalent": "Cost in passes of one token through a dense FFN of the same size: the loops, and the "
+        "did not route": "Said of a token that took all loops: λ is 0, so its width path did not run and it used no "
+        "expert. That is neither a zero nor expert 0: it is hatched or marked by a stroke, and left out of every load.",
+        "load": "The share of a layer's routed choices that go to an expert. Tokens that did not route count in none.",
+        "lift": "How often two experts are chosen for the same token, compared with what their loads alone predict, in "
+        "powers of two: +1 is twice as often, −1 half as often.",
+        "FFN-equivalent": "Cost in passes of one token through a dense FFN of the same size: the loops plus the "
         "experts' share of the FFN where the width path ran.",
         "position": "The number of a token, counted from the start of the text. A text beyond the trained context is "
         "read in windows that each begin anew; its positions still count from the start of the text.",
         "write": "What one part of a layer (a loop, an expert, attention) adds to the residual stream.",
-        "cosine": "How far two directions agree, whatever their lengths: 1 for the same, 0 for right angles, −1 for "
+        "cosine": "How well two directions agree, whatever their lengths: 1 for the same, 0 for orthogonal, −1 for "
         "opposite ones.",
-        "KL": "How far one prediction is from another, in nats: 0 if they are the same. Here from the model's own "
-        "prediction.",
-        "beyond chance": "Over several texts: p below 0.05, corrected over layers. Chance is what is left when one of "
-        "two series is read backwards within texts, or exchanged between texts at equal positions: the larger p "
-        "counts, so a trend that all texts share is no finding. For position itself: only read backwards. p of few "
-        "texts is never tiny.",
-        "effect not shown": "The measured effect is within the range of chance. So few texts tell neither that it is "
-        "there nor that it is not.",
-        "control": "The model runs again with its decisions dealt out anew among tokens, or all alike. A cost shows "
-        "that it does worse so, not that its own decisions are the best: other ones are new to a model that was "
-        "trained with its own.",
-        "given frequency": "A partial correlation: what two quantities have in common beyond how often the token "
+        "KL": "How different a prediction is from another, here the model's own, in nats: 0 if they are the same.",
+        "beyond chance": "Over several texts: p below 0.05, corrected over layers. Chance is what remains when one of "
+        "two series is reversed within texts or exchanged between texts at equal positions. The larger p counts, so "
+        "a trend that all texts share is no finding. For position itself, only reversed. With few texts p is never "
+        "tiny.",
+        "effect not shown": "The measured effect is within the range of chance. So few texts show neither "
+        "that there is an effect nor that there is none.",
+        "control": "Another run in which the decisions are shuffled among tokens, or made all alike. A cost shows "
+        "that the model does worse this way, not that its own decisions are the best: others are new to a model that "
+        "was trained with its own.",
+        "given frequency": "A partial correlation: what two quantities share beyond how often the token "
         "occurs. Rare tokens are surprising anyway.",
-        "Spearman's ρ": "Correlation of ranks, from −1 to 1: whether two quantities rise together, along a line or "
+        "Spearman's ρ": "A correlation of ranks, from −1 to 1: whether two quantities rise together, along a line or "
         "not. It shows no cause.",
     },
 }

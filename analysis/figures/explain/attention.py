@@ -188,7 +188,10 @@ def attention_by_loops_figure(attention: AttentionTrace, view: View = DEFAULT_VI
         shapes=[band(view, x="layer")],
         annotations=[
             note(f"loops of the tokens read  {'  '.join(names)}   hatched: did not route") | {"yshift": 22},
-            note(f"narrow: of the tokens before {quoted(trace, attention.token)}, wide: of the attention; {counted}"),
+            note(
+                f"narrow: share of the tokens before {quoted(trace, attention.token)}, wide: share of the attention; "
+                f"{counted}"
+            ),
         ],
     )
 
@@ -244,11 +247,14 @@ FIGURES = (
         name="attention_map",
         title="What every head read",
         how_to_read=(
-            "A row is one head of the selected layer, a column a token that the selected one could read: itself and "
-            "those before; strong colour is much attention, and a row sums to 100 %. Below: the loops and λ of every "
-            "token in this layer (a stroke: it did not route). The heads read what the layers below left; this layer "
-            "routes only afterwards. Attention says what was read, not what it did to the choice. In a text longer "
-            "than the trained context all of this is of the selected token's window, which routes the tokens of its "
+            "Each row is one head of the selected layer, and each column a token that the selected one could "
+            "read: itself and those before it. A stronger colour is more attention; a row sums to 100 %. The rows "
+            "below show the loops and λ of every token in this layer (a stroke: it did not route, because it took "
+            "all loops). Attention shows what was read before this layer routed, not what it did to the choice."
+        ),
+        details=(
+            "The heads read what the layers below left; this layer routes only afterwards. In a text longer than "
+            "the trained context, all of this is of the selected token's window, which routes the tokens of its "
             "overlap anew."
         ),
         figure=attention_map_figure,
@@ -258,12 +264,15 @@ FIGURES = (
     ),
     FigureSpec(
         name="attention_by_loops",
-        title="Does it read the tokens that loop more?",
+        title="Does attention go to tokens that loop more?",
         how_to_read=(
-            "Wide bars: the selected token's attention, mean over heads, by the loops that the tokens read take in "
-            "the same layer. Narrow bars: the share of those tokens, which is what their attention would be on "
-            "average if the loops were dealt out anew among them. The token itself and those that the tokenizer added "
-            "are not counted; the first token of the text is, and one such token can make a bar."
+            "Each wide bar is the share of the selected token's attention, mean over heads, that went to earlier "
+            "tokens with this number of loops in the same layer. The narrow bar is their share of the earlier "
+            "tokens, which is what their attention would be on average if the loops were shuffled among them."
+        ),
+        details=(
+            "The token itself and those that the tokenizer added are not counted. The first token of the text is, "
+            "and one such token can make a bar."
         ),
         figure=attention_by_loops_figure,
         table=attention_by_loops,

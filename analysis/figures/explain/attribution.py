@@ -91,7 +91,7 @@ def _effects_table(
         cells += [(number(effect, signed=True), x, y, c["ink"]) for y, effect in enumerate(effects) if ran[y]]
     cells += [("did not run", TABLE + width / 2, y, c["muted"]) for y in np.flatnonzero(~ran).tolist()]
     if removed is None:
-        cells.append(("no write removed yet", TABLE + 2 * width, (len(value) - 1) / 2, c["muted"]))
+        cells.append(("press the button to measure", TABLE + 2 * width, (len(value) - 1) / 2, c["muted"]))
     return cells, headings
 
 
@@ -165,10 +165,14 @@ FIGURES = (
         name="logit_attribution",
         title="What each write adds to the prediction",
         how_to_read=(
-            "Green adds to the logit, magenta takes from it, read straight from the stream with the final norm frozen "
-            "as it was: so the parts sum exactly. Diamond: how far the logit falls when this write alone is set to "
-            "zero, at this token alone. Later layers and the norm then answer. The later loops of the same layer keep "
-            "states that had read the write, and predictions at later tokens are not looked at."
+            "Each bar is what one write adds to the logit (green) or takes from it (magenta): direct logit "
+            "attribution with the final norm frozen, so the parts sum exactly. A diamond is an intervention: how "
+            "far the logit falls when this write alone is set to zero, at this token alone, and later layers and "
+            "the norm respond."
+        ),
+        details=(
+            "The intervention reaches no further: the later loops of the same layer keep states that had read the "
+            "write, and predictions at later tokens are not looked at."
         ),
         figure=logit_attribution_figure,
         table=attribution_table,
@@ -179,8 +183,8 @@ FIGURES = (
         name="attribution_by_layer",
         title="Where the logit comes from",
         how_to_read=(
-            "The same contributions for all layers. The line adds them up and ends at the model's own logit, or "
-            "difference of logits."
+            "Each bar is what one write adds to the logit, or to the difference of two logits, in direct logit "
+            "attribution; all layers are shown. The line is the running sum and ends at the model's own value."
         ),
         figure=attribution_by_layer_figure,
         table=attribution_table,

@@ -21,7 +21,7 @@ HEIGHT = 330
 NAMES_PX, NUMBERS_PX = 190, 115
 """Pixels left of the bars for names, and right of the longest bar for numbers."""
 ACCOUNT_NAMES = {"nominal": "on paper", "released": "released code", "ours": "this project"}
-ONLY_ADDED = "There are only tokens here that the tokenizer added."
+ONLY_ADDED = "This text has only tokens that the tokenizer added."
 
 
 def cost_ledger_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> go.Figure:
@@ -38,7 +38,7 @@ def cost_ledger_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> go.Fig
     dense_line = {"type": "line", "x0": 1, "x1": 1, "yref": "y domain", "y0": 0, "y1": 1}
     dense_line["line"] = {"width": 1.2, "dash": "dot", "color": c["ink"]}
     legend = [swatch(mix(c["bg"], c["depth"], 0.72), "loops"), swatch(mix(c["bg"], c["width"], 0.85), "experts")]
-    legend += [swatch(c["line"], "loops run for tokens that had left", "▨"), "┊ one dense FFN"]
+    legend += [swatch(c["line"], "loops run for tokens that had exited", "▨"), "┊ one dense FFN"]
     return figure(
         view,
         [*_cost_bars(table, names, view), _cost_totals(table, view)],
@@ -68,7 +68,7 @@ def _cost_bars(table: pd.DataFrame, names: list[str], view: View) -> list[dict]:
     c, place = THEMES[view.theme], np.arange(len(table))
     parts = {
         "depth": ("loops", {"color": mix(c["bg"], c["depth"], 0.72)}),
-        "idle": ("loops run for tokens that had left", hatch(view)),
+        "idle": ("loops run for tokens that had exited", hatch(view)),
         "experts": ("experts", {"color": mix(c["bg"], c["width"], 0.85)}),
     }
     data, ends = [], np.zeros(len(table))
@@ -184,12 +184,14 @@ FIGURES = (
         name="cost_ledger",
         title="What one token costs",
         how_to_read=(
-            "Mean over layers, where one pass through a dense FFN is 1; beside it the FLOPs of one token through the "
-            "FFNs of all layers. Baselines have the same sizes. On paper: the loops, and the experts' share of the "
-            "FFN. Released code: the authors' code loops all tokens of a batch, here this text, as often as the "
-            "layer's deepest one. This project: later loops run only the tokens that chose them, and the experts ride "
-            "on a pass that runs anyway."
+            "Each bar is the mean cost of one token per layer, where one pass through a dense FFN of the same "
+            "size is 1; the FLOPs are those of one token through the FFNs of all layers. “On paper” counts the "
+            "loops that ran, plus the experts by their share of the FFN's hidden units. “Released code” is the "
+            "authors': it loops all tokens of a batch, here this text, as often as the layer's deepest one. “This "
+            "project” runs later loops only for the tokens that chose them, and its experts reuse the computation "
+            "of the first loop."
         ),
+        details="Baselines have the same sizes.",
         figure=cost_ledger_figure,
         table=cost_ledger,
         follows=(),
@@ -199,8 +201,8 @@ FIGURES = (
         name="cost_by_layer",
         title="Cost by layer",
         how_to_read=(
-            "Mean over tokens, by the three accounts. One deep token is enough to lift a whole layer of the released "
-            "code."
+            "Each mark is the mean cost of a token in one layer, by one of the three accounts above. One deep "
+            "token is enough to raise a whole layer of the released code."
         ),
         figure=cost_by_layer_figure,
         table=cost_by_layer,
@@ -211,7 +213,8 @@ FIGURES = (
         name="cost_map",
         title="Where the cost arises",
         how_to_read=(
-            "Strong colour is costly: dense FFN passes of every token in every layer, by the account that you choose."
+            "Each cell is one token in one layer, stronger where it costs more passes through a dense FFN by the "
+            "account that you choose."
         ),
         figure=cost_map_figure,
         table=cost_table,

@@ -49,7 +49,7 @@ def path_agreement_figure(
     cosine = np.full(trace.loops.shape, np.nan)
     cosine[paths.layers, paths.tokens] = path_cosine(paths, of)
     if not np.isfinite(cosine).any():
-        return sentence_figure(view, "No token ran the width path here: there are no two paths to compare.", HEIGHT)
+        return sentence_figure(view, "No token ran the width path here, so there are no two paths to compare.", HEIGHT)
     drawn = cosine[:, paths.tokens]
     colours = {"colorscale": ramp(c["change"]), "zmin": -1, "zmax": 1}
     layer, token = np.nonzero(~trace.width_ran[:, paths.tokens])
@@ -189,7 +189,7 @@ def steps_figure(paths: PathTrace, view: View = DEFAULT_VIEW) -> go.Figure:
     """Each captured token in the selected layer: its largest turn against how its steps shrink; shape = class."""
     c, trace, found = THEMES[view.theme], paths.routing, steps(paths, view.layer)
     if trace.max_loops < 3:
-        return sentence_figure(view, "This model has fewer than three loops: there is no turn to follow.", HEIGHT)
+        return sentence_figure(view, "This model has fewer than three loops, so no step can turn.", HEIGHT)
     token = np.arange(paths.first_token, paths.end_token)
     shrink = (found.norm[:, -1] / np.maximum(found.norm[:, 0], 1e-30)) ** (1 / (trace.max_loops - 1))
     turn, loops = found.angle.max(axis=1), trace.loops[view.layer, paths.tokens]
@@ -244,11 +244,12 @@ FIGURES = (
         name="path_agreement",
         title="Do the two paths agree?",
         how_to_read=(
-            "Cosine between what width and depth give, from -1 (opposite) to 1 (the same direction). Outputs both "
-            "hold the stream that came in, which alone makes them alike; writes are what each adds to it. The "
-            "experts are parts of the FFN that the loops run, so any two agree with them somewhat: circles show the "
-            "mean when tokens are dealt the experts of other tokens of the layer. A stroke: the token did not route,"
-            " so there is only one path."
+            "Each cell is one token in one layer: the cosine between what the width path and the depth path give, "
+            "from −1 (opposite) to 1 (the same direction); a stroke marks a token that did not route, because it "
+            "took all loops and no expert ran. “Writes” are what each path adds to the stream; “Outputs” also "
+            "hold the stream that came in, which alone makes them alike. Experts are slices of the FFN that the "
+            "loops run, so some agreement is expected: circles show the mean when tokens are dealt the experts "
+            "that other tokens of the layer chose."
         ),
         figure=path_agreement_figure,
         table=cosine_table,
@@ -259,12 +260,13 @@ FIGURES = (
     ),
     FigureSpec(
         name="first_loop",
-        title="What the experts make of loop 1",
+        title="How the experts make up loop 1",
         how_to_read=(
-            "The first loop's step is exactly the sum of all experts' outputs. Each piece is an expert's share of "
-            "it; strong and numbered ones were chosen by the router. Tick: how long the chosen ones are together, "
-            "relative to the whole step: a ratio of lengths, not a share. Dealt: the same with experts of other "
-            "tokens of the layer."
+            "Each bar is one token. The experts are slices of the FFN that the loops run whole, so the first "
+            "loop's step is exactly the sum of all their outputs; each piece is one expert's share of it, strong "
+            "and numbered if the router chose it. The tick is how long the chosen ones are together, relative to "
+            "the whole step: a ratio of lengths, not a share. Dealt: the same with the experts that other tokens "
+            "of the layer chose, as a baseline."
         ),
         figure=first_loop_figure,
         table=first_loop_table,
@@ -276,9 +278,12 @@ FIGURES = (
         name="steps",
         title="Do the steps shrink?",
         how_to_read=(
-            "Left of 1 the steps shrink, right of it they grow; high up they turn back. All loops count, used or not. "
-            "A few steps that shrink do not show that the recursion would settle. " + RULE
+            "Each mark is one token in the selected layer. Across is the length of its loops' steps, each "
+            "relative to the one before: left of 1 they shrink, right of 1 they grow. Up is the largest turn "
+            "between two steps: above 90° a step turns back. A few steps that shrink do not show that the "
+            "recursion would settle."
         ),
+        details="All loops count, whether they ran or not. " + RULE,
         figure=steps_figure,
         table=steps_table,
         of=PathTrace,

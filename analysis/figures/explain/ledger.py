@@ -259,10 +259,11 @@ FIGURES = (
         name="write_stack",
         title="What the selected layer wrote, token by token",
         how_to_read=(
-            "Each bar splits the layer's update of a token into its exact parts: (1 − λ) times the step of each loop "
-            "that ran (orange, stronger is later) and λ times the weighted output of each expert (blue, with its "
-            "number). Parts below zero work against the update; the ink tick is the whole of it. No blue: the token "
-            "did not route."
+            "Each bar is one token, split exactly into what the selected layer's FFN wrote for it: the step of "
+            "each loop that ran, weighted by 1 − λ (orange, later loops stronger), and the output of each chosen "
+            "expert, weighted by the width share λ (blue, numbered). Parts below zero work against the update, "
+            "and the tick is the whole update. Without blue, the token did not route: it took all loops, so λ was "
+            "0 and no expert ran."
         ),
         figure=write_stack_figure,
         table=ledger_table,
@@ -277,8 +278,9 @@ FIGURES = (
         name="write_waterfall",
         title="The selected token, write by write",
         how_to_read=(
-            "Each bar starts where the one before ended; the last is the whole update. Weight: 1 − λ of a loop, λ "
-            "times the router's weight of an expert; the norm includes it. Cosine: between the write and the update."
+            "Each bar is one write of the selected layer; it starts where the one before ended, and the last bar "
+            "is the whole update. A loop has the weight 1 − λ, an expert λ times the router's weight; the norm "
+            "includes it. The cosine compares the write with the whole update."
         ),
         figure=write_waterfall_figure,
         table=ledger_table,

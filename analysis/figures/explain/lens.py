@@ -79,8 +79,8 @@ def lens_grid_figure(lens: LensTrace, view: View = DEFAULT_VIEW, *, reading: Rea
     ]
     names = ["before" if loop == 0 else f"loop {loop}" for loop in columns.tolist()]
     names += ["layer output"] if reading == "state" else []
-    rest = "not filled: not used" if reading == "state" else "other cells: had it left there"
-    heading = f"after {quoted(trace, lens.token)}: likeliest next token and its probability   □ left here   {rest}"
+    rest = "not filled: not used" if reading == "state" else "other cells: had it exited there"
+    heading = f"after {quoted(trace, lens.token)}: likeliest next token and its probability   □ exited here   {rest}"
     return figure(
         view,
         data,
@@ -101,7 +101,7 @@ def lens_layer_figure(lens: LensTrace, view: View = DEFAULT_VIEW, *, reading: Re
     ran, count = int(trace.loops[view.layer, lens.token]), len(reads)
     narrow = figure_px(view.room) < NARROW_PX
     left, shown, what = (NARROW_TABLE, NARROW_TOPS, "") if narrow else (TABLE, None, ": likeliest next tokens")
-    what += ", had it left there" if reading == "exit" else ""
+    what += ", had it exited there" if reading == "exit" else ""
     y, tops = np.arange(count), lens.top_probs[reads][:, :shown]
     filled = lens.used[reads] if reading == "state" else np.ones(count, bool)
     shades = [c["bg"], *c["probability"][1:5]]
@@ -185,18 +185,18 @@ def lens_path_figure(lens: LensTrace, view: View = DEFAULT_VIEW, *, measure: Mea
             **hover(ghosts, "state, not used"),
         },
         {
-            "type": "scatter", "mode": "markers", "x": place(others), "y": values[others], "name": "had it left here",
+            "type": "scatter", "mode": "markers", "x": place(others), "y": values[others], "name": "had it exited here",
             "cliponaxis": False,
             "marker": {
                 "symbol": "diamond", "size": 8, "opacity": 1, "line": {"width": 1, "color": c["depth"]},
                 "color": [colours[lens.loop[i] - 1] for i in others],
             },
-            **hover(others, "had it left here"),
+            **hover(others, "had it exited here"),
         },
     ]  # fmt: skip
     legend = (
         f"{swatch(c['ink'], 'states used', '●')}   {swatch(c['line'], 'states not used', '○')}   "
-        f"{swatch(mix(c['loops'][2], c['depth'], 0.2), 'final prediction, had the token left here', '◆')}"
+        f"{swatch(mix(c['loops'][2], c['depth'], 0.2), 'final prediction, had the token exited here', '◆')}"
     )
     axis = layer_axis(trace, view) | {"range": [layers[0] - 0.6, layers[-1] + 0.6], "showgrid": True}
     target = f", {named(lens.target)}" if measure == "probability" else ""
@@ -219,7 +219,7 @@ def _words(x: np.ndarray, y: np.ndarray, texts: np.ndarray, colours: np.ndarray,
 def _row_name(loop: int, ran: int, reading: Reading) -> str:
     name = "before (H)" if loop == 0 else f"after loop {loop}"
     if loop == ran:
-        return f"<b>{name}</b>, left here"
+        return f"<b>{name}</b>, exited here"
     return f"{name} (not used)" if reading == "state" and loop > ran else name
 
 
@@ -237,7 +237,7 @@ def _word(lens: LensTrace, read: int, k: int = 0, *, letters: int = 11, lines: b
 
 def _card(lens: LensTrace, read: int) -> str:
     loop = int(lens.loop[read])
-    at = {STATE: "before" if loop == 0 else f"after loop {loop}", EXIT: f"left after loop {loop}", OUTPUT: "output"}
+    at = {STATE: "before" if loop == 0 else f"after loop {loop}", EXIT: f"exited after loop {loop}", OUTPUT: "output"}
     likeliest = "<br>".join(_word(lens, read, k, lines=False) for k in range(lens.top_probs.shape[1]))
     return (
         f"layer {lens.layer[read]}, {at[int(lens.kind[read])]}<br>{likeliest}<br>"
@@ -246,16 +246,18 @@ def _card(lens: LensTrace, read: int) -> str:
     )
 
 
-READING = Choice("reading", {"state": "Read the state", "exit": "Leave here"}, "How the loops are read")
+READING = Choice("reading", {"state": "Read the state", "exit": "Exit here"}, "How the loops are read")
 
 FIGURES = (
     FigureSpec(
         name="lens_grid",
         title="The prediction, layer by layer and loop by loop",
         how_to_read=(
-            "Each cell is the likeliest next token, strong where it is probable. Read the state: final norm and "
-            "unembedding read the state as it is, as if nothing came after. Leave here: the layer lets the token go "
-            "after this loop, λ follows, and the rest of the network runs. Outlined: where it left."
+            "Each cell is the likeliest next token after one loop (one pass through the layer's FFN), stronger "
+            "with its probability; the outlined loop is the one after which the token exited. “Read the state” is "
+            "a logit lens: it applies the final norm and the unembedding to the state as it is. “Exit here” lets "
+            "the token exit the layer after this loop, with its mixing weight λ to match, and runs the rest of "
+            "the network."
         ),
         figure=lens_grid_figure,
         table=lens_table,
@@ -266,8 +268,10 @@ FIGURES = (
         name="lens_layer",
         title="The selected layer, loop by loop",
         how_to_read=(
-            "Rank and probability are those of the token that you chose. KL: how far this prediction is from the "
-            "model's own, in nats; 0 is the same. Loops after the outlined one were computed only to look."
+            "Each row is the prediction after one loop of the selected layer; the outlined loop is the one after "
+            "which the token exited. Rank and probability are those of the target token that you chose. KL is the "
+            "distance from the model's own prediction in nats, 0 if they are the same. Later loops did not run in "
+            "the model and were computed for this figure only."
         ),
         figure=lens_layer_figure,
         table=lens_table,
@@ -276,10 +280,12 @@ FIGURES = (
     ),
     FigureSpec(
         name="lens_path",
-        title="How the prediction comes about",
+        title="How the prediction forms",
         how_to_read=(
-            "Each layer holds its loops from left to right, beginning before the first. The line follows the states "
-            "that were used. A diamond is the final prediction, had the token left that layer after that loop."
+            "Each dot is one state, read with the final norm and the unembedding (logit lens); every layer holds "
+            "its loops from left to right, beginning before the first. The line follows the states that the model "
+            "used; hollow dots are loops that did not run. A diamond is the final prediction if the token had "
+            "exited that layer after that loop."
         ),
         figure=lens_path_figure,
         table=lens_table,

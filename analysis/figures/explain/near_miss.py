@@ -32,7 +32,7 @@ FAR = 2.0
 """End of the scale of margins, in logits; larger margins are drawn at the end."""
 MOST_GAP = 0.5
 HEIGHT = 300
-ONE_LOOP = "This model has one loop only: there is nothing to choose."
+ONE_LOOP = "This model has only one loop, so there is no choice to make."
 
 
 def near_miss_map_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW, *, of: Of = "loops") -> go.Figure:
@@ -49,7 +49,7 @@ def near_miss_map_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW, *, of: 
     scale = {"colorscale": ramp(colours), "zmin": 0, "zmax": FAR}
     undefined = np.isnan(margin)
     near = margin < NEAR_MISS
-    texts = np.where(undefined, "no choice to miss", _logits(margin, smallest_flip(margin)))
+    texts = np.where(undefined, "no choice was made", _logits(margin, smallest_flip(margin)))
     cells = [
         heatmap(trace, view, np.minimum(margin[part], FAR), _card(trace, view, texts[part]), **scale)
         | scale_bar(view, "margin (logits)", tickvals=[0, 1, 2], ticktext=["0", "1", "2+"])
@@ -119,7 +119,7 @@ def flip_distance_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> go.F
     if trace.max_loops == 1:
         return sentence_figure(view, ONE_LOOP, HEIGHT)
     if not ordinary(trace).any():
-        return sentence_figure(view, "There are only tokens here that the tokenizer added.", HEIGHT)
+        return sentence_figure(view, "This text has only tokens that the tokenizer added.", HEIGHT)
     c = THEMES[view.theme]
     change = np.linspace(0, FAR, 101)
     flipped = 100 * flipped_by(trace, change)
@@ -169,7 +169,7 @@ def precision_map_figure(traces: TwoPrecisions, view: View = DEFAULT_VIEW) -> go
     experts = table["experts_differ"].fillna(False).to_numpy(bool).reshape(shape) & ~loops
     kind = np.where(loops, 2, np.where(experts, 1, 0))
     colours = [c["grid"], mix(c["bg"], c["width"], 0.72), mix(c["bg"], c["depth"], 0.85)]
-    texts = np.array(["decided alike", "other experts", "other loops"], dtype=object)[kind]
+    texts = np.array(["same loops and experts", "other experts", "other loops"], dtype=object)[kind]
     for layer, token in zip(*np.nonzero(loops), strict=True):
         texts[layer, token] = f"loops {first.loops[layer, token]} → {second.loops[layer, token]}"
     part = np.s_[:, start:end]
@@ -208,7 +208,7 @@ def _nothing_to_choose(trace: RoutingTrace, of: Of) -> str:
     if of == "loops":
         return ONE_LOOP
     if trace.width_ran.any():
-        return "Every expert is kept in this model: there is nothing to choose."
+        return "This model keeps every expert, so there is no choice to make."
     return "No token routed in any layer."
 
 
@@ -237,11 +237,16 @@ FIGURES = (
         name="near_miss_map",
         title="How close was every choice?",
         how_to_read=(
-            "Strong colour is close: the margin between the choice and the runner-up, in logits, from 0 to 2 and more. "
-            "The number in a cell is what a near miss (below 0.25) almost became. Both bounds are the same in every "
-            "layer, though logits are spread more widely in some. Experts: the last one kept against the first left "
-            "out, only where the token routed. Soft gate: λ as the depth head's whole belief would set it, minus the λ "
-            "that ran; blue: it expected more width than it chose, orange: more depth."
+            "Each cell is one token in one layer; a stronger colour means a closer choice, that is a smaller "
+            "margin between the winner's logit and the runner-up's. A number marks a near miss, a margin below "
+            "0.25, and says what the choice almost became. “Soft gate” is λ for the expected number of loops, "
+            "minus the λ that ran: blue where the depth head expected more width than it chose, orange where more "
+            "depth."
+        ),
+        details=(
+            "The colours run from 0 to 2 logits and more. Both bounds are the same in every layer, though logits "
+            "are spread more widely in some. For experts, the margin is between the last one kept and the first "
+            "one left out, and only where the token routed."
         ),
         figure=near_miss_map_figure,
         table=near_miss_table,
@@ -253,20 +258,22 @@ FIGURES = (
         name="flip_distance",
         title="How large a change flips the loops?",
         how_to_read=(
-            "Read upwards: the share of a layer's tokens that a change of this size in their depth logits could flip, "
-            "if it pushed the worst way; most changes of that size flip fewer. The smallest that flips a choice is "
-            "its margin divided by √2. Dotted: the selected token in the selected layer."
+            "Each line is one layer: the share of its tokens whose number of loops could flip if the depth head's "
+            "logits changed by this much in the worst direction. Most changes of that size flip fewer. The dotted "
+            "line is the smallest change that flips the choice of the selected token in the selected layer: its "
+            "margin divided by √2."
         ),
         figure=flip_distance_figure,
         table=flip_table,
     ),
     FigureSpec(
         name="precision_map",
-        title="Does half precision decide alike?",
+        title="Does bfloat16 route the same way?",
         how_to_read=(
-            "Where the same weights, rounded to bfloat16, decide otherwise over the same text. In layer 0 the "
-            "difference is rounding alone; above, a token may also differ because a layer below did. Beside the map: "
-            "the share of layers, and of tokens, with another decision."
+            "Each coloured cell is a token that routes differently in this layer when the weights are rounded to "
+            "bfloat16: it takes other loops (numbered) or other experts. The bars show the share of layers, and "
+            "of tokens, that changed. In layer 0 rounding is the only reason; in higher layers a token may also "
+            "change because a layer below did."
         ),
         figure=precision_map_figure,
         table=precision_flips,

@@ -17,6 +17,7 @@ from analysis.figures.template import figure, note, quoted
 from analysis.palette import THEMES, mix, text_on
 from analysis.view import DEFAULT_VIEW, View
 from analysis.words.labels import plotly_text
+from analysis.words.numbers import number, significant
 from hooks.trace import RoutingTrace
 
 MARGIN, TOP = 8, 30
@@ -65,8 +66,8 @@ class Sheet:
     def lines(self, step: int, box: Box, lines: Sequence[str], colour: str) -> None:
         """Lines of text, centred in a box."""
         x, y = box.centre
-        for number, line in enumerate(lines):
-            self.text(step, x, y + 16 * (number - (len(lines) - 1) / 2), line, colour)
+        for row, line in enumerate(lines):
+            self.text(step, x, y + 16 * (row - (len(lines) - 1) / 2), line, colour)
 
 
 def layer_schematic_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> go.Figure:
@@ -128,11 +129,11 @@ def _ends(sheet: Sheet, where: Places, run: LayerRun, c: dict) -> None:
 def _heads(sheet: Sheet, where: Places, run: LayerRun, c: dict) -> None:
     """Depth head and router, with what they decided."""
     rule = f" = ({run.max_loops} − {run.loops}) / {run.max_loops}" if run.by_rule else ""
-    decided = [f"{run.loops} of {run.max_loops} loops", f"difficulty {run.difficulty:.2f}"]
+    decided = [f"{run.loops} of {run.max_loops} loops", f"difficulty {number(run.difficulty)}"]
     if where.tall_heads:
-        decided += [f"λ{rule} = {run.gate:.3g}"]
+        decided += [f"λ{rule} = {significant(run.gate)}"]
     else:
-        decided = [", ".join(decided), f"λ{rule} = {run.gate:.3g}"]
+        decided = [", ".join(decided), f"λ{rule} = {significant(run.gate)}"]
     sheet.box(DECISION, where.depth_head, (c["bg"], c["depth"], 1.5, "solid"))
     sheet.lines(DECISION, where.depth_head, ["<b>Depth head</b>", *decided], c["ink"])
     ran, ink = run.width_ran, c["ink" if run.width_ran else "muted"]
@@ -171,10 +172,10 @@ def _slices(sheet: Sheet, where: Places, run: LayerRun, c: dict) -> None:
     elif lane.width / run.num_experts >= WEIGHT_PX:
         for expert, weight in zip(run.experts, run.weights, strict=True):
             x = each[expert].centre[0]
-            sheet.text(WIDTH, x + 4, lane.low + 11, f"{weight:.2f}", c["ink"], "middle right")
+            sheet.text(WIDTH, x + 4, lane.low + 11, number(weight), c["ink"], "middle right")
     else:
         pairs = list(zip(run.experts, run.weights, strict=True))[:MOST_NAMED]
-        named = ", ".join(f"{expert} ({weight:.2f})" for expert, weight in pairs)
+        named = ", ".join(f"{expert} ({number(weight)})" for expert, weight in pairs)
         more = f" and {len(run.experts) - len(pairs)} more" if len(run.experts) > len(pairs) else ""
         sheet.text(WIDTH, lane.left, lane.low + 34, f"ran: {named}{more}", c["ink"], "middle right")
     _collect(sheet, where, run, [each[expert].centre[0] for expert in run.experts], c)
@@ -224,9 +225,9 @@ def _mixture(sheet: Sheet, where: Places, run: LayerRun, c: dict) -> None:
     step, share = run.step_of_mixture, min(max(run.gate, 0.0), 1.0)
     sheet.arrow(step, where.to_output, c["muted"])
     x, y, at = where.width_weight
-    sheet.text(step, x, y, f"λ = {run.gate:.3g}" if run.width_ran else "λ = 0", c["ink"], at)
+    sheet.text(step, x, y, f"λ = {significant(run.gate)}" if run.width_ran else "λ = 0", c["ink"], at)
     x, y, at = where.depth_weight
-    sheet.text(step, x, y, f"1 − λ = {1 - run.gate:.3g}", c["ink"], at)
+    sheet.text(step, x, y, f"1 − λ = {significant(1 - run.gate)}", c["ink"], at)
     parts = [("width", share), ("depth", 1 - share)]
     parts = parts if where.width_first else parts[::-1]
     for box, (name, part) in zip(where.mixture.split(parts[0][1]), parts, strict=True):
@@ -242,9 +243,10 @@ FIGURES = (
         name="layer_schematic",
         title="One layer, step by step",
         how_to_read=(
-            "A layer uses one feed-forward network (FFN) in two ways. The width path runs a few slices of it once, the "
-            "depth path runs all of it, again and again. For every token, a small depth head chooses the number of "
-            "loops, which also sets how the two outputs are mixed. Drawn for the selected token in the selected layer."
+            "The drawing shows what one layer did with the selected token. The layer uses one feed-forward "
+            "network (FFN) in two ways: the width path runs a few slices of it once, the depth path runs all of "
+            "it, again and again. For every token, a small depth head chooses the number of loops, which also "
+            "sets how the two outputs are mixed."
         ),
         figure=layer_schematic_figure,
         table=schematic_table,

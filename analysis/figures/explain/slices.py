@@ -76,8 +76,9 @@ FIGURES = (
         name="loop_slices",
         title="Which slices the loops use",
         how_to_read=(
-            "The depth path asks no router: every loop uses the whole FFN. Its step is exactly the sum of what the "
-            "experts' slices give; each piece is one slice's share, below zero where it works against the step."
+            "Each bar is one loop, split exactly into what the slices of the FFN, which are the experts, add to "
+            "its step; a piece below zero works against the step. The depth path asks no router: every loop uses "
+            "the whole FFN."
         ),
         figure=loop_slices_figure,
         table=slice_table,

@@ -106,9 +106,9 @@ FIGURES = (
         name="stream_ledger",
         title="The whole stream of the selected token",
         how_to_read=(
-            "All that was ever written to this token's residual stream, projected on the stream as the final norm "
-            "reads it. Parts below zero were undone later; the line is the sum so far and ends at the stream's full "
-            "length."
+            "Each bar is what one part of the model wrote into the selected token's residual stream, projected on "
+            "the stream as the final norm reads it. Parts below zero point against it. The line is the running "
+            "sum and ends at the stream's full length."
         ),
         figure=stream_ledger_figure,
         table=stream_table,

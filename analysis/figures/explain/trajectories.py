@@ -65,7 +65,7 @@ def embedding_figure(embedding: Embedding, view: View = DEFAULT_VIEW, *, colour:
         _drawn(trace, embedding.layer, embedding.token, embedding.points, view, colour),
         height=HEIGHT + 66,
         margin={"t": 80, "b": 32, "l": 40, "r": 12},
-        xaxis=hidden | {"title": {"text": "UMAP, no unit: only neighbourhoods have a meaning"}},
+        xaxis=hidden | {"title": {"text": "UMAP (no unit): only neighbourhoods have a meaning"}},
         yaxis=hidden,
         annotations=[
             note(
@@ -73,7 +73,7 @@ def embedding_figure(embedding: Embedding, view: View = DEFAULT_VIEW, *, colour:
                 f"states: {number(placed.pca_trustworthiness)}, {explained} of the variance"
             )
             | {"yshift": 58},
-            note(f"states of {layers}, tokens: {drawn}{most}; dots: where a token left") | {"yshift": 40},
+            note(f"states of {layers}, tokens: {drawn}{most}; dots: where a token exited") | {"yshift": 40},
             note(_selected(trace, embedding.layer, embedding.token, view)) | {"yshift": 22},
             note(_key(trace, embedding.layer, embedding.token, view, colour)),
         ],
@@ -96,7 +96,7 @@ def _drawn(
     here = token == view.token
     data.append(
         {
-            "type": "scatter", "mode": "markers", "x": ends[:, 0], "y": ends[:, 1], "name": "left here",
+            "type": "scatter", "mode": "markers", "x": ends[:, 0], "y": ends[:, 1], "name": "exited here",
             "marker": {
                 "size": np.where(here, 9, 7), "opacity": 1, "color": fills,
                 "line": {"width": np.where(here, 2, 0.8), "color": np.where(here, c["ink"], c["line"])},
@@ -104,7 +104,7 @@ def _drawn(
             "customdata": np.stack([token, layer, loops], axis=1),
             "hovertext": [labels[t] for t in token],
             "hovertemplate": "<b>%{hovertext}</b>, token %{customdata[0]}, layer %{customdata[1]}<br>"
-            "left after %{customdata[2]} loops<extra></extra>",
+            "exited after %{customdata[2]} loops<extra></extra>",
         }
     )  # fmt: skip
     selected = np.flatnonzero(here & (layer == view.layer))
@@ -192,8 +192,9 @@ FIGURES = (
         name="trajectories",
         title="Where the loops lead",
         how_to_read=(
-            "Each line is a token's state from before the layer to the dot where it left (dotted: later loops, not "
-            "used), in the plane in which all states of the layer vary most, which hides all other directions."
+            "Each line is one token's state, from before the selected layer through its loops to the dot where it "
+            "exited; dotted parts are later loops that did not run. The plane is the one in which all states of "
+            "the layer vary most (PCA). It hides all other directions."
         ),
         figure=trajectory_figure,
         table=plane_table,
@@ -206,10 +207,15 @@ FIGURES = (
         name="neighbourhoods",
         title="Which states are neighbours",
         how_to_read=(
-            "UMAP: states that are close lie close together here, as far as a plane allows; lengths, directions and "
-            "the gaps between groups mean nothing. Trustworthiness, 0 to 1, falls with every state that lies beside "
-            "one to which it is not close; PCA's is for the same states. At most 2,000 states are placed: of more, "
-            "whole tokens are drawn with a fixed seed. Later loops, not used, are dotted."
+            "Each line joins one token's states through the loops of a layer, with a dot where it exited; dotted "
+            "parts are later loops that did not run. UMAP draws states close together that are close in the "
+            "residual stream, as far as a plane allows. Lengths, directions and the gaps between groups mean "
+            "nothing."
+        ),
+        details=(
+            "Trustworthiness, from 0 to 1, falls with every state that lies beside one to which it is not close; "
+            "PCA's is for the same states. At most 2,000 states are placed: of more, whole tokens are drawn with "
+            "a fixed seed."
         ),
         figure=embedding_figure,
         table=embedding_table,

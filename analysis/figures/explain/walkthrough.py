@@ -42,7 +42,7 @@ def recursion_states_figure(paths: PathTrace, view: View = DEFAULT_VIEW) -> go.F
             },
             "text": column(y), "textposition": "outside",
             "textfont": {"size": 11, "color": [c["ink"] if ok else c["muted"] for ok in used]},
-            "hovertext": ["ran" if ok else "did not run: the token had left" for ok in used],
+            "hovertext": ["ran" if ok else "did not run: the token had exited" for ok in used],
             "hovertemplate": f"{what} %{{x}}<br>length %{{y:.4g}}<br>%{{hovertext}}<extra></extra>", **axes,
         }  # fmt: skip
 
@@ -68,7 +68,7 @@ def recursion_states_figure(paths: PathTrace, view: View = DEFAULT_VIEW) -> go.F
         xaxis2={"domain": [STEPS, 1], "tickvals": loop, "title": {"text": "step of loop"}, "anchor": "y2"},
         yaxis2=scale(walk.step_norms) | {"anchor": "x2"},
         annotations=[
-            note(f"{quoted(paths.routing, view.token)}, layer {view.layer}   □ left here   hatched: did not run"),
+            note(f"{quoted(paths.routing, view.token)}, layer {view.layer}   □ exited here   hatched: did not run"),
             note("H(l) − H(l−1)", x=1, anchor="right"),
         ],
     )
@@ -161,9 +161,10 @@ FIGURES = (
         name="recursion_states",
         title="How the state grows, loop by loop",
         how_to_read=(
-            "Left: length of the selected token's state, from H on. Right: length of what each loop added to it. "
-            "Outlined: where the token left. Hatched: did not run for this token; computed for this figure only. So "
-            "few steps do not show whether the recursion would settle."
+            "Each bar on the left is the length of the selected token's state: first the FFN's input H, then the "
+            "state after each loop. Each bar on the right is the length of what that loop added. Outlined: the "
+            "loop after which the token exited. Hatched loops did not run for this token and were computed for "
+            "this figure only; so few steps do not show whether the recursion would settle."
         ),
         figure=recursion_states_figure,
         table=state_table,
@@ -173,9 +174,10 @@ FIGURES = (
         name="fusion_plane",
         title="The two paths and their mixture, to scale",
         how_to_read=(
-            "The plane through H and the outputs of both paths, seen from above: lengths and angles are the true "
-            "ones. The output lies on the dotted line, λ of the way from depth to width. A short blue arrow: the "
-            "experts add little, so a large λ mostly shortens what the loops wrote."
+            "Each arrow leads from the FFN's input H to an output: that of the depth path, that of the width "
+            "path, and the layer's output Y. They are drawn to scale in the plane through these points. Y lies on "
+            "the dotted line, λ of the way from depth to width. A short blue arrow means that the experts add "
+            "little, so a large λ mostly shortens what the loops wrote."
         ),
         figure=fusion_plane_figure,
         table=fusion_table,

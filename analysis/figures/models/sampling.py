@@ -21,19 +21,21 @@ HEIGHT = 300
 def drawn_loops_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW, *, tau: Tau = "0.1") -> go.Figure:
     """By layer: share of draws that agree with eval, and the weight of the drawn loops in the gradient at tau."""
     if trace.max_loops == 1:
-        return sentence_figure(view, "This model has one loop only: there is nothing to draw.", HEIGHT)
+        return sentence_figure(view, "This model has only one loop, so there is nothing to draw.", HEIGHT)
     if not ordinary(trace).any():
-        return sentence_figure(view, "There are only tokens here that the tokenizer added.", HEIGHT)
+        return sentence_figure(view, "This text has only tokens that the tokenizer added.", HEIGHT)
     c = THEMES[view.theme]
     table = sampling_table(trace)
     table = table[table["tau"] == float(tau)]
     even = {"type": "line", "xref": "x domain", "x0": 0, "x1": 1, "y0": 100 / trace.max_loops}
     even |= {"y1": even["y0"], "line": {"width": 1, "dash": "dot", "color": c["line"]}}
-    legend = f"{swatch(c['depth'], 'drawn = picked', '●')}   {swatch(c['ink'], f'weight at τ = {tau}', '○')}"
+    legend = (
+        f"{swatch(c['depth'], 'draws that match evaluation', '●')}   {swatch(c['ink'], f'weight at τ = {tau}', '○')}"
+    )
     return figure(
         view,
         [
-            *_with_range(table, "agreement", -0.12, "drawn loops are eval's pick", c["depth"], "circle"),
+            *_with_range(table, "agreement", -0.12, "draws that match evaluation", c["depth"], "circle"),
             *_with_range(table, "weight", 0.12, f"weight of the drawn loops at τ = {tau}", c["ink"], "circle-open"),
         ],
         height=HEIGHT,
@@ -72,11 +74,14 @@ FIGURES = (
         name="drawn_loops",
         title="Would training have chosen the same loops?",
         how_to_read=(
-            "In training, Gumbel noise is added to the depth logits and the largest wins; here the same is done 32 "
-            "times to eval's logits of this text, layer by layer. In training a draw also changes the logits of the "
-            "layers above, which this does not follow. Filled: share of tokens whose drawn loops are those that eval "
-            "picks. Hollow: weight of the drawn loops in the softmax at τ, on which the gradient rests. Bars: middle "
-            "80 % of the draws. τ moves the hollow dots alone: it changes no choice."
+            "Each filled dot is the share of a layer's tokens for which a draw as in training (Gumbel noise added "
+            "to the depth logits, the largest wins) gives the loops that evaluation picks. A hollow dot is the "
+            "weight of the drawn loops in the softmax at temperature τ, on which the gradient rests; τ moves only "
+            "these. Bars span the middle 80 % of 32 draws."
+        ),
+        details=(
+            "The layers are drawn one by one. In training a draw also changes the logits of the layers above, "
+            "which this does not follow."
         ),
         figure=drawn_loops_figure,
         table=sampling_table,

@@ -49,7 +49,7 @@ def training_course_figure(training: TrainingTrace, view: View = DEFAULT_VIEW) -
     """
     trace = training.routing
     if not ordinary(trace).any():
-        return sentence_figure(view, "There are only tokens here that the tokenizer added.", HEIGHT)
+        return sentence_figure(view, "This text has only tokens that the tokenizer added.", HEIGHT)
     data = [
         *_loss_lines(training, view),
         *_lines_by_layer(training, view, mean_loops(training), "%{y:.2f} loops", xaxis="x2", yaxis="y2"),
@@ -172,7 +172,7 @@ def _course_notes(training: TrainingTrace, view: View) -> list[dict]:
         note("λ", x=RIGHT[1]) | {"xshift": 6},
         *lambdas,
         note(f"experts of layer {view.layer}, % of routed choices", y=BOTTOM[1]),
-        note("drawn loops are eval's pick", x=RIGHT[0], y=BOTTOM[1]),
+        note("draws that match evaluation", x=RIGHT[0], y=BOTTOM[1]),
     ]
 
 
@@ -234,7 +234,7 @@ def training_curve_figure(curves: TrainingCurves, view: View = DEFAULT_VIEW, *, 
     """One quantity of `read_curves` over training tokens, run after run; held-out losses are dots beside the loss."""
     c = THEMES[view.theme]
     if curves.rows[of].isna().all():
-        return sentence_figure(view, "This training kept no such curve.", CURVE_HEIGHT)
+        return sentence_figure(view, "The log of this training has no such curve.", CURVE_HEIGHT)
     data, runs = [], []
     colours = cycle([c["line"], c["depth"], c["width"], c["difficulty"][4]])  # grey: the dense start
     for run, rows in curves.rows.groupby("run", sort=False):
@@ -268,12 +268,16 @@ def _curve(rows: pd.DataFrame, column: str, name: str, fields: dict) -> dict:
 FIGURES = (
     FigureSpec(
         name="training_course",
-        title="How the routing came about",
+        title="How the routing developed",
         how_to_read=(
-            "The current text, read by the model as it was at each kept step. Loss: mean surprisal of this text, and "
-            "of the held-out text that the sample was measured on. λ follows from the loops: on the right. Experts: "
-            "only tokens that routed count; a stroke: nobody did. Drawn loops: with Gumbel noise, layer by layer, 8 "
-            "times. Steps are drawn evenly, although they lie further and further apart. A click selects a layer."
+            "Each point is the current text, read by the model as it was at one kept step of its training; the "
+            "steps are drawn evenly, although they lie further and further apart. Loss is the mean surprisal of "
+            "this text, and of the held-out text on which the model was measured. λ follows from the loops, so "
+            "its axis is on the right of theirs. A click selects a layer."
+        ),
+        details=(
+            "Experts: only tokens that routed count, and a stroke means that none did. Drawn loops: with Gumbel "
+            "noise, layer by layer, 8 times."
         ),
         figure=training_course_figure,
         table=training_table,
@@ -284,8 +288,9 @@ FIGURES = (
         name="training_map",
         title="The text at that step",
         how_to_read=(
-            "The same map as on the pages of loops, gate and experts, drawn with the weights of the chosen step. "
-            "Before the first update router and depth head are random, so what stands there is chance."
+            "Each cell is one token in one layer, as on the pages Recursion, Gate and Experts, but with the "
+            "weights of the chosen training step. Before the first update router and depth head are random, so "
+            "the map shows chance."
         ),
         figure=training_map_figure,
         table=checkpoint_table,
@@ -297,7 +302,10 @@ FIGURES = (
     FigureSpec(
         name="training_curve",
         title="How it was trained",
-        how_to_read=("Runs one after the other, over all their tokens. Lines: means between two kept rows of the log."),
+        how_to_read=(
+            "Each line is one run of the training, drawn over all training tokens, one run after the other. Lines "
+            "are means between two kept rows of the log."
+        ),
         figure=training_curve_figure,
         table=curves_table,
         choice=Choice(

@@ -10,6 +10,7 @@ from analysis.figures.template import figure, note, sentence_figure
 from analysis.palette import THEMES
 from analysis.view import View
 from analysis.words.labels import how_many, plotly_text
+from analysis.words.numbers import number
 
 ROW_PX, ONE_ROW_PX = 34, 90
 PLACES = 90
@@ -34,8 +35,8 @@ class Measure:
 _ALL = (
     Measure("difficulty", "Difficulty", "soft difficulty, mean over tokens and layers", "difficulty"),
     Measure("gate", "Width share", "width share λ, mean over tokens and layers", "width"),
-    Measure("did_not_route", "Did not route", "share of token-layer pairs that took the depth path alone", "depth"),
-    Measure("loss", "Loss", "loss, mean surprisal of the tokens read, nats", "muted"),
+    Measure("did_not_route", "Did not route", "share of pairs of token and layer that did not route", "depth"),
+    Measure("loss", "Loss", "loss: mean surprisal of the tokens read (nats)", "muted"),
 )
 MEASURES = {measure.column: measure for measure in _ALL}
 """Column of `summary_table` -> what the picture can show."""
@@ -67,7 +68,7 @@ def prompt_picture(
     height = 76 + (ONE_ROW_PX if rows == 1 else ROW_PX * rows)
     groups = prompt_groups(table, measure, column)
     if groups.empty:
-        return sentence_figure(view, "Drawn as the prompts are traced.", height)
+        return sentence_figure(view, "The picture is drawn while the prompts are traced.", height)
     c = THEMES[view.theme]
     colour = c[measure.hue] if isinstance(c[measure.hue], str) else c[measure.hue][3]
     places = {group: len(groups) - 1 - at for at, group in enumerate(groups["group"])}
@@ -104,7 +105,7 @@ def prompt_picture(
             "range": [-0.55, rows - 0.45], "showticklabels": column is not None,
         },
         annotations=[
-            note(f"{how_many(len(points), 'prompt')} · a dot: one prompt · a stroke: the mean of its row"),
+            note(f"{how_many(len(points), 'prompt')} · dot: one prompt · stroke: the mean of its row"),
             *_means_told(groups, at, c["ink"]),
         ],
     )  # fmt: skip
@@ -114,8 +115,8 @@ def _means_told(groups: pd.DataFrame, at: np.ndarray, colour: str) -> list[dict]
     """The mean and the number of prompts of every row, at its right end."""
     return [
         {
-            "text": f"{row.mean:.2f}, n = {row.prompts:,}", "xref": "paper", "x": 1, "xanchor": "left", "xshift": 10,
-            "y": y, "showarrow": False, "font": {"size": 11, "color": colour},
+            "text": f"{number(row.mean)}, n = {row.prompts:,}", "xref": "paper", "x": 1, "xanchor": "left",
+            "xshift": 10, "y": y, "showarrow": False, "font": {"size": 11, "color": colour},
         }
         for y, row in zip(at.tolist(), groups.itertuples(), strict=True)
     ]  # fmt: skip

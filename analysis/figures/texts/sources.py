@@ -26,7 +26,7 @@ def sources_figure(study: Study, view: View = DEFAULT_VIEW) -> go.Figure:
     c = THEMES[view.theme]
     if study.routing_sources.empty:
         return sentence_figure(
-            view, "Each text is predicted from the others: that takes two texts, and here is one.", HEIGHT + 20
+            view, "Each text is predicted from the others, so this figure needs at least two texts.", HEIGHT + 20
         )
     data, heads, legend = [], [], [swatch(c["ink"], name, sign) for _, name, sign in SOURCE_MARKS.values()]
     for axis, target, start, colour in (("", "loops", 0, c["depth"]), ("2", "expert", 0.53, c["width"])):
@@ -49,8 +49,8 @@ def sources_figure(study: Study, view: View = DEFAULT_VIEW) -> go.Figure:
                     "customdata": [[None, *row] for row in rows[["layer", "tokens", "unseen", "chance", "p_corrected"]]
                                    .itertuples(index=False, name=None)],
                     "hovertemplate": f"layer %{{customdata[1]}}, from {name}<br>explained %{{y:.2f}} "
-                    "(chance %{customdata[4]:.2f})<br>%{customdata[2]} tokens, %{customdata[3]:.0%} without a like"
-                    "<br>p %{customdata[5]:.3f}<extra></extra>",
+                    "(chance %{customdata[4]:.2f})<br>%{customdata[2]} tokens, %{customdata[3]:.0%} not in the other "
+                    "texts<br>p %{customdata[5]:.3f}<extra></extra>",
                 }
             )  # fmt: skip
     y = {"range": [-0.1, 1], "tickvals": [0, 0.25, 0.5, 0.75, 1], "tickformat": ".0%", "showgrid": True}
@@ -127,7 +127,7 @@ def loop_flow_figure(study: Study, view: View = DEFAULT_VIEW) -> go.Figure:
     first = min(max(view.layer - shown // 2, 0), study.num_layers - shown)
     flows = study.loop_flows.query(f"{first} <= layer < {first + shown - 1}")
     if flows.empty:
-        return sentence_figure(view, "There is nothing to follow: it takes two layers and one token.", HEIGHT)
+        return sentence_figure(view, "This figure needs at least two layers and one token.", HEIGHT)
     most = study.max_loops
     ends = [
         (flows["layer"] - first + step) * most + flows[end] - 1 for step, end in ((0, "from_loops"), (1, "to_loops"))
@@ -196,16 +196,20 @@ FIGURES = (
         name="routing_sources",
         title="How well do token and position predict routing?",
         how_to_read=(
-            "How much knowing the token, or its position, reduces the uncertainty about its loops and its first "
-            "expert, by counts in the other texts. Whiskers: 95 % intervals over texts. Filled: beyond chance (p "
-            "below 0.05, Benjamini-Hochberg over layers). Chance is what remains when the routing is reversed within"
-            " texts or swapped between texts at equal positions, so a trend that all texts share is no finding; for "
-            "position itself, reversed alone. Such a trend can still pass in texts that also differ as a whole. "
-            "Below 0: worse than not knowing. Counts are mixed with those of the next wider case, which weighs as "
-            f"much as {SMOOTHING:g} tokens. Position counts from the start of the text, also where it is read in "
-            "windows, in bins that double: 0, 1, 2–3, 4–7, 8–15 and so on. Of the context only the token before is "
-            "drawn. Routing follows from the text alone, so what is left is the rest of the context, and what so few "
-            "texts cannot teach."
+            "Each dot is one layer: how much knowing the token, its position, or the token with the one before it "
+            "reduces the uncertainty about its loops and first expert, predicted from counts in the other texts. "
+            "1 means that no uncertainty is left, 0 that nothing is gained, and below 0 is worse than not "
+            "knowing. Whiskers are 95 % intervals over texts; filled dots are beyond chance (p below 0.05, "
+            "corrected over layers)."
+        ),
+        details=(
+            "Chance is what remains when the routing is reversed within texts or swapped between texts at equal "
+            "positions (for position itself, only reversed), so a trend that all texts share is no finding. It "
+            "can still pass in texts that also differ as a whole. The correction is Benjamini-Hochberg. Counts "
+            f"are mixed with those of the next wider case, which weighs as much as {SMOOTHING:g} tokens. Position "
+            "counts from the start of the text, also where it is read in windows, in bins that double: 0, 1, 2–3, "
+            "4–7, 8–15 and so on. Of the context only the token before is drawn. Routing follows from the text "
+            "alone, so what is left is the rest of the context, and what so few texts cannot teach."
         ),
         figure=sources_figure,
         table=lambda study: study.routing_sources,
@@ -216,11 +220,14 @@ FIGURES = (
         name="together",
         title="Which choices go together?",
         how_to_read=(
-            "Information that two choices of the same token share, less what chance gives: 1 if one settles the "
-            "other, 0 at chance. Filled: p below 0.05, corrected over layers, whether one choice is read backwards "
-            "within texts or exchanged between texts at equal positions; a shared trend, in texts that also differ as "
-            "a whole, may still pass. Experts count only where a token routed. It names no cause: both choices "
-            "follow from the same state."
+            "Each dot is one layer: the information that two choices of the same token share, minus what chance "
+            "gives. 1 means that one choice settles the other, 0 is chance. Filled dots have p below 0.05, "
+            "corrected over layers. No cause is shown: both choices follow from the same state."
+        ),
+        details=(
+            "For chance, one choice is read backwards within texts or exchanged between texts at equal positions. "
+            "A shared trend, in texts that also differ as a whole, may still pass. Experts count only where a "
+            "token routed."
         ),
         figure=together_figure,
         table=together_table,
@@ -231,8 +238,9 @@ FIGURES = (
         name="loop_flow",
         title="From layer to layer",
         how_to_read=(
-            "A bar is the tokens that took so many loops in a layer, a band those of them that took so many in the "
-            "next. Experts are in the table: those of two layers are different weights."
+            "A bar holds the tokens that took this number of loops in a layer; a band shows how many of them took "
+            "which number in the next layer. Experts are only in the table, because those of two layers are "
+            "different weights."
         ),
         figure=loop_flow_figure,
         table=lambda study: study.transitions,

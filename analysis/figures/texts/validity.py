@@ -109,7 +109,7 @@ def class_difficulty_figure(study: Study, view: View = DEFAULT_VIEW, *, kind: Ki
     c = THEMES[view.theme]
     table = study.difficulty_by_class[kind]
     if table.empty:
-        return sentence_figure(view, "There are only tokens here that the tokenizer added.", HEIGHT)
+        return sentence_figure(view, "This text has only tokens that the tokenizer added.", HEIGHT)
     names = [f"{each} ({count:,})" for each, count in zip(table["class"], table["tokens"], strict=True)]
     data = [
         {
@@ -162,15 +162,20 @@ FIGURES = (
         name="validity_by_layer",
         title="What difficulty goes together with",
         how_to_read=(
-            "Spearman's ρ within each text, averaged over texts by their tokens. Bold: p below 0.05, two-sided, "
-            "Benjamini-Hochberg over layers (for the means: over measures). Chance is what remains when the measure "
-            "is reversed within texts or swapped between texts at equal positions, so a trend that all texts share "
-            "is no finding; for position itself, reversed alone. Frequency: how often the token occurs in all of "
-            "these texts. Given frequency: a partial ρ, with the ranks of frequency taken off both sides, since rare"
-            " tokens surprise. Position counts from the start of the text, also where it is read in windows. n: "
-            "tokens that have the measure. The surprisal of the next token is a single draw of how badly the model "
-            "predicts from there, and the loops have already changed it: a loop that helps lowers it. None of this "
-            "shows a cause."
+            "Each cell is Spearman's ρ between difficulty and a measure in one layer, taken within each text and "
+            "averaged over texts by their tokens. Bold means beyond chance: p below 0.05, two-sided, corrected "
+            "over layers. “Given frequency” compares equally frequent tokens, since rare tokens are surprising "
+            "anyway. None of this shows a cause."
+        ),
+        details=(
+            "The correction is Benjamini-Hochberg over layers (for the means: over measures). Chance is what "
+            "remains when the measure is reversed within texts or swapped between texts at equal positions (for "
+            "position itself, only reversed), so a trend that all texts share is no finding. Frequency is how "
+            "often the token occurs in all of these texts; “given frequency” is a partial ρ, with the ranks of "
+            "frequency taken off both sides. Position counts from the start of the text, also where it is read in "
+            "windows. n counts the tokens that have the measure. The surprisal of the next token is a single draw "
+            "of how badly the model predicts from there, and the loops have already changed it: a loop that helps "
+            "lowers it."
         ),
         figure=validity_by_layer_figure,
         table=validity_table,
@@ -182,8 +187,12 @@ FIGURES = (
         name="validity_intervals",
         title="How far would other texts agree?",
         how_to_read=(
-            "95 % intervals of ρ, from leaving out one text at a time (jackknife, Student's t). n: tokens that have "
-            "the measure. An interval that holds 0 leaves even the direction open."
+            "Each dot is ρ between difficulty and a measure, with a 95 % interval for other texts of this kind. "
+            "An interval that contains 0 leaves even the direction open."
+        ),
+        details=(
+            "The intervals come from leaving out one text at a time (jackknife, Student's t). n counts the tokens "
+            "that have the measure."
         ),
         figure=validity_intervals_figure,
         table=validity_table,
@@ -195,8 +204,9 @@ FIGURES = (
         name="class_difficulty",
         title="Which kinds of token get more depth?",
         how_to_read=(
-            "Mean difficulty over tokens and layers, with 95 % intervals over the texts that hold such tokens; none "
-            "where fewer than five do. Inside a word: letters that continue the token before."
+            "Each dot is the mean difficulty of one class of token, over tokens and layers. The 95 % interval is "
+            "over the texts that hold such tokens; there is none where fewer than five do. “Inside a word” means "
+            "letters that continue the token before."
         ),
         figure=class_difficulty_figure,
         table=class_table,

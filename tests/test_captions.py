@@ -1,0 +1,35 @@
+"""Captions are read without the glossary: short, the mark first, with how the numbers are computed behind them."""
+
+import re
+
+import pytest
+
+from analysis.catalogue import CATALOGUE, spec
+from analysis.export.captions import caption
+from analysis.view import DEFAULT_VIEW
+from tests.traces import random_trace
+
+MARKS = "arrow|bar|cell|dot|drawing|hill|line|mark|point|row"
+TELEGRAM = r"(?:^|[.;] )(Colour|Dots?|Filled|Hollow|Ring|Size|Strong colour|Stronger colour|Bars?)\b[^.]{0,20}:"
+MOST_SENTENCES, MOST_LETTERS = 4, 560
+
+
+@pytest.mark.parametrize("each", CATALOGUE, ids=lambda each: each.name)
+def test_caption_says_first_what_a_mark_is_in_a_few_whole_sentences(each):
+    sentences = re.split(r"(?<=[.!?]) (?=[A-Z“λ0-9])", each.how_to_read)
+    assert re.match(rf"(Each|A|The)\b( filled| wide| coloured)* ({MARKS})\b", sentences[0]), sentences[0]
+    assert len(sentences) <= MOST_SENTENCES and len(each.how_to_read) <= MOST_LETTERS
+    assert all(sentence.endswith(".") for sentence in (*sentences, each.details or "."))
+    assert not re.search(TELEGRAM, each.how_to_read)
+
+
+@pytest.mark.parametrize("each", CATALOGUE, ids=lambda each: each.name)
+def test_a_caption_that_speaks_of_not_routing_says_what_it_means(each):
+    if re.search(r"did not route", each.how_to_read):
+        assert re.search(r"(took|takes) all loops", each.how_to_read)
+
+
+def test_exports_hold_the_caption_with_its_details():
+    figure = spec("difficulty_surprisal")
+    words = caption(figure, random_trace(layers=2, tokens=40), DEFAULT_VIEW)
+    assert figure.details and f"{figure.how_to_read} {figure.details}\n" in words
