@@ -55,12 +55,11 @@ def selected(page: Page, token: int) -> None:
 
 
 def bring_list(here: Visit) -> None:
-    """Paste a list, compare it, and trace it."""
+    """Paste a list and compare it, which traces it."""
     page = here.page
     here.type(LIST)
     page.get_by_role("radio", name="One prompt per line").click()
     page.get_by_role("button", name="Compare all 3").click()
-    page.get_by_role("button", name="Trace all").click()
     expect(page.get_by_text("3 of 3 prompts traced.")).to_be_visible()
     wait_idle(page)
 
