@@ -2,12 +2,15 @@
 
 import base64
 import json
+import tomllib
+from pathlib import Path
 
 import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
 from analysis.texts.summary import PromptSummary
+from app.parts.data_and_code import ROW_PX
 from app.server import captures
 from app.session import prompt_list, state, text_study
 from app.texts.examples import EXAMPLES
@@ -188,6 +191,15 @@ def test_bars_have_the_range_of_their_column_and_the_page_says_which(app):
         assert low <= values[column].min() and values[column].max() <= high
         assert high - low < values[column].max() - values[column].min() + 0.101
         assert any(f"{word} from {low:.2f} to {high:.2f}" in each.value for each in app.caption)
+
+
+def test_table_ends_below_its_last_row_without_an_empty_one(app):
+    app = list_page(app, *GROUPED)
+    base = tomllib.loads((Path(__file__).parents[1] / ".streamlit" / "config.toml").read_text())["theme"][
+        "baseFontSize"
+    ]
+    assert round(2.1875 * base) == ROW_PX, "Streamlit makes a row 2.1875 times the base font size"
+    assert app.dataframe[0].proto.height == ROW_PX * (len(GROUPED) + 1) + 2
 
 
 def test_opened_prompt_is_marked_whatever_is_looked_for_and_after_another_page(app):

@@ -102,3 +102,15 @@ def test_data_of_a_figure_opens_whole_and_does_not_grow(visit):
     box, table = popover.bounding_box(), popover.get_by_test_id("stDataFrame").bounding_box()
     assert abs(box["height"] - first) <= 4 and table["height"] > 200
     assert table["y"] + table["height"] <= box["y"] + box["height"] <= 900, "all of it is seen"
+
+
+def test_the_answer_has_the_height_of_its_own_lines_after_the_window_changed(visit):
+    here = visit()
+    here.page.set_viewport_size({"width": 1000, "height": 800})
+    page = here.open()
+    answer = page.locator(".st-key-answer_line p")
+    wide = answer.bounding_box()["height"]
+    page.set_viewport_size({"width": 420, "height": 800})
+    until(page, lambda: answer.bounding_box()["height"] > wide)
+    page.set_viewport_size({"width": 1000, "height": 800})
+    until(page, lambda: answer.bounding_box()["height"] == wide)

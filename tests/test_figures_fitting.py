@@ -4,7 +4,7 @@ import json
 
 from analysis import figures
 from analysis.figures import template
-from analysis.figures.fitting import LINE_PX, fit
+from analysis.figures.fitting import LINE_PX, fit, map_room
 from analysis.view import PAGE_PX, View
 from tests.capture_results import make_attention
 from tests.traces import random_trace
@@ -42,3 +42,16 @@ def test_two_lines_that_fit_beside_each_other_are_not_broken():
         fig = template.figure(View(), [], height=200, annotations=[template.note("a" * 30), right])
         fit(fig, width)
         assert ("<br>" in fig.layout.annotations[1].text) == broken
+
+
+def test_a_broken_note_in_the_corner_of_a_map_stays_below_the_colour_bar():
+    trace = random_trace(layers=6, tokens=75)
+    for width in (356, 744, PAGE_PX):
+        fig = figures.difficulty_map_figure(trace, View(room=map_room(width)))
+        fit(fig, width)
+        (corner,) = (each for each in fig.layout.annotations if each.text.startswith("mean") and each.x == 1)
+        lines = corner.text.count("<br>") + 1
+        inner = fig.layout.height - fig.layout.margin.t - fig.layout.margin.b
+        above = inner * (1 - corner.y)  # title, bar and numbers of the colour bar take 41 of these pixels
+        assert above - 41 >= 4 + LINE_PX * (lines - 1) + 12, width
+        assert lines == (1 if width == PAGE_PX else 2)

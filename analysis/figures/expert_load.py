@@ -70,8 +70,8 @@ def expert_load_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> go.Fig
         shapes=[dotted],
         annotations=[
             note(
-                f"share of routed choices in layer {view.layer}: full = first, pale = {_later_choices(trace)}, "
-                "dotted = uniform"
+                f"share of routed choices in layer {view.layer}: full\u00a0=\u00a0first, pale\u00a0=\u00a0"
+                f"{_later_choices(trace)}, dotted\u00a0=\u00a0uniform"
             ),
             note("did not<br>route", x=0.95, y=0, anchor="center") | {"yanchor": "top", "yshift": -2},
         ],

@@ -24,6 +24,12 @@ def figure_px(room: int) -> float:
     return room if room >= NARROW_PX else room * LEFT / NARROW_LEFT
 
 
+def corner_lines(text: str, room: int, beside: float, margins: int) -> int:
+    """Lines that `fit` will make of a note above the bars beside a map, which begin at the share `beside`."""
+    inner = figure_px(room) - margins
+    return 1 + _broken(text, _letters_in_corner(inner, beside if room >= NARROW_PX else NARROW_BESIDE)).count("<br>")
+
+
 def fit(fig: go.Figure, width: float) -> None:
     """Arrange a figure for `width` pixels: plots beside a map stay wide enough, and notes are broken, not cut."""
     if width < NARROW_PX and fig.layout.meta and fig.layout.meta.get("map"):
@@ -66,8 +72,13 @@ def _letters_beside(fig: go.Figure, note: dict, row: list[dict], inner: float) -
     """Letters that fit into a line of this note beside the others of its row."""
     room = inner * (1 if _fit_beside(row, inner) else _share(note, row))
     if note["xanchor"] == "right" and note["y"] != 1:
-        room = inner * (1 - fig.layout.xaxis2.domain[0]) + LETTER_PX  # the corner above the bars beside it
+        return _letters_in_corner(inner, fig.layout.xaxis2.domain[0])
     return max(int(room / LETTER_PX), 8)
+
+
+def _letters_in_corner(inner: float, beside: float) -> int:
+    """Letters that fit into a line above the bars that begin at the share `beside` of the plots' `inner` pixels."""
+    return max(int((inner * (1 - beside) + LETTER_PX) / LETTER_PX), 8)
 
 
 def _fit_beside(row: list[dict], inner: float) -> bool:
@@ -108,4 +119,4 @@ def _broken(text: str, letters: int) -> str:
     return "<br>".join(line.rstrip() for line in lines)
 
 
-__all__ = ["NARROW_PX", "figure_px", "fit", "map_room"]
+__all__ = ["LINE_PX", "NARROW_PX", "corner_lines", "figure_px", "fit", "map_room"]

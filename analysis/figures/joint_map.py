@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import plotly.graph_objects as go
 
+from analysis.figures.fitting import LINE_PX, corner_lines
 from analysis.figures.selection import band, row_and_column
 from analysis.figures.template import LEFT, MAP, figure, layer_axis, names_fit, note, token_axis
 from analysis.figures.word_columns import NOTE, WordColumns
@@ -19,6 +20,7 @@ from hooks.trace import RoutingTrace
 
 BESIDE = 0.875
 ABOVE_PX, GAP_PX, MINIMAP_PX, TICKS_PX = 60, 8, 26, 48
+LEFT_PX, RIGHT_PX = 52, 12
 
 
 @dataclass(frozen=True)
@@ -98,7 +100,9 @@ def joint_map(
         bottom = max(bottom, 16 + round(6.8 * max(map(len, x_axis["ticktext"]))))
         column |= dict(zip(("x0", "x1"), words.selected(), strict=True))
     map_px = trace.num_layers * float(np.clip(200 / trace.num_layers, 11, 26))
-    row = minimap_row(trace, view, minimap, map_px + GAP_PX + ABOVE_PX)
+    lines = corner_lines(beside.note, view.room, BESIDE, LEFT_PX + RIGHT_PX)
+    above_px = ABOVE_PX + LINE_PX * (lines - 1)  # a note in two lines would meet the colour bar
+    row = minimap_row(trace, view, minimap, map_px + GAP_PX + above_px)
     top_of_map, low = map_px / row.inner, (map_px + GAP_PX) / row.inner
     return figure(
         view,
@@ -110,7 +114,7 @@ def joint_map(
         ],
         meta=MAP,
         height=round(row.inner) + 28 + bottom,
-        margin={"t": 28, "b": bottom, "l": 52, "r": 12},
+        margin={"t": 28, "b": bottom, "l": LEFT_PX, "r": RIGHT_PX},
         xaxis=x_axis | {"domain": [0, LEFT], "anchor": "y"},
         yaxis=layer_axis(trace, view) | {"domain": [0, top_of_map], "anchor": "x"},
         yaxis2=above.axis | {"domain": [low, row.top], "anchor": "x", "showgrid": True},

@@ -51,7 +51,9 @@ def layers_alike_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> go.Fi
         xaxis=axis,
         yaxis=axis,
         annotations=[
-            note("do tokens that share an expert in one layer share one in the other?   0: chance   1: always")
+            note(
+                "do tokens that share an expert in one layer share one in the other?   0:\u00a0chance   1:\u00a0always"
+            )
         ],
     )
 

@@ -15,6 +15,8 @@ class Line {
     this.box = box;
     this.shown = this.page = null;
     this.width = this.height = 0;
+    // In a window or beside a sidebar of another width the sentence breaks elsewhere, so its height is taken anew.
+    new ResizeObserver(() => this.box.clientWidth !== this.width && this.keep_height(this.page)).observe(box);
   }
 
   show({ page, parts }) {

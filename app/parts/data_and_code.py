@@ -12,6 +12,13 @@ from sample_models.registry import available_models
 FIRST_ROWS, WIDTH_PX = 20, 660
 TABLE_PX = 248
 """Height of the table: the popover has room for it before it comes (frame.css), so that it does not grow then."""
+ROW_PX = 33
+"""Height of a row of a table: Streamlit makes it 2.1875 times the base font size of .streamlit/config.toml."""
+
+
+def table_height(rows: int, tallest: int) -> int:
+    """Height in pixels of a table of `rows` rows with its head and border, `tallest` at most."""
+    return min(tallest, ROW_PX * (rows + 1) + 2)
 
 
 @st.fragment
@@ -30,7 +37,7 @@ def data_and_code(figure_spec: FigureSpec, options: dict[str, str]) -> None:
 
 def _data(figure_spec: FigureSpec) -> None:
     table = figure_spec.table(results.current_result(figure_spec.of))
-    st.dataframe(table.head(FIRST_ROWS), hide_index=True, height=min(TABLE_PX, 35 * (len(table) + 1) + 3))
+    st.dataframe(table.head(FIRST_ROWS), hide_index=True, height=table_height(len(table), TABLE_PX))
     with st.container(horizontal=True, vertical_alignment="center"):
         st.caption(f"First {min(FIRST_ROWS, len(table))} of {len(table):,} rows.", width="stretch")
         st.download_button("Download CSV", table_csv(table), f"{figure_spec.name}.csv", "text/csv", on_click="ignore")

@@ -11,6 +11,7 @@ from analysis.figures.texts.prompts import MEASURES, prompt_picture
 from analysis.palette import THEMES
 from analysis.texts.summary import column_names, grouping_columns, summary_table
 from analysis.words.labels import how_many
+from app.parts.data_and_code import table_height
 from app.parts.panel import chart, title
 from app.parts.stop_button import stop_button
 from app.server import models
@@ -21,7 +22,7 @@ from app.texts.prompts import opening
 
 BAR_STEP = 0.05
 """Bars begin and end at a multiple of this."""
-TALLEST, ROW_PX = 560, 35
+TALLEST_PX = 560
 NO_GROUPS = "no groups"
 BARS = {"difficulty": "difficulty", "gate": "width share"}
 """Columns drawn as bars -> their names in a sentence."""
@@ -171,7 +172,7 @@ def _table(table: pd.DataFrame, columns: list[str], shown: list[int]) -> None:
         selection_mode="single-row",
         column_order=[*shown_as, *problems],
         column_config=shown_as,
-        height=min(TALLEST, ROW_PX * (len(prompts) + 1) + 3),  # whatever is found: what lies below stays
+        height=table_height(len(prompts), TALLEST_PX),  # whatever is found: what lies below stays
         placeholder="–",
     )
     with st.container(horizontal=True, vertical_alignment="center"):

@@ -37,12 +37,13 @@ def trajectory_figure(
         view,
         _drawn(trace, layer, token, projected.points, view, colour),
         height=HEIGHT,
-        margin={"t": 44, "b": 44, "l": 56, "r": 12},
+        margin={"t": 62, "b": 44, "l": 56, "r": 12},
         xaxis={"showgrid": True, "title": {"text": f"first principal component ({first} of the variance)"}},
         yaxis={"showgrid": True, "title": {"text": f"second ({second})"}},
         annotations=[
-            note(_selected(trace, layer, token, view)) | {"yshift": 22},
-            note(f"layer {view.layer}{part}: PCA, this plane shows {both} of the variance   {key}"),
+            note(_selected(trace, layer, token, view)) | {"yshift": 40},
+            note(f"layer {view.layer}{part}: PCA, this plane shows {both} of the variance") | {"yshift": 22},
+            note(key),  # a line of its own: half a page has no room for both
         ],
     )
 
