@@ -91,7 +91,6 @@ def test_the_next_session_has_texts_draft_list_choices_and_what_was_asked_for(ta
     app.text_area[0].set_value("The first.\nThe second.").run()
     press(app, "Compare all 2")
     turn_to(app, "prompts")
-    press(app, "Trace all")
     while app.session_state.tracing_list:
         app.run()
     app.session_state["near_miss_map-choice"] = next(
@@ -114,7 +113,8 @@ def test_a_list_that_the_server_has_lost_is_traced_anew(tab, monkeypatch):
     app.session_state.pasted_per = "line"
     app.text_area[0].set_value("The third.\nThe fourth.").run()
     turn_to(press(app, "Compare all 2"), "prompts")
-    press(app, "Trace all")
+    while app.session_state.tracing_list:
+        app.run()
     monkeypatch.setattr(captures, "_summaries", SummaryCache(9))
     assert len(reloaded(app).session_state.summaries) == 2
 
