@@ -149,7 +149,7 @@ CASES = {
         "file", lines('["one", "two"]'), "p.jsonl, line 1 holds a list; put a text there, in quotes."
     ),
     "jsonl without a text in one line": Case(
-        "file", lines('{"text": "a"}', '{"other": "b"}'), "p.jsonl, line 2 has no field text or prompt; name"
+        "file", lines('{"text": "a"}', '{"other": "b"}'), "p.jsonl, line 2 has no field text or prompt; give"
     ),
     "jsonl of a chat": Case(
         "file", lines('{"messages": [{"content": "Hi."}]}'), "p.jsonl holds chats (messages), not texts; write each"
@@ -164,9 +164,9 @@ CASES = {
     ),
     # csv
     "empty csv": Case("file", csv(""), "p.csv is empty: it needs a line with column names"),
-    "csv of only a header": Case("file", csv("id,text\n"), "p.csv has no rows below the names of its columns"),
+    "csv of only a header": Case("file", csv("id,text\n"), "p.csv has no rows below its column names"),
     "csv of numbers": Case("file", csv("a,b\n1,2\n3,4e5\n"), NO_TEXT),
-    "csv of empty cells": Case("file", csv("a,b\n,\n,\n"), "p.csv has no rows below the names of its columns"),
+    "csv of empty cells": Case("file", csv("a,b\n,\n,\n"), "p.csv has no rows below its column names"),
     "csv of ids": Case(
         "file", csv("id,chat_id\na,x y\n"), "It is not clear which column of p.csv holds the text (id, chat_id)"
     ),
@@ -198,9 +198,11 @@ CASES = {
     "parquet with damaged pages": Case(
         "file",
         ("p.parquet", lambda: b"PAR1" + b"\xff" * 40 + table(text=["a" * 50])()[44:]),
-        "p.parquet is no whole parquet",
+        "p.parquet is not a complete",
     ),
-    "parquet without text": Case("file", ("p.parquet", table(n=[1], v=[[1.0]])), "No column of p.parquet is surely"),
+    "parquet without text": Case(
+        "file", ("p.parquet", table(n=[1], v=[[1.0]])), "It is not clear which column of p.parquet"
+    ),
     "parquet of nulls": Case(
         "file", ("p.parquet", table(text=pa.array([None], pa.string()))), "p.parquet, row 1 holds no text"
     ),

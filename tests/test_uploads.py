@@ -86,16 +86,16 @@ ENDS = {
     "an abort": ("import os; os.abort()", "is damaged: reading it crashes. Save or download it again."),
     "a broken segment": ("import os; os.kill(os.getpid(), 11)", "is damaged: reading it crashes."),
     "an error of our own": ("raise RuntimeError('a bug')", "is damaged: reading it crashes."),
-    "a kill for memory": ("import os; os.kill(os.getpid(), 9)", "takes more than 1,000 MB of memory; split it"),
+    "a kill for memory": ("import os; os.kill(os.getpid(), 9)", "takes more than 1,000 MB of memory to read; split it"),
     "too much memory": (
         "from app.server import upload_reader as r\nr.read_prompts = lambda *a: bytearray(2**31)\nr.main()",
-        "takes more than 1,000 MB of memory; split it, or keep only the columns of texts and names.",
+        "takes more than 1,000 MB of memory to read; split it, or keep only the columns of texts and names.",
     ),
     "too much work": (
         "from app.server import upload_reader as r\ndef f(*a):\n    while True: pass\nr.read_prompts = f\nr.main()",
-        "takes more than 1 s; split it, or keep only the columns of texts and names.",
+        "takes more than 1 s to read; split it, or keep only the columns of texts and names.",
     ),
-    "no end": ("import time; time.sleep(600)", "takes more than 1 s; split it"),
+    "no end": ("import time; time.sleep(600)", "takes more than 1 s to read; split it"),
 }
 
 

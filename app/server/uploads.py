@@ -121,7 +121,7 @@ def _why_it_ended(what: str, name: str, code: int) -> str:
 
 def _takes(what: str, name: str, much: str) -> str:
     remedy = "trace a shorter text" if what == "trace" else "split it, or keep only the columns of texts and names"
-    return f"Reading {name} takes more than {much}; {remedy}."
+    return f"{name} takes more than {much} to read; {remedy}."
 
 
 __all__ = ["MAX_TRACE_MB", "is_table", "prompts_of_upload", "trace_of_upload"]
