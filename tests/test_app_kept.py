@@ -1,7 +1,6 @@
 """What a browser's tab keeps of a visitor's work and gives to the next session, and what Back and Forward return to."""
 
 import json
-import sys
 from types import SimpleNamespace
 
 import pytest
@@ -12,7 +11,7 @@ from analysis.catalogue import CATALOGUE
 from app import cli
 from app.frame import keeping
 from app.limits import MAX_CHARACTERS, MAX_PROMPTS, MOST_TEXTS
-from app.server import captures
+from app.server import captures, web
 from app.server.summary_cache import SummaryCache
 from app.session import kept_choices, kept_work, link
 from app.session.link import FILE_CLOSED, TEXT_ELSEWHERE, TRACE_VARIABLE
@@ -151,11 +150,9 @@ def test_where_nothing_is_kept_the_tab_is_told_nothing_and_gives_nothing(tab, mo
 def test_serve_can_be_told_to_keep_nothing(monkeypatch):
     for name, value in ((kept_work.KEEP_VARIABLE, ""), ("OMP_NUM_THREADS", "1")):
         monkeypatch.setenv(name, value)  # so that both are as before after the test
-    monkeypatch.setattr(sys, "argv", sys.argv)
-    monkeypatch.setattr(streamlit.web.cli, "main", lambda: 0)
+    monkeypatch.setattr(web, "run", lambda *where: None)
     assert kept_work.is_on()
-    with pytest.raises(SystemExit, match="0"):
-        cli.main(["serve", "--keep-nothing"])
+    assert cli.main(["serve", "--keep-nothing"]) == 0
     assert not kept_work.is_on()
 
 

@@ -59,7 +59,13 @@ def expert_tokens_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> go.F
             "title": {"text": "expert"},
             "showgrid": True,
         },
-        xaxis2={"domain": [BESIDE, 1], "anchor": "y", "showgrid": True, "rangemode": "tozero", "nticks": 4},
+        xaxis2={
+            "domain": [BESIDE, 1],
+            "range": [0, 1.05 * max(1, choice_counts(trace)[view.layer].sum(axis=0).max(), idle[~trace.special].sum())],
+            "anchor": "y",
+            "showgrid": True,
+            "nticks": 4,
+        },
         shapes=[*([column] if first <= view.token < end else []), *row.shapes],
         annotations=[
             note(f"layer {view.layer}{part}: {legend}   {swatch(c['line'], 'did not route', '╱')}", y=row.top),

@@ -60,12 +60,19 @@ def recursion_states_figure(paths: PathTrace, view: View = DEFAULT_VIEW) -> go.F
         margin={"t": 30, "b": 44, "l": 52, "r": 12},
         xaxis={
             "domain": [0, STATES],
+            "range": [-0.6, walk.max_loops + 0.6],
             "tickvals": state,
             "ticktext": ["H", *(f"H({i})" for i in loop)],
             "title": {"text": "state"},
         },
         yaxis=scale(walk.state_norms) | {"title": {"text": "length"}},
-        xaxis2={"domain": [STEPS, 1], "tickvals": loop, "title": {"text": "step of loop"}, "anchor": "y2"},
+        xaxis2={
+            "domain": [STEPS, 1],
+            "range": [0.4, walk.max_loops + 0.6],
+            "tickvals": loop,
+            "title": {"text": "step of loop"},
+            "anchor": "y2",
+        },
         yaxis2=scale(walk.step_norms) | {"anchor": "x2"},
         annotations=[
             note(f"{quoted(paths.routing, view.token)}, layer {view.layer}   □ exited here   hatched: did not run"),
