@@ -14,6 +14,7 @@ from app.limits import MAX_CHARACTERS, MAX_PROMPTS, MOST_TEXTS
 from app.server import captures, web
 from app.server.summary_cache import SummaryCache
 from app.session import kept_choices, kept_work, link
+from app.session.choices import choice_key
 from app.session.link import FILE_CLOSED, TEXT_ELSEWHERE, TRACE_VARIABLE
 from app.texts.examples import DEFAULT_EXAMPLE
 from app.texts.kept_prompts import list_from_json, list_to_json, texts_from_json
@@ -31,6 +32,7 @@ AWKWARD = PromptList(
     ["row 2"],
     [],
     Columns(["q"], "q", None),
+    {"kind": ["<i>", "0042"]},
 )
 
 
@@ -271,7 +273,7 @@ def test_damaged_choices_of_a_link_are_told(app, value):
 
 
 def test_every_choice_of_every_figure_and_colouring_travels_in_a_link(app):
-    chosen = {f"{each.name}-choice": list(each.choice.labels)[-1] for each in CATALOGUE if each.choice}
+    chosen = {choice_key(each): list(each.choice.labels)[-1] for each in CATALOGUE if each.choice}
     chosen |= {"find_text": "ox", "find_quantity": "loops", "find_loops_value": 2, "find_loops_where": 1}
     chosen |= {"colouring": ["Surprisal", "layer", True], "level": "word", "target": "following"}
     app.query_params["choices"] = packed(json.dumps(chosen))
@@ -298,14 +300,16 @@ def test_a_list_comes_back_as_it_was_and_a_damaged_one_is_told():
         {"notes": [1]},
         {"columns": [1]},
         {"more": 1},
+        {"others": {"kind": ["one"]}},
+        {"others": {"kind": [1, 2]}},
     ):
-        with pytest.raises(PromptError, match="is damaged"):
+        with pytest.raises(PromptError, match="are damaged"):
             list_from_json(json.dumps(good | damage))
 
 
 @pytest.mark.parametrize("odd", ODD[:3] + ODD[5:], ids=lambda odd: repr(odd)[:40])
 def test_damaged_texts_are_told(odd):
-    with pytest.raises(PromptError, match="is damaged"):
+    with pytest.raises(PromptError, match="are damaged"):
         texts_from_json(odd)
 
 

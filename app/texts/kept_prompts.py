@@ -47,9 +47,11 @@ def list_from_json(text: str) -> PromptList:
         for prompt in prompts:
             check_text(prompt.text)
         words = [made.name, *made.problems, *made.notes, *(prompt.name for prompt in prompts)]
+        words += [word for column, cells in made.others.items() for word in (column, *cells)]
+        whole = all(len(cells) == len(prompts) for cells in made.others.values())
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise PromptError(_DAMAGED) from error
-    if not 0 < len(prompts) <= MAX_PROMPTS or not all(isinstance(word, str) for word in words):
+    if not whole or not 0 < len(prompts) <= MAX_PROMPTS or not all(isinstance(word, str) for word in words):
         raise PromptError(_DAMAGED)
     return made
 
