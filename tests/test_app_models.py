@@ -42,7 +42,7 @@ def read_through(app: AppTest) -> AppTest:
 
 def test_text_is_read_step_by_step_and_can_be_stopped_and_gone_on_with(app):
     opened(app)
-    assert any("from step 0 to 3,000" in caption for caption in captions(app))
+    assert any("from step 0 to step 3,000" in caption for caption in captions(app))
     before = len(charts(app))
     press(app, "Trace at every step")
     app.run()
@@ -64,7 +64,7 @@ def test_slider_shows_the_model_as_it_was_at_a_step(app):
     assert {(shape["x0"] + shape["x1"]) / 2 for shape in course["layout"]["shapes"]} == {7}
     app.select_slider[0].set_value(0).run()
     assert not app.exception
-    told = next(caption for caption in captions(app) if caption.startswith("Step 0:"))
+    told = next(caption for caption in captions(app) if caption.startswith("At step 0 "))
     assert "the model had seen 0 tokens of this training, and τ was 5." in told and "4.409 on held-out text" in told
     kept = app.session_state.drawings["figure-training_map"]
     assert kept.view.checkpoint == 0 and kept.newer_json is not None and kept.given_figure.to_json() != kept.newer_json
@@ -93,7 +93,7 @@ def test_another_text_has_to_be_read_first(app):
 def test_model_that_kept_nothing_says_how_to_keep_it(app):
     opened(app, DEFAULT_MODEL)
     assert "Trace at every step" not in labels(app)
-    assert any("kept no weights of its training" in each and "--keep-checkpoints" in each for each in captions(app))
+    assert any("has no weights from earlier in its training" in each and "--keep-checkpoints" in each for each in captions(app))
 
 
 @pytest.mark.parametrize("name, content", [("no-weights", b"no weights"), ("cut-step", None)])
@@ -157,7 +157,7 @@ def test_models_page_checks_health_on_demand_and_keeps_the_verdict(app):
 def test_models_page_counts_every_parameter_once(app):
     opened(app, DEFAULT_MODEL)
     table = next(frame.value for frame in app.dataframe if "parameters" in frame.value)
-    assert table["parameters"].sum() == 4_464_576 and table["share"].sum() == pytest.approx(1)
+    assert table["parameters"].sum() == 4_464_576 and table["share"].sum() == pytest.approx(100)
     assert table.iloc[0]["part"] == "shared FFN"
 
 

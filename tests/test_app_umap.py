@@ -79,7 +79,7 @@ def test_map_is_made_on_demand_and_kept_on_disk_for_everybody(placing):
     placing.go.set()
     app = waited(app)
     (drawn,) = maps(app)
-    assert "trustworthiness 0.980 over 15 neighbours; PCA of the same states: 0.870, 70 %" in drawn
+    assert "trustworthiness 0.98 over 15 neighbours; PCA of the same states: 0.87, 70%" in drawn
     assert not button(app, "Draw the map") and not button(app, "Stop") and len(placing.made) == 1
     assert len(maps(opened(layer=3))) == 1 and len(placing.made) == 1, "another reader finds it on disk"
     app.session_state.layer = 1

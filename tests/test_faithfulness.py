@@ -158,15 +158,15 @@ def test_digest_of_texts_tells_their_order_and_where_one_ends():
     assert len(digests) == 4 and digest_of_texts(iter(["a", "b"])) in digests
 
 
-def page() -> AppTest:
+def page(**address: str) -> AppTest:
     app = AppTest.from_file(str(Path(__file__).parents[1] / "app" / "main.py"), default_timeout=120)
-    app.query_params["example"] = "fox"
+    app.query_params.update(address)
     app.session_state["faithfulness"] = True
     return app.run()
 
 
 def test_panel_measures_on_demand_and_once_per_text():
-    app = page()
+    app = page(example="fox")
     assert any("weights" in each.value and "float32" in each.value for each in app.caption)
     next(button for button in app.button if button.label == "Measure").click().run()
     app.run()
