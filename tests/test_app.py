@@ -54,7 +54,7 @@ def test_page_draws_its_figures_and_says_how_to_read_them(app, page):
     # The picture of a list is not of the catalogue: it is there before anything is traced.
     assert len(drawn) == len(specs) + (page.about == "list")
     # A figure that has nothing to draw says so in a sentence.
-    sentences = ("Too few tokens", "Drawn as the prompts are traced.")
+    sentences = ("Too few tokens", "The picture is drawn")
     assert all(chart["data"] or chart["layout"]["annotations"][0]["text"].startswith(sentences) for chart in drawn)
     titles = [title.value for title in app.subheader]
     assert [found.title for found in specs if found.title not in titles] == []

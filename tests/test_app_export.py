@@ -15,6 +15,7 @@ from analysis.export.paper import Paper
 from analysis.export.snippet import TEXTS_FILE, TRACE_FILE, Needs, snippet, trace_file_name
 from app.frame import export_dialog
 from app.parts import data_and_code
+from app.server import sample_studies
 from app.texts.examples import DEFAULT_EXAMPLE
 from app.texts.prompts import PromptError
 from app.texts.text_link import text_from_link, text_to_link
@@ -198,7 +199,8 @@ def test_dialog_says_from_which_width_on_all_tokens_are_named():
         ("validity", "No figure of this page is drawn yet. Press"),
     ],
 )
-def test_export_that_is_greyed_says_why(app, page, why):
+def test_export_that_is_greyed_says_why(app, monkeypatch, page, why):
+    monkeypatch.setattr(sample_studies, "sample_studies", dict)  # no visitor before had the samples studied
     app.session_state["reading-sample"] = False  # as the button Stop does
     app.run()
     turn_to(app, page)

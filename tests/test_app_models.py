@@ -93,7 +93,9 @@ def test_another_text_has_to_be_read_first(app):
 def test_model_that_kept_nothing_says_how_to_keep_it(app):
     opened(app, DEFAULT_MODEL)
     assert "Trace at every step" not in labels(app)
-    assert any("has no weights from earlier in its training" in each and "--keep-checkpoints" in each for each in captions(app))
+    assert any(
+        "has no weights from earlier in its training" in each and "--keep-checkpoints" in each for each in captions(app)
+    )
 
 
 @pytest.mark.parametrize("name, content", [("no-weights", b"no weights"), ("cut-step", None)])
