@@ -56,7 +56,7 @@ def test_model_with_untrained_gates_says_so(app, tmp_path, monkeypatch):
     app.run()
     app.sidebar.selectbox[0].select("untrained").run()
     assert not app.exception
-    assert any("Gates untrained: routing is noise." in caption.value for caption in app.sidebar.caption)
+    assert any("The gates are untrained, so the routing is noise." in caption.value for caption in app.sidebar.caption)
     assert any("The gates of this model are untrained" in text.value for text in app.markdown)
 
 
