@@ -20,10 +20,8 @@ setup: .venv/ready
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r tests/requirements.txt -c constraints.txt
 	touch $@
 
-# Serve the app on this machine: http://127.0.0.1:8501, or PORT=n. The first time it also gets the larger model; where
-# that is not possible, a sentence says so, and the shipped ones are there.
+# Serve the app on this machine: http://127.0.0.1:8501, or PORT=n.
 run: setup
-	@$(BIN)/python -m app get-model || true
 	$(BIN)/python -m app serve --port $(PORT)
 
 # All tests: unit, app, and a real browser (found, or installed if that is possible; else the run says what it left out).
