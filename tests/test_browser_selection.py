@@ -132,6 +132,7 @@ def test_heat_map_click_selects_layer_and_token(visit):
     here.unfold()
     page.locator(".st-key-figure-gate_map svg.selection").wait_for(state="attached")  # now it takes clicks
     drags = page.locator(".st-key-figure-gate_map .js-plotly-plot .nsewdrag")
+    drags.first.scroll_into_view_if_needed()
     boxes = [drags.nth(i).bounding_box() for i in range(drags.count())]
     box = max(boxes, key=lambda b: b["width"] * b["height"])
     tokens = page.get_by_role("option").count()
