@@ -25,7 +25,7 @@ def page():
 
 
 def test_what_was_stopped_is_begun_again_and_done_once():
-    app = AppTest.from_function(page).run()
+    app = AppTest.from_function(page, default_timeout=60).run()
     app.button[0].click().run()
     assert not app.text and app.session_state.begun == 1, "the run was stopped"
     app.run()
@@ -35,7 +35,7 @@ def test_what_was_stopped_is_begun_again_and_done_once():
 
 
 def test_what_cannot_be_done_is_told_and_not_tried_again():
-    app = AppTest.from_function(page).run()
+    app = AppTest.from_function(page, default_timeout=60).run()
     app.button[1].click().run()
     assert len(app.exception) == 1
     app.run()

@@ -254,7 +254,7 @@ def test_model_that_decides_nothing_has_a_loss_and_no_controls(windows, ffn):
     model = family_model(ffn)
     own = window_losses(model, windows)
     assert np.isfinite(own).all() and run_controls(model, windows, own) == {}
-    with pytest.raises(ValueError, match=f"a model with ffn '{ffn}' decides on no loops and no experts"):
+    with pytest.raises(ValueError, match=f"a model with ffn '{ffn}' chooses neither loops nor experts"):
         count_decisions(model, windows)
     with (
         pytest.raises(ValueError, match=rf"{ffn}' does not decide on loops \(no depth head\)"),

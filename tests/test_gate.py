@@ -25,6 +25,7 @@ from streamlit.web.server import server_util
 from app.limits import MAX_SESSION_MB, MAX_TRACE_MB
 from app.server import web
 from app.server.gate import HEADERS, Gate, answered_hosts
+from tests.threads import run_in_thread
 
 ROOT = Path(__file__).parents[1]
 MB = 2**20
@@ -54,7 +55,8 @@ def answer(gate: Gate, *, method="GET", path="/", kind="http", body_is_read=True
 
     named = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
     scope = {"type": kind, "method": method, "path": path, "headers": named, "query_string": b"", "extensions": {}}
-    asyncio.run(gate(scope, receive, send))
+    # In a thread of its own: in this one the loop of a browser test may be running.
+    run_in_thread(lambda: asyncio.run(gate(scope, receive, send))).result(10)
     return sent[0]
 
 
@@ -134,7 +136,7 @@ def test_uploads_under_way_count_and_are_forgotten_afterwards():
         await everything(scope, receive, send)
 
     gate.app = slow
-    assert asyncio.run(begin()) == 200
+    assert run_in_thread(lambda: asyncio.run(begin())).result(10) == 200
     assert statuses == [413, 200, 200], "three of 19 MB are let in, the fourth is not"
     assert not gate._coming
 

@@ -53,7 +53,7 @@ def test_glossary_opens_with_all_terms_and_its_search_narrows_them():
 
         glossary_dialog()
 
-    app = AppTest.from_function(script)
+    app = AppTest.from_function(script, default_timeout=60)
 
     def shown() -> set[str]:
         told = " ".join(each.value for each in app.markdown)
