@@ -6,11 +6,12 @@ python -m docs.make_pictures
 import tempfile
 from pathlib import Path
 
+from sample_models import DEFAULT_MODEL
 from tests.app_server import app_server, chromium, wait_idle
 
 PICTURES = {
-    "overview": ("", "Overview", "light"),
-    "experts-dark": ("experts?example=fox", "Experts", "dark"),
+    "overview": (f"?model={DEFAULT_MODEL}", "Overview", "light"),
+    "experts-dark": (f"experts?model={DEFAULT_MODEL}&example=fox", "Experts", "dark"),
 }
 """Name of the picture -> (address of the page, its heading, theme)."""
 FOLDER = Path(__file__).parent / "pictures"

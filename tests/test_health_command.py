@@ -53,7 +53,7 @@ def test_command_condemns_missing_and_damaged_weights_of_the_authors(tmp_path, c
     file = next((tmp_path / "tiny").glob("model.*"))
     file.write_bytes(file.read_bytes()[:5000])
     assert main(["check", str(tmp_path / "tiny")]) == 1
-    assert "is no whole" in capsys.readouterr().out
+    assert "is not a complete" in capsys.readouterr().out
     (tmp_path / "tiny" / "config.yaml").write_text("model: 3")
     assert main(["check", str(tmp_path / "tiny")]) == 2
 

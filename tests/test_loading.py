@@ -102,7 +102,7 @@ def test_model_without_any_tokenizer_reads_token_ids(folder):
 
 @pytest.mark.parametrize("word", ["fox", "300", "-1", "07", "1.5", "١٢", "9" * 5000])
 def test_text_that_is_no_token_id_is_refused(word):
-    with pytest.raises(ValueError, match=r"no tokenizer: type token ids \(whole numbers from 0 to 299 .*, got '"):
+    with pytest.raises(ValueError, match=r"no tokenizer: type token ids \(whole numbers from 0 to 299\) .*, got '"):
         IdTokenizer(300)(f"12 {word} 7")
 
 
