@@ -14,7 +14,7 @@ GUESSED = (
     r"[Nn]othing is looked for|not there to be read|no write removed yet|stands for it\b",
     r"\bis no (file|folder|whole|name|readable|packed)\b",
     r"\bDrawn once\b|\bBeing drawn\b|\bNot drawn yet\b",
-    r"\bthe text button above takes\b|\bTrace these texts\b",
+    r"\bthe text button above takes\b|\bRead them\b",
 )
 
 
