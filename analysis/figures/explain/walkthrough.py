@@ -49,6 +49,10 @@ def recursion_states_figure(paths: PathTrace, view: View = DEFAULT_VIEW) -> go.F
     def scale(values: np.ndarray) -> dict:
         return {"range": [0, 1.16 * max(float(values.max()), 1e-12)], "showgrid": True}
 
+    def places(values: np.ndarray, domain: list[float], name: str) -> dict:
+        ends = [values[0] - 0.6, values[-1] + 0.6]
+        return {"domain": domain, "range": ends, "tickvals": values, "title": {"text": name}}
+
     return figure(
         view,
         [
@@ -58,21 +62,9 @@ def recursion_states_figure(paths: PathTrace, view: View = DEFAULT_VIEW) -> go.F
         clickable=False,
         height=HEIGHT,
         margin={"t": 30, "b": 44, "l": 52, "r": 12},
-        xaxis={
-            "domain": [0, STATES],
-            "range": [-0.6, walk.max_loops + 0.6],
-            "tickvals": state,
-            "ticktext": ["H", *(f"H({i})" for i in loop)],
-            "title": {"text": "state"},
-        },
+        xaxis=places(state, [0, STATES], "state") | {"ticktext": ["H", *(f"H({i})" for i in loop)]},
         yaxis=scale(walk.state_norms) | {"title": {"text": "length"}},
-        xaxis2={
-            "domain": [STEPS, 1],
-            "range": [0.4, walk.max_loops + 0.6],
-            "tickvals": loop,
-            "title": {"text": "step of loop"},
-            "anchor": "y2",
-        },
+        xaxis2=places(loop, [STEPS, 1], "step of loop") | {"anchor": "y2"},
         yaxis2=scale(walk.step_norms) | {"anchor": "x2"},
         annotations=[
             note(f"{quoted(paths.routing, view.token)}, layer {view.layer}   □ exited here   hatched: did not run"),
