@@ -251,12 +251,11 @@ def test_attention_reads_the_tokens_own_window_and_no_other(loaded, trace):
     np.testing.assert_allclose(by_loops["attention_share"], attention_by_loops(alone)["attention_share"], atol=1e-6)
 
 
-def test_attention_map_leaves_a_gap_before_the_window(loaded):
+def test_attention_map_begins_at_the_first_token_that_its_token_could_read(loaded):
     attention = capture_attention(loaded, TEXT, token=TOKEN).at(TOKEN)
     figure = attention_map_figure(attention, View(layer=1, token=TOKEN, window=(20, 80)))
-    heads = np.array(figure.data[1].z)
-    assert np.isnan(heads[:, :12]).all() and np.isnan(heads[:, TOKEN - 20 + 1 :]).all()
-    np.testing.assert_allclose(heads[:, 12 : TOKEN - 20 + 1], attention.pattern[1], atol=1e-7)
+    assert figure.data[1].x.tolist() == list(range(32, TOKEN + 1))
+    np.testing.assert_allclose(figure.data[1].z, attention.pattern[1], atol=1e-7)
     assert "whose window begins at token 32" in figure.layout.annotations[0].text
 
 
