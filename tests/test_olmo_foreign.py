@@ -1,5 +1,6 @@
 """Checkpoints of the authors' trainer and dense models from anywhere: read, or refused in one sentence."""
 
+import re
 import shutil
 
 import pytest
@@ -44,7 +45,7 @@ def test_long_values_of_yaml_are_not_printed_whole(tmp_path):
         for name in ("n_layers", "block_type", "y" * 100):
             fields = golden_settings() | {name: "VALUE"}
             (folder / "config.yaml").write_text(yaml.safe_dump({"model": fields}).replace("VALUE", value))
-            refusal(load_model, folder)
+            assert value not in refusal(load_model, folder)
 
 
 @pytest.mark.parametrize(
@@ -60,14 +61,14 @@ def test_tensors_without_values_of_their_own_are_refused(tmp_path, change, sente
     tensors = torch.load(folder / "model.pt", weights_only=True)
     name = "transformer.ln_f.weight"
     torch.save(tensors | {name: change(tensors[name])}, folder / "model.pt")
-    refusal(load_model, folder)
-    pytest.raises(ValueError, load_model, folder).match(sentence)
+    assert re.search(sentence, refusal(load_model, folder))
 
 
 @pytest.mark.parametrize("fields", [{"num_hidden_layers": 10**7}, {"quantization_config": {"quant_method": "gptq"}}])
 def test_dense_model_of_strange_settings_is_refused(folder, tmp_path, fields):
     edit_config(folder, model_type="llama", **fields)
-    refusal(conversion.upcycle, folder, tmp_path / "out")
+    told = refusal(conversion.upcycle, folder, tmp_path / "out")
+    assert next(iter(fields)) in told and not (tmp_path / "out").exists()
 
 
 def test_yaml_with_any_strange_bytes_is_read_or_refused(tmp_path):
