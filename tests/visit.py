@@ -9,8 +9,8 @@ from playwright.sync_api import Browser, Page, WebSocket, expect
 from tests.app_server import until, wait_idle
 
 # Console errors that are Streamlit's own: it probes its endpoints below the address of a sub-page and gets a 404.
-# It also requests the file of every download button without a click, when button and file may be gone, and says so.
-OWN_PROBE = re.compile(r"/_stcore/|/media/|Download Button source error - 404")
+# It also requests the file of every download button without a click, when file or server may be gone, and says so.
+OWN_PROBE = re.compile(r"/_stcore/|/media/|Download Button (source|fetch) error")
 FOLD = "[class*=st-key-fold-] details"
 HOSTILE = "<script>alert(1)</script> <b>bold</b> $x$ **stars** 🙂 مرحبا 你好\n\ttab"
 """A text that must be shown literally everywhere."""
