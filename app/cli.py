@@ -26,6 +26,7 @@ from app.limits import MOST_THREADS
 if TYPE_CHECKING:
     from analysis.view import View
     from hooks.trace import RoutingTrace
+    from sample_models.loading import LoadedModel
 
 BATCH = 32
 """Prompts that `trace` gives to the model at a time; between two batches their files are written."""
@@ -200,25 +201,32 @@ def import_checkpoint(args: argparse.Namespace) -> None:
 
 def get_model(args: argparse.Namespace) -> None:
     """Build a model that ships as an update of a dense one: download that, put both together, say where it is."""
-    from app.texts.examples import EXAMPLES, has_traces, save_traces
     from sample_models.recipes import recipes
 
     name = args.name or next(iter(recipes()), "")
     if name not in recipes():
         raise ValueError(f"cannot build a model {name}: the known names are {', '.join(recipes()) or 'none'}")
-    folder = recipes()[name].target
-    if not has_traces(folder):  # else it was built and its examples traced before: no library is needed
-        from hooks import capture
-        from sample_models import load_model
+    recipe = recipes()[name]
+    if not recipe.is_built:  # else no library is needed
+        from transformers.utils import logging
+
         from sample_models.distil.building import build_model
 
-        loaded = load_model(build_model(name, progress=_tell_progress))
-        traces = {}
-        for number, (key, prompt) in enumerate(EXAMPLES.items()):
-            _tell_progress("tracing the examples", number, len(EXAMPLES))
-            traces[key] = capture(loaded, prompt.text)
-        save_traces(traces, folder)
-    say(f"{name}\t{folder}")
+        logging.disable_progress_bar()
+        build_model(name, progress=_tell_progress, finish=_trace_examples)
+    say(f"{name}\t{recipe.target}")
+
+
+def _trace_examples(loaded: "LoadedModel") -> None:
+    """Trace the example texts into the model's folder, so that the first page waits for nothing."""
+    from app.texts.examples import EXAMPLES, save_traces
+    from hooks import capture
+
+    traces = {}
+    for number, (key, prompt) in enumerate(EXAMPLES.items()):
+        _tell_progress("tracing the examples", number, len(EXAMPLES))
+        traces[key] = capture(loaded, prompt.text)
+    save_traces(traces, loaded.folder)
 
 
 def _tell_progress(what: str, done: int, steps: int) -> None:

@@ -16,7 +16,7 @@ from app.server import model_building
 from app.texts.examples import EXAMPLES, shipped_trace
 from hooks import capture
 from sample_models import DEFAULT_MODEL, default_models, load_model, model_card, recipes
-from sample_models.distil import building, publish
+from sample_models.distil import publish
 from sample_models.distil.__main__ import main as distil
 from sample_models.distil.building import build_model
 from sample_models.distil.evaluation import bytes_of
@@ -124,13 +124,13 @@ def test_package_that_is_missing_or_another_is_refused_and_leaves_nothing(recipe
     assert not [path for path in (tmp_path / "cache").rglob("*") if path.is_file()] and built_roots() == []
 
 
-def test_build_that_is_interrupted_leaves_nothing(recipe, tmp_path, monkeypatch):
-    def interrupted(folder):
+def test_build_that_is_interrupted_leaves_nothing(recipe, tmp_path):
+    def interrupted(loaded):
+        (loaded.folder / "half.txt").write_text("half")
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(building, "load_model", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        build_model("tiny")
+        build_model("tiny", finish=interrupted)
     assert not [path for path in (tmp_path / "cache").rglob("*") if path.is_file()] and built_roots() == []
 
 

@@ -14,6 +14,7 @@ from sample_models.distil.__main__ import main
 from sample_models.distil.gates import depth_weights, fit_gates, nearest_loops_weights, router_weights
 from sample_models.distil.low_rank import make_trainable, merged_tensors, trained_tensors
 from sample_models.distil.own_loops import own_loops, own_loops_output
+from sample_models.distil.publish import main as publish
 from sample_models.distil.run import UPDATE, distilled, draw_windows
 from sample_models.distil.teacher import dense_folder, read_pair
 from sample_models.intermediate_checkpoints import intermediate_checkpoints
@@ -25,7 +26,7 @@ SENTENCES = ["The cat sat on the mat.", "A dog ran to the red barn.", "One and t
 
 @pytest.fixture(scope="module")
 def text(tmp_path_factory):
-    path = tmp_path_factory.mktemp("corpus") / "text.txt"
+    path = tmp_path_factory.mktemp("corpus") / "stories.txt"
     documents = ["\n".join(SENTENCES[(i + j) % 4] for j in range(6)) for i in range(40)]
     path.write_text("\n<|endoftext|>\n".join(documents) + "\n")
     return path
@@ -164,7 +165,7 @@ def test_run_learns_in_both_stages(finished):
     stage_1, stage_2 = [row for row in rows if row["step"] <= 40], [row for row in rows if row["step"] > 40]
     assert stage_1[-1]["error"] < 0.8 * stage_1[0]["error"]
     assert stage_2[-1]["kl"] < 0.8 * stage_2[0]["kl"]
-    assert np.isnan(stage_1[0]["kl"]) and stage_2[-1]["held_out_text"] > 0
+    assert np.isnan(stage_1[0]["kl"]) and stage_2[-1]["held_out_stories"] > 0
 
 
 def test_finished_run_is_a_model_folder_that_its_update_makes_again(finished, dense):
@@ -173,6 +174,28 @@ def test_finished_run_is_a_model_folder_that_its_update_makes_again(finished, de
     again, own = distilled(dense, load_file(finished / UPDATE)).tensors, loaded.model.state_dict()
     assert again.keys() == own.keys() - {"lm_head.weight"}
     assert all(torch.equal(tensor.float(), own[name]) for name, tensor in again.items())
+
+
+def test_published_run_holds_its_update_its_questions_and_a_card_of_its_own_numbers(finished, dense, text, tmp_path):
+    second, out = tmp_path / "second", tmp_path / "made"
+    held = ("--gate-every", "0", "--depth-entropy", "0")
+    main(arguments(dense, text, second, "--init", str(finished / UPDATE), "--refit-depth", *held))
+    questions = tmp_path / "quiz.jsonl"
+    row = {"question": "Which is an animal?", "choices": ["stone", "dog"], "answer": 1, "split": "test"}
+    questions.write_text("\n".join([json.dumps(row)] * 3))
+    command = f"{second} --earlier {finished} --package p==1 --sha256 0 --member m.gguf --licence MIT --out {out}"
+    publish(f"{command} --documents 3 --length 24 --questions {questions} --asked 2".split())
+    (update,) = out.glob("update*.safetensors")
+    trained, evaluation = load_file(update), json.loads((out / "evaluation.json").read_text())
+    assert all(torch.equal(tensor, trained[name]) for name, tensor in load_file(second / UPDATE).items())
+    first, refitted = load_file(finished / UPDATE), [name for name in trained if "depth_head" in name]
+    assert refitted and not any(torch.equal(trained[name], first[name]) for name in refitted)
+    quiz = evaluation["questions"]["quiz"]
+    assert quiz["questions"] == 2 and quiz["models"]["own"]["accuracy"] in (0, 1) and len(quiz["mean_loops"]) == 2
+    card = (out / "MODEL_CARD.md").read_text()
+    assert "no gradient reached the depth heads" in card and "one step in 4 drew loops" in card
+    assert f"| quiz | 2 | this model | {quiz['models']['own']['accuracy']:.3f} (0.000)" in card
+    assert "entropy term" not in card and f"{evaluation['mean_loops']:.2f}" in card
 
 
 def test_stopped_run_goes_on_as_if_it_had_not_stopped(dense, text, tmp_path):

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 from safetensors.torch import load_file
@@ -17,13 +18,17 @@ from safetensors.torch import load_file
 from sample_models.conversion import Progress, save_folder, silent
 from sample_models.distil.run import distilled
 from sample_models.distil.teacher import dense_folder
-from sample_models.loading import load_model
+from sample_models.loading import LoadedModel, load_model
 from sample_models.recipes import Recipe, recipes, update_digest
 from sample_models.tokenizer_files import read_tokenizer
 
 
-def build_model(name: str, *, progress: Progress | None = None) -> Path:
+def build_model(
+    name: str, *, progress: Progress | None = None, finish: Callable[[LoadedModel], None] | None = None
+) -> Path:
     """The folder of a model, built now unless it was built before; `progress` is told how far it is.
+
+    `finish` is called with the new model before its folder takes its place, and may add files to it.
 
     Raises ValueError with one sentence that names the remedy: no such model, no package to be had, another hash, or a
     cache that cannot be written.
@@ -43,7 +48,9 @@ def build_model(name: str, *, progress: Progress | None = None) -> Path:
             report("building", 1, 3)
             made = _build(recipe, dense, Path(aside))
             report("checking", 2, 3)
-            load_model(made)
+            loaded = load_model(made)
+            if finish:
+                finish(loaded)
             os.replace(made, target)
     except OSError as error:
         raise ValueError(f"{target.parent} cannot be written ({error.strerror or error}): free some space") from error
@@ -56,6 +63,7 @@ def _download(recipe: Recipe, aside: Path) -> Path:
     wanted = aside / "wanted.txt"
     wanted.write_text(f"{recipe.package} --hash=sha256:{recipe.sha256}\n")
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
+    command += ["--retries", "1", "--timeout", "20"]
     command += ["--require-hashes", "--only-binary", ":all:", "--dest", str(aside), "--requirement", str(wanted)]
     done = subprocess.run(command, capture_output=True, text=True)
     wheels = list(aside.glob("*.whl"))

@@ -1,15 +1,17 @@
 """Held-out figures of a distilled model beside its teacher, by kind of text, and what its decisions are worth."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import asdict
 
 import numpy as np
 import torch
 from transformers import PreTrainedTokenizerBase
 
-from sample_models.controls import Control, conditions
+from sample_models.controls import Control, always_loops, conditions
 from sample_models.evaluate import count_decisions, paired_difference, window_losses
 from sample_models.modeling_versatile import VersatileFFNForCausalLM
+from sample_models.multiple_choice import Answers, Question, answer
 
 BATCH = 4
 """Documents per pass; those of a control are all in one, since it deals decisions among them."""
@@ -70,10 +72,46 @@ def evaluate_distilled(
     }
 
 
+def answer_questions(
+    model: VersatileFFNForCausalLM,
+    teacher: VersatileFFNForCausalLM,
+    questions: Sequence[Question],
+    tokenizer: PreTrainedTokenizerBase,
+) -> dict:
+    """Accuracy of teacher and student on multiple-choice questions; ready for JSON.
+
+    The student also answers with the same loops for all tokens, the whole number nearest to its own mean.
+    """
+    answers = {"dense": answer(teacher, tokenizer, questions), "own": answer(model, tokenizer, questions)}
+    loops = answers["own"].mean_loops
+    constant = round(float(loops.mean()))
+    with always_loops(model, loops=constant):
+        answers[f"always_{constant}_loops"] = answer(model, tokenizer, questions)
+    return {
+        "questions": len(questions),
+        "chance": float(np.mean([1 / len(question.choices) for question in questions])),
+        "models": {name: _accuracies(each) for name, each in answers.items()},
+        "mean_loops": loops.tolist(),
+    }
+
+
+def _accuracies(answers: Answers) -> dict[str, float]:
+    """Shares of right answers and their standard errors over questions."""
+    shares = {"accuracy": answers.right, "accuracy_by_length": answers.right_by_length}
+    return {
+        key: value
+        for name, right in shares.items()
+        for key, value in (
+            (name, float(right.mean())),
+            (f"{name}_error", float(right.std(ddof=1) / math.sqrt(len(right)))),
+        )
+    }
+
+
 def ratio_to_dense(evaluation: dict) -> float:
     """Bits per byte of the student over those of the teacher, mean over kinds of text."""
     rows = evaluation["by_kind"].values()
     return float(np.mean([row["own"]["bits_per_byte"] / row["dense"]["bits_per_byte"] for row in rows]))
 
 
-__all__ = ["bytes_of", "evaluate_distilled", "ratio_to_dense"]
+__all__ = ["answer_questions", "bytes_of", "evaluate_distilled", "ratio_to_dense"]

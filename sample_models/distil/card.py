@@ -1,0 +1,171 @@
+"""The card of a distilled model that ships as an update: how it was made, and what it was measured to be."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from sample_models.distil.evaluation import ratio_to_dense
+from sample_models.distil.finished import Run
+from sample_models.model_card import CONTROLS_READ, controls_table, sources_table, table
+
+
+def update_card(name: str, runs: Sequence[Run], evaluation: dict, recipe: dict[str, str], licence: str) -> str:
+    """The model card in markdown."""
+    options = runs[-1].options
+    sections = {
+        "What it is built from": (
+            f"The dense model is `{recipe['member']}` in the Python package `{recipe['package']}` ({licence}), "
+            f"dequantised by transformers. This folder holds only the trained parts: updates of rank {options.rank} "
+            "of the FFN's matrices with a gain for each output, all norms, routers and depth heads. `recipe.json` "
+            "names the package's hash."
+        ),
+        "Training": _training(runs),
+        "Departures from the paper": _departures(runs),
+        "Held-out results": _held_out(evaluation),
+        "Multiple choice": _questions(evaluation["questions"]),
+        "What the decisions are worth": _controls(evaluation),
+        "Loops and experts by layer": _layers(evaluation),
+        "Limits": (
+            "The model was distilled with few tokens on one machine, with one seed, on English and mostly old texts. "
+            "At best it says what its dense model says. Do not rely on what it says."
+        ),
+    }
+    sections = {title: text for title, text in sections.items() if text}
+    head = f"# {name}\n\nA dense language model turned into a VersatileFFN (arXiv 2512.14531) that imitates it."
+    return "\n\n".join([head, *(f"## {title}\n\n{text}" for title, text in sections.items())]) + "\n"
+
+
+def _training(runs: Sequence[Run]) -> str:
+    tokens = sum(run.steps * run.options.tokens_per_step for run in runs)
+    parts = [f"{tokens:,} tokens in {len(runs)} run{'s' * (len(runs) > 1)}, each from what the one before had trained."]
+    parts += [_command(run) for run in runs]
+    kinds = dict.fromkeys(path.name.split(".")[0] for run in runs for path in run.options.data)
+    return "\n\n".join([*parts, "None of the texts is part of this repository:", sources_table(kinds)])
+
+
+def _command(run: Run) -> str:
+    options = run.options
+    names = ("rank", "layer_steps", "steps", "batch", "context", "learning_rate", "kl", "cross_entropy", "streams")
+    names += ("loop_cost", "load_balance", "router_z", "depth_entropy", "gate_every", "loop_shares", "seed")
+    given = " ".join(f"--{name.replace('_', '-')} {_words(getattr(options, name))}" for name in names)
+    data = " ".join(path.name for path in options.data)
+    weights = f" --data-weights {_words(options.data_weights)}" if options.data_weights else ""
+    begins = " --init UPDATE" * bool(options.init) + " --refit-depth" * options.refit_depth
+    return (
+        f"{run.steps:,} of {options.layer_steps + options.steps:,} steps of {options.tokens_per_step:,} tokens were "
+        f"done with\n\n```sh\npython -m sample_models.distil --dense DENSE{begins} \\\n    --data {data}{weights} "
+        f"\\\n    {given}\n```"
+    )
+
+
+def _words(value) -> str:
+    return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+def _departures(runs: Sequence[Run]) -> str:
+    options = runs[-1].options
+    rows = [
+        "The model is trained to imitate a dense model (its predictions, by KL divergence, and its residual streams) "
+        "as well as to predict the next token; the paper continues pre-training on text alone.",
+        "Attention, embeddings and output head are the dense model's and were not trained. The FFN matrices "
+        "were trained by low-rank updates.",
+        "Routers and depth heads start from a closed-form fit. The depth head is fitted to the entropy of the dense "
+        "model's next-token prediction, so that uncertain tokens get more loops. The router is fitted to the part of "
+        "the dense FFN's update that each expert's slice writes.",
+        _gate_departure(runs),
+        f"The load-balance factor is {options.load_balance:g} (paper: 1e-5)."
+        + f" The loss has an entropy term of the depth choice with factor {options.depth_entropy:g}, which is not in "
+        "the paper." * bool(options.depth_entropy),
+        "tau falls from 1 to 0.1 over the first 70 % of stage 2; the released code keeps it at 5.",
+    ]
+    if any(run.options.refit_depth for run in runs):
+        rows.append(
+            "Between the runs the depth heads were refitted in closed form to the number of loops with which each "
+            "token's layer comes closest to the dense model's residual stream."
+        )
+    return "\n".join(f"- {row}" for row in rows)
+
+
+def _gate_departure(runs: Sequence[Run]) -> str:
+    every, earlier = (
+        runs[-1].options.gate_every,
+        [run.options.gate_every for run in runs[:-1] if run.options.gate_every],
+    )
+    held = "In all other steps every token runs the loops that it takes in evaluation."
+    if every:
+        return f"Only one step in {every} of stage 2 draws loops with Gumbel noise and trains the depth heads. {held}"
+    before = f" In the runs before it, one step in {', '.join(map(str, earlier))} drew loops with Gumbel noise."
+    return (
+        "In the last run no gradient reached the depth heads: they are the closed-form fit below, and every token ran "
+        "the loops that it takes in evaluation." + before * bool(earlier)
+    )
+
+
+def _held_out(evaluation: dict) -> str:
+    columns = ["dense", "own", *(name for name in evaluation["controls"] if name.startswith("always"))]
+    heads = [{"dense": "dense model", "own": "this model"}.get(name, name.replace("_", " ")) for name in columns]
+    rows = [
+        (kind, evaluation["documents"][kind], *(row[name]["bits_per_byte"] for name in columns))
+        for kind, row in evaluation["by_kind"].items()
+    ]
+    losses = [(kind, *(row[name]["loss"] for name in columns)) for kind, row in evaluation["by_kind"].items()]
+    return (
+        f"Bits per byte on the first {evaluation['document_tokens']} tokens of held-out documents:\n\n"
+        + table(("text", "documents", *heads), rows)
+        + f"\n\nAveraged over kinds of text, this model has **{ratio_to_dense(evaluation):.3f} times** the dense "
+        "model's bits per byte. The loss in nats per token is:\n\n" + table(("text", *heads), losses)
+    )
+
+
+def _questions(results: dict[str, dict]) -> str:
+    """Accuracies and mean loops on multiple-choice questions; empty if none were asked."""
+    if not results:
+        return ""
+    heads = {"dense": "dense model", "own": "this model"}
+    rows = [
+        (name, result["questions"], heads.get(model, model.replace("_", " ")), *_with_errors(row), result["chance"])
+        for name, result in results.items()
+        for model, row in result["models"].items()
+    ]
+    loops = "; ".join(
+        f"{name}: {np.mean(result['mean_loops']):.2f}, by layer "
+        + ", ".join(f"{mean:.2f}" for mean in result["mean_loops"])
+        for name, result in results.items()
+    )
+    return (
+        "The model reads the question and the choice that it finds likeliest is its answer, without examples in the "
+        "prompt (the formula of lm-evaluation-harness, computed here). `by length` divides the log-probability by the "
+        "characters of the choice. In brackets: standard error over questions.\n\n"
+        + table(("questions of", "asked", "model", "right", "right by length", "chance"), rows)
+        + f"\n\nMean loops on these questions, which the paper shows for ARC-Challenge in its Figure 4: {loops}."
+    )
+
+
+def _with_errors(row: dict[str, float]) -> list[str]:
+    names = ("accuracy", "accuracy_by_length")
+    return [f"{row[name]:.3f} ({row[f'{name}_error']:.3f})" for name in names]
+
+
+def _controls(evaluation: dict) -> str:
+    return f"These controls use the documents above. {CONTROLS_READ}\n\n{controls_table(evaluation['controls'])}"
+
+
+def _layers(evaluation: dict) -> str:
+    loops = range(1, len(evaluation["layers"][0]["loop_shares"]) + 1)
+    rows = [
+        (
+            row["layer"],
+            row["mean_loops"],
+            *row["loop_shares"],
+            row["loop_entropy"],
+            min(row["expert_load"]),
+            max(row["expert_load"]),
+        )
+        for row in evaluation["layers"]
+    ]
+    return f"Mean loops {evaluation['mean_loops']:.2f}.\n\n" + table(
+        ("layer", "mean loops", *(f"{n} loop{'s' * (n > 1)}" for n in loops), "entropy (nats)", "load min", "max"), rows
+    )
+
+
+__all__ = ["update_card"]
