@@ -5,6 +5,7 @@ import numpy as np
 from analysis.aggregate import ordinary
 from analysis.answers.answer import Answer, Piece, a_layer, a_token, an_expert, answer, share
 from analysis.explain.attention import attention_by_loops, counted, mismatch
+from analysis.explain.attribution import Attribution
 from analysis.explain.dealt import dealt_experts
 from analysis.explain.geometry import path_cosine
 from analysis.explain.ledger import imbalance, layer_ledger
@@ -40,8 +41,9 @@ def walkthrough(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> Answer:
     return answer(*pieces, " share that weight." if trace.expert_ids.shape[2] > 1 else " has that weight.")
 
 
-def write_ledger(paths: PathTrace, view: View = DEFAULT_VIEW) -> Answer:
-    """Which write was the largest part of what the selected layer's FFN added for the selected token."""
+def write_ledger(paths: PathTrace, view: View = DEFAULT_VIEW, *, prediction: Attribution | None = None) -> Answer:
+    """Which write contributed most to the `prediction`, and which was the largest part of what the selected layer's
+    FFN added for the selected token."""
     trace, layer = paths.routing, view.layer
     ledger = layer_ledger(paths.only(view.token), layer)
     if problem := imbalance(paths, ledger.residual):
@@ -55,14 +57,37 @@ def write_ledger(paths: PathTrace, view: View = DEFAULT_VIEW) -> Answer:
     loops, experts = (float(parts[of][ran[of]].sum()) for of in (slice(ledger.loops), slice(ledger.loops, None)))
     rest = "no expert ran" if not trace.width_ran[layer, view.token] else f"the experts {share(experts)}"
     return answer(
+        *(_wrote_most(prediction) if prediction and prediction.gap <= prediction.allowed else []),
         "In ", a_layer(layer), ", ", name, " wrote the largest part of what the FFN added for ",
         a_token(trace, view.token), f": {share(float(parts[best]))} of the update, as a projection on it. All "
         f"loops together wrote {share(loops)}, and {rest}.",
     )  # fmt: skip
 
 
+def _wrote_most(prediction: Attribution) -> list[Piece]:
+    """Which write contributed most to a logit (difference), and what each kind of write adds up to."""
+    table, to = prediction.table, prediction.direction
+    best = table.loc[table["contribution"].idxmax()]
+    layer, kinds = int(best["layer"]), table.groupby("kind")["contribution"].sum()
+    if best["kind"] == "expert":
+        name: list[Piece] = [an_expert(int(best["write"].split()[1]), layer, capital=True), " of ", a_layer(layer)]
+    elif layer < 0:
+        name = ["The embedding"]
+    else:
+        name = [best["write"].capitalize(), " of ", a_layer(layer)]
+    over = f" over “{short_label(to.distractor)}”" if to.distractor else ""
+    told = [f"all {kind}s {number(kinds[kind], signed=True)}" for kind in ("loop", "expert") if kind in kinds]
+    told += [f"{kind} {number(kinds[kind], signed=True)}" for kind in ("attention", "embedding") if kind in kinds]
+    return [
+        *name, f" contributed most to the logit of “{short_label(to.target)}”{over}: "
+        f"{number(float(best['contribution']), signed=True)}, where all writes sum to "
+        f"{number(prediction.total, signed=True)} ({', '.join(told)}). ",
+    ]  # fmt: skip
+
+
 def recursion_lens(lens: LensTrace, view: View = DEFAULT_VIEW) -> Answer:
-    """What the model predicts after the token, from which layer on, and which other exits would have changed that."""
+    """What the model would predict after the token after one loop of the selected layer; from which layer on the lens
+    shows the model's own prediction, and how many other exits would have changed it."""
     outputs, first = lens.of(OUTPUT), lens.top_ids[:, 0]
     final = int(outputs[-1])
     agree = first[outputs] == first[final]
@@ -70,9 +95,8 @@ def recursion_lens(lens: LensTrace, view: View = DEFAULT_VIEW) -> Answer:
     exits = ~grid(lens, EXIT, lens.used)  # [layer, loop]
     changed = exits & (grid(lens, EXIT, first) != first[final])
     pieces: list[Piece] = [
-        "After ", a_token(lens.routing, lens.token), ", the model predicts "
-        f"“{short_label(lens.top_tokens[final][0])}” ({share(float(lens.top_probs[final, 0]))}) as the next token; the "
-        "logit lens does so from the output of ", a_layer(lens.layer[outputs][since]), " on. ",
+        *_after_one_loop(lens, view.layer, final),
+        " The logit lens shows that token from the output of ", a_layer(lens.layer[outputs][since]), " on. ",
     ]  # fmt: skip
     if not exits.any():
         return answer(*pieces, "With only one loop there is no other exit.")
@@ -88,6 +112,25 @@ def recursion_lens(lens: LensTrace, view: View = DEFAULT_VIEW) -> Answer:
         a_layer(lens.layer[outputs][where]),
         f" ({changed[where].sum()} of {exits[where].sum()}).",
     )
+
+
+def _after_one_loop(lens: LensTrace, layer: int, final: int) -> list[Piece]:
+    """What the model would predict if the token had exited the layer after one loop, beside what it predicts."""
+    token, here = a_token(lens.routing, lens.token), a_layer(layer)
+    own = f"the model predicts {_likeliest(lens, final)} as the next token."
+    loops = int(lens.routing.loops[layer, lens.token])
+    if loops == 1:
+        return ["In ", here, " ", token, f" took one loop anyway, and {own}"]
+    one = int(lens.of(EXIT).reshape(-1, lens.routing.max_loops)[layer, 0])
+    would = ["Had ", token, " exited ", here, f" after one loop instead of {loops}, the model would "]
+    if lens.top_ids[one, 0] == lens.top_ids[final, 0]:
+        return [*would, f"still predict {_likeliest(lens, one)}; after its {loops} loops {own}"]
+    return [*would, f"predict {_likeliest(lens, one)}; after its {loops} loops {own}"]
+
+
+def _likeliest(lens: LensTrace, reading: int) -> str:
+    """The likeliest next token of a reading and its probability."""
+    return f"“{short_label(lens.top_tokens[reading][0])}” ({share(float(lens.top_probs[reading, 0]))})"
 
 
 def geometry(paths: PathTrace, view: View = DEFAULT_VIEW) -> Answer:

@@ -126,7 +126,7 @@ def _for_a_paper(figure_spec: FigureSpec, options: dict[str, str]) -> _Choices:
         st.caption(told)
     key = ("picture", figure_spec.name, tuple(options.items()), routing_of(drawn), view, paper, kind)
     if made := _made(chosen.wanted, key, lambda: _picture(export, figure_spec, kind)):
-        words = caption(figure_spec, routing_of(drawn), view, **options)
+        words = caption(figure_spec, routing_of(drawn), view, marked=paper.selection, **options)
         file = f"{figure_spec.name}.{kind}"
         with _row("Made"):
             st.download_button(f"Download {kind.upper()}", made, file, MIME[kind], on_click="ignore")
