@@ -7,11 +7,12 @@ from analysis.catalogue import Drawn, FigureSpec
 from analysis.figures.selection import At
 from analysis.models.training import TrainingCurves
 from analysis.texts.study import Study, repeats_told
+from analysis.texts.summary import PromptTable
 from analysis.view import View
 from analysis.words.labels import how_many, token_labels
 from hooks.trace import RoutingTrace
 
-About = RoutingTrace | Study | TrainingCurves
+About = RoutingTrace | Study | TrainingCurves | PromptTable
 """What a caption speaks of (`routing_of`)."""
 
 
@@ -22,6 +23,8 @@ def numbers(spec: FigureSpec, about: About, view: View, *, marked: bool = True, 
     """
     if isinstance(about, TrainingCurves):
         text = _curves_numbers(about)
+    elif isinstance(about, PromptTable):
+        text = _list_numbers(about)
     elif isinstance(about, Study):
         text = f"{_study_numbers(about)}{_selected(spec, about, view, marked)}"
         text += f" {repeats}" if (repeats := repeats_told(about)) else ""
@@ -37,6 +40,11 @@ def numbers(spec: FigureSpec, about: About, view: View, *, marked: bool = True, 
 def _curves_numbers(curves: TrainingCurves) -> str:
     runs, tokens = curves.rows["run"].nunique(), int(curves.rows["all_tokens"].max())
     return f"{how_many(runs, 'run')} of {tokens:,} tokens in all."
+
+
+def _list_numbers(drawn: PromptTable) -> str:
+    traced, grouped = int(drawn.table["tokens"].notna().sum()), f", grouped by {drawn.column}" if drawn.column else ""
+    return f"{drawn.name}: {how_many(len(drawn.table), 'prompt')}, {traced:,} of them traced{grouped}."
 
 
 def _study_numbers(study: Study) -> str:

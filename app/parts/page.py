@@ -8,6 +8,8 @@ from typing import Literal
 import streamlit as st
 
 from analysis.answers import ABOUT_SELECTION
+from analysis.catalogue import FigureSpec, spec
+from analysis.figures.texts.prompts import PICTURE
 from analysis.words.strip import Quantity
 from app.components.answer_line import answer_line
 from app.parts.panel import panel
@@ -70,6 +72,11 @@ class Page:
     def figures(self) -> tuple[str, ...]:
         """Names of all its figures, the main one first."""
         return *(part for part in self._parts() if isinstance(part, str)), *self.more_figures
+
+    @property
+    def exported(self) -> tuple[FigureSpec, ...]:
+        """The figures that Export offers: all of the page, or the picture of the list."""
+        return (PICTURE,) if self.about == "list" else tuple(map(spec, self.figures))
 
     @property
     def folds(self) -> tuple[Fold, ...]:

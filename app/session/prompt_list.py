@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from analysis.texts.summary import PromptSummary, column_names, grouping_columns, summary_table
+from analysis.texts.summary import PromptSummary, PromptTable, column_names, grouping_columns, summary_table
 from app.limits import MOST_TOKENS
 from app.server import captures, queues
 from app.server.uploads import is_table, prompts_of_upload
@@ -18,7 +18,7 @@ from app.texts.prompt_files import PromptList
 from app.texts.prompts import Prompt, PromptError, opening
 from hooks.trace import RoutingTrace
 
-FILTER, QUANTITY, GROUPS = "prompt-filter", "prompt-quantity", "prompt-groups"
+FILTER, QUANTITY, GROUPS = "prompt-filter", "prompts-choice", "prompt-groups"
 """Keys of what the reader looks for in a list, of what its picture shows, and of the column that groups its prompts."""
 NO_GROUPS = "no groups"
 TABLE = "prompt-table"
@@ -112,6 +112,14 @@ def chosen_grouping(table: pd.DataFrame, columns: list[str]) -> str | None:
     if chosen == NO_GROUPS or not groups:
         return None
     return chosen if chosen in groups else groups[0]
+
+
+def drawn_list() -> PromptTable:
+    """The list as its figure takes it, to be exported."""
+    table, columns = prompt_table()
+    facts = state.model_facts()
+    meta = {"model": facts.name, "weights_sha256": facts.weights_sha256, "gates_trained": facts.gates_trained}
+    return PromptTable(prompt_list().name, table, chosen_grouping(table, columns), meta)
 
 
 def untraced_prompts() -> list[Prompt]:

@@ -6,9 +6,11 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
+from analysis.figures.figure_spec import Choice, FigureSpec
 from analysis.figures.template import figure, note, sentence_figure
 from analysis.palette import THEMES
 from analysis.texts.groups import grouped_prompts, prompt_groups
+from analysis.texts.summary import PromptTable
 from analysis.view import View
 from analysis.words.labels import how_many, plotly_text
 from analysis.words.numbers import number
@@ -132,4 +134,25 @@ def _heights(points: pd.DataFrame, low: float, high: float) -> np.ndarray:
     return side * min(0.14, 0.76 / (most + 1))
 
 
-__all__ = ["MEASURES", "Measure", "prompt_picture"]
+def picture_of_list(drawn: PromptTable, view: View, *, quantity: str = "difficulty") -> go.Figure:
+    """`prompt_picture` of a list on its own."""
+    return prompt_picture(drawn.table, view, MEASURES[quantity], drawn.column)
+
+
+PICTURE = FigureSpec(
+    name="prompts",
+    title="The list in one picture",
+    how_to_read=(
+        "Each dot is one prompt at its number, a mean over its tokens and, except for loss, over layers. The stroke is "
+        "the mean of the prompts of a row, and n is how many they are. The axis shows the range of this list. Means of "
+        "short texts scatter more."
+    ),
+    figure=picture_of_list,
+    table=lambda drawn: drawn.table,
+    choice=Choice("quantity", {name: measure.label for name, measure in MEASURES.items()}, "Shown"),
+    of=PromptTable,
+    follows=(),
+)
+"""The picture on the page of a list. It is not in the catalogue, whose figures are about a text, a study or a model."""
+
+__all__ = ["MEASURES", "PICTURE", "Measure", "picture_of_list", "prompt_picture"]
