@@ -200,11 +200,16 @@ def test_write_ledger_names_the_largest_write_of_the_table():
     for token in range(0, 57, 7):
         made = make_attribution(paths, token)
         found = answers.write_ledger(paths, View(layer=2, token=token), prediction=made)
-        best = made.table.loc[made.table["contribution"].idxmax()]
-        of = "The embedding" if best["layer"] < 0 else f"{best['write'].capitalize()} of layer {best['layer']}"
-        assert found.text.startswith(f"{of} contributed most to the logit of “<i>$x$” over “b”: ")
-        assert f"all writes sum to {number(made.direction.value, signed=True)} (all loops" in found.text
-    assert not answers.write_ledger(paths, VIEW, prediction=replace(made, allowed=-1.0)).text.startswith(of)
+        writes = made.table.assign(layer=made.table["layer"].replace(-1, np.nan))
+        best = writes.loc[writes["contribution"].idxmax()]
+        kind, layer = (writes.groupby(each)["contribution"].sum() for each in ("kind", "layer"))
+        of = {"loop": "The loops", "expert": "The experts", "attention": "Attention", "embedding": "The embedding"}
+        assert found.text.startswith(f"{of[kind.idxmax()]} contributed most to the logit of “<i>$x$” over “b”: ")
+        assert f"{number(kind.max(), signed=True)} of {number(made.direction.value, signed=True)} (" in found.text
+        assert f"Of all layers it was layer {layer.idxmax():.0f} ({number(layer.max(), signed=True)}), " in found.text
+        single = "the embedding" if best["kind"] == "embedding" else f"{best['write']} of layer {best['layer']:.0f}"
+        assert f"of single writes {single} ({number(best['contribution'], signed=True)}). In layer 2" in found.text
+    assert answers.write_ledger(paths, VIEW, prediction=replace(made, allowed=-1.0)).text.startswith("In layer 2")
     broken = replace(paths, resid_post=paths.resid_post + 1)
     assert answers.write_ledger(broken, VIEW).text.startswith("Not drawn: the writes differ")
 

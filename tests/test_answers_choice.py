@@ -25,7 +25,7 @@ def test_choice_of_loops_tells_what_the_depth_head_saw_and_how_sure_it_was():
         == "In layer 0 it gave “a” (token 0) 2 loops 60%, 3 loops 20%, 1 loop 10%, 4 loops 10%."
     )
     assert found["How sure"].text.startswith(
-        "2 loops won over 3 by 1.10 logits, more than 33% of this layer's choices: no near miss. Not measured"
+        "2 loops won over 3 by 1.10 logits (33% of this layer's margins are smaller): no near miss. Not measured"
     )
     assert found["In this text"].text.startswith(
         "“a” stands here 1 more time, with 3.00 loops in this layer (all tokens: 2."
@@ -38,7 +38,7 @@ def test_choice_of_loops_tells_what_the_depth_head_saw_and_how_sure_it_was():
     other = replace(trace, loops=np.array([[2, 2, 3]]))
     tied = answers.choice_of_loops(trace, View(token=1), precisions=TwoPrecisions(trace, other))
     assert (
-        "by 0.00 logits, more than 0% of this layer's choices: a near miss. bfloat16 flips it to 2 loops; in this "
+        "by 0.00 logits (0% of this layer's margins are smaller): a near miss. bfloat16 flips it to 2 loops; in this "
         in (tied["How sure"].text)
     )
     assert "it flips 1 of 3 choices" in tied["How sure"].text and "stands here once" in tied["In this text"].text

@@ -57,8 +57,8 @@ def _how_sure(trace: RoutingTrace, view: View, precisions: TwoPrecisions | None)
     margins, logits = depth_margin(trace)[view.layer], trace.depth_logits[view.layer, view.token]
     first, second = (int(loops) + 1 for loops in np.argsort(-logits, kind="stable")[:2])
     margin, counted = float(margins[view.token]), margins[ordinary(trace)]
-    more = share(float((counted < margin).mean())) if counted.size else ""
-    beside = f", more than {more} of this layer's choices" if more else ""
+    smaller = share(float((counted < margin).mean())) if counted.size else ""
+    beside = f" ({smaller} of this layer's margins are smaller)" if smaller else ""
     near = "a near miss" if margin < NEAR_MISS else "no near miss"
     pieces: list[Piece] = [f"{how_many(first, 'loop')} won over {second} by {number(margin)} logits{beside}: {near}. "]
     if precisions is None:

@@ -1,6 +1,7 @@
 """Answers about the selected token and layer: what was decided, written, predicted and read there."""
 
 import numpy as np
+import pandas as pd
 
 from analysis.aggregate import ordinary
 from analysis.answers.answer import Answer, Piece, a_layer, a_token, an_expert, answer, share
@@ -19,6 +20,8 @@ from hooks.lens_trace import EXIT, OUTPUT, LensTrace
 from hooks.path_trace import PathTrace
 from hooks.trace import RoutingTrace
 
+KINDS = {"loop": "the loops", "expert": "the experts", "attention": "attention", "embedding": "the embedding"}
+"""Kind of a write to the residual stream -> its words."""
 FEWEST_READ = 5
 """Earlier tokens from which on shares of the attention on them are told."""
 
@@ -65,24 +68,29 @@ def write_ledger(paths: PathTrace, view: View = DEFAULT_VIEW, *, prediction: Att
 
 
 def _wrote_most(prediction: Attribution) -> list[Piece]:
-    """Which write contributed most to a logit (difference), and what each kind of write adds up to."""
+    """Which kind of write, which layer and which single write contributed most to a logit (difference)."""
     table, to = prediction.table, prediction.direction
     best = table.loc[table["contribution"].idxmax()]
-    layer, kinds = int(best["layer"]), table.groupby("kind")["contribution"].sum()
-    if best["kind"] == "expert":
-        name: list[Piece] = [an_expert(int(best["write"].split()[1]), layer, capital=True), " of ", a_layer(layer)]
-    elif layer < 0:
-        name = ["The embedding"]
-    else:
-        name = [best["write"].capitalize(), " of ", a_layer(layer)]
+    by_kind = table.groupby("kind")["contribution"].sum().sort_values(ascending=False)
+    by_layer = table[table["layer"] >= 0].groupby("layer")["contribution"].sum()
+    kind, *others = by_kind.index
+    rest = ", ".join(f"{KINDS[each]} {number(by_kind[each], signed=True)}" for each in others)
     over = f" over “{short_label(to.distractor)}”" if to.distractor else ""
-    told = [f"all {kind}s {number(kinds[kind], signed=True)}" for kind in ("loop", "expert") if kind in kinds]
-    told += [f"{kind} {number(kinds[kind], signed=True)}" for kind in ("attention", "embedding") if kind in kinds]
     return [
-        *name, f" contributed most to the logit of “{short_label(to.target)}”{over}: "
-        f"{number(float(best['contribution']), signed=True)}, where all writes sum to "
-        f"{number(prediction.total, signed=True)} ({', '.join(told)}). ",
+        f"{KINDS[kind].capitalize()} contributed most to the logit of “{short_label(to.target)}”{over}: "
+        f"{number(by_kind[kind], signed=True)} of {number(prediction.total, signed=True)} ({rest}). Of all layers it "
+        "was ", a_layer(by_layer.idxmax()), f" ({number(by_layer.max(), signed=True)}), of single writes ",
+        *_write(best), f" ({number(best['contribution'], signed=True)}). ",
     ]  # fmt: skip
+
+
+def _write(row: pd.Series) -> list[Piece]:
+    """The name of a write in an attribution."""
+    layer = int(row["layer"])
+    if layer < 0:
+        return ["the embedding"]
+    name: Piece = an_expert(int(row["write"].split()[1]), layer) if row["kind"] == "expert" else row["write"]
+    return [name, " of ", a_layer(layer)]
 
 
 def recursion_lens(lens: LensTrace, view: View = DEFAULT_VIEW) -> Answer:
