@@ -21,7 +21,7 @@ from analysis.explain.near_miss import TwoPrecisions, near_miss_table
 from analysis.gate import gate_table
 from analysis.models.health import Check
 from analysis.overview import halves, loops_by_layer
-from analysis.texts.groups import leading_p
+from analysis.texts.groups import deal_p
 from analysis.texts.summary import PromptSummary, summary_table
 from analysis.view import View
 from analysis.words.numbers import number
@@ -274,15 +274,21 @@ def test_prompts_name_the_leading_group_its_size_and_whether_it_is_beyond_chance
     noise = rng.normal(0.4, 0.02, 30)
     lifted = noise + 0.05 * (np.array(kinds) == "sums")
     assert re.match(
-        r"By kind, “sums” has the highest mean difficulty \(0\.4\d, n = 10\) and “\w+” the lowest \(0\.\d+, n = 10\): "
-        r"beyond chance, p = 0\.001\. Of 30 traced",
+        r"By kind, “sums” has the highest mean difficulty: 0\.4\d, n = 10 \(beyond chance, p = 0\.001\)\. Its lead "
+        r"over “\w+” \(0\.\d+, n = 10\) is beyond chance, p = 0\.001, and “\w+” is lowest \(0\.\d+, n = 10\)\. Of 30 ",
         said(lifted),
     )
+    lifted += 0.05 * (np.array(kinds) == "talk")
+    both = said(lifted)
+    assert re.search(
+        r"\(beyond chance, p = 0\.0\d+\)\. Its lead over “\w+” \(0\.45, n = 10\) is within chance, p = 0\.", both
+    )
+    assert "“verse” is lowest" in both and "lowest" not in said(noise[:8], ["a", "b"] * 4).split("Of 8")[0]
     assert "not tested against chance: this takes 5 traced prompts" in said([0.1, 0.2, 0.3])
     assert said([0.1, 0.2, 0.3], ["one"] * 3).startswith("Of 3 traced prompts")
-    p = [leading_p(tuple(rng.normal(size=12)), tuple(kinds[:12])) for _ in range(200)]
+    p = [deal_p(tuple(rng.normal(size=12)), tuple(kinds[:12])) for _ in range(150)]
     assert np.mean(np.array(p) < 0.05) < 0.09, "unrelated groups lead beyond chance in one list of twenty"
-    assert leading_p((3.0, 2.0, 1.0, 0.5, 0.0), tuple("aabbb")) >= 1 / 10, "as small as ten different deals allow"
+    assert deal_p((3.0, 2.0, 1.0, 0.5, 0.0), tuple("aabbb")) >= 1 / 10, "as small as ten different deals allow"
 
 
 def test_pages_of_several_texts_test_nothing_with_too_few():

@@ -109,14 +109,21 @@ def _leader(table: pd.DataFrame, column: str | None) -> str:
     """Which group of prompts has the highest mean difficulty, and whether that is beyond chance; empty without one."""
     if column is None or (found := leading_group(table, "difficulty", column)) is None:
         return ""
-    chance = UNTESTED_PROMPTS
-    if not np.isnan(found.p):
-        chance = f"{'beyond' if found.p < BEYOND else 'within'} chance, p = {number(found.p, 3)}"
+    first, second, last = found.first, found.second, found.last
+    high = "" if second == last else f" ({_told(found.p_high)})"
+    lead = f"Its lead over “{_short(second.name)}” ({number(second.mean)}, n = {second.prompts:,}) is"
+    end = "" if second == last else f", and “{_short(last.name)}” is lowest ({number(last.mean)}, n = {last.prompts:,})"
     return (
-        f"By {_short(column)}, “{_short(found.group)}” has the highest mean difficulty ({number(found.mean)}, "
-        f"n = {found.prompts:,}) and “{_short(found.last)}” the lowest ({number(found.last_mean)}, "
-        f"n = {found.last_prompts:,}): {chance}. "
+        f"By {_short(column)}, “{_short(first.name)}” has the highest mean difficulty: {number(first.mean)}, "
+        f"n = {first.prompts:,}{high}. {lead} {_told(found.p_lead)}{end}. "
     )
+
+
+def _told(p: float) -> str:
+    """Whether a group's number is beyond chance."""
+    if np.isnan(p):
+        return UNTESTED_PROMPTS
+    return f"{'beyond' if p < BEYOND else 'within'} chance, p = {number(p, 3)}"
 
 
 def _short(words: str, longest: int = LONGEST) -> str:

@@ -17,18 +17,25 @@ MOST_DEALT = 2_000_000
 
 
 @dataclass(frozen=True)
-class Leader:
-    """The group of prompts with the highest mean of a number, and the one with the lowest."""
+class Group:
+    """A group of prompts."""
 
-    group: str
+    name: str
     mean: float
     prompts: int
-    last: str
-    last_mean: float
-    last_prompts: int
-    groups: int
-    p: float
-    """Share of deals of the group names in which some group has a mean as high; NaN where it was not tested."""
+
+
+@dataclass(frozen=True)
+class Leader:
+    """The group of prompts with the highest mean of a number, the next one, and the one with the lowest."""
+
+    first: Group
+    second: Group
+    last: Group
+    p_high: float
+    """Share of deals of the group names in which some group has a mean as high."""
+    p_lead: float
+    """Share of deals of the names of the first two groups to their prompts in which their means lie as far apart."""
 
 
 def grouped_prompts(table: pd.DataFrame, measure: str, column: str | None) -> pd.DataFrame:
@@ -55,41 +62,44 @@ def prompt_groups(table: pd.DataFrame, measure: str, column: str | None) -> pd.D
 def leading_group(table: pd.DataFrame, measure: str, column: str) -> Leader | None:
     """The group that leads in a number; None if fewer than two groups have the number.
 
-    Tested against chance from FEWEST_TEXTS prompts on.
+    Tested against chance from FEWEST_TEXTS prompts on; with fewer, p is NaN.
     """
-    groups = prompt_groups(table, measure, column)
+    groups = [
+        Group(row.group, float(row.mean), int(row.prompts))
+        for row in prompt_groups(table, measure, column).itertuples()
+    ]
     if len(groups) < 2:
         return None
     points = grouped_prompts(table, measure, column)
-    first, last = groups.iloc[0], groups.iloc[-1]
-    tested = len(points) >= FEWEST_TEXTS
-    p = leading_p(tuple(points["value"]), tuple(points["group"])) if tested else float("nan")
-    return Leader(
-        group=first["group"],
-        mean=float(first["mean"]),
-        prompts=int(first["prompts"]),
-        last=last["group"],
-        last_mean=float(last["mean"]),
-        last_prompts=int(last["prompts"]),
-        groups=len(groups),
-        p=p,
+    of_two = points[points["group"].isin([groups[0].name, groups[1].name])]
+    p_high, p_lead = (
+        deal_p(tuple(each["value"]), tuple(each["group"]), lead=each is of_two)
+        if len(each) >= FEWEST_TEXTS
+        else float("nan")
+        for each in (points, of_two)
     )
+    return Leader(groups[0], groups[1], groups[-1], p_high, p_lead)
 
 
 @lru_cache(maxsize=64)
-def leading_p(values: tuple[float, ...], groups: tuple[str, ...]) -> float:
+def deal_p(values: tuple[float, ...], groups: tuple[str, ...], *, lead: bool = False) -> float:
     """Share of deals of the group names to the prompts in which the highest mean of a group is as high as the one read.
 
-    The highest of all groups is taken in every deal, so a leader that was picked because it leads is not favoured. The
-    order that was read is one of the deals. p is never below what the exact number of different deals allows.
+    The highest of all groups is taken in every deal, so a leader that was picked because it leads is not favoured. With
+    `lead`, its distance to the lowest mean is taken instead. The order that was read is one of the deals. p is never
+    below what the exact number of different deals allows.
     """
     codes = np.unique(groups, return_inverse=True)[1]
     size, rng, numbers = np.bincount(codes), np.random.default_rng(0), np.array(values)
     deals = max(min(DEALS, MOST_DEALT // len(values)), 99)
-    read = (np.bincount(codes, numbers) / size).max()
-    highest = [(np.bincount(codes, rng.permutation(numbers)) / size).max() for _ in range(deals)]
-    p = (1 + (np.array(highest) >= read - 1e-12).sum()) / (1 + deals)
-    return float(max(p, 1 / _different_deals(tuple(size.tolist()))))
+
+    def found(dealt: np.ndarray) -> float:
+        means = np.bincount(codes, dealt) / size
+        return np.ptp(means) if lead else means.max()
+
+    read = found(numbers)
+    reached = sum(found(rng.permutation(numbers)) >= read - 1e-12 for _ in range(deals))
+    return float(max((1 + reached) / (1 + deals), 1 / _different_deals(tuple(size.tolist()))))
 
 
 def _different_deals(sizes: tuple[int, ...]) -> int:
@@ -108,5 +118,5 @@ def _group_name(value: object) -> str:
 
 
 __all__ = [
-    "ALL", "NO_VALUE", "Leader", "grouped_prompts", "leading_group", "leading_p", "prompt_groups",
+    "ALL", "NO_VALUE", "Group", "Leader", "deal_p", "grouped_prompts", "leading_group", "prompt_groups",
 ]  # fmt: skip

@@ -34,10 +34,10 @@ def list_of_prompts() -> None:
         "for loss, over layers. Difficulty is soft difficulty, width share is λ, and loss is the mean surprisal. "
         "“Did not route” is the share of token and layer pairs that used only the depth path. A dash means that a "
         "prompt was not traced or has nothing to measure. Means of short texts scatter more, so compare prompts of "
-        "similar length. The sentence above tests the leading group: chance is how high the highest group comes when "
-        "the group names are dealt to the prompts at random. Click the head of a column to sort the table, or the "
-        "box before a row to open its text on every page. The text button takes another list: upload it under File, "
-        "or paste it under Type."
+        "similar length. The answer above tests groups: chance is what comes of dealing the group names to the prompts "
+        "at random, and prompts made from one template make p too small. Click the head of a column to sort the "
+        "table, or the box before a row to open its text on every page. The text button takes another list: upload it "
+        "under File, or paste it under Type."
     )
 
 
