@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis.words.labels import how_many, token_labels
+from analysis.words.labels import how_many, token_label
 from analysis.words.numbers import percent
 from hooks.trace import RoutingTrace
 
@@ -75,7 +75,7 @@ def answer(*pieces: Piece) -> Answer:
 
 def a_token(trace: RoutingTrace, token: int, *, layer: int | None = None) -> Named:
     """A token in quotes, with its position where the text has several alike. With `layer` the link selects both."""
-    label = token_labels(trace)[token]
+    label = token_label(trace, int(token))
     alike = sum(other == trace.tokens[token] for other in trace.tokens)
     words = f"“{label}” (token {token})" if alike > 1 else f"“{label}”"
     return Named(words, layer=None if layer is None else int(layer), token=int(token))

@@ -5,11 +5,11 @@ import numpy as np
 from analysis.aggregate import mean_over_tokens, ordinary
 from analysis.answers.answer import Answer, Named, Piece, a_layer, a_token, answer, share
 from analysis.difficulty import surprisal
-from analysis.explain.near_miss import TwoPrecisions, precision_numbers
-from analysis.recursion import NEAR_MISS, depth_margin
+from analysis.explain.near_miss import TwoPrecisions
+from analysis.recursion import NEAR_MISS, margin_of
 from analysis.texts.goes_with import GoesWith
 from analysis.view import DEFAULT_VIEW, View
-from analysis.words.labels import how_many, token_labels
+from analysis.words.labels import how_many, token_label
 from analysis.words.numbers import number
 from hooks.trace import RoutingTrace
 
@@ -42,7 +42,9 @@ def choice_of_loops(
 
 def _what_it_saw(trace: RoutingTrace, view: View) -> Answer:
     """The probabilities of the numbers of loops, the likeliest first, and which ran."""
-    probs, ran = trace.depth_probs[view.layer, view.token], int(trace.loops[view.layer, view.token])
+    logits, ran = trace.depth_logits[view.layer, view.token].astype(float), int(trace.loops[view.layer, view.token])
+    probs = np.exp(logits - logits.max())
+    probs /= probs.sum()
     order = np.argsort(-probs, kind="stable")[:MOST_LOOPS_TOLD]
     told = [f"{how_many(int(loops) + 1, 'loop')} {share(float(probs[loops]))}" for loops in order]
     rest = "" if len(probs) <= MOST_LOOPS_TOLD else f", the others {share(float(1 - probs[order].sum()))}"
@@ -54,7 +56,7 @@ def _what_it_saw(trace: RoutingTrace, view: View) -> Answer:
 
 def _how_sure(trace: RoutingTrace, view: View, precisions: TwoPrecisions | None) -> Answer:
     """The margin of the choice beside those of the layer, and whether bfloat16 flips it."""
-    margins, logits = depth_margin(trace)[view.layer], trace.depth_logits[view.layer, view.token]
+    margins, logits = margin_of(trace.depth_logits[view.layer]), trace.depth_logits[view.layer, view.token]
     first, second = (int(loops) + 1 for loops in np.argsort(-logits, kind="stable")[:2])
     margin, counted = float(margins[view.token]), margins[ordinary(trace)]
     smaller = share(float((counted < margin).mean())) if counted.size else ""
@@ -63,10 +65,10 @@ def _how_sure(trace: RoutingTrace, view: View, precisions: TwoPrecisions | None)
     pieces: list[Piece] = [f"{how_many(first, 'loop')} won over {second} by {number(margin)} logits{beside}: {near}. "]
     if precisions is None:
         return answer(*pieces, "Not measured in bfloat16 yet: see ", a_page("Near misses"), ".")
-    numbers = precision_numbers(precisions)
+    differ = (precisions.routing.loops != precisions.rounded.loops)[:, ordinary(trace)]
     one, other = (int(each.loops[view.layer, view.token]) for each in (precisions.routing, precisions.rounded))
     pieces.append(f"bfloat16 flips it to {how_many(other, 'loop')}" if one != other else "bfloat16 does not flip it")
-    pieces.append(f"; in this text it flips {numbers.loops_differ:,} of {numbers.pairs:,} choices: see ")
+    pieces.append(f"; in this text it flips {differ.sum():,} of {differ.size:,} choices: see ")
     return answer(*pieces, a_page("Near misses"), ".")
 
 
@@ -74,7 +76,7 @@ def _same_token(trace: RoutingTrace, view: View) -> Answer:
     """Loops of the other occurrences of the token and of all tokens, in this layer and over all."""
     alike = np.array([token == trace.tokens[view.token] for token in trace.tokens]) & ordinary(trace)
     alike[view.token] = False
-    loops, label = trace.loops[view.layer], token_labels(trace)[view.token]
+    loops, label = trace.loops[view.layer], token_label(trace, view.token)
     here, everywhere = mean_over_tokens(trace, trace.loops), number(mean_over_tokens(trace, trace.loops).mean())
     beside = f"all tokens: {number(here[view.layer])}"
     told = f"“{label}” stands here once; in this layer it took {number(loops[view.token], 0)} loops ({beside})."

@@ -9,7 +9,7 @@ from analysis.models.training import TrainingCurves
 from analysis.texts.study import Study, repeats_told
 from analysis.texts.summary import PromptTable
 from analysis.view import View
-from analysis.words.labels import how_many, token_labels
+from analysis.words.labels import how_many, token_label
 from hooks.trace import RoutingTrace
 
 About = RoutingTrace | Study | TrainingCurves | PromptTable
@@ -78,7 +78,7 @@ def _cell(about: RoutingTrace | Study, view: View) -> dict[At, str]:
     layer: dict[At, str] = {"layer": f"layer {view.layer}"}
     if isinstance(about, Study):
         return layer
-    return {"token": f"token {view.token} “{token_labels(about)[view.token]}”", **layer}
+    return {"token": f"token {view.token} “{token_label(about, view.token)}”", **layer}
 
 
 def _selected(spec: FigureSpec, about: RoutingTrace | Study, view: View, marked: bool) -> str:
