@@ -219,7 +219,9 @@ def test_lens_counts_exits_that_would_change_the_prediction():
     lens = make_lens(trace, 5)
     still = answers.recursion_lens(lens, VIEW)
     took = int(trace.loops[2, 5])
-    assert took > 1 and still.text.startswith(f"Had “scope” exited layer 2 after one loop instead of {took}, the ")
+    assert took > 1 and still.text.startswith(
+        f"Had “scope” exited layer 2 after one loop instead of {took} (Exit here), "
+    )
     assert "would still predict “<b>” (" in still.text
     layer, token = np.argwhere(trace.loops == 1)[0].tolist()
     anyway = answers.recursion_lens(make_lens(trace, token), View(layer, token))

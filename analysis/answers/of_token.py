@@ -130,7 +130,7 @@ def _after_one_loop(lens: LensTrace, layer: int, final: int) -> list[Piece]:
     if loops == 1:
         return ["In ", here, " ", token, f" took one loop anyway, and {own}"]
     one = int(lens.of(EXIT).reshape(-1, lens.routing.max_loops)[layer, 0])
-    would = ["Had ", token, " exited ", here, f" after one loop instead of {loops}, the model would "]
+    would = ["Had ", token, " exited ", here, f" after one loop instead of {loops} (Exit here), the model would "]
     if lens.top_ids[one, 0] == lens.top_ids[final, 0]:
         return [*would, f"still predict {_likeliest(lens, one)}; after its {loops} loops {own}"]
     return [*would, f"predict {_likeliest(lens, one)}; after its {loops} loops {own}"]
