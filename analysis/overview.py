@@ -9,6 +9,9 @@ from jaxtyping import Float
 from analysis.aggregate import mean_over_tokens, ordinary, percentiles_over_tokens
 from hooks.trace import RoutingTrace
 
+FEWEST_HALVED = 40
+"""A text with fewer tokens is too short to compare its halves."""
+
 
 @dataclass(frozen=True)
 class OverviewNumbers:
@@ -71,4 +74,43 @@ def loops_by_layer(trace: RoutingTrace) -> pd.DataFrame:
     )
 
 
-__all__ = ["OverviewNumbers", "compute_table", "ffn_equivalents", "loops_by_layer", "overview_numbers", "width_cost"]
+@dataclass(frozen=True)
+class Halves:
+    """Mean loops of the first and the second half of a text, over its ordinary tokens and all layers."""
+
+    first: float
+    second: float
+    start: int
+    """Token with which the second half begins."""
+    by_chance: float
+    """Differences up to this one are chance: at least one in twenty of all ways to cut the text in two differs more."""
+
+    @property
+    def differ(self) -> bool:
+        """Whether the halves differ beyond chance."""
+        return abs(self.second - self.first) > self.by_chance
+
+
+def halves(trace: RoutingTrace) -> Halves | None:
+    """The halves of a text; None for fewer than FEWEST_HALVED tokens.
+
+    Chance is what other cuts show: the text is taken as a ring and cut in two at every place, so neighbours stay
+    together. The cut that was asked about is one of them.
+    """
+    tokens = np.flatnonzero(ordinary(trace))
+    count, half = len(tokens), len(tokens) // 2
+    if count < FEWEST_HALVED:
+        return None
+    loops = trace.loops[:, tokens].mean(axis=0)
+    ahead = np.concatenate([[0.0], np.cumsum(np.concatenate([loops, loops]))])
+    sums = ahead[half : half + count] - ahead[:count]  # of the half that begins at each token
+    differ = (loops.sum() - sums) / (count - half) - sums / half
+    first, second = float(sums[0] / half), float((loops.sum() - sums[0]) / (count - half))
+    far = np.sort(np.abs(differ))[-(count // 20) - 1]
+    return Halves(first, second, int(tokens[half]), float(far) + 1e-9)
+
+
+__all__ = [
+    "Halves", "OverviewNumbers", "compute_table", "ffn_equivalents", "halves", "loops_by_layer", "overview_numbers",
+    "width_cost",
+]  # fmt: skip

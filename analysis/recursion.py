@@ -21,9 +21,14 @@ def loop_shares(trace: RoutingTrace) -> pd.DataFrame:
 
 def depth_margin(trace: RoutingTrace) -> Float[np.ndarray, "layer token"]:
     """Depth logit of the winner minus that of the runner-up, >= 0; NaN where there is only one choice."""
-    if trace.max_loops == 1:
-        return np.full(trace.loops.shape, np.nan)
-    best = np.partition(trace.depth_logits, -2, axis=-1)[..., -2:]
+    return margin_of(trace.depth_logits)
+
+
+def margin_of(logits: Float[np.ndarray, "*place loop"]) -> Float[np.ndarray, "*place"]:
+    """Largest of the logits minus the second largest, >= 0; NaN where there is only one."""
+    if logits.shape[-1] == 1:
+        return np.full(logits.shape[:-1], np.nan)
+    best = np.partition(logits, -2, axis=-1)[..., -2:]
     return best[..., 1] - best[..., 0]
 
 
@@ -69,4 +74,13 @@ def margin_table(trace: RoutingTrace) -> pd.DataFrame:
     return table.assign(margin=margin, near_miss=margin < NEAR_MISS, logit_sd=spread)
 
 
-__all__ = ["NEAR_MISS", "depth_margin", "depth_table", "logit_spread", "loop_shares", "loop_table", "margin_table"]
+__all__ = [
+    "NEAR_MISS",
+    "depth_margin",
+    "depth_table",
+    "logit_spread",
+    "loop_shares",
+    "loop_table",
+    "margin_of",
+    "margin_table",
+]

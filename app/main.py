@@ -13,7 +13,7 @@ from app.frame.faithfulness import faithfulness_line
 from app.frame.frame import connect_figures, frame, model_choice, sidebar, styles
 from app.frame.keeping import fetch_from_tab, keep_in_tab
 from app.frame.refused_model import told_to_choose
-from app.frame.tour import follow_tour, tour_box
+from app.frame.tour import tour_box
 from app.pages import PAGES
 from app.parts.page import draw_page
 from app.session import kept_work, link, navigation, pending
@@ -40,7 +40,7 @@ with told_to_choose(model_choice), st.spinner("Loading the model and tracing the
     link.follow_history()
     pending.do()
     kept_work.tell_what_came_back()
-    follow_tour()
+    navigation.open_asked_page()
 sidebar()
 with told_to_choose():
     frame(page)

@@ -13,6 +13,7 @@ from app.views import (
     near_misses,
     overview,
     prompts,
+    recursion,
     recursion_lens,
     walkthrough,
     write_ledger,
@@ -24,6 +25,7 @@ PAGES = (
         group="Read",
         question="How does the model divide its computation on this text between the width path and the depth path?",
         terms=("token", "layer", "width path", "depth path"),
+        leads_to="Why does the selected token loop this often?",
         body=(
             first_schematic,
             overview.numbers_of_the_text,
@@ -37,6 +39,7 @@ PAGES = (
         group="Read",
         question="Which tokens get the most depth, and in which layers?",
         terms=("soft difficulty", "hard difficulty", "E[L]", "surprisal"),
+        leads_to="Why does the selected token loop this often?",
         body=(
             "difficulty_map",
             difficulty.known_correlations,
@@ -78,6 +81,7 @@ PAGES = (
         question="How many times does each token go through the shared FFN, and how sure was that choice?",
         terms=("loop", "depth head", "E[L]", "margin"),
         body=(
+            recursion.why_so_many_loops,
             "loop_map",
             fold("How sure was the depth head about the selected token?", ("depth_choice", "depth_logits")),
             fold("How close were the choices for all tokens?", "depth_margin"),
@@ -90,6 +94,7 @@ PAGES = (
         group="Explain",
         question="What happens to the selected token in the selected layer, step by step and with its own numbers?",
         terms=("residual stream", "logit", "λ", "did not route"),
+        leads_to="Why does the selected token loop this often?",
         body=(schematic, walkthrough.six_steps),
         more_figures=("layer_schematic", "recursion_states", "fusion_plane"),
     ),
@@ -149,6 +154,7 @@ PAGES = (
         group="Explain",
         question="Where would a small change have flipped a choice?",
         terms=("margin", "near miss", "logit"),
+        leads_to="How sure is the choice for the selected token, and why was it made?",
         body=(
             "near_miss_map",
             fold("How large a change would flip the number of loops?", "flip_distance"),
@@ -176,6 +182,7 @@ PAGES = (
         group="Explain",
         question="How well do the token, its position and the token before it predict the routing?",
         terms=("token", "loop", "router", "beyond chance"),
+        leads_to="Why does the selected token loop this often?",
         body=(
             texts_of_study,
             "routing_sources",
@@ -189,6 +196,7 @@ PAGES = (
         group="Explain",
         question="Does “difficulty” measure difficulty? Are tokens that get more loops hard in any other sense?",
         terms=("soft difficulty", "hard difficulty", "surprisal", "Spearman's ρ", "beyond chance"),
+        leads_to="Why does the selected token loop this often?",
         body=(
             texts_of_study,
             "validity_by_layer",

@@ -6,8 +6,8 @@ import pytest
 from analysis.aggregate import mean_over_tokens
 from analysis.overview import compute_table, ffn_equivalents, loops_by_layer, overview_numbers
 from analysis.view import View, window_around
-from analysis.words.labels import plotly_text, token_labels
-from tests.traces import HOSTILE, make_trace
+from analysis.words.labels import plotly_text, token_label, token_labels
+from tests.traces import HOSTILE, make_trace, random_trace
 
 
 def test_window_is_none_when_the_text_fits():
@@ -100,3 +100,8 @@ def test_loops_by_layer_gives_the_middle_of_the_tokens():
     assert table["loops_p10"].tolist() == [1]
     assert table["loops_p90"].tolist() == [4]
     assert table["tokens"].tolist() == [4]
+
+
+def test_label_of_one_token_is_that_among_all():
+    trace = random_trace(layers=1, tokens=len(HOSTILE), words=HOSTILE)
+    assert [token_label(trace, token) for token in range(len(HOSTILE))] == token_labels(trace)

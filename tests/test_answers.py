@@ -20,14 +20,15 @@ from analysis.explain.ledger import ledger_table
 from analysis.explain.near_miss import TwoPrecisions, near_miss_table
 from analysis.gate import gate_table
 from analysis.models.health import Check
-from analysis.overview import loops_by_layer
+from analysis.overview import halves, loops_by_layer
+from analysis.texts.groups import deal_p
 from analysis.texts.summary import PromptSummary, summary_table
 from analysis.view import View
 from analysis.words.numbers import number
 from app.pages import PAGES
 from hooks.lens_trace import EXIT, OUTPUT
 from hooks.trace import RoutingTrace
-from tests.capture_results import make_attention, make_lens, make_paths, result_of
+from tests.capture_results import make_attention, make_attribution, make_lens, make_paths, result_of
 from tests.traces import HOSTILE, make_trace, random_trace
 
 VIEW = View(layer=2, token=5)
@@ -72,7 +73,7 @@ def test_answer_of_any_trace_is_short_plain_text_whose_links_name_what_they_sele
     view = View(layer=trace.num_layers - 1, token=trace.num_tokens - 1)
     found = answer_of(page, data_of(ANSWERS[getattr(answers, page)], name, view), view)
     assert isinstance(found, Answer) and "".join(text for text, _ in found.parts()) == found.text
-    assert 20 < len(found.text) < 420 and found.text.endswith(".") and "  " not in found.text
+    assert 20 < len(found.text) < 440 and found.text.endswith(".") and "  " not in found.text
     assert "nan" not in re.sub("“.*?”", "", found.text).split() and "-0" not in found.text
     assert found.text.endswith("routing is noise.") == (name == "untrained" and page != "prompts")
     for text, link in found.parts():
@@ -92,11 +93,25 @@ def test_overview_names_the_layers_and_the_token_of_the_tables():
     found = answers.overview(trace)
     loops = loops_by_layer(trace)["mean_loops"]
     named = [(link.layer, link.token) for link in found.links]
-    assert named == [(loops.idxmax(), None), (loops.idxmin(), None), (None, token_difficulty(trace).argmax())]
+    assert named[:3] == [(loops.idxmax(), None), (loops.idxmin(), None), (None, token_difficulty(trace).argmax())]
     assert f"has the most loops ({loops.max():.2f})" in found.text and "of 57 tokens" in found.text
     two = answers.overview(make_trace(loops=((1, 2), (4, 3))))
     assert two.text.startswith("On average a token passes the FFN 2.50 times per layer, of at most 4, which costs ")
     assert "Layer 1 has the most loops (3.50) and layer 0 the fewest (1.50). “" in two.text
+
+
+def test_halves_of_a_long_text_are_compared_beside_other_ways_to_cut_it():
+    rng, low = np.random.default_rng(3), np.repeat([3, 2], 30)
+    step = make_trace(loops=np.tile(low, (2, 1)))
+    found, said = halves(step), answers.overview(step)
+    assert (found.first, found.second, found.start, found.differ) == (3, 2, 30, True)
+    assert "The first half takes 3.00 loops and the second, from “e” (token 30) on, 2.00: beyond chance" in said.text
+    assert said.links[-1].token == 30
+    added = make_trace(loops=np.tile(np.r_[4, low], (2, 1)), special=[True] + [False] * 60)
+    assert halves(added).start == 31 and halves(added).first == 3, "what the tokenizer added counts nowhere"
+    assert halves(make_trace(loops=[[1] * 39])) is None and "half" not in answers.overview(make_trace()).text
+    unlike = [halves(make_trace(loops=rng.integers(1, 5, (3, 61)))).differ for _ in range(400)]
+    assert 0.01 < np.mean(unlike) < 0.08, "of unrelated tokens one text in twenty differs"
 
 
 def test_gate_and_cost_say_what_their_tables_hold():
@@ -182,6 +197,19 @@ def test_write_ledger_names_the_largest_write_of_the_table():
         assert f", {largest['write']} wrote the largest part" in found.text
         experts = table.loc[table["write"].str.startswith("expert"), "share"].sum()
         assert found.text.endswith(f"the experts {share(experts)}." if experts else "and no expert ran.")
+    for token in range(0, 57, 7):
+        made = make_attribution(paths, token)
+        found = answers.write_ledger(paths, View(layer=2, token=token), prediction=made)
+        writes = made.table.assign(layer=made.table["layer"].replace(-1, np.nan))
+        best = writes.loc[writes["contribution"].idxmax()]
+        kind, layer = (writes.groupby(each)["contribution"].sum() for each in ("kind", "layer"))
+        of = {"loop": "The loops", "expert": "The experts", "attention": "Attention", "embedding": "The embedding"}
+        assert found.text.startswith(f"{of[kind.idxmax()]} contributed most to the logit of “<i>$x$” over “b”: ")
+        assert f"{number(kind.max(), signed=True)} of {number(made.direction.value, signed=True)} (" in found.text
+        assert f"Of all layers it was layer {layer.idxmax():.0f} ({number(layer.max(), signed=True)}), " in found.text
+        single = "the embedding" if best["kind"] == "embedding" else f"{best['write']} of layer {best['layer']:.0f}"
+        assert f"of single writes {single} ({number(best['contribution'], signed=True)}). In layer 2" in found.text
+    assert answers.write_ledger(paths, VIEW, prediction=replace(made, allowed=-1.0)).text.startswith("In layer 2")
     broken = replace(paths, resid_post=paths.resid_post + 1)
     assert answers.write_ledger(broken, VIEW).text.startswith("Not drawn: the writes differ")
 
@@ -190,12 +218,20 @@ def test_lens_counts_exits_that_would_change_the_prediction():
     trace = TRACES["ordinary"]
     lens = make_lens(trace, 5)
     still = answers.recursion_lens(lens, VIEW)
-    assert "from the output of layer 0 on" in still.text and still.text.endswith("this in 0 of 24 cases.")
+    took = int(trace.loops[2, 5])
+    assert took > 1 and still.text.startswith(
+        f"Had “scope” exited layer 2 after one loop instead of {took} (Exit here), "
+    )
+    assert "would still predict “<b>” (" in still.text
+    layer, token = np.argwhere(trace.loops == 1)[0].tolist()
+    anyway = answers.recursion_lens(make_lens(trace, token), View(layer, token))
+    assert "took one loop anyway, and the model predicts “<b>” (" in anyway.text
     ids = lens.top_ids.copy()
     ids[lens.of(OUTPUT)[:3], 0] = 7  # the first three layers would say another token
     other = lens.of(EXIT)[(lens.layer[lens.of(EXIT)] == 4) & ~lens.used[lens.of(EXIT)]]
     ids[other[:2], 0] = 7
-    moved = answers.recursion_lens(replace(lens, top_ids=ids), VIEW)
+    moved = answers.recursion_lens(replace(lens, top_ids=ids), View(layer=4, token=5))
+    assert "would predict “<b>” (" in moved.text or trace.loops[4, 5] == 1
     assert "from the output of layer 3 on" in moved.text
     assert moved.text.endswith("this in 2 of 24 cases, most often in layer 4 (2 of 3).")
 
@@ -228,6 +264,33 @@ def test_models_and_prompts_say_what_was_not_measured_and_what_is_short():
     assert found.text.startswith("Of 2 traced prompts, “<b>$x$</b>” has the highest soft difficulty (0.70,")
     assert found.text.endswith("One of them has only 4 tokens, and means of short texts scatter more.")
     assert answers.prompts(summary_table(SUMMARIES[1:])).text.startswith("1 of 2 prompts traced")
+
+
+def test_prompts_name_the_leading_group_its_size_and_whether_it_is_beyond_chance():
+    rng, kinds = np.random.default_rng(0), ["verse", "sums", "talk"] * 10
+
+    def said(difficulties, groups=kinds) -> str:
+        rows = [(f"p{i}", "", PromptSummary(30, float(d), 0.4, 0.1, 3.0)) for i, d in enumerate(difficulties)]
+        return answers.prompts(summary_table(rows, {"kind": groups[: len(rows)]}), column="kind").text
+
+    noise = rng.normal(0.4, 0.02, 30)
+    lifted = noise + 0.05 * (np.array(kinds) == "sums")
+    assert re.match(
+        r"By kind, “sums” has the highest mean difficulty: 0\.4\d, n = 10 \(beyond chance, p = 0\.001\)\. Its lead "
+        r"over “\w+” \(0\.\d+, n = 10\) is beyond chance, p = 0\.001, and “\w+” is lowest \(0\.\d+, n = 10\)\. Of 30 ",
+        said(lifted),
+    )
+    lifted += 0.05 * (np.array(kinds) == "talk")
+    both = said(lifted)
+    assert re.search(
+        r"\(beyond chance, p = 0\.0\d+\)\. Its lead over “\w+” \(0\.45, n = 10\) is within chance, p = 0\.", both
+    )
+    assert "“verse” is lowest" in both and "lowest" not in said(noise[:8], ["a", "b"] * 4).split("Of 8")[0]
+    assert "not tested against chance: this takes 5 traced prompts" in said([0.1, 0.2, 0.3])
+    assert said([0.1, 0.2, 0.3], ["one"] * 3).startswith("Of 3 traced prompts")
+    p = [deal_p(tuple(rng.normal(size=12)), tuple(kinds[:12])) for _ in range(150)]
+    assert np.mean(np.array(p) < 0.05) < 0.09, "unrelated groups lead beyond chance in one list of twenty"
+    assert deal_p((3.0, 2.0, 1.0, 0.5, 0.0), tuple("aabbb")) >= 1 / 10, "as small as ten different deals allow"
 
 
 def test_pages_of_several_texts_test_nothing_with_too_few():

@@ -32,10 +32,10 @@ def fold_of(part: Part) -> Fold:
     return next(fold for page in PAGES for fold in page.folds if part in parts(fold))
 
 
-def said(app) -> dict | None:
-    """What the page's answer was given to draw; None if there is none."""
+def said(app, which: int = 0) -> dict | None:
+    """What the page's answer was given to draw, or further sentences below it; None if there are none."""
     drawn = [each.proto for each in app.get("bidi_component") if each.proto.component_name == "answer_line"]
-    return json.loads(drawn[0].json) if drawn else None
+    return json.loads(drawn[which].json) if which < len(drawn) else None
 
 
 def test_no_page_shows_more_than_three_figures_before_the_reader_asks_for_more(app):
@@ -50,7 +50,9 @@ def test_no_page_shows_more_than_three_figures_before_the_reader_asks_for_more(a
         assert (page.figures[0] in drawn) if page.figures else not drawn
         assert [opener.label for opener in app.expander[: len(page.folds)]] == [fold.question for fold in page.folds]
         assert all(fold.question.endswith("?") for fold in page.folds)
-        assert said(app)["page"] == page.name and len(said(app)["parts"][0][0]) > 1
+        ((heading, parts_of),) = said(app)["rows"]
+        assert said(app)["page"] == page.name and not heading and len(parts_of[0][0]) > 1
+        assert not page.leads_to or parts_of[-1][0] == page.leads_to and parts_of[-1][1]["page"] == "Recursion"
 
 
 def test_loops_of_every_token_and_layer_are_drawn_unfolded_on_one_page_alone():
@@ -61,10 +63,11 @@ def test_loops_of_every_token_and_layer_are_drawn_unfolded_on_one_page_alone():
 def test_answer_is_that_of_the_text_and_its_links_say_what_they_do(app):
     turn_to(app.run(), "difficulty")
     trace = captures.trace_of(DEFAULT_MODEL, app.session_state.prompt.text)
-    drawn = said(app)["parts"]
-    assert "".join(text for text, _, _ in drawn) == answer_of("difficulty", trace).text
-    hardest = int(token_difficulty(trace).argmax())
-    assert drawn[1][1:] == [{"layer": None, "token": hardest, "expert": None}, f"Select token {hardest}"]
+    ((_, drawn),) = said(app)["rows"]
+    assert "".join(text for text, _, _ in drawn[:-1]) == answer_of("difficulty", trace).text + " "
+    hardest, nothing = int(token_difficulty(trace).argmax()), dict.fromkeys(("layer", "token", "expert", "page"))
+    assert drawn[1][1:] == [nothing | {"token": hardest}, f"Select token {hardest}"]
+    assert drawn[-1][1:] == [nothing | {"page": "Recursion"}, "Open the page Recursion"]
 
 
 def test_opened_fold_is_drawn_and_stays_open_through_reruns_and_other_pages(app):
@@ -93,6 +96,23 @@ def test_link_of_an_expert_selects_its_layer_and_searches_for_its_tokens(app, mo
     found, query = found_tokens(trace)
     assert app.session_state.layer == 4 and query == "any chosen expert = 5 in layer 4"
     assert found == [i for i in range(trace.num_tokens) if trace.width_ran[4, i] and 5 in trace.expert_ids[4, i]]
+
+
+def test_why_a_token_loops_this_often_stands_on_recursion_and_its_links_open_pages(app, monkeypatch):
+    turn_to(app.run(), "recursion")
+    rows = said(app, 1)["rows"]
+    assert [heading for heading, _ in rows] == ["Depth head", "How sure", "In this text", "What is known"]
+    assert "Not measured in bfloat16 yet" in str(rows) and "correlates with frequency (ρ = −0." in str(rows)
+    press(app, "Trace in bfloat16")
+    assert "bfloat16 does not flip it" in str(said(app, 1)) or "bfloat16 flips it to" in str(said(app, 1))
+    assert "Trace in bfloat16" not in [button.label for button in app.button]
+    layer, token = app.session_state.layer, app.session_state.token
+    with monkeypatch.context() as patch:
+        patch.setattr(streamlit, "session_state", app.session_state)
+        answers.follow(None, None, None, "Near misses")
+    app.run()
+    assert app.session_state.open_page == "Near misses" and "In bfloat16, " in str(said(app))
+    assert (app.session_state.layer, app.session_state.token) == (layer, token)
 
 
 def test_near_misses_and_models_add_what_was_asked_for(app):

@@ -195,7 +195,7 @@ def test_dialog_says_from_which_width_on_all_tokens_are_named():
 @pytest.mark.parametrize(
     ("page", "why"),
     [
-        ("prompts", "This page has no figures to export here"),
+        ("prompts", "No figure of this page is drawn yet. Trace the list to draw this."),
         ("validity", "No figure of this page is drawn yet. Press"),
     ],
 )

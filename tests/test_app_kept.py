@@ -11,10 +11,12 @@ from analysis.catalogue import CATALOGUE
 from app import cli
 from app.frame import keeping
 from app.limits import MAX_CHARACTERS, MAX_PROMPTS, MOST_TEXTS
+from app.pages import PAGES
 from app.server import captures, web
 from app.server.summary_cache import SummaryCache
-from app.session import kept_choices, kept_work, link
+from app.session import kept_choices, kept_work, link, text_study
 from app.session.choices import choice_key
+from app.session.folds import OPEN
 from app.session.link import FILE_CLOSED, TEXT_ELSEWHERE, TRACE_VARIABLE
 from app.texts.examples import DEFAULT_EXAMPLE
 from app.texts.kept_prompts import list_from_json, list_to_json, texts_from_json
@@ -100,10 +102,23 @@ def test_the_next_session_has_texts_draft_list_choices_and_what_was_asked_for(ta
     app.session_state.half_precision_of = (app.session_state.model, OWN)
     app.run()
     rows = app.session_state.summaries
-    assert len(rows) == 2
+    assert len(rows) == 2 and app.session_state[text_study.CHOICE_KEY] == text_study.OWN, "studies are of the list now"
+    app.session_state[OPEN] = {PAGES[0].folds[0].key, PAGES[2].folds[0].key}
+    app.run()
     monkeypatch.setattr(captures, "traces_of", lambda *_: pytest.fail("traced again"))
     again = reloaded(app)
-    for key in ("prompt", "token", "layer", "level", "prompt_list", "summaries", "half_precision_of", "typed"):
+    for key in (
+        "prompt",
+        "token",
+        "layer",
+        "level",
+        "prompt_list",
+        "summaries",
+        "half_precision_of",
+        "typed",
+        "studied",
+        OPEN,
+    ):
         assert again.session_state[key] == app.session_state[key], key
     assert again.session_state["near_miss_map-choice"] == app.session_state["near_miss_map-choice"]
     assert again.session_state.problem is None and not again.session_state.tracing_list
@@ -256,7 +271,7 @@ WRONG = ["", "x", 7, -1, 2.5, True, None, [], {}, "9" * 500, float("nan")]
 
 @pytest.mark.parametrize("wrong", WRONG, ids=lambda wrong: repr(wrong)[:20])
 def test_choices_that_the_app_does_not_offer_are_left_out_of_a_link(app, wrong):
-    keys = [*kept_choices._offered(), "colouring", "step-of-8", "prompt", "model", "__class__", ""]
+    keys = [*kept_choices._offered(), "colouring", "folds", "step-of-8", "prompt", "model", "__class__", ""]
     app.query_params["choices"] = packed(json.dumps(dict.fromkeys(keys, wrong)))
     app.run()
     assert not app.exception and isinstance(app.session_state.prompt, Prompt)
@@ -276,8 +291,10 @@ def test_every_choice_of_every_figure_and_colouring_travels_in_a_link(app):
     chosen = {choice_key(each): list(each.choice.labels)[-1] for each in CATALOGUE if each.choice}
     chosen |= {"find_text": "ox", "find_quantity": "loops", "find_loops_value": 2, "find_loops_where": 1}
     chosen |= {"colouring": ["Surprisal", "layer", True], "level": "word", "target": "following"}
-    app.query_params["choices"] = packed(json.dumps(chosen))
+    folds = [folded.key for page in PAGES[:1] for folded in page.folds]
+    app.query_params["choices"] = packed(json.dumps(chosen | {"folds": folds}))
     app.run()
+    assert app.session_state[OPEN] == set(folds) and all(app.session_state[each.key] for each in PAGES[0].folds)
     turn_to(app, "recursion")
     assert not app.exception and app.session_state.quantity == "Surprisal" and app.session_state.scope == "layer"
     assert {key: app.session_state[key] for key in chosen if key != "colouring"} == {

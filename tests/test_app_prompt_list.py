@@ -17,7 +17,7 @@ from app.texts.examples import EXAMPLES
 from app.texts.prompt_files import PromptList
 from app.texts.prompts import Prompt
 from app.views import prompts as prompts_view
-from tests.app_in_process import new_app, turn_to
+from tests.app_in_process import new_app, press, turn_to
 
 
 @pytest.fixture
@@ -177,6 +177,23 @@ def test_columns_of_the_file_stay_and_group_filter_and_leave_with_the_table(app,
     assert written[0]["kind"].tolist() == KINDS, "the file holds all prompts, whatever is looked for"
     of_key(app.selectbox, "prompt-groups").select("no groups").run()
     assert picture(app)["layout"]["annotations"][1]["text"].endswith("n = 4")
+    of_key(app.selectbox, "prompt-groups").select("kind").run()
+    assert "By kind, “" in str(of_name(app, "answer_line")) and "n = 2" in str(of_name(app, "answer_line"))
+    press(app, "Export")
+    assert any("mine.txt: 4 prompts, 4 of them traced, grouped by kind." in each for each in titles(app))
+    labels = [each.proto.label for each in app.get("download_button")]
+    assert labels[-6:] == ["HTML", "CSV", "Parquet", "JSON", "Trace file", "Routing table"]
+
+
+def of_name(app: AppTest, component: str) -> dict:
+    found = (each.proto for each in app.get("bidi_component") if each.proto.component_name == component)
+    return json.loads(next(found).json)
+
+
+def titles(app: AppTest) -> list[str]:
+    """What stands in the charts beside their marks."""
+    specs = [json.loads(each.proto.spec) for each in app.get("plotly_chart")]
+    return [note["text"].replace("<br>", " ") for spec in specs for note in spec["layout"]["annotations"]]
 
 
 GROUPED = ("A long story of the king and his daughter.", "7 + 5 = 12", "The fox ran to the river.", "1 + 1 = 2")

@@ -6,7 +6,8 @@ import pytest
 
 from analysis.catalogue import CATALOGUE, spec
 from analysis.export.captions import caption
-from analysis.view import DEFAULT_VIEW
+from analysis.view import DEFAULT_VIEW, View
+from hooks.trace import RoutingTrace
 from tests.traces import random_trace
 
 MARKS = "arrow|bar|cell|dot|drawing|hill|line|mark|point|row"
@@ -33,3 +34,11 @@ def test_exports_hold_the_caption_with_its_details():
     figure = spec("difficulty_surprisal")
     words = caption(figure, random_trace(layers=2, tokens=40), DEFAULT_VIEW)
     assert figure.details and f"{figure.how_to_read} {figure.details}\n" in words
+
+
+def test_without_marks_a_caption_tells_what_the_figure_draws_of_the_selection_and_no_more():
+    trace, view = random_trace(layers=3, tokens=9), View(layer=2, token=4)
+    for each in (each for each in CATALOGUE if each.of is RoutingTrace):
+        words, unmarked = (caption(each, trace, view, marked=marked) for marked in (True, False))
+        assert ". Selected: token 4 “tele”, layer 2." in words and "Selected" not in unmarked
+        assert {at for at in ("token", "layer") if re.search(rf"Shown: .*\b{at} [24]\b", unmarked)} == set(each.follows)

@@ -13,6 +13,7 @@ import pytest
 from pyarrow.parquet import ParquetFile
 
 from analysis.catalogue import CATALOGUE, spec
+from analysis.export.captions import caption as files_caption
 from analysis.export.files import (
     Export,
     export_files,
@@ -23,7 +24,9 @@ from analysis.export.files import (
     write_routing_table,
 )
 from analysis.export.tables import ROUTING_SCHEMA, read_csv, table_csv, trace_parquet, trace_table, write_routing
+from analysis.figures.texts.prompts import PICTURE
 from analysis.texts.study import study
+from analysis.texts.summary import PromptSummary, PromptTable, summary_table
 from analysis.view import View
 from hooks.trace import RoutingTrace
 from tests.capture_results import make_paths, result_of
@@ -235,3 +238,21 @@ def test_a_figure_of_several_texts_says_how_many_and_names_the_model():
     assert "5 texts of 60 tokens, 2 layers." in words and "Kind of difficulty studied: hard." in words
     assert "Model tiny, weights 0123456789ab." in words
     assert '"model": "tiny"' in figure_json(spec_of_many, found).decode()
+
+
+def test_picture_of_a_list_leaves_with_its_words_and_every_prompt():
+    rows = [
+        ("=a", "", PromptSummary(9, 0.5, 0.4, 0.1, float("nan"))),
+        ("<b>", "", PromptSummary(8, 0.3, 0.4, 0.2, 3.0)),
+    ]
+    table = summary_table([*rows, ("c", "", None)], {"kind": ["sum", "$x$", "sum"]})
+    drawn = PromptTable("mine.csv", table, "kind", {"model": "tiny", "weights_sha256": "0123456789abcdef"})
+    said = "mine.csv: 3 prompts, 2 of them traced, grouped by kind. Shown: loss."
+    assert said in caption(finished_figure(PICTURE, drawn, View(), quantity="loss"))
+    content = json.loads(figure_json(PICTURE, drawn, View(), quantity="loss"))
+    assert [row["name"] for row in content["records"]] == ["=a", "<b>", "c"] and content["source"]["model"] == "tiny"
+    export = Export(make_trace(), more=(drawn,), figures=(PICTURE,))
+    files = dict(export_files(export, ["csv", "parquet", "html"]))
+    assert files.keys() >= {"prompts.csv", "prompts.parquet", "prompts.html"}
+    words = files_caption(PICTURE, drawn, View(), marked=False)
+    assert said.replace("loss", "difficulty") in words and "Selected" not in words

@@ -9,9 +9,11 @@ from typing import Any
 import pandas as pd
 
 from analysis.answers.answer import Answer, Link
+from analysis.answers.of_choice import choice_of_loops
 from analysis.answers.of_text import cost, difficulty, experts, gate, near_misses, overview, recursion
 from analysis.answers.of_texts import models, prompts, validity, what_decides
 from analysis.answers.of_token import attention, geometry, recursion_lens, walkthrough, write_ledger
+from analysis.explain.attribution import Attribution
 from analysis.explain.near_miss import TwoPrecisions
 from analysis.texts.study import Study
 from analysis.view import DEFAULT_VIEW, View
@@ -39,6 +41,8 @@ ANSWERS: dict[Callable[..., Answer], type] = {
     prompts: pd.DataFrame,
 }
 """Function of every page, in the order of the pages -> type of the data that it takes."""
+ABOUT_SELECTION = {each.__name__ for each in (walkthrough, write_ledger, recursion_lens, geometry, attention)}
+"""Pages whose answer is about the selected token or layer, and so changes with every click."""
 _BY_PAGE = {function.__name__: function for function in ANSWERS}
 UNTRAINED = " The gates of this model are untrained, so its routing is noise."
 
@@ -54,9 +58,10 @@ def answer_of(page: str, data: Any, view: View = DEFAULT_VIEW, **more: Any) -> A
 
 
 def answers(given: tuple[Any, ...], view: View = DEFAULT_VIEW) -> dict[str, Answer]:
-    """Name of every page whose data is among the `given` ones -> its answer. `TwoPrecisions` add to near misses."""
+    """Name of every page whose data is among the `given` ones -> its answer. `TwoPrecisions` add to near misses, an
+    `Attribution` to the write ledger."""
     of = {type(data): data for data in given}
-    more = {near_misses: {"precisions": of.get(TwoPrecisions)}}
+    more = {near_misses: {"precisions": of.get(TwoPrecisions)}, write_ledger: {"prediction": of.get(Attribution)}}
     return {
         function.__name__: answer_of(function.__name__, of[kind], view, **more.get(function, {}))
         for function, kind in ANSWERS.items()
@@ -65,7 +70,8 @@ def answers(given: tuple[Any, ...], view: View = DEFAULT_VIEW) -> dict[str, Answ
 
 
 __all__ = [
-    "ANSWERS", "Answer", "Link", "answer_of", "answers", "attention", "cost", "difficulty", "experts", "gate",
+    "ABOUT_SELECTION", "ANSWERS", "Answer", "Link", "answer_of", "answers", "attention", "choice_of_loops", "cost",
+    "difficulty", "experts", "gate",
     "geometry", "models", "near_misses", "overview", "prompts", "recursion", "recursion_lens", "validity",
     "walkthrough", "what_decides", "write_ledger",
 ]  # fmt: skip

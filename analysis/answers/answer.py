@@ -4,14 +4,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis.words.labels import how_many, token_labels
+from analysis.words.labels import how_many, token_label
 from analysis.words.numbers import percent
 from hooks.trace import RoutingTrace
 
 
 @dataclass(frozen=True)
 class Link:
-    """A part of an answer's text that names something that can be selected."""
+    """A part of an answer's text that names something that can be selected, or a page."""
 
     start: int
     end: int
@@ -20,6 +20,8 @@ class Link:
     token: int | None = None
     expert: int | None = None
     """An expert of `layer`."""
+    page: str | None = None
+    """Name of a page that says more. Such a part selects nothing."""
 
 
 @dataclass(frozen=True)
@@ -38,15 +40,21 @@ class Answer:
             at = link.end
         return [(part, link) for part, link in [*cut, (self.text[at:], None)] if part]
 
+    def and_page(self, words: str, page: str) -> "Answer":
+        """This answer, followed by a link to a page that says more."""
+        start = len(self.text) + 1
+        return Answer(f"{self.text} {words}", (*self.links, Link(start, start + len(words), page=page)))
+
 
 @dataclass(frozen=True)
 class Named:
-    """Words that name a token, a layer or an expert of a layer."""
+    """Words that name a token, a layer, an expert of a layer, or a page."""
 
     words: str
     layer: int | None = None
     token: int | None = None
     expert: int | None = None
+    page: str | None = None
 
 
 Piece = str | Named
@@ -58,7 +66,7 @@ def answer(*pieces: Piece) -> Answer:
     for piece in pieces:
         if isinstance(piece, Named):
             end = len(text) + len(piece.words)
-            links.append(Link(len(text), end, piece.layer, piece.token, piece.expert))
+            links.append(Link(len(text), end, piece.layer, piece.token, piece.expert, piece.page))
             text += piece.words
         else:
             text += piece
@@ -67,7 +75,7 @@ def answer(*pieces: Piece) -> Answer:
 
 def a_token(trace: RoutingTrace, token: int, *, layer: int | None = None) -> Named:
     """A token in quotes, with its position where the text has several alike. With `layer` the link selects both."""
-    label = token_labels(trace)[token]
+    label = token_label(trace, int(token))
     alike = sum(other == trace.tokens[token] for other in trace.tokens)
     words = f"“{label}” (token {token})" if alike > 1 else f"“{label}”"
     return Named(words, layer=None if layer is None else int(layer), token=int(token))

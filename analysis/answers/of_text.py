@@ -18,7 +18,7 @@ from analysis.difficulty import rank_correlation, token_difficulty
 from analysis.experts import choice_counts, routed
 from analysis.explain.cost import cost as cost_of
 from analysis.explain.near_miss import TwoPrecisions, precision_numbers
-from analysis.overview import overview_numbers
+from analysis.overview import halves, overview_numbers
 from analysis.recursion import NEAR_MISS, depth_margin
 from analysis.texts.chance import rho_by_chance
 from analysis.view import DEFAULT_VIEW, View
@@ -44,6 +44,7 @@ def overview(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> Answer:
         "on paper. ",
         *_most_and_least("has the most loops", "the fewest", loops),
         *_highest(trace),
+        *_halves(trace),
     )
 
 
@@ -183,6 +184,18 @@ def _highest(trace: RoutingTrace) -> list[Piece]:
         return ["."]
     tokens = how_many(int(counted.sum()), "token")
     return [". ", a_token(trace, token), f" has the highest soft difficulty of {tokens} ({number(values[token])})."]
+
+
+def _halves(trace: RoutingTrace) -> list[Piece]:
+    """Loops of the first and the second half of a long text, and whether they differ more than chance explains."""
+    found = halves(trace) if trace.max_loops > 1 else None
+    if found is None:
+        return []
+    return [
+        f" The first half takes {number(found.first)} loops and the second, from ", a_token(trace, found.start),
+        f" on, {number(found.second)}: {'beyond' if found.differ else 'within'} chance (other cuts differ by up to "
+        f"{number(found.by_chance)}).",
+    ]  # fmt: skip
 
 
 def _surprise(trace: RoutingTrace) -> str:

@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 
+import numpy as np
 import pandas as pd
 
 from analysis.answers.answer import Answer, Piece, a_layer, answer, share
 from analysis.models.facts import model_facts
 from analysis.models.health import Check, verdict
 from analysis.texts.chance import FEWEST_TEXTS
+from analysis.texts.groups import leading_group
 from analysis.texts.study import Study
 from analysis.texts.validity import MEASURES
 from analysis.view import DEFAULT_VIEW, View
@@ -18,8 +20,11 @@ from hooks.trace import RoutingTrace
 BEYOND = 0.05
 """A corrected p below this is called beyond chance, as in the figures."""
 UNTESTED = f"not tested: this takes {FEWEST_TEXTS} texts"
+UNTESTED_PROMPTS = f"not tested against chance: this takes {FEWEST_TEXTS} traced prompts"
 SHORT = 20
 """Tokens below which a prompt is called short."""
+LONGEST, LONGEST_NAME = 24, 40
+"""Letters of the name of a column or group, and of a prompt."""
 
 
 def what_decides(study: Study, view: View = DEFAULT_VIEW) -> Answer:
@@ -80,20 +85,51 @@ def models(trace: RoutingTrace, view: View = DEFAULT_VIEW, *, checks: Sequence[C
     return Answer(f"{text}Verdict of the health check: {verdict(list(checks))}.")
 
 
-def prompts(table: pd.DataFrame, view: View = DEFAULT_VIEW) -> Answer:
-    """The prompts of highest and lowest difficulty of a table (`analysis.texts.summary.summary_table`)."""
+def prompts(table: pd.DataFrame, view: View = DEFAULT_VIEW, *, column: str | None = None) -> Answer:
+    """The group of highest difficulty by a `column` of the reader's file, and the prompts of highest and lowest.
+
+    `table` is that of `analysis.texts.summary.summary_table`.
+    """
     traced = table[table["difficulty"].notna()]
     if len(traced) < 2:
         return Answer(f"{len(traced):,} of {how_many(len(table), 'prompt')} traced so far; a comparison needs two.")
     hard, easy = (traced.loc[traced["difficulty"].astype(float).agg(which)] for which in ("idxmax", "idxmin"))
+    highest, lowest = (_short(each["name"], LONGEST_NAME) for each in (hard, easy))
     text = (
-        f"Of {how_many(len(traced), 'traced prompt')}, “{hard['name']}” has the highest soft difficulty "
-        f"({number(hard['difficulty'])}, mean over tokens and layers) and “{easy['name']}” the lowest "
+        f"{_leader(table, column)}Of {how_many(len(traced), 'traced prompt')}, “{highest}” has the highest soft "
+        f"difficulty ({number(hard['difficulty'])}, mean over tokens and layers) and “{lowest}” the lowest "
         f"({number(easy['difficulty'])})."
     )
     if (shortest := int(min(hard["tokens"], easy["tokens"]))) < SHORT:
         text += f" One of them has only {how_many(shortest, 'token')}, and means of short texts scatter more."
     return Answer(text)
+
+
+def _leader(table: pd.DataFrame, column: str | None) -> str:
+    """Which group of prompts has the highest mean difficulty, and whether that is beyond chance; empty without one."""
+    if column is None or (found := leading_group(table, "difficulty", column)) is None:
+        return ""
+    first, second, last = found.first, found.second, found.last
+    high = "" if second == last else f" ({_told(found.p_high)})"
+    lead = f"Its lead over “{_short(second.name)}” ({number(second.mean)}, n = {second.prompts:,}) is"
+    end = "" if second == last else f", and “{_short(last.name)}” is lowest ({number(last.mean)}, n = {last.prompts:,})"
+    return (
+        f"By {_short(column)}, “{_short(first.name)}” has the highest mean difficulty: {number(first.mean)}, "
+        f"n = {first.prompts:,}{high}. {lead} {_told(found.p_lead)}{end}. "
+    )
+
+
+def _told(p: float) -> str:
+    """Whether a group's number is beyond chance."""
+    if np.isnan(p):
+        return UNTESTED_PROMPTS
+    return f"{'beyond' if p < BEYOND else 'within'} chance, p = {number(p, 3)}"
+
+
+def _short(words: str, longest: int = LONGEST) -> str:
+    """The words of a file in one line, cut to `longest` letters."""
+    words = " ".join(words.split())
+    return words if len(words) <= longest else f"{words[: longest - 1]}…"
 
 
 def _removed(rows: pd.DataFrame, what: str) -> str:

@@ -1,10 +1,12 @@
 """Answers about the selected token and layer: what was decided, written, predicted and read there."""
 
 import numpy as np
+import pandas as pd
 
 from analysis.aggregate import ordinary
 from analysis.answers.answer import Answer, Piece, a_layer, a_token, an_expert, answer, share
 from analysis.explain.attention import attention_by_loops, counted, mismatch
+from analysis.explain.attribution import Attribution
 from analysis.explain.dealt import dealt_experts
 from analysis.explain.geometry import path_cosine
 from analysis.explain.ledger import imbalance, layer_ledger
@@ -18,6 +20,8 @@ from hooks.lens_trace import EXIT, OUTPUT, LensTrace
 from hooks.path_trace import PathTrace
 from hooks.trace import RoutingTrace
 
+KINDS = {"loop": "the loops", "expert": "the experts", "attention": "attention", "embedding": "the embedding"}
+"""Kind of a write to the residual stream -> its words."""
 FEWEST_READ = 5
 """Earlier tokens from which on shares of the attention on them are told."""
 
@@ -40,8 +44,9 @@ def walkthrough(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> Answer:
     return answer(*pieces, " share that weight." if trace.expert_ids.shape[2] > 1 else " has that weight.")
 
 
-def write_ledger(paths: PathTrace, view: View = DEFAULT_VIEW) -> Answer:
-    """Which write was the largest part of what the selected layer's FFN added for the selected token."""
+def write_ledger(paths: PathTrace, view: View = DEFAULT_VIEW, *, prediction: Attribution | None = None) -> Answer:
+    """Which write contributed most to the `prediction`, and which was the largest part of what the selected layer's
+    FFN added for the selected token."""
     trace, layer = paths.routing, view.layer
     ledger = layer_ledger(paths.only(view.token), layer)
     if problem := imbalance(paths, ledger.residual):
@@ -55,14 +60,42 @@ def write_ledger(paths: PathTrace, view: View = DEFAULT_VIEW) -> Answer:
     loops, experts = (float(parts[of][ran[of]].sum()) for of in (slice(ledger.loops), slice(ledger.loops, None)))
     rest = "no expert ran" if not trace.width_ran[layer, view.token] else f"the experts {share(experts)}"
     return answer(
+        *(_wrote_most(prediction) if prediction and prediction.gap <= prediction.allowed else []),
         "In ", a_layer(layer), ", ", name, " wrote the largest part of what the FFN added for ",
         a_token(trace, view.token), f": {share(float(parts[best]))} of the update, as a projection on it. All "
         f"loops together wrote {share(loops)}, and {rest}.",
     )  # fmt: skip
 
 
+def _wrote_most(prediction: Attribution) -> list[Piece]:
+    """Which kind of write, which layer and which single write contributed most to a logit (difference)."""
+    table, to = prediction.table, prediction.direction
+    best = table.loc[table["contribution"].idxmax()]
+    by_kind = table.groupby("kind")["contribution"].sum().sort_values(ascending=False)
+    by_layer = table[table["layer"] >= 0].groupby("layer")["contribution"].sum()
+    kind, *others = by_kind.index
+    rest = ", ".join(f"{KINDS[each]} {number(by_kind[each], signed=True)}" for each in others)
+    over = f" over “{short_label(to.distractor)}”" if to.distractor else ""
+    return [
+        f"{KINDS[kind].capitalize()} contributed most to the logit of “{short_label(to.target)}”{over}: "
+        f"{number(by_kind[kind], signed=True)} of {number(prediction.total, signed=True)} ({rest}). Of all layers it "
+        "was ", a_layer(by_layer.idxmax()), f" ({number(by_layer.max(), signed=True)}), of single writes ",
+        *_write(best), f" ({number(best['contribution'], signed=True)}). ",
+    ]  # fmt: skip
+
+
+def _write(row: pd.Series) -> list[Piece]:
+    """The name of a write in an attribution."""
+    layer = int(row["layer"])
+    if layer < 0:
+        return ["the embedding"]
+    name: Piece = an_expert(int(row["write"].split()[1]), layer) if row["kind"] == "expert" else row["write"]
+    return [name, " of ", a_layer(layer)]
+
+
 def recursion_lens(lens: LensTrace, view: View = DEFAULT_VIEW) -> Answer:
-    """What the model predicts after the token, from which layer on, and which other exits would have changed that."""
+    """What the model would predict after the token after one loop of the selected layer; from which layer on the lens
+    shows the model's own prediction, and how many other exits would have changed it."""
     outputs, first = lens.of(OUTPUT), lens.top_ids[:, 0]
     final = int(outputs[-1])
     agree = first[outputs] == first[final]
@@ -70,9 +103,8 @@ def recursion_lens(lens: LensTrace, view: View = DEFAULT_VIEW) -> Answer:
     exits = ~grid(lens, EXIT, lens.used)  # [layer, loop]
     changed = exits & (grid(lens, EXIT, first) != first[final])
     pieces: list[Piece] = [
-        "After ", a_token(lens.routing, lens.token), ", the model predicts "
-        f"“{short_label(lens.top_tokens[final][0])}” ({share(float(lens.top_probs[final, 0]))}) as the next token; the "
-        "logit lens does so from the output of ", a_layer(lens.layer[outputs][since]), " on. ",
+        *_after_one_loop(lens, view.layer, final),
+        " The logit lens shows that token from the output of ", a_layer(lens.layer[outputs][since]), " on. ",
     ]  # fmt: skip
     if not exits.any():
         return answer(*pieces, "With only one loop there is no other exit.")
@@ -88,6 +120,25 @@ def recursion_lens(lens: LensTrace, view: View = DEFAULT_VIEW) -> Answer:
         a_layer(lens.layer[outputs][where]),
         f" ({changed[where].sum()} of {exits[where].sum()}).",
     )
+
+
+def _after_one_loop(lens: LensTrace, layer: int, final: int) -> list[Piece]:
+    """What the model would predict if the token had exited the layer after one loop, beside what it predicts."""
+    token, here = a_token(lens.routing, lens.token), a_layer(layer)
+    own = f"the model predicts {_likeliest(lens, final)} as the next token."
+    loops = int(lens.routing.loops[layer, lens.token])
+    if loops == 1:
+        return ["In ", here, " ", token, f" took one loop anyway, and {own}"]
+    one = int(lens.of(EXIT).reshape(-1, lens.routing.max_loops)[layer, 0])
+    would = ["Had ", token, " exited ", here, f" after one loop instead of {loops} (Exit here), the model would "]
+    if lens.top_ids[one, 0] == lens.top_ids[final, 0]:
+        return [*would, f"still predict {_likeliest(lens, one)}; after its {loops} loops {own}"]
+    return [*would, f"predict {_likeliest(lens, one)}; after its {loops} loops {own}"]
+
+
+def _likeliest(lens: LensTrace, reading: int) -> str:
+    """The likeliest next token of a reading and its probability."""
+    return f"“{short_label(lens.top_tokens[reading][0])}” ({share(float(lens.top_probs[reading, 0]))})"
 
 
 def geometry(paths: PathTrace, view: View = DEFAULT_VIEW) -> Answer:

@@ -66,7 +66,8 @@ def bundle(
         files = dict(_counted(export, FORMATS, progress))
     for spec in export.specs:
         options, drawn = export.options.get(spec.name, {}), export.drawn(spec)
-        words = caption(spec, routing_of(drawn), export.view, **options)
+        marked = export.paper is None or export.paper.selection
+        words = caption(spec, routing_of(drawn), export.view, marked=marked, **options)
         files[f"figures/{spec.name}.caption.txt"] = words.encode("utf-8")
         code = snippet(spec, drawn, export.view, shipped=shipped, from_file=from_file, trace_file=trace_file, **options)
         files[f"code/{spec.name}.py"] = code.encode("utf-8")

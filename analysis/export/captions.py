@@ -4,26 +4,34 @@ import pandas as pd
 
 from analysis.answers import answers
 from analysis.catalogue import Drawn, FigureSpec
+from analysis.figures.selection import At
 from analysis.models.training import TrainingCurves
 from analysis.texts.study import Study, repeats_told
+from analysis.texts.summary import PromptTable
 from analysis.view import View
-from analysis.words.labels import how_many, token_labels
+from analysis.words.labels import how_many, token_label
 from hooks.trace import RoutingTrace
 
-About = RoutingTrace | Study | TrainingCurves
+About = RoutingTrace | Study | TrainingCurves | PromptTable
 """What a caption speaks of (`routing_of`)."""
 
 
-def numbers(spec: FigureSpec, about: About, view: View, **options: str) -> str:
-    """How much is counted, what is selected, and the reader's choice."""
+def numbers(spec: FigureSpec, about: About, view: View, *, marked: bool = True, **options: str) -> str:
+    """How much is counted, what is selected, and the reader's choice.
+
+    Without marks of the selection in the figure (`marked`), only what it draws of the selection is told.
+    """
     if isinstance(about, TrainingCurves):
         text = _curves_numbers(about)
+    elif isinstance(about, PromptTable):
+        text = _list_numbers(about)
     elif isinstance(about, Study):
-        text = _study_numbers(about, view)
+        text = f"{_study_numbers(about)}{_selected(spec, about, view, marked)}"
+        text += f" {repeats}" if (repeats := repeats_told(about)) else ""
         if rests := _tokens_of_rows(spec.table(about)):
             text += f" {rests}"
     else:
-        text = _trace_numbers(about, view)
+        text = _trace_numbers(about, view, _selected(spec, about, view, marked))
     if choice := spec.choice:
         text += f" {choice.name}: {choice.labels[choice.chosen(options)].lower()}."
     return text
@@ -34,10 +42,14 @@ def _curves_numbers(curves: TrainingCurves) -> str:
     return f"{how_many(runs, 'run')} of {tokens:,} tokens in all."
 
 
-def _study_numbers(study: Study, view: View) -> str:
+def _list_numbers(drawn: PromptTable) -> str:
+    traced, grouped = int(drawn.table["tokens"].notna().sum()), f", grouped by {drawn.column}" if drawn.column else ""
+    return f"{drawn.name}: {how_many(len(drawn.table), 'prompt')}, {traced:,} of them traced{grouped}."
+
+
+def _study_numbers(study: Study) -> str:
     texts = f"{how_many(study.texts, 'text')}{f' ({study.name})' if study.name else ''}"
-    read = f"{texts} of {how_many(study.tokens, 'token')}, {study.num_layers} layers. Selected: layer {view.layer}."
-    return f"{read} {repeats}" if (repeats := repeats_told(study)) else read
+    return f"{texts} of {how_many(study.tokens, 'token')}, {study.num_layers} layers."
 
 
 def _tokens_of_rows(table: pd.DataFrame) -> str | None:
@@ -49,17 +61,30 @@ def _tokens_of_rows(table: pd.DataFrame) -> str | None:
     return f"Each number is over {least:,}{f' to {most:,}' if most > least else ''} tokens."
 
 
-def _trace_numbers(trace: RoutingTrace, view: View) -> str:
-    label = token_labels(trace)[view.token]
+def _trace_numbers(trace: RoutingTrace, view: View, selected: str) -> str:
     read = f", {sentence}" if (sentence := reading(trace)) else ""
-    text = f"{how_many(trace.num_tokens, 'token')}, {how_many(trace.num_layers, 'layer')}{read}. "
+    text = f"{how_many(trace.num_tokens, 'token')}, {how_many(trace.num_layers, 'layer')}{read}."
     if view.window is not None:
         first, end = view.span(trace.num_tokens)
-        text += f"Maps show tokens {first} to {end - 1}. "
-    text += f"Selected: token {view.token} “{label}”, layer {view.layer}."
+        text += f" Maps show tokens {first} to {end - 1}."
+    text += selected
     if trace.special.any():
         text += f" Means leave out {int(trace.special.sum())} token(s) that the tokenizer added."
     return text
+
+
+def _cell(about: RoutingTrace | Study, view: View) -> dict[At, str]:
+    """Part of the selection -> its words. A study has no token to select."""
+    layer: dict[At, str] = {"layer": f"layer {view.layer}"}
+    if isinstance(about, Study):
+        return layer
+    return {"token": f"token {view.token} “{token_label(about, view.token)}”", **layer}
+
+
+def _selected(spec: FigureSpec, about: RoutingTrace | Study, view: View, marked: bool) -> str:
+    """What is marked as selected or, without marks, what the figure draws of the selection: a sentence, or nothing."""
+    told = [words for at, words in _cell(about, view).items() if marked or at in spec.follows]
+    return f" {'Selected' if marked else 'Shown'}: {', '.join(told)}." if told else ""
 
 
 def reading(trace: RoutingTrace) -> str | None:
@@ -79,16 +104,17 @@ def source(about: About) -> str:
     return f"Model {about.meta.get('model', 'unknown')}, weights {weights}.{untrained}"
 
 
-def caption(spec: FigureSpec, about: About, view: View, **options: str) -> str:
-    """The caption as plain text, to be pasted under the figure in a paper."""
+def caption(spec: FigureSpec, about: About, view: View, *, marked: bool = True, **options: str) -> str:
+    """The caption as plain text, to be pasted under the figure in a paper; `marked` as in `numbers`."""
     title = spec.title if spec.title.endswith("?") else f"{spec.title}."
-    return f"{title} {spec.whole_caption}\n\n{numbers(spec, about, view, **options)}\n{source(about)}\n"
+    return f"{title} {spec.whole_caption}\n\n{numbers(spec, about, view, marked=marked, **options)}\n{source(about)}\n"
 
 
 def answers_text(given: tuple[Drawn, ...], view: View) -> str:
     """The answers of all pages whose data is among the `given` ones, a trace first: a line each, as plain text."""
     lines = [f"{page.replace('_', ' ').capitalize()}: {found.text}" for page, found in answers(given, view).items()]
-    return "\n".join([*lines, "", _trace_numbers(given[0], view), source(given[0]), ""])
+    selected = f" Selected: {', '.join(_cell(given[0], view).values())}."
+    return "\n".join([*lines, "", _trace_numbers(given[0], view, selected), source(given[0]), ""])
 
 
 __all__ = ["About", "answers_text", "caption", "numbers", "reading", "source"]

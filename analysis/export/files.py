@@ -158,7 +158,8 @@ def export_files(export: Export, formats: Sequence[str], *, plotlyjs: bool | str
             for picture_format in wanted:
                 yield f"{spec.name}.{picture_format}", export.picture(spec, picture_format, draw)
             if wanted and export.paper:
-                yield f"{spec.name}.caption.txt", caption(spec, routing_of(drawn), view, **options).encode("utf-8")
+                words = caption(spec, routing_of(drawn), view, marked=export.paper.selection, **options)
+                yield f"{spec.name}.caption.txt", words.encode("utf-8")
             if "html" in formats:
                 yield (
                     f"{spec.name}.html",

@@ -12,6 +12,7 @@ from analysis.explain.near_miss import TwoPrecisions
 from analysis.figures.selection import At
 from analysis.models.training import TrainingCurves
 from analysis.texts.study import Study
+from analysis.texts.summary import PromptTable
 from analysis.view import View
 from hooks.attention_trace import AttentionTrace
 from hooks.lens_trace import LensTrace
@@ -32,8 +33,8 @@ OfOneText = (
     | TwoPrecisions
 )
 """A trace, or a result that holds the trace of its text as `routing`."""
-Drawn = OfOneText | Study | TrainingCurves
-"""The data of a figure: of one text, of several texts, or of the model itself."""
+Drawn = OfOneText | Study | TrainingCurves | PromptTable
+"""The data of a figure: of one text, of several texts, of the model itself, or of a list of prompts."""
 
 
 @dataclass(frozen=True)
@@ -113,9 +114,9 @@ class FigureSpec:
         return replace(view, checkpoint=checkpoint, **{at: 0 for at in ("layer", "token") if at not in self.follows})
 
 
-def routing_of(drawn: Drawn) -> RoutingTrace | Study | TrainingCurves:
-    """The part of a figure's data that names model and text: a trace, a study, or the curves of a model."""
-    return drawn if isinstance(drawn, RoutingTrace | Study | TrainingCurves) else drawn.routing
+def routing_of(drawn: Drawn) -> RoutingTrace | Study | TrainingCurves | PromptTable:
+    """The part of a figure's data that names model and text: a trace, a study, the curves of a model, or a list."""
+    return drawn if isinstance(drawn, RoutingTrace | Study | TrainingCurves | PromptTable) else drawn.routing
 
 
 __all__ = ["Choice", "Drawn", "FigureSpec", "OfOneText", "routing_of"]

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -29,6 +30,19 @@ class PromptSummary:
     """Share of the pairs of token and layer whose width path did not run, 0..1."""
     loss: float
     """Mean surprisal of the tokens read, nats; the first has none. NaN for a text of one token."""
+
+
+@dataclass(frozen=True, eq=False)
+class PromptTable:
+    """A list of prompts as its figure takes it."""
+
+    name: str
+    table: pd.DataFrame
+    """The table of `summary_table`."""
+    column: str | None
+    """Its column by which the prompts are grouped; None: all together."""
+    meta: dict[str, Any]
+    """Model and weights, as in a trace."""
 
 
 def prompt_summary(trace: RoutingTrace) -> PromptSummary:
@@ -102,6 +116,6 @@ def grouping_columns(table: pd.DataFrame, columns: Iterable[str]) -> list[str]:
 
 
 __all__ = [
-    "MOST_GROUPS", "PromptSummary", "as_numbers", "column_names", "grouping_columns", "prompt_summary",
+    "MOST_GROUPS", "PromptSummary", "PromptTable", "as_numbers", "column_names", "grouping_columns", "prompt_summary",
     "summary_table",
 ]  # fmt: skip

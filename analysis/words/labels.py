@@ -8,6 +8,8 @@ from hooks.trace import RoutingTrace
 
 SPACE = "␣"
 LONGEST = 12
+LONGEST_CHARACTER = 4
+"""Bytes of a character in UTF-8, and so the most tokens over which one is spread."""
 _RIGHT_TO_LEFT = re.compile("[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc]")
 _RUN = re.compile(r"([␣↵⇥])\1{2,}")
 
@@ -20,6 +22,11 @@ def token_labels(trace: RoutingTrace, longest: int = LONGEST) -> list[str]:
     bytes, such as ⟨9F⟩.
     """
     return [short_label(label, longest) for label in _whole_characters(trace.tokens)]
+
+
+def token_label(trace: RoutingTrace, token: int, longest: int = LONGEST) -> str:
+    """The label of one token, as in `token_labels`, in a time that does not grow with the text."""
+    return short_label(_whole_characters(trace.tokens[token : token + LONGEST_CHARACTER])[0], longest)
 
 
 def short_label(display: str, longest: int = LONGEST) -> str:
@@ -90,4 +97,4 @@ def _length_of_character(lead: int) -> int:
     return 4 if lead >= 0xF0 else 3 if lead >= 0xE0 else 2
 
 
-__all__ = ["how_many", "isolated", "named", "plotly_text", "short_label", "token_labels"]
+__all__ = ["how_many", "isolated", "named", "plotly_text", "short_label", "token_label", "token_labels"]

@@ -1,32 +1,43 @@
-// The answer of a page: a sentence whose links select. Token text is inserted as textContent only, never as HTML.
+// Answers: sentences whose links select, or open a page. Token text is inserted as textContent only, never as HTML.
 const mounted = new WeakMap();
 
 export default function (component) {
   const { data, parentElement: root } = component;
   drawn_on(data.page);
-  let line = mounted.get(root);
-  if (!line) mounted.set(root, (line = new Line(root.querySelector("p"))));
-  line.component = component;
-  line.show(data);
+  let answer = mounted.get(root);
+  if (!answer) mounted.set(root, (answer = new Answer(root.querySelector("section"))));
+  answer.component = component;
+  answer.show(data);
 }
 
-class Line {
+class Answer {
   constructor(box) {
     this.box = box;
     this.shown = this.page = null;
-    this.width = this.height = 0;
-    // In a window or beside a sidebar of another width the sentence breaks elsewhere, so its height is taken anew.
-    new ResizeObserver(() => this.box.clientWidth !== this.width && this.keep_height(this.page)).observe(box);
+    this.spare = this.width = 0;
+    this.heights = [];
+    // In a window or beside a sidebar of another width the sentences break elsewhere, so their heights are taken anew.
+    new ResizeObserver(() => this.box.clientWidth !== this.width && this.keep_heights(this.page)).observe(box);
   }
 
-  show({ page, parts }) {
-    const shown = JSON.stringify(parts);
+  show({ page, rows, spare }) {
+    const shown = JSON.stringify(rows);
     if (shown === this.shown) return;
-    this.shown = shown;
+    [this.shown, this.spare] = [shown, spare];
     const focused = this.links().indexOf(this.box.getRootNode().activeElement);
-    this.box.replaceChildren(...parts.map(([text, link, hint]) => (link ? this.link(text, link, hint) : text)));
+    this.box.className = rows.some(([heading]) => heading) ? "headed" : "";
+    this.box.replaceChildren(...rows.flatMap(([heading, parts]) => this.row(heading, parts)));
     if (focused >= 0) this.links()[focused]?.focus({ preventScroll: true });
-    this.keep_height(page);
+    this.keep_heights(page);
+  }
+
+  row(heading, parts) {
+    const line = document.createElement("p");
+    line.append(...parts.map(([text, link, hint]) => (link ? this.link(text, link, hint) : text)));
+    if (!heading) return [line];
+    const head = document.createElement("b");
+    head.textContent = heading;
+    return [head, line];
   }
 
   links() {
@@ -41,14 +52,19 @@ class Line {
     return button;
   }
 
-  // A shorter answer to another selection leaves the figures below where they are: the line only grows on a page.
-  keep_height(page) {
+  // An answer to another selection leaves the figures below where they are: a line only grows on a page, and where the
+  // answer changes with the selection it has room for longer names from the first.
+  keep_heights(page) {
     const width = this.box.clientWidth;
-    if (page !== this.page || width !== this.width) this.height = 0;
+    if (page !== this.page || width !== this.width) this.heights = [];
     [this.page, this.width] = [page, width];
-    this.box.style.minHeight = "";
-    this.height = Math.max(this.height, this.box.offsetHeight);
-    this.box.style.minHeight = this.height + "px";
-    this.box.style.boxSizing = "border-box";
+    [...this.box.querySelectorAll("p")].forEach((line, i) => {
+      line.style.minHeight = "";
+      const longer = document.createTextNode(" n".repeat(this.spare / 2));
+      line.append(longer);
+      this.heights[i] = Math.max(this.heights[i] ?? 0, line.offsetHeight);
+      longer.remove();
+      line.style.minHeight = this.heights[i] + "px";
+    });
   }
 }

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import streamlit as st
 
-from analysis.catalogue import CATALOGUE, FigureSpec, routing_of, spec
+from analysis.catalogue import CATALOGUE, FigureSpec, routing_of
 from analysis.export.bundle import bundle
 from analysis.export.captions import caption
 from analysis.export.files import Export, figure_html, figure_json, finished_figure, texts_json
@@ -40,12 +40,9 @@ MIME = {"pdf": "application/pdf", "svg": "image/svg+xml", "png": "image/png"}
 def export_dialog(page: Page) -> None:
     """A preview of the figure as it is exported (light theme, with caption and model), and all download buttons."""
     trace, view = state.current_trace(), state.current_view()
-    name = st.selectbox(
-        "Figure of this page",
-        [name for name in page.figures if results.can_draw(spec(name).of)],
-        format_func=lambda name: spec(name).title,
-    )
-    figure_spec = spec(name)
+    specs = {each.name: each for each in page.exported if results.can_draw(each.of)}
+    name = st.selectbox("Figure of this page", list(specs), format_func=lambda name: specs[name].title)
+    figure_spec = specs[name]
     drawn, options = results.current_result(figure_spec.of), chosen_options(figure_spec)
     figure = finished_figure(figure_spec, drawn, view, **options)
     chart(PREVIEW, figure, name=name, alt=figure_spec.title)
@@ -126,7 +123,7 @@ def _for_a_paper(figure_spec: FigureSpec, options: dict[str, str]) -> _Choices:
         st.caption(told)
     key = ("picture", figure_spec.name, tuple(options.items()), routing_of(drawn), view, paper, kind)
     if made := _made(chosen.wanted, key, lambda: _picture(export, figure_spec, kind)):
-        words = caption(figure_spec, routing_of(drawn), view, **options)
+        words = caption(figure_spec, routing_of(drawn), view, marked=paper.selection, **options)
         file = f"{figure_spec.name}.{kind}"
         with _row("Made"):
             st.download_button(f"Download {kind.upper()}", made, file, MIME[kind], on_click="ignore")

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import streamlit as st
 
-from analysis.catalogue import spec
 from analysis.export.captions import reading
 from analysis.models.facts import ModelFacts
 from analysis.palette import THEMES
@@ -146,9 +145,7 @@ def frame(page: Page) -> None:
 
 def _why_no_export(page: Page) -> str | None:
     """Why nothing of a page can be exported; None if something can."""
-    if not page.figures:
-        return "This page has no figures to export here: its picture and its table have buttons of their own."
-    reasons = [results.why_not_drawn(spec(name).of) for name in page.figures]
+    reasons = [results.why_not_drawn(figure_spec.of) for figure_spec in page.exported]
     return None if None in reasons else f"No figure of this page is drawn yet. {reasons[0]}"
 
 

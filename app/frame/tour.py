@@ -13,7 +13,6 @@ from analysis.words.labels import how_many, token_labels
 from app.components.cookie import keep_cookie
 from app.components.tour_pointer import tour_pointer
 from app.session import put_away, state, tour_step
-from app.session.navigation import page_named
 from app.texts.markdown import literal
 from hooks.trace import RoutingTrace
 
@@ -40,12 +39,6 @@ class Step:
 def tour_button() -> None:
     """The button that starts the tour."""
     st.button("Tour", on_click=_go, args=(0,), icon=":material/signpost:", help="Five steps through the explorer")
-
-
-def follow_tour() -> None:
-    """Open the page of the step that was just reached, or at the end the page on which the tour began."""
-    if page := tour_step.page_to_open():
-        st.switch_page(page_named(page))
 
 
 def tour_box() -> None:

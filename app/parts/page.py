@@ -7,6 +7,9 @@ from typing import Literal
 
 import streamlit as st
 
+from analysis.answers import ABOUT_SELECTION
+from analysis.catalogue import FigureSpec, spec
+from analysis.figures.texts.prompts import PICTURE
 from analysis.words.strip import Quantity
 from app.components.answer_line import answer_line
 from app.parts.panel import panel
@@ -53,6 +56,8 @@ class Page:
     """What stands below the answer, from top to bottom: first what leads to the main figure, then folds."""
     more_figures: tuple[str, ...] = ()
     """Further figures of the catalogue, which functions in `body` draw."""
+    leads_to: str = ""
+    """A question about the selected token behind the answer, which opens the page Recursion: it has the answer."""
     colour_by: Quantity = "Gate"
     """What the token strip is coloured by until the visitor chooses."""
     about: Literal["text", "study", "list"] = "text"
@@ -67,6 +72,11 @@ class Page:
     def figures(self) -> tuple[str, ...]:
         """Names of all its figures, the main one first."""
         return *(part for part in self._parts() if isinstance(part, str)), *self.more_figures
+
+    @property
+    def exported(self) -> tuple[FigureSpec, ...]:
+        """The figures that Export offers: all of the page, or the picture of the list."""
+        return (PICTURE,) if self.about == "list" else tuple(map(spec, self.figures))
 
     @property
     def folds(self) -> tuple[Fold, ...]:
@@ -84,7 +94,8 @@ def draw_page(page: Page) -> None:
     st.header(page.name, anchor=False)
     st.markdown(page.question, help=explained(*page.terms))
     if found := current_answer(page.url_path):
-        answer_line(found, page=page.name, on_follow=follow)
+        found = found.and_page(page.leads_to, "Recursion") if page.leads_to else found
+        answer_line(found, page=page.name, changes=page.url_path in ABOUT_SELECTION, on_follow=follow)
     for row in page.body:
         if isinstance(row, Fold):
             _draw_fold(page, row)

@@ -2,16 +2,17 @@
 
 from typing import Any
 
-import pandas as pd
-
-from analysis.answers import ANSWERS, Answer, answer_of
+from analysis.answers import ANSWERS, Answer, answer_of, choice_of_loops
+from analysis.explain.attribution import Attribution
 from analysis.explain.near_miss import TwoPrecisions
+from analysis.texts.goes_with import GoesWith, goes_with
 from analysis.texts.study import Study
-from analysis.texts.summary import summary_table
+from app.server.sample_studies import sample_studies
 from app.session import results, state, text_study
-from app.session.prompt_list import prompt_list, prompt_summaries
+from app.session.navigation import open_next
+from app.session.prompt_list import chosen_grouping, prompt_table
 from app.session.search_form import search_expert
-from app.texts.prompts import opening
+from app.texts.correlations import shipped_correlations
 
 _KINDS = {function.__name__: kind for function, kind in ANSWERS.items()}
 
@@ -20,7 +21,8 @@ def current_answer(page: str) -> Answer | None:
     """The answer of a page by its name in the address; None while what it would speak of is not there."""
     kind = _KINDS[page]
     if page == "prompts":
-        return answer_of(page, _prompts())
+        table, columns = prompt_table()
+        return answer_of(page, table, column=chosen_grouping(table, columns))
     if kind is Study:
         finished = None if state.why_no_model() else text_study.finished_study()
         return answer_of(page, finished.study, state.current_view()) if finished and finished.study else None
@@ -29,8 +31,31 @@ def current_answer(page: str) -> Answer | None:
     return answer_of(page, results.current_result(kind), state.current_view(), **_more(page))
 
 
-def follow(layer: int | None, token: int | None, expert: int | None) -> None:
-    """Select what a link names; an expert by a search for the tokens that chose it in the layer."""
+def answer_of_choice() -> dict[str, Answer]:
+    """What is known of the selected token's number of loops in the selected layer, a sentence or two per heading."""
+    trace = state.current_trace()
+    return choice_of_loops(
+        trace,
+        state.current_view(),
+        precisions=results.current_precisions() if results.can_draw(TwoPrecisions) else None,
+        known=known_correlations(),
+    )
+
+
+def known_correlations() -> GoesWith | None:
+    """What difficulty goes with in this model: the numbers that ship with it, or those of its study since the start."""
+    weights = state.current_trace().meta.get("weights_sha256")
+    if shipped := shipped_correlations(weights):
+        return shipped
+    read = (each.study for each in sample_studies().values() if each.study)
+    return next((goes_with(each) for each in read if weights and each.meta.get("weights_sha256") == weights), None)
+
+
+def follow(layer: int | None, token: int | None, expert: int | None, page: str | None = None) -> None:
+    """Select what a link names, an expert by a search for the tokens that chose it in the layer; or open its page."""
+    if page is not None:
+        open_next(page)
+        return
     state.select(layer=layer, token=token)
     if expert is not None:
         search_expert(expert, layer)
@@ -40,10 +65,6 @@ def _more(page: str) -> dict[str, Any]:
     """What a page's answer knows beside its data, once the visitor has asked for it."""
     if page == "near_misses" and results.can_draw(TwoPrecisions):
         return {"precisions": results.current_precisions()}
+    if page == "write_ledger" and results.can_draw(Attribution):
+        return {"prediction": results.current_attribution()}
     return {"checks": results.checked_health()} if page == "models" else {}
-
-
-def _prompts() -> pd.DataFrame:
-    """The table of the list's prompts, without their texts."""
-    rows = zip(prompt_list().prompts, prompt_summaries(), strict=True)
-    return summary_table((opening(prompt.name, 40), "", found) for prompt, found in rows)

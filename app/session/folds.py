@@ -1,9 +1,14 @@
 """Which folded parts of the pages the visitor has opened: they stay open on every page and through every rerun."""
 
+import re
+from typing import Any
+
 import streamlit as st
 
 OPEN = "open_folds"
 """Key in the session of the set of open folds."""
+MOST_KEPT = 100
+_KEY = re.compile(r"fold-[\w-]{1,200}")
 
 
 def restore_fold(key: str) -> None:
@@ -16,3 +21,17 @@ def remember_fold(key: str, is_open: bool) -> None:
     """Store whether a fold is open."""
     folds = set(st.session_state.get(OPEN, ()))
     st.session_state[OPEN] = folds | {key} if is_open else folds - {key}
+
+
+def open_folds() -> list[str]:
+    """Keys of the open folds, as JSON has them."""
+    return sorted(st.session_state.get(OPEN, ()))
+
+
+def unfold(found: Any) -> None:
+    """Open the folds that `open_folds` gave; whatever cannot be the key of one is left out."""
+    session, keys = st.session_state, found[:MOST_KEPT] if isinstance(found, list) else []
+    folds = {key for key in keys if isinstance(key, str) and _KEY.fullmatch(key)}
+    session[OPEN] = set(session.get(OPEN, ())) | folds
+    for key in folds & set(session):  # drawn already
+        session[key] = True

@@ -17,6 +17,7 @@ from analysis.words.search import MEASURES
 from analysis.words.strip import QUANTITIES
 from app.limits import MOST_CHOICES_BYTES
 from app.session import choices, prompt_list, results, search_form, state, text_study, umap_maps
+from app.session.folds import open_folds, unfold
 from app.texts.packing import packed, unpacked
 
 Check = Callable[[Any], bool]
@@ -68,6 +69,8 @@ def chosen() -> dict[str, Any]:
     made |= {key: session[key] for key in session if _STEP_OF.fullmatch(str(key))}
     if colouring := choices.chosen_colouring():
         made["colouring"] = colouring
+    if folds := open_folds():
+        made["folds"] = folds
     return made
 
 
@@ -78,6 +81,8 @@ def choose(found: Any) -> None:
         step = _STEP_OF.fullmatch(key)
         if offered[key][1](value) if key in offered else step and value in range(int(step[1])):
             st.session_state[key] = value
+        elif key == "folds":
+            unfold(value)
         elif key == "colouring" and isinstance(value, list) and len(value) == 3:
             quantity, scope, for_good = value
             if quantity in QUANTITIES and scope in choices.SCOPES:
@@ -85,8 +90,10 @@ def choose(found: Any) -> None:
 
 
 def choices_to_link() -> str:
-    """The choices for the query of a link; empty if there are none."""
-    return packed(json.dumps(made)) if (made := chosen()) else ""
+    """The choices for the query of a link; empty if there are none. A link has no list, so none is chosen in it."""
+    made = chosen()
+    made.pop(text_study.CHOICE_KEY, None)
+    return packed(json.dumps(made)) if made else ""
 
 
 def choose_as_in_link(value: str) -> None:

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 
 import numpy as np
+import pandas as pd
 import streamlit as st
 
-from analysis.texts.summary import PromptSummary
+from analysis.texts.summary import PromptSummary, PromptTable, column_names, grouping_columns, summary_table
 from app.limits import MOST_TOKENS
 from app.server import captures, queues
 from app.server.uploads import is_table, prompts_of_upload
@@ -14,11 +15,12 @@ from app.session import state
 from app.session.widgets import select_rows
 from app.texts.examples import EXAMPLES
 from app.texts.prompt_files import PromptList
-from app.texts.prompts import Prompt, PromptError
+from app.texts.prompts import Prompt, PromptError, opening
 from hooks.trace import RoutingTrace
 
-FILTER, QUANTITY, GROUPS = "prompt-filter", "prompt-quantity", "prompt-groups"
+FILTER, QUANTITY, GROUPS = "prompt-filter", "prompts-choice", "prompt-groups"
 """Keys of what the reader looks for in a list, of what its picture shows, and of the column that groups its prompts."""
+NO_GROUPS = "no groups"
 TABLE = "prompt-table"
 """Key of the table of prompts: always the same, so that its order stays when its rows change."""
 BATCH_PROMPTS, BATCH_CHARACTERS = 8, 8_000
@@ -90,6 +92,34 @@ def prompt_summaries() -> list[PromptSummary | str | None]:
     """What is known of each prompt of the list by the current model: numbers, why there are none, or nothing yet."""
     known, model = st.session_state.get("summaries", {}), st.session_state[state.MODEL_KEY]
     return [known.get((model, prompt.text)) for prompt in prompt_list().prompts]
+
+
+def prompt_table() -> tuple[pd.DataFrame, list[str]]:
+    """The table of all prompts, and the names in it of the columns that the reader's file brought."""
+    found = prompt_list()
+    columns = column_names(found.others)
+    rows = (
+        (prompt.name, opening(prompt.text, 80), known)
+        for prompt, known in zip(found.prompts, prompt_summaries(), strict=True)
+    )
+    return summary_table(rows, dict(zip(columns, found.others.values(), strict=True))), columns
+
+
+def chosen_grouping(table: pd.DataFrame, columns: list[str]) -> str | None:
+    """The column by which the prompts are grouped: the chosen one, or else the first that groups them; None: none."""
+    groups = grouping_columns(table, columns)
+    chosen = st.session_state.get(GROUPS)
+    if chosen == NO_GROUPS or not groups:
+        return None
+    return chosen if chosen in groups else groups[0]
+
+
+def drawn_list() -> PromptTable:
+    """The list as its figure takes it, to be exported."""
+    table, columns = prompt_table()
+    facts = state.model_facts()
+    meta = {"model": facts.name, "weights_sha256": facts.weights_sha256, "gates_trained": facts.gates_trained}
+    return PromptTable(prompt_list().name, table, chosen_grouping(table, columns), meta)
 
 
 def untraced_prompts() -> list[Prompt]:

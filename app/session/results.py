@@ -15,9 +15,10 @@ from analysis.models.family import family_table, read_members
 from analysis.models.health import Check
 from analysis.models.training import TrainingCurves
 from analysis.texts.study import Study
+from analysis.texts.summary import PromptSummary, PromptTable
 from analysis.view import WINDOW, window_around
 from app.server import captures, models
-from app.session import state, text_study, training_steps, umap_maps
+from app.session import prompt_list, state, text_study, training_steps, umap_maps
 from app.texts.markdown import literal
 from hooks.attention_trace import AttentionTrace, attention_bytes
 from hooks.lens_trace import LensTrace
@@ -164,6 +165,8 @@ def why_not_drawn(kind: type) -> str | None:
         return umap_maps.why_no_map()
     if kind is Study:
         return text_study.why_not_studied()
+    if kind is PromptTable and not any(isinstance(known, PromptSummary) for known in prompt_list.prompt_summaries()):
+        return "Trace the list to draw this."
     return None
 
 
@@ -200,6 +203,7 @@ def current_result(kind: type) -> Drawn:
         TrainingCurves: training_curves,
         TwoPrecisions: current_precisions,
         Embedding: umap_maps.current_map,
+        PromptTable: prompt_list.drawn_list,
     }
     return getters[kind]()
 

@@ -47,6 +47,11 @@ def own_list_chosen() -> bool:
     return st.session_state.get(CHOICE_KEY) == OWN
 
 
+def choose_texts(texts: str) -> None:
+    """Have the pages over several texts study SAMPLE or OWN from now on."""
+    st.session_state[CHOICE_KEY] = texts
+
+
 def why_no_texts() -> str | None:
     """Why the chosen texts cannot be read; None if they can."""
     if own_list_chosen():

@@ -2,7 +2,9 @@
 
 import streamlit as st
 
-_STEP, _OPEN_NEXT, _BEFORE = "tour_step", "tour_opens", "before_tour"
+from app.session.navigation import open_next
+
+_STEP, _BEFORE = "tour_step", "before_tour"
 _SELECTION, _TEXT = ("layer", "token"), ("model", "prompt", "trace_file")
 """Keys in the session of what the tour changes, and of the text to which that belongs."""
 
@@ -20,17 +22,14 @@ def go_to(number: int, page: str) -> None:
     session = st.session_state
     if step() is None:
         session[_BEFORE] = {key: session.get(key) for key in ("open_page", *_SELECTION, *_TEXT)}
-    session.update({_STEP: number, _OPEN_NEXT: page})
+    session[_STEP] = number
+    open_next(page)
 
 
 def end() -> None:
     """Close the tour and go back to page and selection of before; a text that the visitor took up meanwhile stays."""
     session, before = st.session_state, st.session_state.pop(_BEFORE)
-    session.update({_STEP: None, _OPEN_NEXT: before["open_page"]})
+    session[_STEP] = None
+    open_next(before["open_page"])
     if all(session.get(key) == before[key] for key in _TEXT):
         session.update({key: before[key] for key in _SELECTION})
-
-
-def page_to_open() -> str | None:
-    """Name of the page that the step just reached, or the end, wants open; None if nothing was reached since."""
-    return st.session_state.pop(_OPEN_NEXT, None)

@@ -2,33 +2,24 @@
 
 import streamlit as st
 
-from analysis.texts.goes_with import GoesWith, goes_with, told
+from analysis.texts.goes_with import told
 from analysis.words.words import word_table
 from app.parts.panel import difficulty_column, title
-from app.server.sample_studies import sample_studies
+from app.session import answers
 from app.session.navigation import page_named
 from app.session.state import current_trace, current_view, select
 from app.session.widgets import selected_row
-from app.texts.correlations import shipped_correlations
 
 
 def known_correlations() -> None:
     """What difficulty goes with in this model, if that was measured, and where it is measured."""
-    found = _of_these_weights(current_trace().meta.get("weights_sha256"))
+    found = answers.known_correlations()
     unknown = (
         "Whether this model's difficulty correlates with surprisal, token frequency or neither has not been "
         "measured yet. The page Validity measures it."
     )
     st.caption(told(found) if found else unknown)
     st.page_link(page_named("Validity"), label="Validity", icon=":material/arrow_forward:", width="content")
-
-
-def _of_these_weights(weights: str | None) -> GoesWith | None:
-    """The correlations that ship with a model, or those of its study since the server started."""
-    if shipped := shipped_correlations(weights):
-        return shipped
-    read = (each.study for each in sample_studies().values() if each.study)
-    return next((goes_with(each) for each in read if weights and each.meta.get("weights_sha256") == weights), None)
 
 
 def words() -> None:

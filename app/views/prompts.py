@@ -9,21 +9,19 @@ from analysis.export.tables import table_csv
 from analysis.figures.fitting import fit
 from analysis.figures.texts.prompts import MEASURES, prompt_picture
 from analysis.palette import THEMES
-from analysis.texts.summary import column_names, grouping_columns, summary_table
+from analysis.texts.summary import grouping_columns
 from analysis.words.labels import how_many
 from app.parts.data_and_code import table_height
 from app.parts.panel import chart, title
 from app.parts.stop_button import stop_button
 from app.server import models
-from app.session import drawings, pending, prompt_list, state
+from app.session import drawings, pending, prompt_list, state, text_study
 from app.session.widgets import selected_row
 from app.texts.markdown import literal
-from app.texts.prompts import opening
 
 BAR_STEP = 0.05
 """Bars begin and end at a multiple of this."""
 TALLEST_PX = 560
-NO_GROUPS = "no groups"
 BARS = {"difficulty": "difficulty", "gate": "width share"}
 """Columns drawn as bars -> their names in a sentence."""
 
@@ -36,9 +34,10 @@ def list_of_prompts() -> None:
         "for loss, over layers. Difficulty is soft difficulty, width share is λ, and loss is the mean surprisal. "
         "“Did not route” is the share of token and layer pairs that used only the depth path. A dash means that a "
         "prompt was not traced or has nothing to measure. Means of short texts scatter more, so compare prompts of "
-        "similar length; groups are not tested against chance. Click the head of a column to sort the table, or the "
-        "box before a row to open its text on every page. The text button takes another list: upload it under File, "
-        "or paste it under Type."
+        "similar length. The answer above tests groups: chance is what comes of dealing the group names to the prompts "
+        "at random, and prompts made from one template make p too small. Click the head of a column to sort the "
+        "table, or the box before a row to open its text on every page. The text button takes another list: upload it "
+        "under File, or paste it under Type."
     )
 
 
@@ -51,7 +50,7 @@ def _list() -> None:
         st.rerun()  # the whole page, since the frame shows the opened text
     waiting = len(prompt_list.untraced_prompts())
     _progress(waiting)
-    table, columns = _table_of_list()
+    table, columns = prompt_list.prompt_table()
     _picture(table, columns)
     shown = _filtered(table, columns)
     _table(table, columns, shown)
@@ -62,6 +61,8 @@ def _list() -> None:
             prompt_list.trace_next_prompts()
     if not prompt_list.untraced_prompts():
         prompt_list.trace_list(False)
+        if prompt_list.own_list():
+            text_study.choose_texts(text_study.OWN)  # what the visitor asks about now
         st.rerun()  # the whole page, which ends the fragment's timer
 
 
@@ -91,16 +92,6 @@ def _progress(waiting: int) -> None:
         st.rerun()  # the whole page, which starts or ends the fragment's timer
 
 
-def _table_of_list() -> tuple[pd.DataFrame, list[str]]:
-    """The table of all prompts, and the names in it of the columns that the reader's file brought."""
-    found, summaries = prompt_list.prompt_list(), prompt_list.prompt_summaries()
-    columns = column_names(found.others)
-    rows = (
-        (prompt.name, opening(prompt.text, 80), known) for prompt, known in zip(found.prompts, summaries, strict=True)
-    )
-    return summary_table(rows, dict(zip(columns, found.others.values(), strict=True))), columns
-
-
 def _picture(table: pd.DataFrame, columns: list[str]) -> None:
     """All prompts in one picture, grouped by a column of the file."""
     groups = grouping_columns(table, columns)
@@ -115,18 +106,18 @@ def _picture(table: pd.DataFrame, columns: list[str]) -> None:
             label_visibility="collapsed",
             persist_state="session",
         )
-        column = None
         if groups:
-            column = st.selectbox(
+            st.selectbox(
                 "Grouped by",
-                [*groups, NO_GROUPS],
-                format_func=lambda name: f"by {name}" if name != NO_GROUPS else name,
+                [*groups, prompt_list.NO_GROUPS],
+                format_func=lambda name: f"by {name}" if name != prompt_list.NO_GROUPS else name,
                 key=prompt_list.GROUPS,
+                on_change=pending.callback(lambda: None),  # the whole page: its answer speaks of the groups
                 label_visibility="collapsed",
                 persist_state="session",
                 width=190,
             )
-    measure, column = MEASURES[chosen], None if column == NO_GROUPS else column
+    measure, column = MEASURES[chosen], prompt_list.chosen_grouping(table, columns)
     opened = state.current_prompt().name if state.current_prompt() in prompt_list.prompt_list().prompts else None
     figure = prompt_picture(table, state.current_view(), measure, column, opened)
     fit(figure, drawings.figure_width())

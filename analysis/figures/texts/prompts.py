@@ -6,8 +6,11 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
+from analysis.figures.figure_spec import Choice, FigureSpec
 from analysis.figures.template import figure, note, sentence_figure
 from analysis.palette import THEMES
+from analysis.texts.groups import grouped_prompts, prompt_groups
+from analysis.texts.summary import PromptTable
 from analysis.view import View
 from analysis.words.labels import how_many, plotly_text
 from analysis.words.numbers import number
@@ -15,7 +18,6 @@ from analysis.words.numbers import number
 ROW_PX, ONE_ROW_PX = 34, 90
 PLACES = 90
 """Places along the axis; the prompts of one place stand above each other."""
-NO_VALUE, ALL = "(empty)", "all prompts"
 LONGEST = 24
 """Letters of a group's name on the axis."""
 
@@ -42,20 +44,6 @@ MEASURES = {measure.column: measure for measure in _ALL}
 """Column of `summary_table` -> what the picture can show."""
 
 
-def prompt_groups(table: pd.DataFrame, measure: Measure, column: str | None) -> pd.DataFrame:
-    """One row per group of prompts that have the number: group, prompts, mean; the highest mean first.
-
-    `table` is that of `summary_table`; without a `column` all prompts are one group.
-    """
-    return (
-        _grouped(table, measure, column)
-        .groupby("group", sort=False)["value"]
-        .agg(prompts="size", mean="mean")
-        .sort_values(["mean", "prompts"], ascending=False)
-        .reset_index()
-    )
-
-
 def prompt_picture(
     table: pd.DataFrame, view: View, measure: Measure, column: str | None = None, opened: str | None = None
 ) -> go.Figure:
@@ -66,13 +54,13 @@ def prompt_picture(
     """
     rows = 1 if column is None else table[column].nunique(dropna=False)
     height = 76 + (ONE_ROW_PX if rows == 1 else ROW_PX * rows)
-    groups = prompt_groups(table, measure, column)
+    groups = prompt_groups(table, measure.column, column)
     if groups.empty:
         return sentence_figure(view, "The picture is drawn while the prompts are traced.", height)
     c = THEMES[view.theme]
     colour = c[measure.hue] if isinstance(c[measure.hue], str) else c[measure.hue][3]
     places = {group: len(groups) - 1 - at for at, group in enumerate(groups["group"])}
-    points = _grouped(table, measure, column)
+    points = grouped_prompts(table, measure.column, column)
     low, high = _range(points["value"])
     points["y"] = points["group"].map(places) + _heights(points, low, high)
     hover = "<b>%{text}</b><br>" + measure.label.lower() + " %{x:.3f}<extra></extra>"
@@ -122,19 +110,6 @@ def _means_told(groups: pd.DataFrame, at: np.ndarray, colour: str) -> list[dict]
     ]  # fmt: skip
 
 
-def _grouped(table: pd.DataFrame, measure: Measure, column: str | None) -> pd.DataFrame:
-    """name, group and value of every prompt that has the number."""
-    named = pd.Series(ALL, table.index) if column is None else table[column].map(_group_name)
-    points = pd.DataFrame({"name": table["name"], "group": named, "value": table[measure.column]})
-    return points[points["value"].notna()].reset_index(drop=True)
-
-
-def _group_name(value: object) -> str:
-    if pd.isna(value):
-        return NO_VALUE
-    return f"{value:g}" if isinstance(value, float) else str(value)
-
-
 def _left(names: pd.Series) -> int:
     """Left margin with room for the names of the groups, in pixels."""
     return 22 + round(6.2 * max(len(_short(name)) for name in names))
@@ -159,4 +134,25 @@ def _heights(points: pd.DataFrame, low: float, high: float) -> np.ndarray:
     return side * min(0.14, 0.76 / (most + 1))
 
 
-__all__ = ["ALL", "MEASURES", "NO_VALUE", "Measure", "prompt_groups", "prompt_picture"]
+def picture_of_list(drawn: PromptTable, view: View, *, quantity: str = "difficulty") -> go.Figure:
+    """`prompt_picture` of a list on its own."""
+    return prompt_picture(drawn.table, view, MEASURES[quantity], drawn.column)
+
+
+PICTURE = FigureSpec(
+    name="prompts",
+    title="The list in one picture",
+    how_to_read=(
+        "Each dot is one prompt at its number, a mean over its tokens and, except for loss, over layers. The stroke is "
+        "the mean of the prompts of a row, and n is how many they are. The axis shows the range of this list. Means of "
+        "short texts scatter more."
+    ),
+    figure=picture_of_list,
+    table=lambda drawn: drawn.table,
+    choice=Choice("quantity", {name: measure.label for name, measure in MEASURES.items()}, "Shown"),
+    of=PromptTable,
+    follows=(),
+)
+"""The picture on the page of a list. It is not in the catalogue, whose figures are about a text, a study or a model."""
+
+__all__ = ["MEASURES", "PICTURE", "Measure", "picture_of_list", "prompt_picture"]

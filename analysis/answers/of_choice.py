@@ -1,0 +1,121 @@
+"""Why the selected token loops so often in the selected layer: what is known of this one choice of the depth head."""
+
+import numpy as np
+
+from analysis.aggregate import mean_over_tokens, ordinary
+from analysis.answers.answer import Answer, Named, Piece, a_layer, a_token, answer, share
+from analysis.difficulty import surprisal
+from analysis.explain.near_miss import TwoPrecisions
+from analysis.recursion import NEAR_MISS, margin_of
+from analysis.texts.goes_with import GoesWith
+from analysis.view import DEFAULT_VIEW, View
+from analysis.words.labels import how_many, token_label
+from analysis.words.numbers import number
+from hooks.trace import RoutingTrace
+
+MOST_LOOPS_TOLD = 4
+"""Of more numbers of loops the likeliest are told."""
+LIMIT = "More loops are what the depth head assigned; they do not prove that a token is hard: see "
+
+
+def choice_of_loops(
+    trace: RoutingTrace,
+    view: View = DEFAULT_VIEW,
+    *,
+    precisions: TwoPrecisions | None = None,
+    known: GoesWith | None = None,
+) -> dict[str, Answer]:
+    """What is known of the selected token's number of loops in the selected layer: short heading -> a sentence or two.
+
+    `precisions` tell whether bfloat16 flips the choice, `known` what difficulty goes with in this model. Empty for a
+    model with one loop, which has no choice.
+    """
+    if trace.max_loops == 1:
+        return {}
+    return {
+        "Depth head": _what_it_saw(trace, view),
+        "How sure": _how_sure(trace, view, precisions),
+        "In this text": _same_token(trace, view),
+        "What is known": _known(trace, view, known),
+    }
+
+
+def _what_it_saw(trace: RoutingTrace, view: View) -> Answer:
+    """The probabilities of the numbers of loops, the likeliest first, and which ran."""
+    logits, ran = trace.depth_logits[view.layer, view.token].astype(float), int(trace.loops[view.layer, view.token])
+    probs = np.exp(logits - logits.max())
+    probs /= probs.sum()
+    order = np.argsort(-probs, kind="stable")[:MOST_LOOPS_TOLD]
+    told = [f"{how_many(int(loops) + 1, 'loop')} {share(float(probs[loops]))}" for loops in order]
+    rest = "" if len(probs) <= MOST_LOOPS_TOLD else f", the others {share(float(1 - probs[order].sum()))}"
+    forced = "" if int(order[0]) + 1 == ran else f" But {how_many(ran, 'loop')} ran."
+    return answer(
+        "In ", a_layer(view.layer), " it gave ", a_token(trace, view.token), f" {', '.join(told)}{rest}.{forced}"
+    )  # fmt: skip
+
+
+def _how_sure(trace: RoutingTrace, view: View, precisions: TwoPrecisions | None) -> Answer:
+    """The margin of the choice beside those of the layer, and whether bfloat16 flips it."""
+    margins, logits = margin_of(trace.depth_logits[view.layer]), trace.depth_logits[view.layer, view.token]
+    first, second = (int(loops) + 1 for loops in np.argsort(-logits, kind="stable")[:2])
+    margin, counted = float(margins[view.token]), margins[ordinary(trace)]
+    smaller = share(float((counted < margin).mean())) if counted.size else ""
+    beside = f" ({smaller} of this layer's margins are smaller)" if smaller else ""
+    near = "a near miss" if margin < NEAR_MISS else "no near miss"
+    pieces: list[Piece] = [f"{how_many(first, 'loop')} won over {second} by {number(margin)} logits{beside}: {near}. "]
+    if precisions is None:
+        return answer(*pieces, "Not measured in bfloat16 yet: see ", a_page("Near misses"), ".")
+    differ = (precisions.routing.loops != precisions.rounded.loops)[:, ordinary(trace)]
+    one, other = (int(each.loops[view.layer, view.token]) for each in (precisions.routing, precisions.rounded))
+    pieces.append(f"bfloat16 flips it to {how_many(other, 'loop')}" if one != other else "bfloat16 does not flip it")
+    pieces.append(f"; in this text it flips {differ.sum():,} of {differ.size:,} choices: see ")
+    return answer(*pieces, a_page("Near misses"), ".")
+
+
+def _same_token(trace: RoutingTrace, view: View) -> Answer:
+    """Loops of the other occurrences of the token and of all tokens, in this layer and over all."""
+    alike = np.array([token == trace.tokens[view.token] for token in trace.tokens]) & ordinary(trace)
+    alike[view.token] = False
+    loops, label = trace.loops[view.layer], token_label(trace, view.token)
+    here, everywhere = mean_over_tokens(trace, trace.loops), number(mean_over_tokens(trace, trace.loops).mean())
+    beside = f"all tokens: {number(here[view.layer])}"
+    told = f"“{label}” stands here once; in this layer it took {number(loops[view.token], 0)} loops ({beside})."
+    if alike.any():
+        low, high = int(loops[alike].min()), int(loops[alike].max())
+        ends = f"{low} to {high}; " if low < high else ""
+        mean, times = number(loops[alike].mean()), how_many(int(alike.sum()), "more time")
+        told = f"“{label}” stands here {times}, with {mean} loops in this layer ({ends}{beside})."
+    own = number(trace.loops[:, view.token].mean())
+    return Answer(f"{told} Over all layers this one took {own}, all tokens {everywhere}.")
+
+
+def _known(trace: RoutingTrace, view: View, known: GoesWith | None) -> Answer:
+    """The token's surprisal, what difficulty goes with in this model, and the limit of it all."""
+    read = surprisal(trace)
+    others, own = read[np.isfinite(read)], float(read[view.token])
+    pieces: list[Piece] = ["The model could not predict it, since it stands first. "]
+    if np.isfinite(own):
+        higher = share(float((others < own).mean()))
+        pieces = [f"Its surprisal is {number(own, 1)} nats, higher than {higher} of this text's tokens. "]
+    elif trace.special[view.token]:
+        pieces = ["The tokenizer added it, so it has no surprisal. "]
+    return answer(*pieces, _goes_with(known), LIMIT, a_page("What decides"), " and ", a_page("Validity"), ".")
+
+
+def _goes_with(known: GoesWith | None) -> str:
+    """How difficulty correlates with frequency and surprisal in the sample texts, in one sentence."""
+    if known is None or not known.measures.keys() >= {"frequency", "surprisal_read", "surprisal_read_given_frequency"}:
+        return "What this model's difficulty goes with has not been measured yet. "
+    rho = {name: number(each.rho, signed=True) for name, each in known.measures.items()}
+    return (
+        f"In {known.texts} {known.name}, difficulty correlates with frequency (ρ = {rho['frequency']}) and surprisal "
+        f"({rho['surprisal_read']}; {rho['surprisal_read_given_frequency']} among equally frequent tokens). "
+    )
+
+
+def a_page(name: str) -> Named:
+    """A page of the explorer by its name."""
+    return Named(name, page=name)
+
+
+__all__ = ["a_page", "choice_of_loops"]
