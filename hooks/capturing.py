@@ -67,11 +67,12 @@ def capture(loaded, text, *, overlap=None, interventions=()):
     which changes no token's routing: the padding is on the right, where a causal model cannot see it. A text that was
     read already (`hooks.reading.read`) is not tokenized again. Safe to call from several threads on one model.
 
-    `interventions` (`hooks.interventions`) are decided otherwise than the model would, in every text and in every window
-    that reads a named token; the trace holds them. The model itself is not changed.
+    `interventions` (`hooks.interventions`) are decided otherwise than the model would, in every text and in every
+    window that reads a named token; the trace holds them. The model itself is not changed.
 
     Raises ValueError if a text holds no token, if the overlap is not smaller than the context, if an intervention does
-    not fit model or text, or if the model's ffn is not 'versatile'. Raises NotFiniteError if the model's logits of a token are not finite.
+    not fit model or text, or if the model's ffn is not 'versatile'. Raises NotFiniteError if the model's logits of a
+    token are not finite.
     """
     refuse_without_routing(loaded)
     refuse_outside()

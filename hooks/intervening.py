@@ -56,8 +56,8 @@ def edits_of(loaded: LoadedModel, trace: RoutingTrace, window: Window) -> dict[s
     return window_edits(loaded, trace.interventions, [window])
 
 
-def check_for_text(loaded: LoadedModel, interventions: Sequence[Intervention], tokens: int) -> None:
-    """Raise ValueError unless these are interventions that fit the model and a text of so many tokens."""
+def check_for_text(loaded: LoadedModel, interventions: Sequence[Intervention], tokens: int | None) -> None:
+    """Raise ValueError unless these are interventions that fit the model and a text of so many tokens, if known."""
     check_interventions(interventions, sizes_of(loaded.config, tokens))
 
 

@@ -71,7 +71,7 @@ def _from_object(data: Any) -> Intervention:
 
 
 def read_interventions(path: str | Path) -> tuple[Intervention, ...]:
-    """The interventions of a JSON file: a list of them, or one. Raises ValueError, in one sentence, if it holds none."""
+    """The interventions of a JSON file, a list or one. Raises ValueError, in one sentence, if it holds none."""
     from hooks.trace import RoutingTrace
 
     path = Path(path)
@@ -101,8 +101,10 @@ def in_words(interventions: Sequence[Intervention]) -> str:
     """What interventions do, as the end of a sentence; empty for none."""
     told = [f"({number}) {each.words()}" for number, each in enumerate(interventions[:TOLD], start=1)]
     more = len(interventions) - TOLD
-    return ", ".join(told) + (f", and {more:,} more" if more > 0 else "") if len(told) > 1 else "".join(
-        each.words() for each in interventions
+    return (
+        ", ".join(told) + (f", and {more:,} more" if more > 0 else "")
+        if len(told) > 1
+        else "".join(each.words() for each in interventions)
     )
 
 

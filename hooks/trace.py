@@ -127,7 +127,7 @@ class RoutingTrace:
 
     @cached_property
     def expert_ran(self) -> Bool[np.ndarray, "layer token k"]:
-        """Which of `expert_ids` wrote something: those of tokens that routed and, under interventions, have a weight."""
+        """Which of `expert_ids` ran: those of tokens that routed and, under interventions, those with a weight."""
         ran = np.broadcast_to(self.width_ran[..., None], self.expert_ids.shape)
         return ran & (self.expert_weights > 0) if self.interventions else ran
 
@@ -186,7 +186,9 @@ class RoutingTrace:
 
         def where_routed(values: np.ndarray) -> list[list | None]:
             rows = values.reshape(experts_ran.shape)
-            return [row[each].tolist() if ran else None for row, each, ran in zip(rows, experts_ran, routed, strict=True)]
+            return [
+                row[each].tolist() if ran else None for row, each, ran in zip(rows, experts_ran, routed, strict=True)
+            ]
 
         return pd.DataFrame(
             {

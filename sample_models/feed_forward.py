@@ -178,9 +178,8 @@ class DepthPath(LoopFFN):
             leaving = slice(remaining, len(state))
             units = swiglu_(self.up_gate_proj(self.norm(state)))
             residual = state[leaving]
-            if gate is not None:
-                if wide_units is None:
-                    wide_units = weigh_slices(units, wide_slices)  # lambda * share * a(H)
+            if gate is not None and wide_units is None:
+                wide_units = weigh_slices(units, wide_slices)  # lambda * share * a(H)
             if slices is not None:
                 units = weigh_slices(units, slices[: len(state)])
             if gate is not None:

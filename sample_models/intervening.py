@@ -1,4 +1,4 @@
-"""Applies interventions to the passes of a model: edits at the taps of its decisions, each for its own layers and tokens.
+"""Applies interventions to the passes of a model: edits at the taps of its decisions, for certain layers and tokens.
 
 The decisions of a layer are changed together, so that lambda knows the loops that were chosen, and the weights the
 logits of all experts. Nothing but decisions is edited: the layer computes its output from them as it always does, the
@@ -116,7 +116,9 @@ class _Layer(threading.local):
     def __init__(self, config, layer: int, here: list[Intervention], rows, experts: int, counted: Counted | None):
         self.config, self.layer, self.rows, self.experts, self.counted = config, layer, rows, experts, counted
         self.depth_forces = [each for each in here if isinstance(each, ForceLoops | ForceGate) or _uses(each, "depth")]
-        self.expert_forces = [each for each in here if isinstance(each, ForceExperts | ForceTopK) or _uses(each, "width")]
+        self.expert_forces = [
+            each for each in here if isinstance(each, ForceExperts | ForceTopK) or _uses(each, "width")
+        ]
         self.dropped = [each for each in here if isinstance(each, DropExpert)]
         self.paths = [each for each in here if isinstance(each, DropPath)]
 

@@ -42,7 +42,8 @@ class Intervention:
         for name, count in (("layers", sizes.layers), ("tokens", sizes.tokens)):
             named = getattr(self, name)
             if named is not None and count is not None and named[-1] >= count:
-                raise ValueError(f"{self._named(name)} must be 0..{count - 1}, got {named[-1]}")
+                where = f" in a text of {count} tokens" if name == "tokens" else ""
+                raise ValueError(f"{self._named(name)} must be 0..{count - 1}{where}, got {named[-1]}")
 
     @property
     def kind(self) -> str:

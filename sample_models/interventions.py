@@ -167,14 +167,18 @@ class UseRouting(Intervention):
         super().check(sizes)
         layers, tokens = self.routing.loops.shape
         if layers != sizes.layers or self.routing.most_loops > sizes.max_loops:
-            raise ValueError(f"{self._named('routing')} must be of a model with {sizes.layers} layers and no more loops")
+            raise ValueError(
+                f"{self._named('routing')} must be of a model with {sizes.layers} layers and no more loops"
+            )
         self._check_experts("routing", (self.routing.last_expert,), sizes)
         if self.tokens is None and sizes.tokens is not None and tokens != sizes.tokens:
             raise ValueError(
                 f"{self._named('routing')} has {tokens} tokens and the text {sizes.tokens}: name the tokens to change"
             )
         if self.tokens is not None and self.tokens[-1] >= tokens:
-            raise ValueError(f"{self._named('tokens')} must be 0..{tokens - 1}, those of its trace, got {self.tokens[-1]}")
+            raise ValueError(
+                f"{self._named('tokens')} must be 0..{tokens - 1}, those of its trace, got {self.tokens[-1]}"
+            )
 
     def _needed(self) -> tuple[str, ...]:
         return tuple({"loops": "depth", "gate": "gate", "experts": "width"}[part] for part in self.parts)
@@ -189,9 +193,9 @@ class DropExpert(Intervention):
 
     In the width path (`path` "width" or "both"), with e the expert:
     then "repick": the best of the other experts by z joins S, and w := softmax over z of S.
-    then "renormalised": w_j := w_j s / (s - w_e) for the others, with s the sum of the weights, 1 unless they were forced.
+    then "renormalised": w_j := w_j s / (s - w_e) for the others, with s the sum of the weights (1 unless forced).
     then "kept": the other weights stay, so that e leaves a hole.
-    then "mean": the mean of the n experts that are not dropped stands in for e: w_j := w_j + w_e / n for each of them.
+    then "mean": the mean of the n experts that are not dropped stands in: w_j := w_j + w_e / n for each of them.
     Where no expert is left, the width path writes nothing.
 
     In the depth path ("depth" or "both"), which runs the same weights: H(l) := H(l-1) + f(H(l-1)) - f_e(H(l-1)) in all
@@ -252,8 +256,7 @@ class DropPath(Intervention):
 
 
 KINDS: dict[str, type[Intervention]] = {
-    kind.__name__: kind
-    for kind in (ForceLoops, ForceGate, ForceExperts, ForceTopK, UseRouting, DropExpert, DropPath)
+    kind.__name__: kind for kind in (ForceLoops, ForceGate, ForceExperts, ForceTopK, UseRouting, DropExpert, DropPath)
 }
 """Name of a kind -> the kind."""
 

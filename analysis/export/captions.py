@@ -8,6 +8,7 @@ from analysis.models.training import TrainingCurves
 from analysis.texts.study import Study, repeats_told
 from analysis.view import View
 from analysis.words.labels import how_many, token_labels
+from hooks.interventions import from_json, in_words
 from hooks.trace import RoutingTrace
 
 About = RoutingTrace | Study | TrainingCurves
@@ -76,7 +77,16 @@ def source(about: About) -> str:
     """Model and weights in one line; a warning where the routing is noise."""
     weights = str(about.meta.get("weights_sha256") or "unknown")[:12]
     untrained = " Gates untrained: routing is noise." if about.meta.get("gates_trained") is False else ""
-    return f"Model {about.meta.get('model', 'unknown')}, weights {weights}.{untrained}"
+    changed = f" {sentence}" if (sentence := intervention(about)) else ""
+    return f"Model {about.meta.get('model', 'unknown')}, weights {weights}.{untrained}{changed}"
+
+
+def intervention(about: About) -> str | None:
+    """A sentence that says what was decided otherwise than the model would have; None if nothing was."""
+    if "interventions" not in about.meta:
+        return None
+    changed = about.interventions if isinstance(about, RoutingTrace) else from_json(about.meta["interventions"])
+    return f"Under interventions, not the model's own routing: {in_words(changed)}."
 
 
 def caption(spec: FigureSpec, about: About, view: View, **options: str) -> str:
@@ -91,4 +101,4 @@ def answers_text(given: tuple[Drawn, ...], view: View) -> str:
     return "\n".join([*lines, "", _trace_numbers(given[0], view), source(given[0]), ""])
 
 
-__all__ = ["About", "answers_text", "caption", "numbers", "reading", "source"]
+__all__ = ["About", "answers_text", "caption", "intervention", "numbers", "reading", "source"]
