@@ -67,8 +67,6 @@ Condition = Callable[[], AbstractContextManager[Cells]]
 @contextmanager
 def always_loops(model: VersatileFFNForCausalLM, *, loops: int) -> Iterator[Cells]:
     """Every token takes `loops` loops in every layer; lambda, where there is one, follows."""
-    if not 1 <= loops <= model.config.max_loops:
-        raise ValueError(f"loops must be 1..{model.config.max_loops}, got {loops}")
     check_decides(model, "depth")
     with _counting(model, ForceLoops(loops)) as cells:
         yield cells

@@ -64,7 +64,7 @@ class Intervention:
         object.__setattr__(self, name, value)  # the only way to write to a frozen dataclass, while it is made
 
     def _named(self, field: str) -> str:
-        return f"the {field} of {self.kind}"
+        return f"{self.kind}: {field}"
 
     def _whole(self, field: str, value: object, least: int) -> int:
         if (number := whole_number(value)) is None or number < least:
