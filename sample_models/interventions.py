@@ -137,7 +137,7 @@ class ForceTopK(Intervention):
             raise ValueError(f"{self._named('k')} must be 1..{sizes.experts}, got {self.k}")
 
     def _what(self) -> str:
-        return f"the best {self.k} experts, weights {self.weights}"
+        return f"the best {f'{self.k} experts' if self.k > 1 else 'expert'}, weights {self.weights}"
 
 
 @dataclass(frozen=True)
