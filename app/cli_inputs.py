@@ -78,7 +78,8 @@ def interventions_of(args: argparse.Namespace) -> "tuple[Intervention, ...]":
     """The interventions of `--intervene`; none without it. They are told on stderr."""
     if args.intervene is None:
         return ()
-    from hooks.interventions import in_words, read_interventions
+    from hooks.intervention_file import read_interventions
+    from hooks.interventions import in_words
 
     found = read_interventions(args.intervene)
     say(f"with interventions: {in_words(found)}", to=sys.stderr)

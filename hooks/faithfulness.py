@@ -9,9 +9,8 @@ import torch
 from hooks.capturing import Part, routing_names, routing_trace, window_part
 from hooks.faithfulness_record import Faithfulness, OtherRun
 from hooks.hook_points import instrument
-from hooks.interventions import refuse_intervened
 from hooks.passes import run_rows
-from hooks.reading import Reading, read, refuse_without_routing
+from hooks.reading import Reading, read, refuse_intervened, refuse_without_routing
 from hooks.trace import RoutingTrace
 from hooks.windows import Window
 from sample_models.loading import LoadedModel

@@ -2,11 +2,14 @@
 
 import math
 import operator
+import reprlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
 Indices = tuple[int, ...] | None
+MOST = 2**31
+"""No layer, token or expert has so large a number."""
 SHOWN = 6
 """Layers or tokens that a sentence names before it says how many more there are."""
 
@@ -97,7 +100,7 @@ def row_of(what: str, value: object) -> tuple[int, ...]:
     """Whole numbers from 0, each once, in the order given."""
     several = isinstance(value, Iterable) and not isinstance(value, str | bytes | dict)
     numbers = [whole_number(each) for each in value] if several else [whole_number(value)]
-    if not numbers or any(number is None or number < 0 for number in numbers):
+    if not numbers or any(number is None or not 0 <= number < MOST for number in numbers):
         raise ValueError(f"{what} must be one or more whole numbers from 0, got {short(value)}")
     return tuple(dict.fromkeys(numbers))
 
@@ -112,7 +115,7 @@ def whole_number(value: object) -> int | None:
 
 def short(value: object) -> str:
     """A value in a sentence: its beginning, in plain characters."""
-    text = ascii(value)
+    text = ascii(reprlib.repr(value))[1:-1] if not isinstance(value, str) else ascii(value)
     return text if len(text) <= 40 else f"{text[:39]}..."
 
 

@@ -97,14 +97,12 @@ def test_trace_file_is_shown_on_every_page_with_its_interventions_and_without_ru
     app.file_uploader[0].upload("mine.trace.safetensors", data, "application/octet-stream").run()
     of_key(app.button, "open-trace").click().run()
     assert not app.exception and app.session_state.prompt.name == "mine"
-    changed = (
-        "routing: (1) 2 loops, λ follows; layer 1, all tokens, (2) no width path, the other one kept; all layers, "
-    )
+    changed = "(1) 2 loops, λ follows; layer 1, all tokens, (2) no width path, the other one kept; all layers, token 4"
     for page in PAGES:
         turn_to(app, page.url_path)
         assert not app.exception, page.name
         assert state_of(app) == ("mine", 3, 9)
-        assert [text for text in plain_texts(app) if f"not the model's own {changed}token 4." in text], page.name
+        assert [text for text in plain_texts(app) if f"not the model's own routing: {changed}." in text], page.name
     told = [element.value for element in [*app.sidebar.markdown, *app.sidebar.caption]]
     assert any("**Trace file** of tiny, weights 0123456789ab" in each for each in told)
     assert app.sidebar.selectbox[0].disabled
