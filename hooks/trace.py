@@ -112,6 +112,13 @@ class RoutingTrace:
     def num_experts(self) -> int:
         return self.expert_logits.shape[2]
 
+    @property
+    def own_k(self) -> int:
+        """Experts that the model chooses for a token. Under interventions `expert_ids` may have room for more."""
+        places = self.expert_ids.shape[2]
+        own = self.meta.get("config", {}).get("num_experts_per_tok")
+        return min(own, places) if self.interventions and type(own) is int and own > 0 else places
+
     # Derived: never stored ----------------------------------------------------------------------------------------
 
     @property

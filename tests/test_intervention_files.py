@@ -8,6 +8,7 @@ from safetensors.numpy import load, save
 
 from analysis.catalogue import CATALOGUE, spec
 from analysis.experts import choice_counts, served_tokens
+from analysis.explain.near_miss import expert_margin
 from analysis.explain.schematic import layer_run, layer_steps, schematic_table
 from analysis.export.captions import answers_text, source
 from analysis.export.snippet import needs, snippet
@@ -183,6 +184,7 @@ def test_experts_without_a_weight_are_counted_nowhere(loaded):
     assert np.array_equal(one.width_ran, routed) and one.expert_ids.shape[2] == 4
     assert np.array_equal(one.expert_ran.sum(axis=-1)[:, alone], routed[:, alone])
     assert one.expert_ran[:, 5].sum() == 4 * routed[:, 5].sum()
+    assert one.own_k == 2 and np.isfinite(expert_margin(one)[one.width_ran]).all()
     assert choice_counts(one).sum() == one.expert_ran.sum() == len(served_tokens(one))
     rows = one.to_frame()["expert_ids"]
     assert [len(row) if row else 0 for row in rows] == one.expert_ran.sum(axis=-1).ravel().tolist()
