@@ -145,7 +145,7 @@ class UseRouting(Intervention):
     """loops, lambda, S and w := those of another trace at the same layer and position, or some of these `parts`.
 
     Without "gate", lambda follows the loops. In a text read in several windows it changes each token only in the window
-    that owns it, since a trace holds no decision about the others.
+    that owns it, since a trace holds no decision about the others. A trace holds lambda and w in float32.
     """
 
     routing: Routing
