@@ -27,9 +27,12 @@ def router_probs(trace: RoutingTrace) -> Float[np.ndarray, "layer token expert"]
 
 
 def choice_counts(trace: RoutingTrace) -> np.ndarray:
-    """How often each expert was chosen at each rank, int [layer, k, expert]; sums to k x routed tokens per layer."""
+    """How often each expert was chosen at each rank, int [layer, k, expert]; sums to k x routed tokens per layer.
+
+    Under interventions a token may have fewer experts than k.
+    """
     counts = trace.expert_ids[..., None] == np.arange(trace.num_experts)  # [layer, token, k, expert]
-    return (counts & routed(trace)[:, :, None, None]).sum(axis=1)
+    return (counts & (trace.expert_ran & ordinary(trace)[:, None])[..., None]).sum(axis=1)
 
 
 def expert_load(trace: RoutingTrace) -> pd.DataFrame:
@@ -47,7 +50,7 @@ def expert_load(trace: RoutingTrace) -> pd.DataFrame:
             "expert": expert.ravel(),
             "first_choices": first.ravel(),
             "later_choices": later.ravel(),
-            "routed_tokens": (choices // counts.shape[1]).ravel(),
+            "routed_tokens": np.broadcast_to(routed(trace).sum(axis=1)[:, None], first.shape).ravel(),
             "first_share": share(first, choices).ravel(),
             "later_share": share(later, choices).ravel(),
             "share": share(first + later, choices).ravel(),
@@ -76,7 +79,9 @@ def expert_pairs(trace: RoutingTrace, layer: int) -> pd.DataFrame:
     loads would make every pair look too rare. `lift_log2` = log2((together + 1/2) / (expected + 1/2)), NaN where
     `expected` is below `FEWEST_EXPECTED`.
     """
-    chosen = (trace.expert_ids[layer][routed(trace)[layer]][..., None] == np.arange(trace.num_experts)).any(axis=1)
+    here = routed(trace)[layer]
+    ids = np.where(trace.expert_ran[layer], trace.expert_ids[layer], -1)[here]
+    chosen = (ids[..., None] == np.arange(trace.num_experts)).any(axis=1)
     together = (chosen.T.astype(float) @ chosen).astype(int)
     np.fill_diagonal(together, 0)
     expected = _expected_pairs(together.sum(axis=1))
@@ -95,10 +100,10 @@ def all_expert_paths(trace: RoutingTrace) -> pd.DataFrame:
     """
     probability = router_probs(trace)
     rank, weight = np.full((2, *probability.shape), np.nan)
-    layer, token = (axis[:, None] for axis in np.nonzero(trace.width_ran))
-    chosen = layer, token, trace.expert_ids[trace.width_ran]
-    rank[chosen] = np.arange(trace.expert_ids.shape[2])
-    weight[chosen] = trace.expert_weights[trace.width_ran]
+    layer, token, place = np.nonzero(trace.expert_ran)
+    chosen = layer, token, trace.expert_ids[trace.expert_ran]
+    rank[chosen] = place
+    weight[chosen] = trace.expert_weights[trace.expert_ran]
     ran = np.broadcast_to(trace.width_ran[:, :, None], rank.shape)
     token, layer, expert = (axis.ravel() for axis in np.indices((trace.num_tokens, trace.num_layers, rank.shape[2])))
 
@@ -125,20 +130,17 @@ def served_tokens(trace: RoutingTrace, layer: int | None = None) -> pd.DataFrame
 
     By layer and expert, the largest weight first: the rows of an expert are the tokens that it serves.
     """
-    ran = trace.width_ran if layer is None else trace.width_ran & (np.arange(trace.num_layers) == layer)[:, None]
-    at, token = np.nonzero(ran)
-    ids, weights = trace.expert_ids[at, token], trace.expert_weights[at, token]
-    k = ids.shape[1]
-    at, token = np.repeat(at, k), np.repeat(token, k)
+    ran = trace.expert_ran
+    at, token, rank = np.nonzero(ran if layer is None else ran & (np.arange(trace.num_layers) == layer)[:, None, None])
     table = pd.DataFrame(
         {
             "layer": at,
-            "expert": ids.ravel(),
+            "expert": trace.expert_ids[at, token, rank],
             "token": token,
             "text": np.array(trace.tokens, dtype=object)[token],
             "special": trace.special[token],
-            "rank": np.tile(np.arange(k), len(ids)),
-            "weight": weights.ravel(),
+            "rank": rank,
+            "weight": trace.expert_weights[at, token, rank],
         }
     )
     order = ["layer", "expert", "weight", "token"]

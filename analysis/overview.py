@@ -34,7 +34,12 @@ def width_cost(trace: RoutingTrace) -> float:
 
 def ffn_equivalents(trace: RoutingTrace) -> Float[np.ndarray, "layer token"]:
     """Dense FFN passes that each token cost in each layer: loops + k/N where the width path ran."""
-    return trace.loops + width_cost(trace) * trace.width_ran
+    return trace.loops + width_passes(trace)
+
+
+def width_passes(trace: RoutingTrace) -> Float[np.ndarray, "layer token"]:
+    """Dense FFN passes of the width path: experts that ran / num_experts; 0 where it did not run."""
+    return trace.expert_ran.sum(axis=-1) / trace.num_experts
 
 
 def overview_numbers(trace: RoutingTrace) -> OverviewNumbers:
@@ -46,7 +51,7 @@ def overview_numbers(trace: RoutingTrace) -> OverviewNumbers:
 def compute_table(trace: RoutingTrace) -> pd.DataFrame:
     """One row per token: cost of both paths in dense FFN passes, mean over layers; `total` = `depth` + `width`."""
     depth = trace.loops.mean(axis=0)
-    width = width_cost(trace) * trace.width_ran.mean(axis=0)
+    width = width_passes(trace).mean(axis=0)
     return pd.DataFrame(
         {
             "token": np.arange(trace.num_tokens),
@@ -112,5 +117,5 @@ def halves(trace: RoutingTrace) -> Halves | None:
 
 __all__ = [
     "Halves", "OverviewNumbers", "compute_table", "ffn_equivalents", "halves", "loops_by_layer", "overview_numbers",
-    "width_cost",
+    "width_cost", "width_passes",
 ]  # fmt: skip

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from app.cli_inputs import (
     existing_file,
     existing_folders,
+    interventions_of,
     port,
     prompts_of,
     tell_strange_folders,
@@ -82,14 +83,16 @@ def models(args: argparse.Namespace) -> None:
 
 def trace(args: argparse.Namespace) -> None:
     """Trace texts and write one trace file per prompt and one long table."""
-    prompts = prompts_of(args)
+    prompts, interventions = prompts_of(args), interventions_of(args)
     out = writable_folder(args.out)
     from analysis.export.captions import reading
     from analysis.export.files import numbered_trace, remove_numbered_traces, write_routing_table
     from hooks import capture
+    from hooks.intervening import check_for_text
     from sample_models import load_model
 
     loaded = load_model(args.model)
+    check_for_text(loaded, interventions, None)  # before anything of an earlier run is removed
     if not loaded.gates_trained:
         say(f"{loaded.name}: its gates are untrained, so its routing is noise", to=sys.stderr)
     if loaded.reads_ids:
@@ -101,7 +104,8 @@ def trace(args: argparse.Namespace) -> None:
     def written():
         """Every trace, once its file is there; no more of them than a batch are in memory."""
         for first in range(0, len(prompts), BATCH):
-            traces = capture(loaded, [prompt.text for prompt in prompts[first : first + BATCH]])
+            texts = [prompt.text for prompt in prompts[first : first + BATCH]]
+            traces = capture(loaded, texts, interventions=interventions)
             for number, prompt in enumerate(prompts[first : first + BATCH], start=first):
                 traced = traces.pop(0)
                 traced.save(numbered_trace(out, number))
@@ -259,6 +263,7 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--column", help="jsonl, csv, parquet: the column of texts (default: text or prompt)")
     command.add_argument("--id-column", help="jsonl, csv, parquet: the column of names (default: id)")
     command.add_argument("--model", default=None, help="name of a shipped model, or a folder")
+    command.add_argument("--intervene", type=Path, help="JSON file of interventions, such as forced loops")
     command.add_argument("--out", type=Path, required=True, help="folder for the traces and routing.parquet")
     command.set_defaults(run=trace)
     command = commands.add_parser("answers", help="print what each page finds in a trace file, in a sentence or two")

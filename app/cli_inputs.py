@@ -9,6 +9,7 @@ from app.cli_output import say
 
 if TYPE_CHECKING:
     from app.texts.prompts import Prompt
+    from hooks.interventions import Intervention
     from hooks.trace import RoutingTrace
 
 
@@ -73,6 +74,18 @@ def prompts_of(args: argparse.Namespace) -> "list[Prompt]":
     return found.prompts
 
 
+def interventions_of(args: argparse.Namespace) -> "tuple[Intervention, ...]":
+    """The interventions of `--intervene`; none without it. They are told on stderr."""
+    if args.intervene is None:
+        return ()
+    from hooks.intervention_file import read_interventions
+    from hooks.interventions import in_words
+
+    found = read_interventions(args.intervene)
+    say(f"with interventions: {in_words(found)}", to=sys.stderr)
+    return found
+
+
 def writable_folder(folder: Path) -> Path:
     """The output folder, created if it is missing."""
     try:
@@ -85,6 +98,7 @@ def writable_folder(folder: Path) -> Path:
 __all__ = [
     "existing_file",
     "existing_folders",
+    "interventions_of",
     "port",
     "prompts_of",
     "tell_strange_folders",

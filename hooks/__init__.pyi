@@ -21,6 +21,15 @@ from .hook_points import HookedVersatileFFN as HookedVersatileFFN
 from .hook_points import edited as edited
 from .hook_points import instrument as instrument
 from .hook_points import record as record
+from .intervening import intervened as intervened
+from .intervention_file import read_interventions as read_interventions
+from .interventions import DropExpert as DropExpert
+from .interventions import DropPath as DropPath
+from .interventions import ForceExperts as ForceExperts
+from .interventions import ForceGate as ForceGate
+from .interventions import ForceLoops as ForceLoops
+from .interventions import ForceTopK as ForceTopK
+from .interventions import UseRouting as UseRouting
 from .lens import recursion_lens as recursion_lens
 from .lens_trace import LensTrace as LensTrace
 from .path_trace import PathTrace as PathTrace

@@ -68,7 +68,7 @@ def capture_attention(loaded: LoadedModel, text: RoutingTrace | str, *, token: i
         else:
             keep(name, tensor)
 
-    with edited(replayed(trace, window)):
+    with edited(replayed(loaded, trace, window)):
         run_rows(model, [trace.token_ids[window.first : window.end].tolist()], [*before, *after, *names], listen)
     return AttentionInputs(
         routing=trace,

@@ -10,14 +10,17 @@ import numpy as np
 import torch
 
 from hooks.hook_points import instrument
+from hooks.intervening import check_for_text, refuse_outside, window_edits
+from hooks.interventions import as_json
 from hooks.passes import run_rows, to_numpy
 from hooks.reading import Reading, read, refuse_without_routing
 from hooks.token_text import display_tokens
-from hooks.trace import FORMAT_VERSION, RoutingTrace
+from hooks.trace import FORMAT_VERSION, INTERVENED_VERSION, RoutingTrace
 from hooks.trace_checks import MAX_NUMBER
 from hooks.windows import Window
+from sample_models.intervention import Intervention
 from sample_models.loading import LoadedModel
-from sample_models.taps import HOOK_NAMES
+from sample_models.taps import HOOK_NAMES, edited
 
 TOP_PREDICTIONS = 5
 ROWS = 64
@@ -40,12 +43,22 @@ class Part(NamedTuple):
 
 
 @overload
-def capture(loaded: LoadedModel, text: str | Reading, *, overlap: int | None = None) -> RoutingTrace: ...
+def capture(
+    loaded: LoadedModel,
+    text: str | Reading,
+    *,
+    overlap: int | None = None,
+    interventions: Sequence[Intervention] = (),
+) -> RoutingTrace: ...
 @overload
 def capture(
-    loaded: LoadedModel, text: Sequence[str | Reading], *, overlap: int | None = None
+    loaded: LoadedModel,
+    text: Sequence[str | Reading],
+    *,
+    overlap: int | None = None,
+    interventions: Sequence[Intervention] = (),
 ) -> list[RoutingTrace]: ...
-def capture(loaded, text, *, overlap=None):
+def capture(loaded, text, *, overlap=None, interventions=()):
     """Trace a text, or each of a list of texts, through a loaded VersatileFFN model.
 
     Special tokens are added only as the tokenizer's own settings say. A text within the trained context
@@ -54,22 +67,32 @@ def capture(loaded, text, *, overlap=None):
     which changes no token's routing: the padding is on the right, where a causal model cannot see it. A text that was
     read already (`hooks.reading.read`) is not tokenized again. Safe to call from several threads on one model.
 
-    Raises ValueError if a text holds no token, if the overlap is not smaller than the context, or if the model's ffn
-    is not 'versatile'. Raises NotFiniteError if the model's logits of a token are not finite.
+    `interventions` (`hooks.interventions`) are decided otherwise than the model would, in every text and in every
+    window that reads a named token; the trace holds them. The model itself is not changed.
+
+    Raises ValueError if a text holds no token, if the overlap is not smaller than the context, if an intervention does
+    not fit model or text, or if the model's ffn is not 'versatile'. Raises NotFiniteError if the model's logits of a
+    token are not finite.
     """
     refuse_without_routing(loaded)
+    refuse_outside()
     instrument(loaded.model)
     alone = isinstance(text, str | Reading)
     texts = [text] if alone else text
     readings = [item if isinstance(item, Reading) else read(loaded, item, overlap) for item in texts]
+    for reading in readings:
+        check_for_text(loaded, interventions, len(reading.ids))
     passes = [(reading, window) for reading in readings for window in reading.windows]
     parts: list[Part | None] = [None] * len(passes)
     lengths = [window.end - window.first for _, window in passes]
     for batch in [[i] for i in range(len(passes))] if alone else _batches(lengths):
-        for i, part in zip(batch, _trace_batch(loaded, [passes[i] for i in batch]), strict=True):
+        for i, part in zip(batch, _trace_batch(loaded, [passes[i] for i in batch], interventions), strict=True):
             parts[i] = part
     following = iter(parts)
-    traces = [routing_trace(loaded, reading, list(islice(following, len(reading.windows)))) for reading in readings]
+    traces = [
+        routing_trace(loaded, reading, list(islice(following, len(reading.windows))), interventions)
+        for reading in readings
+    ]
     return traces[0] if alone else traces
 
 
@@ -91,11 +114,14 @@ def _batches(lengths: list[int]) -> Iterable[list[int]]:
 
 
 @torch.inference_mode()
-def _trace_batch(loaded: LoadedModel, passes: list[tuple[Reading, Window]]) -> list[Part]:
+def _trace_batch(
+    loaded: LoadedModel, passes: list[tuple[Reading, Window]], interventions: Sequence[Intervention]
+) -> list[Part]:
     """One forward pass over windows padded on the right."""
     names = routing_names(loaded.config.num_hidden_layers)
     rows = [reading.ids[window.first : window.end] for reading, window in passes]
-    output, seen = run_rows(loaded.model, rows, (name for of_field in names.values() for name in of_field))
+    with edited(window_edits(loaded, interventions, [window for _, window in passes])):
+        output, seen = run_rows(loaded.model, rows, (name for of_field in names.values() for name in of_field))
     return [window_part(*passes[row], names, seen, output.logits, row) for row in range(len(rows))]
 
 
@@ -150,8 +176,10 @@ def _predictions(logits: torch.Tensor, following: list[int]) -> tuple[np.ndarray
     return tuple(to_numpy(torch.cat(column)) for column in zip(*parts, strict=True))
 
 
-def routing_trace(loaded: LoadedModel, reading: Reading, parts: Sequence[Part]) -> RoutingTrace:
-    """The trace of one text from the parts of its windows."""
+def routing_trace(
+    loaded: LoadedModel, reading: Reading, parts: Sequence[Part], interventions: Sequence[Intervention] = ()
+) -> RoutingTrace:
+    """The trace of one text from the parts of its windows, which were read under these interventions."""
     routing = {field: np.concatenate([part.routing[field] for part in parts], axis=1) for field in parts[0].routing}
     columns = zip(*(part.predictions for part in parts), strict=True)
     logprob_of_next, next_ids, next_logprobs, entropy = (np.concatenate(column) for column in columns)
@@ -178,7 +206,8 @@ def routing_trace(loaded: LoadedModel, reading: Reading, parts: Sequence[Part]) 
             **reading.meta,
             "dtype": str(loaded.model.dtype).removeprefix("torch."),
             "versions": _versions(),
-            "format_version": FORMAT_VERSION,
+            "format_version": INTERVENED_VERSION if interventions else FORMAT_VERSION,
+            **({"interventions": as_json(interventions)} if interventions else {}),
         },
     )
 
@@ -188,7 +217,8 @@ def routing_fields(routing: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     gate = routing["gate"].squeeze(-1)
     unchanged = ("depth_logits", "expert_logits", "expert_ids", "expert_weights")
     choice = routing["loop_choice"]  # counts from 0
-    return {"loops": choice + 1, "gate": gate, "width_ran": gate > 0} | {name: routing[name] for name in unchanged}
+    ran = (gate > 0) & (routing["expert_weights"] > 0).any(axis=-1)  # weights of 0 are only had by intervention
+    return {"loops": choice + 1, "gate": gate, "width_ran": ran} | {name: routing[name] for name in unchanged}
 
 
 @lru_cache(maxsize=1)

@@ -10,7 +10,7 @@ from hooks.capturing import Part, routing_names, routing_trace, window_part
 from hooks.faithfulness_record import Faithfulness, OtherRun
 from hooks.hook_points import instrument
 from hooks.passes import run_rows
-from hooks.reading import Reading, read, refuse_without_routing
+from hooks.reading import Reading, read, refuse_intervened, refuse_without_routing
 from hooks.trace import RoutingTrace
 from hooks.windows import Window
 from sample_models.loading import LoadedModel
@@ -29,9 +29,11 @@ def measure_faithfulness(loaded: LoadedModel, text: str | RoutingTrace) -> Faith
     trace. Safe to call from several threads.
 
     Raises ValueError if the text holds no token, if the model has no routing, if no layer of it can be captured, or for
-    a trace of another model.
+    a trace of another model or with interventions.
     """
     refuse_without_routing(loaded)
+    if isinstance(text, RoutingTrace):
+        refuse_intervened(text, "this check")
     instrument(loaded.model)
     reading = read(loaded, text)
     plain = unhooked(loaded.model)

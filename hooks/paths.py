@@ -54,7 +54,7 @@ def capture_paths(
         trace.windows,
         parts,
         tokens=slice(first, end),
-        edits=lambda window: replayed(trace, window),
+        edits=lambda window: replayed(loaded, trace, window),
     )
 
     def rows(name: str) -> np.ndarray:

@@ -82,4 +82,13 @@ def refuse_other_model(loaded: "LoadedModel", trace: RoutingTrace) -> None:
         )
 
 
-__all__ = ["Reading", "read", "refuse_other_model", "refuse_without_routing"]
+def refuse_intervened(trace: RoutingTrace, what: str) -> None:
+    """Raise ValueError for a trace with interventions, of which `what` would not be true."""
+    if trace.interventions:
+        raise ValueError(
+            f"this trace was made with interventions, and {what} is of the model's own choices: trace the text without "
+            "them"
+        )
+
+
+__all__ = ["Reading", "read", "refuse_intervened", "refuse_other_model", "refuse_without_routing"]

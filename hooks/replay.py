@@ -11,11 +11,12 @@ import numpy as np
 import torch
 
 from hooks.capturing import capture
+from hooks.intervening import edits_of
 from hooks.reading import refuse_other_model, refuse_without_routing
 from hooks.trace import RoutingTrace
 from hooks.windows import Window
 from sample_models.loading import LoadedModel
-from sample_models.taps import HOOK_NAMES, Edit, TapInfo
+from sample_models.taps import HOOK_NAMES, Edit, TapInfo, composed
 
 _LOOPS = ("mlp.hook_loop_choice", "mlp.hook_lambda")
 _EXPERTS = ("mlp.hook_expert_indices", "mlp.hook_expert_weights")
@@ -60,11 +61,11 @@ def decided(trace: RoutingTrace, tokens: slice) -> dict[str, np.ndarray]:
     }
 
 
-def replayed(trace: RoutingTrace, window: Window) -> dict[str, Edit]:
+def replayed(loaded: LoadedModel, trace: RoutingTrace, window: Window) -> dict[str, Edit]:
     """Edits that put the trace's loops, lambda, experts and weights of a window's own tokens into the pass over it.
 
     The tokens that it shares with the window before are routed by the pass itself, as they were when the trace was
-    made: no trace holds this window's decisions about them.
+    made: no trace holds this window's decisions about them. Interventions of the trace are repeated.
     """
     own = window.own_part
 
@@ -76,7 +77,8 @@ def replayed(trace: RoutingTrace, window: Window) -> dict[str, Edit]:
 
         return edit
 
-    return {name: put(values) for name, values in decided(trace, slice(window.own, window.end)).items()}
+    own_decisions = {name: put(values) for name, values in decided(trace, slice(window.own, window.end)).items()}
+    return composed(edits_of(loaded, trace, window), own_decisions)
 
 
 def undisturbed(name: str, edits: Iterable[str]) -> bool:

@@ -13,6 +13,7 @@ from jaxtyping import Float
 from transformers import DynamicCache
 
 from hooks.hook_points import instrument
+from hooks.intervening import edits_of
 from hooks.passes import run_rows
 from hooks.reading import refuse_other_model
 from hooks.replay import decided, replayed, undisturbed
@@ -55,7 +56,7 @@ def own_pass(loaded: LoadedModel, trace: RoutingTrace, token: int) -> OwnPass:
     instrument(loaded.model)
     window = trace.window_of(token)
     ids = trace.token_ids[window.first : window.end].tolist()
-    with edited(replayed(trace, window)):
+    with edited(replayed(loaded, trace, window)):
         output, _ = run_rows(loaded.model, [ids], use_cache=True)
     return OwnPass(window.first, ids, output.logits[0], output.past_key_values)
 
@@ -72,7 +73,8 @@ def rerun_token(
     """Logits [variant, vocab] at a token of a traced text, rerun with the edits of each variant (hook name -> edit).
 
     An edit takes and returns the tensor of this one token in its variant, [1, ...]. Decisions that a variant's edits
-    cannot change are replayed from the trace; the later ones are made anew. A variant without edits gives the model's
+    cannot change are replayed from the trace; the later ones are made anew, under the interventions of the trace if it
+    has any, which a variant's own edits follow. A variant without edits gives the model's
     own logits, up to the rounding of another batch shape. `past` holds the keys and values of this token's `own_pass`;
     without it the tokens before are run once more. Safe to call from several threads.
 
@@ -85,10 +87,10 @@ def rerun_token(
     if place and past is None:
         past = own_pass(loaded, trace, token).past
     here = torch.tensor([[trace.token_ids[token]]], device=model.device)
-    logits = []
+    logits, again = [], edits_of(loaded, trace, window)
     for start in range(0, len(variants), (rows := _rows_per_pass(loaded, place))):
         batch = variants[start : start + rows]
-        with edited(_replayed_decisions(trace, token, batch)), edited(_edits_by_row(batch)):
+        with edited(again), edited(_replayed_decisions(trace, token, batch)), edited(_edits_by_row(batch)):
             own_past = _repeated_past(past, place, len(batch)) if place else None
             output = model(here.expand(len(batch), 1), past_key_values=own_past, use_cache=bool(place))
             logits.append(output.logits[:, -1])

@@ -3,6 +3,7 @@
 import numpy as np
 import torch
 
+from hooks.interventions import DropExpert
 from hooks.passes import to_numpy
 from hooks.path_trace import PathTrace
 from hooks.slice_trace import SliceTrace
@@ -11,7 +12,12 @@ from sample_models.loading import LoadedModel
 
 @torch.inference_mode()
 def loop_slices(loaded: LoadedModel, paths: PathTrace) -> SliceTrace:
-    """Split the step of every loop of the captured layers and tokens over the experts' slices. Runs the FFNs only."""
+    """Split the step of every loop of the captured layers and tokens over the experts' slices. Runs the FFNs only.
+
+    Raises ValueError for a trace in which an expert's slice was dropped from the loops.
+    """
+    if any(isinstance(each, DropExpert) and each.path != "width" for each in paths.routing.interventions):
+        raise ValueError("experts were dropped from the loops of this trace, so their steps are no sum over all slices")
     norms, shares = [], []
     for row, layer in enumerate(paths.layers.tolist()):
         ffn = loaded.model.model.layers[layer].mlp

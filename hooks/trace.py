@@ -25,13 +25,16 @@ from safetensors.numpy import load, save
 from scipy.special import softmax
 
 from hooks.files import whole_file
-from hooks.trace_checks import MAX_FILE_MB, PARTS, check_arrays, check_lists, check_values
+from hooks.interventions import Intervention, from_json
+from hooks.trace_checks import MAX_FILE_MB, PARTS, check_arrays, check_interventions, check_lists, check_values
 from hooks.windows import Window, reading_windows
 
 if TYPE_CHECKING:
     import pandas as pd
 
 FORMAT_VERSION = 1
+INTERVENED_VERSION = 2
+"""Of files with interventions, so that a program that knows of none refuses them and does not show them as plain."""
 _LISTS = ("tokens", "next_tokens", "meta")  # kept in the file's JSON header, beside the arrays
 
 
@@ -77,7 +80,8 @@ class RoutingTrace:
     meta: dict[str, Any]
     """Where the numbers come from: model, weights_sha256, gates_trained, reads_ids, parameters, heads_parameters,
     config, text, dtype, versions, format_version. Also `windows` (context, overlap, number) if the text was read in
-    more than one, and `parts` if the model decides fewer things than a VersatileFFN does.
+    more than one, `parts` if the model decides fewer things than a VersatileFFN does, and `interventions` if some of
+    its decisions were not the model's own (as JSON; the property `interventions` gives them).
     """
 
     def __post_init__(self) -> None:
@@ -108,12 +112,31 @@ class RoutingTrace:
     def num_experts(self) -> int:
         return self.expert_logits.shape[2]
 
+    @property
+    def own_k(self) -> int:
+        """Experts that the model chooses for a token. Under interventions `expert_ids` may have room for more."""
+        places = self.expert_ids.shape[2]
+        own = self.meta.get("config", {}).get("num_experts_per_tok")
+        return min(own, places) if self.interventions and type(own) is int and own > 0 else places
+
     # Derived: never stored ----------------------------------------------------------------------------------------
 
     @property
     def parts(self) -> frozenset[str]:
         """What the model decides for every token: some of `trace_checks.PARTS`, all unless `meta` says otherwise."""
         return frozenset(self.meta.get("parts", PARTS))
+
+    @cached_property
+    def interventions(self) -> tuple[Intervention, ...]:
+        """What was decided otherwise than the model would have; none in a trace of the model's own choices."""
+        stated = self.meta.get("interventions")
+        return from_json(stated) if stated is not None else ()
+
+    @cached_property
+    def expert_ran(self) -> Bool[np.ndarray, "layer token k"]:
+        """Which of `expert_ids` ran: those of tokens that routed and, under interventions, those with a weight."""
+        ran = np.broadcast_to(self.width_ran[..., None], self.expert_ids.shape)
+        return ran & (self.expert_weights > 0) if self.interventions else ran
 
     @cached_property
     def windows(self) -> list[Window]:
@@ -166,11 +189,13 @@ class RoutingTrace:
 
         shape = self.loops.shape
         layer, token = (axis.ravel() for axis in np.indices(shape))
-        routed = self.width_ran.ravel()
+        routed, experts_ran = self.width_ran.ravel(), self.expert_ran.reshape(-1, self.expert_ids.shape[-1])
 
         def where_routed(values: np.ndarray) -> list[list | None]:
-            rows = values.reshape(-1, values.shape[-1]).tolist()
-            return [row if ran else None for row, ran in zip(rows, routed, strict=True)]
+            rows = values.reshape(experts_ran.shape)
+            return [
+                row[each].tolist() if ran else None for row, each, ran in zip(rows, experts_ran, routed, strict=True)
+            ]
 
         return pd.DataFrame(
             {
@@ -197,7 +222,8 @@ class RoutingTrace:
             if field.name not in _LISTS
         }
         header = {name: json.dumps(getattr(self, name), ensure_ascii=False) for name in _LISTS}
-        return save(arrays, metadata={**header, "format_version": str(FORMAT_VERSION)})
+        version = INTERVENED_VERSION if self.interventions else FORMAT_VERSION
+        return save(arrays, metadata={**header, "format_version": str(version)})
 
     def save(self, path: str | Path) -> None:
         """Write the trace file, by convention `*.trace.safetensors`. If interrupted, it leaves no file of this name."""
@@ -232,7 +258,7 @@ class RoutingTrace:
             reason = str(error).partition("\n")[0][:80]
             raise ValueError(f"{name} is not a readable trace file ({reason}); trace the text again") from error
         version = header.get("format_version")
-        if version != str(FORMAT_VERSION):
+        if version not in (str(FORMAT_VERSION), str(INTERVENED_VERSION)):
             stated = f"format version {version[:20]}" if version else "no trace header"
             raise ValueError(f"{name} has {stated}, this program reads version {FORMAT_VERSION}; trace the text again")
         try:
@@ -244,10 +270,11 @@ class RoutingTrace:
             check_arrays({field.name: field.type for field in fields if field.name not in _LISTS}, arrays)
             trace = cls(**arrays, **lists)
             check_values(arrays, lists["next_tokens"], lists["meta"])
+            check_interventions(arrays, trace.interventions)
         except (ValueError, RecursionError) as error:
             reason = str(error).partition("\n")[0][:120]
             raise ValueError(f"{name} is not a valid trace ({reason}); trace the text again") from error
         return trace
 
 
-__all__ = ["FORMAT_VERSION", "RoutingTrace"]
+__all__ = ["FORMAT_VERSION", "INTERVENED_VERSION", "RoutingTrace"]

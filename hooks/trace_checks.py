@@ -5,12 +5,13 @@ puts into its message.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from hooks.windows import reading_windows
+from sample_models.intervention import Intervention, Sizes
 
 MAX_FILE_MB = 512
 MAX_SIZES = {"layer": 256, "token": 2**20, "loop": 64, "expert": 256, "k": 64, "top": 64}
@@ -125,8 +126,16 @@ def check_values(arrays: Mapping[str, np.ndarray], next_tokens: list[list[str]],
         raise ValueError("logprob must be at most 0")
     if arrays["expert_ids"].shape[2] > num_experts or (np.diff(np.sort(arrays["expert_ids"]), axis=-1) == 0).any():
         raise ValueError("expert_ids must name different experts for one token")
-    if np.abs(arrays["expert_weights"].sum(axis=-1) - 1).max() > 10 * SLACK:
+    if "interventions" not in meta and np.abs(arrays["expert_weights"].sum(axis=-1) - 1).max() > 10 * SLACK:
         raise ValueError("expert_weights must sum to 1 for every token and layer")
 
 
-__all__ = ["MAX_FILE_MB", "PARTS", "check_arrays", "check_lists", "check_values"]
+def check_interventions(arrays: Mapping[str, np.ndarray], interventions: Sequence[Intervention]) -> None:
+    """Whether interventions fit the sizes of the arrays."""
+    layers, tokens, loops = arrays["depth_logits"].shape
+    sizes = Sizes(layers, loops, arrays["expert_logits"].shape[2], PARTS, tokens)
+    for each in interventions:
+        each.check(sizes)
+
+
+__all__ = ["MAX_FILE_MB", "PARTS", "check_arrays", "check_interventions", "check_lists", "check_values"]

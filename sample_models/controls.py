@@ -22,6 +22,9 @@ import numpy as np
 import torch
 
 from sample_models.evaluate import paired_difference, tap_names, window_losses
+from sample_models.intervening import intervened
+from sample_models.intervention import Intervention
+from sample_models.interventions import DropPath, ForceLoops
 from sample_models.modeling_versatile import VersatileFFNForCausalLM
 from sample_models.taps import TapInfo, edited
 
@@ -64,16 +67,8 @@ Condition = Callable[[], AbstractContextManager[Cells]]
 @contextmanager
 def always_loops(model: VersatileFFNForCausalLM, *, loops: int) -> Iterator[Cells]:
     """Every token takes `loops` loops in every layer; lambda, where there is one, follows."""
-    if not 1 <= loops <= model.config.max_loops:
-        raise ValueError(f"loops must be 1..{model.config.max_loops}, got {loops}")
     check_decides(model, "depth")
-    cells = Cells()
-
-    def choose(choice: torch.Tensor, hook: TapInfo) -> torch.Tensor:
-        cells.count(choice != loops - 1)
-        return torch.full_like(choice, loops - 1)
-
-    with edited(dict.fromkeys(tap_names(model, "loop_choice"), choose)):
+    with _counting(model, ForceLoops(loops)) as cells:
         yield cells
 
 
@@ -155,18 +150,14 @@ def shuffled_experts(model: VersatileFFNForCausalLM, *, seed: int) -> Iterator[C
 def without_experts(model: VersatileFFNForCausalLM) -> Iterator[Cells]:
     """No expert writes anything: Y_width = H, with lambda as it is. What experts are worth at all, chosen or not."""
     check_decides(model, "width")
-    gated, cells = "gate" in model.config.parts, Cells()
+    with _counting(model, DropPath("width")) as cells:
+        yield cells
 
-    def counted(seen: torch.Tensor, hook: TapInfo) -> torch.Tensor:
-        routed = seen[..., 0] > 0 if gated else torch.ones_like(seen[..., 0], dtype=torch.bool)
-        cells.count(routed[routed])
-        return seen
 
-    def nothing(weights: torch.Tensor, hook: TapInfo) -> torch.Tensor:
-        return torch.zeros_like(weights)
-
-    counting = dict.fromkeys(tap_names(model, "gate" if gated else "expert_logits"), counted)
-    with edited(counting | dict.fromkeys(tap_names(model, "expert_weights"), nothing)):
+@contextmanager
+def _counting(model: VersatileFFNForCausalLM, intervention: Intervention) -> Iterator[Cells]:
+    cells = Cells()
+    with intervened(model, [intervention], counted=cells.count):
         yield cells
 
 

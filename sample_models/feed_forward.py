@@ -51,15 +51,26 @@ class DenseFFN(nn.Module):
         """Hidden units of the FFN after SwiGLU: [..., d] -> [..., f]."""
         return swiglu(self.up_gate_proj(self.norm(hidden)))
 
-    def loop(self, hidden: torch.Tensor) -> torch.Tensor:
-        """F(h) = h + f(h): one pass through the shared FFN."""
-        return hidden + self.down_proj(self.activations(hidden))
+    def loop(self, hidden: torch.Tensor, slices: torch.Tensor | None = None) -> torch.Tensor:
+        """F(h) = h + f(h): one pass through the shared FFN, with each expert's slice times `slices` [..., expert]."""
+        units = self.activations(hidden)
+        return hidden + self.down_proj(units if slices is None else weigh_slices(units, slices))
+
+
+def weights_among(logits: torch.Tensor) -> torch.Tensor:
+    """Weights of experts from their router logits [..., k]: a softmax over these alone."""
+    return at_least_float32(logits).softmax(dim=-1).to(logits.dtype)
 
 
 def swiglu(projected: torch.Tensor) -> torch.Tensor:
     """silu(gate) * value of the halves [value, gate]: [..., 2f] -> [..., f]."""
     value, gate = projected.chunk(2, dim=-1)
     return F.silu(gate) * value
+
+
+def weigh_slices(units: torch.Tensor, share: torch.Tensor) -> torch.Tensor:
+    """Each expert's slice of the hidden units times its share: [..., f], [..., expert] -> [..., f]."""
+    return (units.unflatten(-1, (share.shape[-1], -1)) * share[..., None]).flatten(-2)
 
 
 def swiglu_(projected: torch.Tensor) -> torch.Tensor:
@@ -80,11 +91,11 @@ class LoopFFN(DenseFFN):
     def output(self, hidden: torch.Tensor) -> torch.Tensor:
         return self.states(self.loop(hidden))[-1]
 
-    def states(self, first: torch.Tensor) -> list[torch.Tensor]:
+    def states(self, first: torch.Tensor, slices: torch.Tensor | None = None) -> list[torch.Tensor]:
         """H(1) to H(max_loops), each [b p d], from H(1)."""
         states = [self.hook_depth_state_1(first)]
         for loop in range(2, self.max_loops + 1):
-            states.append(getattr(self, f"hook_depth_state_{loop}")(self.loop(states[-1])))
+            states.append(getattr(self, f"hook_depth_state_{loop}")(self.loop(states[-1], slices)))
         return states
 
 
@@ -96,6 +107,7 @@ class DepthPath(LoopFFN):
         self.depth_head = nn.Linear(config.hidden_size, config.max_loops, bias=False)
         self.tau = nn.Buffer(torch.tensor(config.training_tau), persistent=False)
         self.hook_depth_logits, self.hook_loop_choice, self.hook_depth_out = Tap(), Tap(), Tap()
+        self.slices, self.hook_depth_slices = config.num_experts, Tap()
 
     def choose_loops(self, hidden: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """The loop choice [b p] and its one-hot form [b p loop], differentiable (straight-through) in training."""
@@ -111,9 +123,20 @@ class DepthPath(LoopFFN):
             one_hot = one_hot - soft.detach() + soft
         return choice, one_hot.to(hidden.dtype)
 
+    def depth_slices(self, hidden: torch.Tensor) -> torch.Tensor | None:
+        """How much of each expert's slice the loops keep [b p expert]: all of it, unless an edit at its tap says less.
+
+        None, which costs nothing, while nothing listens to that tap.
+        """
+        if not self.hook_depth_slices.listening:
+            return None
+        return self.hook_depth_slices(hidden.new_ones(*hidden.shape[:-1], self.slices))
+
     def depth_path(self, hidden, activations, choice, loop_probs) -> torch.Tensor:
         """Y_depth [b p d], the state after the chosen number of loops; all states are computed."""
-        states = self.states(hidden + self.down_proj(activations))
+        slices = self.depth_slices(hidden)
+        units = activations if slices is None else weigh_slices(activations, slices)
+        states = self.states(hidden + self.down_proj(units), slices)
         if self.training:  # a sum over all states, for the straight-through gradient
             chosen = sum(p * state for p, state in zip(loop_probs.split(1, dim=-1), states, strict=True))
         else:
@@ -146,15 +169,20 @@ class DepthPath(LoopFFN):
             gate = gate.flatten(0, -2)[order]
             wide, deep = gate.clamp_min(0), 1 - gate  # lambda <= 0: the width path does not run
             wide_slices = wide * expert_share.flatten(0, -2)[order]
+        slices = self.depth_slices(hidden)
+        if slices is not None:
+            slices = slices.flatten(0, -2)[order]
         state, wide_units = output, None
         for count in exits_after:
             remaining = len(state) - count
             leaving = slice(remaining, len(state))
             units = swiglu_(self.up_gate_proj(self.norm(state)))
             residual = state[leaving]
+            if gate is not None and wide_units is None:
+                wide_units = weigh_slices(units, wide_slices)  # lambda * share * a(H)
+            if slices is not None:
+                units = weigh_slices(units, slices[: len(state)])
             if gate is not None:
-                if wide_units is None:
-                    wide_units = self.weigh_slices(units, wide_slices)  # lambda * share * a(H)
                 units[leaving].mul_(deep[leaving]).add_(wide_units[leaving])
                 residual = deep[leaving] * residual + wide[leaving] * output[leaving]
             step = self.down_proj(units)
@@ -199,16 +227,12 @@ class RoutedFFN(DenseFFN):
         """Indices and weights [b p k] of the top-k experts, best first; the weights are a softmax over these k."""
         logits = self.hook_router_logits(self.router(hidden))  # [b p expert]
         top_logits, indices = logits.topk(self.top_k, dim=-1)
-        weights = self.hook_expert_weights(at_least_float32(top_logits).softmax(dim=-1).to(logits.dtype))
-        return self.hook_expert_indices(indices), weights
+        indices = self.hook_expert_indices(indices)
+        return indices, self.hook_expert_weights(weights_among(top_logits))
 
     def expert_share(self, indices: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
         """The weights by expert [b p expert]; 0 for experts that were not chosen."""
         return weights.new_zeros(*weights.shape[:-1], self.num_experts).scatter(-1, indices, weights)
-
-    def weigh_slices(self, activations: torch.Tensor, share: torch.Tensor) -> torch.Tensor:
-        """Each expert's slice of the hidden units times its share: [..., f], [..., expert] -> [..., f]."""
-        return (activations.unflatten(-1, (self.num_experts, -1)) * share[..., None]).flatten(-2)
 
     def expert_outputs(self, activations: torch.Tensor) -> torch.Tensor:
         """f_e(H) of every expert, without the residual [b p expert d]; their sum over virtual experts is f(H)."""
@@ -220,7 +244,7 @@ class RoutedFFN(DenseFFN):
         if self.hook_expert_out.listening:
             outputs = self.hook_expert_out(self.expert_outputs(activations))  # [b p expert d]
             return (weights[..., None] * outputs.take_along_dim(indices[..., None], dim=-2)).sum(dim=-2)
-        return self.expert_down(self.weigh_slices(activations, self.expert_share(indices, weights)))
+        return self.expert_down(weigh_slices(activations, self.expert_share(indices, weights)))
 
 
 class MoEFFN(RoutedFFN):
@@ -263,7 +287,7 @@ class WidthFFN(WidthPath):
         activations, chosen = self.activations(hidden), self.choose_experts(hidden)
         if self.hook_width_out.listening or self.hook_expert_out.listening:
             return self.down_proj(activations) + self.hook_width_out(self.width_path(hidden, activations, *chosen))
-        return hidden + self.down_proj(self.weigh_slices(activations, 1 + self.expert_share(*chosen)))
+        return hidden + self.down_proj(weigh_slices(activations, 1 + self.expert_share(*chosen)))
 
 
 class AverageFFN(DepthPath, WidthPath):

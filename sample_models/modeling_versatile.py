@@ -20,7 +20,7 @@ from transformers.models.llama.modeling_llama import LlamaAttention, LlamaRMSNor
 
 from sample_models.configuration_versatile import VersatileFFNConfig
 from sample_models.feed_forward import FFN, DenseFFN, DepthPath, VersatileFFN
-from sample_models.taps import Tap, name_taps
+from sample_models.taps import Tap, name_taps, tell_positions
 
 
 class VersatileFFNDecoderLayer(nn.Module):
@@ -35,6 +35,7 @@ class VersatileFFNDecoderLayer(nn.Module):
         self.hook_mlp_out, self.hook_resid_post = Tap(), Tap()
 
     def forward(self, hidden_states: torch.Tensor, **kwargs) -> torch.Tensor:
+        tell_positions(kwargs.get("position_ids"))
         residual = self.hook_resid_pre(hidden_states)
         attention_out, _ = self.self_attn(hidden_states=self.input_layernorm(residual), **kwargs)
         residual = self.hook_resid_mid(residual + attention_out)  # [b p d] = H

@@ -60,6 +60,21 @@ class _Active(NamedTuple):
 
 
 _active: ContextVar[_Active | None] = ContextVar("active_taps", default=None)
+_positions: ContextVar[torch.Tensor | None] = ContextVar("positions", default=None)
+
+
+def tell_positions(positions: torch.Tensor | None) -> None:
+    """Called by every layer: the positions [b p] of the tokens in its pass, for edits of this context."""
+    if not torch.compiler.is_dynamo_compiling() and _active.get() is not None:
+        _positions.set(positions)
+
+
+def told_positions() -> torch.Tensor | None:
+    """Positions [b p] of the tokens in the pass of this context, as the model counts them; None if no layer told them.
+
+    A pass on cached keys and values counts on from the tokens before it. b is 1 if all rows have the same positions.
+    """
+    return _positions.get()
 
 
 class Tap(nn.Identity):
@@ -125,9 +140,14 @@ def edited(edits: Mapping[str, Edit]) -> Iterator[None]:
     with the block, also after an error, and other threads never see them.
     """
     outer, recordings = _active.get() or _Active({}, ())
-    both = {name: _composed(outer[name], edits[name]) for name in outer.keys() & edits.keys()}
-    with _activate(_Active({**outer, **edits, **both}, recordings)):
+    with _activate(_Active(composed(outer, edits), recordings)):
         yield
+
+
+def composed(first: Mapping[str, Edit], second: Mapping[str, Edit]) -> dict[str, Edit]:
+    """Both sets of edits as one; where both edit the same name, `second` takes what `first` gave."""
+    both = {name: _one_edit(first[name], second[name]) for name in first.keys() & second.keys()}
+    return {**first, **second, **both}
 
 
 @contextmanager
@@ -137,10 +157,14 @@ def _activate(active: _Active) -> Iterator[None]:
         yield
     finally:
         _active.reset(token)
+        _positions.set(None)
 
 
-def _composed(first: Edit, second: Edit) -> Edit:
+def _one_edit(first: Edit, second: Edit) -> Edit:
     return lambda tensor, hook: second(first(tensor, hook=hook), hook=hook)
 
 
-__all__ = ["HOOK_NAMES", "Edit", "TapInfo", "Recording", "Tap", "edited", "name_taps", "record"]
+__all__ = [
+    "HOOK_NAMES", "Edit", "TapInfo", "Recording", "Tap", "composed", "edited", "name_taps", "record", "tell_positions",
+    "told_positions",
+]  # fmt: skip

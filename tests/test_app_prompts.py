@@ -11,7 +11,9 @@ from app.pages import PAGES
 from app.server import models, uploads
 from app.session import prompt_list
 from app.session.link import TRACE_VARIABLE
-from tests.app_in_process import prompt_chooser, turn_to
+from hooks import DropPath, ForceLoops
+from hooks.interventions import as_json
+from tests.app_in_process import plain_texts, prompt_chooser, turn_to
 from tests.flipped import parquet_file
 from tests.traces import random_trace
 
@@ -80,22 +82,27 @@ def test_pasted_list_is_cut_into_prompts(app):
     assert not app.exception and app.session_state.prompt.text == "The second one."
 
 
-def trace_bytes() -> bytes:
+def trace_bytes(*interventions) -> bytes:
     sizes = {"hidden_size": 8, "intermediate_size": 32}
     meta = {"model": "tiny", "weights_sha256": "0123456789abcdef", "config": sizes, "text": "A text."}
+    if interventions:
+        meta["interventions"] = as_json(interventions)
     return dataclasses.replace(random_trace(layers=3, tokens=9), meta=meta).to_bytes()
 
 
-def test_trace_file_is_shown_on_every_page_without_running_a_model(app, monkeypatch):
+def test_trace_file_is_shown_on_every_page_with_its_interventions_and_without_running_a_model(app, monkeypatch):
     monkeypatch.setattr(models, "loaded_model", lambda name: pytest.fail("a trace file needs no model"))
     opened(app, "File")
-    app.file_uploader[0].upload("mine.trace.safetensors", trace_bytes(), "application/octet-stream").run()
+    data = trace_bytes(ForceLoops(2, layers=1), DropPath("width", tokens=4))
+    app.file_uploader[0].upload("mine.trace.safetensors", data, "application/octet-stream").run()
     of_key(app.button, "open-trace").click().run()
     assert not app.exception and app.session_state.prompt.name == "mine"
+    changed = "(1) 2 loops, λ follows; layer 1, all tokens, (2) no width path, the other one kept; all layers, token 4"
     for page in PAGES:
         turn_to(app, page.url_path)
         assert not app.exception, page.name
         assert state_of(app) == ("mine", 3, 9)
+        assert [text for text in plain_texts(app) if f"not the model's own routing: {changed}." in text], page.name
     told = [element.value for element in [*app.sidebar.markdown, *app.sidebar.caption]]
     assert any("**Trace file** of tiny, weights 0123456789ab" in each for each in told)
     assert app.sidebar.selectbox[0].disabled

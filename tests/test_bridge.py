@@ -67,7 +67,7 @@ def test_bridge_shows_what_the_hook_points_show_under_the_same_names(bridged, ca
     with torch.no_grad():
         ids = torch.tensor([loaded.tokenizer(TEXT).input_ids])
         _, expected = HookedVersatileFFN(small_copy(loaded)).run_with_cache(ids)
-    assert len(expected) == 2 * (4 + 15)
+    assert len(expected) == 2 * (4 + 16)
     for name, tensor in expected.items():
         torch.testing.assert_close(
             cached[1][name], tensor, rtol=0, atol=TOLERANCE, msg=lambda m, name=name: f"{name}: {m}"

@@ -1,6 +1,7 @@
 """The command line, run as a user runs it: exit codes, files, and short messages instead of tracebacks."""
 
 import dataclasses
+import json
 import os
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 
 import hooks
@@ -19,6 +21,7 @@ from app.cli import main
 from app.server import uploads
 from app.session.link import TRACE_VARIABLE
 from app.texts.prompt_files import MAX_FILE_MB
+from hooks import ForceLoops, ForceTopK
 from hooks.trace import RoutingTrace
 from tests.traces import make_trace
 
@@ -182,6 +185,28 @@ def test_wrong_usage_exits_with_two_in_two_lines_that_name_what_is_wrong_and_whe
     assert remedy == f"Try '{said.partition(':')[0]} --help'."
 
 
+def test_trace_with_interventions_says_so_wherever_it_goes(tmp_path, capsys):
+    spec, out = tmp_path / "spec.json", tmp_path / "out"
+    spec.write_text('[{"kind": "ForceLoops", "loops": 4, "layers": [1]}, {"kind": "ForceTopK", "k": 1}]')
+    asked = ["trace", "A fox.", "--model", "versatile-4l-0.4m", "--out", str(out), "--intervene", str(spec)]
+    assert main(asked) == 0
+    words = "(1) 4 loops, λ follows; layer 1, all tokens, (2) the best expert"
+    assert f"with interventions: {words}" in capsys.readouterr().err
+    trace = RoutingTrace.load(out / "0000.trace.safetensors")
+    assert trace.interventions == (ForceLoops(4, 1), ForceTopK(1)) and (trace.loops[1] == 4).all()
+    table = pq.read_table(out / "routing.parquet")
+    told = pq.read_metadata(out / "routing.parquet").metadata[b"interventions"]
+    assert words in json.loads(told)["0"]
+    assert {len(row) for row in table["expert_ids"].to_pylist() if row is not None} == {1}
+    assert main(["answers", str(out / "0000.trace.safetensors")]) == 0
+    assert f"Under interventions, not the model's own routing: {words}" in capsys.readouterr().out
+    spec.write_text('[{"kind": "ForceLoops", "loops": 9}]')
+    assert "ForceLoops: loops must be 1..4, got 9" in refused(capsys, *asked)
+    spec.write_text("[]")
+    assert "spec.json: interventions must be a list of 1 to" in refused(capsys, *asked)
+    assert (out / "0000.trace.safetensors").is_file()
+
+
 def test_trace_that_is_stopped_leaves_whole_traces_and_no_table(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("app.cli.BATCH", 2)
     (tmp_path / "p.txt").write_text("A fox.\nA king.\nA river.\n", encoding="utf-8")
@@ -189,11 +214,11 @@ def test_trace_that_is_stopped_leaves_whole_traces_and_no_table(tmp_path, capsys
     assert main(command) == 0 and (tmp_path / "out" / "routing.parquet").is_file()
     capture, batches = hooks.capture, []
 
-    def stopped(loaded, texts):
+    def stopped(loaded, texts, **more):
         batches.append(texts)
         if len(batches) == 2:
             raise KeyboardInterrupt
-        return capture(loaded, texts)
+        return capture(loaded, texts, **more)
 
     monkeypatch.setattr(hooks, "capture", stopped)
     for path in (tmp_path / "out").glob("*.safetensors"):

@@ -110,7 +110,7 @@ def test_what_the_paths_hold_is_routed_as_the_trace_says(tied):
 
 def test_without_replay_the_paths_would_not_be_those_of_the_trace(tied, monkeypatch):
     trace = capture(tied, TEXT)
-    monkeypatch.setattr("hooks.paths.replayed", lambda trace, window: {})
+    monkeypatch.setattr("hooks.paths.replayed", lambda loaded, trace, window: {})
     with edited(nudged()):
         paths = capture_paths(tied, trace)
     assert largest_residual(paths) > 100 * tolerance(paths)

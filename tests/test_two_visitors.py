@@ -9,7 +9,7 @@ import hooks
 from app.server import captures, models, queues
 from app.server.fair_queue import FairQueue
 from app.texts.prompts import PromptError
-from hooks import capture, capture_paths
+from hooks import DropExpert, ForceLoops, capture, capture_paths
 from sample_models.loading import LoadedModel
 from tests.models import small_loaded
 from tests.threads import run_in_thread, wait_until
@@ -86,6 +86,20 @@ def test_two_visitors_on_pages_that_look_inside_get_each_the_paths_of_their_own_
                 equal_up_to_rounding(getattr(ours, name), getattr(theirs, name), name)
 
 
+def test_what_is_cached_of_a_text_under_an_intervention_is_never_shown_as_the_models_own(loaded, line):
+    text, changed = "The fox and the lamp.", (ForceLoops(4), DropExpert(1, path="both"))
+    for given in (changed, ()) * 2:
+        trace = captures.trace_of(loaded.name, text, given)
+        paths = captures.paths_of(loaded.name, text, (0, 9), given)
+        lens = captures.lens_of(loaded.name, text, (0, 9), 3, 65, given)
+        seen = captures.attention_of(loaded.name, text, 3, given)
+        assert all(each.routing is trace for each in (paths, lens, seen)) and trace.interventions == given
+        equal_up_to_rounding(trace.loops, capture(loaded, text, interventions=given).loops, "loops")
+    forced, own = captures.paths_of(loaded.name, text, (0, 9), changed), captures.paths_of(loaded.name, text, (0, 9))
+    assert (forced.routing.loops == 4).all() and not (own.routing.loops == 4).all()
+    assert captures.trace_of(loaded.name, text, changed[:1]) is not forced.routing
+
+
 def test_two_visitors_who_ask_for_the_same_text_at_once_share_one_trace(loaded, line):
     seen = passes(loaded)
     for i in range(ROUNDS // 4):
@@ -97,12 +111,12 @@ def test_two_visitors_who_ask_for_the_same_text_at_once_share_one_trace(loaded, 
 def test_a_visitor_whose_text_or_model_fails_does_not_block_the_next(loaded, line, monkeypatch):
     run, begun, go = hooks.capture, threading.Event(), threading.Event()
 
-    def fail_on_the_bad_one(model, reading):
+    def fail_on_the_bad_one(model, reading, **more):
         if reading.text == "bad luck":
             begun.set()
             assert go.wait(10)
             raise RuntimeError("out of memory")
-        return run(model, reading)
+        return run(model, reading, **more)
 
     monkeypatch.setattr(hooks, "capture", fail_on_the_bad_one)
     bad = run_in_thread(lambda: captures.trace_of(loaded.name, "bad luck"))

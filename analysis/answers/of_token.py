@@ -35,13 +35,17 @@ def walkthrough(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> Answer:
         f"{_how_sure(trace, layer, token)}. ",
     ]  # fmt: skip
     if not trace.width_ran[layer, token]:
-        return answer(*pieces, "λ is 0, so the output comes from the loops alone and no expert ran.")
-    chosen = zip(trace.expert_ids[layer, token].tolist(), trace.expert_weights[layer, token].tolist(), strict=True)
+        why = "λ is 0" if trace.gate[layer, token] <= 0 else "The width path was dropped"
+        return answer(*pieces, f"{why}, so the output comes from the loops alone and no expert ran.")
+    ids, weights = (
+        values[layer, token, trace.expert_ran[layer, token]] for values in (trace.expert_ids, trace.expert_weights)
+    )
+    chosen = zip(ids.tolist(), weights.tolist(), strict=True)
     pieces.append(f"With λ = {number(gate)} the experts weigh {share(gate)} in the mixture, the loops the rest. ")
     for rank, (expert, weight) in enumerate(chosen):
         pieces += [" and " if rank else "", an_expert(expert, layer, capital=not rank)]
         pieces.append(f" ({share(weight)})")
-    return answer(*pieces, " share that weight." if trace.expert_ids.shape[2] > 1 else " has that weight.")
+    return answer(*pieces, " share that weight." if len(ids) > 1 else " has that weight.")
 
 
 def write_ledger(paths: PathTrace, view: View = DEFAULT_VIEW, *, prediction: Attribution | None = None) -> Answer:

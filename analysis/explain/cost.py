@@ -19,7 +19,7 @@ import pandas as pd
 from jaxtyping import Float
 
 from analysis.aggregate import mean_over_tokens
-from analysis.overview import width_cost
+from analysis.overview import width_cost, width_passes
 from hooks.trace import RoutingTrace
 
 Account = Literal["nominal", "released", "ours"]
@@ -50,7 +50,7 @@ def depth_cost(trace: RoutingTrace, account: Account) -> Float[np.ndarray, "laye
 
 def experts_cost(trace: RoutingTrace, account: Account) -> Float[np.ndarray, "layer token"]:
     """FFN passes that the width path takes; 0 where it did not run, and in the account `ours`."""
-    return (0.0 if account == "ours" else width_cost(trace)) * trace.width_ran
+    return np.zeros(trace.loops.shape) if account == "ours" else width_passes(trace)
 
 
 def cost(trace: RoutingTrace, account: Account = "nominal") -> Float[np.ndarray, "layer token"]:

@@ -66,7 +66,8 @@ def first_loop(paths: PathTrace, layer: int) -> FirstLoop:
     row, trace = paths.row(layer), paths.routing
     parts, step = paths.expert_out[row].astype(np.float64), paths.steps[row][:, 0]
     length = np.linalg.norm(step, axis=-1)
-    chosen = np.take_along_axis(parts, trace.expert_ids[layer, paths.tokens][..., None], axis=1).sum(axis=1)
+    chosen = np.take_along_axis(parts, trace.expert_ids[layer, paths.tokens][..., None], axis=1)
+    chosen = (chosen * trace.expert_ran[layer, paths.tokens][..., None]).sum(axis=1)
     size, ran = np.linalg.norm(chosen, axis=-1), trace.width_ran[layer, paths.tokens]
     return FirstLoop(
         share=divided(np.einsum("ted,td->te", parts, step), np.square(length)[:, None]),
@@ -83,15 +84,14 @@ def first_loop_table(paths: PathTrace) -> pd.DataFrame:
     tables = []
     for layer in paths.layers.tolist():
         split, dealt = first_loop(paths, layer), dealt_experts(paths, layer)
-        ids = paths.routing.expert_ids[layer, paths.tokens]
+        ids, had = (values[layer, paths.tokens] for values in (paths.routing.expert_ids, paths.routing.expert_ran))
         index, expert = (axis.ravel() for axis in np.indices(split.share.shape))
-        ran = paths.routing.width_ran[layer, paths.tokens][index]
         columns = {
             "layer": layer,
             "token": index + paths.first_token,
             "text": np.array(paths.routing.tokens, dtype=object)[index + paths.first_token],
             "expert": expert,
-            "chosen": (ids[index] == expert[:, None]).any(axis=1) & ran,
+            "chosen": (had[index] & (ids[index] == expert[:, None])).any(axis=1),
             "share": split.share.ravel(),
             "coverage": split.coverage[index],
             "cosine": split.cosine[index],

@@ -92,8 +92,8 @@ def layer_ledger(paths: PathTrace, layer: int) -> LayerLedger:
     row, tokens, trace = paths.row(layer), paths.tokens, paths.routing
     gate = trace.gate[layer, tokens].astype(np.float64)[:, None]
     loop_ran = np.arange(1, trace.max_loops + 1) <= trace.loops[layer, tokens][:, None]
-    ids, width_ran = trace.expert_ids[layer, tokens], trace.width_ran[layer, tokens][:, None]
-    ran = np.concatenate([loop_ran, np.broadcast_to(width_ran, ids.shape)], axis=1)
+    ids = trace.expert_ids[layer, tokens]
+    ran = np.concatenate([loop_ran, trace.expert_ran[layer, tokens]], axis=1)
     expert_weight = gate * trace.expert_weights[layer, tokens]
     weight = np.concatenate([np.broadcast_to(1 - gate, loop_ran.shape), expert_weight], axis=1)
     weight = np.where(ran, weight, 0.0)

@@ -21,7 +21,7 @@ def expert_margin(trace: RoutingTrace) -> Float[np.ndarray, "layer token"]:
 
     NaN where the token did not route, and if every expert is chosen.
     """
-    k = trace.expert_ids.shape[2]
+    k = trace.own_k
     if k == trace.num_experts:
         return np.full(trace.loops.shape, np.nan, np.float32)
     ascending = np.partition(trace.expert_logits, (-k - 1, -k), axis=-1)

@@ -44,13 +44,15 @@ class LayerRun:
     """Soft difficulty in this layer, 0..1: the expected loops, scaled."""
     gate: float
     """lambda, the weight of the width path in the output."""
+    intervened: bool
+    """Whether the trace has interventions, so that what ran need not be what the model chose."""
     by_rule: bool
     """Whether lambda is what the rule makes of the loops; False if somebody edited one of the two."""
     width_ran: bool
     experts: tuple[int, ...]
     """Chosen slices, best first; empty where the width path did not run."""
     weights: tuple[float, ...]
-    """Their weights, which sum to 1."""
+    """Their weights, which sum to 1 but under interventions."""
 
     @property
     def slice_units(self) -> int | None:
@@ -86,6 +88,7 @@ def layer_run(trace: RoutingTrace, layer: int, token: int) -> LayerRun:
     """What `layer` did with `token`. IndexError if the trace has no such layer or token."""
     config, ran = trace.meta.get("config", {}), bool(trace.width_ran[layer, token])
     loops, gate = int(trace.loops[layer, token]), float(trace.gate[layer, token])
+    wrote = trace.expert_ran[layer, token]
     return LayerRun(
         label=token_labels(trace)[token],
         layer=layer,
@@ -100,10 +103,11 @@ def layer_run(trace: RoutingTrace, layer: int, token: int) -> LayerRun:
         expected_loops=float(trace.expected_loops[layer, token]),
         difficulty=float(trace.difficulty_soft[layer, token]),
         gate=gate,
+        intervened=bool(trace.interventions),
         by_rule=isclose(gate, width_share(loops, trace.max_loops), abs_tol=1e-3),
         width_ran=ran,
-        experts=tuple(trace.expert_ids[layer, token].tolist()) if ran else (),
-        weights=tuple(trace.expert_weights[layer, token].tolist()) if ran else (),
+        experts=tuple(trace.expert_ids[layer, token, wrote].tolist()),
+        weights=tuple(trace.expert_weights[layer, token, wrote].tolist()),
     )
 
 
@@ -134,6 +138,12 @@ def layer_steps(run: LayerRun) -> tuple[Step, ...]:
 
 
 def _decision(run: LayerRun) -> str:
+    if run.intervened:
+        return (
+            f"The depth head, a small linear layer, reads H and expected {number(run.expected_loops)} loops. Under the "
+            f"interventions of this trace the FFN ran {run.loops} of at most {run.max_loops} loops, and λ, the weight "
+            f"of the width path, is {significant(run.gate)}."
+        )
     rule = f" = ({run.max_loops} − {run.loops}) / {run.max_loops}" if run.by_rule else ""
     edited = "" if run.by_rule else " Loops or λ were edited: λ does not follow from the loops here."
     return (
@@ -147,9 +157,16 @@ def _width(run: LayerRun) -> str:
     size = f" of {run.slice_units:,} hidden units each" if run.slice_units else ""
     slices = f"{run.num_experts:,} slices{size}, called virtual experts"
     if not run.width_ran:
+        would = "could run some" if run.intervened else f"would run {run.top_k}"
+        why = "λ is 0" if run.gate <= 0 else "it was dropped"
         return (
-            f"The width path would run {run.top_k} of the FFN’s {slices}. Here λ is 0, so it did not run: it is drawn "
-            "dashed, and the token counts for no expert."
+            f"The width path {would} of the FFN’s {slices}. Here {why}, so it did not run: it is drawn dashed, and the "
+            "token counts for no expert."
+        )
+    if run.intervened:
+        return (
+            f"The router, another small linear layer, picks some of the FFN’s {slices}. Under the interventions of "
+            f"this trace {_slices(run, weighed=True)} ran, once, on H. The others did not run."
         )
     return (
         f"The router, another small linear layer, picks {run.top_k} of the FFN’s {slices}. For this token "
@@ -191,6 +208,9 @@ def _loop_steps(run: LayerRun) -> list[Step]:
 
 def _mixture(run: LayerRun) -> str:
     goes = "goes on to the prediction" if run.last_layer else f"goes on to layer {run.layer + 1}"
+    if not run.width_ran and run.gate > 0:
+        mixed = f"Y = {significant(run.gate)} × H + {significant(1 - run.gate)} × depth"
+        return f"The width path wrote nothing: {mixed}. Y {goes}."
     if not run.width_ran:
         return f"Only the depth path ran, so its output is the layer’s: Y = H({run.loops}). Y {goes}."
     return (

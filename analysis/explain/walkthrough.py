@@ -65,9 +65,10 @@ def walkthrough(paths: PathTrace, layer: int, token: int) -> Walkthrough:
             "ran": np.arange(1, max_loops + 1) == loops,
         }
     )
-    ids = trace.expert_ids[layer, token]
+    had = trace.expert_ran[layer, token] | ~trace.width_ran[layer, token]  # of others the router's own choice
+    ids = trace.expert_ids[layer, token, had]
     weight = np.full(trace.num_experts, np.nan)
-    weight[ids] = trace.expert_weights[layer, token]
+    weight[ids] = trace.expert_weights[layer, token, had]
     experts = pd.DataFrame(
         {
             "expert": np.arange(trace.num_experts),

@@ -114,6 +114,7 @@ def _about(export: Export, prompt: str) -> dict:
         "prompt": prompt,
         "text": trace.meta.get("text"),
         "windows": trace.meta.get("windows"),
+        "interventions": trace.meta.get("interventions"),
         "selection": {"layer": view.layer, "token": view.token, "window": view.window},
         "options": export.options,
         "figures_of_more_than_a_trace": kinds,

@@ -10,6 +10,7 @@ from analysis.texts.study import Study, repeats_told
 from analysis.texts.summary import PromptTable
 from analysis.view import View
 from analysis.words.labels import how_many, token_label
+from hooks.interventions import from_json, in_words
 from hooks.trace import RoutingTrace
 
 About = RoutingTrace | Study | TrainingCurves | PromptTable
@@ -101,7 +102,16 @@ def source(about: About) -> str:
     """Model and weights in one line; a warning where the routing is noise."""
     weights = str(about.meta.get("weights_sha256") or "unknown")[:12]
     untrained = " Gates untrained: routing is noise." if about.meta.get("gates_trained") is False else ""
-    return f"Model {about.meta.get('model', 'unknown')}, weights {weights}.{untrained}"
+    changed = f" {sentence}" if (sentence := intervention(about)) else ""
+    return f"Model {about.meta.get('model', 'unknown')}, weights {weights}.{untrained}{changed}"
+
+
+def intervention(about: About) -> str | None:
+    """A sentence that says what was decided otherwise than the model would have; None if nothing was."""
+    if "interventions" not in about.meta:
+        return None
+    changed = about.interventions if isinstance(about, RoutingTrace) else from_json(about.meta["interventions"])
+    return f"Under interventions, not the model's own routing: {in_words(changed)}."
 
 
 def caption(spec: FigureSpec, about: About, view: View, *, marked: bool = True, **options: str) -> str:
@@ -117,4 +127,4 @@ def answers_text(given: tuple[Drawn, ...], view: View) -> str:
     return "\n".join([*lines, "", _trace_numbers(given[0], view, selected), source(given[0]), ""])
 
 
-__all__ = ["About", "answers_text", "caption", "numbers", "reading", "source"]
+__all__ = ["About", "answers_text", "caption", "intervention", "numbers", "reading", "source"]

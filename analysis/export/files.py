@@ -95,7 +95,8 @@ def finished_figure(spec: FigureSpec, drawn: Drawn, view: View = DEFAULT_VIEW, *
     view = replace(view, theme="light")
     fig, trace = spec.figure(drawn, view, **options), routing_of(drawn)
     lines = [*textwrap.wrap(spec.whole_caption, CAPTION_WIDTH)]
-    lines += [*textwrap.wrap(numbers(spec, trace, view, **options), CAPTION_WIDTH), source(trace)]
+    for told in (numbers(spec, trace, view, **options), source(trace)):
+        lines += textwrap.wrap(told, CAPTION_WIDTH)
     top = (fig.layout.margin.t or 30) + TITLE_PX
     bottom = fig.layout.margin.b or 40
     fig.update_layout(
@@ -133,7 +134,8 @@ def figure_json(spec: FigureSpec, drawn: Drawn, view: View = DEFAULT_VIEW, **opt
         "title": spec.title,
         "how_to_read": spec.whole_caption,
         "numbers": numbers(spec, trace, view, **options),
-        "source": {key: trace.meta.get(key) for key in ("model", "weights_sha256", "text")},
+        "source": {key: trace.meta.get(key) for key in ("model", "weights_sha256", "text")}
+        | {key: trace.meta[key] for key in ("interventions",) if key in trace.meta},
         "records": table_records(spec.table(drawn)),
     }
     return _json(content)

@@ -54,13 +54,15 @@ def needs(drawn: Drawn, *, shipped: bool = True, from_file: bool = False, trace_
     elif isinstance(drawn, TrainingCurves):
         files = ()
     else:
-        files = (trace_file,) if from_file or _long_text(drawn) else ()
+        files = (trace_file,) if from_file or _in_file(drawn) else ()
     loads_model = not (isinstance(drawn, RoutingTrace) and files)
     return Needs(files, str(routing_of(drawn).meta.get("model")) if loads_model and not shipped else None)
 
 
-def _long_text(drawn: Drawn) -> bool:
-    return len(routing_of(drawn).meta.get("text") or "") > LONGEST_TEXT
+def _in_file(drawn: Drawn) -> bool:
+    """Whether the code reads a trace file: its text is too long, or a new trace would lack its interventions."""
+    meta = routing_of(drawn).meta
+    return len(meta.get("text") or "") > LONGEST_TEXT or "interventions" in meta
 
 
 def _long_list(drawn: Study) -> bool:
@@ -86,8 +88,9 @@ def snippet(
     model = repr(about.meta.get("model"))
     its_folder = "" if shipped else "  # the path of its folder"
     text = about.meta.get("text") or ""
-    read_file = from_file or _long_text(drawn)
-    note = "  # Export, Trace file" + ("" if from_file else ": the text is too long to stand here")
+    read_file, again = from_file or _in_file(drawn), "interventions" not in about.meta  # again: traced from its text
+    why = ": the text is too long to stand here" if again else ": it holds the interventions"
+    note = "  # Export, Trace file" + ("" if from_file else why)
     file = f"RoutingTrace.load({trace_file!r})"
     imports = ["from analysis import figures", "from analysis.view import View"]
     names: list[str] = []
@@ -102,7 +105,8 @@ def snippet(
         lines.append(f"loaded = load_model({model}){its_folder}")
         if not isinstance(drawn, Study):
             names = ["RoutingTrace"] if read_file else []
-            lines.append(f'text = {file}.meta["text"]{note}' if read_file else f"text = {text!r}")
+            its_text = '.meta["text"]' if again else ""
+            lines.append(f"text = {file}{its_text}{note}" if read_file else f"text = {text!r}")
         if isinstance(drawn, TwoPrecisions):
             imports.append("import torch")
             lines.append(f"rounded = load_model({model}, dtype=torch.bfloat16){its_folder}")

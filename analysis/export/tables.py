@@ -17,6 +17,7 @@ import pandas as pd
 import pyarrow as pa
 from pyarrow.parquet import ParquetWriter
 
+from hooks.interventions import in_words
 from hooks.trace import RoutingTrace
 
 TABLE_FORMATS = ("csv", "parquet", "json")
@@ -91,17 +92,22 @@ def write_routing(sink: BinaryIO, traces: Iterable[RoutingTrace]) -> None:
     """The routing table as Parquet, one row per prompt x layer x token: the `trace_table` of every trace.
 
     Traces are consumed one by one and written in row groups of at least ROWS_PER_GROUP rows: memory does not grow with
-    their number.
+    their number. The file's metadata has the prompts with interventions under "interventions", in words.
     """
     with ParquetWriter(sink, ROUTING_SCHEMA) as writer:
         group: list[pd.DataFrame] = []
+        changed: dict[int, str] = {}
         for index, trace in enumerate(traces):
+            if trace.interventions:
+                changed[index] = in_words(trace.interventions)
             group.append(trace_table(trace, index))
             if sum(map(len, group)) >= ROWS_PER_GROUP:
                 writer.write_table(_routing_rows(group))
                 group.clear()
         if group:
             writer.write_table(_routing_rows(group))
+        if changed:
+            writer.add_key_value_metadata({"interventions": json.dumps(changed, ensure_ascii=False)})
 
 
 def trace_parquet(traces: Iterable[RoutingTrace]) -> bytes:

@@ -38,12 +38,14 @@ def hover_card(trace: RoutingTrace, view: View) -> dict:
 
 def chosen_experts(trace: RoutingTrace, first: int, end: int) -> np.ndarray:
     """'experts 4 (0.57) 0 (0.43)' or 'did not route' for each cell, [layer, token] of strings."""
-    ids = trace.expert_ids[:, first:end].reshape(-1, trace.expert_ids.shape[2]).tolist()
-    weights = trace.expert_weights[:, first:end].reshape(-1, trace.expert_ids.shape[2]).tolist()
-    ran = trace.width_ran[:, first:end]
+    k, ran = trace.expert_ids.shape[2], trace.width_ran[:, first:end]
+    ids, weights, wrote = (
+        values[:, first:end].reshape(-1, k).tolist()
+        for values in (trace.expert_ids, trace.expert_weights, trace.expert_ran)
+    )
     lines = np.empty(ran.size, dtype=object)
     for i, routed in enumerate(ran.ravel().tolist()):
-        chosen = " ".join(f"{e} ({number(w)})" for e, w in zip(ids[i], weights[i], strict=True)) if routed else ""
+        chosen = " ".join(f"{e} ({number(w)})" for e, w, on in zip(ids[i], weights[i], wrote[i], strict=True) if on)
         lines[i] = f"experts {chosen}" if routed else "did not route"
     return lines.reshape(ran.shape)
 

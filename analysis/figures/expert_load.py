@@ -85,7 +85,8 @@ def expert_load_by_layer_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) 
         return sentence_figure(view, "No token routed in any layer.", HEIGHT)
     share = expert_load(trace)["share"].to_numpy().reshape(trace.num_layers, trace.num_experts)
     idle = did_not_route(trace)
-    most = 1 / trace.expert_ids.shape[2]  # the largest possible share: chosen once by every token
+    fewest = int(trace.expert_ran.sum(axis=-1)[trace.width_ran].min())  # k, unless interventions left fewer
+    most = 1 / fewest  # the largest possible share: chosen once by every token
     layer, expert = np.nonzero(np.isfinite(share))
     known = share[layer, expert]
     data = [

@@ -80,9 +80,9 @@ def _served(trace: RoutingTrace, view: View, shades: list[str]) -> dict:
     """The weights of the chosen experts as cells [expert, drawn token]; the others stay empty."""
     first, end = view.span(trace.num_tokens)
     weight = np.full((trace.num_experts, end - first), np.nan)
-    ran = np.flatnonzero(trace.width_ran[view.layer, first:end])
+    ran = trace.expert_ran[view.layer, first:end]
     chosen = trace.expert_ids[view.layer, first:end][ran]
-    weight[chosen, ran[:, None]] = trace.expert_weights[view.layer, first:end][ran]
+    weight[chosen, np.nonzero(ran)[0]] = trace.expert_weights[view.layer, first:end][ran]
     names = [plotly_text(label) for label in token_labels(trace, 40)[first:end]]
     return {
         "type": "heatmap", "x": np.arange(first, end), "y": np.arange(trace.num_experts), "z": weight,

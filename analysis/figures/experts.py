@@ -27,7 +27,7 @@ def expert_map_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW, *, choice:
     rank = {"first": 0, "second": 1}[choice]
     if rank >= trace.expert_ids.shape[2]:
         return sentence_figure(view, "This model chooses one expert per token, so there is no second choice.", 330)
-    ids, ran = trace.expert_ids[:, first:end, rank], trace.width_ran[:, first:end]
+    ids, ran = trace.expert_ids[:, first:end, rank], trace.expert_ran[:, first:end, rank]
     numbered, colours = numbers_fit(view, end - first), c["experts"]
     colour = ids % len(colours)
     stepped = {"colorscale": steps(colours), "zmin": -0.5, "zmax": len(colours) - 0.5}
@@ -42,7 +42,8 @@ def expert_map_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW, *, choice:
     most = {"range": [0, trace.num_layers], "nticks": 3, "tickformat": "d"}
     heading = "layers in which the token did not route"
     if not trace.width_ran.any():
-        heading = "No token routed in any layer: every token took all its loops."
+        why = "" if trace.interventions else ": every token took all its loops"
+        heading = f"No token routed in any layer{why}."
     fig = joint_map(
         trace,
         view,
@@ -122,10 +123,10 @@ def _router_heat(trace: RoutingTrace, view: View) -> list[dict]:
 def _choice_marks(trace: RoutingTrace, view: View, row_px: float) -> list[dict]:
     """Discs of the chosen experts, the first choice drawn last and filled; no wider than a row of `row_px` allows."""
     c, token, layers = THEMES[view.theme], view.token, np.arange(trace.num_layers)
-    ran = trace.width_ran[:, token]
     ids, weights = trace.expert_ids[:, token], trace.expert_weights[:, token]
     data = []
     for rank in reversed(range(ids.shape[1])):
+        ran = trace.expert_ran[:, token, rank]
         colours = [expert_colour(e, view.theme) for e in ids[ran, rank].tolist()]
         fills = colours if rank == 0 else [c["bg"]] * len(colours)
         data.append(

@@ -11,7 +11,7 @@ from analysis.figures.joint_map import Minimap, layer_bars, minimap_row, token_b
 from analysis.figures.selection import band
 from analysis.figures.template import LEFT as MAP_LEFT
 from analysis.figures.template import MAP, MAP_MARGINS_PX, figure, layer_axis, note, swatch, token_axis
-from analysis.overview import compute_table, ffn_equivalents, loops_by_layer, width_cost
+from analysis.overview import compute_table, ffn_equivalents, loops_by_layer, width_passes
 from analysis.palette import THEMES, mix, ramp
 from analysis.view import DEFAULT_VIEW, View
 from analysis.words.numbers import number
@@ -73,7 +73,7 @@ def _path_bars(trace: RoutingTrace, view: View) -> list[dict]:
     c, table = THEMES[view.theme], compute_table(trace)
     by_layer = {
         "depth": mean_over_tokens(trace, trace.loops),
-        "width": width_cost(trace) * mean_over_tokens(trace, trace.width_ran),
+        "width": mean_over_tokens(trace, width_passes(trace)),
     }
     paint = {"depth": {"color": mix(c["bg"], c["depth"], 0.72)}, "width": {"color": mix(c["bg"], c["width"], 0.85)}}
     along_tokens, along_layers = [], []

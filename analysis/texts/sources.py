@@ -230,6 +230,8 @@ def same_model(traces: Sequence[RoutingTrace]) -> None:
     weights = {trace.meta.get("weights_sha256") for trace in traces}
     if len(shapes) > 1 or len(weights) > 1:
         raise ValueError("the traces come from different models: trace all texts with one model")
+    if any(trace.interventions != traces[0].interventions for trace in traces):
+        raise ValueError("the traces have different interventions: trace all texts with the same ones")
 
 
 __all__ = ["SOURCES", "TARGETS", "explained", "routing_sources", "same_model"]

@@ -117,9 +117,9 @@ def _cells(trace: RoutingTrace, query: Query) -> Bool[np.ndarray, "layer token"]
         case "loops":
             return _compared(trace.loops, query)
         case "first expert":
-            return trace.width_ran & (trace.expert_ids[..., 0] == query.value)
+            return trace.expert_ran[..., 0] & (trace.expert_ids[..., 0] == query.value)
         case "any chosen expert":
-            return trace.width_ran & (trace.expert_ids == query.value).any(axis=-1)
+            return (trace.expert_ran & (trace.expert_ids == query.value)).any(axis=-1)
         case "did not route":
             return ~trace.width_ran
         case "margin of the loops":

@@ -130,7 +130,8 @@ def readout(trace: RoutingTrace, token: int, layer: int) -> list[tuple[str, str]
     """(name, value) pairs that describe one token in one layer, with the same names on every page."""
     loops = int(trace.loops[layer, token])
     if trace.width_ran[layer, token]:
-        pairs = zip(trace.expert_ids[layer, token], trace.expert_weights[layer, token], strict=True)
+        ran = trace.expert_ran[layer, token]
+        pairs = zip(trace.expert_ids[layer, token, ran], trace.expert_weights[layer, token, ran], strict=True)
         experts = " ".join(f"{expert} ({number(weight)})" for expert, weight in pairs)
     else:
         experts = "did not route"
@@ -221,7 +222,7 @@ def _experts(trace: RoutingTrace, layer: int, theme: str, starts: np.ndarray):
     routed, ids = trace.width_ran[layer], trace.expert_ids[layer]
     palette = THEMES[theme]["experts"]
     of_token = np.where(routed, ids[:, 0] % len(palette), HATCHED)
-    chosen = [",".join(map(str, row)) if ran else "" for row, ran in zip(ids.tolist(), routed, strict=True)]
+    chosen = [",".join(map(str, row[ran])) for row, ran in zip(ids, trace.expert_ran[layer], strict=True)]
     legend = [("text", "expert"), *_swatches(palette[: trace.num_experts], 0), ("hatch", ""), ("text", "did not route")]
     if len(starts) == trace.num_tokens:
         return of_token, palette, chosen, [experts or "did not route" for experts in chosen], legend

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from analysis.export.captions import reading
+from analysis.export.captions import intervention, reading
 from analysis.models.facts import ModelFacts
 from analysis.palette import THEMES
 from analysis.words.strip import QUANTITIES, strip
@@ -20,6 +20,12 @@ from app.session import choices, drawings, pending, results, state
 from app.session.search_form import clear_search, found_tokens
 from app.texts.glossary import glossary_dialog
 from app.texts.markdown import literal
+
+WHAT_RAN = (
+    "Loops, λ, experts and weights are what ran in that pass. Logits, probabilities and margins are what the model's "
+    "heads said there."
+)
+"""Stands under the interventions of a trace on every page."""
 
 
 def styles() -> None:
@@ -179,6 +185,9 @@ def _notices(trace) -> None:
             f"This text has {trace.num_tokens:,} tokens, but the model was trained on texts of up to {facts.context}. "
             f"From token {facts.context} on, the model extrapolates."
         )
+    if sentence := intervention(trace):
+        with st.container(border=True, key="intervened"):
+            st.text(f"{sentence}\n{WHAT_RAN}", width="stretch")
     if facts.gates_trained is False:
         st.markdown("**The gates of this model are untrained, so its loops and experts are noise.**")
     if problem := state.problem():

@@ -166,14 +166,15 @@ def _experts(trace: RoutingTrace, layer: int, token: int) -> str:
         f"The router, another small linear layer, chooses {how_many(count, 'expert')} for every token whose λ is "
         "above 0. "
     )
+    why = "took all its loops, so its λ is 0 and it "
     if trace.width_ran[layer, token]:
-        chosen = " and ".join(map(str, trace.expert_ids[layer, token]))
+        chosen = " and ".join(map(str, trace.expert_ids[layer, token, trace.expert_ran[layer, token]]))
         return (
             f"{chooses}For {_named(trace, token)} in layer {layer} it chose {chosen}. The outlined figure "
             "has one row per expert of this layer."
         )
     return (
-        f"{chooses}In layer {layer} {_named(trace, token)} took all its loops, so its λ is 0 and it did not route. "
+        f"{chooses}In layer {layer} {_named(trace, token)} {'' if trace.interventions else why}did not route. "
         "The outlined figure puts it in a row of its own, below those of the experts, and it counts for none of "
         "them. A path that did not run is never shown as zero."
     )

@@ -2,7 +2,7 @@
 
 Only this module runs models in the app (the command line runs its own). Every function that does waits for a turn in
 the queue; most are `cached`, and a cached result is returned without a wait. Results are immutable, and their keys are
-model and text, never the visitor.
+model, text and interventions, never the visitor.
 """
 
 from collections.abc import Callable, Iterator
@@ -26,6 +26,7 @@ from app.server.summary_cache import SummaryCache
 from app.texts.examples import CHECKED, shipped_trace
 from app.texts.prompts import PromptError, check_token_count
 from hooks.attention_trace import AttentionInputs, AttentionTrace
+from hooks.interventions import Intervention
 from hooks.lens_trace import LensTrace
 from hooks.path_trace import PathTrace
 from hooks.slice_trace import SliceTrace
@@ -34,6 +35,8 @@ from hooks.training_trace import TrainingTrace
 
 if TYPE_CHECKING:
     from hooks import OwnPass, Reading
+
+Interventions = tuple[Intervention, ...]
 
 MAX_OWN_PASS_BYTES = 256 * 2**20
 """Most memory that the attention keys and values and the logits of one text may take to be cached; two texts are.
@@ -56,9 +59,9 @@ def cached(entries: int, doing: str) -> Callable[[Callable[..., Result]], Result
     return partial(ResultCache, entries=entries, turn=turn_with_spinner)
 
 
-def trace_of(model_name: str, text: str) -> RoutingTrace:
+def trace_of(model_name: str, text: str, interventions: Interventions = ()) -> RoutingTrace:
     """The trace of a text. One that is shipped with the explorer needs no model and no wait."""
-    return _shipped(model_name, text) or _traced(model_name, text)
+    return (not interventions and _shipped(model_name, text)) or _traced(model_name, text, interventions)
 
 
 @lru_cache(maxsize=MAX_TRACES)
@@ -68,12 +71,12 @@ def _shipped(model_name: str, text: str) -> RoutingTrace | None:
 
 
 @cached(MAX_TRACES, "Tracing the text")
-def _traced(model_name: str, text: str) -> RoutingTrace:
+def _traced(model_name: str, text: str, interventions: Interventions) -> RoutingTrace:
     from hooks import NotFiniteError, capture
 
     loaded = models.loaded_model(model_name)
     try:
-        return capture(loaded, read_within_limits(loaded, text))
+        return capture(loaded, read_within_limits(loaded, text), interventions=interventions)
     except NotFiniteError as error:
         raise PromptError(f"{error}.") from error
 
@@ -91,76 +94,86 @@ def read_within_limits(loaded, text: str) -> "Reading":
 
 
 @cached(64, "Tracing the text with an earlier checkpoint")
-def trace_at_step(model_name: str, text: str, step: int) -> RoutingTrace:
+def trace_at_step(model_name: str, text: str, step: int, interventions: Interventions = ()) -> RoutingTrace:
     from hooks import capture
 
-    return capture(models.load(model_name, step=step), text)
+    return capture(models.load(model_name, step=step), text, interventions=interventions)
 
 
 @cached(4, "Tracing the text with every checkpoint")
-def training_of(model_name: str, text: str) -> TrainingTrace:
+def training_of(model_name: str, text: str, interventions: Interventions = ()) -> TrainingTrace:
     checkpoints = models.checkpoints_of(model_name)
-    traces = [trace_at_step(model_name, text, checkpoint.step) for checkpoint in checkpoints]
-    return TrainingTrace.of_checkpoints(trace_of(model_name, text), checkpoints, traces)
+    traces = [trace_at_step(model_name, text, checkpoint.step, interventions) for checkpoint in checkpoints]
+    return TrainingTrace.of_checkpoints(trace_of(model_name, text, interventions), checkpoints, traces)
 
 
 @cached(16, "Tracing the text in bfloat16")
-def two_precisions_of(model_name: str, text: str) -> TwoPrecisions:
+def two_precisions_of(model_name: str, text: str, interventions: Interventions = ()) -> TwoPrecisions:
     from hooks import capture
 
-    return TwoPrecisions(trace_of(model_name, text), capture(models.loaded_in_bfloat16(model_name), text))
+    half = capture(models.loaded_in_bfloat16(model_name), text, interventions=interventions)
+    return TwoPrecisions(trace_of(model_name, text, interventions), half)
 
 
 @cached(4, "Computing every path of the text")
-def paths_of(model_name: str, text: str, tokens: tuple[int, int]) -> PathTrace:
+def paths_of(model_name: str, text: str, tokens: tuple[int, int], interventions: Interventions = ()) -> PathTrace:
     from hooks import capture_paths
 
-    return capture_paths(models.loaded_model(model_name), trace_of(model_name, text), tokens=tokens)
+    trace = trace_of(model_name, text, interventions)
+    return capture_paths(models.loaded_model(model_name), trace, tokens=tokens)
 
 
 @cached(8, "Measuring which slices the loops use")
-def slices_of(model_name: str, text: str, tokens: tuple[int, int]) -> SliceTrace:
+def slices_of(model_name: str, text: str, tokens: tuple[int, int], interventions: Interventions = ()) -> SliceTrace:
     from hooks import loop_slices
 
-    return loop_slices(models.loaded_model(model_name), paths_of(model_name, text, tokens))
+    return loop_slices(models.loaded_model(model_name), paths_of(model_name, text, tokens, interventions))
 
 
 @cached(2, "Running the text as it is")
-def _own_pass(model_name: str, text: str, token: int) -> "OwnPass":
+def _own_pass(model_name: str, text: str, token: int, interventions: Interventions) -> "OwnPass":
     from hooks import own_pass
 
-    return own_pass(models.loaded_model(model_name), trace_of(model_name, text), token)
+    return own_pass(models.loaded_model(model_name), trace_of(model_name, text, interventions), token)
 
 
-def _own_pass_of(model_name: str, text: str, token: int) -> "OwnPass | None":
+def _own_pass_of(model_name: str, text: str, token: int, interventions: Interventions) -> "OwnPass | None":
     """The plain pass from which tokens of a window are rerun; None if it is too large to cache."""
     from hooks import own_pass_bytes
 
-    window = trace_of(model_name, text).window_of(token)
+    window = trace_of(model_name, text, interventions).window_of(token)
     size = own_pass_bytes(models.loaded_model(model_name).config, window.end - window.first)
-    return _own_pass(model_name, text, window.own) if size <= MAX_OWN_PASS_BYTES else None
+    return _own_pass(model_name, text, window.own, interventions) if size <= MAX_OWN_PASS_BYTES else None
 
 
 @cached(32, "Predicting from every state of the token")
-def lens_of(model_name: str, text: str, tokens: tuple[int, int], token: int, target: int) -> LensTrace:
+def lens_of(
+    model_name: str,
+    text: str,
+    tokens: tuple[int, int],
+    token: int,
+    target: int,
+    interventions: Interventions = (),
+) -> LensTrace:
     from hooks import recursion_lens
 
-    paths = paths_of(model_name, text, tokens)
-    own = _own_pass_of(model_name, text, token)
+    paths = paths_of(model_name, text, tokens, interventions)
+    own = _own_pass_of(model_name, text, token, interventions)
     return recursion_lens(models.loaded_model(model_name), paths, token, target, own=own)
 
 
 @cached(4, "Recording the attention heads")
-def _attention_inputs(model_name: str, text: str, token: int) -> AttentionInputs:
+def _attention_inputs(model_name: str, text: str, token: int, interventions: Interventions) -> AttentionInputs:
     from hooks import capture_attention
 
-    return capture_attention(models.loaded_model(model_name), trace_of(model_name, text), token=token)
+    trace = trace_of(model_name, text, interventions)
+    return capture_attention(models.loaded_model(model_name), trace, token=token)
 
 
 @cached(32, "Computing the attention of the token")
-def attention_of(model_name: str, text: str, token: int) -> AttentionTrace:
-    window = trace_of(model_name, text).window_of(token)
-    return _attention_inputs(model_name, text, window.own).at(token)
+def attention_of(model_name: str, text: str, token: int, interventions: Interventions = ()) -> AttentionTrace:
+    window = trace_of(model_name, text, interventions).window_of(token)
+    return _attention_inputs(model_name, text, window.own, interventions).at(token)
 
 
 @cached(16, "Running the text in several ways to compare them")
@@ -173,26 +186,36 @@ def faithfulness_of(model_name: str, text: str, tokens: tuple[int, int]) -> list
 
 @cached(32, "Attributing the logit to the writes of the token")
 def attribution_of(
-    model_name: str, text: str, tokens: tuple[int, int], token: int, targets: tuple[int, int | None]
+    model_name: str,
+    text: str,
+    tokens: tuple[int, int],
+    token: int,
+    targets: tuple[int, int | None],
+    interventions: Interventions = (),
 ) -> Attribution:
     from hooks import logit_direction
 
-    paths = paths_of(model_name, text, tokens)
+    paths = paths_of(model_name, text, tokens, interventions)
     return attribution(paths, logit_direction(models.loaded_model(model_name), paths, token, *targets))
 
 
 @cached(32, "Running the token without each of its writes")
 def removals_of(
-    model_name: str, text: str, tokens: tuple[int, int], token: int, targets: tuple[int, int | None]
+    model_name: str,
+    text: str,
+    tokens: tuple[int, int],
+    token: int,
+    targets: tuple[int, int | None],
+    interventions: Interventions = (),
 ) -> Attribution:
     """`attribution_of`, with the measured effect of removing each write."""
     from hooks import remove_writes
 
-    paths = paths_of(model_name, text, tokens)
-    direction = attribution_of(model_name, text, tokens, token, targets).direction
+    paths = paths_of(model_name, text, tokens, interventions)
+    direction = attribution_of(model_name, text, tokens, token, targets, interventions).direction
     vectors, table = stream_writes(paths, token)
     writes = list(zip(table["layer"].tolist(), table["kind"].tolist(), vectors, strict=True))
-    own = _own_pass_of(model_name, text, token)
+    own = _own_pass_of(model_name, text, token, interventions)
     removed = remove_writes(models.loaded_model(model_name), direction, paths.routing, writes, own=own)
     return attribution(paths, direction, removed)
 

@@ -52,9 +52,11 @@ def router(walk: Walkthrough) -> None:
         )
         text = f"The router kept {chosen}. Together they give Y\\_width, of length {walk.width_norm:.4g}."
     else:
+        by_loops = walk.gate <= 0 and walk.loops == walk.max_loops
+        why = f"It took all {walk.max_loops} loops, so λ = 0 and" if by_loops else "Under the interventions"
         text = (
-            f"**This token did not route.** It took all {walk.max_loops} loops, so λ = 0 and the width path did not "
-            "run. The table shows what the router would have chosen; none of it reached the output."
+            f"**This token did not route.** {why} the width path did not run. "
+            "The table shows what the router would have chosen; none of it reached the output."
         )
     step(
         5,

@@ -6,7 +6,7 @@ from types import MethodType
 
 import torch
 
-from sample_models.feed_forward import VersatileFFN, swiglu
+from sample_models.feed_forward import VersatileFFN, swiglu, weigh_slices
 from sample_models.lambda_gate import width_share
 from sample_models.modeling_versatile import VersatileFFNForCausalLM
 
@@ -32,7 +32,7 @@ def own_loops_output(ffn: VersatileFFN, hidden: torch.Tensor, loops: int | None 
         remaining = len(state) - count
         units = swiglu(ffn.up_gate_proj(ffn.norm(state)))
         if first_units is None:
-            first_units = ffn.weigh_slices(units, (wide * shares).to(units.dtype))  # lambda * share * a(H)
+            first_units = weigh_slices(units, (wide * shares).to(units.dtype))  # lambda * share * a(H)
         leaving = slice(remaining, len(state))
         deep = 1 - wide[leaving]
         last_units = deep.to(units.dtype) * units[leaving] + first_units[leaving]

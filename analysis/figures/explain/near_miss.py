@@ -200,7 +200,7 @@ def _runner_up(trace: RoutingTrace, of: Of) -> np.ndarray:
     """The runner-up of every choice, int [layer, token]: a number of loops, or the best expert not chosen."""
     if of == "loops":
         return np.argsort(-trace.depth_logits, axis=-1, kind="stable")[..., 1] + 1
-    k = trace.expert_ids.shape[2]
+    k = trace.own_k
     return np.argsort(-trace.expert_logits, axis=-1, kind="stable")[..., k]
 
 

@@ -137,7 +137,9 @@ def _heads(sheet: Sheet, where: Places, run: LayerRun, c: dict) -> None:
     sheet.box(DECISION, where.depth_head, (c["bg"], c["depth"], 1.5, "solid"))
     sheet.lines(DECISION, where.depth_head, ["<b>Depth head</b>", *decided], c["ink"])
     ran, ink = run.width_ran, c["ink" if run.width_ran else "muted"]
-    picks = f"picks {run.top_k} of {run.num_experts:,} slices" if ran else "not used: λ = 0"
+    picks = (
+        f"picks {run.top_k} of {run.num_experts:,} slices" if ran else "not used: λ = 0" if run.gate <= 0 else "dropped"
+    )
     sheet.box(WIDTH, where.router, (c["bg"], c["width"], 1.5, "solid") if ran else _idle(c))
     sheet.lines(WIDTH, where.router, ["<b>Router</b>", picks], ink)
     sheet.arrow(WIDTH, where.router_to_slices, c["width"] if ran else c["line"], dashed=not ran)
@@ -225,7 +227,7 @@ def _mixture(sheet: Sheet, where: Places, run: LayerRun, c: dict) -> None:
     step, share = run.step_of_mixture, min(max(run.gate, 0.0), 1.0)
     sheet.arrow(step, where.to_output, c["muted"])
     x, y, at = where.width_weight
-    sheet.text(step, x, y, f"λ = {significant(run.gate)}" if run.width_ran else "λ = 0", c["ink"], at)
+    sheet.text(step, x, y, f"λ = {significant(run.gate)}" if run.gate > 0 else "λ = 0", c["ink"], at)
     x, y, at = where.depth_weight
     sheet.text(step, x, y, f"1 − λ = {significant(1 - run.gate)}", c["ink"], at)
     parts = [("width", share), ("depth", 1 - share)]
