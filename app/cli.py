@@ -21,13 +21,13 @@ from app.cli_inputs import (
     trace_file,
     writable_folder,
 )
+from app.cli_models import get_model, import_checkpoint
 from app.cli_output import say, say_no_more
 from app.limits import MOST_THREADS
 
 if TYPE_CHECKING:
     from analysis.view import View
     from hooks.trace import RoutingTrace
-    from sample_models.loading import LoadedModel
 
 BATCH = 32
 """Prompts that `trace` gives to the model at a time; between two batches their files are written."""
@@ -188,55 +188,6 @@ def diff(args: argparse.Namespace) -> int:
     found = trace_difference(first, second, tolerance=args.tolerance, meta=args.meta)
     say("\n".join(found.lines()) or f"the same: {first.num_tokens} tokens in {first.num_layers} layers")
     return 0 if found.same else 1
-
-
-def import_checkpoint(args: argparse.Namespace) -> None:
-    """Write somebody else's checkpoint as a model folder of ours, and say what it is."""
-    from sample_models import conversion
-
-    write = conversion.import_olmo if args.command == "import-olmo" else conversion.upcycle
-    loaded = write(args.source, args.target, tokenizer=args.tokenizer, progress=_tell_progress)
-    gates = (
-        "gates trained" if loaded.gates_trained else "gates untrained: the routing is noise until the model is trained"
-    )
-    tokenizer = "no tokenizer: it reads token ids" if loaded.reads_ids else f"{len(loaded.tokenizer)} tokens"
-    say(f"{args.target}\t{loaded.parameter_count / 1e6:.1f} M parameters\t{tokenizer}\t{gates}")
-
-
-def get_model(args: argparse.Namespace) -> None:
-    """Build a model that ships as an update of a dense one: download that, put both together, say where it is."""
-    from sample_models.recipes import recipes
-
-    name = args.name or next(iter(recipes()), "")
-    if name not in recipes():
-        raise ValueError(f"cannot build a model {name}: the known names are {', '.join(recipes()) or 'none'}")
-    recipe = recipes()[name]
-    if not recipe.is_built:  # else no library is needed
-        from transformers.utils import logging
-
-        from sample_models.distil.building import build_model
-
-        logging.disable_progress_bar()
-        build_model(name, progress=_tell_progress, finish=_trace_examples)
-    say(f"{name}\t{recipe.target}")
-
-
-def _trace_examples(loaded: "LoadedModel") -> None:
-    """Trace the example texts into the model's folder, so that the first page waits for nothing."""
-    from app.texts.examples import EXAMPLES, save_traces
-    from hooks import capture
-
-    traces = {}
-    for number, (key, prompt) in enumerate(EXAMPLES.items()):
-        _tell_progress("tracing the examples", number, len(EXAMPLES))
-        traces[key] = capture(loaded, prompt.text)
-    save_traces(traces, loaded.folder)
-
-
-def _tell_progress(what: str, done: int, steps: int) -> None:
-    """One line on stderr for every tenth of the steps, and for each new thing that is done."""
-    if done < steps and done * 10 // steps != (done - 1) * 10 // steps:
-        say(f"{what}: {done} of {steps}" if steps > 1 else f"{what} ...", to=sys.stderr)
 
 
 def parser() -> argparse.ArgumentParser:
