@@ -26,6 +26,9 @@ RIDGE = 1e-3
 NEAREST_SPREAD = 2.0
 """Standard deviation of the refitted depth logits around their mean over loops."""
 
+MOST_ERROR = 0.98
+"""Quantile of all errors above which they count as no larger, so that a few tokens do not rule the fit."""
+
 DEPTH_MARGIN = 4.0
 """Logits between neighbouring numbers of loops when s(H) is one standard deviation from their threshold."""
 
@@ -109,11 +112,12 @@ def fit_gates(
 def nearest_loops_weights(hidden: torch.Tensor, errors: torch.Tensor, shares: list[float]) -> torch.Tensor:
     """Weights [loop, d] of a depth head that prefers the loops with the smallest error, in these shares.
 
-    hidden: [n, d]; errors: [n, loop]. The logits are the ridge regression of -log(error) on H, plus a constant for each
-    number of loops, which is found by iteration so that the wanted shares come out.
+    hidden: [n, d]; errors: [n, loop]. The logits are the ridge regression of -error on H, plus a constant for each
+    number of loops, which is found by iteration so that the wanted shares come out: a number of loops that is worse for
+    most tokens goes to those that lose least by it.
     """
     wanted = torch.tensor(shares) / sum(shares)
-    gains = -errors.clamp_min(1e-6).log()
+    gains = -errors.clamp_max(errors.flatten().quantile(MOST_ERROR))
     weights = ridge(hidden, torch.cat([gains - gains.mean(dim=0), torch.ones(len(hidden), 1)], dim=1))
     slopes, constant = weights[:-1], weights[-1]
     fitted = hidden @ slopes.T
@@ -129,8 +133,9 @@ def nearest_loops_weights(hidden: torch.Tensor, errors: torch.Tensor, shares: li
 def refit_depth(lesson: Lesson, windows: torch.Tensor, shares: list[float]) -> None:
     """Set every depth head of a trained student to the loops that come nearest to the dense model, window by window.
 
-    The error of a number of loops is |Y - Y_dense|^2 over |Y_dense - H_dense|^2, with Y from the student's own H and
-    Y_dense the dense model's stream after the same layer. The first token of a window is left out.
+    The error of a number of loops is |Y - Y_dense|^2 over |Y_dense|^2, with Y from the student's own H and Y_dense the
+    dense model's stream after the same layer: the same share of an update counts for less where the update is small.
+    The first token of a window is left out.
     """
     seen: list[list[tuple[torch.Tensor, torch.Tensor]]] = [[] for _ in lesson.ffns]
     for part in windows.split(4):
@@ -138,12 +143,10 @@ def refit_depth(lesson: Lesson, windows: torch.Tensor, shares: list[float]) -> N
         lesson.streams.clear()
         with own_loops(lesson.student):
             lesson.student.model(part, use_cache=False)
-        layers = zip(
-            lesson.ffns, lesson.streams.mid, lesson.teacher_streams.mid, lesson.teacher_streams.post, strict=True
-        )
-        for so_far, (ffn, hidden, dense_hidden, target) in zip(seen, layers, strict=True):
+        layers = zip(lesson.ffns, lesson.streams.mid, lesson.teacher_streams.post, strict=True)
+        for so_far, (ffn, hidden, target) in zip(seen, layers, strict=True):
             outputs = [own_loops_output(ffn, hidden, loops=n) for n in range(1, ffn.max_loops + 1)]
-            errors = torch.stack([relative_errors(y, target, target - dense_hidden) for y in outputs], dim=-1)
+            errors = torch.stack([relative_errors(y, target, target) for y in outputs], dim=-1)
             so_far.append((hidden[:, 1:].flatten(0, 1).float(), errors[:, 1:].flatten(0, 1)))
     lesson.streams.clear()
     for ffn, parts in zip(lesson.ffns, seen, strict=True):
