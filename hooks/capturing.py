@@ -40,28 +40,33 @@ class Part(NamedTuple):
 
 
 @overload
-def capture(loaded: LoadedModel, text: str | Reading, *, overlap: int | None = None) -> RoutingTrace: ...
+def capture(
+    loaded: LoadedModel, text: str | Reading, *, overlap: int | None = None, chat: bool = False
+) -> RoutingTrace: ...
 @overload
 def capture(
-    loaded: LoadedModel, text: Sequence[str | Reading], *, overlap: int | None = None
+    loaded: LoadedModel, text: Sequence[str | Reading], *, overlap: int | None = None, chat: bool = False
 ) -> list[RoutingTrace]: ...
-def capture(loaded, text, *, overlap=None):
+def capture(loaded, text, *, overlap=None, chat=False):
     """Trace a text, or each of a list of texts, through a loaded VersatileFFN model.
 
     Special tokens are added only as the tokenizer's own settings say. A text within the trained context
     (`max_position_embeddings`) is read in one pass, a longer one in windows of that size, each overlapping the one
     before by `overlap` tokens (default: half of it); `RoutingTrace.windows` lists them. Texts of a list share passes,
     which changes no token's routing: the padding is on the right, where a causal model cannot see it. A text that was
-    read already (`hooks.reading.read`) is not tokenized again. Safe to call from several threads on one model.
+    read already (`hooks.reading.read`) is not tokenized again. With `chat` the model's chat template makes each text a
+    user's message; `meta` then has the whole text as it was read, and `chat`. Safe to call from several threads on one
+    model.
 
-    Raises ValueError if a text holds no token, if the overlap is not smaller than the context, or if the model's ffn
-    is not 'versatile'. Raises NotFiniteError if the model's logits of a token are not finite.
+    Raises ValueError if a text holds no token, if the overlap is not smaller than the context, if the model's ffn is
+    not 'versatile', or if it has no chat template that can be used. Raises NotFiniteError if the model's logits of a
+    token are not finite.
     """
     refuse_without_routing(loaded)
     instrument(loaded.model)
     alone = isinstance(text, str | Reading)
     texts = [text] if alone else text
-    readings = [item if isinstance(item, Reading) else read(loaded, item, overlap) for item in texts]
+    readings = [item if isinstance(item, Reading) else read(loaded, item, overlap, chat=chat) for item in texts]
     passes = [(reading, window) for reading in readings for window in reading.windows]
     parts: list[Part | None] = [None] * len(passes)
     lengths = [window.end - window.first for _, window in passes]

@@ -77,7 +77,8 @@ class RoutingTrace:
     meta: dict[str, Any]
     """Where the numbers come from: model, weights_sha256, gates_trained, reads_ids, parameters, heads_parameters,
     config, text, dtype, versions, format_version. Also `windows` (context, overlap, number) if the text was read in
-    more than one, and `parts` if the model decides fewer things than a VersatileFFN does.
+    more than one, `chat` if it is a user's message in the model's chat template, and `parts` if the model decides fewer
+    things than a VersatileFFN does.
     """
 
     def __post_init__(self) -> None:
