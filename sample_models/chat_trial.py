@@ -45,6 +45,8 @@ def frame(template: str, tokens: dict[str, str]) -> tuple[str, str]:
     parts = "".join(rendered).split(MESSAGE)
     if len(parts) != 2:
         raise ValueError(f"it must write a message once and as it is, got {len(parts) - 1} times")
+    if not any(parts):
+        raise ValueError("it writes nothing round a message")
     return parts[0], parts[1]
 
 

@@ -187,14 +187,15 @@ def chatting(made, tmp_path_factory):
 def test_distilled_model_has_every_command_and_the_bridge(made, chatting, tmp_path, capsys):
     """It has grouped-query attention and byte-level BPE, as the model that ships; so has an upcycled one."""
     assert command(["upcycle", str(made[0].parent / "dense"), str(tmp_path / "fresh")]) == 0
-    assert command(["check", str(chatting)]) in (0, 1)
+    (tmp_path / "texts.txt").write_text("The cat sat on the mat.\nThe dog ran on.\n")
+    assert command(["check", str(chatting), "--file", str(tmp_path / "texts.txt")]) in (0, 1)
     said = capsys.readouterr().out
     assert "healthy           weights" in said and "distilled is " in said
     told = ["trace", "A fox ran.", "--chat", "--model", str(chatting), "--out", str(tmp_path)]
     assert command(told) == 0
     trace = tmp_path / "0000.trace.safetensors"
     assert RoutingTrace.load(trace).meta["text"] == "<user>A fox ran.<bot>"
-    assert command(["export", str(trace), "--out", str(tmp_path / "out"), "--formats", "csv,html"]) == 0
+    assert command(["export", str(trace), "--out", str(tmp_path / "out"), "--figures", "gate_map"]) == 0
     assert {"gate_map.csv", "gate_map.html"} <= {path.name for path in (tmp_path / "out").iterdir()}
     loaded = load_model(chatting)
     assert loaded.config.num_key_value_heads == 2 < loaded.config.num_attention_heads
@@ -203,7 +204,7 @@ def test_distilled_model_has_every_command_and_the_bridge(made, chatting, tmp_pa
         torch.testing.assert_close(to_bridge(loaded)("A fox ran."), loaded.model(ids).logits, rtol=0, atol=1e-4)
 
 
-def test_distilled_model_has_every_page_and_offers_its_chat_template(chatting, app, monkeypatch):
+def test_distilled_model_has_every_page_of_a_text_and_offers_its_chat_template(chatting, app, monkeypatch):
     monkeypatch.setenv(models.ROOTS_VARIABLE, str(chatting.parent))
     app.run()
     assert not app.toggle, "a model without a template offers none"
@@ -213,7 +214,7 @@ def test_distilled_model_has_every_page_and_offers_its_chat_template(chatting, a
     assert app.session_state.prompt.text == "<user>A fox ran.<bot>" and app.text_area[0].value == "A fox ran."
     told = "The text stands in the model's chat template, as a user's message."
     assert told in captions(app) and any("It ran in float32." in each.value for each in app.sidebar.caption)
-    for page in PAGES:
+    for page in (each for each in PAGES if each.about == "text" and each.group != "Models"):
         turn_to(app, page.url_path)
         assert not app.exception and not app.error, page.name
     app.toggle[0].set_value(False)

@@ -40,6 +40,7 @@ REFUSED = {
     "is no template": ("{% for %}", "Expected"),
     "drops the message": ("hello", "a message once and as it is, got 0 times"),
     "changes the message": ("{{ messages[0].content | upper }}", "got 0 times"),
+    "adds nothing": ("{{ messages[0].content }}", "writes nothing round a message"),
     "refuses": ("{{ raise_exception('only systems') }}", "only systems"),
 }
 
