@@ -98,6 +98,8 @@ def trace(args: argparse.Namespace) -> None:
     if loaded.reads_ids:
         say(f"{loaded.name}: it has no tokenizer, so the text is read as token ids", to=sys.stderr)
 
+    if args.chat:
+        _ = loaded.chat  # refused before earlier traces are removed
     if earlier := remove_numbered_traces(out):
         say(f"{out}: removed {earlier} trace{'s' * (earlier > 1)} from an earlier run", to=sys.stderr)
 
@@ -105,7 +107,7 @@ def trace(args: argparse.Namespace) -> None:
         """Every trace, once its file is there; no more of them than a batch are in memory."""
         for first in range(0, len(prompts), BATCH):
             texts = [prompt.text for prompt in prompts[first : first + BATCH]]
-            traces = capture(loaded, texts, interventions=interventions)
+            traces = capture(loaded, texts, chat=args.chat, interventions=interventions)
             for number, prompt in enumerate(prompts[first : first + BATCH], start=first):
                 traced = traces.pop(0)
                 traced.save(numbered_trace(out, number))
@@ -215,6 +217,9 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--id-column", help="jsonl, csv, parquet: the column of names (default: id)")
     command.add_argument("--model", default=None, help="name of a shipped model, or a folder")
     command.add_argument("--intervene", type=Path, help="JSON file of interventions, such as forced loops")
+    command.add_argument(
+        "--chat", action="store_true", help="put each text into the model's chat template, as a user's message"
+    )
     command.add_argument("--out", type=Path, required=True, help="folder for the traces and routing.parquet")
     command.set_defaults(run=trace)
     command = commands.add_parser("answers", help="print what each page finds in a trace file, in a sentence or two")

@@ -48,6 +48,7 @@ def capture(
     text: str | Reading,
     *,
     overlap: int | None = None,
+    chat: bool = False,
     interventions: Sequence[Intervention] = (),
 ) -> RoutingTrace: ...
 @overload
@@ -56,22 +57,26 @@ def capture(
     text: Sequence[str | Reading],
     *,
     overlap: int | None = None,
+    chat: bool = False,
     interventions: Sequence[Intervention] = (),
 ) -> list[RoutingTrace]: ...
-def capture(loaded, text, *, overlap=None, interventions=()):
+def capture(loaded, text, *, overlap=None, chat=False, interventions=()):
     """Trace a text, or each of a list of texts, through a loaded VersatileFFN model.
 
     Special tokens are added only as the tokenizer's own settings say. A text within the trained context
     (`max_position_embeddings`) is read in one pass, a longer one in windows of that size, each overlapping the one
     before by `overlap` tokens (default: half of it); `RoutingTrace.windows` lists them. Texts of a list share passes,
     which changes no token's routing: the padding is on the right, where a causal model cannot see it. A text that was
-    read already (`hooks.reading.read`) is not tokenized again. Safe to call from several threads on one model.
+    read already (`hooks.reading.read`) is not tokenized again. With `chat` the model's chat template makes each text a
+    user's message; `meta` then has the whole text as it was read, and `chat`. Safe to call from several threads on one
+    model.
 
     `interventions` (`hooks.interventions`) are decided otherwise than the model would, in every text and in every
     window that reads a named token; the trace holds them. The model itself is not changed.
 
     Raises ValueError if a text holds no token, if the overlap is not smaller than the context, if an intervention does
-    not fit model or text, or if the model's ffn is not 'versatile'. Raises NotFiniteError if the model's logits of a
+    not fit model or text, if the model's ffn is not 'versatile', or if it has no chat template that can be used. Raises
+    NotFiniteError if the model's logits of a
     token are not finite.
     """
     refuse_without_routing(loaded)
@@ -79,7 +84,7 @@ def capture(loaded, text, *, overlap=None, interventions=()):
     instrument(loaded.model)
     alone = isinstance(text, str | Reading)
     texts = [text] if alone else text
-    readings = [item if isinstance(item, Reading) else read(loaded, item, overlap) for item in texts]
+    readings = [item if isinstance(item, Reading) else read(loaded, item, overlap, chat=chat) for item in texts]
     for reading in readings:
         check_for_text(loaded, interventions, len(reading.ids))
     passes = [(reading, window) for reading in readings for window in reading.windows]

@@ -39,20 +39,28 @@ def run_windows(
     tokens: slice | None = None,
     of: Keep = lambda name, tensor: tensor,
     edits: Callable[[Window], Mapping[str, Edit]] | None = None,
+    into: Mapping[str, np.ndarray] | None = None,
 ) -> dict[str, np.ndarray]:
     """The tensors at the hook names for every token of a text, [token, ...], each from the window that owns the token.
 
     `tokens` restricts the result to a range, and the passes to its windows. `of(name, tensor)` may reduce a tensor
-    [token, ...] while the pass goes on. `edits(window)` gives the edits to make in the pass over a window.
+    [token, ...] while the pass goes on. `edits(window)` gives the edits to make in the pass over a window. The tensors
+    of the names in `into` are written into its arrays [token, ...], and are not in the result: what is large is then in
+    memory once.
     """
     names, first, end = list(names), *(tokens or slice(0, len(ids))).indices(len(ids))[:2]
-    recorded: dict[str, list[np.ndarray]] = {name: [] for name in names}
+    into = into or {}
+    recorded: dict[str, list[np.ndarray]] = {name: [] for name in names if name not in into}
     for window in windows:
         part = slice(max(first, window.own) - window.first, min(end, window.end) - window.first)
 
-        def cut(name: str, tensor: torch.Tensor, part: slice = part) -> None:
+        def cut(name: str, tensor: torch.Tensor, part: slice = part, window: Window = window) -> None:
             # Copied at once: a view would keep the whole window's tensor of every layer in memory.
-            recorded[name].append(to_numpy(of(name, tensor[0, part])))
+            piece, at = of(name, tensor[0, part]), part.start + window.first - first
+            if name in into:
+                into[name][at : at + len(piece)] = piece.float().cpu().numpy()
+            else:
+                recorded[name].append(to_numpy(piece))
 
         if part.start < part.stop:
             with edited(edits(window)) if edits else nullcontext():

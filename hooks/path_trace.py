@@ -8,7 +8,6 @@ The token axis holds only the captured tokens: entry 0 is token `first_token` of
 """
 
 from dataclasses import dataclass, fields, replace
-from functools import cached_property
 
 import numpy as np
 from beartype import beartype
@@ -102,14 +101,21 @@ class PathTrace:
         by_token = {name: getattr(self, name)[part] for name in ("embedding", "resid_final", "norm_scale")}
         return replace(self, first_token=token, **by_row, **by_token)
 
-    # Derived: never stored ------------------------------------------------------------------------------------------
+    def in_layer(self, layer: int) -> "PathTrace":
+        """The same capture, cut to one captured layer, of which row 0 of the derived arrays then is."""
+        row = self.row(layer)
+        part = slice(row, row + 1)
+        names = ("layers", "states", "expert_out", "resid_pre", "resid_post")
+        return replace(self, **{name: getattr(self, name)[part] for name in names})
 
-    @cached_property
+    # Derived: never stored, since those of all layers are as large as the capture itself ------------------------------
+
+    @property
     def steps(self) -> Float[np.ndarray, "row token loop hidden"]:
         """D_l = H(l) - H(l-1): what loop l adds to the state; those beyond `routing.loops` are not used."""
         return np.diff(self.states.astype(np.float64), axis=2)
 
-    @cached_property
+    @property
     def width_out(self) -> Float[np.ndarray, "row token hidden"]:
         """Y_width = H + sum_k w_k f_{e_k}(H); what it would have been where `width_ran` is False."""
         ids = self.routing.expert_ids[self.layers, self.tokens]

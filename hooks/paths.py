@@ -1,6 +1,6 @@
 """Captures what both paths of chosen layers compute: one more forward pass, routed as a trace says."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -43,37 +43,46 @@ def capture_paths(
     if not chosen or chosen[0] < 0 or chosen[-1] >= total:
         raise ValueError(f"layers must be some of 0..{total - 1}, got {chosen}")
 
-    states = ["mlp.hook_in", *(f"mlp.hook_depth_state_{loop}" for loop in range(1, loaded.config.max_loops + 1))]
-    before, after = "blocks.0.hook_resid_pre", f"blocks.{total - 1}.hook_resid_post"
-    stream = [*states, "mlp.hook_expert_out", "hook_resid_pre", "hook_resid_post"]
-    parts = {f"blocks.{layer}.{name}" for layer in chosen for name in stream} | {before, after}
-
-    recorded = run_windows(
+    config, size = loaded.config, end - first
+    parts = {"states": config.max_loops + 1, "expert_out": config.num_experts, "resid_pre": None, "resid_post": None}
+    made = {
+        name: np.empty((len(chosen), size, *([] if count is None else [count]), config.hidden_size), np.float32)
+        for name, count in parts.items()
+    }
+    ends = np.empty((2, size, config.hidden_size), np.float32)
+    into = {"blocks.0.hook_resid_pre": ends[0], f"blocks.{total - 1}.hook_resid_post": ends[1]} | _places(chosen, made)
+    run_windows(
         loaded.model,
         trace.token_ids.tolist(),
         trace.windows,
-        parts,
+        into,
         tokens=slice(first, end),
         edits=lambda window: replayed(loaded, trace, window),
+        into=into,
     )
-
-    def rows(name: str) -> np.ndarray:
-        return np.stack([recorded[f"blocks.{layer}.{name}"] for layer in chosen])
-
-    final, norm = recorded[after], loaded.model.model.norm
+    final = made["resid_post"][-1] if chosen[-1] == total - 1 else ends[1]
+    norm = loaded.model.model.norm
     return PathTrace(
         routing=trace,
         layers=np.array(chosen),
         first_token=first,
-        states=np.stack([rows(name) for name in states], axis=2),
-        expert_out=rows("mlp.hook_expert_out"),
-        resid_pre=rows("hook_resid_pre"),
-        resid_post=rows("hook_resid_post"),
-        embedding=recorded[before],
+        **made,
+        embedding=made["resid_pre"][0] if chosen[0] == 0 else ends[0],
         resid_final=final,
         norm_scale=(1 / np.sqrt(np.square(final).mean(axis=-1) + norm.variance_epsilon)).astype(np.float32),
         norm_weight=to_numpy(norm.weight),
     )
+
+
+def _places(layers: list[int], made: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Hook name -> the part [token, ...] of the arrays of a PathTrace that it fills."""
+    into = {}
+    for row, layer in enumerate(layers):
+        states, block = made["states"][row], f"blocks.{layer}."
+        into |= {block + "mlp.hook_in": states[:, 0], block + "mlp.hook_expert_out": made["expert_out"][row]}
+        into |= {block + f"mlp.hook_depth_state_{loop}": states[:, loop] for loop in range(1, states.shape[1])}
+        into |= {block + f"hook_{name}": made[name][row] for name in ("resid_pre", "resid_post")}
+    return into
 
 
 __all__ = ["capture_paths"]

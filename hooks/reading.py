@@ -1,7 +1,7 @@
 """Reading: the token ids and windows in which a model reads a text, from its tokenizer or from a trace."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hooks.trace import RoutingTrace
 from hooks.trace_checks import PARTS
@@ -24,41 +24,48 @@ class Reading:
     overlap: int
     windows: list[Window]
     """One, or more for a text longer than `context`, each overlapping the one before by `overlap` tokens."""
+    chat: bool = False
+    """Whether the text is a user's message in the model's chat template."""
 
     @property
-    def meta(self) -> dict[str, dict[str, int]]:
-        """The entry of `RoutingTrace.meta` about the windows; empty if there is only one."""
-        if len(self.windows) == 1:
-            return {}
-        return {"windows": {"context": self.context, "overlap": self.overlap, "number": len(self.windows)}}
+    def meta(self) -> dict[str, Any]:
+        """The entries of `RoutingTrace.meta` about the reading: windows if there are several, chat if it is one."""
+        windows = {"context": self.context, "overlap": self.overlap, "number": len(self.windows)}
+        return ({"windows": windows} if len(self.windows) > 1 else {}) | ({"chat": True} if self.chat else {})
 
 
-def read(loaded: "LoadedModel", text: str | RoutingTrace, overlap: int | None = None) -> Reading:
+def read(loaded: "LoadedModel", text: str | RoutingTrace, overlap: int | None = None, *, chat: bool = False) -> Reading:
     """Token ids and windows of a text. For a trace they are those of the trace, and the tokenizer is not used.
 
+    With `chat` the text is put into the model's chat template as a user's message. The tokenizer adds nothing to a text
+    that stands in the template, which has it all.
+
     Raises ValueError if the tokenizer cannot read the text, if that holds no token, if the overlap is not smaller than
-    the context, or for a trace of another model.
+    the context, for a trace of another model, or if there is no chat template that can be used.
     """
     if isinstance(text, RoutingTrace):
         return _read_again(loaded, text)
     if loaded.reads_ids:
         loaded.tokenizer.check(text)
+    text = loaded.chat.as_message(text) if chat else text
+    chat = loaded.is_chat(text)
     with told_as("the tokenizer of this model cannot read this text", "give another text"):
-        encoded = loaded.tokenizer(text, return_special_tokens_mask=True, verbose=False)
+        encoded = loaded.tokenizer(text, return_special_tokens_mask=True, add_special_tokens=not chat, verbose=False)
     ids, special = encoded["input_ids"], encoded["special_tokens_mask"]
     if not len(ids) > sum(special):
         raise ValueError("the text is empty: it holds no token to trace; type at least one character")
     context = loaded.config.max_position_embeddings
     overlap = context // 2 if overlap is None else overlap
     windows = reading_windows(len(ids), context, overlap)
-    return Reading(text, ids, [bool(flag) for flag in special], context, overlap, windows)
+    return Reading(text, ids, [bool(flag) for flag in special], context, overlap, windows, chat)
 
 
 def _read_again(loaded: "LoadedModel", trace: RoutingTrace) -> Reading:
     refuse_other_model(loaded, trace)
     stated = trace.meta.get("windows") or {"context": loaded.config.max_position_embeddings, "overlap": 0}
     ids, special = trace.token_ids.tolist(), trace.special.tolist()
-    return Reading(trace.meta.get("text") or "", ids, special, stated["context"], stated["overlap"], trace.windows)
+    text, chat = trace.meta.get("text") or "", trace.meta.get("chat") is True
+    return Reading(text, ids, special, stated["context"], stated["overlap"], trace.windows, chat)
 
 
 def refuse_without_routing(loaded: "LoadedModel") -> None:

@@ -1,9 +1,12 @@
 """Reruns one token with edits, many variants in few small passes: what would the model have predicted there?
 
 In a causal model an edit at a token changes nothing at the tokens before it. These run once, and only the token itself
-is run again, once per variant, on their keys and values.
+is run again on their keys and values. The variants stand beside each other in one sequence, all at the token's
+position, and each sees the tokens before it and itself alone, so that no key or value is copied for a variant. A
+variant joins them at the layer of its first edit, since below it is what the token is without edits.
 """
 
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -20,10 +23,11 @@ from hooks.replay import decided, replayed, undisturbed
 from hooks.trace import RoutingTrace
 from sample_models.configuration_versatile import VersatileFFNConfig
 from sample_models.loading import LoadedModel
+from sample_models.modeling_versatile import VersatileFFNForCausalLM
 from sample_models.taps import Edit, TapInfo, edited
 
-MAX_CACHE_BYTES = 256 * 2**20
-"""Most memory for the repeated keys and values of one pass; more variants take more passes."""
+MAX_VARIANTS = 256
+"""Most variants of one pass."""
 
 
 @dataclass(frozen=True)
@@ -86,63 +90,87 @@ def rerun_token(
     place = token - window.first
     if place and past is None:
         past = own_pass(loaded, trace, token).past
-    here = torch.tensor([[trace.token_ids[token]]], device=model.device)
     logits, again = [], edits_of(loaded, trace, window)
-    for start in range(0, len(variants), (rows := _rows_per_pass(loaded, place))):
-        batch = variants[start : start + rows]
-        with edited(again), edited(_replayed_decisions(trace, token, batch)), edited(_edits_by_row(batch)):
-            own_past = _repeated_past(past, place, len(batch)) if place else None
-            output = model(here.expand(len(batch), 1), past_key_values=own_past, use_cache=bool(place))
-            logits.append(output.logits[:, -1])
+    for start in range(0, len(variants), MAX_VARIANTS):
+        batch = variants[start : start + MAX_VARIANTS]
+        begins = [min((_layer(name) for name in variant), default=trace.num_layers) for variant in batch]
+        order = sorted(range(len(batch)), key=begins.__getitem__)
+        rows = [{}, *(batch[i] for i in order)]
+        with edited(again), edited(_replayed_decisions(trace, token, rows)), edited(_edits_by_row(rows)):
+            stream = _streams(model, int(trace.token_ids[token]), place, past, [0, *(begins[i] for i in order)])
+        logits.append(model.lm_head(model.model.norm(stream[1:]))[np.argsort(order)])
     return torch.cat(logits).float()
 
 
-def _replayed_decisions(trace: RoutingTrace, token: int, variants: Sequence[Mapping[str, Edit]]) -> dict[str, Edit]:
-    """Edits that replay each decision of the trace in the rows of the variants whose edits cannot change it."""
+def _streams(
+    model: VersatileFFNForCausalLM, token_id: int, place: int, past: DynamicCache | None, begins: Sequence[int]
+) -> torch.Tensor:
+    """The stream [row, hidden] after the last layer, of a token at a place in its window.
 
-    def put(rows: list[int], value: np.ndarray) -> Edit:
+    A row leaves the first one before layer `begins[row]`; these ascend from 0.
+    """
+    inner, device = model.model, model.device
+    past = _past_before(past, place) if place else None
+    stream = inner.embed_tokens(torch.tensor([[token_id]], device=device))  # [1, row, hidden]
+    turned = inner.rotary_emb(stream, position_ids=torch.tensor([[place]], device=device))
+    for index in range(len(inner.layers) + 1):
+        rows = bisect_right(begins, index)
+        stream = torch.cat([stream, stream[:, :1].expand(1, rows - stream.shape[1], -1)], dim=1)
+        if index == len(inner.layers):
+            return stream[0]
+        before = torch.ones(rows, place, dtype=torch.bool, device=device)
+        seen = torch.cat([before, torch.eye(rows, dtype=torch.bool, device=device)], dim=1)
+        stream = inner.layers[index](
+            stream,
+            attention_mask=seen[None, None],
+            position_ids=torch.full((1, rows), place, device=device),
+            position_embeddings=turned,
+            past_key_values=past,
+        )
+
+
+def _replayed_decisions(trace: RoutingTrace, token: int, rows: Sequence[Mapping[str, Edit]]) -> dict[str, Edit]:
+    """Edits that replay each decision of the trace in the rows whose own edits cannot change it."""
+
+    def put(places: list[int], value: np.ndarray) -> Edit:
         def edit(tensor: torch.Tensor, hook: TapInfo) -> torch.Tensor:
-            tensor = tensor.clone()
-            tensor[rows] = torch.tensor(value, dtype=tensor.dtype, device=tensor.device)
+            tensor, here = tensor.clone(), [place for place in places if place < tensor.shape[1]]
+            tensor[0, here] = torch.tensor(value, dtype=tensor.dtype, device=tensor.device)
             return tensor
 
         return edit
 
     edits = {}
     for name, value in decided(trace, slice(token, token + 1)).items():
-        if rows := [row for row, variant in enumerate(variants) if undisturbed(name, variant)]:
-            edits[name] = put(rows, value)
+        if places := [place for place, row in enumerate(rows) if undisturbed(name, row)]:
+            edits[name] = put(places, value)
     return edits
 
 
-def _edits_by_row(variants: Sequence[Mapping[str, Edit]]) -> dict[str, Edit]:
-    """One edit per hook name, which applies to each row the edit that its variant has there, if any."""
+def _edits_by_row(rows: Sequence[Mapping[str, Edit]]) -> dict[str, Edit]:
+    """One edit per hook name, which applies to each row the edit that it has there, if any."""
 
-    def of_rows(rows: dict[int, Edit]) -> Edit:
+    def of_rows(changes: dict[int, Edit]) -> Edit:
         def edit(tensor: torch.Tensor, hook: TapInfo) -> torch.Tensor:
             tensor = tensor.clone()
-            for row, change in rows.items():
-                tensor[row] = change(tensor[row], hook=hook)
+            for place, change in changes.items():
+                tensor[0, place : place + 1] = change(tensor[0, place : place + 1], hook=hook)
             return tensor
 
         return edit
 
-    names = {name for variant in variants for name in variant}
-    return {
-        name: of_rows({row: variant[name] for row, variant in enumerate(variants) if name in variant}) for name in names
-    }
+    names = {name for row in rows for name in row}
+    return {name: of_rows({place: row[name] for place, row in enumerate(rows) if name in row}) for name in names}
 
 
-def _repeated_past(past: DynamicCache, token: int, times: int) -> DynamicCache:
-    """The keys and values of the tokens before `token`, copied once per row, because a pass appends to them."""
-    return DynamicCache(
-        [tuple(tensor[:, :, :token].expand(times, -1, -1, -1) for tensor in layer[:2]) for layer in past]
-    )  # fmt: skip
+def _layer(name: str) -> int:
+    """Layer of a hook name."""
+    return int(name.split(".")[1])
 
 
-def _rows_per_pass(loaded: LoadedModel, token: int) -> int:
-    size = (token + 1) * _cache_entries_per_token(loaded.config) * loaded.model.dtype.itemsize
-    return max(MAX_CACHE_BYTES // size, 1)
+def _past_before(past: DynamicCache, token: int) -> DynamicCache:
+    """The keys and values of the tokens before `token`, to which a pass may append its own."""
+    return DynamicCache([tuple(tensor[:, :, :token] for tensor in layer[:2]) for layer in past])
 
 
 def _cache_entries_per_token(config: VersatileFFNConfig) -> int:

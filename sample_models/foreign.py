@@ -79,4 +79,4 @@ def told_as(sentence: str, remedy: str) -> Iterator[None]:
         raise ValueError(f"{sentence} ({brief(error)}): {remedy}") from error
 
 
-__all__ = ["MAX_NAMES_MB", "brief", "is_file", "read_json", "told_as"]
+__all__ = ["MAX_CONFIG_MB", "MAX_NAMES_MB", "brief", "is_file", "read_json", "told_as"]

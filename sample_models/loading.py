@@ -16,6 +16,7 @@ import torch
 from transformers import PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
 
+from sample_models.chat_template import ChatTemplate, read_chat_template
 from sample_models.configuration_versatile import VersatileFFNConfig
 from sample_models.id_tokenizer import IdTokenizer
 from sample_models.intermediate_checkpoints import IntermediateCheckpoint, intermediate_checkpoints
@@ -84,6 +85,32 @@ class LoadedModel:
     def reads_ids(self) -> bool:
         """Whether the model came without a tokenizer, so that its texts are token ids, as in "12 7 99"."""
         return isinstance(self.tokenizer, IdTokenizer)
+
+    @property
+    def offers_chat(self) -> bool:
+        """Whether the model came with a chat template."""
+        return bool(getattr(self.tokenizer, "chat_template", None))
+
+    @property
+    def chat(self) -> ChatTemplate:
+        """The model's chat template; ValueError with one sentence if it has none, or one that cannot be used."""
+        if isinstance(self._chat, str):
+            raise ValueError(self._chat)
+        return self._chat
+
+    def is_chat(self, text: str) -> bool:
+        """Whether a text is a user's message in the model's chat template. Never with a template that is refused."""
+        return self.offers_chat and isinstance(self._chat, ChatTemplate) and self._chat.is_message(text)
+
+    @cached_property
+    def _chat(self) -> ChatTemplate | str:
+        """The template, or the sentence why there is none."""
+        if not self.offers_chat:
+            return f"{self.name} has no chat template: trace the text as it is"
+        try:
+            return read_chat_template(self.tokenizer, self.name)
+        except ValueError as error:
+            return str(error)
 
     @property
     def gates_trained(self) -> bool:

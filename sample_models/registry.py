@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from sample_models.foreign import is_file, read_json
+from sample_models.foreign import MAX_NAMES_MB, is_file, read_json
 from sample_models.recipes import recipes
 
 CHECKPOINTS = Path(__file__).parent / "checkpoints"
@@ -71,6 +71,17 @@ def _holds_model(folder: Path) -> bool:
     except UnicodeEncodeError:
         raise ValueError(f"{os.fsencode(folder)!r} is not a name in UTF-8: rename the folder") from None
     return is_olmo(folder) or read_json(folder / "config.json").get("model_type") == MODEL_TYPE
+
+
+def has_chat_template(folder: Path) -> bool:
+    """Whether a model came with a chat template, by its files alone. False if they cannot be read."""
+    settings = folder / "tokenizer_config.json"
+    try:
+        return is_file(folder / "chat_template.jinja") or (
+            is_file(settings) and bool(read_json(settings, max_mb=MAX_NAMES_MB).get("chat_template"))
+        )
+    except ValueError:  # whoever loads the model is told why
+        return False
 
 
 def is_olmo(folder: Path) -> bool:

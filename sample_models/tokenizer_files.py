@@ -10,7 +10,7 @@ from pathlib import Path
 from transformers import AutoTokenizer, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from sample_models.configuration_versatile import VersatileFFNConfig
-from sample_models.foreign import MAX_NAMES_MB, brief, is_file, read_json, told_as
+from sample_models.foreign import MAX_CONFIG_MB, MAX_NAMES_MB, brief, is_file, read_json, told_as
 from sample_models.id_tokenizer import IdTokenizer
 from sample_models.recipes import built_roots
 from sample_models.registry import CHECKPOINTS, MODEL_TYPE, model_type_of
@@ -19,6 +19,8 @@ OTHER_TOKENIZERS = ("tokenizer.model", "spiece.model", "vocab.json", "vocab.txt"
 """Files of tokenizers in other formats than tokenizer.json."""
 BESIDE = ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
 """JSON that transformers reads beside tokenizer.json."""
+CHAT_TEMPLATE, MORE_TEMPLATES = "chat_template.jinja", "additional_chat_templates"
+"""File and folder of chat templates, which transformers reads beside tokenizer.json."""
 CLOCK_S = 60
 """Seconds by the clock for the trial of a tokenizer."""
 TRIAL = (sys.executable, "-m", "sample_models.tokenizer_trial")
@@ -46,6 +48,9 @@ def read_tokenizer(folder: Path, config: VersatileFFNConfig) -> PreTrainedTokeni
         for name in BESIDE:
             if os.path.lexists(folder / name):
                 read_json(folder / name, max_mb=MAX_NAMES_MB)
+        for path in (folder / CHAT_TEMPLATE, *(folder / MORE_TEMPLATES).glob("*.jinja")):
+            if os.path.lexists(path) and not (is_file(path) and path.stat().st_size <= MAX_CONFIG_MB * 2**20):
+                raise ValueError(f"{path} must be a file of at most {MAX_CONFIG_MB} MB: remove it or copy it again")
     known = {"config": config} if model_type_of(folder / "config.json") == MODEL_TYPE else {}
     with told_as(f"the tokenizer in {folder} cannot be read", "copy or save it again"):
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, **known)

@@ -88,3 +88,21 @@ def test_tables_say_what_was_used():
     assert len(table) == 2 * 5 * 5
     np.testing.assert_array_equal(table.groupby(["layer", "token"])["used"].sum(), trace.loops[:, 2:7].ravel() + 1)
     assert steps_table(paths)["loops"].tolist() == trace.loops[:, 2:7].ravel().tolist()
+
+
+def test_plane_is_fitted_without_a_first_token_that_is_many_times_as_long():
+    trace = random_trace(layers=2, tokens=12)
+    plain = make_paths(trace, hidden=24)
+    states = plain.states.copy()
+    states[1, 0] += 300
+    found, alone = plane(make_paths(trace, hidden=24, states=states), 1), plane(make_paths(trace, tokens=(1, 12)), 1)
+    assert found.outlier == pytest.approx(
+        np.median(np.linalg.norm(states[1, 0], axis=-1)) / np.median(np.linalg.norm(states[1, 1:], axis=-1)), rel=0.2
+    )
+    flat = states[1, 1:].reshape(-1, 24).astype(float)
+    sizes = np.linalg.svd(flat - flat.mean(axis=0), compute_uv=False) ** 2
+    np.testing.assert_allclose(found.explained, sizes[:2] / sizes.sum(), rtol=1e-8)
+    assert np.abs(found.points[1:]).max() < 30 < np.abs(found.points[0]).max()
+    assert plane(plain, 1).outlier is None and alone.outlier is None
+    table = plane_table(make_paths(trace, hidden=24, states=states))
+    assert table[~table["fitted"]][["layer", "token"]].drop_duplicates().values.tolist() == [[1, 0]]

@@ -120,7 +120,7 @@ def test_removing_a_write_of_the_last_layer_changes_only_the_norm(loaded, paths,
 def test_many_variants_take_more_passes_and_give_the_same(loaded, paths, monkeypatch):
     edits = [{"blocks.0.mlp.hook_loop_choice": lambda choice, hook, n=n: torch.full_like(choice, n)} for n in range(4)]
     together = rerun_token(loaded, paths.routing, 12, edits)
-    monkeypatch.setattr("hooks.rerun.MAX_CACHE_BYTES", 1)
+    monkeypatch.setattr("hooks.rerun.MAX_VARIANTS", 1)
     np.testing.assert_allclose(rerun_token(loaded, paths.routing, 12, edits), together, atol=1e-4)
 
 

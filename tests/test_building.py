@@ -12,9 +12,10 @@ from safetensors.torch import load_file, save_file
 
 from analysis.models.training import read_curves
 from app.cli import main as command
-from app.server import model_building
+from app.pages import PAGES
+from app.server import model_building, models
 from app.texts.examples import EXAMPLES, shipped_trace
-from hooks import capture
+from hooks import RoutingTrace, capture, to_bridge
 from sample_models import DEFAULT_MODEL, default_models, load_model, model_card, recipes
 from sample_models.distil import publish
 from sample_models.distil.__main__ import main as distil
@@ -22,7 +23,7 @@ from sample_models.distil.building import build_model
 from sample_models.distil.evaluation import bytes_of
 from sample_models.distil.run import UPDATE
 from sample_models.recipes import built_roots
-from tests.app_in_process import press, turn_to
+from tests.app_in_process import captions, press, trace_text, turn_to
 from tests.dense_models import write_dense, write_gguf
 from tests.models import byte_tokenizer
 
@@ -169,6 +170,56 @@ def test_bits_per_byte_count_the_bytes_of_what_is_predicted():
     tokenizer = byte_tokenizer()
     windows = torch.tensor([tokenizer(text).input_ids for text in ("abcde", "a\u00e9 b")])
     assert bytes_of(windows, tokenizer).tolist() == [4, 4]
+
+
+@pytest.fixture(scope="module")
+def chatting(made, tmp_path_factory):
+    """The distilled model as a folder with a chat template, below a root of its own."""
+    folder = tmp_path_factory.mktemp("models") / "distilled"
+    folder.mkdir()
+    for path in made[0].glob("*.*"):
+        if path.suffix in (".json", ".safetensors") and not path.name.startswith("update"):
+            (folder / path.name).write_bytes(path.read_bytes())
+    (folder / "chat_template.jinja").write_text("<user>{{ messages[0].content }}<bot>")
+    return folder
+
+
+def test_distilled_model_has_every_command_and_the_bridge(made, chatting, tmp_path, capsys):
+    """It has grouped-query attention and byte-level BPE, as the model that ships; so has an upcycled one."""
+    assert command(["upcycle", str(made[0].parent / "dense"), str(tmp_path / "fresh")]) == 0
+    (tmp_path / "texts.txt").write_text("The cat sat on the mat.\nThe dog ran on.\n")
+    assert command(["check", str(chatting), "--file", str(tmp_path / "texts.txt")]) in (0, 1)
+    said = capsys.readouterr().out
+    assert "healthy           weights" in said and "distilled is " in said
+    told = ["trace", "A fox ran.", "--chat", "--model", str(chatting), "--out", str(tmp_path)]
+    assert command(told) == 0
+    trace = tmp_path / "0000.trace.safetensors"
+    assert RoutingTrace.load(trace).meta["text"] == "<user>A fox ran.<bot>"
+    assert command(["export", str(trace), "--out", str(tmp_path / "out"), "--figures", "gate_map"]) == 0
+    assert {"gate_map.csv", "gate_map.html"} <= {path.name for path in (tmp_path / "out").iterdir()}
+    loaded = load_model(chatting)
+    assert loaded.config.num_key_value_heads == 2 < loaded.config.num_attention_heads
+    with torch.no_grad():
+        ids = torch.tensor([loaded.tokenizer("A fox ran.").input_ids])
+        torch.testing.assert_close(to_bridge(loaded)("A fox ran."), loaded.model(ids).logits, rtol=0, atol=1e-4)
+
+
+def test_distilled_model_has_every_page_of_a_text_and_offers_its_chat_template(chatting, app, monkeypatch):
+    monkeypatch.setenv(models.ROOTS_VARIABLE, str(chatting.parent))
+    app.run()
+    assert not app.toggle, "a model without a template offers none"
+    app.sidebar.selectbox[0].select("distilled").run()
+    app.toggle[0].set_value(True)
+    trace_text(app, "A fox ran.")
+    assert app.session_state.prompt.text == "<user>A fox ran.<bot>" and app.text_area[0].value == "A fox ran."
+    told = "The text stands in the model's chat template, as a user's message."
+    assert told in captions(app) and any("It ran in float32." in each.value for each in app.sidebar.caption)
+    for page in (each for each in PAGES if each.about == "text" and each.group != "Models"):
+        turn_to(app, page.url_path)
+        assert not app.exception and not app.error, page.name
+    app.toggle[0].set_value(False)
+    trace_text(app, "A fox ran.")
+    assert app.session_state.prompt.text == "A fox ran." and told not in captions(app)
 
 
 def test_models_page_offers_what_is_not_built_and_builds_it_on_request(recipe, app, monkeypatch):

@@ -7,6 +7,7 @@ import pytest
 
 from analysis.explain.ledger import layer_ledger, stream_ledger
 from analysis.figures import stream_ledger_figure, write_stack_figure, write_waterfall_figure
+from analysis.figures.explain.stream import stream_axis
 from analysis.view import View
 from analysis.words.numbers import significant
 from tests.capture_results import make_paths
@@ -97,3 +98,9 @@ def test_books_that_do_not_balance_are_not_drawn(paths, figure):
     off = dataclasses.replace(paths, resid_post=paths.resid_post * np.float32(1.01), resid_final=paths.resid_final + 1)
     fig = figure(off, View(layer=2, token=9))
     assert not fig.data and "Not drawn: the writes differ" in fig.layout.annotations[0].text
+
+
+def test_the_embedding_has_room_beside_the_layers():
+    few, many = (stream_axis(random_trace(layers=layers, tokens=4), View()) for layers in (6, 30))
+    assert few["ticktext"][:3] == ["embedding", "<b>0</b>", "1"]
+    assert many["ticktext"][:3] == ["embedding", "2", "4"] and many["tickvals"][:3] == [-1, 2, 4]

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from analysis import figures
+from analysis.figures.template import ROUND_ROWS_PX
 from analysis.gate import gate_along_text, gate_by_chance
 from analysis.palette import THEMES, contrast, expert_colour, loop_colours, text_on
 from analysis.view import View, window_around
@@ -102,6 +103,16 @@ def test_gate_map_runs_from_nought_to_one_with_butterflies():
     assert fig.data[0].zmax == 1
     assert fig.data[1].y.tolist() == [0.75, 0]
     assert fig.data[2].y.tolist() == [-0.25, -1]
+
+
+@pytest.mark.parametrize("draw", [figures.gate_levels_figure, figures.expert_load_by_layer_figure])
+def test_rows_with_numbers_are_tall_enough_for_them_however_many_layers_there_are(draw):
+    few, many = (draw(random_trace(layers=layers, tokens=40, experts=4)) for layers in (4, 30))
+    assert many.layout.height - few.layout.height > 100
+    row = (many.layout.height - ROUND_ROWS_PX) / 30
+    assert (
+        row >= max(drawn.textfont.size for drawn in many.data if drawn.type == "scatter" and drawn.mode == "text") + 2
+    )
 
 
 def test_gate_levels_fill_their_bar():

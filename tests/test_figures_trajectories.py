@@ -5,6 +5,7 @@ import pytest
 
 from analysis.explain.geometry import plane
 from analysis.figures import embedding_figure, trajectory_figure
+from analysis.figures.template import quoted
 from analysis.palette import expert_colour, gate_colour
 from analysis.view import View
 from analysis.words.numbers import percent
@@ -98,3 +99,15 @@ def test_a_selection_that_is_not_on_the_map_is_said_to_be_missing(paths, found):
     assert "is not among the tokens of this map" in notes(away) and named(away, "selected") is None
     other = embedding_figure(make_embedding(paths, [0]), VIEW)
     assert "layer 1 is not in it" in notes(other) and named(other, "selected") is None
+
+
+@pytest.mark.parametrize("drawn", ["pca", "umap"])
+def test_a_first_token_that_would_rule_the_plane_is_left_out_and_named(drawn):
+    trace = random_trace(layers=3, tokens=30, experts=4)
+    states = make_paths(trace).states.copy()
+    states[1, 0] += 300
+    paths = make_paths(trace, states=states)
+    fig = trajectory_figure(paths, VIEW) if drawn == "pca" else embedding_figure(make_embedding(paths), VIEW)
+    ends = named(fig, "exited here")
+    assert 0 not in np.array(ends.customdata)[:, 0] and set(range(1, 30)) <= set(np.array(ends.customdata)[:, 0])
+    assert f"{quoted(trace, 0)} is left out: its states are" in notes(fig)

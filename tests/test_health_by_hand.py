@@ -59,23 +59,31 @@ def test_loops_that_stay_with_the_place_are_condemned():
 
 
 def test_agreement_is_corrected_for_chance_and_tokens_that_did_not_move_do_not_count():
-    trace = make_trace(loops=[[1, 1, 2, 2, 4]])
-    text = text_of(trace, orders=np.array([[1, 0, 3, 2, 4]]), reordered_loops=np.array([[[1, 1, 2, 1, 3]]]))
+    trace = make_trace(loops=[[3, 1, 1, 2, 2, 4]])
+    text = text_of(trace, orders=np.array([[0, 2, 1, 4, 3, 5]]), reordered_loops=np.array([[[3, 1, 1, 2, 1, 3]]]))
     content, _ = loops_follow_content([text])
     # 3 of 4 agree; chance: 1 loop 3/4 x 2/4, 2 loops 1/4 x 2/4, together 1/2.
     assert content.tolist() == [pytest.approx((0.75 - 0.5) / 0.5)]
 
 
+def test_a_sink_in_the_first_place_is_no_sign_of_positions():
+    """Whatever stands first takes four loops; every other token keeps its own number."""
+    trace = make_trace(loops=[[4, 1, 2, 1, 2, 1, 2, 2]])
+    order, moved = np.array([[3, 2, 1, 0, 5, 4, 7, 6]]), np.array([[[4, 2, 1, 2, 1, 2, 2, 2]]])
+    content, position = loops_follow_content([text_of(trace, orders=order, reordered_loops=moved)])
+    assert content.tolist() == [1] and position[0] < 0
+
+
 def test_agreement_of_experts_counts_what_stays_of_those_that_routed_both_times():
-    before = np.array([[[0, 1], [0, 1], [2, 3], [2, 3], [0, 1]]])
-    after = np.array([[[[1, 0], [0, 2], [2, 3], [3, 1], [0, 1]]]])
-    trace = make_trace(loops=[[1, 1, 2, 1, 4]], expert_ids=before)
-    loops = np.array([[[1, 1, 1, 1, 1]]])
-    text = text_of(trace, orders=np.array([[1, 0, 3, 2, 4]]), reordered_loops=loops, reordered_experts=after)
+    before = np.array([[[0, 1], [0, 1], [0, 1], [2, 3], [2, 3], [0, 1]]])
+    after = np.array([[[[0, 1], [1, 0], [0, 2], [2, 3], [3, 1], [0, 1]]]])
+    trace = make_trace(loops=[[1, 1, 1, 2, 1, 4]], expert_ids=before)
+    loops, order = np.array([[[1, 1, 1, 1, 1, 1]]]), np.array([[0, 2, 1, 4, 3, 5]])
+    text = text_of(trace, orders=order, reordered_loops=loops, reordered_experts=after)
     content, position = experts_follow_content([text])
     # Of two experts 2, 1, 2, 1 stay: 3/4. Chance: a half of the tokens before took each, after 2, 2, 2, 2 of 4: 1/2.
     assert content.tolist() == [pytest.approx(0.5)] == position.tolist()
-    silent = text_of(trace, orders=np.array([[1, 0, 3, 2, 4]]), reordered_loops=0 * loops + 4, reordered_experts=after)
+    silent = text_of(trace, orders=order, reordered_loops=0 * loops + 4, reordered_experts=after)
     assert np.isnan(experts_follow_content([silent])).all()
     assert check_content_of_experts(record_of(silent)).status == "not measured"
 

@@ -94,7 +94,7 @@ def test_exit_where_the_token_left_is_the_model_itself(loaded, lens):
 
 def test_one_pass_over_the_text_serves_every_token_and_the_removals(loaded, paths, lens):
     own, calls = own_pass(loaded, paths.routing, 3), []
-    handle = loaded.model.model.register_forward_hook(lambda *_: calls.append(1))
+    handle = loaded.model.model.layers[0].register_forward_hook(lambda *_: calls.append(1))
     again = recursion_lens(loaded, paths, TOKEN, TARGET, own=own)
     direction = logit_direction(loaded, paths, TOKEN, TARGET)
     vectors, table = stream_writes(paths, TOKEN)

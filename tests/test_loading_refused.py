@@ -116,6 +116,22 @@ def test_model_whose_parts_do_not_add_up_is_refused_naming_layer_and_gap(folder)
         check_model(model)
 
 
+def test_parts_that_do_not_add_up_are_found_beside_a_first_token_of_a_huge_stream(folder):
+    model = load_model(folder).model
+    with torch.no_grad():
+        model.model.embed_tokens.weight[0] *= 1e6
+    check_model(model)
+
+    def spoil(module, inputs, output):
+        output = output.clone()
+        output[:, 7] *= 1.5
+        return output
+
+    model.model.layers[1].mlp.hook_out.register_forward_hook(spoil)
+    with pytest.raises(ValueError, match=r"FFN output of layer 1 must equal .* got a gap of 0\.33"):
+        check_model(model)
+
+
 @pytest.mark.parametrize(("weight", "head"), [("depth_head", "depth head"), ("router", "router")])
 @pytest.mark.parametrize("value", [float("inf"), float("-inf"), float("nan")])
 def test_head_that_is_not_finite_is_refused_even_where_the_models_logits_are_finite(folder, weight, head, value):

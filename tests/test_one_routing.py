@@ -171,8 +171,8 @@ def test_a_token_that_runs_anew_decides_as_the_trace_until_something_is_changed(
     expected = decisions_of(trace)
     with record(names(*DECISIONS)) as seen, edited(nudged()):
         rerun_token(tied, trace, token, edits, past=own_pass(tied, trace, token).past)
-    same = {name: (seen[name][:, 0].numpy() == values[token]).all(axis=-1) for name, values in expected.items()}
-    same |= {name: seen[name][:, 0].numpy() == expected[name][token] for name in names("loop_choice")}
+    same = {name: (seen[name][0].numpy() == values[token]).all(axis=-1) for name, values in expected.items()}
+    same |= {name: seen[name][0].numpy() == expected[name][token] for name in names("loop_choice")}
     for name, rows in same.items():
         layer, place = int(name.split(".")[1]), name.rpartition("_")[2]
         assert rows[0], "nothing was changed"

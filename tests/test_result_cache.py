@@ -1,7 +1,9 @@
 """Results are computed once, in a turn, cached, and then returned without a turn."""
 
 import threading
+from contextlib import nullcontext
 
+import numpy as np
 import pytest
 
 from app.server.fair_queue import FairQueue
@@ -93,3 +95,23 @@ def test_who_holds_the_turn_gets_what_another_waits_to_make():
     wait_until(lambda: len(queue._tickets) == 2)
     asks.set()
     assert (holder.result(10), waiting.result(10)) == (2, 2)
+
+
+def test_results_of_many_bytes_make_room_for_each_other():
+    made = []
+
+    def block(size):
+        made.append(size)
+        return np.zeros(size, np.uint8)
+
+    blocks = ResultCache(block, entries=9, turn=nullcontext, most_bytes=10)
+    blocks(4), blocks(5), blocks(4)
+    assert made == [4, 5]
+    blocks(6)  # with it there are 15 bytes: the one that was not asked for longest goes
+    blocks(4)
+    assert made == [4, 5, 6]
+    blocks(20)
+    blocks(20)
+    assert made == [4, 5, 6, 20], "a result larger than all the room is kept alone"
+    blocks(4)
+    assert made == [4, 5, 6, 20, 4]

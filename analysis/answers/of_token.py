@@ -148,7 +148,7 @@ def _likeliest(lens: LensTrace, reading: int) -> str:
 def geometry(paths: PathTrace, view: View = DEFAULT_VIEW) -> Answer:
     """Whether the paths of the selected layer write in similar directions, beside experts dealt from other tokens."""
     kept = ordinary(paths.routing)[paths.tokens]
-    cosine = path_cosine(paths, "writes")[paths.row(view.layer)][kept]
+    cosine = path_cosine(paths.in_layer(view.layer), "writes")[0, kept]
     known = np.isfinite(cosine)
     if not known.any():
         return answer("In ", a_layer(view.layer), " no token ran both paths, so there is nothing to compare.")

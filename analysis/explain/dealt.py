@@ -37,7 +37,7 @@ def dealt_experts(paths: PathTrace, layer: int) -> Dealt:
     Each routed token keeps its state and its depth path, and takes expert ids and weights of up to DEALS other tokens
     that routed; tokens that the tokenizer added deal none.
     """
-    row, trace = paths.row(layer), paths.routing
+    trace = paths.routing
     ran = trace.width_ran[layer, paths.tokens] & ~trace.special[paths.tokens]
     routed = np.flatnonzero(ran)
     found = np.full((4, len(ran)), np.nan)
@@ -46,8 +46,9 @@ def dealt_experts(paths: PathTrace, layer: int) -> Dealt:
         giver = routed[(np.arange(len(routed)) + steps[:, None]) % len(routed)]  # [deal, token]
         ids = trace.expert_ids[layer, paths.tokens][giver]
         weights = trace.expert_weights[layer, paths.tokens][giver].astype(np.float64)
-        parts, came = (of[row, routed].astype(np.float64) for of in (paths.expert_out, paths.states[:, :, 0]))
-        left, step = paths.depth_out[row, routed].astype(np.float64), paths.steps[row][routed, 0]
+        here = paths.in_layer(layer)
+        parts, came = (of[0, routed].astype(np.float64) for of in (here.expert_out, here.states[:, :, 0]))
+        left, step = here.depth_out[0, routed].astype(np.float64), here.steps[0, routed, 0]
         nothing, every = np.zeros_like(came), np.ones_like(weights)
         cases = ((came, weights, left), (nothing, weights, left - came), (nothing, every, step))
         sums = [_beside(base, parts, ids, weight, to) for base, weight, to in cases]

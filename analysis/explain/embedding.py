@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int
 
-from analysis.explain.geometry import principal_plane
+from analysis.explain.geometry import outlying, principal_plane
 from hooks.path_trace import PathTrace
 from hooks.trace import RoutingTrace
 
@@ -50,8 +50,15 @@ class Embedding:
     first_token: int
     """Position in the text of the first token that was captured."""
     captured: int
-    """Number of captured tokens, of which those of the map are a random sample, or all."""
+    """Number of captured tokens."""
     placement: Placement
+    outlier: float | None
+    """How many times as long the first token's states are, if the map leaves them out (`geometry.outlying`)."""
+
+    @property
+    def placeable(self) -> int:
+        """Number of tokens of which those of the map are a random sample, or all."""
+        return self.captured - (self.outlier is not None)
 
     @property
     def layers(self) -> list[int]:
@@ -72,8 +79,9 @@ def embedding(
 ) -> Embedding:
     """UMAP of the states of some captured layers (default all), of at most MOST_POINTS.
 
-    If there are more, a sample of whole tokens is drawn with a fixed seed. The first map of a process takes longer,
-    while UMAP compiles its code. `place(states [point, hidden], tell)` replaces `umap_placement`.
+    If there are more, a sample of whole tokens is drawn with a fixed seed. The first token of the text is left out
+    where it is `outlying`, since UMAP begins with a PCA. The first map of a process takes longer, while UMAP compiles
+    its code. `place(states [point, hidden], tell)` replaces `umap_placement`.
 
     Raises ValueError for layers that were not captured, or fewer than FEWEST_POINTS states.
     """
@@ -81,18 +89,19 @@ def embedding(
     flat = states.reshape(-1, states.shape[-1])
     placed = place(flat, tell) if place else umap_placement(flat, tell)
     points = placed.points.reshape(*states.shape[:2], 2)
-    return Embedding(
-        paths.routing, layer, index + paths.first_token, points, paths.first_token, paths.num_tokens, placed
-    )
+    outlier = outlying(paths, paths.layers.tolist() if layers is None else layers)
+    first, count = paths.first_token, paths.num_tokens
+    return Embedding(paths.routing, layer, index + first, points, first, count, placed, outlier)
 
 
 def states_to_place(
     paths: PathTrace, layers: Sequence[int] | None = None
 ) -> tuple[Int[np.ndarray, " t"], Int[np.ndarray, " t"], Float[np.ndarray, "t state hidden"]]:
     """(layer, index among the captured tokens, states) of every trajectory of a map."""
-    rows = range(len(paths.layers)) if layers is None else [paths.row(layer) for layer in layers]
+    layers = paths.layers.tolist() if layers is None else layers
+    rows, first = [paths.row(layer) for layer in layers], int(outlying(paths, layers) is not None)
     room = max(MOST_POINTS // (len(rows) * paths.states.shape[2]), 1)
-    drawn = np.random.default_rng(SEED).permutation(paths.num_tokens)[:room]
+    drawn = np.random.default_rng(SEED).permutation(paths.num_tokens - first)[:room] + first
     row, index = (axis.ravel() for axis in np.meshgrid(rows, np.sort(drawn), indexing="ij"))
     return paths.layers[row], index, paths.states[row, index]
 

@@ -3,6 +3,7 @@
 All of it is arithmetic on captured states, and no evidence of cause and effect.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -18,6 +19,8 @@ from hooks.path_trace import PathTrace
 CLASSES = ("shrinking", "turning back", "growing", "mixed")
 SMALL = 16
 """A matrix up to this size gets a full SVD."""
+OUTLIER = 4.0
+"""The first token of a text is left out of a plane if its states are this many times as long as the others'."""
 RULE = (
     "Shrinking: every step is shorter than the one before and turns by less than 90°. Turning back: some step turns by "
     "more than 90°. Growing: every step is longer than the one before, without such a turn. Mixed: the rest."
@@ -29,11 +32,16 @@ def path_cosine(paths: PathTrace, of: Literal["outputs", "writes"] = "outputs") 
 
     Both outputs contain H, which makes them similar; `of="writes"` compares what the paths add to it.
     """
-    width, depth = paths.width_out.astype(np.float64), paths.depth_out.astype(np.float64)
-    if of == "writes":
-        width, depth = width - paths.states[:, :, 0], depth - paths.states[:, :, 0]
-    cosine = divided((width * depth).sum(-1), np.linalg.norm(width, axis=-1) * np.linalg.norm(depth, axis=-1))
+    cosine = [_cosine(paths.in_layer(layer), of) for layer in paths.layers.tolist()]
     return np.where(paths.routing.width_ran[paths.layers, paths.tokens], cosine, np.nan)
+
+
+def _cosine(layer: PathTrace, of: Literal["outputs", "writes"]) -> Float[np.ndarray, " token"]:
+    """Cosine between both paths in the only layer of a capture, also where the width path did not run."""
+    width, depth = layer.width_out[0].astype(np.float64), layer.depth_out[0].astype(np.float64)
+    if of == "writes":
+        width, depth = width - layer.states[0, :, 0], depth - layer.states[0, :, 0]
+    return divided((width * depth).sum(-1), np.linalg.norm(width, axis=-1) * np.linalg.norm(depth, axis=-1))
 
 
 def cosine_table(paths: PathTrace) -> pd.DataFrame:
@@ -64,7 +72,7 @@ class FirstLoop:
 def first_loop(paths: PathTrace, layer: int) -> FirstLoop:
     """Every expert's share of loop 1's step in a captured layer, and how much of it the chosen ones have."""
     row, trace = paths.row(layer), paths.routing
-    parts, step = paths.expert_out[row].astype(np.float64), paths.steps[row][:, 0]
+    parts, step = paths.expert_out[row].astype(np.float64), paths.in_layer(layer).steps[0, :, 0]
     length = np.linalg.norm(step, axis=-1)
     chosen = np.take_along_axis(parts, trace.expert_ids[layer, paths.tokens][..., None], axis=1)
     chosen = (chosen * trace.expert_ran[layer, paths.tokens][..., None]).sum(axis=1)
@@ -117,7 +125,7 @@ class Steps:
 
 def steps(paths: PathTrace, layer: int) -> Steps:
     """Lengths, ratios, turns and class of the recursion of each captured token in a captured layer."""
-    step = paths.steps[paths.row(layer)]
+    step = paths.in_layer(layer).steps[0]
     norm = np.linalg.norm(step, axis=-1)
     ratio = divided(norm[:, 1:], norm[:, :-1])
     cosine = divided((step[:, 1:] * step[:, :-1]).sum(-1), norm[:, 1:] * norm[:, :-1])
@@ -146,25 +154,47 @@ class Plane:
 
     points: Float[np.ndarray, "token state 2"]
     explained: tuple[float, float]
-    """Share of the states' variance along each axis."""
+    """Share of the variance along each axis, of the states that the plane was fitted to."""
+    outlier: float | None
+    """How many times as long the first token's states are, if the plane was fitted without them (`outlying`)."""
 
 
 def plane(paths: PathTrace, layer: int) -> Plane:
-    """PCA of all captured tokens' states H(0)..H(max_loops) in a layer, used or not."""
-    states = paths.states[paths.row(layer)]
-    points, explained = principal_plane(states.reshape(-1, states.shape[-1]))
-    return Plane(points.reshape(*states.shape[:2], 2), explained)
+    """PCA of all captured tokens' states H(0)..H(max_loops) in a layer, used or not.
+
+    The first token of the text is left out of the fit where it is `outlying`, and only placed.
+    """
+    states, outlier = paths.states[paths.row(layer)], outlying(paths, [layer])
+    fitted = states[1 if outlier else 0 :].reshape(-1, states.shape[-1])
+    points, explained = principal_plane(states.reshape(-1, states.shape[-1]), fitted)
+    return Plane(points.reshape(*states.shape[:2], 2), explained, outlier)
+
+
+def outlying(paths: PathTrace, layers: Sequence[int]) -> float | None:
+    """How many times as long the states of the text's first token are as those of the others (medians), in the captured
+    layer where that is most; None if that is less than OUTLIER, or no token is captured beside it.
+
+    In many language models that token is an attention sink: its stream is so long that it would be all that PCA sees.
+    """
+    if paths.first_token or paths.num_tokens < 2:
+        return None
+    rows = [paths.row(layer) for layer in layers]
+    lengths = [np.median(np.linalg.norm(paths.states[row], axis=-1), axis=-1) for row in rows]  # [token] of each layer
+    ratio = max(float(divided(each[0], np.median(each[1:]))) for each in lengths)
+    return ratio if ratio >= OUTLIER else None
 
 
 def principal_plane(
-    states: Float[np.ndarray, "point hidden"],
+    states: Float[np.ndarray, "point hidden"], fitted: Float[np.ndarray, "fit hidden"] | None = None
 ) -> tuple[Float[np.ndarray, "point 2"], tuple[float, float]]:
-    """Points in the plane of their first two principal components, and the share of variance along each.
+    """Points in the plane of the first two principal components, and the share of variance along each.
 
-    The sign of an axis is such that its largest entry is positive.
+    The components are those of `fitted`, or of the points themselves without it. The sign of an axis is such that its
+    largest entry is positive.
     """
-    flat = states.astype(np.float64)
-    centred = flat - flat.mean(axis=0)
+    flat = (states if fitted is None else fitted).astype(np.float64)
+    middle = flat.mean(axis=0)
+    centred = flat - middle
     total = np.square(centred).sum()
     axes, sizes = np.zeros((2, flat.shape[1])), np.zeros(2)
     if total > 0:
@@ -172,11 +202,14 @@ def principal_plane(
         axes[: len(first_axes)], sizes[: len(first_axes)] = first_axes, np.linalg.norm(centred @ first_axes.T, axis=0)
     signs = np.sign(axes[np.arange(2), np.abs(axes).argmax(axis=1)])
     share = np.square(sizes) / max(total, 1e-300)
-    return centred @ (axes * np.where(signs == 0, 1, signs)[:, None]).T, (float(share[0]), float(share[1]))
+    axes *= np.where(signs == 0, 1, signs)[:, None]
+    placed = centred if fitted is None else states.astype(np.float64) - middle
+    return placed @ axes.T, (float(share[0]), float(share[1]))
 
 
 def plane_table(paths: PathTrace) -> pd.DataFrame:
-    """One row per captured layer x token x state: its place in the layer's plane, and whether it was used."""
+    """One row per captured layer x token x state: its place in the layer's plane, whether it was used, and whether the
+    plane was fitted to it."""
     tables = []
     for layer in paths.layers.tolist():
         projected = plane(paths, layer)
@@ -188,6 +221,7 @@ def plane_table(paths: PathTrace) -> pd.DataFrame:
             "text": np.array(paths.routing.tokens, dtype=object)[token],
             "loop": state,
             "used": state <= paths.routing.loops[layer, token],
+            "fitted": (token > 0) | (projected.outlier is None),
             "pc1": projected.points[..., 0].ravel(),
             "pc2": projected.points[..., 1].ravel(),
             "explained_1": projected.explained[0],
@@ -223,6 +257,6 @@ def _cells(paths: PathTrace) -> pd.DataFrame:
 
 
 __all__ = [
-    "CLASSES", "FirstLoop", "Plane", "RULE", "Steps", "cosine_table", "first_loop", "first_loop_table", "path_cosine",
-    "plane", "plane_table", "principal_plane", "steps", "steps_table",
+    "CLASSES", "FirstLoop", "OUTLIER", "Plane", "RULE", "Steps", "cosine_table", "first_loop", "first_loop_table",
+    "outlying", "path_cosine", "plane", "plane_table", "principal_plane", "steps", "steps_table",
 ]  # fmt: skip

@@ -105,7 +105,7 @@ def layer_ledger(paths: PathTrace, layer: int) -> LayerLedger:
         expert_ids=ids,
         ran=ran,
         weight=weight,
-        writes=weight[..., None] * np.concatenate([paths.steps[row], experts], axis=1),
+        writes=weight[..., None] * np.concatenate([paths.in_layer(layer).steps[0], experts], axis=1),
         update=paths.resid_post[row].astype(np.float64) - paths.states[row, :, 0],
         allowed=allowed_residual(paths, layer),
     )

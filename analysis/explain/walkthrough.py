@@ -55,7 +55,8 @@ class Walkthrough:
 
 def walkthrough(paths: PathTrace, layer: int, token: int) -> Walkthrough:
     """The numbers of one token in one layer. Raises ValueError if the token or layer was not captured."""
-    row, index, trace = paths.row(layer), paths.index(token), paths.routing
+    paths = paths.only(token).in_layer(layer)
+    trace = paths.routing
     max_loops, loops = trace.max_loops, int(trace.loops[layer, token])
     depth = pd.DataFrame(
         {
@@ -76,14 +77,14 @@ def walkthrough(paths: PathTrace, layer: int, token: int) -> Walkthrough:
             "probability": router_probs(trace)[layer, token],
             "kept": np.isin(np.arange(trace.num_experts), ids),
             "weight": weight,
-            "length": np.linalg.norm(paths.expert_out[row, index], axis=-1),
+            "length": np.linalg.norm(paths.expert_out[0, 0], axis=-1),
         }
     )
-    both = _fusion(paths, row)
+    both = _fusion(paths, layer)
     return Walkthrough(
         layer=layer,
         token=token,
-        input_norm=float(np.linalg.norm(paths.resid_pre[row, index])),
+        input_norm=float(np.linalg.norm(paths.resid_pre[0, 0])),
         depth=depth,
         margin=float(depth_margin(trace)[layer, token]),
         expected_loops=float(trace.expected_loops[layer, token]),
@@ -92,13 +93,13 @@ def walkthrough(paths: PathTrace, layer: int, token: int) -> Walkthrough:
         gate=float(trace.gate[layer, token]),
         width_ran=bool(trace.width_ran[layer, token]),
         experts=experts.sort_values(["logit", "expert"], ascending=[False, True], ignore_index=True),
-        state_norms=np.linalg.norm(paths.states[row, index].astype(np.float64), axis=-1),
-        step_norms=np.linalg.norm(paths.steps[row, index], axis=-1),
-        width_norm=float(both["width_norm"][index]),
-        depth_norm=float(both["depth_norm"][index]),
-        output_norm=float(both["output_norm"][index]),
-        residual=float(both["residual"][index]),
-        allowed=float(allowed_residual(paths, layer)[index]),
+        state_norms=np.linalg.norm(paths.states[0, 0].astype(np.float64), axis=-1),
+        step_norms=np.linalg.norm(paths.steps[0, 0], axis=-1),
+        width_norm=float(both["width_norm"][0]),
+        depth_norm=float(both["depth_norm"][0]),
+        output_norm=float(both["output_norm"][0]),
+        residual=float(both["residual"][0]),
+        allowed=float(allowed_residual(paths, layer)[0]),
     )
 
 
@@ -120,14 +121,13 @@ class FusionPlane:
 
 def fusion_plane(paths: PathTrace, layer: int, token: int) -> FusionPlane:
     """The fusion of one captured token in one captured layer, as points in a plane."""
-    row, index, trace = paths.row(layer), paths.index(token), paths.routing
-    start = paths.states[row, index, 0].astype(np.float64)
-    depth = paths.depth_out[row, index] - start
-    width = paths.width_out[row, index] - start
+    paths = paths.only(token).in_layer(layer)
+    trace, start = paths.routing, paths.states[0, 0, 0].astype(np.float64)
+    depth, width = paths.depth_out[0, 0] - start, paths.width_out[0, 0] - start
     along = divided(depth, np.linalg.norm(depth))
     across = width - (width @ along) * along
     across = divided(across, np.linalg.norm(across))
-    output = paths.resid_post[row, index] - start
+    output = paths.resid_post[0, 0] - start
 
     def placed(vector: np.ndarray) -> tuple[float, float]:
         return float(vector @ along), float(vector @ across)
@@ -136,17 +136,19 @@ def fusion_plane(paths: PathTrace, layer: int, token: int) -> FusionPlane:
         depth=placed(depth),
         width=placed(width) if trace.width_ran[layer, token] else None,
         output=placed(output),
-        residual=float(_fusion(paths, row)["residual"][index]),
-        allowed=float(allowed_residual(paths, layer)[index]),
+        residual=float(_fusion(paths, layer)["residual"][0]),
+        allowed=float(allowed_residual(paths, layer)[0]),
     )
 
 
 def state_table(paths: PathTrace) -> pd.DataFrame:
     """One row per captured layer x token x state H(0), H(1), ..: its length, that of the step before it, and whether
     the layer used it."""
-    lengths = np.linalg.norm(paths.states.astype(np.float64), axis=-1)
-    steps = np.full(lengths.shape, np.nan)
-    steps[..., 1:] = np.linalg.norm(paths.steps, axis=-1)
+    lengths, steps = np.full((2, *paths.states.shape[:3]), np.nan)
+    for row, layer in enumerate(paths.layers.tolist()):
+        here = paths.in_layer(layer)
+        lengths[row] = np.linalg.norm(here.states[0].astype(np.float64), axis=-1)
+        steps[row, :, 1:] = np.linalg.norm(here.steps[0], axis=-1)
     row, index, state = (axis.ravel() for axis in np.indices(lengths.shape))
     layer, token = paths.layers[row], index + paths.first_token
     return pd.DataFrame(
@@ -166,20 +168,20 @@ def fusion_table(paths: PathTrace) -> pd.DataFrame:
     """One row per captured layer x token: lambda, lengths of both paths' outputs, of both paths' own parts (output
     minus H), the cosine between these, and the residual of the fusion. NaN for width where it did not run."""
     tables = []
-    for row, layer in enumerate(paths.layers.tolist()):
+    for layer in paths.layers.tolist():
         token = np.arange(paths.first_token, paths.end_token)
         known = {"layer": layer, "token": token, "text": np.array(paths.routing.tokens, dtype=object)[token]}
         known |= {"gate": paths.routing.gate[layer, paths.tokens]}
-        tables.append(pd.DataFrame(known | _fusion(paths, row)))
+        tables.append(pd.DataFrame(known | _fusion(paths, layer)))
     return pd.concat(tables, ignore_index=True)
 
 
-def _fusion(paths: PathTrace, row: int) -> dict[str, Float[np.ndarray, " token"]]:
+def _fusion(paths: PathTrace, layer: int) -> dict[str, Float[np.ndarray, " token"]]:
     """Lengths and residual of the fusion of all captured tokens in one captured layer."""
-    layer = paths.layers[row]
+    paths = paths.in_layer(layer)
     ran, gate = (getattr(paths.routing, name)[layer, paths.tokens] for name in ("width_ran", "gate"))
-    start, post = (vectors.astype(np.float64) for vectors in (paths.states[row, :, 0], paths.resid_post[row]))
-    depth, width = paths.depth_out[row].astype(np.float64), paths.width_out[row]
+    start, post = (vectors.astype(np.float64) for vectors in (paths.states[0, :, 0], paths.resid_post[0]))
+    depth, width = paths.depth_out[0].astype(np.float64), paths.width_out[0]
     gate = gate.astype(np.float64)[:, None]
     fused = gate * width + (1 - gate) * depth
 

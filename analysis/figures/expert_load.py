@@ -7,7 +7,7 @@ from analysis.experts import FEWEST_EXPECTED, did_not_route, expert_load
 from analysis.figures.cells import hatch, numbers, strokes
 from analysis.figures.figure_spec import FigureSpec
 from analysis.figures.selection import mark
-from analysis.figures.template import figure, layer_axis, note, sentence_figure
+from analysis.figures.template import figure, height_of_rows, layer_axis, note, sentence_figure
 from analysis.palette import THEMES, colour_at, expert_colour, mix, ramp, text_on
 from analysis.texts.chance import all_pairs_against_chance, pairs_against_chance
 from analysis.view import DEFAULT_VIEW, View
@@ -116,7 +116,7 @@ def expert_load_by_layer_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) 
     return figure(
         view,
         data,
-        height=HEIGHT,
+        height=height_of_rows(trace.num_layers, HEIGHT),
         xaxis={
             "domain": [0, 0.82],
             "range": [-0.5, trace.num_experts - 0.5],

@@ -7,7 +7,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from analysis.figures.cells import numbers
-from analysis.figures.template import figure, layer_axis, note, sentence_figure
+from analysis.figures.template import figure, height_of_rows, layer_axis, note, sentence_figure
 from analysis.palette import text_on
 from analysis.view import View
 from analysis.words.numbers import number
@@ -39,7 +39,8 @@ def level_bars_figure(
     """A bar of 100 % per layer, stacked from the shares of its levels.
 
     `shares` is a table of `aggregate.level_shares`, with the rows of a layer in the order of `levels`. Bars are
-    `upright` or horizontal; shares of at least `fewest` per cent are printed in them.
+    `upright` or horizontal, and then `height` grows with many layers; shares of at least `fewest` per cent are printed
+    in them.
     """
     if shares["share"].isna().any():
         return sentence_figure(view, "This text has only tokens that the tokenizer added.", height)
@@ -63,6 +64,7 @@ def level_bars_figure(
         texts, on = [number(value, 0) for value in share[named]], np.full(named.sum(), text_on(level.colour))
         data += numbers(places["x"], places["y"], texts, on)
         end = end + share
+    height = height if upright else height_of_rows(trace.num_layers, height)
     axes = {
         f"{layers}axis": layer_axis(trace, view),
         f"{of_tokens}axis": {"range": [0, 100], "dtick": 20, "ticksuffix": " %", "title": {"text": "share of tokens"}},

@@ -17,6 +17,8 @@ FEWEST_COLUMNS = 16
 """A token axis has room for at least this many columns: the cells of a two-token text are not half a page wide."""
 NAME_PX, NUMBER_PX = 9.5, 11.4
 """Width that a token needs for its name on the axis, and a cell of a map for its number: 90 and 75 fit on a page."""
+ROW_PX, ROUND_ROWS_PX = 15, 84
+"""Height of a row that is tall enough for a number, and of what stands above and below all rows."""
 COUNTED = "token index"
 """Title of a token axis that counts its tokens, since their names do not fit."""
 SENTENCE = {"sentence": True}
@@ -115,6 +117,11 @@ def note(text: str, *, x: float = 0, y: float = 1, anchor: str = "left") -> dict
         "text": text, "xref": "paper", "yref": "paper", "x": x, "y": y,
         "xanchor": anchor, "yanchor": "bottom", "yshift": 4,
     }  # fmt: skip
+
+
+def height_of_rows(rows: int, least: int) -> int:
+    """Height of a figure with a row per layer that has numbers in it: `least`, or more where they would not be read."""
+    return max(least, ROW_PX * rows + ROUND_ROWS_PX)
 
 
 def table_axis(left: float) -> dict:

@@ -25,6 +25,8 @@ class ModelFacts:
     """Whether the model has no tokenizer, so that its texts are token ids."""
     vocabulary: int | None
     """Size of the vocabulary, in embeddings."""
+    precision: str | None
+    """Number format in which the model ran, such as float32."""
 
 
 def model_facts(trace: RoutingTrace) -> ModelFacts:
@@ -44,6 +46,7 @@ def model_facts(trace: RoutingTrace) -> ModelFacts:
         gates_trained=trained if isinstance(trained, bool) else None,
         reads_ids=meta.get("reads_ids") is True,
         vocabulary=_count(meta.get("config", {}).get("vocab_size")),
+        precision=meta.get("dtype") or None,
     )
 
 

@@ -228,7 +228,8 @@ def _check_content(what: str, content: np.ndarray, position: np.ndarray, otherwi
         "sick" if len(led) else "healthy",
         f"{what} follow the token by {number(np.nanmean(content))}, the position by "
         f"{number(np.nanmean(position))}{where}",
-        "Agreement beyond chance (0 none, 1 all), mean over layers, when the tokens are put in another order. A layer "
+        "Agreement beyond chance (0 none, 1 all), mean over layers, when the tokens are put in another order. The "
+        "first place does not count: in many models it is a sink of attention, whatever stands there. A layer "
         f"whose {what} stay with the position has learnt positions and not words.",
     )
 

@@ -92,7 +92,8 @@ def loops_follow_content(texts: list[TextHealth]) -> tuple[np.ndarray, np.ndarra
 
     Agreement of the loops before and after, of the moved token and at the same position, corrected for chance as in
     Cohen's kappa: (agreement - chance) / (1 - chance), with chance from how often each number of loops ran. Only tokens
-    that changed their position count. NaN in a layer where all took the same loops.
+    that changed their position count, and not those that stood or came to stand first: in large models the first place
+    is an attention sink whatever stands there. NaN in a layer where all took the same loops.
     """
     numbers = np.arange(1, texts[0].trace.max_loops + 1)
     return _following(
@@ -123,7 +124,8 @@ def _following(
     for text in texts:
         before, reordered = chosen(text)
         for order, after in zip(text.orders, reordered, strict=True):
-            places = np.flatnonzero(order != np.arange(len(order)))
+            place = np.arange(len(order))
+            places = np.flatnonzero((order != place) & (order > 0) & (place > 0))
             moved.append(after[:, places])
             by_token.append(before[:, order[places]])
             by_place.append(before[:, places])

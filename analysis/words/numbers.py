@@ -14,8 +14,11 @@ def number(value: float, digits: int = 2, *, signed: bool = False) -> str:
 
 
 def significant(value: float, digits: int = 3) -> str:
-    """`value` with so many significant digits, such as 0.0123 or 1.23e−08. NaN is a dash."""
-    return NOTHING if math.isnan(value) else _with_sign(f"{value:.{digits}g}", signed=False)
+    """`value` with so many significant digits, such as 0.0123, 23,600 or 1.23e−08. NaN is a dash."""
+    if math.isnan(value):
+        return NOTHING
+    rounded = f"{value:.{digits}g}"
+    return _with_sign(f"{float(rounded):,.0f}" if 1e3 <= abs(float(rounded)) < 1e6 else rounded, signed=False)
 
 
 def column(values: Iterable[float], digits: int = 3) -> list[str]:

@@ -80,6 +80,8 @@ def _sentences(facts: ModelFacts) -> str:
     if facts.parameters:
         heads = f", {facts.heads_share:.2%} of them in routers and depth heads" if facts.heads_share else ""
         sentences.append(f"{facts.parameters / 1e6:.1f} M parameters{heads}.")
+    if facts.precision:
+        sentences.append(f"It ran in {literal(facts.precision)}.")
     if facts.context:
         sentences.append(f"Trained on texts of up to {facts.context} tokens.")
     if facts.gates_trained is not None:
@@ -188,6 +190,8 @@ def _notices(trace) -> None:
     if sentence := intervention(trace):
         with st.container(border=True, key="intervened"):
             st.text(f"{sentence}\n{WHAT_RAN}", width="stretch")
+    if trace.meta.get("chat") is True:
+        st.caption("The text stands in the model's chat template, as a user's message.")
     if facts.gates_trained is False:
         st.markdown("**The gates of this model are untrained, so its loops and experts are noise.**")
     if problem := state.problem():

@@ -71,7 +71,14 @@ def _type() -> None:
     bar.caption(
         f"Up to {MAX_CHARACTERS:,} characters. **Trace** runs the model once on the machine that serves this page."
     )
-    bar.button("Trace", type="primary", on_click=_ask, args=(pending.callback(_trace_typed),))
+    chat = state.chat_is_offered() and bar.toggle(
+        "As a chat message",
+        key=state.CHAT_KEY,
+        help="Puts the text into this model's chat template, as what a user says to it, and traces all of that up to "
+        "where the model's answer would begin.",
+        persist_state="session",
+    )
+    bar.button("Trace", type="primary", on_click=_ask, args=(pending.callback(partial(_trace_typed, chat)),))
 
 
 def _ask(note: Callable[[], None]) -> None:
@@ -79,10 +86,11 @@ def _ask(note: Callable[[], None]) -> None:
     state.close_picker()
 
 
-def _trace_typed() -> None:
+def _trace_typed(chat: bool) -> None:
     try:
         prompt = typed_prompt(state.typed_text())
-    except PromptError as error:
+        prompt = state.in_chat(prompt) if chat else prompt
+    except (PromptError, models.ModelError) as error:
         state.tell_problem(str(error))
     else:
         state.submit(prompt)

@@ -18,7 +18,7 @@ from analysis.explain.near_miss import TwoPrecisions
 from analysis.models.faithfulness import Finding, findings
 from analysis.models.health import health_checks
 from analysis.texts.summary import PromptSummary, prompt_summary
-from app.limits import MAX_SUMMARIES, MAX_TRACES
+from app.limits import MAX_ALL_PATHS_BYTES, MAX_SUMMARIES, MAX_TRACES
 from app.server import models
 from app.server.queues import model_turn
 from app.server.result_cache import Result, ResultCache
@@ -45,10 +45,12 @@ A text that needs more is run again each time.
 """
 
 
-def cached(entries: int, doing: str) -> Callable[[Callable[..., Result]], ResultCache[Result]]:
+def cached(
+    entries: int, doing: str, *, most_bytes: int | None = None
+) -> Callable[[Callable[..., Result]], ResultCache[Result]]:
     """Decorator: cache the last `entries` results of a function, and wait for a turn at the models to compute another.
 
-    `doing` is the spinner's text for a visitor whose result is not cached.
+    `doing` is the spinner's text for a visitor whose result is not cached; `most_bytes` bounds all cached results.
     """
 
     @contextmanager
@@ -56,7 +58,7 @@ def cached(entries: int, doing: str) -> Callable[[Callable[..., Result]], Result
         with st.spinner(f"{doing}…", show_time=True), model_turn():
             yield
 
-    return partial(ResultCache, entries=entries, turn=turn_with_spinner)
+    return partial(ResultCache, entries=entries, turn=turn_with_spinner, most_bytes=most_bytes)
 
 
 def trace_of(model_name: str, text: str, interventions: Interventions = ()) -> RoutingTrace:
@@ -115,7 +117,7 @@ def two_precisions_of(model_name: str, text: str, interventions: Interventions =
     return TwoPrecisions(trace_of(model_name, text, interventions), half)
 
 
-@cached(4, "Computing every path of the text")
+@cached(8, "Computing every path of the text", most_bytes=MAX_ALL_PATHS_BYTES)
 def paths_of(model_name: str, text: str, tokens: tuple[int, int], interventions: Interventions = ()) -> PathTrace:
     from hooks import capture_paths
 

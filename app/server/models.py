@@ -17,7 +17,7 @@ from analysis.models.training import TrainingCurves, read_curves
 from app.limits import MAX_MODELS
 from sample_models.intermediate_checkpoints import IntermediateCheckpoint, intermediate_checkpoints
 from sample_models.recipes import built_roots
-from sample_models.registry import CHECKPOINTS, available_models
+from sample_models.registry import CHECKPOINTS, available_models, has_chat_template
 
 ROOTS_VARIABLE = "VERSATILEFFN_MODELS"
 """Environment variable with more folders of models, set by whoever starts the server. Visitors cannot name paths."""
@@ -38,6 +38,11 @@ def folder_of(name: str) -> Path:
     if (folder := folders().get(name)) is None:
         raise ModelError(f"The model {name} is no longer on this server; choose another one in the sidebar.")
     return folder
+
+
+def offers_chat(name: str) -> bool:
+    """Whether a model came with a chat template. Loads nothing."""
+    return (folder := folders().get(name)) is not None and has_chat_template(folder)
 
 
 @st.cache_resource(max_entries=MAX_MODELS, show_spinner="Loading the model…", show_time=True)

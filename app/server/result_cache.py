@@ -19,9 +19,16 @@ class ResultCache(Generic[Result]):
     """
 
     def __init__(
-        self, compute: Callable[..., Result], *, entries: int, turn: Callable[[], AbstractContextManager]
+        self,
+        compute: Callable[..., Result],
+        *,
+        entries: int,
+        turn: Callable[[], AbstractContextManager],
+        most_bytes: int | None = None,
     ) -> None:
+        """Keep the last `entries` results and, of results that have `nbytes`, only as many as `most_bytes` hold."""
         self._compute, self._max_entries, self._turn = compute, entries, turn
+        self._most_bytes = most_bytes
         self._results: OrderedDict[Hashable, Result] = OrderedDict()
         self._lock = threading.Lock()
         update_wrapper(self, compute)
@@ -48,9 +55,15 @@ class ResultCache(Generic[Result]):
     def _store(self, arguments: Hashable, result: Result) -> Result:
         with self._lock:
             result = self._results.setdefault(arguments, result)  # with several turns at a time, two may compute it
-            while len(self._results) > self._max_entries:
+            while len(self._results) > 1 and self._are_too_many():
                 self._results.popitem(last=False)
         return result
+
+    def _are_too_many(self) -> bool:
+        """Whether a result has to go. The newest one stays, however large it is."""
+        if len(self._results) > self._max_entries:
+            return True
+        return self._most_bytes is not None and sum(each.nbytes for each in self._results.values()) > self._most_bytes
 
 
 __all__ = ["Result", "ResultCache"]

@@ -45,6 +45,7 @@ def _offered() -> dict[str, tuple[Any, Check]]:
     """Key in the session -> the default, and what tells whether another value is one that the app offers."""
     offered: dict[str, tuple[Any, Check]] = {
         "level": ("token", _one_of("token", "word")),
+        state.CHAT_KEY: (False, lambda value: isinstance(value, bool)),
         **{key: (default, _words) for key, default in results.TARGETS.items()},
         text_study.CHOICE_KEY: (text_study.SAMPLE, _one_of(text_study.SAMPLE, text_study.OWN)),
         umap_maps.LAYERS_KEY: (umap_maps.ONE, _one_of(umap_maps.ONE, umap_maps.ALL)),

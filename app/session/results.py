@@ -17,6 +17,7 @@ from analysis.models.training import TrainingCurves
 from analysis.texts.study import Study
 from analysis.texts.summary import PromptSummary, PromptTable
 from analysis.view import WINDOW, window_around
+from app.limits import MAX_PATHS_BYTES
 from app.server import captures, models
 from app.session import prompt_list, state, text_study, training_steps, umap_maps
 from app.texts.markdown import literal
@@ -28,8 +29,6 @@ from hooks.token_text import token_bytes
 from hooks.trace import RoutingTrace
 from hooks.training_trace import TrainingTrace
 
-MAX_PATHS_BYTES = 128 * 2**20
-"""Most memory of one capture of paths; four are cached, which together stay below half a gigabyte."""
 MAX_ATTENTION_BYTES = 128 * 2**20
 """Most memory of the attention queries and keys of one text; four texts are cached."""
 NOTHING = "nothing"

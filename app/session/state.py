@@ -10,11 +10,12 @@ from analysis.words.words import same_place
 from app.server import captures, models, queues
 from app.server.uploads import trace_of_upload
 from app.texts.examples import DEFAULT_EXAMPLE, EXAMPLES, shipped_trace
-from app.texts.prompts import Prompt, PromptError, opening
+from app.texts.prompts import Prompt, PromptError, check_text, opening
 from hooks.trace import RoutingTrace
 
 MODEL_KEY, PICKED_KEY = "model", "picked_model"
 TYPED_KEY, PICKER_KEY = "typed", "picker"
+CHAT_KEY = "as_chat"
 FIRST_SELECTION = (8, 64)
 """Token range in which the first selection is made: visible when a text opens, yet with some context before it."""
 EXAMPLE_IDS = 24
@@ -179,6 +180,26 @@ def submit(prompt: Prompt) -> bool:
     state.prompt, state.trace_file, state.token, state.problem = prompt, None, None, None
     clamp_selection()
     return True
+
+
+def chat_is_offered() -> bool:
+    """Whether the current model has a chat template that texts can be put into."""
+    model = st.session_state[MODEL_KEY]
+    return model is not None and trace_file() is None and models.offers_chat(model)
+
+
+def in_chat(prompt: Prompt) -> Prompt:
+    """The prompt as a user's message in the chat template of the current model.
+
+    Raises PromptError if the template cannot be used, or the text becomes too long.
+    """
+    model = st.session_state[MODEL_KEY]
+    loaded = models.loaded_model(model)
+    try:
+        text = loaded.chat.as_message(prompt.text)
+    except ValueError as error:
+        raise PromptError(why_refused(model, error)) from error
+    return Prompt(prompt.name, check_text(text))
 
 
 def show(prompt: Prompt) -> None:

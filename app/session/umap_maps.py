@@ -142,8 +142,7 @@ def running_job() -> MapJob | None:
 
 def too_short(paths: PathTrace) -> str | None:
     """Why the captured states are too few for a map; None if they are enough."""
-    layers = len(_layers() or paths.layers)
-    states = layers * paths.num_tokens * paths.states.shape[2]
+    states = int(np.prod(states_to_place(paths, _layers())[2].shape[:2]))
     return (
         None
         if states >= FEWEST_POINTS

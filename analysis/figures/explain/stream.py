@@ -17,6 +17,9 @@ from analysis.words.numbers import significant
 from hooks.path_trace import PathTrace
 from hooks.trace import RoutingTrace
 
+LAYERS_OF_WORD = 12
+"""Half of the word "embedding" is as wide as one layer of so many in half a page, as two of twice as many."""
+
 
 def stream_ledger_figure(paths: PathTrace, view: View = DEFAULT_VIEW) -> go.Figure:
     """All writes to the selected token's stream by layer, as projections on the stream that the final norm reads."""
@@ -80,12 +83,13 @@ def stream_sum(table: pd.DataFrame, column: str, view: View) -> dict:
 
 
 def stream_axis(trace: RoutingTrace, view: View) -> dict:
-    """Axis of the layers, with the embedding before them."""
-    axis = layer_axis(trace, view)
+    """Axis of the layers, with the embedding before them. Of many layers the first are not named: it has no room."""
+    axis, taken = layer_axis(trace, view), trace.num_layers / LAYERS_OF_WORD - 1
+    named = [(at, text) for at, text in zip(axis["tickvals"], axis["ticktext"], strict=True) if at >= taken]
     return axis | {
         "range": [-1.6, trace.num_layers - 0.4],
-        "tickvals": [-1, *axis["tickvals"]],
-        "ticktext": ["embedding", *axis["ticktext"]],
+        "tickvals": [-1, *(at for at, _ in named)],
+        "ticktext": ["embedding", *(text for _, text in named)],
     }
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from analysis.explain.embedding import MOST_POINTS, NEIGHBOURS, Embedding, embedding_table
-from analysis.explain.geometry import plane, plane_table
+from analysis.explain.geometry import OUTLIER, plane, plane_table
 from analysis.figures.figure_spec import Choice, FigureSpec
 from analysis.figures.template import drawn_part, figure, note, quoted, swatch
 from analysis.palette import THEMES, colour_at, expert_colour, gate_colour, loop_colours, mix
@@ -27,7 +27,8 @@ def trajectory_figure(
 ) -> go.Figure:
     """H(0)..H(max_loops) of every captured token in the selected layer, in their principal plane; dotted = not used."""
     trace, projected = paths.routing, plane(paths, view.layer)
-    token = np.arange(paths.first_token, paths.end_token)
+    without = int(projected.outlier is not None)
+    token = np.arange(paths.first_token + without, paths.end_token)
     layer = np.full(len(token), view.layer)
     first, second = (percent(share, 1) for share in projected.explained)
     both = percent(sum(projected.explained), 1)
@@ -35,16 +36,17 @@ def trajectory_figure(
     part = drawn_part(paths.first_token, paths.end_token, trace.num_tokens)
     return figure(
         view,
-        _drawn(trace, layer, token, projected.points, view, colour),
+        _drawn(trace, layer, token, projected.points[without:], view, colour),
         height=HEIGHT,
-        margin={"t": 62, "b": 44, "l": 56, "r": 12},
+        margin={"t": 62 + 18 * without, "b": 44, "l": 56, "r": 12},
         xaxis={"showgrid": True, "title": {"text": f"first principal component ({first} of the variance)"}},
         yaxis={"showgrid": True, "title": {"text": f"second ({second})"}},
-        annotations=[
-            note(_selected(trace, layer, token, view)) | {"yshift": 40},
-            note(f"layer {view.layer}{part}: PCA, this plane shows {both} of the variance") | {"yshift": 22},
-            note(key),  # a line of its own: half a page has no room for both
-        ],
+        annotations=_stacked(
+            _selected(trace, layer, token, view),
+            f"layer {view.layer}{part}: PCA, this plane shows {both} of the variance",
+            *_left_out(trace, projected.outlier),
+            key,  # a line of its own: half a page has no room for both
+        ),
     )
 
 
@@ -55,30 +57,40 @@ def embedding_figure(embedding: Embedding, view: View = DEFAULT_VIEW, *, colour:
     tokens = len(np.unique(embedding.token))
     drawn = (
         "all"
-        if tokens == embedding.captured
-        else f"{tokens} of {embedding.captured}, drawn by a fixed seed, since at most"
+        if tokens == embedding.placeable
+        else f"{tokens} of {embedding.placeable}, drawn by a fixed seed, since at most"
     )
-    most = "" if tokens == embedding.captured else f" {MOST_POINTS:,} states are placed"
+    most = "" if tokens == embedding.placeable else f" {MOST_POINTS:,} states are placed"
     explained = percent(sum(placed.pca_explained))
     hidden = {"showticklabels": False, "showgrid": False}
     return figure(
         view,
         _drawn(trace, embedding.layer, embedding.token, embedding.points, view, colour),
         height=HEIGHT + 66,
-        margin={"t": 80, "b": 32, "l": 40, "r": 12},
+        margin={"t": 80 + 18 * (embedding.outlier is not None), "b": 32, "l": 40, "r": 12},
         xaxis=hidden | {"title": {"text": "UMAP (no unit): only neighbourhoods have a meaning"}},
         yaxis=hidden,
-        annotations=[
-            note(
-                f"trustworthiness {number(placed.trustworthiness)} over {NEIGHBOURS} neighbours; PCA of the same "
-                f"states: {number(placed.pca_trustworthiness)}, {explained} of the variance"
-            )
-            | {"yshift": 58},
-            note(f"states of {layers}, tokens: {drawn}{most}; dots: where a token exited") | {"yshift": 40},
-            note(_selected(trace, embedding.layer, embedding.token, view)) | {"yshift": 22},
-            note(_key(trace, embedding.layer, embedding.token, view, colour)),
-        ],
+        annotations=_stacked(
+            f"trustworthiness {number(placed.trustworthiness)} over {NEIGHBOURS} neighbours; PCA of the same "
+            f"states: {number(placed.pca_trustworthiness)}, {explained} of the variance",
+            f"states of {layers}, tokens: {drawn}{most}; dots: where a token exited",
+            *_left_out(trace, embedding.outlier),
+            _selected(trace, embedding.layer, embedding.token, view),
+            _key(trace, embedding.layer, embedding.token, view, colour),
+        ),
     )
+
+
+def _stacked(*lines: str) -> list[dict]:
+    """Lines above a plot, the last one nearest to it."""
+    return [note(line) | {"yshift": 4 + 18 * above} for above, line in enumerate(reversed(lines))]
+
+
+def _left_out(trace: RoutingTrace, outlier: float | None) -> list[str]:
+    """The sentence about the first token, where it is left out."""
+    if outlier is None:
+        return []
+    return [f"{quoted(trace, 0)} is left out: its states are {number(outlier, 0)} times as long as the others'"]
 
 
 def _drawn(
@@ -197,6 +209,12 @@ FIGURES = (
             "exited; dotted parts are later loops that did not run. The plane is the one in which all states of "
             "the layer vary most (PCA). It hides all other directions."
         ),
+        details=(
+            f"The first token of a text is left out if its states are at least {OUTLIER:g} times as long as those of "
+            "the others (medians), since the plane would then show its distance alone. In many language models it is "
+            "so: other tokens attend to it when they look for nothing in particular (an attention sink). The table has "
+            "its place in the plane, too."
+        ),
         figure=trajectory_figure,
         table=plane_table,
         choice=Choice(
@@ -216,7 +234,8 @@ FIGURES = (
         details=(
             "Trustworthiness, from 0 to 1, falls with every state that lies beside one to which it is not close; "
             "PCA's is for the same states. At most 2,000 states are placed: of more, whole tokens are drawn with "
-            "a fixed seed."
+            "a fixed seed. The first token of a text is left out if its states are at least "
+            f"{OUTLIER:g} times as long as those of the others."
         ),
         figure=embedding_figure,
         table=embedding_table,
