@@ -26,6 +26,7 @@ from hooks import (
     record,
     recursion_lens,
 )
+from hooks.rerun import rerun_token
 from hooks.trace_diff import trace_difference
 from sample_models.loading import LoadedModel
 from tests.intervention_oracle import oracle_model
@@ -307,3 +308,11 @@ def test_what_is_run_again_for_a_trace_repeats_its_interventions(loaded, changed
 def test_a_trace_cannot_be_made_inside_a_block_that_it_would_not_name(loaded):
     with intervened(loaded, (ForceLoops(4),)), pytest.raises(ValueError, match="give them to capture"):
         capture(loaded, TEXT)
+
+
+def test_a_token_is_rerun_under_the_interventions_of_its_trace(loaded):
+    token = 5
+    trace = capture(loaded, TEXT, interventions=(ForceLoops(4, tokens=(token,)), DropExpert(1, tokens=(2,))))
+    logits = rerun_token(loaded, trace, token, [{}, {"blocks.1.mlp.hook_loop_choice": lambda choice, hook: choice}])
+    again = logits.log_softmax(dim=-1)[:, torch.tensor(trace.next_ids[token])]
+    np.testing.assert_allclose(again, np.broadcast_to(trace.next_logprobs[token], again.shape), atol=1e-5)
