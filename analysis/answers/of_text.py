@@ -143,7 +143,7 @@ def near_misses(trace: RoutingTrace, view: View = DEFAULT_VIEW, *, precisions: T
     pieces: list[Piece] = [
         f"{near:,} of {pairs:,} choices of the loops were near misses, won by less than {NEAR_MISS} logits. "
         "The closest was ", a_token(trace, token, layer=layer), " in ", a_layer(layer),
-        f", with a margin of {number(float(margin[layer, token]), 3)} logits.",
+        f", with a margin of {significant(float(margin[layer, token]), 2)} logits.",
     ]  # fmt: skip
     if precisions is not None:
         numbers = precision_numbers(precisions)

@@ -36,7 +36,7 @@ def level_bars_figure(
     fewest: float,
     margin: dict | None = None,
 ) -> go.Figure:
-    """A bar of 100 % per layer, stacked from the shares of its levels.
+    """A bar of 100% per layer, stacked from the shares of its levels.
 
     `shares` is a table of `aggregate.level_shares`, with the rows of a layer in the order of `levels`. Bars are
     `upright` or horizontal; shares of at least `fewest` per cent are printed in them.
@@ -65,7 +65,7 @@ def level_bars_figure(
         end = end + share
     axes = {
         f"{layers}axis": layer_axis(trace, view),
-        f"{of_tokens}axis": {"range": [0, 100], "dtick": 20, "ticksuffix": " %", "title": {"text": "share of tokens"}},
+        f"{of_tokens}axis": {"range": [0, 100], "dtick": 20, "ticksuffix": "%", "title": {"text": "share of tokens"}},
     }
     if margin:
         axes["margin"] = margin
