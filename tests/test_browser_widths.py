@@ -14,6 +14,12 @@ STACKED = """() => {
   const boxes = [...document.querySelectorAll(".js-plotly-plot")].map((plot) => plot.getBoundingClientRect());
   return boxes.every(({ width, x }) => width && Math.abs(x - boxes[0].x) < 2);
 }"""
+WATCHED = """const look = () => {
+  const sidebar = document.querySelector("[data-testid=stSidebar]");
+  window.sidebar_was_seen ||= sidebar?.getBoundingClientRect().right > 1;
+  requestAnimationFrame(look);
+};
+look();"""
 LONG = "The king rode out to the river. " * 60
 CASES = {"example": (None, (900, 1920)), "two tokens": ("Hi", (1440,)), "long text": (LONG, (1280,))}
 """Text (none: the example) and widths of the window in pixels."""
@@ -80,9 +86,11 @@ def test_a_narrow_window_stacks_columns_and_lets_the_frame_scroll_away(shared_vi
 @pytest.mark.parametrize("width", [800, 420])
 def test_in_a_small_window_the_sidebar_is_closed_and_nothing_floats_over_the_page(visit, width):
     here = visit(has_touch=width == 420, is_mobile=width == 420)
-    here.page.set_viewport_size({"width": width, "height": 800})
+    widen(here.page, width, 800)
+    here.page.add_init_script(WATCHED)
     page = here.open()
     expect(page.get_by_test_id("stSidebar")).to_have_attribute("data-collapsed", "true")
+    assert page.evaluate("window.sidebar_was_seen") is False, "not even while the page was loaded"
     header = page.get_by_test_id("stHeader")
     background = page.locator(".frame-wrapper").evaluate("each => getComputedStyle(each).backgroundColor")
     expect(header).to_have_css("background-color", background)
