@@ -9,17 +9,18 @@ pytestmark = pytest.mark.browser
 MOST_PX = 4
 BOXES = """() => Object.fromEntries(
   [...document.querySelectorAll(
-    '.st-key-frame, [data-testid=stMain] :is(h2, h3, summary, .js-plotly-plot, [data-testid=stDataFrame])'
+    '.st-key-framebar, [data-testid=stMain] :is(h2, h3, summary, .js-plotly-plot, [data-testid=stDataFrame])'
   )].map((element, i) => {
     const { x, y, width, height } = element.getBoundingClientRect();
     const name = element.matches("h2, h3, summary") ? element.innerText : element.className;
     return [i + " " + name, [x, y, width, height]];
   })
 )"""
-"""Places and sizes of the frame, and of all headings, folds, figures and tables, in pixels."""
+"""Places and sizes of the bar of the frame, and of all headings, folds, figures and tables, in pixels."""
 TOKENS = (14, 10)
 """Of the fox: one that did not route in most layers, and one that routed in most."""
-FRAMES = 8
+AT_REST, AFTER_A_CLICK = 30, 8
+"""Drawn frames in which nothing changes any more; formulas and their fonts come last when a page is turned to."""
 
 
 def moved(before: dict, after: dict) -> list[str]:
@@ -29,9 +30,10 @@ def moved(before: dict, after: dict) -> list[str]:
     return [name for (name, old), new in places if max(abs(a - b) for a, b in zip(old, new, strict=True)) > MOST_PX]
 
 
-def boxes(page) -> dict:
+def boxes(page, frames: int = AFTER_A_CLICK) -> dict:
     wait_idle(page)
-    until_rests(page, BOXES, FRAMES)
+    page.evaluate("() => document.fonts.ready.then(() => null)")
+    until_rests(page, BOXES, frames)
     return page.evaluate(BOXES)
 
 
@@ -44,7 +46,7 @@ def test_a_click_moves_nothing_on_any_page(shared_visit):
     for number, name in enumerate(each.name for each in PAGES):
         if number:
             here.turn_to(name)
-        before = boxes(page)
+        before = boxes(page, AT_REST)
         assert len(before) > 2
         token = TOKENS[number % 2]
         here.tokens().nth(token).click()
