@@ -59,6 +59,9 @@ def difficulty(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> Answer:
     values = token_difficulty(trace)
     hard = int(np.where(counted, values, -1).argmax())
     easy = int(np.where(counted, values, 2).argmin())
+    if counted.sum() == 1:
+        told = f", has a soft difficulty of {number(values[hard])} of 1 (mean over layers). {_surprise(trace)}"
+        return answer("The only token, ", a_token(trace, hard), told)
     return answer(
         f"Of {how_many(int(counted.sum()), 'token')}, the depth head expects the most loops for ",
         a_token(trace, hard),
@@ -181,6 +184,8 @@ def _highest(trace: RoutingTrace) -> list[Piece]:
     token = int(np.where(counted, values, -1).argmax())
     if trace.max_loops == 1:
         return ["."]
+    if counted.sum() == 1:
+        return [". The only token, ", a_token(trace, token), f", has a soft difficulty of {number(values[token])}."]
     tokens = how_many(int(counted.sum()), "token")
     return [". ", a_token(trace, token), f" has the highest soft difficulty of {tokens} ({number(values[token])})."]
 

@@ -53,7 +53,7 @@ def level_bars_figure(
                 "type": "bar", layers: layer, of_tokens: share, "name": level.name,
                 "marker": {"color": level.colour, "line": level.outline},
                 "customdata": [[None, i, n] for i, n in zip(layer.tolist(), rows["tokens"].tolist(), strict=True)],
-                "hovertemplate": f"layer %{{{layers}}}<br>{level.name}: %{{{of_tokens}:.1f}} %, "
+                "hovertemplate": f"layer %{{{layers}}}<br>{level.name}: %{{{of_tokens}:.1f}}%, "
                 "%{customdata[2]} tokens<extra></extra>",
                 **({} if upright else {"orientation": "h", "width": 0.8}),
             }

@@ -170,7 +170,7 @@ def attention_by_loops_figure(attention: AttentionTrace, view: View = DEFAULT_VI
                     },
                     "customdata": [[None, i, n] for i, n in zip(layer.tolist(), rows["tokens"].tolist(), strict=True)],
                     "hovertext": ["did not route" if idle else "" for idle in did_not_route],
-                    "hovertemplate": f"layer %{{customdata[1]}}, loops {loops}: %{{y:.1f}} % {said}<br>"
+                    "hovertemplate": f"layer %{{customdata[1]}}, loops {loops}: %{{y:.1f}}% {said}<br>"
                     "%{customdata[2]} tokens %{hovertext}<extra></extra>",
                 }
             )  # fmt: skip

@@ -134,7 +134,7 @@ def flip_distance_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> go.F
                 "shape": "hv",  # a token flips at once
             },
             "customdata": [[None, layer]] * len(change),
-            "hovertemplate": f"layer {layer}<br>a change of %{{x:.2f}} logits could flip %{{y:.0f}} %<extra></extra>",
+            "hovertemplate": f"layer {layer}<br>a change of %{{x:.2f}} logits could flip %{{y:.0f}}%<extra></extra>",
         }
         for layer in order
     ]  # fmt: skip

@@ -63,7 +63,7 @@ def _with_range(table: pd.DataFrame, column: str, aside: float, name: str, colou
             "type": "scatter", "mode": "markers", "x": place, "y": mean, "name": name,
             "marker": {"size": 9, "symbol": symbol, "color": colour, "opacity": 1, "line": {"width": 1.5}},
             "customdata": facts,
-            "hovertemplate": f"layer %{{customdata[1]}}<br>{name}: %{{y:.1f}} %<br>"
+            "hovertemplate": f"layer %{{customdata[1]}}<br>{name}: %{{y:.1f}}%<br>"
             "middle 80% of draws: %{customdata[2]:.1f} to %{customdata[3]:.1f}%<extra></extra>",
         },
     ]  # fmt: skip
