@@ -41,10 +41,12 @@ class Line {
     return button;
   }
 
-  // A shorter answer to another selection leaves the figures below where they are: the line only grows on a page.
+  // A shorter answer to another selection leaves the figures below where they are: the line only grows on a page, and one
+  // about a selection has two lines from the beginning.
   keep_height(page) {
     const width = this.box.clientWidth;
-    if (page !== this.page || width !== this.width) this.height = 0;
+    const two_lines = 2 * parseFloat(getComputedStyle(this.box).lineHeight);
+    if (page !== this.page || width !== this.width) this.height = this.links().length ? two_lines : 0;
     [this.page, this.width] = [page, width];
     this.box.style.minHeight = "";
     this.height = Math.max(this.height, this.box.offsetHeight);
