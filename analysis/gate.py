@@ -48,7 +48,7 @@ def gate_along_text(trace: RoutingTrace, smooth: int = 7) -> Float[np.ndarray, "
 def gate_by_chance(
     trace: RoutingTrace, smooth: int = 7, *, draws: int = DRAWS, seed: int = 0
 ) -> Float[np.ndarray, "bound token"]:
-    """The middle 95 % of `gate_along_text` when the ordinary tokens of the text are shuffled: lower and upper bound.
+    """The middle 95% of `gate_along_text` when the ordinary tokens of the text are shuffled: lower and upper bound.
 
     The running mean of any order of tokens has waves; these bounds say how high such waves are by chance. With shuffled
     tokens all positions are alike, so all whose mean is over the same number of tokens share their draws and have the

@@ -75,6 +75,16 @@ def visit(browser, address):
         assert not started.foreign
 
 
+@pytest.fixture(scope="module")
+def shared_visit(browser, address):
+    """One visit for all tests of a file, where a page that is open already saves the time of opening it."""
+    shared = Visit(browser, address)
+    yield shared
+    shared.context.close()
+    assert not shared.errors
+    assert not shared.foreign
+
+
 def pytest_collection_modifyitems(items):
     """Skip the browser tests if there is no Chromium."""
     if find_browser():

@@ -100,7 +100,7 @@ def test_books_that_do_not_balance_are_told(by_hand):
     assert imbalance(by_hand, layer_ledger(by_hand, 0).residual) is None
     post = by_hand.resid_post + np.float32(0.01)
     off = dataclasses.replace(by_hand, resid_post=post)
-    assert "differ from the model's own sum by 5.0e-03 of it, more than 1e-05" in imbalance(
+    assert "differ from the model's own sum by 0.005 of it, more than 1e−05" in imbalance(
         off, layer_ledger(off, 0).residual
     )
 

@@ -308,3 +308,9 @@ def test_answers_of_given_data_are_those_of_its_pages():
     assert set(more) - set(alone) == {"write_ledger", "geometry"} and more["gate"] == alone["gate"]
     with pytest.raises(ValueError, match="there is no page 'nowhere'; there are overview, difficulty"):
         answer_of("nowhere", trace)
+
+
+def test_the_only_token_of_a_text_is_not_compared_with_itself():
+    for page in (answers.overview, answers.difficulty):
+        found = page(TRACES["one token"])
+        assert "The only token, " in found.text and not re.search(r"highest|most loops for|of 1 token", found.text)

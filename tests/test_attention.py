@@ -126,6 +126,9 @@ def test_map_draws_the_weights_of_the_layer_and_strokes_who_did_not_route():
 def test_map_has_no_room_for_tokens_that_come_later(token):
     attention = make_attention(random_trace(layers=2, tokens=300), token)
     fig = attention_map_figure(attention, View(layer=1, token=token, window=window_around(token, 300, 128)))
+    assert (
+        fig.layout.height == attention_map_figure(make_attention(attention.routing, 20), View(token=20)).layout.height
+    )
     first, end = fig.layout.xaxis.range
     drawn = np.array(fig.data[1].x)
     assert drawn[-1] == token and len(drawn) == min(token + 1, 128)

@@ -14,13 +14,16 @@ STACKED = """() => {
   const boxes = [...document.querySelectorAll(".js-plotly-plot")].map((plot) => plot.getBoundingClientRect());
   return boxes.every(({ width, x }) => width && Math.abs(x - boxes[0].x) < 2);
 }"""
+WATCHED = """const look = () => {
+  const sidebar = document.querySelector("[data-testid=stSidebar]");
+  window.sidebar_was_seen ||= sidebar?.getBoundingClientRect().right > 1;
+  requestAnimationFrame(look);
+};
+look();"""
 LONG = "The king rode out to the river. " * 60
-CASES = {
-    "example, narrow": (None, 900),
-    "example, wide": (None, 1920),
-    "two tokens": ("Hi", 1440),
-    "long text": (LONG, 1280),
-}
+CASES = {"example": (None, (900, 1920)), "two tokens": ("Hi", (1440,)), "long text": (LONG, (1280,))}
+"""Text (none: the example) and widths of the window in pixels."""
+PAGES = ("Overview", "Difficulty", "Gate", "Experts", "Recursion", "Write ledger", "Cost", "What decides")
 
 
 def problems(page, timeout_s: float = 30) -> list[str]:
@@ -33,38 +36,46 @@ def problems(page, timeout_s: float = 30) -> list[str]:
     return []
 
 
-@pytest.mark.parametrize(("text", "width"), CASES.values(), ids=CASES)
-def test_no_label_is_cut_or_lies_over_another(visit, text, width):
-    here = visit()
-    here.page.set_viewport_size({"width": width, "height": 1000})
-    page = here.open()
+def widen(page, width: int, height: int = 1000) -> None:
+    page.set_viewport_size({"width": width, "height": height})
+
+
+@pytest.mark.parametrize(("text", "widths"), CASES.values(), ids=CASES)
+def test_no_label_is_cut_or_lies_over_another(shared_visit, text, widths):
+    here, found = shared_visit, []
+    widen(here.page, widths[0])
+    page = here.opened()
     if text:
         here.trace(text)
-    found = []
-    for name in ("Overview", "Difficulty", "Gate", "Experts", "Recursion", "Write ledger", "Cost", "What decides"):
+    for number, name in enumerate(PAGES):
         here.turn_to(name)
         page.locator(".js-plotly-plot .main-svg").first.wait_for()
         here.unfold()
-        found += [f"{name}: {problem}" for problem in problems(page)]
-        sideways = "main => main.scrollWidth - main.clientWidth"
-        assert page.get_by_test_id("stMain").evaluate(sideways) <= 1, name
+        for i, width in enumerate(widths[:: -1 if number % 2 else 1]):  # the next page begins with the present width
+            if i:
+                with here.asking():  # to be drawn for the new width
+                    widen(page, width)
+            found += [f"{name} at {width} px: {problem}" for problem in problems(page)]
+            sideways = "main => main.scrollWidth - main.clientWidth"
+            assert page.get_by_test_id("stMain").evaluate(sideways) <= 1, name
     assert not found, "\n".join(found)
 
 
-def test_leaving_a_page_while_the_window_is_made_narrower_opens_the_other(visit):
-    here = visit()
-    page = here.open()
+def test_leaving_a_page_while_the_window_is_made_narrower_opens_the_other(shared_visit):
+    here = shared_visit
+    widen(here.page, 1440)
+    page = here.open("?example=fox")
     for width, name in ((900, "Models"), (1440, "Gate"), (1000, "Overview"), (1300, "Experts")):
         with here.asking():  # to be drawn for the new width
-            page.set_viewport_size({"width": width, "height": 1000})
+            widen(page, width)
         here.turn_to(name)
         expect(page.get_by_test_id("stException")).to_have_count(0)
 
 
-def test_a_narrow_window_stacks_columns_and_lets_the_frame_scroll_away(visit):
-    here = visit()
-    here.page.set_viewport_size({"width": 900, "height": 1000})
-    page = here.open("recursion", "Recursion")
+def test_a_narrow_window_stacks_columns_and_lets_the_frame_scroll_away(shared_visit):
+    here = shared_visit
+    widen(here.page, 900)
+    page = here.open("recursion?example=fox", "Recursion")
     here.unfold()
     assert not problems(page)
     page.wait_for_function(STACKED)  # the run that draws for this width may just be under way
@@ -75,9 +86,11 @@ def test_a_narrow_window_stacks_columns_and_lets_the_frame_scroll_away(visit):
 @pytest.mark.parametrize("width", [800, 420])
 def test_in_a_small_window_the_sidebar_is_closed_and_nothing_floats_over_the_page(visit, width):
     here = visit(has_touch=width == 420, is_mobile=width == 420)
-    here.page.set_viewport_size({"width": width, "height": 800})
+    widen(here.page, width, 800)
+    here.page.add_init_script(WATCHED)
     page = here.open()
     expect(page.get_by_test_id("stSidebar")).to_have_attribute("data-collapsed", "true")
+    assert page.evaluate("window.sidebar_was_seen") is False, "not even while the page was loaded"
     header = page.get_by_test_id("stHeader")
     background = page.locator(".frame-wrapper").evaluate("each => getComputedStyle(each).backgroundColor")
     expect(header).to_have_css("background-color", background)
@@ -89,10 +102,10 @@ def test_in_a_small_window_the_sidebar_is_closed_and_nothing_floats_over_the_pag
         assert not [each for each in over.all() if each.is_visible()]
 
 
-def test_data_of_a_figure_opens_whole_and_does_not_grow(visit):
-    here = visit()
-    here.page.set_viewport_size({"width": 1440, "height": 900})
-    page = here.open("gate", "Gate")
+def test_data_of_a_figure_opens_whole_and_does_not_grow(shared_visit):
+    here = shared_visit
+    widen(here.page, 1440, 900)
+    page = here.open("gate?example=fox", "Gate")
     page.get_by_role("button", name="Data and code").first.click()
     popover = page.get_by_test_id("stPopoverBody")
     popover.wait_for()
@@ -102,15 +115,16 @@ def test_data_of_a_figure_opens_whole_and_does_not_grow(visit):
     box, table = popover.bounding_box(), popover.get_by_test_id("stDataFrame").bounding_box()
     assert abs(box["height"] - first) <= 4 and table["height"] > 200
     assert table["y"] + table["height"] <= box["y"] + box["height"] <= 900, "all of it is seen"
+    page.keyboard.press("Escape")
 
 
-def test_the_answer_has_the_height_of_its_own_lines_after_the_window_changed(visit):
-    here = visit()
-    here.page.set_viewport_size({"width": 1000, "height": 800})
-    page = here.open()
+def test_the_answer_has_the_height_of_its_own_lines_after_the_window_changed(shared_visit):
+    here = shared_visit
+    widen(here.page, 1000, 800)
+    page = here.open("?example=fox")
     answer = page.locator(".st-key-answer_line p")
     wide = answer.bounding_box()["height"]
-    page.set_viewport_size({"width": 420, "height": 800})
+    widen(page, 420, 800)
     until(page, lambda: answer.bounding_box()["height"] > wide)
-    page.set_viewport_size({"width": 1000, "height": 800})
+    widen(page, 1000, 800)
     until(page, lambda: answer.bounding_box()["height"] == wide)

@@ -28,6 +28,15 @@ def test_bars_are_the_contributions_of_the_layer_and_diamonds_the_removals(paths
     assert f"{table['contribution'].iloc[0]:+.2f}" in figure_texts(fig)
 
 
+def test_a_layer_takes_as_much_room_for_a_token_that_did_not_route(paths):
+    ran = paths.routing.width_ran[:, 4:20]
+    shown = [
+        logit_attribution_figure(make_attribution(paths, 4 + token), View(layer=layer, token=4 + token))
+        for layer, token in (np.argwhere(ran)[0].tolist(), np.argwhere(~ran)[0].tolist())
+    ]
+    assert len({fig.layout.height for fig in shown}) == len({fig.layout.yaxis.range for fig in shown}) == 1
+
+
 def test_sign_is_colour_and_text(paths):
     found = make_attribution(paths, TOKEN)
     bars = logit_attribution_figure(found, View(layer=1, token=TOKEN), writes="largest").data[0]

@@ -4,7 +4,7 @@ import json
 
 from analysis import figures
 from analysis.figures import template
-from analysis.figures.fitting import LINE_PX, fit, map_room
+from analysis.figures.fitting import LINE_PX, NAMES_PX, fit, map_room
 from analysis.view import PAGE_PX, View
 from tests.capture_results import make_attention
 from tests.traces import random_trace
@@ -55,3 +55,15 @@ def test_a_broken_note_in_the_corner_of_a_map_stays_below_the_colour_bar():
         above = inner * (1 - corner.y)  # title, bar and numbers of the colour bar take 41 of these pixels
         assert above - 41 >= 4 + LINE_PX * (lines - 1) + 12, width
         assert lines == (1 if width == PAGE_PX else 2)
+
+
+def test_names_of_rows_are_broken_where_they_would_leave_no_room_for_the_plot():
+    trace = random_trace(layers=2, tokens=30)
+    wide, narrow = (figures.cost_ledger_figure(trace, View(room=map_room(width))) for width in (PAGE_PX, 392))
+    assert not any("<br>" in name for name in wide.layout.yaxis.ticktext)
+    assert "VersatileFFN,<br>released code" in narrow.layout.yaxis.ticktext
+    assert narrow.layout.margin.l == NAMES_PX < wide.layout.margin.l
+    row_px = (narrow.layout.height - narrow.layout.margin.t - narrow.layout.margin.b) / len(
+        narrow.layout.yaxis.ticktext
+    )
+    assert row_px >= 2 * LINE_PX

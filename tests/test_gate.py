@@ -24,6 +24,7 @@ from streamlit.web.server import server_util
 
 from app.limits import MAX_SESSION_MB, MAX_TRACE_MB
 from app.server import web
+from app.server.first_paint import STYLE
 from app.server.gate import HEADERS, Gate, answered_hosts
 from tests.threads import run_in_thread
 
@@ -43,8 +44,13 @@ def test_server_for_others_answers_to_all_names_unless_it_was_given_some(address
     assert answered_hosts(address, ["a.example"]) == {"localhost", "127.0.0.1", "::1", "a.example", address}
 
 
-def answer(gate: Gate, *, method="GET", path="/", kind="http", body_is_read=True, **headers) -> dict:
+def answer(gate: Gate, **request) -> dict:
     """The head of the gate's answer to a request: its first message."""
+    return messages(gate, **request)[0]
+
+
+def messages(gate: Gate, *, method="GET", path="/", kind="http", body_is_read=True, **headers) -> list[dict]:
+    """All messages of the gate's answer to a request."""
     sent = []
 
     async def receive():
@@ -57,7 +63,7 @@ def answer(gate: Gate, *, method="GET", path="/", kind="http", body_is_read=True
     scope = {"type": kind, "method": method, "path": path, "headers": named, "query_string": b"", "extensions": {}}
     # In a thread of its own: in this one the loop of a browser test may be running.
     run_in_thread(lambda: asyncio.run(gate(scope, receive, send))).result(10)
-    return sent[0]
+    return sent
 
 
 async def everything(scope, receive, send):
@@ -247,3 +253,22 @@ def handshake(port: int, *, origin: str, host: str = "127.0.0.1") -> str:
             "\r\n".encode()
         )
         return wire.recv(200).decode(errors="replace").partition("\r\n")[0]
+
+
+@pytest.mark.parametrize("parts", [[b"<html><head></head>..</html>"], [b"<html><he", b"ad></head>.", b".</html>"]])
+def test_page_has_the_style_for_what_is_drawn_first_and_no_other_answer_has(parts):
+    whole, kind = b"".join(parts), b"text/html; charset=utf-8"
+
+    async def serving(scope, receive, send):
+        assert (b"accept-encoding", b"gzip") not in scope["headers"] or scope["path"] == "/a.js"
+        length = str(len(whole)).encode()
+        headers = [(b"content-type", kind if scope["path"] == "/" else b"text/plain"), (b"content-length", length)]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        for i, part in enumerate(parts):
+            await send({"type": "http.response.body", "body": part, "more_body": i < len(parts) - 1})
+
+    for path, accept in (("/", "text/html,*/*"), ("/a.js", "*/*"), ("/text", "text/html")):
+        sent = messages(Gate(serving, None, lambda session: 0), path=path, accept=accept, accept_encoding="gzip")
+        body = b"".join(each["body"] for each in sent[1:])
+        assert body == (whole.replace(b"</head>", STYLE + b"</head>") if path == "/" else whole)
+        assert dict(sent[0]["headers"])[b"content-length"] == str(len(body)).encode()

@@ -1,8 +1,12 @@
 """Numbers are written in one way: real minus, no negative zero, the same decimals within a column."""
 
+import ast
+import re
+
 import pytest
 
 from analysis.words.numbers import column, number, percent, significant
+from tests.test_plain_english import ROOT, words
 
 
 @pytest.mark.parametrize(
@@ -34,3 +38,19 @@ def test_numbers_of_a_column_have_the_decimals_of_the_largest():
     assert column([0.0123, float("nan")]) == ["0.0123", "–"]
     assert column([1234.5, 1]) == ["1234", "1"]
     assert column([]) == []
+
+
+def test_no_text_writes_small_numbers_or_per_cent_in_a_way_of_its_own():
+    paths = [path for room in ("app", "analysis") for path in (ROOT / room).rglob("*.py")]
+    assert len(paths) > 150
+    found = []
+    for path in paths:
+        fields = (node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if is_exponent(node))
+        found += [f"{path.name}, line {field.lineno}: {ast.unparse(field)}" for field in fields]
+        found += [f"{path.name}: {hit.group()}" for hit in re.finditer(r"(?m).*(\d|\}|^) %(?![\w{(]).*", words(path))]
+    assert not found, "`significant` writes 1.3e−07 with a real minus, and per cent follow their number without a space"
+
+
+def is_exponent(node: ast.AST) -> bool:
+    """Whether this is a field of a text that has a format such as .1e."""
+    return isinstance(node, ast.FormattedValue) and node.format_spec and ast.unparse(node.format_spec).endswith("e'")

@@ -78,5 +78,6 @@ def test_states_that_did_not_run_are_hatched_and_say_so():
     for bars in drawn.data:
         ran = [text == "ran" for text in bars.hovertext]
         assert [shape == "" for shape in bars.marker.pattern.shape] == ran and not all(ran)
+        assert bars.marker.pattern.fillmode == "overlay", "else Plotly draws it in the bar's colour: white on white"
     assert "hatched: did not run" in drawn.layout.annotations[0].text and "pale" not in str(drawn.layout.annotations)
     np.testing.assert_allclose(steps.y, walkthrough(PATHS, 1, 0).step_norms)

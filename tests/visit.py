@@ -56,6 +56,10 @@ class Visit:
         self.page.locator(".js-plotly-plot .main-svg").first.wait_for()
         return self.page
 
+    def opened(self) -> Page:
+        """The page as it is; if nothing is open yet, the app is opened."""
+        return self.open() if self.page.url == "about:blank" else self.page
+
     def turn_to(self, name: str) -> None:
         """Go to a page by its link and wait until it is drawn."""
         self.page.get_by_role("link", name=name, exact=True).click()

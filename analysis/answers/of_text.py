@@ -60,6 +60,9 @@ def difficulty(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> Answer:
     values = token_difficulty(trace)
     hard = int(np.where(counted, values, -1).argmax())
     easy = int(np.where(counted, values, 2).argmin())
+    if counted.sum() == 1:
+        told = f", has a soft difficulty of {number(values[hard])} of 1 (mean over layers). {_surprise(trace)}"
+        return answer("The only token, ", a_token(trace, hard), told)
     return answer(
         f"Of {how_many(int(counted.sum()), 'token')}, the depth head expects the most loops for ",
         a_token(trace, hard),
@@ -144,7 +147,7 @@ def near_misses(trace: RoutingTrace, view: View = DEFAULT_VIEW, *, precisions: T
     pieces: list[Piece] = [
         f"{near:,} of {pairs:,} choices of the loops were near misses, won by less than {NEAR_MISS} logits. "
         "The closest was ", a_token(trace, token, layer=layer), " in ", a_layer(layer),
-        f", with a margin of {number(float(margin[layer, token]), 3)} logits.",
+        f", with a margin of {significant(float(margin[layer, token]), 2)} logits.",
     ]  # fmt: skip
     if precisions is not None:
         numbers = precision_numbers(precisions)
@@ -182,6 +185,8 @@ def _highest(trace: RoutingTrace) -> list[Piece]:
     token = int(np.where(counted, values, -1).argmax())
     if trace.max_loops == 1:
         return ["."]
+    if counted.sum() == 1:
+        return [". The only token, ", a_token(trace, token), f", has a soft difficulty of {number(values[token])}."]
     tokens = how_many(int(counted.sum()), "token")
     return [". ", a_token(trace, token), f" has the highest soft difficulty of {tokens} ({number(values[token])})."]
 

@@ -6,6 +6,7 @@ from jaxtyping import Bool
 
 from analysis.aggregate import ordinary
 from analysis.explain.ledger import TOLERANCE
+from analysis.words.numbers import significant
 from hooks.attention_trace import AttentionTrace
 
 
@@ -15,8 +16,8 @@ def mismatch(attention: AttentionTrace, layer: int) -> str | None:
     if gap <= allowed:
         return None
     return (
-        f"Not drawn: the attention weights rebuild the stream only within {gap:.1e} of it, more than {allowed:.0e}, so "
-        "they are not what the model read with."
+        f"Not drawn: the attention weights rebuild the stream only within {significant(gap, 2)} of it, more than "
+        f"{significant(allowed, 1)}, so they are not what the model read with."
     )
 
 

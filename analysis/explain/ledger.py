@@ -12,6 +12,7 @@ import pandas as pd
 from beartype import beartype
 from jaxtyping import Bool, Float, Int, jaxtyped
 
+from analysis.words.numbers import significant
 from hooks.path_trace import PathTrace
 
 TOLERANCE = {"float32": 1e-5, "float64": 1e-5, "bfloat16": 2e-2, "float16": 5e-3}
@@ -147,8 +148,8 @@ def imbalance(paths: PathTrace, residual: np.ndarray, allowed: np.ndarray | floa
     if np.isinf(worst):
         return "Not drawn: the model's own sum is zero where that of the writes is not, so they would not explain it."
     return (
-        f"Not drawn: the writes differ from the model's own sum by {worst:.1e} of it, more than {bound:.0e}, so they "
-        "would not explain it."
+        f"Not drawn: the writes differ from the model's own sum by {significant(worst, 2)} of it, more than "
+        f"{significant(bound, 1)}, so they would not explain it."
     )
 
 

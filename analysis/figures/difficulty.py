@@ -247,7 +247,7 @@ FIGURES = (
             "what is left among equally frequent tokens."
         ),
         details=(
-            "For the range of chance, the surprisals are shifted along the text by up to half its length: 95 % of "
+            "For the range of chance, the surprisals are shifted along the text by up to half its length: 95% of "
             "these shifts leave ρ within this distance from 0. A shift does not keep the position, so a mere "
             "trend along the text can lie beyond. The surprisal of the next token is a single draw from what "
             "could come next, and the loops have already changed it."

@@ -180,7 +180,7 @@ def expert_pairs_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> go.Fi
         annotations=[
             note(f"layer {view.layer}: log<sub>2</sub> of together / expected") | {"yshift": 18},
             note(
-                f"<b>bold</b>: beyond chance's 95 %, {int(pairs['outside'].sum())} of {int(known.sum())} pairs "
+                f"<b>bold</b>: beyond chance's 95%, {int(pairs['outside'].sum())} of {int(known.sum())} pairs "
                 f"(chance: up to {number(0.05 * known.sum(), 1)})"
             ),
         ],
@@ -222,7 +222,7 @@ FIGURES = (
         how_to_read=(
             "Each cell is a pair of experts of the selected layer. Above 0 (green) they are chosen for the same "
             "token more often than their loads alone predict, below 0 (magenta) less often. Bold numbers lie "
-            "beyond the middle 95 % of what comes out when every token draws its pair by the loads alone."
+            "beyond the middle 95% of what comes out when every token draws its pair by the loads alone."
         ),
         details=(
             "Chance makes at most one pair in twenty bold. Tokens that depend on their neighbours reach further: "

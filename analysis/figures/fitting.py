@@ -7,9 +7,13 @@ import plotly.graph_objects as go
 from analysis.figures.template import LEFT
 
 LINE_PX, LETTER_PX = 15, 6.2
+MARGINS_PX = 74
+"""Above and below the plot of a figure with named rows."""
 NARROW_PX = 640
 """A narrower map gives a larger share of its width to the plots beside its token axis."""
 NARROW_LEFT, NARROW_BESIDE = 0.72, 0.76
+NAME_LETTERS, NAMES_PX = 16, 112
+"""Letters in a line of the names of rows in a narrow figure, and the left margin for them."""
 ABOVE = ["paper", "paper", "bottom"]
 """xref, yref and yanchor of the notes above plots."""
 
@@ -22,6 +26,18 @@ def map_room(width: float) -> int:
 def figure_px(room: int) -> float:
     """Width of the figure that has this `View.room`: the inverse of `map_room`."""
     return room if room >= NARROW_PX else room * LEFT / NARROW_LEFT
+
+
+def row_names(names: list[str], room: int, margin: int, height: int) -> tuple[list[str], int, int]:
+    """Names of the rows of a figure, its left margin and its height; in a narrow figure the names are broken.
+
+    There they would leave no room for the plot. `margin` and `height` are those of a wide figure.
+    """
+    if figure_px(room) >= NARROW_PX:
+        return names, margin, height
+    names = ["<br>".join(_broken(line, NAME_LETTERS) for line in name.split("<br>")) for name in names]
+    row_px = LINE_PX * max(name.count("<br>") + 1 for name in names) + 3
+    return names, NAMES_PX, max(height, len(names) * row_px + MARGINS_PX)
 
 
 def corner_lines(text: str, room: int, beside: float, margins: int) -> int:
@@ -119,4 +135,4 @@ def _broken(text: str, letters: int) -> str:
     return "<br>".join(line.rstrip() for line in lines)
 
 
-__all__ = ["LINE_PX", "NARROW_PX", "corner_lines", "figure_px", "fit", "map_room"]
+__all__ = ["LINE_PX", "NARROW_PX", "corner_lines", "figure_px", "fit", "map_room", "row_names"]

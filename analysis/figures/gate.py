@@ -89,7 +89,7 @@ def gate_levels_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> go.Fig
 def gate_along_text_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW, *, smooth: int = 7) -> go.Figure:
     """Lambda along the text: dots = the selected layer, line = smoothed mean over layers, dotted = largest lambda.
 
-    The band is the middle 95 % of that line for shuffled tokens.
+    The band is the middle 95% of that line for shuffled tokens.
     """
     c = THEMES[view.theme]
     first, end = view.span(trace.num_tokens)
@@ -140,7 +140,7 @@ def gate_along_text_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW, *, sm
                 f"{swatch(c['ink'], f'mean over layers and {smooth} tokens', '━')}"
             )
             | {"yshift": 22},
-            note(swatch(pale, "middle 95 % of that mean for shuffled tokens")),
+            note(swatch(pale, "middle 95% of that mean for shuffled tokens")),
         ],
     )
 
@@ -177,7 +177,7 @@ FIGURES = (
         title="Along the text",
         how_to_read=(
             "Each dot is the width share λ of one token in the selected layer. The line is the mean over layers, "
-            "smoothed over 7 tokens; the band holds the middle 95 % of that mean when the tokens are shuffled. "
+            "smoothed over 7 tokens; the band holds the middle 95% of that mean when the tokens are shuffled. "
             "Smoothing alone makes waves: by chance one place in twenty lies outside the band, and neighbours "
             "leave it together."
         ),

@@ -60,7 +60,8 @@ def minimap_row(trace: RoutingTrace, view: View, minimap: Minimap, rest_px: floa
     first, end = view.span(trace.num_tokens)
     if end - first == trace.num_tokens:
         return MinimapRow(inner=rest_px, top=1.0)
-    c = THEMES[view.theme]
+    c, outside = THEMES[view.theme], np.r_[minimap.values[:first], minimap.values[end:]]
+    blank = ", and what is blank is then computed" if np.isnan(outside).all() else ""
     inner = rest_px + MINIMAP_PX + TICKS_PX
     return MinimapRow(
         inner=inner,
@@ -72,7 +73,7 @@ def minimap_row(trace: RoutingTrace, view: View, minimap: Minimap, rest_px: floa
         },
         shapes=_window_frame(trace, c, first, end),
         annotations=[
-            note(f"the whole text; framed: tokens {first} to {end - 1}, drawn below. A click moves the frame.")
+            note(f"the whole text; framed: tokens {first} to {end - 1}, drawn below. A click moves the frame{blank}.")
         ],
     )
 

@@ -36,7 +36,7 @@ def level_bars_figure(
     fewest: float,
     margin: dict | None = None,
 ) -> go.Figure:
-    """A bar of 100 % per layer, stacked from the shares of its levels.
+    """A bar of 100% per layer, stacked from the shares of its levels.
 
     `shares` is a table of `aggregate.level_shares`, with the rows of a layer in the order of `levels`. Bars are
     `upright` or horizontal, and then `height` grows with many layers; shares of at least `fewest` per cent are printed
@@ -54,7 +54,7 @@ def level_bars_figure(
                 "type": "bar", layers: layer, of_tokens: share, "name": level.name,
                 "marker": {"color": level.colour, "line": level.outline},
                 "customdata": [[None, i, n] for i, n in zip(layer.tolist(), rows["tokens"].tolist(), strict=True)],
-                "hovertemplate": f"layer %{{{layers}}}<br>{level.name}: %{{{of_tokens}:.1f}} %, "
+                "hovertemplate": f"layer %{{{layers}}}<br>{level.name}: %{{{of_tokens}:.1f}}%, "
                 "%{customdata[2]} tokens<extra></extra>",
                 **({} if upright else {"orientation": "h", "width": 0.8}),
             }
@@ -67,7 +67,7 @@ def level_bars_figure(
     height = height if upright else height_of_rows(trace.num_layers, height)
     axes = {
         f"{layers}axis": layer_axis(trace, view),
-        f"{of_tokens}axis": {"range": [0, 100], "dtick": 20, "ticksuffix": " %", "title": {"text": "share of tokens"}},
+        f"{of_tokens}axis": {"range": [0, 100], "dtick": 20, "ticksuffix": "%", "title": {"text": "share of tokens"}},
     }
     if margin:
         axes["margin"] = margin

@@ -61,7 +61,7 @@ def compute_map_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> go.Fig
         ],
         annotations=[
             note(f"{legend}, mean over layers   ┈ one dense FFN", y=row.top),
-            note(f"per layer, mean over tokens · all: {number(mean)}", x=1, y=row.top, anchor="right"),
+            note(f"per layer, mean over tokens · all:\u00a0{number(mean)}", x=1, y=row.top, anchor="right"),
             *row.annotations,
         ],
         **row.axes,
@@ -96,7 +96,7 @@ def loops_by_layer_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> go.
     low, high = table["loops_p10"].to_numpy(), table["loops_p90"].to_numpy()
     data = [
         {
-            "type": "scatter", "mode": "lines", "name": "10 to 90 %", "hoverinfo": "skip",
+            "type": "scatter", "mode": "lines", "name": "10 to 90%", "hoverinfo": "skip",
             "line": {"width": 5, "color": mix(c["bg"], c["depth"], 0.25)},
             "x": np.stack([layer, layer, gap], axis=1).ravel(), "y": np.stack([low, high, gap], axis=1).ravel(),
         },
@@ -115,7 +115,7 @@ def loops_by_layer_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> go.
         },
     ]  # fmt: skip
     legend = [swatch(c["depth"], "ran, mean", "●"), swatch(c["ink"], "expected E[L]", "○")]
-    legend.append(swatch(mix(c["bg"], c["depth"], 0.45), "10 to 90 % of tokens", "┃"))
+    legend.append(swatch(mix(c["bg"], c["depth"], 0.45), "10 to 90% of tokens", "┃"))
     return figure(
         view,
         data,
@@ -147,7 +147,7 @@ FIGURES = (
         title="Loops by layer",
         how_to_read=(
             "Each filled dot is the mean number of loops that ran in a layer, over tokens, and the bar behind it "
-            "spans the middle 80 % of tokens. A hollow dot is the mean of E[L], the expected number of loops "
+            "spans the middle 80% of tokens. A hollow dot is the mean of E[L], the expected number of loops "
             "under the depth head's probabilities; what runs is the number with the highest probability."
         ),
         figure=loops_by_layer_figure,

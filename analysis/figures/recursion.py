@@ -174,7 +174,7 @@ def depth_logits_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> go.Fi
 
 
 def depth_margin_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> go.Figure:
-    """Margin of the depth choice in every layer: this token, and the 10-90 % range of all; left band = near miss."""
+    """Margin of the depth choice in every layer: this token, and the 10-90% range of all; left band = near miss."""
     if trace.max_loops == 1:
         return sentence_figure(view, "This model has only one loop, so there is no choice to make.", HEIGHT)
     c = THEMES[view.theme]
@@ -187,7 +187,7 @@ def depth_margin_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> go.Fi
     chosen = layer == view.layer
     data = [
         {
-            "type": "scatter", "mode": "lines", "hoverinfo": "skip", "name": "10 to 90 % of tokens",
+            "type": "scatter", "mode": "lines", "hoverinfo": "skip", "name": "10 to 90% of tokens",
             "x": np.stack([low, high, gap], axis=1).ravel(), "y": np.stack([layer, layer, gap], axis=1).ravel(),
             "line": {"width": 6, "color": c["hair"]},
         },
@@ -219,7 +219,7 @@ def depth_margin_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> go.Fi
         annotations=[
             note(
                 f"{swatch(c['loops'][2], 'this token, colour: loops', '●')}   "
-                f"{swatch(c['line'], '10 to 90 % of all tokens', '━')}   "
+                f"{swatch(c['line'], '10 to 90% of all tokens', '━')}   "
                 f"{swatch(c['hair'], NEAR)}"
             )
         ],
@@ -286,7 +286,7 @@ FIGURES = (
         title="How close was the choice?",
         how_to_read=(
             "Each dot is the selected token in one layer: how far the depth head's logit for the winning number "
-            "of loops is ahead of the runner-up's. The bar behind it spans the middle 80 % of all tokens. In the "
+            "of loops is ahead of the runner-up's. The bar behind it spans the middle 80% of all tokens. In the "
             "shaded band, below 0.25, a small change would flip the choice (a near miss); the band is the same in "
             "every layer."
         ),

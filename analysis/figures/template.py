@@ -1,5 +1,6 @@
 """What every figure shares: the Plotly template, notes, tables beside a plot, and the token and layer axes."""
 
+from collections.abc import Sequence
 from functools import lru_cache
 
 import plotly.graph_objects as go
@@ -20,6 +21,8 @@ NAME_PX, NUMBER_PX = 9.5, 11.4
 ROW_PX, ROUND_ROWS_PX = 15, 84
 """Height of a row that is tall enough for a number, and of what stands above and below all rows."""
 COUNTED = "token index"
+COUNTS_PX = 46
+"""Bottom margin of a token axis that counts."""
 """Title of a token axis that counts its tokens, since their names do not fit."""
 SENTENCE = {"sentence": True}
 """Marks a figure that shows a sentence because there is nothing to draw: it needs no "how to read"."""
@@ -183,7 +186,7 @@ def token_axis(trace: RoutingTrace, view: View) -> tuple[dict, int]:
     if not names_fit(view, end - first):
         step = next(step for step in (25, 50, 100, 250, 500, 10**9) if (end - first) / step <= 16)
         ticks = list(range(-(-first // step) * step, end, step))
-        return axis | {"tickvals": ticks, "ticktext": [str(t) for t in ticks], "title": {"text": COUNTED}}, 46
+        return axis | {"tickvals": ticks, "ticktext": [str(t) for t in ticks], "title": {"text": COUNTED}}, COUNTS_PX
     names, bottom = _names(trace, view)
     return axis | names, bottom
 
@@ -205,8 +208,16 @@ def _names(trace: RoutingTrace, view: View, step: int = 1) -> tuple[dict, int]:
     if view.token in shown:
         at = shown.index(view.token)
         texts[at] = f"<b>{texts[at]}</b>"
-    bottom = max(16 + round(6.8 * max(len(_readable(label)) for label in labels)), 30)
-    return {"tickvals": list(shown), "ticktext": texts, "tickangle": -90}, bottom
+    return {"tickvals": list(shown), "ticktext": texts, "tickangle": -90}, _names_px(labels)
+
+
+def _names_px(labels: Sequence[str]) -> int:
+    return max(16 + round(6.8 * max(len(_readable(label)) for label in labels)), 30)
+
+
+def any_names_px(trace: RoutingTrace) -> int:
+    """The bottom margin that is enough for the token axis of any part of the text, in pixels."""
+    return max(_names_px(token_labels(trace)), COUNTS_PX)
 
 
 def names_fit(view: View, tokens: int) -> bool:

@@ -10,6 +10,7 @@ import numpy as np
 from analysis.explain.ledger import TOLERANCE, layer_ledger
 from analysis.explain.near_miss import expert_margin
 from analysis.recursion import depth_margin
+from analysis.words.numbers import significant
 from hooks.faithfulness_record import Faithfulness, OtherRun
 from hooks.path_trace import PathTrace
 from hooks.trace import RoutingTrace
@@ -100,7 +101,7 @@ def _digest(text: str) -> bytes:
 def _nothing_changed(name: str, gap: float, meaning: str) -> Finding:
     """The finding of two runs whose logits must be equal bit for bit."""
     verdict = "exact" if gap == 0 else "not faithful"
-    return Finding(name, verdict, f"largest difference of a logit {gap:.1e}, must be 0", meaning)
+    return Finding(name, verdict, f"largest difference of a logit {significant(gap, 2)}, must be 0", meaning)
 
 
 def _layers(measured: Faithfulness, paths: PathTrace) -> Finding:
@@ -126,8 +127,8 @@ def _run(measured: Faithfulness, other: OtherRun, name: str, meaning: str) -> Fi
     experts = both & (chosen != others).any(axis=-1)
     bound = allowed * max(measured.largest_logit, 1.0)
     figure = (
-        f"largest difference of a logit {other.gap:.1e}, allowed {bound:.1e}; other loops in {loops.sum():,} of "
-        f"{loops.size:,} choices, other experts in {experts.sum():,} of {both.sum():,}"
+        f"largest difference of a logit {significant(other.gap, 2)}, allowed {significant(bound, 2)}; other loops in "
+        f"{loops.sum():,} of {loops.size:,} choices, other experts in {experts.sum():,} of {both.sum():,}"
     )
     if not (loops | experts).any():
         verdict = "exact" if other.gap == 0 else "rounding" if other.gap <= bound else "not faithful"
@@ -139,7 +140,8 @@ def _run(measured: Faithfulness, other: OtherRun, name: str, meaning: str) -> Fi
     )
     widest, logits = float(margins.max()), (trace.depth_logits[lowest], trace.expert_logits[lowest])
     allowed *= max(1.0, *(float(np.abs(each).max()) for each in logits))  # rounding grows with the logits
-    figure += f"; widest margin of those in layer {lowest}, the lowest: {widest:.1e}, allowed {allowed:.0e}"
+    figure += f"; widest margin of those in layer {lowest}, the lowest: {significant(widest, 2)}"
+    figure += f", allowed {significant(allowed, 1)}"
     return Finding(name, "rounding" if widest <= allowed else "not faithful", figure, meaning)
 
 
@@ -153,7 +155,7 @@ def _ledger(paths: PathTrace) -> Finding:
     return Finding(
         "writes sum to the update",
         "exact" if not residual.any() else "rounding" if residual[at] <= allowed[at] else "not faithful",
-        f"largest residual {residual[at]:.1e} of the update{shown}, allowed {allowed[at]:.0e}",
+        f"largest residual {significant(residual[at], 2)} of the update{shown}, allowed {significant(allowed[at], 1)}",
         "The writes of all loops and experts of a layer, summed, compared with what the layer wrote into the residual "
         "stream. More is allowed where the stream is large beside what was written, since the whole stream is rounded.",
     )

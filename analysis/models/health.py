@@ -38,13 +38,13 @@ LEAST_WEIGHT = 0.6
 MOST_AT_ONE_LOOP = 0.95
 """Largest share of a layer's tokens that may take the same number of loops."""
 LOAD_BOUNDS = 0.32, 2.4
-"""Least and most load of an expert, in units of an even load: 4 % and 30 % of eight experts."""
+"""Least and most load of an expert, in units of an even load: 4% and 30% of eight experts."""
 LEAST_POSITION = 0.2
 """Smaller agreement with the position, beyond chance, is noise."""
 MOST_FLIPS = 0.05
 """Largest share of decisions that may differ in bfloat16."""
 LEAST_COST, LEAST_TOKENS = 0.05, 200
-"""Shuffled loops are of no use if their cost is below so many nats with its whole 95 % interval, over so many tokens.
+"""Shuffled loops are of no use if their cost is below so many nats with its whole 95% interval, over so many tokens.
 Trained samples: 0.1 and more."""
 LEAST_FIT, FIT_ERRORS = 1.15, 3.0
 """Least ratio of what chosen experts write at their own tokens to what they would write at others, mean over layers.
@@ -133,7 +133,7 @@ def check_loops_matter(record: HealthRecord) -> Check:
         f"{number(cost.error, 3)} over {cost.texts} texts, {cost.tokens:,} tokens; {percent(cost.changed)} of choices "
         f"changed); loops alone {_told(loops)}, λ alone {_told(gate)}, among equal tokens only {_told(within)}, where "
         f"{percent(within.changed)} changed",
-        _untrained_gates(record) + "The 95 % interval over texts must lie above 0. If all of it lies below "
+        _untrained_gates(record) + "The 95% interval over texts must lie above 0. If all of it lies below "
         f"{LEAST_COST:g}, it does not matter which token takes which loops, as with untrained gates. A cost does not "
         "show that the chosen loops are the best: others are new to a model that was trained with its own.",
     )
@@ -158,7 +158,7 @@ def check_expert_fit(record: HealthRecord) -> Check:
         f"(standard error {number(cost.error, 3)} over {cost.texts} texts), removing all experts costs {_told(scale)}",
         _untrained_gates(record)
         + f"Experts fit their tokens if they write {LEAST_FIT:g} times what dealt ones do or more. That their choice "
-        "also matters to the predictions is shown only by a cost whose 95 % interval over texts lies above 0. Below "
+        "also matters to the predictions is shown only by a cost whose 95% interval over texts lies above 0. Below "
         f"that ratio, and with a cost within {FIT_ERRORS:g} standard errors, any experts would do, as with an "
         "untrained router.",
     )

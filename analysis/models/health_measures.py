@@ -30,7 +30,7 @@ class Cost:
 
     @property
     def reach(self) -> float:
-        """Half of the 95 % interval of the mean: Student's t with texts - 1 degrees of freedom times the error."""
+        """Half of the 95% interval of the mean: Student's t with texts - 1 degrees of freedom times the error."""
         return float(student.ppf(0.975, self.texts - 1) * self.error) if self.texts > 1 else float("nan")
 
     @property

@@ -208,11 +208,11 @@ def corrected(p: np.ndarray) -> np.ndarray:
 def text_interval(
     parts: np.ndarray, weights: np.ndarray, *, least: float = -np.inf, most: float = np.inf
 ) -> tuple[np.ndarray, np.ndarray]:
-    """95 % interval of sum(parts) / sum(weights) over texts, by the jackknife, cut at `least` and `most`.
+    """95% interval of sum(parts) / sum(weights) over texts, by the jackknife, cut at `least` and `most`.
 
     `parts` and `weights` are [text, ...], summed over texts. Student's t has the degrees of freedom of as many equal
     texts as tell as much: where one text has most of the weight, others say little and the interval is wide. NaN with
-    fewer than FEWEST_TEXTS texts that have any weight. Over 5 to 31 texts it holds the truth in 91 to 99 % of cases,
+    fewer than FEWEST_TEXTS texts that have any weight. Over 5 to 31 texts it holds the truth in 91 to 99% of cases,
     fewest where a few texts lie far to one side (`python -m benchmarks.chance`).
     """
     parts, weights = np.asarray(parts, float), np.asarray(weights, float)
@@ -272,7 +272,7 @@ def shifted_correlations(first: np.ndarray, second: np.ndarray) -> Float[np.ndar
 
 
 def pairs_against_chance(trace: RoutingTrace, layer: int) -> pd.DataFrame:
-    """`expert_pairs` of a layer with `chance_low` and `chance_high`: the middle 95 % of the lift that loads alone give.
+    """`expert_pairs` of a layer with `chance_low` and `chance_high`: the middle 95% of the lift that loads alone give.
 
     Every routed token draws its pair independently, in proportion to `expected`: the count of a pair is then binomial.
     `outside` says that the lift lies beyond; chance alone does that to at most one pair in twenty. NaN and false where

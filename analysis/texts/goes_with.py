@@ -21,7 +21,7 @@ MEASURES_TOLD = {
 
 @dataclass(frozen=True)
 class Correlation:
-    """Spearman's rho of soft difficulty (mean over layers) with a measure within texts, and its 95 % interval."""
+    """Spearman's rho of soft difficulty (mean over layers) with a measure within texts, and its 95% interval."""
 
     rho: float
     low: float
@@ -70,7 +70,7 @@ def told(found: GoesWith) -> str:
     ]
     return (
         f"In {found.texts} {found.name}, soft difficulty has these rank correlations (Spearman's ρ within "
-        f"texts, with 95 % intervals): {'; '.join(parts)}."
+        f"texts, with 95% intervals): {'; '.join(parts)}."
     )
 
 

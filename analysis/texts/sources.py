@@ -62,7 +62,7 @@ def routing_sources(
 
     `loops`: ordinary tokens. `expert`: the first choice of those that routed. Columns: texts, tokens, alone (tokens
     at a position where no other text has one: in an exchange they keep their choice), unseen (share of tokens whose
-    case occurs in no other text; they are foretold by the wider one), explained, low and high (95 %, over texts, with
+    case occurs in no other text; they are foretold by the wider one), explained, low and high (95%, over texts, with
     these predictions), chance (what is explained after rotating the routing within each text, or exchanging it between
     texts at equal positions: the larger mean), p (one-sided, the larger of two: routing read backwards, and exchanged),
     p_least (the smallest p that can come out of so many texts) and p_corrected (Benjamini-Hochberg over layers, per

@@ -73,7 +73,7 @@ def difficulty_validity(
     Those given frequency are partial: the ranks of `frequency` within the text are taken off both sides.
 
     Columns: texts and tokens that enter, alone (tokens at a position where no other text has one: in an exchange they
-    keep their measure), rho, low and high (95 %, over texts), p (two-sided, the larger of two: texts read backwards,
+    keep their measure), rho, low and high (95%, over texts), p (two-sided, the larger of two: texts read backwards,
     and the measure exchanged between texts at equal positions), p_least (the smallest p that can come out of so many
     texts) and p_corrected (Benjamini-Hochberg: over layers, per measure; the means over layers, over measures). So p
     asks what there is beyond a trend that all texts share; of position itself, it comes from reading texts backwards
@@ -217,7 +217,7 @@ def token_classes(tokens: Sequence[str]) -> list[str]:
 def difficulty_by_class(traces: Sequence[RoutingTrace], kind: Kind = "soft") -> pd.DataFrame:
     """One row per class of token that occurs: mean difficulty over its ordinary tokens and all layers.
 
-    Columns: class, texts, tokens, difficulty, low and high (95 %, over texts; NaN below FEWEST_TEXTS texts that
+    Columns: class, texts, tokens, difficulty, low and high (95%, over texts; NaN below FEWEST_TEXTS texts that
     hold the class). ValueError for no traces, or traces of different models.
     """
     same_model(traces)

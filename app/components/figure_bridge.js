@@ -9,11 +9,7 @@ const pages = document.getElementsByClassName("stMainBlockContainer");
 const navigations = document.getElementsByTagName("nav");
 const state = { figures: new WeakSet(), setTriggerValue: null, marks: {}, redrawn: {}, token: null, layer: null, theme: null, reported_theme: null, room: 0, measured: null, reported_room: null, timer: 0, idle_requested: false, patched: null };
 
-const NARROW = 900; // pixels, as in frame.css
-let folded = false;
-
 export default function ({ data, setTriggerValue, parentElement }) {
-  fold_sidebar();
   drawn_on(data.page);
   dim_in_long_runs();
   Object.assign(state, data, { setTriggerValue, reported_theme: null, reported_room: null });
@@ -55,14 +51,6 @@ function mend_navigation() {
   for (const navigation of navigations) {
     navigation.querySelectorAll("ul:not([role]), li:not([role])").forEach((item) => (item.role = "presentation"));
   }
-}
-
-// In a narrow window the open sidebar would take a third of the page: close it once, when the page is loaded.
-function fold_sidebar() {
-  if (!folded && innerWidth < NARROW) {
-    document.querySelector("[data-testid=stSidebar][data-collapsed=false] [data-testid=stSidebarCollapseButton] button")?.click();
-  }
-  folded = true;
 }
 
 // When the theme changes, Streamlit changes its own colours but does not rerun the script. Figures and frame contain colours,

@@ -19,6 +19,7 @@ function stick(host) {
 
 class Strip {
   constructor(root) {
+    this.root = root;
     this.wrap = root.querySelector(".wrap");
     this.box = root.querySelector(".strip");
     this.tip = root.querySelector(".tip");
@@ -34,7 +35,7 @@ class Strip {
     this.timer = 0;
     this.box.addEventListener("click", (event) => {
       const cell = event.target.closest(".token");
-      if (cell) this.select(this.piece(+cell.dataset.cell), this.layer, true);
+      if (cell) this.select(this.piece(+cell.dataset.cell), this.layer, true, true, true);
     });
     this.box.addEventListener("keydown", (event) => this.key(event));
     this.box.addEventListener("mouseover", (event) => this.hint(event.target.closest?.(".token")));
@@ -53,11 +54,11 @@ class Strip {
     const had_focus = this.box.contains(this.box.getRootNode().activeElement);
     this.data = data;
     for (const [name, value] of Object.entries(data.colors)) this.wrap.style.setProperty("--" + name, value);
-    if (this.signature !== data.signature) this.build(); // another text or colouring; drops the pending selection
+    const coloured = this.signature !== data.signature && this.build(); // drops the pending selection
     // The app's answer to an older selection must not undo a newer one that is still being sent.
     const answered = !this.pending || (this.pending.token === data.token && this.pending.layer === data.layer);
     if (answered) this.pending = null;
-    if (answered || this.token < 0) this.mark(data.token, data.layer, had_focus);
+    if (answered || this.token < 0) this.mark(data.token, data.layer, had_focus, coloured);
     this.mark_found();
     this.draw_readout();
     this.draw_matches();
@@ -65,8 +66,11 @@ class Strip {
     this.draw_legend();
   }
 
+  // Draw another text or colouring; returns whether the text is the same as before.
   build() {
     const { labels, fill, palette, badges, badge_room, breaks, indents, white, starts, tokens } = this.data;
+    const shown = labels.join("\0"), same = shown === this.shown;
+    this.shown = shown;
     this.cell_of = labels.flatMap((_, i) => Array((starts[i + 1] ?? tokens) - starts[i]).fill(i));
     const cells = document.createDocumentFragment();
     this.cells = labels.map((label, i) => {
@@ -109,6 +113,7 @@ class Strip {
     this.marked = "";
     this.token = -1;
     this.pending = null;
+    return same;
   }
 
   // Underline the matches of the search, unless they are underlined already.
@@ -144,7 +149,8 @@ class Strip {
     return `${where}: ${labels[i]}, ${quantity} ${values[i]}, surprisal ${surprisal[i]}`;
   }
 
-  mark(token, layer, focus) {
+  // With `still` a token that is seen stays where it is, under the pointer.
+  mark(token, layer, focus, still = false) {
     const before = this.cells[this.cell_of[this.token]];
     if (before) {
       before.setAttribute("aria-selected", "false");
@@ -157,12 +163,17 @@ class Strip {
     cell.setAttribute("aria-selected", "true");
     cell.tabIndex = 0;
     if (focus) cell.focus({ preventScroll: true });
-    if (moved) {
+    if (moved && !(still && this.seen(cell))) {
       // Scroll it to the third row, so that the text before it stays visible; for the first rows scroll to the top.
       const row = cell.offsetHeight + 3, top = cell.offsetTop - this.box.offsetTop - 2 * row;
       this.box.scrollTop = top < 2 * row ? 0 : top;
     }
     this.fade();
+  }
+
+  seen(cell) {
+    const top = cell.offsetTop - this.box.offsetTop - this.box.scrollTop;
+    return top >= 0 && top + cell.offsetHeight <= this.box.clientHeight;
   }
 
   // The token that a click on a cell selects: the cell's first token, or the one after the selected token of a word.
@@ -172,12 +183,12 @@ class Strip {
     return inside ? this.token + 1 : starts[cell];
   }
 
-  select(token, layer, at_once, focus = true) {
+  select(token, layer, at_once, focus = true, still = false) {
     const { tokens, layers } = this.data;
     token = Math.min(Math.max(token, 0), tokens - 1);
     layer = Math.min(Math.max(layer, 0), layers - 1);
     if (token === this.token && layer === this.layer) return;
-    this.mark(token, layer, focus);
+    this.mark(token, layer, focus, still);
     this.pending = { token, layer };
     clearTimeout(this.timer);
     // Debounced, since a key that is held down would cause one rerun per token.
@@ -236,6 +247,7 @@ class Strip {
   draw_matches() {
     const { found, query, tokens } = this.data;
     this.matches.hidden = !query;
+    this.root.getRootNode().host?.closest(".frame-wrapper")?.classList.toggle("searched", !!query);
     const state = JSON.stringify([query, found, tokens]);
     if (this.drawn_matches === state) return;
     this.drawn_matches = state;

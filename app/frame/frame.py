@@ -9,6 +9,7 @@ from analysis.models.facts import ModelFacts
 from analysis.palette import THEMES
 from analysis.words.strip import QUANTITIES, strip
 from app.components.figure_bridge import figure_bridge
+from app.components.narrow_window import close_sidebar_of_narrow_window
 from app.components.token_strip import token_strip
 from app.frame.export_dialog import export_dialog
 from app.frame.prompt_picker import prompt_picker
@@ -29,12 +30,13 @@ WHAT_RAN = (
 
 
 def styles() -> None:
-    """The app's own CSS, with the colours of the theme filled in."""
+    """The app's own CSS, with the colours of the theme filled in; in a narrow window the sidebar is closed."""
     colors = THEMES[st.context.theme.type or "light"]
     css = (Path(__file__).parent / "frame.css").read_text(encoding="utf-8")
     for word, name in (("BG", "bg"), ("INK", "ink"), ("MUTED", "muted"), ("HAIR", "hair")):
         css = css.replace(f"var({word})", colors[name])
     st.html(f"<style>{css}</style>")
+    close_sidebar_of_narrow_window()
 
 
 def sidebar() -> None:
@@ -79,7 +81,7 @@ def _sentences(facts: ModelFacts) -> str:
     sentences = [f"{facts.layers} layers, {facts.experts} experts, up to {facts.max_loops} loops."]
     if facts.parameters:
         heads = f", {facts.heads_share:.2%} of them in routers and depth heads" if facts.heads_share else ""
-        sentences.append(f"{facts.parameters / 1e6:.1f} M parameters{heads}.")
+        sentences.append(f"{facts.parameters / 1e6:.1f}\u00a0M parameters{heads}.")
     if facts.precision:
         sentences.append(f"It ran in {literal(facts.precision)}.")
     if facts.context:

@@ -77,7 +77,7 @@ def _what_was_read(study: Study) -> None:
         )
     else:
         how = (
-            "The tokens of one text depend on each other, so texts are the unit. The 95 % intervals come from "
+            "The tokens of one text depend on each other, so texts are the unit. The 95% intervals come from "
             "leaving out one text at a time. The chance level comes from reversing the routing within texts or "
             "exchanging it between texts at equal positions."
         )

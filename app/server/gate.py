@@ -1,4 +1,4 @@
-"""The gate before every request: which hosts are answered, how much one session may upload, and headers of answers.
+"""The gate before every request: which hosts are answered, how much one session may upload, and heads of answers.
 
 A plain ASGI middleware. Streamlit has no limit of its own for what a session uploads.
 """
@@ -13,6 +13,7 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.limits import MAX_SESSION_MB, MAX_TRACE_MB
+from app.server.first_paint import asks_for_page, uncompressed, with_style
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 UPLOAD = re.compile(r".*/_stcore/upload_file/([^/]+)/[^/]+")
@@ -75,6 +76,9 @@ class Gate:
             return
         if scope["type"] == "http" and scope["method"] == "PUT" and (named := UPLOAD.fullmatch(scope["path"])):
             await self._upload(named.group(1), headers, scope, receive, send)
+            return
+        if scope["type"] == "http" and asks_for_page(scope):
+            await self.app(uncompressed(scope), receive, with_style(with_headers(send)))
             return
         await self.app(scope, receive, with_headers(send))
 

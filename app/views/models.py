@@ -147,7 +147,7 @@ def family() -> None:
             "mean loops": st.column_config.NumberColumn(format="%.2f"),
             "routed": st.column_config.NumberColumn(format="%.0f%%"),
             "FFN MFLOPs per token": st.column_config.NumberColumn(format="%.2f"),
-            "x dense": st.column_config.NumberColumn(format="%.2f"),
+            "x dense": st.column_config.NumberColumn("× dense", format="%.2f"),
             "parameters": st.column_config.NumberColumn(format="localized"),
         },
     )

@@ -188,7 +188,7 @@ def _columns(others: list[str], bars: dict[str, tuple[float, float]]) -> dict[st
         )
 
     return {
-        "name": st.column_config.TextColumn(width=160),
+        "name": st.column_config.TextColumn(width=190),
         **{column: st.column_config.Column(column) for column in others},
         "tokens": st.column_config.NumberColumn("tokens", format="%d"),
         "difficulty": bar("difficulty", "difficulty", colours["difficulty"][3]),

@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+from analysis.words.numbers import significant
 from app.parts.target_picker import target_picker, target_problems
 from app.session.results import can_draw, current_result
 from hooks.lens_trace import LensTrace
@@ -21,5 +22,5 @@ def rounding() -> None:
         st.caption(
             "At the token's actual exit, the result is exactly the model's own run. For the other exits the token "
             "runs again by itself, with other rounding: if nothing is changed, its logits then differ from the "
-            f"model's by up to {error:.0e}."
+            f"model's by up to {significant(error, 1)}."
         )

@@ -38,7 +38,7 @@ def depth_head(walk: Walkthrough) -> None:
         f"{'loop' if walk.loops == 1 else 'loops'} ran. The softmax of the logits gives the expected number of loops "
         f"E[L] = {walk.expected_loops:.2f}, which soft difficulty rescales to the range 0 to 1.",
     )
-    table = walk.depth.assign(ran=np.where(walk.depth["ran"], "● ran", ""))
+    table = walk.depth.assign(ran=np.where(walk.depth["ran"], "●\u00a0ran", ""))
     st.table(table.style.hide(axis="index").format({"logit": THREE, "probability": THREE}), border="horizontal")
 
 
@@ -50,7 +50,9 @@ def router(walk: Walkthrough) -> None:
             f"expert **{expert}** (weight {weight:.2f})"
             for expert, weight in zip(kept["expert"], kept["weight"], strict=True)
         )
-        text = f"The router kept {chosen}. Together they give Y\\_width, of length {walk.width_norm:.4g}."
+        text = (
+            f"The router kept {chosen}. Together they give $Y_{{\\mathrm{{width}}}}$, of length {walk.width_norm:.4g}."
+        )
     else:
         by_loops = walk.gate <= 0 and walk.loops == walk.max_loops
         why = f"It took all {walk.max_loops} loops, so λ = 0 and" if by_loops else "Under the interventions"
@@ -68,7 +70,9 @@ def router(walk: Walkthrough) -> None:
     )
     shown = walk.experts.head(max(SHOWN_EXPERTS, len(kept)))
     words = "kept" if walk.width_ran else "would be kept"
-    table = shown.assign(kept=np.where(shown["kept"], f"● {words}", "")).rename(columns={"length": "length of fₑ(H)"})
+    table = shown.assign(kept=np.where(shown["kept"], f"●\u00a0{words}", "")).rename(
+        columns={"length": "length of fₑ(H)"}
+    )
     formats = {"logit": THREE, "probability": THREE, "weight": THREE, "length of fₑ(H)": significant}
     st.table(table.style.hide(axis="index").format(formats, na_rep=""), border="horizontal")
     rest = len(walk.experts) - len(shown)
@@ -118,6 +122,6 @@ def six_steps() -> None:
         "Both paths are mixed",
         r"Y = \lambda\, Y_{\mathrm{width}} + (1 - \lambda)\, Y_{\mathrm{depth}}",
         f"The output has length {walk.output_norm:.4g}. Recomputed from the numbers above, it differs from the "
-        f"model's own output by {walk.residual:.1e} of what the layer added: {balance}.",
+        f"model's own output by {significant(walk.residual, 2)} of what the layer added: {balance}.",
     )
     panel("fusion_plane")

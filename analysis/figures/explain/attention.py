@@ -12,6 +12,7 @@ from analysis.figures.selection import band
 from analysis.figures.template import (
     LEFT,
     MAP_MARGINS_PX,
+    any_names_px,
     figure,
     layer_axis,
     names_fit,
@@ -55,7 +56,7 @@ def attention_map_figure(attention: AttentionTrace, view: View = DEFAULT_VIEW) -
     row_px = float(np.clip(HEADS_PX / heads, 11, 30))
     heads_px = row_px * (heads + 1.4 + 0.5)
     plots_px = heads_px + SPACE_PX + ROUTING_PX
-    axis, bottom = token_axis(trace, view)
+    axis, bottom = token_axis(trace, view)[0], any_names_px(trace)  # as high for whatever token is selected
     axis |= {"range": [first - 0.5, max(end, first + FEWEST_KEYS) - 0.5]}
     below = ROUTING_PX / plots_px
     named = list(range(0, heads, max(round(12 / row_px), 1)))
@@ -169,7 +170,7 @@ def attention_by_loops_figure(attention: AttentionTrace, view: View = DEFAULT_VI
                     },
                     "customdata": [[None, i, n] for i, n in zip(layer.tolist(), rows["tokens"].tolist(), strict=True)],
                     "hovertext": ["did not route" if idle else "" for idle in did_not_route],
-                    "hovertemplate": f"layer %{{customdata[1]}}, loops {loops}: %{{y:.1f}} % {said}<br>"
+                    "hovertemplate": f"layer %{{customdata[1]}}, loops {loops}: %{{y:.1f}}% {said}<br>"
                     "%{customdata[2]} tokens %{hovertext}<extra></extra>",
                 }
             )  # fmt: skip
@@ -184,7 +185,7 @@ def attention_by_loops_figure(attention: AttentionTrace, view: View = DEFAULT_VI
         barmode="overlay",
         margin={"t": 44, "b": 44, "l": 58, "r": 12},
         xaxis=layer_axis(trace, view),
-        yaxis={"range": [0, 100], "dtick": 20, "ticksuffix": " %", "title": {"text": "share"}},
+        yaxis={"range": [0, 100], "dtick": 20, "ticksuffix": "%", "title": {"text": "share"}},
         shapes=[band(view, x="layer")],
         annotations=[
             note(f"loops of the tokens read  {'  '.join(names)}   hatched: did not route") | {"yshift": 22},
@@ -248,7 +249,7 @@ FIGURES = (
         title="What every head read",
         how_to_read=(
             "Each row is one head of the selected layer, and each column a token that the selected one could "
-            "read: itself and those before it. A stronger colour is more attention; a row sums to 100 %. The rows "
+            "read: itself and those before it. A stronger colour is more attention; a row sums to 100%. The rows "
             "below show the loops and λ of every token in this layer (a stroke: it did not route, because it took "
             "all loops). Attention shows what was read before this layer routed, not what it did to the choice."
         ),

@@ -31,7 +31,9 @@ def logit_attribution_figure(
     table = _with_missing(attribution, view.layer) if writes == "layer" else attribution.largest()
     names = table["write"] if writes == "layer" else table.apply(_full_name, axis=1)
     value, removed = table["contribution"].to_numpy(float), table["removed"].to_numpy(float)
-    row = np.arange(len(table))
+    row, trace = np.arange(len(table)), attribution.routing
+    # A layer takes the room of all its writes: nothing below moves when a token is selected that did not route.
+    rows = len(row) if writes == "largest" else 1 + trace.max_loops + trace.expert_ids.shape[2]
     ran = np.isfinite(value)
     more, less = c["change"][4], c["change"][0]
     reach = np.nan_to_num(np.concatenate([value, removed, [0.0]]))
@@ -57,7 +59,7 @@ def logit_attribution_figure(
     return figure(
         view,
         data + table_cells(cells),
-        height=max(len(row) * ROW_PX + 50 + 44, 200),
+        height=max(rows * ROW_PX + 50 + 44, 200),
         margin={"t": 50, "b": 44, "l": 112 if writes == "largest" else 72, "r": 8},
         xaxis={
             "domain": [0, TABLE - 0.02], "range": [reach.min() - 0.05 * room, reach.max() + 0.05 * room],
@@ -66,7 +68,7 @@ def logit_attribution_figure(
         },
         xaxis2=table_axis(TABLE),
         yaxis={
-            "range": [len(row) - 0.5, -0.5], "tickvals": row, "ticktext": names.tolist(),
+            "range": [rows - 0.5, -0.5], "tickvals": row, "ticktext": names.tolist(),
             "tickfont": {"color": c["ink"], "size": 12},
         },
         annotations=[*headings, note(_sum_note(attribution)) | {"yshift": 22}],

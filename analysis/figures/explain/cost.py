@@ -8,7 +8,7 @@ from analysis.aggregate import mean_over_tokens, ordinary
 from analysis.explain.cost import ACCOUNTS, Account, cost, cost_by_layer, cost_ledger, cost_table, dense_flops
 from analysis.figures.cells import hatch, hover_card
 from analysis.figures.figure_spec import Choice, FigureSpec
-from analysis.figures.fitting import figure_px
+from analysis.figures.fitting import figure_px, row_names
 from analysis.figures.joint_map import Marginal, Minimap, heatmap, joint_map, layer_bars, scale_bar, token_bars
 from analysis.figures.selection import band
 from analysis.figures.template import figure, layer_axis, note, sentence_figure, swatch
@@ -30,11 +30,12 @@ def cost_ledger_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> go.Fig
         return sentence_figure(view, ONLY_ADDED, HEIGHT)
     c = THEMES[view.theme]
     table = cost_ledger(trace)
-    most, inner = max(table["total"].max(), 6), max(figure_px(view.room) - NAMES_PX - 24, 1.5 * NUMBERS_PX)
     names = [
         design if not account else f"VersatileFFN, {ACCOUNT_NAMES[account]}"
         for design, account in zip(table["design"], table["account"], strict=True)
     ]
+    written, names_px, height = row_names(names, view.room, NAMES_PX, HEIGHT)
+    most, inner = max(table["total"].max(), 6), max(figure_px(view.room) - names_px - 24, 1.5 * NUMBERS_PX)
     dense_line = {"type": "line", "x0": 1, "x1": 1, "yref": "y domain", "y0": 0, "y1": 1}
     dense_line["line"] = {"width": 1.2, "dash": "dot", "color": c["ink"]}
     legend = [swatch(mix(c["bg"], c["depth"], 0.72), "loops"), swatch(mix(c["bg"], c["width"], 0.85), "experts")]
@@ -43,9 +44,9 @@ def cost_ledger_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> go.Fig
         view,
         [*_cost_bars(table, names, view), _cost_totals(table, view)],
         clickable=False,
-        height=HEIGHT,
+        height=height,
         barmode="overlay",
-        margin={"t": 30, "b": 44, "l": NAMES_PX, "r": 24},
+        margin={"t": 30, "b": 44, "l": names_px, "r": 24},
         xaxis={
             "range": [0, most / (1 - NUMBERS_PX / inner)],
             "tickvals": np.arange(0, most + 1, 1 if inner > 3 * NUMBERS_PX else 2),
@@ -55,7 +56,7 @@ def cost_ledger_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> go.Fig
         yaxis={
             "range": [len(table) - 0.5, -0.5],
             "tickvals": np.arange(len(table)),
-            "ticktext": names,
+            "ticktext": written,
             "tickfont": {"size": 12, "color": c["ink"]},
         },
         shapes=[dense_line],

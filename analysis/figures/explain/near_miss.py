@@ -134,7 +134,7 @@ def flip_distance_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> go.F
                 "shape": "hv",  # a token flips at once
             },
             "customdata": [[None, layer]] * len(change),
-            "hovertemplate": f"layer {layer}<br>a change of %{{x:.2f}} logits could flip %{{y:.0f}} %<extra></extra>",
+            "hovertemplate": f"layer {layer}<br>a change of %{{x:.2f}} logits could flip %{{y:.0f}}%<extra></extra>",
         }
         for layer in order
     ]  # fmt: skip
@@ -153,7 +153,7 @@ def flip_distance_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> go.F
             "showgrid": True,
             "title": {"text": "change of the depth logits (L2, logits)"},
         },
-        yaxis={"range": [0, 101], "dtick": 25, "ticksuffix": " %", "showgrid": True},
+        yaxis={"range": [0, 101], "dtick": 25, "ticksuffix": "%", "showgrid": True},
         shapes=[here] if own <= FAR else None,
         annotations=[note(f"{legend}   ┊ {own_change}")],
     )

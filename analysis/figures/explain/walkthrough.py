@@ -34,7 +34,8 @@ def recursion_states_figure(paths: PathTrace, view: View = DEFAULT_VIEW) -> go.F
             "type": "bar", "x": x, "y": y, "width": 0.66, "cliponaxis": False,
             "marker": {
                 "color": [colours[i] if ok else c["bg"] for i, ok in zip(x, used, strict=True)],
-                "pattern": idle | {"shape": ["" if ok else idle["shape"] for ok in used]},
+                # "replace" would draw the hatching in the bar's own colour, which is that of the page.
+                "pattern": idle | {"shape": ["" if ok else idle["shape"] for ok in used], "fillmode": "overlay"},
                 "line": {
                     "width": np.where(left, 2.5, 1),
                     "color": [c["ink"] if out else c["line"] for out in left],

@@ -40,14 +40,14 @@ def drawn_loops_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW, *, tau: T
         ],
         height=HEIGHT,
         xaxis=layer_axis(trace, view),
-        yaxis={"range": [0, 103], "dtick": 25, "ticksuffix": " %", "showgrid": True, "title": {"text": "of tokens"}},
+        yaxis={"range": [0, 103], "dtick": 25, "ticksuffix": "%", "showgrid": True, "title": {"text": "of tokens"}},
         shapes=[even],
         annotations=[note(f"{legend}   {swatch(c['line'], 'no preference', '┄')}")],
     )
 
 
 def _with_range(table: pd.DataFrame, column: str, aside: float, name: str, colour: str, symbol: str) -> list[dict]:
-    """Dots by layer with the middle 80 % of draws as bars, shifted by `aside` so that two series do not overlap."""
+    """Dots by layer with the middle 80% of draws as bars, shifted by `aside` so that two series do not overlap."""
     layer = table["layer"].to_numpy()
     mean, low, high = (100 * table[field].to_numpy() for field in (column, f"{column}_p10", f"{column}_p90"))
     gap = np.full(len(layer), np.nan)
@@ -63,8 +63,8 @@ def _with_range(table: pd.DataFrame, column: str, aside: float, name: str, colou
             "type": "scatter", "mode": "markers", "x": place, "y": mean, "name": name,
             "marker": {"size": 9, "symbol": symbol, "color": colour, "opacity": 1, "line": {"width": 1.5}},
             "customdata": facts,
-            "hovertemplate": f"layer %{{customdata[1]}}<br>{name}: %{{y:.1f}} %<br>"
-            "middle 80 % of draws: %{customdata[2]:.1f} to %{customdata[3]:.1f} %<extra></extra>",
+            "hovertemplate": f"layer %{{customdata[1]}}<br>{name}: %{{y:.1f}}%<br>"
+            "middle 80% of draws: %{customdata[2]:.1f} to %{customdata[3]:.1f}%<extra></extra>",
         },
     ]  # fmt: skip
 
@@ -77,7 +77,7 @@ FIGURES = (
             "Each filled dot is the share of a layer's tokens for which a draw as in training (Gumbel noise added "
             "to the depth logits, the largest wins) gives the loops that evaluation picks. A hollow dot is the "
             "weight of the drawn loops in the softmax at temperature τ, on which the gradient rests; τ moves only "
-            "these. Bars span the middle 80 % of 32 draws."
+            "these. Bars span the middle 80% of 32 draws."
         ),
         details=(
             "The layers are drawn one by one. In training a draw also changes the logits of the layers above, "

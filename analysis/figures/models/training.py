@@ -54,9 +54,7 @@ def training_course_figure(training: TrainingTrace, view: View = DEFAULT_VIEW) -
         *_loss_lines(training, view),
         *_lines_by_layer(training, view, mean_loops(training), "%{y:.2f} loops", xaxis="x2", yaxis="y2"),
         *_load_cells(training, view, {"xaxis": "x3", "yaxis": "y3"}),
-        *_lines_by_layer(
-            training, view, 100 * drawn_as_picked(training), "%{y:.1f} % of draws", xaxis="x4", yaxis="y4"
-        ),
+        *_lines_by_layer(training, view, 100 * drawn_as_picked(training), "%{y:.1f}% of draws", xaxis="x4", yaxis="y4"),
     ]
     return figure(
         view,
@@ -147,7 +145,7 @@ def _course_axes(training: TrainingTrace) -> dict:
             "anchor": "x4",
             "range": [0, 103],
             "dtick": 25,
-            "ticksuffix": " %",
+            "ticksuffix": "%",
             "showgrid": True,
             "title": {"text": "of draws"},
         },

@@ -199,7 +199,7 @@ FIGURES = (
             "Each dot is one layer: how much knowing the token, its position, or the token with the one before it "
             "reduces the uncertainty about its loops and first expert, predicted from counts in the other texts. "
             "1 means that no uncertainty is left, 0 that nothing is gained, and below 0 is worse than not "
-            "knowing. Whiskers are 95 % intervals over texts; filled dots are beyond chance (p below 0.05, "
+            "knowing. Whiskers are 95% intervals over texts; filled dots are beyond chance (p below 0.05, "
             "corrected over layers)."
         ),
         details=(

@@ -9,6 +9,7 @@ import plotly.graph_objects as go
 from analysis.difficulty import Kind
 from analysis.figures.cells import numbers
 from analysis.figures.figure_spec import Choice, FigureSpec
+from analysis.figures.fitting import row_names
 from analysis.figures.template import figure, note, sentence_figure, swatch
 from analysis.figures.texts.evidence import counted, evidence, whiskers
 from analysis.palette import THEMES, colour_at, ramp, text_on
@@ -39,12 +40,14 @@ def validity_by_layer_figure(study: Study, view: View = DEFAULT_VIEW, *, kind: K
     fills = [c["bg"] if np.isnan(v) else colour_at(c["change"], (v + 1) / 2) for v in rho.ravel()]
     on = np.array([text_on(fill) for fill in fills], dtype=object)
     every = range(0, study.num_layers, -(-study.num_layers // 16))
+    names = [name + out_of_reach(table, each) for name, each in zip(_names(table), MEASURES, strict=True)]
+    names, names_px, height = row_names(names, view.room, 190, 345)
     data = [
         {
             "type": "heatmap", "x": [*range(study.num_layers), study.num_layers + 0.3], "y": list(range(shape[0])),
             "z": rho, "zmin": -1, "zmax": 1, "colorscale": ramp(c["change"]), "showscale": False, "xgap": 1, "ygap": 1,
             "customdata": fields, "hovertext": [[f"{name}, {place}" for place in where] for name in MEASURES.values()],
-            "hovertemplate": "%{hovertext}<br>ρ %{z:+.2f}, 95 % %{customdata[0]:+.2f} to %{customdata[1]:+.2f}<br>"
+            "hovertemplate": "%{hovertext}<br>ρ %{z:+.2f}, 95% %{customdata[0]:+.2f} to %{customdata[1]:+.2f}<br>"
             "p %{customdata[2]:.3f} (%{customdata[3]:.3f} or more), %{customdata[4]} texts, %{customdata[5]} tokens"
             "<extra></extra>",
         },
@@ -54,8 +57,8 @@ def validity_by_layer_figure(study: Study, view: View = DEFAULT_VIEW, *, kind: K
         view,
         data,
         clickable=False,
-        height=345,
-        margin={"t": 30, "b": 44, "l": 190, "r": 16},
+        height=height,
+        margin={"t": 30, "b": 44, "l": names_px, "r": 16},
         xaxis={
             "range": [-0.5, study.num_layers + 0.8],
             "tickvals": [*every, study.num_layers + 0.3],
@@ -65,7 +68,7 @@ def validity_by_layer_figure(study: Study, view: View = DEFAULT_VIEW, *, kind: K
         yaxis={
             "range": [shape[0] - 0.5, -0.5],
             "tickvals": list(range(shape[0])),
-            "ticktext": [name + out_of_reach(table, each) for name, each in zip(_names(table), MEASURES, strict=True)],
+            "ticktext": names,
             "tickfont": {"size": 12, "color": c["ink"]},
         },
         annotations=[
@@ -93,7 +96,7 @@ def validity_intervals_figure(study: Study, view: View = DEFAULT_VIEW, *, kind: 
             "y": rows["measure"].map(place).to_numpy() + shift, "error_x": whiskers(rows, "rho", c["line"]),
             "marker": {"size": 9, "symbol": symbol, "color": c["difficulty"][3], "opacity": 1, "line": {"width": 1.5}},
             "customdata": rows[["low", "high", "texts"]].to_numpy(float),
-            "hovertemplate": f"{name}<br>ρ %{{x:+.2f}}, 95 % %{{customdata[0]:+.2f}} to %{{customdata[1]:+.2f}}<br>"
+            "hovertemplate": f"{name}<br>ρ %{{x:+.2f}}, 95% %{{customdata[0]:+.2f}} to %{{customdata[1]:+.2f}}<br>"
             "%{customdata[2]} texts<extra></extra>",
         }
         for rows, shift, name, symbol in sets
@@ -117,7 +120,7 @@ def class_difficulty_figure(study: Study, view: View = DEFAULT_VIEW, *, kind: Ki
             "error_x": whiskers(table, "difficulty", c["line"]), "cliponaxis": False,
             "marker": {"size": 10, "color": c["difficulty"][3], "opacity": 1},
             "customdata": table[["low", "high", "texts"]].to_numpy(float),
-            "hovertemplate": "%{x:.2f}, 95 % %{customdata[0]:.2f} to %{customdata[1]:.2f}<br>in %{customdata[2]} texts"
+            "hovertemplate": "%{x:.2f}, 95% %{customdata[0]:.2f} to %{customdata[1]:.2f}<br>in %{customdata[2]} texts"
             "<extra></extra>",
         }
     ]  # fmt: skip
@@ -138,12 +141,13 @@ def out_of_reach(table: pd.DataFrame, measure: str) -> str:
 
 def _rows_of_dots(study: Study, view: View, data: list[dict], names: list[str], axis: dict, legend: str) -> go.Figure:
     """One row of dots per name, on a fixed value axis."""
+    names, names_px, height = row_names(names, view.room, 180, HEIGHT)
     return figure(
         view,
         data,
         clickable=False,
-        height=HEIGHT,
-        margin={"t": 30, "b": 44, "l": 180, "r": 16},
+        height=height,
+        margin={"t": 30, "b": 44, "l": names_px, "r": 16},
         xaxis={"showgrid": True, **axis},
         yaxis={
             "range": [len(names) - 0.5, -0.5],
@@ -187,7 +191,7 @@ FIGURES = (
         name="validity_intervals",
         title="How far would other texts agree?",
         how_to_read=(
-            "Each dot is ρ between difficulty and a measure, with a 95 % interval for other texts of this kind. "
+            "Each dot is ρ between difficulty and a measure, with a 95% interval for other texts of this kind. "
             "An interval that contains 0 leaves even the direction open."
         ),
         details=(
@@ -204,7 +208,7 @@ FIGURES = (
         name="class_difficulty",
         title="Which kinds of token get more depth?",
         how_to_read=(
-            "Each dot is the mean difficulty of one class of token, over tokens and layers. The 95 % interval is "
+            "Each dot is the mean difficulty of one class of token, over tokens and layers. The 95% interval is "
             "over the texts that hold such tokens; there is none where fewer than five do. “Inside a word” means "
             "letters that continue the token before."
         ),
