@@ -45,7 +45,7 @@ def test_a_study_and_its_captions_tell_near_duplicates_with_the_threshold():
     alike = [reading(1, 2, 3, 4, 5, n, text=f"The capital of country {n}") for n in range(10, 15)]
     told = repeats_told(study(alike, draws=9))
     assert told.startswith("4 of 5 texts nearly repeat an earlier one: of all runs of 4 tokens")
-    assert "40 % or more" in told and "“The capital of country 11” and “The capital of country 10”" in told
+    assert "40% or more" in told and "“The capital of country 11” and “The capital of country 10”" in told
     assert told in caption(spec("together"), study(alike, draws=9), DEFAULT_VIEW)
     apart = study([reading(*range(9 * n, 9 * n + 9)) for n in range(5)], draws=9)
     assert repeats_told(apart) is None

@@ -39,7 +39,7 @@ def notes(app: AppTest) -> list[str]:
 def passes(app: AppTest) -> tuple[list, object]:
     calls = []
     model = models.loaded_model(app.session_state[state.MODEL_KEY]).model
-    return calls, model.register_forward_hook(lambda *_: calls.append(1))
+    return calls, model.model.embed_tokens.register_forward_hook(lambda *_: calls.append(1))
 
 
 def test_stepping_through_tokens_and_layers_runs_no_model(app):

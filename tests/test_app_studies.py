@@ -79,7 +79,7 @@ def test_own_list_is_read_once_asked_for_and_every_figure_counts_it(view):
     tokens = app.session_state.list_study.study.tokens
     assert f"The numbers come from 5 texts of mine.csv ({tokens:,} tokens)" in captions(app)
     assert notes(app).count(f"5 texts, {tokens} tokens") == 3
-    assert "the 95 % intervals come from leaving out one text at a time" in captions(app).lower()
+    assert "the 95% intervals come from leaving out one text at a time" in captions(app).lower()
 
 
 def test_other_page_finds_the_study_made_and_runs_no_model():

@@ -115,3 +115,9 @@ def test_results_of_many_bytes_make_room_for_each_other():
     assert made == [4, 5, 6, 20], "a result larger than all the room is kept alone"
     blocks(4)
     assert made == [4, 5, 6, 20, 4]
+
+
+def test_a_default_that_is_left_out_and_one_that_is_given_are_the_same_question():
+    made = []
+    asked = ResultCache(lambda x, also=(): made.append(x) or [x], entries=2, turn=FairQueue().turn)
+    assert asked(1) is asked(1, ()) and made == [1]

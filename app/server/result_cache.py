@@ -1,5 +1,6 @@
 """A cache of function results that all visitors share. A result is computed in the caller's turn. No Streamlit."""
 
+import inspect
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
@@ -28,12 +29,16 @@ class ResultCache(Generic[Result]):
     ) -> None:
         """Keep the last `entries` results and, of results that have `nbytes`, only as many as `most_bytes` hold."""
         self._compute, self._max_entries, self._turn = compute, entries, turn
+        self._signature = inspect.signature(compute)
         self._most_bytes = most_bytes
         self._results: OrderedDict[Hashable, Result] = OrderedDict()
         self._lock = threading.Lock()
         update_wrapper(self, compute)
 
-    def __call__(self, *arguments: Hashable) -> Result:
+    def __call__(self, *given: Hashable) -> Result:
+        bound = self._signature.bind(*given)
+        bound.apply_defaults()  # a default that is given and one that is left out are the same
+        arguments = bound.args
         result = self._look_up(arguments)
         if result is not None:
             return result
