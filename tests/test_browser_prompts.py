@@ -75,7 +75,7 @@ def test_list_is_traced_with_a_stop_and_a_row_opens_its_text(visit):
     assert names() == ["p0", "p1", "p2"]
     table.scroll_into_view_if_needed()
     box = table.bounding_box()
-    page.mouse.click(box["x"] + 225, box["y"] + 17)  # the head of "score"
+    page.mouse.click(box["x"] + 255, box["y"] + 17)  # the head of "score"
     page.get_by_text("Sort ascending").or_(page.locator("body")).last.wait_for()
     if page.get_by_text("Sort ascending").count():
         page.get_by_text("Sort ascending").click()

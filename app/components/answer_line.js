@@ -48,6 +48,7 @@ class Answer {
     const button = document.createElement("button");
     button.textContent = text;
     button.title = hint;
+    if (link.page) button.className = "opens";
     button.onclick = () => send_event("follow", () => this.component.setTriggerValue("follow", link));
     return button;
   }
