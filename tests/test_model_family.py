@@ -9,7 +9,7 @@ from sample_models.modeling_versatile import Tap, VersatileFFNForCausalLM
 
 EXPERTS = {"router_logits", "expert_indices", "expert_weights", "expert_out"}
 STATES = {f"depth_state_{loop}" for loop in (1, 2, 3)}
-LOOPS = {"depth_logits", "loop_choice", "depth_out"} | STATES
+LOOPS = {"depth_slices", "depth_logits", "loop_choice", "depth_out"} | STATES
 TAPS = {
     "dense": set(),
     "k_loop": STATES,
