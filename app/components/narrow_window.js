@@ -6,12 +6,12 @@ export default function () {
   const { dataset } = document.documentElement;
   if ("sidebarSeen" in dataset) return;
   const seen = () => requestAnimationFrame(() => (dataset.sidebarSeen = ""));
-  if (innerWidth >= NARROW) return seen();
   const close = () => {
     const sidebar = document.querySelector("[data-testid=stSidebar]");
     if (!sidebar) return requestAnimationFrame(close); // it comes with the navigation
     if (sidebar.dataset.collapsed === "false") sidebar.querySelector("[data-testid=stSidebarCollapseButton] button")?.click();
     seen();
   };
-  close();
+  if (innerWidth >= NARROW) seen();
+  else close(); // what this function returned would be called at its end
 }
