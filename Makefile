@@ -20,10 +20,8 @@ setup: .venv/ready
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r tests/requirements.txt -c constraints.txt
 	touch $@
 
-# Serve the app on this machine: http://127.0.0.1:8501, or PORT=n. The first time it also downloads and builds the larger
-# model, once for this user; where that cannot be done it says so in a sentence and goes on with those that ship.
+# Serve the app on this machine: http://127.0.0.1:8501, or PORT=n.
 run: setup
-	@$(BIN)/python -m app get-model || true
 	$(BIN)/python -m app serve --port $(PORT)
 
 # All tests: unit, app, and a real browser (found, or installed if that is possible; else the run says what it left out).
