@@ -14,7 +14,7 @@ OWN = "The cat sat on the mat and slept."
 SOCKETS = """window.sockets = [];
   window.WebSocket = class extends WebSocket { constructor(...of) { super(...of); sockets.push(this); } };"""
 """To cut connections: a browser that goes offline keeps those that it has."""
-SERVER_AWAY = re.compile(r"WebSocket|ERR_|Failed to fetch")
+SERVER_AWAY = re.compile(r"WebSocket|ERR_|Failed to fetch|server is not responding")
 """Errors of a browser whose server was stopped on purpose."""
 LIST = "A red fox ran.\nTwo and two make four.\nThe king was glad."
 
