@@ -3,6 +3,7 @@
 import math
 import operator
 import reprlib
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
@@ -27,7 +28,7 @@ class Sizes(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Intervention:
+class Intervention(ABC):
     """What all kinds share; it is none itself."""
 
     needs: ClassVar[tuple[str, ...]] = ()
@@ -57,8 +58,9 @@ class Intervention:
         """What it does, in a few words: "4 loops, λ follows; layer 3, all tokens"."""
         return f"{self._what()}; {told_indices('layer', self.layers)}, {told_indices('token', self.tokens)}"
 
+    @abstractmethod
     def _what(self) -> str:
-        raise NotImplementedError
+        """The first half of `words`."""
 
     def _needed(self) -> tuple[str, ...]:
         return self.needs

@@ -102,4 +102,5 @@ def test_one_choice_reads_the_loops_of_both_figures(shared_visit):
 def test_hover_cards_write_the_minus_sign_of_axes_and_cells(shared_visit):
     page = shared_visit.opened()
     written = "() => document.querySelector('.js-plotly-plot')._fullLayout._d3locale.numberFormat('.2f')(-1.5)"
-    until(page, lambda: page.evaluate(written) == "−1.50")
+    until(page, lambda: page.evaluate("() => Boolean(document.querySelector('.js-plotly-plot')?._fullLayout)"))
+    assert page.evaluate(written) == "−1.50"
