@@ -132,15 +132,18 @@ def test_router_prefers_the_slice_that_writes_most(dense):
     assert standard.gather(1, first[:, None]).mean() > 0.3  # 0 for dealt experts
 
 
-def test_only_the_update_the_norms_and_the_gates_are_trained(dense):
+@pytest.mark.parametrize("attention_rank", [0, 3])
+def test_only_the_update_the_norms_and_the_gates_are_trained(dense, attention_rank):
     student, _ = read_pair(dense)
     before = {name: tensor.clone() for name, tensor in student.state_dict().items()}
     ids = ids_of(student)
     logits = student.eval()(ids).logits
-    make_trainable(student, 4)
+    make_trainable(student, 4, attention_rank)
     assert torch.equal(student(ids).logits, logits)  # an update begins at zero
     trained = trained_tensors(student)
-    kinds = {name.split(".")[-2] if "lora" not in name else "lora" for name in trained}
+    of_attention = {name.split(".")[-2] for name in trained if ".self_attn." in name}
+    assert of_attention == ({"q_proj", "k_proj", "v_proj", "o_proj"} if attention_rank else set())
+    kinds = {name.split(".")[-2] if "lora" not in name else "lora" for name in trained if ".self_attn." not in name}
     assert kinds == {"lora", "norm", "input_layernorm", "router", "depth_head", "up_gate_proj", "down_proj"}
     for name, tensor in trained.items():
         if name.endswith(("lora_B", "gain")):
@@ -229,11 +232,12 @@ def test_run_can_begin_with_the_update_of_another(finished, dense, text, tmp_pat
         main(arguments(dense, text, tmp_path / "lower", *options, "--rank", "2"))
 
 
-def test_run_that_begins_at_a_higher_rank_begins_as_the_same_model(finished, dense, text, tmp_path):
+def test_run_that_trains_more_than_the_one_before_begins_as_the_same_model(finished, dense, text, tmp_path):
     options = ["--init", str(finished / UPDATE), "--layer-steps", "0", "--steps", "1", "--learning-rate", "0"]
-    main(arguments(dense, text, tmp_path / "higher", *options, "--rank", "8"))
+    main(arguments(dense, text, tmp_path / "higher", *options, "--rank", "8", "--attention-rank", "2"))
     update = load_file(tmp_path / "higher" / UPDATE)
     assert update["model.layers.0.mlp.down_proj.lora_A"].shape[0] == 8
+    assert update["model.layers.0.self_attn.q_proj.lora_A"].shape[0] == 2
     before, after = (distilled(dense, load_file(run / UPDATE)).tensors for run in (finished, tmp_path / "higher"))
     heads = ("router.weight", "depth_head.weight")  # their rate is their own
     assert all(torch.equal(tensor, after[name]) for name, tensor in before.items() if not name.endswith(heads))

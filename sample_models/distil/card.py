@@ -12,12 +12,13 @@ from sample_models.model_card import CONTROLS_READ, controls_table, sources_tabl
 def update_card(name: str, runs: Sequence[Run], evaluation: dict, recipe: dict[str, str], licence: str) -> str:
     """The model card in markdown."""
     options = runs[-1].options
+    attention = f" and of rank {options.attention_rank} of attention's matrices" * bool(options.attention_rank)
     sections = {
         "What it is built from": (
             f"The dense model is `{recipe['member']}` in the Python package `{recipe['package']}` ({licence}), "
             f"dequantised by transformers. This folder holds only the trained parts: updates of rank {options.rank} "
-            "of the FFN's matrices with a gain for each output, all norms, routers and depth heads. `recipe.json` "
-            "names the package's hash."
+            f"of the FFN's matrices{attention} with a gain for each output, all norms, routers and depth heads. "
+            "`recipe.json` names the package's hash."
         ),
         "Training": _training(runs),
         "Departures from the paper": _departures(runs),
@@ -45,7 +46,7 @@ def _training(runs: Sequence[Run]) -> str:
 
 def _command(run: Run) -> str:
     options = run.options
-    names = ("rank", "layer_steps", "steps", "batch", "context", "learning_rate", "kl", "cross_entropy", "streams")
+    names = ("rank", "attention_rank", "layer_steps", "steps", "batch", "context", "learning_rate", "kl", "cross_entropy", "streams")
     names += ("loop_cost", "load_balance", "router_z", "depth_entropy", "gate_every", "loop_shares", "seed")
     given = " ".join(f"--{name.replace('_', '-')} {_words(getattr(options, name))}" for name in names)
     data = " ".join(path.name for path in options.data)
@@ -67,8 +68,10 @@ def _departures(runs: Sequence[Run]) -> str:
     rows = [
         "The model is trained to imitate a dense model (its predictions, by KL divergence, and its residual streams) "
         "as well as to predict the next token; the paper continues pre-training on text alone.",
-        "Attention, embeddings and output head are the dense model's and were not trained. The FFN matrices "
-        "were trained by low-rank updates.",
+        ("Attention, embeddings" if not options.attention_rank else "Embeddings")
+        + " and output head are the dense model's and were not trained. The FFN matrices "
+        + "and, in runs with an `--attention-rank` above 0, those of attention " * bool(options.attention_rank)
+        + "were trained by low-rank updates.",
         "Routers and depth heads start from a closed-form fit. The depth head is fitted to the entropy of the dense "
         "model's next-token prediction, so that uncertain tokens get more loops. The router is fitted to the part of "
         "the dense FFN's update that each expert's slice writes.",

@@ -1,4 +1,4 @@
-"""What is trained of a distilled model: low-rank updates of the FFN's matrices, all norms, routers and depth heads."""
+"""What is trained of a distilled model: low-rank updates of matrices, and all norms, routers and depth heads."""
 
 import torch
 from torch import nn
@@ -34,10 +34,10 @@ class ExactLinear(nn.Linear):
             return F.linear(x.float(), self.weight.float())
 
 
-def make_trainable(model: VersatileFFNForCausalLM, rank: int) -> None:
+def make_trainable(model: VersatileFFNForCausalLM, rank: int, attention_rank: int = 0) -> None:
     """Freeze all but norms, routers and depth heads, and give the FFN's matrices updates of `rank`.
 
-    Rank 0 trains these matrices whole.
+    Rank 0 trains these matrices whole. The matrices of attention get updates of `attention_rank`; 0 leaves them frozen.
     """
     model.requires_grad_(False)
     for name, module in list(model.named_modules()):
@@ -54,6 +54,9 @@ def make_trainable(model: VersatileFFNForCausalLM, rank: int) -> None:
                 setattr(layer.mlp, name, LowRankLinear(getattr(layer.mlp, name), rank))
             else:
                 getattr(layer.mlp, name).weight.requires_grad_(True)
+        if attention_rank:
+            for name in ("q_proj", "k_proj", "v_proj", "o_proj"):
+                setattr(layer.self_attn, name, LowRankLinear(getattr(layer.self_attn, name), attention_rank))
 
 
 def trained_tensors(model: VersatileFFNForCausalLM) -> dict[str, torch.Tensor]:
@@ -65,13 +68,13 @@ def grown(trained: dict[str, torch.Tensor], like: dict[str, torch.Tensor]) -> di
     """What another run trained, in the shapes of this run's fresh tensors `like`: the same model at the same or a
     higher rank.
 
-    Rows of B that are new stay zero and new gains one, so that the model is the same. Raises ValueError for an update
-    of another model or of a higher rank.
+    Rows of B that are new stay zero and new gains one, so that the model is the same; so do the updates of matrices
+    that had none. Raises ValueError for an update of another model or of a higher rank.
     """
     result = {}
     for name, fresh in like.items():
         given = trained.get(name)
-        if given is None and name.endswith(".gain"):
+        if given is None and name.endswith((".gain", ".lora_A", ".lora_B")):
             result[name] = fresh.clone()
         elif given is None or any(a > b for a, b in zip(given.shape, fresh.shape, strict=True)):
             break

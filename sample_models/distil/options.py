@@ -24,6 +24,9 @@ class DistilOptions:
         False, "with --init: refit the depth heads to the loops that come closest to the dense model", fixed=True
     )
     rank: int = option(32, "rank of the updates of the FFN's matrices; 0 trains them whole", fixed=True)
+    attention_rank: int = option(
+        0, "rank of the updates of attention's matrices; 0 leaves attention as it is", fixed=True
+    )
     layer_steps: int = option(60, "steps of stage 1, layer by layer", fixed=True)
     steps: int = option(2000, "steps of stage 2, end to end", fixed=True)
     batch: int = option(4, "windows per step", fixed=True)

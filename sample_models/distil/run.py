@@ -76,7 +76,7 @@ class Distillation:
         self.student = student
         if not (self.state_path.exists() or options.init):
             fit_gates(student, teacher, self._windows(10**9, FIT_WINDOWS), options.loop_shares)
-        make_trainable(student, options.rank)
+        make_trainable(student, options.rank, options.attention_rank)
         heads = tuple(
             halve_matrices(each) if options.bf16 else each.lm_head.weight.detach() for each in (student, teacher)
         )
