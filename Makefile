@@ -20,8 +20,13 @@ setup: .venv/ready
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r tests/requirements.txt -c constraints.txt
 	touch $@
 
+# Download and build the larger model, into the user's cache. It is tried once, and again when the recipe changes.
+.venv/ready-model: .venv/ready $(wildcard sample_models/updates/*/recipe.json)
+	@$(BIN)/python -m app get-model || echo "The explorer opens with its small model. To try again: $(BIN)/python -m app get-model"
+	@touch $@
+
 # Serve the app on this machine: http://127.0.0.1:8501, or PORT=n.
-run: setup
+run: setup .venv/ready-model
 	$(BIN)/python -m app serve --port $(PORT)
 
 # All tests: unit, app, and a real browser (found, or installed if that is possible; else the run says what it left out).
