@@ -1,5 +1,7 @@
 """The visitor's what-if: setting and removing interventions, undo, redo, history, and the ones that are pinned."""
 
+from contextlib import suppress
+
 import streamlit as st
 
 from analysis.what_if.comparison import Comparison
@@ -18,7 +20,7 @@ from app.session.intervened import (
     put,
     sizes_of_trace,
 )
-from app.texts.what_if_link import to_link
+from app.texts.what_if_link import from_link, to_link
 from hooks.interventions import Intervention
 
 PINNED_KEY = "pinned_interventions"
@@ -60,20 +62,13 @@ def set_all(interventions: Interventions) -> bool:
 
     The text is traced under them at once, so that a model that cannot run so is told here and not on every page.
     """
-    session = st.session_state
     if interventions == chosen_interventions():
         return True
-    if len(interventions) > MOST_INTERVENTIONS:
-        state.tell_problem(f"At most {MOST_INTERVENTIONS} interventions can be active; remove one first.")
-        return False
-    try:
-        to_link(interventions)
-        captures.trace_of(*state.model_and_text(), fitting(interventions, *state.model_and_text()))
-    except ValueError as error:
-        state.tell_problem(state.why_refused(session[state.MODEL_KEY], error))
+    if why_not := _why_not(interventions):
+        state.tell_problem(why_not)
         return False
     put(interventions)
-    session.problem = None
+    state.dismiss_problem()
     return True
 
 
@@ -114,8 +109,19 @@ def unpin() -> None:
 
 def pinned() -> Interventions:
     """The pinned interventions that fit the current text; empty without any."""
-    found = st.session_state.get(PINNED_KEY, ())
+    found: Interventions = st.session_state.get(PINNED_KEY, ())
     return fitting(found, *state.model_and_text()) if found and state.trace_file() is None else ()
+
+
+def pinned_as_text() -> str:
+    """The pinned interventions as a link has them; empty without any."""
+    return to_link(st.session_state.get(PINNED_KEY, ()))
+
+
+def pin_from_text(text: str) -> None:
+    """Pin what `pinned_as_text` gave; of anything else, nothing."""
+    with suppress(ValueError):
+        st.session_state[PINNED_KEY] = from_link(text)
 
 
 def compared_with() -> Interventions:
@@ -140,6 +146,21 @@ def _step(back: str, forth: str) -> None:
     session, steps = st.session_state, st.session_state.get(back, [])
     if not steps:
         return
+    if why_not := _why_not(steps[-1]):  # another text was chosen since
+        state.tell_problem(why_not)
+        return
     session[forth] = [*session.get(forth, []), chosen_interventions()]
     session[back], session[KEY] = steps[:-1], steps[-1]
-    session.problem = None
+    state.dismiss_problem()
+
+
+def _why_not(interventions: Interventions) -> str | None:
+    """Why the current text cannot be shown under these, in a sentence; None if it can. It is traced for that."""
+    if len(interventions) > MOST_INTERVENTIONS:
+        return f"At most {MOST_INTERVENTIONS} interventions can be active; remove one first."
+    try:
+        to_link(interventions)
+        captures.trace_of(*state.model_and_text(), fitting(interventions, *state.model_and_text()))
+    except ValueError as error:
+        return state.why_refused(st.session_state[state.MODEL_KEY], error)
+    return None
