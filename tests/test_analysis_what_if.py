@@ -114,18 +114,18 @@ def test_answer_gives_both_losses_and_counts_the_cascade():
     both = compared([[1, 4, 2, 1], [2, 2, 1, 2], [3, 3, 3, 4]], (ForceLoops(4, layers=0, tokens=1),))
     text = what_if(both).text
     assert text.startswith(
-        "The loss is 2.17 nats per token instead of 2.00 with the model's own choices (+0.17, over 3"
+        "The loss is 2.167 nats per token instead of 2.000 with the model's own choices (+0.167, over 3"
     )
     assert "of “d” changed most (−1.00)" in text
     assert "Of 6 cells that read what they changed, 1 took other loops and 0 only other experts" in text
     assert text.endswith("This holds for this model and this text.")
     pinned = Comparison(both.after, both.before, both.kl)
-    assert "instead of 2.17 under the pinned interventions (−0.17" in what_if(pinned).text
+    assert "instead of 2.167 under the pinned interventions (−0.167" in what_if(pinned).text
 
 
 def test_answer_without_interventions_leads_to_the_first():
     text = what_if(Comparison(make_trace(), make_trace(), np.zeros(2, np.float32))).text
-    assert text.startswith("Nothing is decided otherwise yet: the model's own loss is 1.00 nats")
+    assert text.startswith("Nothing is decided otherwise yet: the loss of the model's own choices is 1.000 nats")
 
 
 def test_map_marks_named_cells_by_a_corner_and_draws_the_cascade_in_its_own_colours():
@@ -222,6 +222,13 @@ def test_first_questions_ask_what_did_not_happen():
     assert first_questions(make_trace(loops=[[4]], max_loops=4), View())
 
 
+def _made_longer_when_written_again() -> str:
+    """A link that fits although its numbers, written as the app writes them, do not."""
+    value = '[{"kind":"ForceExperts","experts":[0,1],"weights":[1,1],"tokens":[]}]'
+    room = MOST_INTERVENTIONS_IN_LINK - len(value)
+    return value.replace("[]", f"[{','.join(map(str, range(1000, 1000 + room // 5)))}]")
+
+
 def test_a_link_holds_interventions_without_their_defaults():
     given = (LOOPS, ForceExperts((1, 4), weights=(0.5, 0.25)), DropPath("depth", other="renormalised"))
     made = to_link(given)
@@ -241,6 +248,7 @@ def test_a_link_holds_interventions_without_their_defaults():
         ('[{"kind":"ForceLoops","loops":1e999}]', "ForceLoops: loops must be a whole number"),
         (json.dumps([{"kind": "ForceGate", "gate": 0}] * (MOST_INTERVENTIONS + 1)), "there are more than 32"),
         ("[" + " " * MOST_INTERVENTIONS_IN_LINK + "]", "they are longer than 2,000 characters"),
+        (_made_longer_when_written_again(), "too many single layers and tokens for a link"),
     ],
 )
 def test_a_hostile_link_is_refused_in_one_sentence(value, why):

@@ -27,13 +27,14 @@ def what_if(both: Comparison, view: View = DEFAULT_VIEW) -> Answer:
         if both.after.interventions:
             return Answer("The active interventions are the pinned ones, so there is nothing to compare.")
         return Answer(
-            f"Nothing is decided otherwise yet: the model's own loss is {number(found.before)} nats per token, {over}. "
-            "Start with a question below, or click a cell of the map."
+            f"Nothing is decided otherwise yet: the loss of the model's own choices is {number(found.before, 3)} nats "
+            f"per token, {over}. Start with a question below, or choose what to decide, click a cell of the map, and "
+            "press Set."
         )
     beside = "under the pinned interventions" if both.before.interventions else "with the model's own choices"
     pieces: list[Piece] = [
-        f"The loss is {number(found.after)} nats per token instead of {number(found.before)} {beside} "
-        f"({number(found.after - found.before, signed=True)}, {over}). ",
+        f"The loss is {number(found.after, 3)} nats per token instead of {number(found.before, 3)} {beside} "
+        f"({number(found.after - found.before, 3, signed=True)}, {over}). ",
         *_most_changed(both),
         *_cascade(both),
     ]
@@ -47,9 +48,11 @@ def _most_changed(both: Comparison) -> list[Piece]:
         return ["No token's log-probability changed. "]
     most = int(np.nanargmax(np.abs(change)))
     flipped = int(other_prediction(both).sum())
+    told = f"after {how_many(flipped, 'token')} another next token is the likeliest"
+    told = told if flipped else "the likeliest next token stayed everywhere"
     return [
         "The log-probability of ", a_token(both.after, most), f" changed most ({number(change[most], signed=True)}); "
-        f"after {how_many(flipped, 'token')} another next token is the likeliest. ",
+        f"{told}. ",
     ]  # fmt: skip
 
 

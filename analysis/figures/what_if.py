@@ -168,7 +168,7 @@ FIGURES = (
         name="what_if_map",
         title="What changed where?",
         how_to_read=(
-            "Each cell is one token in one layer, with the number of loops that ran. A black corner marks a cell that "
+            "Each cell is one token in one layer, with the number of loops that ran. A filled corner marks a cell that "
             "an intervention names. In the others a colour is the cascade: green cells took more loops than before, "
             "magenta fewer, blue ones as many with other experts, because they read what a named cell wrote. The bars "
             "above are the change of each token's log-probability."

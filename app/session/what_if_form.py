@@ -36,8 +36,11 @@ class Brush:
     value: Any
     where: str
 
-    def intervention(self, layer: int, token: int) -> Intervention | None:
-        """It as an intervention at a cell, its row, its column, or everywhere; None while there is no value."""
+    def intervention(self, layer: int | None, token: int | None) -> Intervention | None:
+        """It as an intervention at a cell, its row, its column, or everywhere; None while there is no value.
+
+        A place that is not needed for that may be None.
+        """
         if self.value is None or self.value == ():
             return None
         layers = layer if self.where in (CELL, LAYER) else None
@@ -70,9 +73,14 @@ def hold(brush: Brush | None) -> None:
 
 
 def clicked(page: str, layer: int | None, token: int | None) -> None:
-    """Have the next run set what is held at a cell of the map on the What if page that was clicked."""
+    """Have the next run set what is held where a figure of the What if page was clicked.
+
+    A click on a bar names a token or a layer alone, which is enough to set a column or a row.
+    """
     brush: Brush | None = st.session_state.get(_HELD)
-    if page != PAGE or brush is None or layer is None or token is None:
+    if page != PAGE or brush is None:
+        return
+    if (layer is None and brush.where in (CELL, LAYER)) or (token is None and brush.where in (CELL, TOKEN)):
         return
     if made := brush.intervention(layer, token):
         pending.callback(lambda: what_if.add(made))()

@@ -40,6 +40,7 @@ def from_link(value: str) -> tuple[Intervention, ...]:
         found = from_json(json.loads(value))
         if len(found) > MOST_INTERVENTIONS:
             raise ValueError(f"there are more than {MOST_INTERVENTIONS}")
+        to_link(found)  # what is shown must fit into the address again, whatever way it was written in
     except json.JSONDecodeError as error:
         raise ValueError(DAMAGED.format("they are no JSON")) from error
     except (ValueError, RecursionError) as error:

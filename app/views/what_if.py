@@ -28,7 +28,7 @@ def editor() -> None:
     if not what_if.chosen_interventions():
         _first_questions()
     _form()
-    _words()
+    _words_and_steps()
     _active()
 
 
@@ -90,9 +90,9 @@ def _value(what: str):
     )
 
 
-def _words() -> None:
-    """The field for interventions in words, and what is wrong with what stands in it."""
-    with st.container(horizontal=True, vertical_alignment="bottom"):
+def _words_and_steps() -> None:
+    """The field for interventions in words, what is wrong with what stands in it, and the buttons for steps."""
+    with st.container(horizontal=True, vertical_alignment="bottom", key="what-if-steps"):
         st.text_input(
             "Or in words",
             key=what_if_form.WORDS,
@@ -103,22 +103,6 @@ def _words() -> None:
             + "\n".join(f"- {literal(example)}" for example in EXAMPLES),
         )
         st.button("Set in words", on_click=_later(what_if_form.set_in_words))
-    if problem := what_if_form.problem_of_words():
-        st.error(literal(problem))
-
-
-def _active() -> None:
-    """The active interventions with their buttons; undo, redo, history, and what they are compared with."""
-    idle = what_if.idle_interventions()
-    with st.container(key="active-interventions", gap="xsmall"):
-        for number, each in enumerate(what_if.chosen_interventions()):
-            with st.container(horizontal=True, vertical_alignment="center"):
-                st.button(
-                    "Remove", key=f"remove-{number}", icon=":material/close:", on_click=_later(what_if.remove, each)
-                )
-                does_not_fit = f" Not active, since it does not fit this text: {idle[each]}." if each in idle else ""
-                st.text(f"{each.words()}{does_not_fit}")
-    with st.container(horizontal=True, vertical_alignment="center", key="what-if-steps"):
         for label, icon, work, possible in (
             ("Undo", "undo", what_if.undo, what_if.can_undo()),
             ("Redo", "redo", what_if.redo, what_if.can_redo()),
@@ -128,6 +112,28 @@ def _active() -> None:
             why = "Keep these, to compare others with them." if label == "Pin" else None
             st.button(label, icon=f":material/{icon}:", on_click=_later(work), disabled=not possible, help=why)
         _history()
+    if problem := what_if_form.problem_of_words():
+        st.error(literal(problem))
+
+
+def _active() -> None:
+    """The interventions that were set, with buttons that remove them, and the pinned ones."""
+    idle = what_if.idle_interventions()
+    if chosen := what_if.chosen_interventions():
+        with st.container(key="active-interventions", gap="xxsmall"):
+            for number, each in enumerate(chosen):
+                with st.container(horizontal=True, vertical_alignment="center"):
+                    does_not_fit = (
+                        f" Not active, since it does not fit this text: {idle[each]}." if each in idle else ""
+                    )
+                    st.text(f"{each.words()}{does_not_fit}", width="content")
+                    st.button(
+                        "Remove",
+                        key=f"remove-{number}",
+                        type="tertiary",
+                        icon=":material/close:",
+                        on_click=_later(what_if.remove, each),
+                    )
     if kept := what_if.pinned():
         _pinned(kept)
 
