@@ -90,7 +90,7 @@ def _change_map(both: Comparison, view: View) -> go.Figure:
     colours = [c["grid"], mix(c["bg"], fewer, 0.85), mix(c["bg"], c["width"], 0.72), mix(c["bg"], more, 0.85)]
     stepped = {"colorscale": steps(colours), "zmin": -0.5, "zmax": 3.5}
     card = hover_card(trace, view)
-    card["text"] = card["text"] + "<br>" + _told(both, loops, experts)[part]
+    card["text"] = card["text"] + "<br>" + _told(both, loops, experts, part)
     cells = [heatmap(trace, view, kind[part], card, **stepped)]
     if numbers_fit(view, end - first):
         layer, token = (axis.ravel() for axis in np.indices(kind[part].shape))
@@ -133,20 +133,20 @@ def _bars(both: Comparison, view: View, values: np.ndarray, of: str) -> list[dic
     ]
 
 
-def _told(both: Comparison, loops: np.ndarray, experts: np.ndarray) -> np.ndarray:
-    """What became of every cell, in words [layer, token]."""
-    before, after = both.before, both.after
+def _told(both: Comparison, loops: np.ndarray, experts: np.ndarray, part: tuple[slice, slice]) -> np.ndarray:
+    """What became of every drawn cell, in words [layer, drawn token]."""
     where = np.where(forced_cells(both), "named", np.where(reached_cells(both), "reached", "not reached"))
-    told = np.empty(loops.shape, dtype=object)
-    for cell in np.ndindex(*loops.shape):
-        now = f"loops {before.loops[cell]} → {after.loops[cell]}, " if loops[cell] else "same loops, "
-        now += "other experts" if experts[cell] else "same experts"
-        if before.width_ran[cell] != after.width_ran[cell]:
-            now = now.rpartition(",")[0] + (", routed only before" if before.width_ran[cell] else ", routed only now")
-        elif not after.width_ran[cell]:
-            now = now.rpartition(",")[0]
-        told[cell] = f"{where[cell]}: {now}"
-    return told
+    fields = where, both.before.loops, both.after.loops, both.before.width_ran, both.after.width_ran, experts
+    rows = zip(*(field[part].ravel().tolist() for field in fields), strict=True)
+    told = np.empty(loops[part].size, dtype=object)
+    for cell, (place, old, new, ran_before, ran, other) in enumerate(rows):
+        now = f"loops {old} → {new}" if old != new else "same loops"
+        if ran_before and ran:
+            now += ", other experts" if other else ", same experts"
+        elif ran_before or ran:
+            now += f", routed only {'now' if ran else 'before'}"
+        told[cell] = f"{place}: {now}"
+    return told.reshape(loops[part].shape)
 
 
 def _corners(both: Comparison, view: View) -> dict:

@@ -17,13 +17,8 @@ WHAT, WHERE, PAINTING, WORDS = "what_if_decide", "what_if_where", "what_if_paint
 LOOPS, GATE, EXPERTS, TOP_K = "loops", "λ", "experts", "number of experts"
 WITHOUT_EXPERT, WITHOUT_PATH = "without an expert", "without a path"
 CELL, TOKEN, LAYER, ALL = "cell", "token", "layer", "all"
-PLACES = {
-    CELL: "“{token}” in layer {layer}",
-    TOKEN: "“{token}” in all layers",
-    LAYER: "all tokens in layer {layer}",
-    ALL: "everywhere",
-}
-"""Where -> its words, with the selected token and layer."""
+PLACES = {CELL: "this cell", TOKEN: "this token", LAYER: "this layer", ALL: "everywhere"}
+"""Where -> its words. They stay the same when the selection moves, since Streamlit knows an option by its words."""
 PAGE = "What if"
 _PROBLEM, _HELD = "what_if_words_problem", "what_if_brush"
 
@@ -62,9 +57,9 @@ def offered(trace: RoutingTrace) -> list[str]:
     return [*(what for what, part in kinds.items() if part in trace.parts), WITHOUT_PATH]
 
 
-def value_key(what: str) -> str:
-    """Key of the widget that holds the value of what is decided."""
-    return f"what_if_value_{what}"
+def value_key(what: str, values: int) -> str:
+    """Key of the widget for the value of what is decided, of so many: a model with others has a widget of its own."""
+    return f"what_if_value_{what}_{values}"
 
 
 def hold(brush: Brush | None) -> None:

@@ -8,7 +8,6 @@ import streamlit as st
 from analysis.what_if.comparison import Comparison, token_table
 from analysis.what_if.in_words import EXAMPLES, MOST_CHARACTERS
 from analysis.what_if.questions import first_questions
-from analysis.words.labels import token_label
 from app.session import pending, what_if, what_if_form
 from app.session.results import current_result
 from app.session.state import current_trace, current_view, select, why_no_model
@@ -48,9 +47,7 @@ def _form() -> None:
         where = st.segmented_control(
             "Where",
             list(what_if_form.PLACES),
-            format_func=lambda place: what_if_form.PLACES[place].format(
-                token=token_label(trace, view.token), layer=view.layer
-            ),
+            format_func=what_if_form.PLACES.get,
             key=WHERE,
             required=True,
             default=what_if_form.CELL,
@@ -70,8 +67,8 @@ def _form() -> None:
 
 def _value(what: str):
     """The widget for the value of a decision, and what it holds."""
-    trace = current_trace()
-    key, experts = what_if_form.value_key(what), list(range(trace.num_experts))
+    trace, experts = current_trace(), list(range(current_trace().num_experts))
+    key = what_if_form.value_key(what, trace.max_loops if what == what_if_form.LOOPS else len(experts))
     if what == what_if_form.LOOPS:
         options = list(range(1, trace.max_loops + 1))
         return st.segmented_control(
