@@ -13,6 +13,12 @@ MOST_TEXTS = 20
 """Own texts of a tab that the address can name, the last ones: Back and Forward return to them."""
 MOST_CHOICES_BYTES = 20_000
 """Of the choices in a link, unpacked."""
+MOST_INTERVENTIONS = 32
+"""That one visitor can have active at a time."""
+MOST_INTERVENTIONS_IN_LINK = 2_000
+"""Characters of the interventions in a link."""
+MOST_STEPS = 50
+"""Changes of the interventions that undo can take back."""
 MOST_KEPT = 4_000_000
 """Characters, packed, of what a browser's tab is given to keep of a list: browsers give a page about five million."""
 

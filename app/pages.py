@@ -16,6 +16,7 @@ from app.views import (
     recursion,
     recursion_lens,
     walkthrough,
+    what_if,
     write_ledger,
 )
 
@@ -205,6 +206,18 @@ PAGES = (
         ),
         colour_by="Difficulty",
         about="study",
+    ),
+    Page(
+        name="What if",
+        group="Intervene",
+        question="What would have become of this text if the model had decided otherwise somewhere?",
+        terms=("intervention", "cascade", "loop", "λ", "virtual expert"),
+        body=(
+            what_if.editor,
+            "what_if_map",
+            fold("What did it change along the text?", "logprob_change", what_if.predictions),
+        ),
+        colour_by="Loops",
     ),
     Page(
         name="Models",

@@ -7,6 +7,9 @@ from .attribution import remove_writes as remove_writes
 from .bridge import to_bridge as to_bridge
 from .capturing import NotFiniteError as NotFiniteError
 from .capturing import capture as capture
+from .divergence import last_stream as last_stream
+from .divergence import next_token_kl as next_token_kl
+from .divergence import stream_kl as stream_kl
 from .faithfulness import measure_faithfulness as measure_faithfulness
 from .faithfulness_record import Faithfulness as Faithfulness
 from .faithfulness_record import OtherRun as OtherRun

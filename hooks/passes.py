@@ -5,24 +5,27 @@ from contextlib import nullcontext
 
 import numpy as np
 import torch
-from transformers.modeling_outputs import CausalLMOutputWithPast
+from transformers.modeling_outputs import BaseModelOutputWithPast, CausalLMOutputWithPast
 
 from hooks.windows import Window
-from sample_models.modeling_versatile import VersatileFFNForCausalLM
+from sample_models.modeling_versatile import VersatileFFNForCausalLM, VersatileFFNModel
 from sample_models.taps import Edit, Recording, edited, record
 
 Keep = Callable[[str, torch.Tensor], torch.Tensor | None]
 
 
 def run_rows(
-    model: VersatileFFNForCausalLM,
+    model: VersatileFFNForCausalLM | VersatileFFNModel,
     rows: Sequence[Sequence[int]],
     names: Iterable[str] = (),
     keep: Keep | None = None,
     *,
     use_cache: bool = False,
-) -> tuple[CausalLMOutputWithPast, Recording]:
-    """One forward pass over rows of token ids, padded on the right, and the tensors recorded at the hook names."""
+) -> tuple[CausalLMOutputWithPast | BaseModelOutputWithPast, Recording]:
+    """One forward pass over rows of token ids, padded on the right, and the tensors recorded at the hook names.
+
+    The inner model, without the unembedding, gives no logits.
+    """
     longest = max(map(len, rows))
     padded = torch.tensor([[*row, *[0] * (longest - len(row))] for row in rows], device=model.device)
     with record(names, keep) as recording:
@@ -31,7 +34,7 @@ def run_rows(
 
 
 def run_windows(
-    model: VersatileFFNForCausalLM,
+    model: VersatileFFNForCausalLM | VersatileFFNModel,
     ids: Sequence[int],
     windows: Iterable[Window],
     names: Iterable[str],

@@ -11,7 +11,9 @@ from analysis.explain.near_miss import TwoPrecisions
 from analysis.models.training import TrainingCurves, read_curves
 from analysis.texts.study import Study, study
 from analysis.view import DEFAULT_VIEW, View
+from analysis.what_if.comparison import Comparison
 from hooks.attention_trace import AttentionTrace
+from hooks.interventions import ForceLoops, as_json
 from hooks.lens_trace import EXIT, OUTPUT, STATE, LensTrace
 from hooks.path_trace import PathTrace
 from hooks.readout import LogitDirection
@@ -149,6 +151,18 @@ def _reordered(trace: RoutingTrace, order: np.ndarray) -> RoutingTrace:
     return replace(trace, **{name: getattr(trace, name)[:, order] for name in fields})
 
 
+def make_comparison(trace: RoutingTrace, seed: int = 0) -> Comparison:
+    """A comparison whose second trace has its routing permuted among the tokens and other log-probabilities.
+
+    Its intervention names the first token in the first layer, where one loop ran.
+    """
+    rng = np.random.default_rng(seed)
+    after = _reordered(trace, rng.permutation(trace.num_tokens))
+    meta = {**trace.meta, "interventions": as_json((ForceLoops(1, layers=0, tokens=0),))}
+    after = replace(after, logprob=after.logprob - rng.random(trace.num_tokens).astype(np.float32), meta=meta)
+    return Comparison(trace, after, rng.random(trace.num_tokens).astype(np.float32))
+
+
 def make_curves(trace: RoutingTrace) -> TrainingCurves:
     """Training curves of two runs, one of which has a hostile name."""
     rows = b"run,step,tokens,loss,held_out,tau,load_balance,depth_entropy,lr\n"
@@ -165,6 +179,8 @@ def result_of(kind: type, trace: RoutingTrace, view: View = DEFAULT_VIEW) -> Dra
         return study([trace, trace], draws=9)
     if kind is TrainingCurves:
         return make_curves(trace)
+    if kind is Comparison:
+        return make_comparison(trace)
     paths = make_paths(trace, tokens=view.window)
     make = {
         PathTrace: lambda: paths,

@@ -22,8 +22,10 @@ from analysis.texts import sample_texts
 from analysis.texts import study as studies
 from analysis.texts.study import SAMPLES, Study, study
 from analysis.view import View, window_around
+from analysis.what_if.comparison import Comparison
 from hooks import (
     AttentionTrace,
+    ForceLoops,
     LensTrace,
     SliceTrace,
     TrainingTrace,
@@ -33,13 +35,14 @@ from hooks import (
     capture_training,
     logit_direction,
     loop_slices,
+    next_token_kl,
     recursion_lens,
     remove_writes,
 )
 from hooks.path_trace import PathTrace
 from hooks.trace import RoutingTrace
 from sample_models.registry import CHECKPOINTS
-from tests.capture_results import make_curves, make_paths
+from tests.capture_results import make_comparison, make_curves, make_paths
 from tests.traces import make_trace
 
 TEXT = 'It\'s "7 + 5" = 12,\n\t<b>$x$</b> \\n {} 🙂 你好. The fox ran.'
@@ -87,6 +90,7 @@ def results(load):
     vectors, table = stream_writes(paths, 7)
     writes = list(zip(table["layer"].tolist(), table["kind"].tolist(), vectors, strict=True))
     removed = remove_writes(loaded, direction, paths.routing, writes)
+    before, after = (capture(loaded, TEXT, interventions=each) for each in ((), (ForceLoops(4, tokens=3),)))
     return {
         "short": {
             RoutingTrace: capture(loaded, TEXT),
@@ -102,6 +106,7 @@ def results(load):
                 capture(loaded, TEXT), capture(load("versatile-6l-4m", dtype=torch.bfloat16), TEXT)
             ),
             Study: study(capture(loaded, SOME_TEXTS), draws=9, name=SAMPLES),
+            Comparison: Comparison(before, after, next_token_kl(loaded, before, after)),
         },
         "long": {
             RoutingTrace: capture(loaded, LONG),
@@ -170,6 +175,8 @@ OWN = "mine.csv"
         (make_curves(SHORT), {"shipped": False}, Needs(model="tiny")),
         (TwoPrecisions(SHORT, SHORT), {"shipped": False}, Needs(model="tiny")),
         (make_paths(OF_LONG), {"shipped": False}, Needs((TRACE_FILE,), "tiny")),
+        (make_comparison(SHORT), {}, Needs()),
+        (make_comparison(OF_LONG), {"shipped": False}, Needs((TRACE_FILE,), "tiny")),
         (study([SHORT, SHORT], draws=9, name=OWN), {}, Needs()),
         (study([SHORT, OF_LONG], draws=9, name=OWN), {"shipped": False}, Needs((TEXTS_FILE,), "tiny")),
         (study([SHORT, OF_LONG], draws=9, name=SAMPLES), {}, Needs()),

@@ -36,7 +36,8 @@ def test_pages_have_names_and_addresses_of_their_own():
 def test_addresses_that_people_may_have_kept_lead_to_their_pages():
     assert [page.url_path for page in PAGES] == [
         *("overview", "difficulty", "gate", "experts", "recursion", "walkthrough", "write_ledger", "recursion_lens"),
-        *("geometry", "attention", "near_misses", "cost", "what_decides", "validity", "models", "prompts"),
+        *("geometry", "attention", "near_misses", "cost", "what_decides", "validity", "what_if", "models"),
+        "prompts",
     ]
 
 
@@ -67,7 +68,7 @@ def test_steps_of_the_tour_lead_to_pages():
 
 
 COMPOSED = ("loop_map", "gate_map", "expert_map")
-"""Figures that the map of a training step is made of."""
+"""Figures that the maps of a training step and of interventions are made of."""
 
 
 @pytest.mark.parametrize("found", CATALOGUE, ids=lambda found: found.name)
@@ -75,7 +76,9 @@ def test_a_figure_is_known_to_its_file_its_export_and_its_page_alone(found):
     """With its numbers and new terms of the glossary, adding a page with one figure so touches at most five places."""
     drawing, name = re.compile(rf"\b{found.figure.__name__}\b"), re.compile(rf"""["']{found.name}["']""")
     drawn = {path for path, source in SOURCES.items() if drawing.search(source)}
-    composed = {"analysis/figures/models/training.py"} if found.name in COMPOSED else set()
+    composed = (
+        {"analysis/figures/models/training.py", "analysis/figures/what_if.py"} if found.name in COMPOSED else set()
+    )
     home = found.figure.__module__.replace(".", "/") + ".py"
     assert drawn - composed == {home, "analysis/figures/__init__.py"}
     named = {path for path, source in SOURCES.items() if path.startswith("app/") and name.search(source)}

@@ -13,10 +13,12 @@ from analysis.answers.of_choice import choice_of_loops
 from analysis.answers.of_text import cost, difficulty, experts, gate, near_misses, overview, recursion
 from analysis.answers.of_texts import models, prompts, validity, what_decides
 from analysis.answers.of_token import attention, geometry, recursion_lens, walkthrough, write_ledger
+from analysis.answers.of_what_if import what_if
 from analysis.explain.attribution import Attribution
 from analysis.explain.near_miss import TwoPrecisions
 from analysis.texts.study import Study
 from analysis.view import DEFAULT_VIEW, View
+from analysis.what_if.comparison import Comparison
 from hooks.attention_trace import AttentionTrace
 from hooks.lens_trace import LensTrace
 from hooks.path_trace import PathTrace
@@ -37,6 +39,7 @@ ANSWERS: dict[Callable[..., Answer], type] = {
     cost: RoutingTrace,
     what_decides: Study,
     validity: Study,
+    what_if: Comparison,
     models: RoutingTrace,
     prompts: pd.DataFrame,
 }
@@ -73,5 +76,5 @@ __all__ = [
     "ABOUT_SELECTION", "ANSWERS", "Answer", "Link", "answer_of", "answers", "attention", "choice_of_loops", "cost",
     "difficulty", "experts", "gate",
     "geometry", "models", "near_misses", "overview", "prompts", "recursion", "recursion_lens", "validity",
-    "walkthrough", "what_decides", "write_ledger",
+    "walkthrough", "what_decides", "what_if", "write_ledger",
 ]  # fmt: skip

@@ -11,7 +11,9 @@ from analysis.explain.near_miss import TwoPrecisions
 from analysis.models.training import TrainingCurves
 from analysis.texts.study import SAMPLES, Study
 from analysis.view import PAGE_PX, View
+from analysis.what_if.comparison import Comparison
 from hooks.attention_trace import AttentionTrace
+from hooks.interventions import Intervention, as_json
 from hooks.lens_trace import LensTrace
 from hooks.path_trace import PathTrace
 from hooks.slice_trace import SliceTrace
@@ -61,8 +63,12 @@ def needs(drawn: Drawn, *, shipped: bool = True, from_file: bool = False, trace_
 
 def _in_file(drawn: Drawn) -> bool:
     """Whether the code reads a trace file: its text is too long, or a new trace would lack its interventions."""
-    meta = routing_of(drawn).meta
-    return len(meta.get("text") or "") > LONGEST_TEXT or "interventions" in meta
+    return len(routing_of(drawn).meta.get("text") or "") > LONGEST_TEXT or _holds_interventions(drawn)
+
+
+def _holds_interventions(drawn: Drawn) -> bool:
+    """Whether the interventions are in the trace file; those of a comparison stand in its code."""
+    return "interventions" in routing_of(drawn).meta and not isinstance(drawn, Comparison)
 
 
 def _long_list(drawn: Study) -> bool:
@@ -88,7 +94,7 @@ def snippet(
     model = repr(about.meta.get("model"))
     its_folder = "" if shipped else "  # the path of its folder"
     text = about.meta.get("text") or ""
-    read_file, again = from_file or _in_file(drawn), "interventions" not in about.meta  # again: traced from its text
+    read_file, again = from_file or _in_file(drawn), not _holds_interventions(drawn)  # again: traced from its text
     why = ": the text is too long to stand here" if again else ": it holds the interventions"
     note = "  # Export, Trace file" + ("" if from_file else why)
     file = f"RoutingTrace.load({trace_file!r})"
@@ -142,6 +148,8 @@ def _result_code(drawn: Drawn) -> tuple[list[str], list[str], list[str]]:
         return ["from analysis.explain.embedding import embedding"], ["capture_paths"], [paths, line]
     if isinstance(drawn, Attribution):
         return _attribution_code(drawn)
+    if isinstance(drawn, Comparison):
+        return _comparison_code(drawn)
     if isinstance(drawn, LensTrace):
         at = drawn.token
         paths = f"paths = capture_paths(loaded, text, tokens=({at}, {at + 1}))"
@@ -201,6 +209,22 @@ def _attribution_code(drawn: Attribution) -> tuple[list[str], list[str], list[st
         ]
         removed = ", removed"
     return imports, names, [*lines, f"drawn = attribution(paths, direction{removed})"]
+
+
+def _comparison_code(drawn: Comparison) -> tuple[list[str], list[str], list[str]]:
+    def captured(interventions: tuple[Intervention, ...]) -> str:
+        under = f", interventions=from_json({as_json(interventions)!r})" if interventions else ""
+        return f"capture(loaded, text{under})"
+
+    return (
+        ["from analysis.what_if.comparison import Comparison", "from hooks.interventions import from_json"],
+        ["capture", "next_token_kl"],
+        [
+            f"before = {captured(drawn.before.interventions)}",
+            f"after = {captured(drawn.after.interventions)}",
+            "drawn = Comparison(before, after, next_token_kl(loaded, before, after))",
+        ],
+    )
 
 
 def _view(view: View) -> str:

@@ -35,6 +35,7 @@ from analysis.figures.recursion import (
 from analysis.figures.template import config
 from analysis.figures.texts.sources import loop_flow_figure, sources_figure, together_figure
 from analysis.figures.texts.validity import class_difficulty_figure, validity_by_layer_figure, validity_intervals_figure
+from analysis.figures.what_if import logprob_change_figure, what_if_map_figure
 
 __all__ = [
     "compute_map_figure",
@@ -88,6 +89,8 @@ __all__ = [
     "validity_by_layer_figure",
     "validity_intervals_figure",
     "class_difficulty_figure",
+    "what_if_map_figure",
+    "logprob_change_figure",
     "drawn_loops_figure",
     "training_course_figure",
     "training_map_figure",

@@ -14,6 +14,7 @@ from analysis.models.training import TrainingCurves
 from analysis.texts.study import Study
 from analysis.texts.summary import PromptTable
 from analysis.view import View
+from analysis.what_if.comparison import Comparison
 from hooks.attention_trace import AttentionTrace
 from hooks.lens_trace import LensTrace
 from hooks.path_trace import PathTrace
@@ -31,6 +32,7 @@ OfOneText = (
     | TrainingTrace
     | Embedding
     | TwoPrecisions
+    | Comparison
 )
 """A trace, or a result that holds the trace of its text as `routing`."""
 Drawn = OfOneText | Study | TrainingCurves | PromptTable

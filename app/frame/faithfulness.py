@@ -14,6 +14,8 @@ DIGITS = 12
 """Digits of a digest that the line shows; the panel shows all."""
 ABOVE = "These measurements are about the text above, not about the texts studied on this page."
 
+OWN_CHOICES = "These measurements are about the model's own choices on this text, without the interventions above."
+
 
 def faithfulness_line(page: Page) -> None:
     """The line of a page: the model, and the text or texts that the page's numbers come from."""
@@ -52,6 +54,8 @@ def _panel(where: dict[str, str], several: bool) -> None:
         st.caption("  \n".join(f"**{name.capitalize()}** {literal(value)}" for name, value in where.items()))
         if several:
             st.caption(ABOVE)
+        if state.interventions():
+            st.caption(OWN_CHOICES)
         if why_not := state.why_no_model():
             st.caption(f"Measuring how exact the numbers are takes the model. {why_not}")
             return

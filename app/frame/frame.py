@@ -1,10 +1,11 @@
 """The frame of all pages: the model in the sidebar; prompt, colouring, search, export, token strip above pages."""
 
+from functools import partial
 from pathlib import Path
 
 import streamlit as st
 
-from analysis.export.captions import intervention, reading
+from analysis.export.captions import reading
 from analysis.models.facts import ModelFacts
 from analysis.palette import THEMES
 from analysis.words.strip import QUANTITIES, strip
@@ -12,21 +13,16 @@ from app.components.figure_bridge import figure_bridge
 from app.components.narrow_window import close_sidebar_of_narrow_window
 from app.components.token_strip import token_strip
 from app.frame.export_dialog import export_dialog
+from app.frame.intervention_banner import intervention_banner
 from app.frame.prompt_picker import prompt_picker
 from app.frame.refused_model import told_to_choose
 from app.frame.token_search import token_search
 from app.frame.tour import tour_button
 from app.parts.page import Page
-from app.session import choices, drawings, pending, results, state
+from app.session import choices, drawings, pending, results, state, what_if_form
 from app.session.search_form import clear_search, found_tokens
 from app.texts.glossary import glossary_dialog
 from app.texts.markdown import literal
-
-WHAT_RAN = (
-    "Loops, λ, experts and weights are what ran in that pass. Logits, probabilities and margins are what the model's "
-    "heads said there."
-)
-"""Stands under the interventions of a trace on every page."""
 
 
 def styles() -> None:
@@ -150,7 +146,7 @@ def frame(page: Page) -> None:
             level=view.level,
             on_level=state.show_level,
         )
-        _notices(trace)
+        _notices(page, trace)
 
 
 def _why_no_export(page: Page) -> str | None:
@@ -164,7 +160,7 @@ def connect_figures(page: Page) -> None:
     view = state.current_view()
     figure_bridge(
         page=page.name,
-        on_select=lambda token, layer: state.select(token=token, layer=layer),
+        on_select=partial(_select_in_figure, page),
         marks=drawings.take_marks(),
         redrawn=drawings.redrawings(),
         token=view.token,
@@ -175,11 +171,16 @@ def connect_figures(page: Page) -> None:
     )
 
 
+def _select_in_figure(page: Page, token: int | None, layer: int | None) -> None:
+    state.select(token=token, layer=layer)
+    what_if_form.clicked(page.name, layer, token)
+
+
 def _select_in_strip(token: int, layer: int) -> None:
     state.select(token=token, layer=layer)
 
 
-def _notices(trace) -> None:
+def _notices(page: Page, trace) -> None:
     """Warnings about this text and model, and the current problem."""
     facts = state.model_facts()
     if sentence := reading(trace):
@@ -189,9 +190,7 @@ def _notices(trace) -> None:
             f"This text has {trace.num_tokens:,} tokens, but the model was trained on texts of up to {facts.context}. "
             f"From token {facts.context} on, the model extrapolates."
         )
-    if sentence := intervention(trace):
-        with st.container(border=True, key="intervened"):
-            st.text(f"{sentence}\n{WHAT_RAN}", width="stretch")
+    intervention_banner(page, trace)
     if trace.meta.get("chat") is True:
         st.caption("The text stands in the model's chat template, as a user's message.")
     if facts.gates_trained is False:

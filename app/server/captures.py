@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING
 
+import numpy as np
 import streamlit as st
 
 from analysis.explain.attribution import Attribution, attribution
@@ -18,6 +19,7 @@ from analysis.explain.near_miss import TwoPrecisions
 from analysis.models.faithfulness import Finding, findings
 from analysis.models.health import health_checks
 from analysis.texts.summary import PromptSummary, prompt_summary
+from analysis.what_if.comparison import Comparison
 from app.limits import MAX_ALL_PATHS_BYTES, MAX_SUMMARIES, MAX_TRACES
 from app.server import models
 from app.server.queues import model_turn
@@ -38,6 +40,8 @@ if TYPE_CHECKING:
 
 Interventions = tuple[Intervention, ...]
 
+MAX_STREAMS_BYTES = 64 * 2**20
+"""Of the last streams of texts in memory, of all visitors; one of 4,096 tokens takes some megabytes."""
 MAX_OWN_PASS_BYTES = 256 * 2**20
 """Most memory that the attention keys and values and the logits of one text may take to be cached; two texts are.
 
@@ -115,6 +119,25 @@ def two_precisions_of(model_name: str, text: str, interventions: Interventions =
 
     half = capture(models.loaded_in_bfloat16(model_name), text, interventions=interventions)
     return TwoPrecisions(trace_of(model_name, text, interventions), half)
+
+
+@cached(8, "Reading the predictions of the text", most_bytes=MAX_STREAMS_BYTES)
+def _last_stream(model_name: str, text: str, interventions: Interventions) -> np.ndarray:
+    from hooks import last_stream
+
+    return last_stream(models.loaded_model(model_name), trace_of(model_name, text, interventions))
+
+
+@cached(16, "Comparing the text before and after")
+def comparison_of(model_name: str, text: str, before: Interventions, after: Interventions) -> Comparison:
+    """A text under the interventions `before` and `after`. If these are the same, no model is needed."""
+    traces = [trace_of(model_name, text, each) for each in (before, after)]
+    if before == after:
+        return Comparison(*traces, np.zeros(traces[0].num_tokens, np.float32))
+    from hooks import stream_kl
+
+    streams = [_last_stream(model_name, text, each) for each in (before, after)]
+    return Comparison(*traces, stream_kl(models.loaded_model(model_name), *streams))
 
 
 @cached(8, "Computing every path of the text", most_bytes=MAX_ALL_PATHS_BYTES)

@@ -7,6 +7,7 @@ given the same figure again, and the browser side (`figure_bridge`) updates the 
 from dataclasses import dataclass, replace
 from weakref import ReferenceType, ref
 
+import numpy as np
 import plotly.graph_objects as go
 import streamlit as st
 
@@ -136,7 +137,7 @@ def _draw(
     fit(figure, figure_width(share))
     stays = (
         earlier
-        and earlier.trace() is trace
+        and _of_one_text(earlier.trace(), trace)
         and (earlier.drawn() is drawn or not isinstance(drawn, Study))  # another study is of other texts
         and earlier.options == options
         and replace(earlier.view, layer=view.layer, token=view.token, checkpoint=view.checkpoint) == view
@@ -155,6 +156,16 @@ def _draw(
     is_sentence = bool(meta.get("sentence"))
     return Drawing(
         number, given_figure, given_json, newer_json, is_sentence, ref(trace), ref(drawn), options, view, marks
+    )
+
+
+def _of_one_text(earlier: RoutingTrace | None, trace: RoutingTrace) -> bool:
+    """Whether both traces are of one text in one model, be it under other interventions: their axes are the same."""
+    if earlier is None or earlier is trace:
+        return earlier is trace
+    about = ("text", "weights_sha256", "dtype")
+    return np.array_equal(earlier.token_ids, trace.token_ids) and all(
+        earlier.meta.get(name) == trace.meta.get(name) for name in about
     )
 
 

@@ -16,7 +16,7 @@ from analysis.catalogue import CATALOGUE
 from analysis.words.search import MEASURES
 from analysis.words.strip import QUANTITIES
 from app.limits import MOST_CHOICES_BYTES
-from app.session import choices, prompt_list, results, search_form, state, text_study, umap_maps
+from app.session import choices, prompt_list, results, search_form, state, text_study, umap_maps, what_if
 from app.session.folds import open_folds, unfold
 from app.texts.packing import packed, unpacked
 
@@ -52,6 +52,7 @@ def _offered() -> dict[str, tuple[Any, Check]]:
         search_form.TEXT_KEY: ("", _words),
         search_form.QUANTITY_KEY: (None, _one_of(*MEASURES)),
         prompt_list.FILTER: ("", _words),
+        what_if.AGAINST_KEY: (what_if.OWN, _one_of(what_if.OWN, what_if.PINNED)),
     }
     for figure_spec in CATALOGUE:
         if choice := figure_spec.choice:
@@ -72,6 +73,8 @@ def chosen() -> dict[str, Any]:
         made["colouring"] = colouring
     if folds := open_folds():
         made["folds"] = folds
+    if pinned := what_if.pinned_as_text():
+        made["pinned"] = pinned
     return made
 
 
@@ -84,6 +87,8 @@ def choose(found: Any) -> None:
             st.session_state[key] = value
         elif key == "folds":
             unfold(value)
+        elif key == "pinned" and isinstance(value, str):
+            what_if.pin_from_text(value)
         elif key == "colouring" and isinstance(value, list) and len(value) == 3:
             quantity, scope, for_good = value
             if quantity in QUANTITIES and scope in choices.SCOPES:

@@ -12,6 +12,7 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 from app.server.captures import trace_of
 from app.server.trace_files import served_trace
 from app.session import kept_choices, own_texts, pending
+from app.session.intervened import chosen_interventions, fitting, put
 from app.session.state import (
     MODEL_KEY,
     NO_MODEL,
@@ -19,6 +20,7 @@ from app.session.state import (
     TYPED_KEY,
     current_trace,
     is_automatic,
+    model_and_text,
     model_names,
     readable_prompt,
     show_file,
@@ -29,6 +31,7 @@ from app.session.state import (
 from app.texts.examples import DEFAULT_EXAMPLE, EXAMPLES
 from app.texts.prompts import Prompt, PromptError, opening, typed_prompt
 from app.texts.text_link import text_from_link
+from app.texts.what_if_link import from_link, to_link
 from hooks.trace import RoutingTrace
 
 TRACE_VARIABLE = "VERSATILEFFN_TRACE"
@@ -39,6 +42,8 @@ TEXT_ELSEWHERE = (
 )
 FILE_CLOSED = "The trace file of this address is not open here. To open it, click the text button and choose File."
 LINK, LINKED, ADDRESS = "link_written", "linked_text", "address_to_replace"
+WHAT_IF = "what_if"
+"""Name of the interventions in an address."""
 
 
 def begin_session() -> None:
@@ -81,6 +86,7 @@ def write_link() -> None:
     else:
         link["model"] = state[MODEL_KEY]
         link |= _name_of_text(state.prompt)
+        link |= {WHAT_IF: to_link(chosen)} if (chosen := chosen_interventions()) else {}
     opened, state[LINK] = LINK not in state, link
     if link == st.query_params.to_dict():
         return
@@ -114,6 +120,10 @@ def _return_to(link: Mapping[str, str]) -> None:
         tell_problem(FILE_CLOSED, kept=False)
     elif _text_and_model(link) == _text_and_model(shown):
         state.layer, state.token = _number(link.get("layer")), _number(link.get("token"))
+        told: list[str] = []
+        _take_interventions(link, told)
+        if told:
+            tell_problem(" ".join(told), kept=False)
     elif (path := _served()) and not _names_a_text(link):
         _show_served(path, link)
     else:
@@ -146,9 +156,22 @@ def _open(link: Mapping[str, str]) -> None:
     state.layer, state.token = _number(link.get("layer")), _number(link.get("token"))
     if text and not prompt.example:
         state[LINKED] = prompt.text, text
+    _take_interventions(link, told)
     told += _beyond(link, current_trace())
     if told:
         tell_problem(" ".join(told), kept=False)
+
+
+def _take_interventions(link: Mapping[str, str], told: list[str]) -> None:
+    """Make the interventions of a link the visitor's; none, and a sentence added to `told`, if that cannot be."""
+    value, found = link.get(WHAT_IF), ()
+    try:
+        found = from_link(value) if value else ()
+        trace_of(*model_and_text(), fitting(found, *model_and_text()))
+    except ValueError as error:
+        found = ()
+        told.append(why_refused(st.session_state[MODEL_KEY], error))
+    put(found)
 
 
 def _prompt(link: Mapping[str, str], told: list[str]) -> Prompt:

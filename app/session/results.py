@@ -17,9 +17,10 @@ from analysis.models.training import TrainingCurves
 from analysis.texts.study import Study
 from analysis.texts.summary import PromptSummary, PromptTable
 from analysis.view import WINDOW, window_around
+from analysis.what_if.comparison import Comparison
 from app.limits import MAX_PATHS_BYTES
 from app.server import captures, models
-from app.session import prompt_list, state, text_study, training_steps, umap_maps
+from app.session import prompt_list, state, text_study, training_steps, umap_maps, what_if
 from app.texts.markdown import literal
 from hooks.attention_trace import AttentionTrace, attention_bytes
 from hooks.lens_trace import LensTrace
@@ -59,7 +60,7 @@ def trace_half_precision() -> None:
     """Trace the current text in bfloat16 too. If the model cannot be loaded so, tell the visitor why."""
     session = st.session_state
     try:
-        captures.two_precisions_of(*state.model_and_text())
+        captures.two_precisions_of(*state.model_and_text(), state.interventions())
     except ValueError as error:
         session.problem = state.why_refused(session[state.MODEL_KEY], error)
         return
@@ -68,7 +69,7 @@ def trace_half_precision() -> None:
 
 def current_precisions() -> TwoPrecisions:
     """The traces of the current text in float32 and in bfloat16."""
-    return captures.two_precisions_of(*state.model_and_text())
+    return captures.two_precisions_of(*state.model_and_text(), state.interventions())
 
 
 def current_paths() -> PathTrace:
@@ -76,30 +77,32 @@ def current_paths() -> PathTrace:
 
     Selecting another layer, or another token of the same window, runs no model.
     """
-    return captures.paths_of(*state.model_and_text(), _captured_tokens())
+    return captures.paths_of(*state.model_and_text(), _captured_tokens(), state.interventions())
 
 
 def current_attribution() -> Attribution:
     """Attribution of the chosen logit at the selected token, with measured removals if the visitor asked for them."""
     session = st.session_state
     capture = captures.removals_of if session.get("removed_of") == _attribution_key() else captures.attribution_of
-    return capture(*state.model_and_text(), _captured_tokens(), session.token, chosen_targets())
+    of_token = _captured_tokens(), session.token, chosen_targets()
+    return capture(*state.model_and_text(), *of_token, state.interventions())
 
 
 def current_slices() -> SliceTrace:
     """Which slices of the FFN the loops of the captured tokens use."""
-    return captures.slices_of(*state.model_and_text(), _captured_tokens())
+    return captures.slices_of(*state.model_and_text(), _captured_tokens(), state.interventions())
 
 
 def current_lens() -> LensTrace:
     """What the model would predict from every state of the selected token, with the chosen target's rank in each."""
     session = st.session_state
-    return captures.lens_of(*state.model_and_text(), _captured_tokens(), session.token, chosen_targets()[0])
+    of_token = _captured_tokens(), session.token, chosen_targets()[0]
+    return captures.lens_of(*state.model_and_text(), *of_token, state.interventions())
 
 
 def current_attention() -> AttentionTrace:
     """Attention of all heads and layers at the selected token. Selecting another token or layer runs no model."""
-    return captures.attention_of(*state.model_and_text(), st.session_state.token)
+    return captures.attention_of(*state.model_and_text(), st.session_state.token, state.interventions())
 
 
 def measure_removals() -> None:
@@ -201,6 +204,7 @@ def current_result(kind: type) -> Drawn:
         TrainingTrace: training_steps.current_training,
         TrainingCurves: training_curves,
         TwoPrecisions: current_precisions,
+        Comparison: what_if.current_comparison,
         Embedding: umap_maps.current_map,
         PromptTable: prompt_list.drawn_list,
     }
@@ -211,7 +215,7 @@ def chosen_inputs() -> tuple:
     """The choices beside text and selection on which results depend: targets, removals, texts of the study."""
     session = st.session_state
     studied = text_study.finished_study() if text_study.own_list_chosen() else None
-    return *(session.get(key) for key in TARGETS), session.get("removed_of"), studied
+    return *(session.get(key) for key in TARGETS), session.get("removed_of"), studied, what_if.compared_with()
 
 
 def _captured_tokens() -> tuple[int, int]:

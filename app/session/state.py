@@ -9,6 +9,7 @@ from analysis.view import Level, View, window_around
 from analysis.words.words import same_place
 from app.server import captures, models, queues
 from app.server.uploads import trace_of_upload
+from app.session.intervened import Interventions, chosen_interventions, fitting, trace_under_them
 from app.texts.examples import DEFAULT_EXAMPLE, EXAMPLES, shipped_trace
 from app.texts.prompts import Prompt, PromptError, check_text, opening
 from hooks.trace import RoutingTrace
@@ -48,7 +49,7 @@ def choose_model() -> None:
         before, state.token = None, None
     try:
         prompt = readable_prompt(picked, state.prompt)
-        after = captures.trace_of(picked, prompt.text)
+        after = trace_under_them(picked, prompt.text)
     except ValueError as error:
         state.problem = why_refused(picked, error)
         state[PICKED_KEY] = state[MODEL_KEY]
@@ -119,10 +120,15 @@ def model_and_text() -> tuple[str, str]:
 
 
 def current_trace() -> RoutingTrace:
-    """The trace file that is open, or else the trace of the current prompt, which is captured once per text."""
+    """The trace file that is open, or else the trace of the current prompt under the visitor's interventions."""
     if (opened := trace_file()) is not None:
         return opened
-    return captures.trace_of(st.session_state[MODEL_KEY], st.session_state.prompt.text)
+    return captures.trace_of(*model_and_text(), interventions())
+
+
+def interventions() -> Interventions:
+    """The visitor's interventions that fit the current text, under which all pages show it; none in a trace file."""
+    return () if trace_file() is not None else fitting(chosen_interventions(), *model_and_text())
 
 
 def current_view() -> View:
@@ -173,7 +179,7 @@ def submit(prompt: Prompt) -> bool:
     try:
         if state[MODEL_KEY] is None:
             raise PromptError(NO_MODEL)
-        captures.trace_of(state[MODEL_KEY], prompt.text)
+        trace_under_them(state[MODEL_KEY], prompt.text)
     except (PromptError, models.ModelError) as error:
         state.problem = str(error)
         return False

@@ -30,7 +30,7 @@ def trace_next_step() -> None:
     model, text = state.model_and_text()
     done = steps_done()
     try:
-        captures.trace_at_step(model, text, checkpoints()[done].step)
+        captures.trace_at_step(model, text, checkpoints()[done].step, state.interventions())
     except ValueError as error:
         st.session_state.problem = state.why_refused(model, error)
         set_running(False)
@@ -65,7 +65,7 @@ def why_no_training() -> str | None:
 
 def current_training() -> TrainingTrace:
     """The traces of the current text with all checkpoints."""
-    return captures.training_of(*state.model_and_text())
+    return captures.training_of(*state.model_and_text(), state.interventions())
 
 
 def show_checkpoint(index: int) -> None:

@@ -155,7 +155,7 @@ def _layers() -> list[int] | None:
 
 
 def _map_key() -> tuple:
-    return *state.model_and_text(), tuple(_layers() or ())
+    return *state.model_and_text(), state.interventions(), tuple(_layers() or ())
 
 
 def _cached_placement(paths: PathTrace) -> Placement | None:

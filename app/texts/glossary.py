@@ -72,6 +72,10 @@ GROUPS: dict[str, dict[str, str]] = {
         "two series is reversed within texts or exchanged between texts at equal positions. The larger p counts, so "
         "a trend that all texts share is no finding. For position itself, only reversed. With few texts p is never "
         "tiny.",
+        "intervention": "A decision that is made otherwise than the model would: the loops, λ or experts of some "
+        "tokens in some layers. What then differs is an effect of it, in this model and on this text.",
+        "cascade": "The cells (a token in a layer) that decide otherwise though no intervention names them, because "
+        "they read what a named cell wrote: later layers of the same token or of later ones.",
         "effect not shown": "The measured effect is within the range of chance. So few texts show neither "
         "that there is an effect nor that there is none.",
         "control": "Another run in which the decisions are shuffled among tokens, or made all alike. A cost shows "

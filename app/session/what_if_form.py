@@ -1,0 +1,104 @@
+"""The form of the What if page: what to decide and where, by clicks on the map and in words."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import streamlit as st
+
+from analysis.what_if.in_words import interventions_in_words
+from app.server import captures
+from app.session import pending, state, what_if
+from app.session.intervened import misfits, sizes_of_trace
+from hooks.interventions import DropExpert, DropPath, ForceExperts, ForceGate, ForceLoops, ForceTopK, Intervention
+from hooks.trace import RoutingTrace
+
+WHAT, WHERE, PAINTING, WORDS = "what_if_decide", "what_if_where", "what_if_painting", "what_if_words"
+"""Keys of the widgets of the form."""
+LOOPS, GATE, EXPERTS, TOP_K = "loops", "λ", "experts", "number of experts"
+WITHOUT_EXPERT, WITHOUT_PATH = "without an expert", "without a path"
+CELL, TOKEN, LAYER, ALL = "cell", "token", "layer", "all"
+PLACES = {CELL: "this cell", TOKEN: "this token", LAYER: "this layer", ALL: "everywhere"}
+"""Where -> its words. They stay the same when the selection moves, since Streamlit knows an option by its words."""
+PAGE = "What if"
+_PROBLEM, _HELD = "what_if_words_problem", "what_if_brush"
+
+
+@dataclass(frozen=True)
+class Brush:
+    """What the form says."""
+
+    what: str
+    value: Any
+    where: str
+
+    def intervention(self, layer: int | None, token: int | None) -> Intervention | None:
+        """It as an intervention at a cell, its row, its column, or everywhere; None while there is no value.
+
+        A place that is not needed for that may be None.
+        """
+        if self.value is None or self.value == ():
+            return None
+        layers = layer if self.where in (CELL, LAYER) else None
+        tokens = token if self.where in (CELL, TOKEN) else None
+        kinds = {
+            LOOPS: ForceLoops,
+            GATE: ForceGate,
+            EXPERTS: ForceExperts,
+            TOP_K: ForceTopK,
+            WITHOUT_EXPERT: DropExpert,
+            WITHOUT_PATH: DropPath,
+        }
+        return kinds[self.what](self.value, layers=layers, tokens=tokens)
+
+
+def offered(trace: RoutingTrace) -> list[str]:
+    """What the form can decide for the model of a trace."""
+    kinds = {LOOPS: "depth", GATE: "gate", EXPERTS: "width", TOP_K: "width", WITHOUT_EXPERT: "width"}
+    return [*(what for what, part in kinds.items() if part in trace.parts), WITHOUT_PATH]
+
+
+def value_key(what: str, values: int) -> str:
+    """Key of the widget for the value of what is decided, of so many: a model with others has a widget of its own."""
+    return f"what_if_value_{what}_{values}"
+
+
+def hold(brush: Brush | None) -> None:
+    """Keep what a click on the map sets; None for nothing."""
+    st.session_state[_HELD] = brush
+
+
+def clicked(page: str, layer: int | None, token: int | None) -> None:
+    """Have the next run set what is held where a figure of the What if page was clicked.
+
+    A click on a bar names a token or a layer alone, which is enough to set a column or a row.
+    """
+    brush: Brush | None = st.session_state.get(_HELD)
+    if page != PAGE or brush is None:
+        return
+    if (layer is None and brush.where in (CELL, LAYER)) or (token is None and brush.where in (CELL, TOKEN)):
+        return
+    if made := brush.intervention(layer, token):
+        pending.callback(lambda: what_if.add(made))()
+
+
+def set_in_words() -> None:
+    """Set what stands in the field for words; if it cannot be, keep it there and tell why below the field."""
+    session, words = st.session_state, st.session_state.get(WORDS) or ""
+    session[_PROBLEM] = ""
+    if not words.strip():
+        return
+    try:
+        found = interventions_in_words(words)
+        sizes = sizes_of_trace(captures.trace_of(*state.model_and_text()))
+        for why in misfits(found, sizes).values():
+            raise ValueError(f"{why}.")
+    except ValueError as error:
+        session[_PROBLEM] = str(error)
+        return
+    if what_if.add_all(found):
+        session[WORDS] = ""
+
+
+def problem_of_words() -> str:
+    """What is wrong with the words in the field; empty if nothing is."""
+    return st.session_state.get(_PROBLEM, "")

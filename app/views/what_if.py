@@ -1,0 +1,206 @@
+"""What if page: setting interventions by questions, by clicks and in words; the active ones; what became of words."""
+
+from collections.abc import Callable
+from functools import partial
+
+import streamlit as st
+
+from analysis.what_if.comparison import Comparison, token_table
+from analysis.what_if.in_words import EXAMPLES, MOST_CHARACTERS
+from analysis.what_if.questions import first_questions
+from app.session import pending, what_if, what_if_form
+from app.session.results import current_result
+from app.session.state import current_trace, current_view, select, why_no_model
+from app.session.what_if_form import WHAT, WHERE
+from app.session.widgets import selected_row
+from app.texts.markdown import literal
+from hooks.interventions import Intervention, in_words
+
+MOST_ROWS = 50
+"""Of the table of predictions."""
+
+
+def editor() -> None:
+    """First questions while nothing is set, the form, and the interventions that are active."""
+    if why_no_model():
+        return  # every figure says why
+    if not what_if.chosen_interventions():
+        _first_questions()
+    _form()
+    _words_and_steps()
+    _active()
+
+
+def _first_questions() -> None:
+    """Buttons that each ask one question about the selected token."""
+    with st.container(horizontal=True, key="first-questions"):
+        for question, intervention in first_questions(current_trace(), current_view()):
+            st.button(literal(question), on_click=_later(what_if.add, intervention))
+
+
+def _form() -> None:
+    """What to decide, where, and the button and the switch that set it."""
+    trace, view = current_trace(), current_view()
+    with st.container(horizontal=True, vertical_alignment="bottom", key="what-if-form"):
+        what = st.selectbox("Decide", what_if_form.offered(trace), key=WHAT, width=190, persist_state="session")
+        value = _value(what)
+        where = st.segmented_control(
+            "Where",
+            list(what_if_form.PLACES),
+            format_func=what_if_form.PLACES.get,
+            key=WHERE,
+            required=True,
+            default=what_if_form.CELL,
+            persist_state="session",
+        )
+        brush = what_if_form.Brush(what, value, where)
+        made = brush.intervention(view.layer, view.token)
+        st.button("Set", type="primary", disabled=made is None, on_click=_later(what_if.add, made))
+        painting = st.toggle(
+            "Set with every click",
+            key=what_if_form.PAINTING,
+            help="While this is on, a click on a cell of the map selects it and sets it too.",
+            persist_state="session",
+        )
+    what_if_form.hold(brush if painting and made else None)
+
+
+def _value(what: str):
+    """The widget for the value of a decision, and what it holds."""
+    trace, experts = current_trace(), list(range(current_trace().num_experts))
+    key = what_if_form.value_key(what, trace.max_loops if what == what_if_form.LOOPS else len(experts))
+    if what == what_if_form.LOOPS:
+        options = list(range(1, trace.max_loops + 1))
+        return st.segmented_control(
+            "Loops", options, key=key, required=True, default=options[-1], persist_state="session"
+        )
+    if what == what_if_form.GATE:
+        return st.number_input("λ", 0.0, 1.0, 0.5, step=0.05, key=key, width=120, persist_state="session")
+    if what == what_if_form.TOP_K:
+        return st.number_input("How many", 1, trace.num_experts, 1, key=key, width=120, persist_state="session")
+    if what == what_if_form.EXPERTS:
+        return tuple(st.multiselect("Experts", experts, key=key, width=190, persist_state="session"))
+    if what == what_if_form.WITHOUT_EXPERT:
+        return st.selectbox("Expert", experts, key=key, width=110, persist_state="session")
+    return st.segmented_control(
+        "Path", ["width", "depth"], key=key, required=True, default="width", persist_state="session"
+    )
+
+
+def _words_and_steps() -> None:
+    """The field for interventions in words, what is wrong with what stands in it, and the buttons for steps."""
+    with st.container(horizontal=True, vertical_alignment="bottom", key="what-if-steps"):
+        st.text_input(
+            "Or in words",
+            key=what_if_form.WORDS,
+            placeholder=EXAMPLES[0],
+            max_chars=MOST_CHARACTERS,
+            on_change=_later(what_if_form.set_in_words),
+            help="Where, a colon, and what; several are parted by semicolons. For example:\n\n"
+            + "\n".join(f"- {literal(example)}" for example in EXAMPLES),
+        )
+        st.button("Set in words", on_click=_later(what_if_form.set_in_words))
+        for label, icon, work, possible in (
+            ("Undo", "undo", what_if.undo, what_if.can_undo()),
+            ("Redo", "redo", what_if.redo, what_if.can_redo()),
+            ("Reset", "restart_alt", what_if.switch_off, bool(what_if.chosen_interventions())),
+            ("Pin", "keep", what_if.pin, bool(what_if.active())),
+        ):
+            why = "Keep these, to compare others with them." if label == "Pin" else None
+            st.button(label, icon=f":material/{icon}:", on_click=_later(work), disabled=not possible, help=why)
+        _history()
+    if problem := what_if_form.problem_of_words():
+        st.error(literal(problem))
+
+
+def _active() -> None:
+    """The interventions that were set, with buttons that remove them, and the pinned ones."""
+    idle = what_if.idle_interventions()
+    if chosen := what_if.chosen_interventions():
+        with st.container(key="active-interventions", gap="xxsmall"):
+            for number, each in enumerate(chosen):
+                with st.container(horizontal=True, vertical_alignment="center"):
+                    does_not_fit = (
+                        f" Not active, since it does not fit this text: {idle[each]}." if each in idle else ""
+                    )
+                    st.text(f"{each.words()}{does_not_fit}", width="content")
+                    st.button(
+                        "Remove",
+                        key=f"remove-{number}",
+                        type="tertiary",
+                        icon=":material/close:",
+                        on_click=_later(what_if.remove, each),
+                    )
+    if kept := what_if.pinned():
+        _pinned(kept)
+
+
+def _history() -> None:
+    earlier = what_if.history()
+    popover = st.popover("History", icon=":material/history:", disabled=not earlier)
+    with popover:
+        for number, each in enumerate(earlier):
+            with st.container(horizontal=True, vertical_alignment="center"):
+                st.button("Back to this", key=f"back-{number}", on_click=_later(what_if.set_all, each))
+                st.text(_told(each))
+
+
+def _pinned(kept: tuple[Intervention, ...]) -> None:
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.segmented_control(
+            "Compared with",
+            [what_if.OWN, what_if.PINNED],
+            format_func={what_if.OWN: "the model's own choices", what_if.PINNED: "the pinned ones"}.get,
+            key=what_if.AGAINST_KEY,
+            required=True,
+            persist_state="session",
+        )
+        st.button("Unpin", on_click=_later(what_if.unpin))
+        st.text(f"Pinned: {_told(kept)}")
+
+
+def predictions() -> None:
+    """A table of the tokens after which the prediction changed most; a row selects its token."""
+    if why_no_model():
+        return
+    table = token_table(current_result(Comparison)).sort_values("kl", ascending=False, kind="stable")
+    table = table[(table["kl"] > 0) & ~table["special"]].head(MOST_ROWS)
+    if table.empty:
+        st.caption("No prediction changed.")
+        return
+
+    def chosen() -> None:
+        if (row := selected_row("what-if-predictions")) is not None:
+            select(token=table["token"].iloc[row])
+
+    st.dataframe(
+        table,
+        hide_index=True,
+        key="what-if-predictions",
+        height="content" if len(table) <= 7 else 280,
+        on_select=chosen,
+        selection_mode="single-row",
+        column_order=[
+            *("text", "token", "kl", "next_before", "probability_before", "next_after", "probability_after"),
+            *("gained", "lost"),
+        ],
+        column_config={
+            "kl": st.column_config.NumberColumn("KL, nats", format="%.3f"),
+            "next_before": "likeliest before",
+            "next_after": "likeliest after",
+            "probability_before": st.column_config.NumberColumn("p before", format="%.3f"),
+            "probability_after": st.column_config.NumberColumn("p after", format="%.3f"),
+            "gained": "new among the likeliest",
+            "lost": "no longer among them",
+        },
+    )
+    st.caption("The next tokens after each token. Click the box before a row to select its token.")
+
+
+def _told(interventions: tuple[Intervention, ...]) -> str:
+    return in_words(interventions) or "nothing: the model's own choices"
+
+
+def _later(work: Callable, *arguments) -> Callable[[], None]:
+    """A callback that has this done at the start of the next run."""
+    return pending.callback(partial(work, *arguments))
