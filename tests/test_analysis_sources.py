@@ -97,7 +97,7 @@ def test_figure_and_caption_say_how_many_tokens_each_half_counts():
     heads = [each.text for each in sources_figure(found).layout.annotations[:2]]
     assert heads == [
         "<b>loops</b> (and with them λ), n = 20",
-        "<b>first expert</b>, n = 10 to 15 by layer, routed tokens",
+        "<b>first expert</b>, n = 10 to 15 by layer",
     ]
     assert "Each number is over 10 to 20 tokens." in caption(spec("routing_sources"), found, DEFAULT_VIEW)
 

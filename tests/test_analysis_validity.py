@@ -161,7 +161,7 @@ def test_figure_says_where_no_p_below_five_per_cent_can_come_out(texts):
     of = list(MEASURES).index("position")
     drawn = validity_by_layer_figure(found)
     name, numbers = drawn.layout.yaxis.ticktext[of], drawn.data[1].text[2 * of : 2 * of + 2]
-    assert name.endswith("; p ≥ 0.06: never bold") == (texts == 5)
+    assert name.endswith("; p ≥ 0.06: never beyond chance") == (texts == 5)
     assert all(number.startswith("<b>") == (texts == 6) for number in numbers)
 
 

@@ -3,6 +3,7 @@
 import re
 from dataclasses import replace
 from functools import cache
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -92,11 +93,15 @@ def test_overview_names_the_layers_and_the_token_of_the_tables():
     trace = TRACES["ordinary"]
     found = answers.overview(trace)
     loops = loops_by_layer(trace)["mean_loops"]
-    named = [(link.layer, link.token) for link in found.links]
-    assert named[:3] == [(loops.idxmax(), None), (loops.idxmin(), None), (None, token_difficulty(trace).argmax())]
-    assert f"has the most loops ({loops.max():.2f})" in found.text and "of 57 tokens" in found.text
+    named, hard = [(link.layer, link.token) for link in found.links], token_difficulty(trace).argmax()
+    there = trace.difficulty_soft[:, hard].argmax()
+    assert named[:4] == [(loops.idxmax(), None), (loops.idxmin(), None), (there, hard), (there, None)]
+    assert f", and {number(trace.difficulty_soft[there, hard])} in layer {there})." in found.text
+    assert f"has the most loops ({loops.max():.2f})" in found.text
     two = answers.overview(make_trace(loops=((1, 2), (4, 3))))
-    assert two.text.startswith("On average a token passes the FFN 2.50 times per layer, of at most 4, which costs ")
+    assert two.text.startswith(
+        "On average a token passes the FFN 2.50 times per layer, of at most 4; with the experts it costs "
+    )
     assert "Layer 1 has the most loops (3.50) and layer 0 the fewest (1.50). “" in two.text
 
 
@@ -120,6 +125,10 @@ def test_gate_and_cost_say_what_their_tables_hold():
     found = answers.gate(trace)
     assert f"Layer {by_layer.idxmax()} gives the experts the most weight ({by_layer.max():.2f})" in found.text
     assert f"{(~trace.width_ran).mean():.0%} of {trace.loops.size} pairs" in found.text
+    lead, led = (by_layer < 0.5).sum(), (by_layer > 0.5).sum()
+    assert f"The loops lead in {lead} of {len(by_layer)} layers, the experts in {led}" in found.text
+    level = answers.gate(make_trace(loops=((2, 2), (1, 2), (4, 3))))
+    assert "The loops lead in 1 of 3 layers, the experts in 1, and both weigh alike in 1. Layer 1" in level.text
     total = cost_ledger(trace).query("design == 'VersatileFFN'").set_index("account")["total"]
     nominal = cost_by_layer(trace).query("account == 'nominal'").set_index("layer")["ffn_equivalents"]
     found = answers.cost(trace)
@@ -203,12 +212,18 @@ def test_write_ledger_names_the_largest_write_of_the_table():
         writes = made.table.assign(layer=made.table["layer"].replace(-1, np.nan))
         best = writes.loc[writes["contribution"].idxmax()]
         kind, layer = (writes.groupby(each)["contribution"].sum() for each in ("kind", "layer"))
-        of = {"loop": "The loops", "expert": "The experts", "attention": "Attention", "embedding": "The embedding"}
-        assert found.text.startswith(f"{of[kind.idxmax()]} contributed most to the logit of “<i>$x$” over “b”: ")
-        assert f"{number(kind.max(), signed=True)} of {number(made.direction.value, signed=True)} (" in found.text
-        assert f"Of all layers it was layer {layer.idxmax():.0f} ({number(layer.max(), signed=True)}), " in found.text
+        of = {"loop": "the loops", "expert": "the experts", "attention": "attention", "embedding": "the embedding"}
+        value = number(made.direction.value, signed=True)
+        first = f"{of[kind.idxmax()]} {number(kind.max(), signed=True)}, "
+        assert found.text.startswith(f"The logit of “<i>$x$” over “b” is {value}: {first}")
+        assert f"Most came from layer {layer.idxmax():.0f} ({number(layer.max(), signed=True)}), " in found.text
         single = "the embedding" if best["kind"] == "embedding" else f"{best['write']} of layer {best['layer']:.0f}"
-        assert f"of single writes {single} ({number(best['contribution'], signed=True)}). In layer 2" in found.text
+        assert f"of single writes from {single} ({number(best['contribution'], signed=True)}), " in found.text
+        here = made.table.query("layer == 2").set_index("write")["contribution"]
+        most = f"and in layer 2 from {here.idxmax()} ({number(here.max(), signed=True)}). There, "
+        assert (
+            most if here.max() > 0 else "but nothing from layer 2, whose writes all lowered it. There, "
+        ) in found.text
     assert answers.write_ledger(paths, VIEW, prediction=replace(made, allowed=-1.0)).text.startswith("In layer 2")
     broken = replace(paths, resid_post=paths.resid_post + 1)
     assert answers.write_ledger(broken, VIEW).text.startswith("Not drawn: the writes differ")
@@ -258,11 +273,12 @@ def test_attention_names_what_was_read_most():
 def test_models_and_prompts_say_what_was_not_measured_and_what_is_short():
     trace = TRACES["ordinary"]
     assert "has not been checked yet" in answers.models(trace).text
-    checked = answers.models(trace, checks=[Check("weights", "sick", "", "")])
-    assert "sick: weights" in checked.text
+    found = [Check(name, status, "", "") for name, status in (("all loops in use", "sick"), ("weights", "healthy"))]
+    checked = answers.models(trace, checks=found)
+    assert checked.text.endswith("The health check calls it sick, since it failed 1 of 2 checks: “all loops in use”.")
     found = answers.prompts(summary_table(SUMMARIES))
     assert found.text.startswith("Of 2 traced prompts, “<b>$x$</b>” has the highest soft difficulty (0.70,")
-    assert found.text.endswith("One of them has only 4 tokens, and means of short texts scatter more.")
+    assert found.text.endswith("The shorter one has only 4 tokens, and means of short texts scatter more.")
     assert answers.prompts(summary_table(SUMMARIES[1:])).text.startswith("1 of 2 prompts traced")
 
 
@@ -293,10 +309,27 @@ def test_prompts_name_the_leading_group_its_size_and_whether_it_is_beyond_chance
     assert deal_p((3.0, 2.0, 1.0, 0.5, 0.0), tuple("aabbb")) >= 1 / 10, "as small as ten different deals allow"
 
 
+def test_validity_says_in_words_whether_hard_tokens_are_rare_or_surprising():
+    def said(**rho) -> str:
+        rows = [{"measure": name, "layer": pd.NA, "rho": value, "p_corrected": p} for name, (value, p) in rho.items()]
+        study = SimpleNamespace(texts=31, difficulty_validity={"soft": pd.DataFrame(rows)})
+        return answers.validity(study).text
+
+    surprise = {"surprisal_read": (-0.22, 0.01), "surprisal_read_given_frequency": (-0.1, 0.01)}
+    assert said(**surprise, frequency=(0.2, 0.01), position=(0.1, 0.01)) == (
+        "Over 31 texts, tokens of higher difficulty are less surprising (ρ = −0.22, beyond chance; among equally "
+        "frequent tokens −0.10, beyond chance) and more frequent (ρ = +0.20, beyond chance). Each ρ is taken within "
+        "texts, as a mean over layers."
+    )
+    other = said(**surprise, frequency=(0.2, 0.5), position=(0.4, 0.01))
+    assert "and neither more nor less frequent (ρ = +0.20, within chance)" in other
+    assert other.endswith("Difficulty correlates most with the position in the text (ρ = +0.40, beyond chance).")
+
+
 def test_pages_of_several_texts_test_nothing_with_too_few():
     few = data_of(ANSWERS[answers.validity], "ordinary", View(layer=7, token=56))
     text = answers.validity(few).text
-    assert "Over 2 texts" in text and "(not tested: this takes 5 texts)" in text
+    assert "Over 2 texts" in text and ", not tested: this takes 5 texts" in text
     assert "(not tested: this takes 5 texts)" in answers.what_decides(few).text
 
 

@@ -31,7 +31,7 @@ def test_choice_of_loops_tells_what_the_depth_head_saw_and_how_sure_it_was():
         "“a” stands here 1 more time, with 3.00 loops in this layer (all tokens: 2."
     )
     assert found["What is known"].text.startswith(
-        "The model could not predict it, since it stands first. In 31 sample texts"
+        "It stands first, so nothing predicted it, and in many models that place is a sink of attention. In 31 sample"
     )
     pages = [link.page for each in found.values() for link in each.links if link.page]
     assert pages == ["Near misses", "What decides", "Validity"] and set(pages) <= {page.name for page in PAGES}

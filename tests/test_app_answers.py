@@ -66,7 +66,11 @@ def test_answer_is_that_of_the_text_and_its_links_say_what_they_do(app):
     ((_, drawn),) = said(app)["rows"]
     assert "".join(text for text, _, _ in drawn[:-1]) == answer_of("difficulty", trace).text + " "
     hardest, nothing = int(token_difficulty(trace).argmax()), dict.fromkeys(("layer", "token", "expert", "page"))
-    assert drawn[1][1:] == [nothing | {"token": hardest}, f"Select token {hardest}"]
+    layer = int(trace.difficulty_soft[:, hardest].argmax())
+    assert drawn[1][1:] == [
+        nothing | {"token": hardest, "layer": layer},
+        f"Select token {hardest} in layer {layer}",
+    ]
     assert drawn[-1][1:] == [nothing | {"page": "Recursion"}, "Open the page Recursion"]
 
 

@@ -54,14 +54,14 @@ def test_stepping_through_tokens_and_layers_runs_no_model(app):
 
 def test_removals_are_measured_on_demand_and_once(app):
     opened(app, "write_ledger", token=20, layer=2)
-    assert "press the button to measure" in notes(app)
+    assert "removal: not measured" in notes(app)
     captures._own_pass.clear()  # another test may have asked for it
     calls, handle = passes(app)
     next(button for button in app.button if button.label == "Remove the writes one at a time").click().run()
     app.run()
     handle.remove()
     assert not app.exception and len(calls) == 2  # the text as it is, and the token without each write
-    assert "removal" in notes(app) and "press the button to measure" not in notes(app)
+    assert "removal" in notes(app) and "not measured" not in notes(app)
 
 
 def test_typed_target_is_explained(app):

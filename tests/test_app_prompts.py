@@ -13,7 +13,7 @@ from app.session import prompt_list
 from app.session.link import TRACE_VARIABLE
 from hooks import DropPath, ForceLoops
 from hooks.interventions import as_json
-from tests.app_in_process import plain_texts, prompt_chooser, turn_to
+from tests.app_in_process import plain_texts, press, prompt_chooser, trace_text, turn_to
 from tests.flipped import parquet_file
 from tests.traces import random_trace
 
@@ -88,6 +88,24 @@ def trace_bytes(*interventions) -> bytes:
     if interventions:
         meta["interventions"] = as_json(interventions)
     return dataclasses.replace(random_trace(layers=3, tokens=9), meta=meta).to_bytes()
+
+
+def test_a_problem_of_a_text_goes_once_another_text_or_list_is_there(app):
+    def asked_for_nothing():
+        trace_text(app, " ")
+        assert any(text.startswith("The text is empty") for text in plain_texts(app))
+
+    def listed():
+        app.text_area[0].set_value("One cat sat.\nTwo cats sat.").run()
+        app.session_state.pasted_per = "line"
+        app.run()
+        press(app, "Compare all 2")
+
+    opened(app, "Type")
+    for bring in (lambda: trace_text(app, "A cat sat."), listed):
+        asked_for_nothing()
+        bring()
+        assert not app.exception and not any("is empty" in text for text in plain_texts(app))
 
 
 def test_trace_file_is_shown_on_every_page_with_its_interventions_and_without_running_a_model(app, monkeypatch):

@@ -114,6 +114,31 @@ def test_steppers_of_the_readout_move_the_selection(visit):
     expect(page.locator(".readout")).to_contain_text("layer ‹1›")
 
 
+def test_the_number_of_a_layer_or_token_can_be_typed(visit):
+    page = visit().open("?layer=2&token=5")
+    readout = page.locator(".readout")
+    for name, typed, shown in (("layer", "4", 4), ("token", "9", 9), ("token", "no number", 9), ("layer", "99", 5)):
+        page.get_by_role("button", name=f"type the number of a {name}").click()
+        page.get_by_role("textbox", name=f"number of a {name}").fill(typed)
+        page.keyboard.press("Enter")
+        expect(readout).to_contain_text(f"{name} ‹{shown}›")
+        wait_idle(page)
+    page.get_by_role("button", name="type the number of a layer").press("Enter")
+    page.keyboard.type("0")
+    page.keyboard.press("Escape")
+    expect(readout).to_contain_text("layer ‹5›")
+
+
+def test_a_page_that_is_turned_to_begins_at_its_top(visit):
+    here = visit()
+    page = here.open("recursion", "Recursion")
+    main = page.get_by_test_id("stMain")
+    main.evaluate("box => box.scrollTo(0, 400)")
+    until(page, lambda: main.evaluate("box => box.scrollTop") > 300)
+    here.turn_to("Gate")
+    assert main.evaluate("box => box.scrollTop") == 0
+
+
 def test_strip_stays_in_sight_and_clickable_when_the_page_is_scrolled(visit):
     here = visit()
     page = here.open("recursion", "Recursion")

@@ -87,6 +87,22 @@ def test_a_token_that_is_clicked_stays_under_the_pointer(shared_visit):
     page.set_viewport_size({"width": 1440, "height": 1000})
 
 
+def test_in_a_narrow_window_the_readout_and_the_steps_of_the_drawing_keep_their_room(shared_visit):
+    here, places, steps = shared_visit, set(), set()
+    page = here.open("walkthrough?example=fox&layer=3&token=10", "Walkthrough")
+    buttons, heading = page.locator(".stepper .buttons"), page.get_by_role("heading", level=2)
+    for width in (800, 420):
+        page.set_viewport_size({"width": width, "height": 1000})
+        for token in TOKENS:
+            here.tokens().nth(token).click()
+            expect(page.locator(".readout")).to_contain_text(f"token ‹{token}›")
+            wait_idle(page)
+            steps.add(buttons.get_by_role("button").count())
+            places.add((width, heading.bounding_box()["y"], buttons.bounding_box()["height"]))
+    page.set_viewport_size({"width": 1440, "height": 1000})
+    assert len(steps) == 2 and len(places) == 2
+
+
 def test_one_choice_reads_the_loops_of_both_figures(shared_visit):
     page = shared_visit.open("recursion_lens?layer=3&token=10", "Recursion lens")
     for folded in page.locator("summary").filter(has_text="each loop of the selected layer").all():

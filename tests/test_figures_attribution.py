@@ -49,7 +49,7 @@ def test_before_a_removal_no_number_stands_for_it(paths):
     found = make_attribution(paths, TOKEN, removed=False)
     fig = logit_attribution_figure(found, View(layer=1, token=TOKEN))
     assert not np.isfinite(np.array(fig.data[1].x, float)).any()
-    assert "press the button to measure" in figure_texts(fig) and "removal" not in figure_texts(fig)
+    assert "removal: not measured" in figure_texts(fig)
 
 
 def test_layers_sum_to_the_logit(paths):

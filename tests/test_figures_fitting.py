@@ -57,6 +57,14 @@ def test_a_broken_note_in_the_corner_of_a_map_stays_below_the_colour_bar():
         assert lines == (1 if width == PAGE_PX else 2)
 
 
+def test_heads_of_plots_side_by_side_begin_at_one_height():
+    notes = [template.note("<b>a</b> short"), template.note("<b>b</b> " + "long " * 12, x=0.53)]
+    fig = template.figure(View(), [], height=200, annotations=notes)
+    fit(fig, 356)
+    short, long = (each.text for each in fig.layout.annotations)
+    assert short.count("<br>") == long.count("<br>") > 0 and short.startswith("<b>a</b> short<br>")
+
+
 def test_names_of_rows_are_broken_where_they_would_leave_no_room_for_the_plot():
     trace = random_trace(layers=2, tokens=30)
     wide, narrow = (figures.cost_ledger_figure(trace, View(room=map_room(width))) for width in (PAGE_PX, 392))

@@ -190,7 +190,9 @@ def test_weight_that_is_not_finite_is_condemned_and_nothing_else_is_run(shipped)
     assert found.texts == [] and found.not_finite == {"model.embed_tokens.weight": 1}
     checks = health_checks(found)
     assert not is_healthy(checks)
-    assert verdict(checks).startswith("sick: weights (not measured: loops matter, experts fit")
+    assert verdict(checks).startswith(
+        f"sick, since it failed 1 of {len(checks)} checks: “weights” (not measured: loops matter, experts fit"
+    )
 
 
 def test_measuring_leaves_the_model_as_it_was(shipped):

@@ -79,7 +79,7 @@ def _same_token(trace: RoutingTrace, view: View) -> Answer:
     loops, label = trace.loops[view.layer], token_label(trace, view.token)
     here, everywhere = mean_over_tokens(trace, trace.loops), number(mean_over_tokens(trace, trace.loops).mean())
     beside = f"all tokens: {number(here[view.layer])}"
-    told = f"“{label}” stands here once; in this layer it took {number(loops[view.token], 0)} loops ({beside})."
+    told = f"“{label}” stands here once; in this layer it took {how_many(int(loops[view.token]), 'loop')} ({beside})."
     if alike.any():
         low, high = int(loops[alike].min()), int(loops[alike].max())
         ends = f"{low} to {high}; " if low < high else ""
@@ -93,7 +93,9 @@ def _known(trace: RoutingTrace, view: View, known: GoesWith | None) -> Answer:
     """The token's surprisal, what difficulty goes with in this model, and the limit of it all."""
     read = surprisal(trace)
     others, own = read[np.isfinite(read)], float(read[view.token])
-    pieces: list[Piece] = ["The model could not predict it, since it stands first. "]
+    pieces: list[Piece] = [
+        "It stands first, so nothing predicted it, and in many models that place is a sink of attention. "
+    ]
     if np.isfinite(own):
         higher = share(float((others < own).mean()))
         pieces = [f"Its surprisal is {number(own, 1)} nats, higher than {higher} of this text's tokens. "]

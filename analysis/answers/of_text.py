@@ -40,8 +40,8 @@ def overview(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> Answer:
     if trace.max_loops == 1:
         times = "once per layer"
     return answer(
-        f"On average a token passes the FFN {times}, which costs {number(numbers.ffn_equivalents)} times a dense FFN "
-        "on paper. ",
+        f"On average a token passes the FFN {times}; with the experts it costs "
+        f"{number(numbers.ffn_equivalents)} times a dense FFN. ",
         *_most_and_least("has the most loops", "the fewest", loops),
         *_highest(trace),
         *_halves(trace),
@@ -63,23 +63,27 @@ def difficulty(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> Answer:
     if counted.sum() == 1:
         told = f", has a soft difficulty of {number(values[hard])} of 1 (mean over layers). {_surprise(trace)}"
         return answer("The only token, ", a_token(trace, hard), told)
+    layer, there = _hardest_layer(trace, hard)
     return answer(
         f"Of {how_many(int(counted.sum()), 'token')}, the depth head expects the most loops for ",
-        a_token(trace, hard),
-        f" (soft difficulty {number(values[hard])} of 1, mean over layers) and the fewest for ",
+        a_token(trace, hard, layer=layer),
+        f" (soft difficulty {number(values[hard])} of 1, mean over layers",
+        *there,
+        ") and the fewest for ",
         a_token(trace, easy),
         f" ({number(values[easy])}). {_surprise(trace)}",
     )
 
 
 def gate(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> Answer:
-    """The mean weight of the experts, the layers that give them most and least, and where no expert ran."""
+    """The mean weight of the experts, in how many layers they lead and in which most and least, and where none ran."""
     if not ordinary(trace).any():
         return NOTHING
     numbers, by_layer = overview_numbers(trace), mean_over_tokens(trace, trace.gate)
     pairs = int(ordinary(trace).sum()) * trace.num_layers
     return answer(
-        f"The experts have a mean weight of λ = {number(numbers.mean_gate)} in the mixture, the loops the rest. ",
+        f"The experts have a mean weight of λ = {number(numbers.mean_gate)} in the mixture, the loops the rest. "
+        f"{_which_path_leads(by_layer)}. ",
         *_most_and_least("gives the experts the most weight", "the least", by_layer, end=". "),
         f"In {share(numbers.did_not_route)} of {pairs:,} pairs of token and layer λ is 0 and no expert ran.",
     )
@@ -162,11 +166,20 @@ def cost(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> Answer:
     by_layer = mean_over_tokens(trace, cost_of(trace, "nominal"))
     total = {name: mean_over_tokens(trace, cost_of(trace, name)).mean() for name in ("released", "ours")}
     return answer(
-        f"On paper, this text costs {number(by_layer.mean())} times a dense FFN per token and layer. This program runs "
-        f"{number(total['ours'])} passes, the authors' code {number(total['released'])}, because that code loops every "
+        "On paper (the loops that ran, and the experts by their share of a pass) this text costs "
+        f"{number(by_layer.mean())} times a dense FFN of the same size. This program runs {number(total['ours'])} "
+        f"passes per token and layer, the authors' code {number(total['released'])}, because that code loops every "
         "token as often as the deepest one of the layer. ",
         *_most_and_least("costs the most", "the least", by_layer, end=" on paper."),
     )
+
+
+def _which_path_leads(by_layer: np.ndarray) -> str:
+    """In how many layers the loops lead, in how many the experts, and in how many both weigh alike."""
+    alike = np.isclose(by_layer, 0.5)
+    loops, experts = (int((led & ~alike).sum()) for led in (by_layer < 0.5, by_layer > 0.5))
+    level = f", and both weigh alike in {alike.sum()}" if alike.any() else ""
+    return f"The loops lead in {loops} of {how_many(len(by_layer), 'layer')}, the experts in {experts}{level}"
 
 
 def _most_and_least(most: str, least: str, by_layer: np.ndarray, *, end: str = "") -> list[Piece]:
@@ -187,8 +200,16 @@ def _highest(trace: RoutingTrace) -> list[Piece]:
         return ["."]
     if counted.sum() == 1:
         return [". The only token, ", a_token(trace, token), f", has a soft difficulty of {number(values[token])}."]
-    tokens = how_many(int(counted.sum()), "token")
-    return [". ", a_token(trace, token), f" has the highest soft difficulty of {tokens} ({number(values[token])})."]
+    layer, there = _hardest_layer(trace, token)
+    told = f" has the highest soft difficulty ({number(values[token])}"
+    return [". ", a_token(trace, token, layer=layer), told, *there, ")."]
+
+
+def _hardest_layer(trace: RoutingTrace, token: int) -> tuple[int, list[Piece]]:
+    """The layer in which a token has most soft difficulty, and words for it: empty in a model of one layer."""
+    of_token = trace.difficulty_soft[:, token]
+    layer = int(of_token.argmax())
+    return layer, [f", and {number(of_token[layer])} in ", a_layer(layer)] if trace.num_layers > 1 else []
 
 
 def _halves(trace: RoutingTrace) -> list[Piece]:

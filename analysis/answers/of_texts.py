@@ -51,24 +51,35 @@ def what_decides(study: Study, view: View = DEFAULT_VIEW) -> Answer:
 
 
 def validity(study: Study, view: View = DEFAULT_VIEW) -> Answer:
-    """What soft difficulty goes with most, and whether it goes with surprisal among equally frequent tokens."""
+    """Whether soft difficulty goes with surprisal and frequency, and what it goes with most if that is another."""
     table = study.difficulty_validity["soft"]
     means = table[table["layer"].isna()].set_index("measure")
     known = means["rho"].dropna()
     if known.empty:
         return Answer("These texts are too short to say what difficulty correlates with.")
-    most = known.abs().idxmax()
+    directions = [
+        _directed(known, means, *each) for each in (("surprisal_read", "surprising"), ("frequency", "frequent"))
+    ]
+    told = " and ".join(filter(None, directions)) or "not compared with frequency or surprisal"
     text = (
-        f"Over {how_many(study.texts, 'text')}, difficulty correlates most with the {MEASURES[most]}: "
-        f"ρ = {_rho(means.loc[most])}, within texts and as a mean over layers. "
+        f"Over {how_many(study.texts, 'text')}, tokens of higher difficulty are {told}. Each ρ is taken within texts, "
+        "as a mean over layers."
     )
-    raw, given = "surprisal_read", "surprisal_read_given_frequency"
-    if raw in known and given in known:
-        text += (
-            f"With the {MEASURES[raw]} it is {_rho(means.loc[raw])}, and among equally frequent tokens "
-            f"{_rho(means.loc[given])}."
-        )
-    return Answer(text.strip())
+    if (most := known.abs().idxmax()) not in ("surprisal_read", "surprisal_read_given_frequency", "frequency"):
+        text += f" Difficulty correlates most with the {MEASURES[most]} (ρ = {_rho(means.loc[most])})."
+    return Answer(text)
+
+
+def _directed(known: pd.Series, means: pd.DataFrame, measure: str, adjective: str) -> str:
+    """Whether tokens of higher difficulty have more or less of a measure; empty if it is not `known`."""
+    if measure not in known:
+        return ""
+    row, given = means.loc[measure], f"{measure}_given_frequency"
+    more = f"{'more' if row['rho'] > 0 else 'less'} {adjective}"
+    if pd.notna(row["p_corrected"]) and row["p_corrected"] >= BEYOND:
+        more = f"neither more nor less {adjective}"
+    among = f"; among equally frequent tokens {_rho(means.loc[given])}" if given in known else ""
+    return f"{more} (ρ = {_rho(row)}{among})"
 
 
 def models(trace: RoutingTrace, view: View = DEFAULT_VIEW, *, checks: Sequence[Check] | None = None) -> Answer:
@@ -82,7 +93,7 @@ def models(trace: RoutingTrace, view: View = DEFAULT_VIEW, *, checks: Sequence[C
     )
     if checks is None:
         return Answer(text + "Whether its routing can be trusted has not been checked yet.")
-    return Answer(f"{text}Verdict of the health check: {verdict(list(checks))}.")
+    return Answer(f"{text}The health check calls it {verdict(list(checks))}.")
 
 
 def prompts(table: pd.DataFrame, view: View = DEFAULT_VIEW, *, column: str | None = None) -> Answer:
@@ -101,7 +112,7 @@ def prompts(table: pd.DataFrame, view: View = DEFAULT_VIEW, *, column: str | Non
         f"({number(easy['difficulty'])})."
     )
     if (shortest := int(min(hard["tokens"], easy["tokens"]))) < SHORT:
-        text += f" One of them has only {how_many(shortest, 'token')}, and means of short texts scatter more."
+        text += f" The shorter one has only {how_many(shortest, 'token')}, and means of short texts scatter more."
     return Answer(text)
 
 
@@ -152,7 +163,7 @@ def _rho(row: pd.Series) -> str:
     chance = UNTESTED
     if pd.notna(row["p_corrected"]):
         chance = f"{'beyond' if row['p_corrected'] < BEYOND else 'within'} chance"
-    return f"{number(row['rho'])} ({chance})"
+    return f"{number(row['rho'], signed=True)}, {chance}"
 
 
 __all__ = ["models", "prompts", "validity", "what_decides"]

@@ -63,29 +63,39 @@ def write_ledger(paths: PathTrace, view: View = DEFAULT_VIEW, *, prediction: Att
         name = an_expert(int(ledger.expert_ids[0, best - ledger.loops]), layer)
     loops, experts = (float(parts[of][ran[of]].sum()) for of in (slice(ledger.loops), slice(ledger.loops, None)))
     rest = "no expert ran" if not trace.width_ran[layer, view.token] else f"the experts {share(experts)}"
+    told = _wrote_most(prediction, layer) if prediction and prediction.gap <= prediction.allowed else []
+    where = ["There, "] if told else ["In ", a_layer(layer), ", "]
     return answer(
-        *(_wrote_most(prediction) if prediction and prediction.gap <= prediction.allowed else []),
-        "In ", a_layer(layer), ", ", name, " wrote the largest part of what the FFN added for ",
-        a_token(trace, view.token), f": {share(float(parts[best]))} of the update, as a projection on it. All "
-        f"loops together wrote {share(loops)}, and {rest}.",
+        *told, *where, name, " wrote the largest part of what the FFN added for ", a_token(trace, view.token),
+        f": {share(float(parts[best]))} of the update, as a projection on it. All loops together wrote "
+        f"{share(loops)}, and {rest}.",
     )  # fmt: skip
 
 
-def _wrote_most(prediction: Attribution) -> list[Piece]:
-    """Which kind of write, which layer and which single write contributed most to a logit (difference)."""
+def _wrote_most(prediction: Attribution, layer: int) -> list[Piece]:
+    """What each kind of write contributed to a logit (difference), and which layer, single write and write of the
+    selected `layer` contributed most. The text ends with this layer."""
     table, to = prediction.table, prediction.direction
     best = table.loc[table["contribution"].idxmax()]
     by_kind = table.groupby("kind")["contribution"].sum().sort_values(ascending=False)
     by_layer = table[table["layer"] >= 0].groupby("layer")["contribution"].sum()
-    kind, *others = by_kind.index
-    rest = ", ".join(f"{KINDS[each]} {number(by_kind[each], signed=True)}" for each in others)
+    kinds = ", ".join(f"{KINDS[kind]} {number(value, signed=True)}" for kind, value in by_kind.items())
     over = f" over “{short_label(to.distractor)}”" if to.distractor else ""
     return [
-        f"{KINDS[kind].capitalize()} contributed most to the logit of “{short_label(to.target)}”{over}: "
-        f"{number(by_kind[kind], signed=True)} of {number(prediction.total, signed=True)} ({rest}). Of all layers it "
-        "was ", a_layer(by_layer.idxmax()), f" ({number(by_layer.max(), signed=True)}), of single writes ",
-        *_write(best), f" ({number(best['contribution'], signed=True)}). ",
+        f"The logit of “{short_label(to.target)}”{over} is {number(prediction.total, signed=True)}: {kinds}. Most came "
+        "from ", a_layer(by_layer.idxmax()), f" ({number(by_layer.max(), signed=True)}), of single writes from ",
+        *_write(best), f" ({number(best['contribution'], signed=True)}), ", *_of_layer(prediction, layer), ". ",
     ]  # fmt: skip
+
+
+def _of_layer(prediction: Attribution, layer: int) -> list[Piece]:
+    """Which write of a layer contributed most, or that each of them took away from the logit."""
+    writes = prediction.of_layer(layer)
+    best = writes.loc[writes["contribution"].idxmax()]
+    if best["contribution"] <= 0:
+        return ["but nothing from ", a_layer(layer), ", whose writes all lowered it"]
+    name = _write(best)[0]
+    return ["and in ", a_layer(layer), " from ", name, f" ({number(best['contribution'], signed=True)})"]
 
 
 def _write(row: pd.Series) -> list[Piece]:

@@ -75,6 +75,8 @@ def _fit_notes(fig: go.Figure, width: float) -> None:
         for shift in sorted({note["yshift"] for note in notes if note["y"] == y}):
             row = [note for note in notes if (note["y"], note["yshift"]) == (y, shift)]
             texts = [_broken(note["text"], _letters_beside(fig, note, row, inner)) for note in row]
+            if all(note["xanchor"] == "left" for note in row):  # heads of plots side by side begin at one height
+                texts = _of_equal_height(texts)
             for note, text in zip(row, texts, strict=True):
                 if lines or text != note["text"]:
                     note["drawn"].update(text=text, align=note["xanchor"], yshift=shift + LINE_PX * lines)
@@ -82,6 +84,12 @@ def _fit_notes(fig: go.Figure, width: float) -> None:
         if lines and y == 1:
             top = (margin.t or 30) + LINE_PX * lines
             fig.update_layout(height=fig.layout.height + LINE_PX * lines, margin={"t": top})
+
+
+def _of_equal_height(texts: list[str]) -> list[str]:
+    """The texts with as many lines as the longest one: notes stand on their last line, so empty ones follow."""
+    most = max(text.count("<br>") for text in texts)
+    return [text + "<br>\u00a0" * (most - text.count("<br>")) for text in texts]
 
 
 def _letters_beside(fig: go.Figure, note: dict, row: list[dict], inner: float) -> int:

@@ -165,8 +165,8 @@ FIGURES = (
         title="Gate levels in each layer",
         how_to_read=(
             "Each bar is one layer, split by the values that the width share λ took; a number is the share of the "
-            "layer's tokens in per cent. λ follows from the number of loops, so there is one value for each "
-            "number."
+            "layer's tokens in per cent. Blue values weigh the experts more, orange ones the loops, grey both alike. λ "
+            "follows from the number of loops, so there is one value for each number."
         ),
         figure=gate_levels_figure,
         table=gate_level_shares,

@@ -25,6 +25,7 @@ from analysis.models.health_measures import (
     mean_over_texts,
 )
 from analysis.models.sampling import draw_agreement, drawn_weight
+from analysis.words.labels import how_many
 from analysis.words.numbers import number, percent
 from hooks.health_record import HealthRecord
 
@@ -93,13 +94,18 @@ def is_healthy(checks: list[Check]) -> bool:
 
 
 def verdict(checks: list[Check]) -> str:
-    """One line: healthy, or which checks are sick; then those whose effect was not shown, and those not measured."""
+    """One line: healthy, or which checks failed; then those whose effect was not shown, and those not measured.
+
+    The name of a check says what a healthy model does: without its quotes it would read as what was found.
+    """
     named = {
         status: ", ".join(check.name for check in checks if check.status == status)
-        for status in ("sick", "effect not shown", "not measured")
+        for status in ("effect not shown", "not measured")
     }
-    left_open = [f"{status}: {names}" for status, names in named.items() if names and status != "sick"]
-    text = f"sick: {named['sick']}" if named["sick"] else "healthy"
+    left_open = [f"{status}: {names}" for status, names in named.items() if names]
+    failed = [f"“{check.name}”" for check in checks if check.status == "sick"]
+    of = how_many(len(checks), "check")
+    text = f"sick, since it failed {len(failed)} of {of}: {', '.join(failed)}" if failed else "healthy"
     return text + (f" ({'; '.join(left_open)})" if left_open else "")
 
 

@@ -34,16 +34,26 @@ class Steps {
     const focused = this.buttons().indexOf(this.box.getRootNode().activeElement);
     this.at = Math.min(this.at, names.length - 1);
     this.buttons().forEach((button) => button.remove());
+    this.box.querySelectorAll(".spare").forEach((room) => room.remove());
     this.box.append(...names.map((name, number) => {
       const button = document.createElement("button");
       button.textContent = name;
       button.onclick = () => this.go(number);
       return button;
     }));
+    for (let loop = 0; loop < this.data.spare; loop++) this.box.append(this.spare());
     this.said.replaceChildren(...sentences.map((sentence) => element("p", sentence)));
     this.told.replaceChildren(...sentences.map((sentence) => element("li", sentence)));
     if (focused >= 0) this.buttons()[Math.min(focused, names.length - 1)].focus({ preventScroll: true });
     this.mark();
+  }
+
+  // Unseen room for a button of a loop that this token did not take.
+  spare() {
+    const room = document.createElement("span");
+    room.className = "spare";
+    room.textContent = "0 Loop 0";
+    return room;
   }
 
   buttons() {

@@ -25,10 +25,12 @@ _component = st.components.v2.component(
 )
 
 
-def schematic_steps(figure_key: str, *, whole: str, steps: Sequence[Step]) -> None:
+def schematic_steps(figure_key: str, *, whole: str, steps: Sequence[Step], most_loops: int) -> None:
     """Buttons for the chart in the container with the key `figure_key`, and the sentence of the chosen step.
 
-    `whole` is the sentence of the whole drawing. All sentences are there as a list for screen readers, too.
+    `whole` is the sentence of the whole drawing. All sentences are there as a list for screen readers, too. The buttons
+    leave room for the steps of `most_loops` loops, so that nothing below moves when another token takes more.
     """
     told = [[step.name, step.sentence] for step in steps]
-    _component(key="schematic_steps", data={"figure": figure_key, "whole": whole, "told": told})
+    spare = max(most_loops - sum(step.name.startswith("Loop") for step in steps), 0)
+    _component(key="schematic_steps", data={"figure": figure_key, "whole": whole, "told": told, "spare": spare})

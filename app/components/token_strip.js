@@ -8,6 +8,7 @@ export default function (component) {
   let strip = mounted.get(root);
   if (!strip) mounted.set(root, (strip = new Strip(root)));
   stick(root.getRootNode().host);
+  begin_at_top(data.page, root.getRootNode().host);
   strip.component = component;
   strip.show(data);
 }
@@ -15,6 +16,13 @@ export default function (component) {
 // A sticky element sticks within its parent, so Streamlit's wrapper of the frame must be sticky; it gets a class name here.
 function stick(host) {
   host?.closest(".st-key-frame")?.parentElement.classList.add("frame-wrapper");
+}
+
+// A page that is turned to begins at its top: Streamlit would leave it scrolled to where the page before was.
+let page_shown = null;
+function begin_at_top(page, host) {
+  if (page_shown !== null && page_shown !== page) host?.closest("[data-testid=stMain]")?.scrollTo({ top: 0, behavior: "instant" });
+  page_shown = page;
 }
 
 class Strip {
@@ -224,6 +232,7 @@ class Strip {
   }
 
   draw_readout() {
+    if (this.readout.querySelector("input")) return; // a number is being typed
     const focused = this.readout.getRootNode().activeElement?.dataset?.step;
     const step = (name, by, sign, label) =>
       step_button(sign, label, () =>
@@ -234,14 +243,42 @@ class Strip {
         if (name === "text") return element("span", "text", value);
         const item = element("span", "item", name + " ");
         const steps = name === "token" || name === "layer";
-        if (steps) item.append(step(name, -1, "\u2039", "previous " + name));
-        item.append(element("b", "", value));
-        if (steps) item.append(step(name, 1, "\u203a", "next " + name));
+        if (!steps) item.append(element("b", "", value));
+        else item.append(step(name, -1, "\u2039", "previous " + name), this.number(name, value), step(name, 1, "\u203a", "next " + name));
         return item;
       })
     );
     if (focused) this.readout.querySelector(`[data-step="${focused}"]`)?.focus();
     this.live.textContent = this.data.readout.map(([name, value]) => (name === "text" ? value : `${name} ${value}`)).join(", ");
+  }
+
+  // The number of the selected token or layer. A click makes it a field, for one that is many steps away.
+  number(name, value) {
+    const shown = element("b", ""), button = step_button(value, `type the number of a ${name}`, () => this.ask(name, value, button));
+    button.className = "number";
+    button.setAttribute("aria-label", `${button.title}, now ${value}`);
+    shown.append(button);
+    return shown;
+  }
+
+  ask(name, value, button) {
+    const field = element("input", "");
+    field.value = value;
+    field.inputMode = "numeric";
+    field.setAttribute("aria-label", `number of a ${name}`);
+    field.onkeydown = (event) => {
+      if (event.key === "Escape") field.value = value;
+      if (event.key === "Escape" || event.key === "Enter") field.blur();
+    };
+    field.onblur = () => {
+      const typed = /^\s*\d+\s*$/.test(field.value) ? { [name]: +field.value } : {};
+      const { token, layer } = { token: this.token, layer: this.layer, ...typed };
+      field.remove();
+      this.draw_readout();
+      this.select(token, layer, true, false);
+    };
+    button.replaceWith(field);
+    field.select();
   }
 
   draw_matches() {

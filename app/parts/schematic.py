@@ -3,7 +3,7 @@
 import streamlit as st
 
 from analysis.catalogue import spec
-from analysis.explain.schematic import layer_run, layer_steps, summary
+from analysis.explain.schematic import MOST_LOOP_STEPS, layer_run, layer_steps, summary
 from app.components.schematic_steps import schematic_steps
 from app.parts.data_and_code import data_and_code
 from app.parts.panel import chart, title
@@ -39,5 +39,5 @@ def schematic(*, can_be_put_away: bool = False) -> None:
     run = layer_run(trace, view.layer, view.token)
     drawn = drawing(key, figure_spec, trace, {}, 1.0)
     chart(key, drawn.given_figure, name=NAME, alt=f"{figure_spec.title}: a drawing, told in words below it")
-    schematic_steps(key, whole=summary(run), steps=layer_steps(run))
+    schematic_steps(key, whole=summary(run), steps=layer_steps(run), most_loops=min(run.max_loops, MOST_LOOP_STEPS))
     data_and_code(figure_spec, {})

@@ -69,6 +69,7 @@ def take_list(found: PromptList) -> None:
     session.prompt_list, session.tracing_list, session[FILTER] = found, False, ""
     session.summaries = {key: known for key, known in session.get("summaries", {}).items() if key[1] in texts}
     session.pop(GROUPS, None)
+    state.dismiss_problem()  # of an earlier text
     forget_traces()
 
 

@@ -97,10 +97,11 @@ def health() -> None:
         impossible = bool(why_not or unreadable or checked_health())
         wanted = st.button("Check health", disabled=impossible, help=why_not)
     if wanted:
-        bar = st.progress(
-            0.0, "Running texts as they are, reordered, with shuffled loops and experts, and in bfloat16…"
-        )
-        check_health(bar.progress)
+        told = "Running texts as they are, reordered, with shuffled loops and experts, and in bfloat16…"
+        bar = st.progress(0.0, told)
+        check_health(
+            lambda done: bar.progress(done, f"{done:.0%}. {told}")
+        )  # without a text the bar would lose its own
         st.rerun()
     if unreadable:
         st.caption(

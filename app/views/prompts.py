@@ -36,8 +36,7 @@ def list_of_prompts() -> None:
         "prompt was not traced or has nothing to measure. Means of short texts scatter more, so compare prompts of "
         "similar length. The answer above tests groups: chance is what comes of dealing the group names to the prompts "
         "at random, and prompts made from one template make p too small. Click the head of a column to sort the "
-        "table, or the box before a row to open its text on every page. The text button takes another list: upload it "
-        "under File, or paste it under Type."
+        "table, or the box before a row to open its text on every page."
     )
 
 
@@ -75,17 +74,18 @@ def _progress(waiting: int) -> None:
     done = f"{name}: {traced:,} of {total:,} prompts traced"
     if traced < 2 and not running:  # the page's answer says how many
         done = f"{name}: {how_many(total, 'prompt')}"
+    another = "" if prompt_list.own_list() else " Your own list: the text button, under File or Type."
     if running:
         loading = "" if models.libraries_imported() else " The model is being loaded."
         told.progress(1 - waiting / total, text=f"{done}…{loading}")
         with button:
             clicked = stop_button("stop-list", width="stretch")
     elif waiting:
-        told.caption(f"{done}. {why_not or ''}")
+        told.caption(f"{done}.{another} {why_not or ''}")
         label = "Continue" if waiting < total else "Trace all"
         clicked = button.button(label, type="primary", disabled=bool(why_not), help=why_not, width="stretch")
     else:
-        told.caption(f"{done}.")
+        told.caption(f"{done}.{another}")
         return
     if clicked:
         prompt_list.trace_list(not running)

@@ -93,7 +93,7 @@ def _effects_table(
         cells += [(number(effect, signed=True), x, y, c["ink"]) for y, effect in enumerate(effects) if ran[y]]
     cells += [("did not run", TABLE + width / 2, y, c["muted"]) for y in np.flatnonzero(~ran).tolist()]
     if removed is None:
-        cells.append(("press the button to measure", TABLE + 2 * width, (len(value) - 1) / 2, c["muted"]))
+        headings.append(note("removal: not measured", x=1, anchor="right"))
     return cells, headings
 
 

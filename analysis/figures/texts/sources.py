@@ -31,7 +31,7 @@ def sources_figure(study: Study, view: View = DEFAULT_VIEW) -> go.Figure:
     data, heads, legend = [], [], [swatch(c["ink"], name, sign) for _, name, sign in SOURCE_MARKS.values()]
     for axis, target, start, colour in (("", "loops", 0, c["depth"]), ("2", "expert", 0.53, c["width"])):
         table = study.routing_sources[study.routing_sources["target"] == target]
-        head = {"loops": "<b>loops</b> (and with them λ), {n}", "expert": "<b>first expert</b>, {n}, routed tokens"}
+        head = {"loops": "<b>loops</b> (and with them λ), {n}", "expert": "<b>first expert</b>, {n}"}
         heads.append(
             note(head[target].format(n=counted(table)), x=start, y=1)
             | {"font": {"size": 12, "color": colour}, "yshift": 18}
@@ -196,11 +196,11 @@ FIGURES = (
         name="routing_sources",
         title="How well do token and position predict routing?",
         how_to_read=(
-            "Each dot is one layer: how much knowing the token, its position, or the token with the one before it "
+            "Each mark is one layer: how much knowing the token, its position, or the token with the one before it "
             "reduces the uncertainty about its loops and first expert, predicted from counts in the other texts. "
-            "1 means that no uncertainty is left, 0 that nothing is gained, and below 0 is worse than not "
-            "knowing. Whiskers are 95% intervals over texts; filled dots are beyond chance (p below 0.05, "
-            "corrected over layers)."
+            "At 100% no uncertainty is left, at 0% nothing is gained, and below 0% is worse than not knowing. Experts "
+            "count the tokens that routed. Whiskers are 95% intervals over texts; filled marks are beyond chance (p "
+            "below 0.05, corrected over layers)."
         ),
         details=(
             "Chance is what remains when the routing is reversed within texts or swapped between texts at equal "

@@ -20,10 +20,12 @@ from analysis.view import DEFAULT_VIEW, View
 from analysis.words.numbers import number
 
 HEIGHT = 360
+MOST_LAYERS_NUMBERED = 20
+"""Where there are more, the cells of a map are too narrow for numbers."""
 
 
 def validity_by_layer_figure(study: Study, view: View = DEFAULT_VIEW, *, kind: Kind = "soft") -> go.Figure:
-    """Spearman's rho of difficulty with each measure, per layer and for the mean over layers; bold: beyond chance."""
+    """Spearman's rho of difficulty with each measure, per layer and as mean over layers; bold or ●: beyond chance."""
     c = THEMES[view.theme]
     table = study.difficulty_validity[kind]
     columns = study.num_layers + 1
@@ -33,15 +35,15 @@ def validity_by_layer_figure(study: Study, view: View = DEFAULT_VIEW, *, kind: K
     where = [f"layer {layer}" for layer in range(study.num_layers)] + ["mean over layers"]
     row, column = (axis.ravel() for axis in np.indices(shape))
     x = np.where(column == study.num_layers, study.num_layers + 0.3, column)
-    texts = [
-        f"<b>{number(value, signed=True)}</b>" if chance < BEYOND else number(value, signed=True)
-        for value, chance in zip(rho.ravel(), p.ravel(), strict=True)
-    ]
+    numbered, beyond = study.num_layers <= MOST_LAYERS_NUMBERED, p.ravel() < BEYOND
+    texts = [number(value, signed=True) if numbered else "" for value in rho.ravel()]
+    texts = [(f"<b>{text}</b>" if numbered else "●") if far else text for text, far in zip(texts, beyond, strict=True)]
     fills = [c["bg"] if np.isnan(v) else colour_at(c["change"], (v + 1) / 2) for v in rho.ravel()]
     on = np.array([text_on(fill) for fill in fills], dtype=object)
     every = range(0, study.num_layers, -(-study.num_layers // 16))
     names = [name + out_of_reach(table, each) for name, each in zip(_names(table), MEASURES, strict=True)]
     names, names_px, height = row_names(names, view.room, 190, 345)
+    sign = "bold" if numbered else "●"
     data = [
         {
             "type": "heatmap", "x": [*range(study.num_layers), study.num_layers + 0.3], "y": list(range(shape[0])),
@@ -51,7 +53,7 @@ def validity_by_layer_figure(study: Study, view: View = DEFAULT_VIEW, *, kind: K
             "p %{customdata[2]:.3f} (%{customdata[3]:.3f} or more), %{customdata[4]} texts, %{customdata[5]} tokens"
             "<extra></extra>",
         },
-        *(numbers(x, row, texts, on) if study.num_layers <= 20 else []),
+        *numbers(x, row, texts, on),
     ]  # fmt: skip
     return figure(
         view,
@@ -74,7 +76,7 @@ def validity_by_layer_figure(study: Study, view: View = DEFAULT_VIEW, *, kind: K
         annotations=[
             note(
                 f"{swatch(c['change'][-1], 'difficulty rises with it')}   "
-                f"{swatch(c['change'][0], 'difficulty falls with it')}   bold: p below {BEYOND:g}"
+                f"{swatch(c['change'][0], 'difficulty falls with it')}   {sign}: p below {BEYOND:g}"
             ),
             evidence(study, x=1, anchor="right"),
         ],
@@ -136,7 +138,7 @@ def _names(table: pd.DataFrame) -> list[str]:
 def out_of_reach(table: pd.DataFrame, measure: str) -> str:
     """What follows the name of a measure of which no p below BEYOND can come out."""
     least = table.loc[table["measure"] == measure, "p_least"].min()
-    return f"; p ≥ {number(least)}: never bold" if least >= BEYOND else ""
+    return f"; p ≥ {number(least)}: never beyond chance" if least >= BEYOND else ""
 
 
 def _rows_of_dots(study: Study, view: View, data: list[dict], names: list[str], axis: dict, legend: str) -> go.Figure:
@@ -167,9 +169,9 @@ FIGURES = (
         title="What difficulty goes together with",
         how_to_read=(
             "Each cell is Spearman's ρ between difficulty and a measure in one layer, taken within each text and "
-            "averaged over texts by their tokens. Bold means beyond chance: p below 0.05, two-sided, corrected "
-            "over layers. “Given frequency” compares equally frequent tokens, since rare tokens are surprising "
-            "anyway. None of this shows a cause."
+            "averaged over texts by their tokens. Bold, or a dot where many layers leave no room for numbers, means "
+            "beyond chance: p below 0.05, two-sided, corrected over layers. “Given frequency” compares equally "
+            "frequent tokens, since rare tokens are surprising anyway. None of this shows a cause."
         ),
         details=(
             "The correction is Benjamini-Hochberg over layers (for the means: over measures). Chance is what "
