@@ -59,13 +59,19 @@ class KnockOutRun:
         plan = list(_plan(trace, then, draws, seed))
         self._items = {stage: [item for item in plan if item.stage == stage] for stage in STAGES}
         self._done = dict.fromkeys(STAGES, 0)
+        self._work = {stage: np.cumsum([0, *map(self._cost, items)]) for stage, items in self._items.items()}
         self._rows, self._known = 2, None
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of what is or will be measured, and of its last result."""
+        return 2 * sum(values.nbytes for values in self._arrays.values())
 
     def share(self, stages: Iterable[str] = STAGES) -> float:
         """How much of these stages is measured, 0..1, by what it costs."""
-        work = [(self._cost(item), i < self._done[each]) for each in stages for i, item in enumerate(self._items[each])]
-        total = sum(cost for cost, _ in work)
-        return sum(cost for cost, done in work if done) / total if total else 1.0
+        stages = tuple(stages)
+        total = sum(int(self._work[each][-1]) for each in stages)
+        return sum(int(self._work[each][self._done[each]]) for each in stages) / total if total else 1.0
 
     def advance(
         self, loaded: LoadedModel, stages: Iterable[str] = STAGES, *, between: Callable[[], None] = nothing

@@ -8,7 +8,7 @@ from analysis.explain.near_miss import TwoPrecisions
 from analysis.texts.goes_with import GoesWith, goes_with
 from analysis.texts.study import Study
 from app.server.sample_studies import sample_studies
-from app.session import results, state, text_study
+from app.session import knock_outs, results, state, text_study
 from app.session.navigation import open_next
 from app.session.prompt_list import chosen_grouping, prompt_table
 from app.session.search_form import search_expert
@@ -67,4 +67,6 @@ def _more(page: str) -> dict[str, Any]:
         return {"precisions": results.current_precisions()}
     if page == "write_ledger" and results.can_draw(Attribution):
         return {"prediction": results.current_attribution()}
+    if page == "expert_knock_outs":
+        return {"path": knock_outs.chosen_path()}
     return {"checks": results.checked_health()} if page == "models" else {}
