@@ -1,4 +1,4 @@
-"""Knock-outs of a text: what is measured, beside which controls, in which steps, and what they find of a planted one."""
+"""Knock-outs of a text: what is measured, beside which controls, in which steps, and what is found of a planted one."""
 
 from dataclasses import replace
 
