@@ -13,7 +13,11 @@ from app.session.navigation import open_next
 from app.session.prompt_list import chosen_grouping, prompt_table
 from app.session.search_form import search_expert
 from app.texts.correlations import shipped_correlations
+from hooks.knock_out_trace import KnockOutTrace
 
+NOT_DROPPED = Answer(
+    "No expert was dropped from this text yet: press the button below to measure what each one carries."
+)
 _KINDS = {function.__name__: kind for function, kind in ANSWERS.items()}
 
 
@@ -27,7 +31,7 @@ def current_answer(page: str) -> Answer | None:
         finished = None if state.why_no_model() else text_study.finished_study()
         return answer_of(page, finished.study, state.current_view()) if finished and finished.study else None
     if not results.can_draw(kind):
-        return None
+        return NOT_DROPPED if kind is KnockOutTrace and not state.why_no_model() else None
     return answer_of(page, results.current_result(kind), state.current_view(), **_more(page))
 
 

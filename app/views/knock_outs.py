@@ -1,5 +1,7 @@
 """Expert knock-outs page: what follows a drop, measuring the current text, and measuring several texts."""
 
+from collections.abc import Callable
+
 import streamlit as st
 
 from analysis.texts.study import repeats_told
@@ -27,7 +29,7 @@ def drop_experts() -> None:
     if why_no_model():
         return  # every figure says why
     if knock_outs.is_running():
-        st.fragment(_progress, run_every=REFRESH_S)()
+        _running(_progress, "stop-knock-outs", knock_outs.stop)
         return
     with st.container(horizontal=True, vertical_alignment="center"):
         st.segmented_control(
@@ -49,15 +51,25 @@ def drop_experts() -> None:
                 st.caption(f"{share:.0%} measured. What was measured stays.", width="content")
 
 
+def _running(progress: Callable[[], None], key: str, stop: Callable[[], None]) -> None:
+    """Progress, which goes on by itself, and the button that stops it.
+
+    The button is not in the fragment: a click reruns the page, which ends even a step that takes long.
+    """
+    told, button = st.columns([5, 1], vertical_alignment="center")
+    with button:
+        stop_button(key, on_click=stop, width="stretch")
+    with told:
+        st.fragment(progress, run_every=REFRESH_S)()
+
+
 def _progress() -> None:
-    """Progress of the current text and the button that stops it; then it is measured for a moment."""
+    """Progress of the current text; then it is measured for a moment."""
     stage = knock_outs.current_stage()
     if not knock_outs.is_running() or stage is None:
         st.rerun()  # the whole page, which ends the fragment's timer
     loading = "" if libraries_imported() else " The model is being loaded."
-    with st.container(horizontal=True, vertical_alignment="center"):
-        st.progress(knock_outs.share_measured(), text=f"{DOING[stage]}…{loading}")
-        stop_button("stop-knock-outs", on_click=knock_outs.stop)
+    st.progress(knock_outs.share_measured(), text=f"{DOING[stage]}…{loading}")
     with st.container(key="tracing-quietly-text"):
         knock_outs.measure()
     if knock_outs.current_stage() != stage or not knock_outs.is_running():
@@ -87,7 +99,7 @@ def over_texts() -> None:
     if text_study.why_no_texts():
         return  # both figures say why
     if knock_outs.texts_are_running():
-        st.fragment(_progress_of_texts, run_every=REFRESH_S)()
+        _running(_progress_of_texts, "stop-knock-out-texts", knock_outs.stop_texts)
     else:
         _start_texts()
     for problem in knock_outs.problems_of_texts():
@@ -109,13 +121,11 @@ def _start_texts() -> None:
 
 
 def _progress_of_texts() -> None:
-    """Progress of the chosen texts and the button that stops it; then the next one is measured for a moment."""
+    """Progress of the chosen texts; then the next one is measured for a moment."""
     if not knock_outs.texts_are_running():
         st.rerun()
     done, texts = knock_outs.texts_measured()
-    with st.container(horizontal=True, vertical_alignment="center"):
-        st.progress(knock_outs.share_of_texts(), text=f"{done:,} of {texts:,} texts are measured…")
-        stop_button("stop-knock-out-texts", on_click=knock_outs.stop_texts)
+    st.progress(knock_outs.share_of_texts(), text=f"{done:,} of {texts:,} texts are measured…")
     with st.container(key="tracing-quietly-texts"):
         knock_outs.measure_texts()
     if not knock_outs.texts_are_running():
