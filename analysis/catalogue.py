@@ -6,7 +6,7 @@ Its entries are the `FIGURES` at the end of each file of figures, in the order i
 from importlib import import_module
 
 from analysis import figures
-from analysis.figures.figure_spec import Choice, Drawn, FigureSpec, routing_of
+from analysis.figures.figure_spec import Choice, Drawn, FigureSpec, OfTexts, routing_of
 
 _FILES = dict.fromkeys(getattr(figures, name).__module__ for name in figures.__all__ if name.endswith("_figure"))
 CATALOGUE: tuple[FigureSpec, ...] = tuple(entry for file in _FILES for entry in import_module(file).FIGURES)
@@ -20,4 +20,4 @@ def spec(name: str) -> FigureSpec:
     return _BY_NAME[name]
 
 
-__all__ = ["CATALOGUE", "Choice", "Drawn", "FigureSpec", "routing_of", "spec"]
+__all__ = ["CATALOGUE", "Choice", "Drawn", "FigureSpec", "OfTexts", "routing_of", "spec"]

@@ -54,6 +54,8 @@ MAX_PATHS_BYTES = 288 * 2**20
 """Of one capture of all paths: 256 tokens of a model with 30 layers of 576; of a larger one, fewer tokens."""
 MAX_ALL_PATHS_BYTES = 2 * MAX_PATHS_BYTES
 """Of the captures of all paths in memory, of all visitors."""
+MAX_KNOCK_OUTS_BYTES = 192 * 2**20
+"""Of the knock-outs of texts in memory, of all visitors."""
 MAX_SUMMARIES = 20_000
 """Rows of lists of prompts in memory, of all visitors; five numbers each."""
 MAX_LIST_STUDIES = 8

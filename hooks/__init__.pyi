@@ -33,6 +33,9 @@ from .interventions import ForceGate as ForceGate
 from .interventions import ForceLoops as ForceLoops
 from .interventions import ForceTopK as ForceTopK
 from .interventions import UseRouting as UseRouting
+from .knock_out_trace import KnockOutTrace as KnockOutTrace
+from .knock_outs import KnockOutRun as KnockOutRun
+from .knock_outs import knock_outs as knock_outs
 from .lens import recursion_lens as recursion_lens
 from .lens_trace import LensTrace as LensTrace
 from .path_trace import PathTrace as PathTrace
@@ -49,3 +52,4 @@ from .timing import time_ffn as time_ffn
 from .trace import RoutingTrace as RoutingTrace
 from .training import capture_training as capture_training
 from .training_trace import TrainingTrace as TrainingTrace
+from .variants import variant_logprobs as variant_logprobs

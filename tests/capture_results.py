@@ -9,11 +9,13 @@ from analysis.explain.attribution import Attribution, attribution
 from analysis.explain.embedding import Embedding, Placement, embedding
 from analysis.explain.near_miss import TwoPrecisions
 from analysis.models.training import TrainingCurves, read_curves
+from analysis.texts.knock_out import KnockOutStudy, knock_out_study
 from analysis.texts.study import Study, study
 from analysis.view import DEFAULT_VIEW, View
 from analysis.what_if.comparison import Comparison
 from hooks.attention_trace import AttentionTrace
 from hooks.interventions import ForceLoops, as_json
+from hooks.knock_out_trace import MOST_K, PATHS, KnockOutTrace, experts_had, pair_experts
 from hooks.lens_trace import EXIT, OUTPUT, STATE, LensTrace
 from hooks.path_trace import PathTrace
 from hooks.readout import LogitDirection
@@ -123,6 +125,23 @@ def make_slices(trace: RoutingTrace, *, tokens=None, seed: int = 0) -> SliceTrac
     return SliceTrace(trace, np.arange(trace.num_layers), first, np.abs(share), share)
 
 
+def make_knock_outs(trace: RoutingTrace, *, seed: int = 0, **overrides) -> KnockOutTrace:
+    """Random changes of the loss that fit `trace`: none for the first token, nor for an expert that nobody had."""
+    rng, layers, experts = np.random.default_rng(seed), trace.num_layers, trace.num_experts
+    cells, k = (len(PATHS), layers, experts), min(experts, MOST_K)
+    shapes = {"change": cells, "control": cells, "whole": cells[:2], "top_k": (layers + 1, k)}
+    shapes["pairs"] = (layers, len(pair_experts(experts)))
+    arrays = {
+        name: rng.normal(0.002, 0.01, size=(*shape, trace.num_tokens)).astype(np.float32)
+        for name, shape in shapes.items()
+    }
+    for name, values in arrays.items():
+        values[..., 0] = np.nan
+        if name in ("change", "control"):
+            values[0, ~experts_had(trace).any(axis=-1)] = np.nan
+    return KnockOutTrace(**{"routing": trace, "then": "repick", "draws": 3, **arrays, **overrides})
+
+
 def make_embedding(paths: PathTrace, layers=None, *, seed: int = 0) -> Embedding:
     """A map of the paths with random positions instead of UMAP's."""
     points = np.random.default_rng(seed).normal
@@ -177,6 +196,8 @@ def result_of(kind: type, trace: RoutingTrace, view: View = DEFAULT_VIEW) -> Dra
         return trace
     if kind is Study:
         return study([trace, trace], draws=9)
+    if kind is KnockOutStudy:
+        return knock_out_study([make_knock_outs(trace, seed=seed) for seed in range(6)])
     if kind is TrainingCurves:
         return make_curves(trace)
     if kind is Comparison:
@@ -188,6 +209,7 @@ def result_of(kind: type, trace: RoutingTrace, view: View = DEFAULT_VIEW) -> Dra
         AttentionTrace: lambda: make_attention(trace, view.token),
         LensTrace: lambda: make_lens(trace, view.token),
         Embedding: lambda: make_embedding(paths),
+        KnockOutTrace: lambda: make_knock_outs(trace),
         SliceTrace: lambda: make_slices(trace, tokens=view.window),
         TrainingTrace: lambda: make_training(trace),
         TwoPrecisions: lambda: TwoPrecisions(trace, make_training(trace, 2).traces[0]),

@@ -9,6 +9,7 @@ from streamlit.testing.v1 import AppTest
 from analysis.catalogue import spec
 from analysis.explain.embedding import Embedding
 from analysis.explain.near_miss import TwoPrecisions
+from analysis.texts.knock_out import KnockOutStudy
 from analysis.texts.sample_texts import SAMPLE_TEXTS
 from analysis.words.words import word_starts
 from app.pages import PAGES
@@ -18,14 +19,16 @@ from app.server import captures, models
 from app.session import state
 from app.texts.examples import EXAMPLES
 from app.texts.glossary import GROUPS
+from hooks.knock_out_trace import KnockOutTrace
 from hooks.training_trace import TrainingTrace
 from sample_models.registry import DEFAULT_MODEL
 from tests.app_in_process import turn_to, unfolded
 from tests.olmo_folders import write_olmo
 
 MAIN = Path(__file__).parents[1] / "app" / "main.py"
-ON_DEMAND = (TrainingTrace, Embedding, TwoPrecisions)
-"""What figures draw only once the reader asked for it: tests/test_app_models.py, tests/test_app_umap.py, and below."""
+ON_DEMAND = (TrainingTrace, Embedding, TwoPrecisions, KnockOutTrace, KnockOutStudy)
+"""What figures draw only once the reader asked for it: tests/test_app_models.py, tests/test_app_umap.py,
+tests/test_app_knock_outs.py, and below."""
 
 
 @pytest.fixture

@@ -20,12 +20,14 @@ from analysis.export.snippet import LONGEST_TEXT, TEXTS_FILE, TRACE_FILE, Needs,
 from analysis.models.training import TrainingCurves, read_curves
 from analysis.texts import sample_texts
 from analysis.texts import study as studies
+from analysis.texts.knock_out import KnockOutStudy, knock_out_study
 from analysis.texts.study import SAMPLES, Study, study
 from analysis.view import View, window_around
 from analysis.what_if.comparison import Comparison
 from hooks import (
     AttentionTrace,
     ForceLoops,
+    KnockOutTrace,
     LensTrace,
     SliceTrace,
     TrainingTrace,
@@ -33,6 +35,7 @@ from hooks import (
     capture_attention,
     capture_paths,
     capture_training,
+    knock_outs,
     logit_direction,
     loop_slices,
     next_token_kl,
@@ -98,12 +101,17 @@ def results(load):
             Attribution: attribution(paths, direction, removed),
             LensTrace: recursion_lens(loaded, paths, 7, 65),
             SliceTrace: loop_slices(loaded, paths),
+            KnockOutTrace: knock_outs(load("versatile-4l-0.4m"), "The fox ran.", stages=["width"]),
             Embedding: embedding(capture_paths(loaded, TEXT, tokens=(2, 12)), [3], place=in_a_row),
             AttentionTrace: capture_attention(loaded, TEXT).at(7),
             TrainingTrace: capture_training(load("versatile-4l-0.4m"), TEXT),
             TrainingCurves: TrainingCurves(read_curves(CURVES.read_bytes()), {"model": "versatile-6l-4m"}),
             TwoPrecisions: TwoPrecisions(
                 capture(loaded, TEXT), capture(load("versatile-6l-4m", dtype=torch.bfloat16), TEXT)
+            ),
+            KnockOutStudy: knock_out_study(
+                [knock_outs(load("versatile-4l-0.4m"), each, then="kept", stages=["width"]) for each in SOME_TEXTS],
+                name=SAMPLES,
             ),
             Study: study(capture(loaded, SOME_TEXTS), draws=9, name=SAMPLES),
             Comparison: Comparison(before, after, next_token_kl(loaded, before, after)),

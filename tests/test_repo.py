@@ -75,12 +75,13 @@ def test_session_state_is_touched_in_the_sessions_room_alone(modules):
 
 
 def test_models_are_run_by_captures_and_the_command_line_alone(modules):
-    runs = {"app.server.models", "app.server.captures", "app.cli", "app.cli_models"}  # the first only loads them
-    assert source_rules.running_models(modules) == runs
+    runs = {"app.server.models", "app.server.captures", "app.server.knock_outs", "app.cli", "app.cli_models"}
+    assert source_rules.running_models(modules) == runs  # the first only loads them
 
 
 def test_every_capture_of_the_app_takes_a_turn_at_the_models(modules):
-    assert source_rules.outside_the_queue(modules, "app.server.captures") == set()
+    for module in ("app.server.captures", "app.server.knock_outs"):
+        assert source_rules.outside_the_queue(modules, module) == set()
 
 
 def test_folders_named_in_the_readme_exist():

@@ -10,6 +10,7 @@ import pandas as pd
 
 from analysis.answers.answer import Answer, Link
 from analysis.answers.of_choice import choice_of_loops
+from analysis.answers.of_knock_outs import expert_knock_outs
 from analysis.answers.of_text import cost, difficulty, experts, gate, near_misses, overview, recursion
 from analysis.answers.of_texts import models, prompts, validity, what_decides
 from analysis.answers.of_token import attention, geometry, recursion_lens, walkthrough, write_ledger
@@ -20,6 +21,7 @@ from analysis.texts.study import Study
 from analysis.view import DEFAULT_VIEW, View
 from analysis.what_if.comparison import Comparison
 from hooks.attention_trace import AttentionTrace
+from hooks.knock_out_trace import KnockOutTrace
 from hooks.lens_trace import LensTrace
 from hooks.path_trace import PathTrace
 from hooks.trace import RoutingTrace
@@ -40,11 +42,14 @@ ANSWERS: dict[Callable[..., Answer], type] = {
     what_decides: Study,
     validity: Study,
     what_if: Comparison,
+    expert_knock_outs: KnockOutTrace,
     models: RoutingTrace,
     prompts: pd.DataFrame,
 }
 """Function of every page, in the order of the pages -> type of the data that it takes."""
-ABOUT_SELECTION = {each.__name__ for each in (walkthrough, write_ledger, recursion_lens, geometry, attention)}
+ABOUT_SELECTION = {
+    each.__name__ for each in (walkthrough, write_ledger, recursion_lens, geometry, attention, expert_knock_outs)
+}
 """Pages whose answer is about the selected token or layer, and so changes with every click."""
 _BY_PAGE = {function.__name__: function for function in ANSWERS}
 UNTRAINED = " The gates of this model are untrained, so its routing is noise."
@@ -74,7 +79,7 @@ def answers(given: tuple[Any, ...], view: View = DEFAULT_VIEW) -> dict[str, Answ
 
 __all__ = [
     "ABOUT_SELECTION", "ANSWERS", "Answer", "Link", "answer_of", "answers", "attention", "choice_of_loops", "cost",
-    "difficulty", "experts", "gate",
+    "difficulty", "expert_knock_outs", "experts", "gate",
     "geometry", "models", "near_misses", "overview", "prompts", "recursion", "recursion_lens", "validity",
     "walkthrough", "what_decides", "what_if", "write_ledger",
 ]  # fmt: skip

@@ -11,12 +11,12 @@ from importlib.metadata import version
 
 from plotly.offline import get_plotlyjs
 
-from analysis.catalogue import CATALOGUE, routing_of
+from analysis.catalogue import CATALOGUE, OfTexts, routing_of
 from analysis.export.captions import answers_text, caption
 from analysis.export.files import Export, export_files, texts_json
 from analysis.export.pictures import PictureError, PictureFormat
 from analysis.export.snippet import TEXTS_FILE, snippet, trace_file_name
-from analysis.texts.study import SAMPLES, Study
+from analysis.texts.study import SAMPLES
 from hooks.trace import RoutingTrace
 
 FORMATS = ("html", "csv", "parquet", "json")
@@ -75,7 +75,7 @@ def bundle(
     files["answers.txt"] = answers_text((export.trace, *export.more), export.view).encode("utf-8")
     files[trace_file] = export.trace.to_bytes()
     for study in export.more:
-        if isinstance(study, Study) and study.name != SAMPLES:
+        if isinstance(study, OfTexts) and study.name != SAMPLES:
             files[TEXTS_FILE] = texts_json(study)
     files["README.txt"] = README.format(trace=trace_file, texts=TEXTS_FILE, paper=_paper_told(export)).encode("utf-8")
     manifest = {**_about(export, prompt), "left_out": left_out, "files": [_entry(*file) for file in files.items()]}

@@ -3,17 +3,17 @@
 import pandas as pd
 
 from analysis.answers import answers
-from analysis.catalogue import Drawn, FigureSpec
+from analysis.catalogue import Drawn, FigureSpec, OfTexts
 from analysis.figures.selection import At
 from analysis.models.training import TrainingCurves
-from analysis.texts.study import Study, repeats_told
+from analysis.texts.study import repeats_told
 from analysis.texts.summary import PromptTable
 from analysis.view import View
 from analysis.words.labels import how_many, token_label
 from hooks.interventions import from_json, in_words
 from hooks.trace import RoutingTrace
 
-About = RoutingTrace | Study | TrainingCurves | PromptTable
+About = RoutingTrace | OfTexts | TrainingCurves | PromptTable
 """What a caption speaks of (`routing_of`)."""
 
 
@@ -26,7 +26,7 @@ def numbers(spec: FigureSpec, about: About, view: View, *, marked: bool = True, 
         text = _curves_numbers(about)
     elif isinstance(about, PromptTable):
         text = _list_numbers(about)
-    elif isinstance(about, Study):
+    elif isinstance(about, OfTexts):
         text = f"{_study_numbers(about)}{_selected(spec, about, view, marked)}"
         text += f" {repeats}" if (repeats := repeats_told(about)) else ""
         if rests := _tokens_of_rows(spec.table(about)):
@@ -48,7 +48,7 @@ def _list_numbers(drawn: PromptTable) -> str:
     return f"{drawn.name}: {how_many(len(drawn.table), 'prompt')}, {traced:,} of them traced{grouped}."
 
 
-def _study_numbers(study: Study) -> str:
+def _study_numbers(study: OfTexts) -> str:
     texts = f"{how_many(study.texts, 'text')}{f' ({study.name})' if study.name else ''}"
     return f"{texts} of {how_many(study.tokens, 'token')}, {study.num_layers} layers."
 
@@ -74,15 +74,15 @@ def _trace_numbers(trace: RoutingTrace, view: View, selected: str) -> str:
     return text
 
 
-def _cell(about: RoutingTrace | Study, view: View) -> dict[At, str]:
+def _cell(about: RoutingTrace | OfTexts, view: View) -> dict[At, str]:
     """Part of the selection -> its words. A study has no token to select."""
     layer: dict[At, str] = {"layer": f"layer {view.layer}"}
-    if isinstance(about, Study):
+    if isinstance(about, OfTexts):
         return layer
     return {"token": f"token {view.token} “{token_label(about, view.token)}”", **layer}
 
 
-def _selected(spec: FigureSpec, about: RoutingTrace | Study, view: View, marked: bool) -> str:
+def _selected(spec: FigureSpec, about: RoutingTrace | OfTexts, view: View, marked: bool) -> str:
     """What is marked as selected or, without marks, what the figure draws of the selection: a sentence, or nothing."""
     told = [words for at, words in _cell(about, view).items() if marked or at in spec.follows]
     return f" {'Selected' if marked else 'Shown'}: {', '.join(told)}." if told else ""

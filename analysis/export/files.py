@@ -10,7 +10,7 @@ from pathlib import Path
 
 import plotly.graph_objects as go
 
-from analysis.catalogue import CATALOGUE, Drawn, FigureSpec, routing_of
+from analysis.catalogue import CATALOGUE, Drawn, FigureSpec, OfTexts, routing_of
 from analysis.export.captions import caption, numbers, source
 from analysis.export.paper import Paper, paper_figure
 from analysis.export.pictures import PICTURE_FORMATS, Draw, pictures
@@ -25,7 +25,6 @@ from analysis.export.tables import (
 )
 from analysis.figures.template import MINUS_SCRIPT, config
 from analysis.palette import THEMES
-from analysis.texts.study import Study
 from analysis.view import DEFAULT_VIEW, View
 from analysis.words.labels import plotly_text
 from hooks.files import whole_file
@@ -179,7 +178,7 @@ def export_files(export: Export, formats: Sequence[str], *, plotlyjs: bool | str
         yield "routing.json", _json(table_records(trace_table(trace)))
 
 
-def texts_json(study: Study) -> bytes:
+def texts_json(study: OfTexts) -> bytes:
     """The texts of a study as a JSON list, which the code of its figures reads."""
     return _json(study.read)
 

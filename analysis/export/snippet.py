@@ -4,16 +4,18 @@ import re
 import unicodedata
 from dataclasses import dataclass
 
-from analysis.catalogue import Drawn, FigureSpec, routing_of
+from analysis.catalogue import Drawn, FigureSpec, OfTexts, routing_of
 from analysis.explain.attribution import Attribution
 from analysis.explain.embedding import Embedding
 from analysis.explain.near_miss import TwoPrecisions
 from analysis.models.training import TrainingCurves
-from analysis.texts.study import SAMPLES, Study
+from analysis.texts.knock_out import KnockOutStudy
+from analysis.texts.study import SAMPLES
 from analysis.view import PAGE_PX, View
 from analysis.what_if.comparison import Comparison
 from hooks.attention_trace import AttentionTrace
 from hooks.interventions import Intervention, as_json
+from hooks.knock_out_trace import STAGES, KnockOutTrace
 from hooks.lens_trace import LensTrace
 from hooks.path_trace import PathTrace
 from hooks.slice_trace import SliceTrace
@@ -51,7 +53,7 @@ class Needs:
 
 def needs(drawn: Drawn, *, shipped: bool = True, from_file: bool = False, trace_file: str = TRACE_FILE) -> Needs:
     """What the code of `snippet` needs for the same arguments."""
-    if isinstance(drawn, Study):
+    if isinstance(drawn, OfTexts):
         files = (TEXTS_FILE,) if _long_list(drawn) else ()
     elif isinstance(drawn, TrainingCurves):
         files = ()
@@ -71,7 +73,7 @@ def _holds_interventions(drawn: Drawn) -> bool:
     return "interventions" in routing_of(drawn).meta and not isinstance(drawn, Comparison)
 
 
-def _long_list(drawn: Study) -> bool:
+def _long_list(drawn: OfTexts) -> bool:
     return drawn.name != SAMPLES and sum(map(len, drawn.read)) > LONGEST_TEXT
 
 
@@ -109,7 +111,7 @@ def snippet(
     else:
         imports.append("from sample_models import load_model")
         lines.append(f"loaded = load_model({model}){its_folder}")
-        if not isinstance(drawn, Study):
+        if not isinstance(drawn, OfTexts):
             names = ["RoutingTrace"] if read_file else []
             its_text = '.meta["text"]' if again else ""
             lines.append(f"text = {file}{its_text}{note}" if read_file else f"text = {text!r}")
@@ -130,7 +132,7 @@ def snippet(
 
 def _result_code(drawn: Drawn) -> tuple[list[str], list[str], list[str]]:
     """Code that computes a result from `loaded` and `text`: imports, names from hooks, lines up to `drawn = ...`."""
-    if isinstance(drawn, Study):
+    if isinstance(drawn, OfTexts):
         return _study_code(drawn)
     if isinstance(drawn, PathTrace):
         whole = drawn.num_tokens == drawn.routing.num_tokens
@@ -158,6 +160,8 @@ def _result_code(drawn: Drawn) -> tuple[list[str], list[str], list[str]]:
     if isinstance(drawn, TwoPrecisions):
         line = "drawn = TwoPrecisions(capture(loaded, text), capture(rounded, text))"
         return ["from analysis.explain.near_miss import TwoPrecisions"], ["capture"], [line]
+    if isinstance(drawn, KnockOutTrace):
+        return [], ["knock_outs"], [f"drawn = knock_outs(loaded, text{_how(drawn)})  # takes a while"]
     if isinstance(drawn, TrainingTrace):
         return [], ["capture_training"], ["drawn = capture_training(loaded, text)"]
     if isinstance(drawn, AttentionTrace):
@@ -166,8 +170,8 @@ def _result_code(drawn: Drawn) -> tuple[list[str], list[str], list[str]]:
     return [], ["capture"], ["drawn = capture(loaded, text)"]
 
 
-def _study_code(drawn: Study) -> tuple[list[str], list[str], list[str]]:
-    imports, texts = ["from analysis.texts.study import study"], "texts"
+def _study_code(drawn: OfTexts) -> tuple[list[str], list[str], list[str]]:
+    imports, texts = [], "texts"
     lines: list[str] = []
     if drawn.name == SAMPLES:
         imports, texts = [*imports, "from analysis.texts.sample_texts import SAMPLE_TEXTS"], "list(SAMPLE_TEXTS)"
@@ -176,7 +180,19 @@ def _study_code(drawn: Study) -> tuple[list[str], list[str], list[str]]:
     else:
         imports += ["import json", "from pathlib import Path"]
         lines = [f'texts = json.loads(Path({TEXTS_FILE!r}).read_text("utf-8"))  # Export, Texts']
+    if isinstance(drawn, KnockOutStudy):
+        imports.append("from analysis.texts.knock_out import knock_out_study")
+        lines.append(f"found = [knock_outs(loaded, each{_how(drawn)}) for each in {texts}]  # takes minutes")
+        return imports, ["knock_outs"], [*lines, f"drawn = knock_out_study(found, name={drawn.name!r})"]
+    imports.append("from analysis.texts.study import study")
     return imports, ["capture"], [*lines, f"drawn = study(capture(loaded, {texts}), name={drawn.name!r})"]
+
+
+def _how(drawn: KnockOutTrace | KnockOutStudy) -> str:
+    """The arguments of `knock_outs` without those that have their default; only what was measured is measured again."""
+    stages = drawn.paths if isinstance(drawn, KnockOutStudy) else [each for each in STAGES if each in drawn.finished]
+    told = f", stages={stages}" if stages and len(stages) < len(STAGES) else ""
+    return (f", then={drawn.then!r}" if drawn.then != "repick" else "") + told
 
 
 def _curves_code(model: str, shipped: bool) -> tuple[list[str], list[str]]:

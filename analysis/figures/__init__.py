@@ -12,6 +12,16 @@ from analysis.figures.explain.attention import attention_by_loops_figure, attent
 from analysis.figures.explain.attribution import attribution_by_layer_figure, logit_attribution_figure
 from analysis.figures.explain.cost import cost_by_layer_figure, cost_ledger_figure, cost_map_figure
 from analysis.figures.explain.geometry import first_loop_figure, path_agreement_figure, steps_figure
+from analysis.figures.explain.knock_out import (
+    knock_out_control_figure,
+    knock_out_map_figure,
+    knock_out_token_figure,
+)
+from analysis.figures.explain.knock_out_bars import (
+    knock_out_pairs_figure,
+    knock_out_paths_figure,
+    knock_out_top_k_figure,
+)
 from analysis.figures.explain.ledger import write_stack_figure, write_waterfall_figure
 from analysis.figures.explain.lens import lens_grid_figure, lens_layer_figure, lens_path_figure
 from analysis.figures.explain.near_miss import flip_distance_figure, near_miss_map_figure, precision_map_figure
@@ -33,6 +43,7 @@ from analysis.figures.recursion import (
     loop_shares_figure,
 )
 from analysis.figures.template import config
+from analysis.figures.texts.knock_out import knock_out_intervals_figure, knock_out_texts_figure
 from analysis.figures.texts.sources import loop_flow_figure, sources_figure, together_figure
 from analysis.figures.texts.validity import class_difficulty_figure, validity_by_layer_figure, validity_intervals_figure
 from analysis.figures.what_if import logprob_change_figure, what_if_map_figure
@@ -91,6 +102,14 @@ __all__ = [
     "class_difficulty_figure",
     "what_if_map_figure",
     "logprob_change_figure",
+    "knock_out_map_figure",
+    "knock_out_control_figure",
+    "knock_out_token_figure",
+    "knock_out_paths_figure",
+    "knock_out_top_k_figure",
+    "knock_out_pairs_figure",
+    "knock_out_texts_figure",
+    "knock_out_intervals_figure",
     "drawn_loops_figure",
     "training_course_figure",
     "training_map_figure",

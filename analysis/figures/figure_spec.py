@@ -11,11 +11,13 @@ from analysis.explain.embedding import Embedding
 from analysis.explain.near_miss import TwoPrecisions
 from analysis.figures.selection import At
 from analysis.models.training import TrainingCurves
+from analysis.texts.knock_out import KnockOutStudy
 from analysis.texts.study import Study
 from analysis.texts.summary import PromptTable
 from analysis.view import View
 from analysis.what_if.comparison import Comparison
 from hooks.attention_trace import AttentionTrace
+from hooks.knock_out_trace import KnockOutTrace
 from hooks.lens_trace import LensTrace
 from hooks.path_trace import PathTrace
 from hooks.slice_trace import SliceTrace
@@ -33,9 +35,12 @@ OfOneText = (
     | Embedding
     | TwoPrecisions
     | Comparison
+    | KnockOutTrace
 )
 """A trace, or a result that holds the trace of its text as `routing`."""
-Drawn = OfOneText | Study | TrainingCurves | PromptTable
+OfTexts = Study | KnockOutStudy
+"""What several texts say together."""
+Drawn = OfOneText | OfTexts | TrainingCurves | PromptTable
 """The data of a figure: of one text, of several texts, of the model itself, or of a list of prompts."""
 
 
@@ -116,9 +121,9 @@ class FigureSpec:
         return replace(view, checkpoint=checkpoint, **{at: 0 for at in ("layer", "token") if at not in self.follows})
 
 
-def routing_of(drawn: Drawn) -> RoutingTrace | Study | TrainingCurves | PromptTable:
+def routing_of(drawn: Drawn) -> RoutingTrace | OfTexts | TrainingCurves | PromptTable:
     """The part of a figure's data that names model and text: a trace, a study, the curves of a model, or a list."""
-    return drawn if isinstance(drawn, RoutingTrace | Study | TrainingCurves | PromptTable) else drawn.routing
+    return drawn if isinstance(drawn, RoutingTrace | OfTexts | TrainingCurves | PromptTable) else drawn.routing
 
 
-__all__ = ["Choice", "Drawn", "FigureSpec", "OfOneText", "routing_of"]
+__all__ = ["Choice", "Drawn", "FigureSpec", "OfOneText", "OfTexts", "routing_of"]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import streamlit as st
 
-from analysis.catalogue import CATALOGUE, FigureSpec, routing_of
+from analysis.catalogue import CATALOGUE, FigureSpec, OfTexts, routing_of
 from analysis.export.bundle import bundle
 from analysis.export.captions import caption
 from analysis.export.files import Export, figure_html, figure_json, finished_figure, texts_json
@@ -14,7 +14,7 @@ from analysis.export.paper import COLUMNS_MM, FONTS, WIDTH_MM, Paper, unnamed, w
 from analysis.export.pictures import NO_BROWSER, REMEDY, PictureError, PictureFormat, browser_path, pictures
 from analysis.export.snippet import TEXTS_FILE, trace_file_name
 from analysis.export.tables import table_csv, table_parquet, trace_parquet
-from analysis.texts.study import SAMPLES, Study
+from analysis.texts.study import SAMPLES
 from app.components.copy_link import copy_link
 from app.components.picture_buttons import picture_buttons
 from app.limits import LONGEST
@@ -56,7 +56,7 @@ def export_dialog(page: Page) -> None:
         st.download_button("Parquet", table_parquet(table), f"{name}.parquet", on_click="ignore")
         made = figure_json(figure_spec, drawn, view, **options)
         st.download_button("JSON", made, f"{name}.json", "application/json", on_click="ignore")
-        if isinstance(drawn, Study) and drawn.name != SAMPLES:
+        if isinstance(drawn, OfTexts) and drawn.name != SAMPLES:
             st.download_button("Texts", texts_json(drawn), TEXTS_FILE, "application/json", on_click="ignore")
     chosen = _for_a_paper(figure_spec, options)
     with _row("Whole text"):

@@ -66,7 +66,7 @@ class Page:
     @property
     def url_path(self) -> str:
         """Its path in the address."""
-        return self.name.lower().replace(" ", "_")
+        return self.name.lower().replace(" ", "_").replace("-", "_")
 
     @property
     def figures(self) -> tuple[str, ...]:

@@ -8,12 +8,16 @@ from analysis.explain.near_miss import TwoPrecisions
 from analysis.texts.goes_with import GoesWith, goes_with
 from analysis.texts.study import Study
 from app.server.sample_studies import sample_studies
-from app.session import results, state, text_study
+from app.session import knock_outs, results, state, text_study
 from app.session.navigation import open_next
 from app.session.prompt_list import chosen_grouping, prompt_table
 from app.session.search_form import search_expert
 from app.texts.correlations import shipped_correlations
+from hooks.knock_out_trace import KnockOutTrace
 
+NOT_DROPPED = Answer(
+    "No expert was dropped from this text yet: press the button below to measure what each one carries."
+)
 _KINDS = {function.__name__: kind for function, kind in ANSWERS.items()}
 
 
@@ -27,7 +31,7 @@ def current_answer(page: str) -> Answer | None:
         finished = None if state.why_no_model() else text_study.finished_study()
         return answer_of(page, finished.study, state.current_view()) if finished and finished.study else None
     if not results.can_draw(kind):
-        return None
+        return NOT_DROPPED if kind is KnockOutTrace and not state.why_no_model() else None
     return answer_of(page, results.current_result(kind), state.current_view(), **_more(page))
 
 
@@ -67,4 +71,6 @@ def _more(page: str) -> dict[str, Any]:
         return {"precisions": results.current_precisions()}
     if page == "write_ledger" and results.can_draw(Attribution):
         return {"prediction": results.current_attribution()}
+    if page == "expert_knock_outs":
+        return {"path": knock_outs.chosen_path()}
     return {"checks": results.checked_health()} if page == "models" else {}

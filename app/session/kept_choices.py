@@ -16,7 +16,17 @@ from analysis.catalogue import CATALOGUE
 from analysis.words.search import MEASURES
 from analysis.words.strip import QUANTITIES
 from app.limits import MOST_CHOICES_BYTES
-from app.session import choices, prompt_list, results, search_form, state, text_study, umap_maps, what_if
+from app.session import (
+    choices,
+    knock_outs,
+    prompt_list,
+    results,
+    search_form,
+    state,
+    text_study,
+    umap_maps,
+    what_if,
+)
 from app.session.folds import open_folds, unfold
 from app.texts.packing import packed, unpacked
 
@@ -48,6 +58,7 @@ def _offered() -> dict[str, tuple[Any, Check]]:
         state.CHAT_KEY: (False, lambda value: isinstance(value, bool)),
         **{key: (default, _words) for key, default in results.TARGETS.items()},
         text_study.CHOICE_KEY: (text_study.SAMPLE, _one_of(text_study.SAMPLE, text_study.OWN)),
+        knock_outs.THEN_KEY: (next(iter(knock_outs.THENS)), _one_of(*knock_outs.THENS)),
         umap_maps.LAYERS_KEY: (umap_maps.ONE, _one_of(umap_maps.ONE, umap_maps.ALL)),
         search_form.TEXT_KEY: ("", _words),
         search_form.QUANTITY_KEY: (None, _one_of(*MEASURES)),

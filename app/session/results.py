@@ -14,15 +14,17 @@ from analysis.models.faithfulness import Finding
 from analysis.models.family import family_table, read_members
 from analysis.models.health import Check
 from analysis.models.training import TrainingCurves
+from analysis.texts.knock_out import KnockOutStudy
 from analysis.texts.study import Study
 from analysis.texts.summary import PromptSummary, PromptTable
 from analysis.view import WINDOW, window_around
 from analysis.what_if.comparison import Comparison
 from app.limits import MAX_PATHS_BYTES
 from app.server import captures, models
-from app.session import prompt_list, state, text_study, training_steps, umap_maps, what_if
+from app.session import knock_outs, prompt_list, state, text_study, training_steps, umap_maps, what_if
 from app.texts.markdown import literal
 from hooks.attention_trace import AttentionTrace, attention_bytes
+from hooks.knock_out_trace import KnockOutTrace
 from hooks.lens_trace import LensTrace
 from hooks.path_trace import PathTrace, path_bytes
 from hooks.slice_trace import SliceTrace
@@ -165,6 +167,10 @@ def why_not_drawn(kind: type) -> str | None:
         return "Press the button Trace in bfloat16 to draw this."
     if kind is Embedding:
         return umap_maps.why_no_map()
+    if kind is KnockOutTrace:
+        return knock_outs.why_none()
+    if kind is KnockOutStudy:
+        return knock_outs.why_no_study()
     if kind is Study:
         return text_study.why_not_studied()
     if kind is PromptTable and not any(isinstance(known, PromptSummary) for known in prompt_list.prompt_summaries()):
@@ -201,6 +207,8 @@ def current_result(kind: type) -> Drawn:
         LensTrace: current_lens,
         SliceTrace: current_slices,
         AttentionTrace: current_attention,
+        KnockOutTrace: knock_outs.current_knock_outs,
+        KnockOutStudy: knock_outs.current_study,
         TrainingTrace: training_steps.current_training,
         TrainingCurves: training_curves,
         TwoPrecisions: current_precisions,
@@ -215,7 +223,13 @@ def chosen_inputs() -> tuple:
     """The choices beside text and selection on which results depend: targets, removals, texts of the study."""
     session = st.session_state
     studied = text_study.finished_study() if text_study.own_list_chosen() else None
-    return *(session.get(key) for key in TARGETS), session.get("removed_of"), studied, what_if.compared_with()
+    return (
+        *(session.get(key) for key in TARGETS),
+        session.get("removed_of"),
+        studied,
+        knock_outs.current_knock_outs(),
+        what_if.compared_with(),
+    )
 
 
 def _captured_tokens() -> tuple[int, int]:

@@ -146,14 +146,18 @@ def number_of_texts() -> int:
     return len(own_list().prompts if own_list_chosen() else SAMPLE_TEXTS)
 
 
+def chosen_texts() -> tuple[str, ...]:
+    """The chosen texts, without repeats."""
+    return _texts_once() if own_list_chosen() else tuple(dict.fromkeys(SAMPLE_TEXTS))
+
+
 def _reading_key() -> str:
     """Key in the session of whether the chosen texts are to be read."""
     return f"reading-{OWN if own_list_chosen() else SAMPLE}"
 
 
 def _study_key() -> StudyKey:
-    texts = _texts_once() if own_list_chosen() else tuple(dict.fromkeys(SAMPLE_TEXTS))
-    return st.session_state[state.MODEL_KEY], texts
+    return st.session_state[state.MODEL_KEY], chosen_texts()
 
 
 def _texts_once() -> tuple[str, ...]:

@@ -78,6 +78,9 @@ GROUPS: dict[str, dict[str, str]] = {
         "they read what a named cell wrote: later layers of the same token or of later ones.",
         "effect not shown": "The measured effect is within the range of chance. So few texts show neither "
         "that there is an effect nor that there is none.",
+        "knock-out": "A run of the text without an expert, to see what the loss becomes. The router may pick another "
+        "expert instead, nothing may stand in its place, or the mean of the others. The loops run the same weights, so "
+        "an expert can be taken from the width path, from the depth path, or from both.",
         "control": "Another run in which the decisions are shuffled among tokens, or made all alike. A cost shows "
         "that the model does worse this way, not that its own decisions are the best: others are new to a model that "
         "was trained with its own.",

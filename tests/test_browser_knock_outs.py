@@ -1,0 +1,45 @@
+"""The page Expert knock-outs in a real browser: progress at once, a stop at once, and what was measured stays."""
+
+import time
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import expect
+
+from tests.app_server import wait_idle
+
+pytestmark = pytest.mark.browser
+
+MAP = ".st-key-figure-knock_out_map .js-plotly-plot"
+MANY = "A fox that nobody had seen before ran over the frozen river, and the miller saw it. " * 8
+
+
+def test_experts_are_dropped_with_progress_and_a_stop_at_once_and_the_rest_is_continued(visit):
+    here = visit()
+    page = here.open("experts?model=versatile-4l-0.4m&example=fox", "Experts")
+    here.trace(MANY)
+    here.turn_to("Expert knock-outs")
+    button, stop = (page.get_by_role("button", name=name, exact=True) for name in ("Drop experts", "Stop"))
+    button.click()
+    began = time.monotonic()
+    page.get_by_text("Dropping experts from the width path…").wait_for()
+    assert time.monotonic() - began < 5, "within 1 s on a machine that nobody else uses"
+    page.wait_for_timeout(1500)
+    stop.click()
+    began = time.monotonic()
+    page.get_by_text("% measured. What was measured stays.").wait_for()
+    assert time.monotonic() - began < 5, "within 1 s on a machine that nobody else uses"
+    page.locator(MAP).wait_for()
+    page.get_by_role("button", name="Continue", exact=True).click()
+    expect(stop).to_be_visible()
+    expect(stop).not_to_be_visible(timeout=90_000)
+    wait_idle(page)
+    expect(page.locator("[class*=answer]").first).to_contain_text("thousandths of a nat per token")
+    here.unfold()
+    assert page.locator(".st-key-figure-knock_out_pairs .js-plotly-plot").count() == 1
+    page.reload()
+    page.locator(MAP).wait_for()
+    wait_idle(page)
+    assert not page.get_by_role("button", name="Continue", exact=True).count(), "all is still known"
+    findings = [each for each in Axe().run(page).response["violations"] if each["impact"] in ("serious", "critical")]
+    assert not findings
