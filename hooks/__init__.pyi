@@ -7,6 +7,8 @@ from .attribution import remove_writes as remove_writes
 from .bridge import to_bridge as to_bridge
 from .capturing import NotFiniteError as NotFiniteError
 from .capturing import capture as capture
+from .depth_effects import DepthEffects as DepthEffects
+from .depth_effects import TokenEffects as TokenEffects
 from .faithfulness import measure_faithfulness as measure_faithfulness
 from .faithfulness_record import Faithfulness as Faithfulness
 from .faithfulness_record import OtherRun as OtherRun
@@ -42,6 +44,8 @@ from .rerun import own_pass as own_pass
 from .rerun import own_pass_bytes as own_pass_bytes
 from .slice_trace import SliceTrace as SliceTrace
 from .slices import loop_slices as loop_slices
+from .sweeping import depth_sweep as depth_sweep
+from .sweeping import sweep_tokens as sweep_tokens
 from .timing import time_ffn as time_ffn
 from .trace import RoutingTrace as RoutingTrace
 from .training import capture_training as capture_training
