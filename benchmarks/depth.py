@@ -2,7 +2,7 @@
 
 Cells are counted once for each of the two ways to force them (lambda follows or is held); a cell at the number that the
 model chose counts too, although it needs no run. The naive way takes one full pass for each of the others. Full passes
-are measured between the tokens of the sweep, so that a slow moment of the machine hits both alike.
+are measured between the tokens of the sweep, and all in seconds of the processor, which other programs hardly lengthen.
 
 python -m benchmarks.depth [--model versatile-6l-4m] [--tokens 64]
 """
@@ -26,21 +26,21 @@ def main() -> None:
     args = parser.parse_args()
     loaded = load_model(args.model)
     story = " ".join(prompt.text for prompt in EXAMPLES.values())
-    ids = loaded.tokenizer(story, return_tensors="pt")["input_ids"][:, : args.tokens]
+    ids = loaded.tokenizer(story, return_tensors="pt", verbose=False)["input_ids"][:, : args.tokens]
     trace = capture(loaded, loaded.tokenizer.decode(ids[0]))
 
     def full_pass() -> float:
-        began = time.perf_counter()
+        began = time.process_time()
         with torch.inference_mode():
             loaded.model(ids, use_cache=False)
-        return time.perf_counter() - began
+        return time.process_time() - began
 
     full_pass()
-    sweep, passes, began = 0.0, [], time.perf_counter()
+    sweep, passes, began = 0.0, [], time.process_time()
     for _ in sweep_tokens(loaded, trace):
-        sweep += time.perf_counter() - began
+        sweep += time.process_time() - began
         passes.append(full_pass())
-        began = time.perf_counter()
+        began = time.process_time()
     full = statistics.median(passes)
     cells = len(GATES) * trace.max_loops * trace.num_layers * (trace.num_tokens - 1)
     print(f"{loaded.name}, {trace.num_tokens} tokens, {torch.get_num_threads()} threads")

@@ -12,6 +12,8 @@ from .depth_effects import TokenEffects as TokenEffects
 from .faithfulness import measure_faithfulness as measure_faithfulness
 from .faithfulness_record import Faithfulness as Faithfulness
 from .faithfulness_record import OtherRun as OtherRun
+from .frontier_record import Frontier as Frontier
+from .frontier_record import GateSweep as GateSweep
 from .health import SickWeights as SickWeights
 from .health import load_to_check as load_to_check
 from .health import measure_health as measure_health
@@ -34,6 +36,8 @@ from .interventions import ForceTopK as ForceTopK
 from .interventions import UseRouting as UseRouting
 from .lens import recursion_lens as recursion_lens
 from .lens_trace import LensTrace as LensTrace
+from .other_gates import frontier as frontier
+from .other_gates import gate_sweep as gate_sweep
 from .path_trace import PathTrace as PathTrace
 from .path_trace import path_bytes as path_bytes
 from .paths import capture_paths as capture_paths
