@@ -37,7 +37,9 @@ from .interventions import UseRouting as UseRouting
 from .lens import recursion_lens as recursion_lens
 from .lens_trace import LensTrace as LensTrace
 from .other_gates import frontier as frontier
+from .other_gates import frontier_steps as frontier_steps
 from .other_gates import gate_sweep as gate_sweep
+from .other_gates import gate_sweep_steps as gate_sweep_steps
 from .path_trace import PathTrace as PathTrace
 from .path_trace import path_bytes as path_bytes
 from .paths import capture_paths as capture_paths

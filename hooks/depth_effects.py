@@ -52,6 +52,11 @@ class DepthEffects:
         return np.isfinite(self.own).all(axis=(0, 1, 2))
 
     @property
+    def nbytes(self) -> int:
+        """Bytes of the changes."""
+        return self.own.nbytes + self.later.nbytes
+
+    @property
     def complete(self) -> bool:
         """Whether every token was run that can be."""
         return bool(self.ran[:-1].all())
@@ -90,4 +95,10 @@ def work_of(trace: RoutingTrace, token: int) -> int:
     return trace.window_of(token).end - token
 
 
-__all__ = ["GATES", "DepthEffects", "Gate", "Objective", "TokenEffects", "tokens_to_run", "work_of"]
+def sweep_bytes(trace: RoutingTrace) -> int:
+    """Bytes in memory of what all cells of the largest window begin from, in float32."""
+    tokens = max(window.end - window.own for window in trace.windows)
+    return 4 * len(GATES) * trace.max_loops * trace.num_layers * tokens * trace.meta["config"]["hidden_size"]
+
+
+__all__ = ["GATES", "DepthEffects", "Gate", "Objective", "TokenEffects", "sweep_bytes", "tokens_to_run", "work_of"]

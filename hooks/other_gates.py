@@ -1,9 +1,10 @@
 """Runs a text under other gates than the learned one: their loss against the FFN passes that they take."""
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import nullcontext
 from itertools import pairwise
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -29,52 +30,72 @@ STEPS = 11
 """Of lambda from 0 to 1."""
 LENS_ROWS = 64
 """Tokens whose logit lens is computed at a time."""
-Tell = Callable[[float], None]
-"""Is told the share done, 0..1, before each pass; an exception that it raises ends the work."""
 Point = tuple[str, float, float, float]
+Result = TypeVar("Result")
+Steps = Generator[float, None, Result]
+"""Work in steps of one pass: it yields the share done, 0..1, and returns its result."""
 
 
-@torch.inference_mode()
-def frontier(loaded: LoadedModel, effects: DepthEffects, *, tell: Tell = lambda share: None) -> Frontier:
+def frontier(loaded: LoadedModel, effects: DepthEffects) -> Frontier:
     """The points of all gates for a text whose depth effects are known; the oracle needs them.
 
     Tokens without effects keep their loops under the oracle. Raises ValueError for a trace of another model or with
     interventions.
     """
-    trace = effects.routing
-    _check(loaded, trace)
-    plans = list(_plans(loaded, effects))
-    points: list[Point] = [("learned", 0.0, *_measures(trace))]
-    for done, (rule, setting, interventions, edits) in enumerate(plans):
-        tell(done / len(plans))
-        points.append((rule, setting, *_measures(_run(loaded, trace, interventions, edits))))
-    rule, *columns = zip(*points, strict=True)
-    return Frontier(trace, list(rule), *(np.array(column, np.float64) for column in columns))
+    return finished(frontier_steps(loaded, effects))
 
 
-@torch.inference_mode()
-def gate_sweep(
-    loaded: LoadedModel, trace: RoutingTrace, layer: int, token: int, *, tell: Tell = lambda share: None
-) -> GateSweep:
+def gate_sweep(loaded: LoadedModel, trace: RoutingTrace, layer: int, token: int) -> GateSweep:
     """The predictions with every lambda, for one cell, its layer and the whole model.
 
     Raises ValueError for a trace of another model or with interventions, or a layer or token that is not there.
     """
+    return finished(gate_sweep_steps(loaded, trace, layer, token))
+
+
+def finished(steps: Steps[Result]) -> Result:
+    """The result of work in steps, done at once."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return end.value
+
+
+def frontier_steps(loaded: LoadedModel, effects: DepthEffects) -> Steps[Frontier]:
+    """`frontier` in steps."""
+    trace = effects.routing
     _check(loaded, trace)
-    gates, rows = np.linspace(0, 1, STEPS), []
+    yield 0.0
+    plans = []
+    for plan in _plans(loaded, effects):
+        plans.append(plan)
+        if plan[0] in ("change", "entropy") and plans[-2][0] != plan[0]:
+            yield 0.0  # the thresholds of this rule took a pass
+    points: list[Point] = [("learned", 0.0, *_measures(trace))]
+    for done, (rule, setting, interventions, edits) in enumerate(plans, start=1):
+        points.append((rule, setting, *_measures(_run(loaded, trace, interventions, edits))))
+        yield done / len(plans)
+    rule, *columns = zip(*points, strict=True)
+    return Frontier(trace, list(rule), *(np.array(column, np.float64) for column in columns))
+
+
+def gate_sweep_steps(loaded: LoadedModel, trace: RoutingTrace, layer: int, token: int) -> Steps[GateSweep]:
+    """`gate_sweep` in steps."""
+    _check(loaded, trace)
+    yield 0.0
+    gates, own = np.linspace(0, 1, STEPS), np.full(STEPS, np.nan)
+    loss = np.full((len(SCOPES), STEPS), np.nan)
     places = {"cell": (layer, token), "layer": (layer, None), "model": (None, None)}
-    own = np.full(STEPS, np.nan)
     for number, scope in enumerate(SCOPES):
-        changes = []
         for step, gate in enumerate(gates):
-            tell((number * STEPS + step) / (len(SCOPES) * STEPS))
             forced = _run(loaded, trace, (ForceGate(float(gate), *places[scope]),))
             change = (trace.logprob - forced.logprob)[token + 1 if scope == "cell" else 1 :]
-            if scope == "cell" and len(change):
-                own[step] = change[0]
-            changes.append(float(change.mean()) if len(change) else float("nan"))
-        rows.append(changes)
-    return GateSweep(trace, layer, token, gates, np.array(rows), own)
+            if len(change):
+                loss[number, step] = change.mean()
+                own[step] = change[0] if scope == "cell" else own[step]
+            yield (number * STEPS + step + 1) / loss.size
+    return GateSweep(trace, layer, token, gates, loss, own)
 
 
 def _check(loaded: LoadedModel, trace: RoutingTrace) -> None:
@@ -240,4 +261,4 @@ def _own_confidences(loaded: LoadedModel, trace: RoutingTrace, confidence: Confi
     return np.concatenate(found)
 
 
-__all__ = ["frontier", "gate_sweep"]
+__all__ = ["Steps", "finished", "frontier", "frontier_steps", "gate_sweep", "gate_sweep_steps"]

@@ -45,8 +45,9 @@ def sweep_tokens(
 ) -> Iterator[TokenEffects]:
     """The effects of one token after the other, so that a caller can show, stop and keep what is there.
 
-    Each equals `capture` under `ForceLoops` for one cell, up to the rounding of another batch shape. In a text read in
-    several windows a token is forced in the window that owns it. Safe to call from several threads.
+    `tokens` may be an iterator that decides as it goes. Each token equals `capture` under `ForceLoops` for one
+    cell, up to the rounding of another batch shape. In a text read in several windows a token is forced in the window
+    that owns it. Safe to call from several threads.
 
     Raises ValueError for a trace of another model or with interventions, a model without routing, or a token that has
     no next one.
@@ -54,12 +55,11 @@ def sweep_tokens(
     refuse_without_routing(loaded)
     refuse_other_model(loaded, trace)
     refuse_intervened(trace, "what other depths would do")
-    wanted, able = tokens_to_run(trace) if tokens is None else list(tokens), set(tokens_to_run(trace))
-    if missing := [token for token in wanted if token not in able]:
-        raise ValueError(f"tokens must be 0..{trace.num_tokens - 2}, those with a next one, got {missing[0]}")
     instrument(loaded.model)
     start, control = None, True
-    for token in wanted:
+    for token in tokens_to_run(trace) if tokens is None else tokens:
+        if not 0 <= token < trace.num_tokens - 1:
+            raise ValueError(f"tokens must be 0..{trace.num_tokens - 2}, those with a next one, got {token}")
         window = trace.window_of(token)
         if start is None or start.window != window:
             start = _start(loaded, trace, window, check)

@@ -18,14 +18,17 @@ from app.server import captures, models
 from app.session import state
 from app.texts.examples import EXAMPLES
 from app.texts.glossary import GROUPS
+from hooks.depth_effects import DepthEffects
+from hooks.frontier_record import Frontier, GateSweep
 from hooks.training_trace import TrainingTrace
 from sample_models.registry import DEFAULT_MODEL
 from tests.app_in_process import turn_to, unfolded
 from tests.olmo_folders import write_olmo
 
 MAIN = Path(__file__).parents[1] / "app" / "main.py"
-ON_DEMAND = (TrainingTrace, Embedding, TwoPrecisions)
-"""What figures draw only once the reader asked for it: tests/test_app_models.py, tests/test_app_umap.py, and below."""
+ON_DEMAND = (TrainingTrace, Embedding, TwoPrecisions, DepthEffects, Frontier, GateSweep)
+"""What figures draw only once the reader asked for it: tests/test_app_models.py, tests/test_app_umap.py,
+tests/test_app_forced_depth.py, and below."""
 
 
 @pytest.fixture

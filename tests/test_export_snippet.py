@@ -24,6 +24,9 @@ from analysis.texts.study import SAMPLES, Study, study
 from analysis.view import View, window_around
 from hooks import (
     AttentionTrace,
+    DepthEffects,
+    Frontier,
+    GateSweep,
     LensTrace,
     SliceTrace,
     TrainingTrace,
@@ -31,6 +34,9 @@ from hooks import (
     capture_attention,
     capture_paths,
     capture_training,
+    depth_sweep,
+    frontier,
+    gate_sweep,
     logit_direction,
     loop_slices,
     recursion_lens,
@@ -86,6 +92,7 @@ def results(load):
     direction = logit_direction(loaded, paths, 7, 65, 66)
     vectors, table = stream_writes(paths, 7)
     writes = list(zip(table["layer"].tolist(), table["kind"].tolist(), vectors, strict=True))
+    effects = depth_sweep(loaded, capture(loaded, TEXT))
     removed = remove_writes(loaded, direction, paths.routing, writes)
     return {
         "short": {
@@ -101,6 +108,9 @@ def results(load):
             TwoPrecisions: TwoPrecisions(
                 capture(loaded, TEXT), capture(load("versatile-6l-4m", dtype=torch.bfloat16), TEXT)
             ),
+            DepthEffects: effects,
+            Frontier: frontier(loaded, effects),
+            GateSweep: gate_sweep(loaded, effects.routing, 3, 7),
             Study: study(capture(loaded, SOME_TEXTS), draws=9, name=SAMPLES),
         },
         "long": {

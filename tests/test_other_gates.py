@@ -5,7 +5,16 @@ import pytest
 import torch
 
 from hooks import ForceGate, ForceLoops, capture, capture_paths, depth_sweep, frontier, gate_sweep
-from hooks.other_gates import QUANTILES, RANDOM_DEALS, SHIFTS, STEPS
+from hooks.other_gates import (
+    QUANTILES,
+    RANDOM_DEALS,
+    SHIFTS,
+    STEPS,
+    _leaves_below,
+    _step_lengths,
+    frontier_steps,
+    gate_sweep_steps,
+)
 from tests.models import small_loaded
 
 TEXT = "A fox, 7+5."
@@ -72,8 +81,6 @@ def test_a_stricter_confidence_rule_takes_more_loops(points, rule):
 
 def test_the_change_of_state_decides_as_the_equation_says(two, points):
     """In layer 0, which nothing below changes: leave after the first short step."""
-    from hooks.other_gates import _leaves_below, _step_lengths
-
     paths = capture_paths(two, points.routing)
     states = paths.states[0]  # [token state hidden]
     steps = np.linalg.norm(np.diff(states, axis=1), axis=-1) / np.linalg.norm(states[:, :-1], axis=-1)
@@ -100,14 +107,9 @@ def test_the_gate_sweep_forces_lambda_in_its_scope(two, points):
     assert np.isnan(at_end.own).all() and np.isnan(at_end.loss[0]).all() and np.isfinite(at_end.loss[1:]).all()
 
 
-def test_progress_is_told_and_an_exception_ends_the_work(two, points):
-    told = []
-
-    def tell(share):
-        told.append(share)
-        if len(told) > 3:
-            raise InterruptedError
-
-    with pytest.raises(InterruptedError):
-        gate_sweep(two, points.routing, 0, 0, tell=tell)
-    assert told == sorted(told) and told[0] >= 0 and told[-1] < 1
+def test_work_in_steps_tells_how_far_it_is(two, points):
+    steps = gate_sweep_steps(two, points.routing, 0, 0)
+    told = [next(steps) for _ in range(5)]
+    assert told == sorted(told) and told[0] == 0 and 0 < told[-1] < 1
+    told = list(frontier_steps(two, depth_sweep(two, points.routing)))
+    assert told == sorted(told) and told[-1] == 1 and len(told) > len(points.rule)

@@ -15,6 +15,8 @@ from analysis.texts.study import Study
 from analysis.texts.summary import PromptTable
 from analysis.view import View
 from hooks.attention_trace import AttentionTrace
+from hooks.depth_effects import DepthEffects
+from hooks.frontier_record import Frontier, GateSweep
 from hooks.lens_trace import LensTrace
 from hooks.path_trace import PathTrace
 from hooks.slice_trace import SliceTrace
@@ -31,6 +33,9 @@ OfOneText = (
     | TrainingTrace
     | Embedding
     | TwoPrecisions
+    | DepthEffects
+    | Frontier
+    | GateSweep
 )
 """A trace, or a result that holds the trace of its text as `routing`."""
 Drawn = OfOneText | Study | TrainingCurves | PromptTable

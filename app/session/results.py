@@ -1,6 +1,7 @@
 """The results that pages show beside the trace of the current text; `app.server.captures` computes and caches them."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -19,9 +20,11 @@ from analysis.texts.summary import PromptSummary, PromptTable
 from analysis.view import WINDOW, window_around
 from app.limits import MAX_PATHS_BYTES
 from app.server import captures, models
-from app.session import prompt_list, state, text_study, training_steps, umap_maps
+from app.session import forced_depth, prompt_list, state, text_study, training_steps, umap_maps
 from app.texts.markdown import literal
 from hooks.attention_trace import AttentionTrace, attention_bytes
+from hooks.depth_effects import DepthEffects
+from hooks.frontier_record import Frontier, GateSweep
 from hooks.lens_trace import LensTrace
 from hooks.path_trace import PathTrace, path_bytes
 from hooks.slice_trace import SliceTrace
@@ -162,6 +165,8 @@ def why_not_drawn(kind: type) -> str | None:
         return "Press the button Trace in bfloat16 to draw this."
     if kind is Embedding:
         return umap_maps.why_no_map()
+    if kind in (DepthEffects, Frontier, GateSweep):
+        return forced_depth.why_no_sweep(kind)
     if kind is Study:
         return text_study.why_not_studied()
     if kind is PromptTable and not any(isinstance(known, PromptSummary) for known in prompt_list.prompt_summaries()):
@@ -202,16 +207,18 @@ def current_result(kind: type) -> Drawn:
         TrainingCurves: training_curves,
         TwoPrecisions: current_precisions,
         Embedding: umap_maps.current_map,
+        **{each: partial(forced_depth.current_sweep, each) for each in (DepthEffects, Frontier, GateSweep)},
         PromptTable: prompt_list.drawn_list,
     }
     return getters[kind]()
 
 
 def chosen_inputs() -> tuple:
-    """The choices beside text and selection on which results depend: targets, removals, texts of the study."""
+    """What results depend on beside text and selection: targets, removals, texts of the study, sweeps that were run."""
     session = st.session_state
     studied = text_study.finished_study() if text_study.own_list_chosen() else None
-    return *(session.get(key) for key in TARGETS), session.get("removed_of"), studied
+    swept = map(forced_depth.current_sweep, (DepthEffects, Frontier, GateSweep))
+    return *(session.get(key) for key in TARGETS), session.get("removed_of"), studied, *swept
 
 
 def _captured_tokens() -> tuple[int, int]:
