@@ -2,7 +2,6 @@
 
 import threading
 from concurrent.futures import CancelledError
-from contextlib import nullcontext
 
 import pytest
 from streamlit.testing.v1 import AppTest
@@ -123,7 +122,7 @@ def test_a_job_waits_its_turn_and_says_how_many_are_ahead():
     job = background_job.BackgroundJob("key", queue)
 
     def work(job):
-        with job.step():
+        with job.turns():
             done.set()
         return "made"
 
@@ -141,7 +140,7 @@ def test_a_job_in_the_queue_ends_when_its_visitor_stops_it_or_leaves(leaves):
     job = background_job.BackgroundJob("key", queue, lambda: there[0])
 
     def work(job):
-        with job.step():
+        with job.turns():
             return "made"
 
     with queue.turn():
@@ -151,8 +150,28 @@ def test_a_job_in_the_queue_ends_when_its_visitor_stops_it_or_leaves(leaves):
         job.stopped = not leaves
         with pytest.raises(CancelledError):
             job.future.result(10)
-    with queue.turn(), nullcontext():
-        pass  # the job has left the queue
+    with queue.turn(lambda ahead: pytest.fail("the job is still in the queue")):
+        pass
+
+
+def test_between_its_steps_a_job_lets_others_go_first():
+    queue, order, going = FairQueue(), [], threading.Event()
+    job = background_job.BackgroundJob("key", queue)
+
+    def work(job):
+        with job.turns() as next_turn:
+            for step in range(3):
+                order.append(step)
+                going.set()
+                wait_until(lambda: len(queue._tickets) == 2 or order[-1] != 0)
+                next_turn()
+
+    job.start(work)
+    assert going.wait(10)
+    with queue.turn():
+        order.append("other")
+    job.future.result(10)
+    assert order == [0, "other", 1, 2]
 
 
 def test_the_oldest_results_go_when_all_are_too_large():

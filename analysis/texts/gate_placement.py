@@ -94,30 +94,36 @@ def gate_placement(name: str, cells: Sequence[Cells], frontiers: Sequence[Fronti
     return GatePlacement(name, len(frontiers), tokens, mean, _differences(alone, "gate"), _differences(joint, "rule"))
 
 
+TOLD = {
+    "random": "dealing its loops at random within each layer",
+    "always": "the same loops for every token at equal cost",
+    "threshold": "moving the thresholds of the depth head to the same cost",
+    "change": "leaving after a short step at equal cost",
+    "entropy": "leaving at a low entropy of the lens at equal cost",
+    "oracle": "an oracle at equal cost, which has read the text that follows,",
+}
+"""Rule -> its words in a sentence."""
+
+
 def told(found: GatePlacement) -> str:
-    """The differences in two sentences."""
-    random, always, oracle = (found.together.get(rule) for rule in ("random", "always", "oracle"))
+    """The differences in a few sentences."""
     parts = [
-        f"{words} {_interval(each)}"
-        for words, each in (
-            ("its loops dealt at random within each layer lose", random),
-            ("the same loops for every token at equal cost lose", always),
-            ("an oracle at equal cost, which has read the text that follows, loses", oracle),
-        )
-        if each
+        f"{words} changes the loss by {_interval(found.together[rule], 3)}{' nats per token' * (rule == 'random')}"
+        for rule, words in TOLD.items()
+        if rule in found.together
     ]
-    best = found.cells.get("best")
-    cell = (
-        f" One cell at a time, the best loops gain {number(-best.more, 4)} nats per cell "
-        f"({number(-best.high, 4)} to {number(-best.low, 4)}) on the token's own next prediction."
-        if best
-        else ""
+    about = (
+        f"Over several texts ({found.texts} {found.name}; {found.tokens:,} tokens), the learned gate takes "
+        f"{number(found.loops)} loops per token and layer. "
     )
-    return (
-        f"In {found.texts} {found.name} ({found.tokens:,} tokens), beside the learned gate with its "
-        f"{number(found.loops)} loops per token and layer: {'; '.join(parts)} nats per token "
-        f"(95% intervals over texts).{cell}"
-    )
+    together = f"{'; '.join(parts)} (95% intervals over texts)." if parts else ""
+    alone = [
+        f"{words} {_interval(found.cells[gate], 4)}"
+        for gate, words in (("random", "dealt at random"), ("best", "the best loops"))
+        if gate in found.cells
+    ]
+    cells = f" One cell at a time, in nats per cell and next prediction: {', '.join(alone)}." if alone else ""
+    return f"{about}Instead, {together}{cells}" if together else about + cells.strip()
 
 
 def _differences(table: pd.DataFrame, key: str) -> dict[str, Difference]:
@@ -127,8 +133,8 @@ def _differences(table: pd.DataFrame, key: str) -> dict[str, Difference]:
     return {name: each for name, each in rows if np.isfinite([each.more, each.low, each.high]).all()}
 
 
-def _interval(each: Difference) -> str:
-    more, low, high = (number(value, 3, signed=True) for value in (each.more, each.low, each.high))
+def _interval(each: Difference, digits: int) -> str:
+    more, low, high = (number(value, digits, signed=True) for value in (each.more, each.low, each.high))
     return f"{more} ({low} to {high})"
 
 

@@ -1,13 +1,13 @@
 """Work that a visitor asked for, done in a background thread that tells its progress and can be stopped. No Streamlit.
 
-A step of the work waits for a turn at the models like everybody else's text, so that a long job holds up nobody.
+Between its steps the work lets other visitors' texts go first, so that a long job holds up nobody.
 """
 
 import threading
 import time
 from collections.abc import Callable, Hashable, Iterator
 from concurrent.futures import CancelledError, Future
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,7 +26,7 @@ class BackgroundJob:
     share: float = 0.0
     message: str = "Beginning…"
     ahead: int = 0
-    """Texts of other visitors that are before this job's next step."""
+    """Texts of other visitors before the next step, while the job waits."""
     stopped: bool = False
     future: Future = field(default_factory=Future)
     """What the work returned, or its error: CancelledError if the visitor stopped it or left."""
@@ -55,17 +55,26 @@ class BackgroundJob:
         self.check()
 
     @contextmanager
-    def step(self) -> Iterator[None]:
-        """A turn at the models; raises as `check` does while it waits."""
+    def turns(self) -> Iterator[Callable[[], None]]:
+        """Hold a turn at the models. What it gives is a function that lets others go first and raises as `check` does.
+
+        Call it often: nobody else's text is read meanwhile.
+        """
 
         def waiting(ahead: int) -> None:
             self.ahead = ahead
             self.check()
 
-        self.check()
-        with self.queue.turn(waiting):
-            self.ahead = 0
-            yield
+        with ExitStack() as held:
+
+            def next_turn() -> None:
+                held.close()
+                self.check()
+                held.enter_context(self.queue.turn(waiting))
+                self.ahead = 0
+
+            next_turn()
+            yield next_turn
 
     def stop(self) -> None:
         """End the work at its next step."""

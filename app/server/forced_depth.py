@@ -65,27 +65,26 @@ def sweep_depth(job: BackgroundJob, kept: KeptSweeps, loaded, key: Key, trace: R
         done, share = int(ran.sum()), sum(work_of(trace, token) for token in ran.nonzero()[0].tolist()) / max(total, 1)
         job.tell(share, f"{done:,} of {len(tokens_to_run(trace)):,} tokens forced to every depth in every layer…")
 
+    tell()
     waiting = (token for token in tokens_to_run(trace) if not known().ran[token])
-    parts = sweep_tokens(loaded, trace, tokens=waiting, check=job.check)
-    while True:
-        tell()
-        with job.step():
-            part = next(parts, None)
-        if part is None:
-            return known()
-        kept.change(key, lambda found, part=part: (found or DepthEffects.none_of(trace)).with_tokens([part]))
+    with job.turns() as next_turn:
+        for part in sweep_tokens(loaded, trace, tokens=waiting, check=next_turn):
+            kept.change(key, lambda found, part=part: (found or DepthEffects.none_of(trace)).with_tokens([part]))
+            tell()
+    return known()
 
 
 def run_in_steps(job: BackgroundJob, kept: KeptSweeps, key: Key, steps, message: str) -> Any:
     """Run work in steps of one pass (`hooks.other_gates.Steps`) and keep its result."""
-    while True:
-        with job.step():
+    with job.turns() as next_turn:
+        while True:
             try:
                 share = next(steps)
             except StopIteration as end:
                 result = end.value
                 break
-        job.tell(share, message)
+            job.tell(share, message)
+            next_turn()
     return kept.change(key, lambda _: result)
 
 

@@ -19,7 +19,7 @@ from analysis.explain.regret import (
 from analysis.figures.cells import hover_card, numbers
 from analysis.figures.figure_spec import Choice, FigureSpec
 from analysis.figures.joint_map import Marginal, Minimap, heatmap, joint_map, layer_bars, scale_bar, token_bars
-from analysis.figures.template import figure, note, numbers_fit, swatch
+from analysis.figures.template import figure, note, numbers_fit, sentence_figure, swatch
 from analysis.palette import THEMES, colour_at, mix, ramp, text_on
 from analysis.view import DEFAULT_VIEW, View
 from analysis.words.labels import how_many
@@ -34,6 +34,7 @@ OF = {
     "later_held": "Later, λ held",
 }
 HEIGHT = 320
+NOTHING_RAN = "None of the text's own tokens was run."
 SCALE_QUANTILE = 0.98
 """Of the regret: where the colours end, so that a few large values do not make all others pale."""
 
@@ -51,8 +52,9 @@ def regret_map_figure(effects: DepthEffects, view: View = DEFAULT_VIEW, *, of: O
     first, end = view.span(trace.num_tokens)
     part = np.s_[:, first:end]
     lost, best = regret(cells), best_loops(cells)
-    counted = lost[:, cells.counted]
-    top = max(float(np.quantile(counted, SCALE_QUANTILE)) if counted.size else 0.0, TIE)
+    if not cells.counted.any():
+        return sentence_figure(view, NOTHING_RAN, HEIGHT)
+    top = max(float(np.quantile(lost[:, cells.counted], SCALE_QUANTILE)), TIE)
     colours = c["change"][2:]
     scale = {"colorscale": ramp(colours), "zmin": 0, "zmax": top}
     ran = np.isfinite(lost)
@@ -102,6 +104,8 @@ def regret_map_figure(effects: DepthEffects, view: View = DEFAULT_VIEW, *, of: O
 def gates_regret_figure(effects: DepthEffects, view: View = DEFAULT_VIEW, *, of: Of = "own") -> go.Figure:
     """Mean regret of the learned gate, its loops dealt at random, always the same, and the best, against mean loops."""
     table, c = gates_compared(chosen_cells(effects, of)), THEMES[view.theme]
+    if not table["cells"].iloc[0]:
+        return sentence_figure(view, NOTHING_RAN, HEIGHT)
     names = [name.replace("random", "dealt at random") for name in table["gate"]]
     fills = {"learned": c["depth"], "random": c["ink"], "best": c["change"][-1]}
     data = [
@@ -144,6 +148,8 @@ def gates_regret_figure(effects: DepthEffects, view: View = DEFAULT_VIEW, *, of:
 def best_by_chosen_figure(effects: DepthEffects, view: View = DEFAULT_VIEW, *, of: Of = "own") -> go.Figure:
     """Share of the cells of each chosen number of loops whose best number is 1, 2 and so on, with ties apart."""
     table, c = best_by_chosen(chosen_cells(effects, of)), THEMES[view.theme]
+    if not table["cells"].any():
+        return sentence_figure(view, NOTHING_RAN, HEIGHT)
     most = effects.routing.max_loops
     shape = (most, most + 1)
     share, count = (table[column].to_numpy(float).reshape(shape) for column in ("share", "cells"))
@@ -182,7 +188,7 @@ def best_by_chosen_figure(effects: DepthEffects, view: View = DEFAULT_VIEW, *, o
 
 
 def _axis(values: np.ndarray) -> dict:
-    top = max(float(np.nanmax(values, initial=0.0)), TIE)
+    top = max(float(np.fmax.reduce(values, initial=0.0)), TIE)
     return {"range": [0, 1.1 * top], "nticks": 3}
 
 
