@@ -15,6 +15,7 @@ import streamlit as st
 from app.limits import MAX_KEPT_SWEEPS_BYTES
 from app.server.background_job import BackgroundJob
 from hooks.depth_effects import DepthEffects, tokens_to_run, work_of
+from hooks.frontier_record import Frontier, GateSweep
 from hooks.trace import RoutingTrace
 
 Key = tuple[str, ...]
@@ -74,17 +75,36 @@ def sweep_depth(job: BackgroundJob, kept: KeptSweeps, loaded, key: Key, trace: R
     return known()
 
 
-def run_in_steps(job: BackgroundJob, kept: KeptSweeps, key: Key, steps, message: str) -> Any:
-    """Run work in steps of one pass (`hooks.other_gates.Steps`) and keep its result."""
+def run_other_gates(job: BackgroundJob, kept: KeptSweeps, loaded, key: Key, effects: DepthEffects) -> Frontier:
+    """Read a text under every other gate, and keep what that costs and loses."""
+    from hooks import frontier_steps
+
     with job.turns() as next_turn:
-        while True:
-            try:
-                share = next(steps)
-            except StopIteration as end:
-                result = end.value
-                break
-            job.tell(share, message)
-            next_turn()
+        message = "Reading the text under one gate after the other…"
+        return _run(job, kept, key, frontier_steps(loaded, effects), message, next_turn)
+
+
+def move_gate(
+    job: BackgroundJob, kept: KeptSweeps, loaded, key: Key, trace: RoutingTrace, layer: int, token: int
+) -> GateSweep:
+    """Read a text with one lambda after the other in a cell, its layer and the model, and keep what that does."""
+    from hooks import gate_sweep_steps
+
+    with job.turns() as next_turn:
+        message = "Reading the text with one λ after the other…"
+        return _run(job, kept, key, gate_sweep_steps(loaded, trace, layer, token), message, next_turn)
+
+
+def _run(job: BackgroundJob, kept: KeptSweeps, key: Key, steps, message: str, next_turn: Callable[[], None]) -> Any:
+    """Run work in steps of one pass (`hooks.other_gates.Steps`) and keep its result."""
+    while True:
+        try:
+            share = next(steps)
+        except StopIteration as end:
+            result = end.value
+            break
+        job.tell(share, message)
+        next_turn()
     return kept.change(key, lambda _: result)
 
 
@@ -93,4 +113,14 @@ def _size(result: Any) -> int:
     return getattr(result, "nbytes", 4096)
 
 
-__all__ = ["DEPTH", "FRONTIER", "GATE", "Key", "KeptSweeps", "kept_sweeps", "run_in_steps", "sweep_depth"]
+__all__ = [
+    "DEPTH",
+    "FRONTIER",
+    "GATE",
+    "Key",
+    "KeptSweeps",
+    "kept_sweeps",
+    "move_gate",
+    "run_other_gates",
+    "sweep_depth",
+]

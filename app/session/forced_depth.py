@@ -11,7 +11,7 @@ import streamlit as st
 from app.limits import MAX_SWEEP_BYTES
 from app.server import models
 from app.server.background_job import BackgroundJob
-from app.server.forced_depth import DEPTH, FRONTIER, GATE, Key, kept_sweeps, run_in_steps, sweep_depth
+from app.server.forced_depth import DEPTH, FRONTIER, GATE, Key, kept_sweeps, move_gate, run_other_gates, sweep_depth
 from app.server.presence import presence
 from app.server.queues import model_queue
 from app.session import state
@@ -71,21 +71,17 @@ def why_not_started(kind: str) -> str | None:
 
 def start(kind: str) -> None:
     """Start a sweep of the current text, or go on with it. The model is loaded first if it is not."""
-    from hooks import frontier_steps, gate_sweep_steps
-
-    key, trace, kept = _key(kind), state.current_trace(), kept_sweeps()
-    loaded = models.loaded_model(st.session_state[state.MODEL_KEY])
-    job, layer, token = BackgroundJob(key, model_queue(), presence()), st.session_state.layer, st.session_state.token
+    key, trace, kept, session = _key(kind), state.current_trace(), kept_sweeps(), st.session_state
+    loaded = models.loaded_model(session[state.MODEL_KEY])
+    effects, layer, token = current_sweep(DepthEffects), session.layer, session.token
+    work = {
+        DEPTH: lambda job: sweep_depth(job, kept, loaded, key, trace),
+        FRONTIER: lambda job: run_other_gates(job, kept, loaded, key, effects),
+        GATE: lambda job: move_gate(job, kept, loaded, key, trace, layer, token),
+    }
     stop(kind)
-    _jobs()[kind] = job
-    if kind == DEPTH:
-        job.start(lambda job: sweep_depth(job, kept, loaded, key, trace))
-    elif kind == FRONTIER:
-        steps = frontier_steps(loaded, current_sweep(DepthEffects))
-        job.start(lambda job: run_in_steps(job, kept, key, steps, "Reading the text under one gate after the other…"))
-    else:
-        steps = gate_sweep_steps(loaded, trace, layer, token)
-        job.start(lambda job: run_in_steps(job, kept, key, steps, "Reading the text with one λ after the other…"))
+    _jobs()[kind] = job = BackgroundJob(key, model_queue(), presence())
+    job.start(work[kind])
 
 
 def stop(kind: str) -> None:
