@@ -66,3 +66,7 @@ MOST_TOKENS = 10_000
 """Of all texts of one study; later texts are left out. They take half a minute to study, and some megabytes."""
 MOST_THREADS = 4
 """Processor threads of a text, unless OMP_NUM_THREADS says otherwise."""
+MAX_SWEEP_BYTES = 256 * 2**20
+"""Of what a sweep over all depths begins from: every layer's output with each number of loops for a window's tokens."""
+MAX_KEPT_SWEEPS_BYTES = 64 * 2**20
+"""Of the results of all sweeps over depth and lambda, of all visitors."""

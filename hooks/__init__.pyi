@@ -7,12 +7,16 @@ from .attribution import remove_writes as remove_writes
 from .bridge import to_bridge as to_bridge
 from .capturing import NotFiniteError as NotFiniteError
 from .capturing import capture as capture
+from .depth_effects import DepthEffects as DepthEffects
+from .depth_effects import TokenEffects as TokenEffects
 from .divergence import last_stream as last_stream
 from .divergence import next_token_kl as next_token_kl
 from .divergence import stream_kl as stream_kl
 from .faithfulness import measure_faithfulness as measure_faithfulness
 from .faithfulness_record import Faithfulness as Faithfulness
 from .faithfulness_record import OtherRun as OtherRun
+from .frontier_record import Frontier as Frontier
+from .frontier_record import GateSweep as GateSweep
 from .health import SickWeights as SickWeights
 from .health import load_to_check as load_to_check
 from .health import measure_health as measure_health
@@ -38,6 +42,10 @@ from .knock_outs import KnockOutRun as KnockOutRun
 from .knock_outs import knock_outs as knock_outs
 from .lens import recursion_lens as recursion_lens
 from .lens_trace import LensTrace as LensTrace
+from .other_gates import frontier as frontier
+from .other_gates import frontier_steps as frontier_steps
+from .other_gates import gate_sweep as gate_sweep
+from .other_gates import gate_sweep_steps as gate_sweep_steps
 from .path_trace import PathTrace as PathTrace
 from .path_trace import path_bytes as path_bytes
 from .paths import capture_paths as capture_paths
@@ -48,6 +56,8 @@ from .rerun import own_pass as own_pass
 from .rerun import own_pass_bytes as own_pass_bytes
 from .slice_trace import SliceTrace as SliceTrace
 from .slices import loop_slices as loop_slices
+from .sweeping import depth_sweep as depth_sweep
+from .sweeping import sweep_tokens as sweep_tokens
 from .timing import time_ffn as time_ffn
 from .trace import RoutingTrace as RoutingTrace
 from .training import capture_training as capture_training

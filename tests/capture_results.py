@@ -14,6 +14,8 @@ from analysis.texts.study import Study, study
 from analysis.view import DEFAULT_VIEW, View
 from analysis.what_if.comparison import Comparison
 from hooks.attention_trace import AttentionTrace
+from hooks.depth_effects import GATES, DepthEffects
+from hooks.frontier_record import RULES, SCOPES, Frontier, GateSweep
 from hooks.interventions import ForceLoops, as_json
 from hooks.knock_out_trace import MOST_K, PATHS, KnockOutTrace, experts_had, pair_experts
 from hooks.lens_trace import EXIT, OUTPUT, STATE, LensTrace
@@ -182,6 +184,29 @@ def make_comparison(trace: RoutingTrace, seed: int = 0) -> Comparison:
     return Comparison(trace, after, rng.random(trace.num_tokens).astype(np.float32))
 
 
+def make_effects(trace: RoutingTrace, seed: int = 0) -> DepthEffects:
+    """Random effects of every depth; the chosen one has none, and the last token was not run."""
+    rng, shape = np.random.default_rng(seed), (len(GATES), trace.max_loops, *trace.loops.shape)
+    chosen = np.arange(trace.max_loops)[:, None, None] == trace.loops - 1
+    own, later = (np.where(chosen, 0, rng.normal(scale=scale, size=shape)).astype(np.float32) for scale in (0.1, 0.01))
+    own[..., -1:], later[..., -1:] = np.nan, np.nan
+    return DepthEffects(trace, own, later, 1e-6)
+
+
+def make_frontier(trace: RoutingTrace, seed: int = 0) -> Frontier:
+    """Some points of every rule."""
+    rule = [*RULES[:2], *(rule for rule in RULES[1:] for _ in range(4))]
+    rng = np.random.default_rng(seed)
+    loops = np.array([2.0, 2.0, *[2.0] * 4, *[1.0, 2.0, 3.0, 4.0] * (len(RULES) - 2)])
+    return Frontier(trace, rule, rng.random(len(rule)), loops, 3 + 0.3 * rng.random(len(rule)))
+
+
+def make_gate_sweep(trace: RoutingTrace, layer: int, token: int, seed: int = 0) -> GateSweep:
+    """Random changes with every lambda."""
+    rng, gate = np.random.default_rng(seed), np.linspace(0, 1, 11)
+    return GateSweep(trace, layer, token, gate, rng.normal(size=(len(SCOPES), 11)), rng.normal(size=11))
+
+
 def make_curves(trace: RoutingTrace) -> TrainingCurves:
     """Training curves of two runs, one of which has a hostile name."""
     rows = b"run,step,tokens,loss,held_out,tau,load_balance,depth_entropy,lr\n"
@@ -212,6 +237,9 @@ def result_of(kind: type, trace: RoutingTrace, view: View = DEFAULT_VIEW) -> Dra
         KnockOutTrace: lambda: make_knock_outs(trace),
         SliceTrace: lambda: make_slices(trace, tokens=view.window),
         TrainingTrace: lambda: make_training(trace),
+        DepthEffects: lambda: make_effects(trace),
+        Frontier: lambda: make_frontier(trace),
+        GateSweep: lambda: make_gate_sweep(trace, view.layer, view.token),
         TwoPrecisions: lambda: TwoPrecisions(trace, make_training(trace, 2).traces[0]),
     }
     return make[kind]()

@@ -192,7 +192,7 @@ def outside_the_queue(modules: Modules, module: str) -> set[str]:
     for function in functions:
         runs = graph[f"the imports of {function.name}"] & heavy
         takes_turn = any(ast.unparse(decorator).startswith("cached(") for decorator in function.decorator_list) or any(
-            ast.unparse(item.context_expr) == "model_turn()"
+            ast.unparse(item.context_expr) in ("model_turn()", "job.turns()")
             for node in ast.walk(function)
             if isinstance(node, ast.With)
             for item in node.items

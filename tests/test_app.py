@@ -19,6 +19,8 @@ from app.server import captures, models
 from app.session import state
 from app.texts.examples import EXAMPLES
 from app.texts.glossary import GROUPS
+from hooks.depth_effects import DepthEffects
+from hooks.frontier_record import Frontier, GateSweep
 from hooks.knock_out_trace import KnockOutTrace
 from hooks.training_trace import TrainingTrace
 from sample_models.registry import DEFAULT_MODEL
@@ -26,9 +28,12 @@ from tests.app_in_process import turn_to, unfolded
 from tests.olmo_folders import write_olmo
 
 MAIN = Path(__file__).parents[1] / "app" / "main.py"
-ON_DEMAND = (TrainingTrace, Embedding, TwoPrecisions, KnockOutTrace, KnockOutStudy)
+ON_DEMAND = (
+    *(TrainingTrace, Embedding, TwoPrecisions, KnockOutTrace, KnockOutStudy),
+    *(DepthEffects, Frontier, GateSweep),
+)
 """What figures draw only once the reader asked for it: tests/test_app_models.py, tests/test_app_umap.py,
-tests/test_app_knock_outs.py, and below."""
+tests/test_app_knock_outs.py, tests/test_app_forced_depth.py, and below."""
 
 
 @pytest.fixture
@@ -63,7 +68,7 @@ def test_page_draws_its_figures_and_says_how_to_read_them(app, page):
     assert [found.title for found in specs if found.title not in titles] == []
     assert app.header[0].value == page.name
     assert page.question in [text.value for text in app.markdown]
-    assert any(caption.value.startswith("**How to read.**") for caption in app.caption)
+    assert not drawn or any(caption.value.startswith("**How to read.**") for caption in app.caption)
 
 
 def test_model_runs_once_per_text_however_many_views_are_opened(app):

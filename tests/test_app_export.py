@@ -20,6 +20,8 @@ from app.server import sample_studies
 from app.texts.examples import DEFAULT_EXAMPLE
 from app.texts.prompts import PromptError
 from app.texts.text_link import text_from_link, text_to_link
+from hooks.depth_effects import DepthEffects
+from hooks.frontier_record import Frontier, GateSweep
 from hooks.knock_out_trace import KnockOutTrace
 from hooks.training_trace import TrainingTrace
 from tests.app_in_process import trace_text, turn_to
@@ -253,7 +255,11 @@ def test_everything_is_made_of_all_that_this_text_can_show(monkeypatch):
     kept = tuple(
         each
         for each in CATALOGUE
-        if each.of not in (TrainingTrace, Embedding, TwoPrecisions, KnockOutTrace, KnockOutStudy)
+        if each.of
+        not in (
+            *(TrainingTrace, Embedding, TwoPrecisions, KnockOutTrace, KnockOutStudy),
+            *(DepthEffects, Frontier, GateSweep),
+        )
     )
     assert export.specs == kept and told["prompt"] == app.session_state.prompt.name and told["shipped"]
     assert [each.proto.label for each in app.get("download_button")] == ["Download everything"]

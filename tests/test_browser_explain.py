@@ -15,11 +15,13 @@ from analysis.explain.near_miss import TwoPrecisions
 from analysis.export.tables import read_csv
 from analysis.texts import study as studies
 from app.pages import PAGES
+from hooks.depth_effects import DepthEffects
+from hooks.frontier_record import Frontier, GateSweep
 from tests.app_server import until, wait_idle
 from tests.visit import Visit
 
 pytestmark = pytest.mark.browser
-ON_DEMAND = (Embedding, TwoPrecisions)
+ON_DEMAND = (Embedding, TwoPrecisions, DepthEffects, Frontier, GateSweep)
 """Drawn once the reader asked for it: tests/test_app_umap.py, tests/test_app.py."""
 TOKEN, LAYER = 30, 2
 SHOWN = """at => { const figure = document.querySelector(at);

@@ -26,7 +26,10 @@ from analysis.view import View, window_around
 from analysis.what_if.comparison import Comparison
 from hooks import (
     AttentionTrace,
+    DepthEffects,
     ForceLoops,
+    Frontier,
+    GateSweep,
     KnockOutTrace,
     LensTrace,
     SliceTrace,
@@ -35,6 +38,9 @@ from hooks import (
     capture_attention,
     capture_paths,
     capture_training,
+    depth_sweep,
+    frontier,
+    gate_sweep,
     knock_outs,
     logit_direction,
     loop_slices,
@@ -92,6 +98,7 @@ def results(load):
     direction = logit_direction(loaded, paths, 7, 65, 66)
     vectors, table = stream_writes(paths, 7)
     writes = list(zip(table["layer"].tolist(), table["kind"].tolist(), vectors, strict=True))
+    effects = depth_sweep(loaded, capture(loaded, TEXT))
     removed = remove_writes(loaded, direction, paths.routing, writes)
     before, after = (capture(loaded, TEXT, interventions=each) for each in ((), (ForceLoops(4, tokens=3),)))
     return {
@@ -113,6 +120,9 @@ def results(load):
                 [knock_outs(load("versatile-4l-0.4m"), each, then="kept", stages=["width"]) for each in SOME_TEXTS],
                 name=SAMPLES,
             ),
+            DepthEffects: effects,
+            Frontier: frontier(loaded, effects),
+            GateSweep: gate_sweep(loaded, effects.routing, 3, 7),
             Study: study(capture(loaded, SOME_TEXTS), draws=9, name=SAMPLES),
             Comparison: Comparison(before, after, next_token_kl(loaded, before, after)),
         },

@@ -10,6 +10,7 @@ import pandas as pd
 
 from analysis.answers.answer import Answer, Link
 from analysis.answers.of_choice import choice_of_loops
+from analysis.answers.of_depth import forced_depth
 from analysis.answers.of_knock_outs import expert_knock_outs
 from analysis.answers.of_text import cost, difficulty, experts, gate, near_misses, overview, recursion
 from analysis.answers.of_texts import models, prompts, validity, what_decides
@@ -21,6 +22,7 @@ from analysis.texts.study import Study
 from analysis.view import DEFAULT_VIEW, View
 from analysis.what_if.comparison import Comparison
 from hooks.attention_trace import AttentionTrace
+from hooks.depth_effects import DepthEffects
 from hooks.knock_out_trace import KnockOutTrace
 from hooks.lens_trace import LensTrace
 from hooks.path_trace import PathTrace
@@ -43,6 +45,7 @@ ANSWERS: dict[Callable[..., Answer], type] = {
     validity: Study,
     what_if: Comparison,
     expert_knock_outs: KnockOutTrace,
+    forced_depth: DepthEffects,
     models: RoutingTrace,
     prompts: pd.DataFrame,
 }
@@ -79,7 +82,7 @@ def answers(given: tuple[Any, ...], view: View = DEFAULT_VIEW) -> dict[str, Answ
 
 __all__ = [
     "ABOUT_SELECTION", "ANSWERS", "Answer", "Link", "answer_of", "answers", "attention", "choice_of_loops", "cost",
-    "difficulty", "expert_knock_outs", "experts", "gate",
+    "difficulty", "expert_knock_outs", "experts", "forced_depth", "gate",
     "geometry", "models", "near_misses", "overview", "prompts", "recursion", "recursion_lens", "validity",
     "walkthrough", "what_decides", "what_if", "write_ledger",
 ]  # fmt: skip

@@ -4,6 +4,8 @@ import re
 import unicodedata
 from dataclasses import dataclass
 
+import numpy as np
+
 from analysis.catalogue import Drawn, FigureSpec, OfTexts, routing_of
 from analysis.explain.attribution import Attribution
 from analysis.explain.embedding import Embedding
@@ -14,6 +16,8 @@ from analysis.texts.study import SAMPLES
 from analysis.view import PAGE_PX, View
 from analysis.what_if.comparison import Comparison
 from hooks.attention_trace import AttentionTrace
+from hooks.depth_effects import DepthEffects
+from hooks.frontier_record import Frontier, GateSweep
 from hooks.interventions import Intervention, as_json
 from hooks.knock_out_trace import STAGES, KnockOutTrace
 from hooks.lens_trace import LensTrace
@@ -164,6 +168,8 @@ def _result_code(drawn: Drawn) -> tuple[list[str], list[str], list[str]]:
         return [], ["knock_outs"], [f"drawn = knock_outs(loaded, text{_how(drawn)})  # takes a while"]
     if isinstance(drawn, TrainingTrace):
         return [], ["capture_training"], ["drawn = capture_training(loaded, text)"]
+    if isinstance(drawn, DepthEffects | Frontier | GateSweep):
+        return _forced_code(drawn)
     if isinstance(drawn, AttentionTrace):
         token = f", token={drawn.token}" if drawn.routing.window_of(drawn.token).own else ""
         return [], ["capture_attention"], [f"drawn = capture_attention(loaded, text{token}).at({drawn.token})"]
@@ -241,6 +247,18 @@ def _comparison_code(drawn: Comparison) -> tuple[list[str], list[str], list[str]
             "drawn = Comparison(before, after, next_token_kl(loaded, before, after))",
         ],
     )
+
+
+def _forced_code(drawn: DepthEffects | Frontier | GateSweep) -> tuple[list[str], list[str], list[str]]:
+    traced = "trace = capture(loaded, text)"
+    if isinstance(drawn, GateSweep):
+        line = f"drawn = gate_sweep(loaded, trace, {drawn.layer}, {drawn.token})"
+        return [], ["capture", "gate_sweep"], [traced, line]
+    if isinstance(drawn, Frontier):
+        lines = [traced, "drawn = frontier(loaded, depth_sweep(loaded, trace))"]
+        return [], ["capture", "depth_sweep", "frontier"], lines
+    some = "" if drawn.complete else f", tokens={np.flatnonzero(drawn.ran).tolist()}"
+    return [], ["capture", "depth_sweep"], [traced, f"drawn = depth_sweep(loaded, trace{some})"]
 
 
 def _view(view: View) -> str:

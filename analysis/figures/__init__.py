@@ -25,6 +25,8 @@ from analysis.figures.explain.knock_out_bars import (
 from analysis.figures.explain.ledger import write_stack_figure, write_waterfall_figure
 from analysis.figures.explain.lens import lens_grid_figure, lens_layer_figure, lens_path_figure
 from analysis.figures.explain.near_miss import flip_distance_figure, near_miss_map_figure, precision_map_figure
+from analysis.figures.explain.other_gates import frontier_figure, gate_sweep_figure
+from analysis.figures.explain.regret import best_by_chosen_figure, gates_regret_figure, regret_map_figure
 from analysis.figures.explain.schematic import layer_schematic_figure
 from analysis.figures.explain.slices import loop_slices_figure
 from analysis.figures.explain.stream import stream_ledger_figure
@@ -110,6 +112,11 @@ __all__ = [
     "knock_out_pairs_figure",
     "knock_out_texts_figure",
     "knock_out_intervals_figure",
+    "regret_map_figure",
+    "best_by_chosen_figure",
+    "gates_regret_figure",
+    "gate_sweep_figure",
+    "frontier_figure",
     "drawn_loops_figure",
     "training_course_figure",
     "training_map_figure",

@@ -17,6 +17,8 @@ from analysis.texts.summary import PromptTable
 from analysis.view import View
 from analysis.what_if.comparison import Comparison
 from hooks.attention_trace import AttentionTrace
+from hooks.depth_effects import DepthEffects
+from hooks.frontier_record import Frontier, GateSweep
 from hooks.knock_out_trace import KnockOutTrace
 from hooks.lens_trace import LensTrace
 from hooks.path_trace import PathTrace
@@ -36,6 +38,9 @@ OfOneText = (
     | TwoPrecisions
     | Comparison
     | KnockOutTrace
+    | DepthEffects
+    | Frontier
+    | GateSweep
 )
 """A trace, or a result that holds the trace of its text as `routing`."""
 OfTexts = Study | KnockOutStudy

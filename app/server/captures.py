@@ -1,8 +1,8 @@
 """Runs the models for the app, and caches what they did with a text for all visitors.
 
-Only this module runs models in the app (the command line runs its own). Every function that does waits for a turn in
-the queue; most are `cached`, and a cached result is returned without a wait. Results are immutable, and their keys are
-model, text and interventions, never the visitor.
+Only this module and `forced_depth` run models in the app (the command line runs its own). Every function that does
+waits for a turn in the queue; most are `cached`, and a cached result is returned without a wait. Results are immutable,
+and their keys are model, text and interventions, never the visitor.
 """
 
 from collections.abc import Callable, Iterator

@@ -1,6 +1,7 @@
 """The results that pages show beside the trace of the current text; `app.server.captures` computes and caches them."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -21,9 +22,20 @@ from analysis.view import WINDOW, window_around
 from analysis.what_if.comparison import Comparison
 from app.limits import MAX_PATHS_BYTES
 from app.server import captures, models
-from app.session import knock_outs, prompt_list, state, text_study, training_steps, umap_maps, what_if
+from app.session import (
+    forced_depth,
+    knock_outs,
+    prompt_list,
+    state,
+    text_study,
+    training_steps,
+    umap_maps,
+    what_if,
+)
 from app.texts.markdown import literal
 from hooks.attention_trace import AttentionTrace, attention_bytes
+from hooks.depth_effects import DepthEffects
+from hooks.frontier_record import Frontier, GateSweep
 from hooks.knock_out_trace import KnockOutTrace
 from hooks.lens_trace import LensTrace
 from hooks.path_trace import PathTrace, path_bytes
@@ -171,6 +183,8 @@ def why_not_drawn(kind: type) -> str | None:
         return knock_outs.why_none()
     if kind is KnockOutStudy:
         return knock_outs.why_no_study()
+    if kind in (DepthEffects, Frontier, GateSweep):
+        return forced_depth.why_no_sweep(kind)
     if kind is Study:
         return text_study.why_not_studied()
     if kind is PromptTable and not any(isinstance(known, PromptSummary) for known in prompt_list.prompt_summaries()):
@@ -214,13 +228,14 @@ def current_result(kind: type) -> Drawn:
         TwoPrecisions: current_precisions,
         Comparison: what_if.current_comparison,
         Embedding: umap_maps.current_map,
+        **{each: partial(forced_depth.current_sweep, each) for each in (DepthEffects, Frontier, GateSweep)},
         PromptTable: prompt_list.drawn_list,
     }
     return getters[kind]()
 
 
 def chosen_inputs() -> tuple:
-    """The choices beside text and selection on which results depend: targets, removals, texts of the study."""
+    """What results depend on beside text and selection: targets, removals, texts of the study, sweeps that were run."""
     session = st.session_state
     studied = text_study.finished_study() if text_study.own_list_chosen() else None
     return (
@@ -229,6 +244,7 @@ def chosen_inputs() -> tuple:
         studied,
         knock_outs.current_knock_outs(),
         what_if.compared_with(),
+        *map(forced_depth.current_sweep, (DepthEffects, Frontier, GateSweep)),
     )
 
 

@@ -67,6 +67,10 @@ GROUPS: dict[str, dict[str, str]] = {
         "write": "What one part of a layer (a loop, an expert, attention) adds to the residual stream.",
         "cosine": "How well two directions agree, whatever their lengths: 1 for the same, 0 for orthogonal, −1 for "
         "opposite ones.",
+        "regret": "What the best number of loops of a token in a layer would have gained over the one that ran, in "
+        "nats of log-probability, with only this cell forced. It is 0 where the choice was best, and never negative.",
+        "oracle": "A gate that has read the text that follows, and takes in every cell the loops that help it most. No "
+        "real gate can do that: it shows how much there is to gain at most in this way.",
         "KL": "How different a prediction is from another, here the model's own, in nats: 0 if they are the same.",
         "beyond chance": "Over several texts: p below 0.05, corrected over layers. Chance is what remains when one of "
         "two series is reversed within texts or exchanged between texts at equal positions. The larger p counts, so "

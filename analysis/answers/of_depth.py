@@ -1,0 +1,49 @@
+"""The answer about forced depth: whether the loops that ran were the best ones."""
+
+import numpy as np
+
+from analysis.answers.answer import Answer, Named, a_token, answer, share
+from analysis.explain.regret import best_loops, cells_of, choices_by_chance, gates_compared, regret
+from analysis.view import DEFAULT_VIEW, View
+from analysis.words.labels import how_many
+from analysis.words.numbers import number
+from hooks.depth_effects import DepthEffects
+
+
+def forced_depth(effects: DepthEffects, view: View = DEFAULT_VIEW) -> Answer:
+    """How often the choice was best, beside a random deal and the same loops for all, and where it cost most."""
+    trace, cells = effects.routing, cells_of(effects)
+    if trace.max_loops == 1:
+        return Answer("This model has only one loop, so there is no other depth to force.")
+    if not cells.counted.any():
+        return Answer("None of the text's own tokens was run.")
+    table = gates_compared(cells).set_index("gate")
+    best, by_chance = choices_by_chance(cells)
+    same = f"always {max(int(np.floor(table.loc['learned', 'loops'] + 1e-9)), 1)}"
+    ran = int(cells.counted.sum())
+    begun = "" if effects.complete else f" of the {ran:,} tokens run so far"
+    lost = np.where(cells.counted, regret(cells), -1.0)
+    layer, token = np.unravel_index(int(lost.argmax()), lost.shape)
+    often = (
+        f"the loops that ran were the best ones in {share(best)} (dealt at random, {share(by_chance)})"
+        if np.isfinite(best)
+        else "all numbers of loops tie"
+    )
+    return answer(
+        f"Forced one at a time, the {how_many(ran * trace.num_layers, 'cell')}{begun} miss "
+        f"{number(table.loc['learned', 'regret'], 3)} nats on average in the next prediction; where one number is "
+        f"best, {often}. Dealing the same loops at random would miss {_more(table.loc['random', 'more'])}, always "
+        f"{same.removeprefix('always ')} {_more(table.loc[same, 'more'])}. Most was missed by ",
+        a_token(trace, token, layer=int(layer)),
+        " in ",
+        Named(f"layer {layer}", layer=int(layer), token=int(token)),
+        f", where {how_many(int(best_loops(cells)[layer, token]), 'loop')} instead of "
+        f"{int(cells.chosen[layer, token])} would have gained {number(lost[layer, token], 3)} nats.",
+    )  # fmt: skip
+
+
+def _more(value: float) -> str:
+    return f"{number(abs(value), 3)} {'more' if value >= 0 else 'less'}"
+
+
+__all__ = ["forced_depth"]

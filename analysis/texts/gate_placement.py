@@ -1,0 +1,143 @@
+"""Does the learned gate spend its loops where they help? Its loss beside that of other gates, over several texts."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from analysis.aggregate import ordinary
+from analysis.explain.frontier import at_learned_cost
+from analysis.explain.regret import Cells, gates_compared
+from analysis.texts.chance import text_interval
+from analysis.words.numbers import number
+from hooks.frontier_record import Frontier
+
+
+def gates_over_texts(texts: Sequence[Cells]) -> pd.DataFrame:
+    """`gates_compared` of all cells of several texts together, with the interval of `more` over texts.
+
+    `low` and `high`: 95% interval of a gate's regret minus the learned gate's, from leaving out whole texts; NaN with
+    fewer than `FEWEST_TEXTS`. Above zero the learned gate is better. A random gate deals the loops within each layer of
+    each text.
+    """
+    tables = [gates_compared(cells) for cells in texts]
+    weights = np.array([table["cells"].iloc[0] for table in tables], float)
+    found = tables[0][["gate"]].copy()
+    for column in ("loops", "regret", "more"):
+        values = np.stack([table[column].to_numpy(float) for table in tables])  # [text gate]
+        parts = np.where(weights[:, None] > 0, values, 0) * weights[:, None]
+        found[column] = parts.sum(axis=0) / weights.sum() if weights.sum() else np.nan
+        if column == "more":
+            found["low"], found["high"] = text_interval(parts, np.broadcast_to(weights[:, None], parts.shape))
+    return found.assign(cells=int(weights.sum()), texts=int((weights > 0).sum()))
+
+
+def frontier_over_texts(texts: Sequence[Frontier]) -> pd.DataFrame:
+    """`at_learned_cost` over several texts, weighted by their predictions, with its 95% interval over texts.
+
+    A text whose rule does not reach the learned gate's cost is left out of that rule; `texts` counts the others.
+    """
+    tables = [at_learned_cost(each) for each in texts]
+    more = np.stack([table["more"].to_numpy(float) for table in tables])  # [text rule]
+    tokens = np.array([np.sum(ordinary(each.routing) & np.isfinite(each.routing.logprob)) for each in texts], float)
+    weights = np.where(np.isfinite(more), tokens[:, None], 0.0)
+    parts = np.nan_to_num(more) * weights
+    low, high = text_interval(parts, weights)
+    total = weights.sum(axis=0)
+    mean = np.divide(parts.sum(axis=0), total, out=np.full(len(total), np.nan), where=total > 0)
+    return tables[0][["rule"]].assign(more=mean, low=low, high=high, texts=(weights > 0).sum(axis=0))
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A gate's loss or regret minus the learned gate's, nats, and its 95% interval over texts."""
+
+    more: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class GatePlacement:
+    """How far the learned gate of a model is from other gates in some texts, small enough to be kept and shown."""
+
+    name: str
+    """What the set of texts is called."""
+    texts: int
+    tokens: int
+    loops: float
+    """Mean FFN passes of a token in a layer under the learned gate."""
+    cells: dict[str, Difference]
+    """Gate -> regret per cell, own next prediction, one cell at a time."""
+    together: dict[str, Difference]
+    """Rule -> loss per token with all its loops together, at the learned gate's cost."""
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain numbers and words; `from_json` reads it."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, kept: dict[str, Any]) -> "GatePlacement":
+        """What `to_json` wrote."""
+        parts = ("cells", "together")
+        return cls(**kept | {part: {name: Difference(**each) for name, each in kept[part].items()} for part in parts})
+
+
+def gate_placement(name: str, cells: Sequence[Cells], frontiers: Sequence[Frontier]) -> GatePlacement:
+    """The differences of several texts that have an interval."""
+    alone, joint = gates_over_texts(cells).iloc[1:], frontier_over_texts(frontiers)
+    tokens = sum(int(ordinary(each.routing).sum()) for each in frontiers)
+    loops = [each.routing.loops[:, ordinary(each.routing)] for each in frontiers]
+    mean = float(np.concatenate([part.ravel() for part in loops]).mean())
+    return GatePlacement(name, len(frontiers), tokens, mean, _differences(alone, "gate"), _differences(joint, "rule"))
+
+
+TOLD = {
+    "random": "dealing its loops at random within each layer",
+    "always": "the same loops for every token at equal cost",
+    "threshold": "moving the thresholds of the depth head to the same cost",
+    "change": "leaving after a short step at equal cost",
+    "entropy": "leaving at a low entropy of the lens at equal cost",
+    "oracle": "an oracle at equal cost, which has read the text that follows,",
+}
+"""Rule -> its words in a sentence."""
+
+
+def told(found: GatePlacement) -> str:
+    """The differences in a few sentences."""
+    parts = [
+        f"{words} changes the loss by {_interval(found.together[rule], 3)}{' nats per token' * (rule == 'random')}"
+        for rule, words in TOLD.items()
+        if rule in found.together
+    ]
+    about = (
+        f"Over several texts ({found.texts} {found.name}; {found.tokens:,} tokens), the learned gate takes "
+        f"{number(found.loops)} loops per token and layer. "
+    )
+    together = f"{'; '.join(parts)} (95% intervals over texts)." if parts else ""
+    alone = [
+        f"{words} {_interval(found.cells[gate], 4)}"
+        for gate, words in (("random", "dealt at random"), ("best", "the best loops"))
+        if gate in found.cells
+    ]
+    cells = f" One cell at a time, in nats per cell and next prediction: {', '.join(alone)}." if alone else ""
+    return f"{about}Instead, {together}{cells}" if together else about + cells.strip()
+
+
+def _differences(table: pd.DataFrame, key: str) -> dict[str, Difference]:
+    rows = (
+        (row[key], Difference(*(float(row[each]) for each in ("more", "low", "high")))) for _, row in table.iterrows()
+    )
+    return {name: each for name, each in rows if np.isfinite([each.more, each.low, each.high]).all()}
+
+
+def _interval(each: Difference, digits: int) -> str:
+    more, low, high = (number(value, digits, signed=True) for value in (each.more, each.low, each.high))
+    return f"{more} ({low} to {high})"
+
+
+__all__ = [
+    "Difference", "GatePlacement", "frontier_over_texts", "gate_placement", "gates_over_texts", "told",
+]  # fmt: skip
