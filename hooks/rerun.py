@@ -17,7 +17,7 @@ from transformers import DynamicCache
 
 from hooks.hook_points import instrument
 from hooks.intervening import edits_of
-from hooks.passes import run_rows
+from hooks.passes import cache_before, run_rows
 from hooks.reading import refuse_other_model
 from hooks.replay import decided, replayed, undisturbed
 from hooks.trace import RoutingTrace
@@ -110,7 +110,7 @@ def _streams(
     A row leaves the first one before layer `begins[row]`; these ascend from 0.
     """
     inner, device = model.model, model.device
-    past = _past_before(past, place) if place else None
+    past = cache_before(past, place) if place else None
     stream = inner.embed_tokens(torch.tensor([[token_id]], device=device))  # [1, row, hidden]
     turned = inner.rotary_emb(stream, position_ids=torch.tensor([[place]], device=device))
     for index in range(len(inner.layers) + 1):
@@ -166,11 +166,6 @@ def _edits_by_row(rows: Sequence[Mapping[str, Edit]]) -> dict[str, Edit]:
 def _layer(name: str) -> int:
     """Layer of a hook name."""
     return int(name.split(".")[1])
-
-
-def _past_before(past: DynamicCache, token: int) -> DynamicCache:
-    """The keys and values of the tokens before `token`, to which a pass may append its own."""
-    return DynamicCache([tuple(tensor[:, :, :token] for tensor in layer[:2]) for layer in past])
 
 
 def _cache_entries_per_token(config: VersatileFFNConfig) -> int:

@@ -81,7 +81,8 @@ class RoutingTrace:
     """Where the numbers come from: model, weights_sha256, gates_trained, reads_ids, parameters, heads_parameters,
     config, text, dtype, versions, format_version. Also `windows` (context, overlap, number) if the text was read in
     more than one, `chat` if it is a user's message in the model's chat template, `parts` if the model decides fewer
-    things than a VersatileFFN does, and `interventions` if some of its decisions were not the model's own (as JSON; the
+    things than a VersatileFFN does, `generated` if the model wrote a part of the text (`first`, its first token, and
+    `sampling`, from which tokens on they were chosen how), and `interventions` if some of its decisions were not the model's own (as JSON; the
     property `interventions` gives them).
     """
 
@@ -126,6 +127,12 @@ class RoutingTrace:
     def parts(self) -> frozenset[str]:
         """What the model decides for every token: some of `trace_checks.PARTS`, all unless `meta` says otherwise."""
         return frozenset(self.meta.get("parts", PARTS))
+
+    @property
+    def first_generated(self) -> int:
+        """The first token that the model wrote; the number of tokens if it wrote none."""
+        stated = self.meta.get("generated")
+        return stated["first"] if stated else self.num_tokens
 
     @cached_property
     def interventions(self) -> tuple[Intervention, ...]:
