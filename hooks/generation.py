@@ -17,7 +17,7 @@ from hooks.hook_points import instrument
 from hooks.intervening import check_for_text, refuse_outside
 from hooks.passes import cache_before, to_numpy
 from hooks.reading import Reading, read, refuse_without_routing
-from hooks.sampling import Sampling
+from hooks.sampling import ENDED, FULL, Sampling
 from hooks.token_text import display_tokens
 from hooks.trace import RoutingTrace
 from hooks.windows import reading_windows
@@ -28,7 +28,6 @@ from sample_models.taps import Edit, edited, record
 
 PIECE = 64
 """Most tokens of a pass: a long prompt is read in pieces, so that one can stop in between."""
-ENDED, FULL = "ended", "full"
 
 
 class Change(NamedTuple):
@@ -55,6 +54,18 @@ class Step(NamedTuple):
     def loops(self) -> np.ndarray:
         """Passes through the FFN [layer], from 1."""
         return self.routing["loop_choice"] + 1
+
+
+class Written(NamedTuple):
+    """What a generation has written and how, without its numbers: it can be gone on with from this alone."""
+
+    reading: Reading
+    """Of the prompt."""
+    ids: tuple[int, ...]
+    """Of prompt and text."""
+    chosen_by: tuple[Sampling, ...]
+    """How each generated token was chosen."""
+    changes: tuple[Change, ...]
 
 
 class _Row(NamedTuple):
@@ -103,10 +114,18 @@ class Generation:
         self.changes = tuple(Change(0, each) for each in interventions)
         self._chosen_by: list[Sampling] = []  # of each generated token
         self._rows: list[_Row] = []
-        self._logprobs: list[float] = [float("nan")]  # of each token, and none of the first
+        self._logprobs = [float("nan")] * len(self.ids)  # of each token, once those before are read
         self._past, self._logits = DynamicCache(), None
         self._edits: dict[int, dict[str, Edit]] = {}
         instrument(loaded.model)
+
+    @classmethod
+    def of(cls, loaded: LoadedModel, written: Written, sampling: Sampling) -> "Generation":
+        """A generation that goes on where another one was, which may be gone. All of its text is unread."""
+        found = cls(loaded, written.reading, sampling=sampling)
+        found.ids, found._chosen_by, found.changes = list(written.ids), list(written.chosen_by), written.changes
+        found._logprobs = [float("nan")] * len(found.ids)  # known once they are read
+        return found
 
     # What there is ----------------------------------------------------------------------------------------------------
 
@@ -119,6 +138,16 @@ class Generation:
     def generated(self) -> int:
         """Number of generated tokens."""
         return len(self.ids) - self.prompt_tokens
+
+    @property
+    def written(self) -> Written:
+        """What was written so far."""
+        return Written(self.reading, tuple(self.ids), tuple(self._chosen_by), self.changes)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the cached keys and values."""
+        return sum(tensor.nbytes for layer in self._past for tensor in layer[:2] if tensor is not None)
 
     @property
     def unread(self) -> int:
@@ -246,7 +275,10 @@ class Generation:
         names = routing_names(self.loaded.config.num_hidden_layers)
         ids = torch.tensor([self.ids[first:end]], device=model.device)
         try:
-            with edited(self._edits_at(first)), record(name for of_field in names.values() for name in of_field) as seen:
+            with (
+                edited(self._edits_at(first)),
+                record(name for of_field in names.values() for name in of_field) as seen,
+            ):
                 logits = model(ids, past_key_values=self._past, use_cache=True).logits[0]
             routing = {
                 field: to_numpy(torch.stack([seen[name][0] for name in of_field])) for field, of_field in names.items()
@@ -257,8 +289,7 @@ class Generation:
             raise
         following = self.ids[first + 1 : end + 1]
         logprob_of_next, *predicted = predictions(logits, following)
-        known = logprob_of_next[: len(following)].tolist()
-        self._logprobs[first + 1 : first + 1 + len(known)] = known
+        self._logprobs[first + 1 : end + 1] = logprob_of_next[: len(following)].tolist()
         for at in range(end - first):
             self._rows.append(
                 _Row({field: values[:, at] for field, values in routing.items()}, *(each[at] for each in predicted))
@@ -310,4 +341,4 @@ def _processors(sampling: Sampling) -> LogitsProcessorList:
     return processors
 
 
-__all__ = ["ENDED", "FULL", "Change", "Generation", "Step"]
+__all__ = ["Change", "Generation", "Step", "Written"]

@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 
 MOST_TEMPERATURE, MOST_SEED = 10.0, 2**32 - 1
+ENDED, FULL = "ended", "full"
+"""Why a generation goes no further: the model wrote its end-of-text token, or the trained context is full."""
 
 
 @dataclass(frozen=True)
@@ -61,4 +63,4 @@ def _number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-__all__ = ["MOST_SEED", "MOST_TEMPERATURE", "Sampling"]
+__all__ = ["ENDED", "FULL", "MOST_SEED", "MOST_TEMPERATURE", "Sampling"]

@@ -82,8 +82,8 @@ class RoutingTrace:
     config, text, dtype, versions, format_version. Also `windows` (context, overlap, number) if the text was read in
     more than one, `chat` if it is a user's message in the model's chat template, `parts` if the model decides fewer
     things than a VersatileFFN does, `generated` if the model wrote a part of the text (`first`, its first token, and
-    `sampling`, from which tokens on they were chosen how), and `interventions` if some of its decisions were not the model's own (as JSON; the
-    property `interventions` gives them).
+    `sampling`, from which tokens on they were chosen how), and `interventions` if some of its decisions were not the
+    model's own (as JSON; the property `interventions` gives them).
     """
 
     def __post_init__(self) -> None:
@@ -191,7 +191,8 @@ class RoutingTrace:
     def to_frame(self) -> "pd.DataFrame":
         """Tidy table, one row per layer x token, layers outermost.
 
-        `expert_ids` and `expert_weights` are lists, best first, and None where the token did not route.
+        `expert_ids` and `expert_weights` are lists, best first, and None where the token did not route. If the model
+        wrote a part of the text, `generated` says of every token whether it did.
         """
         import pandas as pd
 
@@ -205,7 +206,7 @@ class RoutingTrace:
                 row[each].tolist() if ran else None for row, each, ran in zip(rows, experts_ran, routed, strict=True)
             ]
 
-        return pd.DataFrame(
+        frame = pd.DataFrame(
             {
                 "layer": layer,
                 "token": token,
@@ -221,6 +222,9 @@ class RoutingTrace:
                 "logprob": self.logprob[token],
             }
         )
+        if self.first_generated < self.num_tokens:
+            frame["generated"] = token >= self.first_generated
+        return frame
 
     def to_bytes(self) -> bytes:
         """The trace file: safetensors with the arrays, its JSON header with the strings. No pickle."""

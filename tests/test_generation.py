@@ -26,7 +26,8 @@ from hooks import (
     read,
     run_in_batches,
 )
-from hooks.generation import ENDED, FULL, PIECE
+from hooks.generation import PIECE
+from hooks.sampling import ENDED, FULL
 from hooks.trace_diff import trace_difference
 from sample_models import load_model
 from tests.models import small_loaded
@@ -140,7 +141,9 @@ def test_a_branch_shares_what_came_before_and_leaves_the_other_as_it_is(sample):
         equals_a_capture(sample, trace)
     assert branch.ids[: at + 1] == ids[: at + 1] and late.ids[: trunk.prompt_tokens] == ids[: trunk.prompt_tokens]
     forced = branch.trace()
-    assert (forced.loops[:, at:] == 4).all() and np.array_equal(forced.depth_logits[:, :at], before.depth_logits[:, :at])
+    assert (forced.loops[:, at:] == 4).all() and np.array_equal(
+        forced.depth_logits[:, :at], before.depth_logits[:, :at]
+    )
     assert forced.interventions == (ForceLoops(4, tokens=range(at, len(branch.ids))),)
     assert twig.trace().interventions[2].tokens == (at + 3,), "what lies beyond the text changed nothing"
     assert trunk.ids == ids and np.array_equal(trunk.trace().depth_logits, before.depth_logits)
@@ -222,7 +225,12 @@ def test_file_of_a_generated_text_says_which_tokens_the_model_wrote(loaded, tmp_
     trace.save(tmp_path / "a.trace.safetensors")
     again = RoutingTrace.load(tmp_path / "a.trace.safetensors")
     assert again.meta == json.loads(json.dumps(trace.meta)) and again.first_generated == 16
-    for damaged in (3, {"first": 99, "sampling": []}, {"first": 1}, {"first": 1, "sampling": [{"first": 1, "seed": "x"}]}):
+    for damaged in (
+        3,
+        {"first": 99, "sampling": []},
+        {"first": 1},
+        {"first": 1, "sampling": [{"first": 1, "seed": "x"}]},
+    ):
         data = dataclasses.replace(trace, meta=trace.meta | {"generated": damaged}).to_bytes()
         with pytest.raises(ValueError, match="generated must be the first token"):
             RoutingTrace.from_bytes(data)

@@ -36,7 +36,8 @@ def test_pages_have_names_and_addresses_of_their_own():
 def test_addresses_that_people_may_have_kept_lead_to_their_pages():
     assert [page.url_path for page in PAGES] == [
         *("overview", "difficulty", "gate", "experts", "recursion", "walkthrough", "write_ledger", "recursion_lens"),
-        *("geometry", "attention", "near_misses", "cost", "what_decides", "validity", "models", "prompts"),
+        *("geometry", "attention", "near_misses", "cost", "what_decides", "validity", "generate", "models"),
+        "prompts",
     ]
 
 

@@ -26,6 +26,8 @@ LEFT_OUT = {
     "analysis": ("streamlit", "transformer_lens", "transformers", "torch"),
 }
 """Libraries that a package does without, and does not reach through another one either."""
+CAPTURES = ("app.server.captures", "app.server.generations")
+"""Modules of the app that run models."""
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
@@ -75,12 +77,18 @@ def test_session_state_is_touched_in_the_sessions_room_alone(modules):
 
 
 def test_models_are_run_by_captures_and_the_command_line_alone(modules):
-    runs = {"app.server.models", "app.server.captures", "app.cli", "app.cli_models"}  # the first only loads them
+    runs = {
+        "app.server.models",
+        "app.cli",
+        "app.cli_models",
+        "app.cli_generate",
+        *CAPTURES,
+    }  # the first only loads them
     assert source_rules.running_models(modules) == runs
 
 
 def test_every_capture_of_the_app_takes_a_turn_at_the_models(modules):
-    assert source_rules.outside_the_queue(modules, "app.server.captures") == set()
+    assert [source_rules.outside_the_queue(modules, module) for module in CAPTURES] == [set()] * len(CAPTURES)
 
 
 def test_folders_named_in_the_readme_exist():

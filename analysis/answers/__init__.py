@@ -10,11 +10,13 @@ import pandas as pd
 
 from analysis.answers.answer import Answer, Link
 from analysis.answers.of_choice import choice_of_loops
+from analysis.answers.of_generation import generate
 from analysis.answers.of_text import cost, difficulty, experts, gate, near_misses, overview, recursion
 from analysis.answers.of_texts import models, prompts, validity, what_decides
 from analysis.answers.of_token import attention, geometry, recursion_lens, walkthrough, write_ledger
 from analysis.explain.attribution import Attribution
 from analysis.explain.near_miss import TwoPrecisions
+from analysis.texts.branches import Branches
 from analysis.texts.study import Study
 from analysis.view import DEFAULT_VIEW, View
 from hooks.attention_trace import AttentionTrace
@@ -37,6 +39,7 @@ ANSWERS: dict[Callable[..., Answer], type] = {
     cost: RoutingTrace,
     what_decides: Study,
     validity: Study,
+    generate: Branches,
     models: RoutingTrace,
     prompts: pd.DataFrame,
 }
@@ -71,7 +74,7 @@ def answers(given: tuple[Any, ...], view: View = DEFAULT_VIEW) -> dict[str, Answ
 
 __all__ = [
     "ABOUT_SELECTION", "ANSWERS", "Answer", "Link", "answer_of", "answers", "attention", "choice_of_loops", "cost",
-    "difficulty", "experts", "gate",
+    "difficulty", "experts", "gate", "generate",
     "geometry", "models", "near_misses", "overview", "prompts", "recursion", "recursion_lens", "validity",
     "walkthrough", "what_decides", "write_ledger",
 ]  # fmt: skip

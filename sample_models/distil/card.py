@@ -46,7 +46,18 @@ def _training(runs: Sequence[Run]) -> str:
 
 def _command(run: Run) -> str:
     options = run.options
-    names = ("rank", "attention_rank", "layer_steps", "steps", "batch", "context", "learning_rate", "kl", "cross_entropy", "streams")
+    names = (
+        "rank",
+        "attention_rank",
+        "layer_steps",
+        "steps",
+        "batch",
+        "context",
+        "learning_rate",
+        "kl",
+        "cross_entropy",
+        "streams",
+    )
     names += ("loop_cost", "load_balance", "router_z", "depth_entropy", "gate_every", "loop_shares", "seed")
     given = " ".join(f"--{name.replace('_', '-')} {_words(getattr(options, name))}" for name in names)
     data = " ".join(path.name for path in options.data)
