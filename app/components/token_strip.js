@@ -62,6 +62,7 @@ class Strip {
     this.mark_found();
     this.draw_readout();
     this.draw_matches();
+    this.level.hidden = !data.levels;
     this.level.setAttribute("aria-pressed", data.level === "word");
     this.draw_legend();
   }

@@ -73,6 +73,8 @@ class Story:
     running: bool = False
     token: int | None = None
     """The token from which the next branch begins; None for the last one."""
+    other_token: int | None = None
+    """The token that is selected in the branch beside it; None for the first that differs."""
 
     @property
     def branch(self) -> Branch:
@@ -185,7 +187,7 @@ def branch_off(token: int, interventions: tuple[Intervention, ...], changed: str
     goal = max(trunk.tokens, len(grown.written.ids) + 1)
     found.branches.append(Branch(key, grown, sampling, None, found.shown, token, changed, goal))
     st.session_state[AGAINST_KEY] = found.shown
-    found.shown, found.running, found.token = len(found.branches) - 1, True, None
+    found.shown, found.running, found.token, found.other_token = len(found.branches) - 1, True, None, None
 
 
 def in_tree_order() -> list[tuple[int, int]]:
@@ -209,12 +211,17 @@ def show(number: int) -> None:
     found = story()
     if st.session_state.get(AGAINST_KEY) == number:
         st.session_state[AGAINST_KEY] = found.shown
-    found.shown, found.running, found.token = number, False, None
+    found.shown, found.running, found.token, found.other_token = number, False, None, None
 
 
 def select(token: int) -> None:
     """Choose the token from which the next branch begins."""
     story().token = token
+
+
+def select_in_other(token: int) -> None:
+    """Select a token of the branch with which the shown one is compared."""
+    story().other_token = token
 
 
 def branches() -> Branches:

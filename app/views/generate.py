@@ -128,7 +128,7 @@ def text_strip(trace: RoutingTrace, key: str, token: int, on_select) -> None:
         on_select=selected,
         on_clear=lambda: None,
         level="token",
-        on_level=lambda level: None,
+        on_level=None,
         key=key,
     )
 

@@ -21,7 +21,6 @@ from hooks.trace import RoutingTrace
 LOOPS, GATE, EXPERT, PATH, SEED = "loops", "λ", "without an expert", "without a path", "other random numbers"
 HERE, ON = "this token", "this token and all after it"
 ALL = "all layers"
-INDENT = "\u2003"
 LAST_WORDS = 60
 """Letters of a branch's end that its row shows."""
 
@@ -107,7 +106,8 @@ def _tree() -> None:
                 ):
                     generating.show(number)
                     st.rerun()
-                st.text(f"{INDENT * depth}{'└ ' if depth else ''}{_told(branch)}", width="stretch")
+                below = f"{'┆ ' * (depth - 1)}└ " if depth else ""
+                st.text(f"{below}{_told(branch)}", width="stretch")
 
 
 def _told(branch: Branch) -> str:
@@ -142,8 +142,9 @@ def comparison() -> None:
         )
     at = first_difference(other.trace, shown.trace)
     st.markdown(f"**Branch {other.name}**")
-    place = other.trace.num_tokens - 1 if at is None else min(at, other.trace.num_tokens - 1)
-    text_strip(other.trace, "against_strip", place, lambda token: None)
+    last = other.trace.num_tokens - 1
+    place = next(each for each in (story.other_token, at, last) if each is not None)
+    text_strip(other.trace, "against_strip", min(place, last), generating.select_in_other)
     shared = shared_tokens_table(other.trace, shown.trace)
     unlike = int((shared["loops_first"] != shared["loops_second"]).sum())
     tokens = shared["token"].nunique()
