@@ -12,7 +12,7 @@ import torch
 from transformers import DynamicCache, LogitsProcessorList, TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
 
 from hooks.capturing import Part, predictions, refuse_not_finite, routing_names, routing_trace
-from hooks.grown_text import continued_text, effective, widened
+from hooks.grown_text import Change, continued_text, effective, widened
 from hooks.hook_points import instrument
 from hooks.intervening import check_for_text, refuse_outside
 from hooks.passes import cache_before, to_numpy
@@ -28,13 +28,6 @@ from sample_models.taps import Edit, edited, record
 
 PIECE = 64
 """Most tokens of a pass: a long prompt is read in pieces, so that one can stop in between."""
-
-
-class Change(NamedTuple):
-    """An intervention and the first token for which it holds."""
-
-    first: int
-    intervention: Intervention
 
 
 class Step(NamedTuple):

@@ -1,8 +1,8 @@
-"""What a generated text is told to be: its characters, and the interventions that its trace names."""
+"""What the trace of a generated text says of it: its characters, and the interventions under which it was written."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -10,8 +10,14 @@ from sample_models.intervention import Intervention
 from sample_models.interventions import UseRouting
 
 if TYPE_CHECKING:
-    from hooks.generation import Change
     from sample_models.loading import LoadedModel
+
+
+class Change(NamedTuple):
+    """An intervention and the first token for which it holds."""
+
+    first: int
+    intervention: Intervention
 
 
 def continued_text(loaded: "LoadedModel", prompt: str, ids: Sequence[int], prompt_tokens: int) -> str:
@@ -30,7 +36,7 @@ def continued_text(loaded: "LoadedModel", prompt: str, ids: Sequence[int], promp
     return prompt + added
 
 
-def effective(changes: "Sequence[Change]", tokens: int) -> tuple[Intervention, ...]:
+def effective(changes: Sequence[Change], tokens: int) -> tuple[Intervention, ...]:
     """The interventions that a text of so many tokens was run under, each with the tokens for which it held.
 
     Those that held for no token are left out. `capture` of the same text under these does the same.
@@ -67,4 +73,4 @@ def widened(rows: Mapping[str, Sequence[np.ndarray]]) -> dict[str, np.ndarray]:
     return {name: np.stack(values, axis=1) for name, values in fields.items()}
 
 
-__all__ = ["continued_text", "effective", "widened"]
+__all__ = ["Change", "continued_text", "effective", "widened"]

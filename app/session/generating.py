@@ -230,7 +230,7 @@ def branches() -> Branches:
     if found is None:
         return Branches()
     known = [number for number, branch in enumerate(found.branches) if branch.trace is not None]
-    if found.shown not in known:
+    if not known:
         return Branches()
     place = {number: at for at, number in enumerate(known)}
     parts = [(number, found.branches[number]) for number in known]
@@ -239,16 +239,18 @@ def branches() -> Branches:
             BranchOfText(name_of(number), part.trace, place.get(part.parent), part.token, part.changed)
             for number, part in parts
         ),
-        place[found.shown],
+        place.get(found.shown, 0),
         place.get(compared()),
     )
 
 
 def compared() -> int | None:
     """The branch with which the shown one is compared; None if there is no other."""
-    found, chosen = story(), st.session_state.get(AGAINST_KEY)
+    found, session = story(), st.session_state
     others = [number for number in range(len(found.branches)) if number != found.shown]
-    return chosen if chosen in others else next(iter(others), None)
+    if others and session.get(AGAINST_KEY) not in others:
+        session[AGAINST_KEY] = others[0]
+    return session[AGAINST_KEY] if others else None
 
 
 def name_of(number: int) -> str:

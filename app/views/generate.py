@@ -15,7 +15,7 @@ from app.parts.stop_button import stop_button
 from app.session import choices, generating, navigation, pending, state
 from app.session.generating import Story
 from app.texts.markdown import literal
-from hooks.sampling import MOST_SEED, MOST_TEMPERATURE
+from hooks.sampling import FULL, MOST_SEED, MOST_TEMPERATURE
 from hooks.trace import RoutingTrace
 
 PAGE = "Generate"
@@ -57,7 +57,7 @@ def _writing() -> None:
 def _prompt() -> None:
     """The field for the prompt, how many tokens are to be written, and the button that begins or stops."""
     generating.prompt()
-    st.text_area("Prompt", key=generating.PROMPT_KEY, height=84, max_chars=MAX_CHARACTERS)
+    st.text_area("Prompt", key=generating.PROMPT_KEY, height=84, max_chars=MAX_CHARACTERS, persist_state="session")
     with st.container(horizontal=True, vertical_alignment="bottom", key="generate-begin"):
         st.number_input(
             "Tokens to write",
@@ -113,9 +113,17 @@ def text_strip(trace: RoutingTrace, key: str, token: int, on_select) -> None:
         theme=shown.theme,
     )
 
+    chosen: list[int] = []
+
+    def select() -> None:
+        on_select(chosen[0])
+        state.select(layer=chosen[1])
+
+    note = pending.callback(select)  # the whole page follows the selection, and not the text alone
+
     def selected(token: int, layer: int) -> None:
-        on_select(token)
-        state.select(layer=layer)
+        chosen[:] = token, layer
+        note()
 
     token_strip(
         drawn,
@@ -137,7 +145,7 @@ def _buttons(found: Story) -> None:
     """What can be done with the text that is shown. While it is written, one waits or stops."""
     branch, busy = found.branch, found.running or found.branch.trace is None
     with st.container(horizontal=True, key="generate-buttons"):
-        full = busy or branch.grown.finished == "full"
+        full = found.running or branch.grown.finished == FULL
         if st.button("Continue", icon=":material/play_arrow:", disabled=full, key="generate-more"):
             generating.go_on(generating.option(generating.TOKENS_KEY))
             st.rerun()

@@ -28,9 +28,18 @@ LAST_WORDS = 60
 def branching() -> None:
     """The form that branches the shown text from the selected token, and the tree of all branches."""
     found = generating.story()
-    if found is None or state.why_no_model() or (trace := found.branch.trace) is None:
+    if found is None or state.why_no_model():
         return
     title("What if it had decided otherwise?")
+    if found.branch.trace is not None:
+        _form(found.branch.trace)
+    if len(found.branches) > 1:
+        _tree()
+
+
+def _form(trace: RoutingTrace) -> None:
+    """What to decide otherwise from the selected token on, where, and the button that begins the branch."""
+    found = generating.story()
     token = trace.num_tokens - 1 if found.token is None else min(found.token, trace.num_tokens - 1)
     with st.container(horizontal=True, vertical_alignment="bottom", key="branch-form"):
         what = st.selectbox("Decide", _offered(trace), key="branch-what", width=190, persist_state="session")
@@ -53,8 +62,6 @@ def branching() -> None:
         f"From token {token} on; click another token in the text above to branch from there. A change at a token acts "
         "on what follows it. In the prompt, all of the prompt stays and is read again from that token."
     )
-    if len(found.branches) > 1:
-        _tree()
 
 
 def _offered(trace: RoutingTrace) -> list[str]:
@@ -134,7 +141,6 @@ def comparison() -> None:
         st.selectbox(
             "Compared with",
             numbers,
-            index=numbers.index(generating.compared()),
             format_func=lambda number: f"with branch {generating.name_of(number)}",
             key=generating.AGAINST_KEY,
             label_visibility="collapsed",
