@@ -15,8 +15,9 @@ from hooks.capturing import Part, predictions, refuse_not_finite, routing_names,
 from hooks.grown_text import Change, continued_text, effective, widened
 from hooks.hook_points import instrument
 from hooks.intervening import check_for_text, refuse_outside
-from hooks.passes import cache_before, to_numpy
+from hooks.passes import to_numpy
 from hooks.reading import Reading, read, refuse_without_routing
+from hooks.rerun import cache_before
 from hooks.sampling import ENDED, FULL, Sampling
 from hooks.token_text import display_tokens
 from hooks.trace import RoutingTrace

@@ -5,7 +5,6 @@ from contextlib import nullcontext
 
 import numpy as np
 import torch
-from transformers import DynamicCache
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
 from hooks.windows import Window
@@ -69,16 +68,9 @@ def run_windows(
     return {name: np.concatenate(parts) for name, parts in recorded.items()}
 
 
-def cache_before(past: DynamicCache, token: int) -> DynamicCache:
-    """The keys and values of the tokens before `token`, to which a pass may append its own without changing `past`."""
-    if token == 0:
-        return DynamicCache()
-    return DynamicCache([tuple(tensor[:, :, :token] for tensor in layer[:2]) for layer in past])
-
-
 def to_numpy(tensor: torch.Tensor) -> np.ndarray:
     """A copy that shares nothing with live tensors; bfloat16, which numpy lacks, becomes float32."""
     return (tensor.float() if tensor.is_floating_point() else tensor).cpu().numpy().copy()
 
 
-__all__ = ["cache_before", "run_rows", "run_windows", "to_numpy"]
+__all__ = ["run_rows", "run_windows", "to_numpy"]

@@ -17,7 +17,7 @@ from transformers import DynamicCache
 
 from hooks.hook_points import instrument
 from hooks.intervening import edits_of
-from hooks.passes import cache_before, run_rows
+from hooks.passes import run_rows
 from hooks.reading import refuse_other_model
 from hooks.replay import decided, replayed, undisturbed
 from hooks.trace import RoutingTrace
@@ -168,9 +168,16 @@ def _layer(name: str) -> int:
     return int(name.split(".")[1])
 
 
+def cache_before(past: DynamicCache, token: int) -> DynamicCache:
+    """The keys and values of the tokens before `token`, to which a pass may append its own without changing `past`."""
+    if token == 0:
+        return DynamicCache()
+    return DynamicCache([tuple(tensor[:, :, :token] for tensor in layer[:2]) for layer in past])
+
+
 def _cache_entries_per_token(config: VersatileFFNConfig) -> int:
     """Entries of the keys and values of one token, all layers together."""
     return 2 * config.num_hidden_layers * config.num_key_value_heads * config.head_dim
 
 
-__all__ = ["OwnPass", "own_pass", "own_pass_bytes", "rerun_token"]
+__all__ = ["OwnPass", "cache_before", "own_pass", "own_pass_bytes", "rerun_token"]
