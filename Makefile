@@ -44,6 +44,7 @@ check: .venv/ready-test
 bench: .venv/ready-test
 	$(BIN)/python -m benchmarks.ffn
 	$(BIN)/python -m benchmarks.capture
+	$(BIN)/python -m benchmarks.generation
 	$(BIN)/python -m benchmarks.chance
 	$(BIN)/python -m benchmarks.browser
 	$(BIN)/python -m benchmarks.uploads

@@ -1,4 +1,4 @@
-"""Command line of the explorer: `python -m app serve | models | trace | answers | check | diff | export | import-olmo`
+"""Command line of the explorer: `python -m app serve | models | trace | generate | answers | check | diff | export`
 and more, which `--help` lists.
 
 Exit codes: 0 done, 1 diff found a difference or check a sick model, 2 bad input (a few clear lines on stderr, never a
@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from app.cli_generate import add_generate
 from app.cli_inputs import (
     existing_file,
     existing_folders,
@@ -222,6 +223,7 @@ def parser() -> argparse.ArgumentParser:
     )
     command.add_argument("--out", type=Path, required=True, help="folder for the traces and routing.parquet")
     command.set_defaults(run=trace)
+    add_generate(commands)
     command = commands.add_parser("answers", help="print what each page finds in a trace file, in a sentence or two")
     command.add_argument("trace", type=Path, help="a .trace.safetensors file")
     _add_selection(command)
@@ -297,7 +299,7 @@ def _run(argv: list[str]) -> int:
     if argv[:2] == ["trace", "diff"] and not any(each.startswith("--o") for each in argv):
         argv = argv[1:]
     args = parser().parse_args(argv)
-    if args.command == "trace" and args.model is None:
+    if args.command in ("trace", "generate") and args.model is None:
         from sample_models.registry import default_models
 
         args.model = default_models()[0]

@@ -60,6 +60,14 @@ MAX_SUMMARIES = 20_000
 """Rows of lists of prompts in memory, of all visitors; five numbers each."""
 MAX_LIST_STUDIES = 8
 """Studies of visitors' lists in memory, of all visitors; some megabytes each."""
+MAX_GENERATED = 512
+"""Tokens that one press of a button generates."""
+MAX_BRANCHES = 12
+"""Of a generated text, with the text itself."""
+MAX_GENERATIONS = 32
+"""Generations whose cached keys and values are in memory, of all visitors; others are read again to go on."""
+MAX_GENERATION_BYTES = 256 * 2**20
+"""Of these keys and values; the last one stays, however large it is."""
 MAX_MODELS = 3
 """Models in memory."""
 MOST_TOKENS = 10_000

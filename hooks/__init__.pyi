@@ -4,6 +4,8 @@ from .attention_trace import AttentionTrace as AttentionTrace
 from .attention_trace import attention_bytes as attention_bytes
 from .attribution import logit_direction as logit_direction
 from .attribution import remove_writes as remove_writes
+from .batches import BatchRuns as BatchRuns
+from .batches import run_in_batches as run_in_batches
 from .bridge import to_bridge as to_bridge
 from .capturing import NotFiniteError as NotFiniteError
 from .capturing import capture as capture
@@ -17,6 +19,7 @@ from .faithfulness_record import Faithfulness as Faithfulness
 from .faithfulness_record import OtherRun as OtherRun
 from .frontier_record import Frontier as Frontier
 from .frontier_record import GateSweep as GateSweep
+from .generation import Generation as Generation
 from .health import SickWeights as SickWeights
 from .health import load_to_check as load_to_check
 from .health import measure_health as measure_health
@@ -54,6 +57,7 @@ from .reading import read as read
 from .rerun import OwnPass as OwnPass
 from .rerun import own_pass as own_pass
 from .rerun import own_pass_bytes as own_pass_bytes
+from .sampling import Sampling as Sampling
 from .slice_trace import SliceTrace as SliceTrace
 from .slices import loop_slices as loop_slices
 from .sweeping import depth_sweep as depth_sweep

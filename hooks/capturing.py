@@ -39,7 +39,7 @@ class Part(NamedTuple):
     routing: dict[str, np.ndarray]
     """Field of the trace -> [layer, token, ...]."""
     predictions: tuple[np.ndarray, ...]
-    """As `_predictions` gives them."""
+    """As `predictions` gives them."""
 
 
 @overload
@@ -148,7 +148,7 @@ def window_part(
         field: to_numpy(torch.stack([seen[name][row, own] for name in of_field])) for field, of_field in names.items()
     }
     refuse_not_finite(routing, logits[row, own])
-    return Part(routing, _predictions(logits[row, own], reading.ids[window.own + 1 : window.end + 1]))
+    return Part(routing, predictions(logits[row, own], reading.ids[window.own + 1 : window.end + 1]))
 
 
 def refuse_not_finite(routing: Mapping[str, np.ndarray], logits: torch.Tensor) -> None:
@@ -165,7 +165,7 @@ def refuse_not_finite(routing: Mapping[str, np.ndarray], logits: torch.Tensor) -
         )
 
 
-def _predictions(logits: torch.Tensor, following: list[int]) -> tuple[np.ndarray, ...]:
+def predictions(logits: torch.Tensor, following: Sequence[int]) -> tuple[np.ndarray, ...]:
     """(log p of the token that follows [token], top ids and log p [token, top], entropy [token]), nats.
 
     No token follows the last one of a text: its log p is that of token id 0, and is not used. A few rows at a time,

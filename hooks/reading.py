@@ -26,12 +26,15 @@ class Reading:
     """One, or more for a text longer than `context`, each overlapping the one before by `overlap` tokens."""
     chat: bool = False
     """Whether the text is a user's message in the model's chat template."""
+    generated: dict[str, Any] | None = None
+    """Of a text that the model wrote in part: the entry `generated` of `RoutingTrace.meta`."""
 
     @property
     def meta(self) -> dict[str, Any]:
-        """The entries of `RoutingTrace.meta` about the reading: windows if there are several, chat if it is one."""
+        """The entries of `RoutingTrace.meta` about the reading, those that say something."""
         windows = {"context": self.context, "overlap": self.overlap, "number": len(self.windows)}
-        return ({"windows": windows} if len(self.windows) > 1 else {}) | ({"chat": True} if self.chat else {})
+        told = {"windows": windows if len(self.windows) > 1 else None, "chat": self.chat, "generated": self.generated}
+        return {name: value for name, value in told.items() if value}
 
 
 def read(loaded: "LoadedModel", text: str | RoutingTrace, overlap: int | None = None, *, chat: bool = False) -> Reading:
@@ -65,7 +68,8 @@ def _read_again(loaded: "LoadedModel", trace: RoutingTrace) -> Reading:
     stated = trace.meta.get("windows") or {"context": loaded.config.max_position_embeddings, "overlap": 0}
     ids, special = trace.token_ids.tolist(), trace.special.tolist()
     text, chat = trace.meta.get("text") or "", trace.meta.get("chat") is True
-    return Reading(text, ids, special, stated["context"], stated["overlap"], trace.windows, chat)
+    generated = trace.meta.get("generated")
+    return Reading(text, ids, special, stated["context"], stated["overlap"], trace.windows, chat, generated)
 
 
 def refuse_without_routing(loaded: "LoadedModel") -> None:

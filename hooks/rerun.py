@@ -110,7 +110,7 @@ def _streams(
     A row leaves the first one before layer `begins[row]`; these ascend from 0.
     """
     inner, device = model.model, model.device
-    past = _past_before(past, place) if place else None
+    past = cache_before(past, place) if place else None
     stream = inner.embed_tokens(torch.tensor([[token_id]], device=device))  # [1, row, hidden]
     turned = inner.rotary_emb(stream, position_ids=torch.tensor([[place]], device=device))
     for index in range(len(inner.layers) + 1):
@@ -168,8 +168,10 @@ def _layer(name: str) -> int:
     return int(name.split(".")[1])
 
 
-def _past_before(past: DynamicCache, token: int) -> DynamicCache:
-    """The keys and values of the tokens before `token`, to which a pass may append its own."""
+def cache_before(past: DynamicCache, token: int) -> DynamicCache:
+    """The keys and values of the tokens before `token`, to which a pass may append its own without changing `past`."""
+    if token == 0:
+        return DynamicCache()
     return DynamicCache([tuple(tensor[:, :, :token] for tensor in layer[:2]) for layer in past])
 
 
@@ -178,4 +180,4 @@ def _cache_entries_per_token(config: VersatileFFNConfig) -> int:
     return 2 * config.num_hidden_layers * config.num_key_value_heads * config.head_dim
 
 
-__all__ = ["OwnPass", "own_pass", "own_pass_bytes", "rerun_token"]
+__all__ = ["OwnPass", "cache_before", "own_pass", "own_pass_bytes", "rerun_token"]

@@ -81,8 +81,9 @@ class RoutingTrace:
     """Where the numbers come from: model, weights_sha256, gates_trained, reads_ids, parameters, heads_parameters,
     config, text, dtype, versions, format_version. Also `windows` (context, overlap, number) if the text was read in
     more than one, `chat` if it is a user's message in the model's chat template, `parts` if the model decides fewer
-    things than a VersatileFFN does, and `interventions` if some of its decisions were not the model's own (as JSON; the
-    property `interventions` gives them).
+    things than a VersatileFFN does, `generated` if the model wrote a part of the text (`first`, its first token, and
+    `sampling`, from which tokens on they were chosen how), and `interventions` if some of its decisions were not the
+    model's own (as JSON; the property `interventions` gives them).
     """
 
     def __post_init__(self) -> None:
@@ -126,6 +127,12 @@ class RoutingTrace:
     def parts(self) -> frozenset[str]:
         """What the model decides for every token: some of `trace_checks.PARTS`, all unless `meta` says otherwise."""
         return frozenset(self.meta.get("parts", PARTS))
+
+    @property
+    def first_generated(self) -> int:
+        """The first token that the model wrote; the number of tokens if it wrote none."""
+        stated = self.meta.get("generated")
+        return stated["first"] if stated else self.num_tokens
 
     @cached_property
     def interventions(self) -> tuple[Intervention, ...]:
@@ -184,7 +191,8 @@ class RoutingTrace:
     def to_frame(self) -> "pd.DataFrame":
         """Tidy table, one row per layer x token, layers outermost.
 
-        `expert_ids` and `expert_weights` are lists, best first, and None where the token did not route.
+        `expert_ids` and `expert_weights` are lists, best first, and None where the token did not route. If the model
+        wrote a part of the text, `generated` says of every token whether it did.
         """
         import pandas as pd
 
@@ -198,7 +206,7 @@ class RoutingTrace:
                 row[each].tolist() if ran else None for row, each, ran in zip(rows, experts_ran, routed, strict=True)
             ]
 
-        return pd.DataFrame(
+        frame = pd.DataFrame(
             {
                 "layer": layer,
                 "token": token,
@@ -214,6 +222,9 @@ class RoutingTrace:
                 "logprob": self.logprob[token],
             }
         )
+        if self.first_generated < self.num_tokens:
+            frame["generated"] = token >= self.first_generated
+        return frame
 
     def to_bytes(self) -> bytes:
         """The trace file: safetensors with the arrays, its JSON header with the strings. No pickle."""

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from hooks.sampling import Sampling
 from hooks.windows import reading_windows
 from sample_models.intervention import Intervention, Sizes
 
@@ -81,10 +82,29 @@ def check_lists(tokens: Any, next_tokens: Any, meta: Any) -> None:
     parts = meta.get("parts")
     if "parts" in meta and not (isinstance(parts, list) and len({*map(str, parts)} & PARTS) == len(parts)):
         raise ValueError(f"parts must be some of {', '.join(sorted(PARTS))}, each once")
+    generated = meta.get("generated")
+    if "generated" in meta and not (
+        isinstance(generated, dict)
+        and type(generated.get("first")) is int
+        and 0 < generated["first"] <= len(tokens)
+        and isinstance(generated.get("sampling"), list)
+        and all(map(_is_sampling, generated["sampling"]))
+    ):
+        raise ValueError("generated must be the first token that the model wrote, and how it chose its tokens")
     try:
         json.dumps(meta, ensure_ascii=False).encode()
     except UnicodeEncodeError:
         raise ValueError("its text holds halves of characters (lone surrogates)") from None
+
+
+def _is_sampling(stated: Any) -> bool:
+    """Whether this says from which token on tokens were chosen, and how."""
+    try:
+        rest = {name: value for name, value in stated.items() if name != "first"}
+        Sampling(**rest)
+    except (AttributeError, TypeError, ValueError):
+        return False
+    return type(stated.get("first")) is int
 
 
 def check_values(arrays: Mapping[str, np.ndarray], next_tokens: list[list[str]], meta: Mapping[str, Any]) -> None:

@@ -9,6 +9,7 @@ from analysis.explain.attribution import Attribution, attribution
 from analysis.explain.embedding import Embedding, Placement, embedding
 from analysis.explain.near_miss import TwoPrecisions
 from analysis.models.training import TrainingCurves, read_curves
+from analysis.texts.branches import Branches, BranchOfText
 from analysis.texts.knock_out import KnockOutStudy, knock_out_study
 from analysis.texts.study import Study, study
 from analysis.view import DEFAULT_VIEW, View
@@ -215,10 +216,21 @@ def make_curves(trace: RoutingTrace) -> TrainingCurves:
     return TrainingCurves(read_curves(rows), trace.meta)
 
 
+def make_branches(trace: RoutingTrace) -> Branches:
+    """The trace as a text that was generated from its first token on, and a branch that ends earlier."""
+    stated = {"generated": {"first": 1, "sampling": [{"first": 1, "temperature": 0.0}]}}
+    whole = replace(trace, meta=trace.meta | stated)
+    others = replace(whole, token_ids=np.where(np.arange(trace.num_tokens) > 1, 0, trace.token_ids))
+    first, second = BranchOfText("A", whole), BranchOfText("B", others, 0, 1, "4 loops; all layers, token 1")
+    return Branches((first, second), 1, 0)
+
+
 def result_of(kind: type, trace: RoutingTrace, view: View = DEFAULT_VIEW) -> Drawn:
     """The trace, or a random result of the kind that a figure draws (`FigureSpec.of`) and that fits the trace."""
     if kind is RoutingTrace:
         return trace
+    if kind is Branches:
+        return make_branches(trace)
     if kind is Study:
         return study([trace, trace], draws=9)
     if kind is KnockOutStudy:

@@ -26,7 +26,7 @@ LEFT_OUT = {
     "analysis": ("streamlit", "transformer_lens", "transformers", "torch"),
 }
 """Libraries that a package does without, and does not reach through another one either."""
-CAPTURES = ("app.server.captures", "app.server.forced_depth", "app.server.knock_outs")
+CAPTURES = ("app.server.captures", "app.server.forced_depth", "app.server.generations", "app.server.knock_outs")
 """What runs models for visitors, who wait for their turn."""
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
@@ -77,7 +77,13 @@ def test_session_state_is_touched_in_the_sessions_room_alone(modules):
 
 
 def test_models_are_run_by_captures_and_the_command_line_alone(modules):
-    runs = {"app.server.models", "app.cli", "app.cli_models", *CAPTURES}  # the first only loads them
+    runs = {
+        "app.server.models",
+        "app.cli",
+        "app.cli_models",
+        "app.cli_generate",
+        *CAPTURES,
+    }  # the first only loads them
     assert source_rules.running_models(modules) == runs
 
 

@@ -11,6 +11,7 @@ import pandas as pd
 from analysis.answers.answer import Answer, Link
 from analysis.answers.of_choice import choice_of_loops
 from analysis.answers.of_depth import forced_depth
+from analysis.answers.of_generation import generate
 from analysis.answers.of_knock_outs import expert_knock_outs
 from analysis.answers.of_text import cost, difficulty, experts, gate, near_misses, overview, recursion
 from analysis.answers.of_texts import models, prompts, validity, what_decides
@@ -18,6 +19,7 @@ from analysis.answers.of_token import attention, geometry, recursion_lens, walkt
 from analysis.answers.of_what_if import what_if
 from analysis.explain.attribution import Attribution
 from analysis.explain.near_miss import TwoPrecisions
+from analysis.texts.branches import Branches
 from analysis.texts.study import Study
 from analysis.view import DEFAULT_VIEW, View
 from analysis.what_if.comparison import Comparison
@@ -46,6 +48,7 @@ ANSWERS: dict[Callable[..., Answer], type] = {
     what_if: Comparison,
     expert_knock_outs: KnockOutTrace,
     forced_depth: DepthEffects,
+    generate: Branches,
     models: RoutingTrace,
     prompts: pd.DataFrame,
 }
@@ -82,7 +85,7 @@ def answers(given: tuple[Any, ...], view: View = DEFAULT_VIEW) -> dict[str, Answ
 
 __all__ = [
     "ABOUT_SELECTION", "ANSWERS", "Answer", "Link", "answer_of", "answers", "attention", "choice_of_loops", "cost",
-    "difficulty", "expert_knock_outs", "experts", "forced_depth", "gate",
+    "difficulty", "expert_knock_outs", "experts", "forced_depth", "gate", "generate",
     "geometry", "models", "near_misses", "overview", "prompts", "recursion", "recursion_lens", "validity",
     "walkthrough", "what_decides", "what_if", "write_ledger",
 ]  # fmt: skip

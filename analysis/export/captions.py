@@ -11,6 +11,7 @@ from analysis.texts.summary import PromptTable
 from analysis.view import View
 from analysis.words.labels import how_many, token_label
 from hooks.interventions import from_json, in_words
+from hooks.sampling import Sampling
 from hooks.trace import RoutingTrace
 
 About = RoutingTrace | OfTexts | TrainingCurves | PromptTable
@@ -69,6 +70,8 @@ def _trace_numbers(trace: RoutingTrace, view: View, selected: str) -> str:
         first, end = view.span(trace.num_tokens)
         text += f" Maps show tokens {first} to {end - 1}."
     text += selected
+    if written := generation(trace):
+        text += f" {written}"
     if trace.special.any():
         text += f" Means leave out {int(trace.special.sum())} token(s) that the tokenizer added."
     return text
@@ -96,6 +99,19 @@ def reading(trace: RoutingTrace) -> str | None:
         f"read in {stated['number']} windows of {stated['context']:,} tokens, each overlapping the former by "
         f"{stated['overlap']:,}"
     )
+
+
+def generation(trace: RoutingTrace) -> str | None:
+    """A sentence that says which tokens the model wrote and how they were chosen; None for a text that was given."""
+    first = trace.first_generated
+    if first >= trace.num_tokens:
+        return None
+    sampled = [
+        {name: value for name, value in each.items() if name != "first"} for each in trace.meta["generated"]["sampling"]
+    ]
+    how = dict.fromkeys(Sampling(**each).words() for each in sampled)
+    told = next(iter(how), "") if len(how) < 2 else f"{len(how)} ways of choosing"
+    return f"Tokens from {first} on were generated{f' ({told})' if told else ''}; those before are the prompt."
 
 
 def source(about: About) -> str:
@@ -127,4 +143,4 @@ def answers_text(given: tuple[Drawn, ...], view: View) -> str:
     return "\n".join([*lines, "", _trace_numbers(given[0], view, selected), source(given[0]), ""])
 
 
-__all__ = ["About", "answers_text", "caption", "intervention", "numbers", "reading", "source"]
+__all__ = ["About", "answers_text", "caption", "generation", "intervention", "numbers", "reading", "source"]

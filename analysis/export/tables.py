@@ -92,14 +92,18 @@ def write_routing(sink: BinaryIO, traces: Iterable[RoutingTrace]) -> None:
     """The routing table as Parquet, one row per prompt x layer x token: the `trace_table` of every trace.
 
     Traces are consumed one by one and written in row groups of at least ROWS_PER_GROUP rows: memory does not grow with
-    their number. The file's metadata has the prompts with interventions under "interventions", in words.
+    their number. The file's metadata has the prompts with interventions under "interventions", in words, and under
+    "generated" the first token that the model wrote, for the texts that it wrote in part.
     """
     with ParquetWriter(sink, ROUTING_SCHEMA) as writer:
         group: list[pd.DataFrame] = []
         changed: dict[int, str] = {}
+        written: dict[int, int] = {}
         for index, trace in enumerate(traces):
             if trace.interventions:
                 changed[index] = in_words(trace.interventions)
+            if trace.first_generated < trace.num_tokens:
+                written[index] = trace.first_generated
             group.append(trace_table(trace, index))
             if sum(map(len, group)) >= ROWS_PER_GROUP:
                 writer.write_table(_routing_rows(group))
@@ -108,6 +112,8 @@ def write_routing(sink: BinaryIO, traces: Iterable[RoutingTrace]) -> None:
             writer.write_table(_routing_rows(group))
         if changed:
             writer.add_key_value_metadata({"interventions": json.dumps(changed, ensure_ascii=False)})
+        if written:
+            writer.add_key_value_metadata({"generated": json.dumps(written)})
 
 
 def trace_parquet(traces: Iterable[RoutingTrace]) -> bytes:

@@ -27,6 +27,8 @@ Quantity = Literal["Difficulty", "Gate", "Loops", "Experts", "Surprisal"]
 QUANTITIES: tuple[Quantity, ...] = ("Difficulty", "Gate", "Loops", "Experts", "Surprisal")
 _STEPS = 64
 HATCHED, EMPTY = -1, -2
+GENERATED = "dotted: generated"
+"""In the legend of a text that the model wrote in part."""
 MOST_WRITTEN_OUT = 24
 """A run of more spaces is counted, as in ␣×40."""
 
@@ -63,6 +65,8 @@ class Strip:
     colors: dict[str, str]
     long_readout: bool
     """Whether the read-out needs two lines, because a token chooses many experts."""
+    first_generated: int
+    """The first token that the model wrote; the number of tokens if it wrote none. It is marked, not only coloured."""
     window: int = 256
     signature: str = field(default="")
 
@@ -111,12 +115,13 @@ def strip(
         values=values,
         surprisal=_over_pieces(_summed(trace.surprisal, starts), _nats, "sum", starts, trace.num_tokens),
         quantity=quantity.lower() + ("" if layer is None else f" in layer {layer}:"),
-        legend=legend,
+        legend=legend + ([("text", GENERATED)] if trace.first_generated < trace.num_tokens else []),
         readout=readout(trace, token, at_layer),
         breaks=["↵" in display for display in displays],
         white=[not display.strip("␣↵⇥") for display in displays],
         colors={"line": colors["line"], "muted": colors["muted"]},
         long_readout=trace.expert_ids.shape[2] > 3,
+        first_generated=trace.first_generated,
     )
 
 

@@ -70,13 +70,14 @@ class Strip {
     this.mark_found();
     this.draw_readout();
     this.draw_matches();
+    this.level.hidden = !data.levels;
     this.level.setAttribute("aria-pressed", data.level === "word");
     this.draw_legend();
   }
 
   // Draw another text or colouring; returns whether the text is the same as before.
   build() {
-    const { labels, fill, palette, badges, badge_room, breaks, indents, white, starts, tokens } = this.data;
+    const { labels, fill, palette, badges, badge_room, breaks, indents, white, starts, tokens, first_generated } = this.data;
     const shown = labels.join("\0"), same = shown === this.shown;
     this.shown = shown;
     this.cell_of = labels.flatMap((_, i) => Array((starts[i + 1] ?? tokens) - starts[i]).fill(i));
@@ -95,10 +96,16 @@ class Strip {
         cell.style.setProperty("--on-fill", palette[fill[i]][1]);
       }
       if (white[i]) cell.classList.add("white");
+      if (starts[i] >= first_generated) cell.classList.add("generated");
       if (badge_room[i]) {
         const badge = element("span", "badge", badges[i]);
         badge.style.minWidth = `${badge_room[i]}ch`; // in every layer the same, so that no row moves
         cell.append(badge);
+      }
+      if (starts[i] >= first_generated && !(starts[i - 1] >= first_generated)) {
+        const border = element("span", "border", "generated");
+        border.role = "presentation";
+        cells.append(border);
       }
       cells.append(cell);
       if (breaks[i]) {
@@ -152,9 +159,10 @@ class Strip {
   }
 
   describe(i) {
-    const { labels, values, surprisal, quantity, starts, tokens } = this.data, last = (starts[i + 1] ?? tokens) - 1;
+    const { labels, values, surprisal, quantity, starts, tokens, first_generated } = this.data, last = (starts[i + 1] ?? tokens) - 1;
     const where = last > starts[i] ? `tokens ${starts[i]} to ${last}` : `token ${starts[i]}`;
-    return `${where}: ${labels[i]}, ${quantity} ${values[i]}, surprisal ${surprisal[i]}`;
+    const by = starts[i] >= first_generated ? ", generated" : "";
+    return `${where}: ${labels[i]}, ${quantity} ${values[i]}, surprisal ${surprisal[i]}${by}`;
   }
 
   // With `still` a token that is seen stays where it is, under the pointer.

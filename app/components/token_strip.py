@@ -43,25 +43,27 @@ def token_strip(
     level: Level,
     on_select: Callable[[int, int], None],
     on_clear: Callable[[], None],
-    on_level: Callable[[Level], None],
+    on_level: Callable[[Level], None] | None,
+    key: str = KEY,
 ) -> None:
     """Draw the strip of `page` with `token` and `layer` selected; `on_select(token, layer)` is called before the rerun.
 
     `query` is the token search in words (empty without one) and `found` its matches, ascending: they are underlined
     and counted, and the keys n and N step through them. `on_clear` ends the search.
-    `level` says whether cells are tokens or words, and `on_level` changes it. The selection is always a token.
+    `level` says whether cells are tokens or words, and `on_level` changes it; with None it cannot be changed. The
+    selection is always a token. A page may have more strips beside that of the frame, each with a `key` of its own.
     """
 
     def selected() -> None:
-        if chosen := component_event(KEY, "select"):
+        if chosen := component_event(key, "select"):
             on_select(chosen["token"], chosen["layer"])
 
     def cleared() -> None:
-        if component_event(KEY, "clear"):
+        if component_event(key, "clear"):
             on_clear()
 
     def leveled() -> None:
-        if chosen := component_event(KEY, "level"):
+        if on_level and (chosen := component_event(key, "level")):
             on_level(chosen)
 
     selection = {
@@ -72,9 +74,10 @@ def token_strip(
         "found": found,
         "query": query,
         "level": level,
+        "levels": on_level is not None,
     }
     _component(
-        key=KEY,
+        key=key,
         data={**strip.to_data(), **selection},
         on_select_change=selected,
         on_clear_change=cleared,

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from analysis.export.captions import reading
+from analysis.export.captions import generation, reading
 from analysis.models.facts import ModelFacts
 from analysis.palette import THEMES
 from analysis.words.strip import QUANTITIES, strip
@@ -151,6 +151,8 @@ def frame(page: Page) -> None:
 
 def _why_no_export(page: Page) -> str | None:
     """Why nothing of a page can be exported; None if something can."""
+    if not page.exported:
+        return "This page has no figure. Open the text in the explorer, and the other pages export it."
     reasons = [results.why_not_drawn(figure_spec.of) for figure_spec in page.exported]
     return None if None in reasons else f"No figure of this page is drawn yet. {reasons[0]}"
 
@@ -193,6 +195,8 @@ def _notices(page: Page, trace) -> None:
     intervention_banner(page, trace)
     if trace.meta.get("chat") is True:
         st.caption("The text stands in the model's chat template, as a user's message.")
+    if sentence := generation(trace):
+        st.caption(sentence)
     if facts.gates_trained is False:
         st.markdown("**The gates of this model are untrained, so its loops and experts are noise.**")
     if problem := state.problem():

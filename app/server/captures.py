@@ -87,6 +87,11 @@ def _traced(model_name: str, text: str, interventions: Interventions) -> Routing
         raise PromptError(f"{error}.") from error
 
 
+def keep_trace(model_name: str, text: str, trace: RoutingTrace) -> None:
+    """Keep a trace that was made in another way as that of a text, unless there is one."""
+    _traced.keep((model_name, text, ()), trace)
+
+
 def read_within_limits(loaded, text: str) -> "Reading":
     """A text's tokens. Raises PromptError if the model cannot read the text, or it has too many tokens."""
     from hooks import read

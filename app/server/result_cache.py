@@ -46,6 +46,10 @@ class ResultCache(Generic[Result]):
             result = self._look_up(arguments)  # another caller may have computed it during the wait
             return self._store(arguments, self._compute(*arguments)) if result is None else result
 
+    def keep(self, arguments: tuple[Hashable, ...], result: Result) -> None:
+        """Keep a result that was made elsewhere for all these arguments, unless there is one."""
+        self._store(arguments, result)
+
     def clear(self) -> None:
         """Remove every result."""
         with self._lock:

@@ -5,10 +5,11 @@ from typing import Any
 from analysis.answers import ANSWERS, Answer, answer_of, choice_of_loops
 from analysis.explain.attribution import Attribution
 from analysis.explain.near_miss import TwoPrecisions
+from analysis.texts.branches import Branches
 from analysis.texts.goes_with import GoesWith, goes_with
 from analysis.texts.study import Study
 from app.server.sample_studies import sample_studies
-from app.session import knock_outs, results, state, text_study
+from app.session import generating, knock_outs, results, state, text_study
 from app.session.navigation import open_next
 from app.session.prompt_list import chosen_grouping, prompt_table
 from app.session.search_form import search_expert
@@ -27,6 +28,8 @@ def current_answer(page: str) -> Answer | None:
     if page == "prompts":
         table, columns = prompt_table()
         return answer_of(page, table, column=chosen_grouping(table, columns))
+    if kind is Branches:
+        return answer_of(page, generating.branches(), state.current_view())
     if kind is Study:
         finished = None if state.why_no_model() else text_study.finished_study()
         return answer_of(page, finished.study, state.current_view()) if finished and finished.study else None

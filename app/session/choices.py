@@ -56,6 +56,11 @@ def remember_scope() -> None:
     st.session_state.scope_chosen = True
 
 
+def shown_scope() -> str:
+    """Of which layers a strip of tokens shows loops: one of SCOPES."""
+    return st.session_state.get(SCOPE_KEY) or "all"
+
+
 def chosen_colouring() -> list | None:
     """Quantity, scope, and whether they hold for every page; None unless the visitor has chosen one of them."""
     session = st.session_state

@@ -9,6 +9,7 @@ from analysis.view import Level, View, window_around
 from analysis.words.words import same_place
 from app.server import captures, models, queues
 from app.server.uploads import trace_of_upload
+from app.session import generated_texts
 from app.session.intervened import Interventions, chosen_interventions, fitting, trace_under_them
 from app.texts.examples import DEFAULT_EXAMPLE, EXAMPLES, shipped_trace
 from app.texts.prompts import Prompt, PromptError, check_text, opening
@@ -24,6 +25,7 @@ EXAMPLE_IDS = 24
 _OF_TEXTS = (
     *("linked_text", "exported", "upload_read", "half_precision_of", "removed_of", "training_read", "faithfulness_of"),
     *("ffn_times", "study_tracing", "list_study", "list_studied", "umap_maps", "drawings_of_left_pages"),
+    *(generated_texts.KEY, "generation", "generate-batches", "generate-prompt", "generate-prompt-of"),
 )
 """Keys in the session of what was made of texts of the visitor's own."""
 NO_MODEL = "No model was found. Restore sample_models/checkpoints, or name a folder with `serve --models`."
@@ -123,7 +125,8 @@ def current_trace() -> RoutingTrace:
     """The trace file that is open, or else the trace of the current prompt under the visitor's interventions."""
     if (opened := trace_file()) is not None:
         return opened
-    return captures.trace_of(*model_and_text(), interventions())
+    model, text = model_and_text()
+    return generated_texts.told_of(model, text, captures.trace_of(model, text, interventions()))
 
 
 def interventions() -> Interventions:

@@ -64,6 +64,13 @@ GROUPS: dict[str, dict[str, str]] = {
         "experts' share of the FFN where the width path ran.",
         "position": "The number of a token, counted from the start of the text. A text beyond the trained context is "
         "read in windows that each begin anew; its positions still count from the start of the text.",
+        "generation": "The model goes on with a text: it reads the prompt, chooses a next token from its prediction, "
+        "reads that too, and so on. What was computed of earlier tokens is kept (a KV cache): each runs once.",
+        "temperature": "What the logits are divided by before a token is drawn: below 1 likely tokens become likelier, "
+        "above 1 rarer ones get more chance. At 0 the likeliest token is taken (greedy). Top k and top p leave out all "
+        "but the likeliest tokens.",
+        "branch": "A generated text that shares its beginning with another one and goes on otherwise from a token on, "
+        "with another decision there, or with other random numbers.",
         "write": "What one part of a layer (a loop, an expert, attention) adds to the residual stream.",
         "cosine": "How well two directions agree, whatever their lengths: 1 for the same, 0 for orthogonal, −1 for "
         "opposite ones.",

@@ -1,0 +1,179 @@
+"""Generate page: branching a generated text from a token, the tree of its branches, and two of them compared."""
+
+from dataclasses import replace
+
+import streamlit as st
+
+from analysis.export.tables import table_csv
+from analysis.texts.branches import first_difference, layers_table, shared_tokens_table
+from analysis.words.labels import how_many, token_label
+from app.limits import MAX_BRANCHES
+from app.parts.data_and_code import table_height
+from app.parts.panel import title
+from app.session import generating, state
+from app.session.generating import Branch
+from app.texts.markdown import literal
+from app.views.generate import text_strip
+from hooks.interventions import DropExpert, DropPath, ForceGate, ForceLoops, Intervention
+from hooks.sampling import MOST_SEED
+from hooks.trace import RoutingTrace
+
+LOOPS, GATE, EXPERT, PATH, SEED = "loops", "λ", "without an expert", "without a path", "other random numbers"
+HERE, ON = "this token", "this token and all after it"
+ALL = "all layers"
+LAST_WORDS = 60
+"""Letters of a branch's end that its row shows."""
+
+
+def branching() -> None:
+    """The form that branches the shown text from the selected token, and the tree of all branches."""
+    found = generating.story()
+    if found is None or state.why_no_model():
+        return
+    title("What if it had decided otherwise?")
+    if found.branch.trace is not None:
+        _form(found.branch.trace)
+    if len(found.branches) > 1:
+        _tree()
+
+
+def _form(trace: RoutingTrace) -> None:
+    """What to decide otherwise from the selected token on, where, and the button that begins the branch."""
+    found = generating.story()
+    token = trace.num_tokens - 1 if found.token is None else min(found.token, trace.num_tokens - 1)
+    with st.container(horizontal=True, vertical_alignment="bottom", key="branch-form"):
+        what = st.selectbox("Decide", _offered(trace), key="branch-what", width=190, persist_state="session")
+        value = _value(what, trace)
+        layer, how_long = ALL, ON
+        if what != SEED:
+            layers = [ALL, *(f"layer {layer}" for layer in range(trace.num_layers))]
+            layer = st.selectbox("In", layers, key="branch-layer", width=140, persist_state="session")
+            how_long = st.selectbox("For", [HERE, ON], index=1, key="branch-tokens", width=230, persist_state="session")
+        if st.button(
+            f"Branch from “{literal(token_label(trace, token))}”",
+            type="primary",
+            key="branch",
+            disabled=not generating.may_branch(),
+            help=None if generating.may_branch() else f"A text has at most {MAX_BRANCHES} branches.",
+        ):
+            _branch(found.branch, what, value, layer, token, how_long)
+            st.rerun()
+    st.caption(
+        f"From token {token} on; click another token in the text above to branch from there. A change at a token acts "
+        "on what follows it. In the prompt, all of the prompt stays and is read again from that token."
+    )
+
+
+def _offered(trace: RoutingTrace) -> list[str]:
+    return [LOOPS, GATE, EXPERT, PATH, SEED] if trace.max_loops > 1 else [EXPERT, PATH, SEED]
+
+
+def _value(what: str, trace: RoutingTrace) -> int | float | str:
+    """The field for the value of a decision, and what it holds."""
+    if what == LOOPS:
+        options = list(range(1, trace.max_loops + 1))
+        return st.segmented_control(
+            "Loops", options, default=options[-1], required=True, key="branch-loops", persist_state="session"
+        )
+    if what == GATE:
+        return st.number_input("λ", 0.0, 1.0, 0.5, step=0.05, key="branch-gate", width=110, persist_state="session")
+    if what == EXPERT:
+        experts = list(range(trace.num_experts))
+        return st.selectbox("Expert", experts, key="branch-expert", width=100, persist_state="session")
+    if what == PATH:
+        return st.segmented_control(
+            "Path", ["width", "depth"], default="width", required=True, key="branch-path", persist_state="session"
+        )
+    return st.number_input("Seed", 0, MOST_SEED, 1, key="branch-seed", width=150, persist_state="session")
+
+
+def _branch(trunk: Branch, what: str, value, layer: str, token: int, how_long: str) -> None:
+    """Begin the branch that the form describes."""
+    if what == SEED:
+        sampling = replace(trunk.sampling if not trunk.sampling.is_greedy else generating.drawn_sampling(), seed=value)
+        generating.branch_off(token, (), sampling.words(), sampling)
+        return
+    layers = None if layer == ALL else int(layer.rpartition(" ")[2])
+    kind = {LOOPS: ForceLoops, GATE: ForceGate, EXPERT: DropExpert, PATH: DropPath}[what]
+    made: Intervention = kind(value, layers=layers, tokens=token if how_long == HERE else None)
+    told = made.words() if how_long == HERE else made.words().replace("all tokens", "all tokens from there on")
+    generating.branch_off(token, (made,), told, trunk.sampling)
+
+
+def _tree() -> None:
+    """All branches, each below the one that it left: what was changed, and how its text ends."""
+    found = generating.story()
+    with st.container(key="branch-tree", gap="xsmall"):
+        for number, depth in generating.in_tree_order():
+            branch, name = found.branches[number], generating.name_of(number)
+            with st.container(horizontal=True, vertical_alignment="center"):
+                shown = number == found.shown
+                if st.button(
+                    name, key=f"show-branch-{number}", type="primary" if shown else "secondary", help="Show this branch"
+                ):
+                    generating.show(number)
+                    st.rerun()
+                below = f"{'┆ ' * (depth - 1)}└ " if depth else ""
+                st.text(f"{below}{_told(branch)}", width="stretch")
+
+
+def _told(branch: Branch) -> str:
+    """What was changed in a branch, where, and how it ends."""
+    begun = branch.changed or "the first text"
+    if branch.parent is not None:
+        begun = f"from token {branch.token} on: {branch.changed}"
+    if branch.trace is None:
+        return f"{begun}. Nothing is written yet."
+    text = str(branch.trace.meta["text"]).replace("\n", " ")
+    end = text if len(text) <= LAST_WORDS else f"…{text[-LAST_WORDS:]}"
+    return f"{begun}. {how_many(branch.generated, 'token')}: “{end}”"
+
+
+def comparison() -> None:
+    """The shown branch beside another one: the other text, where both part, and the loops of both by layer."""
+    found = generating.branches()
+    if state.why_no_model() or found.against is None or found.against == found.shown:
+        return
+    shown, other = found.branches[found.shown], found.branches[found.against]
+    story = generating.story()
+    with title("Two branches compared"):
+        numbers = [number for number in range(len(story.branches)) if number != story.shown]
+        st.selectbox(
+            "Compared with",
+            numbers,
+            format_func=lambda number: f"with branch {generating.name_of(number)}",
+            key=generating.AGAINST_KEY,
+            label_visibility="collapsed",
+            width=180,
+        )
+    at = first_difference(other.trace, shown.trace)
+    st.markdown(f"**Branch {other.name}**")
+    last = other.trace.num_tokens - 1
+    place = next(each for each in (story.other_token, at, last) if each is not None)
+    text_strip(other.trace, "against_strip", min(place, last), generating.select_in_other)
+    shared = shared_tokens_table(other.trace, shown.trace)
+    unlike = int((shared["loops_first"] != shared["loops_second"]).sum())
+    tokens = shared["token"].nunique()
+    st.caption(
+        f"Both texts have the same {how_many(tokens, 'token')} at their beginning. In {unlike:,} of these tokens' "
+        f"{len(shared):,} choices (token and layer) the loops differ. The means below are over all that each branch "
+        "wrote, whatever the words."
+    )
+    table = layers_table(other.trace, shown.trace)
+    st.dataframe(
+        table,
+        hide_index=True,
+        height=table_height(len(table), 400),
+        column_config={
+            "layer": st.column_config.NumberColumn(width=70),
+            "shared_tokens": st.column_config.NumberColumn("shared tokens", width=120),
+            "other_loops": st.column_config.NumberColumn("of these with other loops", width=180),
+            "mean_loops_first": st.column_config.NumberColumn(f"mean loops, {other.name}", format="%.2f"),
+            "mean_loops_second": st.column_config.NumberColumn(f"mean loops, {shown.name}", format="%.2f"),
+            "difference": st.column_config.NumberColumn(f"{shown.name} minus {other.name}", format="%+.2f"),
+        },
+    )
+    st.download_button("CSV of the layers", table_csv(table), "branches.csv", "text/csv", on_click="ignore")
+
+
+__all__ = ["branching", "comparison"]
