@@ -15,7 +15,7 @@ ROOMS = (
     *("app", "app.views", "app.frame", "app.parts", "app.components", "app.session", "app.server", "app.texts"),
     "app.limits",
     *("analysis.export", "analysis.catalogue", "analysis.figures", "analysis.answers", "analysis.models"),
-    *("analysis.texts", "analysis.explain", "analysis.words", "analysis", "hooks"),
+    *("analysis.texts", "analysis.explain", "analysis.what_if", "analysis.words", "analysis", "hooks"),
     *("sample_models.family", "sample_models.distil", "sample_models"),
 )
 """The highest first: each imports only from itself and from those below. A package stands for its own files, those of
@@ -77,13 +77,7 @@ def test_session_state_is_touched_in_the_sessions_room_alone(modules):
 
 
 def test_models_are_run_by_captures_and_the_command_line_alone(modules):
-    runs = {
-        "app.server.models",
-        "app.cli",
-        "app.cli_models",
-        "app.cli_generate",
-        *CAPTURES,
-    }  # the first only loads them
+    runs = {"app.server.models", *CAPTURES, "app.cli", "app.cli_models", "app.cli_generate"}  # the first only loads
     assert source_rules.running_models(modules) == runs
 
 
