@@ -15,7 +15,7 @@ ROOMS = (
     *("app", "app.views", "app.frame", "app.parts", "app.components", "app.session", "app.server", "app.texts"),
     "app.limits",
     *("analysis.export", "analysis.catalogue", "analysis.figures", "analysis.answers", "analysis.models"),
-    *("analysis.texts", "analysis.explain", "analysis.words", "analysis", "hooks"),
+    *("analysis.texts", "analysis.explain", "analysis.what_if", "analysis.words", "analysis", "hooks"),
     *("sample_models.family", "sample_models.distil", "sample_models"),
 )
 """The highest first: each imports only from itself and from those below. A package stands for its own files, those of
