@@ -32,10 +32,12 @@ def editor() -> None:
 
 
 def _first_questions() -> None:
-    """Buttons that each ask one question about the selected token."""
-    with st.container(horizontal=True, key="first-questions"):
-        for question, intervention in first_questions(current_trace(), current_view()):
-            st.button(literal(question), on_click=_later(what_if.add, intervention))
+    """Buttons that each ask one question about the selected token, in columns that keep their place."""
+    questions = first_questions(current_trace(), current_view())
+    if not questions:
+        return
+    for column, (question, intervention) in zip(st.columns(len(questions)), questions, strict=True):
+        column.button(literal(question), width="stretch", on_click=_later(what_if.add, intervention))
 
 
 def _form() -> None:
