@@ -170,8 +170,9 @@ FIGURES = (
         details=(
             "Both paths run the same weights. “Width path” takes the expert from the tokens that chose it; “depth "
             "path” takes its slice of the FFN out of all loops, for all tokens; “both” does both. Means are over the "
-            "tokens that have a loss, and what is dropped is dropped from the model's own choices. This shows what the trained model loses, not what the expert is for: later "
-            "layers were trained with it and react to its absence."
+            "tokens that have a loss, and experts are dropped from the model's own choices. This shows what the "
+            "trained model loses, not what the expert is for: later layers were trained with it and react to its "
+            "absence."
         ),
         figure=knock_out_map_figure,
         table=knock_out_table,
