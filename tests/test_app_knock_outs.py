@@ -102,7 +102,8 @@ def test_texts_of_a_list_are_measured_in_the_chosen_path_and_compared():
     measure(app, "Measure these texts")
     told = captions(app)
     assert any(each.startswith("6 of 6 texts are measured") for each in told)
-    assert any(each.startswith("Left out: The text has ") for each in told) and len(charts(app)) == 2
+    assert any(each.replace("\\", "").startswith("Left out: The text has ") for each in told)
+    assert len(charts(app)) == 2
     assert "5 texts" in notes(app)
     for text in texts[:5]:
         assert server.share_measured((MODEL, text, "repick"), ("width",)) == 1
