@@ -35,6 +35,15 @@ def labels(app: AppTest) -> list[str]:
     return [button.label for button in app.button]
 
 
+def measure(app: AppTest, button: str) -> AppTest:
+    """Press the button and wait until nothing is measured any more; a browser's timer would run the page on."""
+    press(app, button)
+    while "Stop" in labels(app):
+        app.run()
+        assert not app.exception
+    return app
+
+
 def notes(app: AppTest) -> str:
     return "\n".join(note["text"] for chart in charts(app) for note in chart["layout"]["annotations"])
 
@@ -42,7 +51,7 @@ def notes(app: AppTest) -> str:
 def test_nothing_is_measured_before_the_button_and_everything_after_it():
     app = opened()
     assert captions(app).count(NOT_YET) == 6 and not charts(app)
-    press(app, "Drop experts")
+    measure(app, "Drop experts")
     assert not app.exception and "Drop experts" not in labels(app) and len(charts(app)) == 6
     found = server.known_knock_outs((MODEL, "The fox ran home.", "repick"))
     assert len(found.finished) == 5
@@ -57,29 +66,27 @@ def test_a_stop_keeps_what_was_measured_and_it_is_continued_by_whoever_comes_nex
         if len(steps) == 3:
             knock_outs.stop()  # as the button Stop does
         else:
-            measure(key, stages)
+            whole(key, stages)
 
-    measure = server.measure_knock_outs
+    whole = server.measure_knock_outs
     monkeypatch.setattr(server, "TURN_S", 0)
     monkeypatch.setattr(server, "measure_knock_outs", few)
     app = opened()
-    press(app, "Drop experts")
-    while "Stop" in labels(app):
-        app.run()
+    measure(app, "Drop experts")
     assert len(steps) == 3 and "Continue" in labels(app)
     assert any("% measured. What was measured stays." in told for told in captions(app))
     assert " measured" in notes(app) and len(charts(app)) == 6
-    monkeypatch.setattr(server, "measure_knock_outs", measure)
+    monkeypatch.setattr(server, "measure_knock_outs", whole)
     monkeypatch.setattr(server, "TURN_S", 5)
     other = opened()
     assert "Continue" in labels(other) and len(charts(other)) == 6
-    press(other, "Continue")
+    measure(other, "Continue")
     assert server.share_measured((MODEL, "The fox ran home.", "repick"), ("width", "pairs")) == 1
 
 
 def test_another_way_to_fill_the_hole_is_another_measurement():
     app = opened()
-    press(app, "Drop experts")
+    measure(app, "Drop experts")
     app.segmented_control(key=knock_outs.THEN_KEY).select("kept").run()
     assert not app.exception and captions(app).count(NOT_YET) == 6
     app.segmented_control(key=knock_outs.THEN_KEY).select("repick").run()
@@ -92,10 +99,11 @@ def test_texts_of_a_list_are_measured_in_the_chosen_path_and_compared():
     app.session_state.prompt_list = PromptList("mine.csv", [Prompt(f"p{i}", t) for i, t in enumerate(texts)], [], [])
     app.segmented_control(key=text_study.CHOICE_KEY).select(text_study.OWN).run()
     assert any(told.startswith("0 of 6 texts are measured") for told in captions(app))
-    press(app, "Measure these texts")
+    measure(app, "Measure these texts")
     told = captions(app)
     assert any(each.startswith("6 of 6 texts are measured") for each in told)
-    assert any(each.startswith("Left out: The text has ") for each in told) and len(charts(app)) == 2
+    assert any(each.replace("\\", "").startswith("Left out: The text has ") for each in told)
+    assert len(charts(app)) == 2
     assert "5 texts" in notes(app)
     for text in texts[:5]:
         assert server.share_measured((MODEL, text, "repick"), ("width",)) == 1

@@ -117,8 +117,10 @@ def results(load):
                 capture(loaded, TEXT), capture(load("versatile-6l-4m", dtype=torch.bfloat16), TEXT)
             ),
             KnockOutStudy: knock_out_study(
-                [knock_outs(load("versatile-4l-0.4m"), each, then="kept", stages=["width"]) for each in SOME_TEXTS],
-                name=SAMPLES,
+                [
+                    knock_outs(load("versatile-4l-0.4m"), each, then="kept", stages=["width"])
+                    for each in ("A fox.", "7 + 5")
+                ]
             ),
             DepthEffects: effects,
             Frontier: frontier(loaded, effects),

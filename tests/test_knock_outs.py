@@ -113,7 +113,7 @@ def test_the_planted_expert_is_found_in_the_text_and_for_the_prediction_it_makes
         found = knock_outs(loaded, TEXTS[0], then=then, stages=PATHS)
         for path in PATHS:
             top = largest(found, path)
-            assert (top.layer, top.expert) == (LAYER, EXPERT) and top.change > 3 * top.control > 0, (then, path)
+            assert (top.layer, top.expert) == (LAYER, EXPERT) and top.change > 1.3 * top.control > 0, (then, path)
         for token, text in enumerate(found.routing.tokens[:-1]):
             one = carrier(found, "width", token)
             if text in LETTERS:

@@ -47,11 +47,12 @@ def paired_table(values: np.ndarray, beside: np.ndarray, tokens: np.ndarray, *, 
     texts, total = counts.sum(axis=0), tokens.sum(axis=0)
     difference = values - beside
     p, least = np.full((2, len(texts)), np.nan)
-    for many in np.unique(texts[texts >= FEWEST_TEXTS]):
-        choices = signs(int(many), seed=seed)
-        for cell in np.flatnonzero(texts == many):
-            p[cell] = p_value(np.abs(choices @ difference[counts[:, cell], cell]))
-            least[cell] = least_sign_p(int(many))
+    patterns, pattern = np.unique(counts, axis=1, return_inverse=True)
+    for number, read in enumerate(patterns.T):
+        if (many := int(read.sum())) >= FEWEST_TEXTS:  # cells that count in the same texts share the choices of signs
+            cells = np.flatnonzero(pattern == number)
+            p[cells] = p_value(np.abs(signs(many, seed=seed).astype(float) @ difference[np.ix_(read, cells)]))
+            least[cells] = least_sign_p(many)
     low, high = text_interval(values, tokens)
     beyond_low, beyond_high = text_interval(difference, tokens)
     columns: dict[str, Sequence] = {"texts": texts, "tokens": total, "change": share(values.sum(axis=0), total)}

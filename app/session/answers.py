@@ -16,9 +16,7 @@ from app.session.search_form import search_expert
 from app.texts.correlations import shipped_correlations
 from hooks.knock_out_trace import KnockOutTrace
 
-NOT_DROPPED = Answer(
-    "No expert was dropped from this text yet: press the button below to measure what each one carries."
-)
+NOT_DROPPED = Answer("No expert was dropped from this text yet: the button below measures what each carries.")
 _KINDS = {function.__name__: kind for function, kind in ANSWERS.items()}
 
 

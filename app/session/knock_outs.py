@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from analysis.catalogue import spec
+from analysis.catalogue import CATALOGUE
 from analysis.texts.knock_out import KnockOutStudy, knock_out_study
 from app.limits import MOST_TOKENS
 from app.server import knock_outs as server
@@ -14,6 +14,8 @@ from hooks.knock_out_trace import STAGES, KnockOutTrace, Path, Then
 THEN_KEY = "knock-out-then"
 THENS: dict[Then, str] = {"repick": "Router picks another", "kept": "Leave a hole", "mean": "Mean of the others"}
 """What may follow a drop in the width path -> its label; the first is the default."""
+_MAP = next(each for each in CATALOGUE if each.of is KnockOutTrace)
+"""The main figure, at which the path is chosen."""
 _RUNNING, _RUNNING_TEXTS, _PROBLEMS = "knock_outs_run", "knock_out_texts_run", "knock_out_problems"
 
 
@@ -24,7 +26,7 @@ def chosen_then() -> Then:
 
 def chosen_path() -> Path:
     """The path whose map is shown."""
-    return choices.chosen_options(spec("knock_out_map")).get("path", "width")
+    return _MAP.choice.chosen(choices.chosen_options(_MAP))
 
 
 # The current text ----------------------------------------------------------------------------------------------------

@@ -18,6 +18,8 @@ from hooks.knock_out_trace import PATHS, KnockOutTrace, Path
 HEIGHT = 300
 NUMBERED = 16
 """Experts of a layer up to which their cells have numbers."""
+BESIDE = 0.4
+"""Gap between the experts and the column of all of them."""
 MILLI = 1000
 """Figures are in thousandths of a nat."""
 NOTHING_COUNTS = "No token of this text has a loss that could change."
@@ -97,16 +99,9 @@ def _map(
     x, y, z = expert.ravel(), layer.ravel(), values.ravel()
     last = experts - 0.5
     if whole is not None:
-        beyond, last = experts + 0.4, experts + 0.9
-        data.append(
-            {
-                "type": "heatmap", "x": [beyond], "y": np.arange(layers), "z": MILLI * whole[:, None],
-                "customdata": [[[None, i]] for i in range(layers)],
-                "hovertemplate": "layer %{y}, all experts<br>change %{z:+.2f} thousandths of a nat<extra></extra>",
-                **colours,
-            }
-        )  # fmt: skip
-        x, y = np.append(x, [beyond] * layers), np.append(y, np.arange(layers))
+        last = experts + 0.9
+        data.append(_of_all(experts, whole) | colours)
+        x, y = np.append(x, [experts + BESIDE] * layers), np.append(y, np.arange(layers))
         z = np.append(z, MILLI * whole)
     known = np.isfinite(z)
     if experts <= NUMBERED and known.any():
@@ -131,6 +126,15 @@ def _map(
     )
 
 
+def _of_all(experts: int, whole: np.ndarray) -> dict:
+    """The column of all experts of a layer, beside the others."""
+    return {
+        "type": "heatmap", "x": [experts + BESIDE], "y": np.arange(len(whole)), "z": MILLI * whole[:, None],
+        "customdata": [[[None, i]] for i in range(len(whole))],
+        "hovertemplate": "layer %{y}, all experts<br>change %{z:+.2f} thousandths of a nat<extra></extra>",
+    }  # fmt: skip
+
+
 def _plain(value: float) -> float | None:
     return None if np.isnan(value) else round(float(value), 3)
 
@@ -138,7 +142,7 @@ def _plain(value: float) -> float | None:
 def _experts_axis(experts: int, last: float, with_all: bool) -> dict:
     """Experts 0..n-1, at most 16 named, and "all" beside them."""
     ticks = list(range(0, experts, -(-experts // NUMBERED)))
-    places, texts = ticks + [experts + 0.4] * with_all, [*map(str, ticks), *["all"] * with_all]
+    places, texts = ticks + [experts + BESIDE] * with_all, [*map(str, ticks), *["all"] * with_all]
     return {"range": [-0.5, last], "tickvals": places, "ticktext": texts, "title": {"text": "expert"}}
 
 
@@ -170,8 +174,9 @@ FIGURES = (
         details=(
             "Both paths run the same weights. “Width path” takes the expert from the tokens that chose it; “depth "
             "path” takes its slice of the FFN out of all loops, for all tokens; “both” does both. Means are over the "
-            "tokens that have a loss, and what is dropped is dropped from the model's own choices. This shows what the trained model loses, not what the expert is for: later "
-            "layers were trained with it and react to its absence."
+            "tokens that have a loss, and experts are dropped from the model's own choices. This shows what the "
+            "trained model loses, not what the expert is for: later layers were trained with it and react to its "
+            "absence."
         ),
         figure=knock_out_map_figure,
         table=knock_out_table,
