@@ -16,6 +16,7 @@ from analysis.texts.validity import (
     within_texts,
 )
 from analysis.view import DEFAULT_VIEW
+from tests.figure_texts import figure_texts
 from tests.traces import make_trace, random_trace
 
 
@@ -163,6 +164,17 @@ def test_figure_says_where_no_p_below_five_per_cent_can_come_out(texts):
     name, numbers = drawn.layout.yaxis.ticktext[of], drawn.data[1].text[2 * of : 2 * of + 2]
     assert name.endswith("; p ≥ 0.06: never beyond chance") == (texts == 5)
     assert all(number.startswith("<b>") == (texts == 6) for number in numbers)
+
+
+def test_a_map_of_many_layers_marks_by_dots_what_one_of_few_layers_prints_bold():
+    rng = np.random.default_rng(0)
+    for layers, sign in ((2, "bold: p below"), (21, "●: p below")):
+        found = study([make_trace(loops=rng.integers(1, 5, (layers, 12))) for _ in range(2)], draws=9)
+        table = found.difficulty_validity["soft"]
+        table["p_corrected"] = np.where(np.arange(len(table)) % 5 == 2, 0.01, 0.5)
+        legend, _, *written = figure_texts(validity_by_layer_figure(found))
+        marked = [text for text in written if text.startswith("<b>") or text == "●"]
+        assert sign in legend and len(marked) == (table["p_corrected"] < 0.05).sum(), layers
 
 
 def test_tokens_are_classed_by_what_they_hold():
