@@ -19,7 +19,7 @@ from hooks.frontier_record import Frontier, GateSweep
 from hooks.trace import RoutingTrace
 
 Key = tuple[str, ...]
-DEPTH, FRONTIER, GATE = "depth", "frontier", "gate"
+DEPTH, FRONTIER, GATE = "each depth", "other gates", "moved gate"
 
 
 class KeptSweeps:
