@@ -69,7 +69,7 @@ def test_a_question_sets_undo_redo_and_reset_step_and_every_page_says_so():
     assert banner(app) and not app.exception
     press(app, "Change")
     assert any(button.label == "Set in words" for button in app.button), "the banner leads to the page"
-    press(app, "Undo")
+    press(turn_to(app, "what_if"), "Undo")
     assert set_now(app) == () and not banner(app) and "what_if" not in app.query_params
     press(app, "Redo")
     assert set_now(app) == (ForceLoops(4, layers=3, tokens=30),)

@@ -42,8 +42,8 @@ def test_a_click_sets_a_cell_and_undo_reload_and_switch_off_do_what_they_say(sha
     click_cell(page, layer=3, token=30)
     until(page, lambda: "token=30" in page.url)
     assert set_in_link(page) is None, "without the switch a click only selects"
-    page.get_by_text("Set with every click").click()
-    wait_idle(page)
+    with shared_visit.asking():
+        page.get_by_text("Set with every click").click()
     click_cell(page, layer=4, token=31)
     expect(page.locator(BANNER)).to_contain_text("4 loops, λ follows; layer 4, token 31.")
     wait_idle(page)
