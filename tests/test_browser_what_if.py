@@ -33,6 +33,8 @@ def click_cell(page, layer, token):
         }""",
         [MAP, token, layer],
     )
+    page.mouse.move(x, y)
+    page.wait_for_timeout(150)  # Plotly takes a click for one on the point that it has hovered, some frames later
     page.mouse.click(x, y)
 
 
