@@ -36,7 +36,7 @@ def banner(app):
 
 
 def in_words(app, words):
-    next(field for field in app.text_input if field.key == what_if_form.WORDS).set_value(words).run()
+    app.text_input(key=what_if_form.WORDS).set_value(words).run()
     assert not app.exception
     return app
 
@@ -69,7 +69,7 @@ def test_a_question_sets_undo_redo_and_reset_step_and_every_page_says_so():
     assert banner(app) and not app.exception
     press(app, "Change")
     assert any(button.label == "Set in words" for button in app.button), "the banner leads to the page"
-    press(app, "Undo")
+    press(turn_to(app, "what_if"), "Undo")
     assert set_now(app) == () and not banner(app) and "what_if" not in app.query_params
     press(app, "Redo")
     assert set_now(app) == (ForceLoops(4, layers=3, tokens=30),)
@@ -95,9 +95,8 @@ def test_words_set_and_those_that_do_not_fit_are_told_and_stay():
 def test_the_form_sets_a_cell_a_token_a_layer_or_everything():
     app = press(opened(), "Set")
     assert set_now(app) == (ForceLoops(4, layers=3, tokens=30),)
-    where = next(group for group in app.button_group if group.key == what_if_form.WHERE)
-    where.set_value([what_if_form.LAYER]).run()
-    next(box for box in app.selectbox if box.key == what_if_form.WHAT).set_value(what_if_form.GATE).run()
+    app.segmented_control(key=what_if_form.WHERE).select(what_if_form.LAYER).run()
+    app.selectbox(key=what_if_form.WHAT).set_value(what_if_form.GATE).run()
     press(app, "Set")
     assert set_now(app) == (ForceLoops(4, layers=3, tokens=30), ForceGate(0.5, layers=3))
 
@@ -106,9 +105,8 @@ def test_pinned_interventions_are_what_the_next_ones_are_compared_with():
     app = press(opened(ONE), "Pin")
     in_words(app, "everywhere: 1 loop")
     assert app.session_state[what_if.PINNED_KEY] == (ForceLoops(4, layers=3, tokens=30),)
-    own = next(group for group in app.button_group if group.key == what_if.AGAINST_KEY)
     before = answer_of(app)
-    own.set_value([what_if.PINNED]).run()
+    app.segmented_control(key=what_if.AGAINST_KEY).select(what_if.PINNED).run()
     assert "with the model's own choices" in before and "under the pinned interventions" in answer_of(app)
     press(app, "Unpin")
     assert answer_of(app) == before

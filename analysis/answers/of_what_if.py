@@ -49,7 +49,7 @@ def _most_changed(both: Comparison) -> list[Piece]:
     most = int(np.nanargmax(np.abs(change)))
     flipped = int(other_prediction(both).sum())
     told = f"after {how_many(flipped, 'token')} another next token is the likeliest"
-    told = told if flipped else "the likeliest next token stayed everywhere"
+    told = told if flipped else "the likeliest next token stayed the same everywhere"
     return [
         "The log-probability of ", a_token(both.after, most), f" changed most ({number(change[most], signed=True)}); "
         f"{told}. ",

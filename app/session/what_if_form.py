@@ -20,7 +20,7 @@ CELL, TOKEN, LAYER, ALL = "cell", "token", "layer", "all"
 PLACES = {CELL: "this cell", TOKEN: "this token", LAYER: "this layer", ALL: "everywhere"}
 """Where -> its words. They stay the same when the selection moves, since Streamlit knows an option by its words."""
 PAGE = "What if"
-_PROBLEM, _HELD = "what_if_words_problem", "what_if_brush"
+_PROBLEM = "what_if_words_problem"
 
 
 @dataclass(frozen=True)
@@ -57,27 +57,32 @@ def offered(trace: RoutingTrace) -> list[str]:
     return [*(what for what, part in kinds.items() if part in trace.parts), WITHOUT_PATH]
 
 
-def value_key(what: str, values: int) -> str:
-    """Key of the widget for the value of what is decided, of so many: a model with others has a widget of its own."""
-    return f"what_if_value_{what}_{values}"
+def value_key(what: str) -> str:
+    """Key of the widget for the value of what is decided: a model with other sizes has a widget of its own."""
+    trace = state.current_trace()
+    return f"what_if_value_{what}_{trace.max_loops if what == LOOPS else trace.num_experts}"
 
 
-def hold(brush: Brush | None) -> None:
-    """Keep what a click on the map sets; None for nothing."""
-    st.session_state[_HELD] = brush
+def brush() -> Brush | None:
+    """What the form says now; None before it was drawn."""
+    session = st.session_state
+    what, where = session.get(WHAT), session.get(WHERE)
+    if what is None or where is None:
+        return None
+    value = session.get(value_key(what))
+    return Brush(what, tuple(value) if isinstance(value, list) else value, where)
 
 
 def clicked(page: str, layer: int | None, token: int | None) -> None:
-    """Have the next run set what is held where a figure of the What if page was clicked.
+    """While every click sets, have the next run set what the form says where a figure of the page was clicked.
 
     A click on a bar names a token or a layer alone, which is enough to set a column or a row.
     """
-    brush: Brush | None = st.session_state.get(_HELD)
-    if page != PAGE or brush is None:
+    if page != PAGE or not st.session_state.get(PAINTING) or (now := brush()) is None:
         return
-    if (layer is None and brush.where in (CELL, LAYER)) or (token is None and brush.where in (CELL, TOKEN)):
+    if (layer is None and now.where in (CELL, LAYER)) or (token is None and now.where in (CELL, TOKEN)):
         return
-    if made := brush.intervention(layer, token):
+    if made := now.intervention(layer, token):
         pending.callback(lambda: what_if.add(made))()
 
 

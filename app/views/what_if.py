@@ -45,8 +45,8 @@ def _form() -> None:
     trace, view = current_trace(), current_view()
     with st.container(horizontal=True, vertical_alignment="bottom", key="what-if-form"):
         what = st.selectbox("Decide", what_if_form.offered(trace), key=WHAT, width=190, persist_state="session")
-        value = _value(what)
-        where = st.segmented_control(
+        _value(what)
+        st.segmented_control(
             "Where",
             list(what_if_form.PLACES),
             format_func=what_if_form.PLACES.get,
@@ -55,38 +55,35 @@ def _form() -> None:
             default=what_if_form.CELL,
             persist_state="session",
         )
-        brush = what_if_form.Brush(what, value, where)
-        made = brush.intervention(view.layer, view.token)
+        now = what_if_form.brush()
+        made = now and now.intervention(view.layer, view.token)
         st.button("Set", type="primary", disabled=made is None, on_click=_later(what_if.add, made))
-        painting = st.toggle(
+        st.toggle(
             "Set with every click",
             key=what_if_form.PAINTING,
             help="While this is on, a click on a cell of the map selects it and sets it too.",
             persist_state="session",
         )
-    what_if_form.hold(brush if painting and made else None)
 
 
-def _value(what: str):
-    """The widget for the value of a decision, and what it holds."""
-    trace, experts = current_trace(), list(range(current_trace().num_experts))
-    key = what_if_form.value_key(what, trace.max_loops if what == what_if_form.LOOPS else len(experts))
+def _value(what: str) -> None:
+    """The widget for the value of a decision."""
+    trace, key = current_trace(), what_if_form.value_key(what)
+    experts = list(range(trace.num_experts))
     if what == what_if_form.LOOPS:
-        options = list(range(1, trace.max_loops + 1))
-        return st.segmented_control(
-            "Loops", options, key=key, required=True, default=options[-1], persist_state="session"
-        )
-    if what == what_if_form.GATE:
-        return st.number_input("λ", 0.0, 1.0, 0.5, step=0.05, key=key, width=120, persist_state="session")
-    if what == what_if_form.TOP_K:
-        return st.number_input("How many", 1, trace.num_experts, 1, key=key, width=120, persist_state="session")
-    if what == what_if_form.EXPERTS:
-        return tuple(st.multiselect("Experts", experts, key=key, width=190, persist_state="session"))
-    if what == what_if_form.WITHOUT_EXPERT:
-        return st.selectbox("Expert", experts, key=key, width=110, persist_state="session")
-    return st.segmented_control(
-        "Path", ["width", "depth"], key=key, required=True, default="width", persist_state="session"
-    )
+        loops = list(range(1, trace.max_loops + 1))
+        st.segmented_control("Loops", loops, key=key, required=True, default=loops[-1], persist_state="session")
+    elif what == what_if_form.GATE:
+        st.number_input("λ", 0.0, 1.0, 0.5, step=0.05, key=key, width=120, persist_state="session")
+    elif what == what_if_form.TOP_K:
+        st.number_input("How many", 1, trace.num_experts, 1, key=key, width=120, persist_state="session")
+    elif what == what_if_form.EXPERTS:
+        st.multiselect("Experts", experts, key=key, width=190, persist_state="session")
+    elif what == what_if_form.WITHOUT_EXPERT:
+        st.selectbox("Expert", experts, key=key, width=110, persist_state="session")
+    else:
+        paths = ["width", "depth"]
+        st.segmented_control("Path", paths, key=key, required=True, default="width", persist_state="session")
 
 
 def _words_and_steps() -> None:
