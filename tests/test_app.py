@@ -63,7 +63,8 @@ def test_page_draws_its_figures_and_says_how_to_read_them(app, page):
     assert [found.title for found in specs if found.title not in titles] == []
     assert app.header[0].value == page.name
     assert page.question in [text.value for text in app.markdown]
-    assert any(caption.value.startswith("**How to read.**") for caption in app.caption)
+    if drawn:
+        assert any(caption.value.startswith("**How to read.**") for caption in app.caption)
 
 
 def test_model_runs_once_per_text_however_many_views_are_opened(app):

@@ -114,6 +114,7 @@ def test_an_open_trace_file_says_that_no_model_can_be_run():
     app = opened()
     app.session_state.trace_file = captures.trace_of(MODEL, "The fox ran home.")
     app.session_state.prompt_before = app.session_state.prompt
+    app.session_state.file_number = app.session_state.files_opened = 1
     app.run()
     assert not app.exception and "Drop experts" not in labels(app)
     assert sum(told.startswith("An open trace file") for told in captions(app)) == 8
