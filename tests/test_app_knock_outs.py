@@ -3,7 +3,6 @@
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from app.server import captures
 from app.server import knock_outs as server
 from app.session import knock_outs, text_study
 from app.texts.prompt_files import PromptList
@@ -108,15 +107,6 @@ def test_texts_of_a_list_are_measured_in_the_chosen_path_and_compared():
     for text in texts[:5]:
         assert server.share_measured((MODEL, text, "repick"), ("width",)) == 1
         assert server.share_measured((MODEL, text, "repick"), ("depth",)) == 0
-
-
-def test_an_open_trace_file_says_that_no_model_can_be_run():
-    app = opened()
-    app.session_state.trace_file = captures.trace_of(MODEL, "The fox ran home.")
-    app.session_state.prompt_before = app.session_state.prompt
-    app.run()
-    assert not app.exception and "Drop experts" not in labels(app)
-    assert sum(told.startswith("An open trace file") for told in captions(app)) == 8
 
 
 def test_runs_in_memory_are_bounded_and_the_last_used_stay(monkeypatch, own_runs, loaded):

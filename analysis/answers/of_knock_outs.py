@@ -22,14 +22,14 @@ def expert_knock_outs(found: KnockOutTrace, view: View = DEFAULT_VIEW, *, path: 
         f"most: {_milli(most.change)} thousandths of a nat per token{beside}. ",
     ]  # fmt: skip
     if known:
-        pieces.append(f"{above} of {known} experts cost more than as many random ones. ")
+        pieces.append(f"{above} of {known} cost more than random ones. ")
     one = carrier(found, path, view.token)
     if one is None:
         return answer(*pieces, "No token follows the selected one.")
     if one.change <= 0:
         return answer(*pieces, "Without any expert ", a_token(trace, view.token + 1), " is predicted no worse.")
     return answer(
-        *pieces, "The prediction of ", a_token(trace, view.token + 1), " after ", a_token(trace, view.token),
+        *pieces, a_token(trace, view.token + 1), " after ", a_token(trace, view.token),
         " loses most without ", an_expert(one.expert, one.layer), f" of layer {one.layer}: {_milli(one.change)}.",
     )  # fmt: skip
 

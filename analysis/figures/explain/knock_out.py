@@ -50,7 +50,16 @@ def knock_out_control_figure(found: KnockOutTrace, view: View = DEFAULT_VIEW, *,
         "it %{customdata[3]:+.2f}, random experts %{customdata[4]:+.2f}<extra></extra>"
     )
     beside = MILLI * np.stack([change, control], axis=-1)
-    return _map(found, view, change - control, beside, card, path, told="minus as many random experts")
+    return _map(
+        found,
+        view,
+        change - control,
+        beside,
+        card,
+        path,
+        told="minus as many random experts",
+        words=("costs more", "less"),
+    )
 
 
 def knock_out_token_figure(found: KnockOutTrace, view: View = DEFAULT_VIEW, *, path: Path = "width") -> go.Figure:
@@ -77,6 +86,7 @@ def _map(
     *,
     whole: np.ndarray | None = None,
     told: str,
+    words: tuple[str, str] = ("loss rises", "loss falls"),
 ) -> go.Figure:
     """A map of `change` [layer, expert] in nats, with `whole` [layer] for all experts of a layer beside it.
 
@@ -121,7 +131,7 @@ def _map(
         shapes=[_row(view, last)],
         annotations=[
             note(f"{told}{_measured(change, found, path)}") | {"yshift": 18},
-            note(f"{swatch(c['change'][-1], 'loss rises')}   {swatch(c['change'][0], 'loss falls')}, nats × 1000"),
+            note(f"{swatch(c['change'][-1], words[0])}   {swatch(c['change'][0], words[1])}, nats × 1000"),
         ],
     )
 

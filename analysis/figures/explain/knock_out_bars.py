@@ -99,7 +99,9 @@ def knock_out_pairs_figure(found: KnockOutTrace, view: View = DEFAULT_VIEW) -> g
         return sentence_figure(view, NOTHING_COUNTS, PAIRS_PX)
     c, n = THEMES[view.theme], found.routing.num_experts
     if not 1 < n <= MOST_K:
-        return sentence_figure(view, f"Pairs are measured in layers of 2 to {MOST_K} experts.", PAIRS_PX)
+        return sentence_figure(
+            view, f"Pairs are measured in layers of 2 to {MOST_K} experts; layer {view.layer} has {n}.", PAIRS_PX
+        )
     pairs = pair_table(found).query(f"layer == {view.layer}")
     known = pairs[pairs["more"].notna()]
     if known.empty:
