@@ -34,6 +34,8 @@ def why_no_sweep(kind: type) -> str | None:
         return why_not
     found = current_sweep(kind)
     if found is None or (isinstance(found, DepthEffects) and not found.ran.any()):
+        if running_job(_KINDS[kind]):
+            return "This is drawn once the sweep has ended or is stopped."
         return f"Press the button {BUTTONS[_KINDS[kind]]} to draw this."
     return None
 
