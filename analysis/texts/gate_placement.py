@@ -95,13 +95,10 @@ def gate_placement(name: str, cells: Sequence[Cells], frontiers: Sequence[Fronti
 
 TOLD = {
     "random": "its loops dealt at random within each layer",
-    "always": "the same loops for every token",
-    "threshold": "the thresholds of the depth head moved",
-    "change": "leaving after a short step",
-    "entropy": "leaving at a low entropy of the lens",
+    "always": "the same loops for every token (a mixture of two numbers)",
     "oracle": "an oracle, which has read the text that follows,",
 }
-"""Rule -> its words in a sentence."""
+"""Rule -> its words in a sentence, of those that are told."""
 
 
 def told(found: GatePlacement) -> str:
