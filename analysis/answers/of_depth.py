@@ -32,8 +32,8 @@ def forced_depth(effects: DepthEffects, view: View = DEFAULT_VIEW) -> Answer:
     return answer(
         f"Forced one at a time, the {how_many(ran * trace.num_layers, 'cell')}{begun} miss "
         f"{number(table.loc['learned', 'regret'], 3)} nats on average in the next prediction; the same loops "
-        f"dealt at random miss {_more(table.loc['random', 'more'])}, always {same} "
-        f"{_more(table.loc[f'always {same}', 'more'])}. {often}",
+        f"dealt at random miss {_more(table.loc['random', 'more'])}, always "
+        f"{how_many(same, 'loop')} {_more(table.loc[f'always {same}', 'more'])}. {often}",
         a_token(trace, token, layer=int(layer)),
         " missed most, ",
         f"{number(lost[layer, token], 3)} in ",

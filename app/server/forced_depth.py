@@ -1,8 +1,8 @@
 """Sweeps over the depth and lambda of texts: run in steps for the visitor who asked, and kept here for all.
 
 The results are found by model and text, never by visitor. So whoever returns to a text, after another page, a stopped
-sweep or a closed tab, finds what was run, and a sweep goes on where it ended. Of two visitors who sweep the same text at
-the same time one begins at its end, and neither runs what the other has.
+sweep or a closed tab, finds what was run, and a sweep goes on where it ended. Of two visitors who sweep the same text
+at the same time one begins at its end, and neither runs what the other has.
 """
 
 import threading

@@ -54,7 +54,7 @@ def regret_map_figure(effects: DepthEffects, view: View = DEFAULT_VIEW, *, of: O
     lost, best = regret(cells), best_loops(cells)
     if not cells.counted.any():
         return sentence_figure(view, NOTHING_RAN, HEIGHT)
-    top = max(float(np.quantile(lost[:, cells.counted], SCALE_QUANTILE)), TIE)
+    top = _rounded_up(max(float(np.quantile(lost[:, cells.counted], SCALE_QUANTILE)), TIE))
     colours = c["change"][2:]
     scale = {"colorscale": ramp(colours), "zmin": 0, "zmax": top}
     ran = np.isfinite(lost)
@@ -67,7 +67,7 @@ def regret_map_figure(effects: DepthEffects, view: View = DEFAULT_VIEW, *, of: O
     card["text"] = card["text"] + "<br>" + lines[part]
     shown = [
         heatmap(trace, view, np.minimum(lost[part], top), card, **scale)
-        | scale_bar(view, "regret (nats)", tickvals=[0, top], ticktext=["0", f"{number(top, 3)}+"])
+        | scale_bar(view, "regret (nats)", tickvals=[0, top / 2, top], ticktext=["0", f"{top / 2:g}", f"{top:g}+"])
     ]
     if numbers_fit(view, end - first):
         layer, token = np.nonzero(other[part])
@@ -108,10 +108,11 @@ def gates_regret_figure(effects: DepthEffects, view: View = DEFAULT_VIEW, *, of:
         return sentence_figure(view, NOTHING_RAN, HEIGHT)
     names = [name.replace("random", "dealt at random") for name in table["gate"]]
     fills = {"learned": c["depth"], "random": c["ink"], "best": c["change"][-1]}
+    places = {"learned": "bottom center", "random": "middle right"}  # they cost the same, and lie close together
     data = [
         {
             "type": "scatter", "mode": "markers+text", "x": table["loops"], "y": table["regret"], "text": names,
-            "textposition": ["top center" if name != "learned" else "bottom center" for name in names],
+            "textposition": [places.get(gate, "top center") for gate in table["gate"]],
             "cliponaxis": False, "textfont": {"size": 12, "color": c["ink"]},
             "marker": {
                 "size": 11, "opacity": 1, "line": {"width": 1, "color": c["bg"]},
@@ -185,6 +186,12 @@ def best_by_chosen_figure(effects: DepthEffects, view: View = DEFAULT_VIEW, *, o
         shapes=hit,
         annotations=[note("share of each row (cells)   □ the choice was best")],
     )
+
+
+def _rounded_up(value: float) -> float:
+    """The next larger number of one significant digit."""
+    unit = 10.0 ** np.floor(np.log10(value))
+    return float(f"{np.ceil(value / unit - 1e-9) * unit:.1g}")
 
 
 def _axis(values: np.ndarray) -> dict:
