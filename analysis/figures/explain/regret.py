@@ -218,7 +218,7 @@ FIGURES = (
         details=(
             f"{_HOW_MEASURED} Numbers of loops within {TIE:g} nats of the best tie with it. The best number has read "
             "the text that follows, which no gate can: regret is a limit, and many small regrets do not add up, since "
-            "cells forced together act on each other. The colours end at the 98th percentile."
+            "cells forced together act on each other. The colours end at the 98th percentile, rounded up."
         ),
         figure=regret_map_figure,
         table=effects_table,
