@@ -65,12 +65,12 @@ def test_every_sweep_is_run_on_demand_and_found_again_by_everybody():
     app = opened()
     assert not charts(app) and not any("miss" in each.value for each in app.markdown)
     assert any(each.value == "Press the button Force every depth to draw this." for each in app.caption)
-    frontier = next(button for button in app.button if button.label == BUTTONS["frontier"])
+    frontier = next(button for button in app.button if button.label == BUTTONS["gates"])
     assert frontier.disabled and "every depth of every token first" in frontier.help
     press(app, BUTTONS["depth"])
     waited(app, "depth")
     assert len(charts(app)) == 3 and BUTTONS["depth"] not in labels(app)
-    for kind in ("frontier", "gate"):
+    for kind in ("gates", "gate"):
         press(app, BUTTONS[kind])
         waited(app, kind)
     assert len(charts(app)) == 5

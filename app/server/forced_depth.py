@@ -20,7 +20,8 @@ from hooks.frontier_record import Frontier, GateSweep
 from hooks.trace import RoutingTrace
 
 Key = tuple[str, ...]
-DEPTH, FRONTIER, GATE = "depth", "frontier", "gate"
+DEPTH, GATES, GATE = "depth", "gates", "gate"
+"""Kinds of sweeps: over the loops of every cell, under other gates, over lambda."""
 
 
 class KeptSweeps:
@@ -128,13 +129,5 @@ def _size(result: Any) -> int:
 
 
 __all__ = [
-    "DEPTH",
-    "FRONTIER",
-    "GATE",
-    "Key",
-    "KeptSweeps",
-    "kept_sweeps",
-    "move_gate",
-    "run_other_gates",
-    "sweep_depth",
-]
+    "DEPTH", "GATE", "GATES", "Key", "KeptSweeps", "kept_sweeps", "move_gate", "run_other_gates", "sweep_depth",
+]  # fmt: skip
