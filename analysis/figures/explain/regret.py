@@ -108,12 +108,12 @@ def gates_regret_figure(effects: DepthEffects, view: View = DEFAULT_VIEW, *, of:
         return sentence_figure(view, NOTHING_RAN, HEIGHT)
     names = [name.replace("random", "dealt at random") for name in table["gate"]]
     fills = {"learned": c["depth"], "random": c["ink"], "best": c["change"][-1]}
-    places = {"learned": "bottom center", "random": "middle right"}  # they cost the same, and lie close together
+    legend = [swatch(fills["learned"], "learned", "◆"), swatch(fills["random"], "dealt at random", "×")]
+    legend += [swatch(c["line"], "always the same", "●"), swatch(fills["best"], "best", "●")]
     data = [
         {
-            "type": "scatter", "mode": "markers+text", "x": table["loops"], "y": table["regret"], "text": names,
-            "textposition": [places.get(gate, "top center") for gate in table["gate"]],
-            "cliponaxis": False, "textfont": {"size": 12, "color": c["ink"]},
+            "type": "scatter", "mode": "markers", "x": table["loops"], "y": table["regret"], "text": names,
+            "cliponaxis": False,
             "marker": {
                 "size": 11, "opacity": 1, "line": {"width": 1, "color": c["bg"]},
                 "color": [fills.get(gate, c["line"]) for gate in table["gate"]],
@@ -142,7 +142,7 @@ def gates_regret_figure(effects: DepthEffects, view: View = DEFAULT_VIEW, *, of:
             "zeroline": True,
             "zerolinecolor": c["line"],
         },
-        annotations=[note(f"{int(table['cells'].iloc[0]):,} cells, one forced at a time; lower is better")],
+        annotations=[note("   ".join(legend))],
     )
 
 
