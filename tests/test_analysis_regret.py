@@ -17,7 +17,7 @@ from analysis.explain.regret import (
     tied,
 )
 from analysis.texts.gate_placement import gates_over_texts
-from hooks import capture, depth_sweep
+from hooks import capture, depth_sweep, frontier
 from tests.models import small_loaded
 
 
@@ -113,6 +113,15 @@ def test_the_depth_that_is_needed_is_found_in_a_model_with_planted_weights(plant
     assert table.loc["best", "loops"] == pytest.approx(np.mean(needed))
     confused = best_by_chosen(found)
     assert confused[confused["cells"] > 0][["chosen", "best"]].to_numpy().tolist() == [[4, 1], [4, 3]]
+
+
+def test_no_gate_loses_less_than_the_oracle_where_cells_do_not_act_on_each_other(planted):
+    """Nothing attends and there is one layer, so the best loops of every cell are the best ones together."""
+    found = frontier(planted, depth_sweep(planted, capture(planted, PLANTED)))
+    free = found.rule.index("oracle")
+    assert found.setting[free] == 0
+    assert found.loss[free] <= found.loss.min() + 1e-6
+    assert found.loss[free] < found.loss[0] - 10 * TIE
 
 
 def simulated(rng, texts=8, layers=2, tokens=30, *, skill=0.0):

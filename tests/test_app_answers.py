@@ -14,6 +14,7 @@ from app.session import answers
 from app.session.folds import OPEN
 from app.session.search_form import found_tokens
 from app.views import near_misses
+from hooks.depth_effects import DepthEffects
 from hooks.knock_out_trace import KnockOutTrace
 from sample_models.registry import DEFAULT_MODEL
 from tests.app_in_process import charts, press, turn_to
@@ -48,10 +49,13 @@ def test_no_page_shows_more_than_three_figures_before_the_reader_asks_for_more(a
         assert len(charts(app)) <= MOST_UNFOLDED, page.name
         drawn = {key.removeprefix("figure-") for key in app.session_state.drawings}
         assert drawn.isdisjoint(folded), "what is folded was drawn"
-        on_demand = page.figures and spec(page.figures[0]).of is KnockOutTrace
+        on_demand = bool(page.figures) and spec(page.figures[0]).of in (DepthEffects, KnockOutTrace)
         assert (page.figures[0] in drawn) if page.figures and not on_demand else not drawn
         assert [opener.label for opener in app.expander[: len(page.folds)]] == [fold.question for fold in page.folds]
         assert all(fold.question.endswith("?") for fold in page.folds)
+        if on_demand:  # nothing is said before the reader asked for it
+            assert said(app) is None
+            continue
         ((heading, parts_of),) = said(app)["rows"]
         assert said(app)["page"] == page.name and not heading and len(parts_of[0][0]) > 1
         assert not page.leads_to or parts_of[-1][0] == page.leads_to and parts_of[-1][1]["page"] == "Recursion"

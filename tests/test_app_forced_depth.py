@@ -65,12 +65,12 @@ def test_every_sweep_is_run_on_demand_and_found_again_by_everybody():
     app = opened()
     assert not charts(app) and not any("miss" in each.value for each in app.markdown)
     assert any(each.value == "Press the button Force every depth to draw this." for each in app.caption)
-    frontier = next(button for button in app.button if button.label == BUTTONS["frontier"])
+    frontier = next(button for button in app.button if button.label == BUTTONS["gates"])
     assert frontier.disabled and "every depth of every token first" in frontier.help
     press(app, BUTTONS["depth"])
     waited(app, "depth")
     assert len(charts(app)) == 3 and BUTTONS["depth"] not in labels(app)
-    for kind in ("frontier", "gate"):
+    for kind in ("gates", "gate"):
         press(app, BUTTONS[kind])
         waited(app, kind)
     assert len(charts(app)) == 5
@@ -114,7 +114,7 @@ def test_two_visitors_share_the_tokens_of_one_text(gated):
     for app in (first, second):
         waited(app, "depth")
         assert len(charts(app)) == 3
-    assert len(gated.ran) - len(set(gated.ran)) <= 1  # both may have begun with the same one
+    assert len(gated.ran) - len(set(gated.ran)) <= 1, "they meet in the middle"
 
 
 def test_a_job_waits_its_turn_and_says_how_many_are_ahead():

@@ -8,6 +8,7 @@ import plotly.graph_objects as go
 import pytest
 import torch
 
+import hooks
 import sample_models
 from analysis.catalogue import CATALOGUE, spec
 from analysis.explain import embedding as embeddings
@@ -70,6 +71,15 @@ def in_a_row(states, tell) -> Placement:
     return Placement(np.column_stack([states[:, 0], np.arange(len(states))]), 0.9, 0.8, (0.5, 0.2))
 
 
+SWEPT: dict[str, DepthEffects] = {}
+
+
+def sweep_once(loaded, trace) -> DepthEffects:
+    """A sweep over every depth, which takes seconds, only once per text."""
+    text = trace.meta["text"]
+    return SWEPT.get(text) or SWEPT.setdefault(text, depth_sweep(loaded, trace))
+
+
 @pytest.fixture
 def drawn_by(load, tmp_path, monkeypatch):
     """Runs a snippet in an empty folder; the figure that it made."""
@@ -78,6 +88,7 @@ def drawn_by(load, tmp_path, monkeypatch):
     monkeypatch.setattr(sample_texts, "SAMPLE_TEXTS", SOME_TEXTS)
     monkeypatch.setattr(studies, "study", partial(study, draws=9))
     monkeypatch.setattr(embeddings, "umap_placement", in_a_row)
+    monkeypatch.setattr(hooks, "depth_sweep", sweep_once)
     # The real one writes five megabytes of plotly.js.
     monkeypatch.setattr(go.Figure, "write_html", lambda figure, file: Path(file).write_text(figure.to_json()))
 
@@ -98,7 +109,7 @@ def results(load):
     direction = logit_direction(loaded, paths, 7, 65, 66)
     vectors, table = stream_writes(paths, 7)
     writes = list(zip(table["layer"].tolist(), table["kind"].tolist(), vectors, strict=True))
-    effects = depth_sweep(loaded, capture(loaded, TEXT))
+    effects = sweep_once(loaded, capture(loaded, TEXT))
     removed = remove_writes(loaded, direction, paths.routing, writes)
     before, after = (capture(loaded, TEXT, interventions=each) for each in ((), (ForceLoops(4, tokens=3),)))
     return {

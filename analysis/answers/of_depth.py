@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from analysis.answers.answer import Answer, Named, a_token, answer, share
+from analysis.answers.answer import Answer, a_layer, a_token, answer, share
 from analysis.explain.regret import best_loops, cells_of, choices_by_chance, gates_compared, regret
 from analysis.view import DEFAULT_VIEW, View
 from analysis.words.labels import how_many
@@ -19,26 +19,26 @@ def forced_depth(effects: DepthEffects, view: View = DEFAULT_VIEW) -> Answer:
         return Answer("None of the text's own tokens was run.")
     table = gates_compared(cells).set_index("gate")
     best, by_chance = choices_by_chance(cells)
-    same = f"always {max(int(np.floor(table.loc['learned', 'loops'] + 1e-9)), 1)}"
+    same = max(int(np.floor(table.loc["learned", "loops"] + 1e-9)), 1)  # as many as cost no more
     ran = int(cells.counted.sum())
     begun = "" if effects.complete else f" of the {ran:,} tokens run so far"
     lost = np.where(cells.counted, regret(cells), -1.0)
     layer, token = np.unravel_index(int(lost.argmax()), lost.shape)
     often = (
-        f"the loops that ran were the best ones in {share(best)} (dealt at random, {share(by_chance)})"
+        f"Where one number is best, it ran in {share(best)} (dealt at random, {share(by_chance)}). "
         if np.isfinite(best)
-        else "all numbers of loops tie"
+        else ""
     )
     return answer(
         f"Forced one at a time, the {how_many(ran * trace.num_layers, 'cell')}{begun} miss "
-        f"{number(table.loc['learned', 'regret'], 3)} nats on average in the next prediction; where one number is "
-        f"best, {often}. Dealing the same loops at random would miss {_more(table.loc['random', 'more'])}, always "
-        f"{same.removeprefix('always ')} {_more(table.loc[same, 'more'])}. Most was missed by ",
+        f"{number(table.loc['learned', 'regret'], 3)} nats on average in the next prediction; the same loops "
+        f"dealt at random miss {_more(table.loc['random', 'more'])}, always "
+        f"{how_many(same, 'loop')} {_more(table.loc[f'always {same}', 'more'])}. {often}",
         a_token(trace, token, layer=int(layer)),
-        " in ",
-        Named(f"layer {layer}", layer=int(layer), token=int(token)),
-        f", where {how_many(int(best_loops(cells)[layer, token]), 'loop')} instead of "
-        f"{int(cells.chosen[layer, token])} would have gained {number(lost[layer, token], 3)} nats.",
+        " missed most, ",
+        f"{number(lost[layer, token], 3)} in ",
+        a_layer(int(layer)),
+        f" ({how_many(int(best_loops(cells)[layer, token]), 'loop')} instead of {int(cells.chosen[layer, token])}).",
     )  # fmt: skip
 
 

@@ -54,14 +54,19 @@ def gate_sweep_table(found: GateSweep) -> pd.DataFrame:
     Scope "next" is the cell's own next prediction alone.
     """
     values = {"next": found.own, **dict(zip(SCOPES, found.loss, strict=True))}
-    return pd.DataFrame(
-        [
-            (scope, found.layer if scope != "model" else None, gate, change)
-            for scope, row in values.items()
-            for gate, change in zip(found.gate.tolist(), row.tolist(), strict=True)
-        ],
-        columns=["scope", "layer", "gate", "change"],
-    ).astype({"layer": "Int64"})
+    rows = [
+        (
+            scope,
+            None if scope == "model" else found.layer,
+            found.token if scope in ("next", "cell") else None,
+            gate,
+            change,
+        )
+        for scope, row in values.items()
+        for gate, change in zip(found.gate.tolist(), row.tolist(), strict=True)
+    ]
+    table = pd.DataFrame(rows, columns=["scope", "forced_layer", "forced_token", "gate", "change"])
+    return table.astype({"forced_layer": "Int64", "forced_token": "Int64"})
 
 
 __all__ = ["RULE_WORDS", "at_learned_cost", "curve", "frontier_table", "gate_sweep_table"]

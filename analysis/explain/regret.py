@@ -79,10 +79,14 @@ def gates_compared(cells: Cells) -> pd.DataFrame:
     `loops` mean FFN passes of a token in a layer, `regret` mean nats per cell, `more` regret minus that of the learned
     gate, `cells` how many were counted. NaN where there are none.
     """
-    rows = [(name, *_means(loops, lost)) for name, loops, lost in _gates(cells)]
-    table = pd.DataFrame(rows, columns=["gate", "loops", "regret"])
+    table = pd.DataFrame(gate_means(cells), columns=["gate", "loops", "regret"])
     table["more"] = table["regret"] - table["regret"].iloc[0]
     return table.assign(cells=int(cells.counted.sum()) * cells.chosen.shape[0])
+
+
+def gate_means(cells: Cells) -> list[tuple[str, float, float]]:
+    """(gate, mean loops, mean regret) of every gate of `gates_compared`; NaN where no cell is counted."""
+    return [(name, *_means(loops, lost)) for name, loops, lost in _gates(cells)]
 
 
 def best_by_chosen(cells: Cells) -> pd.DataFrame:
@@ -154,6 +158,7 @@ def _means(loops: np.ndarray, lost: np.ndarray) -> tuple[float, float]:
 
 
 __all__ = [
-    "TIE", "Cells", "best_by_chosen", "best_loops", "cells_of", "choices_by_chance", "effects_table", "gates_compared",
+    "TIE", "Cells", "best_by_chosen", "best_loops", "cells_of", "choices_by_chance", "effects_table", "gate_means",
+    "gates_compared",
     "regret", "regret_of_always", "regret_of_random", "tied",
 ]  # fmt: skip

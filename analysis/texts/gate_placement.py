@@ -9,7 +9,7 @@ import pandas as pd
 
 from analysis.aggregate import ordinary
 from analysis.explain.frontier import at_learned_cost
-from analysis.explain.regret import Cells, gates_compared
+from analysis.explain.regret import Cells, gate_means
 from analysis.texts.chance import text_interval
 from analysis.words.numbers import number
 from hooks.frontier_record import Frontier
@@ -22,15 +22,14 @@ def gates_over_texts(texts: Sequence[Cells]) -> pd.DataFrame:
     fewer than `FEWEST_TEXTS`. Above zero the learned gate is better. A random gate deals the loops within each layer of
     each text.
     """
-    tables = [gates_compared(cells) for cells in texts]
-    weights = np.array([table["cells"].iloc[0] for table in tables], float)
-    found = tables[0][["gate"]].copy()
-    for column in ("loops", "regret", "more"):
-        values = np.stack([table[column].to_numpy(float) for table in tables])  # [text gate]
+    means = [gate_means(cells) for cells in texts]
+    weights = np.array([cells.counted.sum() * cells.chosen.shape[0] for cells in texts], float)
+    loops, lost = np.moveaxis(np.array([[row[1:] for row in of_text] for of_text in means]), 2, 0)  # [text gate]
+    found = pd.DataFrame({"gate": [row[0] for row in means[0]]})
+    for column, values in (("loops", loops), ("regret", lost), ("more", lost - lost[:, :1])):
         parts = np.where(weights[:, None] > 0, values, 0) * weights[:, None]
         found[column] = parts.sum(axis=0) / weights.sum() if weights.sum() else np.nan
-        if column == "more":
-            found["low"], found["high"] = text_interval(parts, np.broadcast_to(weights[:, None], parts.shape))
+    found["low"], found["high"] = text_interval(parts, np.broadcast_to(weights[:, None], parts.shape))
     return found.assign(cells=int(weights.sum()), texts=int((weights > 0).sum()))
 
 
@@ -95,35 +94,30 @@ def gate_placement(name: str, cells: Sequence[Cells], frontiers: Sequence[Fronti
 
 
 TOLD = {
-    "random": "dealing its loops at random within each layer",
-    "always": "the same loops for every token at equal cost",
-    "threshold": "moving the thresholds of the depth head to the same cost",
-    "change": "leaving after a short step at equal cost",
-    "entropy": "leaving at a low entropy of the lens at equal cost",
-    "oracle": "an oracle at equal cost, which has read the text that follows,",
+    "random": "its loops dealt at random within each layer",
+    "always": "the same loops for every token (a mixture of two numbers)",
+    "oracle": "an oracle, which has read the text that follows,",
 }
-"""Rule -> its words in a sentence."""
+"""Rule -> its words in a sentence, of those that are told."""
 
 
 def told(found: GatePlacement) -> str:
     """The differences in a few sentences."""
-    parts = [
-        f"{words} changes the loss by {_interval(found.together[rule], 3)}{' nats per token' * (rule == 'random')}"
-        for rule, words in TOLD.items()
-        if rule in found.together
-    ]
     about = (
         f"Over several texts ({found.texts} {found.name}; {found.tokens:,} tokens), the learned gate takes "
-        f"{number(found.loops)} loops per token and layer. "
+        f"{number(found.loops)} loops per token and layer."
     )
-    together = f"{'; '.join(parts)} (95% intervals over texts)." if parts else ""
+    parts = [f"{words} {_interval(found.together[rule], 3)}" for rule, words in TOLD.items() if rule in found.together]
+    if parts:
+        about += f" Other gates at the same cost change the loss, in nats per token: {'; '.join(parts)}."
     alone = [
         f"{words} {_interval(found.cells[gate], 4)}"
-        for gate, words in (("random", "dealt at random"), ("best", "the best loops"))
+        for gate, words in (("random", "loops dealt at random"), ("best", "the best loops"))
         if gate in found.cells
     ]
-    cells = f" One cell at a time, in nats per cell and next prediction: {', '.join(alone)}." if alone else ""
-    return f"{about}Instead, {together}{cells}" if together else about + cells.strip()
+    if alone:
+        about += f" With one cell forced at a time, regret per cell changes in nats: {'; '.join(alone)}."
+    return f"{about} In brackets are 95% intervals over texts; above zero, the learned gate is better."
 
 
 def _differences(table: pd.DataFrame, key: str) -> dict[str, Difference]:

@@ -1,13 +1,14 @@
 """Sweeps over the depth and lambda of texts: run in steps for the visitor who asked, and kept here for all.
 
 The results are found by model and text, never by visitor. So whoever returns to a text, after another page, a stopped
-sweep or a closed tab, finds what was run, and a sweep goes on where it ended. Two visitors who sweep the same text at
-the same time run each token once.
+sweep or a closed tab, finds what was run, and a sweep goes on where it ended. Of two visitors who sweep the same text
+at the same time one begins at its end, and neither runs what the other has.
 """
 
 import threading
-from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import streamlit as st
@@ -19,14 +20,15 @@ from hooks.frontier_record import Frontier, GateSweep
 from hooks.trace import RoutingTrace
 
 Key = tuple[str, ...]
-DEPTH, FRONTIER, GATE = "each depth", "other gates", "moved gate"
+DEPTH, GATES, GATE = "depth", "gates", "gate"
+"""Kinds of sweeps: over the loops of every cell, under other gates, over lambda."""
 
 
 class KeptSweeps:
     """Results by key, the least recently used first out once they are too large together."""
 
     def __init__(self, most_bytes: int = MAX_KEPT_SWEEPS_BYTES):
-        self._most_bytes, self._kept = most_bytes, OrderedDict()
+        self._most_bytes, self._kept, self._at_work = most_bytes, OrderedDict(), Counter()
         self._lock = threading.Lock()
 
     def get(self, key: Hashable) -> Any | None:
@@ -44,6 +46,18 @@ class KeptSweeps:
             while len(self._kept) > 1 and sum(map(_size, self._kept.values())) > self._most_bytes:
                 self._kept.popitem(last=False)
             return found
+
+    @contextmanager
+    def at_work(self, key: Hashable) -> Iterator[int]:
+        """Be counted as one who works at a key; gives the number of others who do."""
+        with self._lock:
+            others = self._at_work[key]
+            self._at_work[key] += 1
+        try:
+            yield others
+        finally:
+            with self._lock:
+                self._at_work[key] -= 1
 
 
 @st.cache_resource(show_spinner=False)
@@ -67,8 +81,9 @@ def sweep_depth(job: BackgroundJob, kept: KeptSweeps, loaded, key: Key, trace: R
         job.tell(share, f"{done:,} of {len(tokens_to_run(trace)):,} tokens forced to every depth in every layer…")
 
     tell()
-    waiting = (token for token in tokens_to_run(trace) if not known().ran[token])
-    with job.turns() as next_turn:
+    with kept.at_work(key) as others, job.turns() as next_turn:
+        order = tokens_to_run(trace)[:: -1 if others % 2 else 1]  # two meet in the middle
+        waiting = (token for token in order if not known().ran[token])
         for part in sweep_tokens(loaded, trace, tokens=waiting, check=next_turn):
             kept.change(key, lambda found, part=part: (found or DepthEffects.none_of(trace)).with_tokens([part]))
             tell()
@@ -114,13 +129,5 @@ def _size(result: Any) -> int:
 
 
 __all__ = [
-    "DEPTH",
-    "FRONTIER",
-    "GATE",
-    "Key",
-    "KeptSweeps",
-    "kept_sweeps",
-    "move_gate",
-    "run_other_gates",
-    "sweep_depth",
-]
+    "DEPTH", "GATE", "GATES", "Key", "KeptSweeps", "kept_sweeps", "move_gate", "run_other_gates", "sweep_depth",
+]  # fmt: skip

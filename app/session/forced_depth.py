@@ -11,16 +11,16 @@ import streamlit as st
 from app.limits import MAX_SWEEP_BYTES
 from app.server import models
 from app.server.background_job import BackgroundJob
-from app.server.forced_depth import DEPTH, FRONTIER, GATE, Key, kept_sweeps, move_gate, run_other_gates, sweep_depth
+from app.server.forced_depth import DEPTH, GATE, GATES, Key, kept_sweeps, move_gate, run_other_gates, sweep_depth
 from app.server.presence import presence
 from app.server.queues import model_queue
 from app.session import state
 from hooks.depth_effects import DepthEffects, sweep_bytes
 from hooks.frontier_record import Frontier, GateSweep
 
-BUTTONS = {DEPTH: "Force every depth", FRONTIER: "Run the other gates", GATE: "Move λ"}
+BUTTONS = {DEPTH: "Force every depth", GATES: "Run the other gates", GATE: "Move λ"}
 """Kind of sweep -> label of the button that starts it."""
-_KINDS = {DepthEffects: DEPTH, Frontier: FRONTIER, GateSweep: GATE}
+_KINDS = {DepthEffects: DEPTH, Frontier: GATES, GateSweep: GATE}
 
 
 def current_sweep(kind: type) -> DepthEffects | Frontier | GateSweep | None:
@@ -34,6 +34,8 @@ def why_no_sweep(kind: type) -> str | None:
         return why_not
     found = current_sweep(kind)
     if found is None or (isinstance(found, DepthEffects) and not found.ran.any()):
+        if running_job(_KINDS[kind]):
+            return "This is drawn once the sweep has ended or is stopped."
         return f"Press the button {BUTTONS[_KINDS[kind]]} to draw this."
     return None
 
@@ -61,7 +63,7 @@ def why_not_started(kind: str) -> str | None:
     """Why the button of a kind is disabled; None if it can be pressed."""
     if why_not := why_not_possible():
         return why_not
-    if kind != FRONTIER:
+    if kind != GATES:
         return None
     effects = current_sweep(DepthEffects)
     if effects is None or not effects.complete:
@@ -76,7 +78,7 @@ def start(kind: str) -> None:
     effects, layer, token = current_sweep(DepthEffects), session.layer, session.token
     work = {
         DEPTH: lambda job: sweep_depth(job, kept, loaded, key, trace),
-        FRONTIER: lambda job: run_other_gates(job, kept, loaded, key, effects),
+        GATES: lambda job: run_other_gates(job, kept, loaded, key, effects),
         GATE: lambda job: move_gate(job, kept, loaded, key, trace, layer, token),
     }
     stop(kind)

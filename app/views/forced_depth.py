@@ -5,14 +5,12 @@ import streamlit as st
 from analysis.texts.gate_placement import told
 from app.parts.panel import panel
 from app.parts.stop_button import stop_button
-from app.server.forced_depth import DEPTH, FRONTIER, GATE
+from app.server.forced_depth import DEPTH, GATE, GATES
 from app.session import forced_depth
 from app.session.state import current_trace
 from app.texts.gate_placements import shipped_placement
 from app.texts.markdown import literal
 from hooks.depth_effects import DepthEffects
-
-FIGURES = {DEPTH: "regret_map", FRONTIER: "frontier", GATE: "gate_sweep"}
 
 
 def depths() -> None:
@@ -37,14 +35,14 @@ def other_texts() -> None:
 
 def moved_gate() -> None:
     """The figure of lambda moved by hand, for the selected token and layer, and its button."""
-    panel(FIGURES[GATE])
+    panel("gate_sweep")
     _sweep(GATE)
 
 
 def other_gates() -> None:
     """The figure of all gates, and the button that runs them."""
-    panel(FIGURES[FRONTIER])
-    _sweep(FRONTIER)
+    panel("frontier")
+    _sweep(GATES)
 
 
 def _sweep(kind: str) -> None:

@@ -86,6 +86,8 @@ def gate_sweep_figure(found: GateSweep, view: View = DEFAULT_VIEW, *, scope: Sco
         "layer": trace.gate[found.layer, ~trace.special],
         "model": trace.gate[:, ~trace.special],
     }[scope]
+    if not chosen.size:
+        return sentence_figure(view, "This text has only tokens that the tokenizer added.", SWEEP_HEIGHT)
     where = {
         "cell": f"{quoted(trace, found.token)} in layer {found.layer}",
         "layer": f"all tokens in layer {found.layer}",

@@ -54,7 +54,7 @@ def regret_map_figure(effects: DepthEffects, view: View = DEFAULT_VIEW, *, of: O
     lost, best = regret(cells), best_loops(cells)
     if not cells.counted.any():
         return sentence_figure(view, NOTHING_RAN, HEIGHT)
-    top = max(float(np.quantile(lost[:, cells.counted], SCALE_QUANTILE)), TIE)
+    top = _rounded_up(max(float(np.quantile(lost[:, cells.counted], SCALE_QUANTILE)), TIE))
     colours = c["change"][2:]
     scale = {"colorscale": ramp(colours), "zmin": 0, "zmax": top}
     ran = np.isfinite(lost)
@@ -67,7 +67,7 @@ def regret_map_figure(effects: DepthEffects, view: View = DEFAULT_VIEW, *, of: O
     card["text"] = card["text"] + "<br>" + lines[part]
     shown = [
         heatmap(trace, view, np.minimum(lost[part], top), card, **scale)
-        | scale_bar(view, "regret (nats)", tickvals=[0, top], ticktext=["0", f"{number(top, 3)}+"])
+        | scale_bar(view, "regret (nats)", tickvals=[0, top / 2, top], ticktext=["0", f"{top / 2:g}", f"{top:g}+"])
     ]
     if numbers_fit(view, end - first):
         layer, token = np.nonzero(other[part])
@@ -108,11 +108,12 @@ def gates_regret_figure(effects: DepthEffects, view: View = DEFAULT_VIEW, *, of:
         return sentence_figure(view, NOTHING_RAN, HEIGHT)
     names = [name.replace("random", "dealt at random") for name in table["gate"]]
     fills = {"learned": c["depth"], "random": c["ink"], "best": c["change"][-1]}
+    legend = [swatch(fills["learned"], "learned", "◆"), swatch(fills["random"], "dealt at random", "×")]
+    legend += [swatch(c["line"], "always the same", "●"), swatch(fills["best"], "best", "●")]
     data = [
         {
-            "type": "scatter", "mode": "markers+text", "x": table["loops"], "y": table["regret"], "text": names,
-            "textposition": ["top center" if name != "learned" else "bottom center" for name in names],
-            "cliponaxis": False, "textfont": {"size": 12, "color": c["ink"]},
+            "type": "scatter", "mode": "markers", "x": table["loops"], "y": table["regret"], "text": names,
+            "cliponaxis": False,
             "marker": {
                 "size": 11, "opacity": 1, "line": {"width": 1, "color": c["bg"]},
                 "color": [fills.get(gate, c["line"]) for gate in table["gate"]],
@@ -141,7 +142,7 @@ def gates_regret_figure(effects: DepthEffects, view: View = DEFAULT_VIEW, *, of:
             "zeroline": True,
             "zerolinecolor": c["line"],
         },
-        annotations=[note(f"{int(table['cells'].iloc[0]):,} cells, one forced at a time; lower is better")],
+        annotations=[note("   ".join(legend))],
     )
 
 
@@ -187,6 +188,12 @@ def best_by_chosen_figure(effects: DepthEffects, view: View = DEFAULT_VIEW, *, o
     )
 
 
+def _rounded_up(value: float) -> float:
+    """The next larger number of one significant digit."""
+    unit = 10.0 ** np.floor(np.log10(value))
+    return float(f"{np.ceil(value / unit - 1e-9) * unit:.1g}")
+
+
 def _axis(values: np.ndarray) -> dict:
     top = max(float(np.fmax.reduce(values, initial=0.0)), TIE)
     return {"range": [0, 1.1 * top], "nticks": 3}
@@ -211,7 +218,7 @@ FIGURES = (
         details=(
             f"{_HOW_MEASURED} Numbers of loops within {TIE:g} nats of the best tie with it. The best number has read "
             "the text that follows, which no gate can: regret is a limit, and many small regrets do not add up, since "
-            "cells forced together act on each other. The colours end at the 98th percentile."
+            "cells forced together act on each other. The colours end at the 98th percentile, rounded up."
         ),
         figure=regret_map_figure,
         table=effects_table,
