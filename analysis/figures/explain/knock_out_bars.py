@@ -143,8 +143,8 @@ FIGURES = (
         name="knock_out_paths",
         title="Width path against depth path",
         how_to_read=(
-            "Three bars per expert of the selected layer: its loss from the width path alone, from the loops alone, "
-            "and from both. Both paths run the same weights, so to remove them, as one would in another mixture of "
+            "Each bar is what the loss of an expert of the selected layer costs: from the width path alone, from the "
+            "loops alone, or from both. Both paths run the same weights, so to remove them, as one would in another mixture of "
             "experts, is the third bar. Dashes are as many experts drawn at random."
         ),
         details=(
