@@ -15,7 +15,7 @@ FACTS = {
     "The first president of the United States was George": " Washington",
     "In 1492, Christopher": " Columbus",
     "The chemical symbol for water is H": "2",
-    "The days of the week are Monday, Tuesday,": " Wednesday",
+    "The author of Hamlet is William": " Shakespeare",
     "One, two, three,": " four",
     "We breathe in oxygen and breathe out carbon": " dioxide",
 }
@@ -37,7 +37,7 @@ def larger(tmp_path_factory):
 
 
 @torch.no_grad()
-def test_it_knows_what_its_dense_model_knows(larger):
+def test_it_continues_ten_well_known_facts(larger):
     said = {}
     for text in FACTS:
         ids = larger.tokenizer(text, return_tensors="pt").input_ids
