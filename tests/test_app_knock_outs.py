@@ -1,5 +1,7 @@
 """The page Expert knock-outs, run in-process: measured on a button, stopped and continued, kept, over several texts."""
 
+import json
+
 import pytest
 from streamlit.testing.v1 import AppTest
 
@@ -44,7 +46,9 @@ def measure(app: AppTest, button: str) -> AppTest:
 
 
 def notes(app: AppTest) -> str:
-    return "\n".join(note["text"] for chart in charts(app) for note in chart["layout"]["annotations"])
+    """The words in the figures as the browser draws them: those that Streamlit was given may be older."""
+    drawn = [json.loads(each.newer_json or each.given_json) for each in app.session_state.drawings.values()]
+    return "\n".join(note["text"] for figure in drawn for note in figure["layout"]["annotations"])
 
 
 def test_nothing_is_measured_before_the_button_and_everything_after_it():

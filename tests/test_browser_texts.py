@@ -145,7 +145,8 @@ def test_long_text_says_how_it_was_read_and_its_maps_show_a_part(visit):
     last = here.tokens().count() - 1
     page.wait_for_function(
         """last => {
-          const [from, to] = document.querySelector('.st-key-figure-gate_map .js-plotly-plot')._fullLayout.xaxis.range;
+          const map = document.querySelector('.st-key-figure-gate_map .js-plotly-plot');
+          const [from, to] = map?._fullLayout?.xaxis.range ?? [];
           return to - from === 256 && from <= last && last <= to;
         }""",
         arg=last,

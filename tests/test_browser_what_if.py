@@ -54,7 +54,7 @@ def test_a_click_sets_a_cell_and_undo_reload_and_switch_off_do_what_they_say(sha
     page.wait_for_function("at => document.querySelector(at)?.innerText.includes('tokens 31, 32')", arg=BANNER)
     assert page.evaluate("performance.now()") - began < 1000 * CLICK_S
     until(page, lambda: "[31,32]" in (set_in_link(page) or ""))
-    corners = f"""() => document.querySelector("{MAP} .js-plotly-plot")._fullData.at(-1).x.length"""
+    corners = f"""() => document.querySelector("{MAP} .js-plotly-plot")?._fullData?.at(-1).x.length"""
     until(page, lambda: page.evaluate(corners) == 10)
     page.get_by_role("button", name="Undo").click()
     until(page, lambda: "[31]" in (set_in_link(page) or ""))

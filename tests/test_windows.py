@@ -223,7 +223,7 @@ def test_lens_and_removals_run_the_token_on_its_own_window(loaded):
     paths = capture_paths(loaded, TEXT, tokens=(TOKEN, TOKEN + 1))
     alone = capture_paths(loaded, WINDOW, tokens=(TOKEN - 32, TOKEN - 31))
     lens, own = recursion_lens(loaded, paths, TOKEN, 101), recursion_lens(loaded, alone, TOKEN - 32, 101)
-    assert 0 < lens.rounding < 1e-4
+    assert lens.rounding < 1e-4
     np.testing.assert_allclose(lens.probability, own.probability, atol=1e-5)
     writes = [(0, "attention", paths.resid_post[0, 0]), (1, "loop", paths.resid_post[1, 0] / 3)]
     fell = remove_writes(loaded, logit_direction(loaded, paths, TOKEN, 101), paths.routing, writes)

@@ -198,8 +198,8 @@ FIGURES = (
         name="knock_out_control",
         title="Beyond random experts",
         how_to_read=(
-            "Each cell is the same change minus that of a control, which drops as many experts, drawn at random, at the "
-            "same tokens. Near 0, any expert would have been missed as much."
+            "Each cell is the same change minus that of a control, which drops as many experts, drawn at random, "
+            "at the same tokens. Near 0, any expert would have been missed as much."
         ),
         details=(
             "In the width path a random expert is one of the token's own, so it may be the same one; in the loops, "

@@ -144,8 +144,8 @@ FIGURES = (
         title="Width path against depth path",
         how_to_read=(
             "Each bar is what the loss of an expert of the selected layer costs: from the width path alone, from the "
-            "loops alone, or from both. Both paths run the same weights, so to remove them, as one would in another mixture of "
-            "experts, is the third bar. Dashes are as many experts drawn at random."
+            "loops alone, or from both. Both paths run the same weights, so to remove them, as one would in another "
+            "mixture of experts, is the third bar. Dashes are as many experts drawn at random."
         ),
         details=(
             "No bar: no token chose the expert, so the width path loses nothing. The depth path uses every slice for "
