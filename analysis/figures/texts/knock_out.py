@@ -144,8 +144,8 @@ FIGURES = (
         title="How much does each expert of the layer carry?",
         how_to_read=(
             "Each filled dot is the change of the loss without one expert of the selected layer, with a 95% interval "
-            "for other texts of this kind. An open dot drops as many random experts instead. An interval that contains 0 "
-            "leaves open whether the expert helps at all."
+            "for other texts of this kind. An open dot drops as many random experts instead. An interval that contains "
+            "0 leaves open whether the expert helps at all."
         ),
         details="The intervals come from leaving out one text at a time (jackknife, Student's t).",
         figure=knock_out_intervals_figure,
