@@ -6,6 +6,7 @@ import os
 import pty
 import subprocess
 import sys
+import termios
 from pathlib import Path
 
 import numpy as np
@@ -41,10 +42,11 @@ def test_a_dash_reads_the_standard_input_as_one_text_or_as_many(given, tmp_path,
     given("A fox.\nA <b>king</b> é.\n".encode())
     assert main(["trace", "-", *SMALL, "--out", str(tmp_path / "one")]) == 0
     assert RoutingTrace.load(tmp_path / "one" / "0000.trace.safetensors").meta["text"] == "A fox.\nA <b>king</b> é."
+    capsys.readouterr()
     given(b"A fox.\r\nA king.\r\n")
     assert main(["trace", "-", "--per", "line", *SMALL, "--out", str(tmp_path / "two"), "--json"]) == 0
-    found = lines(capsys)[-2:]
-    assert [(each["prompt"], each["prompt_id"]) for each in found] == [(0, "A fox."), (1, "A king.")]
+    found = lines(capsys)
+    assert [(each["prompt"], each["prompt_id"]) for each in found] == [(0, "line 1"), (1, "line 2")]
     assert found[1]["tokens"] == RoutingTrace.load(found[1]["file"]).num_tokens
     given(b"A fox ran\n")
     assert main(["generate", "-", "--tokens", "2", *SMALL, "--out", str(tmp_path / "three"), "--json"]) == 0
@@ -129,6 +131,7 @@ def test_progress_is_on_a_terminal_alone_with_rate_and_remaining_time(monkeypatc
         quiet = False
 
     reader, writer = pty.openpty()
+    termios.tcsetwinsize(writer, (24, 80))
     for shown, quiet in ((True, False), (False, True)):
         Args.quiet = quiet
         with os.fdopen(os.dup(writer), "w") as terminal, monkeypatch.context() as patched:

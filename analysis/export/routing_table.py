@@ -21,7 +21,10 @@ ROUTING_VERSION = 2
 """Of the table's columns; version 1 had neither this number nor prompt_id, model, token_id, raw_text and special."""
 COLUMNS: dict[str, tuple[pa.DataType, str]] = {
     "prompt": (pa.int64(), "Number of the prompt in this run, from 0; the trace file is NNNN.trace.safetensors."),
-    "prompt_id": (pa.large_string(), "Name of the prompt: its cell in the column of ids, or its first words."),
+    "prompt_id": (
+        pa.large_string(),
+        "Name of the prompt: its cell in the column of ids, its place in a text file, or its first words.",
+    ),
     "model": (pa.large_string(), "Name of the model."),
     "layer": (pa.int64(), "Decoder layer, from 0."),
     "token": (pa.int64(), "Position of the token in the prompt, from 0."),
