@@ -19,7 +19,7 @@ MAX_SIZES = {"layer": 256, "token": 2**20, "loop": 64, "expert": 256, "k": 64, "
 """Most entries of every axis: far more than any such model has, and few enough that a page can still be drawn, which
 holds a row for every pair of experts."""
 MAX_TOKEN_CHARACTERS = 1_000
-TEXTS = ("model", "weights_sha256", "text", "dtype")
+TEXTS = ("model", "weights_sha256", "text", "dtype", "prompt_id")
 """Entries of `meta` that must be text if they are there."""
 COUNTS = {"hidden_size": 2**20, "intermediate_size": 2**24, "vocab_size": 2**24, "max_position_embeddings": 2**30}
 """Entries of `meta["config"]` that must be whole numbers from 1 to this if they are there."""

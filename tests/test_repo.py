@@ -77,7 +77,14 @@ def test_session_state_is_touched_in_the_sessions_room_alone(modules):
 
 
 def test_models_are_run_by_captures_and_the_command_line_alone(modules):
-    runs = {"app.server.models", *CAPTURES, "app.cli", "app.cli_models", "app.cli_generate"}  # the first only loads
+    runs = {
+        "app.server.models",
+        *CAPTURES,
+        "app.cli_loading",
+        "app.cli_models",
+        "app.cli_trace",
+        "app.cli_generate",
+    }  # the first only loads
     assert source_rules.running_models(modules) == runs
 
 

@@ -12,8 +12,9 @@ from analysis.export.captions import caption
 from analysis.export.files import Export, figure_html, figure_json, finished_figure, texts_json
 from analysis.export.paper import COLUMNS_MM, FONTS, WIDTH_MM, Paper, unnamed, width_for_names
 from analysis.export.pictures import NO_BROWSER, REMEDY, PictureError, PictureFormat, browser_path, pictures
+from analysis.export.routing_table import trace_parquet
 from analysis.export.snippet import TEXTS_FILE, trace_file_name
-from analysis.export.tables import table_csv, table_parquet, trace_parquet
+from analysis.export.tables import table_csv, table_parquet
 from analysis.texts.study import SAMPLES
 from app.components.copy_link import copy_link
 from app.components.picture_buttons import picture_buttons
