@@ -69,15 +69,19 @@ def serve(args: argparse.Namespace) -> None:
 
 def models(args: argparse.Namespace) -> None:
     """One line per model: name, folder, and which one is the default."""
+    from sample_models.adapter_families import family_of
     from sample_models.foreign import read_json
     from sample_models.recipes import built_roots
     from sample_models.registry import CHECKPOINTS, available_models, default_models, is_olmo
 
     for name, folder in available_models([CHECKPOINTS, *built_roots(), *existing_folders(args.models)]):
+        config = {} if is_olmo(folder) else read_json(folder / "config.json")
         if is_olmo(folder):
             kind = "\tcheckpoint of the authors' trainer"
+        elif family := family_of(config.get("model_type")):
+            kind = f"\t{family} ({config['model_type']})"
         else:
-            kind = "" if read_json(folder / "config.json").get("gates_trained") else "\tgates untrained"
+            kind = "" if config.get("gates_trained") else "\tgates untrained"
         say(f"{name}\t{folder}{kind}" + ("\t(default)" if name == default_models()[0] else ""))
     tell_strange_folders(args.models)
 
@@ -94,7 +98,7 @@ def trace(args: argparse.Namespace) -> None:
 
     loaded = load_model(args.model)
     check_for_text(loaded, interventions, None)  # before anything of an earlier run is removed
-    if not loaded.gates_trained:
+    if loaded.gates_trained is False:
         say(f"{loaded.name}: its gates are untrained, so its routing is noise", to=sys.stderr)
     if loaded.reads_ids:
         say(f"{loaded.name}: it has no tokenizer, so the text is read as token ids", to=sys.stderr)

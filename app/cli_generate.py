@@ -27,12 +27,13 @@ def generate(args: argparse.Namespace) -> None:
 
     loaded = load_model(args.model)
     written = Generation(loaded, args.text, sampling=sampling, interventions=interventions, chat=args.chat)
-    if not loaded.gates_trained:
+    if loaded.gates_trained is False:
         say(f"{loaded.name}: its gates are untrained, so its routing is noise", to=sys.stderr)
     if earlier := remove_numbered_traces(out):
         say(f"{out}: removed {earlier} trace{'s' * (earlier > 1)} from an earlier run", to=sys.stderr)
     for step in written.steps(args.tokens):
-        say(f"{step.position:4d}  {step.loops.mean():.2f} loops  {step.token}")
+        loops = f"{step.loops.mean():.2f} loops  " if "depth" in loaded.config.parts else ""
+        say(f"{step.position:4d}  {loops}{step.token}")
     trace = written.trace()
     trace.save(numbered_trace(out, NUMBER))
     write_routing_table(out / "routing.parquet", [trace])
