@@ -73,7 +73,7 @@ def _run(loaded: LoadedModel, reading: Reading, window: Window, how: str) -> tup
         )
     own = slice(first, first + len(ids))
     here = {name: tensor[:1, own] for name, tensor in seen.items()}
-    return window_part(reading, window, names, here, output.logits[:1, own]), output.logits[0, own].float()
+    return window_part(loaded, reading, window, names, here, output.logits[:1, own]), output.logits[0, own].float()
 
 
 __all__ = ["ALONE", "LEFT", "RIGHT", "BatchRuns", "run_in_batches"]

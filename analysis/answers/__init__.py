@@ -19,6 +19,7 @@ from analysis.answers.of_token import attention, geometry, recursion_lens, walkt
 from analysis.answers.of_what_if import what_if
 from analysis.explain.attribution import Attribution
 from analysis.explain.near_miss import TwoPrecisions
+from analysis.parts import PAGES, why_lacking
 from analysis.texts.branches import Branches
 from analysis.texts.study import Study
 from analysis.view import DEFAULT_VIEW, View
@@ -75,11 +76,12 @@ def answers(given: tuple[Any, ...], view: View = DEFAULT_VIEW) -> dict[str, Answ
     """Name of every page whose data is among the `given` ones -> its answer. `TwoPrecisions` add to near misses, an
     `Attribution` to the write ledger."""
     of = {type(data): data for data in given}
+    meta = next((getattr(getattr(data, "routing", data), "meta", {}) for data in given), {})
     more = {near_misses: {"precisions": of.get(TwoPrecisions)}, write_ledger: {"prediction": of.get(Attribution)}}
     return {
         function.__name__: answer_of(function.__name__, of[kind], view, **more.get(function, {}))
         for function, kind in ANSWERS.items()
-        if kind in of
+        if kind in of and why_lacking(PAGES.get(function.__name__, ()), meta) is None
     }
 
 

@@ -133,7 +133,8 @@ def intervention(about: About) -> str | None:
 def caption(spec: FigureSpec, about: About, view: View, *, marked: bool = True, **options: str) -> str:
     """The caption as plain text, to be pasted under the figure in a paper; `marked` as in `numbers`."""
     title = spec.title if spec.title.endswith("?") else f"{spec.title}."
-    return f"{title} {spec.whole_caption}\n\n{numbers(spec, about, view, marked=marked, **options)}\n{source(about)}\n"
+    told = numbers(spec, about, view, marked=marked, **options)
+    return f"{title} {spec.whole_caption_of(about.meta)}\n\n{told}\n{source(about)}\n"
 
 
 def answers_text(given: tuple[Drawn, ...], view: View) -> str:

@@ -5,6 +5,7 @@ from typing import Any
 from analysis.answers import ANSWERS, Answer, answer_of, choice_of_loops
 from analysis.explain.attribution import Attribution
 from analysis.explain.near_miss import TwoPrecisions
+from analysis.parts import PAGES, why_lacking
 from analysis.texts.branches import Branches
 from analysis.texts.goes_with import GoesWith, goes_with
 from analysis.texts.study import Study
@@ -23,6 +24,8 @@ _KINDS = {function.__name__: kind for function, kind in ANSWERS.items()}
 def current_answer(page: str) -> Answer | None:
     """The answer of a page by its name in the address; None while what it would speak of is not there."""
     kind = _KINDS[page]
+    if why_lacking(PAGES.get(page, ()), state.current_trace().meta):
+        return None
     if page == "prompts":
         table, columns = prompt_table()
         return answer_of(page, table, column=chosen_grouping(table, columns))

@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 import streamlit as st
 
+from analysis import parts
 from analysis.catalogue import Drawn
 from analysis.explain.attribution import FOLLOWING, LIKELIEST, SECOND, Attribution, named_targets
 from analysis.explain.embedding import Embedding
@@ -159,6 +160,8 @@ def target_problem(key: str) -> str | None:
 
 def why_not_drawn(kind: type) -> str | None:
     """Why figures of this kind (`FigureSpec.of`) cannot be drawn now; None if they can."""
+    if lacking := parts.why_lacking_result(kind, state.current_trace().meta):
+        return lacking
     if kind is not RoutingTrace and (why_not := state.why_no_model()):
         return why_not
     if kind is AttentionTrace:
