@@ -80,8 +80,9 @@ class RoutingTrace:
     meta: dict[str, Any]
     """Where the numbers come from: model, weights_sha256, gates_trained, reads_ids, parameters, heads_parameters,
     config, text, dtype, versions, format_version. Also `windows` (context, overlap, number) if the text was read in
-    more than one, `chat` if it is a user's message in the model's chat template, `parts` if the model decides fewer
-    things than a VersatileFFN does, `generated` if the model wrote a part of the text (`first`, its first token, and
+    more than one, `weights_changed` if they were edited, replaced, moved or given adapters after they were loaded,
+    `chat` if it is a user's message in the model's chat template, `parts` if the model decides fewer things than a
+    VersatileFFN does, `generated` if the model wrote a part of the text (`first`, its first token, and
     `sampling`, from which tokens on they were chosen how), and `interventions` if some of its decisions were not the
     model's own (as JSON; the property `interventions` gives them).
     """
