@@ -8,7 +8,10 @@ from typing import Any, NamedTuple, overload
 
 import numpy as np
 import torch
+from torch import nn
+from transformers import PreTrainedTokenizerBase
 
+from hooks.any_model import as_loaded
 from hooks.hook_points import instrument
 from hooks.intervening import check_for_text, refuse_outside, window_edits
 from hooks.interventions import as_json
@@ -45,24 +48,31 @@ class Part(NamedTuple):
 
 @overload
 def capture(
-    loaded: LoadedModel,
+    loaded: LoadedModel | nn.Module,
     text: str | Reading,
     *,
+    tokenizer: PreTrainedTokenizerBase | None = None,
     overlap: int | None = None,
     chat: bool = False,
     interventions: Sequence[Intervention] = (),
 ) -> RoutingTrace: ...
 @overload
 def capture(
-    loaded: LoadedModel,
+    loaded: LoadedModel | nn.Module,
     text: Sequence[str | Reading],
     *,
+    tokenizer: PreTrainedTokenizerBase | None = None,
     overlap: int | None = None,
     chat: bool = False,
     interventions: Sequence[Intervention] = (),
 ) -> list[RoutingTrace]: ...
-def capture(loaded, text, *, overlap=None, chat=False, interventions=()):
-    """Trace a text, or each of a list of texts, through a loaded model.
+def capture(loaded, text, *, tokenizer=None, overlap=None, chat=False, interventions=()):
+    """Trace a text, or each of a list of texts, through a model.
+
+    The model is a `LoadedModel`, or any model object with `tokenizer` beside it, also one under `torch.compile` or with
+    PEFT adapters (`hooks.any_model.as_loaded`). A model in training mode is in eval mode for the time of the pass. If
+    weights were changed since they were read from files, `meta` says `weights_changed` and has the SHA-256 of the
+    tensors; a change through a tensor's `.data` cannot be seen.
 
     Special tokens are added only as the tokenizer's own settings say. A text within the trained context
     (`max_position_embeddings`) is read in one pass, a longer one in windows of that size, each overlapping the one
@@ -80,6 +90,7 @@ def capture(loaded, text, *, overlap=None, chat=False, interventions=()):
     NotFiniteError if the model's logits of a
     token are not finite.
     """
+    loaded = as_loaded(loaded, tokenizer)
     refuse_untraceable(loaded)
     refuse_outside()
     instrument(loaded.model)
@@ -210,6 +221,7 @@ def routing_trace(
             **_told_of_family(loaded),
             "text": reading.text,
             **reading.meta,
+            **({"weights_changed": True} if loaded.weights_changed else {}),
             "dtype": str(loaded.model.dtype).removeprefix("torch."),
             "versions": _versions(),
             "format_version": INTERVENED_VERSION if interventions else FORMAT_VERSION,

@@ -12,6 +12,7 @@ import torch
 from transformers import DynamicCache, LogitsProcessorList, TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
 
 from hooks.capturing import Part, predictions, refuse_not_finite, routing_trace
+from hooks.eval_mode import in_eval_mode
 from hooks.grown_text import Change, continued_text, effective, widened
 from hooks.hook_points import instrument
 from hooks.intervening import check_for_text, refuse_outside
@@ -270,6 +271,7 @@ class Generation:
         ids = torch.tensor([self.ids[first:end]], device=model.device)
         try:
             with (
+                in_eval_mode(model),
                 edited(self._edits_at(first)),
                 record(tap_names(names)) as seen,
             ):

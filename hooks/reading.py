@@ -93,7 +93,11 @@ def refuse_without_routing(loaded: "LoadedModel") -> None:
 
 
 def refuse_other_model(loaded: "LoadedModel", trace: RoutingTrace) -> None:
-    """Raise ValueError unless the trace was made by the weights of this model, in its precision."""
+    """Raise ValueError unless the trace was made by the weights of this model, which is in eval mode."""
+    if any(module.training for module in loaded.model.modules()):
+        raise ValueError(
+            f"{loaded.name} is in training mode, where it draws its loops at random: call its eval() first"
+        )
     made_by = trace.meta.get("weights_sha256") or "unknown", trace.meta.get("dtype") or "unknown"
     own = loaded.weights_sha256, str(loaded.model.dtype).removeprefix("torch.")
     if made_by != own:

@@ -84,12 +84,12 @@ class RoutingTrace:
     meta: dict[str, Any]
     """Where the numbers come from: model, weights_sha256, gates_trained, reads_ids, parameters, heads_parameters,
     config, text, dtype, versions, format_version. Also `windows` (context, overlap, number) if the text was read in
-    more than one, `prompt_id` if the text has a name in a list, `chat` if it is a user's message in the model's chat
-    template, `family`, `parts` and `notes` if the model is of another family, which decides fewer things than a
-    VersatileFFN does (arrays of what it does not decide have one entry on their axis and say nothing), `generated` if
-    the model wrote a part of the text (`first`, its first token, and `sampling`, from which tokens on they were chosen
-    how), and `interventions` if some of its decisions were not the model's own (as JSON; the property `interventions`
-    gives them).
+    more than one, `prompt_id` if the text has a name in a list, `weights_changed` if they were edited, replaced, moved
+    or given adapters after they were loaded, `chat` if it is a user's message in the model's chat template, `family`,
+    `parts` and `notes` if the model is of another family, which decides fewer things than a VersatileFFN does (arrays
+    of what it does not decide have one entry on their axis and say nothing), `generated` if the model wrote a part of
+    the text (`first`, its first token, and `sampling`, from which tokens on they were chosen how), and `interventions`
+    if some of its decisions were not the model's own (as JSON; the property `interventions` gives them).
     """
 
     def __post_init__(self) -> None:

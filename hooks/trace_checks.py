@@ -71,6 +71,8 @@ def check_lists(tokens: Any, next_tokens: Any, meta: Any) -> None:
     for name, most in COUNTS.items():
         if not (name not in config or (type(config[name]) is int and 0 < config[name] <= most)):
             raise ValueError(f"{name} must be a number, whole and from 1 to {most:,}")
+    if not isinstance(meta.get("weights_changed", True), bool):
+        raise ValueError("weights_changed must be true or false")
     windows = meta.get("windows")
     if "windows" in meta and not (
         isinstance(windows, dict)

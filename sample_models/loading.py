@@ -8,7 +8,7 @@ reader. Only `hf:` uses the network.
 import hashlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -31,6 +31,7 @@ from sample_models.registry import default_models, is_olmo, model_type_of
 from sample_models.self_check import check_model
 from sample_models.tokenizer_files import read_tokenizer
 from sample_models.weight_files import read_tensors, weight_files
+from sample_models.weight_state import tensors_sha256, weight_marks
 
 PARTS = {
     "embed_tokens": "token embeddings",
@@ -61,10 +62,25 @@ class LoadedModel:
     adapted: AdaptedConfig | None = None
     """What a model of another family (`sample_models.adapter`) decides; None for a VersatileFFN."""
 
-    @cached_property
+    loaded_marks: tuple | None = field(default=None, repr=False)
+    """`weight_marks` of the model when it was loaded from the files; None if it was not."""
+
+    def __post_init__(self) -> None:
+        if self.file_digest and self.loaded_marks is None:
+            object.__setattr__(self, "loaded_marks", weight_marks(self.model))
+
+    @property
     def weights_sha256(self) -> str:
-        """SHA-256 of the weight files or, without files, of the tensors; identifies the version of a model."""
-        return self.file_digest or tensors_sha256(self.model)
+        """SHA-256 of the weight files, or of the tensors as they are now if there are no files or the tensors changed.
+
+        It identifies the version of a model.
+        """
+        return self.file_digest if self.file_digest and not self.weights_changed else tensors_sha256(self.model)
+
+    @property
+    def weights_changed(self) -> bool:
+        """Whether the weights were edited, replaced, moved or given adapters since they were read from files."""
+        return self.loaded_marks is not None and weight_marks(self.model) != self.loaded_marks
 
     @property
     def config(self) -> VersatileFFNConfig | AdaptedConfig:
@@ -234,13 +250,4 @@ def files_sha256(files: Iterable[Path]) -> str:
         with path.open("rb") as file:
             while part := file.read(1 << 20):
                 digest.update(part)
-    return digest.hexdigest()
-
-
-def tensors_sha256(model: torch.nn.Module) -> str:
-    """SHA-256 of name, dtype, shape and bytes of all tensors of the model, in the order of their names."""
-    digest = hashlib.sha256()
-    for name, tensor in sorted(model.state_dict().items()):
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
     return digest.hexdigest()

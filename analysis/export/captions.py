@@ -117,6 +117,8 @@ def generation(trace: RoutingTrace) -> str | None:
 def source(about: About) -> str:
     """Model and weights in one line; a warning where the routing is noise."""
     weights = str(about.meta.get("weights_sha256") or "unknown")[:12]
+    if about.meta.get("weights_changed"):
+        weights += " (changed since they were loaded)"
     untrained = " Gates untrained: routing is noise." if about.meta.get("gates_trained") is False else ""
     changed = f" {sentence}" if (sentence := intervention(about)) else ""
     return f"Model {about.meta.get('model', 'unknown')}, weights {weights}.{untrained}{changed}"
