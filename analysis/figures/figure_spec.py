@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import pandas as pd
 import plotly.graph_objects as go
 
+from analysis.compare.pair import TracePair
 from analysis.explain.attribution import Attribution
 from analysis.explain.embedding import Embedding
 from analysis.explain.near_miss import TwoPrecisions
@@ -25,6 +26,7 @@ from hooks.path_trace import PathTrace
 from hooks.slice_trace import SliceTrace
 from hooks.trace import RoutingTrace
 from hooks.training_trace import TrainingTrace
+from hooks.transplant_trace import TransplantTrace
 
 OfOneText = (
     RoutingTrace
@@ -37,6 +39,8 @@ OfOneText = (
     | Embedding
     | TwoPrecisions
     | Comparison
+    | TracePair
+    | TransplantTrace
     | KnockOutTrace
     | DepthEffects
     | Frontier
