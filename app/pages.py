@@ -7,6 +7,7 @@ from app.parts.study_picker import texts_of_study
 from app.parts.training_slider import training_slider
 from app.parts.umap_panel import umap_panel
 from app.views import (
+    compare,
     cost,
     difficulty,
     experts,
@@ -263,6 +264,23 @@ PAGES = (
             ),
         ),
         colour_by="Experts",
+    ),
+    Page(
+        name="Compare",
+        group="Intervene",
+        question="What becomes different if one thing is: the text, the model, its training, or an intervention?",
+        terms=("token", "loop", "λ", "virtual expert", "paraphrase", "routing transplant"),
+        body=(
+            compare.choose_b,
+            "compare_loops",
+            fold("Where are λ and difficulty others?", "compare_gate", "compare_difficulty"),
+            fold("Which tokens have other experts?", "compare_experts"),
+            fold("Is it more than another wording changes?", "paraphrase_null"),
+            fold("What is predicted differently?", "compare_logprob"),
+            fold("What does the routing of one do in the other?", "routing_transplant"),
+            fold("How do other figures of A and B look beside each other?", compare.beside_each_other),
+        ),
+        colour_by="Loops",
     ),
     Page(
         name="Generate",

@@ -10,6 +10,7 @@ import pandas as pd
 
 from analysis.answers.answer import Answer, Link
 from analysis.answers.of_choice import choice_of_loops
+from analysis.answers.of_compare import compare
 from analysis.answers.of_depth import forced_depth
 from analysis.answers.of_generation import generate
 from analysis.answers.of_knock_outs import expert_knock_outs
@@ -17,6 +18,7 @@ from analysis.answers.of_text import cost, difficulty, experts, gate, near_misse
 from analysis.answers.of_texts import models, prompts, validity, what_decides
 from analysis.answers.of_token import attention, geometry, recursion_lens, walkthrough, write_ledger
 from analysis.answers.of_what_if import what_if
+from analysis.compare.pair import TracePair
 from analysis.explain.attribution import Attribution
 from analysis.explain.near_miss import TwoPrecisions
 from analysis.parts import PAGES, why_lacking
@@ -49,6 +51,7 @@ ANSWERS: dict[Callable[..., Answer], type] = {
     what_if: Comparison,
     forced_depth: DepthEffects,
     expert_knock_outs: KnockOutTrace,
+    compare: TracePair,
     generate: Branches,
     models: RoutingTrace,
     prompts: pd.DataFrame,
@@ -86,8 +89,8 @@ def answers(given: tuple[Any, ...], view: View = DEFAULT_VIEW) -> dict[str, Answ
 
 
 __all__ = [
-    "ABOUT_SELECTION", "ANSWERS", "Answer", "Link", "answer_of", "answers", "attention", "choice_of_loops", "cost",
-    "difficulty", "expert_knock_outs", "experts", "forced_depth", "gate", "generate",
+    "ABOUT_SELECTION", "ANSWERS", "Answer", "Link", "answer_of", "answers", "attention", "choice_of_loops", "compare",
+    "cost", "difficulty", "expert_knock_outs", "experts", "forced_depth", "gate", "generate",
     "geometry", "models", "near_misses", "overview", "prompts", "recursion", "recursion_lens", "validity",
     "walkthrough", "what_decides", "what_if", "write_ledger",
 ]  # fmt: skip

@@ -8,6 +8,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from analysis import parts
+from analysis.compare.pair import TracePair
 from analysis.explain.attribution import Attribution
 from analysis.explain.embedding import Embedding
 from analysis.explain.near_miss import TwoPrecisions
@@ -28,6 +29,7 @@ from hooks.slice_trace import SliceTrace
 from hooks.trace import RoutingTrace
 from hooks.trace_checks import PARTS
 from hooks.training_trace import TrainingTrace
+from hooks.transplant_trace import TransplantTrace
 
 OfOneText = (
     RoutingTrace
@@ -40,6 +42,8 @@ OfOneText = (
     | Embedding
     | TwoPrecisions
     | Comparison
+    | TracePair
+    | TransplantTrace
     | KnockOutTrace
     | DepthEffects
     | Frontier

@@ -106,7 +106,7 @@ def _text(found: Story) -> None:
     st.caption(literal(f"{name}{told}{'' if told.endswith(('.', '…')) else '.'}{of}"))
 
 
-def text_strip(trace: RoutingTrace, key: str, token: int, on_select) -> None:
+def text_strip(trace: RoutingTrace, key: str, token: int, on_select, page: str = PAGE) -> None:
     """A text as tokens coloured by loops; a click calls `on_select(token)`, and a layer is selected everywhere."""
     view = state.current_view()
     at_layer = min(view.layer, trace.num_layers - 1)
@@ -135,7 +135,7 @@ def text_strip(trace: RoutingTrace, key: str, token: int, on_select) -> None:
 
     token_strip(
         drawn,
-        page=PAGE,
+        page=page,
         token=token,
         layer=at_layer,
         layers=trace.num_layers,
