@@ -16,7 +16,7 @@ PAGES: Mapping[str, tuple[str, ...]] = {
     "gate": GATE,
     "experts": WIDTH,
     **dict.fromkeys(("walkthrough", "write_ledger", "recursion_lens", "geometry", "cost"), ALL),
-    **dict.fromkeys(("what_decides", "forced_depth", "expert_knock_outs"), ALL),
+    **dict.fromkeys(("what_decides", "forced_depth", "expert_knock_outs", "compare"), ALL),
 }
 """Page by its name in the address -> what its model must decide; nothing for the others."""
 FIGURES: Mapping[str, tuple[str, ...]] = {
@@ -31,7 +31,8 @@ FIGURES: Mapping[str, tuple[str, ...]] = {
 """Figure of a trace -> what its model must decide; nothing for the others."""
 KINDS: Mapping[str, tuple[str, ...]] = dict.fromkeys(
     ("PathTrace", "Attribution", "LensTrace", "SliceTrace", "Embedding", "TwoPrecisions", "TrainingTrace")
-    + ("KnockOutTrace", "KnockOutStudy", "DepthEffects", "Frontier", "GateSweep", "Study"),
+    + ("KnockOutTrace", "KnockOutStudy", "DepthEffects", "Frontier", "GateSweep", "Study")
+    + ("TracePair", "TransplantTrace"),
     ALL,
 )
 """Type of another result than a trace -> what a model must decide to have one; nothing for the others."""
