@@ -292,7 +292,7 @@ def _spec(quantity: str, title: str, how_to_read: str, figure: Callable, **more:
         how_to_read=f"{how_to_read} {ON_CELLS}",
         figure=figure,
         table=pair_table,
-        choice=Choice("show", SHOW, "A, B or B − A", None if main else "compare_loops"),
+        choice=Choice("show", SHOW, "A, B or B − A", set_at=None if main else "compare_loops"),
         of=TracePair,
         **(told | more),
     )
