@@ -88,6 +88,7 @@ PAGES = (
         name="Recursion",
         group="Read",
         question="How many times does each token go through the shared FFN, and how sure was that choice?",
+        question_of_others="How many loops does each token take before it exits, and how sure was that choice?",
         terms=("loop", "depth head", "E[L]", "margin"),
         body=(
             recursion.why_so_many_loops,
