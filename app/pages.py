@@ -127,6 +127,7 @@ PAGES = (
         name="Recursion lens",
         group="Explain",
         question="What would the model predict after each loop, and what if the token had exited there?",
+        question_of_others="What would the model predict from the stream before and after each layer?",
         terms=("loop", "residual stream", "logit", "entropy", "KL"),
         body=(
             recursion_lens.target,

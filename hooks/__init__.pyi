@@ -1,3 +1,4 @@
+from .adapted_lens import stream_lens as stream_lens
 from .attention import capture_attention as capture_attention
 from .attention_trace import AttentionInputs as AttentionInputs
 from .attention_trace import AttentionTrace as AttentionTrace

@@ -240,3 +240,18 @@ def test_many_experts_have_rows_for_the_most_chosen_ones(tmp_path):
     assert rows == sorted(rows) and counts[rows].min() >= np.delete(counts, rows).max()
     drawn = strip(trace, "Experts", layer=1, token=3, at_layer=1, theme="light")
     assert drawn.badges[3] == f"{trace.expert_ids[1, 3, 0]} +7" and drawn.values[3].count(",") == 7
+
+
+def test_lens_reads_the_stream_before_and_after_every_layer(folders):
+    from hooks import stream_lens
+
+    loaded = load_model(folders["granitemoe"])
+    trace = capture(loaded, TEXT)
+    lens = stream_lens(loaded, trace, 7, 99)
+    with torch.inference_mode():
+        output = loaded.model(torch.tensor([trace.token_ids.tolist()]), output_hidden_states=True)
+    before = torch.stack([each[0, 7] for each in output.hidden_states[:3]])
+    own = loaded.unembed(before).softmax(dim=-1)
+    np.testing.assert_allclose(lens.probability[:3], own[:, 99].numpy(), rtol=1e-4)
+    truth = output.logits[0, 7].softmax(dim=-1)
+    assert lens.top_ids[-1, 0] == int(truth.argmax()) and lens.kl[-1] < 1e-6 and lens.rounding < 1e-4

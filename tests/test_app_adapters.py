@@ -11,8 +11,8 @@ from tests.app_in_process import captions, charts, new_app, press, trace_text, t
 from tests.other_models import save_other
 
 DRAWN = {
-    "mixtral": {"overview": 1, "experts": 7, "attention": 1, "what_if": 2, "prompts": 1},
-    "llama": {"attention": 1, "prompts": 1},
+    "mixtral": {"overview": 1, "experts": 7, "recursion_lens": 3, "attention": 1, "what_if": 2, "prompts": 1},
+    "llama": {"recursion_lens": 3, "attention": 1, "prompts": 1},
     "looped_llama": {
         **{"overview": 1, "difficulty": 3, "recursion": 5, "near_misses": 2, "what_if": 2, "models": 1, "prompts": 1}
     },
