@@ -1,3 +1,4 @@
+from .adapted_lens import stream_lens as stream_lens
 from .any_model import as_loaded as as_loaded
 from .attention import capture_attention as capture_attention
 from .attention_trace import AttentionInputs as AttentionInputs
