@@ -23,7 +23,7 @@ COLUMNS: dict[str, tuple[pa.DataType, str]] = {
     "prompt": (pa.int64(), "Number of the prompt in this run, from 0; the trace file is NNNN.trace.safetensors."),
     "prompt_id": (
         pa.large_string(),
-        "Name of the prompt: its cell in the column of ids, its place in a text file, or its first words.",
+        "Name of the prompt: its id, its place in the file, or its first words; null if it was given none.",
     ),
     "model": (pa.large_string(), "Name of the model."),
     "layer": (pa.int64(), "Decoder layer, from 0."),
