@@ -32,9 +32,10 @@ def generate(args: argparse.Namespace) -> None:
     remove_earlier(out)
     with progress(args, args.tokens, "tokens") as bar:
         for step in written.steps(args.tokens):
-            loops = float(step.loops.mean())
+            loops = float(step.loops.mean()) if "depth" in loaded.config.parts else None
             with bar.aside():
-                line = f"{step.position:4d}  {loops:.2f} loops  {step.token}"
+                told = "" if loops is None else f"{loops:.2f} loops  "
+                line = f"{step.position:4d}  {told}{step.token}"
                 result(args, line, position=step.position, mean_loops=loops, token=step.token)
             bar.step()
     trace, path = written.trace(), numbered_trace(out, NUMBER)

@@ -15,16 +15,24 @@ if TYPE_CHECKING:
 
 def models(args: argparse.Namespace) -> None:
     """One line per model: name, folder, and which one is the default."""
+    from sample_models.adapter_families import family_of
     from sample_models.foreign import read_json
     from sample_models.recipes import built_roots
     from sample_models.registry import CHECKPOINTS, available_models, default_models, is_olmo
 
     for name, folder in available_models([CHECKPOINTS, *built_roots(), *existing_folders(args.models)]):
         olmo, default = is_olmo(folder), name == default_models()[0]
-        trained = None if olmo else bool(read_json(folder / "config.json").get("gates_trained"))
-        kind = "\tcheckpoint of the authors' trainer" if olmo else "" if trained else "\tgates untrained"
+        config = {} if olmo else read_json(folder / "config.json")
+        family = family_of(config.get("model_type"))
+        trained = None if olmo or family else bool(config.get("gates_trained"))
+        if olmo:
+            kind = "\tcheckpoint of the authors' trainer"
+        elif family:
+            kind = f"\t{family} ({config['model_type']})"
+        else:
+            kind = "" if trained else "\tgates untrained"
         line = f"{name}\t{folder}{kind}" + ("\t(default)" if default else "")
-        result(args, line, name=name, folder=folder, olmo=olmo, gates_trained=trained, default=default)
+        result(args, line, name=name, folder=folder, olmo=olmo, family=family, gates_trained=trained, default=default)
     tell_strange_folders(args.models)
 
 

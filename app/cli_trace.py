@@ -61,7 +61,7 @@ def trace(args: argparse.Namespace) -> None:
 
 def tell_of_model(loaded) -> None:
     """What the reader of a loaded model's traces should know, on stderr."""
-    if not loaded.gates_trained:
+    if loaded.gates_trained is False:
         say(f"{loaded.name}: its gates are untrained, so its routing is noise", to=sys.stderr)
     if loaded.reads_ids:
         say(f"{loaded.name}: it has no tokenizer, so the text is read as token ids", to=sys.stderr)

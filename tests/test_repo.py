@@ -15,7 +15,15 @@ ROOMS = (
     *("app", "app.views", "app.frame", "app.parts", "app.components", "app.session", "app.server", "app.texts"),
     "app.limits",
     *("analysis.export", "analysis.catalogue", "analysis.figures", "analysis.answers", "analysis.models"),
-    *("analysis.texts", "analysis.explain", "analysis.what_if", "analysis.words", "analysis", "hooks"),
+    *(
+        "analysis.texts",
+        "analysis.explain",
+        "analysis.compare",
+        "analysis.what_if",
+        "analysis.words",
+        "analysis",
+        "hooks",
+    ),
     *("sample_models.family", "sample_models.distil", "sample_models"),
 )
 """The highest first: each imports only from itself and from those below. A package stands for its own files, those of
@@ -26,7 +34,10 @@ LEFT_OUT = {
     "analysis": ("streamlit", "transformer_lens", "transformers", "torch"),
 }
 """Libraries that a package does without, and does not reach through another one either."""
-CAPTURES = ("app.server.captures", "app.server.forced_depth", "app.server.generations", "app.server.knock_outs")
+CAPTURES = (
+    *("app.server.captures", "app.server.comparisons", "app.server.forced_depth", "app.server.generations"),
+    "app.server.knock_outs",
+)
 """What runs models for visitors, who wait for their turn."""
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
