@@ -5,7 +5,7 @@ BIN := .venv/bin
 # Two files of tests at a time, each on one core; the tests of one file share a server, a browser and models.
 WORKERS := --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: setup run test check bench pictures reference
+.PHONY: setup run test check bench pictures reference docs
 
 # Create .venv and install the pinned packages; done again only when the lists change.
 setup: .venv/ready
@@ -57,3 +57,12 @@ pictures: .venv/ready-test
 # The reference of the Python packages, from their docstrings: docs/reference/index.html.
 reference: .venv/ready-test
 	$(BIN)/python -m docs.make_reference
+
+# The documentation site: site/index.html. Its packages have a venv of their own; docstrings are read, not imported.
+docs: .venv-docs/ready
+	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/python -m mkdocs build --strict
+
+.venv-docs/ready: docs/requirements.txt
+	$(PYTHON) -m venv .venv-docs
+	.venv-docs/bin/python -m pip install --quiet --disable-pip-version-check -r docs/requirements.txt
+	touch $@

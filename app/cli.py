@@ -90,13 +90,14 @@ def main(argv: list[str] | None = None) -> int:
 
     `trace diff A B` is `diff A B`: the text "diff" would need --out.
     """
-    for stream in (sys.stdout, sys.stderr):
+    for stream in filter(None, (sys.stdout, sys.stderr)):  # there is none where a shell has closed it
         stream.reconfigure(errors="backslashreplace")  # a name that the terminal cannot write ends nothing half-way
     try:
         return _run(sys.argv[1:] if argv is None else argv)
     finally:
         try:
-            sys.stdout.flush()
+            if sys.stdout:
+                sys.stdout.flush()
         except BrokenPipeError:  # of --help
             say_no_more(sys.stdout)
 

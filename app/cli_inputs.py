@@ -89,7 +89,9 @@ def text_of(argument: str) -> str:
 
 
 def stdin_bytes() -> bytes:
-    """All of the standard input."""
+    """All of the standard input. ValueError if there is none, as where a shell has closed it."""
+    if sys.stdin is None:
+        raise ValueError("there is no standard input to read the text from")
     return sys.stdin.buffer.read()
 
 

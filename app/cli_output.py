@@ -69,7 +69,7 @@ def progress(args: argparse.Namespace, total: int, unit: str) -> Iterator[Progre
     """A bar for `total` of some unit while the body runs; none with `--quiet`, or where stderr is no terminal."""
     from tqdm import tqdm
 
-    hidden = args.quiet or not sys.stderr.isatty()
+    hidden = args.quiet or not sys.stderr or not sys.stderr.isatty()
     with tqdm(total=total, unit=f" {unit}", disable=hidden, leave=False, dynamic_ncols=True, file=sys.stderr) as bar:
         yield Progress(bar)
 

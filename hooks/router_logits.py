@@ -10,6 +10,7 @@ from scipy.special import log_softmax, softmax
 from hooks.token_text import display_tokens, token_bytes
 from hooks.trace_checks import MAX_NUMBER
 
+NOTE = "This trace was made from router logits, and its layers are those with a router."
 TOP_PREDICTIONS = 5
 ROWS = 64
 """Tokens whose distributions over the vocabulary are in memory at a time."""
@@ -34,12 +35,12 @@ def router_fields(
     tokenizer       of transformers; gives tokens their text. Without it they are shown by id, as ⟨#17⟩
     special         [token] True for tokens that the tokenizer added; default: those that it calls special
     expert_ids      [layer, token, k] chosen experts; default: those of the k largest logits
-    expert_weights  [layer, token, k] their weights, in the same order; default: softmax over their logits
+    expert_weights  [layer, token, k] their weights, in the same order, 0 to 1; default: softmax over their logits
     model           name of the model
     config          its sizes, such as `hidden_size` and `intermediate_size` (of all experts together)
 
-    The weights are divided by their sum for every token, also where the model gives its experts another sum than 1.
-    Raises ValueError for arrays that do not fit each other, or are not finite.
+    Weights that are given are kept, whatever their sum. Raises ValueError for arrays that do not fit each other, or are
+    not finite.
     """
     router, predicted, ids = _checked(router_logits, logits, token_ids)
     layers, tokens, experts = router.shape
@@ -68,6 +69,7 @@ def router_fields(
             "model": model,
             "text": b"".join(map(token_bytes, shown)).decode("utf-8", errors="replace") if tokenizer else "",
             "parts": ["width"],
+            "notes": [NOTE],
             "config": {"num_experts": experts, "num_experts_per_tok": k, "num_hidden_layers": layers, **(config or {})},
         },
     }
@@ -98,7 +100,7 @@ def _checked(
 def _best_first(
     router: np.ndarray, k: int, ids: ArrayLike | None, weights: ArrayLike | None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Chosen experts and their weights, [layer, token, k] both, the largest weight first; weights sum to 1."""
+    """Chosen experts and their weights, [layer, token, k] both, the largest weight first."""
     if ids is None and weights is not None:
         raise ValueError("expert_weights need expert_ids, which say whose weights they are")
     chosen = np.argsort(-router, axis=-1, kind="stable")[..., :k] if ids is None else np.asarray(ids)
@@ -108,12 +110,11 @@ def _best_first(
         raise ValueError(f"expert_ids must be 0..{router.shape[2] - 1}, they run from {chosen.min()} to {chosen.max()}")
     own = softmax(np.take_along_axis(router, chosen, axis=-1), axis=-1)
     shares = own if weights is None else np.asarray(weights, dtype=np.float32)
-    if shares.shape != chosen.shape or not (shares >= 0).all() or not (shares.sum(axis=-1) > 0).all():
-        raise ValueError(f"expert_weights must be [layer, token, {k}], 0 or more, with a sum above 0 for every token")
+    if shares.shape != chosen.shape or not ((shares >= 0) & (shares <= 1)).all():
+        raise ValueError(f"expert_weights must be [layer, token, {k}], from 0 to 1, got {_shape(shares)}")
     order = np.argsort(-shares, axis=-1, kind="stable")
-    shares = np.take_along_axis(shares, order, axis=-1)
-    shares = (shares / shares.sum(axis=-1, keepdims=True)).astype(np.float32)
-    return np.take_along_axis(chosen, order, axis=-1).astype(np.int64), shares
+    best = np.take_along_axis(chosen, order, axis=-1).astype(np.int64)
+    return best, np.take_along_axis(shares, order, axis=-1).astype(np.float32)
 
 
 def _predictions(logits: np.ndarray, ids: np.ndarray) -> tuple[np.ndarray, ...]:

@@ -114,11 +114,19 @@ def test_pipe_that_nobody_reads_ends_nothing_half_way_and_quietly(tmp_path):
     assert len(list((tmp_path / "out").glob("*.safetensors"))) == 2
 
 
-@pytest.mark.parametrize("arguments", ["--help", "models"])
+@pytest.mark.parametrize("arguments", ["--help", "models --json", "--version"])
 def test_light_commands_are_quiet_where_nobody_reads(arguments, tmp_path):
     command = f"({sys.executable} -m app {arguments}; echo $? > {tmp_path}/code) 2> {tmp_path}/said | true"
     subprocess.run(["bash", "-c", command], cwd=ROOT, check=True, timeout=120)
     assert (tmp_path / "said").read_text() == "" and (tmp_path / "code").read_text() == "0\n"
+
+
+def test_streams_that_a_shell_has_closed_are_no_reason_for_a_traceback(tmp_path):
+    app = f"{sys.executable} -m app"
+    shell = f"{app} trace - --out {tmp_path}/out 2>{tmp_path}/said <&-; echo $?; {app} models >&- 2>&-; echo $?"
+    codes = subprocess.run(["bash", "-c", shell], cwd=ROOT, check=True, timeout=120, stdout=subprocess.PIPE).stdout
+    assert codes == b"2\n0\n" and not (tmp_path / "out").exists()
+    assert (tmp_path / "said").read_text() == "there is no standard input to read the text from\n"
 
 
 def test_two_runs_into_one_folder_leave_whole_files(tmp_path):

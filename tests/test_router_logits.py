@@ -54,9 +54,9 @@ def test_router_logits_of_another_model_become_a_valid_trace(arrays, tmp_path, l
 
 def test_a_model_that_chooses_and_weighs_otherwise_gives_its_experts_and_weights(arrays):
     ids = np.tile(np.array([6, 3]), (3, 7, 1))
-    weights = np.tile(np.array([0.5, 1.5]), (3, 7, 1))
+    weights = np.tile(np.array([0.125, 0.5]), (3, 7, 1))
     trace = made(arrays, expert_ids=ids, expert_weights=weights)
-    assert (trace.expert_ids == [3, 6]).all() and np.allclose(trace.expert_weights, [0.75, 0.25])
+    assert (trace.expert_ids == [3, 6]).all() and (trace.expert_weights == [0.5, 0.125]).all()
 
 
 @pytest.mark.parametrize(
@@ -64,6 +64,10 @@ def test_a_model_that_chooses_and_weighs_otherwise_gives_its_experts_and_weights
     [
         ({"k": 9}, r"k must be 1..8, the number of experts, got 9"),
         ({"expert_weights": np.ones((3, 7, 2))}, "expert_weights need expert_ids"),
+        (
+            {"expert_ids": np.tile([6, 3], (3, 7, 1)), "expert_weights": np.full((3, 7, 2), 2.5)},
+            r"expert_weights must be \[layer, token, 2\], from 0 to 1",
+        ),
         ({"expert_ids": np.full((3, 7, 2), 8)}, r"expert_ids must be 0..7, they run from 8 to 8"),
         ({"expert_ids": np.full((3, 7, 2), 4)}, "expert_ids must name different experts"),
         ({"special": [True]}, r"special must be \[7 tokens\], got bool \[1\]"),

@@ -23,7 +23,7 @@ COLUMNS: dict[str, tuple[pa.DataType, str]] = {
     "prompt": (pa.int64(), "Number of the prompt in this run, from 0; the trace file is NNNN.trace.safetensors."),
     "prompt_id": (
         pa.large_string(),
-        "Name of the prompt: its cell in the column of ids, its place in a text file, or its first words.",
+        "Name of the prompt: its id, its place in the file, or its first words; null if it was given none.",
     ),
     "model": (pa.large_string(), "Name of the model."),
     "layer": (pa.int64(), "Decoder layer, from 0."),
@@ -33,7 +33,7 @@ COLUMNS: dict[str, tuple[pa.DataType, str]] = {
     "raw_text": (pa.large_string(), "Text of the token itself; null where its bytes are not whole characters."),
     "special": (pa.bool_(), "True for a token that the tokenizer added; averages leave it out."),
     "loops": (pa.int64(), "Passes through the FFN that ran, from 1."),
-    "gate": (pa.float32(), "λ, the weight of the width path, 0 to 1; 1 − λ is the weight of the depth path."),
+    "gate": (pa.float32(), "λ, the weight of the width path, 0 to 1; null for a model without λ."),
     "width_ran": (pa.bool_(), "Whether the width path ran, so that the token was routed to experts."),
     "expert_ids": (
         pa.list_(pa.field("element", pa.int64())),
@@ -43,8 +43,8 @@ COLUMNS: dict[str, tuple[pa.DataType, str]] = {
         pa.list_(pa.field("element", pa.float64())),
         "Their weights, in the same order; null where it did not run.",
     ),
-    "difficulty_hard": (pa.float64(), "(loops − 1) / (max loops − 1), 0 to 1."),
-    "difficulty_soft": (pa.float32(), "(expected loops − 1) / (max loops − 1), 0 to 1."),
+    "difficulty_hard": (pa.float64(), "(loops − 1) / (max loops − 1), 0 to 1; null for a model that chooses no loops."),
+    "difficulty_soft": (pa.float32(), "The same with the loops that the depth head expected."),
     "logprob": (pa.float32(), "Log probability of the token given those before it, in nats; null for the first."),
 }
 """Column -> type and meaning. They are the same even for a trace in which no token routed."""
@@ -53,8 +53,9 @@ ROUTING_SCHEMA = pa.schema(
 )
 METADATA = {
     "routing_version": "Version of these columns.",
-    "models": "List of the models: name, SHA-256 of the weights, whether the gates were trained, whether the text is "
-    "token ids, number of parameters, number format, configuration, and versions of the libraries.",
+    "models": "List of the models: name, SHA-256 of the weights, whether they were changed since, whether the gates "
+    "were trained, whether the text is token ids, number of parameters, number format, configuration, versions of the "
+    "libraries, and for other families which it is, what the model decides, and notes.",
     "interventions": "Prompt -> what was decided otherwise than the model would have, in words.",
     "generated": "Prompt -> the first token that the model wrote.",
     "windows": "Prompt -> how a text longer than the trained context was read.",
@@ -62,8 +63,9 @@ METADATA = {
 }
 """Key of the Parquet file's metadata -> meaning of its JSON value. The last four only if a prompt has such."""
 PROVENANCE = (
-    "model", "weights_sha256", "gates_trained", "reads_ids", "parameters", "dtype", "config", "versions",
-)  # fmt: skip
+    *("model", "weights_sha256", "weights_changed", "gates_trained", "reads_ids", "parameters", "dtype", "config"),
+    *("versions", "family", "parts", "notes"),
+)
 """Entries of a trace's `meta` that "models" holds."""
 ROWS_PER_GROUP = 2**16
 
@@ -117,7 +119,7 @@ class _About:
         self.chat: list[int] = []
 
     def add(self, prompt: int, trace: RoutingTrace) -> None:
-        model = {name: trace.meta.get(name) for name in PROVENANCE}
+        model = {name: trace.meta[name] for name in PROVENANCE if name in trace.meta}
         if model not in self.models:
             self.models.append(model)
         if trace.interventions:
