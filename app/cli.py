@@ -20,6 +20,7 @@ from app.cli_inputs import (
     prompts_of,
     tell_strange_folders,
     trace_file,
+    without_extra,
     writable_folder,
 )
 from app.cli_models import get_model, import_checkpoint
@@ -310,6 +311,11 @@ def _run(argv: list[str]) -> int:
         return 2
     except OSError as error:
         say(f"{error.filename or 'writing'}: {error.strerror}", to=sys.stderr)
+        return 2
+    except ModuleNotFoundError as error:
+        if (sentence := without_extra(error.name)) is None:
+            raise
+        say(sentence, to=sys.stderr)
         return 2
     except KeyboardInterrupt:
         say("stopped", to=sys.stderr)

@@ -86,6 +86,23 @@ def interventions_of(args: argparse.Namespace) -> "tuple[Intervention, ...]":
     return found
 
 
+EXTRAS = {
+    **dict.fromkeys(("starlette", "streamlit"), "app"),
+    **dict.fromkeys(("sklearn", "umap"), "umap"),
+    "gguf": "train",
+}
+    extra = EXTRAS[library]
+    return f"this needs {library}, which is not installed: pip install 'versatileffn[{extra}]' brings it"
+
+
+def without_extra(module: str | None) -> str | None:
+    """What to do about a library that is not installed; None if it is of no extra, but should be there."""
+    library = (module or "").partition(".")[0]
+    if library not in EXTRAS:
+        return None
+    return f"this needs {library}, which is not installed: pip install 'versatileffn[{EXTRAS[library]}]' brings it"
+
+
 def writable_folder(folder: Path) -> Path:
     """The output folder, created if it is missing."""
     try:
@@ -103,5 +120,6 @@ __all__ = [
     "prompts_of",
     "tell_strange_folders",
     "trace_file",
+    "without_extra",
     "writable_folder",
 ]

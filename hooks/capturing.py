@@ -9,7 +9,7 @@ from typing import NamedTuple, overload
 import numpy as np
 import torch
 
-from hooks.hook_points import instrument
+from hooks.hook_points import HAS_LENS, instrument
 from hooks.intervening import check_for_text, refuse_outside, window_edits
 from hooks.interventions import as_json
 from hooks.passes import run_rows, to_numpy
@@ -228,7 +228,8 @@ def routing_fields(routing: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 @lru_cache(maxsize=1)
 def _versions() -> dict[str, str]:
-    return {name: version(name) for name in ("torch", "transformers", "transformer-lens")}
+    lens = ("transformer-lens",) if HAS_LENS else ()
+    return {name: version(name) for name in ("torch", "transformers", *lens)}
 
 
 __all__ = ["NotFiniteError", "capture"]

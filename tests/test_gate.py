@@ -198,7 +198,7 @@ def test_settings_of_the_project_hold_from_any_folder(monkeypatch, tmp_path):
     monkeypatch.setattr(web, "call_nobody", lambda: None)
     monkeypatch.setenv("STREAMLIT_SERVER_MAX_UPLOAD_SIZE", "50")
     web.run("127.0.0.1", 8501)
-    written = tomllib.loads((ROOT / ".streamlit" / "config.toml").read_text())
+    written = tomllib.loads((ROOT / "app" / ".streamlit" / "config.toml").read_text())
     found = given["config"]
     assert "server.maxUploadSize" not in found
     assert found["server.enableXsrfProtection"] is True and found["server.fileWatcherType"] == "none"

@@ -16,8 +16,9 @@ from streamlit import net_util, runtime
 
 from app.server.gate import Gate, answered_hosts
 
-ROOT = Path(__file__).parents[2]
-SETTINGS = ROOT / ".streamlit" / "config.toml"
+APP = Path(__file__).parents[1]
+SETTINGS = APP / ".streamlit" / "config.toml"
+"""Streamlit also finds them here, beside the script that it runs, whatever folder it is started in."""
 SWEEP_S = 60
 """How often what closed sessions left is let go of."""
 
@@ -25,7 +26,7 @@ SWEEP_S = 60
 def run(address: str, port: int, hosts: Iterable[str] = ()) -> None:
     """Serve the app until it is stopped; `hosts` are more names under which it may be asked (`answered_hosts`)."""
     call_nobody()
-    main = str(ROOT / "app" / "main.py")
+    main = str(APP / "main.py")
     gate = Middleware(Gate, hosts=answered_hosts(address, hosts), held=held_bytes)
     sys.argv = [main]  # what Streamlit takes for the launcher, beside which it looks for modules
     app = st.App(main, middleware=[gate], lifespan=sweeping)

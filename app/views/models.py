@@ -170,8 +170,8 @@ def bring_your_own() -> None:
         "`tokenizer.json`. If it also has `curves.csv`, its training curves are drawn above, and weights kept by "
         "`train --keep-checkpoints` give the slider of the training steps. To use your model, put its folder into "
         "`my_models`, start the explorer with `python -m app serve --models my_models`, and choose the model in the "
-        "sidebar.\n\nThe explorer opens checkpoints of the authors' trainer (OLMo) as they are, and `python -m app "
-        "import-olmo` turns one into a model folder. `python -m app upcycle` turns a dense Llama into a VersatileFFN "
-        "with untrained gates. To train a model, use `python -m sample_models.train` and `python -m "
-        "sample_models.publish`. To check its routing, use `python -m app check my_models/mine`."
+        "sidebar.\n\nThe explorer opens checkpoints of the authors' trainer (OLMo) as they are, and "
+        "`python -m app import-olmo` turns one into a model folder. `python -m app upcycle` turns a dense Llama "
+        "into a VersatileFFN with untrained gates. To train a model, use `python -m sample_models.train` and "
+        "`python -m sample_models.publish`. To check its routing, use `python -m app check my_models/mine`."
     )
