@@ -91,8 +91,7 @@ EXTRAS = {
     **dict.fromkeys(("sklearn", "umap"), "umap"),
     "gguf": "train",
 }
-    extra = EXTRAS[library]
-    return f"this needs {library}, which is not installed: pip install 'versatileffn[{extra}]' brings it"
+"""Library -> the extra of the installed package that brings it. Pictures tell their own (`analysis.export.pictures`)."""
 
 
 def without_extra(module: str | None) -> str | None:
@@ -100,7 +99,8 @@ def without_extra(module: str | None) -> str | None:
     library = (module or "").partition(".")[0]
     if library not in EXTRAS:
         return None
-    return f"this needs {library}, which is not installed: pip install 'versatileffn[{EXTRAS[library]}]' brings it"
+    remedy = f"pip install 'versatileffn[{EXTRAS[library]}]' brings it"
+    return f"this needs {library}, which is not installed: {remedy}"
 
 
 def writable_folder(folder: Path) -> Path:
