@@ -91,7 +91,7 @@ EXTRAS = {
     **dict.fromkeys(("sklearn", "umap"), "umap"),
     "gguf": "train",
 }
-"""Library -> the extra of the installed package that brings it. Pictures tell their own (`analysis.export.pictures`)."""
+"""Library -> the extra that brings it. Pictures tell their own (`analysis.export.pictures`)."""
 
 
 def without_extra(module: str | None) -> str | None:
