@@ -31,7 +31,7 @@ LONGEST_TEXT = 2_000
 TRACE_FILE = "text.trace.safetensors"
 """Name of the trace file of a text without a name; see `trace_file_name`."""
 TEXTS_FILE = "texts.json"
-PACKAGE = __package__.removesuffix("analysis.export")
+PACKAGE = "versatileffn." if __package__.startswith("versatileffn.") else ""
 """What stands before the names of our packages in an import: "" in a checkout, "versatileffn." where installed."""
 WHERE = "in any folder" if PACKAGE else "in this project's folder"
 PYTHON = "the Python that has `versatileffn`" if PACKAGE else "`.venv/bin/python`"
