@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from hooks.interventions import Intervention
     from hooks.trace import RoutingTrace
 
+STDIN = "-"
+"""The text that stands for the standard input."""
+
 
 def trace_file(path: Path) -> "RoutingTrace":
     """The trace in a file."""
@@ -57,13 +60,14 @@ def prompts_of(args: argparse.Namespace) -> "list[Prompt]":
 
     if (args.text is None) == (args.file is None):
         raise ValueError("give either a text or --file PATH")
-    if args.text is not None:
-        return [typed_prompt(args.text)]
-    if not args.file.is_file():
+    if args.text is not None and (args.text != STDIN or args.per is None):
+        return [typed_prompt(text_of(args.text))]
+    if args.text is None and not args.file.is_file():
         raise ValueError(f"{args.file} is not a file: give a txt, md, jsonl, csv or parquet file of prompts")
     how = {"per": args.per, "text_column": args.column, "id_column": args.id_column}
+    name, data = ("stdin.txt", stdin_bytes()) if args.text else (args.file.name, args.file.read_bytes())
     try:
-        found = prompts_of_upload(args.file.name, args.file.read_bytes(), own=True, **how)
+        found = prompts_of_upload(name, data, own=True, **how)
     except ColumnNeeded as error:
         raise ValueError(f"{str(error).removesuffix('.')} (--column NAME chooses).") from None
     if found.problems:
@@ -72,6 +76,21 @@ def prompts_of(args: argparse.Namespace) -> "list[Prompt]":
     for note in found.notes:
         say(note, to=sys.stderr)
     return found.prompts
+
+
+def text_of(argument: str) -> str:
+    """The text in an argument; for "-" that of the standard input, without its last line break."""
+    if argument != STDIN:
+        return argument
+    try:
+        return stdin_bytes().decode("utf-8-sig").removesuffix("\n").removesuffix("\r")
+    except UnicodeDecodeError:
+        raise ValueError("the standard input is not text in UTF-8") from None
+
+
+def stdin_bytes() -> bytes:
+    """All of the standard input."""
+    return sys.stdin.buffer.read()
 
 
 def interventions_of(args: argparse.Namespace) -> "tuple[Intervention, ...]":
@@ -103,23 +122,42 @@ def without_extra(module: str | None) -> str | None:
     return f"this needs {library}, which is not installed: {remedy}"
 
 
-def writable_folder(folder: Path) -> Path:
-    """The output folder, created if it is missing."""
+def empty_folder(args: argparse.Namespace, earlier: str) -> Path:
+    """The folder of `--out`, created if it is missing.
+
+    Raises ValueError if it holds anything, so that runs are never mixed, unless there is `--overwrite`, which replaces
+    `earlier` files and leaves all others.
+    """
+    folder = args.out
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        holds = next((path.name for path in folder.iterdir() if not path.name.startswith(".")), None)
     except OSError as error:
         raise ValueError(f"cannot write to {folder}: {error.strerror}") from error
+    if holds is not None and not args.overwrite:
+        raise ValueError(
+            f"{folder} is not empty (it holds {holds}): choose another folder, or add --overwrite, which replaces "
+            f"{earlier} and leaves other files as they are"
+        )
     return folder
 
 
+def add_out(command: argparse.ArgumentParser, what: str, earlier: str) -> None:
+    """`--out` and `--overwrite`, which `empty_folder` reads."""
+    command.add_argument("--out", type=Path, required=True, help=f"folder for {what}; it must be new or empty")
+    command.add_argument("--overwrite", action="store_true", help=f"replace {earlier}; other files stay")
+
+
 __all__ = [
+    "add_out",
+    "empty_folder",
     "existing_file",
     "existing_folders",
     "interventions_of",
     "port",
     "prompts_of",
     "tell_strange_folders",
+    "text_of",
     "trace_file",
     "without_extra",
-    "writable_folder",
 ]

@@ -1,11 +1,13 @@
 """The pages of the explorer, one row each, in the order of the navigation."""
 
-from app.parts.page import Page, fold
+from analysis.parts import ALL, DEPTH
+from app.parts.page import Page, fold, lacking, needing
 from app.parts.schematic import first_schematic, schematic
 from app.parts.study_picker import texts_of_study
 from app.parts.training_slider import training_slider
 from app.parts.umap_panel import umap_panel
 from app.views import (
+    compare,
     cost,
     difficulty,
     experts,
@@ -29,14 +31,16 @@ PAGES = (
         name="Overview",
         group="Read",
         question="How does the model divide its computation on this text between the width path and the depth path?",
+        question_of_others="What does the model decide about the tokens of this text, and how well does it predict it?",
         terms=("token", "layer", "width path", "depth path"),
         leads_to="Why does the selected token loop this often?",
         body=(
-            first_schematic,
-            overview.numbers_of_the_text,
+            needing(ALL, first_schematic),
+            needing(ALL, overview.numbers_of_the_text),
+            lacking(ALL, overview.other_family),
             "compute_map",
             fold("How often do tokens loop in each layer?", "loops_by_layer"),
-            fold("Which tokens have the highest and lowest difficulty?", overview.extremes),
+            fold("Which tokens have the highest and lowest difficulty?", needing(DEPTH, overview.extremes)),
         ),
     ),
     Page(
@@ -69,6 +73,7 @@ PAGES = (
         name="Experts",
         group="Read",
         question="Which experts does the width path choose, and how evenly is the load shared?",
+        question_of_others="Which experts do the routers choose, and how evenly is the load shared?",
         terms=("router", "virtual expert", "did not route", "load", "lift"),
         body=(
             "expert_tokens",
@@ -150,6 +155,7 @@ PAGES = (
         name="Attention",
         group="Explain",
         question="What had the selected token attended to when it was routed?",
+        question_of_others="What does the selected token attend to?",
         terms=("attention", "loop", "λ", "did not route"),
         body=("attention_map", fold("Did it attend more to the tokens that loop more?", "attention_by_loops")),
         colour_by="Loops",
@@ -260,16 +266,34 @@ PAGES = (
         colour_by="Experts",
     ),
     Page(
+        name="Compare",
+        group="Intervene",
+        question="What becomes different if one thing is: the text, the model, its training, or an intervention?",
+        terms=("token", "loop", "λ", "virtual expert", "paraphrase", "routing transplant"),
+        body=(
+            compare.choose_b,
+            "compare_loops",
+            fold("Where are λ and difficulty others?", "compare_gate", "compare_difficulty"),
+            fold("Which tokens have other experts?", "compare_experts"),
+            fold("Is it more than another wording changes?", "paraphrase_null"),
+            fold("What is predicted differently?", "compare_logprob"),
+            fold("What does the routing of one do in the other?", "routing_transplant"),
+            fold("How do other figures of A and B look beside each other?", compare.beside_each_other),
+        ),
+        colour_by="Loops",
+    ),
+    Page(
         name="Generate",
         group="Intervene",
         question="What does the model write, with how many loops, and what would it have written otherwise?",
+        question_of_others="What does the model write, and what would it have written otherwise?",
         terms=("generation", "temperature", "branch", "loop", "λ"),
         body=(
             generate.writing,
             fold("How is the next token chosen?", generate.options),
             generated_branches.branching,
             generated_branches.comparison,
-            fold("Would a batch change the routing?", generate.batches),
+            fold("Would a batch change the routing?", needing(ALL, generate.batches)),
         ),
         colour_by="Loops",
     ),
@@ -277,14 +301,15 @@ PAGES = (
         name="Models",
         group="Models",
         question="What is this model made of, how was it trained, and can its routing be trusted?",
+        question_of_others="What is this model made of?",
         terms=("router", "depth head"),
         body=(
             models.larger_model,
-            (models.parameters, models.cost),
-            models.health,
+            (models.parameters, needing(ALL, models.cost)),
+            needing(ALL, models.health),
             "training_curve",
             fold("Would training have chosen the same loops?", "drawn_loops"),
-            fold("How did the routing develop during training?", training_slider),
+            fold("How did the routing develop during training?", needing(ALL, training_slider)),
             fold("How do the paper's designs compare at small scale?", models.family),
             fold("How do I bring a model of my own?", models.bring_your_own),
         ),

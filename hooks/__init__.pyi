@@ -1,3 +1,4 @@
+from .any_model import as_loaded as as_loaded
 from .attention import capture_attention as capture_attention
 from .attention_trace import AttentionInputs as AttentionInputs
 from .attention_trace import AttentionTrace as AttentionTrace
@@ -66,4 +67,6 @@ from .timing import time_ffn as time_ffn
 from .trace import RoutingTrace as RoutingTrace
 from .training import capture_training as capture_training
 from .training_trace import TrainingTrace as TrainingTrace
+from .transplant_trace import TransplantTrace as TransplantTrace
+from .transplanting import transplant_routing as transplant_routing
 from .variants import variant_logprobs as variant_logprobs

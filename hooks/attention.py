@@ -4,18 +4,16 @@ The model's attention (SDPA) does not return its weights. They are computed from
 modules give for the stream before it. As a check, weights and values must rebuild what the layer's attention wrote.
 """
 
-from collections.abc import Mapping
-from dataclasses import replace
-
 import numpy as np
 import torch
 from transformers.models.llama.modeling_llama import apply_rotary_pos_emb, repeat_kv
 
+from hooks.adapted_attention import adapted_attention
 from hooks.attention_trace import AttentionInputs
-from hooks.capturing import routing_fields, routing_names
+from hooks.capturing import capture, routing_names
 from hooks.hook_points import instrument
 from hooks.passes import run_rows, to_numpy
-from hooks.replay import replayed, trace_of
+from hooks.replay import replayed, rerouted, trace_of
 from hooks.trace import RoutingTrace
 from sample_models.loading import LoadedModel
 from sample_models.taps import edited
@@ -36,10 +34,15 @@ def capture_attention(loaded: LoadedModel, text: RoutingTrace | str, *, token: i
     Raises ValueError if the trace is of another model, if the text has no tokens or not this one, or if the model has
     no depth head and router.
     """
-    trace = trace_of(loaded, text)
-    instrument(loaded.model)
+    if loaded.adapted is not None:
+        trace = capture(loaded, text) if isinstance(text, str) else text
+    else:
+        trace = trace_of(loaded, text)
     if not 0 <= token < trace.num_tokens:
         raise ValueError(f"token must be 0..{trace.num_tokens - 1}, got {token}")
+    if loaded.adapted is not None:
+        return adapted_attention(loaded, trace, token)
+    instrument(loaded.model)
     model, layers = loaded.model, loaded.config.num_hidden_layers
     before = {f"blocks.{layer}.hook_resid_pre": layer for layer in range(layers)}
     after = {f"blocks.{layer}.hook_resid_mid": layer for layer in range(layers)}
@@ -72,24 +75,13 @@ def capture_attention(loaded: LoadedModel, text: RoutingTrace | str, *, token: i
         run_rows(model, [trace.token_ids[window.first : window.end].tolist()], [*before, *after, *names], listen)
     return AttentionInputs(
         routing=trace,
-        as_read=_rerouted(trace, window.first, {field: np.stack(values) for field, values in routed.items()}),
+        as_read=rerouted(trace, window.first, {field: np.stack(values) for field, values in routed.items()}),
         window=window,
         queries=np.stack(queries),
         keys=np.stack(keys),
         scale=float(model.model.layers[0].self_attn.scaling),
         gap=np.stack(gaps),
     )
-
-
-def _rerouted(trace: RoutingTrace, first: int, routed: Mapping[str, np.ndarray]) -> RoutingTrace:
-    """The trace with the routing of the tokens from `first` on replaced by `routed`: field -> [layer, token, ...]."""
-    fields = routing_fields(routed)
-    if not fields["loops"].size:
-        return trace
-    changed = {name: getattr(trace, name).copy() for name in fields}
-    for name, values in changed.items():
-        values[:, first : first + fields[name].shape[1]] = fields[name]
-    return replace(trace, **changed)
 
 
 def _inputs(model, layer: int, stream: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

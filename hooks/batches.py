@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 
 from hooks.capturing import Part, routing_names, routing_trace, window_part
+from hooks.eval_mode import in_eval_mode
 from hooks.hook_points import instrument
 from hooks.reading import Reading, read, refuse_intervened, refuse_without_routing
 from hooks.trace import RoutingTrace
@@ -67,13 +68,13 @@ def _run(loaded: LoadedModel, reading: Reading, window: Window, how: str) -> tup
     mask[0, first + len(ids) :] = 0
     positions = (mask.cumsum(dim=-1) - 1).clamp_min(0)
     names = routing_names(loaded.config.num_hidden_layers)
-    with record(name for of_field in names.values() for name in of_field) as seen:
+    with in_eval_mode(model), record(name for of_field in names.values() for name in of_field) as seen:
         output = model(
             torch.tensor(rows, device=model.device), attention_mask=mask, position_ids=positions, use_cache=False
         )
     own = slice(first, first + len(ids))
     here = {name: tensor[:1, own] for name, tensor in seen.items()}
-    return window_part(reading, window, names, here, output.logits[:1, own]), output.logits[0, own].float()
+    return window_part(loaded, reading, window, names, here, output.logits[:1, own]), output.logits[0, own].float()
 
 
 __all__ = ["ALONE", "LEFT", "RIGHT", "BatchRuns", "run_in_batches"]

@@ -4,16 +4,20 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from importlib.metadata import version
 from itertools import islice
-from typing import NamedTuple, overload
+from typing import Any, NamedTuple, overload
 
 import numpy as np
 import torch
+from torch import nn
+from transformers import PreTrainedTokenizerBase
 
+from hooks.any_model import as_loaded
 from hooks.hook_points import HAS_LENS, instrument
 from hooks.intervening import check_for_text, refuse_outside, window_edits
 from hooks.interventions import as_json
 from hooks.passes import run_rows, to_numpy
-from hooks.reading import Reading, read, refuse_without_routing
+from hooks.reading import Reading, read, refuse_untraceable
+from hooks.tap_tensors import Names, names_of, routing_of_tokens, tap_names
 from hooks.token_text import display_tokens
 from hooks.trace import FORMAT_VERSION, INTERVENED_VERSION, RoutingTrace
 from hooks.trace_checks import MAX_NUMBER
@@ -44,24 +48,31 @@ class Part(NamedTuple):
 
 @overload
 def capture(
-    loaded: LoadedModel,
+    loaded: LoadedModel | nn.Module,
     text: str | Reading,
     *,
+    tokenizer: PreTrainedTokenizerBase | None = None,
     overlap: int | None = None,
     chat: bool = False,
     interventions: Sequence[Intervention] = (),
 ) -> RoutingTrace: ...
 @overload
 def capture(
-    loaded: LoadedModel,
+    loaded: LoadedModel | nn.Module,
     text: Sequence[str | Reading],
     *,
+    tokenizer: PreTrainedTokenizerBase | None = None,
     overlap: int | None = None,
     chat: bool = False,
     interventions: Sequence[Intervention] = (),
 ) -> list[RoutingTrace]: ...
-def capture(loaded, text, *, overlap=None, chat=False, interventions=()):
-    """Trace a text, or each of a list of texts, through a loaded VersatileFFN model.
+def capture(loaded, text, *, tokenizer=None, overlap=None, chat=False, interventions=()):
+    """Trace a text, or each of a list of texts, through a model.
+
+    The model is a `LoadedModel`, or any model object with `tokenizer` beside it, also one under `torch.compile` or with
+    PEFT adapters (`hooks.any_model.as_loaded`). A model in training mode is in eval mode for the time of the pass. If
+    weights were changed since they were read from files, `meta` says `weights_changed` and has the SHA-256 of the
+    tensors; a change through a tensor's `.data` cannot be seen.
 
     Special tokens are added only as the tokenizer's own settings say. A text within the trained context
     (`max_position_embeddings`) is read in one pass, a longer one in windows of that size, each overlapping the one
@@ -79,7 +90,8 @@ def capture(loaded, text, *, overlap=None, chat=False, interventions=()):
     NotFiniteError if the model's logits of a
     token are not finite.
     """
-    refuse_without_routing(loaded)
+    loaded = as_loaded(loaded, tokenizer)
+    refuse_untraceable(loaded)
     refuse_outside()
     instrument(loaded.model)
     alone = isinstance(text, str | Reading)
@@ -123,17 +135,18 @@ def _trace_batch(
     loaded: LoadedModel, passes: list[tuple[Reading, Window]], interventions: Sequence[Intervention]
 ) -> list[Part]:
     """One forward pass over windows padded on the right."""
-    names = routing_names(loaded.config.num_hidden_layers)
+    names = names_of(loaded.config)
     rows = [reading.ids[window.first : window.end] for reading, window in passes]
     with edited(window_edits(loaded, interventions, [window for _, window in passes])):
-        output, seen = run_rows(loaded.model, rows, (name for of_field in names.values() for name in of_field))
-    return [window_part(*passes[row], names, seen, output.logits, row) for row in range(len(rows))]
+        output, seen = run_rows(loaded.model, rows, tap_names(names))
+    return [window_part(loaded, *passes[row], names, seen, output.logits, row) for row in range(len(rows))]
 
 
 def window_part(
+    loaded: LoadedModel,
     reading: Reading,
     window: Window,
-    names: Mapping[str, list[str]],
+    names: Names,
     seen: Mapping[str, torch.Tensor],
     logits: torch.Tensor,
     row: int = 0,
@@ -144,9 +157,7 @@ def window_part(
     trace, one per layer.
     """
     own = window.own_part
-    routing = {
-        field: to_numpy(torch.stack([seen[name][row, own] for name in of_field])) for field, of_field in names.items()
-    }
+    routing = routing_of_tokens(loaded.config, names, seen, row, own)
     refuse_not_finite(routing, logits[row, own])
     return Part(routing, predictions(logits[row, own], reading.ids[window.own + 1 : window.end + 1]))
 
@@ -207,8 +218,10 @@ def routing_trace(
             "parameters": loaded.parameter_count,
             "heads_parameters": loaded.heads_parameter_count,
             "config": loaded.config.to_diff_dict(),
+            **_told_of_family(loaded),
             "text": reading.text,
             **reading.meta,
+            **({"weights_changed": True} if loaded.weights_changed else {}),
             "dtype": str(loaded.model.dtype).removeprefix("torch."),
             "versions": _versions(),
             "format_version": INTERVENED_VERSION if interventions else FORMAT_VERSION,
@@ -224,6 +237,13 @@ def routing_fields(routing: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     choice = routing["loop_choice"]  # counts from 0
     ran = (gate > 0) & (routing["expert_weights"] > 0).any(axis=-1)  # weights of 0 are only had by intervention
     return {"loops": choice + 1, "gate": gate, "width_ran": ran} | {name: routing[name] for name in unchanged}
+
+
+def _told_of_family(loaded: LoadedModel) -> dict[str, Any]:
+    """Entries of `meta` on a model of another family: which, what it decides, and what readers must know."""
+    if (adapted := loaded.adapted) is None:
+        return {}
+    return {"family": adapted.family, "parts": sorted(adapted.parts), "notes": list(adapted.notes)}
 
 
 @lru_cache(maxsize=1)

@@ -53,7 +53,7 @@ def stream_kl(
 
     def log_probs(stream: np.ndarray) -> torch.Tensor:
         rows = torch.tensor(stream, dtype=model.dtype, device=model.device)
-        return model.lm_head(model.model.norm(rows)).float().log_softmax(dim=-1)
+        return loaded.unembed(rows).float().log_softmax(dim=-1)
 
     rows = max(LOGITS // loaded.config.vocab_size, 1)
     for first in range(0, len(before), rows):

@@ -92,7 +92,10 @@ def _in_window(loaded: LoadedModel, plain: VersatileFFNForCausalLM, reading: Rea
         forced_gap=_gap(forced, logits),
         unhooked_gap=_gap(run_rows(plain, [ids])[0].logits, logits),
         runs={
-            name: (_gap(run_logits[0, :count], logits[0]), window_part(reading, window, names, passed, run_logits))
+            name: (
+                _gap(run_logits[0, :count], logits[0]),
+                window_part(loaded, reading, window, names, passed, run_logits),
+            )
             for name, (run_logits, passed) in runs.items()
         },
     )

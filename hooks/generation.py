@@ -11,14 +11,15 @@ import numpy as np
 import torch
 from transformers import DynamicCache, LogitsProcessorList, TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
 
-from hooks.capturing import Part, predictions, refuse_not_finite, routing_names, routing_trace
+from hooks.capturing import Part, predictions, refuse_not_finite, routing_trace
+from hooks.eval_mode import in_eval_mode
 from hooks.grown_text import Change, continued_text, effective, widened
 from hooks.hook_points import instrument
 from hooks.intervening import check_for_text, refuse_outside
-from hooks.passes import to_numpy
-from hooks.reading import Reading, read, refuse_without_routing
+from hooks.reading import Reading, read, refuse_untraceable
 from hooks.rerun import cache_before
 from hooks.sampling import ENDED, FULL, Sampling
+from hooks.tap_tensors import names_of, routing_of_tokens, tap_names
 from hooks.token_text import display_tokens
 from hooks.trace import RoutingTrace
 from hooks.windows import reading_windows
@@ -92,7 +93,7 @@ class Generation:
         Raises ValueError if the prompt cannot be read or leaves no room in the trained context, if an intervention does
         not fit the model, or if the model's ffn is not 'versatile'.
         """
-        refuse_without_routing(loaded)
+        refuse_untraceable(loaded)
         reading = prompt if isinstance(prompt, Reading) else read(loaded, prompt, chat=chat)
         check_for_text(loaded, interventions, None)
         self.loaded, self.reading, self.sampling = loaded, reading, sampling or Sampling()
@@ -266,17 +267,16 @@ class Generation:
         first = len(self._rows)
         ends = [first + PIECE, len(self.ids), *(change.first for change in self.changes if change.first > first)]
         end, model = min(ends), self.loaded.model
-        names = routing_names(self.loaded.config.num_hidden_layers)
+        names = names_of(self.loaded.config)
         ids = torch.tensor([self.ids[first:end]], device=model.device)
         try:
             with (
+                in_eval_mode(model),
                 edited(self._edits_at(first)),
-                record(name for of_field in names.values() for name in of_field) as seen,
+                record(tap_names(names)) as seen,
             ):
                 logits = model(ids, past_key_values=self._past, use_cache=True).logits[0]
-            routing = {
-                field: to_numpy(torch.stack([seen[name][0] for name in of_field])) for field, of_field in names.items()
-            }
+            routing = routing_of_tokens(self.loaded.config, names, seen, 0, slice(0, end - first))
             refuse_not_finite(routing, logits)
         except BaseException:  # a stopped pass has filled the caches of some layers
             self._past = cache_before(self._past, first)

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,7 +16,7 @@ from hooks.passes import run_windows
 from hooks.reading import Reading, read
 from hooks.trace import RoutingTrace
 from sample_models.controls import conditions
-from sample_models.loading import LoadedModel, load_model
+from sample_models.loading import LoadedModel, checkpoint_at, load_model
 from sample_models.model_folders import model_folder, read_config
 from sample_models.modeling_versatile import VersatileFFNForCausalLM
 from sample_models.olmo import read_olmo
@@ -40,9 +41,11 @@ class SickWeights(ValueError):
     """The weights of a model are missing, damaged, or do not fit its configuration."""
 
 
-def load_to_check(source: str | Path) -> LoadedModel:
+def load_to_check(source: str | Path, *, step: int | None = None, **how: Any) -> LoadedModel:
     """`load_model` for a health check: raises SickWeights for bad weights, ValueError if there is no such model."""
     folder = model_folder(source)
+    if step is not None:
+        checkpoint_at(folder, step)
     if is_olmo(folder):
         read_olmo_config(folder / OLMO_CONFIG)
         with _weights_at_fault():
@@ -51,7 +54,7 @@ def load_to_check(source: str | Path) -> LoadedModel:
         config = read_config(folder)
     read_tokenizer(folder, config)
     with _weights_at_fault():
-        return load_model(source)
+        return load_model(source, step=step, **how)
 
 
 @contextmanager

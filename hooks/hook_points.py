@@ -31,7 +31,7 @@ def instrument(model: VersatileFFNForCausalLM) -> None:
                 point = TracePoint()
                 for hooks in ("_forward_hooks", "_forward_pre_hooks", "_forward_hooks_with_kwargs"):
                     setattr(point, hooks, getattr(module, hooks))  # shared, so that their handles still remove them
-                point.name = module.name
+                point.name, point.training = module.name, module.training
                 setattr(model.get_submodule(parent), leaf, point)
 
 

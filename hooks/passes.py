@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from transformers.modeling_outputs import BaseModelOutputWithPast, CausalLMOutputWithPast
 
+from hooks.eval_mode import in_eval_mode
 from hooks.windows import Window
 from sample_models.modeling_versatile import VersatileFFNForCausalLM, VersatileFFNModel
 from sample_models.taps import Edit, Recording, edited, record
@@ -22,13 +23,13 @@ def run_rows(
     *,
     use_cache: bool = False,
 ) -> tuple[CausalLMOutputWithPast | BaseModelOutputWithPast, Recording]:
-    """One forward pass over rows of token ids, padded on the right, and the tensors recorded at the hook names.
+    """One forward pass in eval mode over rows of token ids, padded on the right, and what the hook names recorded.
 
     The inner model, without the unembedding, gives no logits.
     """
     longest = max(map(len, rows))
     padded = torch.tensor([[*row, *[0] * (longest - len(row))] for row in rows], device=model.device)
-    with record(names, keep) as recording:
+    with in_eval_mode(model), record(names, keep) as recording:
         output = model(padded, use_cache=use_cache)
     return output, recording
 

@@ -72,8 +72,19 @@ def _read_again(loaded: "LoadedModel", trace: RoutingTrace) -> Reading:
     return Reading(text, ids, special, stated["context"], stated["overlap"], trace.windows, chat, generated)
 
 
+def refuse_untraceable(loaded: "LoadedModel") -> None:
+    """Raise ValueError for a VersatileFFN without all of its parts: its ffn must be 'versatile'."""
+    if loaded.adapted is None:
+        refuse_without_routing(loaded)
+
+
 def refuse_without_routing(loaded: "LoadedModel") -> None:
     """Raise ValueError unless the model's ffn is 'versatile': others have no gate between width and depth."""
+    if loaded.adapted is not None:
+        raise ValueError(
+            f"{loaded.name} is a {loaded.adapted.family} and has no gate between width and depth, which this needs: "
+            "choose a VersatileFFN model"
+        )
     if loaded.config.parts != PARTS:
         raise ValueError(
             f"{loaded.name} has ffn {loaded.config.ffn!r}, without a gate between width and depth to trace: choose a "
@@ -82,7 +93,11 @@ def refuse_without_routing(loaded: "LoadedModel") -> None:
 
 
 def refuse_other_model(loaded: "LoadedModel", trace: RoutingTrace) -> None:
-    """Raise ValueError unless the trace was made by the weights of this model, in its precision."""
+    """Raise ValueError unless the trace was made by the weights of this model, which is in eval mode."""
+    if any(module.training for module in loaded.model.modules()):
+        raise ValueError(
+            f"{loaded.name} is in training mode, where it draws its loops at random: call its eval() first"
+        )
     made_by = trace.meta.get("weights_sha256") or "unknown", trace.meta.get("dtype") or "unknown"
     own = loaded.weights_sha256, str(loaded.model.dtype).removeprefix("torch.")
     if made_by != own:
@@ -102,4 +117,5 @@ def refuse_intervened(trace: RoutingTrace, what: str) -> None:
         )
 
 
-__all__ = ["Reading", "read", "refuse_intervened", "refuse_other_model", "refuse_without_routing"]
+__all__ = ["Reading", "read", "refuse_intervened", "refuse_other_model", "refuse_untraceable"]
+__all__ += ["refuse_without_routing"]

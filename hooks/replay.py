@@ -5,13 +5,14 @@ choices are nearly equal, rounding could then decide differently, and two figure
 or experts. With the decisions of the trace replayed they cannot.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
 import torch
 
-from hooks.capturing import capture
+from hooks.capturing import capture, routing_fields
 from hooks.intervening import edits_of
 from hooks.reading import refuse_other_model, refuse_without_routing
 from hooks.trace import RoutingTrace
@@ -82,6 +83,17 @@ def replayed(loaded: LoadedModel, trace: RoutingTrace, window: Window) -> dict[s
     return composed(edits_of(loaded, trace, window), own_decisions)
 
 
+def rerouted(trace: RoutingTrace, first: int, routed: Mapping[str, np.ndarray]) -> RoutingTrace:
+    """The trace with the routing of the tokens from `first` on replaced by `routed`: field -> [layer, token, ...]."""
+    fields = routing_fields(routed)
+    if not fields["loops"].size:
+        return trace
+    changed = {name: getattr(trace, name).copy() for name in fields}
+    for name, values in changed.items():
+        values[:, first : first + fields[name].shape[1]] = fields[name]
+    return replace(trace, **changed)
+
+
 def undisturbed(name: str, edits: Iterable[str]) -> bool:
     """Whether edits at these hook names cannot change the decision at hook `name`."""
 
@@ -99,4 +111,4 @@ def _place(name: str) -> tuple[int, str]:
     return int(layer), within
 
 
-__all__ = ["decided", "replayed", "trace_of", "undisturbed"]
+__all__ = ["decided", "replayed", "rerouted", "trace_of", "undisturbed"]

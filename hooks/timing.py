@@ -5,6 +5,7 @@ from statistics import median
 
 import torch
 
+from hooks.eval_mode import in_eval_mode
 from hooks.hook_points import instrument
 from hooks.passes import run_windows
 from hooks.reading import read
@@ -45,7 +46,8 @@ def time_ffn(loaded: LoadedModel, text: str | RoutingTrace, *, most_rounds: int 
         if done >= FEWEST_ROUNDS and time.perf_counter() - begin > BUDGET_S:
             break
         for values, (layer, _, loops) in zip(seconds, runs, strict=True):
-            values.append(_seconds(model.model.layers[layer].mlp, hidden[layer], loops))
+            with in_eval_mode(model):
+                values.append(_seconds(model.model.layers[layer].mlp, hidden[layer], loops))
     total = dict.fromkeys(("dense", "as chosen", "deepest", "all loops"), 0.0)
     for values, (_, name, _) in zip(seconds, runs, strict=True):
         total[name] += median(values)

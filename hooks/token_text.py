@@ -52,6 +52,16 @@ def token_bytes(display: str) -> bytes:
     return b"".join(pieces)
 
 
+def token_text(display: str) -> str | None:
+    """The text that a display string stands for; None for lone bytes, and for an id without a token."""
+    if display.startswith("⟨#"):
+        return None
+    try:
+        return token_bytes(display).decode("utf-8")
+    except UnicodeDecodeError:
+        return None
+
+
 def display_tokens(tokenizer, ids: list[int]) -> list[str]:
     """Display strings of token ids.
 

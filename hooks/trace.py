@@ -30,7 +30,10 @@ from hooks.trace_checks import MAX_FILE_MB, PARTS, check_arrays, check_intervent
 from hooks.windows import Window, reading_windows
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import pandas as pd
+    from numpy.typing import ArrayLike
 
 FORMAT_VERSION = 1
 INTERVENED_VERSION = 2
@@ -66,7 +69,8 @@ class RoutingTrace:
     expert_ids: Int[np.ndarray, "layer token k"]
     """Top-k experts, best first. Count them only where `width_ran`."""
     expert_weights: Float[np.ndarray, "layer token k"]
-    """Softmax over the logits of the k chosen experts; rows sum to 1. Count them only where `width_ran`."""
+    """Softmax over the logits of the k chosen experts; rows sum to 1, unless `meta` names the parts of a model of
+    another family, which may weigh by the softmax over all experts. Count them only where `width_ran`."""
     logprob: Float[np.ndarray, " token"]
     """log p(this token | the tokens before it), nats; NaN for the first token."""
     next_ids: Int[np.ndarray, "token top"]
@@ -80,10 +84,12 @@ class RoutingTrace:
     meta: dict[str, Any]
     """Where the numbers come from: model, weights_sha256, gates_trained, reads_ids, parameters, heads_parameters,
     config, text, dtype, versions, format_version. Also `windows` (context, overlap, number) if the text was read in
-    more than one, `chat` if it is a user's message in the model's chat template, `parts` if the model decides fewer
-    things than a VersatileFFN does, `generated` if the model wrote a part of the text (`first`, its first token, and
-    `sampling`, from which tokens on they were chosen how), and `interventions` if some of its decisions were not the
-    model's own (as JSON; the property `interventions` gives them).
+    more than one, `prompt_id` if the text has a name in a list, `weights_changed` if they were edited, replaced, moved
+    or given adapters after they were loaded, `chat` if it is a user's message in the model's chat template, `family`,
+    `parts` and `notes` if the model is of another family, which decides fewer things than a VersatileFFN does (arrays
+    of what it does not decide have one entry on their axis and say nothing), `generated` if the model wrote a part of
+    the text (`first`, its first token, and `sampling`, from which tokens on they were chosen how), and `interventions`
+    if some of its decisions were not the model's own (as JSON; the property `interventions` gives them).
     """
 
     def __post_init__(self) -> None:
@@ -186,13 +192,45 @@ class RoutingTrace:
         """-log p of the next token, which the model predicts at this position, nats; NaN for the last."""
         return np.append(-self.logprob[1:], np.nan).astype(self.logprob.dtype)
 
+    # Other programs' forms ------------------------------------------------------------------------------------------
+
+    def to_routed_experts(self) -> Int[np.ndarray, "token layer k"]:
+        """Chosen experts as vLLM's `routed_experts`: int16, best first, and -1 where an expert did not run."""
+        chosen = np.where(self.expert_ran, self.expert_ids, -1)
+        return np.ascontiguousarray(chosen.transpose(1, 0, 2), dtype=np.int16)
+
+    @classmethod
+    def from_router_logits(
+        cls,
+        router_logits: "ArrayLike | Sequence[ArrayLike]",
+        *,
+        logits: "ArrayLike",
+        token_ids: "ArrayLike",
+        **how: Any,
+    ) -> "RoutingTrace":
+        """The trace of any mixture of experts, from the arrays of one forward pass over one text.
+
+        `router_logits` is [layer, token, expert], or one [token, expert] for each layer with a router, as
+        `output_router_logits=True` gives them in transformers; `logits` [token, vocab] are the model's predictions
+        after each token, and `token_ids` [token] its input. `hooks.router_logits.router_fields` describes the other
+        arguments: `k` (experts per token), `tokenizer`, `special`, `expert_ids`, `expert_weights`, `model`, `config`.
+
+        Such a model has no depth path: every token takes one loop, λ is 1, and `meta["parts"]` says so. Layers count
+        those with a router. Raises ValueError for arrays that do not fit each other or are not finite.
+        """
+        from hooks.router_logits import router_fields
+
+        trace = cls(**router_fields(router_logits, logits=logits, token_ids=token_ids, **how))
+        return cls.from_bytes(trace.to_bytes(), name="this trace")  # whatever a file must be, it is
+
     # Tables and files -----------------------------------------------------------------------------------------------
 
     def to_frame(self) -> "pd.DataFrame":
         """Tidy table, one row per layer x token, layers outermost.
 
         `expert_ids` and `expert_weights` are lists, best first, and None where the token did not route. If the model
-        wrote a part of the text, `generated` says of every token whether it did.
+        wrote a part of the text, `generated` says of every token whether it did. Of a model that does not decide them,
+        `gate` and the difficulties are missing.
         """
         import pandas as pd
 
@@ -213,18 +251,22 @@ class RoutingTrace:
                 "text": np.array(self.tokens, dtype=object)[token],
                 "special": self.special[token],
                 "loops": self.loops.ravel(),
-                "gate": self.gate.ravel(),
+                "gate": self._if_decided("gate", self.gate).ravel(),
                 "width_ran": routed,
                 "expert_ids": where_routed(self.expert_ids),
                 "expert_weights": where_routed(self.expert_weights),
-                "difficulty_hard": self.difficulty_hard.ravel(),
-                "difficulty_soft": self.difficulty_soft.ravel(),
+                "difficulty_hard": self._if_decided("depth", self.difficulty_hard).ravel(),
+                "difficulty_soft": self._if_decided("depth", self.difficulty_soft).ravel(),
                 "logprob": self.logprob[token],
             }
         )
         if self.first_generated < self.num_tokens:
             frame["generated"] = token >= self.first_generated
         return frame
+
+    def _if_decided(self, part: str, values: np.ndarray) -> np.ndarray:
+        """The values, or as many missing ones if the model does not decide this part."""
+        return values if part in self.parts else np.full_like(values, np.nan)
 
     def to_bytes(self) -> bytes:
         """The trace file: safetensors with the arrays, its JSON header with the strings. No pickle."""

@@ -19,7 +19,8 @@ MAX_SIZES = {"layer": 256, "token": 2**20, "loop": 64, "expert": 256, "k": 64, "
 """Most entries of every axis: far more than any such model has, and few enough that a page can still be drawn, which
 holds a row for every pair of experts."""
 MAX_TOKEN_CHARACTERS = 1_000
-TEXTS = ("model", "weights_sha256", "text", "dtype")
+MOST_NOTES = 16
+TEXTS = ("model", "weights_sha256", "text", "dtype", "prompt_id", "family")
 """Entries of `meta` that must be text if they are there."""
 COUNTS = {"hidden_size": 2**20, "intermediate_size": 2**24, "vocab_size": 2**24, "max_position_embeddings": 2**30}
 """Entries of `meta["config"]` that must be whole numbers from 1 to this if they are there."""
@@ -70,6 +71,8 @@ def check_lists(tokens: Any, next_tokens: Any, meta: Any) -> None:
     for name, most in COUNTS.items():
         if not (name not in config or (type(config[name]) is int and 0 < config[name] <= most)):
             raise ValueError(f"{name} must be a number, whole and from 1 to {most:,}")
+    if not isinstance(meta.get("weights_changed", True), bool):
+        raise ValueError("weights_changed must be true or false")
     windows = meta.get("windows")
     if "windows" in meta and not (
         isinstance(windows, dict)
@@ -82,6 +85,9 @@ def check_lists(tokens: Any, next_tokens: Any, meta: Any) -> None:
     parts = meta.get("parts")
     if "parts" in meta and not (isinstance(parts, list) and len({*map(str, parts)} & PARTS) == len(parts)):
         raise ValueError(f"parts must be some of {', '.join(sorted(PARTS))}, each once")
+    notes = meta.get("notes", [])
+    if not (isinstance(notes, list) and len(notes) <= MOST_NOTES and all(map(_is_note, notes))):
+        raise ValueError(f"notes must be up to {MOST_NOTES} sentences of at most {MAX_TOKEN_CHARACTERS:,} characters")
     generated = meta.get("generated")
     if "generated" in meta and not (
         isinstance(generated, dict)
@@ -95,6 +101,10 @@ def check_lists(tokens: Any, next_tokens: Any, meta: Any) -> None:
         json.dumps(meta, ensure_ascii=False).encode()
     except UnicodeEncodeError:
         raise ValueError("its text holds halves of characters (lone surrogates)") from None
+
+
+def _is_note(stated: Any) -> bool:
+    return isinstance(stated, str) and len(stated) <= MAX_TOKEN_CHARACTERS and stated.isprintable()
 
 
 def _is_sampling(stated: Any) -> bool:
@@ -112,6 +122,11 @@ def check_values(arrays: Mapping[str, np.ndarray], next_tokens: list[list[str]],
     shape, logprob = arrays["next_ids"].shape, arrays["logprob"]
     num_tokens, max_loops = arrays["loops"].shape[1], arrays["depth_logits"].shape[2]
     num_experts = arrays["expert_logits"].shape[2]
+    parts = meta.get("parts", PARTS)
+    if "depth" not in parts and max_loops != 1:
+        raise ValueError("a model that chooses no loops has one on the axis loop")
+    if "width" not in parts and arrays["width_ran"].any():
+        raise ValueError("width_ran must be False everywhere in a model that chooses no experts")
     if [len(row) for row in next_tokens] != [shape[1]] * shape[0]:
         raise ValueError("next_tokens must hold one string for each of next_ids")
     for name in ("depth_logits", "gate", "expert_logits", "expert_weights", "next_logprobs", "next_entropy"):
@@ -146,7 +161,11 @@ def check_values(arrays: Mapping[str, np.ndarray], next_tokens: list[list[str]],
         raise ValueError("logprob must be at most 0")
     if arrays["expert_ids"].shape[2] > num_experts or (np.diff(np.sort(arrays["expert_ids"]), axis=-1) == 0).any():
         raise ValueError("expert_ids must name different experts for one token")
-    if "interventions" not in meta and np.abs(arrays["expert_weights"].sum(axis=-1) - 1).max() > 10 * SLACK:
+    if (
+        "interventions" not in meta
+        and "parts" not in meta
+        and np.abs(arrays["expert_weights"].sum(axis=-1) - 1).max() > 10 * SLACK
+    ):
         raise ValueError("expert_weights must sum to 1 for every token and layer")
 
 

@@ -61,6 +61,11 @@ class VersatileFFNConfig(LlamaConfig):
         return frozenset(PARTS[self.ffn])
 
     @property
+    def weights_over_all(self) -> bool:
+        """Whether an expert's weight is its probability among all experts; here it is that among the chosen ones."""
+        return False
+
+    @property
     def training_tau(self) -> float:
         """The initial temperature in training mode: `tau` or, if that is unknown, the released code's 5."""
         return 5.0 if self.tau is None else self.tau

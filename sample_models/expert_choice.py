@@ -19,10 +19,13 @@ class ExpertChoice:
     weights: torch.Tensor
     """[b p k] of the experts that `best` gave."""
 
-    def __init__(self, logits: torch.Tensor, chosen: torch.Tensor):
-        """From the router's logits [b p expert] and the model's own experts [b p k], best first."""
-        self.logits, self.chosen = logits, chosen
-        self.own_weights = weights_among(logits.gather(-1, chosen))
+    def __init__(self, logits: torch.Tensor, chosen: torch.Tensor, *, over_all: bool = False):
+        """From the router's logits [b p expert] and the model's own experts [b p k], best first.
+
+        `over_all`: an expert's weight is its probability among all experts, and not among those of the token.
+        """
+        self.logits, self.chosen, self.over_all = logits, chosen, over_all
+        self.own_weights = self._weights(chosen)
         self.share, self.member = self._spread(chosen, self.own_weights)
         self.own_share, self.gone = self.share, torch.zeros_like(self.member)
 
@@ -33,7 +36,7 @@ class ExpertChoice:
         elif isinstance(force, ForceTopK):
             top = self.logits.topk(force.k, dim=-1)
             ids = top.indices
-            weights = weights_among(top.values) if force.weights == "renormalised" else self._kept(ids)
+            weights = self._weights(ids) if force.weights == "renormalised" else self._kept(ids)
         else:
             ids, weights = self._forced(force)
         share, member = self._spread(ids, weights)
@@ -53,8 +56,12 @@ class ExpertChoice:
             candidates = self.logits.masked_fill(self.member | self.gone, -torch.inf)
             best = candidates.max(dim=-1, keepdim=True)
             member = member.scatter(-1, best.indices, (best.values > -torch.inf) | member.gather(-1, best.indices))
-            scores = at_least_float32(self.logits).masked_fill(~member, -torch.inf)
-            share = scores.softmax(dim=-1).nan_to_num(0).to(share.dtype)  # not a number where no expert is left
+            scores = at_least_float32(self.logits)
+            if self.over_all:
+                share = torch.where(member, scores.softmax(dim=-1).to(share.dtype), 0)
+            else:
+                scores = scores.masked_fill(~member, -torch.inf)
+                share = scores.softmax(dim=-1).nan_to_num(0).to(share.dtype)  # not a number where no expert is left
         elif drop.then == "renormalised":
             left = share.sum(dim=-1, keepdim=True)
             share = torch.where(left > 0, share * before / left, share)
@@ -84,6 +91,12 @@ class ExpertChoice:
         self.weights = self.share.gather(-1, ids)
         return ids
 
+    def _weights(self, ids: torch.Tensor) -> torch.Tensor:
+        """Weights [b p k] that the model gives the experts `ids` [b p k], best first."""
+        if self.over_all:
+            return at_least_float32(self.logits).softmax(dim=-1).gather(-1, ids).to(self.logits.dtype)
+        return weights_among(self.logits.gather(-1, ids))
+
     def _spread(self, ids: torch.Tensor, weights: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Weights by expert [b p expert], and which experts these are."""
         zeros = torch.zeros_like(self.logits)
@@ -96,11 +109,14 @@ class ExpertChoice:
         if force.weights == "renormalised":  # best first: the sum of a softmax runs as that of the model's own choice
             scores = self.logits.gather(-1, ids)
             order = scores.argsort(dim=-1, descending=True, stable=True)
-            return ids.gather(-1, order), weights_among(scores.gather(-1, order))
+            ids = ids.gather(-1, order)
+            return ids, self._weights(ids)
         return ids, torch.tensor(force.weights, dtype=self.logits.dtype, device=ids.device).expand_as(ids)
 
     def _kept(self, ids: torch.Tensor) -> torch.Tensor:
         """exp(z_e) / sum of exp(z) over the model's own experts, for the experts `ids` [b p k]."""
+        if self.over_all:
+            return self._weights(ids)
         own = at_least_float32(self.logits.gather(-1, self.chosen))
         shares = (at_least_float32(self.logits) - own.logsumexp(dim=-1, keepdim=True)).exp().to(self.logits.dtype)
         chosen = torch.zeros_like(self.member).scatter(-1, self.chosen, True)

@@ -166,7 +166,7 @@ class _Layer(threading.local):
 
     def choose(self, chosen: torch.Tensor, hook: TapInfo) -> torch.Tensor:
         """Experts [b p k], as many for every token as one of them can have."""
-        choice = ExpertChoice(self.logits, chosen)
+        choice = ExpertChoice(self.logits, chosen, over_all=self.config.weights_over_all)
         own = choice.share
         for force in self.expert_forces:
             choice.force(force, self.where(force), self.positions, self.layer)

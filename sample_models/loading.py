@@ -8,25 +8,30 @@ reader. Only `hf:` uses the network.
 import hashlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
 import torch
-from transformers import PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
 
+from sample_models.adapter import AdaptedConfig
+from sample_models.adapter_families import family_of
+from sample_models.adapter_reading import adapt, adapter_of, read_adapted
 from sample_models.chat_template import ChatTemplate, read_chat_template
 from sample_models.configuration_versatile import VersatileFFNConfig
+from sample_models.foreign import read_json
 from sample_models.id_tokenizer import IdTokenizer
 from sample_models.intermediate_checkpoints import IntermediateCheckpoint, intermediate_checkpoints
 from sample_models.model_folders import HUB, check_tensors, is_hub_id, model_folder, read_config
 from sample_models.modeling_versatile import VersatileFFNForCausalLM
 from sample_models.olmo import read_olmo
-from sample_models.registry import default_models, is_olmo
+from sample_models.registry import default_models, is_olmo, model_type_of
 from sample_models.self_check import check_model
 from sample_models.tokenizer_files import read_tokenizer
 from sample_models.weight_files import read_tensors, weight_files
+from sample_models.weight_state import tensors_sha256, weight_marks
 
 PARTS = {
     "embed_tokens": "token embeddings",
@@ -39,28 +44,53 @@ PARTS = {
     "mlp": "shared FFN",
 }
 """Word in a parameter's name -> the part of the model that it belongs to; the first word that matches counts."""
+REST = "the rest"
+"""Part of the parameters that no word names."""
 
 
 @dataclass(frozen=True, eq=False)
 class LoadedModel:
     """A model with its tokenizer, its name and facts about it."""
 
-    model: VersatileFFNForCausalLM
+    model: VersatileFFNForCausalLM | PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
     name: str
     folder: Path | None = None
     """The folder it was loaded from; None if it was not loaded from one."""
     file_digest: str | None = None
     """SHA-256 of the weight files when they were loaded; None if it was not loaded from files."""
+    adapted: AdaptedConfig | None = None
+    """What a model of another family (`sample_models.adapter`) decides; None for a VersatileFFN."""
 
-    @cached_property
-    def weights_sha256(self) -> str:
-        """SHA-256 of the weight files or, without files, of the tensors; identifies the version of a model."""
-        return self.file_digest or tensors_sha256(self.model)
+    loaded_marks: tuple | None = field(default=None, repr=False)
+    """`weight_marks` of the model when it was loaded from the files; None if it was not."""
+
+    def __post_init__(self) -> None:
+        if self.file_digest and self.loaded_marks is None:
+            object.__setattr__(self, "loaded_marks", weight_marks(self.model))
 
     @property
-    def config(self) -> VersatileFFNConfig:
-        return self.model.config
+    def weights_sha256(self) -> str:
+        """SHA-256 of the weight files, or of the tensors as they are now if there are no files or the tensors changed.
+
+        It identifies the version of a model.
+        """
+        return self.file_digest if self.file_digest and not self.weights_changed else tensors_sha256(self.model)
+
+    @property
+    def weights_changed(self) -> bool:
+        """Whether the weights were edited, replaced, moved or given adapters since they were read from files."""
+        return self.loaded_marks is not None and weight_marks(self.model) != self.loaded_marks
+
+    @property
+    def config(self) -> VersatileFFNConfig | AdaptedConfig:
+        return self.adapted or self.model.config
+
+    def unembed(self, stream: torch.Tensor) -> torch.Tensor:
+        """Logits [..., vocab] that the model reads from its stream [..., hidden] after a layer."""
+        if self.adapted:
+            return adapter_of(self.adapted.model_type).unembed(self.model, stream)
+        return self.model.lm_head(self.model.model.norm(stream))
 
     @cached_property
     def parameter_count(self) -> int:
@@ -70,15 +100,18 @@ class LoadedModel:
     @cached_property
     def heads_parameter_count(self) -> int:
         """Parameters of all routers and depth heads: what VersatileFFN adds to the dense model."""
+        if self.adapted:
+            return self.parameter_parts.get("routers", 0)
         heads = (module for path, module in self.model.named_modules() if path.endswith((".router", ".depth_head")))
         return sum(head.weight.numel() for head in heads)
 
     @cached_property
     def parameter_parts(self) -> dict[str, int]:
         """Part of the model -> its number of parameters. They sum to `parameter_count`."""
-        parts = dict.fromkeys(PARTS.values(), 0)
+        words = adapter_of(self.adapted.model_type).parameter_parts if self.adapted else PARTS
+        parts = dict.fromkeys([*words.values(), REST], 0)
         for name, parameter in self.model.named_parameters():
-            parts[next(part for word, part in PARTS.items() if word in name)] += parameter.numel()
+            parts[next((part for word, part in words.items() if word in name), REST)] += parameter.numel()
         return {part: count for part, count in parts.items() if count}
 
     @property
@@ -113,8 +146,8 @@ class LoadedModel:
             return str(error)
 
     @property
-    def gates_trained(self) -> bool:
-        """Whether router and depth head were trained; if not, loops and experts mean nothing yet."""
+    def gates_trained(self) -> bool | None:
+        """Whether router and depth head were trained; if not, loops and experts mean nothing yet. None: unknown."""
         return self.config.gates_trained
 
 
@@ -128,16 +161,19 @@ def load_model(
     """Load a shipped or built model by name, a model folder, or one of the hub (`hf:org/name`), in eval mode.
 
     None: the first of `default_models`, the largest that was built on this machine, or the shipped one.
-    A folder, also one on the hub, is in Hugging Face format or a checkpoint of the authors' trainer (OLMo). Without a
-    tokenizer in it the model reads token ids (`LoadedModel.reads_ids`). Only the prefix `hf:` uses the hub; the folder
-    is downloaded once into the hub's cache, and `hf:org/name@revision` names a branch, tag or commit. Attention is
-    always torch's scaled_dot_product_attention, whatever config.json says. `step` loads the intermediate checkpoint
-    after that step of the training, if the folder has it (`intermediate_checkpoints`).
+    A folder, also one on the hub, is in Hugging Face format, of a VersatileFFN or of another family
+    (`sample_models.adapter`), or a checkpoint of the authors' trainer (OLMo). Without a tokenizer in it the model
+    reads token ids (`LoadedModel.reads_ids`). Only the prefix `hf:` uses the hub; the folder is downloaded once into
+    the hub's cache, and `hf:org/name@revision` names a branch, tag or commit. Attention is always torch's
+    scaled_dot_product_attention, whatever config.json says. `step` loads the intermediate checkpoint after that step of
+    the training, if the folder has it (`intermediate_checkpoints`).
 
     Raises ValueError with one sentence that says what was expected, what was found and what to do: no such folder, no
     model in it, another kind of model, damaged or mismatched weights, or a model that fails `check_model`.
     """
     folder = model_folder(default_models()[0] if source is None else source)
+    if family_of(model_type_of(folder / "config.json")):
+        return _load_adapted(folder, name_of(source, folder), device, dtype, step)
     if step is not None:
         checkpoint = checkpoint_at(folder, step)
         config, files = read_config(folder), [checkpoint.path]
@@ -160,10 +196,30 @@ def load_model(
         check_model(model)
     except ValueError as error:
         raise ValueError(f"{folder} was refused: {error}") from error
-    name = source.removeprefix(HUB) if is_hub_id(source) else folder.resolve().name
+    name = name_of(source, folder)
     if step is not None:
         name += f" at step {step}"
     return LoadedModel(model, tokenizer, name, folder, files_sha256(files))
+
+
+def name_of(source: str | Path | None, folder: Path) -> str:
+    """Name of a model: its id on the hub, or that of its folder."""
+    return source.removeprefix(HUB) if is_hub_id(source) else folder.resolve().name
+
+
+def _load_adapted(folder: Path, name: str, device, dtype: torch.dtype, step: int | None) -> LoadedModel:
+    """`load_model` for a model of another family."""
+    if step is not None:
+        checkpoint_at(folder, step)  # refused, since such a model has kept none
+    with no_progress_bar():
+        model, files = read_adapted(folder, read_json(folder / "config.json"), dtype)
+    model = model.to(device)
+    try:
+        adapted = adapt(model)
+    except ValueError as error:
+        raise ValueError(f"{folder} was refused: {error}") from error
+    tokenizer = read_tokenizer(folder, model.config)
+    return LoadedModel(model, tokenizer, name, folder, files_sha256(files), adapted)
 
 
 def checkpoint_at(folder: Path, step: int) -> IntermediateCheckpoint:
@@ -194,13 +250,4 @@ def files_sha256(files: Iterable[Path]) -> str:
         with path.open("rb") as file:
             while part := file.read(1 << 20):
                 digest.update(part)
-    return digest.hexdigest()
-
-
-def tensors_sha256(model: torch.nn.Module) -> str:
-    """SHA-256 of name, dtype, shape and bytes of all tensors of the model, in the order of their names."""
-    digest = hashlib.sha256()
-    for name, tensor in sorted(model.state_dict().items()):
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
     return digest.hexdigest()

@@ -12,6 +12,8 @@ import torch
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HFValidationError
 
+from sample_models.adapter_families import family_of
+from sample_models.adapter_reading import adapted_config
 from sample_models.config_file import config_of
 from sample_models.configuration_versatile import VersatileFFNConfig
 from sample_models.foreign import brief, read_json
@@ -19,7 +21,7 @@ from sample_models.modeling_versatile import VersatileFFNForCausalLM
 from sample_models.olmo_config import read_olmo_config
 from sample_models.olmo_weights import olmo_weight_files
 from sample_models.recipes import recipes
-from sample_models.registry import CHECKPOINTS, MODEL_TYPE, OLMO_CONFIG, available_models, is_olmo
+from sample_models.registry import CHECKPOINTS, MODEL_TYPE, OLMO_CONFIG, available_models, is_olmo, wrong_type
 from sample_models.weight_files import first_few, plain_shapes
 
 HUB = "hf:"
@@ -77,7 +79,7 @@ def fetch(name: str) -> Path:
     try:
         folder = get("config.json", OLMO_CONFIG)
         if (folder / "config.json").exists() or not (folder / OLMO_CONFIG).exists():
-            read_config(folder)
+            _check_config(folder)
             return get("*.json", "*.safetensors")
         read_olmo_config(folder / OLMO_CONFIG)
         # Not *.safetensors: the trainer also saves its optimizer state, which is twice as large.
@@ -88,6 +90,15 @@ def fetch(name: str) -> Path:
             f"{HUB}{name} could not be fetched from the hub ({type(error).__name__}): check the spelling and the "
             "connection, or give a folder"
         ) from error
+
+
+def _check_config(folder: Path) -> None:
+    """Raise ValueError unless a folder has the configuration of a model that can be loaded."""
+    fields = read_json(folder / "config.json") if os.path.lexists(folder / "config.json") else {}
+    if family_of(fields.get("model_type")):
+        adapted_config(folder / "config.json", fields)
+    else:
+        read_config(folder)
 
 
 def read_config(folder: Path) -> VersatileFFNConfig:
@@ -101,10 +112,7 @@ def read_config(folder: Path) -> VersatileFFNConfig:
         )
     fields = read_json(path)
     if (found := fields.get("model_type")) != MODEL_TYPE:
-        raise ValueError(
-            f"{path} must have model_type {MODEL_TYPE!r}, got {brief(repr(found), 40)}: only VersatileFFN models can "
-            "be loaded"
-        )
+        raise ValueError(f"{path} {wrong_type(found)}")
     return config_of(path, fields)
 
 

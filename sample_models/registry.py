@@ -4,7 +4,8 @@ import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from sample_models.foreign import MAX_NAMES_MB, is_file, read_json
+from sample_models.adapter_families import FAMILIES, family_of
+from sample_models.foreign import MAX_NAMES_MB, brief, is_file, read_json
 from sample_models.recipes import recipes
 
 CHECKPOINTS = Path(__file__).parent / "checkpoints"
@@ -24,9 +25,10 @@ file, in shards listed by an index, or saved by torch."""
 def available_models(roots: Iterable[Path] = (CHECKPOINTS,)) -> list[tuple[str, Path]]:
     """Name and folder of each model directly below `roots`: those of `default_models` first, the others by name.
 
-    A model is a folder whose config.json has `model_type` versatile_ffn, or a checkpoint of the authors' trainer. Its
-    weights are not checked here. Of two models with one name the one in the earlier root counts. Roots that do not
-    exist are ignored, and so are `strange_folders`.
+    A model is a folder whose config.json has `model_type` versatile_ffn or one of another family
+    (`sample_models.adapter_families`), or a checkpoint of the authors' trainer. Its weights are not checked here. Of
+    two models with one name the one in the earlier root counts. Roots that do not exist are ignored, and so are
+    `strange_folders`.
     """
     models: dict[str, Path] = {}
     for folder, strange in _model_folders(roots):
@@ -63,14 +65,28 @@ def _model_folders(roots: Iterable[Path]) -> Iterator[tuple[Path, str | None]]:
 
 
 def _holds_model(folder: Path) -> bool:
-    """Whether a folder holds a model. ValueError with one sentence if its config.json cannot be read."""
+    """Whether a folder holds a model. ValueError with one sentence if it holds one that cannot be read."""
     if not os.path.lexists(folder / "config.json") and not is_olmo(folder):
         return False
     try:
         str(folder).encode()
     except UnicodeEncodeError:
         raise ValueError(f"{os.fsencode(folder)!r} is not a name in UTF-8: rename the folder") from None
-    return is_olmo(folder) or read_json(folder / "config.json").get("model_type") == MODEL_TYPE
+    if is_olmo(folder):
+        return True
+    found = read_json(folder / "config.json").get("model_type")
+    if found != MODEL_TYPE and family_of(found) is None:
+        raise ValueError(f"{folder / 'config.json'} {wrong_type(found)}")
+    return True
+
+
+def wrong_type(found: object) -> str:
+    """What is wrong with the `model_type` of a model that cannot be read, to follow the name of its file."""
+    others = "; ".join(f"{family} ({', '.join(sorted(types))})" for family, types in FAMILIES.items())
+    return (
+        f"must have model_type {MODEL_TYPE!r}, got {brief(repr(found), 40)}: only VersatileFFN models and these "
+        f"families can be loaded: {others}"
+    )
 
 
 def has_chat_template(folder: Path) -> bool:

@@ -1,10 +1,13 @@
 """Random results of all captures beside the trace, made consistent, so that their sums hold up to rounding."""
 
+import dataclasses
 from dataclasses import replace
 
 import numpy as np
 
 from analysis.catalogue import Drawn
+from analysis.compare.pair import TracePair
+from analysis.compare.texts import paraphrase_flips
 from analysis.explain.attribution import Attribution, attribution
 from analysis.explain.embedding import Embedding, Placement, embedding
 from analysis.explain.near_miss import TwoPrecisions
@@ -25,6 +28,7 @@ from hooks.readout import LogitDirection
 from hooks.slice_trace import SliceTrace
 from hooks.trace import RoutingTrace
 from hooks.training_trace import TrainingTrace
+from hooks.transplant_trace import TransplantTrace
 
 
 def make_paths(trace: RoutingTrace, *, tokens=None, hidden: int = 6, seed: int = 0, **overrides) -> PathTrace:
@@ -168,9 +172,12 @@ def make_training(trace: RoutingTrace, checkpoints: int = 3, seed: int = 0) -> T
     )
 
 
+ROUTED = ("depth_logits", "loops", "gate", "width_ran", "expert_logits", "expert_ids", "expert_weights")
+"""Fields of a trace by layer and token."""
+
+
 def _reordered(trace: RoutingTrace, order: np.ndarray) -> RoutingTrace:
-    fields = ("depth_logits", "loops", "gate", "width_ran", "expert_logits", "expert_ids", "expert_weights")
-    return replace(trace, **{name: getattr(trace, name)[:, order] for name in fields})
+    return replace(trace, **{name: getattr(trace, name)[:, order] for name in ROUTED})
 
 
 def make_comparison(trace: RoutingTrace, seed: int = 0) -> Comparison:
@@ -183,6 +190,38 @@ def make_comparison(trace: RoutingTrace, seed: int = 0) -> Comparison:
     meta = {**trace.meta, "interventions": as_json((ForceLoops(1, layers=0, tokens=0),))}
     after = replace(after, logprob=after.logprob - rng.random(trace.num_tokens).astype(np.float32), meta=meta)
     return Comparison(trace, after, rng.random(trace.num_tokens).astype(np.float32))
+
+
+def make_pair(trace: RoutingTrace, seed: int = 0) -> TracePair:
+    """The trace beside itself with a token exchanged and one left out, its routing permuted; and three paraphrases."""
+    rng = np.random.default_rng(seed)
+    kept = np.delete(np.arange(trace.num_tokens), [] if trace.num_tokens < 6 else [5])
+    b = _reordered(trace, rng.permutation(trace.num_tokens))
+    arrays = {
+        each.name: np.take(value, kept, axis=1 if each.name in ROUTED else 0)
+        for each in dataclasses.fields(RoutingTrace)
+        if isinstance(value := getattr(b, each.name), np.ndarray)
+    }
+    tokens = [trace.tokens[token] for token in kept]
+    if len(tokens) > 4:
+        tokens[3] = "␣<b>other</b>"
+    text = "".join(tokens)
+    next_tokens = [trace.next_tokens[token] for token in kept]
+    b = RoutingTrace(tokens=tokens, next_tokens=next_tokens, meta=trace.meta | {"text": text}, **arrays)
+    texts = [_reordered(trace, rng.permutation(trace.num_tokens)) for _ in range(6)]
+    texts = [replace(each, meta=each.meta | {"text": str(i)}) for i, each in enumerate(texts)]
+    return TracePair(trace, b, paraphrase_flips(texts))
+
+
+def make_transplants(trace: RoutingTrace, seed: int = 0) -> TransplantTrace:
+    """The trace beside itself; under the other's routing, log-probabilities are others."""
+    rng = np.random.default_rng(seed)
+
+    def others() -> tuple[RoutingTrace, ...]:
+        shift = rng.random((3, trace.num_tokens)).astype(np.float32)
+        return tuple(replace(trace, logprob=trace.logprob - each) for each in shift)
+
+    return TransplantTrace(trace, trace, others(), others())
 
 
 def make_effects(trace: RoutingTrace, seed: int = 0) -> DepthEffects:
@@ -239,6 +278,10 @@ def result_of(kind: type, trace: RoutingTrace, view: View = DEFAULT_VIEW) -> Dra
         return make_curves(trace)
     if kind is Comparison:
         return make_comparison(trace)
+    if kind is TracePair:
+        return make_pair(trace)
+    if kind is TransplantTrace:
+        return make_transplants(trace)
     paths = make_paths(trace, tokens=view.window)
     make = {
         PathTrace: lambda: paths,

@@ -7,6 +7,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from analysis.catalogue import spec
+from analysis.compare.pair import TracePair
 from analysis.explain.embedding import Embedding
 from analysis.explain.near_miss import TwoPrecisions
 from analysis.texts.knock_out import KnockOutStudy
@@ -23,6 +24,7 @@ from hooks.depth_effects import DepthEffects
 from hooks.frontier_record import Frontier, GateSweep
 from hooks.knock_out_trace import KnockOutTrace
 from hooks.training_trace import TrainingTrace
+from hooks.transplant_trace import TransplantTrace
 from sample_models.registry import DEFAULT_MODEL
 from tests.app_in_process import turn_to, unfolded
 from tests.olmo_folders import write_olmo
@@ -30,10 +32,10 @@ from tests.olmo_folders import write_olmo
 MAIN = Path(__file__).parents[1] / "app" / "main.py"
 ON_DEMAND = (
     *(TrainingTrace, Embedding, TwoPrecisions, KnockOutTrace, KnockOutStudy),
-    *(DepthEffects, Frontier, GateSweep),
+    *(DepthEffects, Frontier, GateSweep, TracePair, TransplantTrace),
 )
 """What figures draw only once the reader asked for it: tests/test_app_models.py, tests/test_app_umap.py,
-tests/test_app_knock_outs.py, tests/test_app_forced_depth.py, and below."""
+tests/test_app_knock_outs.py, tests/test_app_forced_depth.py, tests/test_app_compare.py, and below."""
 
 
 @pytest.fixture

@@ -191,9 +191,9 @@ def test_distilled_model_has_every_command_and_the_bridge(made, chatting, tmp_pa
     assert command(["check", str(chatting), "--file", str(tmp_path / "texts.txt")]) in (0, 1)
     said = capsys.readouterr().out
     assert "healthy           weights" in said and "distilled is " in said
-    told = ["trace", "A fox ran.", "--chat", "--model", str(chatting), "--out", str(tmp_path)]
+    told = ["trace", "A fox ran.", "--chat", "--model", str(chatting), "--out", str(tmp_path / "traced")]
     assert command(told) == 0
-    trace = tmp_path / "0000.trace.safetensors"
+    trace = tmp_path / "traced" / "0000.trace.safetensors"
     assert RoutingTrace.load(trace).meta["text"] == "<user>A fox ran.<bot>"
     assert command(["export", str(trace), "--out", str(tmp_path / "out"), "--figures", "gate_map"]) == 0
     assert {"gate_map.csv", "gate_map.html"} <= {path.name for path in (tmp_path / "out").iterdir()}

@@ -103,7 +103,8 @@ def test_chat_on_the_command_line(chat_folder, saved_model, tmp_path, capsys):
     assert main(["trace", "A fox.", "--chat", "--model", str(chat_folder), "--out", str(tmp_path)]) == 0
     trace = RoutingTrace.load(tmp_path / "0000.trace.safetensors")
     assert trace.meta["text"] == "<user>A fox.<bot>" and trace.meta["chat"] is True
-    assert main(["trace", "A fox.", "--chat", "--model", str(saved_model), "--out", str(tmp_path)]) == 2
+    plain = ["trace", "A fox.", "--chat", "--model", str(saved_model), "--out", str(tmp_path), "--overwrite"]
+    assert main(plain) == 2
     assert "tiny has no chat template" in capsys.readouterr().err
     assert (tmp_path / "0000.trace.safetensors").exists(), "what cannot be done removes nothing"
 

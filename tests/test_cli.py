@@ -16,6 +16,7 @@ import pytest
 import hooks
 from analysis import answers
 from analysis.catalogue import CATALOGUE
+from analysis.export.routing_table import COLUMNS
 from analysis.view import View
 from app.cli import main
 from app.server import uploads
@@ -26,10 +27,6 @@ from hooks.trace import RoutingTrace
 from tests.traces import make_trace
 
 ROOT = Path(__file__).parents[1]
-COLUMNS = [
-    "prompt", "layer", "token", "text", "loops", "gate", "width_ran", "expert_ids", "expert_weights",
-    "difficulty_hard", "difficulty_soft", "logprob",
-]  # fmt: skip
 
 
 def run(*arguments):
@@ -77,7 +74,7 @@ def test_trace_writes_a_file_per_prompt_and_one_long_table(traced):
         "routing.parquet",
     ]
     table = pd.read_parquet(traced / "routing.parquet")
-    assert list(table.columns) == COLUMNS
+    assert list(table.columns) == list(COLUMNS)
     for number in (0, 1):
         trace = RoutingTrace.load(traced / f"000{number}.trace.safetensors")
         rows = table[table.prompt == number]
@@ -112,7 +109,8 @@ def test_export_leaves_out_what_a_trace_does_not_hold_and_says_so(tmp_path, caps
     assert {name for name, _, _ in left_out} == {"cost_ledger", "cost_by_layer"}
     assert all("does not name the model's hidden_size" in reason for _, _, reason in left_out)
     drawn = {each.name for each in CATALOGUE if each.of is RoutingTrace} - {name for name, _, _ in left_out}
-    assert {path.name for path in out.iterdir()} == {f"{name}.{end}" for name in drawn for end in ("html", "csv")}
+    written = {f"{name}.{end}" for name in drawn for end in ("html", "csv")} | {"plotly.min.js"}
+    assert {path.name for path in out.iterdir()} == written
     error = refused(capsys, "export", file, "--out", tmp_path / "asked", "--figures", "loop_map,cost_ledger")
     assert error.startswith("cost_ledger cannot be drawn. This trace does not name")
     assert not list((tmp_path / "asked").iterdir())
@@ -189,6 +187,7 @@ def test_trace_with_interventions_says_so_wherever_it_goes(tmp_path, capsys):
     spec, out = tmp_path / "spec.json", tmp_path / "out"
     spec.write_text('[{"kind": "ForceLoops", "loops": 4, "layers": [1]}, {"kind": "ForceTopK", "k": 1}]')
     asked = ["trace", "A fox.", "--model", "versatile-4l-0.4m", "--out", str(out), "--intervene", str(spec)]
+    asked.append("--overwrite")
     assert main(asked) == 0
     words = "(1) 4 loops, λ follows; layer 1, all tokens, (2) the best expert"
     assert f"with interventions: {words}" in capsys.readouterr().err
@@ -208,7 +207,7 @@ def test_trace_with_interventions_says_so_wherever_it_goes(tmp_path, capsys):
 
 
 def test_trace_that_is_stopped_leaves_whole_traces_and_no_table(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("app.cli.BATCH", 2)
+    monkeypatch.setattr("app.cli_trace.BATCH", 2)
     (tmp_path / "p.txt").write_text("A fox.\nA king.\nA river.\n", encoding="utf-8")
     command = ["trace", "--file", str(tmp_path / "p.txt"), "--out", str(tmp_path / "out")]
     assert main(command) == 0 and (tmp_path / "out" / "routing.parquet").is_file()
@@ -223,6 +222,7 @@ def test_trace_that_is_stopped_leaves_whole_traces_and_no_table(tmp_path, capsys
     monkeypatch.setattr(hooks, "capture", stopped)
     for path in (tmp_path / "out").glob("*.safetensors"):
         path.unlink()
+    (tmp_path / "out" / "routing.parquet").unlink()
     assert main(command) == 130 and capsys.readouterr().err == "stopped\n"
     left = sorted((tmp_path / "out").iterdir())
     assert [RoutingTrace.load(path).meta["text"] for path in left] == ["A fox.", "A king."]
@@ -244,7 +244,7 @@ def test_trace_reads_files_beyond_the_limit_of_an_upload(tmp_path, capsys):
 
 
 def test_trace_takes_a_table_with_chosen_columns_in_several_batches(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("app.cli.BATCH", 2)
+    monkeypatch.setattr("app.cli_trace.BATCH", 2)
     (tmp_path / "p.csv").write_text("key,body,note\na,A fox.,x\nb,7 + 5 = 12,x\na,The end.,x\n", encoding="utf-8")
     arguments = ["--column", "body", "--id-column", "key", "--out", str(tmp_path / "out")]
     assert main(["trace", "--file", str(tmp_path / "p.csv"), *arguments]) == 0

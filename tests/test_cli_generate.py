@@ -20,7 +20,7 @@ def test_generate_writes_one_trace_and_the_routing_table(tmp_path, capsys):
     (tmp_path / "spec.json").write_text('[{"kind": "ForceLoops", "loops": 4, "layers": [1]}]')
     make_trace().save(tmp_path / "0003.trace.safetensors")
     how = ["--tokens", "6", "--temperature", "0.9", "--top-k", "30", "--seed", "5", "--model", SMALL]
-    out = ["--intervene", str(tmp_path / "spec.json"), "--out", str(tmp_path)]
+    out = ["--intervene", str(tmp_path / "spec.json"), "--out", str(tmp_path), "--overwrite"]
     assert main(["generate", PROMPT, *how, *out]) == 0
     said = capsys.readouterr()
     trace = RoutingTrace.load(tmp_path / "0000.trace.safetensors")
@@ -29,7 +29,7 @@ def test_generate_writes_one_trace_and_the_routing_table(tmp_path, capsys):
     )
     assert [step.token for step in expected.steps(6)] == trace.tokens[trace.first_generated :]
     assert trace.interventions == (ForceLoops(4, layers=1),) and (trace.loops[1] == 4).all()
-    assert not (tmp_path / "0003.trace.safetensors").exists() and "removed 1 trace from an earlier run" in said.err
+    assert not (tmp_path / "0003.trace.safetensors").exists() and "removed 1 file of an earlier run" in said.err
     assert "6 of them generated (temperature 0.9, top k 30, seed 5)" in said.out
     assert [line.split()[0] for line in said.out.splitlines()[:6]] == [
         *map(str, range(trace.first_generated, trace.num_tokens))
@@ -61,7 +61,7 @@ def test_table_of_a_generated_text_says_which_tokens_the_model_wrote(loaded):
 )
 def test_mistakes_are_told_in_a_line_and_nothing_is_removed(arguments, sentence, tmp_path, capsys):
     make_trace().save(tmp_path / "0000.trace.safetensors")
-    assert main(["generate", PROMPT, *arguments, "--out", str(tmp_path)]) == 2
+    assert main(["generate", PROMPT, *arguments, "--out", str(tmp_path), "--overwrite"]) == 2
     error = capsys.readouterr().err
     assert sentence in error and len(error.splitlines()) == 1
     assert (tmp_path / "0000.trace.safetensors").exists()

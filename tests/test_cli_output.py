@@ -17,20 +17,48 @@ from tests.traces import make_trace
 ROOT = Path(__file__).parents[1]
 
 
-def test_traces_of_an_earlier_run_do_not_mix_with_those_of_the_next(tmp_path, capsys):
-    out = tmp_path / "out"
+def test_runs_are_never_mixed_and_only_files_of_a_run_are_replaced(tmp_path, capsys):
+    out, small = tmp_path / "out", ["--model", "versatile-4l-0.4m"]
     (tmp_path / "p.txt").write_text("A fox.\nA king.\nA river.\n", encoding="utf-8")
-    assert main(["trace", "--file", str(tmp_path / "p.txt"), "--out", str(out)]) == 0
+    assert main(["trace", "--file", str(tmp_path / "p.txt"), *small, "--out", str(out)]) == 0
     make_trace().save(out / "mine.trace.safetensors")
+    (out / "notes").mkdir()
+    before = {path: path.stat().st_mtime_ns for path in out.iterdir()}
     capsys.readouterr()
-    assert main(["trace", "A boat.", "--out", str(out)]) == 0
-    assert capsys.readouterr().err == f"{out}: removed 3 traces from an earlier run\n"
+    for command in ("trace", "generate"):
+        assert main([command, "A boat.", *small, "--out", str(out)]) == 2
+        assert capsys.readouterr().err == (
+            f"{out} is not empty (it holds {next(out.iterdir()).name}): choose another folder, or add --overwrite, "
+            "which replaces numbered traces and routing.parquet of an earlier run and leaves other files as they are\n"
+        )
+    assert before == {path: path.stat().st_mtime_ns for path in out.iterdir()}
+    assert main(["trace", "A boat.", *small, "--out", str(out), "--overwrite"]) == 0
+    assert capsys.readouterr().err == f"{out}: removed 4 files of an earlier run\n"
     assert sorted(path.name for path in out.iterdir()) == [
         "0000.trace.safetensors",
         "mine.trace.safetensors",
+        "notes",
         "routing.parquet",
     ]
     assert RoutingTrace.load(out / "0000.trace.safetensors").meta["text"] == "A boat."
+    export = ["export", str(out / "mine.trace.safetensors"), "--overwrite", "--formats", "parquet", "--out", str(out)]
+    assert main(export) == 2
+    assert capsys.readouterr().err == (
+        f"{out} holds numbered traces, and the routing table of them all: choose another folder\n"
+    )
+
+
+def test_an_export_replaces_the_files_of_an_earlier_one_and_no_others(tmp_path, capsys):
+    out = tmp_path / "out"
+    make_trace().save(tmp_path / "a")
+    command = ["export", str(tmp_path / "a"), "--out", str(out)]
+    assert main([*command, "--formats", "html,csv", "--figures", "loop_map,gate_map"]) == 0
+    (out / "loop_map.txt").write_text("mine")
+    assert main([*command, "--formats", "csv"]) == 2 and "is not empty" in capsys.readouterr().err
+    wrong = [*command, "--overwrite", "--formats", "gif"]
+    assert main(wrong) == 2 and len(list(out.iterdir())) == 6  # a mistake removes nothing
+    assert main([*command, "--overwrite", "--formats", "html", "--figures", "loop_map"]) == 0
+    assert sorted(path.name for path in out.iterdir()) == ["loop_map.html", "loop_map.txt"]
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no disk that is always full")

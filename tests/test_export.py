@@ -23,7 +23,8 @@ from analysis.export.files import (
     write_export,
     write_routing_table,
 )
-from analysis.export.tables import ROUTING_SCHEMA, read_csv, table_csv, trace_parquet, trace_table, write_routing
+from analysis.export.routing_table import ROUTING_SCHEMA, trace_parquet, trace_table, write_routing
+from analysis.export.tables import read_csv, table_csv
 from analysis.figures.texts.prompts import PICTURE
 from analysis.texts.study import study
 from analysis.texts.summary import PromptSummary, PromptTable, summary_table
@@ -155,17 +156,14 @@ def test_json_of_the_whole_trace_holds_every_cell():
 
 def test_parquet_is_long_and_has_no_experts_where_nobody_routed():
     table = pd.read_parquet(io.BytesIO(trace_parquet([make_trace(), make_trace(loops=[[1], [4]])])))
-    assert list(table.columns) == [
-        "prompt", "layer", "token", "text", "loops", "gate", "width_ran", "expert_ids", "expert_weights",
-        "difficulty_hard", "difficulty_soft", "logprob",
-    ]  # fmt: skip
+    assert list(table.columns) == ROUTING_SCHEMA.names
     assert len(table) == 2 * 2 + 2 * 1
     assert table["prompt"].tolist() == [0, 0, 0, 0, 1, 1]
     assert table["expert_ids"].isna().tolist() == (~table["width_ran"]).tolist()
 
 
 def test_routing_table_is_written_in_row_groups_and_forgets_what_it_wrote(monkeypatch):
-    monkeypatch.setattr("analysis.export.tables.ROWS_PER_GROUP", 30)
+    monkeypatch.setattr("analysis.export.routing_table.ROWS_PER_GROUP", 30)
     refs, alive = [], []
 
     def traces():
@@ -187,8 +185,8 @@ def test_routing_table_is_written_in_row_groups_and_forgets_what_it_wrote(monkey
 
 
 def plain(value):
-    """A list where Parquet gives an array."""
-    return value.tolist() if isinstance(value, np.ndarray) else value
+    """A list where Parquet gives an array, and NaN for None."""
+    return value.tolist() if isinstance(value, np.ndarray) else np.nan if value is None else value
 
 
 def test_routing_table_has_the_same_columns_whatever_the_trace(tmp_path):
@@ -221,6 +219,21 @@ def test_export_writes_one_file_per_figure_and_format(tmp_path):
     names = [f"{name}.{end}" for name in of_a_trace for end in ("csv", "parquet")]
     assert sorted(file.name for file in files) == sorted([*names, "routing.parquet"])
     assert all(file.stat().st_size for file in files)
+
+
+def test_html_of_several_figures_shares_one_plotly_and_that_of_one_has_it_inside(tmp_path):
+    both = (spec("loop_map"), spec("gate_map"))
+    paths = list(write_export(Export(make_trace(), figures=both), tmp_path / "two", ["html"]))
+    assert [path.name for path in paths] == ["plotly.min.js", "loop_map.html", "gate_map.html"]
+    for page in paths[1:]:
+        assert re.findall(rb'<script[^>]* src="([^"]+)"', page.read_bytes()) == [b"plotly.min.js"]
+        assert page.stat().st_size < 100_000 and b"http" not in b"".join(
+            re.findall(rb"<(?:script|link)[^>]*>", page.read_bytes())
+        )
+    assert paths[0].stat().st_size > 1_000_000
+    alone = list(write_export(Export(make_trace(), figures=both[:1]), tmp_path / "one", ["html"]))
+    assert [path.name for path in alone] == ["loop_map.html"] and alone[0].stat().st_size > 1_000_000
+    assert b"<script src" not in alone[0].read_bytes()
 
 
 def test_export_refuses_an_unknown_format_before_writing(tmp_path):

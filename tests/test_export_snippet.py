@@ -11,6 +11,7 @@ import torch
 import hooks
 import sample_models
 from analysis.catalogue import CATALOGUE, spec
+from analysis.compare.pair import TracePair
 from analysis.explain import embedding as embeddings
 from analysis.explain.attribution import Attribution, attribution
 from analysis.explain.embedding import Embedding, Placement, embedding
@@ -35,6 +36,7 @@ from hooks import (
     LensTrace,
     SliceTrace,
     TrainingTrace,
+    TransplantTrace,
     capture,
     capture_attention,
     capture_paths,
@@ -48,6 +50,7 @@ from hooks import (
     next_token_kl,
     recursion_lens,
     remove_writes,
+    transplant_routing,
 )
 from hooks.path_trace import PathTrace
 from hooks.trace import RoutingTrace
@@ -138,6 +141,8 @@ def results(load):
             GateSweep: gate_sweep(loaded, effects.routing, 3, 7),
             Study: study(capture(loaded, SOME_TEXTS), draws=9, name=SAMPLES),
             Comparison: Comparison(before, after, next_token_kl(loaded, before, after)),
+            TracePair: TracePair(after, capture(loaded, "The hen ran.")),
+            TransplantTrace: transplant_routing(loaded, before, after),
         },
         "long": {
             RoutingTrace: capture(loaded, LONG),

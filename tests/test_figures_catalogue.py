@@ -205,6 +205,7 @@ def test_what_is_said_of_words_is_what_is_drawn(drawn):
     what = result_of(each.of, trace, View(token=11))
     pieces, words = (each.figure(what, View(layer=1, token=11, level=level), **options) for level in ("token", "word"))
     axis = pieces.layout.xaxis
-    places = axis.title.text == "token index" or len(axis.ticktext or ()) == trace.num_tokens
+    tokens = what.b.num_tokens if options.get("show") == "b" else trace.num_tokens
+    places = axis.title.text == "token index" or len(axis.ticktext or ()) == tokens
     assert each.splits_words(View(level="word"), **options) == (places and pieces.to_json() == words.to_json())
     assert not each.splits_words(View(), **options)

@@ -7,8 +7,9 @@ from analysis import figures
 from analysis.answers import forced_depth
 from analysis.explain.frontier import at_learned_cost, frontier_table, gate_sweep_table
 from analysis.explain.regret import best_loops, cells_of, gates_compared, regret
-from analysis.texts.gate_placement import GatePlacement, frontier_over_texts, gate_placement, told
+from analysis.texts.gate_placement import GatePlacement, frontier_over_texts, gate_placement, placement_table, told
 from analysis.view import View
+from analysis.words.numbers import MINUS, NOTHING
 from hooks import DepthEffects, Frontier
 from tests.capture_results import make_effects, make_frontier, make_gate_sweep
 from tests.figure_texts import figure_texts
@@ -81,8 +82,12 @@ def test_the_frontier_of_several_texts_has_an_interval_and_counts_its_texts():
     assert (table["low"] <= table["more"]).all() and (table["more"] <= table["high"]).all()
     placed = gate_placement("texts", [cells_of(make_effects(TRACE, seed)) for seed in range(6)], texts)
     assert GatePlacement.from_json(placed.to_json()) == placed
-    assert told(placed).startswith("Over several texts (6 texts; 120 tokens), the learned gate takes ")
-    assert "its loops dealt at random within each layer " in told(placed)
+    assert told(placed).startswith("In 6 texts (120 tokens), the learned gate takes ")
+    shown = placement_table(placed)
+    assert shown["other gate"].tolist()[0] == "its loops dealt at random within each layer" and len(shown) == 3
+    assert shown["regret per cell"][1] == NOTHING and placed.together["oracle"].more == pytest.approx(
+        float(shown["loss per token"][2].split(" ")[0].replace(MINUS, "-")), abs=5e-4
+    )
     assert placed.cells["best"].high < 0
 
 

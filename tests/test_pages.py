@@ -37,7 +37,7 @@ def test_addresses_that_people_may_have_kept_lead_to_their_pages():
     assert [page.url_path for page in PAGES] == [
         *("overview", "difficulty", "gate", "experts", "recursion", "walkthrough", "write_ledger", "recursion_lens"),
         *("geometry", "attention", "near_misses", "cost", "what_decides", "validity"),
-        *("what_if", "forced_depth", "expert_knock_outs", "generate"),
+        *("what_if", "forced_depth", "expert_knock_outs", "compare", "generate"),
         *("models", "prompts"),
     ]
 
@@ -68,8 +68,11 @@ def test_steps_of_the_tour_lead_to_pages():
     assert {step.page for step in STEPS} <= {page.name for page in PAGES}
 
 
-COMPOSED = ("loop_map", "gate_map", "expert_map")
-"""Figures that the maps of a training step and of interventions are made of."""
+COMPOSED = {
+    **dict.fromkeys(("loop_map", "gate_map", "expert_map"), {"models/training", "what_if", "compare"}),
+    "difficulty_map": {"compare"},
+}
+"""Figures that the maps of a training step, of interventions and of two traces are made of -> the files of these."""
 
 
 @pytest.mark.parametrize("found", CATALOGUE, ids=lambda found: found.name)
@@ -77,9 +80,7 @@ def test_a_figure_is_known_to_its_file_its_export_and_its_page_alone(found):
     """With its numbers and new terms of the glossary, adding a page with one figure so touches at most five places."""
     drawing, name = re.compile(rf"\b{found.figure.__name__}\b"), re.compile(rf"""["']{found.name}["']""")
     drawn = {path for path, source in SOURCES.items() if drawing.search(source)}
-    composed = (
-        {"analysis/figures/models/training.py", "analysis/figures/what_if.py"} if found.name in COMPOSED else set()
-    )
+    composed = {f"analysis/figures/{file}.py" for file in COMPOSED.get(found.name, ())}
     home = found.figure.__module__.replace(".", "/") + ".py"
     assert drawn - composed == {home, "analysis/figures/__init__.py"}
     named = {path for path, source in SOURCES.items() if path.startswith("app/") and name.search(source)}

@@ -15,7 +15,15 @@ ROOMS = (
     *("app", "app.views", "app.frame", "app.parts", "app.components", "app.session", "app.server", "app.texts"),
     "app.limits",
     *("analysis.export", "analysis.catalogue", "analysis.figures", "analysis.answers", "analysis.models"),
-    *("analysis.texts", "analysis.explain", "analysis.what_if", "analysis.words", "analysis", "hooks"),
+    *(
+        "analysis.texts",
+        "analysis.explain",
+        "analysis.compare",
+        "analysis.what_if",
+        "analysis.words",
+        "analysis",
+        "hooks",
+    ),
     *("sample_models.family", "sample_models.distil", "sample_models"),
 )
 """The highest first: each imports only from itself and from those below. A package stands for its own files, those of
@@ -26,7 +34,10 @@ LEFT_OUT = {
     "analysis": ("streamlit", "transformer_lens", "transformers", "torch"),
 }
 """Libraries that a package does without, and does not reach through another one either."""
-CAPTURES = ("app.server.captures", "app.server.forced_depth", "app.server.generations", "app.server.knock_outs")
+CAPTURES = (
+    *("app.server.captures", "app.server.comparisons", "app.server.forced_depth", "app.server.generations"),
+    "app.server.knock_outs",
+)
 """What runs models for visitors, who wait for their turn."""
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
@@ -77,7 +88,14 @@ def test_session_state_is_touched_in_the_sessions_room_alone(modules):
 
 
 def test_models_are_run_by_captures_and_the_command_line_alone(modules):
-    runs = {"app.server.models", *CAPTURES, "app.cli", "app.cli_models", "app.cli_generate"}  # the first only loads
+    runs = {
+        "app.server.models",
+        *CAPTURES,
+        "app.cli_loading",
+        "app.cli_models",
+        "app.cli_trace",
+        "app.cli_generate",
+    }  # the first only loads
     assert source_rules.running_models(modules) == runs
 
 
@@ -130,7 +148,9 @@ MOST_LINES, MOST_LINES_OF_A_FUNCTION = 350, 60
 
 
 def test_no_file_of_python_is_too_long_to_read():
-    paths = [path for folder in (*STREET, "benchmarks", "docs", "package", "tests") for path in (ROOT / folder).rglob("*.py")]
+    paths = [
+        path for folder in (*STREET, "benchmarks", "docs", "package", "tests") for path in (ROOT / folder).rglob("*.py")
+    ]
     assert len(paths) > 200
     lengths = {path.relative_to(ROOT).as_posix(): len(path.read_text("utf-8").splitlines()) for path in paths}
     assert not {path for path, length in lengths.items() if length > MOST_LINES}

@@ -132,8 +132,8 @@ def test_reading_traces_imports_neither_torch_nor_transformers():
 def test_a_trace_says_what_its_model_decides(trace):
     """All three unless it says otherwise, as no older file does."""
     assert "parts" not in trace.meta and trace.parts == {"width", "depth", "gate"}
-    other = dataclasses.replace(trace, meta=trace.meta | {"parts": ["depth"]})
-    assert RoutingTrace.from_bytes(other.to_bytes()).parts == {"depth"}
+    other = dataclasses.replace(trace, meta=trace.meta | {"parts": ["depth", "width"]})
+    assert RoutingTrace.from_bytes(other.to_bytes()).parts == {"depth", "width"}
 
 
 @pytest.mark.parametrize("parts", ["depth", ["depth", "depth"], ["height"], [["depth"]], None, 3])

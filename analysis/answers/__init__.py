@@ -10,6 +10,7 @@ import pandas as pd
 
 from analysis.answers.answer import Answer, Link
 from analysis.answers.of_choice import choice_of_loops
+from analysis.answers.of_compare import compare
 from analysis.answers.of_depth import forced_depth
 from analysis.answers.of_generation import generate
 from analysis.answers.of_knock_outs import expert_knock_outs
@@ -17,8 +18,10 @@ from analysis.answers.of_text import cost, difficulty, experts, gate, near_misse
 from analysis.answers.of_texts import models, prompts, validity, what_decides
 from analysis.answers.of_token import attention, geometry, recursion_lens, walkthrough, write_ledger
 from analysis.answers.of_what_if import what_if
+from analysis.compare.pair import TracePair
 from analysis.explain.attribution import Attribution
 from analysis.explain.near_miss import TwoPrecisions
+from analysis.parts import PAGES, why_lacking
 from analysis.texts.branches import Branches
 from analysis.texts.study import Study
 from analysis.view import DEFAULT_VIEW, View
@@ -48,6 +51,7 @@ ANSWERS: dict[Callable[..., Answer], type] = {
     what_if: Comparison,
     forced_depth: DepthEffects,
     expert_knock_outs: KnockOutTrace,
+    compare: TracePair,
     generate: Branches,
     models: RoutingTrace,
     prompts: pd.DataFrame,
@@ -75,17 +79,18 @@ def answers(given: tuple[Any, ...], view: View = DEFAULT_VIEW) -> dict[str, Answ
     """Name of every page whose data is among the `given` ones -> its answer. `TwoPrecisions` add to near misses, an
     `Attribution` to the write ledger."""
     of = {type(data): data for data in given}
+    meta = next((getattr(getattr(data, "routing", data), "meta", {}) for data in given), {})
     more = {near_misses: {"precisions": of.get(TwoPrecisions)}, write_ledger: {"prediction": of.get(Attribution)}}
     return {
         function.__name__: answer_of(function.__name__, of[kind], view, **more.get(function, {}))
         for function, kind in ANSWERS.items()
-        if kind in of
+        if kind in of and why_lacking(PAGES.get(function.__name__, ()), meta) is None
     }
 
 
 __all__ = [
-    "ABOUT_SELECTION", "ANSWERS", "Answer", "Link", "answer_of", "answers", "attention", "choice_of_loops", "cost",
-    "difficulty", "expert_knock_outs", "experts", "forced_depth", "gate", "generate",
+    "ABOUT_SELECTION", "ANSWERS", "Answer", "Link", "answer_of", "answers", "attention", "choice_of_loops", "compare",
+    "cost", "difficulty", "expert_knock_outs", "experts", "forced_depth", "gate", "generate",
     "geometry", "models", "near_misses", "overview", "prompts", "recursion", "recursion_lens", "validity",
     "walkthrough", "what_decides", "what_if", "write_ledger",
 ]  # fmt: skip

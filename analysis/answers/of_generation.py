@@ -22,6 +22,11 @@ def generate(found: Branches, view: View = DEFAULT_VIEW) -> Answer:
     prompt_loops, loops = written_loops(trace)
     if not written:
         return Answer(f"The prompt has {how_many(trace.num_tokens, 'token')}, and the model has written nothing yet.")
+    if "depth" not in trace.parts:
+        before = how_many(trace.first_generated, "token")
+        text = f"The model has written {how_many(written, 'token')} after a prompt of {before}."
+        differs = found.against is not None and found.against != found.shown
+        return Answer(f"{text} {_parting(found)}" if differs else text)
     name = f"In branch {found.branches[found.shown].name}" if len(found.branches) > 1 else "After the prompt"
     text = (
         f"{name} the model has written {how_many(written, 'token')}, which took {number(loops)} loops per layer on "

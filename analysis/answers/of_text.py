@@ -14,6 +14,7 @@ from analysis.answers.answer import (
     others_alike,
     share,
 )
+from analysis.answers.of_family import overview_of_family
 from analysis.difficulty import rank_correlation, token_difficulty
 from analysis.experts import choice_counts, routed
 from analysis.explain.cost import cost as cost_of
@@ -25,6 +26,7 @@ from analysis.view import DEFAULT_VIEW, View
 from analysis.words.labels import how_many
 from analysis.words.numbers import number, significant
 from hooks.trace import RoutingTrace
+from hooks.trace_checks import PARTS
 
 NOTHING = Answer("This text has only tokens that the tokenizer added, so there is nothing to count.")
 LIKELY = 0.05
@@ -35,6 +37,8 @@ def overview(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> Answer:
     """How often tokens loop and what that costs, which layers loop most and least, and the token of most difficulty."""
     if not ordinary(trace).any():
         return NOTHING
+    if trace.parts != PARTS:
+        return overview_of_family(trace, view)
     numbers, loops = overview_numbers(trace), mean_over_tokens(trace, trace.loops)
     times = f"{number(numbers.mean_loops)} times per layer, of at most {trace.max_loops}"
     if trace.max_loops == 1:

@@ -87,6 +87,9 @@ def models(trace: RoutingTrace, view: View = DEFAULT_VIEW, *, checks: Sequence[C
     facts = model_facts(trace)
     size = f"{facts.parameters / 1e6:.1f} M parameters in " if facts.parameters else ""
     heads = f"; routers and depth heads are {percent(facts.heads_share, 2)} of them" if facts.heads_share else ""
+    if facts.family:
+        size = f" It has {size.removesuffix(' in ')}." if size else ""
+        return Answer(f"{facts.made_of}{size} {' '.join(facts.notes)}".strip())
     text = (
         f"This model has {size}{how_many(facts.layers, 'layer')} with {how_many(facts.experts, 'expert')} and up to "
         f"{how_many(facts.max_loops, 'loop')}{heads}. "
@@ -102,6 +105,8 @@ def prompts(table: pd.DataFrame, view: View = DEFAULT_VIEW, *, column: str | Non
     `table` is that of `analysis.texts.summary.summary_table`.
     """
     traced = table[table["difficulty"].notna()]
+    if traced.empty and table["loss"].notna().sum() > 1:
+        return _by_loss(table)
     if len(traced) < 2:
         return Answer(f"{len(traced):,} of {how_many(len(table), 'prompt')} traced so far; a comparison needs two.")
     hard, easy = (traced.loc[traced["difficulty"].astype(float).agg(which)] for which in ("idxmax", "idxmin"))
@@ -114,6 +119,16 @@ def prompts(table: pd.DataFrame, view: View = DEFAULT_VIEW, *, column: str | Non
     if (shortest := int(min(hard["tokens"], easy["tokens"]))) < SHORT:
         text += f" The shorter one has only {how_many(shortest, 'token')}, and means of short texts scatter more."
     return Answer(text)
+
+
+def _by_loss(table: pd.DataFrame) -> Answer:
+    """The prompts that a model without difficulty predicts worst and best."""
+    loss = table["loss"].dropna().astype(float)
+    worst, best = (_short(table["name"][at], LONGEST_NAME) for at in (loss.idxmax(), loss.idxmin()))
+    return Answer(
+        f"Of {how_many(len(loss), 'traced prompt')}, “{worst}” has the highest loss ({number(loss.max())} nats per "
+        f"token) and “{best}” the lowest ({number(loss.min())}). This model chooses no loops, so it has no difficulty."
+    )
 
 
 def _leader(table: pd.DataFrame, column: str | None) -> str:

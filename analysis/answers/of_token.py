@@ -189,6 +189,9 @@ def attention(read: AttentionTrace, view: View = DEFAULT_VIEW) -> Answer:
     if len(weights) == 1:
         return answer(*pieces, " could attend only to itself, because it is the first token.")
     best = int(weights.argmax()) + read.first_read
+    if "depth" not in trace.parts:
+        what: list[Piece] = ["itself"] if best == read.token else [a_token(read.routing, best)]
+        return answer(*pieces, " attended most to ", *what, f" ({share(float(weights.max()))}, mean over heads).")
     loops = how_many(int(trace.loops[layer, best]), "loop")
     if best == read.token:
         pieces += [" attended most to itself"]

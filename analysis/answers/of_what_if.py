@@ -61,6 +61,11 @@ def _cascade(both: Comparison) -> list[Piece]:
     found = cascade_numbers(both)
     if not found.reached:
         return ["No other cell reads what they changed."]
+    if "depth" not in both.after.parts:
+        if found.first_layer is None:
+            return [f"None of the {found.reached:,} cells that read what they changed took other experts."]
+        told = f"Of {found.reached:,} cells that read what they changed, {found.experts:,} took other experts, "
+        return [told, "the lowest in ", a_layer(found.first_layer), "."]
     if found.first_layer is None:
         return [f"None of the {found.reached:,} cells that read what they changed took other loops or experts."]
     return [

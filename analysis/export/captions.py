@@ -117,6 +117,8 @@ def generation(trace: RoutingTrace) -> str | None:
 def source(about: About) -> str:
     """Model and weights in one line; a warning where the routing is noise."""
     weights = str(about.meta.get("weights_sha256") or "unknown")[:12]
+    if about.meta.get("weights_changed"):
+        weights += " (changed since they were loaded)"
     untrained = " Gates untrained: routing is noise." if about.meta.get("gates_trained") is False else ""
     changed = f" {sentence}" if (sentence := intervention(about)) else ""
     return f"Model {about.meta.get('model', 'unknown')}, weights {weights}.{untrained}{changed}"
@@ -133,7 +135,8 @@ def intervention(about: About) -> str | None:
 def caption(spec: FigureSpec, about: About, view: View, *, marked: bool = True, **options: str) -> str:
     """The caption as plain text, to be pasted under the figure in a paper; `marked` as in `numbers`."""
     title = spec.title if spec.title.endswith("?") else f"{spec.title}."
-    return f"{title} {spec.whole_caption}\n\n{numbers(spec, about, view, marked=marked, **options)}\n{source(about)}\n"
+    told = numbers(spec, about, view, marked=marked, **options)
+    return f"{title} {spec.whole_caption_of(about.meta)}\n\n{told}\n{source(about)}\n"
 
 
 def answers_text(given: tuple[Drawn, ...], view: View) -> str:

@@ -9,19 +9,18 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import plotly.graph_objects as go
+from plotly.offline import get_plotlyjs
 
 from analysis.catalogue import CATALOGUE, Drawn, FigureSpec, OfTexts, routing_of
 from analysis.export.captions import caption, numbers, source
 from analysis.export.paper import Paper, paper_figure
 from analysis.export.pictures import PICTURE_FORMATS, Draw, pictures
+from analysis.export.routing_table import trace_parquet, trace_table, write_routing
 from analysis.export.tables import (
     TABLE_FORMATS,
     table_csv,
     table_parquet,
     table_records,
-    trace_parquet,
-    trace_table,
-    write_routing,
 )
 from analysis.figures.template import MINUS_SCRIPT, config
 from analysis.palette import THEMES
@@ -33,6 +32,8 @@ from hooks.trace import RoutingTrace
 FORMATS = (*PICTURE_FORMATS, "html", *TABLE_FORMATS)
 TITLE_PX, LINE_PX, CAPTION_WIDTH = 44, 17, 150
 TRACE_ENDING = ".trace.safetensors"
+ROUTING_TABLE = "routing.parquet"
+PLOTLY_JS = "plotly.min.js"
 FINISHED_PX = 1000
 """Width of a finished figure as a picture, in pixels of 1/96 inch."""
 
@@ -93,7 +94,7 @@ def finished_figure(spec: FigureSpec, drawn: Drawn, view: View = DEFAULT_VIEW, *
     """The figure to be shown on its own: light, with title, caption, and the source of its numbers."""
     view = replace(view, theme="light")
     fig, trace = spec.figure(drawn, view, **options), routing_of(drawn)
-    lines = [*textwrap.wrap(spec.whole_caption, CAPTION_WIDTH)]
+    lines = [*textwrap.wrap(spec.whole_caption_of(trace.meta), CAPTION_WIDTH)]
     for told in (numbers(spec, trace, view, **options), source(trace)):
         lines += textwrap.wrap(told, CAPTION_WIDTH)
     top = (fig.layout.margin.t or 30) + TITLE_PX
@@ -131,7 +132,7 @@ def figure_json(spec: FigureSpec, drawn: Drawn, view: View = DEFAULT_VIEW, **opt
     content = {
         "figure": spec.name,
         "title": spec.title,
-        "how_to_read": spec.whole_caption,
+        "how_to_read": spec.whole_caption_of(trace.meta),
         "numbers": numbers(spec, trace, view, **options),
         "source": {key: trace.meta.get(key) for key in ("model", "weights_sha256", "text")}
         | {key: trace.meta[key] for key in ("interventions",) if key in trace.meta},
@@ -173,7 +174,7 @@ def export_files(export: Export, formats: Sequence[str], *, plotlyjs: bool | str
             if "json" in formats:
                 yield f"{spec.name}.json", figure_json(spec, drawn, view, **options)
     if "parquet" in formats:
-        yield "routing.parquet", trace_parquet([trace])
+        yield ROUTING_TABLE, trace_parquet([trace])
     if "json" in formats:
         yield "routing.json", _json(table_records(trace_table(trace)))
 
@@ -183,13 +184,36 @@ def texts_json(study: OfTexts) -> bytes:
     return _json(study.read)
 
 
-def write_export(export: Export, out: Path, formats: Sequence[str]) -> Iterator[Path]:
-    """Write the files of `export_files` into the folder `out`, created if missing; yield each path after writing it."""
-    for name, content in export_files(export, formats):
-        out.mkdir(parents=True, exist_ok=True)
-        with whole_file(out / name) as part:
-            part.write_bytes(content)
-        yield out / name
+def write_export(export: Export, out: Path, formats: Sequence[str], *, overwrite: bool = False) -> Iterator[Path]:
+    """Write the files of `export_files` into the folder `out`, created if missing; yield each path after writing it.
+
+    HTML files of several figures share one plotly.min.js beside them; that of a single figure has it inside. With
+    `overwrite`, the `exported_files` of an earlier export are removed before the first file is written.
+    """
+    shared = "html" in formats and len(export.specs) > 1
+    files = export_files(export, formats, plotlyjs="directory" if shared else True)
+    for number, (name, content) in enumerate(files):
+        if number == 0:
+            out.mkdir(parents=True, exist_ok=True)
+            for path in exported_files(out) if overwrite else ():
+                path.unlink()
+            if shared:
+                yield _written(out / PLOTLY_JS, get_plotlyjs().encode("utf-8"))
+        yield _written(out / name, content)
+
+
+def _written(path: Path, content: bytes) -> Path:
+    with whole_file(path) as part:
+        part.write_bytes(content)
+    return path
+
+
+def exported_files(folder: Path) -> list[Path]:
+    """Files in a folder that have a name that `write_export` gives."""
+    endings = (*FORMATS, "caption.txt")
+    names = {f"{spec.name}.{ending}" for spec in CATALOGUE for ending in endings}
+    names |= {PLOTLY_JS, ROUTING_TABLE, "routing.json"}
+    return sorted(path for path in folder.iterdir() if path.name in names and path.is_file())
 
 
 def numbered_trace(folder: Path, number: int) -> Path:
@@ -197,13 +221,15 @@ def numbered_trace(folder: Path, number: int) -> Path:
     return folder / f"{number:04d}{TRACE_ENDING}"
 
 
-def remove_numbered_traces(folder: Path) -> int:
-    """Remove the traces of an earlier run, that they do not mix with those of the next; returns how many there were."""
-    earlier = [
-        path
-        for path in folder.glob(f"*{TRACE_ENDING}")
-        if re.fullmatch(r"\d{4,}", path.name.removesuffix(TRACE_ENDING))
-    ]
+def traced_files(folder: Path) -> list[Path]:
+    """Files in a folder that have a name that a run of `trace` or `generate` gives: numbered traces, and the table."""
+    numbered = rf"\d{{4,}}{re.escape(TRACE_ENDING)}|{re.escape(ROUTING_TABLE)}"
+    return sorted(path for path in folder.iterdir() if re.fullmatch(numbered, path.name) and path.is_file())
+
+
+def remove_traced_files(folder: Path) -> int:
+    """Remove the `traced_files` of an earlier run, so that runs do not mix; returns their number."""
+    earlier = traced_files(folder)
     for path in earlier:
         path.unlink()
     return len(earlier)
@@ -221,7 +247,7 @@ def _json(content: object) -> bytes:
 
 
 __all__ = [
-    "FORMATS", "Export", "export_files", "figure_html", "figure_json",
-    "finished_figure", "numbered_trace", "remove_numbered_traces", "texts_json", "write_export",
+    "FORMATS", "ROUTING_TABLE", "Export", "export_files", "exported_files", "figure_html", "figure_json",
+    "finished_figure", "numbered_trace", "remove_traced_files", "texts_json", "traced_files", "write_export",
     "write_routing_table",
 ]  # fmt: skip

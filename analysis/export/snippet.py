@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.catalogue import Drawn, FigureSpec, OfTexts, routing_of
+from analysis.compare.pair import TracePair
 from analysis.explain.attribution import Attribution
 from analysis.explain.embedding import Embedding
 from analysis.explain.near_miss import TwoPrecisions
@@ -25,6 +26,7 @@ from hooks.path_trace import PathTrace
 from hooks.slice_trace import SliceTrace
 from hooks.trace import RoutingTrace
 from hooks.training_trace import TrainingTrace
+from hooks.transplant_trace import TransplantTrace
 
 LONGEST_TEXT = 2_000
 """Characters; longer texts are not in the code, which reads them from the trace file."""
@@ -79,7 +81,8 @@ def _in_file(drawn: Drawn) -> bool:
 
 def _holds_interventions(drawn: Drawn) -> bool:
     """Whether the interventions are in the trace file; those of a comparison stand in its code."""
-    return "interventions" in routing_of(drawn).meta and not isinstance(drawn, Comparison)
+    in_code = isinstance(drawn, Comparison | TracePair | TransplantTrace)
+    return "interventions" in routing_of(drawn).meta and not in_code
 
 
 def _long_list(drawn: OfTexts) -> bool:
@@ -166,6 +169,8 @@ def _result_code(drawn: Drawn) -> tuple[list[str], list[str], list[str]]:
         return _attribution_code(drawn)
     if isinstance(drawn, Comparison):
         return _comparison_code(drawn)
+    if isinstance(drawn, TracePair | TransplantTrace):
+        return _pair_code(drawn)
     if isinstance(drawn, LensTrace):
         at = drawn.token
         paths = f"paths = capture_paths(loaded, text, tokens=({at}, {at + 1}))"
@@ -243,17 +248,42 @@ def _attribution_code(drawn: Attribution) -> tuple[list[str], list[str], list[st
     return imports, names, [*lines, f"drawn = attribution(paths, direction{removed})"]
 
 
-def _comparison_code(drawn: Comparison) -> tuple[list[str], list[str], list[str]]:
-    def captured(interventions: tuple[Intervention, ...]) -> str:
-        under = f", interventions=from_json({as_json(interventions)!r})" if interventions else ""
-        return f"capture(loaded, text{under})"
+def _captured(interventions: tuple[Intervention, ...], model: str = "loaded", text: str = "text") -> str:
+    under = f", interventions=from_json({as_json(interventions)!r})" if interventions else ""
+    return f"capture({model}, {text}{under})"
 
+
+def _pair_code(drawn: TracePair | TransplantTrace) -> tuple[list[str], list[str], list[str]]:
+    """A and B in their models, and what is made of both."""
+    pair = drawn if isinstance(drawn, TracePair) else TracePair(drawn.a, drawn.b)
+    imports, names, lines, loaded_b = ["from analysis.compare.pair import TracePair"], ["capture"], [], "loaded"
+    if pair.a.interventions or pair.b.interventions:
+        imports.append("from hooks.interventions import from_json")
+    if pair.step is not None:
+        loaded_b = "earlier"
+        lines.append(f"earlier = load_model({pair.a.meta.get('model')!r}, step={pair.step})")
+    elif pair.what == "model":
+        loaded_b = "other"
+        lines.append(f"other = load_model({pair.b.meta.get('model')!r})  # or the path of its folder")
+    text_b = "text" if pair.a.meta.get("text") == pair.b.meta.get("text") else repr(pair.b.meta.get("text") or "")
+    lines += [f"a = {_captured(pair.a.interventions)}", f"b = {_captured(pair.b.interventions, loaded_b, text_b)}"]
+    if isinstance(drawn, TransplantTrace):
+        model = "" if loaded_b == "loaded" else f", loaded_b={loaded_b}"
+        return imports[1:], [*names, "transplant_routing"], [*lines, f"drawn = transplant_routing(loaded, a, b{model})"]
+    if not pair.null:
+        return imports, names, [*lines, "drawn = TracePair(a, b)"]
+    imports.append("from analysis.compare.texts import paraphrase_flips, paraphrase_texts")
+    lines.append("null = paraphrase_flips(capture(loaded, paraphrase_texts()))")
+    return imports, names, [*lines, "drawn = TracePair(a, b, null)"]
+
+
+def _comparison_code(drawn: Comparison) -> tuple[list[str], list[str], list[str]]:
     return (
         ["from analysis.what_if.comparison import Comparison", "from hooks.interventions import from_json"],
         ["capture", "next_token_kl"],
         [
-            f"before = {captured(drawn.before.interventions)}",
-            f"after = {captured(drawn.after.interventions)}",
+            f"before = {_captured(drawn.before.interventions)}",
+            f"after = {_captured(drawn.after.interventions)}",
             "drawn = Comparison(before, after, next_token_kl(loaded, before, after))",
         ],
     )

@@ -1,4 +1,4 @@
-"""Tables as CSV, Parquet and JSON, and the routing table of whole traces.
+"""Tables as CSV, Parquet and JSON.
 
 A token such as `=1+1` must not run as a formula when a spreadsheet opens a CSV file. Therefore an apostrophe is put
 before every =, +, - or @ at the start of a cell, and after a semicolon or a tab, where some spreadsheets begin a new
@@ -8,35 +8,13 @@ cell. `read_csv` removes exactly these apostrophes; Parquet and JSON have none.
 import io
 import json
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from csv import QUOTE_NONNUMERIC
 from pathlib import Path
-from typing import BinaryIO
 
 import pandas as pd
-import pyarrow as pa
-from pyarrow.parquet import ParquetWriter
-
-from hooks.interventions import in_words
-from hooks.trace import RoutingTrace
 
 TABLE_FORMATS = ("csv", "parquet", "json")
-ROUTING_SCHEMA = pa.schema(
-    {
-        **dict.fromkeys(("prompt", "layer", "token"), pa.int64()),
-        "text": pa.large_string(),
-        "loops": pa.int64(),
-        "gate": pa.float32(),
-        "width_ran": pa.bool_(),
-        "expert_ids": pa.list_(pa.int64()),
-        "expert_weights": pa.list_(pa.float64()),
-        "difficulty_hard": pa.float64(),
-        "difficulty_soft": pa.float32(),
-        "logprob": pa.float32(),
-    }
-)
-"""Columns of the routing table, which are the same even for a trace in which no token routed."""
-ROWS_PER_GROUP = 2**16
 _FORMULA = r"(?=[=+\-@＝＋－＠])"
 # Some spreadsheets skip spaces and quotes before a sign, so these patterns skip them, and apostrophes of the text.
 _RISKY = re.compile(rf"""(^|[;\t\r\n])([ "']*){_FORMULA}""")
@@ -83,50 +61,6 @@ def table_records(table: pd.DataFrame) -> list[dict]:
     return plain.where(plain.notna(), None).to_dict("records")
 
 
-def trace_table(trace: RoutingTrace, prompt: int = 0) -> pd.DataFrame:
-    """The rows of one trace in the routing table: layer x token. Experts are null where the token did not route."""
-    return trace.to_frame().assign(prompt=prompt)[ROUTING_SCHEMA.names]
-
-
-def write_routing(sink: BinaryIO, traces: Iterable[RoutingTrace]) -> None:
-    """The routing table as Parquet, one row per prompt x layer x token: the `trace_table` of every trace.
-
-    Traces are consumed one by one and written in row groups of at least ROWS_PER_GROUP rows: memory does not grow with
-    their number. The file's metadata has the prompts with interventions under "interventions", in words, and under
-    "generated" the first token that the model wrote, for the texts that it wrote in part.
-    """
-    with ParquetWriter(sink, ROUTING_SCHEMA) as writer:
-        group: list[pd.DataFrame] = []
-        changed: dict[int, str] = {}
-        written: dict[int, int] = {}
-        for index, trace in enumerate(traces):
-            if trace.interventions:
-                changed[index] = in_words(trace.interventions)
-            if trace.first_generated < trace.num_tokens:
-                written[index] = trace.first_generated
-            group.append(trace_table(trace, index))
-            if sum(map(len, group)) >= ROWS_PER_GROUP:
-                writer.write_table(_routing_rows(group))
-                group.clear()
-        if group:
-            writer.write_table(_routing_rows(group))
-        if changed:
-            writer.add_key_value_metadata({"interventions": json.dumps(changed, ensure_ascii=False)})
-        if written:
-            writer.add_key_value_metadata({"generated": json.dumps(written)})
-
-
-def trace_parquet(traces: Iterable[RoutingTrace]) -> bytes:
-    """The table of `write_routing` as bytes."""
-    buffer = io.BytesIO()
-    write_routing(buffer, traces)
-    return buffer.getvalue()
-
-
-def _routing_rows(group: list[pd.DataFrame]) -> pa.Table:
-    return pa.Table.from_pandas(pd.concat(group), ROUTING_SCHEMA, preserve_index=False)
-
-
 def _map_text(table: pd.DataFrame, change: Callable[[str], str]) -> pd.DataFrame:
     """The table with `change` applied to every string, and lists as JSON."""
     plain = table.copy()
@@ -138,7 +72,4 @@ def _map_text(table: pd.DataFrame, change: Callable[[str], str]) -> pd.DataFrame
     return plain
 
 
-__all__ = [
-    "ROUTING_SCHEMA", "TABLE_FORMATS", "read_csv", "table_csv", "table_parquet", "table_records", "trace_parquet",
-    "trace_table", "write_routing",
-]  # fmt: skip
+__all__ = ["TABLE_FORMATS", "read_csv", "table_csv", "table_parquet", "table_records"]

@@ -1,5 +1,12 @@
 """Figures: pure functions `xxx_figure(trace, view, *, options) -> go.Figure`."""
 
+from analysis.figures.compare import (
+    compare_difficulty_figure,
+    compare_experts_figure,
+    compare_gate_figure,
+    compare_loops_figure,
+)
+from analysis.figures.compare_tokens import compare_logprob_figure, paraphrase_null_figure
 from analysis.figures.difficulty import (
     difficulty_by_loops_figure,
     difficulty_map_figure,
@@ -48,6 +55,7 @@ from analysis.figures.template import config
 from analysis.figures.texts.knock_out import knock_out_intervals_figure, knock_out_texts_figure
 from analysis.figures.texts.sources import loop_flow_figure, sources_figure, together_figure
 from analysis.figures.texts.validity import class_difficulty_figure, validity_by_layer_figure, validity_intervals_figure
+from analysis.figures.transplant import routing_transplant_figure
 from analysis.figures.what_if import logprob_change_figure, what_if_map_figure
 
 __all__ = [
@@ -117,6 +125,13 @@ __all__ = [
     "gates_regret_figure",
     "gate_sweep_figure",
     "frontier_figure",
+    "compare_loops_figure",
+    "compare_gate_figure",
+    "compare_difficulty_figure",
+    "compare_experts_figure",
+    "compare_logprob_figure",
+    "paraphrase_null_figure",
+    "routing_transplant_figure",
     "drawn_loops_figure",
     "training_course_figure",
     "training_map_figure",

@@ -24,14 +24,22 @@ def hover_card(trace: RoutingTrace, view: View) -> dict:
         plotly_text(label) + (" (added by the tokenizer)" if special else "")
         for label, special in zip(token_labels(trace, 40)[first:end], trace.special[first:end], strict=True)
     ]
+    told = {
+        "depth": "loops %{customdata[2]}<br>",
+        "gate": "width share %{customdata[3]:.2f}<br>",
+        "width": "%{text}<br>",
+    }
+    lines = "".join(line for part_of, line in told.items() if part_of in trace.parts)
+    if "depth" in trace.parts:
+        lines += "difficulty %{customdata[4]:.2f} hard, %{customdata[5]:.2f} soft<br>"
+    lines = lines.replace("]}<br>width share", "]}, width share")
     return {
         "customdata": np.stack(fields, axis=-1).astype(np.float32),
         "hovertext": np.broadcast_to(np.array(names, dtype=object), shape),
         "text": chosen_experts(trace, first, end),
         "hovertemplate": (
             "<b>%{hovertext}</b><br>token %{customdata[0]}, layer %{customdata[1]}<br>"
-            "loops %{customdata[2]}, width share %{customdata[3]:.2f}<br>%{text}<br>"
-            "difficulty %{customdata[4]:.2f} hard, %{customdata[5]:.2f} soft<extra></extra>"
+            f"{lines.removesuffix('<br>')}<extra></extra>"
         ),
     }
 

@@ -198,8 +198,9 @@ FIGURES = (
         how_to_read=(
             "Each bar is one expert of the selected layer: its share of the layer's routed choices, first choices "
             "in full colour and later ones pale. The dotted line is an even share. Tokens that did not route "
-            "(they took all loops, so λ was 0 and no expert ran) have a bar of their own and count in no other."
+            "have a bar of their own and count in no other."
         ),
+        of_versatile="They took all loops, so λ was 0 and no expert ran.",
         figure=expert_load_figure,
         table=expert_load,
         follows=("layer",),
@@ -210,8 +211,9 @@ FIGURES = (
         how_to_read=(
             "Each cell is the share, in per cent, of a layer's routed choices that one expert got; a row sums to "
             "100, and a stronger colour is a larger share. The bars beside it show the share of tokens that did "
-            "not route: they took all loops, so no expert ran."
+            "not route."
         ),
+        of_versatile="These took all loops, so no expert ran.",
         figure=expert_load_by_layer_figure,
         table=expert_load,
         follows=(),

@@ -42,7 +42,7 @@ def expert_map_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW, *, choice:
     most = {"range": [0, trace.num_layers], "nticks": 3, "tickformat": "d"}
     heading = "layers in which the token did not route"
     if not trace.width_ran.any():
-        why = "" if trace.interventions else ": every token took all its loops"
+        why = "" if trace.interventions or "depth" not in trace.parts else ": every token took all its loops"
         heading = f"No token routed in any layer{why}."
     fig = joint_map(
         trace,
@@ -78,7 +78,7 @@ def expert_path_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> go.Fig
     heads = [
         {"text": f"{trace.loops[i, token]} loops", "x": int(i), "y": 1, "yref": "paper", "yanchor": "bottom"}
         for i in idle
-        if trace.num_layers <= 12
+        if trace.num_layers <= 12 and "depth" in trace.parts
     ]
     heading = (
         f"{quoted(trace, token)}   ● first   ○ second"
@@ -154,9 +154,9 @@ FIGURES = (
         how_to_read=(
             "Each cell is one token in one layer; its colour, and a number where there is room, names the chosen "
             "expert. Experts of different layers are unrelated: expert 3 of one layer has nothing to do with "
-            "expert 3 of another. A stroke means that the token did not route: it took all loops, so λ was 0 and "
-            "no expert ran."
+            "expert 3 of another. A stroke means that the token did not route."
         ),
+        of_versatile="It took all loops, so λ was 0 and no expert ran.",
         figure=expert_map_figure,
         table=expert_table,
         choice=Choice("choice", {"first": "First choice", "second": "Second choice"}, "Which choice"),
@@ -169,9 +169,10 @@ FIGURES = (
         how_to_read=(
             "A filled dot is the expert that the router chose first for the selected token in this layer, a ring "
             "its second choice; a larger mark means more weight, as far as the rows leave room. Grey is the "
-            "router's probability for every expert. The line breaks where the token did not route (it took all "
-            "loops, so no expert ran). Experts of different layers are unrelated."
+            "router's probability for every expert. The line breaks where the token did not route. Experts of "
+            "different layers are unrelated."
         ),
+        of_versatile="A token does not route where it takes all loops.",
         figure=expert_path_figure,
         table=all_expert_paths,
         follows=("token",),

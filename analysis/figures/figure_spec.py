@@ -1,11 +1,14 @@
 """FigureSpec: the description of a figure, such as title, data and options. It is at the end of the figure's file."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import pandas as pd
 import plotly.graph_objects as go
 
+from analysis import parts
+from analysis.compare.pair import TracePair
 from analysis.explain.attribution import Attribution
 from analysis.explain.embedding import Embedding
 from analysis.explain.near_miss import TwoPrecisions
@@ -24,7 +27,9 @@ from hooks.lens_trace import LensTrace
 from hooks.path_trace import PathTrace
 from hooks.slice_trace import SliceTrace
 from hooks.trace import RoutingTrace
+from hooks.trace_checks import PARTS
 from hooks.training_trace import TrainingTrace
+from hooks.transplant_trace import TransplantTrace
 
 OfOneText = (
     RoutingTrace
@@ -37,6 +42,8 @@ OfOneText = (
     | Embedding
     | TwoPrecisions
     | Comparison
+    | TracePair
+    | TransplantTrace
     | KnockOutTrace
     | DepthEffects
     | Frontier
@@ -59,6 +66,8 @@ class Choice:
     """Value -> label; the first value is the default of the function."""
     name: str
     """Name of the option, for screen readers and captions."""
+    needs: Mapping[str, str] = field(default_factory=dict)
+    """Value -> the part that a model must decide to have it."""
     set_at: str | None = None
     """Name of the figure at which readers set it, for a figure that has no control of its own; None: at this one."""
 
@@ -66,6 +75,11 @@ class Choice:
     def default(self) -> str:
         """The value unless the reader chooses another."""
         return next(iter(self.labels))
+
+    def offered(self, meta: Mapping[str, Any]) -> dict[str, str]:
+        """The labels of the values that a model can have, of which a trace's `meta` tells."""
+        had = parts.parts_of(meta)
+        return {value: label for value, label in self.labels.items() if self.needs.get(value) in (None, *had)}
 
     def chosen(self, options: Mapping[str, str]) -> str:
         """The value in `options`, or the default if it is not there."""
@@ -81,6 +95,8 @@ class FigureSpec:
     title: str
     how_to_read: str
     """Caption: what a mark is, then what matters most, for readers who know transformers but not this tool."""
+    of_versatile: str = ""
+    """The end of the caption, on what only a VersatileFFN has: left out for other families."""
     figure: Callable[..., go.Figure]
     """(data, view, *, the option of `choice`) -> figure."""
     table: Callable[[Drawn], pd.DataFrame]
@@ -99,18 +115,34 @@ class FigureSpec:
     needs: Callable[[Drawn], object] | None = None
     """Called with the data; raises ValueError with the reason if it lacks what some trace files do not have."""
 
+    def caption_of(self, meta: Mapping[str, Any]) -> str:
+        """The caption for a model, of which a trace's `meta` tells."""
+        versatile = self.of_versatile if parts.parts_of(meta) == PARTS else ""
+        return f"{self.how_to_read} {versatile}".strip()
+
     @property
     def whole_caption(self) -> str:
-        """The caption with its details, for exports."""
-        return f"{self.how_to_read} {self.details}".strip()
+        """The caption with its details, for exports of a VersatileFFN's figures."""
+        return self.whole_caption_of({})
+
+    def whole_caption_of(self, meta: Mapping[str, Any]) -> str:
+        """The caption for a model with its details, for exports."""
+        return f"{self.caption_of(meta)} {self.details}".strip()
 
     def splits_words(self, view: View, **options: str) -> bool:
         """Whether the view is at word level, but the figure shows single tokens."""
         chosen = self.choice.chosen(options) if self.choice else None
         return view.level == "word" and self.by_token in (True, chosen)
 
+    def why_lacking(self, meta: Mapping[str, Any]) -> str | None:
+        """Why a model, of which a trace's `meta` tells, has no such figure, in a sentence; None if it has."""
+        of_name = parts.FIGURES.get(self.name)
+        return parts.why_lacking(of_name, meta) if of_name else parts.why_lacking_result(self.of, meta)
+
     def why_not(self, drawn: Drawn) -> str | None:
         """Why the figure cannot be drawn from this data, in a sentence; None if it can."""
+        if lacking := self.why_lacking(routing_of(drawn).meta):
+            return lacking
         try:
             if self.needs:
                 self.needs(drawn)

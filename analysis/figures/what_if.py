@@ -92,7 +92,7 @@ def _change_map(both: Comparison, view: View) -> go.Figure:
     card = hover_card(trace, view)
     card["text"] = card["text"] + "<br>" + _told(both, loops, experts, part)
     cells = [heatmap(trace, view, kind[part], card, **stepped)]
-    if numbers_fit(view, end - first):
+    if numbers_fit(view, end - first) and "depth" in trace.parts:
         layer, token = (axis.ravel() for axis in np.indices(kind[part].shape))
         on = np.array([c["muted"], *(text_on(colour) for colour in colours[1:])], dtype=object)
         cells += numbers(token + first, layer, trace.loops[part].ravel().astype(str), on[kind[part].ravel()])
@@ -100,7 +100,9 @@ def _change_map(both: Comparison, view: View) -> go.Figure:
     changed = reached & (kind > 0)
     most = max(float(np.abs(change).max()), FEWEST_NATS) * 1.05
     legend = "   ".join(
-        swatch(colours[at], words) for at, words in ((3, "more loops"), (1, "fewer"), (2, "other experts"))
+        swatch(colours[at], words)
+        for at, words, of in ((3, "more loops", "depth"), (1, "fewer", "depth"), (2, "other experts", "width"))
+        if of in trace.parts
     )
     per_layer = share(changed.sum(axis=1), reached.sum(axis=1))
     return joint_map(
@@ -139,13 +141,14 @@ def _told(both: Comparison, loops: np.ndarray, experts: np.ndarray, part: tuple[
     fields = where, both.before.loops, both.after.loops, both.before.width_ran, both.after.width_ran, experts
     rows = zip(*(field[part].ravel().tolist() for field in fields), strict=True)
     told = np.empty(loops[part].size, dtype=object)
+    looping = "depth" in both.after.parts
     for cell, (place, old, new, ran_before, ran, other) in enumerate(rows):
-        now = f"loops {old} → {new}" if old != new else "same loops"
+        now = [f"loops {old} → {new}" if old != new else "same loops"] if looping else []
         if ran_before and ran:
-            now += ", other experts" if other else ", same experts"
+            now.append("other experts" if other else "same experts")
         elif ran_before or ran:
-            now += f", routed only {'now' if ran else 'before'}"
-        told[cell] = f"{place}: {now}"
+            now.append(f"routed only {'now' if ran else 'before'}")
+        told[cell] = f"{place}: {', '.join(now)}" if now else place
     return told.reshape(loops[part].shape)
 
 
@@ -168,10 +171,13 @@ FIGURES = (
         name="what_if_map",
         title="What changed where?",
         how_to_read=(
-            "Each cell is one token in one layer, with the number of loops that ran. A filled corner marks a cell that "
-            "an intervention names. In the others a colour is the cascade: green cells took more loops than before, "
-            "magenta fewer, blue ones as many with other experts, because they read what a named cell wrote. The bars "
-            "above are the change of each token's log-probability."
+            "Each cell is one token in one layer. A filled corner marks a cell that an intervention names. In the "
+            "others a colour is the cascade: blue cells have other experts than before, because they read what a named "
+            "cell wrote. The bars above are the change of each token's log-probability."
+        ),
+        of_versatile=(
+            "Numbers are the loops that ran; green cells took more loops than before, magenta fewer, and blue ones as "
+            "many."
         ),
         details=(
             "A named cell reaches the later layers of its token and of the tokens after it, within the window that "
@@ -182,7 +188,10 @@ FIGURES = (
         figure=what_if_map_figure,
         table=cascade_table,
         choice=Choice(
-            "of", {"change": "Changes", "loops": "Loops", "gate": "Gate", "experts": "Experts"}, "What cells show"
+            "of",
+            {"change": "Changes", "loops": "Loops", "gate": "Gate", "experts": "Experts"},
+            "What cells show",
+            needs={"loops": "depth", "gate": "gate", "experts": "width"},
         ),
         of=Comparison,
         follows=(),

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+from analysis.words.labels import how_many
 from hooks.trace import RoutingTrace
 
 
@@ -27,6 +28,31 @@ class ModelFacts:
     """Size of the vocabulary, in embeddings."""
     precision: str | None
     """Number format in which the model ran, such as float32."""
+    family: str | None
+    """What kind of model it is, unless it is a VersatileFFN."""
+    parts: frozenset[str]
+    """What it decides, as in `RoutingTrace.parts`."""
+    chosen: int
+    """Experts of a token."""
+    notes: tuple[str, ...]
+    """Sentences on what readers of the trace must know about a model of another family."""
+
+    @property
+    def heads(self) -> str:
+        """What decides: the parameters of `heads_share`."""
+        return "routers" if self.family else "routers and depth heads"
+
+    @property
+    def made_of(self) -> str:
+        """Its layers, experts and loops, in a sentence."""
+        if self.family is None:
+            return f"{self.layers} layers, {self.experts} experts, up to {self.max_loops} loops."
+        found = [f"{how_many(self.layers, 'layer')}"]
+        if "width" in self.parts:
+            found.append(f"{how_many(self.experts, 'expert')}, {self.chosen} for each token")
+        if "depth" in self.parts:
+            found.append(f"up to {how_many(self.max_loops, 'loop')}")
+        return f"This model is a {self.family}: {', '.join(found)}."
 
 
 def model_facts(trace: RoutingTrace) -> ModelFacts:
@@ -47,6 +73,10 @@ def model_facts(trace: RoutingTrace) -> ModelFacts:
         reads_ids=meta.get("reads_ids") is True,
         vocabulary=_count(meta.get("config", {}).get("vocab_size")),
         precision=meta.get("dtype") or None,
+        family=meta.get("family") or None,
+        parts=trace.parts,
+        chosen=trace.own_k,
+        notes=tuple(meta.get("notes", ())),
     )
 
 

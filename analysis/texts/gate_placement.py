@@ -11,7 +11,7 @@ from analysis.aggregate import ordinary
 from analysis.explain.frontier import at_learned_cost
 from analysis.explain.regret import Cells, gate_means
 from analysis.texts.chance import text_interval
-from analysis.words.numbers import number
+from analysis.words.numbers import NOTHING, number
 from hooks.frontier_record import Frontier
 
 
@@ -93,31 +93,38 @@ def gate_placement(name: str, cells: Sequence[Cells], frontiers: Sequence[Fronti
     return GatePlacement(name, len(frontiers), tokens, mean, _differences(alone, "gate"), _differences(joint, "rule"))
 
 
-TOLD = {
-    "random": "its loops dealt at random within each layer",
-    "always": "the same loops for every token (a mixture of two numbers)",
-    "oracle": "an oracle, which has read the text that follows,",
+NAMED = {
+    "random": ("its loops dealt at random within each layer", "random"),
+    "always": ("the same loops for every token (a mixture of two numbers)", None),
+    "oracle": ("the loops that predict best, by an oracle that has read the text that follows", "best"),
 }
-"""Rule -> its words in a sentence, of those that are told."""
+"""Rule -> its words in a table, and the name of the same gate one cell at a time, if it has any."""
 
 
 def told(found: GatePlacement) -> str:
-    """The differences in a few sentences."""
-    about = (
-        f"Over several texts ({found.texts} {found.name}; {found.tokens:,} tokens), the learned gate takes "
-        f"{number(found.loops)} loops per token and layer."
+    """What was measured, in a sentence."""
+    return (
+        f"In {found.texts} {found.name} ({found.tokens:,} tokens), the learned gate takes {number(found.loops)} loops "
+        "per token and layer. The table gives what other gates add to its loss at the same cost, in nats, with 95% "
+        "intervals over texts: above zero, the learned gate is better."
     )
-    parts = [f"{words} {_interval(found.together[rule], 3)}" for rule, words in TOLD.items() if rule in found.together]
-    if parts:
-        about += f" Other gates at the same cost change the loss, in nats per token: {'; '.join(parts)}."
-    alone = [
-        f"{words} {_interval(found.cells[gate], 4)}"
-        for gate, words in (("random", "loops dealt at random"), ("best", "the best loops"))
-        if gate in found.cells
+
+
+def placement_table(found: GatePlacement) -> pd.DataFrame:
+    """One row per other gate, in words: what it adds to the loss of a token, and to the regret of a cell by itself.
+
+    The loss is that of a text with all loops of the gate together, the regret that of one cell forced at a time, for
+    its own next prediction. A difference without an interval is a dash.
+    """
+    rows = [
+        {
+            "other gate": words,
+            "loss per token": _interval(found.together.get(rule), 3),
+            "regret per cell": _interval(found.cells.get(alone), 4),
+        }
+        for rule, (words, alone) in NAMED.items()
     ]
-    if alone:
-        about += f" With one cell forced at a time, regret per cell changes in nats: {'; '.join(alone)}."
-    return f"{about} In brackets are 95% intervals over texts; above zero, the learned gate is better."
+    return pd.DataFrame(rows)
 
 
 def _differences(table: pd.DataFrame, key: str) -> dict[str, Difference]:
@@ -127,11 +134,14 @@ def _differences(table: pd.DataFrame, key: str) -> dict[str, Difference]:
     return {name: each for name, each in rows if np.isfinite([each.more, each.low, each.high]).all()}
 
 
-def _interval(each: Difference, digits: int) -> str:
+def _interval(each: Difference | None, digits: int) -> str:
+    if each is None:
+        return NOTHING
     more, low, high = (number(value, digits, signed=True) for value in (each.more, each.low, each.high))
     return f"{more} ({low} to {high})"
 
 
 __all__ = [
-    "Difference", "GatePlacement", "frontier_over_texts", "gate_placement", "gates_over_texts", "told",
+    "Difference", "GatePlacement", "frontier_over_texts", "gate_placement", "gates_over_texts",
+    "placement_table", "told",
 ]  # fmt: skip

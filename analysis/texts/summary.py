@@ -23,7 +23,8 @@ class PromptSummary:
     tokens: int
     """Tokens of the text itself."""
     difficulty: float
-    """Soft difficulty, mean over all pairs of token and layer, 0..1."""
+    """Soft difficulty, mean over all pairs of token and layer, 0..1. NaN, as are the next two, if the model does not
+    decide what it is of."""
     gate: float
     """lambda, the width share, mean over all pairs of token and layer, 0..1."""
     did_not_route: float
@@ -50,11 +51,12 @@ def prompt_summary(trace: RoutingTrace) -> PromptSummary:
     numbers = overview_numbers(trace)
     read = surprisal(trace)
     read = read[np.isfinite(read)]
+    none = float("nan")
     return PromptSummary(
         tokens=int(ordinary(trace).sum()),
-        difficulty=float(mean_over_tokens(trace, difficulty(trace)).mean()),
-        gate=numbers.mean_gate,
-        did_not_route=numbers.did_not_route,
+        difficulty=float(mean_over_tokens(trace, difficulty(trace)).mean()) if "depth" in trace.parts else none,
+        gate=numbers.mean_gate if "gate" in trace.parts else none,
+        did_not_route=numbers.did_not_route if "width" in trace.parts else none,
         loss=float(read.mean()) if len(read) else float("nan"),
     )
 

@@ -46,6 +46,14 @@ MEASURES: dict[Quantity, Measure] = {
 }
 
 
+_PART = {"surprisal": None, "first expert": "width", "any chosen expert": "width", "did not route": "width"}
+
+
+def measures_of(trace: RoutingTrace) -> list[Quantity]:
+    """The quantities that a condition can be on: those that the model of a trace decides, and surprisal."""
+    return [each for each in MEASURES if _PART.get(each, "depth") in (None, *trace.parts)]
+
+
 @dataclass(frozen=True)
 class Query:
     """What is searched: a text, a condition, or both together."""
@@ -165,4 +173,14 @@ def _folded(text: str) -> str:
     return "".join(low if len(low := char.lower()) == 1 else char for char in text)
 
 
-__all__ = ["MEASURES", "Comparison", "Measure", "Quantity", "Query", "Where", "described", "matching_tokens"]
+__all__ = [
+    "MEASURES",
+    "Comparison",
+    "Measure",
+    "Quantity",
+    "Query",
+    "Where",
+    "described",
+    "matching_tokens",
+    "measures_of",
+]

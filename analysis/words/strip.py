@@ -9,6 +9,7 @@ from typing import Literal
 
 import numpy as np
 
+from analysis import parts
 from analysis.difficulty import MAX_SURPRISAL
 from analysis.palette import (
     THEMES,
@@ -77,6 +78,11 @@ class Strip:
         return data | {"signature": hashlib.sha256(json.dumps(fixed).encode()).hexdigest()[:16]}
 
 
+def quantities(trace: RoutingTrace) -> tuple[Quantity, ...]:
+    """What the tokens of a trace can be coloured by: what its model decides, and surprisal."""
+    return tuple(each for each in QUANTITIES if each not in parts.QUANTITIES or parts.QUANTITIES[each] in trace.parts)
+
+
 def strip(
     trace: RoutingTrace,
     quantity: Quantity,
@@ -140,14 +146,17 @@ def readout(trace: RoutingTrace, token: int, layer: int) -> list[tuple[str, str]
         experts = " ".join(f"{expert} ({number(weight)})" for expert, weight in pairs)
     else:
         experts = "did not route"
+    decided = [
+        ("depth", "loops", "●" * loops + "○" * (trace.max_loops - loops) + f" {loops}"),
+        ("gate", "width share", number(trace.gate[layer, token])),
+        ("width", "experts", experts),
+        ("depth", "difficulty", number(trace.difficulty_soft[layer, token])),
+    ]
     return [
         ("text", token_labels(trace)[token]),
         ("token", str(token)),
         ("layer", str(layer)),
-        ("loops", "●" * loops + "○" * (trace.max_loops - loops) + f" {loops}"),
-        ("width share", number(trace.gate[layer, token])),
-        ("experts", experts),
-        ("difficulty", number(trace.difficulty_soft[layer, token])),
+        *((name, value) for part, name, value in decided if part in trace.parts),
         ("surprisal", _nats(trace.surprisal[token])),
     ]
 

@@ -44,11 +44,11 @@ def same_place(before: RoutingTrace, token: int, after: RoutingTrace) -> int | N
         return token
     if before.special[token] or not (spells_its_text(before) and spells_its_text(after)):
         return None
-    begins = _ends(before)[token] - len(token_bytes(before.tokens[token]))
-    return int(np.searchsorted(_ends(after), begins, side="right"))
+    begins = token_ends(before)[token] - len(token_bytes(before.tokens[token]))
+    return int(np.searchsorted(token_ends(after), begins, side="right"))
 
 
-def _ends(trace: RoutingTrace) -> Int[np.ndarray, " token"]:
+def token_ends(trace: RoutingTrace) -> Int[np.ndarray, " token"]:
     """Number of bytes of the text up to the end of every token; tokens that the tokenizer added hold none."""
     lengths = [
         0 if added else len(token_bytes(token)) for token, added in zip(trace.tokens, trace.special, strict=True)
@@ -143,6 +143,6 @@ def _is_letter(char: str) -> bool:
 
 
 __all__ = [
-    "piece_counts", "same_place", "spells_its_text", "spread_over_pieces", "word_displays", "word_means", "word_starts",
-    "word_table",
+    "piece_counts", "same_place", "spells_its_text", "spread_over_pieces", "token_ends", "word_displays", "word_means",
+    "word_starts", "word_table",
 ]  # fmt: skip

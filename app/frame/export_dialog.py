@@ -12,8 +12,9 @@ from analysis.export.captions import caption
 from analysis.export.files import Export, figure_html, figure_json, finished_figure, texts_json
 from analysis.export.paper import COLUMNS_MM, FONTS, WIDTH_MM, Paper, unnamed, width_for_names
 from analysis.export.pictures import NO_BROWSER, REMEDY, PictureError, PictureFormat, browser_path, pictures
+from analysis.export.routing_table import trace_parquet
 from analysis.export.snippet import TEXTS_FILE, trace_file_name
-from analysis.export.tables import table_csv, table_parquet, trace_parquet
+from analysis.export.tables import table_csv, table_parquet
 from analysis.texts.study import SAMPLES
 from app.components.copy_link import copy_link
 from app.components.picture_buttons import picture_buttons
@@ -21,7 +22,7 @@ from app.limits import LONGEST
 from app.parts.page import Page
 from app.parts.panel import chart
 from app.server import queues
-from app.session import exports, results, state
+from app.session import comparing, exports, results, state
 from app.session.choices import chosen_options
 from app.session.kept_choices import choices_to_link
 from app.texts.text_link import text_to_link
@@ -203,9 +204,10 @@ def _links() -> None:
         copy_link("Copy link", choices)
         if state.trace_file() is not None:
             st.caption("The link does not contain the trace file that you opened.")
-        elif not prompt.example and len(prompt.text) <= LONGEST:
-            text = {"text": text_to_link(prompt.text), "token": str(view.token), "own": None}
-            copy_link("Copy link with my text", text | choices)
-            st.caption("Only the second link contains your own text; anyone who has that link can read it.")
-        elif not prompt.example:
+        elif (prompt.example or len(prompt.text) <= LONGEST) and comparing.fits_into_link():
+            text = {} if prompt.example else {"text": text_to_link(prompt.text), "own": None}
+            if text := text | comparing.link_with_text():
+                copy_link("Copy link with my text", text | {"token": str(view.token)} | choices)
+                st.caption("Only the second link contains your own text; anyone who has that link can read it.")
+        else:
             st.caption(f"The link does not contain your own text, which is longer than {LONGEST:,} characters.")

@@ -4,6 +4,7 @@ import pandas as pd
 import streamlit as st
 
 from analysis.models.faithfulness import digest_of_texts, provenance, summary
+from analysis.parts import ALL, why_lacking
 from analysis.words.labels import how_many
 from app.parts.page import Page
 from app.session import prompt_list, results, state, text_study
@@ -60,6 +61,9 @@ def _panel(where: dict[str, str], several: bool) -> None:
             st.caption(f"Measuring how exact the numbers are takes the model. {why_not}")
             return
         place = st.empty()
+        if why_not := why_lacking(ALL, state.current_trace().meta):
+            st.caption(literal(f"How exact its numbers are is not measured here. {why_not}"))
+            return
         if (findings := results.measured_faithfulness()) is None:
             with place.container():
                 st.caption(

@@ -8,7 +8,7 @@ import streamlit as st
 from analysis.export.captions import generation, reading
 from analysis.models.facts import ModelFacts
 from analysis.palette import THEMES
-from analysis.words.strip import QUANTITIES, strip
+from analysis.words.strip import quantities, strip
 from app.components.figure_bridge import figure_bridge
 from app.components.narrow_window import close_sidebar_of_narrow_window
 from app.components.token_strip import token_strip
@@ -74,9 +74,9 @@ def _facts() -> None:
 
 def _sentences(facts: ModelFacts) -> str:
     """The known facts about a model, as sentences."""
-    sentences = [f"{facts.layers} layers, {facts.experts} experts, up to {facts.max_loops} loops."]
+    sentences = [literal(facts.made_of)]
     if facts.parameters:
-        heads = f", {facts.heads_share:.2%} of them in routers and depth heads" if facts.heads_share else ""
+        heads = f", {facts.heads_share:.2%} of them in {facts.heads}" if facts.heads_share else ""
         sentences.append(f"{facts.parameters / 1e6:.1f}\u00a0M parameters{heads}.")
     if facts.precision:
         sentences.append(f"It ran in {literal(facts.precision)}.")
@@ -86,6 +86,7 @@ def _sentences(facts: ModelFacts) -> str:
         sentences.append(
             "The gates are trained." if facts.gates_trained else "The gates are untrained, so the routing is noise."
         )
+    sentences += map(literal, facts.notes)
     if facts.reads_ids and facts.vocabulary:
         sentences.append(f"There is no tokenizer: type token ids from 0 to {facts.vocabulary - 1:,}.")
     return " ".join(sentences)
@@ -95,14 +96,14 @@ def frame(page: Page) -> None:
     """The bar with prompt, colouring, search and export, the token strip, and notices about this text."""
     state.clamp_selection()
     trace, view = state.current_trace(), state.current_view()
-    choices.set_colouring(page.colour_by, entered=drawings.enter_page(page.name))
+    choices.set_colouring(page.colour_by, entered=drawings.enter_page(page.name), offered=quantities(trace))
     with st.container(key="frame"):
         with st.container(key="framebar", horizontal=True, vertical_alignment="center"):
             prompt_picker(trace.num_tokens)
             st.space("stretch")
             quantity = st.segmented_control(
                 "Colour tokens by",
-                QUANTITIES,
+                quantities(trace),
                 key=choices.QUANTITY_KEY,
                 required=True,
                 label_visibility="collapsed",

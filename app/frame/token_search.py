@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from analysis.words.search import MEASURES, Quantity
+from analysis.words.search import MEASURES, Quantity, measures_of
 from app.session.search_form import (
     QUANTITY_KEY,
     TEXT_KEY,
@@ -39,7 +39,7 @@ def token_search(trace: RoutingTrace) -> None:
         )
         quantity = st.selectbox(
             "Condition",
-            list(MEASURES),
+            measures_of(trace),
             index=None,
             key=QUANTITY_KEY,
             placeholder="No condition",

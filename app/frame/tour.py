@@ -9,6 +9,7 @@ import streamlit as st
 from analysis.aggregate import ordinary
 from analysis.difficulty import hardest_token, token_difficulty
 from analysis.overview import overview_numbers
+from analysis.parts import ALL, why_lacking
 from analysis.words.labels import how_many, token_labels
 from app.components.cookie import keep_cookie
 from app.components.tour_pointer import tour_pointer
@@ -45,8 +46,15 @@ def tour_box() -> None:
     """The box with the open step, and buttons to move on and to end; to a new visitor, the words that announce it."""
     if (value := put_away.cookie_to_set()) is not None:
         keep_cookie(put_away.COOKIE, value)
+    other = why_lacking(ALL, state.current_trace().meta)
     if (number := tour_step.step()) is None:
-        _announcement()
+        if other is None:
+            _announcement()
+        return
+    if other is not None:
+        with st.container(border=True, key=TOUR):
+            st.markdown(f"The tour explains the layers of a VersatileFFN. {literal(other)}")
+            st.button("End the tour", key="tour_end", on_click=_end)
         return
     step, trace = STEPS[number], state.current_trace()
     with st.container(border=True, key=TOUR):

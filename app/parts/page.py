@@ -1,24 +1,28 @@
 """`Page`, the description of one page in `app.pages`, and `draw_page`, which draws it."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import streamlit as st
 
 from analysis.answers import ABOUT_SELECTION
 from analysis.catalogue import FigureSpec, spec
 from analysis.figures.texts.prompts import PICTURE
+from analysis.parts import PAGES, parts_of, why_lacking
 from analysis.words.strip import Quantity
 from app.components.answer_line import answer_line
 from app.parts.panel import panel
 from app.session.answers import current_answer, follow
 from app.session.folds import remember_fold, restore_fold
+from app.session.state import current_trace
 from app.texts.glossary import explained
+from app.texts.markdown import literal
+from hooks.trace_checks import PARTS
 
 Part = str | Callable[[], None]
-"""The name of a figure of the catalogue, or a function that draws something else."""
+"""The name of a figure of the catalogue, or a function that draws something else (`needing` says of which models)."""
 Row = Part | tuple[Part, ...]
 """A part, or parts that stand side by side."""
 
@@ -36,6 +40,29 @@ class Fold:
         return "fold-" + "-".join(re.findall(r"\w+", self.question.lower()))
 
 
+@dataclass(frozen=True)
+class Needing:
+    """A function of a page that draws only for models that decide certain things."""
+
+    parts: tuple[str, ...]
+    draw: Callable[[], None]
+    lacking: bool = False
+    """Whether it draws for the others instead."""
+
+    def __call__(self) -> None:
+        self.draw()
+
+
+def needing(parts: tuple[str, ...], draw: Callable[[], None]) -> Needing:
+    """A function that draws only for models that decide these parts."""
+    return Needing(parts, draw)
+
+
+def lacking(parts: tuple[str, ...], draw: Callable[[], None]) -> Needing:
+    """A function that draws only for models that do not decide all of these parts."""
+    return Needing(parts, draw, lacking=True)
+
+
 def fold(question: str, *rows: Row) -> Fold:
     """Rows that are folded away under a question."""
     return Fold(question, rows)
@@ -50,6 +77,8 @@ class Page:
     """Heading in the navigation."""
     question: str
     """The question that the page answers."""
+    question_of_others: str = ""
+    """The question for models of other families, if the words of the first are those of a VersatileFFN."""
     terms: tuple[str, ...]
     """Glossary terms that the tooltip of the question explains."""
     body: tuple[Row | Fold, ...]
@@ -67,6 +96,11 @@ class Page:
     def url_path(self) -> str:
         """Its path in the address."""
         return self.name.lower().replace(" ", "_").replace("-", "_")
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """What its model must decide; for another, one sentence stands in place of the page's content."""
+        return PAGES.get(self.url_path, ())
 
     @property
     def figures(self) -> tuple[str, ...]:
@@ -92,15 +126,43 @@ class Page:
 def draw_page(page: Page) -> None:
     """Draw a page below the frame: its question, the answer, and its body."""
     st.header(page.name, anchor=False)
-    st.markdown(page.question, help=explained(*page.terms))
+    meta = current_trace().meta
+    other = page.question_of_others if parts_of(meta) != PARTS else ""
+    st.markdown(other or page.question, help=explained(*page.terms))
+    if why_not := why_lacking(page.needs, meta):
+        st.info(literal(why_not), icon=":material/info:")
+        return
     if found := current_answer(page.url_path):
-        found = found.and_page(page.leads_to, "Recursion") if page.leads_to else found
+        leads = page.leads_to and not why_lacking(PAGES["recursion"], meta)
+        found = found.and_page(page.leads_to, "Recursion") if leads else found
         answer_line(found, page=page.name, changes=page.url_path in ABOUT_SELECTION, on_follow=follow)
     for row in page.body:
-        if isinstance(row, Fold):
-            _draw_fold(page, row)
+        if (there := _there(row, meta)) is None:
+            continue
+        if isinstance(there, Fold):
+            _draw_fold(page, there)
         else:
-            _draw_row(page, row)
+            _draw_row(page, there)
+    if absent := [spec(name) for name in page.figures if spec(name).why_lacking(meta)]:
+        names = ", ".join(each.title for each in absent)
+        st.caption(
+            literal(f"Not shown, because this model is a {meta.get('family', 'model of another kind')}: {names}.")
+        )
+
+
+def _there(row: Row | Fold, meta: Mapping[str, Any]) -> Row | Fold | None:
+    """What of a row a model has; None if it has nothing of it."""
+    if isinstance(row, Fold):
+        rows = tuple(each for each in (_there(inner, meta) for inner in row.rows) if each is not None)
+        return Fold(row.question, rows) if rows else None
+    if isinstance(row, tuple):
+        there = tuple(part for part in row if _there(part, meta) is not None)
+        return there or None
+    if isinstance(row, str):
+        return None if spec(row).why_lacking(meta) else row
+    if isinstance(row, Needing):
+        return row if (why_lacking(row.parts, meta) is not None) == row.lacking else None
+    return row
 
 
 def _draw_fold(page: Page, folded: Fold) -> None:

@@ -10,10 +10,17 @@ from analysis.catalogue import spec
 from analysis.figures.template import config
 from analysis.palette import THEMES
 from app.parts.data_and_code import data_and_code
-from app.session.choices import choice_key, chosen_options, draw_others, others_must_be_drawn, sets_others
+from app.session.choices import (
+    choice_key,
+    chosen_options,
+    draw_others,
+    forget_unless_offered,
+    others_must_be_drawn,
+    sets_others,
+)
 from app.session.drawings import drawing
 from app.session.results import current_result, why_not_drawn
-from app.session.state import current_view
+from app.session.state import current_trace, current_view
 
 NOT_BY_WORDS = "This figure shows single tokens, not merged words."
 
@@ -42,11 +49,13 @@ def panel(name: str, *, main: bool = False, share: float = 1.0) -> None:
         st.rerun()
     figure_spec = spec(name)
     why_not = why_not_drawn(figure_spec.of)
+    offered = figure_spec.choice.offered(current_trace().meta) if figure_spec.choice else {}
     with title(figure_spec.title):
         if figure_spec.choice and not figure_spec.choice.set_at and not why_not:
+            forget_unless_offered(figure_spec, offered)
             st.segmented_control(
                 figure_spec.choice.name,
-                list(figure_spec.choice.labels),
+                list(offered),
                 default=figure_spec.choice.default,
                 required=True,
                 format_func=figure_spec.choice.labels.get,
@@ -63,7 +72,7 @@ def panel(name: str, *, main: bool = False, share: float = 1.0) -> None:
     chart(key, drawn.given_figure, name=name, alt=figure_spec.title)
     if drawn.is_sentence and not figure_spec.follows:
         return  # else another selection may draw it, and what stands below must not move then
-    text = figure_spec.how_to_read
+    text = figure_spec.caption_of(current_trace().meta)
     if figure_spec.splits_words(current_view(), **chosen_options(figure_spec)):
         text += f" {NOT_BY_WORDS}"
     st.caption(f"**How to read.** {text}" if main else text, help=figure_spec.details or None)

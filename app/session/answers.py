@@ -3,8 +3,10 @@
 from typing import Any
 
 from analysis.answers import ANSWERS, Answer, answer_of, choice_of_loops
+from analysis.compare.pair import TracePair
 from analysis.explain.attribution import Attribution
 from analysis.explain.near_miss import TwoPrecisions
+from analysis.parts import PAGES, why_lacking
 from analysis.texts.branches import Branches
 from analysis.texts.goes_with import GoesWith, goes_with
 from analysis.texts.study import Study
@@ -17,12 +19,19 @@ from app.texts.correlations import shipped_correlations
 from hooks.knock_out_trace import KnockOutTrace
 
 NOT_DROPPED = Answer("No expert was dropped from this text yet: the button below measures what each carries.")
+NOT_COMPARED = Answer(
+    "Nothing is set beside this text yet. A is the text above; choose as B a minimal pair, a text of your own, another "
+    "model, an earlier training step, or A without its interventions, and every map shows A, B and B minus A."
+)
+_EMPTY = {KnockOutTrace: NOT_DROPPED, TracePair: NOT_COMPARED}
 _KINDS = {function.__name__: kind for function, kind in ANSWERS.items()}
 
 
 def current_answer(page: str) -> Answer | None:
     """The answer of a page by its name in the address; None while what it would speak of is not there."""
     kind = _KINDS[page]
+    if why_lacking(PAGES.get(page, ()), state.current_trace().meta):
+        return None
     if page == "prompts":
         table, columns = prompt_table()
         return answer_of(page, table, column=chosen_grouping(table, columns))
@@ -32,7 +41,7 @@ def current_answer(page: str) -> Answer | None:
         finished = None if state.why_no_model() else text_study.finished_study()
         return answer_of(page, finished.study, state.current_view()) if finished and finished.study else None
     if not results.can_draw(kind):
-        return NOT_DROPPED if kind is KnockOutTrace and not state.why_no_model() else None
+        return None if state.why_no_model() else _EMPTY.get(kind)
     return answer_of(page, results.current_result(kind), state.current_view(), **_more(page))
 
 

@@ -1,5 +1,7 @@
 """The visitor's choices about drawing: options of figures, and what the token strip is coloured by."""
 
+from collections.abc import Container, Sequence
+
 import streamlit as st
 
 from analysis.catalogue import CATALOGUE, FigureSpec
@@ -34,9 +36,22 @@ def chosen_options(figure_spec: FigureSpec) -> dict[str, str]:
     return {figure_spec.choice.option: chosen} if chosen else {}
 
 
-def set_colouring(quantity: str, *, entered: bool) -> None:
-    """Colour the strip by the page's `quantity` when the page is `entered`, unless the visitor has chosen one."""
+def forget_unless_offered(figure_spec: FigureSpec, offered: Container[str]) -> None:
+    """Forget the choice of a figure that the current model does not have."""
+    key = choice_key(figure_spec)
+    if st.session_state.get(key) is not None and st.session_state[key] not in offered:
+        del st.session_state[key]
+
+
+def set_colouring(quantity: str, *, entered: bool, offered: Sequence[str]) -> None:
+    """Colour the strip by the page's `quantity` when the page is `entered`, unless the visitor has chosen one.
+
+    A quantity that is not `offered` for the current model gives way to the first that is.
+    """
     session = st.session_state
+    quantity = quantity if quantity in offered else offered[0]
+    if session.get(QUANTITY_KEY) not in (None, *offered):
+        session[QUANTITY_KEY] = None
     # A rerun that interrupts another can drop the values of widgets that it had not reached.
     lost = session.get(QUANTITY_KEY) is None or session.get(SCOPE_KEY) is None
     given = session.pop("colouring_given", False)

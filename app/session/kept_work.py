@@ -15,6 +15,7 @@ import streamlit as st
 
 from app.limits import MAX_CHARACTERS, MAX_DECODED_MB, MOST_KEPT
 from app.session import kept_choices, own_texts, prompt_list, state, text_study
+from app.session.comparing import LINK_KEY, NUMBERED
 from app.session.prompt_list import own_list
 from app.texts.kept_prompts import list_from_json, list_to_json, texts_from_json, texts_to_json
 from app.texts.packing import packed, unpacked
@@ -51,7 +52,12 @@ def is_on() -> bool:
 def awaits_tab() -> bool:
     """Whether the address names a text that only the tab can give, which has not answered yet."""
     session, link = st.session_state, st.query_params
-    return "prompt" not in session and "restored_from_tab" not in session and is_on() and "own" in link
+    return (
+        "prompt" not in session
+        and "restored_from_tab" not in session
+        and is_on()
+        and ("own" in link or link.get(LINK_KEY, "").startswith(NUMBERED))
+    )
 
 
 def for_the_tab() -> ForTheTab:

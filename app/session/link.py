@@ -11,7 +11,7 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from app.server.captures import trace_of
 from app.server.trace_files import served_trace
-from app.session import kept_choices, own_texts, pending
+from app.session import comparing, kept_choices, own_texts, pending
 from app.session.intervened import chosen_interventions, fitting, put
 from app.session.state import (
     MODEL_KEY,
@@ -28,7 +28,7 @@ from app.session.state import (
     trace_file,
     why_refused,
 )
-from app.texts.examples import DEFAULT_EXAMPLE, EXAMPLES
+from app.texts.examples import DEFAULT_EXAMPLE, EXAMPLES, NAMED
 from app.texts.prompts import Prompt, PromptError, opening, typed_prompt
 from app.texts.text_link import text_from_link
 from app.texts.what_if_link import from_link, to_link
@@ -87,6 +87,7 @@ def write_link() -> None:
         link["model"] = state[MODEL_KEY]
         link |= _name_of_text(state.prompt)
         link |= {WHAT_IF: to_link(chosen)} if (chosen := chosen_interventions()) else {}
+        link |= {comparing.LINK_KEY: beside} if (beside := comparing.to_link()) else {}
     opened, state[LINK] = LINK not in state, link
     if link == st.query_params.to_dict():
         return
@@ -122,6 +123,7 @@ def _return_to(link: Mapping[str, str]) -> None:
         state.layer, state.token = _number(link.get("layer")), _number(link.get("token"))
         told: list[str] = []
         _take_interventions(link, told)
+        comparing.take_from_link(link.get(comparing.LINK_KEY), told)
         if told:
             tell_problem(" ".join(told), kept=False)
     elif (path := _served()) and not _names_a_text(link):
@@ -157,6 +159,7 @@ def _open(link: Mapping[str, str]) -> None:
     if text and not prompt.example:
         state[LINKED] = prompt.text, text
     _take_interventions(link, told)
+    comparing.take_from_link(link.get(comparing.LINK_KEY), told)
     told += _beyond(link, current_trace())
     if told:
         tell_problem(" ".join(told), kept=False)
@@ -188,8 +191,8 @@ def _prompt(link: Mapping[str, str], told: list[str]) -> Prompt:
     if "file" in link:
         told.append(FILE_CLOSED)
     example = link.get("example") or DEFAULT_EXAMPLE
-    prompt = EXAMPLES.get(example, EXAMPLES[DEFAULT_EXAMPLE])
-    if example not in EXAMPLES:
+    prompt = NAMED.get(example, EXAMPLES[DEFAULT_EXAMPLE])
+    if example not in NAMED:
         told.append(f"There is no example {opening(example)}; {prompt.name} is shown.")
     return prompt
 

@@ -7,6 +7,8 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
+from analysis import parts
+from analysis.figures.texts.prompts import MEASURES
 from analysis.texts.summary import PromptSummary, PromptTable, column_names, grouping_columns, summary_table
 from app.limits import MOST_TOKENS
 from app.server import captures, queues
@@ -25,6 +27,15 @@ TABLE = "prompt-table"
 """Key of the table of prompts: always the same, so that its order stays when its rows change."""
 BATCH_PROMPTS, BATCH_CHARACTERS = 8, 8_000
 """Of a list, traced at a time: between two batches the page shows how far it is, and a stop takes effect."""
+
+
+def measures() -> list[str]:
+    """The numbers of a prompt that the current model has, and whose picture can be chosen."""
+    had = state.current_trace().parts
+    found = [name for name in MEASURES if parts.SUMMARY.get(name) in (None, *had)]
+    if st.session_state.get(QUANTITY) not in (None, *found):
+        del st.session_state[QUANTITY]  # chosen for another model
+    return found
 
 
 def own_list() -> PromptList | None:

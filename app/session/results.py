@@ -7,7 +7,9 @@ from pathlib import Path
 import pandas as pd
 import streamlit as st
 
+from analysis import parts
 from analysis.catalogue import Drawn
+from analysis.compare.pair import TracePair
 from analysis.explain.attribution import FOLLOWING, LIKELIEST, SECOND, Attribution, named_targets
 from analysis.explain.embedding import Embedding
 from analysis.explain.near_miss import TwoPrecisions
@@ -23,6 +25,7 @@ from analysis.what_if.comparison import Comparison
 from app.limits import MAX_PATHS_BYTES
 from app.server import captures, models
 from app.session import (
+    comparing,
     forced_depth,
     knock_outs,
     prompt_list,
@@ -43,6 +46,7 @@ from hooks.slice_trace import SliceTrace
 from hooks.token_text import token_bytes
 from hooks.trace import RoutingTrace
 from hooks.training_trace import TrainingTrace
+from hooks.transplant_trace import TransplantTrace
 
 MAX_ATTENTION_BYTES = 128 * 2**20
 """Most memory of the attention queries and keys of one text; four texts are cached."""
@@ -159,6 +163,8 @@ def target_problem(key: str) -> str | None:
 
 def why_not_drawn(kind: type) -> str | None:
     """Why figures of this kind (`FigureSpec.of`) cannot be drawn now; None if they can."""
+    if lacking := parts.why_lacking_result(kind, state.current_trace().meta):
+        return lacking
     if kind is not RoutingTrace and (why_not := state.why_no_model()):
         return why_not
     if kind is AttentionTrace:
@@ -185,6 +191,8 @@ def why_not_drawn(kind: type) -> str | None:
         return knock_outs.why_no_study()
     if kind in (DepthEffects, Frontier, GateSweep):
         return forced_depth.why_no_sweep(kind)
+    if kind in (TracePair, TransplantTrace):
+        return comparing.why_none(kind)
     if kind is Study:
         return text_study.why_not_studied()
     if kind is PromptTable and not any(isinstance(known, PromptSummary) for known in prompt_list.prompt_summaries()):
@@ -227,6 +235,8 @@ def current_result(kind: type) -> Drawn:
         TrainingCurves: training_curves,
         TwoPrecisions: current_precisions,
         Comparison: what_if.current_comparison,
+        TracePair: comparing.current_pair,
+        TransplantTrace: comparing.current_transplants,
         Embedding: umap_maps.current_map,
         **{each: partial(forced_depth.current_sweep, each) for each in (DepthEffects, Frontier, GateSweep)},
         PromptTable: prompt_list.drawn_list,
@@ -244,6 +254,7 @@ def chosen_inputs() -> tuple:
         studied,
         knock_outs.current_knock_outs(),
         what_if.compared_with(),
+        comparing.beside(),
         *map(forced_depth.current_sweep, (DepthEffects, Frontier, GateSweep)),
     )
 

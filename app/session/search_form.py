@@ -4,7 +4,7 @@ import numpy as np
 import streamlit as st
 
 from analysis.recursion import NEAR_MISS
-from analysis.words.search import MEASURES, Quantity, Query, described, matching_tokens
+from analysis.words.search import MEASURES, Quantity, Query, described, matching_tokens, measures_of
 from hooks.trace import RoutingTrace
 
 TEXT_KEY, QUANTITY_KEY = "find_text", "find_quantity"
@@ -14,7 +14,7 @@ def query_of_form(trace: RoutingTrace) -> Query:
     """The query in the form. After a change of model, numbers beyond its layers, loops or experts are clamped."""
     session = st.session_state
     text, quantity = session.get(TEXT_KEY) or "", session.get(QUANTITY_KEY)
-    if not quantity:
+    if quantity not in measures_of(trace):
         return Query(text)
     measure = MEASURES[quantity]
     where = session.get(part_key(quantity, "where"))

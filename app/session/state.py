@@ -26,6 +26,7 @@ _OF_TEXTS = (
     *("linked_text", "exported", "upload_read", "half_precision_of", "removed_of", "training_read", "faithfulness_of"),
     *("ffn_times", "study_tracing", "list_study", "list_studied", "umap_maps", "drawings_of_left_pages"),
     *(generated_texts.KEY, "generation", "generate-batches", "generate-prompt", "generate-prompt-of"),
+    *("beside", "linked_beside", "compare_typed"),
 )
 """Keys in the session of what was made of texts of the visitor's own."""
 NO_MODEL = "No model was found. Restore sample_models/checkpoints, or name a folder with `serve --models`."

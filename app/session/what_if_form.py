@@ -54,7 +54,8 @@ class Brush:
 def offered(trace: RoutingTrace) -> list[str]:
     """What the form can decide for the model of a trace."""
     kinds = {LOOPS: "depth", GATE: "gate", EXPERTS: "width", TOP_K: "width", WITHOUT_EXPERT: "width"}
-    return [*(what for what, part in kinds.items() if part in trace.parts), WITHOUT_PATH]
+    paths = [WITHOUT_PATH] if "width" in trace.parts else []
+    return [*(what for what, part in kinds.items() if part in trace.parts), *paths]
 
 
 def value_key(what: str) -> str:

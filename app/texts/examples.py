@@ -10,6 +10,7 @@ import json
 from functools import lru_cache
 from pathlib import Path
 
+from analysis.compare.texts import MINIMAL_PAIRS
 from analysis.texts.sample_texts import EXAMPLE_TEXTS
 from app.texts.prompts import Prompt
 from hooks.files import whole_file
@@ -73,6 +74,12 @@ EXAMPLES: dict[str, Prompt] = {key: Prompt(name, EXAMPLE_TEXTS[key], example=key
 LOOK_FOR: dict[str, str] = {key: look_for for key, (_, look_for) in _WORDS.items()}
 """Id -> what to look for in the example: a question, since each model may answer it differently."""
 DEFAULT_EXAMPLE = "fox"
+PAIRS: dict[str, Prompt] = {
+    key: Prompt(f"{pair.name}, A", pair.a, example=f"pair-{key}") for key, pair in MINIMAL_PAIRS.items()
+}
+"""Id of a minimal pair -> its first text."""
+NAMED = EXAMPLES | {prompt.example: prompt for prompt in PAIRS.values()}
+"""All texts that an address can name, by their ids there."""
 CHECKED = [prompt.text for key, prompt in EXAMPLES.items() if key not in ("signs", "tongues")]
 """Texts of the health check: not those in scripts and languages that a small model has hardly seen."""
 _KEY_OF = {text: key for key, text in EXAMPLE_TEXTS.items()}

@@ -87,6 +87,10 @@ GROUPS: dict[str, dict[str, str]] = {
         "tokens in some layers. What then differs is an effect of it, in this model and on this text.",
         "cascade": "The cells (a token in a layer) that decide otherwise though no intervention names them, because "
         "they read what a named cell wrote: later layers of the same token or of later ones.",
+        "paraphrase": "Two texts that say nearly the same in other words. How much the routing differs between them is "
+        "what another wording alone changes.",
+        "routing transplant": "A text read with the loops, λ and experts that another text had at the same positions. "
+        "The words stay, so what changes comes from the decisions.",
         "effect not shown": "The measured effect is within the range of chance. So few texts show neither "
         "that there is an effect nor that there is none.",
         "knock-out": "A run of the text without an expert, to see what the loss becomes. The router may pick another "

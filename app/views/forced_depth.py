@@ -2,8 +2,8 @@
 
 import streamlit as st
 
-from analysis.texts.gate_placement import told
-from app.parts.panel import panel
+from analysis.texts.gate_placement import placement_table, told
+from app.parts.panel import panel, title
 from app.parts.stop_button import stop_button
 from app.server.forced_depth import DEPTH, GATE, GATES
 from app.session import forced_depth
@@ -25,12 +25,15 @@ def depths() -> None:
 def other_texts() -> None:
     """What was measured of this model over the sample texts."""
     placement = shipped_placement(current_trace().meta.get("weights_sha256"))
-    st.caption(
-        literal(told(placement))
-        if placement
-        else "How far this model's gate is from other gates over several texts was not measured: only the models that "
-        "come with the explorer were."
-    )
+    if not placement:
+        st.caption(
+            "How far this model's gate is from other gates over several texts was not measured: only the models that "
+            "come with the explorer were."
+        )
+        return
+    title("Over several texts, is the learned gate better than others?")
+    st.caption(literal(told(placement)))
+    st.dataframe(placement_table(placement), hide_index=True, key="gate-placement")
 
 
 def moved_gate() -> None:

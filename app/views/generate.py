@@ -8,7 +8,7 @@ from analysis.models.batching import TOLERANCE, flips
 from analysis.view import View
 from analysis.words.labels import how_many
 from analysis.words.numbers import significant
-from analysis.words.strip import strip
+from analysis.words.strip import quantities, strip
 from app.components.token_strip import token_strip
 from app.limits import MAX_CHARACTERS, MAX_GENERATED
 from app.parts.stop_button import stop_button
@@ -30,10 +30,17 @@ HOW_TO_READ = (
 )
 
 
+HOW_TO_READ_OTHERS = (
+    "**How to read.** The prompt stands before the mark “generated”; what the model wrote follows, with dots under it. "
+    "A token is coloured by its first expert, or by its surprisal where the model chooses no experts. A branch keeps "
+    "the text up to the selected token, decides otherwise from there on, and draws with the same random numbers."
+)
+
+
 def writing() -> None:
     """The prompt, the text as it is written, and the buttons; redrawn alone while the model writes."""
     st.fragment(_writing, run_every=EVERY_S if generating.is_running() else None)()
-    st.caption(HOW_TO_READ)
+    st.caption(HOW_TO_READ if "depth" in state.current_trace().parts else HOW_TO_READ_OTHERS)
 
 
 def _writing() -> None:
@@ -99,14 +106,15 @@ def _text(found: Story) -> None:
     st.caption(literal(f"{name}{told}{'' if told.endswith(('.', '…')) else '.'}{of}"))
 
 
-def text_strip(trace: RoutingTrace, key: str, token: int, on_select) -> None:
+def text_strip(trace: RoutingTrace, key: str, token: int, on_select, page: str = PAGE) -> None:
     """A text as tokens coloured by loops; a click calls `on_select(token)`, and a layer is selected everywhere."""
     view = state.current_view()
     at_layer = min(view.layer, trace.num_layers - 1)
     shown = View(layer=at_layer, token=token, theme=view.theme)
+    offered = quantities(trace)
     drawn = strip(
         trace,
-        "Loops",
+        "Loops" if "Loops" in offered else offered[0],
         layer=at_layer if choices.shown_scope() == "layer" else None,
         token=token,
         at_layer=at_layer,
@@ -127,7 +135,7 @@ def text_strip(trace: RoutingTrace, key: str, token: int, on_select) -> None:
 
     token_strip(
         drawn,
-        page=PAGE,
+        page=page,
         token=token,
         layer=at_layer,
         layers=trace.num_layers,

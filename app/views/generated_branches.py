@@ -65,7 +65,9 @@ def _form(trace: RoutingTrace) -> None:
 
 
 def _offered(trace: RoutingTrace) -> list[str]:
-    return [LOOPS, GATE, EXPERT, PATH, SEED] if trace.max_loops > 1 else [EXPERT, PATH, SEED]
+    of = {LOOPS: "depth", GATE: "gate", EXPERT: "width", PATH: "gate", SEED: None}
+    loops = trace.max_loops > 1
+    return [what for what, part in of.items() if part in (None, *trace.parts) and (loops or what not in (LOOPS, GATE))]
 
 
 def _value(what: str, trace: RoutingTrace) -> int | float | str:
@@ -151,6 +153,8 @@ def comparison() -> None:
     last = other.trace.num_tokens - 1
     place = next(each for each in (story.other_token, at, last) if each is not None)
     text_strip(other.trace, "against_strip", min(place, last), generating.select_in_other)
+    if "depth" not in shown.trace.parts:
+        return  # what follows counts loops
     shared = shared_tokens_table(other.trace, shown.trace)
     unlike = int((shared["loops_first"] != shared["loops_second"]).sum())
     tokens = shared["token"].nunique()

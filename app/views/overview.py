@@ -1,13 +1,15 @@
 """Overview page: four numbers, and the table of the tokens with the highest and the lowest difficulty."""
 
+import numpy as np
 import streamlit as st
 
-from analysis.difficulty import difficulty_extremes
+from analysis.difficulty import difficulty_extremes, surprisal
 from analysis.overview import overview_numbers
-from app.parts.panel import difficulty_column, title
-from app.session.state import current_trace, select
+from app.parts.panel import difficulty_column, panel, title
+from app.session.state import current_trace, model_facts, select
 from app.session.widgets import selected_row
 from app.texts.glossary import explained
+from app.texts.markdown import literal
 
 
 def numbers_of_the_text() -> None:
@@ -23,6 +25,24 @@ def numbers_of_the_text() -> None:
         f"{numbers.ffn_equivalents:.2f}×",
         help=f"{explained('FFN-equivalent')} This is the paper's nominal count per token and layer.",
     )
+
+
+def other_family() -> None:
+    """What there is to count of a text in a model of another family, and what readers must know about the model."""
+    trace, facts = current_trace(), model_facts()
+    read = surprisal(trace)
+    columns = st.columns(3)
+    columns[0].metric("Tokens", f"{trace.num_tokens:,}")
+    surprise = f"{np.nanmean(read):.2f} nats" if np.isfinite(read).any() else "–"
+    columns[1].metric("Mean surprisal of a token", surprise, help=explained("surprisal"))
+    if "width" in trace.parts:
+        columns[2].metric("Experts of a token", f"{trace.own_k} of {trace.num_experts}", help=explained("router"))
+    elif "depth" in trace.parts:
+        columns[2].metric("Loops of a token", f"{trace.loops.mean():.2f} of {trace.max_loops}", help=explained("loop"))
+    for note in facts.notes:
+        st.caption(literal(note))
+    if "width" in trace.parts:
+        panel("expert_load_by_layer", main=True)
 
 
 def extremes() -> None:

@@ -29,14 +29,17 @@ BARS = {"difficulty": "difficulty", "gate": "width share"}
 def list_of_prompts() -> None:
     """The progress, the picture and the table of the list, and how to read them."""
     st.fragment(_list, run_every=0.2 if prompt_list.tracing_list() else None)()
+    versatile = (
+        "Difficulty is soft difficulty and width share is λ, both means over layers too. “Did not route” is the share "
+        "of token and layer pairs that used only the depth path. "
+    )
+    told = versatile if "gate" in prompt_list.measures() else ""
     st.caption(
-        "**How to read.** Each prompt has one dot and one row, and each number is a mean over its tokens and, except "
-        "for loss, over layers. Difficulty is soft difficulty, width share is λ, and loss is the mean surprisal. "
-        "“Did not route” is the share of token and layer pairs that used only the depth path. A dash means that a "
-        "prompt was not traced or has nothing to measure. Means of short texts scatter more, so compare prompts of "
-        "similar length. The answer above tests groups: chance is what comes of dealing the group names to the prompts "
-        "at random, and prompts made from one template make p too small. Click the head of a column to sort the "
-        "table, or the box before a row to open its text on every page."
+        "**How to read.** Each prompt has one dot and one row, and each number is a mean over its tokens; loss is the "
+        f"mean surprisal. {told}A dash means that a prompt was not traced or has nothing to measure. Means of short "
+        "texts scatter more, so compare prompts of similar length. The answer above tests groups: chance is what comes "
+        "of dealing the group names to the prompts at random, and prompts made from one template make p too small. "
+        "Click the head of a column to sort the table, or the box before a row to open its text on every page."
     )
 
 
@@ -94,12 +97,12 @@ def _progress(waiting: int) -> None:
 
 def _picture(table: pd.DataFrame, columns: list[str]) -> None:
     """All prompts in one picture, grouped by a column of the file."""
-    groups = grouping_columns(table, columns)
+    groups, offered = grouping_columns(table, columns), prompt_list.measures()
     with title("The list in one picture"):
         chosen = st.segmented_control(
             "Shown",
-            list(MEASURES),
-            default="difficulty",
+            offered,
+            default=offered[0],
             required=True,
             format_func=lambda name: MEASURES[name].label,
             key=prompt_list.QUANTITY,
@@ -152,7 +155,8 @@ def _table(table: pd.DataFrame, columns: list[str], shown: list[int]) -> None:
         if (row := selected_row(prompt_list.TABLE)) is not None and row < len(shown):
             state.show(prompts[shown[row]])
 
-    bars = {name: _bar_range(table[name]) for name in ("difficulty", "gate")}
+    had = prompt_list.measures()
+    bars = {name: _bar_range(table[name]) for name in BARS if name in had}
     shown_as, problems = _columns(columns, bars), ["problem"] if table["problem"].notna().any() else []
     prompt_list.mark_opened(shown)
     st.dataframe(
@@ -167,8 +171,9 @@ def _table(table: pd.DataFrame, columns: list[str], shown: list[int]) -> None:
         placeholder="–",
     )
     with st.container(horizontal=True, vertical_alignment="center"):
-        ends = "; ".join(f"{word} from {bars[name][0]:.2f} to {bars[name][1]:.2f}" for name, word in BARS.items())
-        st.caption(f"{len(shown):,} of {len(prompts):,} prompts are shown. The bars range for {ends}.", width="stretch")
+        ends = "; ".join(f"{BARS[name]} from {low:.2f} to {high:.2f}" for name, (low, high) in bars.items())
+        ranges = f" The bars range for {ends}." if ends else ""
+        st.caption(f"{len(shown):,} of {len(prompts):,} prompts are shown.{ranges}", width="stretch")
         name = "CSV of all prompts"
         if prompt_list.tracing_list():  # every run replaces the file, so a click could miss it
             st.button(name, disabled=True, help="You can download the CSV once tracing has ended or is stopped.")
@@ -187,16 +192,18 @@ def _columns(others: list[str], bars: dict[str, tuple[float, float]]) -> dict[st
             label, min_value=low, max_value=high, format="%.2f", color=colour, help=told
         )
 
-    return {
+    columns = {
         "name": st.column_config.TextColumn(width=190),
         **{column: st.column_config.Column(column) for column in others},
         "tokens": st.column_config.NumberColumn("tokens", format="%d"),
-        "difficulty": bar("difficulty", "difficulty", colours["difficulty"][3]),
-        "gate": bar("width share λ", "gate", colours["width"]),
+        "difficulty": bar("difficulty", "difficulty", colours["difficulty"][3]) if "difficulty" in bars else None,
+        "gate": bar("width share λ", "gate", colours["width"]) if "gate" in bars else None,
         "did_not_route": st.column_config.NumberColumn("did not route", format="percent"),
         "loss": st.column_config.NumberColumn("loss, nats", format="%.2f"),
         "text": st.column_config.TextColumn("beginning of the text"),
     }
+    had = prompt_list.measures()
+    return {name: column for name, column in columns.items() if name not in MEASURES or name in had}
 
 
 def _bar_range(values: pd.Series) -> tuple[float, float]:

@@ -15,6 +15,7 @@ from app.session.what_if_form import WHAT, WHERE
 from app.session.widgets import selected_row
 from app.texts.markdown import literal
 from hooks.interventions import Intervention, in_words
+from hooks.trace_checks import PARTS
 
 MOST_ROWS = 50
 """Of the table of predictions."""
@@ -24,6 +25,9 @@ def editor() -> None:
     """First questions while nothing is set, the form, and the interventions that are active."""
     if why_no_model():
         return  # every figure says why
+    if not what_if_form.offered(current_trace()):
+        st.info("This model decides nothing about its tokens, so there is nothing to decide otherwise.")
+        return
     if not what_if.chosen_interventions():
         _first_questions()
     _form()
@@ -82,7 +86,7 @@ def _value(what: str) -> None:
     elif what == what_if_form.WITHOUT_EXPERT:
         st.selectbox("Expert", experts, key=key, width=110, persist_state="session")
     else:
-        paths = ["width", "depth"]
+        paths = ["width", "depth"] if trace.parts == PARTS else ["width"]
         st.segmented_control("Path", paths, key=key, required=True, default="width", persist_state="session")
 
 
@@ -160,7 +164,7 @@ def _pinned(kept: tuple[Intervention, ...]) -> None:
 
 def predictions() -> None:
     """A table of the tokens after which the prediction changed most; a row selects its token."""
-    if why_no_model():
+    if why_no_model() or not what_if_form.offered(current_trace()):
         return
     table = token_table(current_result(Comparison)).sort_values("kl", ascending=False, kind="stable")
     table = table[(table["kl"] > 0) & ~table["special"]].head(MOST_ROWS)

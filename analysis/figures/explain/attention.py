@@ -27,6 +27,8 @@ from analysis.palette import THEMES, colour_at, gate_colour, loop_colours, mix, 
 from analysis.view import DEFAULT_VIEW, View
 from analysis.words.numbers import percent, significant
 from hooks.attention_trace import AttentionTrace
+from hooks.trace import RoutingTrace
+from hooks.trace_checks import PARTS
 
 HEADS_PX, ROUTING_PX, SPACE_PX = 240, 46, 14
 MEAN = -1.4
@@ -55,30 +57,34 @@ def attention_map_figure(attention: AttentionTrace, view: View = DEFAULT_VIEW) -
     heads = len(weights) - 1
     row_px = float(np.clip(HEADS_PX / heads, 11, 30))
     heads_px = row_px * (heads + 1.4 + 0.5)
-    plots_px = heads_px + SPACE_PX + ROUTING_PX
+    routed = trace.parts == PARTS  # else there are no loops and no λ to show below
+    plots_px = heads_px + (SPACE_PX + ROUTING_PX) * routed
     axis, bottom = token_axis(trace, view)[0], any_names_px(trace)  # as high for whatever token is selected
     axis |= {"range": [first - 0.5, max(end, first + FEWEST_KEYS) - 0.5]}
-    below = ROUTING_PX / plots_px
+    below = ROUTING_PX / plots_px if routed else 0
+    rows = {
+        "yaxis2": {
+            "domain": [0, below], "range": [-0.5, 1.5], "anchor": "x", "tickvals": [1, 0], "ticktext": ["loops", "λ"],
+        }
+    }  # fmt: skip
     named = list(range(0, heads, max(round(12 / row_px), 1)))
     card = _card(attention, view)
     return figure(
         view,
         [
-            *_weight_cells(weights, view, first, card),
-            *_routing(attention, view, card),
+            *_weight_cells(trace, weights, view, first, card),
+            *(_routing(attention, view, card) if routed else []),
             *_weight_numbers(weights, view, first),
         ],
         height=round(plots_px) + 44 + bottom,
         margin={"t": 44, "b": bottom, "l": 58, "r": 12},
-        xaxis={**axis, "anchor": "y2"},
+        xaxis={**axis, "anchor": "y2" if routed else "y"},
         yaxis={
-            "domain": [below + SPACE_PX / plots_px, 1], "range": [heads - 0.4, MEAN - 0.5],
+            "domain": [below + SPACE_PX / plots_px * routed, 1], "range": [heads - 0.4, MEAN - 0.5],
             "tickvals": [MEAN, *named], "ticktext": ["mean", *map(str, named)], "title": {"text": "head"},
         },
-        yaxis2={
-            "domain": [0, below], "range": [-0.5, 1.5], "anchor": "x", "tickvals": [1, 0], "ticktext": ["loops", "λ"],
-        },
-        shapes=[band(view, x="token"), band(view, x="token", yref="y2")],
+        **(rows if routed else {}),
+        shapes=[band(view, x="token"), *([band(view, x="token", yref="y2")] if routed else [])],
         annotations=_weight_notes(attention, view, weights),
     )  # fmt: skip
 
@@ -101,8 +107,11 @@ def _weights_drawn(attention: AttentionTrace, view: View) -> np.ndarray:
     return rows[:, first - attention.first_read : end - attention.first_read]
 
 
-def _weight_cells(weights: np.ndarray, view: View, first: int, card: dict) -> list[dict]:
+def _weight_cells(trace: RoutingTrace, weights: np.ndarray, view: View, first: int, card: dict) -> list[dict]:
     """The map of `_weights_drawn`, whose first column is token `first`: the mean over heads, then the heads."""
+    told = ": loops %{customdata[2]}, width share %{customdata[3]:.2f}<br>%{text}"
+    if trace.parts != PARTS:
+        told = "<br>%{text}" if "width" in trace.parts else ""
     token = np.arange(first, first + weights.shape[1])
     y = np.array([MEAN, *range(len(weights) - 1)])
     return [
@@ -112,8 +121,7 @@ def _weight_cells(weights: np.ndarray, view: View, first: int, card: dict) -> li
             "zmin": 0, "zmax": 1, "colorscale": _shades(view), "hoverongaps": False,
             **{name: np.broadcast_to(values, (len(y[rows]), *values.shape)) for name, values in card.items()},
             "hovertemplate": f"<b>%{{hovertext}}</b>, token %{{customdata[0]}}<br>{said} %{{z:.1%}}<br>"
-            f"in layer {view.layer}: loops %{{customdata[2]}}, width share %{{customdata[3]:.2f}}<br>%{{text}}"
-            "<extra></extra>",
+            f"in layer {view.layer}{told}<extra></extra>",
         }
         for rows, said in ((slice(0, 1), "mean over heads"), (slice(1, None), "head %{y} read"))
     ]  # fmt: skip
@@ -249,9 +257,11 @@ FIGURES = (
         title="What every head read",
         how_to_read=(
             "Each row is one head of the selected layer, and each column a token that the selected one could "
-            "read: itself and those before it. A stronger colour is more attention; a row sums to 100%. The rows "
-            "below show the loops and λ of every token in this layer (a stroke: it did not route, because it took "
-            "all loops). Attention shows what was read before this layer routed, not what it did to the choice."
+            "read: itself and those before it. A stronger colour is more attention; a row sums to 100%."
+        ),
+        of_versatile=(
+            "The rows below show the loops and λ of every token in this layer (a stroke: it did not route, because it "
+            "took all loops). Attention shows what was read before this layer routed, not what it did to the choice."
         ),
         details=(
             "The heads read what the layers below left; this layer routes only afterwards. In a text longer than "

@@ -135,7 +135,9 @@ def _heights(points: pd.DataFrame, low: float, high: float) -> np.ndarray:
 
 
 def picture_of_list(drawn: PromptTable, view: View, *, quantity: str = "difficulty") -> go.Figure:
-    """`prompt_picture` of a list on its own."""
+    """`prompt_picture` of a list on its own: of its loss if the model decides nothing that the quantity is of."""
+    if drawn.table[quantity].isna().all() and drawn.table["loss"].notna().any():
+        quantity = "loss"
     return prompt_picture(drawn.table, view, MEASURES[quantity], drawn.column)
 
 

@@ -1,0 +1,35 @@
+"""Dense models: every token passes every layer's one FFN once. Nothing is decided, so there is no routing to record."""
+
+import torch
+from transformers import PreTrainedModel
+
+from sample_models.adapter import AdaptedConfig, Adapter, check_ids
+from sample_models.adapter_families import DENSE
+from sample_models.adapter_streams import attach_streams
+
+
+class DenseAdapter(Adapter):
+    """Plain Llama."""
+
+    family = DENSE
+    parameter_parts = {
+        "embed_tokens": "token embeddings",
+        "lm_head": "output head",
+        "self_attn": "attention",
+        "norm": "norms",
+        "mlp": "FFNs",
+    }
+
+    def adapted(self, model: PreTrainedModel) -> AdaptedConfig:
+        return AdaptedConfig(model.config, DENSE, frozenset(), len(model.model.layers))
+
+    def attach(self, model: PreTrainedModel) -> None:
+        attach_streams(model)
+
+    @torch.no_grad()
+    def check(self, model: PreTrainedModel, config: AdaptedConfig) -> None:
+        if not model(check_ids(model), use_cache=False).logits.isfinite().all():
+            raise ValueError("its logits are not finite, so its weights are damaged or overflow: try another dtype")
+
+
+__all__ = ["DenseAdapter"]

@@ -1,0 +1,70 @@
+"""Models of other families in the app: every page that applies is drawn, the others say why they are not there."""
+
+import pytest
+
+from analysis.catalogue import CATALOGUE
+from analysis.parts import ALL, DEPTH, FIGURES, GATE, KINDS, PAGES, WIDTH, why_lacking
+from app.pages import PAGES as ROWS
+from app.server import models
+from tests.app_in_process import captions, charts, new_app, press, trace_text, turn_to, unfolded
+from tests.other_models import save_other
+
+DRAWN = {
+    "mixtral": {"overview": 1, "experts": 7, "attention": 1, "what_if": 2, "prompts": 1},
+    "llama": {"attention": 1, "prompts": 1},
+}
+"""Model type -> pages with charts, and how many."""
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("others")
+    for kind in DRAWN:
+        save_other(folder / f"tiny {kind}", kind)
+    return folder
+
+
+@pytest.mark.parametrize("kind", DRAWN)
+def test_every_page_is_drawn_or_says_why_not(root, monkeypatch, kind):
+    monkeypatch.setenv(models.ROOTS_VARIABLE, str(root))
+    app = unfolded(new_app())
+    app.query_params["model"] = f"tiny {kind}"
+    app.run()
+    parts = {"mixtral": ["width"], "llama": []}[kind]
+    for page in ROWS:
+        turn_to(app, page.url_path)
+        assert not app.exception, page.name
+        lacks = why_lacking(page.needs, {"parts": parts})
+        told = any(each.value.startswith(("This model is a", "This shows how")) for each in app.info)
+        assert told == bool(lacks), page.name
+        assert len(charts(app)) == DRAWN[kind].get(page.url_path, 0), page.name
+        texts = [each.value for each in (*app.markdown, *app.caption, *app.metric)]
+        assert not any("λ was 0" in text or "0.00" in text for text in texts), page.name
+        assert not any("width share" in str(chart) or "loops %{" in str(chart) for chart in charts(app)), page.name
+    (colours,) = (each for each in app.segmented_control if each.label == "Colour tokens by")
+    assert colours.options == (["Experts", "Surprisal"] if parts else ["Surprisal"])
+
+
+def test_what_if_decides_experts_otherwise_and_a_switch_of_models_keeps_going(root, monkeypatch):
+    monkeypatch.setenv(models.ROOTS_VARIABLE, str(root))
+    app = unfolded(new_app())
+    app.run()
+    turn_to(app, "what_if")
+    app.sidebar.selectbox[0].select("tiny mixtral").run()
+    assert not app.exception
+    trace_text(app, "Hello there, little fox")
+    (decide,) = (box for box in app.selectbox if box.label == "Decide")
+    assert decide.options == ["experts", "number of experts", "without an expert", "without a path"]
+    decide.select("without an expert").run()
+    press(app, "Set")
+    assert len(charts(app)) == 2 and any("by expert" not in text for text in captions(app))
+    app.sidebar.selectbox[0].select("tiny llama").run()
+    assert not app.exception and any("decides nothing" in each.value for each in app.info)
+
+
+def test_the_table_of_parts_names_pages_and_figures_that_exist():
+    assert set(PAGES) <= {page.url_path for page in ROWS}
+    assert set(FIGURES) <= {figure.name for figure in CATALOGUE}
+    assert set(KINDS) <= {figure.of.__name__ for figure in CATALOGUE}
+    assert {*PAGES.values(), *FIGURES.values(), *KINDS.values()} <= {ALL, DEPTH, GATE, WIDTH}
+    assert why_lacking(ALL, {}) is why_lacking(DEPTH, {}) is None
