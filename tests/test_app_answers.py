@@ -6,6 +6,7 @@ import streamlit
 
 from analysis.answers import answer_of
 from analysis.catalogue import spec
+from analysis.compare.pair import TracePair
 from analysis.difficulty import token_difficulty
 from app.pages import PAGES
 from app.parts.page import Fold, Part
@@ -49,7 +50,7 @@ def test_no_page_shows_more_than_three_figures_before_the_reader_asks_for_more(a
         assert len(charts(app)) <= MOST_UNFOLDED, page.name
         drawn = {key.removeprefix("figure-") for key in app.session_state.drawings}
         assert drawn.isdisjoint(folded), "what is folded was drawn"
-        on_demand = bool(page.figures) and spec(page.figures[0]).of in (DepthEffects, KnockOutTrace)
+        on_demand = bool(page.figures) and spec(page.figures[0]).of in (DepthEffects, KnockOutTrace, TracePair)
         assert (page.figures[0] in drawn) if page.figures and not on_demand else not drawn
         assert [opener.label for opener in app.expander[: len(page.folds)]] == [fold.question for fold in page.folds]
         assert all(fold.question.endswith("?") for fold in page.folds)
