@@ -219,8 +219,8 @@ def test_library_of_an_extra_that_is_missing_is_told_in_a_line(capsys, monkeypat
     def missing(_: object) -> None:
         raise ModuleNotFoundError("No module named 'streamlit'", name="streamlit.web")
 
-    monkeypatch.setattr("app.cli.models", missing)
-    assert main(["models"]) == 2
+    monkeypatch.setattr("app.cli.serve", missing)
+    assert main(["serve"]) == 2
     assert capsys.readouterr().err == (
         "this needs streamlit, which is not installed: pip install 'versatileffn[app]' brings it\n"
     )
