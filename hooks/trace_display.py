@@ -22,7 +22,7 @@ def one_line(trace) -> str:
 
 
 def strip_html(trace) -> str:
-    """The tokens of a RoutingTrace in a row, each shaded by its mean loops over layers; pointing at one tells its numbers."""
+    """The tokens of a RoutingTrace, each shaded by its mean loops over layers; pointing at one tells its numbers."""
     mean = trace.loops.mean(axis=0)
     cells = []
     for token, text in enumerate(trace.tokens[:MOST_TOKENS]):
