@@ -21,9 +21,10 @@ from torch.utils._pytree import tree_leaves
 
 from benchmarks.interleaved import interleaved_medians
 from sample_models.configuration_versatile import VersatileFFNConfig
-from sample_models.feed_forward import VersatileFFN, swiglu
+from sample_models.feed_forward import VersatileFFN
 from sample_models.lambda_gate import width_share
 from sample_models.modeling_versatile import VersatileFFNForCausalLM
+from sample_models.units import swiglu
 
 SHARES = {"spread evenly": (0.25, 0.25, 0.25, 0.25), ".80 .12 .06 .02": (0.80, 0.12, 0.06, 0.02)}
 """Share of tokens that take 1, 2, 3 and 4 loops."""

@@ -30,6 +30,7 @@ from hooks.lens_points import TracePoint
 from sample_models.loading import LoadedModel, no_progress_bar
 from sample_models.modeling_versatile import VersatileFFNForCausalLM
 from sample_models.taps import Tap
+from sample_models.weight_state import active_adapters
 
 ARCHITECTURE = "VersatileFFNForCausalLM"
 
@@ -45,6 +46,10 @@ def to_bridge(loaded: LoadedModel) -> TransformerBridge:
     `blocks.{i}.hook_mlp_out` is what the FFN adds to the residual stream, so that `cache.decompose_resid()` sums to it;
     `blocks.{i}.mlp.hook_out` is the FFN's own output, which already holds the residual. Outputs of single experts and
     of loops that a token did not take are computed only when a hook listens to them; this changes no other result.
+
+    TransformerLens' neuron tools read `blocks.{i}.mlp.hook_post`: one number c for each hidden unit, so that the layer
+    adds `c @ W_out`. It sums the unit's loops and its part in the width path, each with the share of its path;
+    `hook_post_{l}` has the units in loop l.
     """
     model = own_copy(loaded.model)
     with TemporaryDirectory() as folder:
@@ -82,7 +87,12 @@ def refuse_made_up_tokens(bridge: TransformerBridge, vocab_size: int) -> None:
 
 
 def own_copy(model: VersatileFFNForCausalLM) -> VersatileFFNForCausalLM:
-    """A copy of the model and its weights, without the hooks on the original."""
+    """A copy of the model and its weights, without the hooks on the original. ValueError if adapters are in it."""
+    if (adapters := active_adapters(model)) or any(".base_layer." in name for name in model.state_dict()):
+        raise ValueError(
+            f"the model has PEFT adapters ({', '.join(adapters) or 'inactive'}), which cannot be copied: merge them "
+            "into its weights with merge_and_unload(), or remove them with unload()"
+        )
     with no_progress_bar():
         copied = VersatileFFNForCausalLM.from_pretrained(
             None,
@@ -105,6 +115,31 @@ class FFNBridge(GeneralizedComponent):
 
     def forward(self, hidden, *args, **kwargs):
         return self.original_component(hidden, *args, **kwargs)
+
+    @property
+    def W_in(self) -> torch.Tensor:
+        """[d_model, d_mlp]: the half of SwiGLU that the gate multiplies."""
+        return self.original_component.up_gate_proj.weight.chunk(2)[0].T
+
+    @property
+    def W_gate(self) -> torch.Tensor:
+        """[d_model, d_mlp]: the half that goes through SiLU."""
+        return self.original_component.up_gate_proj.weight.chunk(2)[1].T
+
+    @property
+    def W_out(self) -> torch.Tensor:
+        """[d_mlp, d_model]: what each hidden unit writes, in every loop and as a part of its expert."""
+        return self.original_component.down_proj.weight.T
+
+    @property
+    def b_in(self) -> torch.Tensor:
+        """[d_mlp]: zeros, there is no bias."""
+        return self.W_in.new_zeros(self.W_in.shape[1])
+
+    @property
+    def b_out(self) -> torch.Tensor:
+        """[d_model]: zeros, there is no bias."""
+        return self.W_out.new_zeros(self.W_out.shape[1])
 
 
 class LayerBridge(BlockBridge):

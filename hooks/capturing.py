@@ -199,6 +199,7 @@ def routing_trace(
     routing = {field: np.concatenate([part.routing[field] for part in parts], axis=1) for field in parts[0].routing}
     columns = zip(*(part.predictions for part in parts), strict=True)
     logprob_of_next, next_ids, next_logprobs, entropy = (np.concatenate(column) for column in columns)
+    digest, changed = loaded.weights_now()
     flat = display_tokens(loaded.tokenizer, next_ids.ravel().tolist())
     return RoutingTrace(
         tokens=display_tokens(loaded.tokenizer, reading.ids),
@@ -212,16 +213,16 @@ def routing_trace(
         next_entropy=entropy,
         meta={
             "model": loaded.name,
-            "weights_sha256": loaded.weights_sha256,
+            "weights_sha256": digest,
             "gates_trained": loaded.gates_trained,
             "reads_ids": loaded.reads_ids,
             "parameters": loaded.parameter_count,
             "heads_parameters": loaded.heads_parameter_count,
-            "config": loaded.config.to_diff_dict(),
+            "config": {name: value for name, value in loaded.config.to_diff_dict().items() if name != "auto_map"},
             **_told_of_family(loaded),
             "text": reading.text,
             **reading.meta,
-            **({"weights_changed": True} if loaded.weights_changed else {}),
+            **({"weights_changed": True} if changed else {}),
             "dtype": str(loaded.model.dtype).removeprefix("torch."),
             "versions": _versions(),
             "format_version": INTERVENED_VERSION if interventions else FORMAT_VERSION,

@@ -20,7 +20,8 @@ def in_eval_mode(model: nn.Module) -> Iterator[None]:
     """
     with _lock:
         passes, trained = _held.get(model, (0, None))
-        trained = [module for module in model.modules() if module.training] if trained is None else trained
+        if trained is None:
+            trained = [module for module in model.modules() if module.training]
         for module in trained:
             module.training = False
         _held[model] = passes + 1, trained

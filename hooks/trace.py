@@ -27,6 +27,7 @@ from scipy.special import softmax
 from hooks.files import whole_file
 from hooks.interventions import Intervention, from_json
 from hooks.trace_checks import MAX_FILE_MB, PARTS, check_arrays, check_interventions, check_lists, check_values
+from hooks.trace_display import one_line, strip_html
 from hooks.windows import Window, reading_windows
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ _LISTS = ("tokens", "next_tokens", "meta")  # kept in the file's JSON header, be
 
 
 @jaxtyped(typechecker=beartype)
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class RoutingTrace:
     """What every token did in every layer during one forward pass over one text.
 
@@ -191,6 +192,12 @@ class RoutingTrace:
     def next_surprisal(self) -> Float[np.ndarray, " token"]:
         """-log p of the next token, which the model predicts at this position, nats; NaN for the last."""
         return np.append(-self.logprob[1:], np.nan).astype(self.logprob.dtype)
+
+    def __repr__(self) -> str:
+        return one_line(self)
+
+    def _repr_html_(self) -> str:
+        return strip_html(self)
 
     # Other programs' forms ------------------------------------------------------------------------------------------
 

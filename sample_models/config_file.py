@@ -33,6 +33,7 @@ READ = frozenset(
     [*MOST, "ffn", "tau", "gates_trained", "architectures", "hidden_act", "initializer_range", "rms_norm_eps"]
     + ["use_cache", "pad_token_id", "bos_token_id", "eos_token_id", "pretraining_tp", "tie_word_embeddings"]
     + ["rope_parameters", "rope_scaling", "rope_theta", "attention_bias", "attention_dropout", "mlp_bias"]
+    + ["router_aux_loss_coef"]
 )
 """Fields that are read. The others name kernels, other weights, labels or formats of outputs, or mean nothing here."""
 

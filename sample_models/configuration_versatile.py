@@ -1,5 +1,7 @@
 """Configuration of a VersatileFFN language model; it holds all sizes."""
 
+import shutil
+from pathlib import Path
 from typing import Literal
 
 from huggingface_hub.dataclasses import strict
@@ -16,6 +18,14 @@ PARTS = {
 }
 """The `ffn` field -> what a layer decides for every token: experts ("width"), loops ("depth"), lambda ("gate")."""
 
+CODE = ("configuration_versatile", "feed_forward", "lambda_gate", "modeling_versatile", "taps", "units")
+"""The modules that a saved model takes along: these alone, and no others of this package, are needed to run it."""
+AUTO_MAP = {
+    "AutoConfig": "configuration_versatile.VersatileFFNConfig",
+    "AutoModel": "modeling_versatile.VersatileFFNModel",
+    "AutoModelForCausalLM": "modeling_versatile.VersatileFFNForCausalLM",
+}
+
 
 @strict
 class VersatileFFNConfig(LlamaConfig):
@@ -30,6 +40,9 @@ class VersatileFFNConfig(LlamaConfig):
     tau (float, None): Gumbel-softmax temperature of the depth head at the end of training; None if unknown. Used only
         in training mode: see `training_tau`.
     gates_trained (bool, False): whether the model's router and depth head were trained.
+    output_router_logits (bool, False): whether the model returns the routers' logits and their balance loss.
+    router_aux_loss_coef (float, 1e-5): the factor of the balance loss in the loss, the paper's by default; small models
+        need more (0.01) or collapse onto few experts.
 
     Raises huggingface_hub's StrictDataclassError, caused by a ValueError, for sizes that do not fit each other.
 
@@ -47,6 +60,8 @@ class VersatileFFNConfig(LlamaConfig):
     ffn: Literal["dense", "k_loop", "moe", "width", "depth", "average", "versatile"] = "versatile"
     tau: float | None = None
     gates_trained: bool = False
+    output_router_logits: bool = False
+    router_aux_loss_coef: float = 1e-5
 
     @property
     def rope_theta(self) -> float:
@@ -70,6 +85,25 @@ class VersatileFFNConfig(LlamaConfig):
         """The initial temperature in training mode: `tau` or, if that is unknown, the released code's 5."""
         return 5.0 if self.tau is None else self.tau
 
+    def save_pretrained(self, save_directory: str | Path, **kwargs) -> None:
+        """Write config.json and, beside it, the model's code, which transformers runs with `trust_remote_code=True`.
+
+        So the folder can be used where this package is not installed. `load_model` never runs that code.
+        """
+        Path(save_directory).mkdir(parents=True, exist_ok=True)
+        for name in CODE:
+            path = Path(__file__).with_name(f"{name}.py")
+            # Run from another saved model, this file is alone, and transformers writes the code of the model itself.
+            if path.is_file() and path.parent.resolve() != Path(save_directory).resolve():
+                shutil.copyfile(path, Path(save_directory) / path.name)
+        own, self.auto_map = vars(self).pop("auto_map", None), dict(AUTO_MAP)
+        try:
+            super().save_pretrained(save_directory, **kwargs)
+        finally:
+            del self.auto_map
+            if own is not None:
+                self.auto_map = own
+
     def validate_architecture(self) -> None:
         """Called by transformers on construction."""
         super().validate_architecture()
@@ -88,4 +122,4 @@ class VersatileFFNConfig(LlamaConfig):
             raise ValueError(f"max_loops must be at least 1, got {self.max_loops}")
 
 
-__all__ = ["PARTS", "VersatileFFNConfig"]
+__all__ = ["AUTO_MAP", "CODE", "PARTS", "VersatileFFNConfig"]

@@ -5,8 +5,8 @@ Shapes: b batch, p token position, k rank among the chosen experts, `expert` all
 
 import torch
 
-from sample_models.feed_forward import at_least_float32, weights_among
 from sample_models.interventions import DropExpert, ForceExperts, ForceTopK, UseRouting
+from sample_models.units import at_least_float32, weights_among
 
 Force = ForceExperts | ForceTopK | UseRouting
 

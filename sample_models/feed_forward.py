@@ -11,22 +11,24 @@
 Each class adds one piece to its parents: `LoopFFN` the loops, `DepthPath` the depth head, `RoutedFFN` the router,
 `WidthPath` the virtual experts. Every quantity of interest passes through a `Tap`. The output includes the residual H.
 
+Both paths write through the one matrix W_out, so a layer adds W_out c to the stream, with one number c for each hidden
+unit. `hook_post` shows c, and `hook_post_{l}` the units after SwiGLU in loop l; the width path weighs those of loop 1.
+
 Shapes: b batch, p token position, d hidden_size, f intermediate_size. Loops count from 1; a loop *choice* from 0.
 """
+
+from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 from transformers.models.llama.modeling_llama import LlamaRMSNorm
 
-from sample_models.configuration_versatile import VersatileFFNConfig
-from sample_models.lambda_gate import width_share
-from sample_models.taps import Tap
-
-
-def at_least_float32(tensor: torch.Tensor) -> torch.Tensor:
-    """The tensor in float32, or in float64 if it is: half precision is too coarse to compare logits."""
-    return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
+from .configuration_versatile import VersatileFFNConfig
+from .lambda_gate import width_share
+from .taps import Tap
+from .units import at_least_float32, each_alone, swiglu, swiglu_, units_until, weigh_slices, weights_among
 
 
 class DenseFFN(nn.Module):
@@ -38,14 +40,14 @@ class DenseFFN(nn.Module):
         # One matrix for both halves: rows [0, f) are the value, rows [f, 2f) the gate of SwiGLU.
         self.up_gate_proj = nn.Linear(config.hidden_size, 2 * config.intermediate_size, bias=False)
         self.down_proj = nn.Linear(config.intermediate_size, config.hidden_size, bias=False)
-        self.hook_in, self.hook_out = Tap(), Tap()
+        self.hook_in, self.hook_post, self.hook_out = Tap(), Tap(), Tap()
 
     def forward(self, hidden: torch.Tensor) -> torch.Tensor:
         return self.hook_out(self.output(self.hook_in(hidden)))
 
     def output(self, hidden: torch.Tensor) -> torch.Tensor:
         """Y [b p d] from H [b p d]; each kind of FFN overrides this."""
-        return self.loop(hidden)
+        return hidden + self.down_proj(self.hook_post(self.activations(hidden)))
 
     def activations(self, hidden: torch.Tensor) -> torch.Tensor:
         """Hidden units of the FFN after SwiGLU: [..., d] -> [..., f]."""
@@ -56,27 +58,13 @@ class DenseFFN(nn.Module):
         units = self.activations(hidden)
         return hidden + self.down_proj(units if slices is None else weigh_slices(units, slices))
 
-
-def weights_among(logits: torch.Tensor) -> torch.Tensor:
-    """Weights of experts from their router logits [..., k]: a softmax over these alone."""
-    return at_least_float32(logits).softmax(dim=-1).to(logits.dtype)
-
-
-def swiglu(projected: torch.Tensor) -> torch.Tensor:
-    """silu(gate) * value of the halves [value, gate]: [..., 2f] -> [..., f]."""
-    value, gate = projected.chunk(2, dim=-1)
-    return F.silu(gate) * value
-
-
-def weigh_slices(units: torch.Tensor, share: torch.Tensor) -> torch.Tensor:
-    """Each expert's slice of the hidden units times its share: [..., f], [..., expert] -> [..., f]."""
-    return (units.unflatten(-1, (share.shape[-1], -1)) * share[..., None]).flatten(-2)
-
-
-def swiglu_(projected: torch.Tensor) -> torch.Tensor:
-    """`swiglu` in place: overwrites the gate's half of `projected` and returns a view of it."""
-    value, gate = projected.chunk(2, dim=-1)
-    return F.silu(gate, inplace=True).mul_(value)
+    def seen_whole(self, hidden: torch.Tensor, output: torch.Tensor, units: Callable[[], torch.Tensor]) -> torch.Tensor:
+        """Y [b p d]: `output`, or H + W_out c if c, which `units()` gives [b p f], is edited at its tap."""
+        if not self.hook_post.listening:
+            return output
+        total = units()
+        edited = self.hook_post(total)
+        return output if edited is total else hidden + self.down_proj(edited)
 
 
 class LoopFFN(DenseFFN):
@@ -86,17 +74,25 @@ class LoopFFN(DenseFFN):
         super().__init__(config)
         self.max_loops = config.max_loops
         for loop in range(1, config.max_loops + 1):
+            self.add_module(f"hook_post_{loop}", Tap())
             self.add_module(f"hook_depth_state_{loop}", Tap())
 
     def output(self, hidden: torch.Tensor) -> torch.Tensor:
-        return self.states(self.loop(hidden))[-1]
+        states, written = self.all_loops(hidden, self.hook_post_1(self.activations(hidden)))
+        return self.seen_whole(hidden, states[-1], lambda: sum(written))
 
-    def states(self, first: torch.Tensor, slices: torch.Tensor | None = None) -> list[torch.Tensor]:
-        """H(1) to H(max_loops), each [b p d], from H(1)."""
-        states = [self.hook_depth_state_1(first)]
-        for loop in range(2, self.max_loops + 1):
-            states.append(getattr(self, f"hook_depth_state_{loop}")(self.loop(states[-1], slices)))
-        return states
+    def all_loops(
+        self, hidden: torch.Tensor, units: torch.Tensor, slices: torch.Tensor | None = None
+    ) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
+        """H(1) to H(max_loops), each [b p d], and the units that each loop wrote with [b p f]; `units` are loop 1's."""
+        states, written = [], []
+        for loop in range(1, self.max_loops + 1):
+            if loop > 1:
+                units = getattr(self, f"hook_post_{loop}")(self.activations(states[-1]))
+            written.append(units if slices is None else weigh_slices(units, slices))
+            state = (states[-1] if states else hidden) + self.down_proj(written[-1])
+            states.append(getattr(self, f"hook_depth_state_{loop}")(state))
+        return states, written
 
 
 class DepthPath(LoopFFN):
@@ -132,25 +128,27 @@ class DepthPath(LoopFFN):
             return None
         return self.hook_depth_slices(hidden.new_ones(*hidden.shape[:-1], self.slices))
 
-    def depth_path(self, hidden, activations, choice, loop_probs) -> torch.Tensor:
-        """Y_depth [b p d], the state after the chosen number of loops; all states are computed."""
-        slices = self.depth_slices(hidden)
-        units = activations if slices is None else weigh_slices(activations, slices)
-        states = self.states(hidden + self.down_proj(units), slices)
+    def depth_path(self, hidden, activations, choice, loop_probs) -> tuple[torch.Tensor, Callable[[], torch.Tensor]]:
+        """Y_depth [b p d], the state after the chosen number of loops, and what gives its c [b p f]; runs all loops."""
+        states, written = self.all_loops(hidden, activations, self.depth_slices(hidden))
         if self.training:  # a sum over all states, for the straight-through gradient
             chosen = sum(p * state for p, state in zip(loop_probs.split(1, dim=-1), states, strict=True))
         else:
             chosen = torch.stack(states, dim=-2).take_along_dim(choice[..., None, None], dim=-2).squeeze(-2)
-        return self.hook_depth_out(chosen)
+        return self.hook_depth_out(chosen), partial(units_until, loop_probs, written)
 
     @property
     def exits_early(self) -> bool:
-        """Whether tokens may skip the loops that they did not choose: no gradient is needed, no inner tap used."""
-        inside = ("hook_depth_state_", "hook_depth_out", "hook_width_out", "hook_expert_out")
+        """Whether tokens may skip the loops that they did not choose: no gradient is needed, no inner tap used.
+
+        Compiled and exported programs run all loops, since the shapes of an early exit depend on the data.
+        """
+        if torch.compiler.is_compiling():
+            return False
+        inside = ("hook_post", "hook_depth_state_", "hook_depth_out", "hook_width_out", "hook_expert_out")
         tapped = any(tap.listening for name, tap in self.named_children() if name.startswith(inside))
         return not (tapped or self.training or torch.is_grad_enabled())
 
-    @torch.compiler.disable  # shapes depend on the data
     def early_exit(self, hidden, choice, gate=None, expert_share=None) -> torch.Tensor:
         """Y [b p d] of both paths, with each token computing only the loops that it chose (early exit).
 
@@ -161,9 +159,7 @@ class DepthPath(LoopFFN):
         and `expert_share` [b p expert] it is Y_depth = H(loops).
         """
         order = choice.flatten().argsort(descending=True, stable=True)  # tokens that continue come first
-        exits_after = torch.bincount(
-            choice.flatten(), minlength=self.max_loops
-        ).tolist()  # number of tokens by their last loop
+        exits_after = torch.bincount(choice.flatten(), minlength=self.max_loops).tolist()  # tokens by their last loop
         output = hidden.flatten(0, -2)[order]  # H, replaced by Y for tokens that have exited
         if gate is not None:
             gate = gate.flatten(0, -2)[order]
@@ -201,7 +197,8 @@ class DepthFFN(DepthPath):
         choice, loop_probs = self.choose_loops(hidden)
         if self.exits_early:
             return self.early_exit(hidden, choice)
-        return self.depth_path(hidden, self.activations(hidden), choice, loop_probs)
+        depth_out, units = self.depth_path(hidden, self.hook_post_1(self.activations(hidden)), choice, loop_probs)
+        return self.seen_whole(hidden, depth_out, units)
 
 
 class RoutedFFN(DenseFFN):
@@ -237,6 +234,8 @@ class RoutedFFN(DenseFFN):
     def expert_outputs(self, activations: torch.Tensor) -> torch.Tensor:
         """f_e(H) of every expert, without the residual [b p expert d]; their sum over virtual experts is f(H)."""
         slices = activations.unflatten(-1, (self.num_experts, -1))  # [b p expert s]
+        if type(self.expert_down) is not nn.Linear:  # an adapter is on it: its weight is not all that it does
+            return self.expert_down(each_alone(slices))
         return torch.einsum("bpes,des->bped", slices, self.expert_down.weight.unflatten(-1, (self.num_experts, -1)))
 
     def expert_sum(self, activations, indices, weights) -> torch.Tensor:
@@ -251,7 +250,7 @@ class MoEFFN(RoutedFFN):
     """f for every token plus top-k real experts: Y = H + f(H) + sum_k w_k g_{e_k}(H).
 
     The experts are slices of a second FFN g of the same size, with the same norm. All slices are computed, and those
-    not chosen have weight 0: simple, not fast.
+    not chosen have weight 0: simple, not fast. `hook_post` shows the units of f alone.
     """
 
     def __init__(self, config: VersatileFFNConfig):
@@ -265,7 +264,7 @@ class MoEFFN(RoutedFFN):
 
     def output(self, hidden: torch.Tensor) -> torch.Tensor:
         activations = swiglu(self.expert_up_gate_proj(self.norm(hidden)))  # [b p f] of the experts
-        return self.loop(hidden) + self.expert_sum(activations, *self.choose_experts(hidden))
+        return super().output(hidden) + self.expert_sum(activations, *self.choose_experts(hidden))
 
 
 class WidthPath(RoutedFFN):
@@ -286,8 +285,9 @@ class WidthFFN(WidthPath):
     def output(self, hidden: torch.Tensor) -> torch.Tensor:
         activations, chosen = self.activations(hidden), self.choose_experts(hidden)
         if self.hook_width_out.listening or self.hook_expert_out.listening:
-            return self.down_proj(activations) + self.hook_width_out(self.width_path(hidden, activations, *chosen))
-        return hidden + self.down_proj(weigh_slices(activations, 1 + self.expert_share(*chosen)))
+            output = self.down_proj(activations) + self.hook_width_out(self.width_path(hidden, activations, *chosen))
+            return self.seen_whole(hidden, output, lambda: weigh_slices(activations, 1 + self.expert_share(*chosen)))
+        return hidden + self.down_proj(self.hook_post(weigh_slices(activations, 1 + self.expert_share(*chosen))))
 
 
 class AverageFFN(DepthPath, WidthPath):
@@ -299,9 +299,12 @@ class AverageFFN(DepthPath, WidthPath):
         if self.exits_early:
             half = torch.full_like(hidden[..., :1], 0.5)
             return self.early_exit(hidden, choice, half, self.expert_share(*chosen))
-        activations = self.activations(hidden)
-        depth_out = self.depth_path(hidden, activations, choice, loop_probs)
-        return (self.hook_width_out(self.width_path(hidden, activations, *chosen)) + depth_out) / 2
+        activations = self.hook_post_1(self.activations(hidden))
+        depth_out, units = self.depth_path(hidden, activations, choice, loop_probs)
+        output = (self.hook_width_out(self.width_path(hidden, activations, *chosen)) + depth_out) / 2
+        return self.seen_whole(
+            hidden, output, lambda: (weigh_slices(activations, self.expert_share(*chosen)) + units()) / 2
+        )
 
 
 class VersatileFFN(DepthPath, WidthPath):
@@ -319,12 +322,18 @@ class VersatileFFN(DepthPath, WidthPath):
         chosen = self.choose_experts(hidden)
         if self.exits_early:
             return self.early_exit(hidden, choice, gate, self.expert_share(*chosen))
-        activations = self.activations(hidden)  # [b p f], shared by loop 1 and the width path
-        depth_out = self.depth_path(hidden, activations, choice, loop_probs)
+        activations = self.hook_post_1(self.activations(hidden))  # [b p f], shared by loop 1 and the width path
+        depth_out, units = self.depth_path(hidden, activations, choice, loop_probs)
         width_out = self.width_path(hidden, activations, *chosen)
         if not self.training:
             width_out = torch.where(gate > 0, width_out, 0)  # 0 where the width path does not run
-        return gate * self.hook_width_out(width_out) + (1 - gate) * depth_out
+        output = gate * self.hook_width_out(width_out) + (1 - gate) * depth_out
+
+        def both() -> torch.Tensor:
+            wide = gate if self.training else gate.clamp_min(0)
+            return weigh_slices(activations, wide * self.expert_share(*chosen)) + (1 - gate) * units()
+
+        return self.seen_whole(hidden, output, both)
 
 
 FFN = {

@@ -75,12 +75,18 @@ class LoadedModel:
 
         It identifies the version of a model.
         """
-        return self.file_digest if self.file_digest and not self.weights_changed else tensors_sha256(self.model)
+        return self.weights_now()[0]
 
     @property
     def weights_changed(self) -> bool:
         """Whether the weights were edited, replaced, moved or given adapters since they were read from files."""
-        return self.loaded_marks is not None and weight_marks(self.model) != self.loaded_marks
+        return self.weights_now()[1]
+
+    def weights_now(self) -> tuple[str, bool]:
+        """`weights_sha256` and `weights_changed` at one moment."""
+        if self.file_digest and weight_marks(self.model) == self.loaded_marks:
+            return self.file_digest, False
+        return tensors_sha256(self.model), self.loaded_marks is not None
 
     @property
     def config(self) -> VersatileFFNConfig | AdaptedConfig:

@@ -32,6 +32,15 @@ SOURCES = {
 """Kind of text -> its description and licence."""
 
 
+def front_matter(licence: str, *tags: str) -> str:
+    """The YAML at the head of a card, which model hubs read: library, licence, task and tags."""
+    listed = "".join(f"- {tag}\n" for tag in ("versatile_ffn", "mixture-of-experts", "adaptive-computation", *tags))
+    return (
+        f"---\nlibrary_name: transformers\nlicense: {licence.lower()}\nlanguage: en\npipeline_tag: text-generation\n"
+        f"tags:\n{listed}---\n\n"
+    )
+
+
 def sources_table(kinds: Iterable[str]) -> str:
     """Markdown table of the named kinds of text. Raises ValueError for a kind that is not in `SOURCES`."""
     kinds = list(kinds)
@@ -88,7 +97,7 @@ def model_card(
         "Limits": _limits(),
         "Commands": _commands(name, settings),
     }
-    head = (
+    head = front_matter("apache-2.0") + (
         f"# {name}\n\nA small VersatileFFN language model ({PAPER}) for the explorer, trained so that you can look at "
         "its routing, loops and virtual experts on a laptop. All numbers on this page were computed by "
         "`python -m sample_models.publish`; `evaluation.json` and `curves.csv` hold them in full."

@@ -12,18 +12,29 @@
 The FFN itself, and the paper's baselines and ablations that `config.ffn` can put in its place, are in feed_forward.py.
 """
 
+from dataclasses import dataclass
+from functools import wraps
+
 import torch
 from torch import nn
-from transformers import AutoConfig, AutoModelForCausalLM, LlamaForCausalLM, LlamaModel, LlamaPreTrainedModel
+from transformers import LlamaForCausalLM, LlamaModel, LlamaPreTrainedModel
 from transformers import initialization as init
+from transformers.modeling_layers import GradientCheckpointingLayer
+from transformers.modeling_outputs import MoeCausalLMOutputWithPast
 from transformers.models.llama.modeling_llama import LlamaAttention, LlamaRMSNorm, LlamaRotaryEmbedding
+from transformers.models.mixtral.modeling_mixtral import load_balancing_loss_func
+from transformers.utils import ModelOutput, can_return_tuple
+from transformers.utils.output_capturing import OutputRecorder
 
-from sample_models.configuration_versatile import VersatileFFNConfig
-from sample_models.feed_forward import FFN, DenseFFN, DepthPath, VersatileFFN
-from sample_models.taps import Tap, name_taps, tell_positions
+from .configuration_versatile import VersatileFFNConfig
+from .feed_forward import FFN, DenseFFN, DepthPath, VersatileFFN
+from .taps import Tap, name_taps, tell_positions
+
+HEADS = ("router_logits", "depth_logits")
+"""What `output_router_logits` and `output_depth_logits` return, of every layer that has such a head."""
 
 
-class VersatileFFNDecoderLayer(nn.Module):
+class VersatileFFNDecoderLayer(GradientCheckpointingLayer):
     """Llama's layer, except: the FFN norms its own input and its output already holds the residual."""
 
     def __init__(self, config: VersatileFFNConfig, layer_idx: int):
@@ -50,10 +61,12 @@ class VersatileFFNDecoderLayer(nn.Module):
 
 class VersatileFFNPreTrainedModel(LlamaPreTrainedModel):
     config: VersatileFFNConfig
-    # Recomputing a layer would draw different Gumbel noise.
-    supports_gradient_checkpointing = False
     _no_split_modules = ["VersatileFFNDecoderLayer"]
-    _can_record_outputs = {"hidden_states": VersatileFFNDecoderLayer, "attentions": LlamaAttention}
+    _can_record_outputs = {
+        "hidden_states": VersatileFFNDecoderLayer,
+        "attentions": LlamaAttention,
+        **{name: OutputRecorder(Tap, layer_name=f"mlp.hook_{name}") for name in HEADS},
+    }
 
     def _init_weights(self, module: nn.Module) -> None:
         super()._init_weights(module)
@@ -75,9 +88,32 @@ class VersatileFFNModel(VersatileFFNPreTrainedModel, LlamaModel):
         self.gradient_checkpointing = False
         self.post_init()
 
+    @wraps(LlamaModel.forward)
+    def forward(self, *args, **kwargs):
+        outputs = super().forward(*args, **kwargs)
+        for name in HEADS:
+            if (
+                isinstance(outputs, ModelOutput) and name in outputs
+            ):  # [b * p, ...] as in transformers' other MoE models
+                outputs[name] = tuple(logits.flatten(0, -2) for logits in outputs[name])
+        return outputs
+
+
+@dataclass
+class VersatileFFNOutput(MoeCausalLMOutputWithPast):
+    """transformers' output of MoE models, and the logits of every depth head, each [b * p, loop]."""
+
+    depth_logits: tuple[torch.Tensor, ...] | None = None
+
 
 class VersatileFFNForCausalLM(VersatileFFNPreTrainedModel, LlamaForCausalLM):
-    """Llama's causal language model with its own forward, loss and `generate`, over `VersatileFFNModel`."""
+    """Llama's causal language model with its loss and `generate`, over `VersatileFFNModel`.
+
+    `output_router_logits`, an argument or a field of the configuration, returns the logits of every router and, as
+    `aux_loss`, the balance loss of transformers' MoE models over all tokens that `attention_mask` keeps. If there are
+    labels, `router_aux_loss_coef` times `aux_loss` is added to the loss, so that `Trainer` balances the experts.
+    `output_depth_logits` returns the logits of every depth head.
+    """
 
     def __init__(self, config: VersatileFFNConfig):
         LlamaPreTrainedModel.__init__(self, config)
@@ -86,6 +122,55 @@ class VersatileFFNForCausalLM(VersatileFFNPreTrainedModel, LlamaForCausalLM):
         self.lm_head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
         self.post_init()
 
+    @can_return_tuple
+    def forward(
+        self,
+        input_ids: torch.LongTensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        position_ids: torch.LongTensor | None = None,
+        past_key_values=None,
+        inputs_embeds: torch.Tensor | None = None,
+        labels: torch.LongTensor | None = None,
+        use_cache: bool | None = None,
+        output_router_logits: bool | None = None,
+        logits_to_keep: int | torch.Tensor = 0,
+        **kwargs,
+    ) -> VersatileFFNOutput:
+        if output_router_logits is None:
+            output_router_logits = self.config.output_router_logits
+        outputs = self.model(
+            input_ids=input_ids,
+            attention_mask=attention_mask,
+            position_ids=position_ids,
+            past_key_values=past_key_values,
+            inputs_embeds=inputs_embeds,
+            use_cache=use_cache,
+            output_router_logits=output_router_logits,
+            **kwargs,
+        )
+        hidden = outputs.last_hidden_state
+        kept = slice(-logits_to_keep, None) if isinstance(logits_to_keep, int) else logits_to_keep  # all with -0
+        logits = self.lm_head(hidden[:, kept])
+        loss = aux_loss = None
+        if labels is not None:
+            loss = self.loss_function(logits=logits, labels=labels, vocab_size=self.config.vocab_size, **kwargs)
+        if router_logits := outputs.get("router_logits"):
+            mask = None if attention_mask is None else attention_mask[:, -hidden.shape[1] :]
+            sizes = self.config.num_experts, self.config.num_experts_per_tok
+            aux_loss = load_balancing_loss_func(router_logits, *sizes, mask)
+            if loss is not None:
+                loss = loss + self.config.router_aux_loss_coef * aux_loss.to(loss.device)
+        return VersatileFFNOutput(
+            loss=loss,
+            aux_loss=aux_loss,
+            logits=logits,
+            past_key_values=outputs.past_key_values,
+            hidden_states=outputs.hidden_states,
+            attentions=outputs.attentions,
+            router_logits=router_logits or None,
+            depth_logits=outputs.get("depth_logits") or None,
+        )
+
     def set_tau(self, tau: float) -> None:
         """Set the Gumbel-softmax temperature of every depth head (training mode only)."""
         for module in self.modules():
@@ -93,7 +178,4 @@ class VersatileFFNForCausalLM(VersatileFFNPreTrainedModel, LlamaForCausalLM):
                 module.tau.fill_(tau)
 
 
-AutoConfig.register(VersatileFFNConfig.model_type, VersatileFFNConfig)
-AutoModelForCausalLM.register(VersatileFFNConfig, VersatileFFNForCausalLM)
-
-__all__ = ["DenseFFN", "VersatileFFN", "VersatileFFNForCausalLM", "VersatileFFNModel"]
+__all__ = ["DenseFFN", "VersatileFFN", "VersatileFFNForCausalLM", "VersatileFFNModel", "VersatileFFNOutput"]

@@ -71,7 +71,7 @@ def publish(
     evaluation = {"model": out.name, **measured, "training": training}
     (partial / "evaluation.json").write_text(json.dumps(evaluation, indent=2) + "\n")
     card = model_card(out.name, loaded, settings, {kind: log[-1] for kind, log in logs.items()}, evaluation, data)
-    (partial / "MODEL_CARD.md").write_text(card)
+    (partial / "README.md").write_text(card)
     partial.rename(out)
 
 

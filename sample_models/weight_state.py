@@ -19,11 +19,17 @@ _hashed: weakref.WeakKeyDictionary[nn.Module, tuple[tuple, str]] = weakref.WeakK
 def weight_marks(model: nn.Module) -> tuple:
     """Where every saved tensor of a model lies and how often it was changed, and which PEFT adapters are active."""
     found: list[Any] = []
-    for module in model.modules():
-        tensors = [each for each in module._parameters.values() if each is not None]
-        left_out = module._non_persistent_buffers_set
-        tensors += [each for name, each in module._buffers.items() if each is not None and name not in left_out]
-        found += [(each.data_ptr(), 0 if each.is_inference() else each._version) for each in tensors]
+    waiting = [model]
+    while waiting:  # by hand, since this runs at every capture and `modules()` takes five times as long
+        module = waiting.pop()
+        waiting += [each for each in module._modules.values() if each is not None]
+        tensors = [*module._parameters.values()] if module._parameters else []
+        if module._buffers:
+            left_out = module._non_persistent_buffers_set
+            tensors += [each for name, each in module._buffers.items() if name not in left_out]
+        for tensor in tensors:
+            if tensor is not None:
+                found.append((tensor.data_ptr(), 0 if tensor.is_inference() else tensor._version))
     return (*found, *active_adapters(model))
 
 

@@ -9,16 +9,22 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 FILE_WRITERS = {"write_text", "write_bytes", "mkdir", "makedirs", "unlink", "rmdir"}
+SHIPPED = ("configuration_versatile", "feed_forward", "lambda_gate", "modeling_versatile", "taps", "units")
+"""Modules that a saved model takes along; relative imports let them find each other there."""
 Modules = dict[str, ast.Module]
 """Dotted name -> parsed module; a package's `__init__` has the name of the package."""
 
 
 def parsed(root: Path, packages: Iterable[str]) -> Modules:
-    """All modules of the packages in `root`."""
+    """All modules of the packages in `root`; relative imports of those in `SHIPPED` are made absolute."""
     modules = {}
     for path in (path for package in packages for path in sorted((root / package).rglob("*.py"))):
         name = ".".join(path.relative_to(root).with_suffix("").parts).removesuffix(".__init__")
         modules[name] = ast.parse(path.read_text(encoding="utf-8"))
+        if path.stem in SHIPPED:
+            for node in ast.walk(modules[name]):
+                if isinstance(node, ast.ImportFrom) and node.level == 1:
+                    node.module, node.level = f"{name.rpartition('.')[0]}.{node.module}", 0
     return modules
 
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from analysis.export.captions import source
-from hooks import as_loaded, capture, capture_paths
+from hooks import as_loaded, capture, capture_paths, to_bridge
 from hooks.eval_mode import in_eval_mode
 from sample_models import load_model
 from tests.models import small_loaded
@@ -21,7 +21,9 @@ def small():
 
 
 def lora(model, **settings):
-    config = peft.LoraConfig(r=2, target_modules=["up_gate_proj", "router"], init_lora_weights=False, **settings)
+    config = peft.LoraConfig(
+        r=2, target_modules=["up_gate_proj", "down_proj", "router"], init_lora_weights=False, **settings
+    )
     return peft.get_peft_model(model, config)
 
 
@@ -73,6 +75,8 @@ def test_adapters_are_in_the_numbers_the_name_and_the_digest(small):
         switched_off = capture(model, TEXT, tokenizer=small.tokenizer)
     assert same(switched_off, plain) and "adapter" not in switched_off.meta["model"]
     assert len({trace.meta["weights_sha256"] for trace in (plain, adapted, switched_off)}) == 3
+    with pytest.raises(ValueError, match=r"^the model has PEFT adapters \(default\), which cannot be copied: merge"):
+        to_bridge(as_loaded(model, small.tokenizer))
     capture_paths(as_loaded(model, small.tokenizer), adapted)  # which checks that the parts sum to the output
 
 

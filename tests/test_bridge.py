@@ -67,7 +67,7 @@ def test_bridge_shows_what_the_hook_points_show_under_the_same_names(bridged, ca
     with torch.no_grad():
         ids = torch.tensor([loaded.tokenizer(TEXT).input_ids])
         _, expected = HookedVersatileFFN(small_copy(loaded)).run_with_cache(ids)
-    assert len(expected) == 2 * (4 + 16)
+    assert len(expected) == 2 * (4 + 21)
     for name, tensor in expected.items():
         torch.testing.assert_close(
             cached[1][name], tensor, rtol=0, atol=TOLERANCE, msg=lambda m, name=name: f"{name}: {m}"
@@ -86,6 +86,25 @@ def test_parts_of_the_residual_stream_sum_to_it(cached):
     assert labels == ["embed", "0_attn_out", "0_mlp_out", "1_attn_out", "1_mlp_out"]
     torch.testing.assert_close(parts.sum(0), cache["blocks.1.hook_resid_post"], rtol=0, atol=TOLERANCE)
     assert not torch.allclose(cache["blocks.1.hook_mlp_out"], cache["blocks.1.mlp.hook_out"])  # that one holds H too
+
+
+@torch.no_grad()
+def test_neuron_tools_sum_to_what_the_ffn_added(bridged, cached):
+    loaded, bridge = bridged
+    logits, cache = cached
+    results, labels = cache.stack_neuron_results(-1, return_labels=True)  # [layer * unit, batch, token, d]
+    assert labels[-1] == "L1N63" and bridge.W_in.shape == bridge.W_gate.shape == (2, 32, 64)
+    for layer in range(2):
+        written = results[64 * layer :][:64].sum(0)
+        torch.testing.assert_close(written, cache[f"blocks.{layer}.hook_mlp_out"], rtol=0, atol=TOLERANCE)
+    mlp, norm = bridge.blocks[0].mlp, loaded.model.model.layers[0].mlp.norm
+    normed = norm(cache["blocks.0.mlp.hook_in"])
+    units = torch.nn.functional.silu(normed @ mlp.W_gate) * (normed @ mlp.W_in) + mlp.b_in
+    torch.testing.assert_close(units, cache["blocks.0.mlp.hook_post_1"], rtol=0, atol=TOLERANCE)
+    ones = cache["blocks.0.mlp.hook_loop_choice"] == 3  # every loop and no width path
+    all_loops = sum(cache[f"blocks.0.mlp.hook_post_{loop}"] for loop in (1, 2, 3, 4))
+    torch.testing.assert_close(cache["blocks.0.mlp.hook_post"][ones], all_loops[ones], rtol=0, atol=TOLERANCE)
+    assert 0 < ones.sum() < ones.numel()
 
 
 def test_attention_patterns_are_causal_distributions(cached):

@@ -166,7 +166,7 @@ def test_published_run_builds_the_model_and_its_card_tells_its_figures(made, rec
     built = build_model("small")
     curves = read_curves((built / "curves.csv").read_bytes())
     assert curves.step.tolist() == [2, 2] and curves.all_tokens.tolist() == [128, 256]
-    card = (built / "MODEL_CARD.md").read_text()
+    card = (built / "README.md").read_text()
     assert "256 tokens in 2 runs" in card and card.count("python -m sample_models.distil") == 2
     assert f"**{own / dense:.3f} times**" in card and "| text | Two cats | CC0 |" in card
     with pytest.raises(SystemExit, match="exists: give a new folder"):

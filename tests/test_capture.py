@@ -177,6 +177,7 @@ def test_transformer_lens_reads_the_model_under_its_own_hook_names():
     expected = {"hook_resid_pre", "hook_resid_mid", "hook_resid_post", "hook_mlp_out", "mlp.hook_in", "mlp.hook_out"}
     expected |= {f"mlp.hook_{name}" for name in ("depth_logits", "loop_choice", "lambda", "router_logits")}
     expected |= {f"mlp.hook_{name}" for name in ("expert_indices", "expert_weights", "expert_out", "depth_slices")}
+    expected |= {f"mlp.hook_post{loop}" for loop in ("", "_1", "_2", "_3", "_4")}
     expected |= {f"mlp.hook_{name}" for name in ("width_out", "depth_out", *(f"depth_state_{i}" for i in (1, 2, 3, 4)))}
     assert {name for name in cache if name.startswith("blocks.1.")} == {f"blocks.1.{name}" for name in expected}
     np.testing.assert_array_equal(cache["blocks.1.mlp.hook_loop_choice"][0] + 1, capture(loaded, TEXT).loops[1])

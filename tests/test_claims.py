@@ -40,7 +40,7 @@ def sentences() -> dict[str, str]:
     said |= {f"example {key}": text for key, text in LOOK_FOR.items()}
     said |= {str(path.relative_to(ROOT)): path.read_text() for path in (ROOT / "app").glob("*/*.py")}
     said |= {str(path.relative_to(ROOT)): path.read_text() for path in (ROOT / "docs").glob("*.md")}
-    said |= {f"card {path.parent.name}": path.read_text() for path in CHECKPOINTS.parent.glob("*/*/MODEL_CARD.md")}
+    said |= {f"card {path.parent.name}": path.read_text() for path in CHECKPOINTS.parent.glob("*/*/README.md")}
     for path in (ROOT / "docs").glob("*.ipynb"):
         cells = json.loads(path.read_text())["cells"]
         said[path.name] = "\n".join("".join(cell["source"]) for cell in cells)

@@ -195,7 +195,7 @@ def test_published_run_holds_its_update_its_questions_and_a_card_of_its_own_numb
     assert refitted and not any(torch.equal(trained[name], first[name]) for name in refitted)
     quiz = evaluation["questions"]["quiz"]
     assert quiz["questions"] == 2 and quiz["models"]["own"]["accuracy"] in (0, 1) and len(quiz["mean_loops"]) == 2
-    card = (out / "MODEL_CARD.md").read_text()
+    card = (out / "README.md").read_text()
     assert "no gradient reached the depth heads" in card and "one step in 4 drew loops" in card
     assert f"| quiz | 2 | this model | {quiz['models']['own']['accuracy']:.3f} (0.000)" in card
     assert "entropy term" not in card and f"{evaluation['mean_loops']:.2f}" in card

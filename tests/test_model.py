@@ -177,7 +177,7 @@ def test_every_tap_carries_a_tensor_when_listened_to(model, ids):
     for name, tap in taps.items():
         tap.register_forward_hook(lambda module, inputs, output, name=name: seen.__setitem__(name, output))
     logits_of(model, ids)
-    assert seen.keys() == taps.keys() and len(taps) == 3 * 20
+    assert seen.keys() == taps.keys() and len(taps) == 3 * 25
     assert not any(True for tap in taps.values() for _ in tap.parameters())
 
 

@@ -8,7 +8,7 @@ from sample_models.feed_forward import FFN
 from sample_models.modeling_versatile import Tap, VersatileFFNForCausalLM
 
 EXPERTS = {"router_logits", "expert_indices", "expert_weights", "expert_out"}
-STATES = {f"depth_state_{loop}" for loop in (1, 2, 3)}
+STATES = {f"{name}_{loop}" for name in ("depth_state", "post") for loop in (1, 2, 3)}
 LOOPS = {"depth_slices", "depth_logits", "loop_choice", "depth_out"} | STATES
 TAPS = {
     "dense": set(),
@@ -83,7 +83,7 @@ def test_taps_are_those_of_the_quantities_that_exist_and_all_carry_them(ffn, ids
         if isinstance(tap, Tap):
             tap.register_forward_hook(lambda module, inputs, output, name=name: seen.__setitem__(name, output))
     torch.testing.assert_close(model(ids).logits, plain, rtol=0, atol=1e-5)
-    assert seen.keys() == {f"hook_{name}" for name in TAPS[ffn] | {"in", "out"}}
+    assert seen.keys() == {f"hook_{name}" for name in TAPS[ffn] | {"in", "post", "out"}}
 
 
 @torch.no_grad()
@@ -107,6 +107,28 @@ def test_parts_that_are_shown_sum_to_the_output(ffn, ids):
     else:
         expected = {"dense": once, "k_loop": seen.get("depth_state_3"), "depth": seen.get("depth_out")}[ffn]
     torch.testing.assert_close(seen["out"], expected, rtol=0, atol=1e-5)
+    written = seen["in"] + mlp.down_proj(seen["post"]) + (experts if ffn == "moe" else 0)
+    torch.testing.assert_close(written, expected, rtol=0, atol=1e-5)
+    if "post_1" in seen:
+        torch.testing.assert_close(seen["post_1"], mlp.activations(seen["in"]), rtol=0, atol=0)
+        torch.testing.assert_close(seen["post_3"], mlp.activations(seen["depth_state_2"]), rtol=0, atol=0)
+
+
+@torch.no_grad()
+def test_an_edited_hidden_unit_changes_what_is_written(ffn, ids):
+    model, seen = family_model(ffn), {}
+    mlp = model.model.layers[1].mlp
+    handles = [
+        tap.register_forward_hook(lambda module, inputs, output, n=n: seen.__setitem__(n, output))
+        for n, tap in (("post", mlp.hook_post), ("out", mlp.hook_out))
+    ]
+    model(ids)
+    before = dict(seen)
+    handles.append(mlp.hook_post.register_forward_hook(lambda module, inputs, units: 2 * units))
+    model(ids)
+    torch.testing.assert_close(seen["out"] - before["out"], mlp.down_proj(before["post"]), rtol=0, atol=1e-5)
+    for handle in handles:
+        handle.remove()
 
 
 def test_training_reaches_every_weight(ffn, ids):

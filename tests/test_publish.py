@@ -81,20 +81,20 @@ def test_published_training_runs_and_tells_its_own_held_out_loss(runs, published
     for each in kept:
         theirs = load_file(runs / "versatile" / "checkpoints" / each.path.name)
         assert all(torch.equal(tensor, theirs[name]) for name, tensor in load_file(each.path).items())
-    assert f"| 1 | 64 | {kept[1].tau:.3g} | {kept[1].held_out:.3f} |" in (published / "MODEL_CARD.md").read_text()
+    assert f"| 1 | 64 | {kept[1].tau:.3g} | {kept[1].held_out:.3f} |" in (published / "README.md").read_text()
 
 
 def test_controls_are_measured_on_one_window_per_document(published):
     on = json.loads((published / "evaluation.json").read_text())["controls_on"]
     assert (on["documents"], on["document_tokens"]) == (7, 8)
     assert sum(on["documents_by_file"].values()) == 7
-    card = (published / "MODEL_CARD.md").read_text()
+    card = (published / "README.md").read_text()
     assert "first 8 tokens of each of 7 held-out documents" in card
     assert f"that are long enough: {mix(on['documents_by_file'])})" in card
 
 
 def test_card_states_figures_of_the_evaluation_and_where_the_text_came_from(published):
-    card = (published / "MODEL_CARD.md").read_text()
+    card = (published / "README.md").read_text()
     evaluation = json.loads((published / "evaluation.json").read_text())
     assert f"**{evaluation['held_out']['loss']:.3f} nats per token**" in card
     assert evaluation["weights_sha256"] in card
@@ -113,7 +113,7 @@ def test_effect_within_two_standard_errors_is_not_shown(mean, said):
 
 
 def test_published_folder_names_no_path_of_the_machine_it_was_made_on(runs, published):
-    for file in ("MODEL_CARD.md", "evaluation.json", "config.json", "curves.csv", "tokenizer_config.json"):
+    for file in ("README.md", "evaluation.json", "config.json", "curves.csv", "tokenizer_config.json"):
         assert str(runs) not in (published / file).read_text()
 
 
@@ -152,7 +152,7 @@ def test_command_gives_sizes_changed_options_and_file_names_only():
 
 @pytest.mark.parametrize("name", ["versatile-4l-0.4m", "versatile-6l-4m"])
 def test_commands_of_the_shipped_cards_are_those_of_the_options_that_they_name(name):
-    card = (CHECKPOINTS / name / "MODEL_CARD.md").read_text()
+    card = (CHECKPOINTS / name / "README.md").read_text()
     commands = re.findall(r"python -m sample_models\.train (?:.*\\\n)+.*", card)
     assert len(commands) == 2
     for each in commands:

@@ -103,6 +103,14 @@ def test_every_capture_of_the_app_takes_a_turn_at_the_models(modules):
     assert [source_rules.outside_the_queue(modules, module) for module in CAPTURES] == [set()] * len(CAPTURES)
 
 
+def test_what_a_saved_model_takes_along_needs_nothing_else_of_this_package(modules):
+    from sample_models.configuration_versatile import CODE
+
+    shipped = {f"sample_models.{name}" for name in source_rules.SHIPPED}
+    assert source_rules.SHIPPED == CODE
+    assert set().union(*(source_rules.import_graph(modules)[module] for module in shipped)) <= shipped
+
+
 def test_folders_named_in_the_readme_exist():
     named = set(re.findall(r"`([\w./-]+/)`", README))
     assert named >= {f"{room}/" for room in STREET}

@@ -4,6 +4,7 @@ import json
 
 import pytest
 import torch
+from huggingface_hub import ModelCard
 
 from analysis.models.training import drawn_as_picked, text_loss
 from app.texts.examples import EXAMPLES
@@ -15,6 +16,7 @@ from sample_models.publish import probe_loss
 from sample_models.registry import available_models
 
 SMALL = "versatile-4l-0.4m"
+CARDS = sorted(f"{path.parent.parent.name}/{path.parent.name}" for path in CHECKPOINTS.parent.glob("*/*/README.md"))
 
 
 @pytest.fixture(scope="module", params=[DEFAULT_MODEL, SMALL])
@@ -43,8 +45,15 @@ def test_evaluation_belongs_to_the_shipped_weights(loaded, evaluation):
 
 
 def test_card_speaks_of_the_shipped_weights(name, loaded):
-    card = (CHECKPOINTS / name / "MODEL_CARD.md").read_text()
+    card = (CHECKPOINTS / name / "README.md").read_text()
     assert loaded.weights_sha256 in card and "nan" not in card.split()
+
+
+@pytest.mark.parametrize("card", CARDS)
+def test_card_tells_model_hubs_what_it_is(card):
+    told = ModelCard.load(CHECKPOINTS.parent / card / "README.md").data
+    assert (told.library_name, told.license, told.pipeline_tag) == ("transformers", "apache-2.0", "text-generation")
+    assert "versatile_ffn" in told.tags
 
 
 def test_gates_are_trained(name, loaded):
@@ -77,7 +86,7 @@ def test_shuffling_the_decisions_costs_more_than_two_standard_errors_over_docume
 
 
 def test_card_tells_the_controls_of_the_evaluation_and_much_of_the_loops_is_the_tokens_identity(name, evaluation):
-    assert controls_section(evaluation) in (CHECKPOINTS / name / "MODEL_CARD.md").read_text()
+    assert controls_section(evaluation) in (CHECKPOINTS / name / "README.md").read_text()
     assert sum(evaluation["controls_on"]["documents_by_file"].values()) == evaluation["controls_on"]["documents"]
     both, within = (evaluation["controls"][f"loops_shuffled{which}"] for which in ("", "_within_token_type"))
     assert within["mean"] < both["mean"] / 4 and within["changed"] < both["changed"] / 3

@@ -36,7 +36,7 @@ def force(loops: int):
 
 def test_every_tap_of_a_model_has_the_name_of_its_place(model):
     names = [module.name for module in model.modules() if isinstance(module, Tap)]
-    assert len(names) == len(set(names)) == 2 * 20
+    assert len(names) == len(set(names)) == 2 * 25
     for layer in range(2):
         assert model.model.layers[layer].mlp.hook_loop_choice.name == f"blocks.{layer}.mlp.hook_loop_choice"
         assert model.model.layers[layer].hook_resid_mid.name == f"blocks.{layer}.hook_resid_mid"

@@ -11,7 +11,7 @@ import pytest
 from jaxtyping import TypeCheckError
 from safetensors.numpy import save_file
 
-from hooks import RoutingTrace, capture
+from hooks import ForceLoops, RoutingTrace, capture
 
 ARRAYS = [
     field.name for field in dataclasses.fields(RoutingTrace) if field.name not in ("tokens", "next_tokens", "meta")
@@ -141,3 +141,14 @@ def test_parts_that_no_model_has_are_refused(trace, parts):
     data = dataclasses.replace(trace, meta=trace.meta | {"parts": parts}).to_bytes()
     with pytest.raises(ValueError, match="parts must be some of depth, gate, width, each once"):
         RoutingTrace.from_bytes(data)
+
+
+def test_a_trace_shows_itself_in_one_line_and_as_a_strip_in_a_notebook(loaded):
+    trace = capture(loaded, "<b>a fox</b> " * 40, interventions=(ForceLoops(4, layers=1),))
+    assert repr(trace).startswith("RoutingTrace('<b>a␣fox</b>␣<b>a␣fox") and len(repr(trace)) < 200
+    assert repr(trace).endswith("520 tokens, 2 layers, up to 4 loops, 8 experts, model 'small', 1 intervention)")
+    shown = trace._repr_html_()
+    assert "<b>" not in shown and shown.count("&lt;</span>") + shown.count("&gt;</span>") == 4 * 400 // 13
+    assert "and 120 more tokens" in shown and "token 399: " in shown and "token 400: " not in shown
+    assert f"loops in the mean over layers (by layer, from 0: {trace.loops[0, 0]}, 4)" in shown
+    assert "layers. Model small, weights " in shown and "Gates untrained: routing is noise." in shown

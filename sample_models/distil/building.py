@@ -96,7 +96,7 @@ def _build(recipe: Recipe, gguf: Path, aside: Path) -> Path:
     made = aside / recipe.name
     made.mkdir()
     save_folder(weights, read_tokenizer(dense, weights.config), made)
-    for name in ("curves.csv", "MODEL_CARD.md"):
+    for name in ("curves.csv", "README.md"):
         if (recipe.folder / name).exists():
             shutil.copyfile(recipe.folder / name, made / name)
     return made

@@ -6,7 +6,7 @@ import numpy as np
 
 from sample_models.distil.evaluation import ratio_to_dense
 from sample_models.distil.finished import Run
-from sample_models.model_card import CONTROLS_READ, controls_table, sources_table, table
+from sample_models.model_card import CONTROLS_READ, controls_table, front_matter, sources_table, table
 
 
 def update_card(name: str, runs: Sequence[Run], evaluation: dict, recipe: dict[str, str], licence: str) -> str:
@@ -32,7 +32,9 @@ def update_card(name: str, runs: Sequence[Run], evaluation: dict, recipe: dict[s
         ),
     }
     sections = {title: text for title, text in sections.items() if text}
-    head = f"# {name}\n\nA dense language model turned into a VersatileFFN (arXiv 2512.14531) that imitates it."
+    head = front_matter(licence, "distillation") + (
+        f"# {name}\n\nA dense language model turned into a VersatileFFN (arXiv 2512.14531) that imitates it."
+    )
     return "\n\n".join([head, *(f"## {title}\n\n{text}" for title, text in sections.items())]) + "\n"
 
 

@@ -6,9 +6,10 @@ from types import MethodType
 
 import torch
 
-from sample_models.feed_forward import VersatileFFN, swiglu, weigh_slices
+from sample_models.feed_forward import VersatileFFN
 from sample_models.lambda_gate import width_share
 from sample_models.modeling_versatile import VersatileFFNForCausalLM
+from sample_models.units import swiglu, weigh_slices
 
 
 def own_loops_output(ffn: VersatileFFN, hidden: torch.Tensor, loops: int | None = None) -> torch.Tensor:

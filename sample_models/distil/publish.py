@@ -75,7 +75,7 @@ def publish(
     curves = [each.curves.assign(run=f"run {number}") for number, each in enumerate(runs, start=1)]
     pd.concat(curves).to_csv(partial / "curves.csv", index=False)
     card = update_card(out.name, runs, evaluation, recipe, licence)
-    (partial / "MODEL_CARD.md").write_text(card)
+    (partial / "README.md").write_text(card)
     partial.rename(out)
 
 
