@@ -43,6 +43,8 @@ def test_every_page_is_drawn_or_says_why_not(root, monkeypatch, kind):
         told = any(each.value.startswith("This ") for each in app.info)
         assert told == bool(lacks), page.name
         assert len(charts(app)) == DRAWN[kind].get(page.url_path, 0), page.name
+        (export,) = (button for button in app.button if button.label == "Export")
+        assert export.disabled or not all(each.why_lacking(meta) for each in page.exported), page.name
         texts = [each.value for each in (*app.markdown, *app.caption, *app.metric)]
         assert not any("λ was 0" in text for text in texts), page.name
         unsaid = ["width share", *([] if "depth" in parts else ["loops %{"])]

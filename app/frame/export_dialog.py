@@ -41,7 +41,7 @@ MIME = {"pdf": "application/pdf", "svg": "image/svg+xml", "png": "image/png"}
 def export_dialog(page: Page) -> None:
     """A preview of the figure as it is exported (light theme, with caption and model), and all download buttons."""
     trace, view = state.current_trace(), state.current_view()
-    specs = {each.name: each for each in page.exported if results.can_draw(each.of)}
+    specs = {each.name: each for each in page.exported if results.why_not_exported(each) is None}
     name = st.selectbox("Figure of this page", list(specs), format_func=lambda name: specs[name].title)
     figure_spec = specs[name]
     drawn, options = results.current_result(figure_spec.of), chosen_options(figure_spec)

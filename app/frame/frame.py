@@ -154,7 +154,7 @@ def _why_no_export(page: Page) -> str | None:
     """Why nothing of a page can be exported; None if something can."""
     if not page.exported:
         return "This page has no figure. Open the text in the explorer, and the other pages export it."
-    reasons = [results.why_not_drawn(figure_spec.of) for figure_spec in page.exported]
+    reasons = [results.why_not_exported(figure_spec) for figure_spec in page.exported]
     return None if None in reasons else f"No figure of this page is drawn yet. {reasons[0]}"
 
 

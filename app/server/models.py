@@ -16,9 +16,10 @@ import hooks
 from analysis.models.health import Check
 from analysis.models.training import TrainingCurves, read_curves
 from app.limits import MAX_MODELS
+from sample_models.adapter_families import family_of
 from sample_models.intermediate_checkpoints import IntermediateCheckpoint, intermediate_checkpoints
 from sample_models.recipes import built_roots
-from sample_models.registry import CHECKPOINTS, available_models, has_chat_template
+from sample_models.registry import CHECKPOINTS, available_models, has_chat_template, model_type_of
 
 CAPTURING = f"{hooks.__name__}.capturing"
 """The module that imports all libraries that a model needs."""
@@ -46,6 +47,12 @@ def folder_of(name: str) -> Path:
 def offers_chat(name: str) -> bool:
     """Whether a model came with a chat template. Loads nothing."""
     return (folder := folders().get(name)) is not None and has_chat_template(folder)
+
+
+def is_versatile(name: str) -> bool:
+    """Whether a model is a VersatileFFN, and of no other family. Loads nothing."""
+    folder = folders().get(name)
+    return folder is None or family_of(model_type_of(folder / "config.json")) is None
 
 
 @st.cache_resource(max_entries=MAX_MODELS, show_spinner="Loading the model…", show_time=True)

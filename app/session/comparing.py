@@ -113,8 +113,8 @@ def fill_choice(key: str, options: list) -> None:
 
 
 def other_models() -> list[str]:
-    """The models that can be set beside the current one."""
-    return [name for name in state.model_names() if name != _model()]
+    """The models that can be set beside the current one: no others than VersatileFFNs."""
+    return [name for name in state.model_names() if name != _model() and models.is_versatile(name)]
 
 
 def other_steps() -> list[IntermediateCheckpoint]:

@@ -8,7 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from analysis import parts
-from analysis.catalogue import Drawn
+from analysis.catalogue import Drawn, FigureSpec
 from analysis.compare.pair import TracePair
 from analysis.explain.attribution import FOLLOWING, LIKELIEST, SECOND, Attribution, named_targets
 from analysis.explain.embedding import Embedding
@@ -200,6 +200,11 @@ def why_not_drawn(kind: type) -> str | None:
     if kind is PromptTable and not any(isinstance(known, PromptSummary) for known in prompt_list.prompt_summaries()):
         return "Trace the list to draw this."
     return None
+
+
+def why_not_exported(figure_spec: FigureSpec) -> str | None:
+    """Why a figure cannot be exported now; None if it can."""
+    return figure_spec.why_lacking(state.current_trace().meta) or why_not_drawn(figure_spec.of)
 
 
 def against_itself() -> bool:
