@@ -5,6 +5,12 @@ BIN := .venv/bin
 # Two files of tests at a time, each on one core; the tests of one file share a server, a browser and models.
 WORKERS := --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
+# On Linux PyPI's torch brings CUDA, which takes gigabytes. Without an NVIDIA driver the CPU build is enough.
+# TORCH=cuda or TORCH=cpu decides otherwise.
+TORCH ?= $(if $(filter Linux,$(shell uname -s)),$(if $(shell command -v nvidia-smi),cuda,cpu),pypi)
+TORCH_INDEX := $(if $(filter cpu,$(TORCH)),--extra-index-url https://download.pytorch.org/whl/cpu)
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
 .PHONY: setup run test check bench pictures reference docs
 
 # Create .venv and install the pinned packages; done again only when the lists change.
@@ -13,11 +19,12 @@ setup: .venv/ready
 .venv/ready: requirements.txt constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is " + sys.version.split()[0]) if sys.version_info < (3, 11) else None'
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt -c constraints.txt
+	$(PIP) --retries 1 --no-deps $(TORCH_INDEX) torch -c constraints.txt
+	$(PIP) -r requirements.txt -c constraints.txt
 	touch $@
 
 .venv/ready-test: .venv/ready tests/requirements.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r tests/requirements.txt -c constraints.txt
+	$(PIP) -r tests/requirements.txt -c constraints.txt
 	touch $@
 
 # Download and build the larger model, into the user's cache. It is tried once, and again when the recipe changes.

@@ -15,7 +15,7 @@ PAGES: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys(("difficulty", "recursion", "near_misses", "validity"), DEPTH),
     "gate": GATE,
     "experts": WIDTH,
-    **dict.fromkeys(("walkthrough", "write_ledger", "recursion_lens", "geometry", "cost"), ALL),
+    **dict.fromkeys(("walkthrough", "write_ledger", "geometry", "cost"), ALL),
     **dict.fromkeys(("what_decides", "forced_depth", "expert_knock_outs", "compare"), ALL),
 }
 """Page by its name in the address -> what its model must decide; nothing for the others."""
@@ -30,7 +30,7 @@ FIGURES: Mapping[str, tuple[str, ...]] = {
 }
 """Figure of a trace -> what its model must decide; nothing for the others."""
 KINDS: Mapping[str, tuple[str, ...]] = dict.fromkeys(
-    ("PathTrace", "Attribution", "LensTrace", "SliceTrace", "Embedding", "TwoPrecisions", "TrainingTrace")
+    ("PathTrace", "Attribution", "SliceTrace", "Embedding", "TwoPrecisions", "TrainingTrace")
     + ("KnockOutTrace", "KnockOutStudy", "DepthEffects", "Frontier", "GateSweep", "Study")
     + ("TracePair", "TransplantTrace"),
     ALL,
@@ -56,8 +56,8 @@ def why_lacking_result(kind: type, meta: Mapping[str, Any]) -> str | None:
     """Why a model has no result of a kind (`FigureSpec.of`), in a sentence; None if it can have one."""
     if kind.__name__ == "Comparison" and not parts_of(meta):
         return "This model decides nothing about its tokens, so there is nothing to decide otherwise."
-    if kind.__name__ == "AttentionTrace" and meta.get("family") == LOOPED:
-        return "This model runs its layers several times, so there is no single attention of a layer to show here."
+    if kind.__name__ in ("AttentionTrace", "LensTrace") and meta.get("family") == LOOPED:
+        return "This model runs its layers several times, so there is no single pass of a layer to show here."
     return why_lacking(KINDS.get(kind.__name__, ()), meta)
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from app.cli_completion import add_completion
 from app.cli_files import add_files
 from app.cli_generate import add_generate
-from app.cli_inputs import existing_file, existing_folders, port, tell_strange_folders
+from app.cli_inputs import existing_file, existing_folders, port, tell_strange_folders, without_extra
 from app.cli_models import add_models
 from app.cli_output import say, say_no_more
 from app.cli_trace import add_trace
@@ -117,6 +117,11 @@ def _run(argv: list[str]) -> int:
         return 2
     except OSError as error:
         say(f"{error.filename or 'writing'}: {error.strerror}", to=sys.stderr)
+        return 2
+    except ModuleNotFoundError as error:
+        if (sentence := without_extra(error.name)) is None:
+            raise
+        say(sentence, to=sys.stderr)
         return 2
     except KeyboardInterrupt:
         say("stopped", to=sys.stderr)

@@ -107,6 +107,23 @@ def interventions_of(args: argparse.Namespace) -> "tuple[Intervention, ...]":
     return found
 
 
+EXTRAS = {
+    **dict.fromkeys(("starlette", "streamlit"), "app"),
+    **dict.fromkeys(("sklearn", "umap"), "umap"),
+    "gguf": "train",
+}
+"""Library -> the extra that brings it. Pictures tell their own (`analysis.export.pictures`)."""
+
+
+def without_extra(module: str | None) -> str | None:
+    """What to do about a library that is not installed; None if it is of no extra, but should be there."""
+    library = (module or "").partition(".")[0]
+    if library not in EXTRAS:
+        return None
+    remedy = f"pip install 'versatileffn[{EXTRAS[library]}]' brings it"
+    return f"this needs {library}, which is not installed: {remedy}"
+
+
 def empty_folder(args: argparse.Namespace, earlier: str) -> Path:
     """The folder of `--out`, created if it is missing.
 
@@ -144,4 +161,5 @@ __all__ = [
     "tell_strange_folders",
     "text_of",
     "trace_file",
+    "without_extra",
 ]

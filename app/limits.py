@@ -33,7 +33,7 @@ MAX_OTHER_COLUMNS, MAX_CELL = 12, 80
 MAX_DECODED_MB = 50
 """Text that an uploaded Parquet file may unpack to: it is compressed, so that a small file may hold a great deal."""
 MAX_TRACE_MB = 20
-"""Of an uploaded trace file, as `maxUploadSize` in .streamlit/config.toml has it for all files."""
+"""Of an uploaded trace file, as `maxUploadSize` in app/.streamlit/config.toml has it for all files."""
 MAX_SESSION_MB = 60
 """Uploaded files that one session holds at a time: three of the largest size."""
 MAX_HEADER_MB = 4

@@ -4,8 +4,10 @@ import sys
 from functools import partial
 from pathlib import Path
 
-# `streamlit run app/main.py` puts only app/ on the path; the packages live one folder up.
-sys.path.insert(0, str(Path(__file__).parents[1]))
+# `streamlit run app/main.py` puts only app/ on the path; the packages live one folder up. Where they are parts of an
+# installed package, they need no path.
+if not (Path(__file__).parents[1] / "__init__.py").exists():
+    sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import streamlit as st
 

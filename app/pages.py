@@ -89,6 +89,7 @@ PAGES = (
         name="Recursion",
         group="Read",
         question="How many times does each token go through the shared FFN, and how sure was that choice?",
+        question_of_others="How many loops does each token take before it exits, and how sure was that choice?",
         terms=("loop", "depth head", "E[L]", "margin"),
         body=(
             recursion.why_so_many_loops,
@@ -127,6 +128,7 @@ PAGES = (
         name="Recursion lens",
         group="Explain",
         question="What would the model predict after each loop, and what if the token had exited there?",
+        question_of_others="What would the model predict from the stream before and after each layer?",
         terms=("loop", "residual stream", "logit", "entropy", "KL"),
         body=(
             recursion_lens.target,

@@ -1,3 +1,4 @@
+from .adapted_lens import stream_lens as stream_lens
 from .any_model import as_loaded as as_loaded
 from .attention import capture_attention as capture_attention
 from .attention_trace import AttentionInputs as AttentionInputs
@@ -28,10 +29,10 @@ from .health_record import ControlRun as ControlRun
 from .health_record import HealthRecord as HealthRecord
 from .health_record import TextHealth as TextHealth
 from .hook_points import HOOK_NAMES as HOOK_NAMES
-from .hook_points import HookedVersatileFFN as HookedVersatileFFN
 from .hook_points import edited as edited
 from .hook_points import instrument as instrument
 from .hook_points import record as record
+from .hooked_model import HookedVersatileFFN as HookedVersatileFFN
 from .intervening import intervened as intervened
 from .intervention_file import read_interventions as read_interventions
 from .interventions import DropExpert as DropExpert

@@ -26,7 +26,7 @@ from transformer_lens.model_bridge.generalized_components.base import Generalize
 from transformer_lens.model_bridge.sources import build_bridge_from_module, detect_tokenizer_bos_eos
 from transformers import AutoTokenizer
 
-from hooks.hook_points import TracePoint
+from hooks.lens_points import TracePoint
 from sample_models.loading import LoadedModel, no_progress_bar
 from sample_models.modeling_versatile import VersatileFFNForCausalLM
 from sample_models.taps import Tap

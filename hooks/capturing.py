@@ -12,7 +12,7 @@ from torch import nn
 from transformers import PreTrainedTokenizerBase
 
 from hooks.any_model import as_loaded
-from hooks.hook_points import instrument
+from hooks.hook_points import HAS_LENS, instrument
 from hooks.intervening import check_for_text, refuse_outside, window_edits
 from hooks.interventions import as_json
 from hooks.passes import run_rows, to_numpy
@@ -248,7 +248,8 @@ def _told_of_family(loaded: LoadedModel) -> dict[str, Any]:
 
 @lru_cache(maxsize=1)
 def _versions() -> dict[str, str]:
-    return {name: version(name) for name in ("torch", "transformers", "transformer-lens")}
+    lens = ("transformer-lens",) if HAS_LENS else ()
+    return {name: version(name) for name in ("torch", "transformers", *lens)}
 
 
 __all__ = ["NotFiniteError", "capture"]

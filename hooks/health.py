@@ -15,13 +15,14 @@ from hooks.health_record import ControlRun, HealthRecord, TextHealth
 from hooks.passes import run_windows
 from hooks.reading import Reading, read
 from hooks.trace import RoutingTrace
+from sample_models.adapter_families import family_of
 from sample_models.controls import conditions
 from sample_models.loading import LoadedModel, checkpoint_at, load_model
 from sample_models.model_folders import model_folder, read_config
 from sample_models.modeling_versatile import VersatileFFNForCausalLM
 from sample_models.olmo import read_olmo
 from sample_models.olmo_config import read_olmo_config
-from sample_models.registry import OLMO_CONFIG, is_olmo
+from sample_models.registry import OLMO_CONFIG, is_olmo, model_type_of
 from sample_models.tokenizer_files import read_tokenizer
 
 DRAWS = 4
@@ -44,6 +45,10 @@ class SickWeights(ValueError):
 def load_to_check(source: str | Path, *, step: int | None = None, **how: Any) -> LoadedModel:
     """`load_model` for a health check: raises SickWeights for bad weights, ValueError if there is no such model."""
     folder = model_folder(source)
+    if family := family_of(model_type_of(folder / "config.json")):
+        raise ValueError(
+            f"{folder} holds a {family}: the checks are about loops, gates and experts of a VersatileFFN, so give one"
+        )
     if step is not None:
         checkpoint_at(folder, step)
     if is_olmo(folder):

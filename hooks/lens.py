@@ -44,9 +44,9 @@ def recursion_lens(
     truth = own.logits[token - own.first].float()
     exits, left, rounding = _exits(loaded, trace, token, own, layers, loops[1:])
     parts = [
-        _summary(read(paths.states[:, index].reshape(-1, paths.states.shape[-1])), truth, target),
-        _summary(exits, truth, target),
-        _summary(read(paths.resid_post[:, index]), truth, target),
+        summary_of_logits(read(paths.states[:, index].reshape(-1, paths.states.shape[-1])), truth, target),
+        summary_of_logits(exits, truth, target),
+        summary_of_logits(read(paths.resid_post[:, index]), truth, target),
     ]
     summed = [np.concatenate(column) for column in zip(*parts, strict=True)]
     top_ids = summed[0]
@@ -97,7 +97,7 @@ def _leave_after(loop: int):
     return lambda choice, hook: torch.full_like(choice, int(loop) - 1)  # a choice counts from 0
 
 
-def _summary(logits: torch.Tensor, own: torch.Tensor, target: int) -> tuple[np.ndarray, ...]:
+def summary_of_logits(logits: torch.Tensor, own: torch.Tensor, target: int) -> tuple[np.ndarray, ...]:
     """(top ids, their probabilities, rank and probability of the target, entropy, KL from `own`) of [read, vocab]."""
     truth = own.log_softmax(dim=-1)
     parts = []
@@ -112,4 +112,4 @@ def _summary(logits: torch.Tensor, own: torch.Tensor, target: int) -> tuple[np.n
     return tuple(np.concatenate(column) for column in zip(*parts, strict=True))
 
 
-__all__ = ["recursion_lens"]
+__all__ = ["recursion_lens", "summary_of_logits"]

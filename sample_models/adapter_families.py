@@ -6,6 +6,7 @@ FAMILIES = {
         ("mixtral", "olmoe", "qwen2_moe", "qwen3_moe", "flex_olmo", "granitemoe", "granitemoeshared", "mellum")
     ),
     DENSE: frozenset(("llama",)),
+    LOOPED: frozenset(("looped_llama",)),
 }
 """Family -> the model types that are read as one. Of the mixtures of experts in transformers these are the ones whose
 experts are the k largest logits of a router and weigh by a softmax of them."""

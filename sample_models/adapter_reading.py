@@ -13,12 +13,13 @@ from transformers import CONFIG_MAPPING, MODEL_FOR_CAUSAL_LM_MAPPING, PreTrained
 from sample_models.adapter import AdaptedConfig, Adapter
 from sample_models.adapter_dense import DenseAdapter
 from sample_models.adapter_families import family_of
+from sample_models.adapter_looped import LoopedAdapter
 from sample_models.adapter_mixture import MixtureAdapter
 from sample_models.config_file import check_quantised, check_sizes
 from sample_models.foreign import told_as
 from sample_models.weight_files import first_few, plain_shapes, read_tensors, weight_files
 
-ADAPTERS: dict[str, Adapter] = {each.family: each for each in (MixtureAdapter(), DenseAdapter())}
+ADAPTERS: dict[str, Adapter] = {each.family: each for each in (MixtureAdapter(), DenseAdapter(), LoopedAdapter())}
 """To add a family, add its model types to `adapter_families.FAMILIES` and its adapter here."""
 SHARED = frozenset(
     ("tie_word_embeddings", "pad_token_id", "bos_token_id", "eos_token_id", "rope_parameters", "rope_scaling")

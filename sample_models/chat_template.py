@@ -15,7 +15,7 @@ CLOCK_S = 20
 """Seconds by the clock for rendering a template."""
 MAX_TEMPLATE = 200_000
 """Characters of a template; the largest known have some ten thousand."""
-TRIAL = (sys.executable, "-m", "sample_models.chat_trial")
+TRIAL = (sys.executable, "-m", f"{__package__}.chat_trial")
 
 log = logging.getLogger(__name__)
 

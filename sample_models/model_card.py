@@ -90,8 +90,8 @@ def model_card(
     }
     head = (
         f"# {name}\n\nA small VersatileFFN language model ({PAPER}) for the explorer, trained so that you can look at "
-        "its routing, loops and virtual experts on a laptop. All numbers on this page were computed by `python -m "
-        "sample_models.publish`; `evaluation.json` and `curves.csv` hold them in full."
+        "its routing, loops and virtual experts on a laptop. All numbers on this page were computed by "
+        "`python -m sample_models.publish`; `evaluation.json` and `curves.csv` hold them in full."
     )
     return "\n\n".join([head, *(f"## {title}\n\n{text}" for title, text in sections.items())]) + "\n"
 

@@ -23,7 +23,7 @@ CHAT_TEMPLATE, MORE_TEMPLATES = "chat_template.jinja", "additional_chat_template
 """File and folder of chat templates, which transformers reads beside tokenizer.json."""
 CLOCK_S = 60
 """Seconds by the clock for the trial of a tokenizer."""
-TRIAL = (sys.executable, "-m", "sample_models.tokenizer_trial")
+TRIAL = (sys.executable, "-m", f"{__package__}.tokenizer_trial")
 TEXT = "Once upon a time there were 12 foxes.\n"
 
 log = logging.getLogger(__name__)

@@ -5,6 +5,7 @@ import dataclasses
 import torch
 from transformers import CONFIG_MAPPING, MODEL_FOR_CAUSAL_LM_MAPPING
 
+import sample_models.modeling_looped  # noqa: F401  registers its model type
 from tests.models import byte_tokenizer
 
 SIZES = dict(

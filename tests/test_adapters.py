@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from app.cli import main
-from hooks import Generation, RoutingTrace, capture
+from hooks import Generation, RoutingTrace, capture, read
 from hooks.attention import capture_attention
 from hooks.interventions import DropExpert, ForceExperts, ForceLoops, ForceTopK
 from sample_models import load_model
@@ -171,3 +171,87 @@ def test_models_lists_such_folders_and_tells_why_others_are_skipped(tmp_path, ca
     told = capsys.readouterr()
     assert f"small olmoe\t{tmp_path / 'small olmoe'}\tmixture of experts (olmoe)" in told.out
     assert "strange" not in told.out and "must have model_type 'versatile_ffn', got 'gpt2': only" in told.err
+
+
+LOOPED_MODELS = {"looped": {}, "early exit": {"exit_after": "layer", "num_hidden_layers": 5}}
+
+
+@pytest.mark.parametrize("settings", LOOPED_MODELS.values(), ids=LOOPED_MODELS)
+def test_loops_of_a_looped_model_are_its_likeliest_exits(tmp_path, settings):
+    loaded = load_model(save_other(tmp_path / "looped", "looped_llama", **settings))
+    trace = capture(loaded, TEXT)
+    model, ids = loaded.model.model, torch.tensor([trace.token_ids.tolist()])
+    assert trace.num_layers == 1 and trace.parts == {"depth"} and len(np.unique(trace.loops)) > 1
+    assert trace.max_loops == (5 if settings else 4)
+    with torch.inference_mode():  # the model by hand: the layers one after the other, and the exits by their definition
+        stream, streams = model.embed_tokens(ids), []
+        rotated = model.rotary_emb(stream, position_ids=torch.arange(ids.shape[1])[None])
+        for loop in range(trace.max_loops):
+            for layer in [model.layers[loop]] if settings else model.layers:
+                stream = layer(stream, position_embeddings=rotated)
+            streams.append(stream[0])
+        gates = [model.exit_gate.gate(model.norm(each)).sigmoid()[:, 0].double() for each in streams]
+        left, probs = torch.ones(ids.shape[1], dtype=torch.float64), []
+        for gate in gates[:-1]:
+            probs.append(left * gate)
+            left = left * (1 - gate)
+        probs = torch.stack([*probs, left], dim=-1)
+        np.testing.assert_allclose(trace.depth_probs[0], probs.numpy(), atol=1e-5)
+        np.testing.assert_array_equal(trace.loops[0], probs.argmax(dim=-1).numpy() + 1)
+        output = torch.stack(streams)[trace.loops[0] - 1, range(ids.shape[1])]
+        logits = loaded.model.lm_head(model.norm(output)).log_softmax(dim=-1)
+    np.testing.assert_allclose(trace.next_logprobs[:, 0], logits.amax(dim=-1).numpy(), atol=1e-5)
+
+
+def test_looped_model_generates_as_it_reads_and_takes_forced_loops(tmp_path):
+    loaded = load_model(save_other(tmp_path / "looped", "looped_llama"))
+    written = Generation(loaded, "Hello")
+    assert len(list(written.steps(5))) == 5
+    trace = written.trace()
+    again = capture(loaded, read(loaded, trace))
+    np.testing.assert_array_equal(again.token_ids, trace.token_ids)
+    np.testing.assert_allclose(again.depth_logits, trace.depth_logits, atol=1e-4)
+    token = int(np.flatnonzero(again.loops[0] != 3)[0])
+    forced = capture(loaded, read(loaded, trace), interventions=(ForceLoops(3, tokens=token),))
+    assert forced.loops[0, token] == 3 and not np.array_equal(forced.next_logprobs[token], again.next_logprobs[token])
+    with pytest.raises(ValueError, match="cannot be applied to a model that chooses no experts"):
+        capture(loaded, TEXT, interventions=(ForceTopK(1),))
+
+
+def test_fixed_loops_are_no_decision(tmp_path):
+    trace = capture(load_model(save_other(tmp_path / "fixed", "looped_llama", exits="fixed")), TEXT)
+    assert trace.parts == frozenset() and trace.max_loops == 1
+    assert "Every token of a text takes 4 loops, and nothing is decided." in trace.meta["notes"][0]
+
+
+def test_many_experts_have_rows_for_the_most_chosen_ones(tmp_path):
+    from analysis.figures import expert_tokens_figure
+    from analysis.figures.expert_tokens import MOST_ROWS
+    from analysis.view import View
+    from analysis.words.strip import strip
+
+    many = save_other(tmp_path / "many", "olmoe", experts=64, num_experts_per_tok=8)
+    trace = capture(load_model(many), TEXT)
+    figure = expert_tokens_figure(trace, View(layer=1, token=3))
+    heading = figure.layout.annotations[0].text
+    assert len(figure.data[0].y) == MOST_ROWS and "the 32 of 64 experts with the most choices" in heading
+    rows = [row[0][2] for row in figure.data[0].customdata]
+    counts = np.bincount(trace.expert_ids[1].ravel(), minlength=64)
+    assert rows == sorted(rows) and counts[rows].min() >= np.delete(counts, rows).max()
+    drawn = strip(trace, "Experts", layer=1, token=3, at_layer=1, theme="light")
+    assert drawn.badges[3] == f"{trace.expert_ids[1, 3, 0]} +7" and drawn.values[3].count(",") == 7
+
+
+def test_lens_reads_the_stream_before_and_after_every_layer(folders):
+    from hooks import stream_lens
+
+    loaded = load_model(folders["granitemoe"])
+    trace = capture(loaded, TEXT)
+    lens = stream_lens(loaded, trace, 7, 99)
+    with torch.inference_mode():
+        output = loaded.model(torch.tensor([trace.token_ids.tolist()]), output_hidden_states=True)
+    before = torch.stack([each[0, 7] for each in output.hidden_states[:3]])
+    own = loaded.unembed(before).softmax(dim=-1)
+    np.testing.assert_allclose(lens.probability[:3], own[:, 99].numpy(), rtol=1e-4)
+    truth = output.logits[0, 7].softmax(dim=-1)
+    assert lens.top_ids[-1, 0] == int(truth.argmax()) and lens.kl[-1] < 1e-6 and lens.rounding < 1e-4

@@ -6,12 +6,16 @@ from analysis.catalogue import CATALOGUE
 from analysis.parts import ALL, DEPTH, FIGURES, GATE, KINDS, PAGES, WIDTH, why_lacking
 from app.pages import PAGES as ROWS
 from app.server import models
+from sample_models.adapter_families import family_of
 from tests.app_in_process import captions, charts, new_app, press, trace_text, turn_to, unfolded
 from tests.other_models import save_other
 
 DRAWN = {
-    "mixtral": {"overview": 1, "experts": 7, "attention": 1, "what_if": 2, "prompts": 1},
-    "llama": {"attention": 1, "prompts": 1},
+    "mixtral": {"overview": 1, "experts": 7, "recursion_lens": 3, "attention": 1, "what_if": 2, "prompts": 1},
+    "llama": {"recursion_lens": 3, "attention": 1, "prompts": 1},
+    "looped_llama": {
+        **{"overview": 1, "difficulty": 3, "recursion": 5, "near_misses": 2, "what_if": 2, "models": 1, "prompts": 1}
+    },
 }
 """Model type -> pages with charts, and how many."""
 
@@ -30,19 +34,22 @@ def test_every_page_is_drawn_or_says_why_not(root, monkeypatch, kind):
     app = unfolded(new_app())
     app.query_params["model"] = f"tiny {kind}"
     app.run()
-    parts = {"mixtral": ["width"], "llama": []}[kind]
+    parts = {"mixtral": ["width"], "llama": [], "looped_llama": ["depth"]}[kind]
+    meta = {"parts": parts, "family": family_of(kind)}
     for page in ROWS:
         turn_to(app, page.url_path)
         assert not app.exception, page.name
-        lacks = why_lacking(page.needs, {"parts": parts})
-        told = any(each.value.startswith(("This model is a", "This shows how")) for each in app.info)
+        lacks = page.why_lacking(meta)
+        told = any(each.value.startswith("This ") for each in app.info)
         assert told == bool(lacks), page.name
         assert len(charts(app)) == DRAWN[kind].get(page.url_path, 0), page.name
         texts = [each.value for each in (*app.markdown, *app.caption, *app.metric)]
-        assert not any("λ was 0" in text or "0.00" in text for text in texts), page.name
-        assert not any("width share" in str(chart) or "loops %{" in str(chart) for chart in charts(app)), page.name
+        assert not any("λ was 0" in text for text in texts), page.name
+        unsaid = ["width share", *([] if "depth" in parts else ["loops %{"])]
+        assert not any(word in str(chart) for word in unsaid for chart in charts(app)), page.name
     (colours,) = (each for each in app.segmented_control if each.label == "Colour tokens by")
-    assert colours.options == (["Experts", "Surprisal"] if parts else ["Surprisal"])
+    decided = {"width": ["Experts"], "depth": ["Difficulty", "Loops"]}
+    assert colours.options == [*(each for part in parts for each in decided[part]), "Surprisal"]
 
 
 def test_what_if_decides_experts_otherwise_and_a_switch_of_models_keeps_going(root, monkeypatch):

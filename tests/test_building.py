@@ -125,6 +125,14 @@ def test_package_that_is_missing_or_another_is_refused_and_leaves_nothing(recipe
     assert not [path for path in (tmp_path / "cache").rglob("*") if path.is_file()] and built_roots() == []
 
 
+def test_build_without_what_the_extra_brings_is_refused_by_its_name(recipe, monkeypatch):
+    monkeypatch.setattr("sample_models.distil.building.find_spec", lambda name: None)
+    with pytest.raises(
+        ValueError, match=r"built with pip and gguf, not installed here: install 'versatileffn\[train\]'"
+    ):
+        build_model("tiny")
+
+
 def test_build_that_is_interrupted_leaves_nothing(recipe, tmp_path):
     def interrupted(loaded):
         (loaded.folder / "half.txt").write_text("half")

@@ -25,7 +25,7 @@ from streamlit.web.server import server_util
 from app.limits import MAX_SESSION_MB, MAX_TRACE_MB
 from app.server import web
 from app.server.first_paint import STYLE
-from app.server.gate import HEADERS, Gate, answered_hosts
+from app.server.gate import HEADERS, Gate, answered_hosts, heads
 from tests.threads import run_in_thread
 
 ROOT = Path(__file__).parents[1]
@@ -106,6 +106,16 @@ def test_answers_keep_browsers_from_loading_anything_from_elsewhere():
     policy = dict(part.split(maxsplit=1) for part in head["content-security-policy"].split("; "))
     assert policy["default-src"] == policy["frame-ancestors"] == "'self'"
     assert not any("http" in sources or "*" in sources for sources in policy.values())
+
+
+def test_one_site_may_be_allowed_to_frame_the_pages():
+    framed = Gate(everything, None, lambda session: 0, framed_by="https://host.example:8443")
+    head = {name.decode(): value.decode() for name, value in answer(framed, host="localhost")["headers"]}
+    assert "x-frame-options" not in head
+    assert head["content-security-policy"].endswith("; frame-ancestors 'self' https://host.example:8443")
+    for origin in ("https://a.example; script-src *", "host.example", "https://*"):
+        with pytest.raises(ValueError, match="an origin is written as"):
+            heads(origin)
 
 
 UPLOAD = dict(method="PUT", path="/_stcore/upload_file/one/file", host="localhost")
@@ -198,7 +208,7 @@ def test_settings_of_the_project_hold_from_any_folder(monkeypatch, tmp_path):
     monkeypatch.setattr(web, "call_nobody", lambda: None)
     monkeypatch.setenv("STREAMLIT_SERVER_MAX_UPLOAD_SIZE", "50")
     web.run("127.0.0.1", 8501)
-    written = tomllib.loads((ROOT / ".streamlit" / "config.toml").read_text())
+    written = tomllib.loads((ROOT / "app" / ".streamlit" / "config.toml").read_text())
     found = given["config"]
     assert "server.maxUploadSize" not in found
     assert found["server.enableXsrfProtection"] is True and found["server.fileWatcherType"] == "none"

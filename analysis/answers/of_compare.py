@@ -42,11 +42,10 @@ def _flips(pair: TracePair) -> list[Piece]:
     found = flips(pair)
     if not found.cells:
         return ["No token that can be compared says the same in both. "]
-    where = "after that " if pair.what == "text" else ""
+    cells = f"the {found.cells:,} later cells" if pair.what == "text" else f"{found.cells:,} cells"
     experts = f" and {found.experts:,} of {found.routed:,} only other experts" if found.routed else ""
     told: list[Piece] = [
-        f"Of {found.cells:,} cells {where}with the same token, {found.loops:,} ({share(found.loop_share)}) took other "
-        f"loops{experts}",
+        f"Of {cells} with the same token, {found.loops:,} ({share(found.loop_share)}) took other loops{experts}",
         *_most(pair),
         ". ",
     ]
@@ -59,13 +58,13 @@ def _flips(pair: TracePair) -> list[Piece]:
 
 
 def _most(pair: TracePair) -> list[Piece]:
-    """The token with other loops in most layers; nothing if no token has any."""
+    """The token with other loops in most layers; nothing if no token has any, or several have as many."""
     loops, _ = flipped(pair)
     by_token = loops.sum(axis=0)
-    if not by_token.any():
+    most = np.flatnonzero(by_token == by_token.max()) if by_token.any() else []
+    if len(most) != 1:
         return []
-    token = int(compared_tokens(pair)[0][int(by_token.argmax())])
-    return [", most of them at ", a_token(pair.a, token)]
+    return ["; ", a_token(pair.a, int(compared_tokens(pair)[0][most[0]])), f" in most layers ({by_token[most[0]]})"]
 
 
 __all__ = ["compare"]

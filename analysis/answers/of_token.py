@@ -114,6 +114,11 @@ def recursion_lens(lens: LensTrace, view: View = DEFAULT_VIEW) -> Answer:
     final = int(outputs[-1])
     agree = first[outputs] == first[final]
     since = len(agree) - int(np.argmin(agree[::-1])) if not agree.all() else 0
+    if "depth" not in lens.routing.parts:
+        return answer(
+            "After ", a_token(lens.routing, lens.token), f" the model predicts {_likeliest(lens, final)} as the next "
+            "token. The logit lens shows that token from the output of ", a_layer(lens.layer[outputs][since]), " on.",
+        )  # fmt: skip
     exits = ~grid(lens, EXIT, lens.used)  # [layer, loop]
     changed = exits & (grid(lens, EXIT, first) != first[final])
     pieces: list[Piece] = [

@@ -8,6 +8,7 @@ import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from importlib.metadata import version
+from importlib.util import find_spec
 
 from plotly.offline import get_plotlyjs
 
@@ -15,7 +16,7 @@ from analysis.catalogue import CATALOGUE, OfTexts, routing_of
 from analysis.export.captions import answers_text, caption
 from analysis.export.files import Export, export_files, texts_json
 from analysis.export.pictures import PictureError, PictureFormat
-from analysis.export.snippet import TEXTS_FILE, snippet, trace_file_name
+from analysis.export.snippet import PACKAGE, PYTHON, TEXTS_FILE, WHERE, snippet, trace_file_name
 from analysis.texts.study import SAMPLES
 from hooks.trace import RoutingTrace
 
@@ -32,10 +33,11 @@ figures/    every figure as HTML (opens offline; keep plotly.min.js beside it) a
             the exporting machine, as pictures{paper}; NAME.caption.txt is its caption as a text
 data/       the data of every figure as CSV, Parquet and JSON; routing.*: one row per layer and token
             In CSV an apostrophe stands before each =, +, - and @ with which a text begins, so that no spreadsheet
-            runs it as a formula; analysis.export.tables.read_csv(path) takes it away. Parquet and JSON have none.
-code/       Python that makes each figure anew, to be run in the explorer's folder; where it reads {trace}
-            or {texts}, put that file there too
-{trace}  every number of the text; opens without a model: hooks.RoutingTrace.load(path)
+            runs it as a formula; {package}analysis.export.tables.read_csv(path) takes it away.
+            Parquet and JSON have none.
+code/       Python that makes each figure anew, to be run {where}, with {python};
+            where it reads {trace} or {texts}, put that file there too
+{trace}  every number of the text; opens without a model: {package}hooks.RoutingTrace.load(path)
 {texts}  the texts of your own list, if figures of several texts were made of it
 manifest.json  model, weights, text, selection, options, versions, what was left out and why, and the SHA-256 of every
             other file
@@ -77,7 +79,9 @@ def bundle(
     for study in export.more:
         if isinstance(study, OfTexts) and study.name != SAMPLES:
             files[TEXTS_FILE] = texts_json(study)
-    files["README.txt"] = README.format(trace=trace_file, texts=TEXTS_FILE, paper=_paper_told(export)).encode("utf-8")
+    here = {"package": PACKAGE, "where": WHERE, "python": PYTHON.replace("`", "")}
+    told = README.format(trace=trace_file, texts=TEXTS_FILE, paper=_paper_told(export), **here)
+    files["README.txt"] = told.encode("utf-8")
     manifest = {**_about(export, prompt), "left_out": left_out, "files": [_entry(*file) for file in files.items()]}
     files["manifest.json"] = json.dumps(manifest, ensure_ascii=False, indent=1).encode("utf-8")
     buffer = io.BytesIO()
@@ -104,6 +108,11 @@ def _counted(export: Export, formats: tuple[str, ...], progress) -> Iterator[tup
         yield f"{FOLDERS.get(name.rpartition('.')[2], 'data')}/{name}", content
 
 
+def _versions() -> dict[str, str]:
+    """Of the packages that may have had a part, as far as they are installed."""
+    return {name: version(name) for name in PACKAGES if find_spec(name)}
+
+
 def _about(export: Export, prompt: str) -> dict:
     trace, view = export.trace, export.view
     kinds = {spec.name: spec.of.__name__ for spec in export.specs if spec.of is not RoutingTrace}
@@ -119,7 +128,7 @@ def _about(export: Export, prompt: str) -> dict:
         "options": export.options,
         "figures_of_more_than_a_trace": kinds,
         "paper": asdict(export.paper) if export.paper else None,
-        "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
+        "versions": {"python": platform.python_version(), **_versions()},
         "versions_of_trace": trace.meta.get("versions"),
     }
 

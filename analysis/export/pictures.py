@@ -10,12 +10,12 @@ import re
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import plotly.graph_objects as go
-from PIL import Image
 
 PictureFormat = Literal["svg", "png", "pdf"]
 PICTURE_FORMATS: tuple[PictureFormat, ...] = ("svg", "png", "pdf")
@@ -26,6 +26,10 @@ HATCH_PX = 6
 OPENING_S, DRAWING_S = 60, 90
 MOST_CELLS = 20_000
 """Maps with more cells stay raster images: their cells are too small for their edges to be seen."""
+NO_KALEIDO = (
+    "svg, png and pdf are drawn by Kaleido, which is not installed: html, csv, parquet and json need none, and "
+    "`pip install 'versatileffn[pictures]'` brings it."
+)
 NO_BROWSER = "svg, png and pdf are drawn by a Chrome or Chromium, and none was found on this machine."
 REMEDY = (
     "html, csv, parquet and json need none. For pictures install one (for example with `apt-get install chromium` or "
@@ -57,6 +61,8 @@ def pictures() -> Iterator[Draw]:
     (`scale` times that size on paper; maps are vectors) or a PNG (the same size at 300 dpi). Raises PictureError if
     there is no browser, or if it does not start or does not draw.
     """
+    if find_spec("kaleido") is None:
+        raise PictureError(NO_KALEIDO)
     path = browser_path()
     if path is None:
         raise PictureError(f"{NO_BROWSER} {REMEDY}")
@@ -202,6 +208,8 @@ def _sized_in_mm(svg: bytes, width: float, height: float) -> bytes:
 
 
 def _with_dpi(png: bytes) -> bytes:
+    from PIL import Image
+
     buffer = io.BytesIO()
     with Image.open(io.BytesIO(png)) as image:
         image.save(buffer, "PNG", dpi=(PNG_DPI, PNG_DPI))

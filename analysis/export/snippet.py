@@ -33,6 +33,11 @@ LONGEST_TEXT = 2_000
 TRACE_FILE = "text.trace.safetensors"
 """Name of the trace file of a text without a name; see `trace_file_name`."""
 TEXTS_FILE = "texts.json"
+PACKAGE = "versatileffn." if __package__.startswith("versatileffn.") else ""
+"""What stands before the names of our packages in an import: "" in a checkout, "versatileffn." where installed."""
+WHERE = "in any folder" if PACKAGE else "in this project's folder"
+PYTHON = "the Python that has `versatileffn`" if PACKAGE else "`.venv/bin/python`"
+"""Where the code runs, and what runs it."""
 NAME_LETTERS = 60
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)", re.IGNORECASE)
 """Names that Windows keeps for devices, whatever follows their first dot."""
@@ -134,7 +139,12 @@ def snippet(
         f"figure = figures.{spec.figure.__name__}(drawn, {_view(view)}{chosen})",
         f'figure.write_html("{spec.name}.html")',
     ]
-    return "\n".join([*sorted(imports), "", *lines]) + "\n"
+    return "\n".join([*sorted(map(_as_here, imports)), "", *lines]) + "\n"
+
+
+def _as_here(line: str) -> str:
+    """An import as it works here: of the installed package where the explorer is a part of that."""
+    return re.sub(r"^from (?=(sample_models|hooks|analysis)\b)", f"from {PACKAGE}", line)
 
 
 def _result_code(drawn: Drawn) -> tuple[list[str], list[str], list[str]]:
@@ -302,4 +312,15 @@ def _view(view: View) -> str:
     return f"View({', '.join(fields)})"
 
 
-__all__ = ["LONGEST_TEXT", "TEXTS_FILE", "TRACE_FILE", "Needs", "needs", "snippet", "trace_file_name"]
+__all__ = [
+    "LONGEST_TEXT",
+    "PACKAGE",
+    "TEXTS_FILE",
+    "PYTHON",
+    "TRACE_FILE",
+    "WHERE",
+    "Needs",
+    "needs",
+    "snippet",
+    "trace_file_name",
+]

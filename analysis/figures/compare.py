@@ -127,7 +127,7 @@ def _difference_map(pair: TracePair, view: View, quantity: Quantity, values: np.
     card = hover_card(trace, view)
     card["text"] = card["text"] + "<br>" + _told(pair, quantity, first, end)
     ends = [number(each, quantity.digits, signed=True) for each in (-most, 0, most)]
-    scale = scale_bar(view, f"{quantity.name}, B − A", tickvals=[-most, 0, most], ticktext=ends)
+    scale = scale_bar(view, f"{quantity.name}, B − A", tickvals=[-most, 0, most], ticktext=ends, len=0.1)
     cells = [heatmap(trace, view, drawn, card, **colours) | scale]
     layer, token = np.nonzero(np.isnan(drawn))
     cells.append(crosses(token + first, layer, view))
@@ -292,7 +292,7 @@ def _spec(quantity: str, title: str, how_to_read: str, figure: Callable, **more:
         how_to_read=f"{how_to_read} {ON_CELLS}",
         figure=figure,
         table=pair_table,
-        choice=Choice("show", SHOW, "A, B or B − A", None if main else "compare_loops"),
+        choice=Choice("show", SHOW, "A, B or B − A", set_at=None if main else "compare_loops"),
         of=TracePair,
         **(told | more),
     )

@@ -128,7 +128,7 @@ FIGURES = (
         title="Are these more flips than another wording makes?",
         how_to_read=(
             "The filled mark is the share of cells (a token in a layer) that decided otherwise in B. Each dot is a "
-            "pair of paraphrases, in which one word is exchanged for another of the same meaning, read by the same model. "
+            "pair of paraphrases, read by the same model: one word is exchanged for another of the same meaning. "
             "A mark among the dots is no more than another wording does."
         ),
         details=(

@@ -16,34 +16,50 @@ from hooks.trace import RoutingTrace
 
 IDLE = -1.4
 """Place of the row of tokens that did not route, a little below expert 0."""
+MOST_ROWS = 32
+"""Of more experts only those with the most choices have a row."""
+
+
+def drawn_experts(trace: RoutingTrace, view: View) -> np.ndarray:
+    """The experts that have a row, ascending: all, or those with the most choices in the selected layer."""
+    experts = np.arange(trace.num_experts)
+    if trace.num_experts <= MOST_ROWS:
+        return experts
+    load = choice_counts(trace)[view.layer].sum(axis=0)
+    return np.sort(np.argsort(-load, kind="stable")[:MOST_ROWS])
 
 
 def expert_tokens_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> go.Figure:
     """One row per expert of the selected layer: the tokens that chose it, stronger with the weight; beside it, counts.
 
     The place of a cell names the expert, so that it can be read without colours and numbers, in a text of any length.
-    The lowest row has the tokens that did not route.
+    Of more than MOST_ROWS experts those with the most choices are drawn. The lowest row has the tokens that did not
+    route.
     """
     c = THEMES[view.theme]
     first, end = view.span(trace.num_tokens)
-    row_px = float(np.clip(250 / (trace.num_experts + 1), 8, 24))
+    experts = drawn_experts(trace, view)
+    rows = len(experts)
+    row_px = float(np.clip(250 / (rows + 1), 12 if rows < trace.num_experts else 8, 24))
     x_axis, bottom = token_axis(trace, view)
     shades = [mix(c["bg"], c["width"], 0.25), c["width"], c["load"][-1]]
     idle = ~trace.width_ran[view.layer]
     colours = {"colorscale": ramp(c["probability"]), "zmin": 0, "zmax": 1}
-    row = minimap_row(trace, view, Minimap(idle.astype(float), colours), row_px * (trace.num_experts + 1.4))
+    row = minimap_row(trace, view, Minimap(idle.astype(float), colours), row_px * (rows + 1.4))
     token = np.arange(first, end)[idle[first:end]]
-    every = -(-trace.num_experts // 16)
+    every = 1 if rows < trace.num_experts else -(-rows // 16)
     column = mark("rect", x="token") | {"x0": view.token - 0.5, "x1": view.token + 0.5}
-    column |= {"y0": IDLE - 0.5, "y1": trace.num_experts - 0.5, "line": {"width": 1.5, "color": c["ink"]}}
+    column |= {"y0": IDLE - 0.5, "y1": rows - 0.5, "line": {"width": 1.5, "color": c["ink"]}}
     legend = "   ".join(swatch(shade, name) for shade, name in zip(shades, ("weight 0", "0.5", "1"), strict=True))
     part = drawn_part(first, end, trace.num_tokens)
+    if rows < trace.num_experts:
+        part = f", the {rows} of {trace.num_experts} experts with the most choices{part}"
     return figure(
         view,
         [
-            _served(trace, view, shades),
+            _served(trace, view, shades, experts),
             strokes(token, np.full(len(token), IDLE), view),
-            *_counts(trace, view),
+            *_counts(trace, view, experts),
             *row.data,
         ],
         meta=MAP,
@@ -53,9 +69,9 @@ def expert_tokens_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> go.F
         xaxis=x_axis | {"domain": [0, LEFT], "anchor": "y"},
         yaxis={
             "domain": [0, row.top],
-            "range": [IDLE - 0.6, trace.num_experts - 0.4],
-            "tickvals": [IDLE, *range(0, trace.num_experts, every)],
-            "ticktext": ["none", *map(str, range(0, trace.num_experts, every))],
+            "range": [IDLE - 0.6, rows - 0.4],
+            "tickvals": [IDLE, *range(0, rows, every)],
+            "ticktext": ["none", *map(str, experts[::every].tolist())],
             "title": {"text": "expert"},
             "showgrid": True,
         },
@@ -76,7 +92,7 @@ def expert_tokens_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> go.F
     )
 
 
-def _served(trace: RoutingTrace, view: View, shades: list[str]) -> dict:
+def _served(trace: RoutingTrace, view: View, shades: list[str], experts: np.ndarray) -> dict:
     """The weights of the chosen experts as cells [expert, drawn token]; the others stay empty."""
     first, end = view.span(trace.num_tokens)
     weight = np.full((trace.num_experts, end - first), np.nan)
@@ -85,25 +101,26 @@ def _served(trace: RoutingTrace, view: View, shades: list[str]) -> dict:
     weight[chosen, np.nonzero(ran)[0]] = trace.expert_weights[view.layer, first:end][ran]
     names = [plotly_text(label) for label in token_labels(trace, 40)[first:end]]
     return {
-        "type": "heatmap", "x": np.arange(first, end), "y": np.arange(trace.num_experts), "z": weight,
+        "type": "heatmap", "x": np.arange(first, end), "y": np.arange(len(experts)), "z": weight[experts],
         "xgap": 1 if names_fit(view, end - first) else 0, "ygap": 1, "showscale": False, "hoverongaps": False,
         "colorscale": ramp(shades), "zmin": 0, "zmax": 1,
-        "customdata": [[[token, view.layer] for token in range(first, end)]] * trace.num_experts,
-        "hovertext": [names] * trace.num_experts,
-        "hovertemplate": "<b>%{hovertext}</b>, token %{customdata[0]}<br>expert %{y}: weight %{z:.2f}<extra></extra>",
+        "customdata": [[[token, view.layer, each] for token in range(first, end)] for each in experts.tolist()],
+        "hovertext": [names] * len(experts),
+        "hovertemplate": "<b>%{hovertext}</b>, token %{customdata[0]}<br>expert %{customdata[2]}: weight %{z:.2f}"
+        "<extra></extra>",
     }  # fmt: skip
 
 
-def _counts(trace: RoutingTrace, view: View) -> list[dict]:
+def _counts(trace: RoutingTrace, view: View, experts: np.ndarray) -> list[dict]:
     """Bars beside the rows: ordinary tokens of the whole text that each expert serves, and those that did not route."""
     c, counts = THEMES[view.theme], choice_counts(trace)[view.layer]  # [k, expert]
     idle = int((~trace.width_ran[view.layer] & ~trace.special).sum())
     data = [
         {
-            "type": "bar", "orientation": "h", "xaxis": "x2", "y": np.arange(trace.num_experts), "x": values,
+            "type": "bar", "orientation": "h", "xaxis": "x2", "y": np.arange(len(experts)), "x": values[experts],
             "width": 0.78, "name": name, "marker": {"color": colour},
-            "customdata": [[None, view.layer]] * trace.num_experts,
-            "hovertemplate": f"expert %{{y}}: {name} of %{{x}} tokens<extra></extra>",
+            "customdata": [[None, view.layer, each] for each in experts.tolist()],
+            "hovertemplate": f"expert %{{customdata[2]}}: {name} of %{{x}} tokens<extra></extra>",
         }
         for values, name, colour in (
             (counts[0], "first choice", c["width"]),

@@ -61,7 +61,8 @@ def expert_map_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW, *, choice:
     if not numbered:
         names = [swatch(expert_colour(e, view.theme), str(e)) for e in range(min(trace.num_experts, 8))]
         rows = ["  ".join(names[i : i + 4]) for i in range(0, len(names), 4)]
-        legend = note("expert<br>" + "<br>".join(rows), x=1, y=1, anchor="right")
+        again = "<br>colours come again<br>every 8 experts" if trace.num_experts > 8 else ""
+        legend = note("expert<br>" + "<br>".join(rows) + again, x=1, y=1, anchor="right")
         fig.add_annotation(legend | {"yref": "paper", "yanchor": "top", "yshift": 6, "align": "left"})
     return fig
 
@@ -70,7 +71,7 @@ def expert_path_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> go.Fig
     """Experts of the selected token by layer: filled = first, ring = second, size = weight, grey = probability."""
     token = view.token
     ran = trace.width_ran[:, token]
-    row_px = float(np.clip(210 / trace.num_experts, 9, 34))
+    row_px = float(np.clip(210 / trace.num_experts, 9 if trace.num_experts <= 32 else 4.5, 34))
     data = [*_router_heat(trace, view), *_choice_marks(trace, view, row_px)]
     idle = np.flatnonzero(~ran)
     column, level = (grid.ravel() for grid in np.meshgrid(idle, np.arange(trace.num_experts)))

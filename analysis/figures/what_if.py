@@ -172,12 +172,12 @@ FIGURES = (
         title="What changed where?",
         how_to_read=(
             "Each cell is one token in one layer. A filled corner marks a cell that an intervention names. In the "
-            "others a colour is the cascade: blue cells have other experts than before, because they read what a named "
-            "cell wrote. The bars above are the change of each token's log-probability."
+            "others a colour is the cascade: they decided otherwise than before, because they read what a named cell "
+            "wrote. The bars above are the change of each token's log-probability."
         ),
         of_versatile=(
             "Numbers are the loops that ran; green cells took more loops than before, magenta fewer, and blue ones as "
-            "many."
+            "many with other experts."
         ),
         details=(
             "A named cell reaches the later layers of its token and of the tokens after it, within the window that "

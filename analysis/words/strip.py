@@ -30,6 +30,8 @@ _STEPS = 64
 HATCHED, EMPTY = -1, -2
 GENERATED = "dotted: generated"
 """In the legend of a text that the model wrote in part."""
+MOST_NAMED = 3
+"""Of more experts a token's badge names the first and says how many follow."""
 MOST_WRITTEN_OUT = 24
 """A run of more spaces is counted, as in ␣×40."""
 
@@ -185,7 +187,8 @@ def _badge_room(trace: RoutingTrace, quantity: Quantity, layer: int | None, piec
     """Letters of the longest badge that each cell, of so many pieces, has in any layer."""
     if quantity == "Experts":
         k = trace.expert_ids.shape[2]
-        letters = k * len(str(trace.num_experts - 1)) + k - 1
+        digits = len(str(trace.num_experts - 1))
+        letters = k * digits + k - 1 if k <= MOST_NAMED else digits + len(f" +{k - 1}")
         return (pieces * (letters + 1) - 1).tolist()
     if quantity != "Loops":
         return [0] * len(pieces)
@@ -236,10 +239,19 @@ def _experts(trace: RoutingTrace, layer: int, theme: str, starts: np.ndarray):
     routed, ids = trace.width_ran[layer], trace.expert_ids[layer]
     palette = THEMES[theme]["experts"]
     of_token = np.where(routed, ids[:, 0] % len(palette), HATCHED)
-    chosen = [",".join(map(str, row[ran])) for row, ran in zip(ids, trace.expert_ran[layer], strict=True)]
-    legend = [("text", "expert"), *_swatches(palette[: trace.num_experts], 0), ("hatch", ""), ("text", "did not route")]
+    rows = [row[ran].tolist() for row, ran in zip(ids, trace.expert_ran[layer], strict=True)]
+    chosen = [",".join(map(str, row)) for row in rows]
+    again = [("text", "… 8 colours, used again")] if trace.num_experts > len(palette) else []
+    legend = [
+        ("text", "expert"),
+        *_swatches(palette[: trace.num_experts], 0),
+        *again,
+        ("hatch", ""),
+        ("text", "did not route"),
+    ]
     if len(starts) == trace.num_tokens:
-        return of_token, palette, chosen, [experts or "did not route" for experts in chosen], legend
+        named = [",".join(map(str, row)) if len(row) <= MOST_NAMED else f"{row[0]} +{len(row) - 1}" for row in rows]
+        return of_token, palette, named, [experts or "did not route" for experts in chosen], legend
     fill, badges, values = [], [], []
     for first, end in zip(starts.tolist(), [*starts[1:].tolist(), trace.num_tokens], strict=True):
         pieces = chosen[first:end]

@@ -3,7 +3,7 @@
 import streamlit as st
 
 from analysis.catalogue import FigureSpec, routing_of
-from analysis.export.snippet import TEXTS_FILE, Needs, needs, snippet, trace_file_name
+from analysis.export.snippet import PYTHON, TEXTS_FILE, WHERE, Needs, needs, snippet, trace_file_name
 from analysis.export.tables import table_csv
 from app.session import results, state
 from app.texts.markdown import literal
@@ -13,7 +13,7 @@ FIRST_ROWS, WIDTH_PX = 20, 660
 TABLE_PX = 248
 """Height of the table: the popover has room for it before it comes (frame.css), so that it does not grow then."""
 ROW_PX = 33
-"""Height of a row of a table: Streamlit makes it 2.1875 times the base font size of .streamlit/config.toml."""
+"""Height of a row of a table: Streamlit makes it 2.1875 times the base font size of app/.streamlit/config.toml."""
 
 
 def table_height(rows: int, tallest: int) -> int:
@@ -53,7 +53,7 @@ def _code(figure_spec: FigureSpec, options: dict[str, str]) -> None:
 
 def _how_to_run(needed: Needs) -> str:
     """A sentence on where the code runs and what must be done before."""
-    where = "in this project's folder, with `.venv/bin/python`"
+    where = f"{WHERE}, with {PYTHON}"
     todo = [
         f"`{file}` is in that folder too (download it under Export, {'Texts' if file == TEXTS_FILE else 'Trace file'})"
         for file in needed.files

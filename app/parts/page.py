@@ -102,6 +102,15 @@ class Page:
         """What its model must decide; for another, one sentence stands in place of the page's content."""
         return PAGES.get(self.url_path, ())
 
+    def why_lacking(self, meta: Mapping[str, Any]) -> str | None:
+        """Why a model has nothing of this page, in a sentence; None if it has something.
+
+        A page without other content for other families is also not there if it has none of its figures.
+        """
+        reasons = [spec(name).why_lacking(meta) for name in self.figures]
+        bare = not any(isinstance(part, Needing) for part in self._parts())
+        return why_lacking(self.needs, meta) or (reasons[0] if bare and reasons and all(reasons) else None)
+
     @property
     def figures(self) -> tuple[str, ...]:
         """Names of all its figures, the main one first."""
@@ -129,7 +138,7 @@ def draw_page(page: Page) -> None:
     meta = current_trace().meta
     other = page.question_of_others if parts_of(meta) != PARTS else ""
     st.markdown(other or page.question, help=explained(*page.terms))
-    if why_not := why_lacking(page.needs, meta):
+    if why_not := page.why_lacking(meta):
         st.info(literal(why_not), icon=":material/info:")
         return
     if found := current_answer(page.url_path):

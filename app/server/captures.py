@@ -185,11 +185,14 @@ def lens_of(
     target: int,
     interventions: Interventions = (),
 ) -> LensTrace:
-    from hooks import recursion_lens
+    from hooks import recursion_lens, stream_lens
 
+    loaded = models.loaded_model(model_name)
+    if loaded.adapted is not None:
+        return stream_lens(loaded, trace_of(model_name, text, interventions), token, target)
     paths = paths_of(model_name, text, tokens, interventions)
     own = _own_pass_of(model_name, text, token, interventions)
-    return recursion_lens(models.loaded_model(model_name), paths, token, target, own=own)
+    return recursion_lens(loaded, paths, token, target, own=own)
 
 
 @cached(4, "Recording the attention heads")

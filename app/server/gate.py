@@ -6,7 +6,7 @@ A plain ASGI middleware. Streamlit has no limit of its own for what a session up
 import ipaddress
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse
@@ -30,15 +30,28 @@ POLICY = (
     "object-src 'none'",
     "base-uri 'self'",
     "form-action 'self'",
-    "frame-ancestors 'self'",
 )
 HEADERS = {
-    "Content-Security-Policy": "; ".join(POLICY),
+    "Content-Security-Policy": "; ".join((*POLICY, "frame-ancestors 'self'")),
     "X-Frame-Options": "SAMEORIGIN",
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "same-origin",  # an address may hold a text
 }
 """Headers of every answer that lacks them: whatever a page holds, a browser loads nothing for it from elsewhere."""
+
+
+def heads(framed_by: str = "") -> dict[str, str]:
+    """`HEADERS`, for pages that the site with the origin `framed_by` may show in a frame of its own.
+
+    Raises ValueError for what is no origin, which could say anything in a header.
+    """
+    if not framed_by:
+        return HEADERS
+    if not re.fullmatch(r"https?://[\w.-]+(:\d+)?", framed_by):
+        raise ValueError(f"an origin is written as https://example.org, got {framed_by}")
+    policy = "; ".join((*POLICY, f"frame-ancestors 'self' {framed_by}"))
+    others = {name: value for name, value in HEADERS.items() if name != "X-Frame-Options"}  # it knows no origins
+    return others | {"Content-Security-Policy": policy}
 
 
 def answered_hosts(address: str, names: Iterable[str] = ()) -> frozenset[str] | None:
@@ -59,9 +72,11 @@ def answered_hosts(address: str, names: Iterable[str] = ()) -> frozenset[str] | 
 class Gate:
     """Lets requests through to `app` that ask for one of `hosts` and do not make a session hold too many uploads."""
 
-    def __init__(self, app: ASGIApp, hosts: frozenset[str] | None, held: Callable[[str], int]) -> None:
-        """`held(session)` is the number of bytes of the files that a session holds."""
-        self.app, self.hosts, self.held = app, hosts, held
+    def __init__(
+        self, app: ASGIApp, hosts: frozenset[str] | None, held: Callable[[str], int], framed_by: str = ""
+    ) -> None:
+        """`held(session)` is the number of bytes of the files that a session holds; `framed_by` as for `heads`."""
+        self.app, self.hosts, self.held, self.headers = app, hosts, held, heads(framed_by)
         self._coming: Counter[str] = Counter()
         """Session -> bytes of the uploads that are under way."""
 
@@ -78,9 +93,9 @@ class Gate:
             await self._upload(named.group(1), headers, scope, receive, send)
             return
         if scope["type"] == "http" and asks_for_page(scope):
-            await self.app(uncompressed(scope), receive, with_style(with_headers(send)))
+            await self.app(uncompressed(scope), receive, with_style(with_headers(send, self.headers)))
             return
-        await self.app(scope, receive, with_headers(send))
+        await self.app(scope, receive, with_headers(send, self.headers))
 
     def _answers(self, host: str) -> bool:
         name = (host.rpartition(":")[0] if re.search(r":\d*$", host) else host).lower().strip("[]")
@@ -95,23 +110,23 @@ class Gate:
             return
         self._coming[session] += claimed
         try:
-            await self.app(scope, receive, with_headers(send))
+            await self.app(scope, receive, with_headers(send, self.headers))
         finally:
             self._coming[session] -= claimed
             self._coming += Counter()  # drops what is zero
 
 
-def with_headers(send: Send) -> Send:
-    """`send`, with `HEADERS` in the answer's head."""
+def with_headers(send: Send, added: Mapping[str, str]) -> Send:
+    """`send`, with these headers in the answer's head, unless it has others of their names."""
 
     async def sending(message: Message) -> None:
         if message["type"] == "http.response.start":
             headers = MutableHeaders(scope=message)
-            for name, value in HEADERS.items():
+            for name, value in added.items():
                 headers.setdefault(name, value)
         await send(message)
 
     return sending
 
 
-__all__ = ["Gate", "answered_hosts"]
+__all__ = ["Gate", "answered_hosts", "heads"]

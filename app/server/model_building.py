@@ -26,7 +26,7 @@ def build(name: str, told: Callable[[str], None]) -> None:
     if not _building.acquire(blocking=False):
         raise ValueError("Another visitor has begun to build a model; look again in a minute.")
     try:
-        command = [sys.executable, "-m", "app", "get-model", name]
+        command = [sys.executable, "-m", __package__.rpartition(".")[0], "get-model", name]
         last = ""
         with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as made:
             for line in made.stderr:

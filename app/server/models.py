@@ -12,6 +12,7 @@ from pathlib import Path
 
 import streamlit as st
 
+import hooks
 from analysis.models.health import Check
 from analysis.models.training import TrainingCurves, read_curves
 from app.limits import MAX_MODELS
@@ -19,6 +20,8 @@ from sample_models.intermediate_checkpoints import IntermediateCheckpoint, inter
 from sample_models.recipes import built_roots
 from sample_models.registry import CHECKPOINTS, available_models, has_chat_template
 
+CAPTURING = f"{hooks.__name__}.capturing"
+"""The module that imports all libraries that a model needs."""
 ROOTS_VARIABLE = "VERSATILEFFN_MODELS"
 """Environment variable with more folders of models, set by whoever starts the server. Visitors cannot name paths."""
 
@@ -62,7 +65,7 @@ def loaded_in_bfloat16(name: str):
 def load(name: str, **how):
     """The model, as `load_model` loads it with `how`. Raises ModelError if it cannot be loaded."""
     # Imported only now: torch, transformers and TransformerLens take seconds.
-    import hooks.capturing  # noqa: F401
+    from hooks import capturing  # noqa: F401
     from sample_models import load_model
 
     _freeze_libraries()
@@ -121,11 +124,11 @@ def warm_up() -> None:
 
 def libraries_imported() -> bool:
     """Whether the libraries that a model needs have been imported."""
-    return "hooks.capturing" in sys.modules
+    return CAPTURING in sys.modules
 
 
 @st.cache_resource(show_spinner=False)
 def _import_thread() -> threading.Thread:
-    thread = threading.Thread(target=importlib.import_module, args=("hooks.capturing",), daemon=True)
+    thread = threading.Thread(target=importlib.import_module, args=(CAPTURING,), daemon=True)
     thread.start()
     return thread

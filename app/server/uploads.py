@@ -27,7 +27,7 @@ from hooks.trace import RoutingTrace
 LOOK_S = 0.1
 """How often who waits is asked whether they still do."""
 ROOT = Path(__file__).parents[2]
-READER = (sys.executable, "-m", "app.server.upload_reader")
+READER = (sys.executable, "-m", f"{__package__}.upload_reader")
 # Memory as the system gives it, one thread: what pools and threads reserve would count as used.
 _PLAIN = {"ARROW_DEFAULT_MEMORY_POOL": "system", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 

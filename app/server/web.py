@@ -14,10 +14,14 @@ import streamlit as st
 from starlette.middleware import Middleware
 from streamlit import net_util, runtime
 
-from app.server.gate import Gate, answered_hosts
+from app.server.gate import Gate, answered_hosts, heads
 
-ROOT = Path(__file__).parents[2]
-SETTINGS = ROOT / ".streamlit" / "config.toml"
+MAIN = Path(sys.modules[__package__.partition(".")[0]].__file__).parent / "main.py"
+"""The script that Streamlit runs: app/main.py, or that of the installed package."""
+SETTINGS = Path(__file__).parents[1] / ".streamlit" / "config.toml"
+"""Streamlit also finds them here, beside the script that it runs, whatever folder it is started in."""
+FRAMED_VARIABLE = "VERSATILEFFN_FRAMED_BY"
+"""Environment variable with the origin of a site that may show the app in a frame, such as https://huggingface.co."""
 SWEEP_S = 60
 """How often what closed sessions left is let go of."""
 
@@ -25,8 +29,10 @@ SWEEP_S = 60
 def run(address: str, port: int, hosts: Iterable[str] = ()) -> None:
     """Serve the app until it is stopped; `hosts` are more names under which it may be asked (`answered_hosts`)."""
     call_nobody()
-    main = str(ROOT / "app" / "main.py")
-    gate = Middleware(Gate, hosts=answered_hosts(address, hosts), held=held_bytes)
+    main = str(MAIN)
+    framed_by = os.environ.get(FRAMED_VARIABLE, "")
+    heads(framed_by)  # refused before the server starts
+    gate = Middleware(Gate, hosts=answered_hosts(address, hosts), held=held_bytes, framed_by=framed_by)
     sys.argv = [main]  # what Streamlit takes for the launcher, beside which it looks for modules
     app = st.App(main, middleware=[gate], lifespan=sweeping)
     app.run(config=settings() | {"server.address": address, "server.port": port})

@@ -104,6 +104,14 @@ def fill_form() -> None:
         st.session_state[TYPED_KEY] = text_of_b()
 
 
+def fill_choice(key: str, options: list) -> None:
+    """Give the list of models or of steps, before it is drawn, what is set, if that is one of its options."""
+    chosen, kind = beside(), MODEL if key == MODEL_KEY else STEP
+    value = chosen.value if chosen and chosen.kind == kind else None
+    value = int(value) if value and kind == STEP else value
+    st.session_state[key] = value if value in options else None
+
+
 def other_models() -> list[str]:
     """The models that can be set beside the current one."""
     return [name for name in state.model_names() if name != _model()]
@@ -246,7 +254,8 @@ def _both(chosen: Beside) -> tuple[Read, Read]:
 
 
 __all__ = [
-    "LINK_KEY", "NOT_SET", "NUMBERED", "OWN", "STEP", "WAYS", "Beside", "beside", "current_pair", "current_transplants",
-    "fill_form", "fits_into_link", "link_with_text", "other_models", "other_steps", "own_text", "remove", "set_beside",
-    "set_model", "set_pair", "set_step", "set_typed", "take_from_link", "text_of_b", "to_link", "why_none",
+    "LINK_KEY", "NOT_SET", "NUMBERED", "OWN", "STEP", "WAYS", "Beside", "beside", "current_pair",
+    "current_transplants", "fill_choice", "fill_form", "fits_into_link", "link_with_text", "other_models",
+    "other_steps", "own_text", "remove", "set_beside", "set_model", "set_pair", "set_step", "set_typed",
+    "take_from_link", "text_of_b", "to_link", "why_none",
 ]  # fmt: skip

@@ -45,6 +45,7 @@ from hooks.path_trace import PathTrace, path_bytes
 from hooks.slice_trace import SliceTrace
 from hooks.token_text import token_bytes
 from hooks.trace import RoutingTrace
+from hooks.trace_checks import PARTS
 from hooks.training_trace import TrainingTrace
 from hooks.transplant_trace import TransplantTrace
 
@@ -113,8 +114,9 @@ def current_slices() -> SliceTrace:
 
 def current_lens() -> LensTrace:
     """What the model would predict from every state of the selected token, with the chosen target's rank in each."""
-    session = st.session_state
-    of_token = _captured_tokens(), session.token, chosen_targets()[0]
+    session, trace = st.session_state, state.current_trace()
+    tokens = (0, trace.num_tokens) if trace.parts != PARTS else _captured_tokens()
+    of_token = tokens, session.token, chosen_targets()[0]
     return captures.lens_of(*state.model_and_text(), *of_token, state.interventions())
 
 

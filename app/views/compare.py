@@ -72,6 +72,7 @@ def _model() -> None:
     if not others:
         st.caption("There is no other model on this server. `make run` builds a larger one once.")
         return
+    comparing.fill_choice(MODEL_KEY, others)
     st.selectbox(
         "Model of B",
         others,
@@ -93,6 +94,7 @@ def _step() -> None:
     if not steps:
         st.caption("This model has no weights from earlier in its training; the smaller shipped model has them.")
         return
+    comparing.fill_choice(STEP_KEY, list(steps))
     st.selectbox(
         "Training step of B",
         list(steps),

@@ -170,11 +170,11 @@ def bring_your_own() -> None:
     title("Bring your own")
     st.markdown(
         "A model is a folder with `config.json` (model_type `versatile_ffn`), `model.safetensors` and "
-        "`tokenizer.json`. Mixtures of experts of transformers (Mixtral, OLMoE, Qwen-MoE and relatives) and dense "
-        "Llamas open too, with the pages that apply to them. If it also has `curves.csv`, its training curves are "
-        "drawn above, and weights kept by `train --keep-checkpoints` give the slider of the training steps. To "
-        "use your model, put its folder into `my_models`, start the explorer with `python -m app serve --models "
-        "my_models`, and choose the model in the sidebar.\n\n"
+        "`tokenizer.json`. Mixtures of experts of transformers (Mixtral, OLMoE, Qwen-MoE and relatives), looped "
+        "models and dense Llamas open too, with the pages that apply to them. If it also has `curves.csv`, its "
+        "training curves are drawn above, and weights kept by `train --keep-checkpoints` give the slider of the "
+        "training steps. To use your model, put its folder into `my_models`, start the explorer with `python -m "
+        "app serve --models my_models`, and choose the model in the sidebar.\n\n"
         "The explorer opens checkpoints of the authors' trainer (OLMo) as they are, and `python -m app "
         "import-olmo` turns one into a model folder. `python -m app upcycle` turns a dense Llama into a "
         "VersatileFFN with untrained gates. To train a model, use `python -m sample_models.train` and `python -m "

@@ -18,7 +18,13 @@ def target() -> None:
 def rounding() -> None:
     """The rounding error of the readings."""
     if can_draw(LensTrace):
-        error = current_result(LensTrace).rounding
+        lens = current_result(LensTrace)
+        error = lens.rounding
+        if "depth" not in lens.routing.parts:
+            st.caption(
+                f"Read after the last layer, the logits differ from the model's by up to {significant(error, 1)}."
+            )
+            return
         st.caption(
             "At the token's actual exit, the result is exactly the model's own run. For the other exits the token "
             "runs again by itself, with other rounding: if nothing is changed, its logits then differ from the "

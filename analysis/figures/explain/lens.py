@@ -71,16 +71,18 @@ def lens_grid_figure(lens: LensTrace, view: View = DEFAULT_VIEW, *, reading: Rea
             [[_word(lens, int(i), letters=letters, lines=lines) for i in row] for row in cells], dtype=object
         )
         data += _words(x.ravel(), np.repeat(layers, cells.shape[1]), texts.ravel(), ink.ravel(), min(12, row_px - 4))
-    ran = trace.loops[layers, lens.token]
+    looping = "depth" in trace.parts
+    ran = trace.loops[layers, lens.token] if looping else np.array([], int)
     outlines = [
         {"type": "rect", "x0": n - 0.48, "x1": n + 0.48, "y0": layer - 0.46, "y1": layer + 0.46}
         | {"line": {"width": 3 if layer == view.layer else 1.6, "color": c["ink"]}}
-        for layer, n in zip(layers.tolist(), ran.tolist(), strict=True)
+        for layer, n in zip(layers.tolist(), ran.tolist(), strict=looping)
     ]
     names = ["before" if loop == 0 else f"loop {loop}" for loop in columns.tolist()]
     names += ["layer output"] if reading == "state" else []
     rest = "not filled: not used" if reading == "state" else "other cells: had it exited there"
-    heading = f"after {quoted(trace, lens.token)}: likeliest next token and its probability   □ exited here   {rest}"
+    heading = f"after {quoted(trace, lens.token)}: likeliest next token and its probability"
+    heading += f"   □ exited here   {rest}" if looping else ""
     return figure(
         view,
         data,
@@ -98,6 +100,8 @@ def lens_layer_figure(lens: LensTrace, view: View = DEFAULT_VIEW, *, reading: Re
     c, trace, kind = THEMES[view.theme], lens.routing, KINDS[reading]
     row = int(np.flatnonzero(lens.layer[lens.of(OUTPUT)] == view.layer)[0])
     reads = grid(lens, kind, np.arange(len(lens.kind)))[row]
+    if not (looping := "depth" in trace.parts):
+        reads = np.append(reads, lens.of(OUTPUT)[row])
     ran, count = int(trace.loops[view.layer, lens.token]), len(reads)
     narrow = figure_px(view.room) < NARROW_PX
     left, shown, what = (NARROW_TABLE, NARROW_TOPS, "") if narrow else (TABLE, None, ": likeliest next tokens")
@@ -129,6 +133,8 @@ def lens_layer_figure(lens: LensTrace, view: View = DEFAULT_VIEW, *, reading: Re
         marks.append(note(heading, x=x, anchor="center"))
         table += [(cell, x, i, c["ink"] if filled[i] else c["muted"]) for i, cell in enumerate(cells)]
     labels = [_row_name(int(loop), ran, reading) for loop in lens.loop[reads]]
+    if not looping:
+        labels = ["before the layer", "after the layer"]
     if narrow:
         labels = [label.replace(", ", "<br>").replace(" (not", "<br>(not") for label in labels]
     exit_row = int(np.flatnonzero(lens.loop[reads] == ran)[0])
@@ -145,7 +151,7 @@ def lens_layer_figure(lens: LensTrace, view: View = DEFAULT_VIEW, *, reading: Re
         yaxis={
             "range": [count - 0.5, -0.5], "tickvals": y, "ticktext": labels, "tickfont": {"color": c["ink"], "size": 12}
         },
-        shapes=[outline],
+        shapes=[outline] if looping else [],
         annotations=[
             note(f"layer {view.layer}, after {quoted(trace, lens.token)}{what}"),
             *marks,
@@ -163,6 +169,8 @@ def lens_path_figure(lens: LensTrace, view: View = DEFAULT_VIEW, *, measure: Mea
         return lens.layer[reads] + (lens.loop[reads] - trace.max_loops / 2) * step
 
     states, exits = lens.of(STATE), lens.of(EXIT)
+    if not (looping := "depth" in trace.parts):
+        states = np.append(states, lens.of(OUTPUT)[-1])  # the stream after a layer is that before the next one
     used, ghosts, others = states[lens.used[states]], states[~lens.used[states]], exits[~lens.used[exits]]
     colours = loop_colours(trace.max_loops, view.theme)
 
@@ -194,9 +202,14 @@ def lens_path_figure(lens: LensTrace, view: View = DEFAULT_VIEW, *, measure: Mea
             **hover(others, "had it exited here"),
         },
     ]  # fmt: skip
+    legend = swatch(c["ink"], "the stream before each layer, and after the last", "●")
     legend = (
-        f"{swatch(c['ink'], 'states used', '●')}   {swatch(c['line'], 'states not used', '○')}   "
-        f"{swatch(mix(c['loops'][2], c['depth'], 0.2), 'final prediction, had the token exited here', '◆')}"
+        legend
+        if not looping
+        else (
+            f"{swatch(c['ink'], 'states used', '●')}   {swatch(c['line'], 'states not used', '○')}   "
+            f"{swatch(mix(c['loops'][2], c['depth'], 0.2), 'final prediction, had the token exited here', '◆')}"
+        )
     )
     axis = layer_axis(trace, view) | {"range": [layers[0] - 0.6, layers[-1] + 0.6], "showgrid": True}
     target = f", {named(lens.target)}" if measure == "probability" else ""
@@ -246,18 +259,22 @@ def _card(lens: LensTrace, read: int) -> str:
     )
 
 
-READING = Choice("reading", {"state": "Read the state", "exit": "Exit here"}, "How the loops are read")
+READING = Choice(
+    "reading", {"state": "Read the state", "exit": "Exit here"}, "How the loops are read", needs={"exit": "depth"}
+)
 
 FIGURES = (
     FigureSpec(
         name="lens_grid",
         title="The prediction, layer by layer and loop by loop",
         how_to_read=(
-            "Each cell is the likeliest next token after one loop (one pass through the layer's FFN), stronger "
-            "with its probability; the outlined loop is the one after which the token exited. “Read the state” is "
-            "a logit lens: it applies the final norm and the unembedding to the state as it is. “Exit here” lets "
-            "the token exit the layer after this loop, with its mixing weight λ to match, and runs the rest of "
-            "the network."
+            "Each cell is the likeliest next token there, stronger with its probability. “Read the state” is a logit "
+            "lens: it applies the final norm and the unembedding to the stream as it is."
+        ),
+        of_versatile=(
+            "A loop is one pass through the layer's FFN, and the outlined one is that after which the token exited. "
+            "“Exit here” lets the token exit the layer after this loop, with its mixing weight λ to match, and runs "
+            "the rest of the network."
         ),
         figure=lens_grid_figure,
         table=lens_table,
@@ -268,9 +285,11 @@ FIGURES = (
         name="lens_layer",
         title="The selected layer, loop by loop",
         how_to_read=(
-            "Each row is the prediction after one loop of the selected layer; the outlined loop is the one after "
-            "which the token exited. Rank and probability are those of the target token that you chose. KL is the "
-            "distance from the model's own prediction in nats, 0 if they are the same. Later loops did not run in "
+            "Each row is a prediction in the selected layer. Rank and probability are those of the target token that "
+            "you chose. KL is the distance from the model's own prediction in nats, 0 if they are the same."
+        ),
+        of_versatile=(
+            "A row is one loop, and the outlined one is that after which the token exited. Later loops did not run in "
             "the model and were computed for this figure only."
         ),
         figure=lens_layer_figure,
@@ -282,10 +301,12 @@ FIGURES = (
         name="lens_path",
         title="How the prediction forms",
         how_to_read=(
-            "Each dot is one state, read with the final norm and the unembedding (logit lens); every layer holds "
-            "its loops from left to right, beginning before the first. The line follows the states that the model "
-            "used; hollow dots are loops that did not run. A diamond is the final prediction if the token had "
-            "exited that layer after that loop."
+            "Each dot is one state, read with the final norm and the unembedding (logit lens). The line follows the "
+            "states that the model used."
+        ),
+        of_versatile=(
+            "Every layer holds its loops from left to right, beginning before the first; hollow dots are loops that "
+            "did not run. A diamond is the final prediction if the token had exited that layer after that loop."
         ),
         figure=lens_path_figure,
         table=lens_table,
