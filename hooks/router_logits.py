@@ -9,6 +9,7 @@ from scipy.special import log_softmax, softmax
 
 from hooks.token_text import display_tokens, token_bytes
 from hooks.trace_checks import MAX_NUMBER
+from sample_models.adapter_families import MOE
 
 NOTE = "This trace was made from router logits, and its layers are those with a router."
 TOP_PREDICTIONS = 5
@@ -68,6 +69,7 @@ def router_fields(
         "meta": {
             "model": model,
             "text": b"".join(map(token_bytes, shown)).decode("utf-8", errors="replace") if tokenizer else "",
+            "family": MOE,
             "parts": ["width"],
             "notes": [NOTE],
             "config": {"num_experts": experts, "num_experts_per_tok": k, "num_hidden_layers": layers, **(config or {})},

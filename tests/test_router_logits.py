@@ -44,6 +44,7 @@ def test_router_logits_of_another_model_become_a_valid_trace(arrays, tmp_path, l
     np.testing.assert_array_equal(trace.next_ids[:, 0], logits.argmax(axis=-1))
     np.testing.assert_allclose(trace.next_entropy, -(np.exp(log_p) * log_p).sum(axis=-1), rtol=1e-4)
     assert trace.max_loops == 1 and trace.width_ran.all() and trace.parts == {"width"}
+    assert trace.meta["family"] == "mixture of experts" and trace.to_frame().gate.isna().all()
     assert trace.tokens[0] == f"⟨#{ids[0]}⟩" and trace.next_tokens[0][0] == f"⟨#{trace.next_ids[0, 0]}⟩"
     trace.save(tmp_path / "a.trace.safetensors")
     assert RoutingTrace.load(tmp_path / "a.trace.safetensors").meta == trace.meta
