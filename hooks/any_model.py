@@ -6,6 +6,9 @@ from pathlib import Path
 from torch import nn
 from transformers import PreTrainedTokenizerBase
 
+from hooks.eval_mode import in_eval_mode
+from sample_models.adapter_families import family_of
+from sample_models.adapter_reading import adapt
 from sample_models.loading import LoadedModel
 from sample_models.modeling_versatile import VersatileFFNForCausalLM
 from sample_models.weight_state import active_adapters
@@ -23,10 +26,12 @@ def as_loaded(model: LoadedModel | nn.Module, tokenizer: PreTrainedTokenizerBase
     if isinstance(model, LoadedModel):
         return model if tokenizer is None else dataclasses.replace(model, tokenizer=tokenizer)
     inner = unwrapped(model)
-    if not isinstance(inner, VersatileFFNForCausalLM):
+    known = isinstance(inner, VersatileFFNForCausalLM) or _family(inner)
+    if not known:
         raise ValueError(
-            f"expected a VersatileFFNForCausalLM, got {type(inner).__module__}.{type(inner).__name__}: load the folder "
-            "with sample_models.load_model, or import sample_models before transformers loads it"
+            f"expected a VersatileFFNForCausalLM or a model of a family in docs/adapters.md, got "
+            f"{type(inner).__module__}.{type(inner).__name__}: load the folder with sample_models.load_model, or "
+            "import sample_models before transformers loads it"
         )
     if tokenizer is None:
         raise ValueError(
@@ -34,7 +39,13 @@ def as_loaded(model: LoadedModel | nn.Module, tokenizer: PreTrainedTokenizerBase
         )
     adapters = active_adapters(inner)
     name = name_of(inner) + (f" with adapter {', '.join(adapters)}" if adapters else "")
-    return LoadedModel(inner, tokenizer, name)
+    with in_eval_mode(inner):
+        adapted = None if isinstance(inner, VersatileFFNForCausalLM) else adapt(inner)
+    return LoadedModel(inner, tokenizer, name, adapted=adapted)
+
+
+def _family(model: nn.Module) -> str | None:
+    return family_of(getattr(getattr(model, "config", None), "model_type", None))
 
 
 def unwrapped(model: nn.Module) -> nn.Module:

@@ -33,17 +33,24 @@ def adapter_of(model_type: object) -> Adapter | None:
     return ADAPTERS.get(family_of(model_type))
 
 
+_ADAPTED = "_versatileffn_adapted"
+"""Attribute of a model that has taps: what it decides."""
+
+
 def adapt(model: PreTrainedModel) -> AdaptedConfig:
-    """Put taps into a model of one of the families, check it, and say what it decides.
+    """Put taps into a model of one of the families, check it, and say what it decides. Done once for each model object.
 
     Raises ValueError with a sentence if the model belongs to no family, or if its taps do not record what it decides.
     """
+    if (known := getattr(model, _ADAPTED, None)) is not None:
+        return known
     adapter = adapter_of(model.config.model_type)
     if adapter is None:
         raise ValueError(f"a model of type {model.config.model_type!r} belongs to no family that can be traced")
     config = adapter.adapted(model)
     adapter.attach(model)
     adapter.check(model, config)
+    setattr(model, _ADAPTED, config)
     return config
 
 

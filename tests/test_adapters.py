@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from transformers import AutoModelForCausalLM
 
 from app.cli import main
 from hooks import Generation, RoutingTrace, capture, read
@@ -53,6 +54,16 @@ def test_experts_and_weights_are_those_of_transformers(folders, kind):
     assert trace.parts == {"width"} and trace.meta["family"] == MOE and (trace.loops == 1).all()
     assert trace.to_frame()[["gate", "difficulty_soft"]].isna().all(axis=None)
     assert (trace.expert_weights[routers].sum(axis=-1) < 0.99).any() == over_all
+
+
+def test_a_model_object_gives_the_trace_of_its_folder_each_time(folders):
+    loaded = load_model(folders["mixtral"])
+    model = AutoModelForCausalLM.from_pretrained(folders["mixtral"]).train()
+    for _ in range(2):
+        trace, own = capture(model, TEXT, tokenizer=loaded.tokenizer), capture(loaded, TEXT)
+        for name in ("expert_logits", "expert_ids", "expert_weights", "width_ran", "logprob"):
+            np.testing.assert_array_equal(getattr(trace, name), getattr(own, name))
+    assert model.training and trace.meta["family"] == MOE
 
 
 def test_trace_of_another_family_keeps_its_statement_in_a_file(folders, tmp_path):

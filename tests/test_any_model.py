@@ -51,7 +51,7 @@ def test_model_object_is_named_after_its_hub_id_or_folder(saved_model, small):
 def test_what_cannot_be_captured_is_refused_in_a_sentence(small):
     with pytest.raises(ValueError, match=r"^a model alone cannot read a text: give its tokenizer too"):
         capture(small.model, TEXT)
-    with pytest.raises(ValueError, match=r"^expected a VersatileFFNForCausalLM, got torch.nn.*Linear: load the folder"):
+    with pytest.raises(ValueError, match=r"^expected a VersatileFFNForCausalLM or .*, got torch.nn.*Linear: load "):
         capture(torch.nn.Linear(1, 1), TEXT, tokenizer=small.tokenizer)
     prompt = peft.get_peft_model(small.model, peft.PromptTuningConfig("CAUSAL_LM", num_virtual_tokens=2))
     with pytest.raises(ValueError, match=r"^the PEFT adapter of this model is a prompt"):
