@@ -9,6 +9,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from analysis.catalogue import CATALOGUE, spec
+from analysis.compare.pair import TracePair
 from analysis.explain.embedding import Embedding
 from analysis.explain.near_miss import TwoPrecisions
 from analysis.export.paper import Paper
@@ -24,6 +25,7 @@ from hooks.depth_effects import DepthEffects
 from hooks.frontier_record import Frontier, GateSweep
 from hooks.knock_out_trace import KnockOutTrace
 from hooks.training_trace import TrainingTrace
+from hooks.transplant_trace import TransplantTrace
 from tests.app_in_process import trace_text, turn_to
 
 MAIN = Path(__file__).parents[1] / "app" / "main.py"
@@ -258,7 +260,7 @@ def test_everything_is_made_of_all_that_this_text_can_show(monkeypatch):
         if each.of
         not in (
             *(TrainingTrace, Embedding, TwoPrecisions, KnockOutTrace, KnockOutStudy),
-            *(DepthEffects, Frontier, GateSweep),
+            *(DepthEffects, Frontier, GateSweep, TracePair, TransplantTrace),
         )
     )
     assert export.specs == kept and told["prompt"] == app.session_state.prompt.name and told["shipped"]
