@@ -75,6 +75,7 @@ def add_tap(module: nn.Module, field: str, layer: int) -> None:
     """Add the tap of a field of `HOOK_NAMES` to the module that decides it, under the last part of its name."""
     tap = Tap()
     tap.name = HOOK_NAMES[field].format(layer)
+    tap.train(module.training)
     module.add_module(_leaf(field), tap)
 
 

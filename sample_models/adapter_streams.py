@@ -48,6 +48,7 @@ def attention_through_taps(
 def _add(module: nn.Module, name: str, layer: int) -> None:
     tap = Tap()
     tap.name = name.format(layer)
+    tap.train(module.training)
     module.add_module(name.rpartition(".")[2], tap)
 
 

@@ -263,6 +263,6 @@ def test_lens_reads_the_stream_before_and_after_every_layer(folders):
         output = loaded.model(torch.tensor([trace.token_ids.tolist()]), output_hidden_states=True)
     before = torch.stack([each[0, 7] for each in output.hidden_states[:3]])
     own = loaded.unembed(before).softmax(dim=-1)
-    np.testing.assert_allclose(lens.probability[:3], own[:, 99].numpy(), rtol=1e-4)
+    np.testing.assert_allclose(lens.probability[:3], own[:, 99].detach().numpy(), rtol=1e-4)
     truth = output.logits[0, 7].softmax(dim=-1)
     assert lens.top_ids[-1, 0] == int(truth.argmax()) and lens.kl[-1] < 1e-6 and lens.rounding < 1e-4
