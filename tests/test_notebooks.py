@@ -7,8 +7,11 @@ import pytest
 from nbclient import NotebookClient
 from traitlets.config import Config
 
+from docs.make_notebooks import PLOTLY, PNG
+
 DOCS = Path(__file__).parents[1] / "docs"
 NOTEBOOKS = sorted(path.name for path in DOCS.glob("*.ipynb"))
+MOST_BYTES = 2 * 2**20
 
 
 def test_there_are_notebooks_to_run():
@@ -16,13 +19,15 @@ def test_there_are_notebooks_to_run():
 
 
 @pytest.mark.parametrize("name", NOTEBOOKS)
-def test_notebook_is_kept_without_outputs(name):
-    """Outputs in the file would be numbers of some earlier model."""
+def test_notebook_is_kept_with_small_pictures_and_no_counts_of_runs(name):
     notebook = nbformat.read(DOCS / name, as_version=4)
     nbformat.validate(notebook)
-    for cell in notebook.cells:
-        if cell.cell_type == "code":
-            assert not cell.outputs and cell.execution_count is None
+    assert (DOCS / name).stat().st_size < MOST_BYTES
+    cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert all(cell.execution_count is None for cell in cells)
+    data = [out.data for cell in cells for out in cell.outputs if "data" in out]
+    assert data and not any(PLOTLY in each for each in data)
+    assert all(each["text/plain"].startswith(("Figure(", "<PIL")) for each in data if PNG in each)
 
 
 @pytest.mark.parametrize("name", NOTEBOOKS)
