@@ -44,24 +44,20 @@ def expert_tokens_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> go.F
     x_axis, bottom = token_axis(trace, view)
     shades = [mix(c["bg"], c["width"], 0.25), c["width"], c["load"][-1]]
     idle = ~trace.width_ran[view.layer]
-    colours = {"colorscale": ramp(c["probability"]), "zmin": 0, "zmax": 1}
-    row = minimap_row(trace, view, Minimap(idle.astype(float), colours), row_px * (rows + 1.4))
+    colours = Minimap(idle.astype(float), {"colorscale": ramp(c["probability"]), "zmin": 0, "zmax": 1})
+    row = minimap_row(trace, view, colours, row_px * (rows + 1.4))
     token = np.arange(first, end)[idle[first:end]]
+    idle_strokes = strokes(token, np.full(len(token), IDLE), view)
     every = 1 if rows < trace.num_experts else -(-rows // 16)
-    column = mark("rect", x="token") | {"x0": view.token - 0.5, "x1": view.token + 0.5}
-    column |= {"y0": IDLE - 0.5, "y1": rows - 0.5, "line": {"width": 1.5, "color": c["ink"]}}
-    legend = "   ".join(swatch(shade, name) for shade, name in zip(shades, ("weight 0", "0.5", "1"), strict=True))
+    column = mark("rect", x="token") | {"x0": view.token - 0.5, "x1": view.token + 0.5, "y0": IDLE - 0.5}
+    column |= {"y1": rows - 0.5, "line": {"width": 1.5, "color": c["ink"]}}
+    legend = "   ".join(map(swatch, shades, ("weight 0", "0.5", "1")))
     part = drawn_part(first, end, trace.num_tokens)
     if rows < trace.num_experts:
         part = f", the {rows} of {trace.num_experts} experts with the most choices{part}"
     return figure(
         view,
-        [
-            _served(trace, view, shades, experts),
-            strokes(token, np.full(len(token), IDLE), view),
-            *_counts(trace, view, experts),
-            *row.data,
-        ],
+        [_served(trace, view, shades, experts), idle_strokes, *_counts(trace, view, experts), *row.data],
         meta=MAP,
         height=round(row.inner) + 28 + bottom,
         margin={"t": 28, "b": bottom, "l": 64, "r": 12},

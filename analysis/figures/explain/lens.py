@@ -1,6 +1,7 @@
 """Recursion lens: what the model would predict from each recursion state of the selected token."""
 
 from dataclasses import replace
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -121,17 +122,7 @@ def lens_layer_figure(lens: LensTrace, view: View = DEFAULT_VIEW, *, reading: Re
     letters = _letters(figure_px(view.room) * left / len(place), lines=True)
     texts = np.array([[_word(lens, int(i), k, letters=letters) for k in place] for i in reads], dtype=object)
     data += _words(np.tile(place, count), np.repeat(y, len(place)), texts.ravel(), ink.ravel(), 12)
-    headings = {
-        f"rank of<br>{named(lens.target)}": [str(rank) for rank in lens.rank[reads]],
-        "its prob.": [percent(p, 1) if p >= 0.0005 else "&lt;0.1%" for p in lens.probability[reads]],
-        "entropy": [number(value) for value in lens.entropy[reads]],
-        "KL": [number(value) for value in lens.kl[reads]],
-    }
-    marks, table = [], []
-    for column, (heading, cells) in enumerate(headings.items()):
-        x = left + (1 - left) * (column + 0.5) / len(headings)
-        marks.append(note(heading, x=x, anchor="center"))
-        table += [(cell, x, i, c["ink"] if filled[i] else c["muted"]) for i, cell in enumerate(cells)]
+    marks, table = _measures(lens, reads, left, np.where(filled, c["ink"], c["muted"]).tolist())
     labels = [_row_name(int(loop), ran, reading) for loop in lens.loop[reads]]
     if not looping:
         labels = ["before the layer", "after the layer"]
@@ -174,13 +165,7 @@ def lens_path_figure(lens: LensTrace, view: View = DEFAULT_VIEW, *, measure: Mea
     used, ghosts, others = states[lens.used[states]], states[~lens.used[states]], exits[~lens.used[exits]]
     colours = loop_colours(trace.max_loops, view.theme)
 
-    def hover(reads: np.ndarray, heading: str) -> dict:
-        return {
-            "customdata": [[lens.token, int(lens.layer[i])] for i in reads],
-            "hovertext": [_card(lens, int(i)) for i in reads],
-            "hovertemplate": f"{heading}<br>%{{hovertext}}<extra></extra>",
-        }
-
+    hover = partial(_hover, lens)
     data = [
         {
             "type": "scatter", "mode": "lines+markers", "x": place(used), "y": values[used], "name": "states used",
@@ -203,14 +188,11 @@ def lens_path_figure(lens: LensTrace, view: View = DEFAULT_VIEW, *, measure: Mea
         },
     ]  # fmt: skip
     legend = swatch(c["ink"], "the stream before each layer, and after the last", "●")
-    legend = (
-        legend
-        if not looping
-        else (
+    if looping:
+        legend = (
             f"{swatch(c['ink'], 'states used', '●')}   {swatch(c['line'], 'states not used', '○')}   "
             f"{swatch(mix(c['loops'][2], c['depth'], 0.2), 'final prediction, had the token exited here', '◆')}"
         )
-    )
     axis = layer_axis(trace, view) | {"range": [layers[0] - 0.6, layers[-1] + 0.6], "showgrid": True}
     target = f", {named(lens.target)}" if measure == "probability" else ""
     return figure(
@@ -222,6 +204,30 @@ def lens_path_figure(lens: LensTrace, view: View = DEFAULT_VIEW, *, measure: Mea
         yaxis={"showgrid": True, "rangemode": "tozero", "title": {"text": AXIS[measure] + target}},
         annotations=[note(legend)],
     )
+
+
+def _measures(lens: LensTrace, reads: np.ndarray, left: float, inks: list[str]) -> tuple[list[dict], list[tuple]]:
+    """The table beside the likeliest tokens, from `left` on: its headings, and its cells with the ink of each row."""
+    headings = {
+        f"rank of<br>{named(lens.target)}": [str(rank) for rank in lens.rank[reads]],
+        "its prob.": [percent(p, 1) if p >= 0.0005 else "&lt;0.1%" for p in lens.probability[reads]],
+        "entropy": [number(value) for value in lens.entropy[reads]],
+        "KL": [number(value) for value in lens.kl[reads]],
+    }
+    marks, table = [], []
+    for column, (heading, cells) in enumerate(headings.items()):
+        x = left + (1 - left) * (column + 0.5) / len(headings)
+        marks.append(note(heading, x=x, anchor="center"))
+        table += [(cell, x, i, inks[i]) for i, cell in enumerate(cells)]
+    return marks, table
+
+
+def _hover(lens: LensTrace, reads: np.ndarray, heading: str) -> dict:
+    return {
+        "customdata": [[lens.token, int(lens.layer[i])] for i in reads],
+        "hovertext": [_card(lens, int(i)) for i in reads],
+        "hovertemplate": f"{heading}<br>%{{hovertext}}<extra></extra>",
+    }
 
 
 def _words(x: np.ndarray, y: np.ndarray, texts: np.ndarray, colours: np.ndarray, size: float) -> list[dict]:
