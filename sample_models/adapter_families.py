@@ -14,7 +14,7 @@ experts are the k largest logits of a router and weigh by a softmax of them."""
 
 def family_of(model_type: object) -> str | None:
     """The family of a model type; None if it belongs to none."""
-    return next((family for family, types in FAMILIES.items() if model_type in types), None)
+    return next((family for family, types in FAMILIES.items() if model_type in [*types]), None)
 
 
 __all__ = ["DENSE", "FAMILIES", "LOOPED", "MOE", "family_of"]

@@ -211,7 +211,9 @@ def test_bars_have_the_range_of_their_column_and_the_page_says_which(app):
 
 
 def test_table_ends_below_its_last_row_without_an_empty_one():
-    config = tomllib.loads((Path(__file__).parents[1] / ".streamlit" / "config.toml").read_text(encoding="utf-8"))
+    config = tomllib.loads(
+        (Path(__file__).parents[1] / "app" / ".streamlit" / "config.toml").read_text(encoding="utf-8")
+    )
     row = round(2.1875 * config["theme"]["baseFontSize"])  # as Streamlit makes it
     assert table_height(12, 560) == row * 13 + 2  # its head, its rows and its border
     assert table_height(2000, 560) == 560

@@ -91,4 +91,4 @@ print(json.dumps([heavy, len(app.get("plotly_chart")), [caption.value for captio
     run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     heavy, charts, facts = json.loads(run.stdout.splitlines()[-1])
     assert heavy == [] and charts >= 2
-    assert any("6 layers, 8 experts, up to 4 loops." in each and "The gates are trained." in each for each in facts)
+    assert any("6 layers, 8 experts, up to 4 loops" in each and "The gates are trained." in each for each in facts)

@@ -143,7 +143,7 @@ def test_existing_folder_is_never_taken_for_a_hub_id(folder, monkeypatch):
 
 
 def test_available_models_lists_the_default_first_and_only_our_models(tmp_path, monkeypatch):
-    for name, model_type in (("a", "versatile_ffn"), (registry.DEFAULT_MODEL, "versatile_ffn"), ("b", "llama")):
+    for name, model_type in (("a", "versatile_ffn"), (registry.DEFAULT_MODEL, "versatile_ffn"), ("b", "gpt2")):
         (tmp_path / name).mkdir()
         (tmp_path / name / "config.json").write_text(json.dumps({"model_type": model_type}))
     for name in ("b", "authors"):  # a config.json comes before the trainer's config.yaml

@@ -126,13 +126,13 @@ def test_strange_folder_hides_no_other_and_is_told(saved_model, tmp_path):
         make(tmp_path / make.__name__ / "config.json")
     shutil.copytree(saved_model, os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9"))
     (tmp_path / "other").mkdir()
-    (tmp_path / "other" / "config.json").write_text('{"model_type": "llama"}')
+    (tmp_path / "other" / "config.json").write_text('{"model_type": "gpt2"}')
     (tmp_path / "pipe").mkdir()
     os.mkfifo(tmp_path / "pipe" / "config.yaml")
     (tmp_path / "file").touch()
     assert available_models([tmp_path, tmp_path / "file"]) == [("good", tmp_path / "good")]
     told = strange_folders([tmp_path])
-    assert len(told) == len(STRANGE) + 1 and all("\n" not in sentence and sentence.isprintable() for sentence in told)
+    assert len(told) == len(STRANGE) + 2 and all("\n" not in sentence and sentence.isprintable() for sentence in told)
     assert sum("not a name in UTF-8: rename the folder" in sentence for sentence in told) == 1
 
 
