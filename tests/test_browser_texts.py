@@ -67,7 +67,7 @@ def test_text_is_traced_though_the_reader_clicks_on_meanwhile(visit):
     """A click stops the run that the model works in."""
     here = visit()
     page = here.open()
-    text = ("The king rode out to the river and the people were glad. " * 180).strip()  # so long that a click fits in
+    text = ("The king rode out to the river and the people were glad. " * 300).strip()  # so long that a click fits in
     here.type(text)
     page.get_by_role("button", name="Trace", exact=True).click()
     expect(page.get_by_text("Loading the model and tracing the text")).to_be_visible()
@@ -96,7 +96,7 @@ def test_figures_of_the_text_before_are_dimmed_while_a_run_takes_long_and_only_t
     expect(page.locator(".readout")).to_contain_text("token ‹5›")
     wait_idle(page)
     assert "1" in page.evaluate("() => [...seen]")
-    here.trace("The king rode out to the river. " * 230)
+    here.trace("The king rode out to the river. " * 480)
     assert "0.55" in page.evaluate("() => [...seen]")
     expect(page.locator("[data-long-run]")).to_have_count(0)
 
