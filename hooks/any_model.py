@@ -17,8 +17,9 @@ from sample_models.weight_state import active_adapters
 def as_loaded(model: LoadedModel | nn.Module, tokenizer: PreTrainedTokenizerBase | None = None) -> LoadedModel:
     """The model with its tokenizer and its name, for `capture` and all that takes a `LoadedModel`.
 
-    A model under `torch.compile` or with PEFT adapters is unwrapped; the adapters stay in it, and its name says so. The
-    given object is not changed. With a `LoadedModel`, `tokenizer` takes the place of its own.
+    A model under `torch.compile` or with PEFT adapters is unwrapped; the adapters stay in it, and its name says so. A
+    model of another family keeps the taps that it gets here, and reads with torch's scaled_dot_product_attention from
+    then on; its weights are not changed. With a `LoadedModel`, `tokenizer` takes the place of its own.
 
     Raises ValueError with one sentence for a model without a tokenizer, for a PEFT model whose adapter is a prompt, and
     for a model of another kind.

@@ -71,28 +71,34 @@ class Adapter(ABC):
         """Raise ValueError with a sentence if what the taps record is not what the model decided."""
 
 
-def add_tap(module: nn.Module, field: str, layer: int) -> None:
-    """Add the tap of a field of `HOOK_NAMES` to the module that decides it, under the last part of its name."""
+def add_tap(module: nn.Module, name: str, layer: int) -> None:
+    """Add the tap of a name such as "blocks.{}.hook_resid_pre" to a module, under the last part of the name."""
     tap = Tap()
-    tap.name = HOOK_NAMES[field].format(layer)
+    tap.name = name.format(layer)
     tap.train(module.training)
-    module.add_module(_leaf(field), tap)
+    module.add_module(_leaf(name), tap)
 
 
 def at_tap(module: nn.Module, field: str, tensor: torch.Tensor) -> torch.Tensor:
-    """Pass a tensor through a tap that `add_tap` added. It is looked up each time, since hook points replace taps."""
-    return getattr(module, _leaf(field))(tensor)
+    """Pass a tensor through the tap of a field of `HOOK_NAMES`, looked up each time: hook points replace taps."""
+    return getattr(module, _leaf(HOOK_NAMES[field]))(tensor)
 
 
-def check_ids(model: PreTrainedModel) -> torch.Tensor:
-    """Token ids [1, token] of the check on loading, spread over the vocabulary."""
-    return torch.arange(CHECK_TOKENS, device=model.device)[None] * model.config.vocab_size // CHECK_TOKENS
+@torch.no_grad()
+def run_to_check(model: PreTrainedModel) -> None:
+    """Run the model once, over token ids that are spread over the vocabulary.
+
+    Raises ValueError with a sentence if its logits are not finite.
+    """
+    ids = torch.arange(CHECK_TOKENS, device=model.device)[None] * model.config.vocab_size // CHECK_TOKENS
+    if not model(ids, use_cache=False).logits.isfinite().all():
+        raise ValueError("its logits are not finite, so its weights are damaged or overflow: try another dtype")
 
 
-def _leaf(field: str) -> str:
-    return HOOK_NAMES[field].rpartition(".")[2]
+def _leaf(name: str) -> str:
+    return name.rpartition(".")[2]
 
 
 __all__ = [
-    "DEPTH_FIELDS", "EXPERT_FIELDS", "AdaptedConfig", "Adapter", "add_tap", "at_tap", "check_ids",
+    "DEPTH_FIELDS", "EXPERT_FIELDS", "AdaptedConfig", "Adapter", "add_tap", "at_tap", "run_to_check",
 ]  # fmt: skip

@@ -1,9 +1,8 @@
 """Dense models: every token passes every layer's one FFN once. Nothing is decided, so there is no routing to record."""
 
-import torch
 from transformers import PreTrainedModel
 
-from sample_models.adapter import AdaptedConfig, Adapter, check_ids
+from sample_models.adapter import AdaptedConfig, Adapter, run_to_check
 from sample_models.adapter_families import DENSE
 from sample_models.adapter_streams import attach_streams
 
@@ -26,10 +25,8 @@ class DenseAdapter(Adapter):
     def attach(self, model: PreTrainedModel) -> None:
         attach_streams(model)
 
-    @torch.no_grad()
     def check(self, model: PreTrainedModel, config: AdaptedConfig) -> None:
-        if not model(check_ids(model), use_cache=False).logits.isfinite().all():
-            raise ValueError("its logits are not finite, so its weights are damaged or overflow: try another dtype")
+        run_to_check(model)
 
 
 __all__ = ["DenseAdapter"]

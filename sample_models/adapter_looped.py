@@ -5,7 +5,7 @@ The decision is about all layers together, so a trace has one layer. The referen
 
 import torch
 
-from sample_models.adapter import DEPTH_FIELDS, AdaptedConfig, Adapter, check_ids
+from sample_models.adapter import DEPTH_FIELDS, AdaptedConfig, Adapter, run_to_check
 from sample_models.adapter_families import LOOPED
 from sample_models.modeling_looped import LoopedLlamaForCausalLM
 from sample_models.taps import HOOK_NAMES, record
@@ -52,9 +52,7 @@ class LoopedAdapter(Adapter):
         """The exit of every token must be the likeliest of probabilities that sum to 1."""
         names = [HOOK_NAMES[field].format(0) for field in DEPTH_FIELDS if field in config.tapped]
         with record(names) as seen:
-            output = model(check_ids(model), use_cache=False).logits
-        if not output.isfinite().all():
-            raise ValueError("its logits are not finite, so its weights are damaged or overflow: try another dtype")
+            run_to_check(model)
         if names:
             logits, choice = (seen[name] for name in names)
             sums = logits.exp().sum(dim=-1)

@@ -17,7 +17,7 @@ from sample_models.adapter import (
     Adapter,
     add_tap,
     at_tap,
-    check_ids,
+    run_to_check,
 )
 from sample_models.adapter_families import MOE
 from sample_models.adapter_streams import attach_streams
@@ -66,7 +66,7 @@ class MixtureAdapter(Adapter):
         attach_streams(model)
         for layer, router in routers_of(model):
             for field in EXPERT_FIELDS:
-                add_tap(router, field, layer)
+                add_tap(router, HOOK_NAMES[field], layer)
             router.register_forward_hook(_through_taps)
 
     @torch.no_grad()
@@ -74,9 +74,7 @@ class MixtureAdapter(Adapter):
         """Every router's experts must be those of its k largest logits, and weigh by a softmax of them."""
         names = {field: [HOOK_NAMES[field].format(each) for each in config.tapped[field]] for field in EXPERT_FIELDS}
         with record(name for of_field in names.values() for name in of_field) as seen:
-            output = model(check_ids(model), use_cache=False).logits
-        if not output.isfinite().all():
-            raise ValueError("its logits are not finite, so its weights are damaged or overflow: try another dtype")
+            run_to_check(model)
         for layer, *tensors in zip(sorted(config.tapped["expert_ids"]), *map(names.get, EXPERT_FIELDS), strict=True):
             logits, ids, weights = (seen[name] for name in tensors)
             if not logits.isfinite().all():

@@ -33,8 +33,8 @@ def adapter_of(model_type: object) -> Adapter | None:
     return ADAPTERS.get(family_of(model_type))
 
 
-_ADAPTED = "_versatileffn_adapted"
-"""Attribute of a model that has taps: what it decides."""
+_TAPPED, _ADAPTED = "_versatileffn_tapped", "_versatileffn_adapted"
+"""Attributes of a model that has taps, and of one that has passed the check: what it decides."""
 
 
 def adapt(model: PreTrainedModel) -> AdaptedConfig:
@@ -48,7 +48,9 @@ def adapt(model: PreTrainedModel) -> AdaptedConfig:
     if adapter is None:
         raise ValueError(f"a model of type {model.config.model_type!r} belongs to no family that can be traced")
     config = adapter.adapted(model)
-    adapter.attach(model)
+    if not hasattr(model, _TAPPED):
+        adapter.attach(model)
+        setattr(model, _TAPPED, True)
     adapter.check(model, config)
     setattr(model, _ADAPTED, config)
     return config

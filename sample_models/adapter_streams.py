@@ -10,7 +10,8 @@ from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedM
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
-from sample_models.taps import Tap, tell_positions, told_positions
+from sample_models.adapter import add_tap
+from sample_models.taps import tell_positions, told_positions
 
 ATTENTION = "tapped_sdpa"
 ATTENTION_TAPS = {
@@ -27,11 +28,11 @@ def attach_streams(model: PreTrainedModel) -> None:
     """Put these taps into all layers, and have them tell the positions of their tokens. The model's numbers stay."""
     for index, layer in enumerate(model.model.layers):
         for name in (BEFORE, AFTER):
-            _add(layer, name, index)
+            add_tap(layer, name, index)
         layer.register_forward_pre_hook(_before_layer, with_kwargs=True)
         layer.register_forward_hook(_after_layer)
         for name in ATTENTION_TAPS.values():
-            _add(layer.self_attn, name, index)
+            add_tap(layer.self_attn, name, index)
     model.set_attn_implementation(ATTENTION)
 
 
@@ -43,13 +44,6 @@ def attention_through_taps(
         query, key, value = module.hook_rot_q(query), module.hook_rot_k(key), module.hook_v(value)
     output, _ = sdpa_attention_forward(module, query, key, value, attention_mask, **how)
     return (output if told_positions() is None else module.hook_z(output)), None
-
-
-def _add(module: nn.Module, name: str, layer: int) -> None:
-    tap = Tap()
-    tap.name = name.format(layer)
-    tap.train(module.training)
-    module.add_module(name.rpartition(".")[2], tap)
 
 
 def _before_layer(layer: nn.Module, args: tuple, kwargs: dict) -> tuple[tuple, dict] | None:
