@@ -4,12 +4,11 @@ import numpy as np
 import torch
 
 from hooks.hook_points import instrument
-from hooks.lens import summary_of_logits
+from hooks.lens import lens_trace, summary_of_logits
 from hooks.lens_trace import OUTPUT, STATE, LensTrace
 from hooks.passes import run_rows
 from hooks.reading import refuse_other_model
 from hooks.replay import replayed
-from hooks.token_text import display_tokens
 from hooks.trace import RoutingTrace
 from sample_models.adapter_streams import AFTER, BEFORE
 from sample_models.loading import LoadedModel
@@ -41,24 +40,16 @@ def stream_lens(loaded: LoadedModel, trace: RoutingTrace, token: int, target: in
         output, seen = run_rows(loaded.model, [ids], names, lambda name, stream: stream[0, at].clone())
     truth = output.logits[0, at].float()
     logits = loaded.unembed(torch.stack([seen[name] for name in names])).float()
-    top_ids, top_probs, rank, probability, entropy, kl = summary_of_logits(logits, truth, target)
-    flat = display_tokens(loaded.tokenizer, [*top_ids.ravel().tolist(), target])
-    return LensTrace(
-        routing=trace,
-        token=token,
-        target_id=target,
-        target=flat[-1],
+    return lens_trace(
+        loaded,
+        trace,
+        token,
+        target,
+        summary_of_logits(logits, truth, target),
         kind=np.repeat([STATE, OUTPUT], len(layers)),
         layer=np.tile(layers, 2),
         loop=np.repeat([0, 1], len(layers)),
         used=np.ones(2 * len(layers), dtype=bool),
-        top_ids=top_ids,
-        top_tokens=[flat[i : i + top_ids.shape[1]] for i in range(0, top_ids.size, top_ids.shape[1])],
-        top_probs=top_probs,
-        rank=rank,
-        probability=probability,
-        entropy=entropy,
-        kl=kl,
         rounding=float((logits[-1] - truth).abs().max()),
     )
 

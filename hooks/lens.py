@@ -1,5 +1,7 @@
 """Recursion lens: the logit lens on every recursion state of one token, and the prediction had the token left there."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 
@@ -49,27 +51,41 @@ def recursion_lens(
         summary_of_logits(read(paths.resid_post[:, index]), truth, target),
     ]
     summed = [np.concatenate(column) for column in zip(*parts, strict=True)]
-    top_ids = summed[0]
-    flat = display_tokens(loaded.tokenizer, [*top_ids.ravel().tolist(), target])
     kinds = [STATE] * len(layers) * len(loops) + [EXIT] * len(layers) * (len(loops) - 1) + [OUTPUT] * len(layers)
     used = np.concatenate([(loops <= ran[:, None]).ravel(), left.ravel(), ran > 0])
+    return lens_trace(
+        loaded,
+        trace,
+        token,
+        target,
+        summed,
+        kind=np.array(kinds),
+        layer=np.concatenate([np.repeat(layers, len(loops)), np.repeat(layers, len(loops) - 1), layers]),
+        loop=np.concatenate([np.tile(loops, len(layers)), np.tile(loops[1:], len(layers)), ran]),
+        used=used,
+        rounding=rounding,
+    )
+
+
+def lens_trace(
+    loaded: LoadedModel, trace: RoutingTrace, token: int, target: int, summed: Sequence[np.ndarray], **readings
+) -> LensTrace:
+    """A LensTrace of what `summary_of_logits` gave, whose likeliest tokens have their text; `readings` says of what."""
+    top_ids, top_probs, rank, probability, entropy, kl = summed
+    flat = display_tokens(loaded.tokenizer, [*top_ids.ravel().tolist(), target])
     return LensTrace(
         routing=trace,
         token=token,
         target_id=target,
         target=flat[-1],
-        kind=np.array(kinds),
-        layer=np.concatenate([np.repeat(layers, len(loops)), np.repeat(layers, len(loops) - 1), layers]),
-        loop=np.concatenate([np.tile(loops, len(layers)), np.tile(loops[1:], len(layers)), ran]),
-        used=used,
         top_ids=top_ids,
         top_tokens=[flat[i : i + top_ids.shape[1]] for i in range(0, top_ids.size, top_ids.shape[1])],
-        top_probs=summed[1],
-        rank=summed[2],
-        probability=summed[3],
-        entropy=summed[4],
-        kl=summed[5],
-        rounding=rounding,
+        top_probs=top_probs,
+        rank=rank,
+        probability=probability,
+        entropy=entropy,
+        kl=kl,
+        **readings,
     )
 
 
@@ -112,4 +128,4 @@ def summary_of_logits(logits: torch.Tensor, own: torch.Tensor, target: int) -> t
     return tuple(np.concatenate(column) for column in zip(*parts, strict=True))
 
 
-__all__ = ["recursion_lens", "summary_of_logits"]
+__all__ = ["lens_trace", "recursion_lens", "summary_of_logits"]
