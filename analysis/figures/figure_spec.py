@@ -136,8 +136,7 @@ class FigureSpec:
 
     def why_lacking(self, meta: Mapping[str, Any]) -> str | None:
         """Why a model, of which a trace's `meta` tells, has no such figure, in a sentence; None if it has."""
-        of_name = parts.FIGURES.get(self.name)
-        return parts.why_lacking(of_name, meta) if of_name else parts.why_lacking_result(self.of, meta)
+        return parts.why_lacking(parts.FIGURES.get(self.name, ()), meta) or parts.why_lacking_result(self.of, meta)
 
     def why_not(self, drawn: Drawn) -> str | None:
         """Why the figure cannot be drawn from this data, in a sentence; None if it can."""

@@ -49,10 +49,12 @@ def panel(name: str, *, main: bool = False, share: float = 1.0) -> None:
         st.rerun()
     figure_spec = spec(name)
     why_not = why_not_drawn(figure_spec.of)
-    offered = figure_spec.choice.offered(current_trace().meta) if figure_spec.choice else {}
+    set_here = figure_spec.choice and not figure_spec.choice.set_at and not why_not
+    offered = figure_spec.choice.offered(current_trace().meta) if set_here else {}
+    if offered:
+        forget_unless_offered(figure_spec, offered)
     with title(figure_spec.title):
-        if figure_spec.choice and not figure_spec.choice.set_at and not why_not:
-            forget_unless_offered(figure_spec, offered)
+        if len(offered) > 1:
             st.segmented_control(
                 figure_spec.choice.name,
                 list(offered),

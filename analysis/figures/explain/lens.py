@@ -45,7 +45,7 @@ def lens_grid_figure(lens: LensTrace, view: View = DEFAULT_VIEW, *, reading: Rea
     layers, first = lens.layer[lens.of(OUTPUT)], int(lens.loop[reads[0, 0]])
     columns = lens.loop[reads[0]]
     blocks = [(np.tile(columns, (len(layers), 1)), reads)]
-    beside = trace.max_loops + 1.4
+    beside = int(columns[-1]) + 1.4
     ticks = columns.tolist() + ([beside] if reading == "state" else [])
     if reading == "state":
         blocks.append((np.full((len(layers), 1), beside), lens.of(OUTPUT)[:, None]))
