@@ -15,6 +15,7 @@ ROOMS = (
     *("app", "app.views", "app.frame", "app.parts", "app.components", "app.session", "app.server", "app.texts"),
     "app.limits",
     *("analysis.export", "analysis.catalogue", "analysis.figures", "analysis.answers", "analysis.models"),
+    "analysis.runs",
     *(
         "analysis.texts",
         "analysis.explain",
@@ -77,9 +78,9 @@ def test_what_says_that_it_is_without_streamlit_is_so(modules):
     assert says_so & source_rules.importers_of(modules, "streamlit") == set()
 
 
-def test_analysis_writes_files_in_its_export_alone(modules):
+def test_analysis_writes_files_in_its_exports_and_runs_alone(modules):
     written = {module for module in source_rules.writing_files(modules) if module.split(".")[0] == "analysis"}
-    assert written == {"analysis.export.files"}
+    assert written == {"analysis.export.files", "analysis.runs.manifest", "analysis.runs.writing"}
 
 
 def test_session_state_is_touched_in_the_sessions_room_alone(modules):

@@ -1,0 +1,1 @@
+"""Runs: whole files and datasets of texts, traced into Parquet, opened and asked in bounded memory."""

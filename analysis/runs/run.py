@@ -1,0 +1,178 @@
+"""Run: a folder of Parquet parts, opened to be asked. Nothing of it is in memory but what an answer takes.
+
+Questions are in SQL, answered by DuckDB in this process, on these views:
+
+    tokens    a row per prompt and token; lists by layer, counted from 1 in SQL: loops[3] is of layer 2
+    prompts   a row per record of the sources
+    choices   a row per prompt, token and layer: loops, gate, difficulty; layers count from 0
+    routed    a row per prompt, token, layer and expert that ran: expert, weight, rank from 0
+"""
+
+import json
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+import pandas as pd
+from pyarrow import parquet
+
+from analysis.runs.folder import ROUTER_PROBS, PartFiles, counts_of, parts_in
+from analysis.runs.manifest import Counts, Manifest
+from analysis.runs.schema import Sizes, prompt_schema, token_schema
+
+MEMORY_MB = 512
+"""Of all questions of one opened run."""
+MOST_ROWS, MOST_SECONDS = 1_000, 10.0
+"""Of an answer to a question that a reader typed."""
+_LOCKED = (
+    "SET enable_external_access=false",
+    "SET autoinstall_known_extensions=false",
+    "SET autoload_known_extensions=false",
+    "SET lock_configuration=true",
+)
+
+
+class QuestionError(ValueError):
+    """A question in SQL that was refused, wrong, or took too much; the message is for whoever typed it."""
+
+
+class Run:
+    """An opened run. It may be read while it is written; it then holds the parts that were there when it was opened.
+
+    Safe to ask from several threads.
+    """
+
+    def __init__(self, folder: str | Path, *, threads: int | None = None):
+        """Raises ValueError, in a sentence, if the folder is no run or is damaged."""
+        self.folder = Path(folder)
+        self.manifest = Manifest.read(self.folder)
+        self._parts = parts_in(self.folder)
+        self.counts: Counts = counts_of(self.folder)
+        settings = {"memory_limit": f"{MEMORY_MB}MB", "temp_directory": "", "python_enable_replacements": False}
+        self._database = duckdb.connect(":memory:", config=settings | ({"threads": threads} if threads else {}))
+        self._make_views()
+
+    @property
+    def sizes(self) -> Sizes:
+        return self.manifest.sizes
+
+    @property
+    def meta(self) -> dict[str, Any]:
+        """Model and weights, as in a trace."""
+        return self.manifest.model
+
+    @property
+    def name(self) -> str:
+        return self.folder.resolve().name
+
+    def ask(self, sql: str, values: Sequence[Any] = ()) -> pd.DataFrame:
+        """The answer to a question of this program."""
+        with self._cursor() as cursor:
+            return cursor.execute(sql, list(values)).df()
+
+    def ask_typed(self, sql: str, *, rows: int = MOST_ROWS, seconds: float = MOST_SECONDS) -> tuple[pd.DataFrame, bool]:
+        """The first rows of the answer to a question that a reader typed, and whether there are more.
+
+        Only a single SELECT is answered, and it can read nothing but the run. Raises QuestionError otherwise, if the
+        SQL is wrong, and if the answer takes more time or memory than it may.
+        """
+        try:
+            statements = duckdb.extract_statements(sql)
+        except duckdb.Error as error:
+            raise QuestionError(_first_line(error)) from error
+        if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
+            raise QuestionError("Only one SELECT is answered at a time: a run is read here and never changed.")
+        with self._cursor() as cursor:
+            clock = threading.Timer(seconds, cursor.interrupt)
+            clock.start()
+            try:
+                answered = cursor.execute(statements[0])
+                names = [column[0] for column in answered.description]
+                found = answered.fetchmany(rows + 1)
+            except duckdb.InterruptException as error:
+                raise QuestionError(
+                    f"The answer takes more than {seconds:g} s. Ask for fewer rows, columns or prompts."
+                ) from error
+            except duckdb.OutOfMemoryException as error:
+                raise QuestionError(
+                    f"The answer takes more than {MEMORY_MB} MB. Ask for fewer rows or columns."
+                ) from error
+            except duckdb.Error as error:
+                raise QuestionError(_first_line(error)) from error
+            finally:
+                clock.cancel()
+        return pd.DataFrame(found[:rows], columns=pd.Index(names, dtype=object)), len(found) > rows
+
+    def router_probs(self) -> np.ndarray:
+        """[layer, expert]: the router's probabilities, summed over the ordinary tokens of all parts."""
+        total = np.zeros((self.sizes.num_layers, self.sizes.num_experts))
+        for files in self._parts:
+            total += np.array(json.loads(parquet.read_metadata(files.tokens).metadata[ROUTER_PROBS]))
+        return total
+
+    def parts(self) -> Iterator[PartFiles]:
+        """The files of its parts, in order, for what goes through them once in bounded memory."""
+        return iter(self._parts)
+
+    def close(self) -> None:
+        self._database.close()
+
+    def __enter__(self) -> "Run":
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        told = f"{self.counts.prompts:,} prompts, {self.counts.tokens:,} tokens"
+        return f"Run({self.name}: {told}, {self.meta.get('model')}{'' if self.manifest.finished else ', not finished'})"
+
+    @contextmanager
+    def _cursor(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        cursor = self._database.cursor()
+        try:
+            yield cursor
+        finally:
+            cursor.close()
+
+    def _make_views(self) -> None:
+        files = {"tokens": [each.tokens for each in self._parts], "prompts": [each.prompts for each in self._parts]}
+        schemas = {"tokens": token_schema(self.sizes), "prompts": prompt_schema(self.manifest.others)}
+        for name, paths in files.items():
+            if paths:
+                listed = ", ".join(_literal(str(path.resolve())) for path in paths)
+                self._database.execute(f"CREATE VIEW {name} AS SELECT * FROM read_parquet([{listed}])")
+            else:
+                empty = schemas[name].empty_table()
+                self._database.execute(f"CREATE TABLE {name} AS SELECT * FROM $empty", {"empty": empty})
+        layers, k = self.sizes.num_layers, self.sizes.k
+        token = "prompt, token, token_id, text, special, logprob"
+        self._database.execute(
+            f"CREATE VIEW choices AS SELECT {token}, unnest(range({layers}))::INTEGER AS layer, unnest(loops) AS loops"
+            ", unnest(gate) AS gate, unnest(difficulty) AS difficulty FROM tokens"
+        )
+        self._database.execute(
+            f"CREATE VIEW routed AS SELECT {token}, (place // {k})::INTEGER AS layer, (place % {k})::INTEGER AS rank, "
+            f"expert, weight FROM (SELECT {token}, unnest(range({layers * k})) AS place, unnest(experts) AS expert, "
+            "unnest(weights) AS weight FROM tokens) WHERE expert IS NOT NULL"
+        )
+        # From here on the run's own files can be read, and nothing else, whatever is asked.
+        self._database.execute(f"SET allowed_directories=[{_literal(str(self.folder.resolve()) + '/')}]")
+        for setting in _LOCKED:
+            self._database.execute(setting)
+
+
+def _literal(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _first_line(error: duckdb.Error) -> str:
+    """What is wrong with the SQL, in one line."""
+    return str(error).partition("\n")[0][:300]
+
+
+__all__ = ["MOST_ROWS", "MOST_SECONDS", "QuestionError", "Run"]

@@ -1,0 +1,48 @@
+"""Runs for tests: written from traces, without a model."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from analysis.runs.manifest import Manifest
+from analysis.runs.rows import rows_of_traces, sizes_of
+from analysis.runs.run import Run
+from analysis.runs.writing import Record, RunWriter
+from hooks.trace import RoutingTrace
+from tests.traces import random_trace
+
+SOURCES = ("stories.txt", "code.txt")
+
+
+def random_traces(count: int = 12, **sizes) -> list[RoutingTrace]:
+    """Traces of 5 to 20 tokens; the first is of the seed 0."""
+    return [random_trace(tokens=5 + seed * 7 % 16, seed=seed, **{"layers": 4, **sizes}) for seed in range(count)]
+
+
+def make_run(folder: Path, traces: Sequence[RoutingTrace], *, per_part: int = 5, finished: bool = True) -> Run:
+    """A run of traces, which come in turn from two sources and have a column `kind`."""
+    manifest = Manifest(
+        sizes=sizes_of(traces[0]),
+        model={name: value for name, value in traces[0].meta.items() if name != "text"},
+        tokenizer={},
+        settings={},
+        sources=[{"name": name} for name in SOURCES],
+        others=("kind",),
+    )
+    numbered = list(enumerate(traces))
+    with RunWriter(folder, manifest) as writer:
+        for first in range(writer.counts.records, len(traces), per_part):
+            part = numbered[first : first + per_part]
+            records = [
+                Record(
+                    f"row {i}",
+                    SOURCES[i % 2],
+                    trace.meta["text"],
+                    trace.num_tokens,
+                    others={"kind": "odd" if i % 2 else "even"},
+                )
+                for i, trace in part
+            ]
+            writer.write(rows_of_traces(manifest.sizes, part), records)
+        if finished:
+            writer.finish()
+    return Run(folder)
