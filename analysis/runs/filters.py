@@ -47,7 +47,7 @@ class TokenFilter:
             raise ValueError("this is no filter of a run's tokens")
         try:
             return cls(**{name: _READ[name](value) for name, value in data.items()})
-        except (TypeError, OverflowError) as error:
+        except (TypeError, ValueError, OverflowError) as error:
             raise ValueError("this is no filter of a run's tokens") from error
 
     def fitting(self, sizes: Sizes, others: tuple[str, ...]) -> "TokenFilter":
