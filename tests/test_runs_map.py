@@ -4,10 +4,12 @@ from concurrent.futures import CancelledError
 from functools import cache
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from sklearn.neighbors import NearestNeighbors
 
 from analysis.runs import map as maps
+from analysis.runs import sampling
 from analysis.runs.chosen import ChosenTokens
 from analysis.runs.filters import ALL_TOKENS, TokenFilter
 from analysis.runs.map import TokenMap, map_table, pca_map, umap_map
@@ -86,6 +88,25 @@ def test_a_sample_has_what_the_run_has(run):
 
 def _lists(run: Run) -> list[list]:
     return run.ask_table("SELECT experts FROM tokens WHERE token BETWEEN 2 AND 9 ORDER BY prompt, token")[0].to_pylist()
+
+
+def test_a_sample_knows_its_tokens_by_the_columns_of_their_prompts(run, monkeypatch):
+    sample = sample_tokens(run)
+    source, kind = sample.groups["source"], sample.groups["kind"]
+    assert set(source.names) == {"stories.txt", "code.txt"} and set(kind.names) == {"odd", "even"}
+    named = [source.names[number] for number in source.number]
+    assert named == [("stories.txt", "code.txt")[prompt % 2] for prompt in sample.prompt]
+    assert named.count(source.names[0]) >= named.count(source.names[1])
+    monkeypatch.setattr(sampling, "MOST_GROUPS", 1)
+    few = sample_tokens(run).groups["kind"]
+    assert few.names == (kind.names[0], "all others")
+    assert (few.number == 1).tolist() == (kind.number == 1).tolist()
+
+
+def test_tokens_of_prompts_without_a_value_are_a_group_of_their_own():
+    values = pa.array(["b", None, "a", "a", None])
+    groups = sampling._grouped(values, np.array([0, 1, 2, 3, 2, 4]))
+    assert groups.names == ("a", "b", "none") and groups.number.tolist() == [1, 2, 0, 0, 0, 2]
 
 
 def test_every_token_is_drawn_as_often_as_any_other(run):

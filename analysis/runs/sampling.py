@@ -1,14 +1,14 @@
 """A random sample of the tokens of a run: the same in every program and version, and drawn in bounded memory."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from jaxtyping import Float, Int, UInt8
 
-from analysis.runs.filters import ALL_TOKENS, TokenFilter
+from analysis.runs.filters import ALL_TOKENS, TokenFilter, quoted
 from analysis.runs.run import Run
 from analysis.runs.schema import Sizes
 
@@ -16,8 +16,22 @@ NONE = -1
 """In place of an expert: none ran."""
 MOST_TOKENS, MOST_BYTES = 100_000, 128 * 2**20
 """Of a sample: a model with many layers and experts has room for fewer tokens."""
+MOST_GROUPS, MOST_COLUMNS = 7, 12
+"""Values of a column of the prompts that are told apart, those of the most tokens; and such columns."""
+OTHERS, UNKNOWN = "all others", "none"
+"""Names for the tokens of rarer values, and of prompts without one."""
 _ROUND = "(xor({0}, {0} >> 16) * 73244475) % 4294967296"
 _COLUMNS = "prompt, token, token_id, text, loops, gate, experts, weights, difficulty"
+
+
+@dataclass(frozen=True, eq=False)
+class Groups:
+    """The tokens of a sample by a column of their prompts, such as the source."""
+
+    names: tuple[str, ...]
+    """Largest group first; then OTHERS and UNKNOWN, where there are such tokens."""
+    number: UInt8[np.ndarray, " token"]
+    """Place of the token's group in `names`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,6 +58,8 @@ class TokenSample:
     weights: Float[np.ndarray, "token layer k"]
     """NaN where the expert did not run."""
     difficulty: Float[np.ndarray, "token layer"]
+    groups: dict[str, Groups] = field(default_factory=dict)
+    """source, and columns of the reader's file -> the tokens by it."""
 
     def __len__(self) -> int:
         return len(self.prompt)
@@ -85,7 +101,33 @@ def sample_tokens(run: Run, chosen: TokenFilter = ALL_TOKENS, *, most: int = 20_
         experts=_entries(found["experts"], NONE, np.int16).reshape(-1, layers, k),
         weights=_entries(found["weights"], np.nan, np.float32).reshape(-1, layers, k),
         difficulty=_entries(found["difficulty"], np.nan, np.float32).reshape(-1, layers),
+        groups=_groups(run, _numbers(found["prompt"])),
     )
+
+
+def _groups(run: Run, prompt: np.ndarray) -> dict[str, Groups]:
+    columns = ["source", *run.manifest.others[:MOST_COLUMNS]]
+    table = run.ask_table(
+        f"SELECT prompt, {', '.join(map(quoted, columns))} FROM prompts "
+        "WHERE prompt IN (SELECT unnest(?::BIGINT[])) ORDER BY prompt",
+        [np.unique(prompt)],
+    )
+    row = np.searchsorted(_numbers(table["prompt"]), prompt)
+    return {name: _grouped(table[name].combine_chunks(), row) for name in columns}
+
+
+def _grouped(values: pa.Array, row: np.ndarray) -> Groups:
+    coded = values.dictionary_encode()
+    code = coded.indices.fill_null(len(coded.dictionary)).to_numpy()[row]
+    counts = np.bincount(code, minlength=len(coded.dictionary) + 1)
+    kept = [each for each in np.argsort(-counts[:-1], kind="stable") if counts[each]][:MOST_GROUPS]
+    place = np.full(len(counts), len(kept), np.uint8)
+    place[kept] = np.arange(len(kept))
+    names = [coded.dictionary[int(each)].as_py() for each in kept]
+    if counts[:-1].sum() > counts[kept].sum():
+        names.append(OTHERS)
+    place[-1] = len(names)
+    return Groups((*names, UNKNOWN) if counts[-1] else tuple(names), place[code])
 
 
 def room(sizes: Sizes) -> int:
@@ -116,4 +158,7 @@ def _entries(column: pa.ChunkedArray, missing: float, kind: type) -> np.ndarray:
     return flat.to_numpy(zero_copy_only=False).astype(kind, copy=False)
 
 
-__all__ = ["MOST_BYTES", "MOST_TOKENS", "NONE", "TokenSample", "room", "sample_tokens"]
+__all__ = [
+    "MOST_BYTES", "MOST_GROUPS", "MOST_TOKENS", "NONE", "OTHERS", "UNKNOWN", "Groups", "TokenSample", "room",
+    "sample_tokens",
+]  # fmt: skip
