@@ -82,3 +82,7 @@ MAX_RUNS = 3
 """Runs that are open at a time, of all visitors; each may take `analysis.runs.run.MEMORY_MB` for its questions."""
 MOST_TABLES = 400
 """Tables of the panels about runs in memory, of all visitors; some kilobytes each."""
+MAX_SAMPLES_BYTES = 64 * 2**20
+"""Of the tokens drawn for maps of runs in memory, of all visitors; the last sample stays, however large it is."""
+MAX_MAPS = 6
+"""Maps of runs by PCA in memory, of all visitors, and maps by UMAP of one visitor."""

@@ -102,6 +102,8 @@ class FigureSpec:
     table: Callable[[Drawn], pd.DataFrame]
     """data -> tidy table of everything captured, not only of the part drawn."""
     choice: Choice | None = None
+    set_by_page: tuple[str, ...] = ()
+    """Further options of `figure`, which its page lets readers set."""
     of: type = RoutingTrace
     """Type of the data that `figure` and `table` take. A trace file alone is enough only for RoutingTrace."""
     follows: tuple[At, ...] = ("layer", "token")

@@ -8,6 +8,7 @@ other tokens by what they learned. The same run, filter and seed give the same m
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -52,11 +53,17 @@ class TokenMap:
     """Share of the vectors' variance along each axis of PCA, among the tokens that it was fitted on."""
 
     @property
+    def meta(self) -> dict[str, Any]:
+        """Model and weights, as in a trace."""
+        return self.sample.meta
+
+    @property
     def blocks(self) -> tuple[str, ...]:
         return tuple(self.variances)
 
     @property
     def nbytes(self) -> int:
+        """Of its arrays, with those of the sample."""
         return self.sample.nbytes + self.points.nbytes
 
 

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -38,6 +39,10 @@ class Groups:
 class TokenSample:
     """Tokens drawn without replacement, each with the same chance, in random order."""
 
+    run: str
+    """Name of the run."""
+    meta: dict[str, Any]
+    """Model and weights, as in a trace."""
     sizes: Sizes
     chosen: TokenFilter
     """Which tokens of the run they were drawn from."""
@@ -88,6 +93,8 @@ def sample_tokens(run: Run, chosen: TokenFilter = ALL_TOKENS, *, most: int = 20_
     )
     layers, k = run.sizes.num_layers, run.sizes.k
     return TokenSample(
+        run=run.name,
+        meta=run.meta,
         sizes=run.sizes,
         chosen=chosen,
         seed=seed,
