@@ -20,6 +20,11 @@ def overview() -> None:
         _draw(SPECS["run_loops"], main=True)
 
 
+def loops() -> None:
+    """How often tokens loop in each layer."""
+    _draw(SPECS["run_loops"])
+
+
 def gate() -> None:
     """How each layer mixes its paths."""
     _draw(SPECS["run_gate"])
@@ -67,4 +72,4 @@ def _run():
         return None
 
 
-__all__ = ["behind", "experts", "gate", "overview", "texts"]
+__all__ = ["behind", "experts", "gate", "loops", "overview", "texts"]

@@ -25,13 +25,14 @@ KEY = "figure-token_map"
 METHODS = {token_maps.PCA: "PCA", token_maps.UMAP: "UMAP"}
 BLOCKS = {"loops": "Loops", "experts": "Experts", "difficulty": "Soft difficulty", "gate": "λ"}
 DRAGS = {token_maps.LASSO: "Lasso", "drawrect": "Box", "zoom": "Zoom", "pan": "Move"}
+CLEAR = "rgba(0,0,0,0)"
 FULL_CONFIG = {"modeBarButtonsToRemove": ["select2d", "lasso2d", "zoom2d", "pan2d", "autoScale2d"]}
 """Of the map: with buttons that zoom, since its axes are not fixed."""
 
 
 def map_of_tokens() -> None:
     """The bar of the run, how the map is made, and the map."""
-    run = run_bar()
+    run = run_bar(chosen_apart=True)
     if run is None:
         return
     _how_it_is_made(run)
@@ -136,7 +137,7 @@ def _shapes() -> list[dict]:
     if (area := token_maps.current_area()) is not None:
         line = {"color": ink, "width": 1.5, "dash": "dot"}
         path = "L".join(f"{x!r},{y!r}" for x, y in zip(area.x, area.y, strict=True))
-        shapes.append({"type": "path", "path": f"M{path}Z", "line": line, "fillcolor": "rgba(128,128,128,0.08)"})
+        shapes.append({"type": "path", "path": f"M{path}Z", "line": line, "fillcolor": CLEAR})
     if (point := token_maps.chosen_point()) and (place := token_maps.place_of(point)):
         ring = {"x0": -8, "x1": 8, "y0": -8, "y1": 8, "xsizemode": "pixel", "ysizemode": "pixel"}
         at = {"xanchor": place[0], "yanchor": place[1], "name": "token"}

@@ -79,7 +79,7 @@ def token_map_figure(
         xaxis=axis | {"title": {"text": title.format(1) + share[0]}},
         yaxis=axis | {"title": {"text": title.format(2) + share[1]}},
         dragmode="drawclosedpath",
-        newshape={"line": {"color": c["ink"], "width": 1.5, "dash": "dot"}, "fillcolor": "rgba(128,128,128,0.08)"},
+        newshape={"line": {"color": c["ink"], "width": 1.5, "dash": "dot"}, "fillcolor": "rgba(0,0,0,0)"},
         showlegend=colour not in ON_SCALE,
         legend={
             "orientation": "h", "x": 0, "y": 1, "xanchor": "left", "yanchor": "bottom", "itemsizing": "constant",
