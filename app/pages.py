@@ -1,6 +1,7 @@
 """The pages of the explorer, one row each, in the order of the navigation."""
 
 from analysis.parts import ALL, DEPTH
+from app.pages_of_runs import RUN_PAGES
 from app.parts.page import Page, fold, lacking, needing
 from app.parts.schematic import first_schematic, schematic
 from app.parts.study_picker import texts_of_study
@@ -22,7 +23,6 @@ from app.views import (
     prompts,
     recursion,
     recursion_lens,
-    token_map,
     walkthrough,
     what_if,
     write_ledger,
@@ -337,24 +337,12 @@ PAGES = (
             fold("How does each layer mix its two paths over the run?", atlas.gate),
             fold("How evenly do the experts share the load over the run?", atlas.experts),
             fold("Which tokens are these, in their texts?", atlas.texts),
+            fold("What else do you want to know, in SQL?", atlas.sql),
             atlas.behind,
         ),
         about="run",
     ),
-    Page(
-        name="Token map",
-        group="Corpus",
-        question="How are the tokens of a run arranged by how the model routes them?",
-        terms=("run", "loop", "routing vector", "trustworthiness"),
-        body=(
-            token_map.map_of_tokens,
-            fold("Which texts are the chosen tokens in?", atlas.texts),
-            fold("How many loops do the chosen tokens take in each layer?", atlas.loops),
-            fold("Which experts run for the chosen tokens?", atlas.experts),
-            atlas.behind,
-        ),
-        about="run",
-    ),
+    *RUN_PAGES,
 )
 """To add a page, add a row here, its numbers to `analysis`, its answer to `analysis.answers`, its figures to
 `analysis.figures`. What every visitor should see first, above the main figure, begins its `body`."""

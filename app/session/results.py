@@ -183,28 +183,22 @@ def why_not_drawn(kind: type) -> str | None:
                 f"Attention over {tokens:,} tokens takes {size / 2**20:,.0f} MB in this model, and the limit is "
                 f"{MAX_ATTENTION_BYTES // 2**20} MB. Choose a shorter text."
             )
-    if kind is TrainingTrace:
-        return training_steps.why_no_training()
-    if kind is TrainingCurves:
-        return _why_no_curves()
     if kind is TwoPrecisions and st.session_state.get("half_precision_of") != state.model_and_text():
         return "Press the button Trace in bfloat16 to draw this."
-    if kind is Embedding:
-        return umap_maps.why_no_map()
-    if kind is KnockOutTrace:
-        return knock_outs.why_none()
-    if kind is KnockOutStudy:
-        return knock_outs.why_no_study()
-    if kind in (DepthEffects, Frontier, GateSweep):
-        return forced_depth.why_no_sweep(kind)
-    if kind in (TracePair, TransplantTrace):
-        return comparing.why_none(kind)
-    if kind is Study:
-        return text_study.why_not_studied()
-    if kind is Atlas:
-        return run_choice.why_none()
-    if kind is TokenMap:
-        return token_maps.why_no_map()
+    asked = {
+        TrainingTrace: training_steps.why_no_training,
+        TrainingCurves: _why_no_curves,
+        Embedding: umap_maps.why_no_map,
+        KnockOutTrace: knock_outs.why_none,
+        KnockOutStudy: knock_outs.why_no_study,
+        **{each: partial(forced_depth.why_no_sweep, each) for each in (DepthEffects, Frontier, GateSweep)},
+        **{each: partial(comparing.why_none, each) for each in (TracePair, TransplantTrace)},
+        Study: text_study.why_not_studied,
+        Atlas: run_choice.why_none,
+        TokenMap: token_maps.why_no_map,
+    }
+    if kind in asked:
+        return asked[kind]()
     if kind is PromptTable and not any(isinstance(known, PromptSummary) for known in prompt_list.prompt_summaries()):
         return "Trace the list to draw this."
     return None

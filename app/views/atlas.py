@@ -7,6 +7,7 @@ from analysis.figures.fitting import fit
 from analysis.figures.runs.atlas import ATLAS_FIGURES
 from app.parts.panel import chart, title
 from app.parts.run_bar import run_bar
+from app.parts.run_sql import sql_box
 from app.parts.run_texts import texts_dialog, texts_panel
 from app.server.runs import RunError
 from app.session import drawings, run_choice, state
@@ -42,6 +43,12 @@ def texts() -> None:
         texts_panel()
 
 
+def sql() -> None:
+    """Questions in SQL."""
+    if (run := _run()) is not None:
+        sql_box(run)
+
+
 def behind() -> None:
     """The window with the tokens behind the part of a figure that was clicked."""
     if _run() is not None and run_choice.behind() is not None:
@@ -72,4 +79,4 @@ def _run():
         return None
 
 
-__all__ = ["behind", "experts", "gate", "loops", "overview", "texts"]
+__all__ = ["behind", "experts", "gate", "loops", "overview", "sql", "texts"]
