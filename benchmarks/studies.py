@@ -94,9 +94,8 @@ def main() -> None:
     asked = parser.parse_args()
     if asked.of:
         return _measure(asked.of, asked.draws)
-    print(
-        f"studies of runs of {asked.layers} layers, {asked.draws} draws\n   prompts    tokens   seconds  opened MB   peak MB"
-    )
+    print(f"studies of runs of {asked.layers} layers, {asked.draws} draws")
+    print("   prompts    tokens   seconds  opened MB   peak MB")
     for prompts in asked.prompts:
         with TemporaryDirectory() as folder:
             random_run(Path(folder) / "run", prompts, asked.layers)
