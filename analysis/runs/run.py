@@ -12,6 +12,7 @@ import json
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,11 @@ import numpy as np
 import pandas as pd
 from pyarrow import parquet
 
+from analysis.runs.filters import ALL_TOKENS, TokenFilter
 from analysis.runs.folder import ROUTER_PROBS, PartFiles, counts_of, parts_in
 from analysis.runs.manifest import Counts, Manifest
 from analysis.runs.schema import Sizes, prompt_schema, token_schema
+from analysis.runs.texts import BEGINNING, RunTexts
 
 MEMORY_MB = 512
 """Of all questions of one opened run."""
@@ -117,6 +120,28 @@ class Run:
     def parts(self) -> Iterator[PartFiles]:
         """The files of its parts, in order, for what goes through them once in bounded memory."""
         return iter(self._parts)
+
+    def texts(self, chosen: TokenFilter = ALL_TOKENS, *, most_tokens: int | None = None, seed: int = 0) -> RunTexts:
+        """Its texts for the studies of `analysis.texts`, which take the run itself as well: `study(run)`.
+
+        Of a filter, sources and columns choose texts; conditions on tokens do not, since a study counts whole texts.
+        Of more than `most_tokens` tokens, a random sample of the texts is read, and the study says so. Raises
+        ValueError for no text.
+        """
+        where, values = replace(ALL_TOKENS, sources=chosen.sources, others=chosen.others).where_prompt()
+        found = self.ask(
+            f"SELECT prompt, tokens, left(text, {BEGINNING}) AS text FROM prompts WHERE {where} ORDER BY prompt", values
+        )
+        told, total = [], int(found["tokens"].sum())
+        if most_tokens is not None and total > most_tokens:
+            drawn = found.sample(frac=1, random_state=seed)
+            sample = drawn[drawn["tokens"].cumsum() <= most_tokens].sort_values("prompt")
+            told.append(
+                f"The numbers come from a random sample of {len(sample):,} of {len(found):,} texts, since a study here "
+                f"reads at most {most_tokens:,} tokens."
+            )
+            found = sample
+        return RunTexts(self._parts, self.sizes, found, meta=self.meta, told=told)
 
     def close(self) -> None:
         self._database.close()
