@@ -84,5 +84,7 @@ MAX_KEPT_SWEEPS_BYTES = 64 * 2**20
 """Of the results of all sweeps over depth and lambda, of all visitors."""
 MAX_RUNS = 3
 """Runs that are open at a time, of all visitors; each may take `analysis.runs.run.MEMORY_MB` for its questions."""
+TYPED_AT_A_TIME = 2
+"""Questions in SQL that visitors typed and that are answered at once; others wait."""
 MOST_TABLES = 400
 """Tables of the panels about runs in memory, of all visitors; some kilobytes each."""
