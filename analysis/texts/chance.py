@@ -154,17 +154,25 @@ def reversals(lengths: Sequence[int], *, seed: int = 0) -> Int[np.ndarray, "orde
     2^ALL_REVERSALS choices that form a group, in which each text is read backwards in half of them and any two texts
     are independent. In a group no order stands out, so p is exact whichever group `seed` picks.
     """
+    text, here, back = lengths_to_text(lengths), np.arange(np.sum(lengths)), backwards(lengths)
+    return np.where(np.take(turned_texts(lengths, seed=seed), text, axis=1), back, here)
+
+
+def backwards(lengths: Sequence[int]) -> Int[np.ndarray, " token"]:
+    """Which token's value comes to stand at each token, when every text is read backwards."""
     lengths = np.asarray(lengths, int)
-    text, here = lengths_to_text(lengths), np.arange(lengths.sum())
-    backwards = (2 * np.cumsum(lengths) - lengths - 1)[text] - here
-    longer = np.flatnonzero(lengths > 1)
-    free = min(len(longer), ALL_REVERSALS)
+    return (2 * np.cumsum(lengths) - lengths - 1)[lengths_to_text(lengths)] - np.arange(lengths.sum())
+
+
+def turned_texts(lengths: Sequence[int], most: int = ALL_REVERSALS, *, seed: int = 0) -> Bool[np.ndarray, "order text"]:
+    """Which texts `reversals` reads backwards in each order; of more than `most` texts, a group of 2^most orders."""
+    longer = np.flatnonzero(np.asarray(lengths, int) > 1)
+    free = min(len(longer), most)
     ones = 1 << np.arange(free)
     sums = np.random.default_rng(seed).permutation(np.setdiff1d(np.arange(1, 1 << free), ones))
     code = np.zeros(len(lengths), int)  # which of the `free` coins turn a text: an odd number of heads does
     code[longer] = np.concatenate([ones, np.resize(sums, len(longer) - free)])
-    turned = np.bitwise_count(np.arange(1 << free)[:, None] & code) % 2 == 1
-    return np.where(np.take(turned, text, axis=1), backwards, here)
+    return np.bitwise_count(np.arange(1 << free)[:, None] & code) % 2 == 1
 
 
 def rotations(lengths: Sequence[int], draws: int = DRAWS, *, seed: int = 0) -> Int[np.ndarray, "draw token"]:
@@ -295,6 +303,7 @@ def all_pairs_against_chance(trace: RoutingTrace) -> pd.DataFrame:
 
 __all__ = [
     "ALL_EXCHANGES", "ALL_REVERSALS", "BEYOND", "DRAWS", "FEWEST_TEXTS", "FEWEST_TOKENS", "all_pairs_against_chance",
-    "alone", "corrected", "exchanges", "least_p", "lengths_to_text", "levels", "p_value", "pairs_against_chance",
-    "parted", "places", "reach_of_chance", "reversals", "rho_by_chance", "rotations", "text_interval",
+    "alone", "backwards", "corrected", "exchanges", "least_p", "lengths_to_text", "levels", "p_value",
+    "pairs_against_chance", "parted", "places", "reach_of_chance", "reversals", "rho_by_chance", "rotations",
+    "text_interval", "turned_texts",
 ]  # fmt: skip
