@@ -11,6 +11,7 @@ from app.views import (
     compare,
     cost,
     difficulty,
+    expert_cards,
     experts,
     forced_depth,
     generate,
@@ -332,6 +333,20 @@ PAGES = (
         question="How does a model route the tokens of whole files and datasets?",
         terms=("run", "loop", "λ", "load"),
         body=(atlas.choose_run,),
+        about="run",
+    ),
+    Page(
+        name="Expert cards",
+        group="Corpus",
+        question="What does this expert serve, and what takes this many loops?",
+        terms=("run", "virtual expert", "did not route", "loop", "lift", "beyond chance"),
+        body=(
+            expert_cards.choose_card,
+            expert_cards.card_of_choice,
+            fold("Do two kinds of prompts choose differently?", expert_cards.domains),
+            fold("What does each layer follow: the token, its class, or the domain?", expert_cards.specialised),
+            fold("How early in training did the routing become what it is?", expert_cards.saturated),
+        ),
         about="run",
     ),
 )
