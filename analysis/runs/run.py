@@ -19,6 +19,7 @@ from typing import Any
 import duckdb
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 from pyarrow import parquet
 
 from analysis.runs.filters import ALL_TOKENS, TokenFilter
@@ -74,6 +75,11 @@ class Run:
         """The answer to a question of this program."""
         with self._cursor() as cursor:
             return cursor.execute(sql, list(values)).df()
+
+    def ask_table(self, sql: str, values: Sequence[Any] = ()) -> pa.Table:
+        """The answer as an Arrow table, in which lists keep their types: for many rows."""
+        with self._cursor() as cursor:
+            return cursor.sql(sql, params=list(values)).to_arrow_table()
 
     def ask_typed(self, sql: str, *, rows: int = MOST_ROWS, seconds: float = MOST_SECONDS) -> tuple[pd.DataFrame, bool]:
         """The first rows of the answer to a question that a reader typed, and whether there are more.

@@ -10,6 +10,7 @@ import streamlit as st
 from analysis.answers import ABOUT_SELECTION
 from analysis.catalogue import FigureSpec, spec
 from analysis.figures.runs.atlas import ATLAS_FIGURES
+from analysis.figures.runs.token_map import TOKEN_MAP
 from analysis.figures.texts.prompts import PICTURE
 from analysis.parts import PAGES, parts_of, why_lacking
 from analysis.words.strip import Quantity
@@ -121,8 +122,10 @@ class Page:
     @property
     def exported(self) -> tuple[FigureSpec, ...]:
         """The figures that Export offers: all of the page, the picture of the list, or those of the run."""
-        if self.about in ("list", "run"):
-            return (PICTURE,) if self.about == "list" else ATLAS_FIGURES
+        if self.about == "run":
+            return (TOKEN_MAP,) if self.url_path == "token_map" else ATLAS_FIGURES
+        if self.about == "list":
+            return (PICTURE,)
         return tuple(map(spec, self.figures))
 
     @property

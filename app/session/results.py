@@ -18,6 +18,7 @@ from analysis.models.family import family_table, read_members
 from analysis.models.health import Check
 from analysis.models.training import TrainingCurves
 from analysis.runs.atlas import Atlas
+from analysis.runs.map import TokenMap
 from analysis.texts.knock_out import KnockOutStudy
 from analysis.texts.study import Study
 from analysis.texts.summary import PromptSummary, PromptTable
@@ -33,6 +34,7 @@ from app.session import (
     run_choice,
     state,
     text_study,
+    token_maps,
     training_steps,
     umap_maps,
     what_if,
@@ -169,7 +171,7 @@ def why_not_drawn(kind: type) -> str | None:
     """Why figures of this kind (`FigureSpec.of`) cannot be drawn now; None if they can."""
     if lacking := parts.why_lacking_result(kind, state.current_trace().meta):
         return lacking
-    if kind not in (RoutingTrace, Atlas) and (why_not := state.why_no_model()):
+    if kind not in (RoutingTrace, Atlas, TokenMap) and (why_not := state.why_no_model()):
         return why_not
     if kind is AttentionTrace:
         trace = state.current_trace()
@@ -201,6 +203,8 @@ def why_not_drawn(kind: type) -> str | None:
         return text_study.why_not_studied()
     if kind is Atlas:
         return run_choice.why_none()
+    if kind is TokenMap:
+        return token_maps.why_no_map()
     if kind is PromptTable and not any(isinstance(known, PromptSummary) for known in prompt_list.prompt_summaries()):
         return "Trace the list to draw this."
     return None
@@ -252,6 +256,7 @@ def current_result(kind: type) -> Drawn:
         **{each: partial(forced_depth.current_sweep, each) for each in (DepthEffects, Frontier, GateSweep)},
         PromptTable: prompt_list.drawn_list,
         Atlas: run_choice.current_atlas,
+        TokenMap: token_maps.current_map,
     }
     return getters[kind]()
 
