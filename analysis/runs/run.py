@@ -179,8 +179,9 @@ class Run:
                 listed = ", ".join(_literal(str(path.resolve())) for path in paths)
                 self._database.execute(f"CREATE VIEW {name} AS SELECT * FROM read_parquet([{listed}])")
             else:
-                empty = schemas[name].empty_table()
-                self._database.execute(f"CREATE TABLE {name} AS SELECT * FROM $empty", {"empty": empty})
+                self._database.register("no_rows", schemas[name].empty_table())
+                self._database.execute(f"CREATE TABLE {name} AS SELECT * FROM no_rows")
+                self._database.unregister("no_rows")
         layers, k = self.sizes.num_layers, self.sizes.k
         token = "prompt, token, token_id, text, special, logprob"
         self._database.execute(
