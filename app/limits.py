@@ -63,7 +63,7 @@ MAX_KNOCK_OUTS_BYTES = 192 * 2**20
 MAX_SUMMARIES = 20_000
 """Rows of lists of prompts in memory, of all visitors; five numbers each."""
 MAX_LIST_STUDIES = 8
-"""Studies of visitors' lists in memory, of all visitors; some megabytes each."""
+"""Studies of visitors' lists in memory, of all visitors, and of runs; some megabytes each."""
 MAX_GENERATED = 512
 """Tokens that one press of a button generates."""
 MAX_BRANCHES = 12

@@ -15,22 +15,8 @@ from analysis.texts.sources import routing_sources
 from analysis.texts.study import Study, repeats_told, study
 from hooks import capture
 from tests.planted import EXPERT, LAYER, LETTERS, planted
-from tests.runs import make_run, random_traces
+from tests.runs import make_run, read_traces
 from tests.traces import random_trace
-
-
-def read_traces(count: int = 12) -> list:
-    """Traces whose tokens repeat, some with a token that the tokenizer added; a run keeps no entropy."""
-    found = []
-    for i, trace in enumerate(random_traces(count)):
-        rng = np.random.default_rng(i)
-        special = np.zeros(trace.num_tokens, bool)
-        special[0] = i % 3 == 0
-        special[-1] = i % 4 == 1
-        ids, entropy = rng.integers(0, 12, trace.num_tokens), np.full(trace.num_tokens, np.nan, np.float32)
-        meta = trace.meta | {"text": f"text {i}: {''.join(trace.tokens)}"}
-        found.append(replace(trace, special=special, token_ids=ids, next_entropy=entropy, meta=meta))
-    return found
 
 
 def assert_same(run: Study, traces: Study) -> None:

@@ -12,7 +12,6 @@ import json
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -122,6 +121,13 @@ class Run:
         """The files of its parts, in order, for what goes through them once in bounded memory."""
         return iter(self._parts)
 
+    def prompts(self, chosen: TokenFilter = ALL_TOKENS) -> pd.DataFrame:
+        """One row per traced prompt that a filter's sources and columns leave: prompt, tokens, beginning of text."""
+        where, values = chosen.of_prompts().where_prompt()
+        return self.ask(
+            f"SELECT prompt, tokens, left(text, {BEGINNING}) AS text FROM prompts WHERE {where} ORDER BY prompt", values
+        )
+
     def texts(self, chosen: TokenFilter = ALL_TOKENS, *, most_tokens: int | None = None, seed: int = 0) -> RunTexts:
         """Its texts for the studies of `analysis.texts`, which take the run itself as well: `study(run)`.
 
@@ -129,10 +135,7 @@ class Run:
         Of more than `most_tokens` tokens, a random sample of the texts is read, and the study says so. Raises
         ValueError for no text.
         """
-        where, values = replace(ALL_TOKENS, sources=chosen.sources, others=chosen.others).where_prompt()
-        found = self.ask(
-            f"SELECT prompt, tokens, left(text, {BEGINNING}) AS text FROM prompts WHERE {where} ORDER BY prompt", values
-        )
+        found, of_prompts = self.prompts(chosen), chosen.of_prompts()
         told, total = [], int(found["tokens"].sum())
         if most_tokens is not None and total > most_tokens:
             drawn = found.sample(frac=1, random_state=seed)
@@ -142,7 +145,11 @@ class Run:
                 f"reads at most {most_tokens:,} tokens."
             )
             found = sample
-        return RunTexts(self._parts, self.sizes, found, meta=self.meta, told=told)
+        given = [f"TokenFilter({', '.join(f'{name}={value!r}' for name, value in vars(of_prompts).items() if value)})"]
+        given = given if of_prompts != ALL_TOKENS else []
+        given += [] if most_tokens is None else [f"most_tokens={most_tokens}"]
+        code = f"Run({self.name!r}).texts({', '.join(given + ([f'seed={seed}'] if seed else []))})"
+        return RunTexts(self._parts, self.sizes, found, meta=self.meta, told=told, code=code)
 
     def close(self) -> None:
         self._database.close()

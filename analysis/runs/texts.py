@@ -33,12 +33,13 @@ class RunTexts(Texts):
         *,
         meta: dict[str, Any],
         told: Sequence[str] = (),
+        code: str = "",
     ):
         """`prompts`: those that count, with the columns prompt (rising) and text. ValueError if there are none."""
         if prompts.empty:
             raise ValueError("the run has no text to count: let it read at least one")
         self.num_layers, self.max_loops, self.num_experts = sizes.num_layers, sizes.max_loops, sizes.num_experts
-        self.meta, self.told = meta, (*told, NO_ENTROPY)
+        self.meta, self.told, self.code = meta, (*told, NO_ENTROPY), code
         self.read = tuple(prompts["text"])
         self._sizes, self._parts, self._taken = sizes, parts, []
         numbers, columns = prompts["prompt"].to_numpy(), []

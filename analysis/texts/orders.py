@@ -152,11 +152,11 @@ class _Taken:
 
     def __init__(self, lengths: Sequence[int], positions: np.ndarray):
         lengths = np.asarray(lengths, int)
-        self.text, self.positions, ends = lengths_to_text(lengths), positions, np.cumsum(lengths)
+        self.text, self.positions, ends = lengths_to_text(lengths).astype(np.int32), positions, np.cumsum(lengths)
         self.extent = np.zeros(len(lengths), int)  # of each text: one more than its last position
         self.extent[lengths > 0] = positions[ends[lengths > 0] - 1] + 1
         self.first = np.cumsum(self.extent) - self.extent
-        self.token_at = np.full(self.extent.sum(), -1)
+        self.token_at = np.full(self.extent.sum(), -1, np.int32)
         self.token_at[self.first[self.text] + positions] = np.arange(len(positions))
 
     def __call__(self, given: Int[np.ndarray, "order text"]) -> Int[np.ndarray, "order token"]:

@@ -74,17 +74,19 @@ def routing_sources(
     tokens = texts.tokens
     if len(tokens.lengths) < 2:
         return pd.DataFrame(columns=COLUMNS)
-    rows, of_all = [], Cases(_cases(tokens), tokens.lengths)
+    rows: list[pd.DataFrame] = []
+    cases = Cases(_cases(tokens), tokens.lengths)
     for target in TARGETS:
         for layer in range(texts.num_layers):
             progress(len(rows) / (len(TARGETS) * texts.num_layers))
             did = texts.layer(layer)
-            if target == "loops":
-                cases, choices, size, positions = of_all, did.loops.astype(int) - 1, texts.max_loops, tokens.places
+            if target == "loops":  # the same tokens in every layer
+                choices, size, positions = did.loops.astype(int) - 1, texts.max_loops, tokens.places
             else:
+                del cases  # before the next are made: they are large
                 kept, size = did.expert >= 0, texts.num_experts
                 lengths = np.bincount(lengths_to_text(tokens.lengths)[kept], minlength=len(tokens.lengths))
-                cases, positions = Cases(_cases(tokens)[:, kept], lengths), tokens.places[kept]
+                cases, positions = Cases([each[kept] for each in _cases(tokens)], lengths), tokens.places[kept]
                 choices = did.expert[kept].astype(int)
             found = _explained(cases, choices, size, positions, draws=draws, seed=seed)
             rows.append(found.assign(target=target, layer=layer))
@@ -105,7 +107,7 @@ def explained(
 ) -> pd.DataFrame:
     """One row per source: how well `choices` [token] of each text follow from the other texts' (see `routing_sources`).
 
-    `cases` [3, token] are the type of each token, its distance bin and the type before it (-1: none); the tokens of
+    `cases`, each [token], are the type of each token, its distance bin and the type before it (-1: none); the tokens of
     all texts stand one behind the other, `lengths` of each, at `positions` [token] from 0 if some are left out.
     """
     positions = places(lengths) if positions is None else positions
@@ -163,7 +165,7 @@ def _explained(
 class Cases:
     """The case of every token by every source; what does not depend on the choices is counted once, in 32 bits."""
 
-    def __init__(self, cases: np.ndarray, lengths: np.ndarray):
+    def __init__(self, cases: Sequence[np.ndarray], lengths: np.ndarray):
         self.lengths, self.text = lengths, lengths_to_text(lengths).astype(np.int32)
         token, distance, before = cases
         self.seen, self.known, self.cells, self.unseen = {}, {}, {}, []
@@ -204,18 +206,32 @@ def _shares(cases: Cases, choices: np.ndarray, num_choices: int) -> np.ndarray:
     return 1 - share(np.array(by), np.full(len(by), base))
 
 
-def _cases(tokens: TokenColumns) -> np.ndarray:
-    """Type, distance bin and type before of every token, int [3, token]; distances leave out added tokens."""
-    return np.stack([tokens.ids, np.frexp(tokens.places)[1], tokens.before])
+def _cases(tokens: TokenColumns) -> tuple[np.ndarray, ...]:
+    """Type, distance bin and type before of every token, each int [token]; distances leave out added tokens."""
+    return tokens.ids, np.frexp(tokens.places)[1], tokens.before
 
 
 def compact(*codes: np.ndarray) -> np.ndarray:
     """One code from 0 for every combination of codes that occurs."""
-    joint = np.zeros(len(codes[0]), np.int64)
-    for code in codes:
-        _, inverse = np.unique(code, return_inverse=True)
-        joint = np.unique(joint * (inverse.max(initial=0) + 1) + inverse, return_inverse=True)[1]
-    return joint
+    joint, size = np.zeros(len(codes[0]), np.int64), 1
+    for code in codes if len(joint) else ():
+        least, room = int(code.min()), int(code.max()) - int(code.min()) + 1
+        if size * room > 2**62:
+            joint, size = _numbered(joint, size)
+        joint *= room
+        joint += code
+        joint -= least
+        size *= room
+    return _numbered(joint, size)[0]
+
+
+def _numbered(codes: np.ndarray, size: int) -> tuple[np.ndarray, int]:
+    """Codes from 0 to size - 1 -> numbers of those that occur, in their order, and how many do."""
+    if size <= 2 * len(codes):  # a table is quicker than to sort
+        number = np.cumsum(np.bincount(codes, minlength=size) > 0)
+        return number[codes] - 1, int(number[-1])
+    found, number = np.unique(codes, return_inverse=True)
+    return number, len(found)
 
 
 def _count(codes: np.ndarray) -> np.ndarray:

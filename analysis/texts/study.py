@@ -46,6 +46,8 @@ class Study:
     near_duplicates: pd.DataFrame
     told: tuple[str, ...] = ()
     """A sentence for each thing that is missing or was left out."""
+    code: str = ""
+    """Python that gives the texts again from a `Run`; empty if they were traced."""
 
 
 def study(
@@ -83,6 +85,7 @@ def study(
         difficulty_by_class={kind: difficulty_by_class(texts, kind) for kind in ("soft", "hard")},
         near_duplicates=near_duplicates(texts),
         told=texts.told,
+        code=texts.code,
     )
 
 

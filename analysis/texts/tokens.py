@@ -64,6 +64,8 @@ class Texts(ABC):
     """The texts, in their order; of a run their beginnings."""
     told: tuple[str, ...] = ()
     """A sentence for each thing that is missing or was left out."""
+    code: str = ""
+    """Python that gives them again from a `Run`; empty if they come from traces."""
     tokens: TokenColumns
 
     @abstractmethod

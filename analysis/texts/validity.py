@@ -27,7 +27,7 @@ MEASURES = {
 """Name of a measure -> what it is, in words."""
 GIVEN_FREQUENCY = {f"{name}_given_frequency": name for name in ("surprisal_read", "surprisal_next")}
 """Name of a partial correlation -> its measure. Rare tokens surprise: this is what is left among equally rare ones."""
-NUMBERS_AT_ONCE = 2**24
+NUMBERS_AT_ONCE = 2**23
 """Difficulties that are held at once, unless those of one layer are more."""
 
 
