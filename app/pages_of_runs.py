@@ -1,9 +1,23 @@
 """The pages about runs beside the Atlas, one row each, for `app.pages`."""
 
 from app.parts.page import Page, fold
-from app.views import atlas, token_map
+from app.views import atlas, expert_cards, token_map
 
 RUN_PAGES = (
+    Page(
+        name="Expert cards",
+        group="Corpus",
+        question="What does this expert serve, and what takes this many loops?",
+        terms=("run", "virtual expert", "did not route", "loop", "lift", "beyond chance"),
+        body=(
+            expert_cards.choose_card,
+            expert_cards.card_of_choice,
+            fold("Do two kinds of prompts choose differently?", expert_cards.domains),
+            fold("What does each layer follow: the token, its class, or the domain?", expert_cards.specialised),
+            fold("How early in training did the routing become what it is?", expert_cards.saturated),
+        ),
+        about="run",
+    ),
     Page(
         name="Token map",
         group="Corpus",

@@ -95,6 +95,10 @@ class TokenFilter:
             )
         return " AND ".join(conditions) or "true", values
 
+    def of_prompts(self) -> "TokenFilter":
+        """The filter without its conditions on tokens."""
+        return TokenFilter(sources=self.sources, others=self.others)
+
     def where_prompt(self) -> tuple[str, list[Any]]:
         """The condition on a row of `prompts`, and its parameters."""
         conditions, values = ["problem IS NULL"], []

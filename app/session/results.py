@@ -258,7 +258,8 @@ def current_result(kind: type) -> Drawn:
 def chosen_inputs() -> tuple:
     """What results depend on beside text and selection: targets, removals, texts of the study, sweeps that were run."""
     session = st.session_state
-    studied = text_study.finished_study() if text_study.own_list_chosen() else None
+    chosen = text_study.own_list_chosen() or text_study.run_chosen()
+    studied = text_study.finished_study() if chosen else None
     return (
         *(session.get(key) for key in TARGETS),
         session.get("removed_of"),
