@@ -340,16 +340,3 @@ def check_health(progress: Callable[[float], None]) -> None:
 def checked_health() -> list[Check] | None:
     """The checks of the current trace's model; None until some visitor has asked for them."""
     return models.health_of_models().get(state.model_facts().weights_sha256)
-
-
-def measure_ffn() -> None:
-    """Measure the time of the FFNs over the current text; every call measures again."""
-    current = state.model_and_text()
-    st.session_state.ffn_times = current, captures.measure_ffn(*current)
-
-
-def ffn_times() -> dict[str, float] | None:
-    """Way of running the FFNs over the current text -> seconds; None until they were measured."""
-    session = st.session_state
-    measured, seconds = session.get("ffn_times", (None, None))
-    return seconds if state.trace_file() is None and measured == state.model_and_text() else None
