@@ -7,9 +7,11 @@ from app.parts.study_picker import texts_of_study
 from app.parts.training_slider import training_slider
 from app.parts.umap_panel import umap_panel
 from app.views import (
+    atlas,
     compare,
     cost,
     difficulty,
+    expert_cards,
     experts,
     forced_depth,
     generate,
@@ -21,6 +23,7 @@ from app.views import (
     prompts,
     recursion,
     recursion_lens,
+    token_map,
     walkthrough,
     what_if,
     write_ledger,
@@ -324,6 +327,49 @@ PAGES = (
         terms=("soft difficulty", "λ", "did not route", "surprisal"),
         body=(prompts.list_of_prompts,),
         about="list",
+    ),
+    Page(
+        name="Atlas",
+        group="Corpus",
+        question="How does a model route the tokens of whole files and datasets?",
+        terms=("run", "loop", "λ", "load"),
+        body=(
+            atlas.overview,
+            fold("How does each layer mix its two paths over the run?", atlas.gate),
+            fold("How evenly do the experts share the load over the run?", atlas.experts),
+            fold("Which tokens are these, in their texts?", atlas.texts),
+            fold("What else do you want to know, in SQL?", atlas.sql),
+            atlas.behind,
+        ),
+        about="run",
+    ),
+    Page(
+        name="Expert cards",
+        group="Corpus",
+        question="What does this expert serve, and what takes this many loops?",
+        terms=("run", "virtual expert", "did not route", "loop", "lift", "beyond chance"),
+        body=(
+            expert_cards.choose_card,
+            expert_cards.card_of_choice,
+            fold("Do two kinds of prompts choose differently?", expert_cards.domains),
+            fold("What does each layer follow: the token, its class, or the domain?", expert_cards.specialised),
+            fold("How early in training did the routing become what it is?", expert_cards.saturated),
+        ),
+        about="run",
+    ),
+    Page(
+        name="Token map",
+        group="Corpus",
+        question="How are the tokens of a run arranged by how the model routes them?",
+        terms=("run", "loop", "routing vector", "trustworthiness"),
+        body=(
+            token_map.map_of_tokens,
+            fold("Which texts are the chosen tokens in?", atlas.texts),
+            fold("How many loops do the chosen tokens take in each layer?", atlas.loops),
+            fold("Which experts run for the chosen tokens?", atlas.experts),
+            atlas.behind,
+        ),
+        about="run",
     ),
 )
 """To add a page, add a row here, its numbers to `analysis`, its answer to `analysis.answers`, its figures to

@@ -9,6 +9,8 @@ import streamlit as st
 
 from analysis.answers import ABOUT_SELECTION
 from analysis.catalogue import FigureSpec, spec
+from analysis.figures.runs.atlas import ATLAS_FIGURES
+from analysis.figures.runs.token_map import TOKEN_MAP
 from analysis.figures.texts.prompts import PICTURE
 from analysis.parts import PAGES, parts_of, why_lacking
 from analysis.words.strip import Quantity
@@ -89,8 +91,9 @@ class Page:
     """A question about the selected token behind the answer, which opens the page Recursion: it has the answer."""
     colour_by: Quantity = "Gate"
     """What the token strip is coloured by until the visitor chooses."""
-    about: Literal["text", "study", "list"] = "text"
-    """Where its numbers come from: the current text, the texts of a study, or the visitor's list of prompts."""
+    about: Literal["text", "study", "list", "run"] = "text"
+    """Where its numbers come from: the current text, the texts of a study, the visitor's list of prompts, or the chosen
+    run."""
 
     @property
     def url_path(self) -> str:
@@ -118,8 +121,12 @@ class Page:
 
     @property
     def exported(self) -> tuple[FigureSpec, ...]:
-        """The figures that Export offers: all of the page, or the picture of the list."""
-        return (PICTURE,) if self.about == "list" else tuple(map(spec, self.figures))
+        """The figures that Export offers: all of the page, the picture of the list, or those of the run."""
+        if self.about == "run":
+            return (TOKEN_MAP,) if self.url_path == "token_map" else ATLAS_FIGURES
+        if self.about == "list":
+            return (PICTURE,)
+        return tuple(map(spec, self.figures))
 
     @property
     def folds(self) -> tuple[Fold, ...]:
