@@ -11,7 +11,9 @@ from analysis.compare.pair import TracePair
 from analysis.explain.attribution import Attribution
 from analysis.explain.embedding import Embedding
 from analysis.explain.near_miss import TwoPrecisions
+from analysis.export.snippet_of_map import map_code
 from analysis.models.training import TrainingCurves
+from analysis.runs.map import TokenMap
 from analysis.texts.knock_out import KnockOutStudy
 from analysis.texts.study import SAMPLES, Study
 from analysis.view import PAGE_PX, View
@@ -64,6 +66,8 @@ class Needs:
 
 def needs(drawn: Drawn, *, shipped: bool = True, from_file: bool = False, trace_file: str = TRACE_FILE) -> Needs:
     """What the code of `snippet` needs for the same arguments."""
+    if isinstance(drawn, TokenMap):
+        return Needs()
     if isinstance(drawn, OfTexts):
         files = (TEXTS_FILE,) if _long_list(drawn) else ()
     elif isinstance(drawn, TrainingCurves):
@@ -117,6 +121,9 @@ def snippet(
     lines: list[str] = []
     if isinstance(drawn, RoutingTrace) and read_file:
         names, lines = ["RoutingTrace"], [f"drawn = {file}{note}"]
+    elif isinstance(drawn, TokenMap):
+        more_imports, lines = map_code(drawn)
+        imports = [*imports[1:], *more_imports]
     elif isinstance(drawn, TrainingCurves):
         more_imports, lines = _curves_code(model, shipped)
         imports += more_imports
@@ -138,8 +145,9 @@ def snippet(
     if names:
         imports.append(f"from hooks import {', '.join(names)}")
     chosen = "".join(f", {option}={value!r}" for option, value in options.items())
+    function = spec.figure.__name__ if isinstance(drawn, TokenMap) else f"figures.{spec.figure.__name__}"
     lines += [
-        f"figure = figures.{spec.figure.__name__}(drawn, {_view(view)}{chosen})",
+        f"figure = {function}(drawn, {_view(view)}{chosen})",
         f'figure.write_html("{spec.name}.html")',
     ]
     return "\n".join([*sorted(map(_as_here, imports)), "", *lines]) + "\n"

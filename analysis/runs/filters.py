@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
+from analysis.runs.chosen import ChosenTokens
 from analysis.runs.schema import Sizes
 
 
@@ -18,6 +19,8 @@ class TokenFilter:
     """Files or datasets that the prompts came from."""
     others: tuple[tuple[str, str], ...] = ()
     """(column of the reader's file, value), all of which hold for the prompt."""
+    in_prompt: str = ""
+    """What the prompt's text has in it, without regard to upper and lower case."""
     text: str = ""
     """What the token's display string has in it, without regard to upper and lower case."""
     token_ids: tuple[int, ...] = ()
@@ -31,10 +34,13 @@ class TokenFilter:
     """Positions in the prompt, from 0, from and to, both included."""
     special: bool = False
     """Whether tokens that the tokenizer added count, too."""
+    among: ChosenTokens | None = None
+    """Tokens that were chosen one by one, on a map for example: no others count."""
 
     def as_json(self) -> dict[str, Any]:
-        """What is not at its default, as JSON has it."""
-        return {each.name: value for each in fields(self) if (value := getattr(self, each.name)) != each.default}
+        """What is not at its default, as JSON has it; without `among`, which may be of 100,000 tokens."""
+        given = {each.name: getattr(self, each.name) for each in fields(self) if each.name != "among"}
+        return {name: value for name, value in given.items() if value != getattr(TokenFilter, name)}
 
     @classmethod
     def from_json(cls, data: Any) -> "TokenFilter":
@@ -69,13 +75,16 @@ class TokenFilter:
             conditions.append(condition)
             values.extend(given)
 
-        if self.sources or self.others:
+        if self.sources or self.others or self.in_prompt:
             of_prompt, given = self.where_prompt()
             add(f"prompt IN (SELECT prompt FROM prompts WHERE {of_prompt})", *given)
         if self.text:
             add("contains(lower(text), lower(?))", self.text)
         if self.token_ids:
             add("list_contains(?, token_id)", list(self.token_ids))
+        if self.among is not None:
+            condition, given = self.among.where()
+            add(condition, *given)
         if self.positions is not None:
             add("token BETWEEN ? AND ?", *self.positions)
         layers = range(sizes.num_layers) if self.layer is None else [self.layer]
@@ -96,6 +105,9 @@ class TokenFilter:
         if self.sources:
             conditions.append("list_contains(?, source)")
             values.append(list(self.sources))
+        if self.in_prompt:
+            conditions.append("contains(lower(text), lower(?))")
+            values.append(self.in_prompt)
         for column, value in self.others:
             conditions.append(f"{quoted(column)} = ?")
             values.append(value)
@@ -175,6 +187,7 @@ def _flag(value: Any) -> bool:
 _READ = {
     "sources": _some(_words),
     "others": _some(_two(_words)),
+    "in_prompt": _words,
     "text": _words,
     "token_ids": _some(_whole),
     "layer": _whole,

@@ -3,9 +3,10 @@
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pandas as pd
@@ -14,8 +15,8 @@ from analysis.runs.atlas import TABLES
 from analysis.runs.filters import TokenFilter
 from analysis.runs.manifest import MANIFEST, Manifest
 from analysis.runs.run import QuestionError, Run
-from app.limits import MAX_RUNS, MOST_TABLES
-from app.server.result_cache import ResultCache
+from app.limits import MAX_RUNS, MOST_TABLES, TYPED_AT_A_TIME
+from app.server.result_cache import Result, ResultCache
 
 RUNS_VARIABLE = "VERSATILEFFN_RUNS"
 """Environment variable with folders of runs, set by whoever starts the server."""
@@ -24,6 +25,7 @@ SHIPPED = Path(__file__).parents[1] / "assets" / "runs" / "sample_texts"
 SHIPPED_NAME = "sample texts"
 _OPEN: OrderedDict[tuple[Path, int], Run] = OrderedDict()
 _LOCK = threading.Lock()
+_TURNS = threading.BoundedSemaphore(TYPED_AT_A_TIME)
 
 
 class RunError(ValueError):
@@ -73,21 +75,32 @@ def opened(folder: Path) -> Run:
         return run
 
 
-def _table(folder: Path, _: int, chosen: TokenFilter, name: str) -> pd.DataFrame:
+def _answer(folder: Path, _: int, question: Callable[..., Any], arguments: tuple[Hashable, ...]) -> Any:
     with told(folder):
-        return TABLES[name](opened(folder), chosen)
+        return question(opened(folder), *arguments)
 
 
-_tables = ResultCache(_table, entries=MOST_TABLES, turn=nullcontext)
+_answers = ResultCache(_answer, entries=MOST_TABLES, turn=nullcontext)
+
+
+def answer(folder: Path, question: Callable[..., Result], *arguments: Hashable) -> Result:
+    """`question(run, *arguments)` about the run in a folder, kept for all visitors; it must never be None.
+
+    The question is a function of a module. Do not change its answer. Raises RunError if the run is gone or damaged.
+    """
+    with told(folder):
+        return _answers(folder, _stamp(folder), question, arguments)
 
 
 def table(folder: Path, chosen: TokenFilter, name: str) -> pd.DataFrame:
-    """A table of `analysis.runs.atlas.TABLES` about the tokens of a run that count, kept for all visitors.
+    """The `answer` with a table of `analysis.runs.atlas.TABLES` about the tokens of a run that count."""
+    return answer(folder, TABLES[name], chosen)
 
-    Do not change it. Raises RunError if the run is gone or damaged.
-    """
-    with told(folder):
-        return _tables(folder, _stamp(folder), chosen, name)
+
+def typed(folder: Path, sql: str) -> tuple[pd.DataFrame, bool]:
+    """`Run.ask_typed`, of which only `TYPED_AT_A_TIME` run at once. Raises QuestionError or RunError."""
+    with told(folder), _TURNS:
+        return opened(folder).ask_typed(sql)
 
 
 def _stamp(folder: Path) -> int:
@@ -112,4 +125,15 @@ def told(folder: Path) -> Iterator[None]:
         ) from error
 
 
-__all__ = ["RUNS_VARIABLE", "SHIPPED", "RunError", "check_folders", "folders", "opened", "table", "told"]
+__all__ = [
+    "RUNS_VARIABLE",
+    "SHIPPED",
+    "RunError",
+    "answer",
+    "check_folders",
+    "folders",
+    "opened",
+    "table",
+    "told",
+    "typed",
+]

@@ -59,6 +59,11 @@ GROUPS: dict[str, dict[str, str]] = {
         "expert. That is neither a zero nor expert 0: it is hatched or marked by a stroke, and left out of every load.",
         "run": "The routing of every token of whole files or datasets, traced once and kept in a folder. Pages about a "
         "run count over all of its tokens, or over those that a filter leaves.",
+        "routing vector": "The numbers that say how the model routed a token, over all layers: its loops, the weights "
+        "of its experts, its soft difficulty or λ. Each of these blocks is scaled to the same variance, so that each "
+        "counts the same.",
+        "trustworthiness": "Of a map of points: 1 if those that are nearest in the plane are always among the nearest "
+        "by the vectors, too, and lower the further from these they are. Distances between groups do not count.",
         "load": "The share of a layer's routed choices that go to an expert. Tokens that did not route count in none.",
         "lift": "How often two experts are chosen for the same token, compared with what their loads alone predict, in "
         "powers of two: +1 is twice as often, −1 half as often.",
