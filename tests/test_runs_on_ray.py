@@ -13,6 +13,7 @@ from analysis.runs.folder import parts_in
 from analysis.runs.run import Run
 from analysis.runs.tracing import Progress, write_run
 from analysis.runs.writing import RunWriter
+from app.cli import main
 from hooks.run_reader import RunReader
 from tests.models import small_loaded
 from tests.ray_work import Noted, Refusing, small_reader, some_records
@@ -42,9 +43,9 @@ def written(folder: Path, reader: RunReader, write) -> Path:
     return folder
 
 
-def assert_same(one: Path, other: Path) -> None:
+def assert_same(one: Path, other: Path, parts: int = 23) -> None:
     """The same parts, with integers and texts equal, and floats to 1e-5."""
-    assert len(parts_in(one)) == len(parts_in(other)) > 20
+    assert len(parts_in(one)) == len(parts_in(other)) == parts
     with Run(one) as first, Run(other) as second:
         assert first.manifest.finished and second.manifest.finished and first.counts == second.counts
         for table, order in (("tokens", "prompt, token"), ("prompts", "prompt")):
@@ -117,3 +118,12 @@ def test_what_goes_wrong_in_a_worker_is_one_sentence_here(reader, tmp_path):
             write_run_on_ray(writer, Refusing, some_records, on=TWO)
         with pytest.raises(ValueError, match="99 workers need a core each"):
             write_run_on_ray(writer, small_reader, some_records, on=Cluster(workers=99))
+
+
+def test_the_command_makes_the_same_run_on_ray(tmp_path, capsys):
+    texts = tmp_path / "texts.txt"
+    texts.write_text("\n".join(f"The fox number {i} went home." for i in range(12)), encoding="utf-8")
+    for out, how in (("local", []), ("ray", ["--engine", "ray", "--workers", "2"])):
+        assert main(["run", str(texts), "--out", str(tmp_path / out), "--model", "versatile-4l-0.4m", *how]) == 0
+    assert "12 prompts" in capsys.readouterr().out
+    assert_same(tmp_path / "local", tmp_path / "ray", parts=1)

@@ -25,7 +25,6 @@ from analysis.runs.writing import Record, RunWriter
 if TYPE_CHECKING:
     from ray.data import Dataset
 
-INSTALL = "pip install 'ray[data]>=2.60'"
 ROOT = Path(__file__).parents[2]
 """Folder of the packages, which workers of the same file system import, too."""
 
@@ -56,8 +55,8 @@ def write_run_on_ray(
     """`write_run` with the actors of a cluster.
 
     `make_reader` is called once in every actor, and `make_records` in a task on this machine; Ray pickles both. Raises
-    ValueError, in a sentence, if Ray is not installed, cannot be reached, or has too few devices; and, as `write_run`,
-    what keeps a part from being traced or written.
+    ValueError, in a sentence, if the cluster cannot be reached or has too few devices, and, as `write_run`, for what
+    keeps a part from being traced or written.
     """
     counts = writer.counts
     done = Progress(counts.records, counts.problems, counts.tokens, 0.0)
@@ -139,11 +138,13 @@ class _Actor:
     """A model on a device, which traces parts."""
 
     def __init__(self, make_reader: Callable[[], TextReader], sizes: Sizes):
-        self._reader, self._sizes = make_reader(), sizes
+        self._make_reader, self._sizes = make_reader, sizes
+        self._reader: TextReader | None = None
 
     def __call__(self, row: Row) -> Row:
         first, part = pickle.loads(row["packed"][0])
         try:
+            self._reader = self._reader or self._make_reader()
             made: tuple[Rows, list[Record]] = traced_part(self._reader, self._sizes, part, first)
         except ValueError as error:  # raised where it can be told
             return _row(int(row["number"][0]), error)
@@ -176,11 +177,8 @@ def _workers(on: Cluster) -> tuple[int, dict[str, Any]]:
 def _connected(address: str | None) -> Iterator[None]:
     """A connection to a cluster, or a cluster on this machine for as long as this lasts."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent to Ray's makers
-    try:
-        import ray
-        import ray.data
-    except ImportError as error:
-        raise ValueError(f"--engine ray needs Ray, which is not installed: {INSTALL}") from error
+    import ray
+
     paths = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
     try:
         ray.init(
@@ -213,4 +211,4 @@ def _told() -> Iterator[None]:
         raise ValueError(f"Ray gave up ({reason}); the same command goes on after what was written") from error
 
 
-__all__ = ["INSTALL", "Cluster", "write_run_on_ray"]
+__all__ = ["Cluster", "write_run_on_ray"]
