@@ -82,5 +82,3 @@ MAX_RUNS = 3
 """Runs that are open at a time, of all visitors; each may take `analysis.runs.run.MEMORY_MB` for its questions."""
 MOST_TABLES = 400
 """Tables of the panels about runs in memory, of all visitors; some kilobytes each."""
-MOST_CARDS = 60
-"""Cards of runs in memory, and as many of each other table on their page, of all visitors; some ten kilobytes each."""

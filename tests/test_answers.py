@@ -25,6 +25,8 @@ from analysis.gate import gate_table
 from analysis.models.health import Check
 from analysis.overview import halves, loops_by_layer
 from analysis.runs.atlas import Atlas, atlas_of
+from analysis.runs.cards import Card, card
+from analysis.runs.choices import Choice
 from analysis.texts.groups import deal_p
 from analysis.texts.summary import PromptSummary, summary_table
 from analysis.view import View
@@ -59,8 +61,9 @@ FOLDER = tempfile.TemporaryDirectory()
 
 @cache
 def data_of(kind: type, name: str, view: View):
-    if kind is Atlas:
-        return atlas_of(make_run(Path(tempfile.mkdtemp(dir=FOLDER.name)) / "run", [TRACES[name]]))
+    if kind in (Atlas, Card):
+        run = make_run(Path(tempfile.mkdtemp(dir=FOLDER.name)) / "run", [TRACES[name]] * 6)
+        return atlas_of(run) if kind is Atlas else card(run, Choice(0, expert=0))
     return summary_table(SUMMARIES) if kind is pd.DataFrame else result_of(kind, TRACES[name], view)
 
 
