@@ -3,6 +3,7 @@
 from analysis.figures.runs.atlas import ATLAS_FIGURES
 from analysis.figures.runs.cards import CARD_FIGURES
 from analysis.figures.runs.contrasts import CONTRAST_FIGURES
+from analysis.figures.runs.token_map import TOKEN_MAP
 from analysis.parts import ALL, DEPTH
 from app.parts.page import Page, fold, lacking, needing
 from app.parts.schematic import first_schematic, schematic
@@ -26,6 +27,7 @@ from app.views import (
     prompts,
     recursion,
     recursion_lens,
+    token_map,
     walkthrough,
     what_if,
     write_ledger,
@@ -340,6 +342,7 @@ PAGES = (
             fold("How does each layer mix its two paths over the run?", atlas.gate),
             fold("How evenly do the experts share the load over the run?", atlas.experts),
             fold("Which tokens are these, in their texts?", atlas.texts),
+            fold("What else do you want to know, in SQL?", atlas.sql),
             atlas.behind,
         ),
         run_figures=ATLAS_FIGURES,
@@ -359,6 +362,21 @@ PAGES = (
             atlas.behind,
         ),
         run_figures=(*CARD_FIGURES, *CONTRAST_FIGURES),
+        about="run",
+    ),
+    Page(
+        name="Token map",
+        group="Corpus",
+        question="How are the tokens of a run arranged by how the model routes them?",
+        terms=("run", "loop", "routing vector", "trustworthiness"),
+        body=(
+            token_map.map_of_tokens,
+            fold("Which texts are the chosen tokens in?", atlas.texts),
+            fold("How many loops do the chosen tokens take in each layer?", atlas.loops),
+            fold("Which experts run for the chosen tokens?", atlas.experts),
+            atlas.behind,
+        ),
+        run_figures=(TOKEN_MAP,),
         about="run",
     ),
 )

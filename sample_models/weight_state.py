@@ -19,10 +19,7 @@ _hashed: weakref.WeakKeyDictionary[nn.Module, tuple[tuple, str]] = weakref.WeakK
 def weight_marks(model: nn.Module) -> tuple:
     """Where every saved tensor of a model lies and how often it was changed, and which PEFT adapters are active."""
     found: list[Any] = []
-    waiting = [model]
-    while waiting:  # by hand, since this runs at every capture and `modules()` takes five times as long
-        module = waiting.pop()
-        waiting += [each for each in module._modules.values() if each is not None]
+    for module in each_module(model):
         tensors = [*module._parameters.values()] if module._parameters else []
         if module._buffers:
             left_out = module._non_persistent_buffers_set
@@ -31,6 +28,15 @@ def weight_marks(model: nn.Module) -> tuple:
             if tensor is not None:
                 found.append((tensor.data_ptr(), 0 if tensor.is_inference() else tensor._version))
     return (*found, *active_adapters(model))
+
+
+def each_module(model: nn.Module) -> Iterator[nn.Module]:
+    """A model and all its modules, one that is there twice perhaps twice: `modules()` takes five times as long."""
+    waiting = [model]
+    while waiting:
+        module = waiting.pop()
+        waiting += [each for each in module._modules.values() if each is not None]
+        yield module
 
 
 def active_adapters(model: nn.Module) -> list[str]:
@@ -72,4 +78,4 @@ def _digest(model: nn.Module) -> str:
     return digest.hexdigest()
 
 
-__all__ = ["active_adapters", "tensors_sha256", "weight_marks"]
+__all__ = ["active_adapters", "each_module", "tensors_sha256", "weight_marks"]

@@ -1,7 +1,10 @@
 """Runs for tests: written from traces, without a model."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+
+import numpy as np
 
 from analysis.runs.manifest import Manifest
 from analysis.runs.rows import rows_of_traces, sizes_of
@@ -16,6 +19,20 @@ SOURCES = ("stories.txt", "code.txt")
 def random_traces(count: int = 12, **sizes) -> list[RoutingTrace]:
     """Traces of 5 to 20 tokens; the first is of the seed 0."""
     return [random_trace(tokens=5 + seed * 7 % 16, seed=seed, **{"layers": 4, **sizes}) for seed in range(count)]
+
+
+def read_traces(count: int = 12) -> list[RoutingTrace]:
+    """Traces whose tokens repeat, some with a token that the tokenizer added; a run keeps no entropy."""
+    found = []
+    for i, trace in enumerate(random_traces(count)):
+        rng = np.random.default_rng(i)
+        special = np.zeros(trace.num_tokens, bool)
+        special[0] = i % 3 == 0
+        special[-1] = i % 4 == 1
+        ids, entropy = rng.integers(0, 12, trace.num_tokens), np.full(trace.num_tokens, np.nan, np.float32)
+        meta = trace.meta | {"text": f"text {i}: {''.join(trace.tokens)}"}
+        found.append(replace(trace, special=special, token_ids=ids, next_entropy=entropy, meta=meta))
+    return found
 
 
 def make_run(folder: Path, traces: Sequence[RoutingTrace], *, per_part: int = 5, finished: bool = True) -> Run:

@@ -64,7 +64,7 @@ def test_a_figure_of_a_run_leaves_the_app_with_its_data_and_its_words(spec, draw
     assert figure.data and figure.layout.title.text == spec.title
     assert "<b>$x$" not in figure.to_json().replace("\\u003c", "<").replace("\\u003e", ">"), "not escaped"
     words = caption(spec, of, view)
-    assert spec.how_to_read in words and f"Run “{HOSTILE}”" in words
+    assert spec.how_to_read in words and f"Run “{of.run}”" in words
     assert len(table_csv(spec.table(of)).splitlines()) > 1
     assert spec.title in figure_json(spec, of, view).decode("utf-8")
 

@@ -323,3 +323,17 @@ def test_a_part_of_the_text_is_named_where_only_it_is_drawn():
     assert any(part in text for text in annotations(figures.loop_map_figure(trace, view)))
     assert any(f"{part} of 2,000" in text for text in annotations(figures.gate_along_text_figure(trace, view)))
     assert not any("of 2,000" in text for text in annotations(figures.gate_along_text_figure(trace, View(1, 300))))
+
+
+# Axes of layers
+
+
+@pytest.mark.parametrize("count", [1, 2, 16, 17, 30, 31, 33, 80])
+def test_the_first_and_the_last_layer_are_named_however_many_there_are(count):
+    trace = random_trace(layers=count, tokens=3)
+    axis = figures.loop_map_figure(trace, View(layer=count - 1)).layout.yaxis
+    named = list(axis.tickvals)
+    assert (named[0], named[-1]) == (0, count - 1) and len(named) <= 16
+    assert axis.ticktext[-1] == f"<b>{count - 1}</b>"
+    steps = np.diff(named)
+    assert count < 3 or steps.min() == steps[0], "the last name has as much room as the others"

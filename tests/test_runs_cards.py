@@ -11,7 +11,7 @@ from analysis.runs.contexts import AROUND, contexts
 from analysis.runs.filters import TokenFilter
 from analysis.runs.schema import Sizes
 from analysis.runs.token_class import classed
-from analysis.texts.validity import CLASSES, token_classes
+from analysis.texts.tokens import CLASSES, token_classes
 from tests.planted_runs import EXPERT, LAYER, drawn_traces
 from tests.runs import make_run, random_traces
 from tests.traces import make_trace

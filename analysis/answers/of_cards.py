@@ -20,7 +20,7 @@ def expert_cards(card: Card, view: View = DEFAULT_VIEW) -> Answer:
         could = "routed in this layer" if card.choice.loops is None else "count"
         return Answer(f"No token of this run under the filter {could}, so there is no card of {name}.")
     had = "that routed there" if card.choice.loops is None else "that count"
-    serves = "serves" if card.choice.loops is None else "are taken by"
+    serves = "serves" if card.choice.loops is None else "is taken by" if card.choice.loops == 1 else "are taken by"
     ends = [number(100 * row[name], 1) for name in ("low", "high")]
     interval = f"; 95% interval over prompts {ends[0]} to {ends[1]}%" if pd.notna(row["low"]) else ""
     text = (

@@ -24,7 +24,7 @@ from analysis.runs.schema import Sizes
 from analysis.runs.token_class import classed
 from analysis.runs.units import Shares, by_unit, p_of, shares_of, unit_of_prompt
 from analysis.texts.chance import corrected
-from analysis.texts.validity import CLASSES
+from analysis.texts.tokens import CLASSES
 from analysis.words.labels import how_many
 
 FEWEST = 10

@@ -18,26 +18,27 @@ from typing import Any
 import duckdb
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 from pyarrow import parquet
 
+from analysis.runs.filters import ALL_TOKENS, TokenFilter
 from analysis.runs.folder import ROUTER_PROBS, PartFiles, counts_of, parts_in
 from analysis.runs.manifest import Counts, Manifest
 from analysis.runs.schema import Sizes, prompt_schema, token_schema
+from analysis.runs.texts import BEGINNING, RunTexts
+from analysis.runs.typed import QuestionError, check_question, first_line
 
 MEMORY_MB = 512
 """Of all questions of one opened run."""
 MOST_ROWS, MOST_SECONDS = 1_000, 10.0
 """Of an answer to a question that a reader typed."""
+MOST_CHARACTERS_OF_ANSWER = 4_000_000
 _LOCKED = (
     "SET enable_external_access=false",
     "SET autoinstall_known_extensions=false",
     "SET autoload_known_extensions=false",
     "SET lock_configuration=true",
 )
-
-
-class QuestionError(ValueError):
-    """A question in SQL that was refused, wrong, or took too much; the message is for whoever typed it."""
 
 
 class Run:
@@ -74,25 +75,25 @@ class Run:
         with self._cursor() as cursor:
             return cursor.execute(sql, list(values)).df()
 
+    def ask_table(self, sql: str, values: Sequence[Any] = ()) -> pa.Table:
+        """The answer as an Arrow table, in which lists keep their types: for many rows."""
+        with self._cursor() as cursor:
+            return cursor.sql(sql, params=list(values)).to_arrow_table()
+
     def ask_typed(self, sql: str, *, rows: int = MOST_ROWS, seconds: float = MOST_SECONDS) -> tuple[pd.DataFrame, bool]:
         """The first rows of the answer to a question that a reader typed, and whether there are more.
 
-        Only a single SELECT is answered, and it can read nothing but the run. Raises QuestionError otherwise, if the
-        SQL is wrong, and if the answer takes more time or memory than it may.
+        Only a single SELECT is answered, and it can read nothing but the run's tables. Raises QuestionError otherwise,
+        if the SQL is wrong, and if the answer takes more time, memory or characters than it may.
         """
-        try:
-            statements = duckdb.extract_statements(sql)
-        except duckdb.Error as error:
-            raise QuestionError(_first_line(error)) from error
-        if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
-            raise QuestionError("Only one SELECT is answered at a time: a run is read here and never changed.")
         with self._cursor() as cursor:
+            statement = check_question(sql, cursor)
             clock = threading.Timer(seconds, cursor.interrupt)
             clock.start()
             try:
-                answered = cursor.execute(statements[0])
-                names = [column[0] for column in answered.description]
-                found = answered.fetchmany(rows + 1)
+                answered = cursor.execute(statement)
+                names = _told_apart([column[0] for column in answered.description])
+                found = _bounded(answered, rows + 1)
             except duckdb.InterruptException as error:
                 raise QuestionError(
                     f"The answer takes more than {seconds:g} s. Ask for fewer rows, columns or prompts."
@@ -101,8 +102,10 @@ class Run:
                 raise QuestionError(
                     f"The answer takes more than {MEMORY_MB} MB. Ask for fewer rows or columns."
                 ) from error
+            except duckdb.IOException as error:
+                raise QuestionError("The files of the run cannot be read any more.") from error
             except duckdb.Error as error:
-                raise QuestionError(_first_line(error)) from error
+                raise QuestionError(first_line(error).replace(str(self.folder.resolve()), self.name)) from error
             finally:
                 clock.cancel()
         return pd.DataFrame(found[:rows], columns=pd.Index(names, dtype=object)), len(found) > rows
@@ -117,6 +120,36 @@ class Run:
     def parts(self) -> Iterator[PartFiles]:
         """The files of its parts, in order, for what goes through them once in bounded memory."""
         return iter(self._parts)
+
+    def prompts(self, chosen: TokenFilter = ALL_TOKENS) -> pd.DataFrame:
+        """One row per traced prompt that a filter's sources and columns leave: prompt, tokens, beginning of text."""
+        where, values = chosen.of_prompts().where_prompt()
+        return self.ask(
+            f"SELECT prompt, tokens, left(text, {BEGINNING}) AS text FROM prompts WHERE {where} ORDER BY prompt", values
+        )
+
+    def texts(self, chosen: TokenFilter = ALL_TOKENS, *, most_tokens: int | None = None, seed: int = 0) -> RunTexts:
+        """Its texts for the studies of `analysis.texts`, which take the run itself as well: `study(run)`.
+
+        Of a filter, sources and columns choose texts; conditions on tokens do not, since a study counts whole texts.
+        Of more than `most_tokens` tokens, a random sample of the texts is read, and the study says so. Raises
+        ValueError for no text.
+        """
+        found, of_prompts = self.prompts(chosen), chosen.of_prompts()
+        told, total = [], int(found["tokens"].sum())
+        if most_tokens is not None and total > most_tokens:
+            drawn = found.sample(frac=1, random_state=seed)
+            sample = drawn[drawn["tokens"].cumsum() <= most_tokens].sort_values("prompt")
+            told.append(
+                f"The numbers come from a random sample of {len(sample):,} of {len(found):,} texts, since a study here "
+                f"reads at most {most_tokens:,} tokens."
+            )
+            found = sample
+        given = [f"TokenFilter({', '.join(f'{name}={value!r}' for name, value in vars(of_prompts).items() if value)})"]
+        given = given if of_prompts != ALL_TOKENS else []
+        given += [] if most_tokens is None else [f"most_tokens={most_tokens}"]
+        code = f"Run({self.name!r}).texts({', '.join(given + ([f'seed={seed}'] if seed else []))})"
+        return RunTexts(self._parts, self.sizes, found, meta=self.meta, told=told, code=code)
 
     def close(self) -> None:
         self._database.close()
@@ -147,8 +180,9 @@ class Run:
                 listed = ", ".join(_literal(str(path.resolve())) for path in paths)
                 self._database.execute(f"CREATE VIEW {name} AS SELECT * FROM read_parquet([{listed}])")
             else:
-                empty = schemas[name].empty_table()
-                self._database.execute(f"CREATE TABLE {name} AS SELECT * FROM $empty", {"empty": empty})
+                self._database.register("no_rows", schemas[name].empty_table())
+                self._database.execute(f"CREATE TABLE {name} AS SELECT * FROM no_rows")
+                self._database.unregister("no_rows")
         layers, k = self.sizes.num_layers, self.sizes.k
         token = "prompt, token, token_id, text, special, logprob"
         self._database.execute(
@@ -170,9 +204,29 @@ def _literal(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-def _first_line(error: duckdb.Error) -> str:
-    """What is wrong with the SQL, in one line."""
-    return str(error).partition("\n")[0][:300]
+def _bounded(answered: duckdb.DuckDBPyConnection, rows: int) -> list[tuple]:
+    """At most so many rows of an answer. Raises QuestionError if they have too many characters."""
+    found, characters = [], 0
+    while len(found) < rows and (row := answered.fetchone()) is not None:
+        characters += sum(len(cell) if isinstance(cell, str | bytes) else 8 for cell in row)
+        if characters > MOST_CHARACTERS_OF_ANSWER:
+            most = f"{MOST_CHARACTERS_OF_ANSWER:,}"
+            raise QuestionError(
+                f"The answer has more than {most} characters. Ask for fewer rows, or for shorter texts."
+            )
+        found.append(row)
+    return found
+
+
+def _told_apart(names: list[str]) -> list[str]:
+    """Names of columns without repeats: a second `prompt` becomes `prompt_2`."""
+    made: list[str] = []
+    for name in names:
+        number, own = 2, name
+        while own in made:
+            own, number = f"{name}_{number}", number + 1
+        made.append(own)
+    return made
 
 
 __all__ = ["MOST_ROWS", "MOST_SECONDS", "QuestionError", "Run"]

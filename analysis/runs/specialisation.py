@@ -10,6 +10,7 @@ It is counted over a sample of whole prompts, drawn at random, since every draw 
 """
 
 from collections.abc import Iterator
+from itertools import chain, islice
 
 import numpy as np
 import pandas as pd
@@ -20,24 +21,15 @@ from analysis.runs.domains import SOURCE
 from analysis.runs.filters import ALL_TOKENS, TokenFilter, quoted
 from analysis.runs.run import Run
 from analysis.runs.token_class import classed
-from analysis.texts.chance import (
-    ALL_EXCHANGES,
-    FEWEST_TEXTS,
-    backwards,
-    corrected,
-    exchanges,
-    lengths_to_text,
-    parted,
-    rotations,
-    turned_texts,
-)
+from analysis.texts.chance import FEWEST_TEXTS, corrected
+from analysis.texts.orders import Orders, exchanges, lengths_to_text, parted, reversals, rotations
 
 SAMPLE = 10_000
 """Most tokens of the sample."""
 DRAWS = 199
 """Exchanges, and deals of the domains."""
-COINS = 8
-"""Of more prompts, a group of 2^COINS orders of prompts read backwards."""
+REVERSALS = 255
+"""Orders of prompts read backwards; of a few prompts, all that there are."""
 LEVEL_DRAWS = 20
 """Draws whose mean is what chance gives."""
 LABELS = {"token_id": "token", "class": "class of token", "domain": "domain"}
@@ -122,24 +114,17 @@ class _Orders:
 
     def exchanged(self) -> Iterator[np.ndarray]:
         """Every other exchange of a few prompts, or `draws` of many."""
-        if len(self.lengths) <= ALL_EXCHANGES:
-            yield from exchanges(self.lengths, self.positions)[1:]
-            return
-        for draw in range(self.draws):
-            yield exchanges(self.lengths, self.positions, 1, seed=self.seed * self.draws + draw)[1]
+        return islice(_single(exchanges(self.lengths, self.positions, self.draws, seed=self.seed)), 1, None)
 
     def reversed(self) -> Iterator[np.ndarray]:
         """Prompts read backwards, but for the order that was read."""
-        here, back = np.arange(len(self.text)), backwards(self.lengths)
-        for turned in turned_texts(self.lengths, COINS, seed=self.seed)[1:]:
-            yield np.where(turned[self.text], back, here)
+        return islice(_single(reversals(self.lengths, REVERSALS, seed=self.seed)), 1, None)
 
     def surely_parted(self) -> tuple[Iterator[np.ndarray], Iterator[np.ndarray]]:
         """Exchanges in which no prompt keeps its own, and rotations, for what chance gives."""
-        seeds = range(self.seed, self.seed + LEVEL_DRAWS)
         return (
-            (parted(self.lengths, self.positions, 1, seed=seed)[0] for seed in seeds),
-            (rotations(self.lengths, 1, seed=seed)[0] for seed in seeds),
+            _single(parted(self.lengths, self.positions, LEVEL_DRAWS, seed=self.seed)),
+            _single(rotations(self.lengths, LEVEL_DRAWS, seed=self.seed)),
         )
 
     def dealt(self) -> Iterator[np.ndarray]:
@@ -147,6 +132,10 @@ class _Orders:
         rng, first = np.random.default_rng(self.seed), np.cumsum(self.lengths) - self.lengths
         for _ in range(self.draws):
             yield first[rng.permutation(len(first))][self.text]
+
+
+def _single(blocks: Orders) -> Iterator[np.ndarray]:
+    return chain.from_iterable(blocks)
 
 
 def _measured(codes: np.ndarray, choices: dict, orders: _Orders, *, of_prompt: bool) -> dict:
@@ -217,4 +206,4 @@ def _codes(values: pd.Series) -> np.ndarray:
     return pd.factorize(values)[0]
 
 
-__all__ = ["COINS", "DRAWS", "LABELS", "SAMPLE", "sampled", "specialisation"]
+__all__ = ["DRAWS", "LABELS", "REVERSALS", "SAMPLE", "sampled", "specialisation"]

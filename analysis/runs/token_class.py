@@ -3,7 +3,7 @@
 import unicodedata
 from functools import cache
 
-from analysis.texts.validity import CLASSES
+from analysis.texts.tokens import CLASSES
 
 _WHITE = "␣↵⇥"
 

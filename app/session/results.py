@@ -19,6 +19,7 @@ from analysis.models.health import Check
 from analysis.models.training import TrainingCurves
 from analysis.runs.about import AboutRun
 from analysis.runs.atlas import Atlas
+from analysis.runs.map import TokenMap
 from analysis.texts.knock_out import KnockOutStudy
 from analysis.texts.study import Study
 from analysis.texts.summary import PromptSummary, PromptTable
@@ -35,6 +36,7 @@ from app.session import (
     run_choice,
     state,
     text_study,
+    token_maps,
     training_steps,
     umap_maps,
     what_if,
@@ -171,7 +173,7 @@ def why_not_drawn(kind: type) -> str | None:
     """Why figures of this kind (`FigureSpec.of`) cannot be drawn now; None if they can."""
     if lacking := parts.why_lacking_result(kind, state.current_trace().meta):
         return lacking
-    of_run = issubclass(kind, Atlas | AboutRun)
+    of_run = issubclass(kind, Atlas | TokenMap | AboutRun)
     if kind is not RoutingTrace and not of_run and (why_not := state.why_no_model()):
         return why_not
     if kind is AttentionTrace:
@@ -202,6 +204,8 @@ def why_not_drawn(kind: type) -> str | None:
         return comparing.why_none(kind)
     if kind is Study:
         return text_study.why_not_studied()
+    if kind is TokenMap:
+        return token_maps.why_no_map()
     if of_run:
         return run_choice.why_none()
     if kind is PromptTable and not any(isinstance(known, PromptSummary) for known in prompt_list.prompt_summaries()):
@@ -256,6 +260,7 @@ def current_result(kind: type) -> Drawn:
         PromptTable: prompt_list.drawn_list,
         Atlas: run_choice.current_atlas,
         **card_choice.GETTERS,
+        TokenMap: token_maps.current_map,
     }
     return getters[kind]()
 
@@ -263,7 +268,8 @@ def current_result(kind: type) -> Drawn:
 def chosen_inputs() -> tuple:
     """What results depend on beside text and selection: targets, removals, texts of the study, sweeps that were run."""
     session = st.session_state
-    studied = text_study.finished_study() if text_study.own_list_chosen() else None
+    chosen = text_study.own_list_chosen() or text_study.run_chosen()
+    studied = text_study.finished_study() if chosen else None
     return (
         *(session.get(key) for key in TARGETS),
         session.get("removed_of"),

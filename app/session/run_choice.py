@@ -44,6 +44,8 @@ def chosen_filter() -> TokenFilter:
     """Which tokens of the chosen run count, as far as it has what the filter names. Raises RunError like
     `current_run`."""
     run, chosen = current_run(), st.session_state.get(FILTER, ALL_TOKENS)
+    if chosen.among is not None and chosen.among.name != run_name():
+        chosen = replace(chosen, among=None)  # chosen in another run
     return chosen.fitting(run.sizes, run.manifest.others) if run else chosen
 
 
