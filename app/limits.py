@@ -91,8 +91,6 @@ TYPED_AT_A_TIME = 2
 """Questions in SQL that visitors typed and that are answered at once; others wait."""
 MOST_TABLES = 400
 """Tables of the panels about runs in memory, of all visitors; some kilobytes each."""
-MOST_CARDS = 60
-"""Cards of runs in memory, and as many of each other table on their page, of all visitors; some ten kilobytes each."""
 MAX_SAMPLES_BYTES = 64 * 2**20
 """Of the tokens drawn for maps of runs in memory, of all visitors; the last sample stays, however large it is."""
 MAX_MAPS = 6

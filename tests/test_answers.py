@@ -25,6 +25,8 @@ from analysis.gate import gate_table
 from analysis.models.health import Check
 from analysis.overview import halves, loops_by_layer
 from analysis.runs.atlas import Atlas, atlas_of
+from analysis.runs.cards import Card, card
+from analysis.runs.choices import Choice
 from analysis.runs.filters import TokenFilter
 from analysis.runs.map import TokenMap, pca_map
 from analysis.runs.sampling import sample_tokens
@@ -62,8 +64,9 @@ FOLDER = tempfile.TemporaryDirectory()
 
 @cache
 def data_of(kind: type, name: str, view: View):
-    if kind is Atlas:
-        return atlas_of(make_run(Path(tempfile.mkdtemp(dir=FOLDER.name)) / "run", [TRACES[name]]))
+    if kind in (Atlas, Card):
+        run = make_run(Path(tempfile.mkdtemp(dir=FOLDER.name)) / "run", [TRACES[name]] * 6)
+        return atlas_of(run) if kind is Atlas else card(run, Choice(0, expert=0))
     if kind is TokenMap:
         with make_run(Path(tempfile.mkdtemp(dir=FOLDER.name)) / "run", [TRACES[name]] * 40) as run:
             return pca_map(sample_tokens(run, TokenFilter(special=True), most=200))
