@@ -1,5 +1,6 @@
 """The pages of the explorer, one row each, in the order of the navigation."""
 
+from analysis.figures.runs.atlas import ATLAS_FIGURES
 from analysis.parts import ALL, DEPTH
 from app.pages_of_runs import RUN_PAGES
 from app.parts.page import Page, fold, lacking, needing
@@ -340,6 +341,7 @@ PAGES = (
             fold("What else do you want to know, in SQL?", atlas.sql),
             atlas.behind,
         ),
+        run_figures=ATLAS_FIGURES,
         about="run",
     ),
     *RUN_PAGES,

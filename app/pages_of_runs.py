@@ -1,5 +1,8 @@
 """The pages about runs beside the Atlas, one row each, for `app.pages`."""
 
+from analysis.figures.runs.cards import CARD_FIGURES
+from analysis.figures.runs.contrasts import CONTRAST_FIGURES
+from analysis.figures.runs.token_map import TOKEN_MAP
 from app.parts.page import Page, fold
 from app.views import atlas, expert_cards, token_map
 
@@ -8,14 +11,16 @@ RUN_PAGES = (
         name="Expert cards",
         group="Corpus",
         question="What does this expert serve, and what takes this many loops?",
-        terms=("run", "virtual expert", "did not route", "loop", "lift", "beyond chance"),
+        terms=("run", "card", "virtual expert", "did not route", "lift", "mutual information", "beyond chance"),
         body=(
-            expert_cards.choose_card,
             expert_cards.card_of_choice,
+            fold("Which other experts serve these tokens?", expert_cards.other_experts),
             fold("Do two kinds of prompts choose differently?", expert_cards.domains),
             fold("What does each layer follow: the token, its class, or the domain?", expert_cards.specialised),
             fold("How early in training did the routing become what it is?", expert_cards.saturated),
+            atlas.behind,
         ),
+        run_figures=(*CARD_FIGURES, *CONTRAST_FIGURES),
         about="run",
     ),
     Page(
@@ -30,6 +35,7 @@ RUN_PAGES = (
             fold("Which experts run for the chosen tokens?", atlas.experts),
             atlas.behind,
         ),
+        run_figures=(TOKEN_MAP,),
         about="run",
     ),
 )

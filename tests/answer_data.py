@@ -43,9 +43,10 @@ FOLDER = tempfile.TemporaryDirectory()
 
 @cache
 def data_of(kind: type, name: str, view: View):
-    if kind in (Atlas, Card, TokenMap):
-        run = make_run(Path(tempfile.mkdtemp(dir=FOLDER.name)) / "run", [TRACES[name]] * 40)
-        if kind is TokenMap:
-            return pca_map(sample_tokens(run, TokenFilter(special=True), most=200))
+    if kind in (Atlas, Card):
+        run = make_run(Path(tempfile.mkdtemp(dir=FOLDER.name)) / "run", [TRACES[name]] * 6)
         return atlas_of(run) if kind is Atlas else card(run, Choice(0, expert=0))
+    if kind is TokenMap:
+        with make_run(Path(tempfile.mkdtemp(dir=FOLDER.name)) / "run", [TRACES[name]] * 40) as run:
+            return pca_map(sample_tokens(run, TokenFilter(special=True), most=200))
     return summary_table(SUMMARIES) if kind is pd.DataFrame else result_of(kind, TRACES[name], view)

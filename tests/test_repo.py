@@ -95,6 +95,7 @@ def test_models_are_run_by_captures_and_the_command_line_alone(modules):
         "app.cli_loading",
         "app.cli_models",
         "app.cli_trace",
+        "app.cli_run",
         "app.cli_generate",
     }  # the first only loads
     assert source_rules.running_models(modules) == runs

@@ -17,6 +17,7 @@ from analysis.models.faithfulness import Finding
 from analysis.models.family import family_table, read_members
 from analysis.models.health import Check
 from analysis.models.training import TrainingCurves
+from analysis.runs.about import AboutRun
 from analysis.runs.atlas import Atlas
 from analysis.runs.map import TokenMap
 from analysis.texts.knock_out import KnockOutStudy
@@ -27,6 +28,7 @@ from analysis.what_if.comparison import Comparison
 from app.limits import MAX_PATHS_BYTES
 from app.server import captures, models
 from app.session import (
+    card_choice,
     comparing,
     forced_depth,
     knock_outs,
@@ -171,7 +173,8 @@ def why_not_drawn(kind: type) -> str | None:
     """Why figures of this kind (`FigureSpec.of`) cannot be drawn now; None if they can."""
     if lacking := parts.why_lacking_result(kind, state.current_trace().meta):
         return lacking
-    if kind not in (RoutingTrace, Atlas, TokenMap) and (why_not := state.why_no_model()):
+    of_run = issubclass(kind, Atlas | TokenMap | AboutRun)
+    if kind is not RoutingTrace and not of_run and (why_not := state.why_no_model()):
         return why_not
     if kind is AttentionTrace:
         trace = state.current_trace()
@@ -194,11 +197,12 @@ def why_not_drawn(kind: type) -> str | None:
         **{each: partial(forced_depth.why_no_sweep, each) for each in (DepthEffects, Frontier, GateSweep)},
         **{each: partial(comparing.why_none, each) for each in (TracePair, TransplantTrace)},
         Study: text_study.why_not_studied,
-        Atlas: run_choice.why_none,
         TokenMap: token_maps.why_no_map,
     }
     if kind in asked:
         return asked[kind]()
+    if of_run:
+        return run_choice.why_none()
     if kind is PromptTable and not any(isinstance(known, PromptSummary) for known in prompt_list.prompt_summaries()):
         return "Trace the list to draw this."
     return None
@@ -250,6 +254,7 @@ def current_result(kind: type) -> Drawn:
         **{each: partial(forced_depth.current_sweep, each) for each in (DepthEffects, Frontier, GateSweep)},
         PromptTable: prompt_list.drawn_list,
         Atlas: run_choice.current_atlas,
+        **card_choice.GETTERS,
         TokenMap: token_maps.current_map,
     }
     return getters[kind]()
