@@ -155,12 +155,11 @@ def _by_expert(first: np.ndarray, num_experts: int, view: View) -> list[_Categor
     most = MOST_GROUPS if num_experts > len(SHAPES) else num_experts
     named = np.sort(np.argsort(-counts, kind="stable")[:most])
     found = [
-        _Category(f"expert {each}", expert_colour(int(each), view.theme), np.flatnonzero(first == each))
-        for each in named
+        _Category(str(each), expert_colour(int(each), view.theme), np.flatnonzero(first == each)) for each in named
     ]
     others = np.flatnonzero((first != NONE) & ~np.isin(first, named))
     if len(others):
-        found.append(_Category("other experts", line, others, True))
+        found.append(_Category("others", line, others, True))
     return [*found, _Category("did not route", line, np.flatnonzero(first == NONE), True)]
 
 
