@@ -330,7 +330,7 @@ PAGES = (
         name="Atlas",
         group="Corpus",
         question="How does a model route the tokens of whole files and datasets?",
-        terms=("run", "loop", "λ", "load"),
+        terms=("run", "loop", "λ", "load", "load CV", "balance loss", "dead expert"),
         body=(
             atlas.overview,
             fold("How does each layer mix its two paths over the run?", atlas.gate),

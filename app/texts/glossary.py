@@ -60,6 +60,13 @@ GROUPS: dict[str, dict[str, str]] = {
         "run": "The routing of every token of whole files or datasets, traced once and kept in a folder. Pages about a "
         "run count over all of its tokens, or over those that a filter leaves.",
         "load": "The share of a layer's routed choices that go to an expert. Tokens that did not route count in none.",
+        "load CV": "How uneven the load of a layer's experts is: the standard deviation of their loads over the mean. "
+        "It is 0 if all are alike.",
+        "balance loss": "What training adds to the loss so that experts share the load: the number of experts times "
+        "the sum of load times the router's mean probability. It is 1 if either is even, and larger where the experts "
+        "that get most choices are also the likeliest.",
+        "dead expert": "An expert that gets less than about a third of an even share of its layer's choices: of eight, "
+        "under 4%. Layers with fewer than 20 choices per expert are not judged.",
         "lift": "How often two experts are chosen for the same token, compared with what their loads alone predict, in "
         "powers of two: +1 is twice as often, −1 half as often.",
         "FFN-equivalent": "Cost in passes of one token through a dense FFN of the same size: the loops plus the "
