@@ -80,6 +80,8 @@ MAX_KEPT_SWEEPS_BYTES = 64 * 2**20
 """Of the results of all sweeps over depth and lambda, of all visitors."""
 MOST_NOTES, MOST_NOTE_CHARACTERS = 200, 1_000
 """Notes and bookmarks of a visitor, and characters of one."""
+MOST_NOTED_CHARACTERS = 500_000
+"""Of the texts that a visitor's notes are about: a tab keeps them."""
 
 MAX_RUNS = 3
 """Runs that are open at a time, of all visitors; each may take `analysis.runs.run.MEMORY_MB` for its questions."""

@@ -7,6 +7,7 @@ import streamlit as st
 from analysis.runs.filter_words import filter_parts
 from analysis.runs.run import Run
 from analysis.runs.values import prompt_values
+from analysis.words.labels import how_many
 from app.server import runs
 from app.server.runs import RunError
 from app.session import pending, run_choice
@@ -42,7 +43,11 @@ def run_bar() -> Run | None:
             _filter(run)
     if run is None:
         return None
-    _chips()
+    try:
+        _chips()
+    except RunError as error:
+        st.text(str(error))
+        return None
     st.caption(_told(run))
     return run
 
@@ -75,6 +80,7 @@ def _chips() -> None:
                 help="Remove this part of the filter.",
                 on_click=pending.callback(partial(run_choice.choose_filter, rest)),
             )
+        st.caption(f"{how_many(run_choice.current_atlas().tokens, 'token')} left")
 
 
 def _filter(run: Run) -> None:
