@@ -1,6 +1,8 @@
 """The pages of the explorer, one row each, in the order of the navigation."""
 
+from analysis.figures.runs.atlas import ATLAS_FIGURES
 from analysis.parts import ALL, DEPTH
+from app.pages_of_runs import RUN_PAGES
 from app.parts.page import Page, fold, lacking, needing
 from app.parts.schematic import first_schematic, schematic
 from app.parts.study_picker import texts_of_study
@@ -339,8 +341,10 @@ PAGES = (
             fold("What else do you want to know, in SQL?", atlas.sql),
             atlas.behind,
         ),
+        run_figures=ATLAS_FIGURES,
         about="run",
     ),
+    *RUN_PAGES,
 )
 """To add a page, add a row here, its numbers to `analysis`, its answer to `analysis.answers`, its figures to
 `analysis.figures`. What every visitor should see first, above the main figure, begins its `body`."""

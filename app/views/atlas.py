@@ -22,6 +22,11 @@ def overview() -> None:
         _draw(SPECS["run_loops"], main=True)
 
 
+def loops() -> None:
+    """How often tokens loop in each layer."""
+    _draw(SPECS["run_loops"])
+
+
 def gate() -> None:
     """How each layer mixes its paths."""
     _draw(SPECS["run_gate"])
@@ -78,4 +83,4 @@ def _run():
         return None
 
 
-__all__ = ["behind", "experts", "gate", "overview", "sql", "texts"]
+__all__ = ["behind", "experts", "gate", "loops", "overview", "sql", "texts"]
