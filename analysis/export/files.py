@@ -198,11 +198,12 @@ def write_export(export: Export, out: Path, formats: Sequence[str], *, overwrite
             for path in exported_files(out) if overwrite else ():
                 path.unlink()
             if shared:
-                yield _written(out / PLOTLY_JS, get_plotlyjs().encode("utf-8"))
-        yield _written(out / name, content)
+                yield write_file(out / PLOTLY_JS, get_plotlyjs().encode("utf-8"))
+        yield write_file(out / name, content)
 
 
-def _written(path: Path, content: bytes) -> Path:
+def write_file(path: Path, content: bytes) -> Path:
+    """Write a file that appears only when it is complete; returns its path."""
     with whole_file(path) as part:
         part.write_bytes(content)
     return path
@@ -249,5 +250,5 @@ def _json(content: object) -> bytes:
 __all__ = [
     "FORMATS", "ROUTING_TABLE", "Export", "export_files", "exported_files", "figure_html", "figure_json",
     "finished_figure", "numbered_trace", "remove_traced_files", "texts_json", "traced_files", "write_export",
-    "write_routing_table",
+    "write_file", "write_routing_table",
 ]  # fmt: skip
