@@ -51,6 +51,10 @@ def serve(args: argparse.Namespace) -> None:
         path = existing_file(args.trace).resolve()
         served_trace(path)  # a file that cannot be shown is told here, not to every visitor; theirs is read hereby
         os.environ["VERSATILEFFN_TRACE"] = str(path)
+    if args.run_folders:
+        from app.server.runs import RUNS_VARIABLE, check_folders
+
+        os.environ[RUNS_VARIABLE] = os.pathsep.join(map(str, check_folders(args.run_folders)))
     # Half of the cores for the models: threads that wait for each other must not also wait for the app.
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, min(MOST_THREADS, (os.cpu_count() or 1) // 2))))
     from app.server import web
@@ -76,6 +80,15 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--hosts", nargs="+", default=[], help="more host names to answer to (see docs/hosting.md)")
     command.add_argument("--models", type=Path, nargs="+", default=[], help="folders of more models to offer")
     command.add_argument("--trace", type=Path, help="start with this trace file, which needs no model")
+    command.add_argument(
+        "--run",
+        type=Path,
+        nargs="+",
+        default=[],
+        dest="run_folders",
+        metavar="FOLDER",
+        help="runs to offer on the page Atlas, made by `python -m app run`",
+    )
     command.add_argument("--keep-nothing", action="store_true", help="keep no texts in browser tabs across a reload")
     command.set_defaults(run=serve)
     add_trace(commands)

@@ -78,3 +78,7 @@ MAX_SWEEP_BYTES = 256 * 2**20
 """Of what a sweep over all depths begins from: every layer's output with each number of loops for a window's tokens."""
 MAX_KEPT_SWEEPS_BYTES = 64 * 2**20
 """Of the results of all sweeps over depth and lambda, of all visitors."""
+MAX_RUNS = 3
+"""Runs that are open at a time, of all visitors; each may take `analysis.runs.run.MEMORY_MB` for its questions."""
+MOST_TABLES = 400
+"""Tables of the panels about runs in memory, of all visitors; some kilobytes each."""

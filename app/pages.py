@@ -7,6 +7,7 @@ from app.parts.study_picker import texts_of_study
 from app.parts.training_slider import training_slider
 from app.parts.umap_panel import umap_panel
 from app.views import (
+    atlas,
     compare,
     cost,
     difficulty,
@@ -324,6 +325,14 @@ PAGES = (
         terms=("soft difficulty", "λ", "did not route", "surprisal"),
         body=(prompts.list_of_prompts,),
         about="list",
+    ),
+    Page(
+        name="Atlas",
+        group="Corpus",
+        question="How does a model route the tokens of whole files and datasets?",
+        terms=("run", "loop", "λ", "load"),
+        body=(atlas.choose_run,),
+        about="run",
     ),
 )
 """To add a page, add a row here, its numbers to `analysis`, its answer to `analysis.answers`, its figures to

@@ -1,8 +1,10 @@
 """Answers of the pages: true to the tables below them, honest about chance and few tokens, linked where they name."""
 
 import re
+import tempfile
 from dataclasses import replace
 from functools import cache
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -22,6 +24,7 @@ from analysis.explain.near_miss import TwoPrecisions, near_miss_table
 from analysis.gate import gate_table
 from analysis.models.health import Check
 from analysis.overview import halves, loops_by_layer
+from analysis.runs.atlas import Atlas, atlas_of
 from analysis.texts.groups import deal_p
 from analysis.texts.summary import PromptSummary, summary_table
 from analysis.view import View
@@ -30,6 +33,7 @@ from app.pages import PAGES
 from hooks.lens_trace import EXIT, OUTPUT
 from hooks.trace import RoutingTrace
 from tests.capture_results import make_attention, make_attribution, make_lens, make_paths, result_of
+from tests.runs import make_run
 from tests.traces import HOSTILE, make_trace, random_trace
 
 VIEW = View(layer=2, token=5)
@@ -50,8 +54,13 @@ TRACES = {
 }
 
 
+FOLDER = tempfile.TemporaryDirectory()
+
+
 @cache
 def data_of(kind: type, name: str, view: View):
+    if kind is Atlas:
+        return atlas_of(make_run(Path(tempfile.mkdtemp(dir=FOLDER.name)) / "run", [TRACES[name]]))
     return summary_table(SUMMARIES) if kind is pd.DataFrame else result_of(kind, TRACES[name], view)
 
 

@@ -14,6 +14,7 @@ from analysis.answers.of_compare import compare
 from analysis.answers.of_depth import forced_depth
 from analysis.answers.of_generation import generate
 from analysis.answers.of_knock_outs import expert_knock_outs
+from analysis.answers.of_run import atlas
 from analysis.answers.of_text import cost, difficulty, experts, gate, near_misses, overview, recursion
 from analysis.answers.of_texts import models, prompts, validity, what_decides
 from analysis.answers.of_token import attention, geometry, recursion_lens, walkthrough, write_ledger
@@ -22,6 +23,7 @@ from analysis.compare.pair import TracePair
 from analysis.explain.attribution import Attribution
 from analysis.explain.near_miss import TwoPrecisions
 from analysis.parts import PAGES, why_lacking
+from analysis.runs.atlas import Atlas
 from analysis.texts.branches import Branches
 from analysis.texts.study import Study
 from analysis.view import DEFAULT_VIEW, View
@@ -55,6 +57,7 @@ ANSWERS: dict[Callable[..., Answer], type] = {
     generate: Branches,
     models: RoutingTrace,
     prompts: pd.DataFrame,
+    atlas: Atlas,
 }
 """Function of every page, in the order of the pages -> type of the data that it takes."""
 ABOUT_SELECTION = {
@@ -89,8 +92,8 @@ def answers(given: tuple[Any, ...], view: View = DEFAULT_VIEW) -> dict[str, Answ
 
 
 __all__ = [
-    "ABOUT_SELECTION", "ANSWERS", "Answer", "Link", "answer_of", "answers", "attention", "choice_of_loops", "compare",
-    "cost", "difficulty", "expert_knock_outs", "experts", "forced_depth", "gate", "generate",
+    "ABOUT_SELECTION", "ANSWERS", "Answer", "Link", "answer_of", "answers", "atlas", "attention", "choice_of_loops",
+    "compare", "cost", "difficulty", "expert_knock_outs", "experts", "forced_depth", "gate", "generate",
     "geometry", "models", "near_misses", "overview", "prompts", "recursion", "recursion_lens", "validity",
     "walkthrough", "what_decides", "what_if", "write_ledger",
 ]  # fmt: skip

@@ -1,6 +1,7 @@
 """What of a run is looked at: a value that every panel, table and export of the run obeys."""
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from analysis.runs.schema import Sizes
@@ -30,6 +31,31 @@ class TokenFilter:
     """Positions in the prompt, from 0, from and to, both included."""
     special: bool = False
     """Whether tokens that the tokenizer added count, too."""
+
+    def as_json(self) -> dict[str, Any]:
+        """What is not at its default, as JSON has it."""
+        return {each.name: value for each in fields(self) if (value := getattr(self, each.name)) != each.default}
+
+    @classmethod
+    def from_json(cls, data: Any) -> "TokenFilter":
+        """The filter that `as_json` gave; anybody may have written it. Raises ValueError if it is none."""
+        if not isinstance(data, dict) or data.keys() - _READ.keys():
+            raise ValueError("this is no filter of a run's tokens")
+        try:
+            return cls(**{name: _READ[name](value) for name, value in data.items()})
+        except (TypeError, ValueError, OverflowError) as error:
+            raise ValueError("this is no filter of a run's tokens") from error
+
+    def fitting(self, sizes: Sizes, others: tuple[str, ...]) -> "TokenFilter":
+        """The filter without what a run cannot have: layers, experts and loops that its model has not, and columns
+        that are not among its `others`."""
+        return replace(
+            self,
+            others=tuple(each for each in self.others if each[0] in others),
+            layer=self.layer if self.layer is None or self.layer < sizes.num_layers else None,
+            loops=tuple(each for each in self.loops if each <= sizes.max_loops),
+            expert=self.expert if self.expert is None or self.expert < sizes.num_experts else None,
+        )
 
     def where(self, sizes: Sizes) -> tuple[str, list[Any]]:
         """The condition on a row of `tokens` in SQL, and its parameters.
@@ -95,6 +121,66 @@ class TokenFilter:
 
 ALL_TOKENS = TokenFilter()
 """Every token of the texts themselves."""
+
+
+MOST_VALUES, LONGEST = 200, 1_000
+"""Values of a part of a filter that was given as JSON, and characters of one."""
+
+
+def _whole(value: Any) -> int:
+    if type(value) is not int or not 0 <= value < 2**31:
+        raise TypeError
+    return value
+
+
+def _words(value: Any) -> str:
+    if not isinstance(value, str) or len(value) > LONGEST:
+        raise TypeError
+    return value
+
+
+def _some(of: Any) -> Any:
+    def read(value: Any) -> tuple:
+        if not isinstance(value, list | tuple) or len(value) > MOST_VALUES:
+            raise TypeError
+        return tuple(map(of, value))
+
+    return read
+
+
+def _two(of: Any) -> Any:
+    def read(value: Any) -> tuple:
+        first, second = _some(of)(value)
+        return first, second
+
+    return read
+
+
+def _share(value: Any) -> float:
+    if type(value) not in (int, float) or not math.isfinite(value):
+        raise TypeError
+    return float(value)
+
+
+def _flag(value: Any) -> bool:
+    if type(value) is not bool:
+        raise TypeError
+    return value
+
+
+_READ = {
+    "sources": _some(_words),
+    "others": _some(_two(_words)),
+    "text": _words,
+    "token_ids": _some(_whole),
+    "layer": _whole,
+    "loops": _some(_whole),
+    "expert": _whole,
+    "difficulty": _two(_share),
+    "positions": _two(_whole),
+    "special": _flag,
+}
+"""Field of a filter -> what reads its value in JSON; TypeError or ValueError if it is none."""
 
 
 def quoted(column: str) -> str:

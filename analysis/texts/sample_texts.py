@@ -105,3 +105,16 @@ _NUMBERS = (
 SAMPLE_TEXTS: tuple[str, ...] = (
     *EXAMPLE_TEXTS.values(), *_STORIES, *_SPEECHES, *_PLAYS, *_CODE, *_NUMBERS,
 )  # fmt: skip
+_KIND_OF_EXAMPLE = {
+    **{"fox": "story", "echo": "story", "garden": "story", "talk": "dialogue", "speech": "speech", "sums": "numbers"},
+    **{"code": "code", "list": "list", "rare": "words", "tongues": "languages", "signs": "symbols"},
+}
+KINDS: dict[str, str] = {
+    **{EXAMPLE_TEXTS[key]: kind for key, kind in _KIND_OF_EXAMPLE.items()},
+    **dict.fromkeys(_STORIES, "story"),
+    **dict.fromkeys(_SPEECHES, "speech"),
+    **dict.fromkeys(_PLAYS, "play"),
+    **dict.fromkeys(_CODE, "code"),
+    **dict.fromkeys(_NUMBERS, "numbers"),
+}
+"""Each sample text -> its kind."""

@@ -7,7 +7,8 @@ from analysis.models.faithfulness import digest_of_texts, provenance, summary
 from analysis.parts import ALL, why_lacking
 from analysis.words.labels import how_many
 from app.parts.page import Page
-from app.session import prompt_list, results, state, text_study
+from app.server.runs import RunError
+from app.session import prompt_list, results, run_choice, state, text_study
 from app.texts.markdown import literal
 
 MARKS = {"exact": "✓ exact", "rounding": "✓ up to rounding", "not faithful": "✗ not faithful"}
@@ -25,6 +26,8 @@ def faithfulness_line(page: Page) -> None:
     model = f"Model {where['model']}, weights {where['weights'][:DIGITS]}, {where['precision']}"
     if several and state.why_no_model():
         model = f"Model {state.model_and_text()[0]}, not the trace file above"
+    if page.about == "run":
+        model = _model_of_run() or model
     texts = _texts(page) if several else f"text {where['text'][:DIGITS]}"
     st.divider()
     st.caption(literal(f"{model}, {texts}"))
@@ -33,8 +36,22 @@ def faithfulness_line(page: Page) -> None:
     _panel(where, several)
 
 
+def _model_of_run() -> str | None:
+    """The model that read the chosen run; None if there is no run to show."""
+    try:
+        run = run_choice.current_run()
+    except RunError:
+        return None
+    if run is None:
+        return None
+    return f"Model {run.meta.get('model')}, weights {str(run.meta.get('weights_sha256'))[:DIGITS]}"
+
+
 def _texts(page: Page) -> str:
     """The texts of a page over several texts, with a digest over them."""
+    if page.about == "run":
+        name = run_choice.run_name()
+        return f"run “{name}”" if name else "there is no run to show"
     if page.about == "list":
         prompts = prompt_list.prompt_list()
         name, texts = prompts.name, [prompt.text for prompt in prompts.prompts]

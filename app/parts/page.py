@@ -89,8 +89,9 @@ class Page:
     """A question about the selected token behind the answer, which opens the page Recursion: it has the answer."""
     colour_by: Quantity = "Gate"
     """What the token strip is coloured by until the visitor chooses."""
-    about: Literal["text", "study", "list"] = "text"
-    """Where its numbers come from: the current text, the texts of a study, or the visitor's list of prompts."""
+    about: Literal["text", "study", "list", "run"] = "text"
+    """Where its numbers come from: the current text, the texts of a study, the visitor's list of prompts, or the chosen
+    run."""
 
     @property
     def url_path(self) -> str:

@@ -10,8 +10,9 @@ from analysis.parts import PAGES, why_lacking
 from analysis.texts.branches import Branches
 from analysis.texts.goes_with import GoesWith, goes_with
 from analysis.texts.study import Study
+from app.server.runs import RunError
 from app.server.sample_studies import sample_studies
-from app.session import generating, knock_outs, results, state, text_study
+from app.session import generating, knock_outs, results, run_choice, state, text_study
 from app.session.navigation import open_next
 from app.session.prompt_list import chosen_grouping, prompt_table
 from app.session.search_form import search_expert
@@ -32,6 +33,12 @@ def current_answer(page: str) -> Answer | None:
     kind = _KINDS[page]
     if why_lacking(PAGES.get(page, ()), state.current_trace().meta):
         return None
+    if page == "atlas":
+        try:
+            drawn = run_choice.current_atlas()
+            return answer_of(page, drawn) if drawn else None
+        except RunError:
+            return None  # the page itself tells it
     if page == "prompts":
         table, columns = prompt_table()
         return answer_of(page, table, column=chosen_grouping(table, columns))

@@ -21,6 +21,7 @@ from app.session import (
     knock_outs,
     prompt_list,
     results,
+    run_choice,
     search_form,
     state,
     text_study,
@@ -84,6 +85,8 @@ def chosen() -> dict[str, Any]:
         made["colouring"] = colouring
     if folds := open_folds():
         made["folds"] = folds
+    if of_run := run_choice.chosen_as_json():
+        made["run"] = of_run
     if pinned := what_if.pinned_as_text():
         made["pinned"] = pinned
     return made
@@ -98,6 +101,8 @@ def choose(found: Any) -> None:
             st.session_state[key] = value
         elif key == "folds":
             unfold(value)
+        elif key == "run":
+            run_choice.choose_from_json(value)
         elif key == "pinned" and isinstance(value, str):
             what_if.pin_from_text(value)
         elif key == "colouring" and isinstance(value, list) and len(value) == 3:

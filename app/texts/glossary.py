@@ -57,6 +57,8 @@ GROUPS: dict[str, dict[str, str]] = {
         "more widely in some.",
         "did not route": "Said of a token that took all loops: λ is 0, so its width path did not run and it used no "
         "expert. That is neither a zero nor expert 0: it is hatched or marked by a stroke, and left out of every load.",
+        "run": "The routing of every token of whole files or datasets, traced once and kept in a folder. Pages about a "
+        "run count over all of its tokens, or over those that a filter leaves.",
         "load": "The share of a layer's routed choices that go to an expert. Tokens that did not route count in none.",
         "lift": "How often two experts are chosen for the same token, compared with what their loads alone predict, in "
         "powers of two: +1 is twice as often, −1 half as often.",

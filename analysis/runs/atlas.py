@@ -1,0 +1,235 @@
+"""Atlas: what the tokens of a run under a filter say about its model, as tables, each of one question in SQL.
+
+All count the tokens that a `TokenFilter` leaves. Special tokens and experts that did not run count nowhere.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from analysis.aggregate import share
+from analysis.models.health import LOAD_BOUNDS, MOST_AT_ONE_LOOP
+from analysis.models.health_measures import CHOICES_PER_EXPERT
+from analysis.runs.filters import ALL_TOKENS, TokenFilter
+from analysis.runs.run import Run
+from analysis.runs.schema import Sizes
+from sample_models.lambda_gate import width_share
+
+DEAD, TOO_MUCH, FINE, TOO_FEW = "dead", "takes too much", "", "too few choices"
+"""Verdicts on an expert's load, with the bounds of the health checks."""
+
+
+@dataclass(frozen=True, eq=False)
+class Atlas:
+    """A run under a filter, as answers and figures take it. Its tables are asked for when they are needed."""
+
+    name: str
+    """Of the run."""
+    meta: dict[str, Any]
+    """Model and weights, as in a trace."""
+    sizes: Sizes
+    chosen: TokenFilter
+    table: Callable[[str], pd.DataFrame]
+    """Name of a table of `TABLES` -> the table. The app gives them from a cache."""
+
+    @property
+    def tokens(self) -> int:
+        """How many tokens count."""
+        return int(self.table("counts")["tokens"][0])
+
+
+def atlas_of(run: Run, chosen: TokenFilter = ALL_TOKENS) -> Atlas:
+    """The atlas of a run; each table is asked for once, when it is first needed."""
+    known: dict[str, pd.DataFrame] = {}
+
+    def table(name: str) -> pd.DataFrame:
+        if name not in known:
+            known[name] = TABLES[name](run, chosen)
+        return known[name]
+
+    return Atlas(run.name, run.meta, run.sizes, chosen, table)
+
+
+def counts(run: Run, chosen: TokenFilter = ALL_TOKENS) -> pd.DataFrame:
+    """One row: `tokens` that count and their `prompts`, and `all_tokens` of the texts themselves in the whole run."""
+    where, values = chosen.where(run.sizes)
+    return run.ask(
+        f"SELECT count(*) FILTER ({where}) AS tokens, count(DISTINCT prompt) FILTER ({where}) AS prompts, "
+        "count(*) FILTER (NOT special) AS all_tokens FROM tokens",
+        [*values, *values],
+    )
+
+
+def run_loops(run: Run, chosen: TokenFilter = ALL_TOKENS) -> pd.DataFrame:
+    """One row per layer x loops, 1..max_loops: its tokens, their share of the layer's, and the layer's mean loops.
+
+    The shares of a layer sum to 1; shares and means are NaN if no token counts.
+    """
+    found = _by_layer(run, chosen, "loops", run.sizes.num_layers)
+    tokens = np.zeros((run.sizes.num_layers, run.sizes.max_loops), int)
+    tokens[found["place"], found["value"].astype(int) - 1] = found["tokens"]
+    loops = np.arange(1, run.sizes.max_loops + 1)
+    return _levels(tokens, "loops", loops, "mean_loops", share((tokens * loops).sum(axis=1), tokens.sum(axis=1)))
+
+
+def run_gate(run: Run, chosen: TokenFilter = ALL_TOKENS) -> pd.DataFrame:
+    """One row per layer x level of λ, largest first: its tokens, their share of the layer's, and the layer's mean λ.
+
+    Tokens whose λ was edited to lie between the levels have rows whose `gate` is NaN, if there are any. No rows for a
+    model without a gate.
+    """
+    levels = np.array([width_share(loops, run.sizes.max_loops) for loops in range(1, run.sizes.max_loops + 1)])
+    found = _by_layer(run, chosen, "gate", run.sizes.num_layers) if "gate" in run.sizes.parts else None
+    if found is None:
+        return pd.DataFrame({name: [] for name in ("layer", "gate", "tokens", "share", "mean_gate")})
+    distance = np.abs(found["value"].to_numpy(float)[:, None] - levels)
+    column = np.where(distance.min(axis=1) < 1e-4, distance.argmin(axis=1), len(levels))
+    tokens = np.zeros((run.sizes.num_layers, len(levels) + 1), int)
+    np.add.at(tokens, (found["place"], column), found["tokens"])
+    sums = np.zeros(run.sizes.num_layers)
+    np.add.at(sums, found["place"], found["value"] * found["tokens"])
+    mean = share(sums, tokens.sum(axis=1))
+    if tokens[:, -1].any():
+        levels = np.append(levels, np.nan)
+    return _levels(tokens[:, : len(levels)], "gate", levels, "mean_gate", mean)
+
+
+def run_experts(run: Run, chosen: TokenFilter = ALL_TOKENS) -> pd.DataFrame:
+    """One row per layer x expert: its choices that ran, as first and as a later one, and its load.
+
+    `share` is of the layer's choices that ran and sums to 1, NaN where there are none; `routed_tokens` and `tokens` are
+    the layer's. `verdict` is "dead" or "takes too much" outside the bounds of the health check "experts share the
+    load", and "too few choices" where the layer has fewer than `CHOICES_PER_EXPERT` choices per expert. No rows for a
+    model without experts.
+    """
+    layers, experts, k = run.sizes.num_layers, run.sizes.num_experts, run.sizes.k
+    if "width" not in run.sizes.parts:
+        return pd.DataFrame({name: [] for name in ("layer", "expert", "first_choices", "later_choices", "share")})
+    found = _by_layer(run, chosen, "experts", layers * k)
+    ran, place = found["value"].notna(), found["place"].to_numpy()
+    ids = found["value"][ran].astype(int).to_numpy()
+    choices = np.zeros((layers, k, experts), int)
+    choices[place[ran] // k, place[ran] % k, ids] = found["tokens"][ran]
+    tokens, first, later = np.zeros(layers, int), choices[:, 0], choices[:, 1:].sum(axis=1)
+    np.add.at(tokens, place[place % k == 0] // k, found["tokens"][place % k == 0])
+    of_layer = np.repeat(choices.sum(axis=(1, 2))[:, None], experts, axis=1)
+    load = share(first + later, of_layer)
+    low, high = (bound / experts for bound in LOAD_BOUNDS)
+    outside = np.where(load < low, DEAD, np.where(load > high, TOO_MUCH, FINE))
+    layer, expert = np.indices(first.shape)
+    columns = {
+        "layer": layer,
+        "expert": expert,
+        "first_choices": first,
+        "later_choices": later,
+        "share": load,
+        "routed_tokens": np.repeat(first.sum(axis=1)[:, None], experts, axis=1),
+        "tokens": np.repeat(tokens[:, None], experts, axis=1),
+        "verdict": np.where((of_layer < CHOICES_PER_EXPERT * experts) | (experts == 1), TOO_FEW, outside),
+    }
+    return pd.DataFrame({name: values.ravel() for name, values in columns.items()})
+
+
+def run_router(run: Run, _: TokenFilter = ALL_TOKENS) -> pd.DataFrame:
+    """One row per layer x expert: the router's `probability`, a mean over all tokens of the texts in the whole run.
+
+    The run keeps only its sums, so it follows no filter; rows of a layer sum to 1. No rows without experts or tokens.
+    """
+    probs = run.router_probs()
+    total = probs.sum(axis=1, keepdims=True)
+    if "width" not in run.sizes.parts or not total.any():
+        return pd.DataFrame({"layer": [], "expert": [], "probability": []})
+    layer, expert = np.indices(probs.shape)
+    return pd.DataFrame(
+        {"layer": layer.ravel(), "expert": expert.ravel(), "probability": share(probs, total + 0 * probs).ravel()}
+    )
+
+
+def balance(experts: pd.DataFrame, every: pd.DataFrame, router: pd.DataFrame) -> pd.DataFrame:
+    """One row per layer: how evenly its load is shared.
+
+    `experts` is of the tokens that count, `every` of the whole run. `load_cv` is the standard deviation of the loads
+    over their mean, 0 when even. `balance_loss` is transformers' (Switch Transformer's) auxiliary loss of the layer
+    over the number of chosen experts, N · Σ share · probability, 1 when even. It is of the whole run, whatever the
+    filter, and its shares are of choices that ran: what tokens at max loops would have chosen is not kept.
+    """
+    probability = router.set_index(["layer", "expert"])["probability"]
+    whole = every.set_index(["layer", "expert"])["share"]
+    rows = []
+    for layer, group in experts.groupby("layer"):
+        count, load = len(group), group["share"].to_numpy()
+        mean = load.mean()
+        routed, tokens = int(group["routed_tokens"].iloc[0]), int(group["tokens"].iloc[0])
+        rows.append(
+            {
+                "layer": layer,
+                "tokens": tokens,
+                "routed_tokens": routed,
+                "did_not_route": 1 - routed / tokens if tokens else np.nan,
+                "load_cv": load.std() / mean if mean > 0 else np.nan,
+                "least": load.min(),
+                "most": load.max(),
+                "dead": int((group["verdict"] == DEAD).sum()),
+                "take_too_much": int((group["verdict"] == TOO_MUCH).sum()),
+                "measured": bool((group["verdict"] != TOO_FEW).all()),
+                "balance_loss": count * (whole.loc[layer] * probability.loc[layer]).sum(skipna=False)
+                if len(probability)
+                else np.nan,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def run_balance(drawn: Atlas, every: Atlas) -> pd.DataFrame:
+    """`balance` of what counts, beside that of the whole run."""
+    return balance(drawn.table("experts"), every.table("experts"), every.table("router"))
+
+
+def collapsed_layers(loops: pd.DataFrame) -> list[int]:
+    """Layers in which more than `MOST_AT_ONE_LOOP` of the tokens take one number of loops, as in the health check."""
+    if loops["loops"].nunique() < 2:
+        return []
+    most = loops.groupby("layer")["share"].max()
+    return most.index[most > MOST_AT_ONE_LOOP].tolist()
+
+
+def _by_layer(run: Run, chosen: TokenFilter, column: str, entries: int) -> pd.DataFrame:
+    """How many tokens have each value at each place of a column of lists: place, value, tokens."""
+    where, values = chosen.where(run.sizes)
+    return run.ask(
+        f"SELECT place, value, count(*) AS tokens FROM (SELECT unnest(range({entries})) AS place, "
+        f"unnest({column}) AS value FROM tokens WHERE {where}) GROUP BY ALL",
+        values,
+    )
+
+
+def _levels(tokens: np.ndarray, name: str, levels: np.ndarray, mean_name: str, mean: np.ndarray) -> pd.DataFrame:
+    """[layer, level] counts as rows, with shares and the mean of the layer."""
+    layers, count = tokens.shape
+    return pd.DataFrame(
+        {
+            "layer": np.repeat(np.arange(layers), count),
+            name: np.tile(levels, layers),
+            "tokens": tokens.ravel(),
+            "share": share(tokens, np.repeat(tokens.sum(axis=1)[:, None], count, axis=1)).ravel(),
+            mean_name: np.repeat(mean, count),
+        }
+    )
+
+
+TABLES: dict[str, Callable[[Run, TokenFilter], pd.DataFrame]] = {
+    "counts": counts,
+    "loops": run_loops,
+    "gate": run_gate,
+    "experts": run_experts,
+    "router": run_router,
+}
+"""Name -> what asks a run for the table."""
+
+__all__ = [
+    "DEAD", "TABLES", "TOO_FEW", "TOO_MUCH", "Atlas", "atlas_of", "balance", "collapsed_layers", "counts",
+    "run_balance", "run_experts", "run_gate", "run_loops", "run_router",
+]  # fmt: skip

@@ -1,0 +1,115 @@
+"""Runs that the server offers, opened for all visitors at once. No Streamlit."""
+
+import os
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+
+import duckdb
+import pandas as pd
+
+from analysis.runs.atlas import TABLES
+from analysis.runs.filters import TokenFilter
+from analysis.runs.manifest import MANIFEST, Manifest
+from analysis.runs.run import QuestionError, Run
+from app.limits import MAX_RUNS, MOST_TABLES
+from app.server.result_cache import ResultCache
+
+RUNS_VARIABLE = "VERSATILEFFN_RUNS"
+"""Environment variable with folders of runs, set by whoever starts the server."""
+SHIPPED = Path(__file__).parents[1] / "assets" / "runs" / "sample_texts"
+"""A small run of the sample texts by a shipped model: `python -m docs.make_sample_run` makes it again."""
+SHIPPED_NAME = "sample texts"
+_OPEN: OrderedDict[tuple[Path, int], Run] = OrderedDict()
+_LOCK = threading.Lock()
+
+
+class RunError(ValueError):
+    """A run that cannot be shown; the message is a sentence for the visitor, without folders of the server."""
+
+
+def folders() -> dict[str, Path]:
+    """Name -> folder of every run that the server offers, those that it was started with first."""
+    found: dict[str, Path] = {}
+    given = os.environ.get(RUNS_VARIABLE, "")
+    for folder in (*map(Path, given.split(os.pathsep) if given else ()), SHIPPED):
+        plain = SHIPPED_NAME if folder == SHIPPED else folder.name
+        name, number = plain, 2
+        while name in found:
+            name, number = f"{plain} ({number})", number + 1
+        found[name] = folder
+    return found
+
+
+def check_folders(given: list[Path]) -> list[Path]:
+    """The whole paths of folders of runs. Raises ValueError, in a sentence, if one is no run that can be read."""
+    for folder in given:
+        Manifest.read(folder)
+        Run(folder).close()
+    return [folder.resolve() for folder in given]
+
+
+def opened(folder: Path) -> Run:
+    """The run in a folder, opened once for all visitors, and again when it has grown.
+
+    The runs that were asked last stay open, `MAX_RUNS` of them. One that has to go is closed once nobody asks it any
+    more. Raises RunError if it is gone or damaged.
+    """
+    with told(folder):
+        key = folder, _stamp(folder)
+        with _LOCK:
+            if run := _OPEN.get(key):
+                _OPEN.move_to_end(key)
+                return run
+        run = Run(folder)
+        with _LOCK:
+            for older in [each for each in _OPEN if each[0] == folder]:
+                del _OPEN[older]
+            _OPEN[key] = run
+            while len(_OPEN) > MAX_RUNS:
+                _OPEN.popitem(last=False)  # not closed: another visitor may be asking it
+        return run
+
+
+def _table(folder: Path, _: int, chosen: TokenFilter, name: str) -> pd.DataFrame:
+    with told(folder):
+        return TABLES[name](opened(folder), chosen)
+
+
+_tables = ResultCache(_table, entries=MOST_TABLES, turn=nullcontext)
+
+
+def table(folder: Path, chosen: TokenFilter, name: str) -> pd.DataFrame:
+    """A table of `analysis.runs.atlas.TABLES` about the tokens of a run that count, kept for all visitors.
+
+    Do not change it. Raises RunError if the run is gone or damaged.
+    """
+    with told(folder):
+        return _tables(folder, _stamp(folder), chosen, name)
+
+
+def _stamp(folder: Path) -> int:
+    """A number that changes when the run grows."""
+    return (folder / MANIFEST).stat().st_mtime_ns
+
+
+@contextmanager
+def told(folder: Path) -> Iterator[None]:
+    """Whatever goes wrong with a run's files in this block becomes a RunError, which names no folder."""
+    try:
+        yield
+    except (QuestionError, RunError):
+        raise
+    except (OSError, duckdb.IOException) as error:
+        raise RunError(f"The run “{folder.name}” is gone, or was changed while it was read.") from error
+    except (ValueError, duckdb.Error) as error:
+        if not (folder / MANIFEST).is_file():
+            raise RunError(f"The run “{folder.name}” is gone.") from error
+        raise RunError(
+            f"The run “{folder.name}” is damaged, or of another version of this program: make it anew."
+        ) from error
+
+
+__all__ = ["RUNS_VARIABLE", "SHIPPED", "RunError", "check_folders", "folders", "opened", "table", "told"]

@@ -1,0 +1,107 @@
+"""The run that the visitor looks at, and which of its tokens count: every page about a run obeys both."""
+
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+
+from analysis.runs.atlas import Atlas
+from analysis.runs.filters import ALL_TOKENS, TokenFilter
+from analysis.runs.run import Run
+from app.server import runs
+
+RUN_KEY, FILTER = "run", "run_filter"
+"""Keys of the name of the chosen run, and of the chosen `TokenFilter`."""
+_RESET = "run_filter_set"
+
+
+def run_names() -> list[str]:
+    """Names of the runs to choose from, the default first."""
+    return list(runs.folders())
+
+
+def run_name() -> str | None:
+    """Name of the chosen run, or of the first; None if there is none."""
+    names, chosen = run_names(), st.session_state.get(RUN_KEY)
+    return chosen if chosen in names else next(iter(names), None)
+
+
+def run_folder() -> Path | None:
+    """Folder of the chosen run; None if there is none."""
+    return runs.folders().get(run_name())
+
+
+def current_run() -> Run | None:
+    """The chosen run; None if there is none. Raises RunError, in a sentence, if it is gone or damaged."""
+    return runs.opened(folder) if (folder := run_folder()) else None
+
+
+def chosen_filter() -> TokenFilter:
+    """Which tokens of the chosen run count, as far as it has what the filter names. Raises RunError like
+    `current_run`."""
+    run, chosen = current_run(), st.session_state.get(FILTER, ALL_TOKENS)
+    return chosen.fitting(run.sizes, run.manifest.others) if run else chosen
+
+
+def current_atlas() -> Atlas | None:
+    """The chosen run under the chosen filter, as answers and figures take it; None if there is no run. Raises RunError
+    like `current_run`, as do its tables."""
+    if (run := current_run()) is None:
+        return None
+    chosen = chosen_filter()
+    return Atlas(run_name(), run.meta, run.sizes, chosen, partial(runs.table, run_folder(), chosen))
+
+
+def choose_filter(chosen: TokenFilter) -> None:
+    """Have these tokens count. Widgets that show the filter are drawn with it anew: `filter_number`."""
+    st.session_state[FILTER] = chosen
+    st.session_state[_RESET] = filter_number() + 1
+
+
+def narrow(**changes: Any) -> None:
+    """Change parts of the filter: the fields of `TokenFilter`."""
+    choose_filter(replace(st.session_state.get(FILTER, ALL_TOKENS), **changes))
+
+
+def filter_number() -> int:
+    """A number that changes whenever the filter is changed: part of the keys of widgets that show it."""
+    return st.session_state.get(_RESET, 0)
+
+
+def chosen_as_json() -> dict[str, Any]:
+    """Run and filter as JSON, for links and for the browser's tab; nothing that is at its default."""
+    session, made = st.session_state, {}
+    if (name := session.get(RUN_KEY)) and name != next(iter(run_names()), None):
+        made["name"] = name
+    if (chosen := session.get(FILTER, ALL_TOKENS)) != ALL_TOKENS:
+        made["filter"] = chosen.as_json()
+    return made
+
+
+def choose_from_json(found: Any) -> None:
+    """Choose what `chosen_as_json` gave; what is none is left out."""
+    found = found if isinstance(found, dict) else {}
+    if found.get("name") in run_names():
+        st.session_state[RUN_KEY] = found["name"]
+    try:
+        choose_filter(TokenFilter.from_json(found.get("filter", {})))
+    except ValueError:
+        return
+
+
+__all__ = [
+    "RUN_KEY",
+    "choose_filter",
+    "choose_from_json",
+    "chosen_as_json",
+    "chosen_filter",
+    "current_atlas",
+    "current_run",
+    "filter_number",
+    "narrow",
+    "run_folder",
+    "run_name",
+    "run_names",
+]
