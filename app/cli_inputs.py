@@ -111,6 +111,7 @@ EXTRAS = {
     **dict.fromkeys(("starlette", "streamlit"), "app"),
     **dict.fromkeys(("sklearn", "umap"), "umap"),
     "gguf": "train",
+    "wordcloud": "clouds",
 }
 """Library -> the extra that brings it. Pictures tell their own (`analysis.export.pictures`)."""
 

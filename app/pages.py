@@ -331,7 +331,13 @@ PAGES = (
         group="Corpus",
         question="How does a model route the tokens of whole files and datasets?",
         terms=("run", "loop", "λ", "load"),
-        body=(atlas.choose_run,),
+        body=(
+            atlas.overview,
+            fold("How does each layer mix its two paths over the run?", atlas.gate),
+            fold("How evenly do the experts share the load over the run?", atlas.experts),
+            fold("Which tokens are these, in their texts?", atlas.texts),
+            atlas.behind,
+        ),
         about="run",
     ),
 )

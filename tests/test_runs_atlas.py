@@ -24,6 +24,7 @@ FILTERS = {
     "a source": TokenFilter(sources=("code.txt",)),
     "a column": TokenFilter(others=(("kind", "even"),)),
     "a text": TokenFilter(text=TRACES[0].tokens[3][:2].upper()),
+    "words of the prompt": TokenFilter(in_prompt=TRACES[5].meta["text"][3:9].upper()),
     "positions": TokenFilter(positions=(2, 6)),
     "loops in a layer": TokenFilter(layer=2, loops=(1, 3)),
     "loops anywhere": TokenFilter(loops=(4,)),
@@ -55,6 +56,8 @@ def counted(chosen: TokenFilter) -> list[np.ndarray]:
             mask &= ("stories.txt", "code.txt")[number % 2] in chosen.sources
         for _, value in chosen.others:
             mask &= value == ("odd" if number % 2 else "even")
+        if chosen.in_prompt:
+            mask &= chosen.in_prompt.lower() in trace.meta["text"].lower()
         if chosen.text:
             mask &= np.array([chosen.text.lower() in text.lower() for text in trace.tokens])
         if chosen.positions:
@@ -103,18 +106,19 @@ def test_tables_equal_a_direct_count_over_the_traces(run, name):
             assert row.share == pytest.approx(chosen.sum() / ran[row.layer].sum())
 
 
-def test_mean_probability_of_the_router_is_that_of_the_traces_whatever_the_filter(run):
+def test_balance_loss_is_that_of_the_traces_whatever_the_filter(run):
     probs = np.concatenate([softmax(trace.expert_logits[:, ~trace.special], axis=-1) for trace in TRACES], axis=1)
+    loads = atlas_of(run).table("experts")["share"].to_numpy().reshape(4, -1)
     for chosen in (ALL_TOKENS, TokenFilter(text="nothing at all")):
         table = atlas_of(run, chosen).table("router")
-        np.testing.assert_allclose(table["probability"], probs.mean(axis=1).ravel(), rtol=1e-5)
+        np.testing.assert_allclose(table["balance_loss"], 8 * (loads * probs.mean(axis=1)).sum(axis=1), rtol=1e-5)
 
 
 def test_balance_loss_is_that_of_transformers_where_all_tokens_route(tmp_path):
     traces = [all_routed(random_trace(layers=3, tokens=30, seed=seed)) for seed in range(4)]
     with make_run(tmp_path / "run", traces) as made:
         drawn = atlas_of(made)
-        table = atlas.run_balance(drawn, drawn)
+        table = atlas.atlas_balance(drawn)
     for layer, found in enumerate(table["balance_loss"]):
         logits = torch.tensor(np.concatenate([trace.expert_logits[layer] for trace in traces]))
         expected = load_balancing_loss_func((logits,), traces[0].num_experts, traces[0].expert_ids.shape[2])

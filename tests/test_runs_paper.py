@@ -10,7 +10,7 @@ from analysis.explain.cost import cost_ledger
 from analysis.explain.geometry import path_cosine
 from analysis.runs.filters import ALL_TOKENS, TokenFilter
 from analysis.runs.paper import cloud_levels, paper_cost, paper_left_out, paper_loops, paper_words
-from analysis.runs.paper_paths import PathCosines, sampled
+from analysis.runs.paper_paths import path_cosines, sampled
 from analysis.texts.chance import text_interval
 from tests.runs import make_run, random_traces
 from tests.traces import HOSTILE, make_trace, random_trace
@@ -106,7 +106,10 @@ def test_cost_of_a_run_of_one_text_is_that_of_its_cost_page(tmp_path):
 
 def test_sample_of_prompts_is_the_same_for_a_seed_and_obeys_the_filter(run):
     first, again = sampled(run, count=4, seed=1), sampled(run, count=4, seed=1)
-    assert first["prompt"].tolist() == again["prompt"].tolist() != sampled(run, count=4, seed=2)["prompt"].tolist()
+    assert (
+        len(first) == 4
+        and first["prompt"].tolist() == again["prompt"].tolist() != sampled(run, count=4, seed=2)["prompt"].tolist()
+    )
     chosen = TokenFilter(layer=1, loops=(2,))
     for row in sampled(run, chosen, count=3).itertuples():
         assert (
@@ -120,16 +123,14 @@ def test_cosines_of_both_paths_are_means_over_the_cells_that_routed(tmp_path):
     from hooks import capture, capture_paths
     from sample_models import load_model
 
-    loaded = load_model("versatile-4l-0.4m")
+    loaded, other = load_model("versatile-4l-0.4m"), load_model("versatile-4l-0.4m", step=245)
     traces = capture(loaded, ["A fox ran to the river.", "7 + 5 = 12", "def f(x): return x"])
     with make_run(tmp_path / "run", traces) as made:
-        found = PathCosines(made.name, made.meta, made.sizes)
-        cosines, gates = [], []
-        for row in sampled(made).itertuples():
-            paths = capture_paths(loaded, traces[row.prompt])
-            found.add(paths, row.tokens, traces[row.prompt].loops[:, row.tokens])
-            cosines.append(path_cosine(paths))
-            gates.append(traces[row.prompt].gate)
+        found = path_cosines(made, lambda text: capture_paths(loaded, text))
+        with pytest.raises(ValueError, match="The run is of versatile-4l-0.4m with weights .*, and here are others"):
+            path_cosines(made, lambda text: capture_paths(other, text))
+    paths = [capture_paths(loaded, trace) for trace in traces]
+    cosines, gates = [path_cosine(each) for each in paths], [each.gate for each in traces]
     cosine, gate = np.concatenate(cosines, axis=1), np.concatenate(gates, axis=1)
     assert (found.prompts, found.tokens, found.other_loops) == (3, cosine.shape[1], 0)
     for row in found.table.itertuples():

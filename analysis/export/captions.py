@@ -6,6 +6,8 @@ from analysis.answers import answers
 from analysis.catalogue import Drawn, FigureSpec, OfTexts
 from analysis.figures.selection import At
 from analysis.models.training import TrainingCurves
+from analysis.runs.atlas import Atlas
+from analysis.runs.filter_words import in_words as filter_in_words
 from analysis.texts.study import repeats_told
 from analysis.texts.summary import PromptTable
 from analysis.view import View
@@ -14,7 +16,7 @@ from hooks.interventions import from_json, in_words
 from hooks.sampling import Sampling
 from hooks.trace import RoutingTrace
 
-About = RoutingTrace | OfTexts | TrainingCurves | PromptTable
+About = RoutingTrace | OfTexts | TrainingCurves | PromptTable | Atlas
 """What a caption speaks of (`routing_of`)."""
 
 
@@ -27,6 +29,8 @@ def numbers(spec: FigureSpec, about: About, view: View, *, marked: bool = True, 
         text = _curves_numbers(about)
     elif isinstance(about, PromptTable):
         text = _list_numbers(about)
+    elif isinstance(about, Atlas):
+        text = _run_numbers(about)
     elif isinstance(about, OfTexts):
         text = f"{_study_numbers(about)}{_selected(spec, about, view, marked)}"
         text += f" {repeats}" if (repeats := repeats_told(about)) else ""
@@ -47,6 +51,13 @@ def _curves_numbers(curves: TrainingCurves) -> str:
 def _list_numbers(drawn: PromptTable) -> str:
     traced, grouped = int(drawn.table["tokens"].notna().sum()), f", grouped by {drawn.column}" if drawn.column else ""
     return f"{drawn.name}: {how_many(len(drawn.table), 'prompt')}, {traced:,} of them traced{grouped}."
+
+
+def _run_numbers(drawn: Atlas) -> str:
+    found = drawn.table("counts").iloc[0]
+    counted = f"{how_many(int(found.tokens), 'token')} of {how_many(int(found.prompts), 'prompt')}"
+    left = f", {words}, out of {int(found.all_tokens):,} tokens" if (words := filter_in_words(drawn.chosen)) else ""
+    return f"Run “{drawn.name}”: {counted}{left}."
 
 
 def _study_numbers(study: OfTexts) -> str:

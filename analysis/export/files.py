@@ -217,6 +217,14 @@ def exported_files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if path.name in names and path.is_file())
 
 
+def remove_files(folder: Path, pattern: str) -> int:
+    """Remove the files of a folder whose whole names match a pattern; returns their number."""
+    found = [path for path in folder.iterdir() if re.fullmatch(pattern, path.name) and path.is_file()]
+    for path in found:
+        path.unlink()
+    return len(found)
+
+
 def numbered_trace(folder: Path, number: int) -> Path:
     """The trace file of a prompt in a folder of many."""
     return folder / f"{number:04d}{TRACE_ENDING}"
@@ -249,6 +257,6 @@ def _json(content: object) -> bytes:
 
 __all__ = [
     "FORMATS", "ROUTING_TABLE", "Export", "export_files", "exported_files", "figure_html", "figure_json",
-    "finished_figure", "numbered_trace", "remove_traced_files", "texts_json", "traced_files", "write_export",
-    "write_file", "write_routing_table",
+    "finished_figure", "numbered_trace", "remove_files", "remove_traced_files", "texts_json", "traced_files",
+    "write_export", "write_file", "write_routing_table",
 ]  # fmt: skip

@@ -14,6 +14,7 @@ from analysis.explain.embedding import Embedding
 from analysis.explain.near_miss import TwoPrecisions
 from analysis.figures.selection import At
 from analysis.models.training import TrainingCurves
+from analysis.runs.atlas import Atlas
 from analysis.texts.knock_out import KnockOutStudy
 from analysis.texts.study import Study
 from analysis.texts.summary import PromptTable
@@ -52,8 +53,8 @@ OfOneText = (
 """A trace, or a result that holds the trace of its text as `routing`."""
 OfTexts = Study | KnockOutStudy
 """What several texts say together."""
-Drawn = OfOneText | OfTexts | TrainingCurves | PromptTable
-"""The data of a figure: of one text, of several texts, of the model itself, or of a list of prompts."""
+Drawn = OfOneText | OfTexts | TrainingCurves | PromptTable | Atlas
+"""The data of a figure: of one text, of several texts, of the model itself, of a list of prompts, or of a run."""
 
 
 @dataclass(frozen=True)
@@ -157,9 +158,10 @@ class FigureSpec:
         return replace(view, checkpoint=checkpoint, **{at: 0 for at in ("layer", "token") if at not in self.follows})
 
 
-def routing_of(drawn: Drawn) -> RoutingTrace | OfTexts | TrainingCurves | PromptTable:
-    """The part of a figure's data that names model and text: a trace, a study, the curves of a model, or a list."""
-    return drawn if isinstance(drawn, RoutingTrace | OfTexts | TrainingCurves | PromptTable) else drawn.routing
+def routing_of(drawn: Drawn) -> "RoutingTrace | OfTexts | TrainingCurves | PromptTable | Atlas":
+    """The part of a figure's data that names model and text: a trace, a study, curves of a model, a list, or a run."""
+    itself = RoutingTrace | OfTexts | TrainingCurves | PromptTable | Atlas
+    return drawn if isinstance(drawn, itself) else drawn.routing
 
 
 __all__ = ["Choice", "Drawn", "FigureSpec", "OfOneText", "OfTexts", "routing_of"]

@@ -9,6 +9,7 @@ import plotly.graph_objects as go
 from analysis.figures.cells import numbers
 from analysis.figures.template import figure, height_of_rows, layer_axis, note, sentence_figure
 from analysis.palette import text_on
+from analysis.runs.schema import Sizes
 from analysis.view import View
 from analysis.words.numbers import number
 from hooks.trace import RoutingTrace
@@ -22,10 +23,12 @@ class Level:
     colour: str
     outline: dict
     """Plotly `marker.line` of its bars."""
+    part: tuple[str, float] | None = None
+    """What a click on a bar names: field of a `TokenFilter` and value. None: only the layer."""
 
 
 def level_bars_figure(
-    trace: RoutingTrace,
+    of: RoutingTrace | Sizes,
     view: View,
     shares: pd.DataFrame,
     levels: list[Level],
@@ -44,7 +47,7 @@ def level_bars_figure(
     """
     if shares["share"].isna().any():
         return sentence_figure(view, "This text has only tokens that the tokenizer added.", height)
-    layer, end, data = np.arange(trace.num_layers), np.zeros(trace.num_layers), []
+    layer, end, data = np.arange(of.num_layers), np.zeros(of.num_layers), []
     layers, of_tokens = ("x", "y") if upright else ("y", "x")
     for index, level in enumerate(levels):
         rows = shares.iloc[index :: len(levels)]
@@ -53,7 +56,7 @@ def level_bars_figure(
             {
                 "type": "bar", layers: layer, of_tokens: share, "name": level.name,
                 "marker": {"color": level.colour, "line": level.outline},
-                "customdata": [[None, i, n] for i, n in zip(layer.tolist(), rows["tokens"].tolist(), strict=True)],
+                "customdata": [[level.part, *row] for row in rows[["layer", "tokens"]].to_numpy().tolist()],
                 "hovertemplate": f"layer %{{{layers}}}<br>{level.name}: %{{{of_tokens}:.1f}}%, "
                 "%{customdata[2]} tokens<extra></extra>",
                 **({} if upright else {"orientation": "h", "width": 0.8}),
@@ -64,9 +67,9 @@ def level_bars_figure(
         texts, on = [number(value, 0) for value in share[named]], np.full(named.sum(), text_on(level.colour))
         data += numbers(places["x"], places["y"], texts, on)
         end = end + share
-    height = height if upright else height_of_rows(trace.num_layers, height)
+    height = height if upright else height_of_rows(of.num_layers, height)
     axes = {
-        f"{layers}axis": layer_axis(trace, view),
+        f"{layers}axis": layer_axis(of, view),
         f"{of_tokens}axis": {"range": [0, 100], "dtick": 20, "ticksuffix": "%", "title": {"text": "share of tokens"}},
     }
     if margin:

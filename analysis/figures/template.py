@@ -6,6 +6,7 @@ from functools import lru_cache
 import plotly.graph_objects as go
 
 from analysis.palette import THEMES
+from analysis.runs.schema import Sizes
 from analysis.view import View
 from analysis.words.labels import named, plotly_text, token_labels
 from hooks.trace import RoutingTrace
@@ -167,11 +168,11 @@ def quoted(trace: RoutingTrace, token: int) -> str:
 # Axes -----------------------------------------------------------------------------------------------------------------
 
 
-def layer_axis(trace: RoutingTrace, view: View) -> dict:
+def layer_axis(of: RoutingTrace | Sizes, view: View) -> dict:
     """Layers 0..n-1, layer 0 at the bottom (or left), at most 16 named, the selected one in bold."""
-    shown = range(0, trace.num_layers, -(-trace.num_layers // 16))
+    shown = range(0, of.num_layers, -(-of.num_layers // 16))
     return {
-        "range": [-0.5, trace.num_layers - 0.5],
+        "range": [-0.5, of.num_layers - 0.5],
         "tickvals": list(shown),
         "ticktext": [f"<b>{layer}</b>" if layer == view.layer else str(layer) for layer in shown],
         "title": {"text": "layer"},

@@ -5,7 +5,7 @@ All count the tokens that a `TokenFilter` leaves. Special tokens and experts tha
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -15,9 +15,11 @@ from analysis.models.health import LOAD_BOUNDS, MOST_AT_ONE_LOOP
 from analysis.models.health_measures import CHOICES_PER_EXPERT
 from analysis.runs.filters import ALL_TOKENS, TokenFilter
 from analysis.runs.paper import PAPER_TABLES
-from analysis.runs.run import Run
 from analysis.runs.schema import Sizes
 from sample_models.lambda_gate import width_share
+
+if TYPE_CHECKING:
+    from analysis.runs.run import Run
 
 DEAD, TOO_MUCH, FINE, TOO_FEW = "dead", "takes too much", "", "too few choices"
 """Verdicts on an expert's load, with the bounds of the health checks."""
@@ -42,7 +44,7 @@ class Atlas:
         return int(self.table("counts")["tokens"][0])
 
 
-def atlas_of(run: Run, chosen: TokenFilter = ALL_TOKENS) -> Atlas:
+def atlas_of(run: "Run", chosen: TokenFilter = ALL_TOKENS) -> Atlas:
     """The atlas of a run; each table is asked for once, when it is first needed."""
     known: dict[str, pd.DataFrame] = {}
 
@@ -54,7 +56,7 @@ def atlas_of(run: Run, chosen: TokenFilter = ALL_TOKENS) -> Atlas:
     return Atlas(run.name, run.meta, run.sizes, chosen, table)
 
 
-def counts(run: Run, chosen: TokenFilter = ALL_TOKENS) -> pd.DataFrame:
+def counts(run: "Run", chosen: TokenFilter = ALL_TOKENS) -> pd.DataFrame:
     """One row: `tokens` that count and their `prompts`, and `all_tokens` of the texts themselves in the whole run."""
     where, values = chosen.where(run.sizes)
     return run.ask(
@@ -64,7 +66,7 @@ def counts(run: Run, chosen: TokenFilter = ALL_TOKENS) -> pd.DataFrame:
     )
 
 
-def run_loops(run: Run, chosen: TokenFilter = ALL_TOKENS) -> pd.DataFrame:
+def run_loops(run: "Run", chosen: TokenFilter = ALL_TOKENS) -> pd.DataFrame:
     """One row per layer x loops, 1..max_loops: its tokens, their share of the layer's, and the layer's mean loops.
 
     The shares of a layer sum to 1; shares and means are NaN if no token counts.
@@ -76,7 +78,7 @@ def run_loops(run: Run, chosen: TokenFilter = ALL_TOKENS) -> pd.DataFrame:
     return _levels(tokens, "loops", loops, "mean_loops", share((tokens * loops).sum(axis=1), tokens.sum(axis=1)))
 
 
-def run_gate(run: Run, chosen: TokenFilter = ALL_TOKENS) -> pd.DataFrame:
+def run_gate(run: "Run", chosen: TokenFilter = ALL_TOKENS) -> pd.DataFrame:
     """One row per layer x level of λ, largest first: its tokens, their share of the layer's, and the layer's mean λ.
 
     Tokens whose λ was edited to lie between the levels have rows whose `gate` is NaN, if there are any. No rows for a
@@ -98,7 +100,7 @@ def run_gate(run: Run, chosen: TokenFilter = ALL_TOKENS) -> pd.DataFrame:
     return _levels(tokens[:, : len(levels)], "gate", levels, "mean_gate", mean)
 
 
-def run_experts(run: Run, chosen: TokenFilter = ALL_TOKENS) -> pd.DataFrame:
+def run_experts(run: "Run", chosen: TokenFilter = ALL_TOKENS) -> pd.DataFrame:
     """One row per layer x expert: its choices that ran, as first and as a later one, and its load.
 
     `share` is of the layer's choices that ran and sums to 1, NaN where there are none; `routed_tokens` and `tokens` are
@@ -134,59 +136,54 @@ def run_experts(run: Run, chosen: TokenFilter = ALL_TOKENS) -> pd.DataFrame:
     return pd.DataFrame({name: values.ravel() for name, values in columns.items()})
 
 
-def run_router(run: Run, _: TokenFilter = ALL_TOKENS) -> pd.DataFrame:
-    """One row per layer x expert: the router's `probability`, a mean over all tokens of the texts in the whole run.
+def run_router(run: "Run", _: TokenFilter = ALL_TOKENS) -> pd.DataFrame:
+    """One row per layer: the `balance_loss` of the whole run; it follows no filter.
 
-    The run keeps only its sums, so it follows no filter; rows of a layer sum to 1. No rows without experts or tokens.
+    It is transformers' (Switch Transformer's) auxiliary loss of the layer over the number of chosen experts: number of
+    experts · Σ load · the router's mean probability, 1 if either is even. The probabilities are of all tokens of the
+    texts; the loads are of choices that ran, since what tokens at max loops would have chosen is not kept. NaN where
+    none ran.
     """
     probs = run.router_probs()
     total = probs.sum(axis=1, keepdims=True)
-    if "width" not in run.sizes.parts or not total.any():
-        return pd.DataFrame({"layer": [], "expert": [], "probability": []})
-    layer, expert = np.indices(probs.shape)
-    return pd.DataFrame(
-        {"layer": layer.ravel(), "expert": expert.ravel(), "probability": share(probs, total + 0 * probs).ravel()}
-    )
+    if "width" not in run.sizes.parts:
+        return pd.DataFrame({"layer": [], "balance_loss": []})
+    load = run_experts(run)["share"].to_numpy().reshape(probs.shape)
+    losses = run.sizes.num_experts * (load * share(probs, total + 0 * probs)).sum(axis=1)
+    return pd.DataFrame({"layer": np.arange(run.sizes.num_layers), "balance_loss": losses})
 
 
-def balance(experts: pd.DataFrame, every: pd.DataFrame, router: pd.DataFrame) -> pd.DataFrame:
-    """One row per layer: how evenly its load is shared.
+def balance(experts: pd.DataFrame, router: pd.DataFrame) -> pd.DataFrame:
+    """One row per layer: how evenly its load is shared, from the tables of `run_experts` and `run_router`.
 
-    `experts` is of the tokens that count, `every` of the whole run. `load_cv` is the standard deviation of the loads
-    over their mean, 0 when even. `balance_loss` is transformers' (Switch Transformer's) auxiliary loss of the layer
-    over the number of chosen experts, N · Σ share · probability, 1 when even. It is of the whole run, whatever the
-    filter, and its shares are of choices that ran: what tokens at max loops would have chosen is not kept.
+    `load_cv` is the standard deviation of the loads over their mean, 0 when even. `measured` says whether there are
+    enough choices to judge the experts.
     """
-    probability = router.set_index(["layer", "expert"])["probability"]
-    whole = every.set_index(["layer", "expert"])["share"]
+    losses = router.set_index("layer")["balance_loss"]
     rows = []
     for layer, group in experts.groupby("layer"):
-        count, load = len(group), group["share"].to_numpy()
-        mean = load.mean()
-        routed, tokens = int(group["routed_tokens"].iloc[0]), int(group["tokens"].iloc[0])
+        load, routed, tokens = group["share"], int(group["routed_tokens"].iloc[0]), int(group["tokens"].iloc[0])
         rows.append(
             {
                 "layer": layer,
                 "tokens": tokens,
                 "routed_tokens": routed,
                 "did_not_route": 1 - routed / tokens if tokens else np.nan,
-                "load_cv": load.std() / mean if mean > 0 else np.nan,
+                "load_cv": load.std(ddof=0) / load.mean(),
                 "least": load.min(),
                 "most": load.max(),
                 "dead": int((group["verdict"] == DEAD).sum()),
                 "take_too_much": int((group["verdict"] == TOO_MUCH).sum()),
                 "measured": bool((group["verdict"] != TOO_FEW).all()),
-                "balance_loss": count * (whole.loc[layer] * probability.loc[layer]).sum(skipna=False)
-                if len(probability)
-                else np.nan,
+                "balance_loss": losses[layer],
             }
         )
     return pd.DataFrame(rows)
 
 
-def run_balance(drawn: Atlas, every: Atlas) -> pd.DataFrame:
-    """`balance` of what counts, beside that of the whole run."""
-    return balance(drawn.table("experts"), every.table("experts"), every.table("router"))
+def atlas_balance(drawn: Atlas) -> pd.DataFrame:
+    """`balance` of an atlas."""
+    return balance(drawn.table("experts"), drawn.table("router"))
 
 
 def collapsed_layers(loops: pd.DataFrame) -> list[int]:
@@ -197,7 +194,7 @@ def collapsed_layers(loops: pd.DataFrame) -> list[int]:
     return most.index[most > MOST_AT_ONE_LOOP].tolist()
 
 
-def _by_layer(run: Run, chosen: TokenFilter, column: str, entries: int) -> pd.DataFrame:
+def _by_layer(run: "Run", chosen: TokenFilter, column: str, entries: int) -> pd.DataFrame:
     """How many tokens have each value at each place of a column of lists: place, value, tokens."""
     where, values = chosen.where(run.sizes)
     return run.ask(
@@ -221,7 +218,7 @@ def _levels(tokens: np.ndarray, name: str, levels: np.ndarray, mean_name: str, m
     )
 
 
-TABLES: dict[str, Callable[[Run, TokenFilter], pd.DataFrame]] = {
+TABLES: dict[str, Callable[["Run", TokenFilter], pd.DataFrame]] = {
     "counts": counts,
     "loops": run_loops,
     "gate": run_gate,
@@ -232,6 +229,6 @@ TABLES: dict[str, Callable[[Run, TokenFilter], pd.DataFrame]] = {
 """Name -> what asks a run for the table."""
 
 __all__ = [
-    "DEAD", "TABLES", "TOO_FEW", "TOO_MUCH", "Atlas", "atlas_of", "balance", "collapsed_layers", "counts",
-    "run_balance", "run_experts", "run_gate", "run_loops", "run_router",
+    "DEAD", "TABLES", "TOO_FEW", "TOO_MUCH", "Atlas", "atlas_balance", "atlas_of", "balance", "collapsed_layers",
+    "counts", "run_experts", "run_gate", "run_loops", "run_router",
 ]  # fmt: skip

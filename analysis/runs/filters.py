@@ -18,6 +18,8 @@ class TokenFilter:
     """Files or datasets that the prompts came from."""
     others: tuple[tuple[str, str], ...] = ()
     """(column of the reader's file, value), all of which hold for the prompt."""
+    in_prompt: str = ""
+    """What the prompt's text has in it, without regard to upper and lower case."""
     text: str = ""
     """What the token's display string has in it, without regard to upper and lower case."""
     token_ids: tuple[int, ...] = ()
@@ -69,7 +71,7 @@ class TokenFilter:
             conditions.append(condition)
             values.extend(given)
 
-        if self.sources or self.others:
+        if self.sources or self.others or self.in_prompt:
             of_prompt, given = self.where_prompt()
             add(f"prompt IN (SELECT prompt FROM prompts WHERE {of_prompt})", *given)
         if self.text:
@@ -92,6 +94,9 @@ class TokenFilter:
         if self.sources:
             conditions.append("list_contains(?, source)")
             values.append(list(self.sources))
+        if self.in_prompt:
+            conditions.append("contains(lower(text), lower(?))")
+            values.append(self.in_prompt)
         for column, value in self.others:
             conditions.append(f"{quoted(column)} = ?")
             values.append(value)
@@ -171,6 +176,7 @@ def _flag(value: Any) -> bool:
 _READ = {
     "sources": _some(_words),
     "others": _some(_two(_words)),
+    "in_prompt": _words,
     "text": _words,
     "token_ids": _some(_whole),
     "layer": _whole,

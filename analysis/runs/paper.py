@@ -10,16 +10,19 @@ All count the tokens that a `TokenFilter` leaves. A cell is a token in a layer.
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 from scipy.stats import t as student
 
 from analysis.runs.filters import ALL_TOKENS, TokenFilter
-from analysis.runs.run import Run
 from analysis.runs.schema import Sizes
 from analysis.texts.chance import FEWEST_TEXTS
 from sample_models.lambda_gate import width_share
+
+if TYPE_CHECKING:
+    from analysis.runs.run import Run
 
 PAPER_LEVELS = (0.25, 0.75)
 """λ of the paper's two clouds."""
@@ -31,7 +34,7 @@ MOST_WORDS = 500
 _WHITE = "␣↵⇥"
 
 
-def paper_loops(run: Run, chosen: TokenFilter = ALL_TOKENS) -> pd.DataFrame:
+def paper_loops(run: "Run", chosen: TokenFilter = ALL_TOKENS) -> pd.DataFrame:
     """One row per layer: tokens, prompts, mean loops over tokens, and the 95% interval of that mean over prompts.
 
     The interval is the jackknife's: whole prompts are left out, one at a time (`analysis.texts.chance.text_interval`).
@@ -84,7 +87,7 @@ def cloud_levels(sizes: Sizes) -> list[float]:
     return sorted({min(had, key=lambda level: abs(level - wanted)) for wanted in PAPER_LEVELS}) if had else []
 
 
-def paper_words(run: Run, chosen: TokenFilter = ALL_TOKENS) -> pd.DataFrame:
+def paper_words(run: "Run", chosen: TokenFilter = ALL_TOKENS) -> pd.DataFrame:
     """One row per λ x word: in how many cells the word has this λ (`count`), most frequent first, MOST_WORDS of each.
 
     `of_word` are all cells of the word, `of_level` all cells with this λ, and `cells` all that count; `lift` =
@@ -118,7 +121,7 @@ def paper_words(run: Run, chosen: TokenFilter = ALL_TOKENS) -> pd.DataFrame:
     return found.assign(lift=found["count"] / found["of_level"] / (found["of_word"] / found["cells"]))[columns]
 
 
-def paper_left_out(run: Run, chosen: TokenFilter = ALL_TOKENS) -> pd.DataFrame:
+def paper_left_out(run: "Run", chosen: TokenFilter = ALL_TOKENS) -> pd.DataFrame:
     """One row: tokens under the filter that the tokenizer added (`special`), and `blank` ones (white space or single
     bytes): the clouds leave out both. `tokens` are all that count."""
     if chosen.special:
@@ -135,13 +138,13 @@ def paper_left_out(run: Run, chosen: TokenFilter = ALL_TOKENS) -> pd.DataFrame:
     )
 
 
-def paper_cost(run: Run, chosen: TokenFilter = ALL_TOKENS) -> pd.DataFrame:
+def paper_cost(run: "Run", chosen: TokenFilter = ALL_TOKENS) -> pd.DataFrame:
     """One row per design: `passes`, its cost in dense FFN passes per token and layer, by the paper's formula.
 
     passes = mean_loops + (MoE - Base) x routed_share, with MoE - Base = k / N, since Base is 1. For VersatileFFN
     `mean_loops` and `routed_share` are `counted` in the run (λ > 0, so the width path ran); those of the other designs
-    are their definitions. `flops_per_token` = passes x 6 d f x layers, NaN if the run does not name the sizes. `paper`:
-    the ratio in the paper's Table 2.
+    are their definitions. `flops_per_token` = passes x 6 d f x layers that count, NaN if the run does not name the
+    sizes. `paper`: the ratio in the paper's Table 2.
     """
     where, values = chosen.where(run.sizes)
     sizes = run.sizes
@@ -161,7 +164,7 @@ def paper_cost(run: Run, chosen: TokenFilter = ALL_TOKENS) -> pd.DataFrame:
     config = run.meta.get("config") or {}
     dense = 6.0 * config.get("hidden_size", np.nan) * config.get("intermediate_size", np.nan)
     return table.assign(
-        flops_per_token=table["passes"] * dense * sizes.num_layers,
+        flops_per_token=table["passes"] * dense * len(layers),
         paper=table["design"].map(PAPER_RATIOS),
         tokens=int(found["tokens"]),
     )
@@ -177,7 +180,7 @@ def _blank() -> str:
     return f"(trim(text, '{_WHITE}') = '' OR regexp_full_match(text, '␣?(⟨[0-9A-F ]+⟩)+'))"
 
 
-PAPER_TABLES: dict[str, Callable[[Run, TokenFilter], pd.DataFrame]] = {
+PAPER_TABLES: dict[str, Callable[["Run", TokenFilter], pd.DataFrame]] = {
     "paper_loops": paper_loops,
     "paper_words": paper_words,
     "paper_left_out": paper_left_out,

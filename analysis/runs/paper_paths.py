@@ -4,18 +4,22 @@ A run does not hold the outputs of the paths: the model reads a sample of the pr
 `PathCosines.add` takes the captured paths of one after the other, in memory that does not grow with them.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from analysis.explain.geometry import path_cosine
+from analysis.runs.atlas import Atlas, atlas_of
 from analysis.runs.filters import ALL_TOKENS, TokenFilter
 from analysis.runs.paper import levels_of
-from analysis.runs.run import Run
 from analysis.runs.schema import Sizes
 from hooks.path_trace import PathTrace
+
+if TYPE_CHECKING:
+    from analysis.runs.run import Run
 
 SAMPLE, SEED = 20, 0
 """Prompts that are read again unless the reader says otherwise, and the seed of their choice."""
@@ -23,9 +27,9 @@ MOST_TOKENS = 256
 """Of a prompt's tokens so many from the first on are measured."""
 
 
-def sampled(run: Run, chosen: TokenFilter = ALL_TOKENS, *, count: int = SAMPLE, seed: int = SEED) -> pd.DataFrame:
-    """Prompts of a run to be read again: prompt, text, `tokens`, the positions that count, within MOST_TOKENS, and their
-    `loops` [layer, token] in the run.
+def sampled(run: "Run", chosen: TokenFilter = ALL_TOKENS, *, count: int = SAMPLE, seed: int = SEED) -> pd.DataFrame:
+    """Prompts of a run to be read again: prompt, text, `tokens`, the positions that count, within MOST_TOKENS, and
+    their `loops` [layer, token] in the run.
 
     They are drawn at random from the prompts with a token that counts; the same seed draws the same ones.
     """
@@ -33,9 +37,9 @@ def sampled(run: Run, chosen: TokenFilter = ALL_TOKENS, *, count: int = SAMPLE, 
     found = run.ask(
         "WITH chosen AS (SELECT prompt, text FROM prompts WHERE text IS NOT NULL AND prompt IN (SELECT prompt FROM "
         f"tokens WHERE {where} AND token < {MOST_TOKENS}) ORDER BY md5(concat(prompt, ' ', ?::INT)) LIMIT ?) "
-        "SELECT prompt, any_value(chosen.text) AS text, list(token ORDER BY token) AS tokens, "
-        "list(loops ORDER BY token) AS loops FROM tokens JOIN chosen USING (prompt) "
-        f"WHERE {where.replace('text', 'tokens.text')} AND token < {MOST_TOKENS} GROUP BY prompt ORDER BY prompt",
+        "SELECT prompt, any_value(text) AS text, list(token ORDER BY token) AS tokens, list(loops ORDER BY token) AS "
+        f"loops FROM (SELECT prompt, token, loops FROM tokens WHERE {where} AND token < {MOST_TOKENS}) "
+        "JOIN chosen USING (prompt) GROUP BY prompt ORDER BY prompt",
         [*values, seed, count, *values],
     )
     return found.assign(loops=[np.stack(each).T for each in found["loops"]])
@@ -45,11 +49,8 @@ def sampled(run: Run, chosen: TokenFilter = ALL_TOKENS, *, count: int = SAMPLE, 
 class PathCosines:
     """Cosines between the paths by layer and λ, over prompts that are added one after the other."""
 
-    name: str
-    """Of the run."""
-    meta: dict[str, Any]
-    sizes: Sizes
-    chosen: TokenFilter = ALL_TOKENS
+    run: Atlas
+    """The run and the filter."""
     prompts: int = 0
     """How many were read again."""
     tokens: int = 0
@@ -57,6 +58,16 @@ class PathCosines:
     other_loops: int = 0
     """Cells that took other loops than the run says: another batch rounds otherwise."""
     _sums: dict[str, np.ndarray] = field(default_factory=dict)
+
+    @property
+    def routing(self) -> Atlas:
+        """What names model and run, as results of a text hold its trace."""
+        return self.run
+
+    @property
+    def sizes(self) -> Sizes:
+        """Layers and values of λ."""
+        return self.run.sizes
 
     def add(self, paths: PathTrace, tokens: np.ndarray, loops: np.ndarray) -> None:
         """Count the captured paths of one prompt in all layers, from its first token on.
@@ -103,4 +114,31 @@ class PathCosines:
         )
 
 
-__all__ = ["MOST_TOKENS", "SAMPLE", "SEED", "PathCosines", "sampled"]
+def path_cosines(
+    run: "Run",
+    read: Callable[[str], PathTrace],
+    chosen: TokenFilter = ALL_TOKENS,
+    *,
+    count: int = SAMPLE,
+    seed: int = SEED,
+) -> PathCosines:
+    """The cosines of `count` prompts of a run, each `read` again by its model, as `hooks.capture_paths` does, in all
+    layers and from the first token on.
+
+    Raises ValueError, in a sentence, if the model is another than that of the run or does not have two paths.
+    """
+    found = PathCosines(atlas_of(run, chosen), seed=seed)
+    if set(run.sizes.parts) != {"depth", "gate", "width"}:
+        raise ValueError("This model does not have two paths whose outputs could be compared.")
+    for row in sampled(run, chosen, count=count, seed=seed).itertuples():
+        paths = read(row.text)
+        if (ours := paths.routing.meta.get("weights_sha256")) != (theirs := run.meta.get("weights_sha256")):
+            raise ValueError(
+                f"The run is of {run.meta.get('model')} with weights {str(theirs)[:12]}, and here are others: "
+                f"{str(ours)[:12]}."
+            )
+        found.add(paths, row.tokens, row.loops)
+    return found
+
+
+__all__ = ["MOST_TOKENS", "SAMPLE", "SEED", "PathCosines", "path_cosines", "sampled"]

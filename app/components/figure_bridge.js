@@ -1,6 +1,7 @@
 // Connects the page's figures with the app: clicks select, and the selection is drawn over the figures. (Streamlit's own
 // selection events never fire for heat-map cells.) In a figure with layout.meta.select = "customdata" the customdata of
-// each point is [token, layer], with null for what the point does not name.
+// each point is [token, layer], with null for what the point does not name. With "part" it is [[what, value], layer], which
+// names a part of a run; what and value may be missing.
 const WIDE = 1060, STEP = 20; // pixels; analysis.view.PAGE_PX is the same
 const SVG = "http://www.w3.org/2000/svg";
 // Live collections, so that the timer below does not search the page.
@@ -109,7 +110,12 @@ function listen(figure) {
   if (state.figures.has(figure) || !figure.on) return;
   state.figures.add(figure);
   figure.on("plotly_click", ({ points: [point] }) => {
-    if (figure.layout?.meta?.select !== "customdata" || !point.customdata) return;
+    const select = figure.layout?.meta?.select;
+    if (select === "part" && point.customdata) {
+      const [part, layer] = point.customdata, [what, value] = part ?? [null, null];
+      send("part", { what, value, layer, at: Date.now() });
+    }
+    if (select !== "customdata" || !point.customdata) return;
     const [token, layer] = point.customdata;
     if (Number.isInteger(token) || Number.isInteger(layer)) send("select", { token, layer, at: Date.now() });
   });

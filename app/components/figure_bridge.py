@@ -5,6 +5,7 @@ marks are an overlay and no part of the charts, and content that depends on the 
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import streamlit as st
 
@@ -32,12 +33,14 @@ def figure_bridge(
     theme: Theme,
     room: int,
     on_room: Callable[[int], None],
+    on_part: Callable[[Any, Any, Any], None] = lambda *_: None,
 ) -> None:
     """Listen to the figures of `page` and draw `marks` (container key -> Plotly shapes) over them.
 
     Figures in `redrawn` (layout.meta.drawing -> Plotly JSON) are updated in place to that content.
     `on_select(token, layer)` is called before the rerun, with None for what the clicked point does not name. Tick
     labels of `token` and `layer` turn bold. The app is rerun when the browser's theme is no longer `theme`.
+    `on_part(what, value, layer)` is called likewise for a clicked part of a figure of a run.
     `on_room(pixels)` is called when the width of the page's column is no longer `room`; 0 stands for the full width
     for which figures are drawn by default.
     """
@@ -45,6 +48,10 @@ def figure_bridge(
     def selected() -> None:
         if chosen := component_event(KEY, "select"):
             on_select(chosen["token"], chosen["layer"])
+
+    def parted() -> None:
+        if chosen := component_event(KEY, "part"):
+            on_part(chosen["what"], chosen["value"], chosen["layer"])
 
     def measured() -> None:
         if (pixels := component_event(KEY, "room")) is not None:
@@ -62,6 +69,7 @@ def figure_bridge(
             "room": room,
         },
         on_select_change=selected,
+        on_part_change=parted,
         on_room_change=measured,
         on_theme_change=lambda: None,  # the rerun is all that is wanted
     )

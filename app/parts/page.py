@@ -9,6 +9,7 @@ import streamlit as st
 
 from analysis.answers import ABOUT_SELECTION
 from analysis.catalogue import FigureSpec, spec
+from analysis.figures.runs.atlas import ATLAS_FIGURES
 from analysis.figures.texts.prompts import PICTURE
 from analysis.parts import PAGES, parts_of, why_lacking
 from analysis.words.strip import Quantity
@@ -119,8 +120,10 @@ class Page:
 
     @property
     def exported(self) -> tuple[FigureSpec, ...]:
-        """The figures that Export offers: all of the page, or the picture of the list."""
-        return (PICTURE,) if self.about == "list" else tuple(map(spec, self.figures))
+        """The figures that Export offers: all of the page, the picture of the list, or those of the run."""
+        if self.about in ("list", "run"):
+            return (PICTURE,) if self.about == "list" else ATLAS_FIGURES
+        return tuple(map(spec, self.figures))
 
     @property
     def folds(self) -> tuple[Fold, ...]:

@@ -3,9 +3,10 @@
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pandas as pd
@@ -15,7 +16,7 @@ from analysis.runs.filters import TokenFilter
 from analysis.runs.manifest import MANIFEST, Manifest
 from analysis.runs.run import QuestionError, Run
 from app.limits import MAX_RUNS, MOST_TABLES
-from app.server.result_cache import ResultCache
+from app.server.result_cache import Result, ResultCache
 
 RUNS_VARIABLE = "VERSATILEFFN_RUNS"
 """Environment variable with folders of runs, set by whoever starts the server."""
@@ -58,7 +59,7 @@ def opened(folder: Path) -> Run:
     more. Raises RunError if it is gone or damaged.
     """
     with told(folder):
-        key = folder, _stamp(folder)
+        key = folder, stamp(folder)
         with _LOCK:
             if run := _OPEN.get(key):
                 _OPEN.move_to_end(key)
@@ -73,24 +74,29 @@ def opened(folder: Path) -> Run:
         return run
 
 
-def _table(folder: Path, _: int, chosen: TokenFilter, name: str) -> pd.DataFrame:
+def _answer(folder: Path, _: int, question: Callable[..., Any], arguments: tuple[Hashable, ...]) -> Any:
     with told(folder):
-        return TABLES[name](opened(folder), chosen)
+        return question(opened(folder), *arguments)
 
 
-_tables = ResultCache(_table, entries=MOST_TABLES, turn=nullcontext)
+_answers = ResultCache(_answer, entries=MOST_TABLES, turn=nullcontext)
+
+
+def answer(folder: Path, question: Callable[..., Result], *arguments: Hashable) -> Result:
+    """`question(run, *arguments)` about the run in a folder, kept for all visitors; it must never be None.
+
+    The question is a function of a module. Do not change its answer. Raises RunError if the run is gone or damaged.
+    """
+    with told(folder):
+        return _answers(folder, stamp(folder), question, arguments)
 
 
 def table(folder: Path, chosen: TokenFilter, name: str) -> pd.DataFrame:
-    """A table of `analysis.runs.atlas.TABLES` about the tokens of a run that count, kept for all visitors.
-
-    Do not change it. Raises RunError if the run is gone or damaged.
-    """
-    with told(folder):
-        return _tables(folder, _stamp(folder), chosen, name)
+    """The `answer` with a table of `analysis.runs.atlas.TABLES` about the tokens of a run that count."""
+    return answer(folder, TABLES[name], chosen)
 
 
-def _stamp(folder: Path) -> int:
+def stamp(folder: Path) -> int:
     """A number that changes when the run grows."""
     return (folder / MANIFEST).stat().st_mtime_ns
 
@@ -112,4 +118,4 @@ def told(folder: Path) -> Iterator[None]:
         ) from error
 
 
-__all__ = ["RUNS_VARIABLE", "SHIPPED", "RunError", "check_folders", "folders", "opened", "table", "told"]
+__all__ = ["RUNS_VARIABLE", "SHIPPED", "RunError", "answer", "check_folders", "folders", "opened", "table", "told"]

@@ -17,6 +17,7 @@ from analysis.models.faithfulness import Finding
 from analysis.models.family import family_table, read_members
 from analysis.models.health import Check
 from analysis.models.training import TrainingCurves
+from analysis.runs.atlas import Atlas
 from analysis.texts.knock_out import KnockOutStudy
 from analysis.texts.study import Study
 from analysis.texts.summary import PromptSummary, PromptTable
@@ -29,6 +30,7 @@ from app.session import (
     forced_depth,
     knock_outs,
     prompt_list,
+    run_choice,
     state,
     text_study,
     training_steps,
@@ -167,7 +169,7 @@ def why_not_drawn(kind: type) -> str | None:
     """Why figures of this kind (`FigureSpec.of`) cannot be drawn now; None if they can."""
     if lacking := parts.why_lacking_result(kind, state.current_trace().meta):
         return lacking
-    if kind is not RoutingTrace and (why_not := state.why_no_model()):
+    if kind not in (RoutingTrace, Atlas) and (why_not := state.why_no_model()):
         return why_not
     if kind is AttentionTrace:
         trace = state.current_trace()
@@ -197,6 +199,8 @@ def why_not_drawn(kind: type) -> str | None:
         return comparing.why_none(kind)
     if kind is Study:
         return text_study.why_not_studied()
+    if kind is Atlas:
+        return run_choice.why_none()
     if kind is PromptTable and not any(isinstance(known, PromptSummary) for known in prompt_list.prompt_summaries()):
         return "Trace the list to draw this."
     return None
@@ -247,6 +251,7 @@ def current_result(kind: type) -> Drawn:
         Embedding: umap_maps.current_map,
         **{each: partial(forced_depth.current_sweep, each) for each in (DepthEffects, Frontier, GateSweep)},
         PromptTable: prompt_list.drawn_list,
+        Atlas: run_choice.current_atlas,
     }
     return getters[kind]()
 

@@ -15,6 +15,8 @@ from app.server import runs
 RUN_KEY, FILTER = "run", "run_filter"
 """Keys of the name of the chosen run, and of the chosen `TokenFilter`."""
 _RESET = "run_filter_set"
+BEHIND = "run_behind"
+"""Key of what is common to the tokens whose texts are shown."""
 
 
 def run_names() -> list[str]:
@@ -54,6 +56,14 @@ def current_atlas() -> Atlas | None:
     return Atlas(run_name(), run.meta, run.sizes, chosen, partial(runs.table, run_folder(), chosen))
 
 
+def why_none() -> str | None:
+    """Why no run can be shown, in a sentence; None if one can."""
+    try:
+        return None if current_run() else "There is no run to show."
+    except runs.RunError as error:
+        return str(error)
+
+
 def choose_filter(chosen: TokenFilter) -> None:
     """Have these tokens count. Widgets that show the filter are drawn with it anew: `filter_number`."""
     st.session_state[FILTER] = chosen
@@ -63,6 +73,45 @@ def choose_filter(chosen: TokenFilter) -> None:
 def narrow(**changes: Any) -> None:
     """Change parts of the filter: the fields of `TokenFilter`."""
     choose_filter(replace(st.session_state.get(FILTER, ALL_TOKENS), **changes))
+
+
+def forget_unknown() -> None:
+    """Choose the first run if the chosen one is not offered any more. Call this before the choice is drawn."""
+    if st.session_state.get(RUN_KEY) not in (None, *run_names()):
+        del st.session_state[RUN_KEY]
+
+
+def look_behind(what: Any, value: Any, layer: Any) -> None:
+    """Show the tokens behind a part of a figure: with `value` loops or the expert `value`, in a layer.
+
+    Comes from the browser: what is no part of the chosen run is not shown.
+    """
+    part = {"loops": [value]} if what == "loops" else {"expert": value} if what == "expert" else {}
+    try:
+        run = current_run()
+        found = TokenFilter.from_json(part | {"layer": layer})
+    except ValueError:
+        return
+    if run and found == found.fitting(run.sizes, ()):
+        st.session_state[BEHIND] = found
+
+
+def behind() -> TokenFilter | None:
+    """What the tokens have in common that are shown in their texts; None if none are."""
+    return st.session_state.get(BEHIND)
+
+
+def forget_behind() -> None:
+    """Show no tokens behind a part any more."""
+    st.session_state.pop(BEHIND, None)
+
+
+def narrow_to_behind() -> None:
+    """Count only the tokens that are shown in their texts."""
+    if (part := behind()) is None:
+        return
+    forget_behind()
+    narrow(**{name: getattr(part, name) for name in ("layer", "loops", "expert")})
 
 
 def filter_number() -> int:
@@ -93,6 +142,7 @@ def choose_from_json(found: Any) -> None:
 
 __all__ = [
     "RUN_KEY",
+    "behind",
     "choose_filter",
     "choose_from_json",
     "chosen_as_json",
@@ -100,8 +150,13 @@ __all__ = [
     "current_atlas",
     "current_run",
     "filter_number",
+    "forget_behind",
+    "forget_unknown",
+    "look_behind",
     "narrow",
+    "narrow_to_behind",
     "run_folder",
     "run_name",
     "run_names",
+    "why_none",
 ]

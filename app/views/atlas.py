@@ -2,37 +2,69 @@
 
 import streamlit as st
 
+from analysis.figures.figure_spec import FigureSpec
+from analysis.figures.fitting import fit
+from analysis.figures.runs.atlas import ATLAS_FIGURES
+from app.parts.panel import chart, title
+from app.parts.run_bar import run_bar
+from app.parts.run_texts import texts_dialog, texts_panel
 from app.server.runs import RunError
-from app.session import run_choice
-from app.texts.markdown import literal
+from app.session import drawings, run_choice, state
 
-HOW_TO_MAKE = """There is no run to show yet. A run is a folder with the routing of every token of your files. Make \
-one where this program is installed, and start the explorer with it:
-
-```sh
-python -m app run prompts.jsonl --out my_run
-python -m app serve --run my_run
-```
-"""
+SPECS = {spec.name: spec for spec in ATLAS_FIGURES}
 
 
-def choose_run() -> None:
-    """The choice of the run, and what it is of."""
-    names = run_choice.run_names()
-    if not names:
-        st.markdown(HOW_TO_MAKE)
+def overview() -> None:
+    """The bar of the run and the main figure."""
+    if run_bar():
+        _draw(SPECS["run_loops"], main=True)
+
+
+def gate() -> None:
+    """How each layer mixes its paths."""
+    _draw(SPECS["run_gate"])
+
+
+def experts() -> None:
+    """The load of the experts."""
+    _draw(SPECS["run_load"])
+    _draw(SPECS["run_balance"])
+
+
+def texts() -> None:
+    """The tokens that count, in their texts."""
+    if _run() is not None:
+        texts_panel()
+
+
+def behind() -> None:
+    """The window with the tokens behind the part of a figure that was clicked."""
+    if _run() is not None and run_choice.behind() is not None:
+        texts_dialog()
+
+
+def _draw(spec: FigureSpec, *, main: bool = False) -> None:
+    """A figure of the run with its title and how to read it."""
+    if _run() is None:
         return
-    st.selectbox("Run", names, key=run_choice.RUN_KEY, persist_state="session")
+    drawn, view = run_choice.current_atlas(), state.current_view()
     try:
-        run = run_choice.current_run()
+        figure = spec.figure(drawn, view)
     except RunError as error:
         st.text(str(error))
         return
-    manifest = run.manifest
-    going = "" if manifest.finished else " It is not finished: it holds what was read so far."
-    st.caption(
-        literal(
-            f"Model {run.meta.get('model')}, weights {str(run.meta.get('weights_sha256'))[:12]}. "
-            f"{run.counts.prompts:,} prompts, {run.counts.tokens:,} tokens.{going}"
-        )
-    )
+    title(spec.title)
+    fit(figure, drawings.figure_width())
+    chart(f"figure-{spec.name}", figure, name=spec.name, alt=spec.title)
+    st.caption(f"**How to read.** {spec.how_to_read}" if main else spec.how_to_read, help=spec.details or None)
+
+
+def _run():
+    """The chosen run; None if there is none, or none that can be shown, which the bar has told."""
+    try:
+        return run_choice.current_run()
+    except RunError:
+        return None
+
+
+__all__ = ["behind", "experts", "gate", "overview", "texts"]

@@ -11,7 +11,7 @@ from analysis.runs.atlas import Atlas
 from analysis.runs.paper import cloud_levels
 from analysis.runs.paper_paths import PathCosines
 from analysis.view import DEFAULT_VIEW, View
-from analysis.words.labels import plotly_text, short_label
+from analysis.words.labels import how_many, plotly_text, short_label
 from analysis.words.numbers import number, significant
 
 HEIGHT = 300
@@ -68,7 +68,7 @@ def paper_words_figure(drawn: Atlas, view: View = DEFAULT_VIEW) -> go.Figure:
             {
                 "type": "bar", "orientation": "h", "x": found["count"].to_numpy(), "y": at, "width": 0.8,
                 "xaxis": f"x{suffix}", "yaxis": f"y{suffix}", "marker": {"color": colour},
-                "text": [f"{row.count:,}   ×{significant(row.lift)}" for row in found.itertuples()],
+                "text": [f"{row.count:,}   ×{number(row.lift)}" for row in found.itertuples()],
                 "textposition": "outside", "textfont": {"size": 12, "color": THEMES[view.theme]["muted"]},
                 "cliponaxis": False, "customdata": found[["of_word", "of_level"]].to_numpy(),
                 "hovertemplate": "%{x:,} of %{customdata[0]:,} cells of this word,<br>of %{customdata[1]:,} cells with "
@@ -80,7 +80,7 @@ def paper_words_figure(drawn: Atlas, view: View = DEFAULT_VIEW) -> go.Figure:
         axes[f"yaxis{suffix}"] = {
             "range": [MOST_ROWS - 0.5, -0.5], "tickvals": at, "ticktext": names, "anchor": f"x{suffix}",
         }  # fmt: skip
-        notes.append(note(f"{swatch(colour, f'λ {significant(level)}')}: cells, and × lift", x=first + 0.1))
+        notes.append(note(f"{swatch(colour, f'λ {significant(level)}')}: count × lift", x=first + 0.1))
     return figure(
         view,
         data,
@@ -133,7 +133,12 @@ def paper_cosine_figure(drawn: PathCosines, view: View = DEFAULT_VIEW, *, of: st
         height=height_of_rows(shape[0], HEIGHT),
         xaxis={"range": [-0.5, shape[1] - 0.5], "tickvals": list(range(shape[1])), "ticktext": names},
         yaxis={"range": [-0.5, shape[0] - 0.5], "dtick": -(-shape[0] // 16), "title": {"text": "layer of the model"}},
-        annotations=[note("mean cosine between the paths   – : no cell routed")],
+        annotations=[
+            note(
+                f"mean over {how_many(drawn.prompts, 'prompt')} ({how_many(drawn.tokens, 'token')}) read again, drawn "
+                f"with seed {drawn.seed}   – : no cell routed"
+            )
+        ],
     )
 
 
@@ -144,6 +149,7 @@ def paper_cost_figure(drawn: Atlas, view: View = DEFAULT_VIEW) -> go.Figure:
         return sentence_figure(view, EMPTY, HEIGHT)
     rows = np.arange(len(table))[::-1]
     depth, experts = table["mean_loops"].to_numpy(), (table["passes"] - table["mean_loops"]).to_numpy()
+    most = float(np.nanmax([table["passes"].max(), table["paper"].max()]))
     shared = {"type": "bar", "orientation": "h", "y": rows, "width": 0.62}
     data = [
         shared | {
@@ -160,12 +166,12 @@ def paper_cost_figure(drawn: Atlas, view: View = DEFAULT_VIEW) -> go.Figure:
             "hovertemplate": "in the paper: %{x:.2f} × its dense model<extra></extra>",
         },
         {
-            "type": "scatter", "mode": "text", "x": np.maximum(table["passes"], table["paper"]), "y": rows,
-            "text": [f"   {number(passes)}" for passes in table["passes"]], "textposition": "middle right",
+            "type": "scatter", "mode": "text", "x": np.full(len(rows), 1.04 * most), "y": rows,
+            "textposition": "middle right",
+            "text": [f"<b>{number(row.passes)}</b> ({number(row.paper)})" for row in table.itertuples()],
             "textfont": {"size": 12, "color": c["ink"]}, "hoverinfo": "skip", "cliponaxis": False,
         },
     ]  # fmt: skip
-    most = float(np.nanmax([table["passes"].max(), table["paper"].max()]))
     return figure(
         view,
         data,
@@ -173,7 +179,7 @@ def paper_cost_figure(drawn: Atlas, view: View = DEFAULT_VIEW) -> go.Figure:
         barmode="overlay",
         height=260,
         margin={"l": 100, "r": 16, "t": 30, "b": 44},
-        xaxis={"range": [0, most * 1.1], "showgrid": True, "title": {"text": "dense FFN passes per token and layer"}},
+        xaxis={"range": [0, most * 1.35], "showgrid": True, "title": {"text": "dense FFN passes per token and layer"}},
         yaxis={
             "range": [-0.6, len(table) - 0.4], "tickvals": rows,
             "ticktext": [f"<b>{row.design}</b>" if row.counted else row.design for row in table.itertuples()],
@@ -181,7 +187,7 @@ def paper_cost_figure(drawn: Atlas, view: View = DEFAULT_VIEW) -> go.Figure:
         annotations=[
             note(
                 f"{swatch(c['depth'], 'Base × mean loops')}   {swatch(c['width'], '(MoE − Base) × routed share')}   "
-                f"{swatch(c['ink'], 'the ratio in the paper', '◇')}"
+                f"{swatch(c['ink'], '(): in the paper', '◇')}"
             )
         ],
     )  # fmt: skip
@@ -240,8 +246,8 @@ COST = FigureSpec(
     how_to_read=(
         "Each bar is a design's cost in passes of a token through one dense FFN, by the paper's formula: Base × mean "
         "loops + (MoE − Base) × routed share, with Base = 1 and MoE − Base = k / N. Mean loops and routed share of "
-        "VersatileFFN are counted in the run; those of the other designs follow from what they are. A diamond is the "
-        "ratio to the dense model in the paper."
+        "VersatileFFN are counted in the run; those of the other designs follow from what they are. A diamond, "
+        "and the number in brackets, is the ratio to the dense model in the paper."
     ),
     details=(
         "The formula is nominal: it leaves out router, depth head and attention, and is not what a kernel executes. "

@@ -4,14 +4,18 @@ A cloud shows frequent words in large letters, and little else: length, place an
 `paper.WORDS` sets the same words beside it, sorted, with counts and lift.
 """
 
+import base64
 import html
 from random import Random
 
 import pandas as pd
+import plotly.graph_objects as go
 
 from analysis.figures.runs.paper import level_colour
+from analysis.figures.template import figure, sentence_figure
 from analysis.palette import THEMES
 from analysis.runs.atlas import Atlas
+from analysis.view import DEFAULT_VIEW, View
 from analysis.words.labels import how_many, short_label
 from analysis.words.numbers import percent, significant
 
@@ -46,7 +50,7 @@ def cloud_svg(drawn: Atlas, level: float, *, theme: str = "light", seed: int = S
     shown = {_label(row.word): row for row in reversed(list(words.itertuples()))}  # of equal labels the more frequent
     placed = WordCloud(
         font_path=FONT_PATH, width=WIDTH, height=HEIGHT, max_words=MOST_WORDS, prefer_horizontal=1.0,
-        relative_scaling=0.5, min_font_size=8, margin=3, random_state=Random(seed),
+        relative_scaling=0.5, min_font_size=8, max_font_size=72, margin=5, random_state=Random(seed),
         color_func=lambda *_, **__: "black",
     ).generate_from_frequencies({label: float(row.count) for label, row in shown.items()})  # fmt: skip
     colour, lines = level_colour(level, theme), []
@@ -62,6 +66,29 @@ def cloud_svg(drawn: Atlas, level: float, *, theme: str = "light", seed: int = S
             *lines,
             "</g></svg>",
         ]
+    )
+
+
+def cloud_figure(drawn: Atlas, view: View = DEFAULT_VIEW, *, level: float, seed: int = SEED) -> go.Figure:
+    """The cloud as the image of a figure, for pictures in any format. Raises like `cloud_svg`."""
+    svg = cloud_svg(drawn, level, theme=view.theme, seed=seed)
+    if svg is None:
+        return sentence_figure(view, f"No word has λ {significant(level)}.", HEIGHT)
+    image = {
+        "source": f"data:image/svg+xml;base64,{base64.b64encode(svg.encode('utf-8')).decode()}",
+        "xref": "paper", "yref": "paper", "x": 0, "y": 1, "sizex": 1, "sizey": 1, "layer": "below",
+    }  # fmt: skip
+    bare = {"visible": False, "range": [0, 1]}
+    return figure(
+        view,
+        [],
+        clickable=False,
+        images=[image],
+        height=HEIGHT,
+        width=WIDTH,
+        margin=dict.fromkeys("lrtb", 0),
+        xaxis=bare,
+        yaxis=bare,
     )
 
 
@@ -101,4 +128,4 @@ def _text(label: str, row, size: int, top: int, left: int, font_path: str) -> st
     )
 
 
-__all__ = ["HEIGHT", "MISLEADS", "SEED", "WIDTH", "cloud_caption", "cloud_svg", "cloud_words"]
+__all__ = ["HEIGHT", "MISLEADS", "SEED", "WIDTH", "cloud_caption", "cloud_figure", "cloud_svg", "cloud_words"]
