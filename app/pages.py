@@ -336,6 +336,7 @@ PAGES = (
             fold("How does each layer mix its two paths over the run?", atlas.gate),
             fold("How evenly do the experts share the load over the run?", atlas.experts),
             fold("Which tokens are these, in their texts?", atlas.texts),
+            fold("What else do you want to know, in SQL?", atlas.sql),
             atlas.behind,
         ),
         about="run",

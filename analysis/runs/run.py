@@ -23,21 +23,19 @@ from pyarrow import parquet
 from analysis.runs.folder import ROUTER_PROBS, PartFiles, counts_of, parts_in
 from analysis.runs.manifest import Counts, Manifest
 from analysis.runs.schema import Sizes, prompt_schema, token_schema
+from analysis.runs.typed import QuestionError, check_question, first_line
 
 MEMORY_MB = 512
 """Of all questions of one opened run."""
 MOST_ROWS, MOST_SECONDS = 1_000, 10.0
 """Of an answer to a question that a reader typed."""
+MOST_CHARACTERS_OF_ANSWER = 4_000_000
 _LOCKED = (
     "SET enable_external_access=false",
     "SET autoinstall_known_extensions=false",
     "SET autoload_known_extensions=false",
     "SET lock_configuration=true",
 )
-
-
-class QuestionError(ValueError):
-    """A question in SQL that was refused, wrong, or took too much; the message is for whoever typed it."""
 
 
 class Run:
@@ -77,22 +75,17 @@ class Run:
     def ask_typed(self, sql: str, *, rows: int = MOST_ROWS, seconds: float = MOST_SECONDS) -> tuple[pd.DataFrame, bool]:
         """The first rows of the answer to a question that a reader typed, and whether there are more.
 
-        Only a single SELECT is answered, and it can read nothing but the run. Raises QuestionError otherwise, if the
-        SQL is wrong, and if the answer takes more time or memory than it may.
+        Only a single SELECT is answered, and it can read nothing but the run's tables. Raises QuestionError otherwise,
+        if the SQL is wrong, and if the answer takes more time, memory or characters than it may.
         """
-        try:
-            statements = duckdb.extract_statements(sql)
-        except duckdb.Error as error:
-            raise QuestionError(_first_line(error)) from error
-        if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
-            raise QuestionError("Only one SELECT is answered at a time: a run is read here and never changed.")
         with self._cursor() as cursor:
+            statement = check_question(sql, cursor)
             clock = threading.Timer(seconds, cursor.interrupt)
             clock.start()
             try:
-                answered = cursor.execute(statements[0])
-                names = [column[0] for column in answered.description]
-                found = answered.fetchmany(rows + 1)
+                answered = cursor.execute(statement)
+                names = _told_apart([column[0] for column in answered.description])
+                found = _bounded(answered, rows + 1)
             except duckdb.InterruptException as error:
                 raise QuestionError(
                     f"The answer takes more than {seconds:g} s. Ask for fewer rows, columns or prompts."
@@ -101,8 +94,10 @@ class Run:
                 raise QuestionError(
                     f"The answer takes more than {MEMORY_MB} MB. Ask for fewer rows or columns."
                 ) from error
+            except duckdb.IOException as error:
+                raise QuestionError("The files of the run cannot be read any more.") from error
             except duckdb.Error as error:
-                raise QuestionError(_first_line(error)) from error
+                raise QuestionError(first_line(error).replace(str(self.folder.resolve()), self.name)) from error
             finally:
                 clock.cancel()
         return pd.DataFrame(found[:rows], columns=pd.Index(names, dtype=object)), len(found) > rows
@@ -170,9 +165,29 @@ def _literal(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-def _first_line(error: duckdb.Error) -> str:
-    """What is wrong with the SQL, in one line."""
-    return str(error).partition("\n")[0][:300]
+def _bounded(answered: duckdb.DuckDBPyConnection, rows: int) -> list[tuple]:
+    """At most so many rows of an answer. Raises QuestionError if they have too many characters."""
+    found, characters = [], 0
+    while len(found) < rows and (row := answered.fetchone()) is not None:
+        characters += sum(len(cell) if isinstance(cell, str | bytes) else 8 for cell in row)
+        if characters > MOST_CHARACTERS_OF_ANSWER:
+            most = f"{MOST_CHARACTERS_OF_ANSWER:,}"
+            raise QuestionError(
+                f"The answer has more than {most} characters. Ask for fewer rows, or for shorter texts."
+            )
+        found.append(row)
+    return found
+
+
+def _told_apart(names: list[str]) -> list[str]:
+    """Names of columns without repeats: a second `prompt` becomes `prompt_2`."""
+    made: list[str] = []
+    for name in names:
+        number, own = 2, name
+        while own in made:
+            own, number = f"{name}_{number}", number + 1
+        made.append(own)
+    return made
 
 
 __all__ = ["MOST_ROWS", "MOST_SECONDS", "QuestionError", "Run"]

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from analysis.runs.filters import TokenFilter
+from analysis.runs.manifest import Counts
 from analysis.runs.paper_paths import MOST_TOKENS, SAMPLE, PathCosines, path_cosines
 from app.server import models, runs
 from app.server.captures import cached
@@ -12,7 +13,7 @@ MOST_COSINES = 16
 
 
 @cached(MOST_COSINES, f"Reading {SAMPLE} prompts of the run again")
-def _cosines(model_name: str, folder: Path, _: int, chosen: TokenFilter) -> PathCosines:
+def _cosines(model_name: str, folder: Path, _: Counts, chosen: TokenFilter) -> PathCosines:
     from hooks import capture, capture_paths
 
     run, loaded = runs.opened(folder), models.loaded_model(model_name)
@@ -30,4 +31,4 @@ def cosines_of(model_name: str, folder: Path, chosen: TokenFilter) -> PathCosine
 
     Raises ValueError, in a sentence, if the model is not that of the run, and RunError if the run is gone.
     """
-    return _cosines(model_name, folder, runs.stamp(folder), chosen)
+    return _cosines(model_name, folder, runs.opened(folder).counts, chosen)  # again when the run has grown

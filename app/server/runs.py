@@ -15,7 +15,7 @@ from analysis.runs.atlas import TABLES
 from analysis.runs.filters import TokenFilter
 from analysis.runs.manifest import MANIFEST, Manifest
 from analysis.runs.run import QuestionError, Run
-from app.limits import MAX_RUNS, MOST_TABLES
+from app.limits import MAX_RUNS, MOST_TABLES, TYPED_AT_A_TIME
 from app.server.result_cache import Result, ResultCache
 
 RUNS_VARIABLE = "VERSATILEFFN_RUNS"
@@ -25,6 +25,7 @@ SHIPPED = Path(__file__).parents[1] / "assets" / "runs" / "sample_texts"
 SHIPPED_NAME = "sample texts"
 _OPEN: OrderedDict[tuple[Path, int], Run] = OrderedDict()
 _LOCK = threading.Lock()
+_TURNS = threading.BoundedSemaphore(TYPED_AT_A_TIME)
 
 
 class RunError(ValueError):
@@ -59,7 +60,7 @@ def opened(folder: Path) -> Run:
     more. Raises RunError if it is gone or damaged.
     """
     with told(folder):
-        key = folder, stamp(folder)
+        key = folder, _stamp(folder)
         with _LOCK:
             if run := _OPEN.get(key):
                 _OPEN.move_to_end(key)
@@ -88,7 +89,7 @@ def answer(folder: Path, question: Callable[..., Result], *arguments: Hashable) 
     The question is a function of a module. Do not change its answer. Raises RunError if the run is gone or damaged.
     """
     with told(folder):
-        return _answers(folder, stamp(folder), question, arguments)
+        return _answers(folder, _stamp(folder), question, arguments)
 
 
 def table(folder: Path, chosen: TokenFilter, name: str) -> pd.DataFrame:
@@ -96,7 +97,13 @@ def table(folder: Path, chosen: TokenFilter, name: str) -> pd.DataFrame:
     return answer(folder, TABLES[name], chosen)
 
 
-def stamp(folder: Path) -> int:
+def typed(folder: Path, sql: str) -> tuple[pd.DataFrame, bool]:
+    """`Run.ask_typed`, of which only `TYPED_AT_A_TIME` run at once. Raises QuestionError or RunError."""
+    with told(folder), _TURNS:
+        return opened(folder).ask_typed(sql)
+
+
+def _stamp(folder: Path) -> int:
     """A number that changes when the run grows."""
     return (folder / MANIFEST).stat().st_mtime_ns
 
@@ -118,4 +125,15 @@ def told(folder: Path) -> Iterator[None]:
         ) from error
 
 
-__all__ = ["RUNS_VARIABLE", "SHIPPED", "RunError", "answer", "check_folders", "folders", "opened", "table", "told"]
+__all__ = [
+    "RUNS_VARIABLE",
+    "SHIPPED",
+    "RunError",
+    "answer",
+    "check_folders",
+    "folders",
+    "opened",
+    "table",
+    "told",
+    "typed",
+]

@@ -7,6 +7,7 @@ from analysis.figures.fitting import fit
 from analysis.figures.runs.atlas import ATLAS_FIGURES
 from app.parts.panel import chart, title
 from app.parts.run_bar import run_bar
+from app.parts.run_sql import sql_box
 from app.parts.run_texts import texts_dialog, texts_panel
 from app.server.runs import RunError
 from app.session import drawings, run_choice, state
@@ -35,6 +36,12 @@ def texts() -> None:
     """The tokens that count, in their texts."""
     if _run() is not None:
         texts_panel()
+
+
+def sql() -> None:
+    """Questions in SQL."""
+    if (run := _run()) is not None:
+        sql_box(run)
 
 
 def behind() -> None:
@@ -67,4 +74,4 @@ def _run():
         return None
 
 
-__all__ = ["behind", "experts", "gate", "overview", "texts"]
+__all__ = ["behind", "experts", "gate", "overview", "sql", "texts"]
