@@ -84,7 +84,8 @@ def paper_files(
             yield f"{spec.name}.caption.txt", paper_caption(spec, data).encode("utf-8")
         for level in levels if has_words else ():
             name = cloud_name(level)
-            if svg := cloud_svg(drawn, level, seed=seed):
+            svg = cloud_svg(drawn, level, seed=seed)
+            if svg:
                 yield f"{name}.svg", svg.encode("utf-8")
                 for each in wanted:
                     if each != "svg":
@@ -92,7 +93,7 @@ def paper_files(
                             f"{name}.{each}",
                             draw(cloud_figure(drawn, level=level, seed=seed), each, scale=_scale(paper)),
                         )
-            yield f"{name}.caption.txt", f"{cloud_caption(drawn, level, seed=seed)} {source(drawn)}\n".encode()
+            yield f"{name}.caption.txt", f"{cloud_caption(drawn, level, svg, seed=seed)} {source(drawn)}\n".encode()
     if "html" in formats:
         yield PLOTLY_JS, get_plotlyjs().encode("utf-8")
     yield ABOUT, _about(drawn, cosines, levels, seed)

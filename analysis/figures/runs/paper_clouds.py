@@ -50,9 +50,9 @@ def cloud_svg(drawn: Atlas, level: float, *, theme: str = "light", seed: int = S
     shown = {_label(row.word): row for row in reversed(list(words.itertuples()))}  # of equal labels the more frequent
     placed = WordCloud(
         font_path=FONT_PATH, width=WIDTH, height=HEIGHT, max_words=MOST_WORDS, prefer_horizontal=1.0,
-        relative_scaling=0.5, min_font_size=8, max_font_size=72, margin=5, random_state=Random(seed),
+        relative_scaling=1.0, min_font_size=6, max_font_size=72, margin=5, random_state=Random(seed),
         color_func=lambda *_, **__: "black",
-    ).generate_from_frequencies({label: float(row.count) for label, row in shown.items()})  # fmt: skip
+    ).generate_from_frequencies({label: row.count**0.5 for label, row in shown.items()})  # fmt: skip
     colour, lines = level_colour(level, theme), []
     for (label, _), size, (top, left), _, _ in placed.layout_:
         lines.append(_text(label, shown[label], size, top, left, FONT_PATH))
@@ -92,10 +92,10 @@ def cloud_figure(drawn: Atlas, view: View = DEFAULT_VIEW, *, level: float, seed:
     )
 
 
-def cloud_caption(drawn: Atlas, level: float, *, seed: int = SEED) -> str:
-    """What the cloud shows, what it leaves out, and how it misleads."""
+def cloud_caption(drawn: Atlas, level: float, svg: str | None, *, seed: int = SEED) -> str:
+    """What the cloud shows, an `svg` of `cloud_svg`, what it leaves out, and how it misleads."""
     table, (out,) = drawn.table("paper_words"), drawn.table("paper_left_out").to_dict("records")
-    words = cloud_words(table, level)
+    words = svg.count("<text ") if svg else 0
     at = table[table["gate"] == level]
     of_level = int(at["of_level"].iloc[0]) if len(at) else 0
     cells = int(table["cells"].iloc[0]) if len(table) else 0
@@ -105,8 +105,9 @@ def cloud_caption(drawn: Atlas, level: float, *, seed: int = SEED) -> str:
     left = f"{percent(blank, 1)} of the tokens, which are white space or single bytes"
     added = f", and {how_many(int(out['special']), 'token')} that the tokenizer added" if out["special"] else ""
     return (
-        f"The {how_many(len(words), 'most frequent word')} among the {how_many(of_level, 'cell')} (a token in a layer, "
-        f"{layers}) with λ {significant(level)}, {share} of all. {MISLEADS} Left out are {left}{added}. Seed {seed}."
+        f"The {how_many(words, 'most frequent word')} among the {how_many(of_level, 'cell')} (a token in a layer, "
+        f"{layers}) with λ {significant(level)}, {share} of all; the area of a word grows with its count. {MISLEADS} "
+        f"Left out are {left}{added}. Seed {seed}."
     )
 
 
