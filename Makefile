@@ -55,6 +55,7 @@ bench: .venv/ready-test
 	$(BIN)/python -m benchmarks.chance
 	$(BIN)/python -m benchmarks.browser
 	$(BIN)/python -m benchmarks.uploads
+	$(BIN)/python -m benchmarks.runs
 
 # Remake the pictures of the README from the shipped model.
 pictures: .venv/ready-test

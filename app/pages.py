@@ -339,6 +339,7 @@ PAGES = (
             fold("How evenly do the experts share the load over the run?", atlas.experts),
             fold("Which tokens are these, in their texts?", atlas.texts),
             fold("What else do you want to know, in SQL?", atlas.sql),
+            fold("How does it route a file of your own?", atlas.own_file),
             atlas.behind,
         ),
         about="run",

@@ -38,6 +38,7 @@ LEFT_OUT = {
 CAPTURES = (
     *("app.server.captures", "app.server.comparisons", "app.server.forced_depth", "app.server.generations"),
     "app.server.knock_outs",
+    "app.server.own_runs",
 )
 """What runs models for visitors, who wait for their turn."""
 README = (ROOT / "README.md").read_text(encoding="utf-8")
