@@ -112,6 +112,7 @@ EXTRAS = {
     **dict.fromkeys(("sklearn", "umap"), "umap"),
     "gguf": "train",
     "datasets": "data",
+    "ray": "ray",
 }
 """Library -> the extra that brings it. Pictures tell their own (`analysis.export.pictures`)."""
 

@@ -3,8 +3,10 @@
 import argparse
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
+from importlib import import_module
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,9 +18,11 @@ from app.cli_trace import tell_of_model
 
 if TYPE_CHECKING:
     from analysis.runs.manifest import Manifest
-    from analysis.runs.tracing import Progress
-    from app.server.records import Records
+    from analysis.runs.tracing import Progress, SourceRecord
+    from app.server.records import Records, Source
+    from app.texts.record_files import Choices
     from hooks.run_reader import RunReader
+    from sample_models.intervention import Intervention
 
 TOLD_EVERY_S = 10.0
 """A line of progress, where stderr is no terminal that shows a bar."""
@@ -30,6 +34,8 @@ def run(args: argparse.Namespace) -> None:
     from app.texts.prompt_columns import ColumnNeeded
     from app.texts.record_files import Choices
 
+    if args.engine == "ray":
+        import_module("ray")  # or say at once what brings it
     sources = sources_of(args.files)
     with Records(sources, Choices(args.per, args.column, args.id_column)) as records:
         try:
@@ -39,13 +45,38 @@ def run(args: argparse.Namespace) -> None:
         for note in records.notes:
             say(note, to=sys.stderr)
         described = [source.described() for source in sources]
-        interventions, how = interventions_of(args), loading_of(args)
-        from hooks.run_reader import RunReader
-        from sample_models import load_model
-
-        reader = RunReader(load_model(args.model, **how), chat=args.chat, interventions=interventions)
+        how = loading_of(args), args.chat, interventions_of(args)
+        reader = reader_of(args.model, *how)
         tell_of_model(reader.loaded)
-        _write(args, records, reader, manifest_of(args, reader, described, others))
+        again = partial(reader_of, args.model, *how, weights=reader.model["weights_sha256"])
+        _write(args, records, again, reader, manifest_of(args, reader, described, others))
+
+
+def reader_of(
+    model: str | None,
+    how: dict,
+    chat: bool,
+    interventions: tuple["Intervention", ...],
+    *,
+    weights: str | None = None,
+) -> "RunReader":
+    """The model that reads texts. Raises ValueError if it has not these `weights` (their SHA-256)."""
+    from hooks.run_reader import RunReader
+    from sample_models import load_model
+
+    reader = RunReader(load_model(model, **how), chat=chat, interventions=interventions)
+    if weights not in (None, found := reader.model["weights_sha256"]):
+        raise ValueError(f"a worker has a model of the same name with other weights, {found[:12]}: copy the model anew")
+    return reader
+
+
+def records_of(sources: Sequence["Source"], choices: "Choices", limit: int | None) -> Iterator["SourceRecord"]:
+    """The records of sources, read where this is called."""
+    from app.server.records import Records
+
+    with Records(sources, choices) as again:
+        again.open()
+        yield from islice(again, limit)
 
 
 def manifest_of(
@@ -59,7 +90,14 @@ def manifest_of(
     return tracing.manifest_of(reader, described, others, versions={"versatileffn": version()}, **choices)
 
 
-def _write(args: argparse.Namespace, records: "Records", reader: "RunReader", manifest: "Manifest") -> None:
+def _write(
+    args: argparse.Namespace,
+    records: "Records",
+    reader_again: Callable[[], "RunReader"],
+    reader: "RunReader",
+    manifest: "Manifest",
+) -> None:
+    from analysis.runs.on_ray import Cluster, write_run_on_ray
     from analysis.runs.tracing import write_run
     from analysis.runs.writing import RunWriter
 
@@ -73,7 +111,12 @@ def _write(args: argparse.Namespace, records: "Records", reader: "RunReader", ma
             stamps = [source.stamp() for source in records.sources]
             try:
                 with _telling(args) as tell:
-                    write_run(writer, reader, islice(records, args.limit), tell)
+                    if args.engine == "ray":
+                        again = partial(records_of, records.sources, records.choices, args.limit)
+                        on = Cluster(args.ray_address, args.workers, gpus=args.device.startswith("cuda"))
+                        write_run_on_ray(writer, reader_again, again, tell, on=on)
+                    else:
+                        write_run(writer, reader, islice(records, args.limit), tell)
             except KeyboardInterrupt:
                 kept = f"{writer.counts.records:,} records are kept in {args.out}"
                 say(f"{kept}; the same command goes on after them", to=sys.stderr)
@@ -174,9 +217,16 @@ def add_run(commands: argparse._SubParsersAction) -> None:
     command.add_argument("--per", choices=["line", "paragraph", "file"], help="txt, md: what counts as one prompt")
     command.add_argument("--column", help="the column of texts (default: text or prompt)")
     command.add_argument("--id-column", help="the column of names (default: id)")
-    command.add_argument("--limit", type=_count, help="read only so many records")
+    command.add_argument("--limit", type=_count("records"), help="read only so many records")
     command.add_argument("--model", help=f"{MODEL_HELP} (default: the best one here, see models)")
     add_loading(command)
+    command.add_argument(
+        "--engine", choices=["local", "ray"], default="local", help="what traces: this machine, or a cluster with Ray"
+    )
+    command.add_argument("--ray-address", help="of a running Ray cluster, or auto (default: start one on this machine)")
+    command.add_argument(
+        "--workers", type=_count("workers"), help="with Ray: processes (default: one for each GPU or machine)"
+    )
     command.add_argument("--intervene", type=Path, help="JSON file of interventions, such as forced loops")
     command.add_argument(
         "--chat", action="store_true", help="put each text into the model's chat template, as a user's message"
@@ -185,10 +235,13 @@ def add_run(commands: argparse._SubParsersAction) -> None:
     command.set_defaults(run=run)
 
 
-def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"a number of records is 1 or more, got {text}")
-    return int(text)
+def _count(of: str) -> Callable[[str], int]:
+    def counted(text: str) -> int:
+        if not text.isdecimal() or int(text) < 1:
+            raise argparse.ArgumentTypeError(f"a number of {of} is 1 or more, got {text}")
+        return int(text)
+
+    return counted
 
 
 __all__ = ["add_run", "manifest_of", "run"]

@@ -14,8 +14,8 @@ STREET = ["sample_models", "hooks", "analysis", "app"]
 ROOMS = (
     *("app", "app.views", "app.frame", "app.parts", "app.components", "app.session", "app.server", "app.texts"),
     "app.limits",
-    *("analysis.export", "analysis.catalogue", "analysis.figures", "analysis.answers", "analysis.models"),
-    "analysis.runs",
+    *("analysis.export", "analysis.catalogue", "analysis.figures", "analysis.answers", "analysis.runs"),
+    "analysis.models",
     *(
         "analysis.texts",
         "analysis.explain",

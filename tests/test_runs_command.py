@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -161,3 +162,12 @@ def test_a_file_that_changes_while_it_is_read_is_told(tmp_path, texts, capsys, m
     monkeypatch.setattr(RunWriter, "finish", finish)
     assert command(texts, out=tmp_path / "run") == 0
     assert "texts.txt was changed while it was read: make the run anew to be sure" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(find_spec("ray") is not None, reason="Ray is installed here")
+def test_without_ray_its_engine_says_how_to_install_it_and_makes_no_folder(tmp_path, texts, capsys):
+    assert command(texts, "--engine", "ray", out=tmp_path / "run") == 2
+    assert (
+        "this needs ray, which is not installed: pip install 'versatileffn[ray]' brings it" in capsys.readouterr().err
+    )
+    assert not (tmp_path / "run").exists()
