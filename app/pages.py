@@ -347,5 +347,4 @@ PAGES = (
     ),
     *RUN_PAGES,
 )
-"""To add a page, add a row here, its numbers to `analysis`, its answer to `analysis.answers`, its figures to
-`analysis.figures`. What every visitor should see first, above the main figure, begins its `body`."""
+"""A page is a row here; its numbers, answer and figures are in `analysis`. What is seen first begins its `body`."""
