@@ -341,6 +341,7 @@ PAGES = (
             fold("Which tokens are these, in their texts?", atlas.texts),
             fold("What do the figures of the paper show of this run?", paper_figures.paper_figures),
             fold("What else do you want to know, in SQL?", atlas.sql),
+            fold("How does it route a file of your own?", atlas.own_file),
             atlas.behind,
         ),
         run_figures=ATLAS_FIGURES,
@@ -348,5 +349,4 @@ PAGES = (
     ),
     *RUN_PAGES,
 )
-"""To add a page, add a row here, its numbers to `analysis`, its answer to `analysis.answers`, its figures to
-`analysis.figures`. What every visitor should see first, above the main figure, begins its `body`."""
+"""A page is a row here; its numbers, answer and figures are in `analysis`. What is seen first begins its `body`."""
