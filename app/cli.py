@@ -16,6 +16,7 @@ from app.cli_generate import add_generate
 from app.cli_inputs import existing_file, existing_folders, port, tell_strange_folders, without_extra
 from app.cli_models import add_models
 from app.cli_output import say, say_no_more
+from app.cli_run import add_run
 from app.cli_trace import add_trace
 from app.limits import MOST_THREADS
 
@@ -92,6 +93,7 @@ def parser() -> argparse.ArgumentParser:
     command.set_defaults(run=serve)
     add_trace(commands)
     add_generate(commands)
+    add_run(commands)
     add_files(commands)
     add_models(commands)
     add_completion(commands, top)
@@ -119,7 +121,7 @@ def _run(argv: list[str]) -> int:
     if argv[:2] == ["trace", "diff"] and not any(each.startswith("--o") for each in argv):
         argv = argv[1:]
     args = parser().parse_args(argv)
-    if args.command in ("trace", "generate") and args.model is None:
+    if args.command in ("trace", "run", "generate") and args.model is None:
         from sample_models.registry import default_models
 
         args.model = default_models()[0]

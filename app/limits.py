@@ -82,6 +82,11 @@ MAX_SWEEP_BYTES = 256 * 2**20
 """Of what a sweep over all depths begins from: every layer's output with each number of loops for a window's tokens."""
 MAX_KEPT_SWEEPS_BYTES = 64 * 2**20
 """Of the results of all sweeps over depth and lambda, of all visitors."""
+MOST_NOTES, MOST_NOTE_CHARACTERS = 200, 1_000
+"""Notes and bookmarks of a visitor, and characters of one."""
+MOST_NOTED_CHARACTERS = 500_000
+"""Of the texts that a visitor's notes are about: a tab keeps them."""
+
 MAX_RUNS = 3
 """Runs that are open at a time, of all visitors; each may take `analysis.runs.run.MEMORY_MB` for its questions."""
 TYPED_AT_A_TIME = 2

@@ -122,8 +122,7 @@ def snippet(
     if isinstance(drawn, RoutingTrace) and read_file:
         names, lines = ["RoutingTrace"], [f"drawn = {file}{note}"]
     elif isinstance(drawn, TokenMap):
-        more_imports, lines = map_code(drawn)
-        imports = [*imports[1:], *more_imports]
+        imports, lines = map_code(drawn)
     elif isinstance(drawn, TrainingCurves):
         more_imports, lines = _curves_code(model, shipped)
         imports += more_imports
@@ -145,9 +144,8 @@ def snippet(
     if names:
         imports.append(f"from hooks import {', '.join(names)}")
     chosen = "".join(f", {option}={value!r}" for option, value in options.items())
-    function = spec.figure.__name__ if isinstance(drawn, TokenMap) else f"figures.{spec.figure.__name__}"
     lines += [
-        f"figure = {function}(drawn, {_view(view)}{chosen})",
+        f"figure = figures.{spec.figure.__name__}(drawn, {_view(view)}{chosen})",
         f'figure.write_html("{spec.name}.html")',
     ]
     return "\n".join([*sorted(map(_as_here, imports)), "", *lines]) + "\n"

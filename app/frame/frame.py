@@ -4,6 +4,7 @@ from functools import partial
 from pathlib import Path
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from analysis.export.captions import generation, reading
 from analysis.models.facts import ModelFacts
@@ -14,6 +15,7 @@ from app.components.narrow_window import close_sidebar_of_narrow_window
 from app.components.token_strip import token_strip
 from app.frame.export_dialog import export_dialog
 from app.frame.intervention_banner import intervention_banner
+from app.frame.notes_dialog import notes_dialog
 from app.frame.prompt_picker import prompt_picker
 from app.frame.refused_model import told_to_choose
 from app.frame.token_search import token_search
@@ -36,16 +38,20 @@ def styles() -> None:
 
 
 def sidebar() -> None:
-    """The sidebar: `model_choice`, and facts about the model."""
-    model_choice()
+    """The sidebar: `model_choice`, notes, and facts about the model."""
+    row = model_choice()
+    with told_to_choose(), row:
+        if st.button("Notes", icon=":material/bookmark:"):
+            notes_dialog()
     with told_to_choose(), st.sidebar:
         _facts()
 
 
-def model_choice() -> None:
-    """Tour and glossary, and the choice of the model; it can be drawn whatever the model is."""
+def model_choice() -> DeltaGenerator:
+    """Tour and glossary, whose row is returned, and the choice of the model; drawn whatever the model is."""
     with st.sidebar:
-        with st.container(horizontal=True):
+        row = st.container(horizontal=True)
+        with row:
             tour_button()
             if st.button("Glossary", icon=":material/dictionary:"):
                 glossary_dialog()
@@ -58,6 +64,7 @@ def model_choice() -> None:
             disabled=why_not is not None,
             help=why_not,
         )
+    return row
 
 
 def _facts() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import streamlit as st
 
-from analysis.runs.atlas import Atlas
+from analysis.runs.atlas import Atlas, run_meta
 from analysis.runs.filters import ALL_TOKENS, TokenFilter
 from analysis.runs.run import Run
 from app.server import runs
@@ -55,7 +55,7 @@ def current_atlas() -> Atlas | None:
     if (run := current_run()) is None:
         return None
     chosen = chosen_filter()
-    return Atlas(run_name(), run.meta, run.sizes, chosen, partial(runs.table, run_folder(), chosen))
+    return Atlas(run_name(), run_meta(run), run.sizes, chosen, partial(runs.table, run_folder(), chosen))
 
 
 def why_none() -> str | None:
