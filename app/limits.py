@@ -82,14 +82,17 @@ MAX_SWEEP_BYTES = 256 * 2**20
 """Of what a sweep over all depths begins from: every layer's output with each number of loops for a window's tokens."""
 MAX_KEPT_SWEEPS_BYTES = 64 * 2**20
 """Of the results of all sweeps over depth and lambda, of all visitors."""
+MOST_NOTES, MOST_NOTE_CHARACTERS = 200, 1_000
+"""Notes and bookmarks of a visitor, and characters of one."""
+MOST_NOTED_CHARACTERS = 500_000
+"""Of the texts that a visitor's notes are about: a tab keeps them."""
+
 MAX_RUNS = 3
 """Runs that are open at a time, of all visitors; each may take `analysis.runs.run.MEMORY_MB` for its questions."""
 TYPED_AT_A_TIME = 2
 """Questions in SQL that visitors typed and that are answered at once; others wait."""
 MOST_TABLES = 400
 """Tables of the panels about runs in memory, of all visitors; some kilobytes each."""
-MOST_CARDS = 60
-"""Cards of runs in memory, and as many of each other table on their page, of all visitors; some ten kilobytes each."""
 MAX_SAMPLES_BYTES = 64 * 2**20
 """Of the tokens drawn for maps of runs in memory, of all visitors; the last sample stays, however large it is."""
 MAX_MAPS = 6

@@ -1,6 +1,8 @@
 """The pages of the explorer, one row each, in the order of the navigation."""
 
+from analysis.figures.runs.atlas import ATLAS_FIGURES
 from analysis.parts import ALL, DEPTH
+from app.pages_of_runs import RUN_PAGES
 from app.parts.page import Page, fold, lacking, needing
 from app.parts.schematic import first_schematic, schematic
 from app.parts.study_picker import texts_of_study
@@ -11,7 +13,6 @@ from app.views import (
     compare,
     cost,
     difficulty,
-    expert_cards,
     experts,
     forced_depth,
     generate,
@@ -20,10 +21,10 @@ from app.views import (
     models,
     near_misses,
     overview,
+    paper_figures,
     prompts,
     recursion,
     recursion_lens,
-    token_map,
     walkthrough,
     what_if,
     write_ledger,
@@ -332,45 +333,20 @@ PAGES = (
         name="Atlas",
         group="Corpus",
         question="How does a model route the tokens of whole files and datasets?",
-        terms=("run", "loop", "λ", "load"),
+        terms=("run", "loop", "λ", "load", "load CV", "balance loss", "dead expert"),
         body=(
             atlas.overview,
             fold("How does each layer mix its two paths over the run?", atlas.gate),
             fold("How evenly do the experts share the load over the run?", atlas.experts),
             fold("Which tokens are these, in their texts?", atlas.texts),
+            fold("What do the figures of the paper show of this run?", paper_figures.paper_figures),
             fold("What else do you want to know, in SQL?", atlas.sql),
             atlas.behind,
         ),
+        run_figures=ATLAS_FIGURES,
         about="run",
     ),
-    Page(
-        name="Expert cards",
-        group="Corpus",
-        question="What does this expert serve, and what takes this many loops?",
-        terms=("run", "virtual expert", "did not route", "loop", "lift", "beyond chance"),
-        body=(
-            expert_cards.choose_card,
-            expert_cards.card_of_choice,
-            fold("Do two kinds of prompts choose differently?", expert_cards.domains),
-            fold("What does each layer follow: the token, its class, or the domain?", expert_cards.specialised),
-            fold("How early in training did the routing become what it is?", expert_cards.saturated),
-        ),
-        about="run",
-    ),
-    Page(
-        name="Token map",
-        group="Corpus",
-        question="How are the tokens of a run arranged by how the model routes them?",
-        terms=("run", "loop", "routing vector", "trustworthiness"),
-        body=(
-            token_map.map_of_tokens,
-            fold("Which texts are the chosen tokens in?", atlas.texts),
-            fold("How many loops do the chosen tokens take in each layer?", atlas.loops),
-            fold("Which experts run for the chosen tokens?", atlas.experts),
-            atlas.behind,
-        ),
-        about="run",
-    ),
+    *RUN_PAGES,
 )
 """To add a page, add a row here, its numbers to `analysis`, its answer to `analysis.answers`, its figures to
 `analysis.figures`. What every visitor should see first, above the main figure, begins its `body`."""

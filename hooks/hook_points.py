@@ -11,8 +11,8 @@ from importlib.util import find_spec
 from torch import nn
 
 from sample_models.modeling_versatile import VersatileFFNForCausalLM
+from sample_models.module_walk import each_module
 from sample_models.taps import HOOK_NAMES, Tap, edited, record
-from sample_models.weight_state import each_module
 
 if HAS_LENS := find_spec("transformer_lens") is not None:
     from hooks.lens_points import TracePoint

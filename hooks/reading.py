@@ -8,6 +8,7 @@ from hooks.trace import RoutingTrace
 from hooks.trace_checks import PARTS
 from hooks.windows import Window, reading_windows
 from sample_models.foreign import told_as
+from sample_models.module_walk import each_module
 
 if TYPE_CHECKING:
     from sample_models.loading import LoadedModel
@@ -141,8 +142,6 @@ def refuse_without_routing(loaded: "LoadedModel") -> None:
 
 def refuse_other_model(loaded: "LoadedModel", trace: RoutingTrace) -> None:
     """Raise ValueError unless the trace was made by the weights of this model, which is in eval mode."""
-    from sample_models.weight_state import each_module  # brings torch, which whoever has a model has loaded
-
     if any(module.training for module in each_module(loaded.model)):
         raise ValueError(
             f"{loaded.name} is in training mode, where it draws its loops at random: call its eval() first"

@@ -13,6 +13,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from sample_models.module_walk import each_module
+
 _hashed: weakref.WeakKeyDictionary[nn.Module, tuple[tuple, str]] = weakref.WeakKeyDictionary()
 
 
@@ -28,15 +30,6 @@ def weight_marks(model: nn.Module) -> tuple:
             if tensor is not None:
                 found.append((tensor.data_ptr(), 0 if tensor.is_inference() else tensor._version))
     return (*found, *active_adapters(model))
-
-
-def each_module(model: nn.Module) -> Iterator[nn.Module]:
-    """A model and all its modules, one that is there twice perhaps twice: `modules()` takes five times as long."""
-    waiting = [model]
-    while waiting:
-        module = waiting.pop()
-        waiting += [each for each in module._modules.values() if each is not None]
-        yield module
 
 
 def active_adapters(model: nn.Module) -> list[str]:
@@ -78,4 +71,4 @@ def _digest(model: nn.Module) -> str:
     return digest.hexdigest()
 
 
-__all__ = ["active_adapters", "each_module", "tensors_sha256", "weight_marks"]
+__all__ = ["active_adapters", "tensors_sha256", "weight_marks"]

@@ -113,7 +113,7 @@ def test_a_click_shows_the_tokens_behind_it_and_can_narrow_the_filter(app, shipp
 
 
 def test_a_row_opens_its_text_with_token_and_layer_selected(app, shipped):
-    app.session_state["pending"].work = lambda: run_texts.open_place(12, 7, 3)
+    app.session_state["pending"].work = lambda: run_texts.open_place(run_texts.RunPlace(12, 7, 3))
     app.run()
     assert not app.exception
     text, token = shipped.ask("SELECT p.text, t.text FROM prompts p JOIN tokens t USING (prompt) "
@@ -128,7 +128,7 @@ def test_a_text_of_a_run_by_a_model_that_is_not_here_says_so(tmp_path, monkeypat
     make_run(folder, [random_trace(layers=3, tokens=12)]).close()
     monkeypatch.setenv(runs.RUNS_VARIABLE, str(folder))
     app = turn_to(unfolded(new_app()).run(), "atlas")
-    app.session_state["pending"].work = lambda: run_texts.open_place(0, 2, 1)
+    app.session_state["pending"].work = lambda: run_texts.open_place(run_texts.RunPlace(0, 2, 1))
     app.run()
     assert not app.exception and "The run is of the model tiny" in app.session_state.problem
 

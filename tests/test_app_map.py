@@ -102,9 +102,9 @@ def test_the_map_is_coloured_by_what_the_run_has(app):
 
 
 def test_what_is_no_map_is_told(app):
-    widget(app.multiselect, "Tokens are alike by their").set_value([]).run()
+    widget(app.pills, "Tokens are alike by their").set_value([]).run()
     assert not app.exception and "Choose at least one kind of routing" in texts(app)
-    widget(app.multiselect, "Tokens are alike by their").set_value(["gate"]).run()
+    widget(app.pills, "Tokens are alike by their").set_value(["gate"]).run()
     assert points(app) == 154
     app.session_state["run_filter"] = TokenFilter(positions=(0, 0))
     app.run()

@@ -13,7 +13,8 @@ CHART = ".st-key-figure-token_map"
 FIGURE = f"document.querySelector('{CHART} .js-plotly-plot')"
 INSIDE = f"""(side) => {{
   const {{ _fullData, layout }} = {FIGURE};
-  const corners = [...layout.shapes[0].path.matchAll(/(-?[\\d.e-]+),(-?[\\d.e-]+)/g)].map((each) => each.slice(1).map(Number));
+  const found = [...layout.shapes[0].path.matchAll(/(-?[\\d.e-]+),(-?[\\d.e-]+)/g)];
+  const corners = found.map(([, x, y]) => [Number(x), Number(y)]);
   const [x0, x1] = [Math.min(...corners.map(([x]) => x)), Math.max(...corners.map(([x]) => x))];
   const [y0, y1] = [Math.min(...corners.map(([, y]) => y)), Math.max(...corners.map(([, y]) => y))];
   return _fullData.flatMap(({{ x, y }}) => [...x].map((each, i) => [each, y[i]]))

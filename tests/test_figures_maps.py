@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from analysis import figures
+from analysis.figures.joint_map import token_bars
 from analysis.figures.template import ROUND_ROWS_PX
 from analysis.gate import gate_along_text, gate_by_chance
 from analysis.palette import THEMES, contrast, expert_colour, loop_colours, text_on
@@ -337,3 +338,12 @@ def test_the_first_and_the_last_layer_are_named_however_many_there_are(count):
     assert axis.ticktext[-1] == f"<b>{count - 1}</b>"
     steps = np.diff(named)
     assert count < 3 or steps.min() == steps[0], "the last name has as much room as the others"
+
+
+def test_outline_of_many_bars_stays_on_the_axis_where_there_is_no_value():
+    trace = random_trace(layers=2, tokens=400)
+    values = np.where(np.arange(400) % 50 < 20, np.nan, 0.5)
+    drawn = token_bars(trace, View(window=None), values, "mean %{y}", marker={"color": "#000000"})
+    assert drawn["fill"] == "tozeroy" and np.isfinite(drawn["y"]).all(), "Plotly would fill a slope across a gap"
+    for y, told, (token, _) in zip(drawn["y"], drawn["hovertemplate"], drawn["customdata"], strict=True):
+        assert (y, "no value" in told, "mean" in told) == ((0, True, False) if token % 50 < 20 else (0.5, False, True))

@@ -6,6 +6,7 @@ from analysis.answers import answers
 from analysis.catalogue import Drawn, FigureSpec, OfTexts
 from analysis.figures.selection import At
 from analysis.models.training import TrainingCurves
+from analysis.runs.about import AboutRun
 from analysis.runs.atlas import Atlas
 from analysis.runs.filter_words import in_words as filter_in_words
 from analysis.runs.map import TokenMap
@@ -18,7 +19,7 @@ from hooks.interventions import from_json, in_words
 from hooks.sampling import Sampling
 from hooks.trace import RoutingTrace
 
-About = RoutingTrace | OfTexts | TrainingCurves | PromptTable | Atlas | TokenMap
+About = RoutingTrace | OfTexts | TrainingCurves | PromptTable | Atlas | TokenMap | AboutRun
 """What a caption speaks of (`routing_of`)."""
 
 
@@ -33,6 +34,9 @@ def numbers(spec: FigureSpec, about: About, view: View, *, marked: bool = True, 
         text = _list_numbers(about)
     elif isinstance(about, Atlas):
         text = _run_numbers(about)
+    elif isinstance(about, AboutRun):
+        words = filter_in_words(about.chosen)
+        text = f"Run “{about.run}”{f', {words}' if words else ''}. {about.counted}".strip()
     elif isinstance(about, TokenMap):
         text = _map_numbers(about)
     elif isinstance(about, OfTexts):

@@ -14,7 +14,8 @@ def map_code(drawn: TokenMap) -> tuple[list[str], list[str]]:
         f"from analysis.runs.map import {method}",
         "from analysis.runs.run import Run",
         "from analysis.runs.sampling import sample_tokens",
-        "from analysis.figures.runs.token_map import token_map_figure",
+        "from analysis.figures.runs import token_map as figures",
+        "from analysis.view import View",
     ]
     chosen = ""
     if sample.chosen != ALL_TOKENS:

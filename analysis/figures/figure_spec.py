@@ -14,6 +14,7 @@ from analysis.explain.embedding import Embedding
 from analysis.explain.near_miss import TwoPrecisions
 from analysis.figures.selection import At
 from analysis.models.training import TrainingCurves
+from analysis.runs.about import AboutRun
 from analysis.runs.atlas import Atlas
 from analysis.runs.map import TokenMap
 from analysis.texts.knock_out import KnockOutStudy
@@ -54,7 +55,7 @@ OfOneText = (
 """A trace, or a result that holds the trace of its text as `routing`."""
 OfTexts = Study | KnockOutStudy
 """What several texts say together."""
-Drawn = OfOneText | OfTexts | TrainingCurves | PromptTable | Atlas | TokenMap
+Drawn = OfOneText | OfTexts | TrainingCurves | PromptTable | Atlas | TokenMap | AboutRun
 """The data of a figure: of one text, of several texts, of the model itself, of a list of prompts, or of a run."""
 
 
@@ -161,9 +162,9 @@ class FigureSpec:
         return replace(view, checkpoint=checkpoint, **{at: 0 for at in ("layer", "token") if at not in self.follows})
 
 
-def routing_of(drawn: Drawn) -> "RoutingTrace | OfTexts | TrainingCurves | PromptTable | Atlas | TokenMap":
+def routing_of(drawn: Drawn) -> "RoutingTrace | OfTexts | TrainingCurves | PromptTable | Atlas | TokenMap | AboutRun":
     """The part of a figure's data that names model and text: a trace, a study, curves of a model, a list, or a run."""
-    itself = RoutingTrace | OfTexts | TrainingCurves | PromptTable | Atlas | TokenMap
+    itself = RoutingTrace | OfTexts | TrainingCurves | PromptTable | Atlas | TokenMap | AboutRun
     return drawn if isinstance(drawn, itself) else drawn.routing
 
 

@@ -15,6 +15,7 @@ import pandas as pd
 
 from analysis.aggregate import share
 from analysis.experts import FEWEST_EXPECTED, expected_pairs
+from analysis.runs.about import AboutRun
 from analysis.runs.choices import DID_NOT_ROUTE, Choice, expert_at
 from analysis.runs.counting import choice_counts
 from analysis.runs.filters import ALL_TOKENS, TokenFilter
@@ -24,6 +25,7 @@ from analysis.runs.token_class import classed
 from analysis.runs.units import Shares, by_unit, p_of, shares_of, unit_of_prompt
 from analysis.texts.chance import corrected
 from analysis.texts.tokens import CLASSES
+from analysis.words.labels import how_many
 
 FEWEST = 10
 """A token with fewer occurrences that had the choice to make is not compared."""
@@ -31,8 +33,8 @@ CANDIDATES = 100
 """Tokens that are looked at by prompt: those with the largest lifts if every token stood in a prompt of its own."""
 
 
-@dataclass(frozen=True, eq=False)
-class Card:
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Card(AboutRun):
     """What a choice serves. In its tables `made` counts tokens that made the choice, `had` those that could.
 
     Where a table has intervals, `share` is made / had with `low` and `high` (95% over prompts), `lift` and its
@@ -70,6 +72,12 @@ class Card:
         """Share of the tokens that made the choice, of those that could; NaN if none could."""
         return float(self.counts["share"].iloc[0])
 
+    @property
+    def counted(self) -> str:
+        row = self.counts.iloc[0]
+        name, had = self.choice.words, "that routed there" if self.choice.loops is None else "that count"
+        return f"{name[0].upper()}{name[1:]}: {int(row['made']):,} of {how_many(int(row['had']), 'token')} {had}."
+
 
 def card(run: Run, choice: Choice, chosen: TokenFilter = ALL_TOKENS) -> Card:
     """The card of a choice over the tokens of a run that count. Raises ValueError if the model has no such choice."""
@@ -79,6 +87,9 @@ def card(run: Run, choice: Choice, chosen: TokenFilter = ALL_TOKENS) -> Card:
     base = float(counts["share"].iloc[0])
     tokens, compared = _tokens(run, choice, chosen, base)
     return Card(
+        run=run.name,
+        meta=run.meta,
+        chosen=chosen,
         choice=choice,
         sizes=run.sizes,
         counts=counts,

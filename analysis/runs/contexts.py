@@ -8,17 +8,17 @@ from analysis.runs.choices import Choice
 from analysis.runs.filters import ALL_TOKENS, TokenFilter
 from analysis.runs.run import Run
 
-AROUND = 8
-"""Tokens before and after."""
+AROUND, COUNT = 8, 12
+"""Tokens before and after, and most occurrences."""
 
 
 def contexts(
     run: Run,
     choice: Choice,
     chosen: TokenFilter = ALL_TOKENS,
-    *,
     token_ids: Sequence[int] = (),
-    count: int = 12,
+    *,
+    count: int = COUNT,
     seed: int = 0,
 ) -> pd.DataFrame:
     """Tokens that made a choice, drawn at random, in the text around: at most `count` of those that count.
@@ -70,4 +70,4 @@ def _weight(run: Run, choice: Choice) -> str:
     return f"CASE {' '.join(cases)} END"
 
 
-__all__ = ["AROUND", "contexts"]
+__all__ = ["AROUND", "COUNT", "contexts"]

@@ -4,6 +4,7 @@ from functools import partial
 from pathlib import Path
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from analysis.export.captions import generation, reading
 from analysis.models.facts import ModelFacts
@@ -14,12 +15,13 @@ from app.components.narrow_window import close_sidebar_of_narrow_window
 from app.components.token_strip import token_strip
 from app.frame.export_dialog import export_dialog
 from app.frame.intervention_banner import intervention_banner
+from app.frame.notes_dialog import notes_dialog
 from app.frame.prompt_picker import prompt_picker
 from app.frame.refused_model import told_to_choose
 from app.frame.token_search import token_search
 from app.frame.tour import tour_button
 from app.parts.page import Page
-from app.session import choices, drawings, pending, results, run_choice, state, what_if_form
+from app.session import card_choice, choices, drawings, pending, results, state, what_if_form
 from app.session.search_form import clear_search, found_tokens
 from app.texts.glossary import glossary_dialog
 from app.texts.markdown import literal
@@ -36,16 +38,20 @@ def styles() -> None:
 
 
 def sidebar() -> None:
-    """The sidebar: `model_choice`, and facts about the model."""
-    model_choice()
+    """The sidebar: `model_choice`, notes, and facts about the model."""
+    row = model_choice()
+    with told_to_choose(), row:
+        if st.button("Notes", icon=":material/bookmark:"):
+            notes_dialog()
     with told_to_choose(), st.sidebar:
         _facts()
 
 
-def model_choice() -> None:
-    """Tour and glossary, and the choice of the model; it can be drawn whatever the model is."""
+def model_choice() -> DeltaGenerator:
+    """Tour and glossary, whose row is returned, and the choice of the model; drawn whatever the model is."""
     with st.sidebar:
-        with st.container(horizontal=True):
+        row = st.container(horizontal=True)
+        with row:
             tour_button()
             if st.button("Glossary", icon=":material/dictionary:"):
                 glossary_dialog()
@@ -58,6 +64,7 @@ def model_choice() -> None:
             disabled=why_not is not None,
             help=why_not,
         )
+    return row
 
 
 def _facts() -> None:
@@ -171,7 +178,7 @@ def connect_figures(page: Page) -> None:
         theme=view.theme,
         room=drawings.measured_room(),
         on_room=drawings.set_room,
-        on_part=run_choice.look_behind,
+        on_part=card_choice.part_clicked,
     )
 
 

@@ -1,5 +1,7 @@
 """Tokens of a run in their texts, page by page, each to be opened in the explorer."""
 
+from functools import partial
+
 import streamlit as st
 
 from analysis.runs.filter_words import in_words
@@ -10,7 +12,8 @@ from app.parts.data_and_code import table_height
 from app.parts.panel import title
 from app.server import runs
 from app.server.runs import RunError
-from app.session import pending, run_choice, run_texts
+from app.session import notes, pending, run_choice, run_texts
+from app.session.run_texts import RunPlace
 from app.session.widgets import selected_row
 from app.texts.markdown import literal
 
@@ -40,6 +43,8 @@ def texts_panel() -> None:
 
 def _texts(filters: tuple[TokenFilter, ...], layer: int | None, key: str, words: str) -> None:
     """How many tokens the filters leave, a page of them, and the button that opens one."""
+    if pending.exists():
+        st.rerun()  # the whole page
     folder = run_choice.run_folder()
     try:
         total = runs.answer(folder, number_of_tokens, *filters)
@@ -101,16 +106,20 @@ def _table(table, key: str, layer: int | None) -> None:
 def _open(table, key: str, layer: int | None) -> None:
     row = selected_row(_key(key))
     chosen = None if row is None or row >= len(table) else table.iloc[row]
-    place = None if chosen is None else (int(chosen["prompt"]), int(chosen["token"]), layer)
+    place = None if chosen is None else RunPlace(int(chosen["prompt"]), int(chosen["token"]), layer)
+    select_first = "Select a row first." if place is None else None
     with st.container(horizontal=True):
         st.button(
             "Open in the explorer",
             key=f"{key}-open",
             type="primary",
             disabled=place is None,
-            help="Select a row first." if place is None else None,
-            on_click=pending.callback(lambda: run_texts.open_place(*place)),
+            help=select_first,
+            on_click=pending.callback(partial(run_texts.open_place, place)),
         )
+        if st.button("Bookmark", key=f"{key}-bookmark", disabled=place is None, help=select_first):
+            notes.add_of_run(place)
+            st.toast("It is among your notes, in the sidebar.")
         if run_choice.behind() is not None and key == BEHIND:
             st.button("Count only these", on_click=pending.callback(run_choice.narrow_to_behind))
 

@@ -28,8 +28,15 @@ LOOK_S = 0.1
 """How often who waits is asked whether they still do."""
 ROOT = Path(__file__).parents[2]
 READER = (sys.executable, "-m", f"{__package__}.upload_reader")
-PLAIN = {"ARROW_DEFAULT_MEMORY_POOL": "system", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-"""Settings of a reader: memory as the system gives it, one thread; what pools and threads reserve would count."""
+PLAIN = {
+    "ARROW_DEFAULT_MEMORY_POOL": "system",
+    "ARROW_IO_THREADS": "1",
+    "JE_ARROW_MALLOC_CONF": "background_thread:false",
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+}
+"""Settings of a reader: memory as the system gives it, and as few threads as there can be. What pools and threads
+reserve would count as used."""
 
 log = logging.getLogger(__name__)
 

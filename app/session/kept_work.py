@@ -14,7 +14,7 @@ from typing import Any
 import streamlit as st
 
 from app.limits import MAX_CHARACTERS, MAX_DECODED_MB, MOST_KEPT
-from app.session import kept_choices, own_texts, prompt_list, state, text_study
+from app.session import kept_choices, notes, own_texts, prompt_list, state, text_study
 from app.session.comparing import LINK_KEY, NUMBERED
 from app.session.prompt_list import own_list
 from app.texts.kept_prompts import list_from_json, list_to_json, texts_from_json, texts_to_json
@@ -122,6 +122,7 @@ def forget() -> None:
     for key in ("kept_list", "list_in_tab"):
         st.session_state.pop(key, None)
     own_texts.forget_texts()
+    notes.forget()
     prompt_list.forget_list()
     text_study.choose_texts(text_study.SAMPLE)
     state.forget_text()
@@ -136,6 +137,8 @@ def _work() -> dict[str, Any]:
         work["typed"] = typed
     if chosen := kept_choices.chosen():
         work["choices"] = chosen
+    if notes.all_notes():
+        work["notes"] = notes.as_json()
     if asked := kept_choices.asked():
         work["asked"] = asked
     if (found := own_list()) and (model := session[state.MODEL_KEY]):
@@ -170,6 +173,8 @@ def _take_work(value: str) -> None:
     own_texts.take_texts(texts_from_json(work.get("texts", [])))
     if isinstance(typed := work.get("typed"), str):
         st.session_state[state.TYPED_KEY] = typed
+    if isinstance(kept := work.get("notes"), str):
+        notes.take(kept)
     kept_choices.choose(work.get("choices"))
     kept_choices.ask_again(work.get("asked"))
     match work.get("traced"):

@@ -24,10 +24,3 @@ def select_rows(key: str, rows: list[int]) -> None:
 def _selected_rows(key: str) -> list[int]:
     table = st.session_state.get(key)
     return list(table["selection"]["rows"]) if table else []
-
-
-def selected_point(key: str) -> int | None:
-    """The index of the point selected in a chart of one row of points; None if there is none."""
-    chart = st.session_state.get(key)
-    points = chart["selection"]["points"] if chart else []
-    return next((point["point_index"] for point in points), None)

@@ -1,127 +1,111 @@
 """Expert cards page: what an expert of a layer, or a number of loops in it, serves in a run."""
 
 from collections.abc import Callable
+from functools import wraps
 
 import streamlit as st
 
-from analysis.figures.runs.cards import CARD_FIGURES, TOP
-from analysis.figures.runs.contrasts import CONTRAST_FIGURES, KINDS, DomainContrast, Saturated, Specialised
+from analysis.figures.runs.cards import CARD_FIGURES, TOP, token_names
+from analysis.figures.runs.contrasts import CONTRAST_FIGURES
 from analysis.runs.cards import Card
 from analysis.runs.choices import Choice
-from analysis.runs.filters import ALL_TOKENS
-from analysis.runs.run import Run
+from analysis.runs.contexts import AROUND, COUNT, contexts
 from analysis.runs.schema import Sizes
-from analysis.words.labels import short_label
+from app.parts.data_and_code import table_height
 from app.parts.panel import title
+from app.parts.run_bar import run_bar
 from app.parts.run_panel import run_panel
-from app.server import run_cards
+from app.server import runs
 from app.server.runs import RunError
-from app.session import card_choice, run_choice
-from app.session.widgets import selected_point
+from app.session import card_choice, pending, run_choice
 
 BUTTONS = 16
 """Most values that are chosen by buttons in a row; more are chosen from a list."""
+TALLEST_PX = 250
 _SPECS = {each.name: each for each in (*CARD_FIGURES, *CONTRAST_FIGURES)}
+HOW_TO_SATURATE = (
+    "This takes runs of the same texts at several steps of a training. Make them with `python -m app run FILE --step N "
+    "--out RUN`, start the explorer with `python -m app serve --run EARLY ... LAST`, and choose the last one above."
+)
 
 
-def _of_run(draw: Callable[[Run], None]) -> Callable[[], None]:
-    """A part of the page that needs a run: without one it draws nothing, and what is wrong with one it tells."""
+def _of_a_run(draw: Callable[[], None]) -> Callable[[], None]:
+    """A part of the page that draws nothing without a run, and tells if one is gone."""
 
+    @wraps(draw)
     def part() -> None:
         try:
-            if run := run_choice.current_run():
-                draw(run)
+            if run_choice.current_run():
+                draw()
         except RunError as error:
             st.text(str(error))
 
     return part
 
 
-def choose_card() -> None:
-    """The choice of layer, and of an expert or a number of loops in it; and which tokens count."""
-    try:
-        run = run_choice.current_run()
-    except RunError as error:
-        st.text(str(error))
+def card_of_choice() -> None:
+    """The bar of the run, the choice of a card, and the card."""
+    if not (run := run_bar()):
         return
-    if run is None:
-        st.markdown("There is no run to show yet: the page Atlas says how to make one.")
-        return
-    names = run_choice.run_names()
-    card_choice.keep_offered(run.sizes)
-    kinds = card_choice.offered_kinds(run.sizes)
-    with st.container(horizontal=True, vertical_alignment="bottom", key="card-choice"):
-        if len(names) > 1:
-            st.selectbox("Run", names, key=run_choice.RUN_KEY, persist_state="session", width=210)
-        if not kinds:
-            return
-        st.selectbox("Layer", range(run.sizes.num_layers), key=card_choice.LAYER, persist_state="session", width=110)
-        if len(kinds) > 1:
-            st.segmented_control(
-                "Card of",
-                list(kinds),
-                default=next(iter(kinds)),
-                required=True,
-                format_func=kinds.get,
-                key=card_choice.KIND,
-                persist_state="session",
-            )
-        _value(card_choice.chosen_card(run.sizes), run.sizes)
-    _what_counts()
-
-
-def _value(choice: Choice, sizes: Sizes) -> None:
-    """The choice of the expert, or of the number of loops."""
-    if choice.loops is None:
-        label, key, values, default = "Expert", card_choice.EXPERT, range(sizes.num_experts), 0
-    else:
-        label, key, values, default = "Loops", card_choice.LOOPS, range(1, sizes.max_loops + 1), sizes.max_loops
-    if len(values) <= BUTTONS:
-        st.segmented_control(label, values, default=default, required=True, key=key, persist_state="session")
-    else:
-        st.selectbox(label, values, index=values.index(default), key=key, persist_state="session", width=110)
-
-
-def _what_counts() -> None:
-    """Whether a filter leaves out tokens, and how to remove it."""
-    if run_choice.chosen_filter() == ALL_TOKENS:
-        return
-    with st.container(horizontal=True, vertical_alignment="center"):
-        st.caption("Only the tokens that the filter of the page Atlas leaves are counted here.", width="content")
-        st.button("Count all tokens", type="tertiary", on_click=run_choice.choose_filter, args=(ALL_TOKENS,))
-
-
-def _draw_card(run: Run) -> None:
-    """The four figures of a card, two beside each other, and occurrences in their texts."""
-    if not (card := card_choice.current_card()):
+    if (choice := card_choice.chosen_card(run.sizes)) is None:
         st.markdown("The model of this run chooses neither experts nor loops, so there is no card.")
         return
-    for row in (("card_tokens", "card_classes"), ("card_loops", "card_experts")):
-        for column, name in zip(st.columns(2), row, strict=True):
-            with column:
-                shown = _shows_token(card) if name == "card_tokens" else None
-                run_panel(_SPECS[name], card, share=0.5, on_point=shown)
-    _occurrences(card)
+    _choose(choice, run.sizes)
+    _card()
 
 
-def _shows_token(card: Card) -> Callable[[], None]:
-    """What a click on a token of the first figure does."""
+def _choose(choice: Choice, sizes: Sizes) -> None:
+    """The choice of layer, and of an expert or a number of loops in it."""
+    card_choice.keep_offered(sizes)
+    kinds = card_choice.offered_kinds(sizes)
+    shown = {"required": True, "persist_state": "session"}
+    with st.container(horizontal=True, vertical_alignment="bottom", key="card-choice"):
+        st.selectbox("Layer", range(sizes.num_layers), key=card_choice.LAYER, persist_state="session", width=90)
+        if len(kinds) > 1:
+            names, first = list(kinds), next(iter(kinds))
+            st.segmented_control("Card of", names, default=first, format_func=kinds.get, key=card_choice.KIND, **shown)
+        if choice.loops is None:
+            label, key, values, default = "Expert", card_choice.EXPERT, range(sizes.num_experts), 0
+        else:
+            values, default = range(1, sizes.max_loops + 1), sizes.max_loops
+            label, key = "Number of loops", card_choice.LOOPS
+        if len(values) <= BUTTONS:
+            st.segmented_control(label, values, default=default, key=key, **shown)
+        else:
+            st.selectbox(label, values, index=values.index(default), key=key, persist_state="session", width=120)
 
-    def shown() -> None:
-        if (at := selected_point("figure-card_tokens-chart")) is not None and at < len(card.tokens):
-            card_choice.choose_token(int(card.tokens["token_id"].iloc[at]))
 
-    return shown
+@_of_a_run
+def _card() -> None:
+    """Three figures of the card and occurrences in their texts, two beside each other."""
+    card = card_choice.current_card()
+    for column, name in zip(st.columns(2), ("card_tokens", "card_classes"), strict=True):
+        with column:
+            run_panel(_SPECS[name], card, share=0.5, main=name == "card_tokens")
+    loops, texts = st.columns(2)
+    with loops:
+        run_panel(_SPECS["card_loops"], card, share=0.5)
+    with texts:
+        _occurrences(card)
+
+
+@_of_a_run
+def other_experts() -> None:
+    """The experts that serve the tokens of the card, too."""
+    if card := card_choice.current_card():
+        run_panel(_SPECS["card_experts"], card)
 
 
 def _occurrences(card: Card) -> None:
     """Occurrences of what made the choice, of one token or of any, in the text around them."""
     card_choice.keep_token(card)
-    names = dict(zip(card.tokens["token_id"].tolist(), map(short_label, card.tokens["text"]), strict=True))
-    offered = {card_choice.ANY: "any token", **{each: names[each] for each in list(names)[:TOP]}}
+    top = card.tokens.head(TOP)
+    offered = {
+        card_choice.ANY: "any token",
+        **dict(zip(top["token_id"].tolist(), token_names(top["text"]), strict=True)),
+    }
     token = card_choice.chosen_token(card)
-    with title(f"Where does it occur? {card.choice.words.capitalize()}"):
-        offered |= {token: names[token]} if token is not None else {}
+    with title("In their texts"):
         st.selectbox(
             "Occurrences of",
             list(offered),
@@ -134,40 +118,36 @@ def _occurrences(card: Card) -> None:
         st.button(
             "Count only this token",
             disabled=token is None,
-            on_click=run_choice.narrow,
-            kwargs={"token_ids": (token,)},
-            help="The filter then leaves only its occurrences, here and on the page Atlas.",
+            on_click=pending.callback(lambda: run_choice.narrow(token_ids=(token,))),
+            help="Add it to the filter of the run.",
         )
-    found = run_cards.contexts_of(
-        run_choice.run_folder(), run_choice.chosen_filter(), card.choice, () if token is None else (token,)
-    )
+    ids = () if token is None else (token,)
+    found = runs.answer(run_choice.run_folder(), contexts, card.choice, card.chosen, ids)
+    weight = ["weight"] if card.choice.loops is None else []
     st.dataframe(
         found,
         hide_index=True,
-        column_order=[
-            "before",
-            "text",
-            "after",
-            "loops",
-            *(["weight"] if card.choice.loops is None else []),
-            "prompt_id",
-        ],
+        column_order=["before", "text", "after", "loops", *weight, "prompt_id"],
         column_config={
-            "before": st.column_config.TextColumn("before it", alignment="right"),
-            "text": st.column_config.TextColumn("token"),
-            "after": st.column_config.TextColumn("after it"),
+            "before": st.column_config.TextColumn("before", alignment="right", width=150),
+            "text": st.column_config.TextColumn("token", alignment="center"),
+            "after": st.column_config.TextColumn("after", width=150),
             "weight": st.column_config.NumberColumn("weight", format="%.2f"),
             "prompt_id": st.column_config.TextColumn("prompt"),
         },
+        height=table_height(COUNT, TALLEST_PX),
         placeholder="–",
     )
-    of = "occurrences of this token" if token is not None else "tokens"
-    st.caption(f"At most 12 {of} that made the choice, drawn at random, with 8 tokens of text on both sides.")
+    st.caption(
+        f"At most {COUNT} tokens of this card, drawn at random, with {AROUND} tokens on both sides.",
+        help="A click on a token of the first figure shows all of its occurrences, to be opened in the explorer.",
+    )
 
 
-def _draw_domains(run: Run) -> None:
+@_of_a_run
+def domains() -> None:
     """The choice of two domains, and what they choose differently."""
-    columns = run_cards.columns_of(run_choice.run_folder())
+    columns = card_choice.domain_values()
     if not columns:
         st.caption("This run has one source, and no column that parts its prompts into 2 to 50 kinds.")
         return
@@ -177,41 +157,27 @@ def _draw_domains(run: Run) -> None:
         values = columns[column]
         first = st.selectbox("First domain", values, key=card_choice.FIRST, persist_state="session", width=240)
         others = [each for each in values if each != first]
-        second = st.selectbox("Second domain", others, key=card_choice.SECOND, persist_state="session", width=240)
-    table = run_cards.difference_of(run_choice.run_folder(), run_choice.chosen_filter(), column, first, second)
-    drawn = DomainContrast(column, first, second, card_choice.chosen_card(run.sizes).layer, table)
-    kinds = {kind: name for kind, name in KINDS.items() if kind in set(table["kind"])}
-    for column_of_page, name in zip(st.columns(2), ("domain_map", "domain_intervals"), strict=True):
-        with column_of_page:
-            run_panel(_SPECS[name], drawn, kinds=kinds if name == "domain_map" else None, share=0.5)
+        st.selectbox("Second domain", others, key=card_choice.SECOND, persist_state="session", width=240)
+    if drawn := card_choice.current_contrast():
+        for place, name in zip(st.columns(2), ("domain_map", "domain_intervals"), strict=True):
+            with place:
+                run_panel(_SPECS[name], drawn, share=0.5)
 
 
-def _draw_specialisation(run: Run) -> None:
+@_of_a_run
+def specialised() -> None:
     """What the layers follow, in a sample of the run."""
-    columns = run_cards.columns_of(run_choice.run_folder())
-    column = next(iter(columns), None)
-    chosen = card_choice.chosen_column(columns) or column
     with st.spinner("Comparing with chance…", show_time=True):
-        table = run_cards.specialisation_of(run_choice.run_folder(), run_choice.chosen_filter(), chosen)
-    run_panel(_SPECS["specialisation"], Specialised(chosen, table))
+        drawn = card_choice.current_specialised()
+    run_panel(_SPECS["specialisation"], drawn)
 
 
-def _draw_saturation(run: Run) -> None:
+@_of_a_run
+def saturated() -> None:
     """How early other runs of the same texts agree with this one."""
-    table = run_cards.saturation_of(run_choice.run_folder())
-    if table is None:
-        st.markdown(
-            "This takes runs of the same texts at several steps of a training. Make them with "
-            "`python -m app run FILE --step N --out RUN`, start the explorer with "
-            "`python -m app serve --run EARLY ... LAST`, and choose the last one above."
-        )
-        return
-    kinds = {kind: name for kind, name in KINDS.items() if kind in set(table["choice"])}
-    run_panel(_SPECS["saturation"], Saturated(run.name, table), kinds=kinds)
-    st.caption("All ordinary tokens count here: the filter does not apply.")
+    drawn = card_choice.current_saturated()
+    run_panel(_SPECS["saturation"], drawn)
+    st.caption(HOW_TO_SATURATE if drawn.table is None else "All tokens of the texts count here: no filter applies.")
 
 
-card_of_choice, domains, specialised, saturated = map(
-    _of_run, (_draw_card, _draw_domains, _draw_specialisation, _draw_saturation)
-)
-"""What the page draws of a run."""
+__all__ = ["card_of_choice", "domains", "other_experts", "saturated", "specialised"]

@@ -70,14 +70,14 @@ def _how_it_is_made(run: Run) -> None:
             "Placed by", METHODS, default=token_maps.PCA, required=True, format_func=METHODS.get, key=token_maps.METHOD,
             persist_state="session", help="PCA is there at once. UMAP shows neighbourhoods better, and takes its time.",
         )  # fmt: skip
-        st.multiselect(
+        st.pills(
             "Tokens are alike by their",
             blocks_of(run.sizes),
-            token_maps.usual(run),
+            selection_mode="multi",
+            default=token_maps.usual(run),
             format_func=BLOCKS.get,
             key=token_maps.BLOCKS,
             persist_state="session",
-            width=420,
             help="Over all layers; each kind counts the same. In a VersatileFFN λ follows from the loops.",
         )
         st.selectbox(

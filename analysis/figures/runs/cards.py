@@ -6,18 +6,19 @@ import plotly.graph_objects as go
 
 from analysis.figures.cells import numbers
 from analysis.figures.figure_spec import FigureSpec
+from analysis.figures.runs.atlas import TO_PART
 from analysis.figures.template import figure, height_of_rows, note, sentence_figure, swatch
 from analysis.figures.texts.evidence import filled_beyond_chance, whiskers
 from analysis.palette import THEMES, colour_at, loop_colours, mix, ramp, text_on
 from analysis.runs.cards import Card
 from analysis.texts.chance import BEYOND
 from analysis.view import DEFAULT_VIEW, View
-from analysis.words.labels import plotly_text, short_label
+from analysis.words.labels import LONGEST, plotly_text, short_label
 from analysis.words.numbers import number
 
-TOP = 12
+TOP = 10
 """Tokens that are drawn."""
-TOKENS_PX, CLASSES_PX, LOOPS_PX = 330, 230, 230
+TOKENS_PX, CLASSES_PX, LOOPS_PX = 280, 280, 250
 MOST_LIFT = 2
 """End of the colours of log2 lift, as in the figure of pairs of experts."""
 MOST_NAMED = 16
@@ -27,27 +28,29 @@ NOTHING = "No token that counts made this choice."
 
 def card_tokens_figure(card: Card, view: View = DEFAULT_VIEW) -> go.Figure:
     """The tokens of the largest lift, with intervals over prompts; filled: beyond chance."""
-    table = card.tokens.head(TOP)
-    if table.empty or not card.counts["made"].iloc[0]:
-        return sentence_figure(view, NOTHING if table.empty else "No token was compared.", TOKENS_PX)
+    table = card.tokens[card.tokens["lift"] > 1].head(TOP)
+    if table.empty:
+        why = "No token that is frequent enough made it more often than the others."
+        return sentence_figure(view, why if card.counts["made"].iloc[0] else NOTHING, TOKENS_PX)
     c, colour = THEMES[view.theme], _colour(card, view)
-    names = [plotly_text(short_label(text)) for text in table["text"]]
+    names = list(map(plotly_text, token_names(table["text"])))
     place = np.arange(len(table))
+    told = table[["token_id", "made", "had", "lift_low", "lift_high", "p_corrected"]]
     data = [
         {
             "type": "scatter", "mode": "markers", "x": table["lift"].to_numpy(), "y": place, "cliponaxis": False,
             "error_x": whiskers(table.assign(low=table["lift_low"], high=table["lift_high"]), "lift", c["line"]),
             "marker": filled_beyond_chance(table, "circle", colour, c["bg"]), "hovertext": names,
-            "customdata": table[["made", "had", "lift_low", "lift_high", "p_corrected", "units"]].to_numpy(float),
-            "hovertemplate": "<b>%{hovertext}</b><br>%{customdata[0]:,} of %{customdata[1]:,} occurrences<br>"
-            "lift %{x:.2f}, 95% %{customdata[2]:.2f} to %{customdata[3]:.2f}<br>p %{customdata[4]:.3f}<extra></extra>",
+            "customdata": [[_token_part(card, row.token_id), card.choice.layer, *row[2:]] for row in told.itertuples()],
+            "hovertemplate": "<b>%{hovertext}</b><br>%{customdata[2]:,} of %{customdata[3]:,} occurrences<br>lift "
+            "%{x:.2f}, 95% %{customdata[4]:.2f} to %{customdata[5]:.2f}<br>p %{customdata[6]:.3f}<extra></extra>",
         },
     ]  # fmt: skip
     most = max(2.0, float(np.nanmax(table[["lift", "lift_high"]].to_numpy())))
     return figure(
         view,
         data,
-        clickable=False,
+        meta=TO_PART,
         height=TOKENS_PX,
         margin={"t": 30, "b": 44, "l": 110, "r": 92},
         xaxis={"range": [0, 1.04 * most], "showgrid": True, "title": {"text": f"lift over the base, {_base(card)}"}},
@@ -144,7 +147,7 @@ def card_loops_figure(card: Card, view: View = DEFAULT_VIEW) -> go.Figure:
         barmode="stack",
         xaxis=_layers(card) | {"title": {"text": "layer of the model"}},
         yaxis={"range": [0, 119], "tickvals": [0, 50, 100], "ticksuffix": "%"},
-        annotations=[note(f"loops {legend}   above: mean, {swatch(c['muted'], 'of all that could', '')}")],
+        annotations=[note(f"loops {legend}   above: their mean, in grey that of all")],
     )
 
 
@@ -163,8 +166,12 @@ def card_experts_figure(card: Card, view: View = DEFAULT_VIEW) -> go.Figure:
         {
             "type": "heatmap", "x": np.arange(experts), "y": np.arange(layers), "z": grid["lift_log2"], "xgap": 1,
             "ygap": 1, "colorscale": ramp(c["change"]), "zmin": -MOST_LIFT, "zmax": MOST_LIFT, "showscale": False,
-            "customdata": np.stack([grid["made"], grid["expected"]], axis=-1), "hoverongaps": False,
-            "hovertemplate": "layer %{y}, expert %{x}<br>%{customdata[0]:,.0f} of these tokens, %{customdata[1]:,.1f} "
+            "customdata": [
+                [[["card", e], i, grid["made"][i, e], grid["expected"][i, e]] for e in range(experts)]
+                for i in range(layers)
+            ],
+            "hoverongaps": False,
+            "hovertemplate": "layer %{y}, expert %{x}<br>%{customdata[2]:,.0f} of these tokens, %{customdata[3]:,.1f} "
             "expected<br>log<sub>2</sub> lift %{z:.2f}<extra></extra>",
         },
     ]  # fmt: skip
@@ -179,7 +186,7 @@ def card_experts_figure(card: Card, view: View = DEFAULT_VIEW) -> go.Figure:
     return figure(
         view,
         data,
-        clickable=False,
+        meta=TO_PART,
         height=height,
         xaxis={"range": [-0.5, experts - 0.5], "dtick": -(-experts // MOST_NAMED), "title": {"text": "expert"}},
         yaxis=_layers(card) | {"title": {"text": "layer of the model"}},
@@ -202,6 +209,18 @@ def card_mix_table(card: Card) -> pd.DataFrame:
 
 
 _MIX = ("layer", "expert", "made", "expected", "lift_log2", "beyond")
+
+
+def token_names(texts: pd.Series) -> list[str]:
+    """Short names of tokens; those that differ in white space alone keep their signs of it."""
+    names = [short_label(text) for text in texts]
+    return [text[:LONGEST] if names.count(name) > 1 else name for name, text in zip(names, texts, strict=True)]
+
+
+def _token_part(card: Card, token_id: int) -> list:
+    """What a click on a token names: its id, and the choice."""
+    kind = "expert" if card.choice.loops is None else "loops"
+    return ["token", [int(token_id), kind, card.choice.value]]
 
 
 def _colour(card: Card, view: View) -> str:
@@ -243,15 +262,14 @@ CARD_FIGURES = (
         name="card_tokens",
         title="Which tokens does it serve most?",
         how_to_read=(
-            "Each dot is a token: its share of occurrences that made the choice, divided by the share of all tokens, "
-            "with a 95% interval over prompts. The tokens whose interval begins highest come first. Filled means "
-            "beyond chance: p below 0.05, corrected over all tokens compared."
+            "Each dot is a token: the share of its occurrences that made the choice over the share of all tokens, "
+            "with a 95% interval over prompts. Filled: beyond chance. Click one for its texts."
         ),
         details=(
-            "Tokens with fewer than 10 occurrences that had the choice are not compared. A prompt counts as one, "
-            "because its tokens depend on each other; of more than 256 prompts, 256 random groups of whole prompts "
-            "count. Tokens that are found in fewer than five prompts have no interval and no p. The base is taken as "
-            "known."
+            "The tokens whose interval begins highest come first. Beyond chance means p below 0.05, corrected over all "
+            "tokens compared: those with 10 occurrences or more that had the choice. A prompt counts as one, because "
+            "its tokens depend on each other; of more than 256 prompts, 256 random groups of whole prompts count. "
+            "Tokens that are found in fewer than five prompts have no interval and no p. The base is taken as known."
         ),
         figure=card_tokens_figure,
         table=lambda card: card.tokens,
@@ -262,8 +280,8 @@ CARD_FIGURES = (
         name="card_classes",
         title="Which classes of token are they?",
         how_to_read=(
-            "Each bar is the share of one class among the tokens that made the choice, and the stroke its share among "
-            "all that could. The lift at the right is the one over the other, bold where beyond chance."
+            "Each bar is a class's share of the tokens that made the choice, the stroke its share of all that could. "
+            "At the right the one over the other, bold: beyond chance."
         ),
         details=(
             "“Inside a word” means letters that continue the token before. Lifts have 95% intervals over prompts, and "
@@ -279,7 +297,7 @@ CARD_FIGURES = (
         title="How many loops do they take?",
         how_to_read=(
             "Each bar is the mix of loops of these tokens in one layer. Above it stands their mean, and in grey that "
-            "of all tokens that could make the choice."
+            "of all tokens that could."
         ),
         figure=card_loops_figure,
         table=lambda card: card.loops,
@@ -291,11 +309,12 @@ CARD_FIGURES = (
         title="Which other experts serve them?",
         how_to_read=(
             "Each cell is an expert of a layer: above 0 (green) it serves these tokens more often than expected, below "
-            "0 (magenta) less often. An expert of another layer is expected as often as it serves all tokens that "
-            "could make the choice. Experts with the same number in different layers have nothing in common."
+            "0 less often. Click one for its card."
         ),
         details=(
-            "In the framed layer of an expert's card, pairs are compared with what the loads alone make of them "
+            "An expert of another layer is expected as often as it serves all tokens that could make the choice. "
+            "Experts with the same number in different layers have nothing in common. In the framed layer of an "
+            "expert's card, pairs are compared with what the loads alone make of them "
             "(quasi-independence: no expert is paired with itself), and bold is beyond chance: p over prompts below "
             "0.05, corrected over the other experts. The other cells are counts of this run without a test. Where "
             "fewer than 5 are expected the cell is empty."

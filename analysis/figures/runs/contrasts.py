@@ -1,7 +1,5 @@
 """Figures of a whole run: domain against domain, what the layers specialise in, and saturation over checkpoints."""
 
-from dataclasses import dataclass
-
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
@@ -11,6 +9,7 @@ from analysis.figures.figure_spec import Choice, FigureSpec
 from analysis.figures.template import figure, height_of_rows, note, sentence_figure, swatch
 from analysis.figures.texts.evidence import filled_beyond_chance, whiskers
 from analysis.palette import THEMES, colour_at, ramp, text_on
+from analysis.runs.about import DomainContrast, Saturated, Specialised
 from analysis.runs.specialisation import LABELS
 from analysis.texts.chance import BEYOND
 from analysis.view import DEFAULT_VIEW, View
@@ -22,39 +21,6 @@ KINDS = {"expert": "Experts", "loops": "Loops"}
 MOST_NAMED = 16
 LONGEST = 18
 """Letters of a domain's name in a figure."""
-
-
-@dataclass(frozen=True, eq=False)
-class DomainContrast:
-    """Two domains of a run, set against each other."""
-
-    column: str
-    first: str
-    second: str
-    layer: int
-    """The layer whose intervals are drawn."""
-    table: pd.DataFrame
-    """Of `analysis.runs.domains.domain_difference`."""
-
-
-@dataclass(frozen=True, eq=False)
-class Specialised:
-    """What the layers of a run specialise in."""
-
-    column: str | None
-    """Of the domains."""
-    table: pd.DataFrame
-    """Of `analysis.runs.specialisation.specialisation`."""
-
-
-@dataclass(frozen=True, eq=False)
-class Saturated:
-    """How early the routing agrees with that of the last run."""
-
-    last: str
-    """Its name."""
-    table: pd.DataFrame
-    """Of `analysis.runs.saturation.saturation`."""
 
 
 def domain_map_figure(drawn: DomainContrast, view: View = DEFAULT_VIEW, *, kind: str = "expert") -> go.Figure:
@@ -205,13 +171,15 @@ _TOLD = ["layer", "chance", "p_corrected", "tokens", "prompts", "labels"]
 
 def saturation_figure(drawn: Saturated, view: View = DEFAULT_VIEW, *, kind: str = "expert") -> go.Figure:
     """Share of tokens that chose as in the last run, at every checkpoint: a line per layer, and chance dotted."""
+    if drawn.table is None:
+        return sentence_figure(view, "There is no other run of the same texts.", HEIGHT)
     c, table = THEMES[view.theme], drawn.table[drawn.table["choice"] == kind]
     table = table[table["agree"].notna()]
     if table.empty:
         return sentence_figure(view, f"These runs have no {KINDS[kind].lower()} to compare.", HEIGHT)
     names = table.drop_duplicates("order").sort_values("order")["run"].tolist()
     colour = c["width" if kind == "expert" else "depth"]
-    layers, last = sorted(table["layer"].unique()), plotly_text(_short(drawn.last))
+    layers, last = sorted(table["layer"].unique()), plotly_text(_short(drawn.run))
     data = []
     for layer in layers:
         rows = table[table["layer"] == layer].sort_values("order")
@@ -230,13 +198,7 @@ def saturation_figure(drawn: Saturated, view: View = DEFAULT_VIEW, *, kind: str 
                 "line": {"color": shade, "width": 1, "dash": "dot"}, "hoverinfo": "skip",
             },
         ]  # fmt: skip
-        end = rows.iloc[-1]
-        data += numbers(
-            np.array([end["order"] + 0.06 * max(len(names) - 1, 1)]),
-            np.array([end["agree"]]),
-            [str(layer)],
-            np.array([shade]),
-        )
+    data += _names_at_the_end(table, len(names), c["ink"])
     return figure(
         view,
         data,
@@ -247,9 +209,20 @@ def saturation_figure(drawn: Saturated, view: View = DEFAULT_VIEW, *, kind: str 
             "range": [-0.2, len(names) - 1 + 0.12 * max(len(names) - 1, 1) + 0.1], "tickvals": list(range(len(names))),
             "ticktext": [plotly_text(_short(name)) for name in names],
         },
-        yaxis={"range": [0, 1.02], "tickformat": ".0%", "showgrid": True, "title": {"text": "as in the last run"}},
+        yaxis={"range": [0, 1.06], "tickformat": ".0%", "showgrid": True, "title": {"text": "as in the last run"}},
         annotations=[note(f"a line per layer, named at its end; dotted: chance; last run: {last}")],
     )  # fmt: skip
+
+
+def _names_at_the_end(table: pd.DataFrame, runs: int, colour: str) -> list[dict]:
+    """The layers' numbers beside the ends of their lines, moved apart where they would cover each other."""
+    ends = table[table["order"] == table["order"].max()].sort_values("agree", ascending=False)
+    heights, taken = [], 2.0
+    for agree in ends["agree"]:
+        taken = min(agree, taken - 0.055)
+        heights.append(taken)
+    x = runs - 1 + 0.03 * max(runs - 1, 1)
+    return numbers(np.full(len(ends), x), np.array(heights), ends["layer"].astype(str), np.full(len(ends), colour))
 
 
 def _short(name: str) -> str:
@@ -318,7 +291,7 @@ CONTRAST_FIGURES = (
         ),
         details="The runs are of the same texts. Of experts, tokens that routed at both checkpoints count.",
         figure=saturation_figure,
-        table=lambda drawn: drawn.table,
+        table=lambda drawn: pd.DataFrame() if drawn.table is None else drawn.table,
         choice=KIND,
         of=Saturated,
         follows=(),
@@ -326,6 +299,5 @@ CONTRAST_FIGURES = (
 )
 
 __all__ = [
-    "CONTRAST_FIGURES", "KINDS", "DomainContrast", "Saturated", "Specialised", "domain_intervals_figure",
-    "domain_map_figure", "saturation_figure", "specialisation_figure",
+    "CONTRAST_FIGURES", "domain_intervals_figure", "domain_map_figure", "saturation_figure", "specialisation_figure",
 ]  # fmt: skip

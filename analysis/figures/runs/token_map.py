@@ -64,8 +64,8 @@ def token_map_figure(
     if colour in ON_SCALE:
         data, told = [_scale(drawn, view, colour, layer)], f"{COLOURS[colour]} in layer {layer}"
     else:
-        found = _categories(drawn, view, colour, layer)
-        data, told = [_marks(drawn, each, place) for place, each in enumerate(found)], _heading(colour, layer)
+        found, told = _categories(drawn, view, colour, layer), plotly_text(_heading(colour, layer))
+        data = [_marks(drawn, each, place, told) for place, each in enumerate(found)]
     axis = {"fixedrange": False, "showgrid": True, "nticks": 8}
     title = AXES[drawn.method]
     share = [f" ({percent(each)} of the variance)" for each in drawn.explained] if drawn.explained else ["", ""]
@@ -83,7 +83,7 @@ def token_map_figure(
         showlegend=colour not in ON_SCALE,
         legend={
             "orientation": "h", "x": 0, "y": 1, "xanchor": "left", "yanchor": "bottom", "itemsizing": "constant",
-            "title": {"text": f"{plotly_text(told)}  "}, "font": {"color": c["ink"]},
+            "title": {"text": f"{told}  "}, "font": {"color": c["ink"]},
         },
         annotations=[note(_told(drawn), x=1, y=0, anchor="right") | {"yanchor": "top", "yshift": -30}],
     )  # fmt: skip
@@ -164,9 +164,9 @@ def _by_expert(first: np.ndarray, num_experts: int, view: View) -> list[_Categor
     return [*found, _Category("did not route", line, np.flatnonzero(first == NONE), True)]
 
 
-def _marks(drawn: TokenMap, category: _Category, place: int) -> dict:
+def _marks(drawn: TokenMap, category: _Category, place: int, told: str) -> dict:
     shape = "circle" if _are_many(drawn) else NO_SHAPE if category.empty else SHAPES[place % len(SHAPES)]
-    return _points(drawn, category.rows, plotly_text(category.name)) | {
+    return _points(drawn, category.rows, f"{told}: {plotly_text(category.name)}") | {
         "name": f"{plotly_text(category.name)} ({len(category.rows):,})",
         "meta": place,
         "marker": {"size": _size(drawn), "color": category.colour, "symbol": shape, "opacity": OPACITY},
