@@ -21,6 +21,7 @@ from app.views import (
     models,
     near_misses,
     overview,
+    paper_figures,
     prompts,
     recursion,
     recursion_lens,
@@ -332,13 +333,15 @@ PAGES = (
         name="Atlas",
         group="Corpus",
         question="How does a model route the tokens of whole files and datasets?",
-        terms=("run", "loop", "λ", "load"),
+        terms=("run", "loop", "λ", "load", "load CV", "balance loss", "dead expert"),
         body=(
             atlas.overview,
             fold("How does each layer mix its two paths over the run?", atlas.gate),
             fold("How evenly do the experts share the load over the run?", atlas.experts),
             fold("Which tokens are these, in their texts?", atlas.texts),
+            fold("What do the figures of the paper show of this run?", paper_figures.paper_figures),
             fold("What else do you want to know, in SQL?", atlas.sql),
+            fold("How does it route a file of your own?", atlas.own_file),
             atlas.behind,
         ),
         run_figures=ATLAS_FIGURES,
@@ -346,5 +349,4 @@ PAGES = (
     ),
     *RUN_PAGES,
 )
-"""To add a page, add a row here, its numbers to `analysis`, its answer to `analysis.answers`, its figures to
-`analysis.figures`. What every visitor should see first, above the main figure, begins its `body`."""
+"""A page is a row here; its numbers, answer and figures are in `analysis`. What is seen first begins its `body`."""

@@ -11,6 +11,7 @@ from analysis.runs.rows import rows_of_traces, sizes_of
 from analysis.runs.run import Run
 from analysis.runs.writing import Record, RunWriter
 from hooks.trace import RoutingTrace
+from sample_models.lambda_gate import width_share
 from tests.traces import random_trace
 
 SOURCES = ("stories.txt", "code.txt")
@@ -63,3 +64,17 @@ def make_run(folder: Path, traces: Sequence[RoutingTrace], *, per_part: int = 5,
         if finished:
             writer.finish()
     return Run(folder)
+
+
+def all_routed(trace: RoutingTrace) -> RoutingTrace:
+    """The trace with one loop everywhere, so that the width path ran."""
+    gate = np.full_like(trace.gate, width_share(1, trace.max_loops))
+    return replace(trace, loops=np.ones_like(trace.loops), gate=gate, width_ran=gate > 0)
+
+
+def uneven_trace() -> RoutingTrace:
+    """One layer of 400 tokens, all routed to two of eight experts: never to expert 0, mostly to expert 7."""
+    trace = all_routed(random_trace(layers=1, tokens=400))
+    ids = np.tile(np.arange(1, 7), 67)[:400]
+    second = np.where(np.arange(400) % 5 == 0, ids % 6 + 1, 7)
+    return replace(trace, expert_ids=np.stack([ids, second], axis=1)[None].astype(trace.expert_ids.dtype))

@@ -14,6 +14,7 @@ from analysis.aggregate import share
 from analysis.models.health import LOAD_BOUNDS, MOST_AT_ONE_LOOP
 from analysis.models.health_measures import CHOICES_PER_EXPERT
 from analysis.runs.filters import ALL_TOKENS, TokenFilter
+from analysis.runs.paper import PAPER_TABLES
 from analysis.runs.schema import Sizes
 from sample_models.lambda_gate import width_share
 
@@ -52,7 +53,13 @@ def atlas_of(run: "Run", chosen: TokenFilter = ALL_TOKENS) -> Atlas:
             known[name] = TABLES[name](run, chosen)
         return known[name]
 
-    return Atlas(run.name, run.meta, run.sizes, chosen, table)
+    return Atlas(run.name, run_meta(run), run.sizes, chosen, table)
+
+
+def run_meta(run: "Run") -> dict[str, Any]:
+    """Model and weights as in a trace, with the interventions that the texts were read under, if there are any."""
+    made = run.manifest.settings.get("interventions")
+    return run.meta | ({"interventions": made} if made else {})
 
 
 def counts(run: "Run", chosen: TokenFilter = ALL_TOKENS) -> pd.DataFrame:
@@ -223,10 +230,11 @@ TABLES: dict[str, Callable[["Run", TokenFilter], pd.DataFrame]] = {
     "gate": run_gate,
     "experts": run_experts,
     "router": run_router,
+    **PAPER_TABLES,
 }
 """Name -> what asks a run for the table."""
 
 __all__ = [
     "DEAD", "TABLES", "TOO_FEW", "TOO_MUCH", "Atlas", "atlas_balance", "atlas_of", "balance", "collapsed_layers",
-    "counts", "run_experts", "run_gate", "run_loops", "run_router",
+    "counts", "run_experts", "run_gate", "run_loops", "run_meta", "run_router",
 ]  # fmt: skip

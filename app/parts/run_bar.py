@@ -4,9 +4,11 @@ from functools import partial
 
 import streamlit as st
 
+from analysis.export.captions import intervention
 from analysis.runs.filter_words import filter_parts
 from analysis.runs.run import Run
 from analysis.runs.values import prompt_values
+from analysis.words.labels import how_many
 from app.server import runs
 from app.server.runs import RunError
 from app.session import pending, run_choice
@@ -21,7 +23,10 @@ python -m app run prompts.jsonl --out my_run
 python -m app serve --run my_run
 ```
 """
-YOURS = "To see files of your own, make a run with `python -m app run FILE --out RUN` and start `serve --run RUN`."
+YOURS = (
+    "To see files of your own, give one at the end of the page Atlas, or make a run with `python -m app run FILE --out "
+    "RUN` and start `serve --run RUN`."
+)
 
 
 def run_bar(*, chosen_apart: bool = False) -> Run | None:
@@ -45,7 +50,11 @@ def run_bar(*, chosen_apart: bool = False) -> Run | None:
             _filter(run)
     if run is None:
         return None
-    _chips(chosen_apart)
+    try:
+        _chips(chosen_apart)
+    except RunError as error:
+        st.text(str(error))
+        return None
     st.caption(_told(run))
     return run
 
@@ -59,6 +68,8 @@ def _told(run: Run) -> str:
     )
     if counts.problems:
         told += f" {counts.problems:,} records could not be used."
+    if changed := intervention(run_choice.current_atlas()):
+        told += f" {changed}"
     if not manifest.finished:
         told += " It is not finished: this is what was read so far."
     return literal(told) + (f" {YOURS}" if run_choice.run_name() == runs.SHIPPED_NAME else "")
@@ -79,6 +90,7 @@ def _chips(chosen_apart: bool) -> None:
                 help="Remove this part of the filter.",
                 on_click=pending.callback(partial(run_choice.choose_filter, rest)),
             )
+        st.caption(f"{how_many(run_choice.current_atlas().tokens, 'token')} left")
 
 
 def _filter(run: Run) -> None:

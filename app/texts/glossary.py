@@ -65,6 +65,13 @@ GROUPS: dict[str, dict[str, str]] = {
         "trustworthiness": "Of a map of points: 1 if those that are nearest in the plane are always among the nearest "
         "by the vectors, too, and lower the further from these they are. Distances between groups do not count.",
         "load": "The share of a layer's routed choices that go to an expert. Tokens that did not route count in none.",
+        "load CV": "How uneven the load of a layer's experts is: the standard deviation of their loads over the mean. "
+        "It is 0 if all are alike.",
+        "balance loss": "What training adds to the loss so that experts share the load: the number of experts times "
+        "the sum of load times the router's mean probability. It is 1 if either is even, and larger where the experts "
+        "that get most choices are also the likeliest.",
+        "dead expert": "An expert that gets less than about a third of an even share of its layer's choices: of eight, "
+        "under 4%. Layers with fewer than 20 choices per expert are not judged.",
         "lift": "How often something happens, compared with what is expected. Of a token or class on a card: its share "
         "that made the choice over the share of all tokens. Of pairs of experts: over what their loads alone predict, "
         "in powers of two, where +1 is twice and −1 half as often.",

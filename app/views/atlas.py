@@ -5,12 +5,14 @@ import streamlit as st
 from analysis.figures.figure_spec import FigureSpec
 from analysis.figures.fitting import fit
 from analysis.figures.runs.atlas import ATLAS_FIGURES
+from app.parts.own_run import own_run_panel
 from app.parts.panel import chart, title
 from app.parts.run_bar import run_bar
 from app.parts.run_sql import sql_box
 from app.parts.run_texts import texts_dialog, texts_panel
 from app.server.runs import RunError
 from app.session import drawings, run_choice, state
+from app.texts.markdown import literal
 
 SPECS = {spec.name: spec for spec in ATLAS_FIGURES}
 
@@ -43,6 +45,11 @@ def texts() -> None:
         texts_panel()
 
 
+def own_file() -> None:
+    """A run of the visitor's own file."""
+    own_run_panel()
+
+
 def sql() -> None:
     """Questions in SQL."""
     if (run := _run()) is not None:
@@ -61,11 +68,14 @@ def _draw(spec: FigureSpec, *, main: bool = False) -> None:
         return
     drawn, view = run_choice.current_atlas(), state.current_view()
     try:
-        figure = spec.figure(drawn, view)
+        figure = spec.figure(drawn, view)  # asks the run
     except RunError as error:
         st.text(str(error))
         return
     title(spec.title)
+    if lacking := spec.why_lacking(drawn.meta):
+        st.caption(literal(lacking))
+        return
     fit(figure, drawings.figure_width())
     chart(f"figure-{spec.name}", figure, name=spec.name, alt=spec.title)
     st.caption(f"**How to read.** {spec.how_to_read}" if main else spec.how_to_read, help=spec.details or None)
@@ -79,4 +89,4 @@ def _run():
         return None
 
 
-__all__ = ["behind", "experts", "gate", "loops", "overview", "sql", "texts"]
+__all__ = ["behind", "experts", "gate", "loops", "overview", "own_file", "sql", "texts"]
