@@ -238,7 +238,7 @@ TOKEN_MAP = FigureSpec(
         "groups mean nothing. Both are fitted on a random sample of the tokens and place the others by what they "
         "learned. The trustworthiness is 1 if the 15 nearest tokens of each in the plane are its nearest by their "
         "vectors, too, and it is computed among a random sample. The tokens are drawn by a seed: the same run, "
-        "filter and seed give the same map. Where points overlap, those of later names in the legend lie above the others."
+        "filter and seed give the same map. Where points overlap, those of later names in the legend lie on top."
     ),
     figure=token_map_figure,
     table=map_table,
