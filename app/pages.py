@@ -138,7 +138,11 @@ PAGES = (
             recursion_lens.target,
             "lens_grid",
             recursion_lens.rounding,
-            fold("What would each loop of the selected layer predict?", "lens_layer"),
+            fold(
+                "What would each loop of the selected layer predict?",
+                "lens_layer",
+                of_others="What would the streams before and after the selected layer predict?",
+            ),
             fold("In which layer does the prediction appear?", "lens_path"),
         ),
         colour_by="Loops",

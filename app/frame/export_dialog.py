@@ -43,11 +43,12 @@ def export_dialog(page: Page) -> None:
     """A preview of the figure as it is exported (light theme, with caption and model), and all download buttons."""
     trace, view = state.current_trace(), state.current_view()
     specs = {each.name: each for each in page.exported if results.why_not_exported(each) is None}
-    name = st.selectbox("Figure of this page", list(specs), format_func=lambda name: specs[name].title)
+    titles = {name: each.title_of(trace.meta) for name, each in specs.items()}
+    name = st.selectbox("Figure of this page", list(specs), format_func=titles.get)
     figure_spec = specs[name]
     drawn, options = results.current_result(figure_spec.of), chosen_options(figure_spec)
     figure = finished_figure(figure_spec, drawn, view, **options)
-    chart(PREVIEW, figure, name=name, alt=figure_spec.title)
+    chart(PREVIEW, figure, name=name, alt=titles[name])
     with row("Figure"):
         picture_buttons(PREVIEW)
         # A callable, so that the five megabytes with plotly.js are made only on a click.
