@@ -11,7 +11,7 @@ TORCH ?= $(if $(filter Linux,$(shell uname -s)),$(if $(shell command -v nvidia-s
 TORCH_INDEX := $(if $(filter cpu,$(TORCH)),--extra-index-url https://download.pytorch.org/whl/cpu)
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: setup run test check bench pictures reference docs
+.PHONY: setup run test check bench nightly pictures reference docs
 
 # Create .venv and install the pinned packages; done again only when the lists change.
 setup: .venv/ready
@@ -39,13 +39,13 @@ run: setup .venv/ready-model
 # All tests: unit, app, and a real browser (found, or installed if that is possible; else the run says what it left out).
 test: .venv/ready-test
 	$(BIN)/python -m tests.browser_setup
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(WORKERS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(WORKERS) -m "not slow"
 
 # Format, lint and the quick tests.
 check: .venv/ready-test
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(WORKERS) -m "not browser"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(WORKERS) -m "not browser and not slow"
 
 # Ratios measured side by side, and 1,000 damaged uploads; nothing here is a timed test.
 bench: .venv/ready-test
@@ -55,6 +55,18 @@ bench: .venv/ready-test
 	$(BIN)/python -m benchmarks.chance
 	$(BIN)/python -m benchmarks.browser
 	$(BIN)/python -m benchmarks.uploads
+	$(BIN)/python -m benchmarks.atlas
+	$(BIN)/python -m benchmarks.studies
+
+# What takes minutes and Ray, which has a venv of its own that sees the packages of .venv.
+nightly: .venv-ray/ready
+	.venv-ray/bin/python -m pytest -m slow
+
+.venv-ray/ready: .venv/ready-test
+	$(PYTHON) -m venv .venv-ray
+	$(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' > "$$(.venv-ray/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/explorer.pth"
+	.venv-ray/bin/python -m pip install --quiet --disable-pip-version-check 'ray[data]==2.60.0' -c constraints.txt
+	touch $@
 
 # Remake the pictures of the README from the shipped model.
 pictures: .venv/ready-test

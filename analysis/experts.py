@@ -84,7 +84,7 @@ def expert_pairs(trace: RoutingTrace, layer: int) -> pd.DataFrame:
     chosen = (ids[..., None] == np.arange(trace.num_experts)).any(axis=1)
     together = (chosen.T.astype(float) @ chosen).astype(int)
     np.fill_diagonal(together, 0)
-    expected = _expected_pairs(together.sum(axis=1))
+    expected = expected_pairs(together.sum(axis=1))
     first, second = np.triu_indices(trace.num_experts, k=1)
     seen, chance = together[first, second], expected[first, second]
     lift = np.where(chance >= FEWEST_EXPECTED, np.log2((seen + 0.5) / (chance + 0.5)), np.nan)
@@ -152,7 +152,7 @@ def expert_table(trace: RoutingTrace) -> pd.DataFrame:
     return trace.to_frame()[["layer", "token", "text", "special", "width_ran", "expert_ids", "expert_weights"]]
 
 
-def _expected_pairs(degree: np.ndarray, rounds: int = 400) -> np.ndarray:
+def expected_pairs(degree: np.ndarray, rounds: int = 400) -> np.ndarray:
     """Symmetric table w_a w_b with a zero diagonal and the row sums `degree`, by iterative scaling."""
     factor = np.sqrt(np.maximum(degree, 0) / max(np.sqrt(degree.sum()), 1))
     for _ in range(rounds):

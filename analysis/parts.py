@@ -26,9 +26,10 @@ FIGURES: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys(("gate_map", "gate_levels", "gate_along_text"), GATE),
     **dict.fromkeys(("expert_tokens", "expert_map", "expert_path", "expert_load", "expert_load_by_layer"), WIDTH),
     **dict.fromkeys(("expert_pairs", "layers_alike"), WIDTH),
+    **{"run_loops": DEPTH, "run_gate": GATE, "run_load": WIDTH, "run_balance": WIDTH},
     **dict.fromkeys(("compute_map", "cost_ledger", "cost_by_layer", "cost_map", "layer_schematic"), ALL),
 }
-"""Figure of a trace -> what its model must decide; nothing for the others."""
+"""Figure of a trace or a run -> what its model must decide; nothing for the others."""
 KINDS: Mapping[str, tuple[str, ...]] = dict.fromkeys(
     ("PathTrace", "Attribution", "SliceTrace", "Embedding", "TwoPrecisions", "TrainingTrace")
     + ("KnockOutTrace", "KnockOutStudy", "DepthEffects", "Frontier", "GateSweep", "Study")

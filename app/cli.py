@@ -18,6 +18,7 @@ from app.cli_models import add_models
 from app.cli_output import say, say_no_more
 from app.cli_paper import add_paper
 from app.cli_report import add_report
+from app.cli_run import add_run
 from app.cli_trace import add_trace
 from app.limits import MOST_THREADS
 
@@ -94,6 +95,7 @@ def parser() -> argparse.ArgumentParser:
     command.set_defaults(run=serve)
     add_trace(commands)
     add_generate(commands)
+    add_run(commands)
     add_files(commands)
     add_report(commands)
     add_paper(commands)
@@ -123,7 +125,7 @@ def _run(argv: list[str]) -> int:
     if argv[:2] == ["trace", "diff"] and not any(each.startswith("--o") for each in argv):
         argv = argv[1:]
     args = parser().parse_args(argv)
-    if args.command in ("trace", "generate") and args.model is None:
+    if args.command in ("trace", "run", "generate") and args.model is None:
         from sample_models.registry import default_models
 
         args.model = default_models()[0]

@@ -111,6 +111,8 @@ EXTRAS = {
     **dict.fromkeys(("starlette", "streamlit"), "app"),
     **dict.fromkeys(("sklearn", "umap"), "umap"),
     "gguf": "train",
+    "datasets": "data",
+    "ray": "ray",
     "wordcloud": "clouds",
 }
 """Library -> the extra that brings it. Pictures tell their own (`analysis.export.pictures`)."""

@@ -26,6 +26,10 @@ MAX_FILE_MB = 5
 """Of an uploaded file of prompts; the command line has no such limit."""
 MAX_PROMPTS = 2_000
 """Of an uploaded file of prompts; the command line has no such limit."""
+MAX_RECORD_CHARACTERS = 1_000_000
+"""Of one text of a run; a text beyond the model's context is read in windows."""
+MAX_RUN_PROMPTS = 20_000
+"""Of an uploaded file that becomes a run; the command line has no such limit."""
 MAX_COLUMNS = 1_000
 """Of a table of prompts: all of them are sent to the browser, to be chosen from."""
 MAX_OTHER_COLUMNS, MAX_CELL = 12, 80
@@ -59,7 +63,7 @@ MAX_KNOCK_OUTS_BYTES = 192 * 2**20
 MAX_SUMMARIES = 20_000
 """Rows of lists of prompts in memory, of all visitors; five numbers each."""
 MAX_LIST_STUDIES = 8
-"""Studies of visitors' lists in memory, of all visitors; some megabytes each."""
+"""Studies of visitors' lists in memory, of all visitors, and of runs; some megabytes each."""
 MAX_GENERATED = 512
 """Tokens that one press of a button generates."""
 MAX_BRANCHES = 12
@@ -80,6 +84,8 @@ MAX_KEPT_SWEEPS_BYTES = 64 * 2**20
 """Of the results of all sweeps over depth and lambda, of all visitors."""
 MOST_NOTES, MOST_NOTE_CHARACTERS = 200, 1_000
 """Notes and bookmarks of a visitor, and characters of one."""
+MOST_NOTED_CHARACTERS = 500_000
+"""Of the texts that a visitor's notes are about: a tab keeps them."""
 
 MAX_RUNS = 3
 """Runs that are open at a time, of all visitors; each may take `analysis.runs.run.MEMORY_MB` for its questions."""
@@ -87,3 +93,7 @@ TYPED_AT_A_TIME = 2
 """Questions in SQL that visitors typed and that are answered at once; others wait."""
 MOST_TABLES = 400
 """Tables of the panels about runs in memory, of all visitors; some kilobytes each."""
+MAX_SAMPLES_BYTES = 64 * 2**20
+"""Of the tokens drawn for maps of runs in memory, of all visitors; the last sample stays, however large it is."""
+MAX_MAPS = 6
+"""Maps of runs by PCA in memory, of all visitors, and maps by UMAP of one visitor."""

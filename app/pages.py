@@ -1,6 +1,8 @@
 """The pages of the explorer, one row each, in the order of the navigation."""
 
+from analysis.figures.runs.atlas import ATLAS_FIGURES
 from analysis.parts import ALL, DEPTH
+from app.pages_of_runs import RUN_PAGES
 from app.parts.page import Page, fold, lacking, needing
 from app.parts.schematic import first_schematic, schematic
 from app.parts.study_picker import texts_of_study
@@ -331,7 +333,7 @@ PAGES = (
         name="Atlas",
         group="Corpus",
         question="How does a model route the tokens of whole files and datasets?",
-        terms=("run", "loop", "λ", "load"),
+        terms=("run", "loop", "λ", "load", "load CV", "balance loss", "dead expert"),
         body=(
             atlas.overview,
             fold("How does each layer mix its two paths over the run?", atlas.gate),
@@ -341,8 +343,10 @@ PAGES = (
             fold("What else do you want to know, in SQL?", atlas.sql),
             atlas.behind,
         ),
+        run_figures=ATLAS_FIGURES,
         about="run",
     ),
+    *RUN_PAGES,
 )
 """To add a page, add a row here, its numbers to `analysis`, its answer to `analysis.answers`, its figures to
 `analysis.figures`. What every visitor should see first, above the main figure, begins its `body`."""

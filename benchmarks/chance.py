@@ -15,10 +15,11 @@ from functools import partial
 import numpy as np
 from scipy.stats import spearmanr
 
-from analysis.texts.chance import DRAWS, reach_of_chance, text_interval
+from analysis.texts.chance import reach_of_chance, text_interval
 from analysis.texts.interaction import shared_information
+from analysis.texts.orders import DRAWS
+from analysis.texts.ranks import within_texts
 from analysis.texts.sources import explained
-from analysis.texts.validity import within_texts
 
 TEXTS = (5, 6, 8, 12, 31)
 TOKENS = (16, 24, 64, 256)

@@ -56,9 +56,13 @@ from .path_trace import path_bytes as path_bytes
 from .paths import capture_paths as capture_paths
 from .reading import Reading as Reading
 from .reading import read as read
+from .reading import read_many as read_many
 from .rerun import OwnPass as OwnPass
 from .rerun import own_pass as own_pass
 from .rerun import own_pass_bytes as own_pass_bytes
+from .routing_rows import TokenRows as TokenRows
+from .routing_rows import row_sizes as row_sizes
+from .routing_rows import token_rows as token_rows
 from .sampling import Sampling as Sampling
 from .slice_trace import SliceTrace as SliceTrace
 from .slices import loop_slices as loop_slices

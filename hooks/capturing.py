@@ -102,7 +102,7 @@ def capture(loaded, text, *, tokenizer=None, overlap=None, chat=False, intervent
     passes = [(reading, window) for reading in readings for window in reading.windows]
     parts: list[Part | None] = [None] * len(passes)
     lengths = [window.end - window.first for _, window in passes]
-    for batch in [[i] for i in range(len(passes))] if alone else _batches(lengths):
+    for batch in [[i] for i in range(len(passes))] if alone else batches_of(lengths):
         for i, part in zip(batch, _trace_batch(loaded, [passes[i] for i in batch], interventions), strict=True):
             parts[i] = part
     following = iter(parts)
@@ -118,7 +118,7 @@ def routing_names(layers: int) -> dict[str, list[str]]:
     return {field: [pattern.format(layer) for layer in range(layers)] for field, pattern in HOOK_NAMES.items()}
 
 
-def _batches(lengths: list[int]) -> Iterable[list[int]]:
+def batches_of(lengths: list[int]) -> Iterable[list[int]]:
     """Indices of texts or windows that share a pass: of similar length, longest first, within MAX_BATCH_TOKENS."""
     batch: list[int] = []
     for i in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
@@ -199,7 +199,6 @@ def routing_trace(
     routing = {field: np.concatenate([part.routing[field] for part in parts], axis=1) for field in parts[0].routing}
     columns = zip(*(part.predictions for part in parts), strict=True)
     logprob_of_next, next_ids, next_logprobs, entropy = (np.concatenate(column) for column in columns)
-    digest, changed = loaded.weights_now()
     flat = display_tokens(loaded.tokenizer, next_ids.ravel().tolist())
     return RoutingTrace(
         tokens=display_tokens(loaded.tokenizer, reading.ids),
@@ -211,23 +210,10 @@ def routing_trace(
         next_tokens=[flat[i : i + next_ids.shape[1]] for i in range(0, len(flat), next_ids.shape[1])],
         next_logprobs=next_logprobs,
         next_entropy=entropy,
-        meta={
-            "model": loaded.name,
-            "weights_sha256": digest,
-            "gates_trained": loaded.gates_trained,
-            "reads_ids": loaded.reads_ids,
-            "parameters": loaded.parameter_count,
-            "heads_parameters": loaded.heads_parameter_count,
-            "config": {name: value for name, value in loaded.config.to_diff_dict().items() if name != "auto_map"},
-            **_told_of_family(loaded),
-            "text": reading.text,
-            **reading.meta,
-            **({"weights_changed": True} if changed else {}),
-            "dtype": str(loaded.model.dtype).removeprefix("torch."),
-            "versions": _versions(),
-            "format_version": INTERVENED_VERSION if interventions else FORMAT_VERSION,
-            **({"interventions": as_json(interventions)} if interventions else {}),
-        },
+        meta=model_meta(loaded)
+        | {"text": reading.text, **reading.meta}
+        | {"format_version": INTERVENED_VERSION if interventions else FORMAT_VERSION}
+        | ({"interventions": as_json(interventions)} if interventions else {}),
     )
 
 
@@ -238,6 +224,24 @@ def routing_fields(routing: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     choice = routing["loop_choice"]  # counts from 0
     ran = (gate > 0) & (routing["expert_weights"] > 0).any(axis=-1)  # weights of 0 are only had by intervention
     return {"loops": choice + 1, "gate": gate, "width_ran": ran} | {name: routing[name] for name in unchanged}
+
+
+def model_meta(loaded: LoadedModel) -> dict[str, Any]:
+    """The entries of `RoutingTrace.meta` about the model, whatever it reads."""
+    digest, changed = loaded.weights_now()
+    return {
+        "model": loaded.name,
+        "weights_sha256": digest,
+        "gates_trained": loaded.gates_trained,
+        "reads_ids": loaded.reads_ids,
+        "parameters": loaded.parameter_count,
+        "heads_parameters": loaded.heads_parameter_count,
+        "config": {name: value for name, value in loaded.config.to_diff_dict().items() if name != "auto_map"},
+        **_told_of_family(loaded),
+        **({"weights_changed": True} if changed else {}),
+        "dtype": str(loaded.model.dtype).removeprefix("torch."),
+        "versions": _versions(),
+    }
 
 
 def _told_of_family(loaded: LoadedModel) -> dict[str, Any]:

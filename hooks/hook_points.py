@@ -8,7 +8,10 @@ TransformerLens is not installed, the taps stay: what records and edits here nee
 import threading
 from importlib.util import find_spec
 
+from torch import nn
+
 from sample_models.modeling_versatile import VersatileFFNForCausalLM
+from sample_models.module_walk import each_module
 from sample_models.taps import HOOK_NAMES, Tap, edited, record
 
 if HAS_LENS := find_spec("transformer_lens") is not None:
@@ -24,9 +27,15 @@ def instrument(model: VersatileFFNForCausalLM) -> None:
     """
     if not HAS_LENS:
         return
+
+    def is_bare(module: nn.Module) -> bool:
+        return isinstance(module, Tap) and not isinstance(module, TracePoint)
+
     with _instrumenting:
+        if not any(map(is_bare, each_module(model))):
+            return  # as at every pass but the first, so this is the part that must be fast
         for path, module in list(model.named_modules()):
-            if isinstance(module, Tap) and not isinstance(module, TracePoint):
+            if is_bare(module):
                 parent, _, leaf = path.rpartition(".")
                 point = TracePoint()
                 for hooks in ("_forward_hooks", "_forward_pre_hooks", "_forward_hooks_with_kwargs"):

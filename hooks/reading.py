@@ -1,5 +1,6 @@
 """Reading: the token ids and windows in which a model reads a text, from its tokenizer or from a trace."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -7,9 +8,12 @@ from hooks.trace import RoutingTrace
 from hooks.trace_checks import PARTS
 from hooks.windows import Window, reading_windows
 from sample_models.foreign import told_as
+from sample_models.module_walk import each_module
 
 if TYPE_CHECKING:
     from sample_models.loading import LoadedModel
+
+_NOT_READ = "the tokenizer of this model cannot read this text", "give another text"
 
 
 @dataclass(frozen=True)
@@ -52,9 +56,53 @@ def read(loaded: "LoadedModel", text: str | RoutingTrace, overlap: int | None = 
         loaded.tokenizer.check(text)
     text = loaded.chat.as_message(text) if chat else text
     chat = loaded.is_chat(text)
-    with told_as("the tokenizer of this model cannot read this text", "give another text"):
+    with told_as(*_NOT_READ):
         encoded = loaded.tokenizer(text, return_special_tokens_mask=True, add_special_tokens=not chat, verbose=False)
-    ids, special = encoded["input_ids"], encoded["special_tokens_mask"]
+    return _reading(loaded, text, encoded["input_ids"], encoded["special_tokens_mask"], overlap, chat)
+
+
+def read_many(
+    loaded: "LoadedModel", texts: Sequence[str], overlap: int | None = None, *, chat: bool = False
+) -> list[Reading | ValueError]:
+    """What `read` gives for each text, or the ValueError that it raises. Tokenizes them together, which is faster.
+
+    Raises ValueError if there is no chat template that can be used.
+    """
+    template = loaded.chat if chat else None
+    asked = [template.as_message(text) for text in texts] if template else texts
+    chats = [loaded.is_chat(text) for text in asked]
+    found: list[Reading | ValueError] = [ValueError()] * len(texts)
+    for of_chat in (False, True):
+        places = [i for i, is_chat in enumerate(chats) if is_chat == of_chat]
+        if not places:
+            continue
+        try:
+            with told_as(*_NOT_READ):
+                encoded = loaded.tokenizer(
+                    [asked[i] for i in places],
+                    return_special_tokens_mask=True,
+                    add_special_tokens=not of_chat,
+                    verbose=False,
+                )
+        except ValueError:  # of one of them, which only reading each alone can tell
+            for i in places:
+                found[i] = _or_error(read, loaded, texts[i], overlap, chat=chat)
+            continue
+        for i, ids, special in zip(places, encoded["input_ids"], encoded["special_tokens_mask"], strict=True):
+            found[i] = _or_error(_reading, loaded, asked[i], ids, special, overlap, of_chat)
+    return found
+
+
+def _or_error(function: Callable[..., Reading], *args, **how) -> Reading | ValueError:
+    try:
+        return function(*args, **how)
+    except ValueError as error:
+        return error
+
+
+def _reading(
+    loaded: "LoadedModel", text: str, ids: list[int], special: list[int], overlap: int | None, chat: bool
+) -> Reading:
     if not len(ids) > sum(special):
         raise ValueError("the text is empty: it holds no token to trace; type at least one character")
     context = loaded.config.max_position_embeddings
@@ -94,7 +142,7 @@ def refuse_without_routing(loaded: "LoadedModel") -> None:
 
 def refuse_other_model(loaded: "LoadedModel", trace: RoutingTrace) -> None:
     """Raise ValueError unless the trace was made by the weights of this model, which is in eval mode."""
-    if any(module.training for module in loaded.model.modules()):
+    if any(module.training for module in each_module(loaded.model)):
         raise ValueError(
             f"{loaded.name} is in training mode, where it draws its loops at random: call its eval() first"
         )
@@ -117,5 +165,7 @@ def refuse_intervened(trace: RoutingTrace, what: str) -> None:
         )
 
 
-__all__ = ["Reading", "read", "refuse_intervened", "refuse_other_model", "refuse_untraceable"]
-__all__ += ["refuse_without_routing"]
+__all__ = [
+    "Reading", "read", "read_many", "refuse_intervened", "refuse_other_model", "refuse_untraceable",
+    "refuse_without_routing",
+]  # fmt: skip

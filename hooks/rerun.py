@@ -6,7 +6,7 @@ position, and each sees the tokens before it and itself alone, so that no key or
 variant joins them at the layer of its first edit, since below it is what the token is without edits.
 """
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -76,10 +76,27 @@ def rerun_token(
 ) -> torch.Tensor:
     """Logits [variant, vocab] at a token of a traced text, rerun with the edits of each variant (hook name -> edit).
 
+    A variant without edits gives the model's own logits, up to the rounding of another batch shape. Otherwise this is
+    `rerun_streams`, which says the rest.
+    """
+    model, streams = loaded.model, rerun_streams(loaded, trace, token, variants, past=past)
+    return model.lm_head(model.model.norm(streams)).float()
+
+
+@torch.inference_mode()
+def rerun_streams(
+    loaded: LoadedModel,
+    trace: RoutingTrace,
+    token: int,
+    variants: Sequence[Mapping[str, Edit]],
+    *,
+    past: DynamicCache | None = None,
+) -> torch.Tensor:
+    """Streams [variant, hidden] after the last layer at a token of a traced text, rerun with the edits of each variant.
+
     An edit takes and returns the tensor of this one token in its variant, [1, ...]. Decisions that a variant's edits
     cannot change are replayed from the trace; the later ones are made anew, under the interventions of the trace if it
-    has any, which a variant's own edits follow. A variant without edits gives the model's
-    own logits, up to the rounding of another batch shape. `past` holds the keys and values of this token's `own_pass`;
+    has any, which a variant's own edits follow. `past` holds the keys and values of this token's `own_pass`;
     without it the tokens before are run once more. Safe to call from several threads.
 
     Raises ValueError for a trace of another model.
@@ -90,16 +107,16 @@ def rerun_token(
     place = token - window.first
     if place and past is None:
         past = own_pass(loaded, trace, token).past
-    logits, again = [], edits_of(loaded, trace, window)
+    streams, again = [], edits_of(loaded, trace, window)
     for start in range(0, len(variants), MAX_VARIANTS):
         batch = variants[start : start + MAX_VARIANTS]
         begins = [min((_layer(name) for name in variant), default=trace.num_layers) for variant in batch]
         order = sorted(range(len(batch)), key=begins.__getitem__)
-        rows = [{}, *(batch[i] for i in order)]
-        with edited(again), edited(_replayed_decisions(trace, token, rows)), edited(_edits_by_row(rows)):
-            stream = _streams(model, int(trace.token_ids[token]), place, past, [0, *(begins[i] for i in order)])
-        logits.append(model.lm_head(model.model.norm(stream[1:]))[np.argsort(order)])
-    return torch.cat(logits).float()
+        rows, begins = [{}, *(batch[i] for i in order)], [0, *sorted(begins)]
+        with edited(again), edited(_replayed_decisions(trace, token, rows, begins)), edited(_edits_by_row(rows)):
+            stream = _streams(model, int(trace.token_ids[token]), place, past, begins)
+        streams.append(stream[1:][np.argsort(order)])
+    return torch.cat(streams)
 
 
 def _streams(
@@ -129,21 +146,28 @@ def _streams(
         )
 
 
-def _replayed_decisions(trace: RoutingTrace, token: int, rows: Sequence[Mapping[str, Edit]]) -> dict[str, Edit]:
-    """Edits that replay each decision of the trace in the rows whose own edits cannot change it."""
+def _replayed_decisions(
+    trace: RoutingTrace, token: int, rows: Sequence[Mapping[str, Edit]], begins: Sequence[int]
+) -> dict[str, Edit]:
+    """Edits that replay each decision of the trace in the rows whose own edits cannot change it.
+
+    These are the first row and, in the layer where a row begins, that row if its edits come behind the decision: rows
+    that begin later are not there yet, and those that began before are disturbed.
+    """
 
     def put(places: list[int], value: np.ndarray) -> Edit:
         def edit(tensor: torch.Tensor, hook: TapInfo) -> torch.Tensor:
-            tensor, here = tensor.clone(), [place for place in places if place < tensor.shape[1]]
-            tensor[0, here] = torch.tensor(value, dtype=tensor.dtype, device=tensor.device)
+            tensor = tensor.clone()
+            tensor[0, places] = torch.tensor(value, dtype=tensor.dtype, device=tensor.device)
             return tensor
 
         return edit
 
     edits = {}
     for name, value in decided(trace, slice(token, token + 1)).items():
-        if places := [place for place, row in enumerate(rows) if undisturbed(name, row)]:
-            edits[name] = put(places, value)
+        layer = _layer(name)
+        here = range(bisect_left(begins, layer, lo=1), bisect_right(begins, layer))
+        edits[name] = put([0, *(place for place in here if undisturbed(name, rows[place]))], value)
     return edits
 
 
@@ -180,4 +204,4 @@ def _cache_entries_per_token(config: VersatileFFNConfig) -> int:
     return 2 * config.num_hidden_layers * config.num_key_value_heads * config.head_dim
 
 
-__all__ = ["OwnPass", "cache_before", "own_pass", "own_pass_bytes", "rerun_token"]
+__all__ = ["OwnPass", "cache_before", "own_pass", "own_pass_bytes", "rerun_streams", "rerun_token"]

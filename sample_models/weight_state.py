@@ -13,16 +13,15 @@ from typing import Any
 import torch
 from torch import nn
 
+from sample_models.module_walk import each_module
+
 _hashed: weakref.WeakKeyDictionary[nn.Module, tuple[tuple, str]] = weakref.WeakKeyDictionary()
 
 
 def weight_marks(model: nn.Module) -> tuple:
     """Where every saved tensor of a model lies and how often it was changed, and which PEFT adapters are active."""
     found: list[Any] = []
-    waiting = [model]
-    while waiting:  # by hand, since this runs at every capture and `modules()` takes five times as long
-        module = waiting.pop()
-        waiting += [each for each in module._modules.values() if each is not None]
+    for module in each_module(model):
         tensors = [*module._parameters.values()] if module._parameters else []
         if module._buffers:
             left_out = module._non_persistent_buffers_set

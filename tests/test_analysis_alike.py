@@ -3,6 +3,7 @@ import pytest
 
 from analysis.catalogue import spec
 from analysis.export.captions import caption
+from analysis.texts import alike
 from analysis.texts.alike import AT_ONCE, near_duplicates
 from analysis.texts.study import repeats_told, study
 from analysis.view import DEFAULT_VIEW
@@ -39,6 +40,21 @@ def test_long_lists_are_compared_over_the_borders_of_blocks():
     rows = [reading(*range(10 * n, 10 * n + 8)) for n in range(AT_ONCE + 3)]
     rows.append(reading(*range(8)))
     assert near_duplicates(rows).to_numpy().tolist() == [[AT_ONCE + 3, 0, 1]]
+
+
+def test_rows_of_a_template_that_many_texts_hold_are_found_among_copies_and_others(monkeypatch):
+    """A run that more than MOST_HOLD texts hold is looked up in the first few of them alone; who is alike stays."""
+    rng = np.random.default_rng(0)
+    template = [1, 2, 3, 4, 5, 6, 7, 8]
+    rows = [reading(*template, *rng.integers(100, 10**6, 4)) for _ in range(30)]
+    rows += [reading(*rng.integers(100, 10**6, 12)) for _ in range(30)]
+    rows.append(reading(*template[:4], *rng.integers(100, 10**6, 20)))
+    rows.append(rows[20])
+    every = near_duplicates(rows)
+    assert every["text"].tolist() == [*range(1, 30), 61] and every["like"].tolist()[-1] == 20
+    monkeypatch.setattr(alike, "MOST_HOLD", 10)
+    monkeypatch.setattr(alike, "FIRST_HOLD", 3)
+    assert near_duplicates(rows).equals(every)
 
 
 def test_a_study_and_its_captions_tell_near_duplicates_with_the_threshold():

@@ -4,21 +4,18 @@ import numpy as np
 import pytest
 from scipy.stats import t as student
 
-from analysis.texts.chance import (
-    ALL_REVERSALS,
-    DRAWS,
-    FEWEST_TEXTS,
-    alone,
-    corrected,
-    exchanges,
-    least_p,
-    levels,
-    p_value,
-    parted,
-    places,
-    reversals,
-    rotations,
-    text_interval,
+from analysis.texts import orders
+from analysis.texts.chance import FEWEST_TEXTS, corrected, least_p, levels, p_value, text_interval
+from analysis.texts.orders import ALL_REVERSALS, DRAWS, alone, places
+
+
+def whole(make):
+    """All blocks of orders as one array."""
+    return lambda *given, **how: np.vstack([*make(*given, **how)])
+
+
+exchanges, parted, reversals, rotations = map(
+    whole, (orders.exchanges, orders.parted, orders.reversals, orders.rotations)
 )
 
 
@@ -46,6 +43,23 @@ def test_reversals_of_any_number_of_texts_are_a_group_in_which_each_is_turned_in
     known = {each.tobytes() for each in turned}
     assert len(known) == len(turned), "no order counts twice"
     assert all((one ^ other).tobytes() in known for one in turned[::37] for other in turned[::29])
+
+
+@pytest.mark.parametrize(("texts", "draws", "number"), [(12, 9, 16), (12, 99, 128), (9, 9, 512), (40, 4, 16)])
+def test_of_many_texts_fewer_draws_count_a_smaller_group_of_reversals_and_p_says_so(texts, draws, number):
+    turned = (reversals([2] * texts, draws) != np.arange(2 * texts))[:, ::2]
+    assert len(turned) == number and (turned.mean(axis=0) == 0.5).all() and not turned[0].any()
+    assert least_p(texts, keep_position=False, draws=draws) == 1 / number
+
+
+def test_reversals_of_texts_of_one_code_can_be_summed_at_once():
+    lengths, values = [2] * 20, np.random.default_rng(0).integers(0, 9, 40)
+    chosen, text = orders.turns(lengths, 99), np.arange(40) // 2
+    weigh = np.arange(40) % 2  # the second token of each text
+    every = (values[reversals(lengths, 99)] * weigh).sum(axis=1)
+    codes = chosen.turned.shape[1]
+    sums = [np.bincount(chosen.code[text], each * weigh, codes) for each in (values, values[orders.backwards(lengths)])]
+    assert chosen.summed(*sums).tolist() == every.tolist()
 
 
 def test_an_exchange_keeps_positions_and_uses_every_value_once():

@@ -6,15 +6,10 @@ from analysis.catalogue import spec
 from analysis.export.captions import caption
 from analysis.figures import class_difficulty_figure, validity_by_layer_figure, validity_intervals_figure
 from analysis.texts.chance import corrected
+from analysis.texts.ranks import within_texts
 from analysis.texts.study import study
-from analysis.texts.validity import (
-    MEASURES,
-    difficulty_by_class,
-    difficulty_validity,
-    measures,
-    token_classes,
-    within_texts,
-)
+from analysis.texts.tokens import token_classes
+from analysis.texts.validity import MEASURES, difficulty_by_class, difficulty_validity, measures
 from analysis.view import DEFAULT_VIEW
 from tests.figure_texts import figure_texts
 from tests.traces import make_trace, random_trace
@@ -127,9 +122,8 @@ def test_measures_leave_out_special_tokens_and_count_types_over_all_texts():
     first = make_trace(loops=[[1, 1, 1]], token_ids=np.array([9, 5, 6]), special=[True, False, False])
     second = make_trace(loops=[[1, 1]], token_ids=np.array([5, 9]))
     found = measures([first, second])
-    assert found[0]["frequency"].tolist() == pytest.approx([np.nan, 2, 1], nan_ok=True)
-    assert found[1]["frequency"].tolist() == [2, 1]
-    assert np.isnan(found[0]["position"]).tolist() == [True, False, False]
+    assert found["frequency"].tolist() == [2, 1, 2, 1]
+    assert found["position"].tolist() == [1, 2, 0, 1]
 
 
 def test_validity_has_one_row_per_measure_and_layer_and_one_for_their_mean():

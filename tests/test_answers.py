@@ -1,10 +1,7 @@
 """Answers of the pages: true to the tables below them, honest about chance and few tokens, linked where they name."""
 
 import re
-import tempfile
 from dataclasses import replace
-from functools import cache
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -24,7 +21,6 @@ from analysis.explain.near_miss import TwoPrecisions, near_miss_table
 from analysis.gate import gate_table
 from analysis.models.health import Check
 from analysis.overview import halves, loops_by_layer
-from analysis.runs.atlas import Atlas, atlas_of
 from analysis.texts.groups import deal_p
 from analysis.texts.summary import PromptSummary, summary_table
 from analysis.view import View
@@ -32,36 +28,9 @@ from analysis.words.numbers import number
 from app.pages import PAGES
 from hooks.lens_trace import EXIT, OUTPUT
 from hooks.trace import RoutingTrace
-from tests.capture_results import make_attention, make_attribution, make_lens, make_paths, result_of
-from tests.runs import make_run
-from tests.traces import HOSTILE, make_trace, random_trace
-
-VIEW = View(layer=2, token=5)
-SUMMARIES = [
-    ("first", "The fox.", PromptSummary(30, 0.5, 0.4, 0.1, 3.0)),
-    ("<b>$x$</b>", "A dog.", PromptSummary(4, 0.7, 0.4, 0.1, 3.0)),
-    ("not traced", "A cat.", None),
-]
-TRACES = {
-    "ordinary": random_trace(),
-    "hostile": random_trace(tokens=24, words=HOSTILE),
-    "few experts of one": random_trace(experts=2, k=1),
-    "one token": random_trace(layers=3, tokens=1),
-    "one loop": random_trace(max_loops=1),
-    "all alike": make_trace(loops=np.full((3, 8), 4)),
-    "nothing but special": make_trace(loops=np.full((3, 2), 2), special=[True, True]),
-    "untrained": replace(random_trace(), meta={**random_trace().meta, "gates_trained": False}),
-}
-
-
-FOLDER = tempfile.TemporaryDirectory()
-
-
-@cache
-def data_of(kind: type, name: str, view: View):
-    if kind is Atlas:
-        return atlas_of(make_run(Path(tempfile.mkdtemp(dir=FOLDER.name)) / "run", [TRACES[name]]))
-    return summary_table(SUMMARIES) if kind is pd.DataFrame else result_of(kind, TRACES[name], view)
+from tests.answer_data import SUMMARIES, TRACES, VIEW, data_of
+from tests.capture_results import make_attention, make_attribution, make_lens, make_paths
+from tests.traces import make_trace, random_trace
 
 
 def test_numbers_have_one_minus_sign_and_no_share_is_rounded_to_nothing_or_all():

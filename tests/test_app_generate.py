@@ -1,6 +1,7 @@
 """The page Generate, run in-process: writing, stopping, stepping back, branches, and opening what was written."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from streamlit.testing.v1 import AppTest
@@ -96,6 +97,16 @@ def test_text_is_that_of_a_generation_and_tells_prompt_and_rest_apart():
     loops = trace.loops[:, own.prompt_tokens :].mean()
     assert f"has written 8 tokens, which took {loops:.2f} loops per layer" in said(app)
     assert "8 tokens generated\\." in captions(app)
+
+
+@pytest.mark.parametrize("button", ["show-branch-0", "branch"])
+def test_click_in_the_run_in_which_the_text_is_finished_is_not_lost(button):
+    app = branch(written(opened()), 6)
+    left = story(app).branch
+    story(app).branches[1], story(app).running = replace(left, goal=left.tokens + 1), True
+    app.button(key=button).click().run()
+    assert not app.exception
+    assert (story(app).shown, len(story(app).branches)) == ((0, 2) if button == "show-branch-0" else (2, 3))
 
 
 def test_drawn_tokens_follow_the_options():

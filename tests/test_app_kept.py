@@ -148,10 +148,12 @@ def test_an_ended_session_says_so_once_and_gives_the_work_back(tab):
 
 
 def test_an_address_with_a_text_of_another_tab_says_so(tab):
+    default = new_app().run().session_state.token
     app = new_app()
     app.query_params.update({"own": "3", "token": "2"})
     app.run()
     assert not app.exception and app.session_state.prompt.example == DEFAULT_EXAMPLE
+    assert app.session_state.token == default != 2, "token 2 is one of the text that is not there"
     assert any(each.startswith(TEXT_ELSEWHERE) for each in plain_texts(app))
 
 

@@ -8,7 +8,7 @@ from app.server import models
 from app.session import state
 from app.texts.examples import EXAMPLES
 from sample_models.registry import CHECKPOINTS, DEFAULT_MODEL
-from tests.app_in_process import plain_texts
+from tests.app_in_process import new_app, plain_texts
 
 
 def test_link_with_a_number_beyond_measure_opens_the_page_and_says_so(app):
@@ -21,11 +21,32 @@ def test_link_with_a_number_beyond_measure_opens_the_page_and_says_so(app):
 
 
 def test_link_tells_everything_that_is_not_there(app):
-    app.query_params.update({"example": "none", "model": "nope", "layer": "99", "token": "-5"})
+    app.query_params.update({"example": "fox", "model": DEFAULT_MODEL, "layer": "99", "token": "-5"})
     app.run()
-    (said,) = [each for each in plain_texts(app) if each.startswith("This server has no model nope")]
-    for part in ("There is no example none", "There is no layer 99", "There is no token -5"):
-        assert part in said
+    (said,) = [each for each in plain_texts(app) if each.startswith("There is no layer 99")]
+    assert "There is no token -5" in said
+
+
+@pytest.mark.parametrize(
+    ("missing", "counts"),
+    [
+        ({"example": "none"}, "layer"),
+        ({"text": "%%%"}, "layer"),
+        ({"file": "2"}, "layer"),
+        ({"model": "nope"}, ""),
+        ({"example": "none", "model": "nope"}, ""),
+    ],
+    ids=str,
+)
+def test_a_number_that_counts_in_a_missing_text_or_model_selects_nothing_in_what_is_shown_instead(app, missing, counts):
+    app.run()
+    default = app.session_state.layer, app.session_state.token
+    opened = new_app()
+    opened.query_params.update(missing | {"layer": "1", "token": "2"})
+    opened.run()
+    assert default != (1, 2) and not opened.exception and opened.session_state.problem
+    assert opened.session_state.token == default[1], "chosen as without a link"
+    assert opened.session_state.layer == (1 if counts else default[0])
 
 
 def test_link_with_empty_parts_is_one_without_them(app):

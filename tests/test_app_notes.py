@@ -23,13 +23,14 @@ def test_notes_come_back_from_json_and_a_text_of_several_stands_once():
     assert len(json.loads(written)["texts"]) == 2
 
 
-GOOD = json.loads(notes_to_json([NOTE]))
+GOOD = json.loads(notes_to_json((NOTE,)))
 
 
 @pytest.mark.parametrize(
     "given",
     [
         "",
+        " " * (6 * 2**20),
         "[]",
         "null",
         "{" * 100_000,

@@ -6,14 +6,20 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from analysis.catalogue import spec
+from analysis.export.snippet import snippet
 from analysis.models.faithfulness import digest_of_texts, provenance
+from analysis.runs.filters import TokenFilter
+from analysis.runs.run import Run
 from analysis.texts.sample_texts import SAMPLE_TEXTS
 from analysis.texts.study import study
-from app.server import captures, models, sample_studies
-from app.session import state, text_study
+from analysis.view import DEFAULT_VIEW
+from app.server import captures, models, runs, sample_studies
+from app.session import run_choice, run_study, state, text_study
 from app.texts.prompt_files import PromptList
 from app.texts.prompts import Prompt
 from tests.app_in_process import turn_to, unfolded
+from tests.runs import make_run, read_traces
 
 MAIN = Path(__file__).parents[1] / "app" / "main.py"
 TEXTS = ["The fox ran to the river.", "7 + 5 = 12", "A boat lay there.", "She said no.", "Then it was night."]
@@ -22,7 +28,8 @@ TEXTS = ["The fox ran to the river.", "7 + 5 = 12", "A boat lay there.", "She sa
 @pytest.fixture(autouse=True)
 def few_draws(monkeypatch):
     """Chance from few draws: what is tested here does not hang on it. What comes of them is not left to other tests."""
-    monkeypatch.setattr(text_study, "study", lambda traces, **named: study(traces, draws=9, **named))
+    for module in (text_study, run_study):
+        monkeypatch.setattr(module, "study", lambda texts, **named: study(texts, draws=9, **named))
     known: dict = {}
     monkeypatch.setattr(sample_studies, "sample_studies", lambda: known)
 
@@ -232,3 +239,52 @@ def test_line_under_other_pages_names_the_text_above():
 
 def state_trace(app: AppTest):
     return captures.trace_of(app.session_state[state.MODEL_KEY], app.session_state.prompt.text)
+
+
+@pytest.fixture
+def a_run(tmp_path, monkeypatch):
+    """A server that offers a run of random texts of two sources."""
+    make_run(tmp_path / "night", read_traces(12)).close()
+    monkeypatch.setenv(runs.RUNS_VARIABLE, str(tmp_path / "night"))
+    known: dict = {}
+    monkeypatch.setattr(sample_studies, "run_studies", lambda: known)
+    return tmp_path / "night"
+
+
+def study_run(app: AppTest) -> AppTest:
+    next(button for button in app.button if button.label == "Study this run").click().run()
+    assert not app.exception
+    return app
+
+
+@pytest.mark.parametrize("view", ["what_decides", "validity"])
+def test_the_run_of_the_atlas_is_studied_once_asked_for_and_tells_what_it_lacks(a_run, view):
+    app = choose(opened(view=view), text_study.RUN)
+    assert "The run “night” of the page Atlas" in captions(app) and not app.get("plotly_chart")
+    study_run(app)
+    told = captions(app)
+    assert "The numbers come from 12 texts of the run “night” (" in told
+    assert "A run keeps no entropy of the predictions" in told
+    assert len(app.get("plotly_chart")) == 3
+    assert any(note.startswith("12 texts, ") for note in notes(app))
+
+
+def test_a_study_of_a_run_obeys_sources_says_so_and_is_made_anew_for_another_filter(a_run):
+    app = choose(opened(), text_study.RUN)
+    app.session_state[run_choice.FILTER] = TokenFilter(sources=("code.txt",), loops=(2,))
+    study_run(app.run())
+    assert "The numbers come from 6 texts of the run" in captions(app)
+    assert "it obeys sources and columns alone" in captions(app)
+    app.session_state[run_choice.FILTER] = TokenFilter(sources=("nothing.txt",))
+    study_run(app.run())
+    assert "The filter of the run leaves no text." in captions(app) and not app.get("plotly_chart")
+
+
+def test_the_code_of_a_study_of_a_run_opens_the_run(a_run, monkeypatch):
+    with Run(a_run) as run:
+        found = study(run.texts(TokenFilter(sources=("code.txt",)), most_tokens=60), draws=9, name="night")
+    code = snippet(spec("validity_by_layer"), found, DEFAULT_VIEW)
+    assert "load_model" not in code and "most_tokens=60" in code
+    monkeypatch.chdir(a_run.parent)
+    exec(compile(code, "snippet", "exec"), {})
+    assert (a_run.parent / "validity_by_layer.html").exists()

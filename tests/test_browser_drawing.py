@@ -108,9 +108,9 @@ def test_figure_of_the_token_is_redrawn_in_place_and_equals_a_fresh_one(visit):
 
 def test_a_theme_that_changes_while_the_page_is_open_is_followed_by_frame_and_figures(visit):
     page = visit(color_scheme="light").open()
-    ink = "() => document.querySelector('.js-plotly-plot .xtick text').style.fill"
+    ink = "() => document.querySelector('.js-plotly-plot .xtick text')?.style.fill"  # none while it is drawn anew
     light = page.evaluate(ink)
     page.emulate_media(color_scheme="dark")
-    page.wait_for_function(f"light => ({ink})() !== light", arg=light)
+    page.wait_for_function(f"light => ![light, undefined].includes(({ink})())", arg=light)
     paper = page.get_by_test_id("stApp").evaluate("app => getComputedStyle(app).backgroundColor")
     expect(page.locator(".st-key-frame")).to_have_css("background-color", paper)

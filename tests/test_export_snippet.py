@@ -1,6 +1,7 @@
 """Code under a figure: it is run here as a reader would run it, and must draw what the page draws."""
 
 from functools import cache, partial
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -62,6 +63,14 @@ TEXT = 'It\'s "7 + 5" = 12,\n\t<b>$x$</b> \\n {} 🙂 你好. The fox ran.'
 SOME_TEXTS = list(sample_texts.SAMPLE_TEXTS)[:3]
 CURVES = CHECKPOINTS / "versatile-6l-4m" / "curves.csv"
 LONG = "The king rode out to the river. " * 63
+
+
+@pytest.fixture(scope="module", autouse=True)
+def steps_that_do_not_ask_the_clock():
+    """Knock-outs measure as many variants at a time as a slow machine allows, and the last digits change with it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(import_module("hooks.knock_outs"), "STEP_S", np.inf)
+        yield
 
 
 @pytest.fixture(scope="module")

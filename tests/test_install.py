@@ -43,11 +43,20 @@ from versatileffn.analysis.view import View
 from versatileffn.hooks import HookedVersatileFFN, capture
 from versatileffn.sample_models import load_model
 
-trace = capture(load_model("versatile-4l-0.4m"), "Once upon a time")
+loaded = load_model("versatile-4l-0.4m")
+trace = capture(loaded, "Once upon a time")
 code = snippet(spec("gate_map"), trace, View())
 assert "from versatileffn.hooks import capture" in code, code
 exec(code)
 assert Path("gate_map.html").is_file()
+
+from transformers import AutoModelForCausalLM, AutoTokenizer, pipeline
+folder = loaded.folder
+assert type(AutoModelForCausalLM.from_pretrained(folder)).__module__.startswith("versatileffn.")
+written = pipeline("text-generation", model=str(folder))("Once upon a time", max_new_tokens=3, do_sample=False)
+assert written[0]["generated_text"].startswith("Once upon a time")
+model, tokenizer = (each.from_pretrained(folder) for each in (AutoModelForCausalLM, AutoTokenizer))
+assert (capture(model, "Once upon a time", tokenizer=tokenizer).loops == trace.loops).all()
 
 page = AppTest.from_file(str(Path(versatileffn.__file__).parent / "main.py"), default_timeout=60).run()
 assert not page.exception, page.exception
@@ -243,7 +252,8 @@ def pins(path: Path) -> dict[str, str]:
 def test_every_range_has_a_floor_and_every_pin_lies_in_its_range():
     asked, pinned, lock = ranges(), pins(ROOT / "requirements.txt"), pins(ROOT / "constraints.txt")
     assert all(re.fullmatch(r">=[\d.]+", str(each.specifier)) for each in asked.values())  # a cap would bind others
-    assert asked.keys() - pinned.keys() == {"pip", "jinja2", "starlette"}  # of Python's own, of torch, of Streamlit
+    assert asked.keys() - pinned.keys() == {"pip", "jinja2", "starlette", "datasets"}
+    # of Python's own, of torch, of Streamlit, of TransformerLens
     assert pinned.keys() <= asked.keys()
     for name, each in asked.items():
         if name != "pip":

@@ -12,7 +12,7 @@ from analysis.explain.near_miss import expert_margin
 from analysis.explain.schematic import layer_run, layer_steps, schematic_table
 from analysis.export.captions import answers_text, source
 from analysis.export.snippet import needs, snippet
-from analysis.texts.sources import same_model
+from analysis.texts.tokens import same_model
 from analysis.view import View
 from hooks import (
     DropExpert,

@@ -16,6 +16,7 @@ from hooks import (
     recursion_lens,
     remove_writes,
 )
+from hooks.lens import summary_of_logits
 from hooks.lens_trace import EXIT, OUTPUT, STATE
 from sample_models import load_model
 from sample_models.registry import available_models
@@ -59,6 +60,21 @@ def test_state_readings_equal_what_is_found_by_hand(loaded, paths, lens):
             kl = float(own.exp() @ (own - log_probs))
             assert grid(lens, STATE, lens.kl)[layer, loop] == pytest.approx(kl, abs=1e-5)
             np.testing.assert_array_equal(grid(lens, STATE, lens.top_ids)[layer, loop], probs.topk(5).indices)
+
+
+@pytest.mark.parametrize("vocabulary", [3, 256, 1000, 40_000])
+def test_summary_equals_what_a_sort_of_the_whole_vocabulary_says(vocabulary):
+    logits = torch.randn(40, vocabulary, generator=torch.Generator().manual_seed(0)) * 4
+    ids, shares, rank, probability, entropy, kl = summary_of_logits(logits, logits[7], 2)
+    exact = logits.double().log_softmax(-1)
+    best = exact.topk(min(5, vocabulary))
+    np.testing.assert_array_equal(ids, best.indices)
+    np.testing.assert_allclose(shares, best.values.exp(), rtol=1e-5)
+    np.testing.assert_array_equal(rank, 1 + (exact > exact[:, 2:3]).sum(-1))
+    np.testing.assert_allclose(probability, exact[:, 2].exp(), rtol=1e-5)
+    np.testing.assert_allclose(entropy, -(exact.exp() * exact).sum(-1), rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(kl, (exact[7].exp() * (exact[7] - exact)).sum(-1), rtol=1e-4, atol=1e-6)
+    assert kl[7] == 0
 
 
 def test_exit_equals_a_whole_pass_that_leaves_there(loaded, lens):

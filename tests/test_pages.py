@@ -38,7 +38,7 @@ def test_addresses_that_people_may_have_kept_lead_to_their_pages():
         *("overview", "difficulty", "gate", "experts", "recursion", "walkthrough", "write_ledger", "recursion_lens"),
         *("geometry", "attention", "near_misses", "cost", "what_decides", "validity"),
         *("what_if", "forced_depth", "expert_knock_outs", "compare", "generate"),
-        *("models", "prompts", "atlas"),
+        *("models", "prompts", "atlas", "expert_cards", "token_map"),
     ]
 
 

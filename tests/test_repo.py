@@ -14,8 +14,8 @@ STREET = ["sample_models", "hooks", "analysis", "app"]
 ROOMS = (
     *("app", "app.views", "app.frame", "app.parts", "app.components", "app.session", "app.server", "app.texts"),
     "app.limits",
-    *("analysis.export", "analysis.catalogue", "analysis.figures", "analysis.answers", "analysis.models"),
-    "analysis.runs",
+    *("analysis.export", "analysis.catalogue", "analysis.figures", "analysis.answers", "analysis.runs"),
+    "analysis.models",
     *(
         "analysis.texts",
         "analysis.explain",
@@ -95,6 +95,7 @@ def test_models_are_run_by_captures_and_the_command_line_alone(modules):
         "app.cli_loading",
         "app.cli_models",
         "app.cli_trace",
+        "app.cli_run",
         "app.cli_generate",
         "app.cli_paper",
     }  # the first only loads

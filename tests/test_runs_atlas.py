@@ -12,9 +12,7 @@ from analysis.models.health import LOAD_BOUNDS
 from analysis.runs import atlas
 from analysis.runs.atlas import DEAD, TOO_FEW, TOO_MUCH, atlas_of
 from analysis.runs.filters import ALL_TOKENS, TokenFilter
-from hooks.trace import RoutingTrace
-from sample_models.lambda_gate import width_share
-from tests.runs import make_run, random_traces
+from tests.runs import all_routed, make_run, random_traces, uneven_trace
 from tests.traces import make_trace, random_trace
 
 TRACES = random_traces(40)
@@ -39,12 +37,6 @@ FILTERS = {
 def run(tmp_path_factory):
     with make_run(tmp_path_factory.mktemp("runs") / "run", TRACES) as made:
         yield made
-
-
-def all_routed(trace: RoutingTrace) -> RoutingTrace:
-    """The trace with one loop everywhere, so that the width path ran."""
-    gate = np.full_like(trace.gate, width_share(1, trace.max_loops))
-    return replace(trace, loops=np.ones_like(trace.loops), gate=gate, width_ran=gate > 0)
 
 
 def counted(chosen: TokenFilter) -> list[np.ndarray]:
@@ -129,10 +121,7 @@ def test_balance_loss_is_that_of_transformers_where_all_tokens_route(tmp_path):
 
 
 def test_experts_outside_the_bounds_of_the_health_check_are_named_and_few_choices_are_not_judged(tmp_path):
-    trace = all_routed(random_trace(layers=1, tokens=400))
-    ids = np.tile(np.arange(1, 7), 67)[:400]
-    second = np.where(np.arange(400) % 5 == 0, ids % 6 + 1, 7)
-    trace = replace(trace, expert_ids=np.stack([ids, second], axis=1)[None].astype(trace.expert_ids.dtype))
+    trace = uneven_trace()
     with make_run(tmp_path / "run", [trace]) as made:
         table = atlas_of(made).table("experts").set_index("expert")
         few = atlas_of(made, TokenFilter(positions=(0, 20))).table("experts")

@@ -9,11 +9,13 @@ from typing import Any
 import pandas as pd
 
 from analysis.answers.answer import Answer, Link
+from analysis.answers.of_cards import expert_cards
 from analysis.answers.of_choice import choice_of_loops
 from analysis.answers.of_compare import compare
 from analysis.answers.of_depth import forced_depth
 from analysis.answers.of_generation import generate
 from analysis.answers.of_knock_outs import expert_knock_outs
+from analysis.answers.of_map import token_map
 from analysis.answers.of_run import atlas
 from analysis.answers.of_text import cost, difficulty, experts, gate, near_misses, overview, recursion
 from analysis.answers.of_texts import models, prompts, validity, what_decides
@@ -24,6 +26,8 @@ from analysis.explain.attribution import Attribution
 from analysis.explain.near_miss import TwoPrecisions
 from analysis.parts import PAGES, why_lacking
 from analysis.runs.atlas import Atlas
+from analysis.runs.cards import Card
+from analysis.runs.map import TokenMap
 from analysis.texts.branches import Branches
 from analysis.texts.study import Study
 from analysis.view import DEFAULT_VIEW, View
@@ -58,6 +62,8 @@ ANSWERS: dict[Callable[..., Answer], type] = {
     models: RoutingTrace,
     prompts: pd.DataFrame,
     atlas: Atlas,
+    expert_cards: Card,
+    token_map: TokenMap,
 }
 """Function of every page, in the order of the pages -> type of the data that it takes."""
 ABOUT_SELECTION = {
@@ -93,7 +99,7 @@ def answers(given: tuple[Any, ...], view: View = DEFAULT_VIEW) -> dict[str, Answ
 
 __all__ = [
     "ABOUT_SELECTION", "ANSWERS", "Answer", "Link", "answer_of", "answers", "atlas", "attention", "choice_of_loops",
-    "compare", "cost", "difficulty", "expert_knock_outs", "experts", "forced_depth", "gate", "generate",
-    "geometry", "models", "near_misses", "overview", "prompts", "recursion", "recursion_lens", "validity",
+    "compare", "cost", "difficulty", "expert_cards", "expert_knock_outs", "experts", "forced_depth", "gate", "generate",
+    "geometry", "models", "near_misses", "overview", "prompts", "recursion", "recursion_lens", "token_map", "validity",
     "walkthrough", "what_decides", "what_if", "write_ledger",
 ]  # fmt: skip

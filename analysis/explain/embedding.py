@@ -125,7 +125,7 @@ def umap_placement(states: Float[np.ndarray, "point hidden"], tell: Tell = lambd
 
     tell(0.1, "Compiling UMAP, once per start of the program…")
     places(np.random.default_rng(SEED).normal(size=(FEWEST_POINTS, 4)).astype(np.float32), n_epochs=2)
-    epochs = _Epochs(lambda share: tell(0.3 + 0.6 * share, f"Placing {len(states):,} states…"))
+    epochs = Epochs(lambda share: tell(0.3 + 0.6 * share, f"Placing {len(states):,} states…"))
     points = places(states.astype(np.float32), tqdm_kwds=epochs.as_progress_bar())
     epochs.raise_problem()
     tell(0.9, "Comparing neighbours…")
@@ -134,7 +134,7 @@ def umap_placement(states: Float[np.ndarray, "point hidden"], tell: Tell = lambd
     return Placement(points.astype(np.float64), trust, pca_trust, explained)
 
 
-class _Epochs:
+class Epochs:
     """A file for UMAP's progress bar, which is the only way to know its progress, and to end its work.
 
     The bar writes under a lock that an exception would leave locked for all bars of the program. So an exception of
@@ -192,6 +192,6 @@ def embedding_table(result: Embedding) -> pd.DataFrame:
 
 
 __all__ = [
-    "Embedding", "FEWEST_POINTS", "MOST_POINTS", "NEIGHBOURS", "Placement", "SEED", "Tell", "embedding",
-    "embedding_table", "states_to_place", "umap_placement",
+    "Embedding", "Epochs", "FEWEST_POINTS", "MIN_DISTANCE", "MOST_POINTS", "NEIGHBOURS", "Placement", "SEED", "Tell",
+    "embedding", "embedding_table", "states_to_place", "umap_placement",
 ]  # fmt: skip

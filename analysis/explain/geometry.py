@@ -189,22 +189,31 @@ def principal_plane(
 ) -> tuple[Float[np.ndarray, "point 2"], tuple[float, float]]:
     """Points in the plane of the first two principal components, and the share of variance along each.
 
-    The components are those of `fitted`, or of the points themselves without it. The sign of an axis is such that its
-    largest entry is positive.
+    The components are those of `fitted`, or of the points themselves without it.
     """
-    flat = (states if fitted is None else fitted).astype(np.float64)
+    middle, axes, share = principal_axes(states if fitted is None else fitted)
+    return (states.astype(np.float64) - middle) @ axes.T, share
+
+
+def principal_axes(
+    points: Float[np.ndarray, "point hidden"],
+) -> tuple[Float[np.ndarray, " hidden"], Float[np.ndarray, "2 hidden"], tuple[float, float]]:
+    """The mean of points, their first two principal components, and the share of variance along each.
+
+    The sign of a component is such that its largest entry is positive; one along which nothing varies is zero.
+    """
+    flat = points.astype(np.float64)
     middle = flat.mean(axis=0)
-    centred = flat - middle
-    total = np.square(centred).sum()
+    flat -= middle
+    total = np.square(flat).sum()
     axes, sizes = np.zeros((2, flat.shape[1])), np.zeros(2)
     if total > 0:
-        first_axes = _first_axes(centred)
-        axes[: len(first_axes)], sizes[: len(first_axes)] = first_axes, np.linalg.norm(centred @ first_axes.T, axis=0)
+        first_axes = _first_axes(flat)
+        axes[: len(first_axes)], sizes[: len(first_axes)] = first_axes, np.linalg.norm(flat @ first_axes.T, axis=0)
     signs = np.sign(axes[np.arange(2), np.abs(axes).argmax(axis=1)])
     share = np.square(sizes) / max(total, 1e-300)
     axes *= np.where(signs == 0, 1, signs)[:, None]
-    placed = centred if fitted is None else states.astype(np.float64) - middle
-    return placed @ axes.T, (float(share[0]), float(share[1]))
+    return middle, axes, (float(share[0]), float(share[1]))
 
 
 def plane_table(paths: PathTrace) -> pd.DataFrame:
@@ -258,5 +267,5 @@ def _cells(paths: PathTrace) -> pd.DataFrame:
 
 __all__ = [
     "CLASSES", "FirstLoop", "OUTLIER", "Plane", "RULE", "Steps", "cosine_table", "first_loop", "first_loop_table",
-    "outlying", "path_cosine", "plane", "plane_table", "principal_plane", "steps", "steps_table",
+    "outlying", "path_cosine", "plane", "plane_table", "principal_axes", "principal_plane", "steps", "steps_table",
 ]  # fmt: skip

@@ -6,17 +6,20 @@ from analysis.answers import answers
 from analysis.catalogue import Drawn, FigureSpec, OfTexts
 from analysis.figures.selection import At
 from analysis.models.training import TrainingCurves
+from analysis.runs.about import AboutRun
 from analysis.runs.atlas import Atlas
 from analysis.runs.filter_words import in_words as filter_in_words
+from analysis.runs.map import TokenMap
 from analysis.texts.study import repeats_told
 from analysis.texts.summary import PromptTable
 from analysis.view import View
 from analysis.words.labels import how_many, token_label
+from analysis.words.numbers import number
 from hooks.interventions import from_json, in_words
 from hooks.sampling import Sampling
 from hooks.trace import RoutingTrace
 
-About = RoutingTrace | OfTexts | TrainingCurves | PromptTable | Atlas
+About = RoutingTrace | OfTexts | TrainingCurves | PromptTable | Atlas | TokenMap | AboutRun
 """What a caption speaks of (`routing_of`)."""
 
 
@@ -31,6 +34,11 @@ def numbers(spec: FigureSpec, about: About, view: View, *, marked: bool = True, 
         text = _list_numbers(about)
     elif isinstance(about, Atlas):
         text = _run_numbers(about)
+    elif isinstance(about, AboutRun):
+        words = filter_in_words(about.chosen)
+        text = f"Run “{about.run}”{f', {words}' if words else ''}. {about.counted}".strip()
+    elif isinstance(about, TokenMap):
+        text = _map_numbers(about)
     elif isinstance(about, OfTexts):
         text = f"{_study_numbers(about)}{_selected(spec, about, view, marked)}"
         text += f" {repeats}" if (repeats := repeats_told(about)) else ""
@@ -39,7 +47,8 @@ def numbers(spec: FigureSpec, about: About, view: View, *, marked: bool = True, 
     else:
         text = _trace_numbers(about, view, _selected(spec, about, view, marked))
     if choice := spec.choice:
-        text += f" {choice.name}: {choice.labels[choice.chosen(options)].lower()}."
+        chosen = choice.chosen(options)
+        text += f" {choice.name}: {choice.labels.get(chosen, chosen).lower()}."
     return text
 
 
@@ -58,6 +67,15 @@ def _run_numbers(drawn: Atlas) -> str:
     counted = f"{how_many(int(found.tokens), 'token')} of {how_many(int(found.prompts), 'prompt')}"
     left = f", {words}, out of {int(found.all_tokens):,} tokens" if (words := filter_in_words(drawn.chosen)) else ""
     return f"Run “{drawn.name}”: {counted}{left}."
+
+
+def _map_numbers(drawn: TokenMap) -> str:
+    sample, words = drawn.sample, filter_in_words(drawn.sample.chosen)
+    return (
+        f"Run “{sample.run}”: {len(sample):,} of {how_many(sample.count, 'token')}{f', {words}' if words else ''}, "
+        f"drawn with the seed {sample.seed}. Blocks of the vectors: {', '.join(drawn.blocks)}. Fitted on "
+        f"{drawn.fitted:,} tokens; trustworthiness {number(drawn.trustworthiness)} among {drawn.measured:,}."
+    )
 
 
 def _study_numbers(study: OfTexts) -> str:

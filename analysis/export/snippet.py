@@ -11,9 +11,11 @@ from analysis.compare.pair import TracePair
 from analysis.explain.attribution import Attribution
 from analysis.explain.embedding import Embedding
 from analysis.explain.near_miss import TwoPrecisions
+from analysis.export.snippet_of_map import map_code
 from analysis.models.training import TrainingCurves
+from analysis.runs.map import TokenMap
 from analysis.texts.knock_out import KnockOutStudy
-from analysis.texts.study import SAMPLES
+from analysis.texts.study import SAMPLES, Study
 from analysis.view import PAGE_PX, View
 from analysis.what_if.comparison import Comparison
 from hooks.attention_trace import AttentionTrace
@@ -64,13 +66,15 @@ class Needs:
 
 def needs(drawn: Drawn, *, shipped: bool = True, from_file: bool = False, trace_file: str = TRACE_FILE) -> Needs:
     """What the code of `snippet` needs for the same arguments."""
+    if isinstance(drawn, TokenMap):
+        return Needs()
     if isinstance(drawn, OfTexts):
         files = (TEXTS_FILE,) if _long_list(drawn) else ()
     elif isinstance(drawn, TrainingCurves):
         files = ()
     else:
         files = (trace_file,) if from_file or _in_file(drawn) else ()
-    loads_model = not (isinstance(drawn, RoutingTrace) and files)
+    loads_model = not (isinstance(drawn, RoutingTrace) and files) and not _from_run(drawn)
     return Needs(files, str(routing_of(drawn).meta.get("model")) if loads_model and not shipped else None)
 
 
@@ -86,7 +90,7 @@ def _holds_interventions(drawn: Drawn) -> bool:
 
 
 def _long_list(drawn: OfTexts) -> bool:
-    return drawn.name != SAMPLES and sum(map(len, drawn.read)) > LONGEST_TEXT
+    return drawn.name != SAMPLES and not _from_run(drawn) and sum(map(len, drawn.read)) > LONGEST_TEXT
 
 
 def snippet(
@@ -117,8 +121,13 @@ def snippet(
     lines: list[str] = []
     if isinstance(drawn, RoutingTrace) and read_file:
         names, lines = ["RoutingTrace"], [f"drawn = {file}{note}"]
+    elif isinstance(drawn, TokenMap):
+        imports, lines = map_code(drawn)
     elif isinstance(drawn, TrainingCurves):
         more_imports, lines = _curves_code(model, shipped)
+        imports += more_imports
+    elif _from_run(drawn):
+        more_imports, lines = _run_code(drawn)
         imports += more_imports
     else:
         imports.append("from sample_models import load_model")
@@ -189,6 +198,21 @@ def result_code(drawn: Drawn) -> tuple[list[str], list[str], list[str]]:
         token = f", token={drawn.token}" if drawn.routing.window_of(drawn.token).own else ""
         return [], ["capture_attention"], [f"drawn = capture_attention(loaded, text{token}).at({drawn.token})"]
     return [], ["capture"], ["drawn = capture(loaded, text)"]
+
+
+def _from_run(drawn: Drawn) -> bool:
+    """Whether its texts were read from a run, so that the code needs no model."""
+    return isinstance(drawn, Study) and bool(drawn.code)
+
+
+def _run_code(drawn: Study) -> tuple[list[str], list[str]]:
+    """Code that studies the texts of a run: imports, and lines up to `drawn = ...`."""
+    imports = ["from analysis.runs.run import Run", "from analysis.texts.study import study"]
+    imports += ["from analysis.runs.filters import TokenFilter"] if "TokenFilter" in drawn.code else []
+    return imports, [
+        f"read = {drawn.code}  # the path of the run's folder",
+        f"drawn = study(read, name={drawn.name!r})",
+    ]
 
 
 def _study_code(drawn: OfTexts) -> tuple[list[str], list[str], list[str]]:

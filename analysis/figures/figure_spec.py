@@ -14,7 +14,9 @@ from analysis.explain.embedding import Embedding
 from analysis.explain.near_miss import TwoPrecisions
 from analysis.figures.selection import At
 from analysis.models.training import TrainingCurves
+from analysis.runs.about import AboutRun
 from analysis.runs.atlas import Atlas
+from analysis.runs.map import TokenMap
 from analysis.texts.knock_out import KnockOutStudy
 from analysis.texts.study import Study
 from analysis.texts.summary import PromptTable
@@ -53,7 +55,7 @@ OfOneText = (
 """A trace, or a result that holds the trace of its text as `routing`."""
 OfTexts = Study | KnockOutStudy
 """What several texts say together."""
-Drawn = OfOneText | OfTexts | TrainingCurves | PromptTable | Atlas
+Drawn = OfOneText | OfTexts | TrainingCurves | PromptTable | Atlas | TokenMap | AboutRun
 """The data of a figure: of one text, of several texts, of the model itself, of a list of prompts, or of a run."""
 
 
@@ -103,6 +105,8 @@ class FigureSpec:
     table: Callable[[Drawn], pd.DataFrame]
     """data -> tidy table of everything captured, not only of the part drawn."""
     choice: Choice | None = None
+    set_by_page: tuple[str, ...] = ()
+    """Further options of `figure`, which its page lets readers set."""
     of: type = RoutingTrace
     """Type of the data that `figure` and `table` take. A trace file alone is enough only for RoutingTrace."""
     follows: tuple[At, ...] = ("layer", "token")
@@ -158,9 +162,9 @@ class FigureSpec:
         return replace(view, checkpoint=checkpoint, **{at: 0 for at in ("layer", "token") if at not in self.follows})
 
 
-def routing_of(drawn: Drawn) -> "RoutingTrace | OfTexts | TrainingCurves | PromptTable | Atlas":
+def routing_of(drawn: Drawn) -> "RoutingTrace | OfTexts | TrainingCurves | PromptTable | Atlas | TokenMap | AboutRun":
     """The part of a figure's data that names model and text: a trace, a study, curves of a model, a list, or a run."""
-    itself = RoutingTrace | OfTexts | TrainingCurves | PromptTable | Atlas
+    itself = RoutingTrace | OfTexts | TrainingCurves | PromptTable | Atlas | TokenMap | AboutRun
     return drawn if isinstance(drawn, itself) else drawn.routing
 
 

@@ -152,10 +152,12 @@ def token_bars(
     """Bars above the map: one per drawn token; `hover` formats %{y}. A click selects the token.
 
     If there are too many tokens to be named, the bars are one outline: drawing hundreds of single shapes would take
-    most of the time of a click. `stacked` bars stand on those of the traces before.
+    most of the time of a click. `stacked` bars stand on those of the traces before. Where a value is NaN there is none.
     """
     first, end = view.span(trace.num_tokens)
     shown = np.arange(first, end)
+    about = "<b>%{hovertext}</b>, token %{customdata[0]}<br>"
+    template: str | list[str] = f"{about}{hover}<extra></extra>"
     if names_fit(view, end - first):
         x, kind = shown, {"type": "bar", "width": 0.86, "marker": marker}
     else:
@@ -166,11 +168,15 @@ def token_bars(
         kind |= {"stackgroup": "tokens"} if stacked else {"fill": "tozeroy"}
         if "pattern" in marker:
             kind |= {"fillpattern": marker["pattern"], "line": {**kind["line"], **marker["line"]}}
+        if (missing := np.isnan(values[shown])).any():
+            # Plotly fills across a gap, with a slope from one side to the other. So the outline is on the axis there.
+            template = [f"{about}no value<extra></extra>" if each else template for each in missing]
+            values = np.nan_to_num(values)
     names = [plotly_text(label) for label in token_labels(trace, 40)]
     return {
         **kind, "x": x, "y": values[shown],
         "customdata": [[token, None] for token in shown.tolist()], "hovertext": [names[token] for token in shown],
-        "hovertemplate": f"<b>%{{hovertext}}</b>, token %{{customdata[0]}}<br>{hover}<extra></extra>",
+        "hovertemplate": template,
     }  # fmt: skip
 
 

@@ -170,13 +170,21 @@ def quoted(trace: RoutingTrace, token: int) -> str:
 
 def layer_axis(of: RoutingTrace | Sizes, view: View) -> dict:
     """Layers 0..n-1, layer 0 at the bottom (or left), at most 16 named, the selected one in bold."""
-    shown = range(0, of.num_layers, -(-of.num_layers // 16))
     return {
         "range": [-0.5, of.num_layers - 0.5],
-        "tickvals": list(shown),
-        "ticktext": [f"<b>{layer}</b>" if layer == view.layer else str(layer) for layer in shown],
+        **layer_names(of.num_layers, view.layer),
         "title": {"text": "layer"},
         "tickangle": 0,
+    }
+
+
+def layer_names(count: int, selected: int) -> dict:
+    """Ticks of an axis of layers 0..count-1 that name 16 of them at most, the last one always, `selected` in bold."""
+    step = -(-count // 16)
+    shown = [*range(0, count - step, step), count - 1]  # none so near to the last one that their names would touch
+    return {
+        "tickvals": shown,
+        "ticktext": [f"<b>{layer}</b>" if layer == selected else str(layer) for layer in shown],
     }
 
 

@@ -53,7 +53,13 @@ def atlas_of(run: "Run", chosen: TokenFilter = ALL_TOKENS) -> Atlas:
             known[name] = TABLES[name](run, chosen)
         return known[name]
 
-    return Atlas(run.name, run.meta, run.sizes, chosen, table)
+    return Atlas(run.name, run_meta(run), run.sizes, chosen, table)
+
+
+def run_meta(run: "Run") -> dict[str, Any]:
+    """Model and weights as in a trace, with the interventions that the texts were read under, if there are any."""
+    made = run.manifest.settings.get("interventions")
+    return run.meta | ({"interventions": made} if made else {})
 
 
 def counts(run: "Run", chosen: TokenFilter = ALL_TOKENS) -> pd.DataFrame:
@@ -230,5 +236,5 @@ TABLES: dict[str, Callable[["Run", TokenFilter], pd.DataFrame]] = {
 
 __all__ = [
     "DEAD", "TABLES", "TOO_FEW", "TOO_MUCH", "Atlas", "atlas_balance", "atlas_of", "balance", "collapsed_layers",
-    "counts", "run_experts", "run_gate", "run_loops", "run_router",
+    "counts", "run_experts", "run_gate", "run_loops", "run_meta", "run_router",
 ]  # fmt: skip

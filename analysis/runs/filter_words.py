@@ -40,6 +40,8 @@ def filter_parts(chosen: TokenFilter) -> list[tuple[str, TokenFilter]]:
     if chosen.positions is not None:
         first, last = chosen.positions
         found.append((f"positions {first:,} to {last:,}", replace(chosen, positions=None)))
+    if chosen.among is not None:
+        found.append((f"{how_many(len(chosen.among), 'token')} chosen on the map", replace(chosen, among=None)))
     if chosen.special:
         found.append(("special tokens too", replace(chosen, special=False)))
     return found

@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
+from analysis.runs.chosen import ChosenTokens
 from analysis.runs.schema import Sizes
 
 
@@ -33,10 +34,13 @@ class TokenFilter:
     """Positions in the prompt, from 0, from and to, both included."""
     special: bool = False
     """Whether tokens that the tokenizer added count, too."""
+    among: ChosenTokens | None = None
+    """Tokens that were chosen one by one, on a map for example: no others count."""
 
     def as_json(self) -> dict[str, Any]:
-        """What is not at its default, as JSON has it."""
-        return {each.name: value for each in fields(self) if (value := getattr(self, each.name)) != each.default}
+        """What is not at its default, as JSON has it; without `among`, which may be of 100,000 tokens."""
+        given = {each.name: getattr(self, each.name) for each in fields(self) if each.name != "among"}
+        return {name: value for name, value in given.items() if value != getattr(TokenFilter, name)}
 
     @classmethod
     def from_json(cls, data: Any) -> "TokenFilter":
@@ -78,6 +82,9 @@ class TokenFilter:
             add("contains(lower(text), lower(?))", self.text)
         if self.token_ids:
             add("list_contains(?, token_id)", list(self.token_ids))
+        if self.among is not None:
+            condition, given = self.among.where()
+            add(condition, *given)
         if self.positions is not None:
             add("token BETWEEN ? AND ?", *self.positions)
         layers = range(sizes.num_layers) if self.layer is None else [self.layer]
@@ -87,6 +94,10 @@ class TokenFilter:
                 f"({' OR '.join(condition for condition, _ in each)})", *(value for _, given in each for value in given)
             )
         return " AND ".join(conditions) or "true", values
+
+    def of_prompts(self) -> "TokenFilter":
+        """The filter without its conditions on tokens."""
+        return TokenFilter(sources=self.sources, others=self.others)
 
     def where_prompt(self) -> tuple[str, list[Any]]:
         """The condition on a row of `prompts`, and its parameters."""

@@ -1,7 +1,8 @@
-"""Rows of a run's table `tokens`, from arrays or from traces."""
+"""Rows of a run's table `tokens`, from arrays, from traces, or from the tokens of many texts at once."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -9,6 +10,9 @@ from scipy.special import softmax
 
 from analysis.runs.schema import Sizes, lists, token_schema
 from hooks.trace import RoutingTrace
+
+if TYPE_CHECKING:
+    from hooks.routing_rows import TokenRows
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,10 +103,39 @@ def rows_of_traces(sizes: Sizes, traces: Sequence[tuple[int, RoutingTrace]]) -> 
     return Rows(pa.concat_tables(tables) if tables else token_schema(sizes).empty_table(), probs)
 
 
+def rows_of_tokens(
+    sizes: Sizes, found: "TokenRows", numbers: np.ndarray, display: Callable[[list[int]], list[str]]
+) -> Rows:
+    """The rows of many texts, of which text i is the prompt `numbers[i]`; `display` gives the display strings of ids.
+
+    Raises ValueError if they do not fit the sizes.
+    """
+    given = (*found.loops.shape[1:], found.router_probs.shape[1], found.expert_ids.shape[2])
+    if given != (sizes.num_layers, sizes.num_experts, sizes.k):
+        raise ValueError(f"rows of {given} layers, experts and experts of a token do not fit a run of {sizes}")
+    ids, places = np.unique(found.token_id, return_inverse=True)  # each string is made once
+    table = rows_of_arrays(
+        sizes,
+        prompt=numbers[found.text],
+        token=found.token,
+        token_id=found.token_id,
+        text=pa.array(display(ids.tolist()), pa.string()).take(pa.array(places)),
+        special=found.special,
+        logprob=found.logprob,
+        loops=found.loops,
+        gate=found.gate,
+        expert_ids=found.expert_ids,
+        expert_weights=found.expert_weights,
+        expert_ran=found.expert_ran,
+        difficulty=found.difficulty,
+    )
+    return Rows(table, found.router_probs)
+
+
 def sizes_of(trace: RoutingTrace) -> Sizes:
     """The sizes of a run that has room for a trace."""
     sizes = (trace.num_layers, trace.max_loops, trace.num_experts, trace.expert_ids.shape[2])
     return Sizes(*sizes, parts=tuple(sorted(trace.parts)))
 
 
-__all__ = ["Rows", "rows_of_arrays", "rows_of_traces", "sizes_of"]
+__all__ = ["Rows", "rows_of_arrays", "rows_of_tokens", "rows_of_traces", "sizes_of"]

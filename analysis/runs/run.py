@@ -18,11 +18,14 @@ from typing import Any
 import duckdb
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 from pyarrow import parquet
 
+from analysis.runs.filters import ALL_TOKENS, TokenFilter
 from analysis.runs.folder import ROUTER_PROBS, PartFiles, counts_of, parts_in
 from analysis.runs.manifest import Counts, Manifest
 from analysis.runs.schema import Sizes, prompt_schema, token_schema
+from analysis.runs.texts import BEGINNING, RunTexts
 from analysis.runs.typed import QuestionError, check_question, first_line
 
 MEMORY_MB = 512
@@ -72,6 +75,11 @@ class Run:
         with self._cursor() as cursor:
             return cursor.execute(sql, list(values)).df()
 
+    def ask_table(self, sql: str, values: Sequence[Any] = ()) -> pa.Table:
+        """The answer as an Arrow table, in which lists keep their types: for many rows."""
+        with self._cursor() as cursor:
+            return cursor.sql(sql, params=list(values)).to_arrow_table()
+
     def ask_typed(self, sql: str, *, rows: int = MOST_ROWS, seconds: float = MOST_SECONDS) -> tuple[pd.DataFrame, bool]:
         """The first rows of the answer to a question that a reader typed, and whether there are more.
 
@@ -113,6 +121,36 @@ class Run:
         """The files of its parts, in order, for what goes through them once in bounded memory."""
         return iter(self._parts)
 
+    def prompts(self, chosen: TokenFilter = ALL_TOKENS) -> pd.DataFrame:
+        """One row per traced prompt that a filter's sources and columns leave: prompt, tokens, beginning of text."""
+        where, values = chosen.of_prompts().where_prompt()
+        return self.ask(
+            f"SELECT prompt, tokens, left(text, {BEGINNING}) AS text FROM prompts WHERE {where} ORDER BY prompt", values
+        )
+
+    def texts(self, chosen: TokenFilter = ALL_TOKENS, *, most_tokens: int | None = None, seed: int = 0) -> RunTexts:
+        """Its texts for the studies of `analysis.texts`, which take the run itself as well: `study(run)`.
+
+        Of a filter, sources and columns choose texts; conditions on tokens do not, since a study counts whole texts.
+        Of more than `most_tokens` tokens, a random sample of the texts is read, and the study says so. Raises
+        ValueError for no text.
+        """
+        found, of_prompts = self.prompts(chosen), chosen.of_prompts()
+        told, total = [], int(found["tokens"].sum())
+        if most_tokens is not None and total > most_tokens:
+            drawn = found.sample(frac=1, random_state=seed)
+            sample = drawn[drawn["tokens"].cumsum() <= most_tokens].sort_values("prompt")
+            told.append(
+                f"The numbers come from a random sample of {len(sample):,} of {len(found):,} texts, since a study here "
+                f"reads at most {most_tokens:,} tokens."
+            )
+            found = sample
+        given = [f"TokenFilter({', '.join(f'{name}={value!r}' for name, value in vars(of_prompts).items() if value)})"]
+        given = given if of_prompts != ALL_TOKENS else []
+        given += [] if most_tokens is None else [f"most_tokens={most_tokens}"]
+        code = f"Run({self.name!r}).texts({', '.join(given + ([f'seed={seed}'] if seed else []))})"
+        return RunTexts(self._parts, self.sizes, found, meta=self.meta, told=told, code=code)
+
     def close(self) -> None:
         self._database.close()
 
@@ -142,8 +180,9 @@ class Run:
                 listed = ", ".join(_literal(str(path.resolve())) for path in paths)
                 self._database.execute(f"CREATE VIEW {name} AS SELECT * FROM read_parquet([{listed}])")
             else:
-                empty = schemas[name].empty_table()
-                self._database.execute(f"CREATE TABLE {name} AS SELECT * FROM $empty", {"empty": empty})
+                self._database.register("no_rows", schemas[name].empty_table())
+                self._database.execute(f"CREATE TABLE {name} AS SELECT * FROM no_rows")
+                self._database.unregister("no_rows")
         layers, k = self.sizes.num_layers, self.sizes.k
         token = "prompt, token, token_id, text, special, logprob"
         self._database.execute(

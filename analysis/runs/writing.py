@@ -56,6 +56,9 @@ class RunWriter:
             raise
 
     def _begin(self, manifest: Manifest) -> Manifest:
+        for folder in (self.folder, self.folder / TOKENS, self.folder / PROMPTS):
+            for unfinished in folder.glob(f"{MANIFEST}.*.part" if folder == self.folder else "*.part"):
+                unfinished.unlink()
         there = {path.name for path in self.folder.iterdir()}
         if MANIFEST in there:
             found = Manifest.read(self.folder)
@@ -64,13 +67,11 @@ class RunWriter:
             manifest = found
         elif there - {LOCK}:
             raise ValueError(f"{self.folder} is not empty and holds no run: choose an empty folder")
-        for name in (TOKENS, PROMPTS):
-            (self.folder / name).mkdir(exist_ok=True)
-            for unfinished in (self.folder / name).glob("*.part"):
-                unfinished.unlink()
         counts = counts_of(self.folder)  # the parts themselves say how far it came, whenever it was stopped
         manifest = manifest.with_counts(counts, started=manifest.started or _now(), updated=_now())
-        manifest.write(self.folder)
+        manifest.write(self.folder)  # before the folders: without it they would be nobody's
+        for name in (TOKENS, PROMPTS):
+            (self.folder / name).mkdir(exist_ok=True)
         return manifest
 
     @property

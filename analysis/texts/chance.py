@@ -14,9 +14,10 @@ asked about, exchanges would change nothing: reversals alone. Neither keeps at o
 what each does as a whole: if both are strong in two choices, a number counted over all texts together may still come
 out beyond chance.
 
-p is a share of orders, of which the order that was read is one. Few texts have few orders, so all of them are counted:
-p is exact, and `least_p` says how small it can be. More texts have too many. Of their reversals a group is counted,
-which keeps p exact for series that read alike both ways; of their exchanges, a sample is drawn.
+p is a share of orders (`analysis.texts.orders`), of which the order that was read is one. Few texts have few orders, so
+all of them are counted: p is exact, and `least_p` says how small it can be. More texts have too many. Of their
+reversals a group is counted, which keeps p exact for series that read alike both ways; of their exchanges, a sample is
+drawn.
 
 How large a number is on average where there is nothing (`chance`) is the larger mean of exchanges in which no text
 keeps its own, and of rotations, each text by an offset of its own. Half of all reversals change nothing, so they are
@@ -30,11 +31,10 @@ texts.
 """
 
 from collections.abc import Sequence
-from itertools import permutations
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from scipy.special import factorial
 from scipy.stats import binom, false_discovery_control, rankdata
 from scipy.stats import t as student
@@ -42,34 +42,13 @@ from scipy.stats import t as student
 from analysis.aggregate import ordinary, share
 from analysis.difficulty import Surprise, surprisal, token_difficulty
 from analysis.experts import expert_pairs
+from analysis.texts.orders import ALL_EXCHANGES, DRAWS, alone, coins, lengths_to_text
 from hooks.trace import RoutingTrace
 
-DRAWS = 400
-"""Exchanges and rotations of so many texts that not all can be counted."""
-ALL_EXCHANGES = 6
-"""Of up to so many texts every exchange is counted: 720 of them."""
-ALL_REVERSALS = 9
-"""Of up to so many texts every reversal is counted: 512 of them. Of more texts, a group of as many."""
 BEYOND = 0.05
 """A corrected p below it is beyond chance: its mark is filled, its number bold."""
 FEWEST_TEXTS = 5
 """With fewer texts there is neither interval nor p: their spread says too little about other texts."""
-
-
-def lengths_to_text(lengths: Sequence[int]) -> Int[np.ndarray, " token"]:
-    """Index of the text of every token of texts that stand one behind the other."""
-    return np.repeat(np.arange(len(lengths)), lengths)
-
-
-def places(lengths: Sequence[int]) -> Int[np.ndarray, " token"]:
-    """Position of every token in its text, from 0, where no token of a text is left out."""
-    lengths = np.asarray(lengths)
-    return np.arange(lengths.sum()) - (np.cumsum(lengths) - lengths)[lengths_to_text(lengths)]
-
-
-def alone(lengths: Sequence[int], positions: Int[np.ndarray, " token"]) -> Bool[np.ndarray, " token"]:
-    """Tokens at a position where no other text has one: `exchanges` has nothing to put there."""
-    return np.bincount(positions)[positions] == 1 if len(positions) else np.zeros(0, bool)
 
 
 def levels(values: np.ndarray, lengths: Sequence[int], positions: Int[np.ndarray, " token"]) -> np.ndarray:
@@ -86,95 +65,6 @@ def levels(values: np.ndarray, lengths: Sequence[int], positions: Int[np.ndarray
     return level
 
 
-def exchanges(
-    lengths: Sequence[int], positions: Int[np.ndarray, " token"], draws: int = DRAWS, *, seed: int = 0
-) -> Int[np.ndarray, "order token"]:
-    """Which token's value comes to stand at each token, when texts exchange their values at equal positions.
-
-    First everything as it is; then every other exchange of up to ALL_EXCHANGES texts, or `draws` of more.
-
-    In each order every text is given a text (itself, too), each text once. It takes the values of that one; where that
-    has no token, those of the text that this one was given, and so on. So every value is used once, at its own
-    position, and neighbours stay together except where the text that gives them changes. What is `alone` stays.
-
-    `positions`: of every token in its text, rising within it; gaps are tokens that do not count.
-    """
-    texts, filled = len(lengths), np.flatnonzero(lengths)
-    if len(filled) <= ALL_EXCHANGES:
-        every = np.array(list(permutations(filled)), int)
-        given = np.tile(np.arange(texts), (len(every), 1))
-        given[:, filled] = every
-    else:
-        rng, as_it_is = np.random.default_rng(seed), np.arange(texts)[None]
-        given = np.vstack([as_it_is, rng.permuted(as_it_is.repeat(draws, axis=0), axis=1)])
-    return _taken(given, lengths, positions)
-
-
-def parted(
-    lengths: Sequence[int], positions: Int[np.ndarray, " token"], draws: int = DRAWS, *, seed: int = 0
-) -> Int[np.ndarray, "draw token"]:
-    """`draws` exchanges in which no text is given itself, for a mean over what is surely parted.
-
-    The tokens of a text that are alone at their positions are rotated among themselves.
-    """
-    texts, rng = len(lengths), np.random.default_rng(seed)
-    ring = rng.permuted(np.tile(np.arange(texts), (draws, 1)), axis=1)
-    given = np.empty_like(ring)  # in the ring, each text is given the next one
-    np.put_along_axis(given, ring, np.roll(ring, -1, axis=1), axis=1)
-    found = _taken(given, lengths, positions)
-    if (lone := np.flatnonzero(alone(lengths, positions))).size:
-        number = np.bincount(lengths_to_text(lengths)[lone], minlength=texts)
-        found[:, lone] = lone[rotations(number, draws, seed=seed)]
-    return found
-
-
-def _taken(given: np.ndarray, lengths: Sequence[int], positions: np.ndarray) -> np.ndarray:
-    """Which token's value comes to stand at each token, [order, token], for the text given to each, [order, text]."""
-    text, texts, width = lengths_to_text(lengths), len(lengths), positions.max(initial=-1) + 1
-    token_at = np.full(texts * width, -1)
-    token_at[text * width + positions] = np.arange(len(text))
-    found = token_at[np.take(given * width, text, axis=1) + positions]  # a plain index would lay them out across
-    flat, to = found.ravel(), given.ravel()
-    missing = np.flatnonzero(flat < 0)
-    order, token = np.divmod(missing, max(len(text), 1))
-    first, place = order * texts, positions[token]
-    giver = to[first + text[token]]
-    while len(missing):
-        giver = to[first + giver]
-        flat[missing] = taken = token_at[giver * width + place]
-        still = taken < 0
-        missing, first, place, giver = missing[still], first[still], place[still], giver[still]
-    return found
-
-
-def reversals(lengths: Sequence[int], *, seed: int = 0) -> Int[np.ndarray, "order token"]:
-    """Which token's value comes to stand at each token, when some of the texts are read backwards.
-
-    First everything as it is. Of up to ALL_REVERSALS texts of two tokens or more, every choice of texts; of more texts,
-    2^ALL_REVERSALS choices that form a group, in which each text is read backwards in half of them and any two texts
-    are independent. In a group no order stands out, so p is exact whichever group `seed` picks.
-    """
-    lengths = np.asarray(lengths, int)
-    text, here = lengths_to_text(lengths), np.arange(lengths.sum())
-    backwards = (2 * np.cumsum(lengths) - lengths - 1)[text] - here
-    longer = np.flatnonzero(lengths > 1)
-    free = min(len(longer), ALL_REVERSALS)
-    ones = 1 << np.arange(free)
-    sums = np.random.default_rng(seed).permutation(np.setdiff1d(np.arange(1, 1 << free), ones))
-    code = np.zeros(len(lengths), int)  # which of the `free` coins turn a text: an odd number of heads does
-    code[longer] = np.concatenate([ones, np.resize(sums, len(longer) - free)])
-    turned = np.bitwise_count(np.arange(1 << free)[:, None] & code) % 2 == 1
-    return np.where(np.take(turned, text, axis=1), backwards, here)
-
-
-def rotations(lengths: Sequence[int], draws: int = DRAWS, *, seed: int = 0) -> Int[np.ndarray, "draw token"]:
-    """Which token's value comes to stand at each token, when every text is rotated by a random offset of its own."""
-    lengths = np.asarray(lengths)
-    text, place = lengths_to_text(lengths), places(lengths)
-    offset = np.random.default_rng(seed).integers(0, np.maximum(lengths, 1), size=(draws, len(lengths)))
-    return np.arange(len(text)) - place + (place + np.take(offset, text, axis=1)) % lengths[text]
-
-
 def p_value(values: np.ndarray) -> np.ndarray:
     """Share of orders whose value reaches that of the first, as read; `values` is [order, ...]. NaN stays NaN."""
     return np.where(np.isnan(values[0]), np.nan, (values >= values[0] - 1e-12).mean(axis=0))
@@ -189,10 +79,10 @@ def least_p(
     the order that was read never comes alone.
     """
     texts = np.asarray(texts)
-    backwards = np.ldexp(1.0, np.minimum(mirrored - texts, 0).clip(-ALL_REVERSALS))
+    turned = np.ldexp(1.0, np.maximum(np.minimum(mirrored - texts, 0), -coins(texts, draws)))
     few = np.minimum(texts, ALL_EXCHANGES)
     exchanged = np.where(texts > few, 1 / (1 + draws), 1 / factorial(few))
-    return np.maximum(backwards, exchanged) if keep_position else backwards
+    return np.maximum(turned, exchanged) if keep_position else turned
 
 
 def corrected(p: np.ndarray) -> np.ndarray:
@@ -294,7 +184,6 @@ def all_pairs_against_chance(trace: RoutingTrace) -> pd.DataFrame:
 
 
 __all__ = [
-    "ALL_EXCHANGES", "ALL_REVERSALS", "BEYOND", "DRAWS", "FEWEST_TEXTS", "FEWEST_TOKENS", "all_pairs_against_chance",
-    "alone", "corrected", "exchanges", "least_p", "lengths_to_text", "levels", "p_value", "pairs_against_chance",
-    "parted", "places", "reach_of_chance", "reversals", "rho_by_chance", "rotations", "text_interval",
+    "BEYOND", "FEWEST_TEXTS", "FEWEST_TOKENS", "all_pairs_against_chance", "corrected", "least_p", "levels", "p_value",
+    "pairs_against_chance", "reach_of_chance", "rho_by_chance", "text_interval",
 ]  # fmt: skip

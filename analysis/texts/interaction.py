@@ -12,23 +12,20 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from analysis.aggregate import ordinary, ordinary_places
-from analysis.experts import routed
-from analysis.texts.chance import (
+from analysis.texts.chance import FEWEST_TEXTS, corrected, least_p, p_value
+from analysis.texts.orders import (
     DRAWS,
-    FEWEST_TEXTS,
+    Orders,
     alone,
-    corrected,
+    backwards,
     exchanges,
-    least_p,
-    p_value,
+    lengths_to_text,
     parted,
     places,
-    reversals,
     rotations,
+    turns,
 )
-from analysis.texts.sources import same_model
-from hooks.trace import RoutingTrace
+from analysis.texts.tokens import Studied, TokenColumns, texts_of
 
 
 @dataclass(frozen=True)
@@ -67,11 +64,20 @@ def shared_information(
     if not len(first):
         return Information(0, *[float("nan")] * 5, alone=0)
     positions = places(lengths) if positions is None else positions
-    observed = _information(first, second[None])[0]
-    moved = rotations(lengths, draws, seed=seed), parted(lengths, positions, draws, seed=seed)
-    chance = max(float(_information(first, second[order]).mean()) for order in moved)
-    orders = reversals(lengths, seed=seed), exchanges(lengths, positions, draws, seed=seed)
-    p = max(float(p_value(_information(first, second[order]))) for order in orders)
+    pairs = _Pairs(first, second)
+
+    def moved(orders: Orders) -> np.ndarray:
+        """The information that is left when the second choice is put in other orders, [order]."""
+        return np.concatenate([_information(pairs.counts(second[block])) for block in orders])
+
+    observed = _information(pairs.counts(second[None]))[0]
+    chance = max(
+        float(moved(orders).mean())
+        for orders in (rotations(lengths, draws, seed=seed), parted(lengths, positions, draws, seed=seed))
+    )
+    exchanged = moved(exchanges(lengths, positions, draws, seed=seed))
+    turned = _information(_turned(pairs, second, lengths, draws=draws, seed=seed))
+    p = max(float(p_value(each)) for each in (turned, exchanged))
     room = min(_entropy(np.bincount(first)), _entropy(np.bincount(second))) - chance
     texts = (np.asarray(lengths) > 0).sum()
     enough = texts >= FEWEST_TEXTS
@@ -86,34 +92,68 @@ def shared_information(
     )
 
 
-def loops_and_experts(traces: Sequence[RoutingTrace], *, draws: int = DRAWS, seed: int = 0) -> pd.DataFrame:
+def loops_and_experts(studied: Studied, *, draws: int = DRAWS, seed: int = 0) -> pd.DataFrame:
     """One row per layer: information that loops and first expert share, over ordinary tokens that routed.
 
     `left_out` counts the ordinary tokens that took all loops: they did not route. p_corrected: Benjamini-Hochberg over
-    layers. ValueError for no traces, or traces of different models.
+    layers. ValueError for no text, or traces of different models.
     """
-    same_model(traces)
+    texts = texts_of(studied)
     rows = []
-    for layer in range(traces[0].num_layers):
-        kept = [routed(trace)[layer] for trace in traces]
-        positions = np.concatenate([ordinary_places(trace)[k] for trace, k in zip(traces, kept, strict=True)])
-        loops = np.concatenate([trace.loops[layer, k] - 1 for trace, k in zip(traces, kept, strict=True)])
-        expert = np.concatenate([trace.expert_ids[layer, k, 0] for trace, k in zip(traces, kept, strict=True)])
-        lengths = [int(k.sum()) for k in kept]
-        found = shared_information(loops, expert, lengths, positions, draws=draws, seed=seed)
-        tokens = sum(int(ordinary(trace).sum()) for trace in traces)
-        rows.append({"layer": layer, "left_out": tokens - found.tokens, **vars(found)})
+    for layer in range(texts.num_layers):
+        did = texts.layer(layer)
+        found = shared_by(texts.tokens, did.loops - 1, did.expert, did.expert >= 0, draws=draws, seed=seed)
+        rows.append({"layer": layer, "left_out": len(did.loops) - found.tokens, **vars(found)})
     table = pd.DataFrame(rows)
     return table.assign(p_corrected=corrected(table["p"].to_numpy()))
 
 
-def _information(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Mutual information of `first` [token] with every row of `second` [draw, token], nats [draw]."""
-    draws, rows, columns = len(second), first.max() + 1, second.max() + 1
-    joint = (np.arange(draws)[:, None] * rows + first) * columns + second
-    counts = np.bincount(joint.ravel(), minlength=draws * rows * columns).reshape(draws, rows, columns)
-    separate = _entropy(np.bincount(first)) + np.array([_entropy(each) for each in counts.sum(axis=1)])
-    return separate - _entropy(counts.reshape(draws, -1))
+def shared_by(
+    tokens: TokenColumns,
+    first: np.ndarray,
+    second: np.ndarray,
+    kept: np.ndarray,
+    *,
+    draws: int = DRAWS,
+    seed: int = 0,
+) -> Information:
+    """`shared_information` of two choices of those tokens that are `kept`, all [token]."""
+    lengths = np.bincount(lengths_to_text(tokens.lengths)[kept], minlength=len(tokens.lengths))
+    choices = (each[kept].astype(int) for each in (first, second))
+    return shared_information(*choices, lengths, tokens.places[kept], draws=draws, seed=seed)
+
+
+class _Pairs:
+    """Counts how often two choices meet."""
+
+    def __init__(self, first: np.ndarray, second: np.ndarray):
+        self.shape = (int(first.max()) + 1, int(second.max()) + 1)
+        self._first = first * self.shape[1]
+
+    def counts(self, second: np.ndarray, group: np.ndarray | None = None, groups: int = 1) -> np.ndarray:
+        """[row, first, second] of every row of `second` [row, token], or of every `group` [token] of a single one."""
+        if group is None:
+            groups, group = len(second), np.arange(len(second))[:, None]
+        size = self.shape[0] * self.shape[1]
+        return np.bincount((group * size + self._first + second).ravel(), minlength=groups * size).reshape(
+            groups, *self.shape
+        )
+
+
+def _turned(pairs: _Pairs, second: np.ndarray, lengths: Sequence[int], *, draws: int, seed: int) -> np.ndarray:
+    """The counts of pairs when some texts read their second choice backwards, [order, first, second].
+
+    A text adds the same counts to every order in which it is turned, so the texts of a code are counted once each way.
+    """
+    orders, text = turns(lengths, draws, seed=seed), lengths_to_text(lengths)
+    code, groups = orders.code[text], orders.turned.shape[1]
+    return orders.summed(*(pairs.counts(each, code, groups) for each in (second, second[backwards(lengths)])))
+
+
+def _information(counts: np.ndarray) -> np.ndarray:
+    """Mutual information of two choices that meet so often [draw, first, second], nats [draw]."""
+    separate = _entropy(counts.sum(axis=2)) + _entropy(counts.sum(axis=1))
+    return separate - _entropy(counts.reshape(len(counts), -1))
 
 
 def _entropy(counts: np.ndarray) -> np.ndarray:
@@ -122,4 +162,4 @@ def _entropy(counts: np.ndarray) -> np.ndarray:
     return -(p * np.log(np.where(p > 0, p, 1))).sum(axis=-1)
 
 
-__all__ = ["Information", "loops_and_experts", "shared_information"]
+__all__ = ["Information", "loops_and_experts", "shared_by", "shared_information"]

@@ -10,7 +10,7 @@ import pandas as pd
 from analysis.aggregate import ordinary
 from analysis.texts.alike import near_duplicates
 from analysis.texts.paired import paired_table
-from analysis.texts.sources import same_model
+from analysis.texts.tokens import same_model
 from hooks.knock_out_trace import PATHS, KnockOutTrace, Path, Then
 
 

@@ -15,29 +15,26 @@ also where a long text is read in windows.
     previous    same type and same type before it, mixed with `token`: the nearest piece of context
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Literal
 
 import numpy as np
 import pandas as pd
 
-from analysis.aggregate import ordinary, ordinary_places, share
-from analysis.texts.chance import (
+from analysis.aggregate import share
+from analysis.texts.chance import FEWEST_TEXTS, corrected, least_p, p_value, text_interval
+from analysis.texts.orders import (
     DRAWS,
-    FEWEST_TEXTS,
+    Orders,
     alone,
-    corrected,
     exchanges,
-    least_p,
     lengths_to_text,
-    p_value,
     parted,
     places,
     reversals,
     rotations,
-    text_interval,
 )
-from hooks.trace import RoutingTrace
+from analysis.texts.tokens import Studied, TokenColumns, texts_of
 
 Target = Literal["loops", "expert"]
 TARGETS: tuple[Target, ...] = ("loops", "expert")
@@ -52,7 +49,7 @@ COLUMNS = (
 
 
 def routing_sources(
-    traces: Sequence[RoutingTrace],
+    studied: Studied,
     *,
     draws: int = DRAWS,
     seed: int = 0,
@@ -71,34 +68,27 @@ def routing_sources(
     are NaN below FEWEST_TEXTS. A single text has no rows: there are no other texts to foretell it from. `progress` is
     told the share done, 0..1.
 
-    Raises ValueError for no traces, or traces of different models.
+    Raises ValueError for no text, or traces of different models.
     """
-    same_model(traces)
-    if len(traces) < 2:
+    texts = texts_of(studied)
+    tokens = texts.tokens
+    if len(tokens.lengths) < 2:
         return pd.DataFrame(columns=COLUMNS)
-    ids = {int(i): n for n, i in enumerate(np.unique(np.concatenate([trace.token_ids for trace in traces])))}
-    rows = []
+    rows: list[pd.DataFrame] = []
+    cases = Cases(_cases(tokens), tokens.lengths)
     for target in TARGETS:
-        size = traces[0].max_loops if target == "loops" else traces[0].num_experts
-        for layer in range(traces[0].num_layers):
-            progress(len(rows) / (len(TARGETS) * traces[0].num_layers))
-            cases, choices, lengths, positions = [], [], [], []
-            for trace in traces:
-                kept = ordinary(trace) if target == "loops" else ordinary(trace) & trace.width_ran[layer]
-                choice = trace.loops[layer] - 1 if target == "loops" else trace.expert_ids[layer, :, 0]
-                cases.append(_cases(trace, ids)[:, kept])
-                choices.append(choice[kept])
-                lengths.append(int(kept.sum()))
-                positions.append(ordinary_places(trace)[kept])
-            found = explained(
-                np.concatenate(cases, axis=1),
-                np.concatenate(choices),
-                lengths,
-                size,
-                np.concatenate(positions),
-                draws=draws,
-                seed=seed,
-            )
+        for layer in range(texts.num_layers):
+            progress(len(rows) / (len(TARGETS) * texts.num_layers))
+            did = texts.layer(layer)
+            if target == "loops":  # the same tokens in every layer
+                choices, size, positions = did.loops.astype(int) - 1, texts.max_loops, tokens.places
+            else:
+                del cases  # before the next are made: they are large
+                kept, size = did.expert >= 0, texts.num_experts
+                lengths = np.bincount(lengths_to_text(tokens.lengths)[kept], minlength=len(tokens.lengths))
+                cases, positions = Cases([each[kept] for each in _cases(tokens)], lengths), tokens.places[kept]
+                choices = did.expert[kept].astype(int)
+            found = _explained(cases, choices, size, positions, draws=draws, seed=seed)
             rows.append(found.assign(target=target, layer=layer))
     table = pd.concat(rows, ignore_index=True)
     table["p_corrected"] = table.groupby(["target", "source"])["p"].transform(lambda p: corrected(p.to_numpy()))
@@ -117,40 +107,51 @@ def explained(
 ) -> pd.DataFrame:
     """One row per source: how well `choices` [token] of each text follow from the other texts' (see `routing_sources`).
 
-    `cases` [3, token] are the type of each token, its distance bin and the type before it (-1: none); the tokens of
+    `cases`, each [token], are the type of each token, its distance bin and the type before it (-1: none); the tokens of
     all texts stand one behind the other, `lengths` of each, at `positions` [token] from 0 if some are left out.
     """
-    model = _Predictions(cases, np.asarray(lengths), num_choices)
-    base, scores = model.scores(choices)
-    observed = _shares((base, scores))
     positions = places(lengths) if positions is None else positions
+    return _explained(Cases(cases, np.asarray(lengths)), choices, num_choices, positions, draws=draws, seed=seed)
 
-    def moved(orders: np.ndarray) -> np.ndarray:
-        """What each source explains of the choices put in other orders, [draw, source]."""
-        return np.array([_shares(model.scores(choices[order])) for order in orders])
+
+def _explained(
+    cases: "Cases", choices: np.ndarray, num_choices: int, positions: np.ndarray, *, draws: int, seed: int
+) -> pd.DataFrame:
+    lengths = cases.lengths
+    per_text = np.stack(
+        [
+            np.bincount(cases.text, weights=each, minlength=len(lengths))
+            for each in _surprise(cases, choices, num_choices)
+        ],
+        axis=1,
+    )
+    observed = _shares(cases, choices, num_choices)
+
+    def moved(orders: Orders) -> np.ndarray:
+        """What each source explains of the choices put in other orders, [order, source]."""
+        return np.array([_shares(cases, choices[order], num_choices) for block in orders for order in block])
 
     few = max(draws // 4, 1)  # a mean needs fewer
-    rotated, backwards = moved(rotations(lengths, few, seed=seed)), moved(reversals(lengths, seed=seed))
+    rotated = moved(rotations(lengths, few, seed=seed))
+    turned = moved(reversals(lengths, draws, seed=seed))
     given = moved(parted(lengths, positions, few, seed=seed))
     exchanged = moved(exchanges(lengths, positions, draws, seed=seed))
     not_position = np.array(SOURCES) != "position"
     chance = np.where(not_position, np.maximum(rotated.mean(axis=0), given.mean(axis=0)), rotated.mean(axis=0))
-    p = p_value(backwards)
+    p = p_value(turned)
     p = np.where(not_position, np.maximum(p, p_value(exchanged)), p)
-    text = lengths_to_text(lengths)
-    per_text = np.stack([np.bincount(text, weights=each, minlength=len(lengths)) for each in (*scores, base)], axis=1)
-    gain, whole = per_text[:, -1:] - per_text[:, :-1], np.repeat(per_text[:, -1:], len(SOURCES), axis=1)
-    texts = int((np.asarray(lengths) > 0).sum())
+    gain, whole = per_text[:, :1] - per_text[:, 1:], np.repeat(per_text[:, :1], len(SOURCES), axis=1)
+    texts = int((lengths > 0).sum())
     low, high = text_interval(gain, whole, most=1)
     enough = texts >= FEWEST_TEXTS
-    least = np.where(not_position, least_p(texts, draws=draws), least_p(texts, keep_position=False))
+    least = np.where(not_position, least_p(texts, draws=draws), least_p(texts, keep_position=False, draws=draws))
     return pd.DataFrame(
         {
             "source": SOURCES,
             "texts": texts,
             "tokens": len(choices),
             "alone": int(alone(lengths, positions).sum()),
-            "unseen": model.unseen,
+            "unseen": cases.unseen,
             "explained": observed,
             "low": low,
             "high": high,
@@ -161,60 +162,76 @@ def explained(
     )
 
 
-class _Predictions:
-    """Predictions of every token from the other texts' counts; what does not depend on the choices is counted once."""
+class Cases:
+    """The case of every token by every source; what does not depend on the choices is counted once, in 32 bits."""
 
-    def __init__(self, cases: np.ndarray, lengths: np.ndarray, num_choices: int):
-        self.text, self.num_choices, self.lengths = lengths_to_text(lengths), num_choices, lengths
+    def __init__(self, cases: Sequence[np.ndarray], lengths: np.ndarray):
+        self.lengths, self.text = lengths, lengths_to_text(lengths).astype(np.int32)
         token, distance, before = cases
-        self.codes = {
-            "token": _compact(token),
-            "position": _compact(distance),
-            "both": _compact(token, distance),
-            "previous": _compact(token, before),
-        }
-        self.own = {name: _compact(self.text, code) for name, code in self.codes.items()}
-        self.seen = {name: _count(code) - _count(self.own[name]) for name, code in self.codes.items()}
-        self.known = {name: np.flatnonzero(self.seen[name]) for name in SOURCES}
-        self.cells = {  # of the tokens whose case another text has: there alone is something to count
-            name: [_compact(code[self.known[name]]) * num_choices for code in (self.codes[name], self.own[name])]
-            for name in SOURCES
-        }
-        self.unseen = [float(share((self.seen[name] == 0).sum(), np.array(len(self.text)))) for name in SOURCES]
-
-    def scores(self, choices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """-log p of every token's choice: by how often it occurs at all [token], and by each source [source, token]."""
-        occurs = _count(choices) - _count(self.text * self.num_choices + choices)
-        usual = (occurs + 1) / (len(choices) - self.lengths[self.text] + self.num_choices)
-        by = {}
+        self.seen, self.known, self.cells, self.unseen = {}, {}, {}, []
         for name in SOURCES:
-            weighed = SMOOTHING * (by["token"] if name in ("both", "previous") else usual)
-            known, (code, own) = self.known[name], self.cells[name]
-            here = choices[known]
-            weighed[known] += _count(code + here) - _count(own + here)
-            by[name] = weighed / (self.seen[name] + SMOOTHING)
-        return -np.log(usual), -np.log(np.stack([by[name] for name in SOURCES]))
+            by = {"token": (token,), "position": (distance,), "both": (token, distance), "previous": (token, before)}
+            code = compact(*by[name])
+            own = compact(self.text, code)
+            seen = _count(code) - _count(own)
+            known = np.flatnonzero(seen)  # tokens whose case another text has: there alone is something to count
+            self.cells[name] = [compact(each[known]).astype(np.int32) for each in (code, own)]
+            self.seen[name], self.known[name] = seen.astype(np.int32), known.astype(np.int32)
+            self.unseen.append(float(share(len(seen) - len(known), np.array(len(seen)))))
 
 
-def _shares(scores: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
+def _surprise(cases: Cases, choices: np.ndarray, num_choices: int) -> Iterator[np.ndarray]:
+    """-log p of every token's choice, [token]: by how often it occurs at all, then by each source.
+
+    Every token is foretold from the counts of the other texts.
+    """
+    occurs = _count(choices) - _count(cases.text * np.int64(num_choices) + choices)
+    usual = (occurs + 1) / (len(choices) - cases.lengths[cases.text] + num_choices)
+    yield -np.log(usual)
+    by_token = usual
+    for name in SOURCES:
+        weighed = SMOOTHING * (by_token if name in ("both", "previous") else usual)
+        known, (code, own) = cases.known[name], cases.cells[name]
+        here = choices[known]
+        weighed[known] += _count(code * np.int64(num_choices) + here) - _count(own * np.int64(num_choices) + here)
+        weighed /= cases.seen[name] + SMOOTHING
+        if name == "token":
+            by_token = weighed
+        yield -np.log(weighed)
+
+
+def _shares(cases: Cases, choices: np.ndarray, num_choices: int) -> np.ndarray:
     """Share of the uncertainty that each source removes, [source]; NaN where there is none to remove."""
-    base, by = scores
-    return 1 - share(by.sum(axis=1), np.full(len(by), base.sum()))
+    base, *by = (each.sum() for each in _surprise(cases, choices, num_choices))
+    return 1 - share(np.array(by), np.full(len(by), base))
 
 
-def _cases(trace: RoutingTrace, ids: dict[int, int]) -> np.ndarray:
-    """Type, distance bin and type before of every token, int [3, token]; distances leave out added tokens."""
-    types = np.array([ids[int(i)] for i in trace.token_ids])
-    return np.stack([types, np.frexp(ordinary_places(trace))[1], np.concatenate([[-1], types[:-1]])])
+def _cases(tokens: TokenColumns) -> tuple[np.ndarray, ...]:
+    """Type, distance bin and type before of every token, each int [token]; distances leave out added tokens."""
+    return tokens.ids, np.frexp(tokens.places)[1], tokens.before
 
 
-def _compact(*codes: np.ndarray) -> np.ndarray:
+def compact(*codes: np.ndarray) -> np.ndarray:
     """One code from 0 for every combination of codes that occurs."""
-    joint = np.zeros(len(codes[0]), np.int64)
-    for code in codes:
-        _, inverse = np.unique(code, return_inverse=True)
-        joint = np.unique(joint * (inverse.max(initial=0) + 1) + inverse, return_inverse=True)[1]
-    return joint
+    joint, size = np.zeros(len(codes[0]), np.int64), 1
+    for code in codes if len(joint) else ():
+        least, room = int(code.min()), int(code.max()) - int(code.min()) + 1
+        if size * room > 2**62:
+            joint, size = _numbered(joint, size)
+        joint *= room
+        joint += code
+        joint -= least
+        size *= room
+    return _numbered(joint, size)[0]
+
+
+def _numbered(codes: np.ndarray, size: int) -> tuple[np.ndarray, int]:
+    """Codes from 0 to size - 1 -> numbers of those that occur, in their order, and how many do."""
+    if size <= 2 * len(codes):  # a table is quicker than to sort
+        number = np.cumsum(np.bincount(codes, minlength=size) > 0)
+        return number[codes] - 1, int(number[-1])
+    found, number = np.unique(codes, return_inverse=True)
+    return number, len(found)
 
 
 def _count(codes: np.ndarray) -> np.ndarray:
@@ -222,16 +239,4 @@ def _count(codes: np.ndarray) -> np.ndarray:
     return np.bincount(codes)[codes] if len(codes) else np.zeros(0, int)
 
 
-def same_model(traces: Sequence[RoutingTrace]) -> None:
-    """Raise ValueError unless all traces have the same axes, so that their layers and experts are the same ones."""
-    if not traces:
-        raise ValueError("there is no text to count: give at least one trace")
-    shapes = {(trace.num_layers, trace.max_loops, trace.num_experts) for trace in traces}
-    weights = {trace.meta.get("weights_sha256") for trace in traces}
-    if len(shapes) > 1 or len(weights) > 1:
-        raise ValueError("the traces come from different models: trace all texts with one model")
-    if any(trace.interventions != traces[0].interventions for trace in traces):
-        raise ValueError("the traces have different interventions: trace all texts with the same ones")
-
-
-__all__ = ["SOURCES", "TARGETS", "explained", "routing_sources", "same_model"]
+__all__ = ["SOURCES", "TARGETS", "compact", "explained", "routing_sources"]

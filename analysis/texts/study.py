@@ -1,22 +1,21 @@
 """A study: what several texts, read by one model, say together. Computed once, then looked at from all sides."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from textwrap import shorten
 from typing import Any
 
 import pandas as pd
 
-from analysis.aggregate import ordinary
 from analysis.difficulty import Kind
 from analysis.texts.alike import ALIKE, RUN, near_duplicates
-from analysis.texts.chance import DRAWS
 from analysis.texts.interaction import loops_and_experts
-from analysis.texts.sources import routing_sources, same_model
-from analysis.texts.transitions import layer_to_layer, loop_flows, transitions
+from analysis.texts.orders import DRAWS
+from analysis.texts.sources import routing_sources
+from analysis.texts.tokens import Studied, texts_of
+from analysis.texts.transitions import flows_of, layer_to_layer, transitions
 from analysis.texts.validity import difficulty_by_class, validity_by_kind
 from analysis.words.labels import how_many
-from hooks.trace import RoutingTrace
 
 SAMPLES = "sample texts"
 """Name of the set of `SAMPLE_TEXTS`."""
@@ -29,7 +28,7 @@ class Study:
     name: str
     """What the set of texts is called: SAMPLES, or the file that they came from; empty if it has no name."""
     read: tuple[str, ...]
-    """The texts, in their order."""
+    """The texts, in their order; of a run their beginnings."""
     texts: int
     tokens: int
     """Ordinary tokens of all texts."""
@@ -45,10 +44,14 @@ class Study:
     difficulty_validity: dict[Kind, pd.DataFrame]
     difficulty_by_class: dict[Kind, pd.DataFrame]
     near_duplicates: pd.DataFrame
+    told: tuple[str, ...] = ()
+    """A sentence for each thing that is missing or was left out."""
+    code: str = ""
+    """Python that gives the texts again from a `Run`; empty if they were traced."""
 
 
 def study(
-    traces: Sequence[RoutingTrace],
+    studied: Studied,
     *,
     name: str = "",
     draws: int = DRAWS,
@@ -57,27 +60,32 @@ def study(
 ) -> Study:
     """Everything that is asked of several texts at once, with `draws` exchanges and rotations.
 
-    `name` is what these texts are called. Fewer than FEWEST_TEXTS have no interval and no p. `progress` is told the
-    share done, 0..1. Raises ValueError for no traces, or traces of different models.
+    `studied` are traces, or a `Run`, or its `texts(...)`. `name` is what these texts are called. Fewer than
+    FEWEST_TEXTS have no interval and no p. `progress` is told the share done, 0..1. Raises ValueError for no text, or
+    traces of different models.
     """
-    same_model(traces)
+    texts = texts_of(studied)
     chance = {"draws": draws, "seed": seed}
+    sources = routing_sources(texts, progress=progress, **chance)
+    states = transitions(texts)
     return Study(
         name=name,
-        read=tuple(trace.meta.get("text") or "" for trace in traces),
-        texts=len(traces),
-        tokens=sum(int(ordinary(trace).sum()) for trace in traces),
-        num_layers=traces[0].num_layers,
-        max_loops=traces[0].max_loops,
-        meta={key: value for key, value in traces[0].meta.items() if key != "text"},
-        routing_sources=routing_sources(traces, progress=progress, **chance),
-        loops_and_experts=loops_and_experts(traces, **chance),
-        layer_to_layer=layer_to_layer(traces, **chance),
-        transitions=transitions(traces),
-        loop_flows=loop_flows(traces),
-        difficulty_validity=validity_by_kind(traces, **chance),
-        difficulty_by_class={kind: difficulty_by_class(traces, kind) for kind in ("soft", "hard")},
-        near_duplicates=near_duplicates(traces),
+        read=texts.read,
+        texts=len(texts.tokens.lengths),
+        tokens=len(texts.tokens.ids),
+        num_layers=texts.num_layers,
+        max_loops=texts.max_loops,
+        meta=texts.meta,
+        routing_sources=sources,
+        loops_and_experts=loops_and_experts(texts, **chance),
+        layer_to_layer=layer_to_layer(texts, **chance),
+        transitions=states,
+        loop_flows=flows_of(states),
+        difficulty_validity=validity_by_kind(texts, **chance),
+        difficulty_by_class={kind: difficulty_by_class(texts, kind) for kind in ("soft", "hard")},
+        near_duplicates=near_duplicates(texts),
+        told=texts.told,
+        code=texts.code,
     )
 
 

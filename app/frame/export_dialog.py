@@ -58,7 +58,7 @@ def export_dialog(page: Page) -> None:
         st.download_button("Parquet", table_parquet(table), f"{name}.parquet", on_click="ignore")
         made = figure_json(figure_spec, drawn, view, **options)
         st.download_button("JSON", made, f"{name}.json", "application/json", on_click="ignore")
-        if isinstance(drawn, OfTexts) and drawn.name != SAMPLES:
+        if isinstance(drawn, OfTexts) and drawn.name != SAMPLES and not getattr(drawn, "code", ""):
             st.download_button("Texts", texts_json(drawn), TEXTS_FILE, "application/json", on_click="ignore")
     chosen = _for_a_paper(figure_spec, options)
     with row("Whole text"):

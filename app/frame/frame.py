@@ -21,7 +21,7 @@ from app.frame.refused_model import told_to_choose
 from app.frame.token_search import token_search
 from app.frame.tour import tour_button
 from app.parts.page import Page
-from app.session import choices, drawings, pending, results, run_choice, state, what_if_form
+from app.session import card_choice, choices, drawings, pending, results, state, what_if_form
 from app.session.search_form import clear_search, found_tokens
 from app.texts.glossary import glossary_dialog
 from app.texts.markdown import literal
@@ -178,7 +178,7 @@ def connect_figures(page: Page) -> None:
         theme=view.theme,
         room=drawings.measured_room(),
         on_room=drawings.set_room,
-        on_part=run_choice.look_behind,
+        on_part=card_choice.part_clicked,
     )
 
 

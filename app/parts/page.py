@@ -9,7 +9,6 @@ import streamlit as st
 
 from analysis.answers import ABOUT_SELECTION
 from analysis.catalogue import FigureSpec, spec
-from analysis.figures.runs.atlas import ATLAS_FIGURES
 from analysis.figures.texts.prompts import PICTURE
 from analysis.parts import PAGES, parts_of, why_lacking
 from analysis.words.strip import Quantity
@@ -86,6 +85,8 @@ class Page:
     """What stands below the answer, from top to bottom: first what leads to the main figure, then folds."""
     more_figures: tuple[str, ...] = ()
     """Further figures of the catalogue, which functions in `body` draw."""
+    run_figures: tuple[FigureSpec, ...] = ()
+    """Figures about a run, which functions in `body` draw; they are not of the catalogue."""
     leads_to: str = ""
     """A question about the selected token behind the answer, which opens the page Recursion: it has the answer."""
     colour_by: Quantity = "Gate"
@@ -121,9 +122,7 @@ class Page:
     @property
     def exported(self) -> tuple[FigureSpec, ...]:
         """The figures that Export offers: all of the page, the picture of the list, or those of the run."""
-        if self.about in ("list", "run"):
-            return (PICTURE,) if self.about == "list" else ATLAS_FIGURES
-        return tuple(map(spec, self.figures))
+        return self.run_figures or ((PICTURE,) if self.about == "list" else tuple(map(spec, self.figures)))
 
     @property
     def folds(self) -> tuple[Fold, ...]:

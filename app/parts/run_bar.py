@@ -4,9 +4,11 @@ from functools import partial
 
 import streamlit as st
 
+from analysis.export.captions import intervention
 from analysis.runs.filter_words import filter_parts
 from analysis.runs.run import Run
 from analysis.runs.values import prompt_values
+from analysis.words.labels import how_many
 from app.server import runs
 from app.server.runs import RunError
 from app.session import pending, run_choice
@@ -24,8 +26,11 @@ python -m app serve --run my_run
 YOURS = "To see files of your own, make a run with `python -m app run FILE --out RUN` and start `serve --run RUN`."
 
 
-def run_bar() -> Run | None:
-    """Draw the bar; the chosen run, or None if there is none, which is told."""
+def run_bar(*, chosen_apart: bool = False) -> Run | None:
+    """Draw the bar; the chosen run, or None if there is none, which is told.
+
+    With `chosen_apart` the page itself tells of the tokens that were chosen one by one: the bar has no button for them.
+    """
     names = run_choice.run_names()
     if not names:
         st.markdown(HOW_TO_MAKE)
@@ -42,7 +47,11 @@ def run_bar() -> Run | None:
             _filter(run)
     if run is None:
         return None
-    _chips()
+    try:
+        _chips(chosen_apart)
+    except RunError as error:
+        st.text(str(error))
+        return None
     st.caption(_told(run))
     return run
 
@@ -56,14 +65,17 @@ def _told(run: Run) -> str:
     )
     if counts.problems:
         told += f" {counts.problems:,} records could not be used."
+    if changed := intervention(run_choice.current_atlas()):
+        told += f" {changed}"
     if not manifest.finished:
         told += " It is not finished: this is what was read so far."
     return literal(told) + (f" {YOURS}" if run_choice.run_name() == runs.SHIPPED_NAME else "")
 
 
-def _chips() -> None:
+def _chips(chosen_apart: bool) -> None:
     """The parts of the filter, each a button that removes it."""
-    parts = filter_parts(run_choice.chosen_filter())
+    chosen = run_choice.chosen_filter()
+    parts = [each for each in filter_parts(chosen) if not chosen_apart or each[1].among == chosen.among]
     if not parts:
         return
     with st.container(key="run-chips", horizontal=True, vertical_alignment="center"):
@@ -75,6 +87,7 @@ def _chips() -> None:
                 help="Remove this part of the filter.",
                 on_click=pending.callback(partial(run_choice.choose_filter, rest)),
             )
+        st.caption(f"{how_many(run_choice.current_atlas().tokens, 'token')} left")
 
 
 def _filter(run: Run) -> None:

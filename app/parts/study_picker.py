@@ -6,12 +6,12 @@ from analysis.texts.chance import FEWEST_TEXTS
 from analysis.texts.study import Study, repeats_told
 from analysis.words.labels import how_many
 from app.parts.stop_button import stop_button
-from app.session import text_study
+from app.session import run_choice, text_study
 from app.session.prompt_list import own_list
 from app.session.state import why_no_model
 from app.texts.markdown import literal
 
-LABELS = {text_study.SAMPLE: "Sample texts", text_study.OWN: "Your list"}
+LABELS = {text_study.SAMPLE: "Sample texts", text_study.OWN: "Your list", text_study.RUN: "Run"}
 
 
 def texts_of_study() -> None:
@@ -38,7 +38,7 @@ def texts_of_study() -> None:
             st.caption(literal(sentence))
         if finished.study:
             _what_was_read(finished.study)
-    elif text_study.why_no_texts() is None:
+    elif text_study.why_nothing_to_study() is None:
         _reading()
 
 
@@ -51,11 +51,19 @@ def _reading() -> None:
         if reading:
             stop_button("stop-reading", **how)
         else:
-            st.button("Trace these texts", key="read-texts", type="primary", **how)
+            label = "Study this run" if text_study.run_chosen() else "Trace these texts"
+            st.button(label, key="read-texts", type="primary", **how)
     if reading:
         bar = left.progress(0.0)
         text_study.read_texts(lambda share, message: bar.progress(share, text=literal(message)))
         st.rerun()  # the whole page: the frame's export button may be enabled now
+    if text_study.run_chosen():
+        run = literal(run_choice.run_name())
+        left.caption(
+            f"The run “{run}” of the page Atlas, and the sources and columns that its filter there leaves. Not yet "
+            "studied: this takes a minute or two."
+        )
+        return
     name, count = literal(text_study.name_of_texts()), text_study.number_of_texts()
     left.caption(f"{name}: {how_many(count, 'text')}, not yet traced for this page.")
 
@@ -63,7 +71,10 @@ def _reading() -> None:
 def _what_was_read(study: Study) -> None:
     """A caption on the number of texts and tokens, and on intervals and p values."""
     texts = f"{how_many(study.texts, 'text')} of {literal(study.name)}"
-    count = texts if text_study.own_list_chosen() else f"{study.texts} sample texts"
+    if text_study.run_chosen():
+        count = f"{how_many(study.texts, 'text')} of the run “{literal(study.name)}”"
+    else:
+        count = texts if text_study.own_list_chosen() else f"{study.texts} sample texts"
     read = f"The numbers come from {count} ({how_many(study.tokens, 'token')}), not from the text above."
     if study.texts == 1:
         how = (
@@ -82,5 +93,7 @@ def _what_was_read(study: Study) -> None:
             "exchanging it between texts at equal positions."
         )
     st.caption(f"{read} {how}")
+    for sentence in study.told:
+        st.caption(literal(sentence))
     if repeats := repeats_told(study):
         st.caption(literal(repeats))

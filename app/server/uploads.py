@@ -28,8 +28,15 @@ LOOK_S = 0.1
 """How often who waits is asked whether they still do."""
 ROOT = Path(__file__).parents[2]
 READER = (sys.executable, "-m", f"{__package__}.upload_reader")
-# Memory as the system gives it, one thread: what pools and threads reserve would count as used.
-_PLAIN = {"ARROW_DEFAULT_MEMORY_POOL": "system", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+PLAIN = {
+    "ARROW_DEFAULT_MEMORY_POOL": "system",
+    "ARROW_IO_THREADS": "1",
+    "JE_ARROW_MALLOC_CONF": "background_thread:false",
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+}
+"""Settings of a reader: memory as the system gives it, and as few threads as there can be. What pools and threads
+reserve would count as used."""
 
 log = logging.getLogger(__name__)
 
@@ -82,7 +89,7 @@ def _read_apart(
     reader = subprocess.Popen(
         READER,
         cwd=ROOT,
-        env=os.environ | _PLAIN,
+        env=os.environ | PLAIN,
         stdin=pipe,
         stdout=pipe,
         stderr=pipe,
@@ -93,17 +100,17 @@ def _read_apart(
         try:
             while not wait([talk], LOOK_S).done:
                 if bounded and time.monotonic() - began > CLOCK_S:
-                    raise PromptError(_takes(what, shown, f"{CPU_S} s"))
+                    raise PromptError(takes_too_much(what, shown, f"{CPU_S} s"))
                 while_waiting()
         finally:
             reader.kill()
     answer, said = talk.result()
     if reader.returncode:
         log.warning("reading %s ended with %d: %s", shown, reader.returncode, said.decode(errors="replace")[-500:])
-        raise PromptError(_why_it_ended(what, shown, reader.returncode))
+        raise PromptError(why_it_ended(what, shown, reader.returncode))
     found = json.loads(answer)
     if "no_memory" in found:
-        raise PromptError(_takes(what, shown, f"{MEMORY_MB:,} MB of memory"))
+        raise PromptError(takes_too_much(what, shown, f"{MEMORY_MB:,} MB of memory"))
     if "choose" in found:
         raise ColumnNeeded(found["refused"], found["choose"])
     if "refused" in found:
@@ -111,17 +118,22 @@ def _read_apart(
     return found
 
 
-def _why_it_ended(what: str, name: str, code: int) -> str:
+def why_it_ended(what: str, name: str, code: int) -> str:
+    """The sentence for a file whose reader ended with this exit code."""
     if code == -getattr(signal, "SIGXCPU", 0):
-        return _takes(what, name, f"{CPU_S} s")
+        return takes_too_much(what, name, f"{CPU_S} s")
     if code == -getattr(signal, "SIGKILL", 0):
-        return _takes(what, name, f"{MEMORY_MB:,} MB of memory")
+        return takes_too_much(what, name, f"{MEMORY_MB:,} MB of memory")
     return f"{name} is damaged: reading it crashes. Save or download it again."
 
 
-def _takes(what: str, name: str, much: str) -> str:
+def takes_too_much(what: str, name: str, much: str) -> str:
+    """The sentence for a file whose reader came to a limit."""
     remedy = "trace a shorter text" if what == "trace" else "split it, or keep only the columns of texts and names"
     return f"{name} takes more than {much} to read; {remedy}."
 
 
-__all__ = ["MAX_TRACE_MB", "is_table", "prompts_of_upload", "trace_of_upload"]
+__all__ = [
+    "MAX_TRACE_MB", "PLAIN", "ROOT", "is_table", "prompts_of_upload", "takes_too_much", "trace_of_upload",
+    "why_it_ended",
+]  # fmt: skip

@@ -12,7 +12,7 @@ from analysis.texts.goes_with import GoesWith, goes_with
 from analysis.texts.study import Study
 from app.server.runs import RunError
 from app.server.sample_studies import sample_studies
-from app.session import generating, knock_outs, results, run_choice, state, text_study
+from app.session import card_choice, generating, knock_outs, results, run_choice, state, text_study
 from app.session.navigation import open_next
 from app.session.prompt_list import chosen_grouping, prompt_table
 from app.session.search_form import search_expert
@@ -33,9 +33,9 @@ def current_answer(page: str) -> Answer | None:
     kind = _KINDS[page]
     if why_lacking(PAGES.get(page, ()), state.current_trace().meta):
         return None
-    if page == "atlas":
+    if page in ("atlas", "expert_cards"):
         try:
-            drawn = run_choice.current_atlas()
+            drawn = card_choice.current_card() if page == "expert_cards" else run_choice.current_atlas()
             return answer_of(page, drawn) if drawn else None
         except RunError:
             return None  # the page itself tells it

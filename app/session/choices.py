@@ -33,7 +33,9 @@ def others_must_be_drawn() -> bool:
 def chosen_options(figure_spec: FigureSpec) -> dict[str, str]:
     """The options that the visitor chose for a figure on its page; exports use them too."""
     chosen = st.session_state.get(choice_key(figure_spec)) if figure_spec.choice else None
-    return {figure_spec.choice.option: chosen} if chosen else {}
+    by_page = {name: st.session_state.get(f"{figure_spec.name}-{name}") for name in figure_spec.set_by_page}
+    options = {figure_spec.choice.option: chosen} if chosen else {}
+    return options | {name: value for name, value in by_page.items() if value is not None}
 
 
 def forget_unless_offered(figure_spec: FigureSpec, offered: Container[str]) -> None:

@@ -173,20 +173,32 @@ def step_back() -> None:
     found.running, found.token = False, None
 
 
-def branch_off(token: int, interventions: tuple[Intervention, ...], changed: str, sampling: Sampling) -> None:
-    """Begin a branch of the text that is shown, and have as much written to it as that has. A problem is told."""
-    found, key = story(), secrets.token_hex(16)
-    trunk = found.branch
-    try:
-        keys = trunk.key, key
-        grown = generations.branch(found.model, keys, trunk.grown.written, token, interventions, sampling)
-    except ValueError as error:
-        st.session_state.problem = state.why_refused(found.model, error)
+def in_form(key: str):
+    """The value of a field of the form that describes a branch."""
+    return st.session_state[key]
+
+
+def branch_off(
+    trunk: int, token: int, interventions: tuple[Intervention, ...], changed: str, sampling: Sampling
+) -> None:
+    """Begin a branch of a text, and have as much written to it as that has. A problem is told.
+
+    Nothing more happens once there is no room for another.
+    """
+    found, key, session = story(), secrets.token_hex(16), st.session_state
+    if not may_branch():
         return
-    st.session_state.problem = None
-    goal = max(trunk.tokens, len(grown.written.ids) + 1)
-    found.branches.append(Branch(key, grown, sampling, None, found.shown, token, changed, goal))
-    st.session_state[AGAINST_KEY] = found.shown
+    old = found.branches[trunk]
+    try:
+        grown = generations.branch(found.model, (old.key, key), old.grown.written, token, interventions, sampling)
+    except ValueError as error:
+        session.problem = state.why_refused(found.model, error)
+        return
+    session.problem = None
+    session[AGAINST_KEY] = trunk
+    goal = max(old.tokens, len(grown.written.ids) + 1)
+    # Last, and without the session, where Streamlit may stop a run: a stopped run's work is done again from the start.
+    found.branches.append(Branch(key, grown, sampling, None, trunk, token, changed, goal))
     found.shown, found.running, found.token, found.other_token = len(found.branches) - 1, True, None, None
 
 

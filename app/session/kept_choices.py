@@ -58,7 +58,7 @@ def _offered() -> dict[str, tuple[Any, Check]]:
         "level": ("token", _one_of("token", "word")),
         state.CHAT_KEY: (False, lambda value: isinstance(value, bool)),
         **{key: (default, _words) for key, default in results.TARGETS.items()},
-        text_study.CHOICE_KEY: (text_study.SAMPLE, _one_of(text_study.SAMPLE, text_study.OWN)),
+        text_study.CHOICE_KEY: (text_study.SAMPLE, _one_of(text_study.SAMPLE, text_study.OWN, text_study.RUN)),
         knock_outs.THEN_KEY: (next(iter(knock_outs.THENS)), _one_of(*knock_outs.THENS)),
         umap_maps.LAYERS_KEY: (umap_maps.ONE, _one_of(umap_maps.ONE, umap_maps.ALL)),
         search_form.TEXT_KEY: ("", _words),

@@ -138,9 +138,11 @@ def _open(link: Mapping[str, str]) -> None:
     state, names, told = st.session_state, model_names(), []
     model, text = link.get("model") or names[0], link.get("text")
     prompt = _prompt(link, told)
+    elsewhere = {"token"} if told else set()  # what the link counts in a text or a model that is not there
     if model not in names:
         told.insert(0, f"This server has no model {opening(model)}; {names[0]} is shown.")
         model = names[0]
+        elsewhere = {"layer", "token"}
     try:
         prompt = readable_prompt(model, prompt)
         trace_of(model, prompt.text)
@@ -148,11 +150,14 @@ def _open(link: Mapping[str, str]) -> None:
         if isinstance(error, PromptError) and text:  # more tokens than the limit
             prompt = EXAMPLES[DEFAULT_EXAMPLE]
             told.append(str(error))
+            elsewhere |= {"token"}
         elif model == names[0]:
             raise
         else:
             told.append(why_refused(model, error))
             model = names[0]
+            elsewhere = {"layer", "token"}
+    link = {name: value for name, value in link.items() if name not in elsewhere}
     state[MODEL_KEY] = state[PICKED_KEY] = model
     state.prompt, state.trace_file, state.problem = prompt, None, None
     state.layer, state.token = _number(link.get("layer")), _number(link.get("token"))

@@ -5,7 +5,7 @@ from typing import Any
 
 import streamlit as st
 
-from app.limits import MOST_NOTES
+from app.limits import MOST_NOTED_CHARACTERS, MOST_NOTES
 from app.session import run_choice, state
 from app.session.run_texts import RunPlace, place_in_run
 from app.texts.notes import LONGEST_NAME, Note, notes_from_json, notes_to_json
@@ -13,7 +13,7 @@ from app.texts.prompts import Prompt, opening
 
 NOTES, WORDS_KEY = "notes", "note-words"
 """Keys of the notes, and of the field for the words of a new one."""
-FULL = f"There are {MOST_NOTES} notes already: remove one first."
+FULL = f"There are {MOST_NOTES} notes already, or they have very long texts: remove one first."
 
 
 def all_notes() -> tuple[Note, ...]:
@@ -61,14 +61,16 @@ def as_json() -> str:
 def take(given: Any) -> int:
     """Add the notes of a file or of the browser's tab; how many were new. Raises PromptError, in a sentence."""
     known = all_notes()
-    new = tuple(note for note in notes_from_json(given) if note not in known)
-    st.session_state[NOTES] = (*known, *new)[:MOST_NOTES]
+    for note in notes_from_json(given):
+        if note not in all_notes() and not is_full():
+            st.session_state[NOTES] = (*all_notes(), note)
     return len(all_notes()) - len(known)
 
 
 def is_full() -> bool:
     """Whether there is no room for another note."""
-    return len(all_notes()) >= MOST_NOTES
+    texts = {note.text for note in all_notes()}
+    return len(all_notes()) >= MOST_NOTES or sum(map(len, texts)) >= MOST_NOTED_CHARACTERS
 
 
 def forget() -> None:

@@ -17,7 +17,9 @@ from analysis.models.faithfulness import Finding
 from analysis.models.family import family_table, read_members
 from analysis.models.health import Check
 from analysis.models.training import TrainingCurves
+from analysis.runs.about import AboutRun
 from analysis.runs.atlas import Atlas
+from analysis.runs.map import TokenMap
 from analysis.texts.knock_out import KnockOutStudy
 from analysis.texts.study import Study
 from analysis.texts.summary import PromptSummary, PromptTable
@@ -26,6 +28,7 @@ from analysis.what_if.comparison import Comparison
 from app.limits import MAX_PATHS_BYTES
 from app.server import captures, models
 from app.session import (
+    card_choice,
     comparing,
     forced_depth,
     knock_outs,
@@ -33,6 +36,7 @@ from app.session import (
     run_choice,
     state,
     text_study,
+    token_maps,
     training_steps,
     umap_maps,
     what_if,
@@ -169,7 +173,8 @@ def why_not_drawn(kind: type) -> str | None:
     """Why figures of this kind (`FigureSpec.of`) cannot be drawn now; None if they can."""
     if lacking := parts.why_lacking_result(kind, state.current_trace().meta):
         return lacking
-    if kind not in (RoutingTrace, Atlas) and (why_not := state.why_no_model()):
+    of_run = issubclass(kind, Atlas | TokenMap | AboutRun)
+    if kind is not RoutingTrace and not of_run and (why_not := state.why_no_model()):
         return why_not
     if kind is AttentionTrace:
         trace = state.current_trace()
@@ -181,25 +186,22 @@ def why_not_drawn(kind: type) -> str | None:
                 f"Attention over {tokens:,} tokens takes {size / 2**20:,.0f} MB in this model, and the limit is "
                 f"{MAX_ATTENTION_BYTES // 2**20} MB. Choose a shorter text."
             )
-    if kind is TrainingTrace:
-        return training_steps.why_no_training()
-    if kind is TrainingCurves:
-        return _why_no_curves()
     if kind is TwoPrecisions and st.session_state.get("half_precision_of") != state.model_and_text():
         return "Press the button Trace in bfloat16 to draw this."
-    if kind is Embedding:
-        return umap_maps.why_no_map()
-    if kind is KnockOutTrace:
-        return knock_outs.why_none()
-    if kind is KnockOutStudy:
-        return knock_outs.why_no_study()
-    if kind in (DepthEffects, Frontier, GateSweep):
-        return forced_depth.why_no_sweep(kind)
-    if kind in (TracePair, TransplantTrace):
-        return comparing.why_none(kind)
-    if kind is Study:
-        return text_study.why_not_studied()
-    if kind is Atlas:
+    asked = {
+        TrainingTrace: training_steps.why_no_training,
+        TrainingCurves: _why_no_curves,
+        Embedding: umap_maps.why_no_map,
+        KnockOutTrace: knock_outs.why_none,
+        KnockOutStudy: knock_outs.why_no_study,
+        **{each: partial(forced_depth.why_no_sweep, each) for each in (DepthEffects, Frontier, GateSweep)},
+        **{each: partial(comparing.why_none, each) for each in (TracePair, TransplantTrace)},
+        Study: text_study.why_not_studied,
+        TokenMap: token_maps.why_no_map,
+    }
+    if kind in asked:
+        return asked[kind]()
+    if of_run:
         return run_choice.why_none()
     if kind is PromptTable and not any(isinstance(known, PromptSummary) for known in prompt_list.prompt_summaries()):
         return "Trace the list to draw this."
@@ -252,6 +254,8 @@ def current_result(kind: type) -> Drawn:
         **{each: partial(forced_depth.current_sweep, each) for each in (DepthEffects, Frontier, GateSweep)},
         PromptTable: prompt_list.drawn_list,
         Atlas: run_choice.current_atlas,
+        **card_choice.GETTERS,
+        TokenMap: token_maps.current_map,
     }
     return getters[kind]()
 
@@ -259,7 +263,8 @@ def current_result(kind: type) -> Drawn:
 def chosen_inputs() -> tuple:
     """What results depend on beside text and selection: targets, removals, texts of the study, sweeps that were run."""
     session = st.session_state
-    studied = text_study.finished_study() if text_study.own_list_chosen() else None
+    chosen = text_study.own_list_chosen() or text_study.run_chosen()
+    studied = text_study.finished_study() if chosen else None
     return (
         *(session.get(key) for key in TARGETS),
         session.get("removed_of"),
@@ -340,16 +345,3 @@ def check_health(progress: Callable[[float], None]) -> None:
 def checked_health() -> list[Check] | None:
     """The checks of the current trace's model; None until some visitor has asked for them."""
     return models.health_of_models().get(state.model_facts().weights_sha256)
-
-
-def measure_ffn() -> None:
-    """Measure the time of the FFNs over the current text; every call measures again."""
-    current = state.model_and_text()
-    st.session_state.ffn_times = current, captures.measure_ffn(*current)
-
-
-def ffn_times() -> dict[str, float] | None:
-    """Way of running the FFNs over the current text -> seconds; None until they were measured."""
-    session = st.session_state
-    measured, seconds = session.get("ffn_times", (None, None))
-    return seconds if state.trace_file() is None and measured == state.model_and_text() else None

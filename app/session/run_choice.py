@@ -7,7 +7,7 @@ from typing import Any
 
 import streamlit as st
 
-from analysis.runs.atlas import Atlas
+from analysis.runs.atlas import Atlas, run_meta
 from analysis.runs.filters import ALL_TOKENS, TokenFilter
 from analysis.runs.run import Run
 from app.server import runs
@@ -44,6 +44,8 @@ def chosen_filter() -> TokenFilter:
     """Which tokens of the chosen run count, as far as it has what the filter names. Raises RunError like
     `current_run`."""
     run, chosen = current_run(), st.session_state.get(FILTER, ALL_TOKENS)
+    if chosen.among is not None and chosen.among.name != run_name():
+        chosen = replace(chosen, among=None)  # chosen in another run
     return chosen.fitting(run.sizes, run.manifest.others) if run else chosen
 
 
@@ -53,7 +55,7 @@ def current_atlas() -> Atlas | None:
     if (run := current_run()) is None:
         return None
     chosen = chosen_filter()
-    return Atlas(run_name(), run.meta, run.sizes, chosen, partial(runs.table, run_folder(), chosen))
+    return Atlas(run_name(), run_meta(run), run.sizes, chosen, partial(runs.table, run_folder(), chosen))
 
 
 def why_none() -> str | None:
@@ -84,13 +86,19 @@ def forget_unknown() -> None:
 def look_behind(what: Any, value: Any, layer: Any) -> None:
     """Show the tokens behind a part of a figure: with `value` loops or the expert `value`, in a layer.
 
+    Of a token, `value` is its id, and "loops" or "expert" with their number.
+
     Comes from the browser: what is no part of the chosen run is not shown.
     """
-    part = {"loops": [value]} if what == "loops" else {"expert": value} if what == "expert" else {}
     try:
+        part = {}
+        if what == "token":
+            token_id, what, value = value
+            part = {"token_ids": [token_id]}
+        part |= {"loops": [value]} if what == "loops" else {"expert": value} if what == "expert" else {}
         run = current_run()
         found = TokenFilter.from_json(part | {"layer": layer})
-    except ValueError:
+    except (ValueError, TypeError):
         return
     if run and found == found.fitting(run.sizes, ()):
         st.session_state[BEHIND] = found
@@ -111,7 +119,7 @@ def narrow_to_behind() -> None:
     if (part := behind()) is None:
         return
     forget_behind()
-    narrow(**{name: getattr(part, name) for name in ("layer", "loops", "expert")})
+    narrow(**{name: getattr(part, name) for name in ("layer", "loops", "expert", "token_ids")})
 
 
 def filter_number() -> int:

@@ -14,12 +14,12 @@ from analysis.words.labels import how_many
 from app.limits import MOST_TOKENS
 from app.server import captures, sample_studies
 from app.server.sample_studies import StudyKey, TextStudy
-from app.session import state
+from app.session import run_study, state
 from app.session.prompt_list import forget_traces, list_traces, own_list, prompt_batch, untraced_prompts
 from hooks.trace import RoutingTrace
 
 CHOICE_KEY = "studied"
-SAMPLE, OWN = "sample", "own"
+SAMPLE, OWN, RUN = "sample", "own", "run"
 LIST_STUDIED = "list_studied"
 """Key of whether a session before this one had studied the visitor's list."""
 
@@ -47,8 +47,13 @@ def own_list_chosen() -> bool:
     return st.session_state.get(CHOICE_KEY) == OWN
 
 
+def run_chosen() -> bool:
+    """Whether pages over several texts study the run that the page Atlas shows."""
+    return st.session_state.get(CHOICE_KEY) == RUN
+
+
 def choose_texts(texts: str) -> None:
-    """Have the pages over several texts study SAMPLE or OWN from now on."""
+    """Have the pages over several texts study SAMPLE, OWN or RUN from now on."""
     st.session_state[CHOICE_KEY] = texts
 
 
@@ -61,6 +66,11 @@ def why_no_texts() -> str | None:
     return None
 
 
+def why_nothing_to_study() -> str | None:
+    """Why neither the chosen texts nor the chosen run can be studied; None if they can."""
+    return run_study.why_none() if run_chosen() else why_no_texts()
+
+
 def start_reading(go: bool = True) -> None:
     """Start to read the chosen texts (`go`), or stop. Traces stay until other texts or another model are chosen."""
     st.session_state[_reading_key()] = go
@@ -69,11 +79,12 @@ def start_reading(go: bool = True) -> None:
 def is_reading() -> bool:
     """Whether the chosen texts are to be read now.
 
-    Sample texts are read without being asked, and so is an own list that was traced already; another one after the
-    button.
+    Sample texts are read without being asked, and so is an own list that was traced already; another one, and a run,
+    after the button.
     """
-    wanted = st.session_state.get(_reading_key(), not own_list_chosen() or _list_is_traced())
-    return wanted and why_no_texts() is None and finished_study() is None
+    at_once = not run_chosen() and (not own_list_chosen() or _list_is_traced())
+    wanted = st.session_state.get(_reading_key(), at_once)
+    return wanted and why_nothing_to_study() is None and finished_study() is None
 
 
 def read_texts(progress: Callable[[float, str], None]) -> None:
@@ -81,7 +92,12 @@ def read_texts(progress: Callable[[float, str], None]) -> None:
 
     `progress` is called with the share done, 0..1, and a sentence; an exception that it raises interrupts the call.
     """
-    session, key, name = st.session_state, _study_key(), name_of_texts()
+    session = st.session_state
+    if run_chosen():
+        run_study.read(progress)
+        session.pop(_reading_key(), None)
+        return
+    key, name = _study_key(), name_of_texts()
     tracing = session.get("study_tracing")
     if tracing is None or tracing.key != key:
         tracing = session.study_tracing = Tracing(key)
@@ -105,7 +121,9 @@ def read_texts(progress: Callable[[float, str], None]) -> None:
 
 
 def finished_study() -> TextStudy | None:
-    """The current model's study of the chosen texts; None if they have not been read."""
+    """The current model's study of the chosen texts, or that of the chosen run; None if they have not been read."""
+    if run_chosen():
+        return run_study.finished()
     if not own_list_chosen():
         return sample_studies.sample_studies().get(st.session_state[state.MODEL_KEY])
     session, found = st.session_state, own_list()
@@ -128,12 +146,15 @@ def list_is_studied() -> bool:
 
 def why_not_studied() -> str | None:
     """Why figures of the study cannot be drawn; None if it is finished or being read."""
-    if why_not := why_no_texts():
+    if why_not := why_nothing_to_study():
         return why_not
     texts = "your list" if own_list_chosen() else "the sample"
     if finished := finished_study():
+        if run_chosen():
+            return None if finished.study else finished.left_out[0]
         return None if finished.study else f"This model can read none of the texts of {texts}."
-    return None if is_reading() else "Press the button Trace these texts to draw this."
+    button = "Study this run" if run_chosen() else "Trace these texts"
+    return None if is_reading() else f"Press the button {button} to draw this."
 
 
 def name_of_texts() -> str:
@@ -153,7 +174,7 @@ def chosen_texts() -> tuple[str, ...]:
 
 def _reading_key() -> str:
     """Key in the session of whether the chosen texts are to be read."""
-    return f"reading-{OWN if own_list_chosen() else SAMPLE}"
+    return f"reading-{st.session_state.get(CHOICE_KEY) or SAMPLE}"
 
 
 def _study_key() -> StudyKey:

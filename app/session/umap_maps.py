@@ -6,6 +6,7 @@ from collections.abc import Callable
 from concurrent.futures import CancelledError, Future
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import streamlit as st
@@ -46,7 +47,7 @@ class MapJob:
     share: float = 0.0
     message: str = "Waiting for another visitor's map…"
     stopped: bool = False
-    future: Future[Embedding] = field(default_factory=Future)
+    future: Future[Any] = field(default_factory=Future)
     """The map, or the error: CancelledError if the visitor stopped it."""
     started: float = field(default_factory=time.monotonic)
 
@@ -66,7 +67,7 @@ class MapJob:
         self.stopped = True
         self.future.cancel()
 
-    def run(self, lock: threading.Lock, compute: Callable[[], Embedding]) -> None:
+    def run(self, lock: threading.Lock, compute: Callable[[], Any]) -> None:
         """Compute the map once no other job holds the lock."""
         with lock:
             if not self.future.set_running_or_notify_cancel():
@@ -79,7 +80,7 @@ class MapJob:
 
 
 @st.cache_resource(show_spinner=False)
-def _umap_lock() -> threading.Lock:
+def umap_lock() -> threading.Lock:
     """The lock of all sessions: two maps at once would take as long as one after the other."""
     return threading.Lock()
 
@@ -118,7 +119,7 @@ def start(paths: PathTrace) -> None:
         return embedding(paths, layers, tell=job.tell, place=place)
 
     # Not a ThreadPoolExecutor: at exit the program would wait for its worker, as long as it takes.
-    threading.Thread(target=job.run, args=(_umap_lock(), compute), daemon=True).start()
+    threading.Thread(target=job.run, args=(umap_lock(), compute), daemon=True).start()
     st.session_state.umap_job = job
 
 
@@ -170,6 +171,6 @@ def _remember(key: tuple, computed: Embedding) -> None:
 
 
 __all__ = [
-    "ALL", "LAYERS_KEY", "ONE", "current_map", "load_from_disk", "running_job", "start", "stop", "too_short",
-    "why_no_map",
+    "ALL", "LAYERS_KEY", "ONE", "MapJob", "current_map", "load_from_disk", "running_job", "start", "stop", "too_short",
+    "umap_lock", "why_no_map",
 ]  # fmt: skip

@@ -59,9 +59,27 @@ GROUPS: dict[str, dict[str, str]] = {
         "expert. That is neither a zero nor expert 0: it is hatched or marked by a stroke, and left out of every load.",
         "run": "The routing of every token of whole files or datasets, traced once and kept in a folder. Pages about a "
         "run count over all of its tokens, or over those that a filter leaves.",
+        "routing vector": "The numbers that say how the model routed a token, over all layers: its loops, the weights "
+        "of its experts, its soft difficulty or λ. Each of these blocks is scaled to the same variance, so that each "
+        "counts the same.",
+        "trustworthiness": "Of a map of points: 1 if those that are nearest in the plane are always among the nearest "
+        "by the vectors, too, and lower the further from these they are. Distances between groups do not count.",
         "load": "The share of a layer's routed choices that go to an expert. Tokens that did not route count in none.",
-        "lift": "How often two experts are chosen for the same token, compared with what their loads alone predict, in "
-        "powers of two: +1 is twice as often, −1 half as often.",
+        "load CV": "How uneven the load of a layer's experts is: the standard deviation of their loads over the mean. "
+        "It is 0 if all are alike.",
+        "balance loss": "What training adds to the loss so that experts share the load: the number of experts times "
+        "the sum of load times the router's mean probability. It is 1 if either is even, and larger where the experts "
+        "that get most choices are also the likeliest.",
+        "dead expert": "An expert that gets less than about a third of an even share of its layer's choices: of eight, "
+        "under 4%. Layers with fewer than 20 choices per expert are not judged.",
+        "lift": "How often something happens, compared with what is expected. Of a token or class on a card: its share "
+        "that made the choice over the share of all tokens. Of pairs of experts: over what their loads alone predict, "
+        "in powers of two, where +1 is twice and −1 half as often.",
+        "card": "What an expert of a layer, or a number of loops in a layer, serves in a run: its tokens, their "
+        "classes, their loops and other experts, and where they stand.",
+        "mutual information": "How much knowing one thing, such as the token, says about another, such as its expert. "
+        "Normalised: the share of the uncertainty about the choice that is gone. With few tokens and many labels it is "
+        "large by chance alone.",
         "FFN-equivalent": "Cost in passes of one token through a dense FFN of the same size: the loops plus the "
         "experts' share of the FFN where the width path ran.",
         "position": "The number of a token, counted from the start of the text. A text beyond the trained context is "

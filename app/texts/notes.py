@@ -1,11 +1,11 @@
 """Notes on a token in a layer of a text, as JSON that a browser keeps or a visitor downloads, changed perhaps since."""
 
 import json
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from typing import Any
 
-from app.limits import MAX_CHARACTERS, MOST_NOTE_CHARACTERS, MOST_NOTES
+from app.limits import MAX_CHARACTERS, MAX_FILE_MB, MOST_NOTE_CHARACTERS, MOST_NOTES
 from app.texts.prompts import PromptError, check_text, opening
 
 VERSION = 1
@@ -30,7 +30,8 @@ class Note:
     words: str = ""
 
 
-def notes_to_json(notes: Sequence[Note]) -> str:
+@lru_cache(maxsize=16)  # the tab is asked in every run whether it has them
+def notes_to_json(notes: tuple[Note, ...]) -> str:
     """Notes as a JSON file. Texts that several notes are about stand in it once."""
     texts = list(dict.fromkeys(note.text for note in notes))
     rows = [asdict(note) | {"text": texts.index(note.text)} for note in notes]
@@ -40,6 +41,8 @@ def notes_to_json(notes: Sequence[Note]) -> str:
 def notes_from_json(given: str | bytes) -> tuple[Note, ...]:
     """The notes of `notes_to_json`. Raises PromptError, in a sentence, for anything else and for more than there may
     be."""
+    if len(given) > MAX_FILE_MB * 2**20:
+        raise PromptError(f"A file of notes has at most {MAX_FILE_MB} MB.")
     try:
         found = json.loads(given)
         if found["notes_version"] != VERSION:

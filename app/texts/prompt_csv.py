@@ -1,9 +1,8 @@
 """Tables of prompts as text: cells divided by a comma, semicolon, tab or upright stroke, which nobody has to name."""
 
 import csv
-import io
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 
@@ -30,6 +29,8 @@ MOST_WORDS = 3
 """Words in the name of a column; a first line with longer cells is a row like the others."""
 _EXCEL = re.compile(r'"?sep=([^\w\s"]|\t)"?\r?(?:\n|$)', re.IGNORECASE)
 
+Lines = Iterable[str | PromptError]
+"""With their ends; one that cannot be read is a PromptError."""
 Record = tuple[str, list[str] | PromptError]
 """(line where a row begins, its cells or what is wrong)."""
 
@@ -44,13 +45,17 @@ class Layout:
     lines_before: int = 0
     """Lines before the first row: the one in which Excel names the delimiter."""
 
-    def records(self, text: str) -> Iterator[Record]:
-        """All rows that are not blank, of the text without the lines before it."""
-        reader = csv.reader(io.StringIO(text), delimiter=self.delimiter, skipinitialspace=self.spaces, strict=True)
+    def records(self, lines: Lines) -> Iterator[Record]:
+        """All rows that are not blank, after the lines before the first one."""
+        source = _Source(islice(lines, self.lines_before, None))
+        reader = csv.reader(source, delimiter=self.delimiter, skipinitialspace=self.spaces, strict=True)
         while True:
-            place = f"line {reader.line_num + 1 + self.lines_before}"
+            place = f"line {source.number + 1 + self.lines_before}"
             try:
                 cells = next(reader, None)
+            except PromptError as error:
+                yield f"line {source.number + self.lines_before}", error
+                continue
             except csv.Error as error:
                 remedy = (
                     "shorten it"
@@ -65,18 +70,37 @@ class Layout:
                 yield place, cells
 
 
-def csv_table(name: str, text: str, text_column: str | None, id_column: str | None, limit: int | None) -> Table:
-    """Columns and rows of a csv file. What divides its cells is what gives its rows one length, outside quotes.
+class _Source:
+    """Lines as csv.reader takes them: one that cannot be read is raised, and the next one can be asked for after it."""
 
-    The first line names the columns; a first line of sentences or numbers, without a name that is known, is a row.
-    A column holds text if one of the first `limit` rows holds something else than a number or an id in it. A row that
-    does not fit is named with its line, and the others stay.
+    def __init__(self, lines: Iterator[str | PromptError]):
+        self._lines, self.number = lines, 0
+
+    def __iter__(self) -> "_Source":
+        return self
+
+    def __next__(self) -> str:
+        line = next(self._lines)
+        self.number += 1
+        if isinstance(line, PromptError):
+            raise line
+        return line
+
+
+def csv_table(name: str, lines: Lines, text_column: str | None, id_column: str | None, limit: int | None) -> Table:
+    """Columns and rows of a csv file, whose lines are gone through more than once.
+
+    What divides its cells is what gives its rows one length, outside quotes. The first line names the columns; a first
+    line of sentences or numbers, without a name that is known, is a row. A column holds text if one of the first
+    `limit` rows holds something else than a number or an id in it. A row that does not fit is named with its line, and
+    the others stay.
     """
     lines_before, delimiters = 0, DELIMITERS
-    if named := _EXCEL.match(text):
-        lines_before, delimiters, text = 1, named.group(1), text[named.end() :]
-    layout = _layout(text, delimiters, lines_before)
-    place, first = next(layout.records(text), (None, None))
+    head = next(iter(lines), "")
+    if isinstance(head, str) and (named := _EXCEL.match(head)):
+        lines_before, delimiters = 1, named.group(1)
+    layout = _layout(lines, delimiters, lines_before)
+    place, first = next(layout.records(lines), (None, None))
     if isinstance(first, PromptError):
         raise PromptError(f"{name}, {place} {first}")
     if first is None:
@@ -86,7 +110,7 @@ def csv_table(name: str, text: str, text_column: str | None, id_column: str | No
     names = _names(first if headed else [""] * len(first))
 
     def rows() -> Iterator[Record]:
-        records = islice(layout.records(text), 1 if headed else 0, None)
+        records = islice(layout.records(lines), 1 if headed else 0, None)
         return ((place, _fitting(cells, len(names))) for place, cells in records)
 
     kinds, problem = _kinds(names, islice(rows(), limit))
@@ -103,19 +127,19 @@ def csv_table(name: str, text: str, text_column: str | None, id_column: str | No
     return Table(columns, _prompts(rows(), names, columns, others), notes, others)
 
 
-def _layout(text: str, delimiters: str, lines_before: int) -> Layout:
+def _layout(lines: Lines, delimiters: str, lines_before: int) -> Layout:
     """The layout that gives most rows the length of the first one; one column if none gives a second."""
     best, most = None, (False, 0, 0)
     for delimiter in delimiters:
         layout = Layout(delimiter, False, lines_before)
-        sample = list(islice(layout.records(text), SAMPLE_ROWS))
+        sample = list(islice(layout.records(lines), SAMPLE_ROWS))
         if not sample:
             return layout  # nothing but delimiters
         cells = [cell for _, row in sample if not isinstance(row, PromptError) for cell in row]
         tried = [(layout, sample)]
         if any(cell.startswith(" ") and cell.lstrip(" ").startswith('"') for cell in cells):
             layout = Layout(delimiter, True, lines_before)
-            tried.insert(0, (layout, list(islice(layout.records(text), SAMPLE_ROWS))))
+            tried.insert(0, (layout, list(islice(layout.records(lines), SAMPLE_ROWS))))
         for layout, sample in tried:
             if isinstance(sample[0][1], PromptError) or (width := len(sample[0][1])) < 2:
                 continue

@@ -1,5 +1,6 @@
 """Files and pasted lists of prompts: what is in them, and one sentence for each part that cannot be used."""
 
+import io
 import re
 from collections import Counter
 from dataclasses import dataclass, field
@@ -78,7 +79,8 @@ def read_prompt_file(
         table = parquet_table(shown, data, text_column, id_column, None if max_mb is None else MAX_DECODED_MB)
     else:
         read = {"jsonl": jsonl_table, "csv": csv_table}[kind]
-        table = read(shown, _decode(shown, data), text_column, id_column, max_prompts)
+        lines = io.StringIO(_decode(shown, data)).readlines()
+        table = read(shown, lines, text_column, id_column, max_prompts)
     return _prompt_list(shown, table.rows, max_prompts, table)
 
 

@@ -1,7 +1,7 @@
 """JSON lines of prompts: a string or an object on each line."""
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 
 from app.texts.prompt_columns import (
@@ -22,26 +22,42 @@ class Number(str):
     """A number, as the file writes it."""
 
 
-def jsonl_table(name: str, text: str, text_column: str | None, id_column: str | None, limit: int | None) -> Table:
-    """Columns and rows of JSON lines: the fields of the objects among the first `limit` lines. A string is a text."""
+def jsonl_table(
+    name: str, lines: Iterable[str | PromptError], text_column: str | None, id_column: str | None, limit: int | None
+) -> Table:
+    """Columns and rows of JSON lines, which are gone through more than once. A string is a text."""
+    return table_of_values(name, lambda: _json_lines(lines), text_column, id_column, limit)
+
+
+def table_of_values(
+    name: str,
+    values: Callable[[], Iterator[tuple[str, object]]],
+    text_column: str | None,
+    id_column: str | None,
+    limit: int | None,
+) -> Table:
+    """Columns and rows of values, each with its place: the fields of the objects among the first `limit` ones.
+
+    Numbers are a `Number`; a PromptError stands for a value that cannot be read.
+    """
     kinds: dict[str, Kind] = {}
     strings = False
-    for _, value in islice(_json_lines(text), limit):
+    for _, value in islice(values(), limit):
         strings |= _is_text(value)
         for field, content in value.items() if isinstance(value, dict) else ():
             kinds[field] = _either(kinds.get(field, "nothing"), _kind(content))
         check_count(name, len(kinds))
     if not kinds:
-        return Table(None, _json_rows(_json_lines(text), TEXT_FIELDS, None, any_kind=False))
+        return Table(None, _json_rows(values(), TEXT_FIELDS, None, any_kind=False))
     try:
         columns = Columns.choose(name, kinds, text_column, id_column)
     except PromptError:
         if not strings or text_column:
             raise
-        return Table(None, _json_rows(_json_lines(text), TEXT_FIELDS, None, any_kind=False))
+        return Table(None, _json_rows(values(), TEXT_FIELDS, None, any_kind=False))
     fields = (columns.text,) if text_column else tuple(dict.fromkeys((columns.text, *TEXT_FIELDS)))
     others = other_columns(columns, kinds)
-    rows = _json_rows(_json_lines(text), fields, columns.id, others, any_kind=bool(text_column))
+    rows = _json_rows(values(), fields, columns.id, others, any_kind=bool(text_column))
     return Table(columns, rows, others=others)
 
 
@@ -66,12 +82,16 @@ def _either(first: Kind, second: Kind) -> Kind:
     return min(first, second, key=strongest.index)
 
 
-def _json_lines(text: str) -> Iterator[tuple[str, object]]:
+def _json_lines(lines: Iterable[str | PromptError]) -> Iterator[tuple[str, object]]:
     """(place, value or the PromptError that says why there is none) of each line that is not blank."""
-    for number, line in enumerate(text.split("\n"), start=1):
+    for number, line in enumerate(lines, start=1):
+        place = f"line {number}"
+        if isinstance(line, PromptError):
+            yield place, line
+            continue
+        line = line.removesuffix("\n")
         if not line.strip():
             continue
-        place = f"line {number}"
         try:
             yield place, json.loads(line, parse_int=Number, parse_float=Number, parse_constant=Number)
         except json.JSONDecodeError as error:
@@ -120,4 +140,4 @@ def _text(value: object, where: str, any_kind: bool) -> str | PromptError:
     return PromptError(f"holds {what}{where}; put a text there, in quotes.")
 
 
-__all__ = ["jsonl_table"]
+__all__ = ["Number", "jsonl_table", "table_of_values"]

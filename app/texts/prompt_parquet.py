@@ -7,7 +7,8 @@ import io
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
 
 from app.limits import MAX_CHARACTERS
 from app.texts.prompt_columns import (
@@ -29,16 +30,20 @@ if TYPE_CHECKING:
     from pyarrow import parquet
 
 ROWS_AT_A_TIME = 256
-MAX_BYTES = 4 * MAX_CHARACTERS
 """A text that takes more in UTF-8 has too many characters, whichever they are."""
 NAME_BYTES = 16 * NAME_CHARACTERS
 """The start of a name is all that is shown of it."""
 
 
 def parquet_table(
-    name: str, data: bytes, text_column: str | None, id_column: str | None, max_decoded_mb: int | None
+    name: str,
+    data: bytes | Path,
+    text_column: str | None,
+    id_column: str | None,
+    max_decoded_mb: int | None,
+    longest: int = MAX_CHARACTERS,
 ) -> Table:
-    """Columns and rows of a parquet file.
+    """Columns and rows of a parquet file, of texts of at most `longest` characters.
 
     Only the columns taken are read, a few rows at a time, and only while they unpack to no more than `max_decoded_mb`
     (None: however much). Repeated values are kept once, as the file has them, and never spread out.
@@ -48,17 +53,21 @@ def parquet_table(
     from pyarrow import parquet
 
     with _damage_told(name):
-        schema = parquet.read_schema(io.BytesIO(data))
+        schema = parquet.read_schema(_stream(data))
         check_count(name, len(schema))
         times = Counter(schema.names)
         kinds = {field.name: _kind(field.type) for field in schema if times[field.name] == 1}
         texts = [column for column, kind in kinds.items() if kind == "text"]
-        file = parquet.ParquetFile(io.BytesIO(data), read_dictionary=texts)
+        file = parquet.ParquetFile(_stream(data), read_dictionary=texts)
         if text_column is None:
             kinds |= _kinds_by_values(file, [] if any(called(TEXT_FIELDS, texts)) else texts)
     columns = Columns.choose(name, kinds, text_column, id_column)
     others = other_columns(columns, kinds)
-    return Table(columns, _rows(name, file, columns, others, max_decoded_mb), others=others)
+    return Table(columns, _rows(name, file, columns, others, max_decoded_mb, longest), others=others)
+
+
+def _stream(data: bytes | Path) -> BinaryIO:
+    return io.BytesIO(data) if isinstance(data, bytes) else data.open("rb")
 
 
 @contextmanager
@@ -103,7 +112,12 @@ def _batches(file: "parquet.ParquetFile", columns: list[str]) -> Iterator["pa.Re
 
 
 def _rows(
-    name: str, file: "parquet.ParquetFile", columns: Columns, others: list[str], max_decoded_mb: int | None
+    name: str,
+    file: "parquet.ParquetFile",
+    columns: Columns,
+    others: list[str],
+    max_decoded_mb: int | None,
+    longest: int,
 ) -> Rows:
     wanted = [columns.text] + ([columns.id] if columns.id else [])
     most = None if max_decoded_mb is None else max_decoded_mb * 2**20
@@ -120,7 +134,7 @@ def _rows(
                 number += 1
                 value = texts.places[row]
                 if value not in known:
-                    known[value] = texts.text(value)
+                    known[value] = texts.text(value, longest)
                     taken += len(known[value]) if isinstance(known[value], str) else 0
                 if most is not None and taken > most:
                     raise too_much
@@ -154,7 +168,7 @@ class _Cells:
         self.places: Sequence[int | None] = column.indices.to_pylist() if coded else range(len(column))
         self._values = column.dictionary if coded else column
 
-    def text(self, place: int | None) -> str | PromptError:
+    def text(self, place: int | None, longest: int) -> str | PromptError:
         """A value, or what is wrong with it; one that is too long is measured, and not made a text."""
         import pyarrow.compute as pc
 
@@ -163,8 +177,8 @@ class _Cells:
             return PromptError("holds no text (null); fill or remove it.")
         if not hasattr(value, "as_buffer"):
             return str(value.as_py())
-        if value.as_buffer().size > MAX_BYTES:
-            return PromptError(f"is too long. {too_long(pc.utf8_length(value).as_py())}")
+        if value.as_buffer().size > 4 * longest:
+            return PromptError(f"is too long. {too_long(pc.utf8_length(value).as_py(), longest)}")
         try:
             return value.as_py()
         except UnicodeDecodeError:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from app.limits import MAX_CHARACTERS, MAX_TOKENS
 
 NAME_CHARACTERS = 28
+_HALVES = re.compile("[\ud800-\udfff]")  # lone surrogates
 # Control characters, bidirectional marks (which would turn the direction of following text) and lone surrogates.
 _UNSEEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
@@ -23,23 +24,23 @@ class Prompt:
     example: str | None = None
 
 
-def check_text(text: str) -> str:
+def check_text(text: str, longest: int = MAX_CHARACTERS) -> str:
     """The text, unchanged. Raises PromptError if it is empty, too long, or not plain Unicode text."""
     if not text.strip():
         raise PromptError("The text is empty: type at least one word, or choose an example.")
-    if len(text) > MAX_CHARACTERS:
-        raise PromptError(too_long(len(text)))
-    if any("\ud800" <= char <= "\udfff" for char in text):
+    if len(text) > longest:
+        raise PromptError(too_long(len(text), longest))
+    if _HALVES.search(text):
         raise PromptError("The text contains incomplete characters (lone surrogates); paste it again from its source.")
     if "\0" in text:
         raise PromptError("The text contains NUL characters, as binary files do; paste plain text instead.")
     return text
 
 
-def too_long(characters: int) -> str:
-    """The sentence for a text beyond MAX_CHARACTERS."""
+def too_long(characters: int, longest: int = MAX_CHARACTERS) -> str:
+    """The sentence for a text that is too long."""
     return (
-        f"The text has {characters:,} characters; the limit is {MAX_CHARACTERS:,}. Shorten it, or upload it as a "
+        f"The text has {characters:,} characters; the limit is {longest:,}. Shorten it, or upload it as a "
         f"file with one passage per line."
     )
 

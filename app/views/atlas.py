@@ -11,6 +11,7 @@ from app.parts.run_sql import sql_box
 from app.parts.run_texts import texts_dialog, texts_panel
 from app.server.runs import RunError
 from app.session import drawings, run_choice, state
+from app.texts.markdown import literal
 
 SPECS = {spec.name: spec for spec in ATLAS_FIGURES}
 
@@ -19,6 +20,11 @@ def overview() -> None:
     """The bar of the run and the main figure."""
     if run_bar():
         _draw(SPECS["run_loops"], main=True)
+
+
+def loops() -> None:
+    """How often tokens loop in each layer."""
+    _draw(SPECS["run_loops"])
 
 
 def gate() -> None:
@@ -56,11 +62,14 @@ def _draw(spec: FigureSpec, *, main: bool = False) -> None:
         return
     drawn, view = run_choice.current_atlas(), state.current_view()
     try:
-        figure = spec.figure(drawn, view)
+        figure = spec.figure(drawn, view)  # asks the run
     except RunError as error:
         st.text(str(error))
         return
     title(spec.title)
+    if lacking := spec.why_lacking(drawn.meta):
+        st.caption(literal(lacking))
+        return
     fit(figure, drawings.figure_width())
     chart(f"figure-{spec.name}", figure, name=spec.name, alt=spec.title)
     st.caption(f"**How to read.** {spec.how_to_read}" if main else spec.how_to_read, help=spec.details or None)
@@ -74,4 +83,4 @@ def _run():
         return None
 
 
-__all__ = ["behind", "experts", "gate", "overview", "sql", "texts"]
+__all__ = ["behind", "experts", "gate", "loops", "overview", "sql", "texts"]

@@ -4,7 +4,7 @@ import streamlit as st
 
 from analysis.explain.cost import counted_and_measured, heads_share
 from app.parts.panel import title
-from app.session.results import ffn_times, measure_ffn
+from app.session.ffn_times import ffn_times, measure_ffn
 from app.session.state import current_trace, why_no_model
 
 RUNS = {

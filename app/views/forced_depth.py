@@ -1,12 +1,14 @@
 """Forced depth page: the buttons that start its sweeps, their progress, and what is known of the shipped models."""
 
+from functools import partial
+
 import streamlit as st
 
 from analysis.texts.gate_placement import placement_table, told
 from app.parts.panel import panel, title
 from app.parts.stop_button import stop_button
 from app.server.forced_depth import DEPTH, GATE, GATES
-from app.session import forced_depth
+from app.session import forced_depth, pending
 from app.session.state import current_trace
 from app.texts.gate_placements import shipped_placement
 from app.texts.markdown import literal
@@ -57,12 +59,13 @@ def _sweep(kind: str) -> None:
         return
     why_not = forced_depth.why_not_started(kind)
     with st.container(horizontal=True, vertical_alignment="center"):
-        pressed = st.button(
+        st.button(
             forced_depth.BUTTONS[kind],
             key=f"start-{kind}",
             type="primary" if kind == DEPTH else "secondary",
             disabled=bool(why_not),
             help=why_not,
+            on_click=pending.callback(partial(forced_depth.start, kind)),
         )
         if kind == DEPTH and not why_not:
             st.caption(
@@ -70,9 +73,6 @@ def _sweep(kind: str) -> None:
                 "other pages, and what was run is kept if you stop it.",
                 width="stretch",
             )
-    if pressed:
-        forced_depth.start(kind)
-        st.rerun()
 
 
 def _progress(kind: str) -> None:

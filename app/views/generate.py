@@ -213,8 +213,8 @@ def batches() -> None:
     if state.why_no_model() or generating.story() is None:
         st.caption("Generate a text first; the check is about its prompt.")
         return
-    if st.button("Check the prompt in batches", key="check-batches"):
-        generating.check_batches()
+    check = pending.callback(generating.check_batches)
+    st.button("Check the prompt in batches", key="check-batches", on_click=check)
     if (runs := generating.checked_batches()) is None:
         st.caption(
             "This runs the prompt alone, and in a batch with a longer text, once with padding behind it and once with "

@@ -1,6 +1,7 @@
 """Generate page: branching a generated text from a token, the tree of its branches, and two of them compared."""
 
 from dataclasses import replace
+from functools import partial
 
 import streamlit as st
 
@@ -10,7 +11,7 @@ from analysis.words.labels import how_many, token_label
 from app.limits import MAX_BRANCHES
 from app.parts.data_and_code import table_height
 from app.parts.panel import title
-from app.session import generating, state
+from app.session import generating, pending, state
 from app.session.generating import Branch
 from app.texts.markdown import literal
 from app.views.generate import text_strip
@@ -19,6 +20,11 @@ from hooks.sampling import MOST_SEED
 from hooks.trace import RoutingTrace
 
 LOOPS, GATE, EXPERT, PATH, SEED = "loops", "λ", "without an expert", "without a path", "other random numbers"
+WHAT_KEY, LAYER_KEY, TOKENS_KEY = "branch-what", "branch-layer", "branch-tokens"
+VALUE_KEYS = {
+    LOOPS: "branch-loops", GATE: "branch-gate", EXPERT: "branch-expert", PATH: "branch-path", SEED: "branch-seed"
+}  # fmt: skip
+"""Decision -> key of the field with its value."""
 HERE, ON = "this token", "this token and all after it"
 ALL = "all layers"
 LAST_WORDS = 60
@@ -42,22 +48,21 @@ def _form(trace: RoutingTrace) -> None:
     found = generating.story()
     token = trace.num_tokens - 1 if found.token is None else min(found.token, trace.num_tokens - 1)
     with st.container(horizontal=True, vertical_alignment="bottom", key="branch-form"):
-        what = st.selectbox("Decide", _offered(trace), key="branch-what", width=190, persist_state="session")
-        value = _value(what, trace)
-        layer, how_long = ALL, ON
+        what = st.selectbox("Decide", _offered(trace), key=WHAT_KEY, width=190, persist_state="session")
+        _value(what, trace)
         if what != SEED:
             layers = [ALL, *(f"layer {layer}" for layer in range(trace.num_layers))]
-            layer = st.selectbox("In", layers, key="branch-layer", width=140, persist_state="session")
-            how_long = st.selectbox("For", [HERE, ON], index=1, key="branch-tokens", width=230, persist_state="session")
-        if st.button(
+            st.selectbox("In", layers, key=LAYER_KEY, width=140, persist_state="session")
+            st.selectbox("For", [HERE, ON], index=1, key=TOKENS_KEY, width=230, persist_state="session")
+        st.button(
             f"Branch from “{literal(token_label(trace, token))}”",
             type="primary",
             key="branch",
             disabled=not generating.may_branch(),
             help=None if generating.may_branch() else f"A text has at most {MAX_BRANCHES} branches.",
-        ):
-            _branch(found.branch, what, value, layer, token, how_long)
-            st.rerun()
+            # Not `if st.button`: the run of a click ends above this line if the text above is finished in it.
+            on_click=pending.callback(partial(_branch, found.shown, token)),
+        )
     st.caption(
         f"From token {token} on; click another token in the text above to branch from there. A change at a token acts "
         "on what follows it. In the prompt, all of the prompt stays and is read again from that token."
@@ -70,36 +75,38 @@ def _offered(trace: RoutingTrace) -> list[str]:
     return [what for what, part in of.items() if part in (None, *trace.parts) and (loops or what not in (LOOPS, GATE))]
 
 
-def _value(what: str, trace: RoutingTrace) -> int | float | str:
-    """The field for the value of a decision, and what it holds."""
+def _value(what: str, trace: RoutingTrace) -> None:
+    """The field for the value of a decision."""
+    key, experts = VALUE_KEYS[what], list(range(trace.num_experts))
     if what == LOOPS:
         options = list(range(1, trace.max_loops + 1))
-        return st.segmented_control(
-            "Loops", options, default=options[-1], required=True, key="branch-loops", persist_state="session"
+        st.segmented_control("Loops", options, default=options[-1], required=True, key=key, persist_state="session")
+    elif what == GATE:
+        st.number_input("λ", 0.0, 1.0, 0.5, step=0.05, key=key, width=110, persist_state="session")
+    elif what == EXPERT:
+        st.selectbox("Expert", experts, key=key, width=100, persist_state="session")
+    elif what == PATH:
+        st.segmented_control(
+            "Path", ["width", "depth"], default="width", required=True, key=key, persist_state="session"
         )
-    if what == GATE:
-        return st.number_input("λ", 0.0, 1.0, 0.5, step=0.05, key="branch-gate", width=110, persist_state="session")
-    if what == EXPERT:
-        experts = list(range(trace.num_experts))
-        return st.selectbox("Expert", experts, key="branch-expert", width=100, persist_state="session")
-    if what == PATH:
-        return st.segmented_control(
-            "Path", ["width", "depth"], default="width", required=True, key="branch-path", persist_state="session"
-        )
-    return st.number_input("Seed", 0, MOST_SEED, 1, key="branch-seed", width=150, persist_state="session")
+    else:
+        st.number_input("Seed", 0, MOST_SEED, 1, key=key, width=150, persist_state="session")
 
 
-def _branch(trunk: Branch, what: str, value, layer: str, token: int, how_long: str) -> None:
-    """Begin the branch that the form describes."""
+def _branch(trunk: int, token: int) -> None:
+    """Begin the branch that the form describes, from a token of a branch by its number."""
+    what = generating.in_form(WHAT_KEY)
+    value, sampling = generating.in_form(VALUE_KEYS[what]), generating.story().branches[trunk].sampling
     if what == SEED:
-        sampling = replace(trunk.sampling if not trunk.sampling.is_greedy else generating.drawn_sampling(), seed=value)
-        generating.branch_off(token, (), sampling.words(), sampling)
+        drawn = replace(generating.drawn_sampling() if sampling.is_greedy else sampling, seed=value)
+        generating.branch_off(trunk, token, (), drawn.words(), drawn)
         return
+    layer, how_long = generating.in_form(LAYER_KEY), generating.in_form(TOKENS_KEY)
     layers = None if layer == ALL else int(layer.rpartition(" ")[2])
     kind = {LOOPS: ForceLoops, GATE: ForceGate, EXPERT: DropExpert, PATH: DropPath}[what]
     made: Intervention = kind(value, layers=layers, tokens=token if how_long == HERE else None)
     told = made.words() if how_long == HERE else made.words().replace("all tokens", "all tokens from there on")
-    generating.branch_off(token, (made,), told, trunk.sampling)
+    generating.branch_off(trunk, token, (made,), told, sampling)
 
 
 def _tree() -> None:
@@ -110,11 +117,13 @@ def _tree() -> None:
             branch, name = found.branches[number], generating.name_of(number)
             with st.container(horizontal=True, vertical_alignment="center"):
                 shown = number == found.shown
-                if st.button(
-                    name, key=f"show-branch-{number}", type="primary" if shown else "secondary", help="Show this branch"
-                ):
-                    generating.show(number)
-                    st.rerun()
+                st.button(
+                    name,
+                    key=f"show-branch-{number}",
+                    type="primary" if shown else "secondary",
+                    help="Show this branch",
+                    on_click=pending.callback(partial(generating.show, number)),
+                )
                 below = f"{'┆ ' * (depth - 1)}└ " if depth else ""
                 st.text(f"{below}{_told(branch)}", width="stretch")
 

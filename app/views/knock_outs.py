@@ -80,6 +80,8 @@ def over_texts() -> None:
     """The choice of the texts, and either the button to measure them or their progress."""
     if why_no_model():
         return
+    if text_study.run_chosen():
+        text_study.choose_texts(text_study.SAMPLE)  # a run was read already: nothing can be dropped from it
     st.segmented_control(
         "Texts measured",
         list(TEXTS),

@@ -8,12 +8,12 @@ from analysis.models.health import verdict
 from analysis.overview import overview_numbers
 from app.parts.panel import title
 from app.server.model_building import build, models_to_build
+from app.session.ffn_times import ffn_times
 from app.session.navigation import page_named
 from app.session.results import (
     check_health,
     checked_health,
     family_of_models,
-    ffn_times,
     parameter_parts,
 )
 from app.session.state import current_trace, model_facts, why_no_model

@@ -17,6 +17,10 @@ from app.texts.markdown import literal
 from hooks.interventions import Intervention, in_words
 from hooks.trace_checks import PARTS
 
+ELSEWHERE = (
+    "The routing of another text is not among these, because it needs that text: the page Compare gives each text the "
+    "routing of the other. In Python and in a file for `trace --intervene` it is `UseRouting`."
+)
 MOST_ROWS = 50
 """Of the table of predictions."""
 
@@ -45,7 +49,9 @@ def _form() -> None:
     """What to decide, where, and the button and the switch that set it."""
     trace, view = current_trace(), current_view()
     with st.container(horizontal=True, vertical_alignment="bottom", key="what-if-form"):
-        what = st.selectbox("Decide", what_if_form.offered(trace), key=WHAT, width=190, persist_state="session")
+        what = st.selectbox(
+            "Decide", what_if_form.offered(trace), key=WHAT, width=190, persist_state="session", help=ELSEWHERE
+        )
         _value(what)
         st.segmented_control(
             "Where",

@@ -77,12 +77,14 @@ def run_gate_figure(drawn: Atlas, view: View = DEFAULT_VIEW) -> go.Figure:
         legend="   ".join(swatch(level.colour, level.name) for level in levels) + "   at the right: mean λ",
         upright=False,
         fewest=4,
-        margin={"t": 30, "b": 44, "l": 52, "r": 16},
+        margin={"t": 30, "b": 44, "l": 52, "r": 48},
     )
     means = table.drop_duplicates("layer")
     texts = [number(mean) for mean in means["mean_gate"]]
-    made.add_traces(numbers(np.full(len(means), 103.0), means["layer"].to_numpy(), texts, _inks(len(means), view)))
-    made.update_layout(meta=TO_PART, yaxis_title_text=LAYERS, xaxis_range=[0, 107])
+    end, inks = np.full(len(means), 100.5), _inks(len(means), view)
+    beside = {"textposition": "middle right", "cliponaxis": False}
+    made.add_traces(numbers(end, means["layer"].to_numpy(), texts, inks, **beside))
+    made.update_layout(meta=TO_PART, yaxis_title_text=LAYERS)
     return made
 
 

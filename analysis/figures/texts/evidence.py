@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from analysis.figures.template import note
+from analysis.figures.template import layer_names, note
 from analysis.texts.chance import BEYOND, FEWEST_TEXTS
 from analysis.texts.study import Study
 from analysis.view import View
@@ -38,11 +38,9 @@ def counted(rows: pd.DataFrame) -> str:
 
 def study_layers(study: Study, view: View) -> dict:
     """Axis of layers 0..n-1 of a study, the selected one in bold."""
-    every = range(0, study.num_layers, -(-study.num_layers // 16))
     return {
         "range": [-0.6, study.num_layers - 0.4],
-        "tickvals": list(every),
-        "ticktext": [f"<b>{layer}</b>" if layer == view.layer else str(layer) for layer in every],
+        **layer_names(study.num_layers, view.layer),
         "title": {"text": "layer"},
         "tickangle": 0,
     }

@@ -7,7 +7,7 @@ from analysis.explain.knock_out import IN_PATH
 from analysis.figures.cells import numbers
 from analysis.figures.explain.knock_out import IN_MAP, MILLI, NUMBERED
 from analysis.figures.figure_spec import FigureSpec
-from analysis.figures.template import figure, height_of_rows, note, sentence_figure, swatch
+from analysis.figures.template import figure, height_of_rows, layer_names, note, sentence_figure, swatch
 from analysis.figures.texts.evidence import evidence, whiskers
 from analysis.palette import THEMES, colour_at, mix, ramp, text_on
 from analysis.texts.chance import BEYOND
@@ -46,7 +46,6 @@ def knock_out_texts_figure(study: KnockOutStudy, view: View = DEFAULT_VIEW, *, p
         },
         *(numbers(column, row, texts, on) if shape[1] <= NUMBERED and len(row) else []),
     ]  # fmt: skip
-    every = range(0, shape[0], -(-shape[0] // 16))
     legend = f"{swatch(c['change'][-1], 'costs more')}   {swatch(c['change'][0], 'costs less')} than random experts"
     return figure(
         view,
@@ -57,8 +56,7 @@ def knock_out_texts_figure(study: KnockOutStudy, view: View = DEFAULT_VIEW, *, p
         xaxis={"range": [-0.5, shape[1] - 0.5], "dtick": -(-shape[1] // NUMBERED), "title": {"text": "expert"}},
         yaxis={
             "range": [-0.5, shape[0] - 0.5],
-            "tickvals": list(every),
-            "ticktext": [f"<b>{layer}</b>" if layer == view.layer else str(layer) for layer in every],
+            **layer_names(shape[0], view.layer),
             "title": {"text": "layer"},
         },
         annotations=[

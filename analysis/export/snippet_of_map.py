@@ -1,0 +1,38 @@
+"""The lines of Python that make the map of a run's tokens."""
+
+from dataclasses import fields
+from typing import Any
+
+from analysis.runs.filters import ALL_TOKENS, TokenFilter
+from analysis.runs.map import TokenMap
+
+
+def map_code(drawn: TokenMap) -> tuple[list[str], list[str]]:
+    """Imports, and lines up to `drawn = ...`. A comment asks for the path of the run's folder."""
+    sample, method = drawn.sample, f"{drawn.method}_map"
+    imports = [
+        f"from analysis.runs.map import {method}",
+        "from analysis.runs.run import Run",
+        "from analysis.runs.sampling import sample_tokens",
+        "from analysis.figures.runs import token_map as figures",
+        "from analysis.view import View",
+    ]
+    chosen = ""
+    if sample.chosen != ALL_TOKENS:
+        imports.append("from analysis.runs.filters import TokenFilter")
+        chosen = f", {_filter(sample.chosen)}"
+    return imports, [
+        f"run = Run({sample.run!r})  # the path of its folder",
+        f"sample = sample_tokens(run{chosen}, most={len(sample)}, seed={sample.seed})",
+        f"drawn = {method}(sample, {drawn.blocks!r})",
+    ]
+
+
+def _filter(chosen: TokenFilter) -> str:
+    """The filter as code, without the fields that have their default."""
+    given: dict[str, Any] = {each.name: getattr(chosen, each.name) for each in fields(chosen)}
+    told = [f"{name}={value!r}" for name, value in given.items() if value != getattr(ALL_TOKENS, name)]
+    return f"TokenFilter({', '.join(told)})"
+
+
+__all__ = ["map_code"]

@@ -1,0 +1,73 @@
+"""Occurrences of what a card counts, in the text around them."""
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from analysis.runs.choices import Choice
+from analysis.runs.filters import ALL_TOKENS, TokenFilter
+from analysis.runs.run import Run
+
+AROUND, COUNT = 8, 12
+"""Tokens before and after, and most occurrences."""
+
+
+def contexts(
+    run: Run,
+    choice: Choice,
+    chosen: TokenFilter = ALL_TOKENS,
+    token_ids: Sequence[int] = (),
+    *,
+    count: int = COUNT,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Tokens that made a choice, drawn at random, in the text around: at most `count` of those that count.
+
+    With `token_ids`, only occurrences of these tokens. One row each, in the order of the run: prompt, prompt_id,
+    source, token, before, text, after, loops and weight (of the expert; NaN for a choice of loops). `before` and
+    `after` are display strings of AROUND tokens or fewer, joined.
+    """
+    choice.check(run.sizes)
+    where, values = chosen.where(run.sizes)
+    only = " AND list_contains(?, token_id)" if token_ids else ""
+    made = choice.made(run.sizes)
+    drawn = run.ask(
+        f"SELECT prompt, token, text, loops[{choice.layer + 1}] AS loops, {_weight(run, choice)} AS weight FROM tokens "
+        f"WHERE {where} AND {made}{only} ORDER BY hash(prompt, token, {int(seed)}) LIMIT {int(count)}",
+        [*values, *([list(token_ids)] if token_ids else [])],
+    )
+    drawn = drawn.sort_values(["prompt", "token"], ignore_index=True)
+    prompts = sorted(set(drawn["prompt"].tolist()))
+    listed = f"prompt IN ({', '.join(map(str, prompts))})" if prompts else "false"
+    near = " OR ".join(
+        f"(prompt = {prompt} AND token BETWEEN {token - AROUND} AND {token + AROUND})"
+        for prompt, token in zip(drawn["prompt"].tolist(), drawn["token"].tolist(), strict=True)
+    )
+    around = run.ask(f"SELECT prompt, token, text FROM tokens WHERE {listed} AND ({near or 'false'})")
+    texts = {(p, t): text for p, t, text in around.itertuples(index=False)}
+    told = run.ask(f"SELECT prompt, prompt_id, source FROM prompts WHERE {listed}").set_index("prompt")
+
+    def joined(prompt: int, places: range) -> str:
+        return "".join(texts.get((prompt, place), "") for place in places)
+
+    cells = list(zip(drawn["prompt"].tolist(), drawn["token"].tolist(), strict=True))
+    return drawn.assign(
+        before=[joined(prompt, range(token - AROUND, token)) for prompt, token in cells],
+        after=[joined(prompt, range(token + 1, token + AROUND + 1)) for prompt, token in cells],
+        prompt_id=[told["prompt_id"].get(prompt) for prompt, _ in cells],
+        source=[told["source"].get(prompt) for prompt, _ in cells],
+    )[["prompt", "prompt_id", "source", "token", "before", "text", "after", "loops", "weight"]]
+
+
+def _weight(run: Run, choice: Choice) -> str:
+    """The weight of the chosen expert, in SQL."""
+    if choice.loops is not None:
+        return "NULL::FLOAT"
+    first, k = choice.layer * run.sizes.k, run.sizes.k
+    cases = (
+        f"WHEN experts[{first + rank + 1}] = {choice.expert} THEN weights[{first + rank + 1}]" for rank in range(k)
+    )
+    return f"CASE {' '.join(cases)} END"
+
+
+__all__ = ["AROUND", "COUNT", "contexts"]

@@ -1,0 +1,90 @@
+"""The program that reads the sources of a run and ends: `python -m app.server.record_reader`.
+
+`app.server.records` starts it. It gets a line of JSON (files and datasets, how to read them, and within which limits)
+and answers in lines of JSON: first `{"opened": [...]}`, or why there is nothing to read; then `{"at": number}` before
+each source and `{"rows": [...]}` of it. It limits itself before it imports what reads files.
+"""
+
+import json
+import os
+import sys
+from typing import Any
+
+from sample_models.bounded import limit_self
+
+ROWS = 64
+"""That are sent together."""
+
+
+def main() -> None:
+    """Read what the request on stdin names, and answer on stdout."""
+    request = json.loads(sys.stdin.buffer.readline())
+    if request["limits"]:
+        limit_self(**request["limits"])
+    out = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)  # whatever a library prints is no answer
+
+    def answer(**found: Any) -> None:
+        out.write(json.dumps(found) + "\n")
+        out.flush()
+
+    try:
+        _read(request, answer)
+    except MemoryError:
+        answer(no_memory=True)
+
+
+def _read(request: dict, answer) -> None:
+    from app.texts.prompt_columns import ColumnNeeded
+    from app.texts.prompts import PromptError
+    from app.texts.record_files import Choices, open_records
+
+    choices, sources = Choices(**request["how"]), list(enumerate(request["sources"]))
+    opened = []
+    for number, (name, where) in sources if request["check"] else ():
+        answer(at=number)
+        try:
+            table = open_records(name, where, choices).table
+        except ColumnNeeded as needed:
+            return answer(refused=str(needed), choose=needed.names)
+        except PromptError as error:
+            return answer(refused=str(error))
+        except ModuleNotFoundError as error:
+            return answer(lacks=error.name)
+        opened.append({"others": table.others, "notes": table.notes})
+    answer(opened=opened)
+    for number, (name, where) in sources[request["first"] :]:
+        answer(at=number)
+        try:
+            _send(open_records(name, where, choices), answer)
+        except PromptError as error:
+            answer(rows=[["", "", None, str(error), [], 1.0]])
+
+
+def _send(opened, answer) -> None:
+    """Send the rows of a source: place, name, text, problem, other cells, and how much of the source is read."""
+    from app.limits import MAX_RECORD_CHARACTERS
+    from app.texts.prompts import PromptError, check_text
+    from app.texts.record_files import shown
+
+    rows = []
+    try:
+        for place, name, content, cells in opened.table.rows:
+            text = problem = None
+            try:
+                if isinstance(content, PromptError):
+                    raise content
+                text = check_text(content, MAX_RECORD_CHARACTERS)
+            except PromptError as error:
+                problem = str(error)
+            rows.append([place, shown(name) or place, text, problem, cells, opened.share()])
+            if len(rows) >= ROWS or len(text or "") > 2**16:
+                answer(rows=rows)
+                rows = []
+    finally:  # also before what cannot be read, which may end this program
+        if rows:
+            answer(rows=rows)
+
+
+if __name__ == "__main__":
+    main()

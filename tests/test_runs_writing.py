@@ -1,0 +1,203 @@
+"""Whoever writes a run: going on after a stop, one at a time, and never into another run."""
+
+import errno
+import json
+from dataclasses import replace
+from multiprocessing import get_context
+from pathlib import Path
+
+import pytest
+from pyarrow import parquet
+from pyarrow.parquet import ParquetWriter
+
+from analysis.runs import writing
+from analysis.runs.folder import part_files
+from analysis.runs.manifest import Manifest
+from analysis.runs.rows import rows_of_traces, sizes_of
+from analysis.runs.run import Run
+from analysis.runs.writing import Record, RunWriter
+from tests.runs import make_run, random_traces
+
+
+@pytest.fixture(scope="module")
+def traces():
+    return random_traces(8)
+
+
+def manifest_of(traces, **changed) -> Manifest:
+    told = dict(
+        sizes=sizes_of(traces[0]),
+        model={"model": "tiny", "weights_sha256": "0123", "dtype": "float32"},
+        tokenizer={"sha256": "4567"},
+        settings={"chat": False},
+        sources=[{"name": "a.txt", "sha256": "89ab"}],
+    )
+    return Manifest(**(told | changed))
+
+
+def write(folder: Path, traces, upto: int | None = None, **changed) -> Run:
+    """A run of one trace per part."""
+    manifest = manifest_of(traces, **changed)
+    with RunWriter(folder, manifest) as writer:
+        for i in range(writer.counts.records, len(traces) if upto is None else upto):
+            record = Record(f"row {i}", "a.txt", traces[i].meta["text"], traces[i].num_tokens)
+            writer.write(rows_of_traces(manifest.sizes, [(i, traces[i])]), [record])
+        if upto is None:
+            writer.finish()
+    return Run(folder)
+
+
+def test_a_run_goes_on_after_its_last_whole_part(tmp_path, traces):
+    begun = write(tmp_path / "run", traces, upto=3)
+    assert begun.counts.records == 3 and not begun.manifest.finished and "not finished" in repr(begun)
+    whole = write(tmp_path / "run", traces)
+    assert whole.counts.records == 8 and whole.manifest.finished
+    assert whole.manifest.started == begun.manifest.started
+    assert whole.ask("SELECT prompt FROM prompts ORDER BY ALL").prompt.tolist() == list(range(8))
+
+
+def test_what_a_stop_left_of_a_part_is_made_again(tmp_path, traces):
+    write(tmp_path / "run", traces, upto=3)
+    last = part_files(tmp_path / "run", 2)
+    last.prompts.unlink()  # as if it had been stopped between the two files of the part
+    (tmp_path / "run" / "tokens" / "000003.parquet.abcd.part").write_bytes(b"half a file")
+    manifest = tmp_path / "run" / "manifest.json"
+    told = json.loads(manifest.read_text())
+    manifest.write_text(json.dumps(told | {"counts": {"parts": 1, "prompts": 1, "problems": 0, "tokens": 9}}))
+    run = write(tmp_path / "run", traces)
+    assert run.counts == write(tmp_path / "other", traces).counts == run.manifest.counts
+    assert run.ask("SELECT count(DISTINCT prompt) AS n FROM tokens").n[0] == 8
+    assert not list((tmp_path / "run").rglob("*.part"))
+
+
+def test_a_run_can_be_read_while_it_is_written(tmp_path, traces):
+    begun = write(tmp_path / "run", traces, upto=2)
+    write(tmp_path / "run", traces)
+    assert len(begun.ask("SELECT * FROM prompts")) == 2 == begun.counts.records
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"model": {"model": "big", "weights_sha256": "ffff", "dtype": "float32"}}, "it is of the model tiny"),
+        ({"model": {"model": "tiny", "weights_sha256": "0123", "dtype": "bfloat16"}}, "it is of the model tiny"),
+        ({"sources": [{"name": "a.txt", "sha256": "0000"}]}, "other versions of them"),
+        ({"sources": [{"name": "b.txt", "sha256": "89ab"}]}, "it is of other files"),
+        ({"tokenizer": {"sha256": "0000"}}, "another tokenizer"),
+        ({"settings": {"chat": True}}, "another choice of chat"),
+        ({"others": ("kind",)}, "another choice of columns"),
+    ],
+)
+def test_a_run_of_something_else_is_refused_and_stays(tmp_path, traces, changed, said):
+    write(tmp_path / "run", traces, upto=2)
+    before = {path: path.read_bytes() for path in (tmp_path / "run").rglob("*.parquet")}
+    with pytest.raises(ValueError, match=f"is another run: .*{said}.*[Cc]hoose another folder"):
+        RunWriter(tmp_path / "run", manifest_of(traces, **changed))
+    assert {path: path.read_bytes() for path in (tmp_path / "run").rglob("*.parquet")} == before
+    assert write(tmp_path / "run", traces).counts.records == 8  # the lock was given back
+
+
+def test_a_folder_with_other_files_and_a_file_are_refused(tmp_path, traces):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "letter.txt").write_text("hello")
+    with pytest.raises(ValueError, match="is not empty and holds no run: choose an empty folder"):
+        RunWriter(tmp_path / "mine", manifest_of(traces))
+    with pytest.raises(ValueError, match="is a file: choose a folder"):
+        RunWriter(tmp_path / "mine" / "letter.txt", manifest_of(traces))
+
+
+def _hold(folder: str, manifest: Manifest, held, done) -> None:
+    with RunWriter(Path(folder), manifest):
+        held.set()
+        done.wait(30)
+
+
+def test_two_programs_do_not_write_one_run(tmp_path, traces):
+    context = get_context("spawn")
+    held, done = context.Event(), context.Event()
+    other = context.Process(target=_hold, args=(str(tmp_path / "run"), manifest_of(traces), held, done))
+    other.start()
+    try:
+        assert held.wait(30)
+        with pytest.raises(ValueError, match="another program is writing the run .*: wait for it, stop it, or choose"):
+            RunWriter(tmp_path / "run", manifest_of(traces))
+    finally:
+        done.set()
+        other.join()
+    assert write(tmp_path / "run", traces).counts.records == 8
+
+
+@pytest.mark.parametrize("fails", ["tokens", "prompts", "manifest"])
+def test_a_full_disk_is_told_and_leaves_a_run_that_goes_on(tmp_path, traces, monkeypatch, fails):
+    write(tmp_path / "run", traces, upto=3)
+
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    class Full(ParquetWriter):
+        def write_table(self, table, **how):
+            if (table.schema.names[1] == "token") == (fails == "tokens"):
+                full()
+            super().write_table(table, **how)
+
+    with RunWriter(tmp_path / "run", manifest_of(traces)) as writer:
+        if fails == "manifest":
+            monkeypatch.setattr(Manifest, "write", full)
+        else:
+            monkeypatch.setattr(writing, "ParquetWriter", Full)
+        record = Record("row 3", "a.txt", traces[3].meta["text"], traces[3].num_tokens)
+        with pytest.raises(ValueError, match="the disk of .* is full: make room, then give the same command again"):
+            writer.write(rows_of_traces(writer.manifest.sizes, [(3, traces[3])]), [record])
+    monkeypatch.undo()
+    assert Run(tmp_path / "run").counts.records in (3, 4)
+    assert not list((tmp_path / "run").rglob("*.part"))
+    run = write(tmp_path / "run", traces)
+    assert run.ask("SELECT prompt FROM prompts ORDER BY ALL").prompt.tolist() == list(range(8))
+
+
+def test_a_damaged_run_is_told_in_a_sentence(tmp_path, traces):
+    write(tmp_path / "run", traces)
+    files = part_files(tmp_path / "run", 1)
+    whole = files.tokens.read_bytes()
+    files.tokens.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ValueError, match="000001.parquet is damaged: copy the run again"):
+        Run(tmp_path / "run")
+    files.tokens.unlink()
+    with pytest.raises(ValueError, match="000001.parquet is missing: copy the whole run again"):
+        Run(tmp_path / "run")
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"run_version": 1}', '{"run_version": 1, "sizes": 3}'])
+def test_a_damaged_manifest_is_told_in_a_sentence(tmp_path, traces, text):
+    write(tmp_path / "run", traces)
+    (tmp_path / "run" / "manifest.json").write_text(text)
+    with pytest.raises(ValueError, match="manifest.json is damaged"):
+        Run(tmp_path / "run")
+
+
+def test_a_run_of_another_version_and_no_run_are_told_apart(tmp_path, traces):
+    write(tmp_path / "run", traces)
+    manifest = tmp_path / "run" / "manifest.json"
+    manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"run_version": 99}))
+    with pytest.raises(ValueError, match="is a run of version 99, and this program reads version 1"):
+        Run(tmp_path / "run")
+    with pytest.raises(ValueError, match="is not a run: it has no manifest.json. Make one with `python -m app run"):
+        Run(tmp_path)
+
+
+def test_a_manifest_is_read_as_it_was_written(tmp_path, traces):
+    manifest = replace(manifest_of(traces), others=("kind",), versions={"torch": "2"})
+    (tmp_path / "run").mkdir()
+    manifest.write(tmp_path / "run")
+    again = Manifest.read(tmp_path / "run")
+    assert again == manifest and again.differs_from(manifest) is None
+
+
+def test_a_token_takes_few_bytes(tmp_path):
+    """Random numbers hardly compress: routing of real texts takes less."""
+    run = make_run(tmp_path / "run", random_traces(60, layers=6), per_part=60)
+    sizes = [files.tokens.stat().st_size for files in run.parts()]
+    assert sum(sizes) / run.counts.tokens / 6 < 40
+    assert all(
+        parquet.read_metadata(files.tokens).row_group(0).column(0).compression == "ZSTD" for files in run.parts()
+    )
