@@ -8,7 +8,13 @@ from analysis.catalogue import Drawn, FigureSpec, OfTexts, routing_of
 from analysis.compare.pair import TracePair
 from analysis.explain.near_miss import TwoPrecisions
 from analysis.export.snippet_of_map import map_code
-from analysis.export.snippet_of_result import LONGEST_TEXT, TEXTS_FILE, long_list, result_code
+from analysis.export.snippet_of_result import (
+    LONGEST_TEXT,
+    TEXTS_FILE,
+    from_run,
+    long_list,
+    result_code,
+)
 from analysis.models.training import TrainingCurves
 from analysis.runs.map import TokenMap
 from analysis.texts.study import Study
