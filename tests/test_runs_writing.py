@@ -19,7 +19,6 @@ from analysis.runs.run import Run
 from analysis.runs.writing import Record, RunWriter
 from tests.runs import make_run, random_traces
 
-
 ROOT = Path(__file__).parents[1]
 
 
