@@ -1,5 +1,6 @@
 """The pages about runs beside the Atlas, one row each, for `app.pages`."""
 
+from analysis.figures.runs.atlas import ATLAS_FIGURES
 from analysis.figures.runs.cards import CARD_FIGURES
 from analysis.figures.runs.contrasts import CONTRAST_FIGURES
 from analysis.figures.runs.token_map import TOKEN_MAP
@@ -35,7 +36,7 @@ RUN_PAGES = (
             fold("Which experts run for the chosen tokens?", atlas.experts),
             atlas.behind,
         ),
-        run_figures=(TOKEN_MAP,),
+        run_figures=(TOKEN_MAP, *(each for each in ATLAS_FIGURES if each.name != "run_gate")),
         about="run",
     ),
 )

@@ -139,24 +139,24 @@ def snippet(
         if isinstance(drawn, TwoPrecisions):
             imports.append("import torch")
             lines.append(f"rounded = load_model({model}, dtype=torch.bfloat16){its_folder}")
-        more_imports, more_names, more_lines = _result_code(drawn)
+        more_imports, more_names, more_lines = result_code(drawn)
         imports, names, lines = imports + more_imports, names + more_names, lines + more_lines
     if names:
         imports.append(f"from hooks import {', '.join(names)}")
     chosen = "".join(f", {option}={value!r}" for option, value in options.items())
     lines += [
-        f"figure = figures.{spec.figure.__name__}(drawn, {_view(view)}{chosen})",
+        f"figure = figures.{spec.figure.__name__}(drawn, {view_code(view)}{chosen})",
         f'figure.write_html("{spec.name}.html")',
     ]
-    return "\n".join([*sorted(map(_as_here, imports)), "", *lines]) + "\n"
+    return "\n".join([*sorted(map(as_here, imports)), "", *lines]) + "\n"
 
 
-def _as_here(line: str) -> str:
+def as_here(line: str) -> str:
     """An import as it works here: of the installed package where the explorer is a part of that."""
     return re.sub(r"^from (?=(sample_models|hooks|analysis)\b)", f"from {PACKAGE}", line)
 
 
-def _result_code(drawn: Drawn) -> tuple[list[str], list[str], list[str]]:
+def result_code(drawn: Drawn) -> tuple[list[str], list[str], list[str]]:
     """Code that computes a result from `loaded` and `text`: imports, names from hooks, lines up to `drawn = ...`."""
     if isinstance(drawn, OfTexts):
         return _study_code(drawn)
@@ -272,7 +272,8 @@ def _attribution_code(drawn: Attribution) -> tuple[list[str], list[str], list[st
     return imports, names, [*lines, f"drawn = attribution(paths, direction{removed})"]
 
 
-def _captured(interventions: tuple[Intervention, ...], model: str = "loaded", text: str = "text") -> str:
+def captured_code(interventions: tuple[Intervention, ...], model: str = "loaded", text: str = "text") -> str:
+    """The call of `capture` under interventions, which needs `from_json` of hooks.interventions if there are any."""
     under = f", interventions=from_json({as_json(interventions)!r})" if interventions else ""
     return f"capture({model}, {text}{under})"
 
@@ -290,7 +291,10 @@ def _pair_code(drawn: TracePair | TransplantTrace) -> tuple[list[str], list[str]
         loaded_b = "other"
         lines.append(f"other = load_model({pair.b.meta.get('model')!r})  # or the path of its folder")
     text_b = "text" if pair.a.meta.get("text") == pair.b.meta.get("text") else repr(pair.b.meta.get("text") or "")
-    lines += [f"a = {_captured(pair.a.interventions)}", f"b = {_captured(pair.b.interventions, loaded_b, text_b)}"]
+    lines += [
+        f"a = {captured_code(pair.a.interventions)}",
+        f"b = {captured_code(pair.b.interventions, loaded_b, text_b)}",
+    ]
     if isinstance(drawn, TransplantTrace):
         model = "" if loaded_b == "loaded" else f", loaded_b={loaded_b}"
         return imports[1:], [*names, "transplant_routing"], [*lines, f"drawn = transplant_routing(loaded, a, b{model})"]
@@ -306,8 +310,8 @@ def _comparison_code(drawn: Comparison) -> tuple[list[str], list[str], list[str]
         ["from analysis.what_if.comparison import Comparison", "from hooks.interventions import from_json"],
         ["capture", "next_token_kl"],
         [
-            f"before = {_captured(drawn.before.interventions)}",
-            f"after = {_captured(drawn.after.interventions)}",
+            f"before = {captured_code(drawn.before.interventions)}",
+            f"after = {captured_code(drawn.after.interventions)}",
             "drawn = Comparison(before, after, next_token_kl(loaded, before, after))",
         ],
     )
@@ -325,7 +329,7 @@ def _forced_code(drawn: DepthEffects | Frontier | GateSweep) -> tuple[list[str],
     return [], ["capture", "depth_sweep"], [traced, f"drawn = depth_sweep(loaded, trace{some})"]
 
 
-def _view(view: View) -> str:
+def view_code(view: View) -> str:
     """The view as code, without the fields that have their default."""
     fields = [f"layer={view.layer}", f"token={view.token}"]
     fields += [f"window={view.window}"] if view.window else []
@@ -344,7 +348,11 @@ __all__ = [
     "TRACE_FILE",
     "WHERE",
     "Needs",
+    "as_here",
+    "captured_code",
     "needs",
+    "result_code",
     "snippet",
     "trace_file_name",
+    "view_code",
 ]
