@@ -1,6 +1,5 @@
 """The pages of the explorer, one row each, in the order of the navigation."""
 
-from analysis.figures.runs.atlas import ATLAS_FIGURES
 from analysis.parts import ALL, DEPTH
 from app.pages_of_runs import RUN_PAGES
 from app.parts.page import Page, fold, lacking, needing
@@ -9,7 +8,6 @@ from app.parts.study_picker import texts_of_study
 from app.parts.training_slider import training_slider
 from app.parts.umap_panel import umap_panel
 from app.views import (
-    atlas,
     compare,
     cost,
     difficulty,
@@ -21,7 +19,6 @@ from app.views import (
     models,
     near_misses,
     overview,
-    paper_figures,
     prompts,
     recursion,
     recursion_lens,
@@ -332,24 +329,6 @@ PAGES = (
         terms=("soft difficulty", "λ", "did not route", "surprisal"),
         body=(prompts.list_of_prompts,),
         about="list",
-    ),
-    Page(
-        name="Atlas",
-        group="Corpus",
-        question="How does a model route the tokens of whole files and datasets?",
-        terms=("run", "loop", "λ", "load", "load CV", "balance loss", "dead expert"),
-        body=(
-            atlas.overview,
-            fold("How does each layer mix its two paths over the run?", atlas.gate),
-            fold("How evenly do the experts share the load over the run?", atlas.experts),
-            fold("Which tokens are these, in their texts?", atlas.texts),
-            fold("What do the figures of the paper show of this run?", paper_figures.paper_figures),
-            fold("What else do you want to know, in SQL?", atlas.sql),
-            fold("How does it route a file of your own?", atlas.own_file),
-            atlas.behind,
-        ),
-        run_figures=ATLAS_FIGURES,
-        about="run",
     ),
     *RUN_PAGES,
 )

@@ -12,7 +12,8 @@ from analysis.export.files import Export, figure_html, figure_json, finished_fig
 from analysis.export.paper import COLUMNS_MM, FONTS, WIDTH_MM, Paper, unnamed, width_for_names
 from analysis.export.pictures import NO_BROWSER, REMEDY, PictureFormat, browser_path, pictures
 from analysis.export.routing_table import trace_parquet
-from analysis.export.snippet import TEXTS_FILE, trace_file_name
+from analysis.export.snippet import trace_file_name
+from analysis.export.snippet_of_result import TEXTS_FILE
 from analysis.export.tables import table_csv, table_parquet
 from analysis.texts.study import SAMPLES
 from app.components.copy_link import copy_link

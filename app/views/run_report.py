@@ -7,7 +7,7 @@ from analysis.export.printing import pdf
 from analysis.export.report import report_of
 from app.frame.export_rows import made_file, row
 from app.server import queues
-from app.server.runs import RunError, told
+from app.server.runs import told
 from app.session import run_choice, run_paper
 
 HELP = (
@@ -34,7 +34,9 @@ def report_row() -> None:
 
     with row("Report"):
         key = "run-report", folder, run.counts, chosen, cosines
-        html = made_file(st.button("Make report (HTML)", help=HELP), (f"{key[0]}-html", *key[1:]), lambda: report().html())
+        html = made_file(
+            st.button("Make report (HTML)", help=HELP), (f"{key[0]}-html", *key[1:]), lambda: report().html()
+        )
         if html:
             label = f"Download report (HTML, {len(html) / 1e6:.1f} MB)"
             st.download_button(label, html, f"{file}.html", "text/html", on_click="ignore")
