@@ -7,6 +7,7 @@ from concurrent.futures import CancelledError
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from analysis.runs import tracing
 from analysis.runs.run import Run
@@ -117,7 +118,7 @@ def test_a_column_is_chosen_where_none_is_surely_the_text(app):
 
 def test_a_file_that_is_too_large_is_refused_and_told_how_to_run_it():
     with pytest.raises(
-        PromptError, match=r"fox.txt has 5.0 MB; the limit is 5 MB. .*`python -m app run FILE --out RUN`"
+        PromptError, match=r"fox.txt has 5.0 MB; the limit is 5 MB. .*“python -m app run FILE --out RUN”"
     ):
         OwnRun("fox.txt", b"x" * (MAX_FILE_MB * 2**20 + 1))
 
@@ -141,6 +142,18 @@ def test_only_so_many_runs_of_uploads_are_there_at_a_time(monkeypatch):
         OwnRun("fox.txt", b"a fox")
     first.remove()
     OwnRun("fox.txt", b"a fox").remove()
+
+
+def test_what_a_killed_server_left_is_removed_and_what_a_running_one_has_stays(tmp_path, monkeypatch):
+    monkeypatch.setattr(own_runs.tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(own_runs, "_LOCKS", [])
+    left, held = tmp_path / f"{own_runs.PREFIX}left", tmp_path / f"{own_runs.PREFIX}held"
+    for folder in (left, held):
+        (folder / "run").mkdir(parents=True)
+    with FileLock(held / own_runs.LOCK):
+        home = own_runs._home.__wrapped__()
+        assert not left.exists() and (held / "run").is_dir() and home.parent == tmp_path
+    own_runs._LOCKS[0].release()
 
 
 def test_what_is_made_of_an_upload_goes_with_its_session():

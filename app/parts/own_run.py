@@ -34,7 +34,7 @@ def own_run_panel() -> None:
     if told := own_run.problem():
         st.text(told)
     elif own_run.is_stopped():
-        st.caption("The run was stopped. What was read so far can be looked at.")
+        st.caption("The run was stopped. What was read so far is kept.")
         with st.container(horizontal=True):
             st.button("Go on", key="own-run-go-on", on_click=pending.callback(own_run.go_on))
             _look()

@@ -7,11 +7,13 @@ import tempfile
 import threading
 import weakref
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from filelock import FileLock, Timeout
 
 from analysis.runs.manifest import MANIFEST
 from analysis.runs.tracing import Progress, SourceRecord, manifest_of, write_run
@@ -30,6 +32,9 @@ NAME = "your file"
 """Of the run: the file's own name would be in the address."""
 
 
+PREFIX, LOCK = "versatileffn-runs-", "server.lock"
+_LOCKS: list[FileLock] = []
+"""Of the folder of this program's runs, held for as long as it runs."""
 _THERE: "weakref.WeakSet[OwnRun]" = weakref.WeakSet()
 
 
@@ -42,8 +47,8 @@ class OwnRun:
         if len(data) > MAX_FILE_MB * 2**20:
             raise PromptError(
                 f"{self.name} has {len(data) / 2**20:.1f} MB; the limit is {MAX_FILE_MB} MB. Where this program is "
-                "installed, `python -m app run FILE --out RUN` reads files of any size, and `python -m app serve --run "
-                "RUN` shows them."
+                "installed, “python -m app run FILE --out RUN” reads files of any size, and “python -m app serve --run "
+                "RUN” shows them."
             )
         kind = name.rpartition(".")[2].lower()
         if kind not in FILE_TYPES:
@@ -51,7 +56,7 @@ class OwnRun:
         if len(_THERE) >= MAX_OWN_RUNS:
             raise PromptError(
                 f"{MAX_OWN_RUNS} visitors have a run of their own now; try again later, or make it on your own machine "
-                "with `python -m app run FILE --out RUN`."
+                "with “python -m app run FILE --out RUN”."
             )
         _THERE.add(self)
         home = _home() / secrets.token_urlsafe(24)
@@ -125,8 +130,16 @@ def _first(records: Iterator[SourceRecord]) -> Iterator[SourceRecord]:
 
 @lru_cache(maxsize=1)
 def _home() -> Path:
-    """The folder of all visitors' runs, which only this program may read; it is removed when the program ends."""
-    home = Path(tempfile.mkdtemp(prefix="versatileffn-runs-"))
+    """The folder of all visitors' runs, which only this program's user may read; it goes when the program ends.
+
+    Those of servers that were killed go now: nobody holds their locks any more.
+    """
+    for left in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
+        with suppress(OSError, Timeout), FileLock(left / LOCK, timeout=0, blocking=False):
+            shutil.rmtree(left, ignore_errors=True)
+    home = Path(tempfile.mkdtemp(prefix=PREFIX))
+    _LOCKS.append(FileLock(home / LOCK))
+    _LOCKS[0].acquire()
     atexit.register(shutil.rmtree, home, ignore_errors=True)
     return home
 
