@@ -16,6 +16,8 @@ from app.cli_generate import add_generate
 from app.cli_inputs import existing_file, existing_folders, port, tell_strange_folders, without_extra
 from app.cli_models import add_models
 from app.cli_output import say, say_no_more
+from app.cli_paper import add_paper
+from app.cli_report import add_report
 from app.cli_run import add_run
 from app.cli_trace import add_trace
 from app.limits import MOST_THREADS
@@ -95,6 +97,8 @@ def parser() -> argparse.ArgumentParser:
     add_generate(commands)
     add_run(commands)
     add_files(commands)
+    add_report(commands)
+    add_paper(commands)
     add_models(commands)
     add_completion(commands, top)
     return top

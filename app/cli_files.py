@@ -90,7 +90,7 @@ def add_files(commands: argparse._SubParsersAction) -> None:
     """The commands' arguments."""
     command = commands.add_parser("answers", help="print what each page finds in a trace file, in a sentence or two")
     command.add_argument("trace", type=Path, help="a .trace.safetensors file")
-    _add_selection(command)
+    add_selection(command)
     add_output(command, of="page")
     command.set_defaults(run=answers)
     command = commands.add_parser("diff", help="compare two trace files (also: trace diff A B)")
@@ -102,7 +102,8 @@ def add_files(commands: argparse._SubParsersAction) -> None:
     _add_export(commands)
 
 
-def _add_selection(command: argparse.ArgumentParser) -> None:
+def add_selection(command: argparse.ArgumentParser) -> None:
+    """The options that `selection` reads."""
     command.add_argument("--layer", type=int, default=0, help="the selected layer (default: 0)")
     command.add_argument("--token", type=int, default=0, help="the selected token (default: 0)")
 
@@ -118,7 +119,7 @@ def _add_export(commands: argparse._SubParsersAction) -> None:
         "(default: html,csv,parquet)",
     )
     command.add_argument("--figures", help="comma-separated names of figures (default: all)")
-    _add_selection(command)
+    add_selection(command)
     command.add_argument("--width", help="draw for a paper: column (85 mm), page (180 mm), or a width in mm")
     command.add_argument("--font", choices=["sans", "serif"], default="sans", help="typeface of pictures for a paper")
     command.add_argument("--font-size", type=float, default=7.0, help="their font size in points (default: 7)")
@@ -129,4 +130,4 @@ def _add_export(commands: argparse._SubParsersAction) -> None:
     command.set_defaults(run=export)
 
 
-__all__ = ["add_files", "answers", "diff", "export"]
+__all__ = ["add_files", "add_selection", "answers", "diff", "export", "selection"]

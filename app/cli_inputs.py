@@ -113,6 +113,7 @@ EXTRAS = {
     "gguf": "train",
     "datasets": "data",
     "ray": "ray",
+    "wordcloud": "clouds",
 }
 """Library -> the extra that brings it. Pictures tell their own (`analysis.export.pictures`)."""
 

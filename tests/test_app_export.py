@@ -13,12 +13,13 @@ from analysis.compare.pair import TracePair
 from analysis.explain.embedding import Embedding
 from analysis.explain.near_miss import TwoPrecisions
 from analysis.export.paper import Paper
-from analysis.export.snippet import TEXTS_FILE, TRACE_FILE, Needs, snippet, trace_file_name
+from analysis.export.snippet import TRACE_FILE, Needs, snippet, trace_file_name
+from analysis.export.snippet_of_result import TEXTS_FILE
 from analysis.texts.knock_out import KnockOutStudy
-from app.frame import export_dialog
+from app.frame import export_dialog, report_row
 from app.parts import data_and_code
 from app.server import sample_studies
-from app.texts.examples import DEFAULT_EXAMPLE
+from app.texts.examples import DEFAULT_EXAMPLE, EXAMPLES
 from app.texts.prompts import PromptError
 from app.texts.text_link import text_from_link, text_to_link
 from hooks.depth_effects import DepthEffects
@@ -149,6 +150,45 @@ def test_without_a_browser_pdf_is_greyed_with_the_reason_and_all_else_is_there(a
     labels = {each.proto.label for each in app.get("download_button")}
     assert labels >= {"HTML", "CSV", "Parquet", "JSON", "Trace file", "Routing table"}
     assert any("no Chrome or Chromium" in each.value for each in app.caption)
+    assert "Report of the text (HTML)" in labels
+    pdf = next(button for button in app.button if button.label == "Make report (PDF)")
+    assert pdf.disabled and "any browser prints it" in pdf.help
+
+
+def the_report():
+    """A script with the row of the export dialog for the report."""
+    from app.frame.report_row import report_row
+    from app.pages import PAGES
+    from app.session import link, state
+
+    link.begin_session()
+    state.clamp_selection()
+    report_row(next(page for page in PAGES if page.name == "Gate"))
+
+
+def test_the_report_takes_the_choices_of_the_reader_and_is_made_again_when_they_change(monkeypatch):
+    made = []
+    monkeypatch.setattr(report_row, "browser_path", lambda: "/somewhere")
+    monkeypatch.setattr(report_row, "report_of", lambda drawn, view, **how: made.append((view, how)))
+    monkeypatch.setattr(report_row, "pdf", lambda report: b"x" * 1_200_000)
+    app = AppTest.from_function(the_report, default_timeout=120)
+    app.session_state["difficulty_map-choice"] = "hard"
+    app.session_state["quantity"], app.session_state["scope"] = "Loops", "layer"
+    app.run()
+    assert not app.exception and not made, "nothing is made before a click"
+    app.button[0].click().run()
+    name = EXAMPLES[DEFAULT_EXAMPLE].name
+    ((view, how),) = made
+    assert how == {
+        "name": name,
+        "options": {"difficulty_map": {"kind": "hard"}},
+        "colour_by": "Loops",
+        "of_layer": True,
+    }
+    assert [each.proto.label for each in app.get("download_button")][1:] == ["Download report (PDF, 1.2 MB)"]
+    app.session_state.layer = view.layer + 1
+    app.run()
+    assert len(app.get("download_button")) == 1, "what was made is of another layer"
 
 
 def for_a_paper():

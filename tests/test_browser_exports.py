@@ -120,6 +120,23 @@ def test_closing_the_dialog_stops_making_everything(visit):
     expect(dialog.get_by_role("button", name="Download everything", exact=True)).to_have_count(0)
 
 
+def opens_by_itself_and_draws_all_its_figures(here: Visit, report: Path) -> None:
+    opened, asked, said = here.context.new_page(), [], []
+    opened.on("request", lambda request: asked.append(request.url))
+    opened.on("dialog", lambda alert: said.append(alert.message))
+    opened.on("console", lambda message: said.append(message.text))
+    opened.on("pageerror", lambda error: said.append(str(error)))
+    opened.goto(report.as_uri())
+    opened.locator("html[data-drawn=all]").wait_for()
+    assert opened.locator(".drawn").count() == opened.locator(".drawn .main-svg:first-child").count() > 20
+    assert not said and [url for url in asked if not url.startswith(("file:", "data:", "blob:"))] == []
+    assert "".join(opened.locator(".strip .token").all_text_contents()).startswith("<script>alert(1)")
+    for width in (1200, 420):
+        opened.set_viewport_size({"width": width, "height": 900})
+        assert opened.evaluate("document.documentElement.scrollWidth") <= width, "the page itself moves sideways"
+    opened.close()
+
+
 def test_every_way_out_gives_files_that_hold_the_trace(visit, tmp_path):
     here = visit()
     page = here.open("gate", "Gate")
@@ -159,6 +176,9 @@ def test_every_way_out_gives_files_that_hold_the_trace(visit, tmp_path):
     assert all(part in labels for part in ("🙂", "<", "$", "↵"))
     assert not alerts and [url for url in asked if not url.startswith(("file:", "data:", "blob:"))] == []
     opened.close()
+    report = download("Report of the text (HTML)")
+    assert report.name.endswith(".text.html")
+    opens_by_itself_and_draws_all_its_figures(here, report)
 
 
 def test_link_with_the_text_opens_it(visit):

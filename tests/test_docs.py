@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 PAGES = sorted(path for path in DOCS.rglob("*.md") if "reference" not in path.relative_to(DOCS).parts)
 READ = [ROOT / "README.md", *PAGES]
-ELSEWHERE = ("data.md", "runs.md", site_hooks.ADAPTERS)
+ELSEWHERE = ("data.md", "map.md", "runs.md", site_hooks.ADAPTERS)
 """Pages whose code other tests run."""
 
 

@@ -1,13 +1,18 @@
 """The map of a run's tokens: a sample that is drawn again, vectors by hand, planted groups that lie apart."""
 
+import re
 from concurrent.futures import CancelledError
 from functools import cache
+from pathlib import Path
 
 import numpy as np
+import plotly.graph_objects as go
 import pyarrow as pa
 import pytest
 from sklearn.neighbors import NearestNeighbors
 
+from analysis.export.snippet import Needs, needs, snippet
+from analysis.figures.runs.token_map import TOKEN_MAP, category_of, colours_of, token_map_figure
 from analysis.runs import map as maps
 from analysis.runs import sampling
 from analysis.runs.chosen import ChosenTokens
@@ -16,9 +21,12 @@ from analysis.runs.map import TokenMap, map_table, pca_map, umap_map
 from analysis.runs.run import Run
 from analysis.runs.sampling import NONE, TokenSample, sample_tokens
 from analysis.runs.vectors import Vectors, columns_of, usual_blocks
+from analysis.view import View
 from hooks.trace import RoutingTrace
 from tests.runs import make_run, random_traces
-from tests.traces import make_trace, random_trace
+from tests.traces import HOSTILE, make_trace, random_trace
+
+DOCUMENT = Path(__file__).parents[1] / "docs" / "map.md"
 
 
 @pytest.fixture(scope="module")
@@ -230,3 +238,44 @@ def test_chosen_tokens_are_a_part_of_a_filter(run):
     assert among.as_json() == {} and TokenFilter(text="a", among=chosen).as_json() == {"text": "a"}
     with pytest.raises(ValueError, match="at most 100,000 tokens can be chosen one by one, got 100,001"):
         ChosenTokens(np.zeros(100_001), np.arange(100_001))
+
+
+def test_the_code_of_the_documentation_runs(tmp_path, monkeypatch, capsys):
+    make_run(tmp_path / "RUN", random_traces(12)).close()
+    monkeypatch.chdir(tmp_path)
+    (block,) = re.findall(r"```python\n(.*?)```", DOCUMENT.read_text(encoding="utf-8"), flags=re.DOTALL)
+    exec(compile(block, "map.md", "exec"), {})
+    assert capsys.readouterr().out.startswith("0.") and (tmp_path / "map.html").stat().st_size > 10_000
+
+
+def test_the_code_under_the_map_makes_it_again(run, tmp_path, monkeypatch):
+    chosen = TokenFilter(positions=(1, 9))
+    drawn = pca_map(sample_tokens(run, chosen, most=80, seed=2), ["experts"])
+    code = snippet(TOKEN_MAP, drawn, View(theme="dark"), colour="experts", layer=1)
+    assert "the path of its folder" in code and needs(drawn) == Needs()
+    monkeypatch.chdir(tmp_path)
+    names: dict = {}
+    exec(compile(code.replace("Run('mine')", f"Run({str(run.folder)!r})"), "code", "exec"), names)
+    again = token_map_figure(drawn, View(theme="dark"), colour="experts", layer=1)
+    assert names["figure"].to_json() == again.to_json() and (tmp_path / "token_map.html").is_file()
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_every_colour_of_the_map_holds_every_token_and_shows_hostile_text_as_letters(theme, tmp_path):
+    with make_run(tmp_path / "run", [random_trace(tokens=24, words=HOSTILE, seed=seed) for seed in range(4)]) as run:
+        drawn = pca_map(sample_tokens(run))
+    for colour in colours_of(drawn):
+        made = token_map_figure(drawn, View(theme=theme), colour=colour, layer=2)
+        go.Figure(made.to_dict())  # every property is one of Plotly's
+        places = np.concatenate([trace.customdata for trace in made.data])
+        order = np.argsort(places[:, 0])
+        assert places[order, 0].tolist() == list(range(96))
+        assert places[order, 1].tolist() == drawn.sample.prompt.tolist()
+        if colour not in ("difficulty", "gate"):
+            number = np.concatenate([np.full(len(trace.x), trace.meta) for trace in made.data])[order]
+            assert category_of(drawn, colour, 2).tolist() == number.tolist()
+        assert not [text for trace in made.data for text in (trace.text, trace.name) if "<b>" in str(text)]
+    with pytest.raises(ValueError, match="one of loops, experts, .* got column:nothing"):
+        token_map_figure(drawn, colour="column:nothing")
+    with pytest.raises(ValueError, match="layer must be from 0 to 7, got 8"):
+        token_map_figure(drawn, layer=8)

@@ -101,7 +101,7 @@ def finished_figure(spec: FigureSpec, drawn: Drawn, view: View = DEFAULT_VIEW, *
     bottom = fig.layout.margin.b or 40
     fig.update_layout(
         title={
-            "text": spec.title, "x": 0, "xref": "container", "xanchor": "left", "pad": {"l": 12},
+            "text": spec.title_of(trace.meta), "x": 0, "xref": "container", "xanchor": "left", "pad": {"l": 12},
             "y": 1, "yref": "container", "yanchor": "top", "pad.t": 14, "font": {"size": 18},
         },
         margin={"t": top, "b": bottom + LINE_PX * len(lines) + 12},
@@ -131,7 +131,7 @@ def figure_json(spec: FigureSpec, drawn: Drawn, view: View = DEFAULT_VIEW, **opt
     trace = routing_of(drawn)
     content = {
         "figure": spec.name,
-        "title": spec.title,
+        "title": spec.title_of(trace.meta),
         "how_to_read": spec.whole_caption_of(trace.meta),
         "numbers": numbers(spec, trace, view, **options),
         "source": {key: trace.meta.get(key) for key in ("model", "weights_sha256", "text")}
@@ -198,11 +198,12 @@ def write_export(export: Export, out: Path, formats: Sequence[str], *, overwrite
             for path in exported_files(out) if overwrite else ():
                 path.unlink()
             if shared:
-                yield _written(out / PLOTLY_JS, get_plotlyjs().encode("utf-8"))
-        yield _written(out / name, content)
+                yield write_file(out / PLOTLY_JS, get_plotlyjs().encode("utf-8"))
+        yield write_file(out / name, content)
 
 
-def _written(path: Path, content: bytes) -> Path:
+def write_file(path: Path, content: bytes) -> Path:
+    """Write a file that appears only when it is complete; returns its path."""
     with whole_file(path) as part:
         part.write_bytes(content)
     return path
@@ -214,6 +215,14 @@ def exported_files(folder: Path) -> list[Path]:
     names = {f"{spec.name}.{ending}" for spec in CATALOGUE for ending in endings}
     names |= {PLOTLY_JS, ROUTING_TABLE, "routing.json"}
     return sorted(path for path in folder.iterdir() if path.name in names and path.is_file())
+
+
+def remove_files(folder: Path, pattern: str) -> int:
+    """Remove the files of a folder whose whole names match a pattern; returns their number."""
+    found = [path for path in folder.iterdir() if re.fullmatch(pattern, path.name) and path.is_file()]
+    for path in found:
+        path.unlink()
+    return len(found)
 
 
 def numbered_trace(folder: Path, number: int) -> Path:
@@ -248,6 +257,6 @@ def _json(content: object) -> bytes:
 
 __all__ = [
     "FORMATS", "ROUTING_TABLE", "Export", "export_files", "exported_files", "figure_html", "figure_json",
-    "finished_figure", "numbered_trace", "remove_traced_files", "texts_json", "traced_files", "write_export",
-    "write_routing_table",
+    "finished_figure", "numbered_trace", "remove_files", "remove_traced_files", "texts_json", "traced_files",
+    "write_export", "write_file", "write_routing_table",
 ]  # fmt: skip

@@ -31,6 +31,15 @@ NO_KALEIDO = (
     "`pip install 'versatileffn[pictures]'` brings it."
 )
 NO_BROWSER = "svg, png and pdf are drawn by a Chrome or Chromium, and none was found on this machine."
+NO_KALEIDO_FOR_PDF = (
+    "a report is printed as PDF by Kaleido's browser, which is not installed: `pip install 'versatileffn[pictures]'` "
+    "brings it. The report as HTML needs none, and any browser prints it."
+)
+NO_BROWSER_FOR_PDF = (
+    "a report is printed as PDF by a Chrome or Chromium, and none was found on this machine. The report as HTML needs "
+    "none, and any browser prints it. Install one (for example with `apt-get install chromium`), or set BROWSER_PATH "
+    "to it."
+)
 REMEDY = (
     "html, csv, parquet and json need none. For pictures install one (for example with `apt-get install chromium` or "
     "`kaleido_get_chrome`), or set BROWSER_PATH to it."
@@ -43,6 +52,11 @@ class PictureError(ValueError):
 
 Draw = Callable[..., bytes]
 """(figure, format, *, scale=1.0) -> the picture's file."""
+
+
+def has_kaleido() -> bool:
+    """Whether the package that starts browsers is installed."""
+    return find_spec("kaleido") is not None
 
 
 def browser_path() -> str | None:
@@ -61,7 +75,7 @@ def pictures() -> Iterator[Draw]:
     (`scale` times that size on paper; maps are vectors) or a PNG (the same size at 300 dpi). Raises PictureError if
     there is no browser, or if it does not start or does not draw.
     """
-    if find_spec("kaleido") is None:
+    if not has_kaleido():
         raise PictureError(NO_KALEIDO)
     path = browser_path()
     if path is None:
@@ -180,14 +194,20 @@ def _unit_px(fig: go.Figure, drawn: go.Heatmap | go.Bar) -> tuple[float, float]:
     return sizes[0], sizes[1]
 
 
-def _offline_kaleido(path: str):
-    """A Kaleido whose page and browser use no network."""
+def offline_chromium() -> type:
+    """A kind of browser that uses no network, for choreographer."""
     from choreographer.browsers.chromium import Chromium
-    from kaleido import Kaleido, PageGenerator
 
     class OfflineChromium(Chromium):
         def get_cli(self) -> list[str]:
             return [*super().get_cli(), "--disable-background-networking", "--host-resolver-rules=MAP * ~NOTFOUND"]
+
+    return OfflineChromium
+
+
+def _offline_kaleido(path: str):
+    """A Kaleido whose page and browser use no network."""
+    from kaleido import Kaleido, PageGenerator
 
     class Page(PageGenerator):
         # Sets the title of PDFs, and removes Kaleido's print margins, which push the figure over the edge of the page.
@@ -195,7 +215,7 @@ def _offline_kaleido(path: str):
         header += "        <style>@page { margin: 0 }</style>\n"
 
     # Kaleido's browser runs without Chromium's own sandbox, so that it also starts for root and in containers.
-    return Kaleido(path=path, page_generator=Page(mathjax=False), browser_cls=OfflineChromium, timeout=None)
+    return Kaleido(path=path, page_generator=Page(mathjax=False), browser_cls=offline_chromium(), timeout=None)
 
 
 def _sized_in_mm(svg: bytes, width: float, height: float) -> bytes:
@@ -222,11 +242,15 @@ def _first_words(error: BaseException) -> str:
 
 __all__ = [
     "NO_BROWSER",
+    "NO_BROWSER_FOR_PDF",
+    "NO_KALEIDO_FOR_PDF",
     "REMEDY",
     "PICTURE_FORMATS",
     "Draw",
     "PictureError",
     "PictureFormat",
     "browser_path",
+    "has_kaleido",
+    "offline_chromium",
     "pictures",
 ]

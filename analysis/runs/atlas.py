@@ -14,6 +14,7 @@ from analysis.aggregate import share
 from analysis.models.health import LOAD_BOUNDS, MOST_AT_ONE_LOOP
 from analysis.models.health_measures import CHOICES_PER_EXPERT
 from analysis.runs.filters import ALL_TOKENS, TokenFilter
+from analysis.runs.paper import PAPER_TABLES
 from analysis.runs.schema import Sizes
 from sample_models.lambda_gate import width_share
 
@@ -229,6 +230,7 @@ TABLES: dict[str, Callable[["Run", TokenFilter], pd.DataFrame]] = {
     "gate": run_gate,
     "experts": run_experts,
     "router": run_router,
+    **PAPER_TABLES,
 }
 """Name -> what asks a run for the table."""
 OF_WHOLE_RUN = ("router",)

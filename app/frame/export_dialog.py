@@ -1,6 +1,5 @@
 """The export dialog: a figure as picture, HTML or data, pictures for a paper, a zip of everything, and links."""
 
-from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
 
@@ -11,18 +10,21 @@ from analysis.export.bundle import bundle
 from analysis.export.captions import caption
 from analysis.export.files import Export, figure_html, figure_json, finished_figure, texts_json
 from analysis.export.paper import COLUMNS_MM, FONTS, WIDTH_MM, Paper, unnamed, width_for_names
-from analysis.export.pictures import NO_BROWSER, REMEDY, PictureError, PictureFormat, browser_path, pictures
+from analysis.export.pictures import NO_BROWSER, REMEDY, PictureFormat, browser_path, pictures
 from analysis.export.routing_table import trace_parquet
-from analysis.export.snippet import TEXTS_FILE, trace_file_name
+from analysis.export.snippet import trace_file_name
+from analysis.export.snippet_of_result import TEXTS_FILE
 from analysis.export.tables import table_csv, table_parquet
 from analysis.texts.study import SAMPLES
 from app.components.copy_link import copy_link
 from app.components.picture_buttons import picture_buttons
+from app.frame.export_rows import made_file, row
+from app.frame.report_row import report_row
 from app.limits import LONGEST
 from app.parts.page import Page
 from app.parts.panel import chart
 from app.server import queues
-from app.session import comparing, exports, results, state
+from app.session import comparing, results, state
 from app.session.choices import chosen_options
 from app.session.kept_choices import choices_to_link
 from app.texts.text_link import text_to_link
@@ -42,16 +44,17 @@ def export_dialog(page: Page) -> None:
     """A preview of the figure as it is exported (light theme, with caption and model), and all download buttons."""
     trace, view = state.current_trace(), state.current_view()
     specs = {each.name: each for each in page.exported if results.why_not_exported(each) is None}
-    name = st.selectbox("Figure of this page", list(specs), format_func=lambda name: specs[name].title)
+    titles = {name: each.title_of(trace.meta) for name, each in specs.items()}
+    name = st.selectbox("Figure of this page", list(specs), format_func=titles.get)
     figure_spec = specs[name]
     drawn, options = results.current_result(figure_spec.of), chosen_options(figure_spec)
     figure = finished_figure(figure_spec, drawn, view, **options)
-    chart(PREVIEW, figure, name=name, alt=figure_spec.title)
-    with _row("Figure"):
+    chart(PREVIEW, figure, name=name, alt=titles[name])
+    with row("Figure"):
         picture_buttons(PREVIEW)
         # A callable, so that the five megabytes with plotly.js are made only on a click.
         st.download_button("HTML", lambda: figure_html(figure, name), f"{name}.html", "text/html", on_click="ignore")
-    with _row("Its data"):
+    with row("Its data"):
         table = figure_spec.table(drawn)
         st.download_button("CSV", table_csv(table), f"{name}.csv", "text/csv", on_click="ignore")
         st.download_button("Parquet", table_parquet(table), f"{name}.parquet", on_click="ignore")
@@ -60,22 +63,17 @@ def export_dialog(page: Page) -> None:
         if isinstance(drawn, OfTexts) and drawn.name != SAMPLES and not getattr(drawn, "code", ""):
             st.download_button("Texts", texts_json(drawn), TEXTS_FILE, "application/json", on_click="ignore")
     chosen = _for_a_paper(figure_spec, options)
-    with _row("Whole text"):
+    with row("Whole text"):
         file = trace_file_name(state.current_prompt().name)
         st.download_button("Trace file", trace.to_bytes(), file, on_click="ignore")
         st.download_button("Routing table", trace_parquet([trace]), "routing.parquet", on_click="ignore")
         _everything(chosen)
+    report_row(page)
     _links()
     st.caption(
         "Your browser makes the SVG and PNG. The trace file holds every number about this text and opens without a "
         "model: `RoutingTrace.load(path)`."
     )
-
-
-def _row(title: str, align: str = "center"):
-    row = st.container(horizontal=True, vertical_alignment=align)
-    row.markdown(f"**{title}**", width=90)
-    return row
 
 
 @dataclass(frozen=True)
@@ -92,7 +90,7 @@ def _paper_choices() -> _Choices:
     """The widgets for width, letters, format and marks, and the button; they count for the zip too."""
     browser = browser_path()
     one, two = COLUMNS_MM.values()
-    with _row("For a paper", align="bottom"):
+    with row("For a paper", align="bottom"):
         width = st.number_input(
             "Width in mm",
             *map(int, WIDTH_MM),
@@ -123,10 +121,10 @@ def _for_a_paper(figure_spec: FigureSpec, options: dict[str, str]) -> _Choices:
     if told := _names_told(figure_spec, export):
         st.caption(told)
     key = ("picture", figure_spec.name, tuple(options.items()), routing_of(drawn), view, paper, kind)
-    if made := _made(chosen.wanted, key, lambda: _picture(export, figure_spec, kind)):
+    if made := made_file(chosen.wanted, key, lambda: _picture(export, figure_spec, kind)):
         words = caption(figure_spec, routing_of(drawn), view, marked=paper.selection, **options)
         file = f"{figure_spec.name}.{kind}"
-        with _row("Made"):
+        with row("Made"):
             st.download_button(f"Download {kind.upper()}", made, file, MIME[kind], on_click="ignore")
             st.download_button(
                 "Download caption", words, f"{figure_spec.name}.caption.txt", "text/plain", on_click="ignore"
@@ -181,26 +179,15 @@ def _everything(chosen: _Choices) -> None:
         return content
 
     key = ("zip", trace, view, str(options), kinds, results.chosen_inputs(), chosen.paper, formats)
-    if made := _made(wanted, key, make):
+    if made := made_file(wanted, key, make):
         st.download_button("Download everything", made, "everything.zip", "application/zip", on_click="ignore")
-
-
-def _made(wanted: bool, key: tuple, make: Callable[[], bytes]) -> bytes | None:
-    """The file stored for `key`, made first if it is `wanted`; None if there is none or it could not be made."""
-    if wanted:
-        try:
-            exports.store(key, make())
-        except PictureError as error:
-            st.text(str(error))
-            return None
-    return exports.stored(key)
 
 
 def _links() -> None:
     """Links to this view with its choices; a text of the visitor's own is only in the second link."""
     prompt, view = state.current_prompt(), state.current_view()
     choices = {"choices": value} if (value := choices_to_link()) else {}
-    with _row("Link"):
+    with row("Link"):
         copy_link("Copy link", choices)
         if state.trace_file() is not None:
             st.caption("The link does not contain the trace file that you opened.")

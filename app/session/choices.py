@@ -78,6 +78,11 @@ def shown_scope() -> str:
     return st.session_state.get(SCOPE_KEY) or "all"
 
 
+def shown_colouring() -> tuple[str | None, str]:
+    """By what the strip is coloured, None before it was drawn, and of which layers: one of SCOPES."""
+    return st.session_state.get(QUANTITY_KEY), shown_scope()
+
+
 def chosen_colouring() -> list | None:
     """Quantity, scope, and whether they hold for every page; None unless the visitor has chosen one of them."""
     session = st.session_state
