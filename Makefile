@@ -56,6 +56,7 @@ bench: .venv/ready-test
 	$(BIN)/python -m benchmarks.cards
 	$(BIN)/python -m benchmarks.browser
 	$(BIN)/python -m benchmarks.uploads
+	$(BIN)/python -m benchmarks.runs
 	$(BIN)/python -m benchmarks.atlas
 	$(BIN)/python -m benchmarks.studies
 
