@@ -3,10 +3,9 @@
 `report(trace)` gives the file's bytes, `report_of(trace)` what it says before it is a file, for `printing.pdf`.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -18,7 +17,20 @@ from analysis.compare.pair import TracePair, losses
 from analysis.export.captions import generation, intervention, numbers, reading
 from analysis.export.files import Export
 from analysis.export.paper import paper_figure
-from analysis.export.report_page import PAPER, Block, Code, Drawing, Report, Section, Table, Words, table, text_block
+from analysis.export.report_page import (
+    PAPER,
+    Block,
+    Code,
+    Drawing,
+    Report,
+    Section,
+    Table,
+    Words,
+    provenance,
+    table,
+    text_block,
+)
+from analysis.export.report_run import run_report
 from analysis.export.reproduce import needs_file, pair_again, trace_again
 from analysis.overview import ffn_equivalents
 from analysis.view import DEFAULT_VIEW, View, window_around
@@ -27,19 +39,25 @@ from analysis.words.numbers import number, percent
 from analysis.words.strip import Quantity, quantities, strip
 from hooks.trace import RoutingTrace
 
+if TYPE_CHECKING:
+    from analysis.runs.run import Run
+
 TITLE_LETTERS = 60
 PARAPHRASES = "paraphrase_null"
 """Figure that sets a comparison beside pairs of paraphrases."""
 
 
-def report(of: RoutingTrace | TracePair, view: View = DEFAULT_VIEW, **how: Any) -> bytes:
-    """The report of a text, or of a comparison, as one HTML file with everything inside; `how` as in `report_of`."""
+def report(of: "RoutingTrace | TracePair | Run", view: View = DEFAULT_VIEW, **how: Any) -> bytes:
+    """The report of a text, a comparison or a run as one HTML file with everything inside; `how` as in `report_of`."""
     return report_of(of, view, **how).html()
 
 
-def report_of(of: RoutingTrace | TracePair, view: View = DEFAULT_VIEW, **how: Any) -> Report:
-    """What the report says. `how`: the keyword arguments of `trace_report` or `pair_report`."""
-    return pair_report(of, view, **how) if isinstance(of, TracePair) else trace_report(of, view, **how)
+def report_of(of: "RoutingTrace | TracePair | Run", view: View = DEFAULT_VIEW, **how: Any) -> Report:
+    """What the report says. `how`: the keyword arguments of `trace_report`, `pair_report` or `run_report`; a run has no
+    selection, so `view` says nothing about it."""
+    if isinstance(of, RoutingTrace):
+        return trace_report(of, view, **how)
+    return pair_report(of, view, **how) if isinstance(of, TracePair) else run_report(of, **how)
 
 
 def trace_report(
@@ -118,28 +136,6 @@ def pair_report(
             Section("How to make them again", (*pair_again(pair, view, how), *_text_file(pair.a), *_text_file(pair.b))),
         ),
     )
-
-
-def provenance(meta: Mapping[str, Any]) -> tuple[Block, ...]:
-    """Model, weights, number format, configuration and versions."""
-    told = {
-        "model": meta.get("model", "unknown"),
-        "SHA-256 of the weights": meta.get("weights_sha256") or "unknown",
-        "weights changed since they were loaded": "yes" if meta.get("weights_changed") else None,
-        "gates": {True: "trained", False: "untrained, so the routing is noise"}.get(meta.get("gates_trained")),
-        "parameters": f"{meta['parameters']:,}" if meta.get("parameters") else None,
-        "number format": meta.get("dtype"),
-        "family": meta.get("family"),
-        "what the model decides": ", ".join(sorted(meta["parts"])) if "parts" in meta else None,
-        "versions": ", ".join(f"{name} {each}" for name, each in (meta.get("versions") or {}).items()) or None,
-    }
-    rows = [[name, str(value)] for name, value in told.items() if value is not None]
-    config = [
-        [str(name), each if isinstance(each, str) else json.dumps(each, ensure_ascii=False)]
-        for name, each in (meta.get("config") or {}).items()
-    ]
-    folded = (Table(["setting", "value"], config, folded=f"Configuration: {how_many(len(config), 'setting')}"),)
-    return (Table(["what", "value"], rows), *(folded if config else ()))
 
 
 def _chosen(**how: Any) -> dict[str, Any]:
@@ -276,4 +272,4 @@ def _text_file(trace: RoutingTrace) -> tuple[Block, ...]:
     return (Code(text, "text.txt:"),) if needs_file(text) else ()
 
 
-__all__ = ["drawing", "pair_report", "provenance", "report", "report_of", "trace_report"]
+__all__ = ["drawing", "pair_report", "report", "report_of", "run_report", "trace_report"]

@@ -7,10 +7,11 @@ two that stand in it, by their hashes. What a block holds is text wherever it st
 import base64
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import jinja2
 import numpy as np
@@ -21,6 +22,7 @@ from plotly.offline import get_plotlyjs
 from analysis.export.paper import Paper
 from analysis.export.pictures import as_vectors
 from analysis.figures.template import MINUS_SCRIPT, config
+from analysis.words.labels import how_many
 from analysis.words.numbers import NOTHING, column
 from analysis.words.strip import EMPTY, HATCHED, Strip
 
@@ -214,6 +216,28 @@ def text_block(strip: Strip, caption: str = "") -> Text:
     return Text(cells, legend, caption)
 
 
+def provenance(meta: Mapping[str, Any]) -> tuple[Block, ...]:
+    """Model, weights, number format, configuration and versions."""
+    told = {
+        "model": meta.get("model", "unknown"),
+        "SHA-256 of the weights": meta.get("weights_sha256") or "unknown",
+        "weights changed since they were loaded": "yes" if meta.get("weights_changed") else None,
+        "gates": {True: "trained", False: "untrained, so the routing is noise"}.get(meta.get("gates_trained")),
+        "parameters": f"{meta['parameters']:,}" if meta.get("parameters") else None,
+        "number format": meta.get("dtype"),
+        "family": meta.get("family"),
+        "what the model decides": ", ".join(sorted(meta["parts"])) if "parts" in meta else None,
+        "versions": ", ".join(f"{name} {each}" for name, each in (meta.get("versions") or {}).items()) or None,
+    }
+    rows = [[name, str(value)] for name, value in told.items() if value is not None]
+    config = [
+        [str(name), each if isinstance(each, str) else json.dumps(each, ensure_ascii=False)]
+        for name, each in (meta.get("config") or {}).items()
+    ]
+    folded = (Table(["setting", "value"], config, folded=f"Configuration: {how_many(len(config), 'setting')}"),)
+    return (Table(["what", "value"], rows), *(folded if config else ()))
+
+
 def _figure_json(drawing: Drawing, vectors: bool) -> str:
     fig = as_vectors(drawing.figure) if vectors else drawing.figure
     content = go.Figure(fig).to_json().rstrip().removesuffix("}")
@@ -248,6 +272,6 @@ def _template() -> jinja2.Template:
 
 
 __all__ = [
-    "PAPER", "Block", "Cell", "Code", "Drawing", "Picture", "Report", "Section", "Table", "Text", "Words", "table",
-    "text_block",
+    "PAPER", "Block", "Cell", "Code", "Drawing", "Picture", "Report", "Section", "Table", "Text", "Words", "provenance",
+    "table", "text_block",
 ]  # fmt: skip
