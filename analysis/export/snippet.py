@@ -341,18 +341,6 @@ def view_code(view: View) -> str:
 
 
 __all__ = [
-    "LONGEST_TEXT",
-    "PACKAGE",
-    "TEXTS_FILE",
-    "PYTHON",
-    "TRACE_FILE",
-    "WHERE",
-    "Needs",
-    "as_here",
-    "captured_code",
-    "needs",
-    "result_code",
-    "snippet",
-    "trace_file_name",
-    "view_code",
-]
+    "LONGEST_TEXT", "PACKAGE", "PYTHON", "TEXTS_FILE", "TRACE_FILE", "WHERE", "Needs", "as_here", "captured_code",
+    "needs", "result_code", "snippet", "trace_file_name", "view_code",
+]  # fmt: skip
