@@ -53,8 +53,10 @@ bench: .venv/ready-test
 	$(BIN)/python -m benchmarks.capture
 	$(BIN)/python -m benchmarks.generation
 	$(BIN)/python -m benchmarks.chance
+	$(BIN)/python -m benchmarks.cards
 	$(BIN)/python -m benchmarks.browser
 	$(BIN)/python -m benchmarks.uploads
+	$(BIN)/python -m benchmarks.runs
 	$(BIN)/python -m benchmarks.atlas
 	$(BIN)/python -m benchmarks.studies
 

@@ -1,7 +1,6 @@
 """`python -m app run`: whole files and datasets in, a run out (`analysis.runs`); the same command again goes on."""
 
 import argparse
-import json
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -84,22 +83,11 @@ def manifest_of(
     args: argparse.Namespace, reader: "RunReader", described: list[dict], others: tuple[str, ...]
 ) -> "Manifest":
     """What the run is of."""
-    from analysis.runs.manifest import Manifest
-    from analysis.runs.schema import Sizes
-    from analysis.runs.tracing import PART_BYTES, PART_RECORDS
+    from analysis.runs import tracing
     from app.version import version
 
-    model, read = reader.model, {"per": args.per, "column": args.column, "id_column": args.id_column}
-    parts = {"part_bytes": PART_BYTES, "part_records": PART_RECORDS, "limit": args.limit}
-    return Manifest(
-        sizes=Sizes(**reader.sizes),
-        model=model,
-        tokenizer=reader.tokenizer,
-        settings=json.loads(json.dumps(reader.settings | read | parts)),  # as it is read again
-        sources=described,
-        others=others,
-        versions=model["versions"] | {"versatileffn": version()},
-    )
+    choices = {"per": args.per, "column": args.column, "id_column": args.id_column, "limit": args.limit}
+    return tracing.manifest_of(reader, described, others, versions={"versatileffn": version()}, **choices)
 
 
 def _write(

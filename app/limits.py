@@ -28,8 +28,10 @@ MAX_PROMPTS = 2_000
 """Of an uploaded file of prompts; the command line has no such limit."""
 MAX_RECORD_CHARACTERS = 1_000_000
 """Of one text of a run; a text beyond the model's context is read in windows."""
-MAX_RUN_PROMPTS = 20_000
-"""Of an uploaded file that becomes a run; the command line has no such limit."""
+MAX_RUN_PROMPTS, MAX_RUN_CHARACTERS = 20_000, 1_000_000
+"""Of an uploaded file that becomes a run, on disk up to 100 MB; the command line has no such limits."""
+MAX_OWN_RUNS = 8
+"""Runs of uploaded files at a time, of all visitors, one each."""
 MAX_COLUMNS = 1_000
 """Of a table of prompts: all of them are sent to the browser, to be chosen from."""
 MAX_OTHER_COLUMNS, MAX_CELL = 12, 80

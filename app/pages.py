@@ -1,6 +1,5 @@
 """The pages of the explorer, one row each, in the order of the navigation."""
 
-from analysis.figures.runs.atlas import ATLAS_FIGURES
 from analysis.parts import ALL, DEPTH
 from app.pages_of_runs import RUN_PAGES
 from app.parts.page import Page, fold, lacking, needing
@@ -9,7 +8,6 @@ from app.parts.study_picker import texts_of_study
 from app.parts.training_slider import training_slider
 from app.parts.umap_panel import umap_panel
 from app.views import (
-    atlas,
     compare,
     cost,
     difficulty,
@@ -21,11 +19,9 @@ from app.views import (
     models,
     near_misses,
     overview,
-    paper_figures,
     prompts,
     recursion,
     recursion_lens,
-    run_report,
     walkthrough,
     what_if,
     write_ledger,
@@ -139,7 +135,11 @@ PAGES = (
             recursion_lens.target,
             "lens_grid",
             recursion_lens.rounding,
-            fold("What would each loop of the selected layer predict?", "lens_layer"),
+            fold(
+                "What would each loop of the selected layer predict?",
+                "lens_layer",
+                of_others="What would the streams before and after the selected layer predict?",
+            ),
             fold("In which layer does the prediction appear?", "lens_path"),
         ),
         colour_by="Loops",
@@ -330,25 +330,6 @@ PAGES = (
         body=(prompts.list_of_prompts,),
         about="list",
     ),
-    Page(
-        name="Atlas",
-        group="Corpus",
-        question="How does a model route the tokens of whole files and datasets?",
-        terms=("run", "loop", "λ", "load", "load CV", "balance loss", "dead expert"),
-        body=(
-            atlas.overview,
-            fold("How does each layer mix its two paths over the run?", atlas.gate),
-            fold("How evenly do the experts share the load over the run?", atlas.experts),
-            fold("Which tokens are these, in their texts?", atlas.texts),
-            fold("What do the figures of the paper show of this run?", paper_figures.paper_figures),
-            fold("What else do you want to know, in SQL?", atlas.sql),
-            run_report.report_row,
-            atlas.behind,
-        ),
-        run_figures=ATLAS_FIGURES,
-        about="run",
-    ),
     *RUN_PAGES,
 )
-"""To add a page, add a row here, its numbers to `analysis`, its answer to `analysis.answers`, its figures to
-`analysis.figures`. What every visitor should see first, above the main figure, begins its `body`."""
+"""A page is a row here; its numbers, answer and figures are in `analysis`. What is seen first begins its `body`."""

@@ -1,13 +1,32 @@
-"""The pages about runs beside the Atlas, one row each, for `app.pages`."""
+"""The pages about runs, one row each, for `app.pages`."""
 
 from analysis.figures.runs.atlas import ATLAS_FIGURES
 from analysis.figures.runs.cards import CARD_FIGURES
 from analysis.figures.runs.contrasts import CONTRAST_FIGURES
 from analysis.figures.runs.token_map import TOKEN_MAP
 from app.parts.page import Page, fold
-from app.views import atlas, expert_cards, token_map
+from app.views import atlas, expert_cards, paper_figures, run_report, token_map
 
 RUN_PAGES = (
+    Page(
+        name="Atlas",
+        group="Corpus",
+        question="How does a model route the tokens of whole files and datasets?",
+        terms=("run", "loop", "λ", "load", "load CV", "balance loss", "dead expert"),
+        body=(
+            atlas.overview,
+            fold("How does each layer mix its two paths over the run?", atlas.gate),
+            fold("How evenly do the experts share the load over the run?", atlas.experts),
+            fold("Which tokens are these, in their texts?", atlas.texts),
+            fold("What do the figures of the paper show of this run?", paper_figures.paper_figures),
+            fold("What else do you want to know, in SQL?", atlas.sql),
+            fold("How does it route a file of your own?", atlas.own_file),
+            run_report.report_row,
+            atlas.behind,
+        ),
+        run_figures=ATLAS_FIGURES,
+        about="run",
+    ),
     Page(
         name="Expert cards",
         group="Corpus",

@@ -19,6 +19,7 @@ import pyarrow as pa
 from analysis.runs.atlas import TABLES
 from analysis.runs.filters import ALL_TOKENS, TokenFilter
 from analysis.runs.manifest import Manifest
+from analysis.runs.occurrences import number_of_tokens, occurrences
 from analysis.runs.rows import Rows, rows_of_arrays
 from analysis.runs.run import Run
 from analysis.runs.schema import Sizes
@@ -83,6 +84,12 @@ def make_run(folder: Path, tokens: int, sizes: Sizes) -> None:
         writer.finish()
 
 
+def texts(run: Run, chosen: TokenFilter) -> None:
+    """What the table of tokens in their texts asks."""
+    number_of_tokens(run, chosen)
+    occurrences(run, chosen, first=0, rows=20, mixed=True, layer=3)
+
+
 def memory_gb() -> float:
     """The most memory that this process has had."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
@@ -106,7 +113,7 @@ def measure(folder: Path) -> None:
     before, began = memory_gb(), time.perf_counter()
     run = Run(folder)
     print(f"{run}: opened in {time.perf_counter() - began:.2f} s (asked: {OPEN_S:g} s)")
-    for name, ask in TABLES.items():
+    for name, ask in (TABLES | {"texts": texts}).items():
         times = {}
         for filtered, chosen in FILTERS.items():
             for _ in range(REPEATS):

@@ -223,10 +223,12 @@ def _joined(done: Sequence[_Pass], layers: int, experts: int) -> TokenRows:
     probs = np.zeros((layers, experts))
     for each in done:
         probs += each.router_probs[~np.isin(each.texts, not_finite)].sum(axis=0)
-    columns = {name: np.concatenate([each.columns[name] for each in done]) for name in done[0].columns}
-    order = np.lexsort((columns["token"], columns["text"]))
-    order = order[~np.isin(columns["text"][order], not_finite)]
-    columns = {name: values[order] for name, values in columns.items()}
+    text, token = (np.concatenate([each.columns[name] for each in done]) for name in ("text", "token"))
+    order = np.lexsort((token, text))
+    order = order[~np.isin(text[order], not_finite)]
+    columns = {}
+    for name in list(done[0].columns):  # one after the other: all of them twice are much memory
+        columns[name] = np.concatenate([each.columns.pop(name) for each in done])[order]
     logprob = np.roll(columns.pop("logprob"), 1)  # of this token, which is the next one of the token before it
     logprob[columns["token"] == 0] = np.nan
     return TokenRows(**columns, logprob=logprob, router_probs=probs, not_finite=tuple(not_finite))

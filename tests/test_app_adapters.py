@@ -47,6 +47,8 @@ def test_every_page_is_drawn_or_says_why_not(root, monkeypatch, kind):
         assert export.disabled or not all(each.why_lacking(meta) for each in page.exported), page.name
         texts = [each.value for each in (*app.markdown, *app.caption, *app.metric)]
         assert not any("λ was 0" in text for text in texts), page.name
+        heads = [*(each.value for each in app.subheader), *(each.label for each in app.expander)]
+        assert "depth" in parts or why_lacking(page.needs, meta) or not any("loop" in each for each in heads), page.name
         unsaid = ["width share", *([] if "depth" in parts else ["loops %{"])]
         assert not any(word in str(chart) for word in unsaid for chart in charts(app)), page.name
     (colours,) = (each for each in app.segmented_control if each.label == "Colour tokens by")

@@ -6,6 +6,7 @@ import shutil
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from analysis.figures.runs.atlas import ATLAS_FIGURES
 from analysis.runs.filters import ALL_TOKENS, TokenFilter
 from analysis.runs.run import Run
 from app.server import runs
@@ -142,6 +143,17 @@ def test_sql_is_answered_told_and_offered_as_files(app):
     next(area for area in app.text_area if area.key == run_sql.SQL_KEY).set_value("SELECT sql FROM duckdb_views()")
     press(app, "Ask")
     assert "duckdb_views cannot be asked here: only tokens, prompts, choices, routed can." in plain_texts(app)
+
+
+def test_the_figures_of_the_run_are_exported_with_its_filter(app):
+    app.session_state[run_choice.FILTER] = TokenFilter(layer=2, expert=6)
+    app.run()
+    press(app, "Export")
+    choice = next(box for box in app.selectbox if box.label == "Figure of this page")
+    assert choice.options == [spec.title for spec in ATLAS_FIGURES]
+    drawn = charts(app)[-1]
+    told = " ".join(each["text"] for each in drawn["layout"]["annotations"]).replace("<br>", " ")
+    assert "Run “sample texts”: " in told and "expert 6, in layer 2, out of 1,863 tokens" in told
 
 
 def test_a_run_that_goes_away_is_told_on_the_page(tmp_path, monkeypatch):

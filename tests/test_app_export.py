@@ -13,7 +13,8 @@ from analysis.compare.pair import TracePair
 from analysis.explain.embedding import Embedding
 from analysis.explain.near_miss import TwoPrecisions
 from analysis.export.paper import Paper
-from analysis.export.snippet import TEXTS_FILE, TRACE_FILE, Needs, snippet, trace_file_name
+from analysis.export.snippet import TRACE_FILE, Needs, snippet, trace_file_name
+from analysis.export.snippet_of_result import TEXTS_FILE
 from analysis.texts.knock_out import KnockOutStudy
 from app.frame import export_dialog, report_row
 from app.parts import data_and_code

@@ -14,7 +14,7 @@ from analysis.export.bundle import bundle
 from analysis.export.captions import caption
 from analysis.export.files import Export
 from analysis.export.paper import Paper
-from analysis.export.snippet import TEXTS_FILE
+from analysis.export.snippet_of_result import TEXTS_FILE
 from analysis.texts.study import SAMPLES, study
 from analysis.view import View
 from hooks.trace import RoutingTrace

@@ -19,7 +19,8 @@ from analysis.explain.embedding import Embedding, Placement, embedding
 from analysis.explain.ledger import stream_writes
 from analysis.explain.near_miss import TwoPrecisions
 from analysis.export.files import texts_json
-from analysis.export.snippet import LONGEST_TEXT, TEXTS_FILE, TRACE_FILE, Needs, needs, snippet
+from analysis.export.snippet import TRACE_FILE, Needs, needs, snippet
+from analysis.export.snippet_of_result import LONGEST_TEXT, TEXTS_FILE
 from analysis.models.training import TrainingCurves, read_curves
 from analysis.texts import sample_texts
 from analysis.texts import study as studies

@@ -120,7 +120,8 @@ def test_what_goes_wrong_in_a_worker_is_one_sentence_here(reader, tmp_path):
             write_run_on_ray(writer, small_reader, some_records, on=Cluster(workers=99))
 
 
-def test_the_command_makes_the_same_run_on_ray(tmp_path, capsys):
+def test_the_command_makes_the_same_run_on_ray(tmp_path, capsys, monkeypatch):
+    monkeypatch.undo()  # parts as large as a worker makes them
     texts = tmp_path / "texts.txt"
     texts.write_text("\n".join(f"The fox number {i} went home." for i in range(12)), encoding="utf-8")
     for out, how in (("local", []), ("ray", ["--engine", "ray", "--workers", "2"])):

@@ -2,8 +2,9 @@
 
 import errno
 import json
+import subprocess
+import sys
 from dataclasses import replace
-from multiprocessing import get_context
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,8 @@ from analysis.runs.rows import rows_of_traces, sizes_of
 from analysis.runs.run import Run
 from analysis.runs.writing import Record, RunWriter
 from tests.runs import make_run, random_traces
+
+ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture(scope="module")
@@ -106,24 +109,16 @@ def test_a_folder_with_other_files_and_a_file_are_refused(tmp_path, traces):
         RunWriter(tmp_path / "mine" / "letter.txt", manifest_of(traces))
 
 
-def _hold(folder: str, manifest: Manifest, held, done) -> None:
-    with RunWriter(Path(folder), manifest):
-        held.set()
-        done.wait(30)
-
-
 def test_two_programs_do_not_write_one_run(tmp_path, traces):
-    context = get_context("spawn")
-    held, done = context.Event(), context.Event()
-    other = context.Process(target=_hold, args=(str(tmp_path / "run"), manifest_of(traces), held, done))
-    other.start()
-    try:
-        assert held.wait(30)
+    write(tmp_path / "run", traces, upto=2)
+    code = "import sys, pathlib; from analysis.runs.folder import locked\n"
+    code += "lock = locked(pathlib.Path(sys.argv[1])); print('held', flush=True); input()"
+    given = [sys.executable, "-c", code, str(tmp_path / "run")]
+    with subprocess.Popen(given, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout.readline() == b"held\n"
         with pytest.raises(ValueError, match="another program is writing the run .*: wait for it, stop it, or choose"):
             RunWriter(tmp_path / "run", manifest_of(traces))
-    finally:
-        done.set()
-        other.join()
+        other.communicate(b"\n")
     assert write(tmp_path / "run", traces).counts.records == 8
 
 

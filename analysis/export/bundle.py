@@ -16,7 +16,8 @@ from analysis.catalogue import CATALOGUE, OfTexts, routing_of
 from analysis.export.captions import answers_text, caption
 from analysis.export.files import Export, export_files, texts_json
 from analysis.export.pictures import PictureError, PictureFormat
-from analysis.export.snippet import PACKAGE, PYTHON, TEXTS_FILE, WHERE, snippet, trace_file_name
+from analysis.export.snippet import PACKAGE, PYTHON, WHERE, snippet, trace_file_name
+from analysis.export.snippet_of_result import TEXTS_FILE
 from analysis.texts.study import SAMPLES
 from hooks.trace import RoutingTrace
 

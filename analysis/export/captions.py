@@ -163,7 +163,8 @@ def intervention(about: About) -> str | None:
 
 def caption(spec: FigureSpec, about: About, view: View, *, marked: bool = True, **options: str) -> str:
     """The caption as plain text, to be pasted under the figure in a paper; `marked` as in `numbers`."""
-    title = spec.title if spec.title.endswith("?") else f"{spec.title}."
+    title = spec.title_of(about.meta)
+    title = title if title.endswith("?") else f"{title}."
     told = numbers(spec, about, view, marked=marked, **options)
     return f"{title} {spec.whole_caption_of(about.meta)}\n\n{told}\n{source(about)}\n"
 

@@ -101,7 +101,7 @@ def finished_figure(spec: FigureSpec, drawn: Drawn, view: View = DEFAULT_VIEW, *
     bottom = fig.layout.margin.b or 40
     fig.update_layout(
         title={
-            "text": spec.title, "x": 0, "xref": "container", "xanchor": "left", "pad": {"l": 12},
+            "text": spec.title_of(trace.meta), "x": 0, "xref": "container", "xanchor": "left", "pad": {"l": 12},
             "y": 1, "yref": "container", "yanchor": "top", "pad.t": 14, "font": {"size": 18},
         },
         margin={"t": top, "b": bottom + LINE_PX * len(lines) + 12},
@@ -131,7 +131,7 @@ def figure_json(spec: FigureSpec, drawn: Drawn, view: View = DEFAULT_VIEW, **opt
     trace = routing_of(drawn)
     content = {
         "figure": spec.name,
-        "title": spec.title,
+        "title": spec.title_of(trace.meta),
         "how_to_read": spec.whole_caption_of(trace.meta),
         "numbers": numbers(spec, trace, view, **options),
         "source": {key: trace.meta.get(key) for key in ("model", "weights_sha256", "text")}

@@ -7,16 +7,8 @@ from typing import Any
 
 from analysis.compare.pair import AT_STEP, TracePair
 from analysis.export.report_page import Block, Code, Words
-from analysis.export.snippet import (
-    LONGEST_TEXT,
-    PACKAGE,
-    PYTHON,
-    WHERE,
-    as_here,
-    captured_code,
-    result_code,
-    view_code,
-)
+from analysis.export.snippet import PACKAGE, PYTHON, WHERE, as_here, view_code
+from analysis.export.snippet_of_result import LONGEST_TEXT, captured_code, result_code
 from analysis.view import View
 from hooks.interventions import as_json
 from hooks.trace import RoutingTrace

@@ -96,6 +96,8 @@ class FigureSpec:
     name: str
     """Name in code and of files, such as gate_map."""
     title: str
+    title_of_others: str = ""
+    """The title for models of other families, if the words of the first are those of a VersatileFFN."""
     how_to_read: str
     """Caption: what a mark is, then what matters most, for readers who know transformers but not this tool."""
     of_versatile: str = ""
@@ -119,6 +121,10 @@ class FigureSpec:
     """How the numbers are computed and where they end: behind the caption on a page, after it in every export."""
     needs: Callable[[Drawn], object] | None = None
     """Called with the data; raises ValueError with the reason if it lacks what some trace files do not have."""
+
+    def title_of(self, meta: Mapping[str, Any]) -> str:
+        """The title for a model, of which a trace's `meta` tells."""
+        return self.title if parts.parts_of(meta) == PARTS else self.title_of_others or self.title
 
     def caption_of(self, meta: Mapping[str, Any]) -> str:
         """The caption for a model, of which a trace's `meta` tells."""

@@ -83,7 +83,8 @@ def card(run: Run, choice: Choice, chosen: TokenFilter = ALL_TOKENS) -> Card:
     """The card of a choice over the tokens of a run that count. Raises ValueError if the model has no such choice."""
     choice.check(run.sizes)
     mixed = _mixed(run, choice, chosen)
-    counts = _counts(run, choice, chosen)
+    by_class = _by_class(run, choice, chosen)
+    counts = _counts(by_class)
     base = float(counts["share"].iloc[0])
     tokens, compared = _tokens(run, choice, chosen, base)
     return Card(
@@ -95,38 +96,47 @@ def card(run: Run, choice: Choice, chosen: TokenFilter = ALL_TOKENS) -> Card:
         counts=counts,
         tokens=tokens,
         compared=compared,
-        classes=_classes(run, choice, chosen, base),
+        classes=_classes(by_class, base),
         loops=_loops(mixed),
         experts=_experts(mixed),
         neighbours=_neighbours(run, choice, chosen) if choice.loops is None else pd.DataFrame(),
     )
 
 
-def _counts(run: Run, choice: Choice, chosen: TokenFilter) -> pd.DataFrame:
+def _by_class(run: Run, choice: Choice, chosen: TokenFilter) -> pd.DataFrame:
+    """Counts per unit, class of token, and whether the token had the choice: tokens, made, first, weight (summed), and
+    prompts (of which the first token that counts is there)."""
     sizes, (where, values) = run.sizes, chosen.where(run.sizes)
-    made, had = choice.made(sizes), choice.had(sizes)
-    first, weight = "NULL::BIGINT", "NULL::DOUBLE"
+    first, weight = "NULL::INTEGER", "NULL::DOUBLE"
     if choice.loops is None:
-        place = choice.layer * sizes.k
-        first = f"(experts[{place + 1}] = {choice.expert})::INTEGER"
-        weight = "CASE {} END".format(
-            " ".join(
-                f"WHEN experts[{place + r + 1}] = {choice.expert} THEN weights[{place + r + 1}]" for r in range(sizes.k)
-            )
-        )
-    found = run.ask(
-        f"SELECT {unit_of_prompt(run.counts.records)} AS unit, count(*) AS tokens, sum(had::INTEGER) AS had, "
-        "sum(made::INTEGER) AS made, sum(first) AS first, sum(weight) AS weight, sum(begins::INTEGER) AS prompts FROM ("
-        f"SELECT prompt, {had} AS had, {made} AS made, {first} AS first, {weight} AS weight, "
-        f"prompt IS DISTINCT FROM lag(prompt) OVER () AS begins FROM tokens WHERE {where}) GROUP BY unit",
+        place = choice.layer * sizes.k + 1
+        first = f"(experts[{place}] = {choice.expert})::INTEGER"
+        cases = (f"WHEN experts[{place + r}] = {choice.expert} THEN weights[{place + r}]" for r in range(sizes.k))
+        weight = f"CASE {' '.join(cases)} END"
+    return run.ask(
+        "SELECT unit, class, had, count(*) AS tokens, sum(made::INTEGER)::BIGINT AS made, sum(first)::BIGINT AS first, "
+        "sum(weight) AS weight, sum(begins::INTEGER)::BIGINT AS prompts FROM ("
+        f"SELECT {unit_of_prompt(run.counts.records)} AS unit, class, {choice.had(sizes)} AS had, "
+        f"{choice.made(sizes)} AS made, {first} AS first, {weight} AS weight, "
+        f"prompt IS DISTINCT FROM lag(prompt) OVER () AS begins FROM ({classed()}) WHERE {where}) "
+        "GROUP BY unit, class, had",
         values,
     )
-    units = shares_of(*(found[[name]].to_numpy(float) for name in ("made", "had")))
-    total = found.drop(columns="unit").sum(min_count=1)
-    row = {name: int(total[name]) if pd.notna(total[name]) else 0 for name in ("tokens", "had", "made", "prompts")}
-    of_experts = {"first": total["first"], "weight": share(np.array(total["weight"], float), np.array(row["made"]))}
-    interval = {name: getattr(units, name)[0] for name in ("share", "low", "high")}
-    return pd.DataFrame([row | {name: float(value) for name, value in of_experts.items()} | interval])
+
+
+def _counts(by_class: pd.DataFrame) -> pd.DataFrame:
+    had = by_class[by_class["had"].astype(bool)]
+    units = had.groupby("unit")[["made", "tokens"]].sum().to_numpy(float)
+    share_of_all = shares_of(units[:, [0]], units[:, [1]])
+    row = {
+        "tokens": int(by_class["tokens"].sum()),
+        "had": int(had["tokens"].sum()),
+        "made": int(had["made"].sum()),
+        "prompts": int(by_class["prompts"].sum()),
+        "first": float(had["first"].astype(float).sum(min_count=1)),
+        "weight": float(share(had["weight"].astype(float).sum(min_count=1), float(had["made"].sum()))),
+    }
+    return pd.DataFrame([row | {name: float(getattr(share_of_all, name)[0]) for name in ("share", "low", "high")}])
 
 
 def _tokens(run: Run, choice: Choice, chosen: TokenFilter, base: float) -> tuple[pd.DataFrame, int]:
@@ -158,16 +168,10 @@ def _one_each(counts: pd.Series) -> np.ndarray:
     return np.tile(counts.to_numpy(float) / FEWEST, (FEWEST, 1))
 
 
-def _classes(run: Run, choice: Choice, chosen: TokenFilter, base: float) -> pd.DataFrame:
-    sizes, (where, values) = run.sizes, chosen.where(run.sizes)
-    found = run.ask(
-        f"SELECT {unit_of_prompt(run.counts.records)} AS unit, class, count(*) AS had, "
-        f"sum({choice.made(sizes)}::INTEGER)::BIGINT AS made FROM ({classed()}) "
-        f"WHERE {where} AND {choice.had(sizes)} GROUP BY unit, class",
-        values,
-    )
+def _classes(by_class: pd.DataFrame, base: float) -> pd.DataFrame:
+    found = by_class[by_class["had"].astype(bool)]
     made, had = (
-        by_unit(found["unit"], found["class"].to_numpy(), found[name], len(CLASSES)) for name in ("made", "had")
+        by_unit(found["unit"], found["class"].to_numpy(int), found[name], len(CLASSES)) for name in ("made", "tokens")
     )
     table = pd.DataFrame({"class": CLASSES, "had": had.sum(axis=0).astype(int), "made": made.sum(axis=0).astype(int)})
     table["of_made"], table["of_had"] = (share(each.sum(axis=0), each.sum()) for each in (made, had))

@@ -6,10 +6,12 @@ engine goes on with the other. An actor that dies is started again and its part 
 alone, each once and in order, so nothing is lost or doubled.
 """
 
+import logging
 import os
 import pickle
+import threading
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2]
 """Folder of the packages, which workers of the same file system import, too."""
+SECONDS_TO_END = 60.0
+"""Most that a part which is being traced is waited for, once nobody wants it any more."""
 
 Row = dict[str, np.ndarray]
 """A row of a dataset: `number` of the part, and `packed`, its records or what was traced."""
@@ -61,8 +65,9 @@ def write_run_on_ray(
     counts = writer.counts
     done = Progress(counts.records, counts.problems, counts.tokens, 0.0)
     tell(done)
-    with _connected(on.address), _told():
-        for packed in _traced(writer.manifest.sizes, counts.records, make_reader, make_records, on):
+    asked = writer.manifest.sizes, counts.records, make_reader, make_records, on
+    with _connected(on.address), _told(), closing(_traced(*asked)) as traced:
+        for packed in traced:
             found = pickle.loads(packed)
             if isinstance(found, ValueError):
                 raise found
@@ -82,10 +87,22 @@ def _traced(
     on: Cluster,
 ) -> Iterator[bytes]:
     """What was traced of every part after the first records, in order."""
-    data = _dataset(sizes, first, make_reader, make_records, on)
-    for number, row in enumerate(data.iter_batches(batch_size=1, prefetch_batches=0, batch_format="numpy")):
-        assert row["number"].tolist() == [number], "the parts must come in their order, each once"
-        yield row["packed"][0]
+    import ray
+
+    bundles = _dataset(sizes, first, make_reader, make_records, on).iter_internal_ref_bundles()  # no threads of its own
+    due = 0
+    try:
+        for bundle in bundles:
+            for block in bundle.block_refs:
+                row = ray.get(block)
+                assert row["number"].to_pylist() == [due], "the parts must come in their order, each once"
+                due += 1
+                yield row["packed"][0].as_py()
+    finally:
+        del bundles  # ends the execution
+        for thread in threading.enumerate():  # Ray ends this program if one is at work when the connection is closed
+            if thread.name.startswith("StreamingExecutor"):
+                thread.join(SECONDS_TO_END)
 
 
 def _dataset(
@@ -101,6 +118,7 @@ def _dataset(
     context = DataContext.get_current()
     context.execution_options.preserve_order = True
     context.enable_progress_bars = context.print_on_execution_start = False
+    logging.getLogger("ray.data").setLevel("ERROR")
     context.target_max_block_size = context.target_min_block_size = 1  # bytes: every part is a block of its own
     here = {"ray.io/node-id": ray.get_runtime_context().get_node_id()}
     workers, needs = _workers(on)
@@ -177,7 +195,9 @@ def _workers(on: Cluster) -> tuple[int, dict[str, Any]]:
 def _connected(address: str | None) -> Iterator[None]:
     """A connection to a cluster, or a cluster on this machine for as long as this lasts."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent to Ray's makers
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # what goes wrong is raised
     import ray
+    import ray.data
 
     paths = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
     try:

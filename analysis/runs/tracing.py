@@ -4,15 +4,17 @@ What a part holds follows from its first record on, and from nothing else: a run
 parts that an unbroken one would have. While a part is written, the next one is traced.
 """
 
+import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from analysis.runs.manifest import Manifest
 from analysis.runs.rows import Rows, rows_of_tokens
 from analysis.runs.schema import Sizes, token_schema
 from analysis.runs.writing import Record, RunWriter
@@ -21,8 +23,8 @@ if TYPE_CHECKING:
     from hooks.reading import Reading
     from hooks.routing_rows import TokenRows
 
-PART_BYTES = 3 * 2**17
-"""Of the texts of a part, in UTF-8: about 100,000 tokens. Bytes are known before a tokenizer has read them."""
+PART_BYTES = 2**18
+"""Of the texts of a part, in UTF-8: about 70,000 tokens. Bytes are known before a tokenizer has read them."""
 PART_RECORDS = 8192
 NOT_FINITE = "The model's numbers for this text are not finite, so that they say nothing."
 
@@ -45,6 +47,13 @@ class SourceRecord:
 class TextReader(Protocol):
     """A model that reads texts, as `hooks.run_reader.RunReader` does."""
 
+    sizes: dict[str, Any]
+    """The fields of `Sizes`."""
+    model: dict[str, Any]
+    """The entries of a trace's `meta` about the model."""
+    tokenizer: dict[str, Any]
+    settings: dict[str, Any]
+
     def read(self, texts: Sequence[str]) -> "list[Reading | ValueError]":
         """The tokens of each text, or why it cannot be read."""
 
@@ -66,6 +75,27 @@ class Progress:
     tokens: int
     share: float
     """How much of all sources is done, 0..1."""
+
+
+def manifest_of(
+    reader: TextReader,
+    sources: Sequence[dict[str, Any]],
+    others: tuple[str, ...] = (),
+    *,
+    versions: dict[str, str] | None = None,
+    **settings: Any,
+) -> Manifest:
+    """The manifest of a run; `settings` are choices beside those of the reader, and `versions` those of programs."""
+    parts = {"part_bytes": PART_BYTES, "part_records": PART_RECORDS}
+    return Manifest(
+        sizes=Sizes(**reader.sizes),
+        model=reader.model,
+        tokenizer=reader.tokenizer,
+        settings=json.loads(json.dumps(reader.settings | settings | parts)),  # as it is read again
+        sources=list(sources),
+        others=others,
+        versions=reader.model["versions"] | (versions or {}),
+    )
 
 
 def parts_of(records: Iterable[SourceRecord]) -> Iterator[list[SourceRecord]]:
@@ -166,5 +196,6 @@ def _tell_of_part(
 
 
 __all__ = [
-    "PART_BYTES", "PART_RECORDS", "Progress", "SourceRecord", "TextReader", "parts_of", "traced_part", "write_run",
+    "PART_BYTES", "PART_RECORDS", "Progress", "SourceRecord", "TextReader", "manifest_of", "parts_of",
+    "traced_part", "write_run",
 ]  # fmt: skip

@@ -12,7 +12,8 @@ from analysis.export.files import Export, figure_html, figure_json, finished_fig
 from analysis.export.paper import COLUMNS_MM, FONTS, WIDTH_MM, Paper, unnamed, width_for_names
 from analysis.export.pictures import NO_BROWSER, REMEDY, PictureFormat, browser_path, pictures
 from analysis.export.routing_table import trace_parquet
-from analysis.export.snippet import TEXTS_FILE, trace_file_name
+from analysis.export.snippet import trace_file_name
+from analysis.export.snippet_of_result import TEXTS_FILE
 from analysis.export.tables import table_csv, table_parquet
 from analysis.texts.study import SAMPLES
 from app.components.copy_link import copy_link
@@ -43,11 +44,12 @@ def export_dialog(page: Page) -> None:
     """A preview of the figure as it is exported (light theme, with caption and model), and all download buttons."""
     trace, view = state.current_trace(), state.current_view()
     specs = {each.name: each for each in page.exported if results.why_not_exported(each) is None}
-    name = st.selectbox("Figure of this page", list(specs), format_func=lambda name: specs[name].title)
+    titles = {name: each.title_of(trace.meta) for name, each in specs.items()}
+    name = st.selectbox("Figure of this page", list(specs), format_func=titles.get)
     figure_spec = specs[name]
     drawn, options = results.current_result(figure_spec.of), chosen_options(figure_spec)
     figure = finished_figure(figure_spec, drawn, view, **options)
-    chart(PREVIEW, figure, name=name, alt=figure_spec.title)
+    chart(PREVIEW, figure, name=name, alt=titles[name])
     with row("Figure"):
         picture_buttons(PREVIEW)
         # A callable, so that the five megabytes with plotly.js are made only on a click.

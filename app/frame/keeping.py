@@ -3,7 +3,7 @@
 import streamlit as st
 
 from app.components.keeper import keeper
-from app.session import kept_work, link, pending
+from app.session import kept_work, link, own_run, pending
 from app.session.prompt_list import own_list
 
 
@@ -33,6 +33,8 @@ def forget_button() -> None:
             )
         else:
             kept = "This tab keeps your texts until you close it; no server stores them."
+        if own_run.is_there():
+            kept += " For now the server has the file of your run, and the run; both end with this session."
         st.caption(kept, width="stretch")
         st.button("Forget my texts", key="forget", type="tertiary", on_click=pending.callback(kept_work.forget))
 

@@ -3,7 +3,8 @@
 import streamlit as st
 
 from analysis.catalogue import FigureSpec, routing_of
-from analysis.export.snippet import PYTHON, TEXTS_FILE, WHERE, Needs, needs, snippet, trace_file_name
+from analysis.export.snippet import PYTHON, WHERE, Needs, needs, snippet, trace_file_name
+from analysis.export.snippet_of_result import TEXTS_FILE
 from analysis.export.tables import table_csv
 from app.session import results, state
 from app.texts.markdown import literal

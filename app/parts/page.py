@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import streamlit as st
@@ -33,6 +33,8 @@ class Fold:
 
     question: str
     rows: tuple[Row, ...]
+    question_of_others: str = ""
+    """The question for models of other families, if the words of the first are those of a VersatileFFN."""
 
     @property
     def key(self) -> str:
@@ -63,9 +65,9 @@ def lacking(parts: tuple[str, ...], draw: Callable[[], None]) -> Needing:
     return Needing(parts, draw, lacking=True)
 
 
-def fold(question: str, *rows: Row) -> Fold:
-    """Rows that are folded away under a question."""
-    return Fold(question, rows)
+def fold(question: str, *rows: Row, of_others: str = "") -> Fold:
+    """Rows that are folded away under a question, or under another one for models of other families."""
+    return Fold(question, rows, of_others)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,7 +168,7 @@ def _there(row: Row | Fold, meta: Mapping[str, Any]) -> Row | Fold | None:
     """What of a row a model has; None if it has nothing of it."""
     if isinstance(row, Fold):
         rows = tuple(each for each in (_there(inner, meta) for inner in row.rows) if each is not None)
-        return Fold(row.question, rows) if rows else None
+        return replace(row, rows=rows) if rows else None
     if isinstance(row, tuple):
         there = tuple(part for part in row if _there(part, meta) is not None)
         return there or None
@@ -180,7 +182,8 @@ def _there(row: Row | Fold, meta: Mapping[str, Any]) -> Row | Fold | None:
 def _draw_fold(page: Page, folded: Fold) -> None:
     """A question that opens what is folded under it. Opening it reruns the page, as a click on a token does."""
     restore_fold(folded.key)
-    opener = st.expander(folded.question, key=folded.key, on_change="rerun")
+    others = folded.question_of_others if parts_of(current_trace().meta) != PARTS else ""
+    opener = st.expander(others or folded.question, key=folded.key, on_change="rerun")
     remember_fold(folded.key, opener.open)
     if opener.open:
         with opener:

@@ -53,7 +53,8 @@ def panel(name: str, *, main: bool = False, share: float = 1.0) -> None:
     offered = figure_spec.choice.offered(current_trace().meta) if set_here else {}
     if offered:
         forget_unless_offered(figure_spec, offered)
-    with title(figure_spec.title):
+    heading = figure_spec.title_of(current_trace().meta)
+    with title(heading):
         if len(offered) > 1:
             st.segmented_control(
                 figure_spec.choice.name,
@@ -71,7 +72,7 @@ def panel(name: str, *, main: bool = False, share: float = 1.0) -> None:
         return
     key = f"figure-{name}"
     drawn = drawing(key, figure_spec, current_result(figure_spec.of), chosen_options(figure_spec), share)
-    chart(key, drawn.given_figure, name=name, alt=figure_spec.title)
+    chart(key, drawn.given_figure, name=name, alt=heading)
     if drawn.is_sentence and not figure_spec.follows:
         return  # else another selection may draw it, and what stands below must not move then
     text = figure_spec.caption_of(current_trace().meta)

@@ -23,7 +23,10 @@ python -m app run prompts.jsonl --out my_run
 python -m app serve --run my_run
 ```
 """
-YOURS = "To see files of your own, make a run with `python -m app run FILE --out RUN` and start `serve --run RUN`."
+YOURS = (
+    "To see files of your own, give one at the end of the page Atlas, or make a run with `python -m app run FILE --out "
+    "RUN` and start `serve --run RUN`."
+)
 
 
 def run_bar(*, chosen_apart: bool = False) -> Run | None:

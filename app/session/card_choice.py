@@ -40,16 +40,19 @@ def chosen_card(sizes: Sizes) -> Choice | None:
     layer = min(session.get(LAYER, 0), sizes.num_layers - 1)
     if session.get(KIND, next(iter(kinds))) == "width" and "width" in kinds:
         return Choice(layer, expert=min(session.get(EXPERT, 0), sizes.num_experts - 1))
-    return Choice(layer, loops=min(session.get(LOOPS, sizes.max_loops), sizes.max_loops)) if "depth" in kinds else None
+    if "depth" not in kinds:
+        return None
+    loops = session.get(LOOPS)
+    return Choice(layer, loops=loops if loops and loops <= sizes.max_loops else sizes.max_loops)
 
 
 def keep_offered(sizes: Sizes) -> None:
     """Forget choices of another run that this one has not, before widgets show them."""
     session = st.session_state
-    ends = {LAYER: sizes.num_layers - 1, EXPERT: sizes.num_experts - 1, LOOPS: sizes.max_loops}
-    for key, end in ends.items():
-        if session.get(key, 0) > end:
-            del session[key]
+    offered = {LAYER: range(sizes.num_layers), EXPERT: range(sizes.num_experts), LOOPS: range(1, sizes.max_loops + 1)}
+    for key, values in offered.items():
+        if key in session and session[key] not in values:
+            session[key] = values[-1]
     if session.get(KIND) not in (None, *offered_kinds(sizes)):
         del session[KIND]
 

@@ -17,6 +17,7 @@ from analysis.words.search import MEASURES
 from analysis.words.strip import QUANTITIES
 from app.limits import MOST_CHOICES_BYTES
 from app.session import (
+    card_choice,
     choices,
     knock_outs,
     prompt_list,
@@ -51,6 +52,11 @@ def _number(kind: type) -> Check:
     return lambda value: type(value) is kind and abs(value) < 10**6
 
 
+def _count(value: Any) -> bool:
+    """A number of a layer, an expert or loops; pages forget what their run has not."""
+    return type(value) is int and 0 <= value < 10**6
+
+
 @cache
 def _offered() -> dict[str, tuple[Any, Check]]:
     """Key in the session -> the default, and what tells whether another value is one that the app offers."""
@@ -64,6 +70,9 @@ def _offered() -> dict[str, tuple[Any, Check]]:
         search_form.TEXT_KEY: ("", _words),
         search_form.QUANTITY_KEY: (None, _one_of(*MEASURES)),
         prompt_list.FILTER: ("", _words),
+        card_choice.KIND: (next(iter(card_choice.KINDS)), _one_of(*card_choice.KINDS)),
+        **{key: (0, _count) for key in (card_choice.LAYER, card_choice.EXPERT)},
+        card_choice.LOOPS: (None, _count),
         what_if.AGAINST_KEY: (what_if.OWN, _one_of(what_if.OWN, what_if.PINNED)),
     }
     for figure_spec in CATALOGUE:

@@ -14,7 +14,7 @@ from typing import Any
 import streamlit as st
 
 from app.limits import MAX_CHARACTERS, MAX_DECODED_MB, MOST_KEPT
-from app.session import kept_choices, notes, own_texts, prompt_list, state, text_study
+from app.session import kept_choices, notes, own_run, own_texts, prompt_list, state, text_study
 from app.session.comparing import LINK_KEY, NUMBERED
 from app.session.prompt_list import own_list
 from app.texts.kept_prompts import list_from_json, list_to_json, texts_from_json, texts_to_json
@@ -115,12 +115,13 @@ def tell_what_came_back() -> None:
 
 
 def forget() -> None:
-    """Forget the visitor's texts and list, here and in the tab, and show the example.
+    """Forget the visitor's texts, list and run, here and in the tab, and show the example.
 
     Choices and selection stay, but for the list's choice for studies.
     """
     for key in ("kept_list", "list_in_tab"):
         st.session_state.pop(key, None)
+    own_run.forget()
     own_texts.forget_texts()
     notes.forget()
     prompt_list.forget_list()

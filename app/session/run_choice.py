@@ -11,6 +11,7 @@ from analysis.runs.atlas import Atlas, run_meta
 from analysis.runs.filters import ALL_TOKENS, TokenFilter
 from analysis.runs.run import Run
 from app.server import runs
+from app.session import own_run
 
 RUN_KEY, FILTER = "run", "run_filter"
 """Keys of the name of the chosen run, and of the chosen `TokenFilter`."""
@@ -21,7 +22,7 @@ BEHIND = "run_behind"
 
 def run_names() -> list[str]:
     """Names of the runs to choose from, the default first."""
-    return list(runs.folders())
+    return list(_folders())
 
 
 def run_name() -> str | None:
@@ -32,7 +33,17 @@ def run_name() -> str | None:
 
 def run_folder() -> Path | None:
     """Folder of the chosen run; None if there is none."""
-    return runs.folders().get(run_name())
+    return _folders().get(run_name())
+
+
+def _folders() -> dict[str, Path]:
+    """Those that the server offers to everybody, and the one of this visitor's own file."""
+    return runs.folders() | own_run.offered()
+
+
+def choose_run(name: str) -> None:
+    """Choose the run with this name."""
+    st.session_state[RUN_KEY] = name
 
 
 def current_run() -> Run | None:
@@ -153,6 +164,7 @@ __all__ = [
     "behind",
     "choose_filter",
     "choose_from_json",
+    "choose_run",
     "chosen_as_json",
     "chosen_filter",
     "current_atlas",

@@ -38,7 +38,9 @@ class TextLines:
         self._old_ends = not self._utf16 and b"\n" not in first and b"\r" in first  # of old Macs
 
     def __iter__(self) -> Iterator[str | PromptError]:
+        self.bytes_read = 0
         with _opened(self.path) as (stored, data):
+            by_blocks = self._utf16 or data is not stored
             lines = self._of_utf16(data) if self._utf16 else self._of_utf8(data)
             while True:
                 try:
@@ -48,7 +50,8 @@ class TextLines:
                     return
                 if line is None:
                     return
-                self.bytes_read = stored.tell()
+                if by_blocks:
+                    self.bytes_read = stored.tell()
                 yield line
 
     def _of_utf8(self, data: BinaryIO) -> Iterator[str | PromptError]:
@@ -57,6 +60,7 @@ class TextLines:
             if line is None:
                 yield _too_long()
                 continue
+            self.bytes_read += len(line)
             line = line.removeprefix(b"\xef\xbb\xbf") if first else line
             first = False
             try:

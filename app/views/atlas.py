@@ -5,6 +5,7 @@ import streamlit as st
 from analysis.figures.figure_spec import FigureSpec
 from analysis.figures.fitting import fit
 from analysis.figures.runs.atlas import ATLAS_FIGURES
+from app.parts.own_run import own_run_panel
 from app.parts.panel import chart, title
 from app.parts.run_bar import run_bar
 from app.parts.run_sql import sql_box
@@ -42,6 +43,11 @@ def texts() -> None:
     """The tokens that count, in their texts."""
     if _run() is not None:
         texts_panel()
+
+
+def own_file() -> None:
+    """A run of the visitor's own file."""
+    own_run_panel()
 
 
 def sql() -> None:
@@ -83,4 +89,4 @@ def _run():
         return None
 
 
-__all__ = ["behind", "experts", "gate", "loops", "overview", "sql", "texts"]
+__all__ = ["behind", "experts", "gate", "loops", "overview", "own_file", "sql", "texts"]

@@ -69,7 +69,8 @@ def _progress() -> None:
     if not knock_outs.is_running() or stage is None:
         st.rerun()  # the whole page, which ends the fragment's timer
     loading = "" if libraries_imported() else " The model is being loaded."
-    st.progress(knock_outs.share_measured(), text=f"{DOING[stage]}…{loading}")
+    share = knock_outs.share_measured()
+    st.progress(share, text=f"{DOING[stage]}: {share:.1%}…{loading}")  # the bar itself moves in whole per cent
     with st.container(key="tracing-quietly-text"):
         knock_outs.measure()
     if knock_outs.current_stage() != stage or not knock_outs.is_running():

@@ -273,6 +273,7 @@ FIGURES = (
     FigureSpec(
         name="lens_grid",
         title="The prediction, layer by layer and loop by loop",
+        title_of_others="The prediction, layer by layer",
         how_to_read=(
             "Each cell is the likeliest next token there, stronger with its probability. “Read the state” is a logit "
             "lens: it applies the final norm and the unembedding to the stream as it is."
@@ -290,6 +291,7 @@ FIGURES = (
     FigureSpec(
         name="lens_layer",
         title="The selected layer, loop by loop",
+        title_of_others="Before and after the selected layer",
         how_to_read=(
             "Each row is a prediction in the selected layer. Rank and probability are those of the target token that "
             "you chose. KL is the distance from the model's own prediction in nats, 0 if they are the same."
