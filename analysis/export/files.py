@@ -218,7 +218,7 @@ def exported_files(folder: Path) -> list[Path]:
 
 
 def remove_files(folder: Path, pattern: str) -> int:
-    """Remove the files of a folder whose whole names match a pattern; returns their number. A missing folder is made."""
+    """Remove the files of a folder whose whole names match a pattern; returns their number. Makes a missing folder."""
     folder.mkdir(parents=True, exist_ok=True)
     found = [path for path in folder.iterdir() if re.fullmatch(pattern, path.name) and path.is_file()]
     for path in found:
