@@ -5,7 +5,7 @@ from analysis.figures.runs.cards import CARD_FIGURES
 from analysis.figures.runs.contrasts import CONTRAST_FIGURES
 from analysis.figures.runs.token_map import TOKEN_MAP
 from app.parts.page import Page, fold
-from app.views import atlas, expert_cards, paper_figures, token_map
+from app.views import atlas, expert_cards, paper_figures, run_report, token_map
 
 RUN_PAGES = (
     Page(
@@ -21,6 +21,7 @@ RUN_PAGES = (
             fold("What do the figures of the paper show of this run?", paper_figures.paper_figures),
             fold("What else do you want to know, in SQL?", atlas.sql),
             fold("How does it route a file of your own?", atlas.own_file),
+            run_report.report_row,
             atlas.behind,
         ),
         run_figures=ATLAS_FIGURES,

@@ -1,4 +1,7 @@
+from .adapted_lens import StreamPass as StreamPass
 from .adapted_lens import stream_lens as stream_lens
+from .adapted_lens import stream_pass as stream_pass
+from .adapted_lens import stream_pass_bytes as stream_pass_bytes
 from .any_model import as_loaded as as_loaded
 from .attention import capture_attention as capture_attention
 from .attention_trace import AttentionInputs as AttentionInputs

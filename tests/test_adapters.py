@@ -266,3 +266,22 @@ def test_lens_reads_the_stream_before_and_after_every_layer(folders):
     np.testing.assert_allclose(lens.probability[:3], own[:, 99].detach().numpy(), rtol=1e-4)
     truth = output.logits[0, 7].softmax(dim=-1)
     assert lens.top_ids[-1, 0] == int(truth.argmax()) and lens.kl[-1] < 1e-6 and lens.rounding < 1e-4
+
+
+def test_one_pass_over_the_text_serves_the_lens_of_every_token(folders):
+    from hooks import stream_lens, stream_pass, stream_pass_bytes
+
+    loaded = load_model(folders["granitemoe"])
+    trace = capture(loaded, TEXT)
+    own, calls = stream_pass(loaded, trace, 3), []
+    assert own.streams.nbytes + own.logits.nbytes == stream_pass_bytes(
+        loaded.config, trace.num_layers, trace.num_tokens
+    )
+    alone = {token: stream_lens(loaded, trace, token, 99) for token in (0, 7, trace.num_tokens - 1)}
+    handle = loaded.model.model.layers[0].register_forward_hook(lambda *_: calls.append(1))
+    shared = {token: stream_lens(loaded, trace, token, 99, own=own) for token in alone}
+    handle.remove()
+    assert not calls
+    for token, lens in shared.items():
+        for name in ("top_ids", "rank", "probability", "entropy", "kl", "rounding"):
+            np.testing.assert_array_equal(getattr(lens, name), getattr(alone[token], name))

@@ -1,5 +1,6 @@
 """The paper's figures on the page Atlas, in-process: figures of the filter, prompts read again, files."""
 
+import base64
 import io
 import json
 import zipfile
@@ -15,7 +16,7 @@ from app.pages import PAGES
 from app.server import runs
 from app.session import run_choice
 from app.session.folds import OPEN
-from app.views import paper_figures
+from app.views import paper_figures, run_report
 from tests.app_in_process import charts, new_app, press, turn_to
 
 QUESTION = "What do the figures of the paper show of this run?"
@@ -61,6 +62,18 @@ def test_prompts_are_read_again_when_the_reader_asks(app):
 
 
 def _bytes(array: dict) -> bytes:
-    import base64
-
     return base64.b64decode(array["bdata"])
+
+
+def test_the_report_is_of_the_run_under_its_filter(app, monkeypatch):
+    monkeypatch.setattr(run_report, "browser_path", lambda: None)
+    app.run()
+    assert next(each for each in app.button if each.label == "Make report (PDF)").disabled
+    press(app, "Make report (HTML)")
+    labels = [each.proto.label for each in app.get("download_button")]
+    assert [each for each in labels if each.startswith("Download report (HTML, ")]
+    (_, content) = app.session_state.exported["run-report-html"]
+    assert "Run “sample texts”" in content.decode() and "31 prompts, 1,863 tokens." in content.decode()
+    app.session_state[run_choice.FILTER] = TokenFilter(layer=2, loops=(1,))
+    app.run()
+    assert not [each for each in app.get("download_button") if each.proto.label.startswith("Download report")]

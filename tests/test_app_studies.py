@@ -267,6 +267,7 @@ def test_the_run_of_the_atlas_is_studied_once_asked_for_and_tells_what_it_lacks(
     assert "A run keeps no entropy of the predictions" in told
     assert len(app.get("plotly_chart")) == 3
     assert any(note.startswith("12 texts, ") for note in notes(app))
+    assert "Model tiny, weights 0123456789ab, 12 texts of the run “night”" in told, "not the model chosen for the text"
 
 
 def test_a_study_of_a_run_obeys_sources_says_so_and_is_made_anew_for_another_filter(a_run):

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pytest
 from sklearn.neighbors import NearestNeighbors
 
+from analysis.export.pictures import as_vectors
 from analysis.export.snippet import Needs, needs, snippet
 from analysis.figures.runs.token_map import TOKEN_MAP, category_of, colours_of, token_map_figure
 from analysis.runs import map as maps
@@ -275,6 +276,8 @@ def test_every_colour_of_the_map_holds_every_token_and_shows_hostile_text_as_let
             number = np.concatenate([np.full(len(trace.x), trace.meta) for trace in made.data])[order]
             assert category_of(drawn, colour, 2).tolist() == number.tolist()
         assert not [text for trace in made.data for text in (trace.text, trace.name) if "<b>" in str(text)]
+        assert {trace.type for trace in made.data} == {"scattergl"}
+        assert {trace.type for trace in as_vectors(made).data} == {"scatter"}, "SVG and PDF have no raster image"
     with pytest.raises(ValueError, match="one of loops, experts, .* got column:nothing"):
         token_map_figure(drawn, colour="column:nothing")
     with pytest.raises(ValueError, match="layer must be from 0 to 7, got 8"):

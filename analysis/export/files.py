@@ -218,7 +218,8 @@ def exported_files(folder: Path) -> list[Path]:
 
 
 def remove_files(folder: Path, pattern: str) -> int:
-    """Remove the files of a folder whose whole names match a pattern; returns their number."""
+    """Remove the files of a folder whose whole names match a pattern, and say how many. A missing folder is made."""
+    folder.mkdir(parents=True, exist_ok=True)
     found = [path for path in folder.iterdir() if re.fullmatch(pattern, path.name) and path.is_file()]
     for path in found:
         path.unlink()

@@ -106,7 +106,6 @@ def write_paper(folder: Path, files: Iterator[tuple[str, bytes]]) -> Iterator[Pa
     """
     for number, (name, content) in enumerate(files):
         if number == 0:
-            folder.mkdir(parents=True, exist_ok=True)
             remove_files(folder, EARLIER)
         yield write_file(folder / name, content)
 

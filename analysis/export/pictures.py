@@ -125,11 +125,14 @@ def pictures() -> Iterator[Draw]:
 
 
 def as_vectors(fig: go.Figure) -> go.Figure:
-    """The figure with maps as bars, one per cell, and hatching as lines, which otherwise become raster images."""
+    """The figure with maps as bars, one per cell, hatching as lines, and points that WebGL draws as marks: otherwise
+    these become raster images."""
     data = []
     for trace in fig.data:
         if trace.type == "heatmap" and np.size(trace.z) <= MOST_CELLS:
             data.append(_bars(fig, trace))
+        elif trace.type == "scattergl" and np.size(trace.x) <= MOST_CELLS:
+            data.append(trace.to_plotly_json() | {"type": "scatter"})
         elif trace.type == "bar" and trace.marker.pattern.shape:
             plain = trace.to_plotly_json()
             plain["marker"].pop("pattern")

@@ -178,6 +178,7 @@ def from_run(drawn: Drawn) -> bool:
 
 
 def long_list(drawn: OfTexts) -> bool:
+    """Whether its texts are too long for the code, which then reads them from TEXTS_FILE."""
     return drawn.name != SAMPLES and not from_run(drawn) and sum(map(len, drawn.read)) > LONGEST_TEXT
 
 

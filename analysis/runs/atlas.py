@@ -233,8 +233,10 @@ TABLES: dict[str, Callable[["Run", TokenFilter], pd.DataFrame]] = {
     **PAPER_TABLES,
 }
 """Name -> what asks a run for the table."""
+OF_WHOLE_RUN = ("router",)
+"""Tables that follow no filter."""
 
 __all__ = [
-    "DEAD", "TABLES", "TOO_FEW", "TOO_MUCH", "Atlas", "atlas_balance", "atlas_of", "balance", "collapsed_layers",
-    "counts", "run_experts", "run_gate", "run_loops", "run_meta", "run_router",
+    "DEAD", "OF_WHOLE_RUN", "TABLES", "TOO_FEW", "TOO_MUCH", "Atlas", "atlas_balance", "atlas_of", "balance",
+    "collapsed_layers", "counts", "run_experts", "run_gate", "run_loops", "run_meta", "run_router",
 ]  # fmt: skip

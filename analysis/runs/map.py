@@ -106,7 +106,7 @@ def umap_map(
         n_jobs=1,
         tqdm_kwds=epochs.as_progress_bar(),
     )
-    tell(0.05, f"Finding the neighbours of {vectors.fitted:,} tokens, the first time more slowly…")
+    tell(0.05, f"Finding the neighbours of {vectors.fitted:,} tokens; the first time UMAP compiles its code…")
     points = [reducer.fit_transform(vectors.rows(slice(0, vectors.fitted)))]
     epochs.raise_problem()
     reducer.tqdm_kwds = {"disable": True}

@@ -26,7 +26,7 @@ def faithfulness_line(page: Page) -> None:
     model = f"Model {where['model']}, weights {where['weights'][:DIGITS]}, {where['precision']}"
     if several and state.why_no_model():
         model = f"Model {state.model_and_text()[0]}, not the trace file above"
-    if page.about == "run":
+    if page.about == "run" or (page.about == "study" and text_study.run_chosen()):
         model = _model_of_run() or model
     texts = _texts(page) if several else f"text {where['text'][:DIGITS]}"
     st.divider()
@@ -57,6 +57,8 @@ def _texts(page: Page) -> str:
         name, texts = prompts.name, [prompt.text for prompt in prompts.prompts]
     elif not state.why_no_model() and (finished := text_study.finished_study()) and finished.study:
         name, texts = finished.study.name, finished.study.read
+        if text_study.run_chosen():
+            return f"{how_many(len(texts), 'text')} of the run “{name}”"
     else:
         return "no texts have been traced for this page"
     return f"{how_many(len(texts), 'text')} of “{name}”, digest {digest_of_texts(texts)[:DIGITS]}"

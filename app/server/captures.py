@@ -36,7 +36,7 @@ from hooks.trace import RoutingTrace
 from hooks.training_trace import TrainingTrace
 
 if TYPE_CHECKING:
-    from hooks import OwnPass, Reading
+    from hooks import OwnPass, Reading, StreamPass
 
 Interventions = tuple[Intervention, ...]
 
@@ -176,6 +176,24 @@ def _own_pass_of(model_name: str, text: str, token: int, interventions: Interven
     return _own_pass(model_name, text, window.own, interventions) if size <= MAX_OWN_PASS_BYTES else None
 
 
+@cached(2, "Running the text as it is")
+def _stream_pass(model_name: str, text: str, token: int, interventions: Interventions) -> "StreamPass":
+    from hooks import stream_pass
+
+    return stream_pass(models.loaded_model(model_name), trace_of(model_name, text, interventions), token)
+
+
+def _stream_pass_of(model_name: str, text: str, token: int, interventions: Interventions) -> "StreamPass | None":
+    """The pass whose streams serve all tokens of a window; None if it is too large to cache."""
+    from hooks import stream_pass_bytes
+
+    trace = trace_of(model_name, text, interventions)
+    window = trace.window_of(token)
+    config = models.loaded_model(model_name).config
+    size = stream_pass_bytes(config, trace.num_layers, window.end - window.first)
+    return _stream_pass(model_name, text, window.own, interventions) if size <= MAX_OWN_PASS_BYTES else None
+
+
 @cached(32, "Predicting from every state of the token")
 def lens_of(
     model_name: str,
@@ -189,7 +207,8 @@ def lens_of(
 
     loaded = models.loaded_model(model_name)
     if loaded.adapted is not None:
-        return stream_lens(loaded, trace_of(model_name, text, interventions), token, target)
+        own = _stream_pass_of(model_name, text, token, interventions)
+        return stream_lens(loaded, trace_of(model_name, text, interventions), token, target, own=own)
     paths = paths_of(model_name, text, tokens, interventions)
     own = _own_pass_of(model_name, text, token, interventions)
     return recursion_lens(loaded, paths, token, target, own=own)

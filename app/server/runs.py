@@ -11,8 +11,8 @@ from typing import Any
 import duckdb
 import pandas as pd
 
-from analysis.runs.atlas import TABLES
-from analysis.runs.filters import TokenFilter
+from analysis.runs.atlas import OF_WHOLE_RUN, TABLES
+from analysis.runs.filters import ALL_TOKENS, TokenFilter
 from analysis.runs.manifest import MANIFEST, Manifest
 from analysis.runs.run import QuestionError, Run
 from app.limits import MAX_RUNS, MOST_TABLES, TYPED_AT_A_TIME
@@ -94,7 +94,7 @@ def answer(folder: Path, question: Callable[..., Result], *arguments: Hashable) 
 
 def table(folder: Path, chosen: TokenFilter, name: str) -> pd.DataFrame:
     """The `answer` with a table of `analysis.runs.atlas.TABLES` about the tokens of a run that count."""
-    return answer(folder, TABLES[name], chosen)
+    return answer(folder, TABLES[name], ALL_TOKENS if name in OF_WHOLE_RUN else chosen)
 
 
 def typed(folder: Path, sql: str) -> tuple[pd.DataFrame, bool]:

@@ -47,14 +47,14 @@ def chosen_card(sizes: Sizes) -> Choice | None:
 
 
 def keep_offered(sizes: Sizes) -> None:
-    """Forget choices of another run that this one has not, before widgets show them."""
-    session = st.session_state
+    """Choose what `chosen_card` says where nothing is chosen, or what this run has not, before widgets show it."""
+    session, kinds = st.session_state, offered_kinds(sizes)
     offered = {LAYER: range(sizes.num_layers), EXPERT: range(sizes.num_experts), LOOPS: range(1, sizes.max_loops + 1)}
     for key, values in offered.items():
-        if key in session and session[key] not in values:
-            session[key] = values[-1]
-    if session.get(KIND) not in (None, *offered_kinds(sizes)):
-        del session[KIND]
+        if session.get(key) not in values:
+            session[key] = values[-1] if key in session or key == LOOPS else values[0]
+    if session.get(KIND) not in kinds:
+        session[KIND] = next(iter(kinds))
 
 
 def current_card() -> Card | None:

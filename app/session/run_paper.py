@@ -4,6 +4,7 @@ import streamlit as st
 
 from analysis.runs.paper_paths import PathCosines
 from app.server import models, run_clouds, run_paths
+from app.server.runs import RunError
 from app.session import run_choice, state
 
 ASKED = "run_paths_of"
@@ -26,15 +27,18 @@ def ask() -> None:
     st.session_state[ASKED] = _current()
 
 
-def measured() -> PathCosines | None:
-    """How alike the outputs of both paths are; None until the visitor has asked for this run and filter.
-
-    Raises ValueError, in a sentence, if the model here is not that of the run.
-    """
+def measured() -> tuple[PathCosines | None, str | None]:
+    """How alike the outputs of both paths are, None until the visitor has asked for this run and filter; and why they
+    could not be measured, in a sentence, None if they could."""
     if st.session_state.get(ASKED) != _current() or why_not_measured():
-        return None
+        return None, None
     name = run_choice.current_atlas().meta["model"]
-    return run_paths.cosines_of(name, run_choice.run_folder(), run_choice.chosen_filter())
+    try:
+        return run_paths.cosines_of(name, run_choice.run_folder(), run_choice.chosen_filter()), None
+    except RunError:
+        raise
+    except ValueError as error:  # the model here has other weights than that of the run
+        return None, str(error)
 
 
 def cloud(level: float) -> tuple[str | None, str]:

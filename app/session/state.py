@@ -25,6 +25,7 @@ EXAMPLE_IDS = 24
 _OF_TEXTS = (
     *("linked_text", "exported", "upload_read", "half_precision_of", "removed_of", "training_read", "faithfulness_of"),
     *("ffn_times", "study_tracing", "list_study", "list_studied", "umap_maps", "drawings_of_left_pages"),
+    *("token_maps", "map_area", "map_point"),
     *(generated_texts.KEY, "generation", "generate-batches", "generate-prompt", "generate-prompt-of"),
     *("beside", "linked_beside", "compare_typed"),
 )

@@ -10,7 +10,7 @@ from app.texts.prompts import PromptError, check_text, opening
 
 VERSION = 1
 LONGEST_NAME = 200
-_DAMAGED = "This is no file of notes, or a damaged one: give a JSON file that the button Download notes made."
+_DAMAGED = "This file holds no notes, or it is damaged: give a JSON file that the button Download notes made."
 
 
 @dataclass(frozen=True)

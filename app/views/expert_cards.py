@@ -62,17 +62,15 @@ def _choose(choice: Choice, sizes: Sizes) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom", key="card-choice"):
         st.selectbox("Layer", range(sizes.num_layers), key=card_choice.LAYER, persist_state="session", width=90)
         if len(kinds) > 1:
-            names, first = list(kinds), next(iter(kinds))
-            st.segmented_control("Card of", names, default=first, format_func=kinds.get, key=card_choice.KIND, **shown)
+            st.segmented_control("Card of", list(kinds), format_func=kinds.get, key=card_choice.KIND, **shown)
         if choice.loops is None:
-            label, key, values, default = "Expert", card_choice.EXPERT, range(sizes.num_experts), 0
+            label, key, values = "Expert", card_choice.EXPERT, range(sizes.num_experts)
         else:
-            values, default = range(1, sizes.max_loops + 1), sizes.max_loops
-            label, key = "Number of loops", card_choice.LOOPS
+            label, key, values = "Number of loops", card_choice.LOOPS, range(1, sizes.max_loops + 1)
         if len(values) <= BUTTONS:
-            st.segmented_control(label, values, default=default, key=key, **shown)
+            st.segmented_control(label, values, key=key, **shown)
         else:
-            st.selectbox(label, values, index=values.index(default), key=key, persist_state="session", width=120)
+            st.selectbox(label, values, key=key, persist_state="session", width=120)
 
 
 @_of_a_run

@@ -57,13 +57,9 @@ def _cloud(level: float) -> None:
 
 def _cosines() -> None:
     """Fig. 6, once prompts were read again."""
-    try:
-        found = run_paper.measured()
-    except RunError:
-        raise
-    except ValueError as error:
-        found = None
-        st.text(str(error))
+    found, problem = run_paper.measured()
+    if problem:
+        st.text(problem)
     if found:
         _draw(COSINE, found)
         return
@@ -85,7 +81,7 @@ def _draw(spec: FigureSpec, drawn) -> None:
 def _files(drawn) -> None:
     """One click for all figures as files."""
     pictures = PICTURES if browser_path() else ()
-    formats, found = (*pictures, "html", "csv", "json"), run_paper.measured()
+    formats, (found, _) = (*pictures, "html", "csv", "json"), run_paper.measured()
 
     def make() -> bytes:
         with st.spinner("Making the figures…", show_time=True), queues.browser_turn() if pictures else nullcontext():

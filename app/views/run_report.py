@@ -5,14 +5,15 @@ import streamlit as st
 from analysis.export.pictures import NO_BROWSER_FOR_PDF, browser_path
 from analysis.export.printing import pdf
 from analysis.export.report import report_of
+from analysis.export.snippet import trace_file_name
 from app.frame.export_rows import made_file, row
 from app.server import queues
 from app.server.runs import told
 from app.session import run_choice, run_paper
 
 HELP = (
-    "What the run is of, figures, tables, some texts, where the numbers come from and how to make them again, in one file "
-    "of 5 MB or more. It opens offline and sends nothing."
+    "What the run is of, figures, tables, some texts, where the numbers come from and how to make them again, in one "
+    "file of 5 MB or more. It opens offline and sends nothing."
 )
 
 
@@ -21,27 +22,26 @@ def report_row() -> None:
     if run_choice.why_none():  # the bar of the run has told it
         return
     run, chosen, folder = run_choice.current_run(), run_choice.chosen_filter(), run_choice.run_folder()
-    cosines = run_paper.measured_or_none()
-    file, why_not = f"{run.name}.run", None if browser_path() else NO_BROWSER_FOR_PDF
+    cosines, _ = run_paper.measured()
+    name, why_not = run_choice.run_name(), None if browser_path() else NO_BROWSER_FOR_PDF
 
     def report():
         with told(folder):
-            return report_of(run, chosen=chosen, cosines=cosines, name=f"Run “{run_choice.shown_name(folder)}”")
+            return report_of(run, chosen=chosen, cosines=cosines, name=f"Run “{name}”")
 
     def printed() -> bytes:
         with st.spinner("Printing…", show_time=True), queues.browser_turn():
             return pdf(report())
 
+    file = f"{trace_file_name(name).partition('.')[0]}.run"
     with row("Report"):
-        key = "run-report", folder, run.counts, chosen, cosines
-        html = made_file(
-            st.button("Make report (HTML)", help=HELP), (f"{key[0]}-html", *key[1:]), lambda: report().html()
-        )
-        if html:
+        of_what = folder, run.counts, chosen, cosines
+        wanted = st.button("Make report (HTML)", help=HELP)
+        if html := made_file(wanted, ("run-report-html", *of_what), lambda: report().html()):
             label = f"Download report (HTML, {len(html) / 1e6:.1f} MB)"
             st.download_button(label, html, f"{file}.html", "text/html", on_click="ignore")
         wanted = st.button("Make report (PDF)", disabled=why_not is not None, help=why_not)
-        if made := made_file(wanted, key, printed):
+        if made := made_file(wanted, ("run-report", *of_what), printed):
             label = f"Download report (PDF, {len(made) / 1e6:.1f} MB)"
             st.download_button(label, made, f"{file}.pdf", "application/pdf", on_click="ignore")
 

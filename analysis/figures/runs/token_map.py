@@ -155,12 +155,11 @@ def _by_expert(first: np.ndarray, num_experts: int, view: View) -> list[_Categor
     most = MOST_GROUPS if num_experts > len(SHAPES) else num_experts
     named = np.sort(np.argsort(-counts, kind="stable")[:most])
     found = [
-        _Category(f"expert {each}", expert_colour(int(each), view.theme), np.flatnonzero(first == each))
-        for each in named
+        _Category(str(each), expert_colour(int(each), view.theme), np.flatnonzero(first == each)) for each in named
     ]
     others = np.flatnonzero((first != NONE) & ~np.isin(first, named))
     if len(others):
-        found.append(_Category("other experts", line, others, True))
+        found.append(_Category("others", line, others, True))
     return [*found, _Category("did not route", line, np.flatnonzero(first == NONE), True)]
 
 
@@ -239,7 +238,7 @@ TOKEN_MAP = FigureSpec(
         "groups mean nothing. Both are fitted on a random sample of the tokens and place the others by what they "
         "learned. The trustworthiness is 1 if the 15 nearest tokens of each in the plane are its nearest by their "
         "vectors, too, and it is computed among a random sample. The tokens are drawn by a seed: the same run, "
-        "filter and seed give the same map."
+        "filter and seed give the same map. Where points overlap, those of later names in the legend lie on top."
     ),
     figure=token_map_figure,
     table=map_table,
