@@ -11,7 +11,6 @@ Ends with exit code 1 if one is missed.
 
 import argparse
 import random
-import resource
 import shutil
 import signal
 import subprocess
@@ -38,6 +37,12 @@ from sample_models import load_model
 MODEL = "versatile-6l-4m"
 MOST_MEMORY, LEAST_THROUGHPUT, MOST_BYTES, MOST_SECONDS = 1.2, 0.85, 12.0, 3.0
 ROOT = Path(__file__).parents[1]
+PEAK = """
+import resource, subprocess, sys
+code = subprocess.call(sys.argv[1:])
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+sys.exit(code)
+"""
 
 
 def texts(count: int, seed: int = 0) -> Iterator[str]:
@@ -58,21 +63,15 @@ def command(path: Path, out: Path) -> list[str]:
 
 
 def made(path: Path, out: Path) -> tuple[float, int]:
-    """Seconds and peak memory, in bytes, of the command that makes a run."""
+    """Seconds and peak memory, in bytes, of the command that makes a run.
+
+    A small program starts it and asks: the system counts the memory of whoever starts a program as its own.
+    """
     began = time.monotonic()
-    process = subprocess.Popen(command(path, out), cwd=ROOT)
-    _, code, used = _wait(process)
-    if code:
-        sys.exit(f"the command ended with {code}")
-    return time.monotonic() - began, used.ru_maxrss * 1024
-
-
-def _wait(process: subprocess.Popen) -> tuple[int, int, resource.struct_rusage]:
-    import os
-
-    found = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(found[1])
-    return found[0], process.returncode, found[2]
+    ended = subprocess.run([sys.executable, "-c", PEAK, *command(path, out)], cwd=ROOT, stdout=subprocess.PIPE)
+    if ended.returncode:
+        sys.exit(f"the command ended with {ended.returncode}")
+    return time.monotonic() - began, int(ended.stdout) * 1024
 
 
 def measure_memory(folder: Path, few: int, many: int) -> bool:
