@@ -94,9 +94,7 @@ def refuse_without_routing(loaded: "LoadedModel") -> None:
 
 def refuse_other_model(loaded: "LoadedModel", trace: RoutingTrace) -> None:
     """Raise ValueError unless the trace was made by the weights of this model, which is in eval mode."""
-    from sample_models.weight_state import each_module  # brings torch, which whoever has a model has loaded
-
-    if any(module.training for module in each_module(loaded.model)):
+    if any(module.training for module in loaded.model.modules()):
         raise ValueError(
             f"{loaded.name} is in training mode, where it draws its loops at random: call its eval() first"
         )
