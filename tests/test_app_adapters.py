@@ -39,6 +39,9 @@ def test_every_page_is_drawn_or_says_why_not(root, monkeypatch, kind):
     for page in ROWS:
         turn_to(app, page.url_path)
         assert not app.exception, page.name
+        if page.about == "run":  # of a model of its own
+            assert charts(app), page.name
+            continue
         lacks = page.why_lacking(meta)
         told = any(each.value.startswith("This ") for each in app.info)
         assert told == bool(lacks), page.name
@@ -75,7 +78,8 @@ def test_what_if_decides_experts_otherwise_and_a_switch_of_models_keeps_going(ro
 
 def test_the_table_of_parts_names_pages_and_figures_that_exist():
     assert set(PAGES) <= {page.url_path for page in ROWS}
-    assert set(FIGURES) <= {figure.name for figure in CATALOGUE}
+    of_runs = {figure.name for page in ROWS for figure in page.run_figures}
+    assert set(FIGURES) <= {figure.name for figure in CATALOGUE} | of_runs
     assert set(KINDS) <= {figure.of.__name__ for figure in CATALOGUE}
     assert {*PAGES.values(), *FIGURES.values(), *KINDS.values()} <= {ALL, DEPTH, GATE, WIDTH}
     assert why_lacking(ALL, {}) is why_lacking(DEPTH, {}) is None
