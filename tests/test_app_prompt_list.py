@@ -182,7 +182,8 @@ def test_columns_of_the_file_stay_and_group_filter_and_leave_with_the_table(app,
     press(app, "Export")
     assert any("mine.txt: 4 prompts, 4 of them traced, grouped by kind." in each for each in titles(app))
     labels = [each.proto.label for each in app.get("download_button")]
-    assert labels[-6:] == ["HTML", "CSV", "Parquet", "JSON", "Trace file", "Routing table"]
+    of_text = ["Trace file", "Routing table", "Report of the text (HTML)"]
+    assert labels[-7:] == ["HTML", "CSV", "Parquet", "JSON", *of_text]
 
 
 def of_name(app: AppTest, component: str) -> dict:

@@ -18,7 +18,7 @@ from analysis.export.paper import Paper, paper_figure
 from analysis.export.pictures import PICTURE_FORMATS, pictures
 from analysis.export.tables import TABLE_FORMATS, table_csv, table_parquet, table_records
 from analysis.figures.runs.paper import COSINE, PAPER_FIGURES
-from analysis.figures.runs.paper_clouds import SEED, WIDTH, cloud_caption, cloud_figure, cloud_svg
+from analysis.figures.runs.paper_clouds import SEED, WIDTH, cloud_caption, cloud_svg, word_cloud
 from analysis.runs.atlas import Atlas
 from analysis.runs.paper import cloud_levels
 from analysis.runs.paper_paths import PathCosines
@@ -91,7 +91,7 @@ def paper_files(
                     if each != "svg":
                         yield (
                             f"{name}.{each}",
-                            draw(cloud_figure(drawn, level=level, seed=seed), each, scale=_scale(paper)),
+                            draw(word_cloud(drawn, level=level, seed=seed), each, scale=_scale(paper)),
                         )
             yield f"{name}.caption.txt", f"{cloud_caption(drawn, level, svg, seed=seed)} {source(drawn)}\n".encode()
     if "html" in formats:

@@ -1,6 +1,8 @@
 """The paper's figures of the chosen run, on the page Atlas: Fig. 4, 5 and 6 and Table 2, and all of them as files."""
 
+from base64 import b64encode
 from contextlib import nullcontext
+from html import escape
 
 import streamlit as st
 
@@ -51,8 +53,14 @@ def _cloud(level: float) -> None:
     st.markdown(f"λ {significant(level)}")
     if svg:
         with st.container(key=cloud_name(level).replace(".", "-")):
-            st.image(svg, width="stretch")
+            st.html(_picture(svg, f"Word cloud of λ {significant(level)}; the same words stand in the table below it."))
     st.caption(caption if svg else "No word has this λ.")
+
+
+def _picture(svg: str, alt: str) -> str:
+    """An image with words for who does not see it, which `st.image` has no place for."""
+    data = b64encode(svg.encode()).decode()
+    return f'<img src="data:image/svg+xml;base64,{data}" alt="{escape(alt)}" style="width: 100%">'
 
 
 def _cosines() -> None:

@@ -69,7 +69,7 @@ def cloud_svg(drawn: Atlas, level: float, *, theme: str = "light", seed: int = S
     )
 
 
-def cloud_figure(drawn: Atlas, view: View = DEFAULT_VIEW, *, level: float, seed: int = SEED) -> go.Figure:
+def word_cloud(drawn: Atlas, view: View = DEFAULT_VIEW, *, level: float, seed: int = SEED) -> go.Figure:
     """The cloud as the image of a figure, for pictures in any format. Raises like `cloud_svg`."""
     svg = cloud_svg(drawn, level, theme=view.theme, seed=seed)
     if svg is None:
@@ -129,4 +129,4 @@ def _text(label: str, row, size: int, top: int, left: int, font_path: str) -> st
     )
 
 
-__all__ = ["HEIGHT", "MISLEADS", "SEED", "WIDTH", "cloud_caption", "cloud_figure", "cloud_svg", "cloud_words"]
+__all__ = ["HEIGHT", "MISLEADS", "SEED", "WIDTH", "cloud_caption", "word_cloud", "cloud_svg", "cloud_words"]
