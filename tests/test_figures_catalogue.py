@@ -189,8 +189,8 @@ def test_names_and_titles_are_unique():
 def test_every_figure_is_exported_once_and_has_an_entry():
     exported = [name for name in figures.__all__ if name.endswith("_figure")]
     assert sorted(exported) == sorted(found.figure.__name__ for found in CATALOGUE)
-    of_pages = [*(found for page in PAGES for found in page.run_figures), *PAPER_FIGURES, COSINE]  # not of the catalogue
-    of_runs = {found.figure.__name__ for found in of_pages}
+    not_of_the_catalogue = [*(found for page in PAGES for found in page.run_figures), *PAPER_FIGURES, COSINE]
+    of_runs = {found.figure.__name__ for found in not_of_the_catalogue}
     for path in Path(figures.__file__).parent.rglob("*.py"):
         drawing = re.findall(r"^def ([a-z]\w*_figure)\(", path.read_text(encoding="utf-8"), flags=re.MULTILINE)
         assert set(drawing) - {"level_bars_figure", "sentence_figure"} <= {*exported, *of_runs}, path
