@@ -72,7 +72,9 @@ def test_reload_keeps_text_selection_and_choices(here):
     here.tokens().nth(4).click()
     selected(page, 4)
     page.get_by_role("radio", name="Surprisal").click()
-    page.get_by_role("button", name="words").click()
+    words = page.get_by_role("button", name="words")
+    words.click()
+    expect(words).to_have_attribute("aria-pressed", "true")  # the app has it, and not the browser alone
     wait_idle(page)
     shown = here.text()
     page.reload()
@@ -80,7 +82,7 @@ def test_reload_keeps_text_selection_and_choices(here):
     assert here.text() == shown and OWN in shown
     expect(page.locator(".readout")).to_contain_text("layer ‹2›")
     expect(page.get_by_role("radio", name="Surprisal")).to_be_checked()
-    expect(page.get_by_role("button", name="words")).to_have_attribute("aria-pressed", "true")
+    expect(words).to_have_attribute("aria-pressed", "true")
     expect(page.locator(".st-key-problem")).to_have_count(0)
 
 

@@ -4,7 +4,7 @@ import pytest
 from playwright.sync_api import expect
 
 pytestmark = pytest.mark.browser
-PROMPTS = 10_000
+PROMPTS = 5_000
 TEXTS = "\n".join(f"The fox went home and met hen number {i}." for i in range(PROMPTS))
 """So many that there is time to stop."""
 
