@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from hooks.reading import Reading
     from hooks.routing_rows import TokenRows
 
-PART_BYTES = 2**17
-"""Of the texts of a part, in UTF-8: about 35,000 tokens. Bytes are known before a tokenizer has read them."""
+PART_BYTES = 3 * 2**14
+"""Of the texts of a part, in UTF-8: about 13,000 tokens. Bytes are known before a tokenizer has read them."""
 PART_RECORDS = 8192
 NOT_FINITE = "The model's numbers for this text are not finite, so that they say nothing."
 
