@@ -26,6 +26,7 @@ from analysis.export.report_page import (
     Section,
     Table,
     Words,
+    model_line,
     provenance,
     table,
     text_block,
@@ -80,7 +81,7 @@ def trace_report(
     found = answers((trace,), view)
     return Report(
         name or _title(trace),
-        (_counted(trace), _model_line(trace.meta)),
+        (_counted(trace), model_line(trace.meta)),
         (
             Section("The text", (*_text(trace, view, colour_by, of_layer), *_notices(trace))),
             Section("What the pages find", tuple(Words(each.text, _named(page)) for page, each in found.items())),
@@ -120,7 +121,7 @@ def pair_report(
     texts = []
     for side, trace in (("A", pair.a), ("B", pair.b)):
         at = View(min(view.layer, trace.num_layers - 1), min(view.token, trace.num_tokens - 1))
-        told = f"{side}: {_counted(trace)} {_model_line(trace.meta)}"
+        told = f"{side}: {_counted(trace)} {model_line(trace.meta)}"
         texts += [Words(told), *_text(trace, at, colour_by, of_layer), *_notices(trace)]
     return Report(
         name or f"Comparison of {_title(pair.a, 30)} and {_title(pair.b, 30)}",
@@ -159,10 +160,6 @@ def _named(page: str) -> str:
 def _counted(trace: RoutingTrace) -> str:
     read = f", {sentence}" if (sentence := reading(trace)) else ""
     return f"{how_many(trace.num_tokens, 'token')}, {how_many(trace.num_layers, 'layer')}{read}."
-
-
-def _model_line(meta: Mapping[str, Any]) -> str:
-    return f"Model {meta.get('model', 'unknown')}, weights {str(meta.get('weights_sha256') or 'unknown')[:12]}."
 
 
 def _notices(trace: RoutingTrace) -> tuple[Block, ...]:

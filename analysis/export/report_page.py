@@ -21,6 +21,7 @@ from plotly.offline import get_plotlyjs
 
 from analysis.export.paper import Paper
 from analysis.export.pictures import as_vectors
+from analysis.figures.runs.paper_clouds import svg_source
 from analysis.figures.template import MINUS_SCRIPT, config
 from analysis.words.labels import how_many
 from analysis.words.numbers import NOTHING, column
@@ -131,7 +132,7 @@ class Picture:
     @property
     def source(self) -> str:
         """The picture as the address of an image."""
-        return f"data:image/svg+xml;base64,{base64.b64encode(self.svg.encode('utf-8')).decode()}"
+        return svg_source(self.svg)
 
 
 Block = Words | Code | Table | Text | Drawing | Picture
@@ -216,6 +217,11 @@ def text_block(strip: Strip, caption: str = "") -> Text:
     return Text(cells, legend, caption)
 
 
+def model_line(meta: Mapping[str, Any]) -> str:
+    """Which model it was, in a sentence."""
+    return f"Model {meta.get('model', 'unknown')}, weights {str(meta.get('weights_sha256') or 'unknown')[:12]}."
+
+
 def provenance(meta: Mapping[str, Any]) -> tuple[Block, ...]:
     """Model, weights, number format, configuration and versions."""
     told = {
@@ -272,6 +278,6 @@ def _template() -> jinja2.Template:
 
 
 __all__ = [
-    "PAPER", "Block", "Cell", "Code", "Drawing", "Picture", "Report", "Section", "Table", "Text", "Words", "provenance",
-    "table", "text_block",
+    "PAPER", "Block", "Cell", "Code", "Drawing", "Picture", "Report", "Section", "Table", "Text", "Words", "model_line",
+    "provenance", "table", "text_block",
 ]  # fmt: skip

@@ -23,6 +23,7 @@ from analysis.export.report_page import (
     Table,
     Text,
     Words,
+    model_line,
     provenance,
     table,
 )
@@ -74,8 +75,7 @@ def run_report(
 
 def _model(run: "Run") -> str:
     unfinished = "" if run.manifest.finished else " The run is not finished: this is of what was read so far."
-    weights = str(run.meta.get("weights_sha256") or "unknown")[:12]
-    return f"Model {run.meta.get('model', 'unknown')}, weights {weights}.{unfinished}"
+    return f"{model_line(run.meta)}{unfinished}"
 
 
 def _of(run: "Run") -> tuple[Block, ...]:

@@ -1,6 +1,5 @@
 """The paper's figures of the chosen run, on the page Atlas: Fig. 4, 5 and 6 and Table 2, and all of them as files."""
 
-from base64 import b64encode
 from contextlib import nullcontext
 from html import escape
 
@@ -11,6 +10,7 @@ from analysis.export.pictures import browser_path
 from analysis.figures.figure_spec import FigureSpec
 from analysis.figures.fitting import fit
 from analysis.figures.runs.paper import COSINE, COST, LOOPS, WORDS
+from analysis.figures.runs.paper_clouds import svg_source
 from analysis.runs.paper import cloud_levels
 from analysis.runs.paper_paths import SAMPLE
 from analysis.words.numbers import significant
@@ -59,8 +59,7 @@ def _cloud(level: float) -> None:
 
 def _picture(svg: str, alt: str) -> str:
     """An image with words for who does not see it, which `st.image` has no place for."""
-    data = b64encode(svg.encode()).decode()
-    return f'<img src="data:image/svg+xml;base64,{data}" alt="{escape(alt)}" style="width: 100%">'
+    return f'<img src="{svg_source(svg)}" alt="{escape(alt)}" style="width: 100%">'
 
 
 def _cosines() -> None:

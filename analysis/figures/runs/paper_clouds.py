@@ -69,13 +69,18 @@ def cloud_svg(drawn: Atlas, level: float, *, theme: str = "light", seed: int = S
     )
 
 
+def svg_source(svg: str) -> str:
+    """A picture as the address of an image."""
+    return f"data:image/svg+xml;base64,{base64.b64encode(svg.encode('utf-8')).decode()}"
+
+
 def word_cloud(drawn: Atlas, view: View = DEFAULT_VIEW, *, level: float, seed: int = SEED) -> go.Figure:
     """The cloud as the image of a figure, for pictures in any format. Raises like `cloud_svg`."""
     svg = cloud_svg(drawn, level, theme=view.theme, seed=seed)
     if svg is None:
         return sentence_figure(view, f"No word has λ {significant(level)}.", HEIGHT)
     image = {
-        "source": f"data:image/svg+xml;base64,{base64.b64encode(svg.encode('utf-8')).decode()}",
+        "source": svg_source(svg),
         "xref": "paper", "yref": "paper", "x": 0, "y": 1, "sizex": 1, "sizey": 1, "layer": "below",
     }  # fmt: skip
     bare = {"visible": False, "range": [0, 1]}
@@ -129,4 +134,14 @@ def _text(label: str, row, size: int, top: int, left: int, font_path: str) -> st
     )
 
 
-__all__ = ["HEIGHT", "MISLEADS", "SEED", "WIDTH", "cloud_caption", "word_cloud", "cloud_svg", "cloud_words"]
+__all__ = [
+    "HEIGHT",
+    "MISLEADS",
+    "SEED",
+    "WIDTH",
+    "cloud_caption",
+    "cloud_svg",
+    "cloud_words",
+    "svg_source",
+    "word_cloud",
+]
