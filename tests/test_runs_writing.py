@@ -7,12 +7,13 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from pyarrow import parquet
 from pyarrow.parquet import ParquetWriter
 
 from analysis.runs import writing
-from analysis.runs.folder import part_files
+from analysis.runs.folder import ROUTER_PROBS, part_files
 from analysis.runs.manifest import Manifest
 from analysis.runs.rows import rows_of_traces, sizes_of
 from analysis.runs.run import Run
@@ -107,6 +108,12 @@ def test_a_folder_with_other_files_and_a_file_are_refused(tmp_path, traces):
         RunWriter(tmp_path / "mine", manifest_of(traces))
     with pytest.raises(ValueError, match="is a file: choose a folder"):
         RunWriter(tmp_path / "mine" / "letter.txt", manifest_of(traces))
+    movie = tmp_path / "other" / "tokens" / "movie.part"  # of another program, which downloads it
+    movie.parent.mkdir(parents=True)
+    movie.write_bytes(b"half a movie")
+    with pytest.raises(ValueError, match="is not empty and holds no run"):
+        RunWriter(tmp_path / "other", manifest_of(traces))
+    assert movie.read_bytes() == b"half a movie"
 
 
 def test_two_programs_do_not_write_one_run(tmp_path, traces):
@@ -162,10 +169,36 @@ def test_a_damaged_run_is_told_in_a_sentence(tmp_path, traces):
         Run(tmp_path / "run")
 
 
+@pytest.mark.parametrize("number", [0, 1])
+def test_parquet_of_another_program_in_place_of_a_part_is_told_in_a_sentence(tmp_path, traces, number):
+    write(tmp_path / "run", traces[:1])
+    path = part_files(tmp_path / "run", 0)[number]
+    notes = parquet.read_metadata(path).metadata
+    parquet.write_table(parquet.read_table(path).replace_schema_metadata(None), path)
+    with pytest.raises(ValueError, match="000000.parquet is damaged: copy the run again"):
+        Run(tmp_path / "run")
+    if number == 0:
+        other = pa.table({"a": [1]}).replace_schema_metadata({ROUTER_PROBS: notes[ROUTER_PROBS]})
+        parquet.write_table(other, path)
+        with pytest.raises(ValueError, match="run is damaged: copy the run again"):
+            Run(tmp_path / "run")
+
+
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"run_version": 1}', '{"run_version": 1, "sizes": 3}'])
 def test_a_damaged_manifest_is_told_in_a_sentence(tmp_path, traces, text):
     write(tmp_path / "run", traces)
     (tmp_path / "run" / "manifest.json").write_text(text)
+    with pytest.raises(ValueError, match="manifest.json is damaged"):
+        Run(tmp_path / "run")
+
+
+@pytest.mark.parametrize("changed", [{"num_layers": "1)) --"}, {"k": -1}, {"max_loops": 2.5}, {"parts": ["colour"]}])
+def test_a_manifest_with_sizes_that_are_none_is_damaged(tmp_path, traces, changed):
+    """Sizes become a part of SQL."""
+    write(tmp_path / "run", traces[:1])
+    manifest = tmp_path / "run" / "manifest.json"
+    told = json.loads(manifest.read_text())
+    manifest.write_text(json.dumps(told | {"sizes": told["sizes"] | changed}))
     with pytest.raises(ValueError, match="manifest.json is damaged"):
         Run(tmp_path / "run")
 

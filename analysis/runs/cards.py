@@ -16,13 +16,13 @@ import pandas as pd
 from analysis.aggregate import share
 from analysis.experts import FEWEST_EXPECTED, expected_pairs
 from analysis.runs.about import AboutRun
-from analysis.runs.choices import DID_NOT_ROUTE, Choice, expert_at
-from analysis.runs.counting import choice_counts
+from analysis.runs.choices import DID_NOT_ROUTE, Choice, choice_columns
+from analysis.runs.counting import counts_by_choice
 from analysis.runs.filters import ALL_TOKENS, TokenFilter
 from analysis.runs.run import Run
-from analysis.runs.schema import Sizes
+from analysis.runs.schema import Sizes, expert_at
 from analysis.runs.token_class import classed
-from analysis.runs.units import Shares, by_unit, p_of, shares_of, unit_of_prompt
+from analysis.runs.units import Shares, by_unit, interval, p_of, shares_of, unit_of_prompt
 from analysis.texts.chance import corrected
 from analysis.texts.tokens import CLASSES
 from analysis.words.labels import how_many
@@ -30,7 +30,8 @@ from analysis.words.labels import how_many
 FEWEST = 10
 """A token with fewer occurrences that had the choice to make is not compared."""
 CANDIDATES = 100
-"""Tokens that are looked at by prompt: those with the largest lifts if every token stood in a prompt of its own."""
+"""Tokens whose intervals over prompts are computed: those with the largest lifts if every occurrence stood in a prompt
+of its own."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -63,9 +64,9 @@ class Card(AboutRun):
     choices by tokens that made the choice (`of_made`) and that could (`of_had`), and the log2 of the one over the other
     (`lift_log2`), NaN below FEWEST_EXPECTED expected."""
     neighbours: pd.DataFrame
-    """For an expert, one row per other expert of the layer: together, expected (by the
-    loads alone: quasi-independence),
-    lift_log2, share of the tokens made that it serves, too, and the columns above with what is expected as base."""
+    """For an expert, one row per other expert of the layer: together (tokens that both serve), expected (by the loads
+    alone: quasi-independence), lift_log2, and the columns above, with the tokens of the expert as those that could and
+    the expected share as base."""
 
     @property
     def base(self) -> float:
@@ -107,17 +108,14 @@ def _by_class(run: Run, choice: Choice, chosen: TokenFilter) -> pd.DataFrame:
     """Counts per unit, class of token, and whether the token had the choice: tokens, made, first, weight (summed), and
     prompts (of which the first token that counts is there)."""
     sizes, (where, values) = run.sizes, chosen.where(run.sizes)
-    first, weight = "NULL::INTEGER", "NULL::DOUBLE"
+    first = "NULL::INTEGER"
     if choice.loops is None:
-        place = choice.layer * sizes.k + 1
-        first = f"(experts[{place}] = {choice.expert})::INTEGER"
-        cases = (f"WHEN experts[{place + r}] = {choice.expert} THEN weights[{place + r}]" for r in range(sizes.k))
-        weight = f"CASE {' '.join(cases)} END"
+        first = f"({expert_at(choice.layer, 0, sizes)} = {choice.expert})::INTEGER"
     return run.ask(
         "SELECT unit, class, had, count(*) AS tokens, sum(made::INTEGER)::BIGINT AS made, sum(first)::BIGINT AS first, "
         "sum(weight) AS weight, sum(begins::INTEGER)::BIGINT AS prompts FROM ("
         f"SELECT {unit_of_prompt(run.counts.records)} AS unit, class, {choice.had(sizes)} AS had, "
-        f"{choice.made(sizes)} AS made, {first} AS first, {weight} AS weight, "
+        f"{choice.made(sizes)} AS made, {first} AS first, {choice.weight(sizes)} AS weight, "
         f"prompt IS DISTINCT FROM lag(prompt) OVER () AS begins FROM ({classed()}) WHERE {where}) "
         "GROUP BY unit, class, had",
         values,
@@ -149,8 +147,9 @@ def _tokens(run: Run, choice: Choice, chosen: TokenFilter, base: float) -> tuple
         f"GROUP BY token_id HAVING had >= {FEWEST}",
         values,
     )
-    naive = shares_of(*(_one_each(each[name]) for name in ("made", "had")))
-    each = each.iloc[np.argsort(-naive.low, kind="stable")[:CANDIDATES]].sort_values("token_id", ignore_index=True)
+    compared, (made_in_all, had_in_all) = len(each), (each[name].to_numpy(float) for name in ("made", "had"))
+    low, _ = interval(share(made_in_all, had_in_all), had_in_all, had_in_all - 1)
+    each = each.iloc[np.argsort(-low, kind="stable")[:CANDIDATES]].sort_values("token_id", ignore_index=True)
     by_prompt = run.ask(
         f"SELECT {unit_of_prompt(run.counts.records)} AS unit, token_id, count(*) AS had, {made} {counted} "
         "AND list_contains(?, token_id) GROUP BY unit, token_id",
@@ -158,14 +157,9 @@ def _tokens(run: Run, choice: Choice, chosen: TokenFilter, base: float) -> tuple
     )
     at = np.searchsorted(each["token_id"].to_numpy(), by_prompt["token_id"].to_numpy())
     made, had = (by_unit(by_prompt["unit"], at, by_prompt[name], len(each)) for name in ("made", "had"))
-    table = _with_lift(each, shares_of(made, had), base, compared=len(naive.share))
+    table = _with_lift(each, shares_of(made, had), base, compared=compared)
     table = table.sort_values(["lift_low", "lift", "had"], ascending=False, kind="stable", ignore_index=True)
-    return table, len(naive.share)
-
-
-def _one_each(counts: pd.Series) -> np.ndarray:
-    """Counts [item] as if all of an item's tokens stood in FEWEST prompts, [unit, item]: for a first look alone."""
-    return np.tile(counts.to_numpy(float) / FEWEST, (FEWEST, 1))
+    return table, compared
 
 
 def _classes(by_class: pd.DataFrame, base: float) -> pd.DataFrame:
@@ -199,20 +193,20 @@ def _with_lift(table: pd.DataFrame, shares: Shares, base: float | np.ndarray, *,
 
 
 def _mixed(run: Run, choice: Choice, chosen: TokenFilter) -> pd.DataFrame:
-    """What the tokens that could make the choice did in every layer, those that made it apart: `choice_counts` by
+    """What the tokens that could make the choice did in every layer, those that made it apart: `counts_by_choice` by
     `made`."""
     where, values = chosen.where(run.sizes)
-    source = f"SELECT {choice.made(run.sizes)} AS made, CHOICES FROM tokens WHERE {where} AND {choice.had(run.sizes)}"
-    return choice_counts(run, source, values, ["made"])
+    source = f"tokens WHERE {where} AND {choice.had(run.sizes)}"
+    return counts_by_choice(run, {"made": choice.made(run.sizes)}, source, values)
 
 
 def _loops(mixed: pd.DataFrame) -> pd.DataFrame:
-    table = _made_and_had(mixed[mixed["kind"] == "l"]).rename(columns={"value": "loops"})
+    table = _made_and_had(mixed[mixed["kind"] == "loops"]).rename(columns={"value": "loops"})
     return _with_shares_of_layer(table)
 
 
 def _experts(mixed: pd.DataFrame) -> pd.DataFrame:
-    rows = mixed[(mixed["kind"] == "x") & (mixed["value"] != DID_NOT_ROUTE)]
+    rows = mixed[(mixed["kind"] == "expert") & (mixed["value"] != DID_NOT_ROUTE)]
     table = _with_shares_of_layer(_made_and_had(rows).rename(columns={"value": "expert"}))
     expected = table["of_had"] * table.groupby("layer")["made"].transform("sum")
     return table.assign(lift_log2=_lift_log2(table["made"], expected))
@@ -237,15 +231,13 @@ def _with_shares_of_layer(table: pd.DataFrame) -> pd.DataFrame:
 def _neighbours(run: Run, choice: Choice, chosen: TokenFilter) -> pd.DataFrame:
     """The other experts of the layer, beside the pairs that the loads alone would give."""
     sizes, (where, values) = run.sizes, chosen.where(run.sizes)
-    own = [f"x{choice.layer * sizes.k + rank}" for rank in range(sizes.k)]
     ran = " + ".join(f"({expert_at(choice.layer, rank, sizes)} IS NOT NULL)::INTEGER" for rank in range(sizes.k))
-    rows = choice_counts(
+    rows = counts_by_choice(
         run,
-        f"SELECT {choice.made(sizes)} AS made, {unit_of_prompt(run.counts.records)} AS unit, {ran} AS ran, CHOICES "
-        f"FROM tokens WHERE {where} AND {choice.had(sizes)}",
+        {"unit": unit_of_prompt(run.counts.records), "made": choice.made(sizes), "ran": ran},
+        f"tokens WHERE {where} AND {choice.had(sizes)}",
         values,
-        ["unit", "made", "ran"],
-        own,
+        [each for each in choice_columns(sizes) if (each.kind, each.layer) == ("expert", choice.layer)],
     )
     rows = rows[rows["value"] != DID_NOT_ROUTE]
     degree = np.bincount(rows["value"], rows["tokens"] * (rows["ran"] - 1), minlength=sizes.num_experts)

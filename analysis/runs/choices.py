@@ -2,11 +2,14 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Literal, NamedTuple
 
-from analysis.runs.schema import Sizes
+from analysis.runs.schema import Sizes, expert_at
+
+Kind = Literal["expert", "loops"]
 
 DID_NOT_ROUTE = -1
-"""In answers to questions about experts: where none ran."""
+"""In place of an expert: none ran."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,21 @@ class Choice:
         """The condition in SQL that a row of `tokens` had to choose: for experts, that it routed in the layer."""
         return "true" if self.loops is not None else f"{expert_at(self.layer, 0, sizes)} IS NOT NULL"
 
+    def weight(self, sizes: Sizes) -> str:
+        """The weight of the expert, from a row of `tokens` in SQL; null where it did not run, and for a choice of
+        loops."""
+        if self.loops is not None:
+            return "NULL::FLOAT"
+        places = range(self.layer * sizes.k + 1, (self.layer + 1) * sizes.k + 1)
+        return (
+            f"CASE {' '.join(f'WHEN experts[{place}] = {self.expert} THEN weights[{place}]' for place in places)} END"
+        )
+
+    @property
+    def kind(self) -> Kind:
+        """What is chosen."""
+        return "loops" if self.expert is None else "expert"
+
     @property
     def value(self) -> int:
         """The number of the expert, or of loops."""
@@ -66,23 +84,27 @@ def choices_of(sizes: Sizes, layers: Iterable[int] | None = None) -> list[Choice
     return found
 
 
-def expert_at(layer: int, rank: int, sizes: Sizes) -> str:
-    """The expert of a rank in a layer, from a row of `tokens` in SQL; null where none ran."""
-    return f"experts[{layer * sizes.k + rank + 1}]"
+class ChoiceColumn(NamedTuple):
+    """What tokens chose in a layer, as a column of an answer."""
+
+    kind: Kind
+    layer: int
+    rank: int
+    """0 for the first choice of an expert, and for loops."""
+    sql: str
+    """From a row of `tokens`; DID_NOT_ROUTE in place of an expert that did not run."""
 
 
-def choice_columns(sizes: Sizes) -> dict[str, tuple[str, int]]:
-    """Column -> (what it has of a row of `tokens` in SQL, its layer): loops as l0, l1 and so on, and experts of every
-    rank as x0, x1 and so on, DID_NOT_ROUTE where none ran. Only of what the model decides."""
-    columns = {}
-    if "depth" in sizes.parts:
-        columns |= {f"l{layer}": (f"loops[{layer + 1}]::SMALLINT", layer) for layer in range(sizes.num_layers)}
-    if "width" in sizes.parts:
-        for place in range(sizes.num_layers * sizes.k):
-            layer, rank = divmod(place, sizes.k)
-            at = expert_at(layer, rank, sizes)
-            columns[f"x{place}"] = (f"coalesce({at}::SMALLINT, {DID_NOT_ROUTE})", layer)
+def choice_columns(sizes: Sizes) -> list[ChoiceColumn]:
+    """A column per layer for loops, and per layer and rank for experts, as far as the model decides them."""
+    columns = []
+    for layer in range(sizes.num_layers) if "depth" in sizes.parts else ():
+        columns.append(ChoiceColumn("loops", layer, 0, f"loops[{layer + 1}]::SMALLINT"))
+    for place in range(sizes.num_layers * sizes.k) if "width" in sizes.parts else ():
+        layer, rank = divmod(place, sizes.k)
+        expert = f"coalesce({expert_at(layer, rank, sizes)}::SMALLINT, {DID_NOT_ROUTE})"
+        columns.append(ChoiceColumn("expert", layer, rank, expert))
     return columns
 
 
-__all__ = ["DID_NOT_ROUTE", "Choice", "choice_columns", "choices_of", "expert_at"]
+__all__ = ["DID_NOT_ROUTE", "Choice", "ChoiceColumn", "Kind", "choice_columns", "choices_of"]

@@ -6,6 +6,7 @@ import pandas as pd
 
 from analysis.runs.choices import Choice
 from analysis.runs.filters import ALL_TOKENS, TokenFilter
+from analysis.runs.occurrences import names_of_prompts, tokens_around
 from analysis.runs.run import Run
 
 AROUND, COUNT = 8, 12
@@ -30,25 +31,17 @@ def contexts(
     choice.check(run.sizes)
     where, values = chosen.where(run.sizes)
     only = " AND list_contains(?, token_id)" if token_ids else ""
-    made = choice.made(run.sizes)
+    made, weight = choice.made(run.sizes), choice.weight(run.sizes)
     drawn = run.ask(
-        f"SELECT prompt, token, text, loops[{choice.layer + 1}] AS loops, {_weight(run, choice)} AS weight FROM tokens "
+        f"SELECT prompt, token, text, loops[{choice.layer + 1}] AS loops, {weight} AS weight FROM tokens "
         f"WHERE {where} AND {made}{only} ORDER BY hash(prompt, token, {int(seed)}) LIMIT {int(count)}",
         [*values, *([list(token_ids)] if token_ids else [])],
     )
     drawn = drawn.sort_values(["prompt", "token"], ignore_index=True)
-    prompts = sorted(set(drawn["prompt"].tolist()))
-    listed = f"prompt IN ({', '.join(map(str, prompts))})" if prompts else "false"
-    near = " OR ".join(
-        f"(prompt = {prompt} AND token BETWEEN {token - AROUND} AND {token + AROUND})"
-        for prompt, token in zip(drawn["prompt"].tolist(), drawn["token"].tolist(), strict=True)
-    )
-    around = run.ask(f"SELECT prompt, token, text FROM tokens WHERE {listed} AND ({near or 'false'})")
-    texts = {(p, t): text for p, t, text in around.itertuples(index=False)}
-    told = run.ask(f"SELECT prompt, prompt_id, source FROM prompts WHERE {listed}").set_index("prompt")
+    near, told = tokens_around(run, drawn, AROUND)["text"].to_dict(), names_of_prompts(run, drawn["prompt"])
 
     def joined(prompt: int, places: range) -> str:
-        return "".join(texts.get((prompt, place), "") for place in places)
+        return "".join(near.get((prompt, place), "") for place in places)
 
     cells = list(zip(drawn["prompt"].tolist(), drawn["token"].tolist(), strict=True))
     return drawn.assign(
@@ -57,17 +50,6 @@ def contexts(
         prompt_id=[told["prompt_id"].get(prompt) for prompt, _ in cells],
         source=[told["source"].get(prompt) for prompt, _ in cells],
     )[["prompt", "prompt_id", "source", "token", "before", "text", "after", "loops", "weight"]]
-
-
-def _weight(run: Run, choice: Choice) -> str:
-    """The weight of the chosen expert, in SQL."""
-    if choice.loops is not None:
-        return "NULL::FLOAT"
-    first, k = choice.layer * run.sizes.k, run.sizes.k
-    cases = (
-        f"WHEN experts[{first + rank + 1}] = {choice.expert} THEN weights[{first + rank + 1}]" for rank in range(k)
-    )
-    return f"CASE {' '.join(cases)} END"
 
 
 __all__ = ["AROUND", "COUNT", "contexts"]

@@ -1,46 +1,44 @@
 """Counts of what tokens chose in every layer, asked in one go as far as memory allows."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
-from analysis.runs.choices import choice_columns
+from analysis.runs.choices import ChoiceColumn, choice_columns
 from analysis.runs.run import Run
 
 MOST_TABLES = 64
 """Tables of counts that DuckDB builds at once, over all its threads: each takes 2 MB or more from the beginning."""
 
 
-def choice_counts(
-    run: Run, source: str, values: Sequence[Any], keys: Sequence[str], columns: Sequence[str] | None = None
+def counts_by_choice(
+    run: Run, keys: Mapping[str, str], source: str, values: Sequence[Any], columns: Sequence[ChoiceColumn] | None = None
 ) -> pd.DataFrame:
-    """Rows of a question counted by `keys` and by each of the `columns` of `choice_columns` (None: all of them).
+    """Counts of tokens by `keys` and by each of the `columns` (None: all that the model has).
 
-    `source` is the question in SQL with its `values`; in it, CHOICES stands for these columns. Long: one row per keys x
-    column x value that occurs, with kind (l: loops, x: experts), layer, value and tokens.
+    `keys` are names with what they are in SQL; `source` is what follows FROM, with its `values`. One row per keys x
+    column x value that occurs, with kind, layer and rank of the column, value and tokens.
     """
-    told = choice_columns(run.sizes)
-    names = list(told if columns is None else columns)
+    columns = choice_columns(run.sizes) if columns is None else columns
     threads = int(run.ask("SELECT current_setting('threads') AS threads")["threads"].iloc[0])
     at_once = max(MOST_TABLES // threads, 1)
     given, tables = ", ".join(keys), []
-    for first in range(0, len(names), at_once):
-        part = names[first : first + at_once]
-        asked = run.ask(
-            f"SELECT {given}, {', '.join(part)}, count(*) AS tokens FROM "
-            f"({source.replace('CHOICES', ', '.join(f'{told[name][0]} AS {name}' for name in part))}) "
+    for first in range(0, len(columns), at_once):
+        part = {f"choice_{place}": each.sql for place, each in enumerate(columns[first : first + at_once], start=first)}
+        asked = ", ".join(f"{sql} AS {name}" for name, sql in {**keys, **part}.items())
+        found = run.ask(
+            f"SELECT {given}, {', '.join(part)}, count(*) AS tokens FROM (SELECT {asked} FROM {source}) "
             f"GROUP BY GROUPING SETS ({', '.join(f'({given}, {name})' for name in part)})",
             values,
         )
-        tables.append(asked.melt([*keys, "tokens"], var_name="column").dropna(subset="value"))
-    found = (
-        pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=[*keys, "tokens", "column", "value"])
-    )
-    layers = {name: layer for name, (_, layer) in told.items()}
-    return found.assign(
-        kind=found["column"].str[:1], layer=found["column"].map(layers).astype(int), value=found["value"].astype(int)
-    )
+        tables.append(found.melt([*keys, "tokens"], var_name="column").dropna(subset="value"))
+    if not tables:
+        return pd.DataFrame(columns=[*keys, "tokens", "value", "kind", "layer", "rank"])
+    found = pd.concat(tables, ignore_index=True)
+    place = found.pop("column").str.removeprefix("choice_").astype(int).to_numpy()
+    of = pd.DataFrame(columns, columns=ChoiceColumn._fields).drop(columns="sql").iloc[place].reset_index(drop=True)
+    return found.assign(value=found["value"].astype(int), **of)
 
 
-__all__ = ["MOST_TABLES", "choice_counts"]
+__all__ = ["MOST_TABLES", "counts_by_choice"]

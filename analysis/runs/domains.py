@@ -6,10 +6,9 @@ import numpy as np
 import pandas as pd
 
 from analysis.runs.choices import DID_NOT_ROUTE, Choice, choices_of
-from analysis.runs.counting import choice_counts
+from analysis.runs.counting import counts_by_choice
 from analysis.runs.filters import ALL_TOKENS, TokenFilter, quoted
 from analysis.runs.run import Run
-from analysis.runs.schema import Sizes
 from analysis.runs.units import by_unit, differences, shares_of, unit_of_prompt
 from analysis.texts.chance import corrected
 
@@ -45,13 +44,13 @@ def domain_difference(run: Run, column: str, first: str, second: str, chosen: To
         raise ValueError(f"the run has no column {column!r}; it has {', '.join((SOURCE, *run.manifest.others))}")
     counts = _counts(run, column, (first, second), chosen)
     choices = choices_of(run.sizes)
-    both = [_made_and_had(counts[counts["domain"] == each], choices, run.sizes) for each in (first, second)]
+    both = [_made_and_had(counts[counts["domain"] == each], choices) for each in (first, second)]
     shares, had = [shares_of(*each) for each in both], [each[1].sum(axis=0) for each in both]
     found = differences(*shares)
     return pd.DataFrame(
         {
             "layer": [each.layer for each in choices],
-            "kind": ["loops" if each.expert is None else "expert" for each in choices],
+            "kind": [each.kind for each in choices],
             "value": [each.value for each in choices],
             "first": shares[0].share, "second": shares[1].share,
             "first_had": had[0].astype(int), "second_had": had[1].astype(int),
@@ -62,33 +61,27 @@ def domain_difference(run: Run, column: str, first: str, second: str, chosen: To
 
 
 def _counts(run: Run, column: str, domains: Sequence[str], chosen: TokenFilter) -> pd.DataFrame:
-    """`choice_counts` by domain and unit."""
+    """`counts_by_choice` by domain and unit."""
     where, values = chosen.where(run.sizes)
     source = (
-        f"SELECT domain, {unit_of_prompt(run.counts.records)} AS unit, CHOICES FROM tokens JOIN "
-        f"(SELECT prompt, {quoted(column)} AS domain FROM prompts WHERE list_contains(?, {quoted(column)})) "
-        f"USING (prompt) WHERE {where}"
+        f"tokens JOIN (SELECT prompt, {quoted(column)} AS domain FROM prompts "
+        f"WHERE list_contains(?, {quoted(column)})) USING (prompt) WHERE {where}"
     )
-    return choice_counts(run, source, [list(domains), *values], ["domain", "unit"])
+    keys = {"domain": "domain", "unit": unit_of_prompt(run.counts.records)}
+    return counts_by_choice(run, keys, source, [list(domains), *values])
 
 
-def _made_and_had(counts: pd.DataFrame, choices: Sequence[Choice], sizes: Sizes) -> tuple[np.ndarray, np.ndarray]:
+def _made_and_had(counts: pd.DataFrame, choices: Sequence[Choice]) -> tuple[np.ndarray, np.ndarray]:
     """Counts of tokens that made each choice and of those that had it, both [unit, choice]."""
     rows = counts[counts["value"] != DID_NOT_ROUTE]
-    made_at = {(*_group(each), each.value): place for place, each in enumerate(choices)}
+    made_at = {(each.kind, each.layer, each.value): place for place, each in enumerate(choices)}
     places = [made_at[each] for each in zip(rows["kind"], rows["layer"], rows["value"], strict=True)]
     made = by_unit(rows["unit"], np.array(places, int), rows["tokens"], len(choices))
-    groups = {group: place for place, group in enumerate(dict.fromkeys(map(_group, choices)))}
-    # whoever has a first expert routed; the rows of other kinds are kept with no tokens, so that all units stay
-    first = (rows["kind"] == "l") | (rows["column"] == "x" + (rows["layer"] * sizes.k).astype(str))
+    groups = {group: place for place, group in enumerate(dict.fromkeys((each.kind, each.layer) for each in choices))}
+    # A token that routed has a first expert. Rows of later ones stay, with no tokens, so that both have the same units.
     of = [groups[each] for each in zip(rows["kind"], rows["layer"], strict=True)]
-    had = by_unit(rows["unit"], np.array(of, int), rows["tokens"] * first, len(groups))
-    return made, had[:, [groups[_group(each)] for each in choices]]
-
-
-def _group(choice: Choice) -> tuple[str, int]:
-    """The choices of which a token makes one, or k: kind and layer."""
-    return "l" if choice.expert is None else "x", choice.layer
+    had = by_unit(rows["unit"], np.array(of, int), rows["tokens"] * (rows["rank"] == 0), len(groups))
+    return made, had[:, [groups[each.kind, each.layer] for each in choices]]
 
 
 __all__ = ["MOST_DOMAINS", "SOURCE", "domain_columns", "domain_difference"]

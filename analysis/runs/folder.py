@@ -1,8 +1,10 @@
 """The folder of a run: its parts, its manifest, and the lock of whoever writes it."""
 
+import json
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import numpy as np
 from filelock import FileLock, Timeout
 from pyarrow import parquet
 
@@ -43,10 +45,15 @@ def counts_of(folder: Path) -> Counts:
     records = problems = tokens = 0
     parts = parts_in(folder)
     for files in parts:
-        about = _footer(files.prompts)
-        records, problems = records + about.num_rows, problems + int(about.metadata[PROBLEMS])
-        tokens += _footer(files.tokens).num_rows
+        rows, unusable = _rows_and_note(files.prompts, PROBLEMS)
+        records, problems = records + rows, problems + unusable
+        tokens += _rows_and_note(files.tokens, ROUTER_PROBS)[0]
     return Counts(len(parts), records - problems, problems, tokens)
+
+
+def router_probs_of(files: PartFiles) -> np.ndarray:
+    """`Rows.router_probs` of a part, [layer, expert]. Raises ValueError if its file of tokens is damaged."""
+    return np.array(_rows_and_note(files.tokens, ROUTER_PROBS)[1])
 
 
 def locked(folder: Path) -> FileLock:
@@ -61,10 +68,13 @@ def locked(folder: Path) -> FileLock:
     return lock
 
 
-def _footer(path: Path) -> parquet.FileMetaData:
+def _rows_and_note(path: Path, key: bytes) -> tuple[int, Any]:
+    """The number of rows of a file, and what its metadata hold as JSON under a key. Raises ValueError if one is missing
+    or damaged."""
     try:
-        return parquet.read_metadata(path)
-    except (OSError, ValueError) as error:
+        about = parquet.read_metadata(path)
+        return about.num_rows, json.loads((about.metadata or {})[key])
+    except (OSError, ValueError, KeyError) as error:
         raise ValueError(f"{path} is damaged: copy the run again, or make it anew") from error
 
 
@@ -79,4 +89,5 @@ __all__ = [
     "locked",
     "part_files",
     "parts_in",
+    "router_probs_of",
 ]
