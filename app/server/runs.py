@@ -13,7 +13,7 @@ import pandas as pd
 
 from analysis.runs.atlas import OF_WHOLE_RUN, TABLES
 from analysis.runs.filters import ALL_TOKENS, TokenFilter
-from analysis.runs.manifest import MANIFEST, Manifest
+from analysis.runs.manifest import MANIFEST
 from analysis.runs.run import QuestionError, Run
 from app.limits import MAX_RUNS, MOST_TABLES, TYPED_AT_A_TIME
 from app.server.result_cache import Result, ResultCache
@@ -48,7 +48,6 @@ def folders() -> dict[str, Path]:
 def check_folders(given: list[Path]) -> list[Path]:
     """The whole paths of folders of runs. Raises ValueError, in a sentence, if one is no run that can be read."""
     for folder in given:
-        Manifest.read(folder)
         Run(folder).close()
     return [folder.resolve() for folder in given]
 
@@ -60,7 +59,7 @@ def opened(folder: Path) -> Run:
     more. Raises RunError if it is gone or damaged.
     """
     with told(folder):
-        key = folder, _stamp(folder)
+        key = folder, stamp(folder)
         with _LOCK:
             if run := _OPEN.get(key):
                 _OPEN.move_to_end(key)
@@ -76,8 +75,7 @@ def opened(folder: Path) -> Run:
 
 
 def _answer(folder: Path, _: int, question: Callable[..., Any], arguments: tuple[Hashable, ...]) -> Any:
-    with told(folder):
-        return question(opened(folder), *arguments)
+    return question(opened(folder), *arguments)
 
 
 _answers = ResultCache(_answer, entries=MOST_TABLES, turn=nullcontext)
@@ -89,7 +87,7 @@ def answer(folder: Path, question: Callable[..., Result], *arguments: Hashable) 
     The question is a function of a module. Do not change its answer. Raises RunError if the run is gone or damaged.
     """
     with told(folder):
-        return _answers(folder, _stamp(folder), question, arguments)
+        return _answers(folder, stamp(folder), question, arguments)
 
 
 def table(folder: Path, chosen: TokenFilter, name: str) -> pd.DataFrame:
@@ -103,9 +101,11 @@ def typed(folder: Path, sql: str) -> tuple[pd.DataFrame, bool]:
         return opened(folder).ask_typed(sql)
 
 
-def _stamp(folder: Path) -> int:
-    """A number that changes when the run grows."""
-    return (folder / MANIFEST).stat().st_mtime_ns
+def stamp(folder: Path) -> int:
+    """A number that changes when the run grows or is made anew, for caches of what is said of it. Raises RunError if it
+    is gone."""
+    with told(folder):
+        return (folder / MANIFEST).stat().st_mtime_ns
 
 
 @contextmanager
@@ -133,6 +133,7 @@ __all__ = [
     "check_folders",
     "folders",
     "opened",
+    "stamp",
     "table",
     "told",
     "typed",

@@ -15,7 +15,6 @@ from analysis.runs.areas import Area
 from analysis.runs.chosen import ChosenTokens
 from analysis.runs.filters import TokenFilter
 from analysis.runs.map import FEWEST_TOKENS, TokenMap, umap_map
-from analysis.runs.run import Run
 from analysis.runs.sampling import TokenSample
 from analysis.runs.vectors import blocks_of, usual_blocks
 from app.limits import MAX_MAPS
@@ -201,11 +200,6 @@ def in_context(point: tuple[int, int]) -> dict[str, Any] | None:
     with suppress(RunError):
         return runs.answer(run_choice.run_folder(), token_in_context, *point)
     return None
-
-
-def usual(run: Run) -> list[str]:
-    """The kinds of routing by which tokens are near each other unless others are chosen."""
-    return usual_blocks(run.sizes)
 
 
 def drag() -> str:
