@@ -7,7 +7,6 @@ python -m benchmarks.atlas [--tokens 2000000] [--layers 6] [--folder FOLDER]
 """
 
 import argparse
-import resource
 import statistics
 import tempfile
 import time
@@ -24,6 +23,7 @@ from analysis.runs.rows import Rows, rows_of_arrays
 from analysis.runs.run import Run
 from analysis.runs.schema import Sizes
 from analysis.runs.writing import Record, RunWriter
+from benchmarks.memory import peak_mb
 
 PROMPT_TOKENS, PART_TOKENS, WORDS = 20, 2**17, 4096
 OPEN_S, PANEL_S, MEMORY_GB = 3.0, 1.0, 1.5
@@ -90,11 +90,6 @@ def texts(run: Run, chosen: TokenFilter) -> None:
     occurrences(run, chosen, first=0, rows=20, mixed=True, layer=3)
 
 
-def memory_gb() -> float:
-    """The most memory that this process has had."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tokens", type=int, default=2_000_000)
@@ -110,7 +105,7 @@ def main() -> None:
 
 def measure(folder: Path) -> None:
     """Print how long opening and every panel take, and the memory."""
-    before, began = memory_gb(), time.perf_counter()
+    before, began = peak_mb(), time.perf_counter()
     run = Run(folder)
     print(f"{run}: opened in {time.perf_counter() - began:.2f} s (asked: {OPEN_S:g} s)")
     for name, ask in (TABLES | {"texts": texts}).items():
@@ -123,7 +118,8 @@ def measure(folder: Path) -> None:
         by_filter = ", ".join(f"{filtered} {statistics.median(each):.2f}" for filtered, each in times.items())
         median = statistics.median(each for of_filter in times.values() for each in of_filter)
         print(f"{name:10} median {median:.2f} s (asked: {PANEL_S:g} s): {by_filter}")
-    print(f"memory: {memory_gb():.2f} GB at most, {before:.2f} GB before (asked: {MEMORY_GB:g} GB)")
+    most, before = (each / 1024 for each in (peak_mb(), before))
+    print(f"memory: {most:.2f} GB at most, {before:.2f} GB before (asked: {MEMORY_GB:g} GB)")
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ def outcome(kind: str, data: bytes) -> str:
 
 
 def main() -> int:
-    """Trace these texts all."""
+    """Read damaged files of each kind, and print what became of them."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--kinds", nargs="+", choices=WHOLE, default=list(WHOLE), help="kinds of files (default: all)")
     parser.add_argument("--count", type=int, default=500, help="files of each kind (default: 500)")
