@@ -8,6 +8,9 @@ from sample_models.distil.evaluation import ratio_to_dense
 from sample_models.distil.finished import Run
 from sample_models.model_card import CONTROLS_READ, controls_table, front_matter, sources_table, table
 
+HEADS = {"dense": "dense model", "dense_trained": "dense model, trained", "own": "this model"}
+"""Heads of the columns that hold a model's own decisions."""
+
 
 def update_card(name: str, runs: Sequence[Run], evaluation: dict, recipe: dict[str, str], licence: str) -> str:
     """The model card in markdown."""
@@ -118,8 +121,9 @@ def _gate_departure(runs: Sequence[Run]) -> str:
 
 
 def _held_out(evaluation: dict) -> str:
-    columns = ["dense", "own", *(name for name in evaluation["controls"] if name.startswith("always"))]
-    heads = [{"dense": "dense model", "own": "this model"}.get(name, name.replace("_", " ")) for name in columns]
+    control = ["dense_trained"] * ("dense_trained" in evaluation)
+    columns = ["dense", *control, "own", *(name for name in evaluation["controls"] if name.startswith("always"))]
+    heads = [HEADS.get(name, name.replace("_", " ")) for name in columns]
     rows = [
         (kind, evaluation["documents"][kind], *(row[name]["bits_per_byte"] for name in columns))
         for kind, row in evaluation["by_kind"].items()
@@ -128,8 +132,21 @@ def _held_out(evaluation: dict) -> str:
     return (
         f"Bits per byte on the first {evaluation['document_tokens']} tokens of held-out documents:\n\n"
         + table(("text", "documents", *heads), rows)
+        + _control(evaluation)
         + f"\n\nAveraged over kinds of text, this model has **{ratio_to_dense(evaluation):.3f} times** the dense "
         "model's bits per byte. The loss in nats per token is:\n\n" + table(("text", *heads), losses)
+    )
+
+
+def _control(evaluation: dict) -> str:
+    """What the control was, and the ratio to it; empty if there is none."""
+    if "dense_trained" not in evaluation:
+        return ""
+    tokens, ratio = evaluation["dense_trained"]["tokens"], ratio_to_dense(evaluation, "dense_trained")
+    return (
+        f"\n\n`dense model, trained` is the dense model after next-token training on {tokens:,} of the same tokens, "
+        "with low-rank updates of the same ranks: it shows what the texts alone are worth. Averaged over kinds of "
+        f"text, this model has {ratio:.3f} times its bits per byte."
     )
 
 
@@ -137,9 +154,8 @@ def _questions(results: dict[str, dict]) -> str:
     """Accuracies and mean loops on multiple-choice questions; empty if none were asked."""
     if not results:
         return ""
-    heads = {"dense": "dense model", "own": "this model"}
     rows = [
-        (name, result["questions"], heads.get(model, model.replace("_", " ")), *_with_errors(row), result["chance"])
+        (name, result["questions"], HEADS.get(model, model.replace("_", " ")), *_with_errors(row), result["chance"])
         for name, result in results.items()
         for model, row in result["models"].items()
     ]

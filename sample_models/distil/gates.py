@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import torch
 
 from sample_models.distil.losses import Lesson, relative_errors
-from sample_models.distil.own_loops import own_loops, own_loops_output
+from sample_models.distil.own_loops import output_of_each_loop_count, own_loops
 from sample_models.feed_forward import DenseFFN
 from sample_models.modeling_versatile import VersatileFFNForCausalLM
 
@@ -145,8 +145,8 @@ def refit_depth(lesson: Lesson, windows: torch.Tensor, shares: list[float]) -> N
             lesson.student.model(part, use_cache=False)
         layers = zip(lesson.ffns, lesson.streams.mid, lesson.teacher_streams.post, strict=True)
         for so_far, (ffn, hidden, target) in zip(seen, layers, strict=True):
-            outputs = [own_loops_output(ffn, hidden, loops=n) for n in range(1, ffn.max_loops + 1)]
-            errors = torch.stack([relative_errors(y, target, target) for y in outputs], dim=-1)
+            outputs, target = output_of_each_loop_count(ffn, hidden), target.unsqueeze(-2)
+            errors = relative_errors(outputs, target, target)  # [b p loop]
             so_far.append((hidden[:, 1:].flatten(0, 1).float(), errors[:, 1:].flatten(0, 1)))
     lesson.streams.clear()
     for ffn, parts in zip(lesson.ffns, seen, strict=True):

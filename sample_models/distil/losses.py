@@ -126,7 +126,7 @@ class Lesson:
 
 
 def relative_errors(ours: torch.Tensor, theirs: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
-    """|ours - theirs|^2 / |scale|^2 of every token [b p], from [b p d]."""
+    """|ours - theirs|^2 / |scale|^2 of every token [...], from [... d]."""
     return (ours - theirs).float().square().sum(dim=-1) / (scale.float().square().sum(dim=-1) + 1e-6)
 
 
