@@ -26,8 +26,8 @@ RIDGE = 1e-3
 NEAREST_SPREAD = 2.0
 """Standard deviation of the refitted depth logits around their mean over loops."""
 
-MOST_ERROR = 0.98
-"""Quantile of all errors above which they count as no larger, so that a few tokens do not rule the fit."""
+LEAST_RANK = 0.02
+"""Added to a rank before its logarithm, so that the very first token does not rule the fit."""
 
 DEPTH_MARGIN = 4.0
 """Logits between neighbouring numbers of loops when s(H) is one standard deviation from their threshold."""
@@ -112,12 +112,18 @@ def fit_gates(
 def nearest_loops_weights(hidden: torch.Tensor, errors: torch.Tensor, shares: list[float]) -> torch.Tensor:
     """Weights [loop, d] of a depth head that prefers the loops with the smallest error, in these shares.
 
-    hidden: [n, d]; errors: [n, loop]. The logits are the ridge regression of -error on H, plus a constant for each
-    number of loops, which is found by iteration so that the wanted shares come out: a number of loops that is worse for
-    most tokens goes to those that lose least by it.
+    hidden: [n, d]; errors: [n, loop]. A number of loops that is worse for most tokens goes to those that lose least by
+    it. So what counts is a token's rank, from 0 to 1, among all tokens by what it loses with this number against the
+    usual one, which has the largest share. The logits are the ridge regression of -log(rank) on H, 0 for the usual
+    number, plus a constant for each number of loops, which is found by iteration so that the wanted shares come out.
+    Ranks instead of errors, since a few tokens have a hundred times the errors of others; logarithms, since only the
+    first ranks are chosen.
     """
     wanted = torch.tensor(shares) / sum(shares)
-    gains = -errors.clamp_max(errors.flatten().quantile(MOST_ERROR))
+    usual = int(wanted.argmax())
+    losses = errors - errors[:, usual, None]
+    gains = -(losses.argsort(dim=0).argsort(dim=0) / len(losses) + LEAST_RANK).log()
+    gains[:, usual] = 0
     weights = ridge(hidden, torch.cat([gains - gains.mean(dim=0), torch.ones(len(hidden), 1)], dim=1))
     slopes, constant = weights[:-1], weights[-1]
     fitted = hidden @ slopes.T
