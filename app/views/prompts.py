@@ -35,11 +35,12 @@ def list_of_prompts() -> None:
     )
     told = versatile if "gate" in prompt_list.measures() else ""
     st.caption(
-        "**How to read.** Each prompt has one dot and one row, and each number is a mean over its tokens; loss is the "
-        f"mean surprisal. {told}A dash means that a prompt was not traced or has nothing to measure. Means of short "
-        "texts scatter more, so compare prompts of similar length. The answer above tests groups: chance is what comes "
-        "of dealing the group names to the prompts at random, and prompts made from one template make p too small. "
-        "Click the head of a column to sort the table, or the box before a row to open its text on every page."
+        "**How to read.** Each prompt has one dot and one row, and each number is a mean over its tokens; loss is "
+        f"the mean surprisal. {told}A dash means that a prompt was not traced or has nothing to measure. Means of "
+        "short texts scatter more, so compare prompts of similar length. The answer above tests groups: the chance "
+        "level comes from shuffling the group names among the prompts. Prompts made from one template make p too "
+        "small. Click the head of a column to sort the table, or the box before a row to open its text on every "
+        "page."
     )
 
 
