@@ -270,9 +270,10 @@ CONTRAST_FIGURES = (
         name="specialisation",
         title="What does each layer follow?",
         how_to_read=(
-            "Each mark is normalised mutual information: the share of the uncertainty about the choice that knowing "
-            "the token, its class or the prompt's domain removes. The stroke is what chance alone gives, which is "
-            "high where there are many labels. Filled means beyond chance: p below 0.05, corrected over all marks."
+            "Each mark is the share of the uncertainty about a layer's choice that knowing the token, its class or "
+            "the prompt's domain removes (normalised mutual information). The stroke is what chance alone gives, "
+            "which is high where there are many labels. Filled means beyond chance: p below 0.05, corrected over all "
+            "marks."
         ),
         details=(
             "Counted over a random sample of whole prompts with at most 10,000 tokens. For tokens and classes, "
