@@ -254,8 +254,8 @@ CONTRAST_FIGURES = (
         name="domain_intervals",
         title="How sure are the differences in this layer?",
         how_to_read=(
-            "Each dot is a difference of the chosen layer with its 95% interval over prompts. Filled means beyond "
-            "chance, corrected over all layers."
+            "Each dot is a difference of the chosen layer with its 95% interval over prompts. Filled dots are beyond "
+            "chance (p below 0.05, corrected over all layers)."
         ),
         details=(
             "The intervals are Newcombe's, built from Wilson intervals with the effective number of tokens, which is "
@@ -272,8 +272,8 @@ CONTRAST_FIGURES = (
         how_to_read=(
             "Each mark is the share of the uncertainty about a layer's choice that knowing the token, its class or "
             "the prompt's domain removes (normalised mutual information). The stroke is what chance alone gives, "
-            "which is high where there are many labels. Filled means beyond chance: p below 0.05, corrected over all "
-            "marks."
+            "which is high where there are many labels. Filled marks are beyond chance (p below 0.05, corrected over "
+            "all marks)."
         ),
         details=(
             "Counted over a random sample of whole prompts with at most 10,000 tokens. For tokens and classes, "
