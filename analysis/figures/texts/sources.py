@@ -208,7 +208,7 @@ FIGURES = (
             "texts also differ as a whole, it can still pass. The correction is Benjamini-Hochberg. Counts are mixed "
             f"with those of the next wider case, which weighs as much as {SMOOTHING:g} tokens. Position counts from "
             "the start of the text, also where it is read in windows, in bins that double: 0, 1, 2–3, 4–7, 8–15 and "
-            "so on. Only the token before is drawn of the context. Routing is determined by the text, so the "
+            "so on. Of the context, only the token before is drawn. Routing is determined by the text, so the "
             "uncertainty that is left comes from the rest of the context and from having so few texts to learn from."
         ),
         figure=sources_figure,
