@@ -4,7 +4,8 @@ A token is a run of bytes, not always whole characters. Its display string is it
 characters, with these made visible; everything else is written as bytes in angle brackets:
     space -> U+2423 (␣)   newline -> U+21B5 (↵)   tab -> U+21E5 (⇥)   other controls, lone bytes -> ⟨0D⟩, ⟨E2 80⟩
 Other invisible characters are written as bytes too: blanks that count as letters, and a combining mark that has no
-letter before it to stand on. So are these signs themselves where the text contains them: a display string stands for one byte string only.
+letter before it to stand on. So are these signs themselves where the text contains them: a display string stands for
+one byte string only.
 
 Two kinds of tokenizer give the exact bytes of every token: byte-level ones (GPT-2's alphabet), and SentencePiece ones,
 where ▁ is a space and <0xE2> a byte. For any other kind it is the text that the tokenizer decodes the token to.
@@ -40,7 +41,7 @@ def display_token(raw: bytes) -> str:
 
 
 def _display_char(char: str, *, carried: bool) -> str:
-    """`carried`: whether the character before is shown as itself, so that a mark, which takes no room, can stand on it."""
+    """`carried`: whether the character before is shown as itself, so that a mark can stand on it."""
     if sign := VISIBLE.get(char):
         return sign
     unseen = char in _BLANK or (not carried and unicodedata.category(char) in ("Mn", "Me"))
