@@ -33,7 +33,7 @@ def choose_b() -> None:
         return  # every figure says why
     comparing.fill_form()
     way = st.segmented_control(
-        "Set beside this text",
+        "Compare this text with",
         list(WAYS),
         format_func=WAYS.get,
         required=True,
