@@ -139,7 +139,8 @@ def check_loops_matter(record: HealthRecord) -> Check:
         f"{number(cost.error, 3)} over {cost.texts} texts, {cost.tokens:,} tokens; {percent(cost.changed)} of choices "
         f"changed); loops alone {_told(loops)}, λ alone {_told(gate)}, among equal tokens only {_told(within)}, where "
         f"{percent(within.changed)} changed",
-        _untrained_gates(record) + (
+        _untrained_gates(record)
+        + (
             f"The 95% interval over texts must lie above 0. If all of it lies below {LEAST_COST:g}, it does not "
             "matter which token takes which loops, as with untrained gates. A cost does not show that the chosen "
             "loops are the best, since the model was trained with these only."
