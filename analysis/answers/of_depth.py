@@ -30,10 +30,11 @@ def forced_depth(effects: DepthEffects, view: View = DEFAULT_VIEW) -> Answer:
         else ""
     )
     return answer(
-        f"Forced one at a time, the {how_many(ran * trace.num_layers, 'cell')}{begun} miss "
-        f"{number(table.loc['learned', 'regret'], 3)} nats on average in the next prediction; the same loops "
-        f"dealt at random miss {_more(table.loc['random', 'more'])}, always "
-        f"{how_many(same, 'loop')} {_more(table.loc[f'always {same}', 'more'])}. {often}",
+        f"In {how_many(ran * trace.num_layers, 'cell')} (a token in a layer){begun}, forced one at a time, the best "
+        f"number of loops would gain {number(table.loc['learned', 'regret'], 3)} nats over the one that ran, on "
+        "average in the next prediction. The same loops dealt at random would miss "
+        f"{_more(table.loc['random', 'more'])} than that, always {how_many(same, 'loop')} "
+        f"{_more(table.loc[f'always {same}', 'more'])}. {often}",
         a_token(trace, token, layer=int(layer)),
         " missed most, ",
         f"{number(lost[layer, token], 3)} in ",
