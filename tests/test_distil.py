@@ -207,6 +207,10 @@ def test_published_run_holds_its_update_its_questions_and_a_card_of_its_own_numb
     assert by_kind["dense_trained"]["loss"] < by_kind["dense"]["loss"]  # it has read these sentences
     assert tokens == (120 + 12) * 64 and f"on {tokens:,} of the same tokens" in card
     assert f"| {by_kind['dense_trained']['bits_per_byte']:.3f} |" in card
+    points = evaluation["frontier"]
+    assert [row["mean_loops"] for row in points] == sorted(row["mean_loops"] for row in points)
+    assert points[0]["mean_loops"] < 1.5 < 2.5 < points[-1]["mean_loops"]
+    assert all(f"| {row['mean_loops']:.3f} | {row['difference']:.3f} |" in card for row in points)
     assert "no gradient reached the depth heads" in card and "one step in 4 drew loops" in card
     assert f"| quiz | 2 | this model | {quiz['models']['own']['accuracy']:.3f} (0.000)" in card
     assert "entropy term" not in card and f"{evaluation['mean_loops']:.2f}" in card

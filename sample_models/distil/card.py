@@ -28,6 +28,7 @@ def update_card(name: str, runs: Sequence[Run], evaluation: dict, recipe: dict[s
         "Held-out results": _held_out(evaluation),
         "Multiple choice": _questions(evaluation["questions"]),
         "What the decisions are worth": _controls(evaluation),
+        "Compute against quality": _frontier(evaluation),
         "Loops and experts by layer": _layers(evaluation),
         "Limits": (
             "The model was distilled with few tokens on one machine, with one seed, on English and mostly old texts. "
@@ -180,6 +181,29 @@ def _with_errors(row: dict[str, float]) -> list[str]:
 
 def _controls(evaluation: dict) -> str:
     return f"These controls use the documents above. {CONTROLS_READ}\n\n{controls_table(evaluation['controls'])}"
+
+
+def _frontier(evaluation: dict) -> str:
+    """The loss at cheaper and dearer mixes of loops, beside constant numbers of them; empty if it was not measured."""
+    if "frontier" not in evaluation:
+        return ""
+    points = [
+        ("depth heads refitted", row["mean_loops"], row["difference"], row["standard_error"])
+        for row in evaluation["frontier"]
+    ]
+    points += [
+        (f"always {loops} loop{'s' * (loops > 1)}", float(loops), control["mean"], control["standard_error"])
+        for loops in range(1, len(evaluation["layers"][0]["loop_shares"]) + 1)
+        if (control := evaluation["controls"].get(f"always_{loops}_loops"))
+    ]
+    points.append(("this model", evaluation["mean_loops"], 0.0, ""))
+    return (
+        "What would a cheaper or dearer mix of loops cost? The depth heads are refitted to other mixes, and all other "
+        "weights stay as they are. `difference` is the loss minus this model's, in nats per token, as a mean over the "
+        "documents above with its standard error. A point far from this model's mean shows what the gate can do "
+        "without further training, not what a model trained for that mix would do.\n\n"
+        + table(("decisions", "mean loops", "difference", "standard error"), sorted(points, key=lambda row: row[1]))
+    )
 
 
 def _layers(evaluation: dict) -> str:

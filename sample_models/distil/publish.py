@@ -22,7 +22,8 @@ from sample_models.distil.card import update_card
 from sample_models.distil.dense_control import control_tokens, read_control
 from sample_models.distil.evaluation import answer_questions, evaluate_distilled
 from sample_models.distil.finished import read_run
-from sample_models.distil.run import distilled
+from sample_models.distil.frontier import frontier
+from sample_models.distil.run import REFIT_WINDOWS, distilled, draw_windows
 from sample_models.distil.teacher import dense_folder, filled, read_pair
 from sample_models.multiple_choice import Question, read_questions
 from sample_models.recipes import update_digest
@@ -70,6 +71,16 @@ def publish(
     evaluation["questions"] = {
         name: answer_questions(student, teacher, asked, tokenizer, beside) for name, asked in questions.items()
     }
+    training = draw_windows(
+        [write_tokens([path], tokenizer, run / f"{path.name}.tokens") for path in options.data],
+        options.data_weights or [1.0] * len(options.data),
+        REFIT_WINDOWS,
+        options.context,
+        options.seed,
+        step=10**9,
+    )
+    held_out = torch.cat(list(texts.values()))
+    evaluation["frontier"] = frontier(student, teacher, training, held_out, options.loop_shares)
     if dense_trained:
         evaluation["dense_trained"] = {"tokens": control_tokens(dense_trained)}
     partial = out.with_name(out.name + ".partial")
