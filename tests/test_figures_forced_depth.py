@@ -50,7 +50,7 @@ def test_a_sweep_that_was_stopped_is_blank_where_nothing_was_run():
 
 def test_the_answer_says_what_the_table_says_and_links_the_largest_regret():
     found, table = forced_depth(EFFECTS), gates_compared(cells_of(EFFECTS)).set_index("gate")
-    assert f"gain {table.loc['learned', 'regret']:.3f} nats" in found.text
+    assert f"by {table.loc['learned', 'regret']:.3f} nats on average" in found.text
     lost = regret(cells_of(EFFECTS))[:, :-1]
     layer, token = np.unravel_index(lost.argmax(), lost.shape)
     assert [(link.layer, link.token) for link in found.links] == [(layer, token), (layer, None)]
