@@ -19,11 +19,11 @@ READ = {"parquet": prompts_of_upload, "trace": trace_of_upload}
 KINDS = (*WHOLE, "model")
 
 
-def uploads(kind: str, count: int) -> Iterator[str]:
+def uploads(kind: str, seeds: range) -> Iterator[str]:
     """What becomes of so many uploads, and of the whole file before and after them."""
     data = WHOLE[kind]()
     yield outcome(kind, data)
-    yield from (outcome(kind, flipped(data, seed)) for seed in range(count))
+    yield from (outcome(kind, flipped(data, seed)) for seed in seeds)
     yield outcome(kind, data)
 
 
@@ -44,13 +44,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS), help="kinds of files (default: all)")
     parser.add_argument("--count", type=int, default=500, help="files of each kind (default: 500)")
+    parser.add_argument("--first", type=int, default=0, help="seed of the first file of each kind (default: 0)")
     asked = parser.parse_args()
-    fine = True
+    fine, seeds = True, range(asked.first, asked.first + asked.count)
     for kind in asked.kinds:
         found, seconds = Counter(), []
-        outcomes = flipped_weights(asked.count) if kind == "model" else uploads(kind, asked.count)
+        outcomes = flipped_weights(seeds) if kind == "model" else uploads(kind, seeds)
         whole = {next(outcomes)}  # what it takes is imported before
-        for _ in range(asked.count):
+        for _ in seeds:
             began = time.perf_counter()
             found[next(outcomes)] += 1
             seconds.append(time.perf_counter() - began)

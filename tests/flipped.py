@@ -98,14 +98,14 @@ def model_folder(folder: Path) -> Path:
     return folder
 
 
-def flipped_weights(count: int) -> Iterator[str]:
+def flipped_weights(seeds: range) -> Iterator[str]:
     """What becomes of so many flips of a model's weights, and of the whole ones before and after them."""
     with tempfile.TemporaryDirectory() as aside:
         folder = model_folder(Path(aside) / "flipped")
         whole = (folder / "model.safetensors").read_bytes()
         header = 8 + int.from_bytes(whole[:8], "little")
         yield weights_outcome(folder, whole)
-        for seed in range(count):  # every second one in the header, which is a quarter of the file
+        for seed in seeds:  # every second one in the header, which is a quarter of the file
             changed = flipped(whole[:header], seed) + whole[header:] if seed % 2 else flipped(whole, seed)
             yield weights_outcome(folder, changed)
         yield weights_outcome(folder, whole)
@@ -114,7 +114,7 @@ def flipped_weights(count: int) -> Iterator[str]:
 def flip_weights(count: int) -> dict[str, list[int]]:
     """Outcome -> seeds, over so many flips of a model's weights."""
     found: dict[str, list[int]] = {}
-    before, *outcomes, after = flipped_weights(count)
+    before, *outcomes, after = flipped_weights(range(count))
     if {before, after} != {"read"}:
         raise ValueError("the whole model must be read")
     for seed, what in enumerate(outcomes):

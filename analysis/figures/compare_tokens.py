@@ -125,11 +125,11 @@ FIGURES = (
     ),
     FigureSpec(
         name="paraphrase_null",
-        title="Do more choices flip than with a change of wording?",
+        title="Do more choices flip than after rewording?",
         how_to_read=(
             "The filled mark is the share of cells (a token in a layer) that make another choice in B. Each dot is "
             "the same share for a pair of paraphrases, in which one word is replaced by a synonym, read by the same "
-            "model. If the mark lies among the dots, B changes no more than a change of wording does."
+            "model. If the mark lies among the dots, B changes no more than rewording does."
         ),
         details=(
             "Tokens count that are the same in both, from the first difference on. Experts count where a token took "

@@ -62,7 +62,7 @@ def routing_transplant_figure(found: TransplantTrace, view: View = DEFAULT_VIEW)
 FIGURES = (
     FigureSpec(
         name="routing_transplant",
-        title="How does each text do with the routing of the other?",
+        title="Own routing and the other's",
         how_to_read=(
             "Each bar is the loss of a text: grey with its own routing, dark with that of the other trace. Every "
             "token then takes the loops and λ, the experts, or all of these, from the token at the same position "

@@ -123,7 +123,7 @@ GROUPS: dict[str, dict[str, str]] = {
         ),
         "paraphrase": (
             "Two texts that say nearly the same in different words. How much their routing differs shows what a "
-            "change of wording alone does."
+            "rewording alone does."
         ),
         "routing transplant": "A text read with the loops, λ and experts that another text had at the same positions. "
         "The words stay, so what changes comes from the decisions.",
