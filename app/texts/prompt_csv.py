@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 
+from app.limits import MAX_RECORD_CHARACTERS
 from app.texts.prompt_columns import (
     Columns,
     Kind,
@@ -23,6 +24,7 @@ from app.texts.prompts import PromptError
 DELIMITERS = ",;\t|"
 NO_DELIMITER = "\x1f"
 """For a table of one column: stands in no text."""
+csv.field_size_limit(MAX_RECORD_CHARACTERS)  # of a cell, in all of this program; the csv module's own is 131,072
 SAMPLE_ROWS = 200
 """Rows that show how a file is divided."""
 MOST_WORDS = 3
