@@ -1,14 +1,17 @@
 """The folder of a run: its parts, its manifest, and the lock of whoever writes it."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import pyarrow as pa
 from filelock import FileLock, Timeout
 from pyarrow import parquet
 
 from analysis.runs.manifest import Counts
+from analysis.runs.schema import Sizes, prompt_schema, token_schema
 
 TOKENS, PROMPTS, LOCK = "tokens", "prompts", "run.lock"
 ROUTER_PROBS = b"router_probs"
@@ -40,20 +43,47 @@ def parts_in(folder: Path) -> list[PartFiles]:
     return found
 
 
-def counts_of(folder: Path) -> Counts:
-    """How far a run came, from the files of its parts. Raises ValueError if one is damaged."""
+def check_name(folder: Path) -> None:
+    """Raises ValueError, in a sentence, for a path that no other program could be told."""
+    if any("\ud800" <= sign <= "\udfff" for sign in str(folder.resolve())):
+        shown = os.fsencode(folder).decode(errors="replace")
+        raise ValueError(f"{shown} has a name that is not UTF-8: choose or rename a folder, and those that it is in")
+
+
+def counts_of(folder: Path, sizes: Sizes, others: tuple[str, ...] = ()) -> Counts:
+    """How far a run came, from the files of its parts. Raises ValueError if one is damaged, or of another run or part
+    as far as this can be seen without reading its rows."""
     records = problems = tokens = 0
     parts = parts_in(folder)
+    of_tokens, of_prompts = token_schema(sizes), prompt_schema(others)
     for files in parts:
-        rows, unusable = _rows_and_note(files.prompts, PROBLEMS)
-        records, problems = records + rows, problems + unusable
-        tokens += _rows_and_note(files.tokens, ROUTER_PROBS)[0]
+        about, unusable = _footer(files.prompts, of_prompts, PROBLEMS)
+        end = records + about.num_rows
+        if _numbers(about) != (records, end - 1):
+            raise ValueError(_strange(files.prompts))
+        about_tokens, _ = _footer(files.tokens, of_tokens, ROUTER_PROBS)
+        first, last = _numbers(about_tokens) or (records, records)
+        if not records <= first <= last < end:
+            raise ValueError(_strange(files.tokens))
+        records, problems = end, problems + unusable
+        tokens += about_tokens.num_rows
     return Counts(len(parts), records - problems, problems, tokens)
 
 
 def router_probs_of(files: PartFiles) -> np.ndarray:
-    """`Rows.router_probs` of a part, [layer, expert]. Raises ValueError if its file of tokens is damaged."""
-    return np.array(_rows_and_note(files.tokens, ROUTER_PROBS)[1])
+    """`Rows.router_probs` of a part, [layer, expert]."""
+    return np.array(json.loads(parquet.read_metadata(files.tokens).metadata[ROUTER_PROBS]))
+
+
+def _numbers(about: parquet.FileMetaData) -> tuple[int, int] | None:
+    """The first and the last number of a prompt in a file; None if it has no rows."""
+    groups = [about.row_group(i).column(0).statistics for i in range(about.num_row_groups)]
+    groups = [each for each in groups if each is not None and each.has_min_max]
+    return (min(each.min for each in groups), max(each.max for each in groups)) if groups else None
+
+
+def _strange(path: Path) -> str:
+    return f"{path} is of another run or of another part: copy the whole run again, or make it anew"
 
 
 def locked(folder: Path) -> FileLock:
@@ -68,14 +98,19 @@ def locked(folder: Path) -> FileLock:
     return lock
 
 
-def _rows_and_note(path: Path, key: bytes) -> tuple[int, Any]:
-    """The number of rows of a file, and what its metadata hold as JSON under a key. Raises ValueError if one is missing
-    or damaged."""
+def _footer(path: Path, schema: pa.Schema, key: bytes) -> tuple[parquet.FileMetaData, Any]:
+    """What the footer of a file says, and what it holds as JSON under a key. Raises ValueError if it is damaged or of
+    other columns."""
     try:
         about = parquet.read_metadata(path)
-        return about.num_rows, json.loads((about.metadata or {})[key])
-    except (OSError, ValueError, KeyError) as error:
+        found, noted = about.schema.to_arrow_schema(), json.loads((about.metadata or {})[key])
+    except (OSError, ValueError) as error:
         raise ValueError(f"{path} is damaged: copy the run again, or make it anew") from error
+    except KeyError as error:  # it was written by another program, or as another table
+        raise ValueError(_strange(path)) from error
+    if not found.equals(schema):
+        raise ValueError(_strange(path))
+    return about, noted
 
 
 __all__ = [
@@ -85,6 +120,7 @@ __all__ = [
     "ROUTER_PROBS",
     "TOKENS",
     "PartFiles",
+    "check_name",
     "counts_of",
     "locked",
     "part_files",

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from hooks.trace_checks import PARTS
-
 RUN_VERSION = 1
 """Version of the folder's layout and of the columns."""
+MOST = 10_000
+"""Most layers, loops or experts of a model that a manifest may name."""
 PROMPT_COLUMNS: dict[str, tuple[pa.DataType, str]] = {
     "prompt": (pa.int64(), "Number of the record in the run, from 0."),
     "prompt_id": (pa.string(), "Its name: its id, or its place in the file."),
@@ -42,11 +42,13 @@ class Sizes:
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> "Sizes":
-        """The sizes that `as_json` gave. Raises TypeError or KeyError if these are none: they become a part of SQL."""
+        """Raises TypeError for what are no sizes of a model."""
         found = cls(**(data | {"parts": tuple(data["parts"])}))
-        counts = (found.num_layers, found.max_loops, found.num_experts, found.k)
-        if any(type(count) is not int or count < 0 for count in counts) or not PARTS.issuperset(found.parts):
-            raise TypeError(f"no sizes of a model: {data}")
+        numbers = found.num_layers, found.max_loops, found.num_experts, found.k
+        if not all(type(each) is int and 0 <= each <= MOST for each in numbers) or found.num_layers < 1:
+            raise TypeError("these are no sizes of a model")
+        if not set(found.parts) <= set(cls.parts):
+            raise TypeError("these are no parts of a model")
         return found
 
 
