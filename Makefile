@@ -55,6 +55,7 @@ bench: .venv/ready-test
 	$(BIN)/python -m benchmarks.chance
 	$(BIN)/python -m benchmarks.cards
 	$(BIN)/python -m benchmarks.browser
+	$(BIN)/python -m benchmarks.clicks
 	$(BIN)/python -m benchmarks.uploads
 	$(BIN)/python -m benchmarks.runs
 	$(BIN)/python -m benchmarks.atlas
