@@ -95,6 +95,8 @@ TYPED_AT_A_TIME = 2
 """Questions in SQL that visitors typed and that are answered at once; others wait."""
 MOST_TABLES = 400
 """Tables of the panels about runs in memory, of all visitors; some kilobytes each."""
+MAX_LAYER_COUNTS_BYTES = 32 * 2**20
+"""Of what is counted for the cards of layers of runs in memory, of all visitors; the last one stays."""
 MAX_SAMPLES_BYTES = 64 * 2**20
 """Of the tokens drawn for maps of runs in memory, of all visitors; the last sample stays, however large it is."""
 MAX_MAPS = 6

@@ -13,6 +13,8 @@ ROUTER_PROBS = b"router_probs"
 """Key of the metadata of a file of tokens -> JSON of `Rows.router_probs`."""
 PROBLEMS = b"problems"
 """Key of the metadata of a file of prompts -> how many of its records could not be used."""
+MOST_READ = 1_000
+"""Parts whose files are looked into when a run is opened."""
 
 
 class PartFiles(NamedTuple):
@@ -38,11 +40,16 @@ def parts_in(folder: Path) -> list[PartFiles]:
     return found
 
 
-def counts_of(folder: Path) -> Counts:
-    """How far a run came, from the files of its parts. Raises ValueError if one is damaged."""
-    records = problems = tokens = 0
-    parts = parts_in(folder)
-    for files in parts:
+def counts_of(parts: list[PartFiles], known: Counts | None = None) -> Counts:
+    """How far a run came, from the files of its parts. Raises ValueError if one is damaged.
+
+    Of more than MOST_READ parts only those after the `known` ones are read, which the manifest counts: the others are
+    read when they are asked.
+    """
+    if known is None or not MOST_READ < known.parts <= len(parts):
+        known = Counts()
+    records, problems, tokens = known.records, known.problems, known.tokens
+    for files in parts[known.parts :]:
         about = _footer(files.prompts)
         records, problems = records + about.num_rows, problems + int(about.metadata[PROBLEMS])
         tokens += _footer(files.tokens).num_rows

@@ -70,6 +70,8 @@ class Manifest:
                     "open it with the program that made it, or make it anew"
                 )
             sizes, counts = Sizes.from_json(data.pop("sizes")), Counts(**data.pop("counts"))
+            if not all(type(each) is int for each in vars(counts).values()):
+                raise TypeError("counts are whole numbers")
             return cls(sizes=sizes, counts=counts, **(data | {"others": tuple(data["others"])}))
         except FileNotFoundError as error:
             raise ValueError(

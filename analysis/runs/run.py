@@ -52,7 +52,7 @@ class Run:
         self.folder = Path(folder)
         self.manifest = Manifest.read(self.folder)
         self._parts = parts_in(self.folder)
-        self.counts: Counts = counts_of(self.folder)
+        self.counts: Counts = counts_of(self._parts, self.manifest.counts)
         settings = {"memory_limit": f"{MEMORY_MB}MB", "temp_directory": "", "python_enable_replacements": False}
         self._database = duckdb.connect(":memory:", config=settings | ({"threads": threads} if threads else {}))
         self._make_views()
@@ -79,6 +79,18 @@ class Run:
         """The answer as an Arrow table, in which lists keep their types: for many rows."""
         with self._cursor() as cursor:
             return cursor.sql(sql, params=list(values)).to_arrow_table()
+
+    def ask_batches(self, sql: str, values: Sequence[Any] = (), rows: int = 2**15) -> Iterator[pa.RecordBatch]:
+        """The answer in its order, about so many rows at a time: for more than memory should hold."""
+        waiting: list[pa.RecordBatch] = []
+        with self._cursor() as cursor:
+            for batch in cursor.sql(sql, params=list(values)).to_arrow_reader(rows):  # each of one file
+                waiting.append(batch)
+                if sum(map(len, waiting)) >= rows:
+                    yield pa.concat_batches(waiting)
+                    waiting.clear()
+        if waiting:
+            yield pa.concat_batches(waiting)
 
     def ask_typed(self, sql: str, *, rows: int = MOST_ROWS, seconds: float = MOST_SECONDS) -> tuple[pd.DataFrame, bool]:
         """The first rows of the answer to a question that a reader typed, and whether there are more.

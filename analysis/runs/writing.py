@@ -14,7 +14,7 @@ from pathlib import Path
 import pyarrow as pa
 from pyarrow.parquet import ParquetWriter
 
-from analysis.runs.folder import LOCK, PROBLEMS, PROMPTS, ROUTER_PROBS, TOKENS, counts_of, locked, part_files
+from analysis.runs.folder import LOCK, PROBLEMS, PROMPTS, ROUTER_PROBS, TOKENS, counts_of, locked, part_files, parts_in
 from analysis.runs.manifest import MANIFEST, Counts, Manifest
 from analysis.runs.rows import Rows
 from analysis.runs.schema import prompt_schema, written_as
@@ -67,7 +67,7 @@ class RunWriter:
             manifest = found
         elif there - {LOCK}:
             raise ValueError(f"{self.folder} is not empty and holds no run: choose an empty folder")
-        counts = counts_of(self.folder)  # the parts themselves say how far it came, whenever it was stopped
+        counts = counts_of(parts_in(self.folder))  # the parts themselves say how far it came, whenever it was stopped
         manifest = manifest.with_counts(counts, started=manifest.started or _now(), updated=_now())
         manifest.write(self.folder)  # before the folders: without it they would be nobody's
         for name in (TOKENS, PROMPTS):
