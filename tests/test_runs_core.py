@@ -8,10 +8,9 @@ import pandas as pd
 import pytest
 from pyarrow import parquet
 
-from analysis.runs import folder
 from analysis.runs.filters import ALL_TOKENS, TokenFilter
 from analysis.runs.rows import rows_of_traces
-from analysis.runs.run import QuestionError, Run
+from analysis.runs.run import QuestionError
 from analysis.runs.schema import PROMPT_COLUMNS, prompt_schema, token_columns, token_schema
 from tests.runs import make_run, random_traces
 from tests.traces import make_trace
@@ -45,19 +44,6 @@ def test_files_have_the_schema_with_its_descriptions(run):
             assert tokens.field(name).metadata[b"description"].decode() == told
         for name, (_, told) in PROMPT_COLUMNS.items():
             assert prompts.field(name).metadata[b"description"].decode() == told
-
-
-def test_of_a_run_of_many_parts_only_those_that_its_manifest_does_not_know_are_looked_into(
-    tmp_path, traces, monkeypatch
-):
-    with make_run(tmp_path / "many", traces, per_part=3) as run:
-        made, parts, read, footer = run.counts, list(run.parts()), [], folder._footer
-    monkeypatch.setattr(folder, "MOST_READ", 2)
-    known = folder.counts_of(parts[:3])
-    monkeypatch.setattr(folder, "_footer", lambda path: read.append(path.name) or footer(path))
-    with Run(tmp_path / "many") as run:
-        assert run.counts == made and not read
-    assert folder.counts_of(parts, known) == made and read == ["000003.parquet"] * 2
 
 
 def test_rows_are_those_of_the_traces(run, traces, choices):

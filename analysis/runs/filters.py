@@ -152,6 +152,7 @@ def _whole(value: Any) -> int:
 def _words(value: Any) -> str:
     if not isinstance(value, str) or len(value) > LONGEST:
         raise TypeError
+    value.encode()  # half characters can neither be shown nor asked for
     return value
 
 

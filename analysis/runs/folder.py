@@ -1,20 +1,21 @@
 """The folder of a run: its parts, its manifest, and the lock of whoever writes it."""
 
+import os
 from pathlib import Path
 from typing import NamedTuple
 
+import pyarrow as pa
 from filelock import FileLock, Timeout
 from pyarrow import parquet
 
 from analysis.runs.manifest import Counts
+from analysis.runs.schema import Sizes, prompt_schema, token_schema
 
 TOKENS, PROMPTS, LOCK = "tokens", "prompts", "run.lock"
 ROUTER_PROBS = b"router_probs"
 """Key of the metadata of a file of tokens -> JSON of `Rows.router_probs`."""
 PROBLEMS = b"problems"
 """Key of the metadata of a file of prompts -> how many of its records could not be used."""
-MOST_READ = 1_000
-"""Parts whose files are looked into when a run is opened."""
 
 
 class PartFiles(NamedTuple):
@@ -40,20 +41,42 @@ def parts_in(folder: Path) -> list[PartFiles]:
     return found
 
 
-def counts_of(parts: list[PartFiles], known: Counts | None = None) -> Counts:
-    """How far a run came, from the files of its parts. Raises ValueError if one is damaged.
+def check_name(folder: Path) -> None:
+    """Raises ValueError, in a sentence, for a path that no other program could be told."""
+    if any("\ud800" <= sign <= "\udfff" for sign in str(folder.resolve())):
+        shown = os.fsencode(folder).decode(errors="replace")
+        raise ValueError(f"{shown} has a name that is not UTF-8: choose or rename a folder, and those that it is in")
 
-    Of more than MOST_READ parts only those after the `known` ones are read, which the manifest counts: the others are
-    read when they are asked.
-    """
-    if known is None or not MOST_READ < known.parts <= len(parts):
-        known = Counts()
-    records, problems, tokens = known.records, known.problems, known.tokens
-    for files in parts[known.parts :]:
-        about = _footer(files.prompts)
-        records, problems = records + about.num_rows, problems + int(about.metadata[PROBLEMS])
-        tokens += _footer(files.tokens).num_rows
+
+def counts_of(folder: Path, sizes: Sizes, others: tuple[str, ...] = ()) -> Counts:
+    """How far a run came, from the files of its parts. Raises ValueError if one is damaged, or of another run or part
+    as far as this can be seen without reading its rows."""
+    records = problems = tokens = 0
+    parts = parts_in(folder)
+    of_tokens, of_prompts = token_schema(sizes), prompt_schema(others)
+    for files in parts:
+        about = _footer(files.prompts, of_prompts)
+        end = records + about.num_rows
+        if _numbers(about) != (records, end - 1):
+            raise ValueError(_strange(files.prompts))
+        about_tokens = _footer(files.tokens, of_tokens)
+        first, last = _numbers(about_tokens) or (records, records)
+        if not records <= first <= last < end:
+            raise ValueError(_strange(files.tokens))
+        records, problems = end, problems + int(about.metadata[PROBLEMS])
+        tokens += about_tokens.num_rows
     return Counts(len(parts), records - problems, problems, tokens)
+
+
+def _numbers(about: parquet.FileMetaData) -> tuple[int, int] | None:
+    """The first and the last number of a prompt in a file; None if it has no rows."""
+    groups = [about.row_group(i).column(0).statistics for i in range(about.num_row_groups)]
+    groups = [each for each in groups if each is not None and each.has_min_max]
+    return (min(each.min for each in groups), max(each.max for each in groups)) if groups else None
+
+
+def _strange(path: Path) -> str:
+    return f"{path} is of another run or of another part: copy the whole run again, or make it anew"
 
 
 def locked(folder: Path) -> FileLock:
@@ -68,11 +91,15 @@ def locked(folder: Path) -> FileLock:
     return lock
 
 
-def _footer(path: Path) -> parquet.FileMetaData:
+def _footer(path: Path, schema: pa.Schema) -> parquet.FileMetaData:
     try:
-        return parquet.read_metadata(path)
+        about = parquet.read_metadata(path)
+        found = about.schema.to_arrow_schema()
     except (OSError, ValueError) as error:
         raise ValueError(f"{path} is damaged: copy the run again, or make it anew") from error
+    if not found.equals(schema):
+        raise ValueError(_strange(path))
+    return about
 
 
 __all__ = [
@@ -82,6 +109,7 @@ __all__ = [
     "ROUTER_PROBS",
     "TOKENS",
     "PartFiles",
+    "check_name",
     "counts_of",
     "locked",
     "part_files",

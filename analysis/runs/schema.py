@@ -11,6 +11,8 @@ import pyarrow as pa
 
 RUN_VERSION = 1
 """Of the folder's layout and of the columns."""
+MOST = 10_000
+"""Layers, loops or experts that are believed."""
 PROMPT_COLUMNS: dict[str, tuple[pa.DataType, str]] = {
     "prompt": (pa.int64(), "Number of the record in the run, from 0."),
     "prompt_id": (pa.string(), "Its name: its id, or its place in the file."),
@@ -40,7 +42,14 @@ class Sizes:
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> "Sizes":
-        return cls(**(data | {"parts": tuple(data["parts"])}))
+        """Raises TypeError for what are no sizes of a model."""
+        found = cls(**(data | {"parts": tuple(data["parts"])}))
+        numbers = found.num_layers, found.max_loops, found.num_experts, found.k
+        if not all(type(each) is int and 0 <= each <= MOST for each in numbers) or found.num_layers < 1:
+            raise TypeError("these are no sizes of a model")
+        if not set(found.parts) <= set(cls.parts):
+            raise TypeError("these are no parts of a model")
+        return found
 
 
 def token_columns(sizes: Sizes) -> dict[str, tuple[pa.DataType, str]]:

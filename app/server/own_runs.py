@@ -1,6 +1,7 @@
 """A run made of a visitor's file: in a folder of its own, for this visitor alone, and gone with them. No Streamlit."""
 
 import atexit
+import logging
 import secrets
 import shutil
 import tempfile
@@ -35,6 +36,7 @@ NAME = "your file"
 PREFIX, LOCK = "versatileffn-runs-", "server.lock"
 _LOCKS: list[FileLock] = []
 """Of the folder of this program's runs, held for as long as it runs."""
+log = logging.getLogger(__name__)
 _THERE: "weakref.WeakSet[OwnRun]" = weakref.WeakSet()
 
 
@@ -58,12 +60,13 @@ class OwnRun:
                 f"{MAX_OWN_RUNS} visitors have a run of their own now; try again later, or make it on your own machine "
                 "with “python -m app run FILE --out RUN”."
             )
+        with _room_told():
+            home = _home() / secrets.token_urlsafe(24)
+            home.mkdir(mode=0o700)
+            self._removed = weakref.finalize(self, shutil.rmtree, home, ignore_errors=True)
+            self.folder, upload = home / NAME, home / f"upload.{kind}"
+            upload.write_bytes(data)
         _THERE.add(self)
-        home = _home() / secrets.token_urlsafe(24)
-        home.mkdir(mode=0o700)
-        self._removed = weakref.finalize(self, shutil.rmtree, home, ignore_errors=True)
-        self.folder, upload = home / NAME, home / f"upload.{kind}"
-        upload.write_bytes(data)
         self.source = Source(self.name, str(upload))
         self.choices = Choices(per, text_column, max_decoded_mb=MAX_DECODED_MB)
         self._busy = threading.Lock()
@@ -100,7 +103,7 @@ def make_own_run(job: BackgroundJob, own: OwnRun, loaded: "LoadedModel") -> None
     from hooks.run_reader import RunReader
 
     reader = RunReader(loaded)
-    with own.alone(job), Records([own.source], own.choices, bounded=True) as records:
+    with own.alone(job), _room_told(), Records([own.source], own.choices, bounded=True) as records:
         others = records.open()
         manifest = manifest_of(reader, [own.source.described()], others, limit=MAX_RUN_PROMPTS)
         rows = iter(records)
@@ -116,6 +119,23 @@ def make_own_run(job: BackgroundJob, own: OwnRun, loaded: "LoadedModel") -> None
             most = f"{MAX_RUN_PROMPTS:,} records or {MAX_RUN_CHARACTERS:,} characters"
             notes.append(f"{own.name} has more than {most}, and only the first ones are in the run.")
         own.note = " ".join(notes)
+
+
+@contextmanager
+def _room_told() -> Iterator[None]:
+    """What the server's disk refuses, in a sentence that names none of its folders."""
+    try:
+        yield
+    except PromptError:
+        raise
+    except (OSError, ValueError) as error:
+        if not isinstance(error, OSError) and not isinstance(error.__cause__, OSError):
+            raise
+        log.warning("a visitor's run could not be written: %s", error)
+        raise PromptError(
+            "The server cannot keep your run, since its disk is full or the run was removed: try again later, or make "
+            "it on your own machine with “python -m app run FILE --out RUN”."
+        ) from error
 
 
 def _first(records: Iterator[SourceRecord]) -> Iterator[SourceRecord]:

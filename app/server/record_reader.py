@@ -63,9 +63,8 @@ def _read(request: dict, answer) -> None:
 
 def _send(opened, answer) -> None:
     """Send the rows of a source: place, name, text, problem, other cells, and how much of the source is read."""
-    from app.limits import MAX_RECORD_CHARACTERS
-    from app.texts.prompts import PromptError, check_text
-    from app.texts.record_files import shown
+    from app.texts.prompts import PromptError
+    from app.texts.record_files import checked, shown
 
     rows = []
     try:
@@ -74,7 +73,7 @@ def _send(opened, answer) -> None:
             try:
                 if isinstance(content, PromptError):
                     raise content
-                text = check_text(content, MAX_RECORD_CHARACTERS)
+                text = checked(content)
             except PromptError as error:
                 problem = str(error)
             rows.append([place, shown(name) or place, text, problem, cells, opened.share()])

@@ -16,6 +16,7 @@ from analysis.runs.filters import ALL_TOKENS, TokenFilter
 from analysis.runs.manifest import MANIFEST, Manifest
 from analysis.runs.run import QuestionError, Run
 from app.limits import MAX_RUNS, MOST_TABLES, TYPED_AT_A_TIME
+from app.server.questions import ask_apart
 from app.server.result_cache import Result, ResultCache
 
 RUNS_VARIABLE = "VERSATILEFFN_RUNS"
@@ -98,9 +99,9 @@ def table(folder: Path, chosen: TokenFilter, name: str) -> pd.DataFrame:
 
 
 def typed(folder: Path, sql: str) -> tuple[pd.DataFrame, bool]:
-    """`Run.ask_typed`, of which only `TYPED_AT_A_TIME` run at once. Raises QuestionError or RunError."""
+    """`ask_apart`, of which only `TYPED_AT_A_TIME` run at once. Raises QuestionError or RunError."""
     with told(folder), _TURNS:
-        return opened(folder).ask_typed(sql)
+        return ask_apart(opened(folder), sql)
 
 
 def _stamp(folder: Path) -> int:

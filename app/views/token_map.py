@@ -75,7 +75,7 @@ def _how_it_is_made(run: Run) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         st.segmented_control(
             "Placed by", METHODS, default=token_maps.PCA, required=True, format_func=METHODS.get, key=token_maps.METHOD,
-            persist_state="session", help="PCA is there at once. UMAP shows neighbourhoods better, and takes its time.",
+            persist_state="session", help="PCA is immediate. UMAP shows neighbourhoods better but takes longer.",
         )  # fmt: skip
         st.pills(
             "Tokens are alike by their",
@@ -93,7 +93,7 @@ def _how_it_is_made(run: Run) -> None:
         )  # fmt: skip
         st.number_input(
             "Seed", 0, token_maps.MOST_SEEDS, key=token_maps.SEED, persist_state="session", width=110,
-            help="Another seed draws other tokens. The same seed draws the same ones again.",
+            help="The same seed draws the same tokens again; another seed draws others.",
         )  # fmt: skip
 
 
@@ -162,7 +162,7 @@ def _told(drawn: TokenMap) -> str:
         f"{', '.join(kinds)} of every layer, each kind scaled to the same variance. {METHODS[drawn.method]} is fitted "
         f"on {drawn.fitted:,} of them."
     )
-    return told + (f" There is no variance in {' and '.join(still)}, which count nothing." if still else "")
+    return told + (f" There is no variance in {' and '.join(still)}, so these do not count." if still else "")
 
 
 def _chosen(drawn: TokenMap | None) -> None:
@@ -172,15 +172,16 @@ def _chosen(drawn: TokenMap | None) -> None:
         return
     with st.container(horizontal=True, vertical_alignment="center"):
         if chosen is None:
-            st.markdown("No tokens are chosen: what stands below is about all that the filter leaves.")
+            st.markdown("No tokens are chosen, so everything below is about all tokens that pass the filter.")
         else:
             st.markdown(
-                f"**{how_many(len(chosen), 'token')}** of {how_many(chosen.prompts, 'prompt')} chosen. Below, on the "
-                f"page Atlas and in its texts only these count. {KEPT if kept_work.is_on() else NOT_KEPT}"
+                f"**{how_many(len(chosen), 'token')}** of {how_many(chosen.prompts, 'prompt')} chosen. Below, and on "
+                f"the page Atlas, only these count. {KEPT if kept_work.is_on() else NOT_KEPT}"
             )
             st.button("Choose none", on_click=pending.callback(token_maps.clear))
         if drawn is not None:
-            with st.popover("Choose by numbers", help="Without the mouse: a box by its places on both axes."):
+            told = "To choose without the mouse, give a box by its ends on both axes."
+            with st.popover("Choose by numbers", help=told):
                 _by_numbers(drawn)
     if point and drawn is not None:
         _point(*point)
