@@ -10,7 +10,9 @@ from analysis.export.report_page import Code, Picture, Table, Text, Words
 from analysis.export.reproduce import PROGRAM
 from analysis.runs.filters import TokenFilter
 from analysis.runs.paper import paper_loops
+from analysis.runs.run import Run
 from app.cli import main
+from app.server.runs import SHIPPED
 from tests.runs import make_run, random_traces
 from tests.test_report import TAGS, Read, blocks
 from tests.traces import HOSTILE, random_trace
@@ -68,6 +70,16 @@ def test_commands_and_code_of_the_report_make_it_again(run, tmp_path, monkeypatc
     code = commands["The report in Python:"].replace('"report.html"', repr(str(tmp_path / "again.html")))
     exec(compile(code, "code", "exec"), {})
     assert (tmp_path / "again.html").read_bytes() == first
+
+
+def test_the_run_is_called_by_one_name_and_its_sources_are_told_in_words(run):
+    found = report_of(run, name="mine")
+    assert found.title == "Run “mine”" and all("Run “mine”: " in each.caption for each in found.drawings)
+    sources = next(each for each in blocks(found, Table) if each.columns[0] == "source" and len(each.columns) == 2)
+    assert sources.rows == [["stories.txt", "–"], ["code.txt", "–"]]
+    with Run(SHIPPED) as shipped:
+        made = blocks(report_of(shipped, name="sample texts"), Code)
+    assert "docs.make_sample_run" in made[0].text and "comes with this project" in made[0].caption
 
 
 def test_the_command_tells_a_run_from_a_trace(run, tmp_path, capsys):

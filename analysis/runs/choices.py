@@ -5,9 +5,6 @@ from dataclasses import dataclass
 
 from analysis.runs.schema import Sizes
 
-DID_NOT_ROUTE = -1
-"""In answers to questions about experts: where none ran."""
-
 
 @dataclass(frozen=True)
 class Choice:
@@ -71,18 +68,13 @@ def expert_at(layer: int, rank: int, sizes: Sizes) -> str:
     return f"experts[{layer * sizes.k + rank + 1}]"
 
 
-def choice_columns(sizes: Sizes) -> dict[str, tuple[str, int]]:
-    """Column -> (what it has of a row of `tokens` in SQL, its layer): loops as l0, l1 and so on, and experts of every
-    rank as x0, x1 and so on, DID_NOT_ROUTE where none ran. Only of what the model decides."""
-    columns = {}
-    if "depth" in sizes.parts:
-        columns |= {f"l{layer}": (f"loops[{layer + 1}]::SMALLINT", layer) for layer in range(sizes.num_layers)}
-    if "width" in sizes.parts:
-        for place in range(sizes.num_layers * sizes.k):
-            layer, rank = divmod(place, sizes.k)
-            at = expert_at(layer, rank, sizes)
-            columns[f"x{place}"] = (f"coalesce({at}::SMALLINT, {DID_NOT_ROUTE})", layer)
-    return columns
+def weight_of(choice: Choice, sizes: Sizes) -> str:
+    """The weight of the expert of a choice, from a row of `tokens` in SQL; null where it did not run, or for loops."""
+    if choice.loops is not None:
+        return "NULL::FLOAT"
+    ranks = range(choice.layer * sizes.k, (choice.layer + 1) * sizes.k)
+    cases = (f"WHEN experts[{place + 1}] = {choice.expert} THEN weights[{place + 1}]" for place in ranks)
+    return f"CASE {' '.join(cases)} END"
 
 
-__all__ = ["DID_NOT_ROUTE", "Choice", "choice_columns", "choices_of", "expert_at"]
+__all__ = ["Choice", "choices_of", "expert_at", "weight_of"]

@@ -1,5 +1,6 @@
 """The texts behind a number of a run: occurrences of tokens in context, page by page, and the text of a prompt."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import pandas as pd
@@ -92,7 +93,7 @@ def prompt_text(run: Run, prompt: int) -> str:
     return found[0]
 
 
-def plain_text(tokens: pd.Series) -> str:
+def plain_text(tokens: Iterable[str]) -> str:
     """The text of display strings after each other, on one line."""
     text = b"".join(map(token_bytes, tokens)).decode("utf-8", "replace")
     return text.replace("\r", "").replace("\n", "↵").replace("\t", " ")
