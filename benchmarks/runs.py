@@ -122,12 +122,13 @@ def measure_throughput(folder: Path, count: int, rounds: int) -> bool:
 def measure_kills(folder: Path, count: int, kills: int) -> bool:
     """A run that is killed at random moments, and goes on each time, beside an unbroken one."""
     path, draw = file_of_texts(folder, count), random.Random(0)
+    start, _ = made(file_of_texts(folder, 1), folder / "start")
     seconds, _ = made(path, folder / "whole")
     killed = 0
     while killed < kills:
         process = subprocess.Popen(command(path, folder / "killed"), cwd=ROOT)
         try:
-            process.wait(draw.uniform(0.2, 0.9) * seconds)
+            process.wait(start + draw.random() * (seconds - start) / kills)
             break  # it was finished before
         except subprocess.TimeoutExpired:
             process.send_signal(signal.SIGKILL)
@@ -206,7 +207,7 @@ def main() -> int:
     measures: dict[str, Callable[[Path], bool]] = {
         "throughput": lambda folder: measure_throughput(folder, min(max(args.prompts // 10, 500), 5000), args.rounds),
         "memory": lambda folder: measure_memory(folder, args.few, args.prompts),
-        "kills": lambda folder: measure_kills(folder, max(args.prompts // 10, 2000), args.kills),
+        "kills": lambda folder: measure_kills(folder, max(args.prompts, 2000), args.kills),
         "opening": lambda folder: measure_opening(folder, args.tokens),
     }
     fine = True

@@ -108,7 +108,7 @@ def test_what_is_no_map_is_told(app):
     assert points(app) == 154
     app.session_state["run_filter"] = TokenFilter(positions=(0, 0))
     app.run()
-    assert not app.exception and "A map needs at least 40 tokens, and the filter lets 12 through" in texts(app).replace(
+    assert not app.exception and "A map needs at least 40 tokens, and only 12 pass the filter" in texts(app).replace(
         "\\", ""
     )
 

@@ -101,7 +101,9 @@ def _filter(run: Run) -> None:
     sizes, others = run.sizes, run.manifest.others
     values = {name: runs.answer(run.folder, prompt_values, name) for name in ("source", *others)}
     with opener, st.form("run-filter-form", border=False, enter_to_submit=True):
-        st.caption("Every figure, table and text of this page counts only the tokens that all of this leaves.")
+        st.caption(
+            "Every figure, table and text of this page counts only the tokens that meet all of these conditions."
+        )
         left, right = st.columns(2)
         with left:
             st.text_input("Token has", begins_with("text", sizes), key=field_key("text"), max_chars=200)

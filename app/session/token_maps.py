@@ -84,7 +84,7 @@ def why_no_map() -> str | None:
             return "Choose at least one kind of routing by which tokens are near each other."
         if len(_sample_of(chosen)) < FEWEST_TOKENS:
             found = len(_sample_of(chosen))
-            return f"A map needs at least {FEWEST_TOKENS} tokens, and the filter lets {found} through."
+            return f"A map needs at least {FEWEST_TOKENS} tokens, and only {found} pass the filter."
         if running_job():
             return f"The map is being drawn. {WHAT}"
         if _map_of(chosen) is None:

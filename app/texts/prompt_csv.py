@@ -37,6 +37,14 @@ Record = tuple[str, list[str] | PromptError]
 """(line where a row begins, its cells or what is wrong)."""
 
 
+def _why_not_csv(error: csv.Error) -> str:
+    """What is wrong with a row, and the remedy: of quotes the library names the delimiter, which may be invisible."""
+    if "field limit" in str(error):
+        return f"{error}); shorten it"
+    wrong = "text after a closing quote" if "expected after" in str(error) else str(error)
+    return f"{wrong}); close its quotes, and double the quotes inside cells"
+
+
 @dataclass(frozen=True)
 class Layout:
     """How cells are divided."""
@@ -59,12 +67,7 @@ class Layout:
                 yield f"line {source.number + self.lines_before}", error
                 continue
             except csv.Error as error:
-                remedy = (
-                    "shorten it"
-                    if "field limit" in str(error)
-                    else "close its quotes, and double the quotes inside cells"
-                )
-                yield place, PromptError(f"is not csv ({error}); {remedy}.")
+                yield place, PromptError(f"is not csv ({_why_not_csv(error)}.")
                 continue
             if cells is None:
                 return

@@ -24,8 +24,9 @@ BUTTONS = 16
 TALLEST_PX = 250
 _SPECS = {each.name: each for each in (*CARD_FIGURES, *CONTRAST_FIGURES)}
 HOW_TO_SATURATE = (
-    "This takes runs of the same texts at several steps of a training. Make them with `python -m app run FILE --step N "
-    "--out RUN`, start the explorer with `python -m app serve --run EARLY ... LAST`, and choose the last one above."
+    "This needs runs of the same texts at several steps of one training. Make them with `python -m app run FILE "
+    "--step N --out RUN`, start the explorer with `python -m app serve --run EARLY ... LAST`, and choose the last "
+    "one above."
 )
 
 
@@ -147,7 +148,7 @@ def domains() -> None:
     """The choice of two domains, and what they choose differently."""
     columns = card_choice.domain_values()
     if not columns:
-        st.caption("This run has one source, and no column that parts its prompts into 2 to 50 kinds.")
+        st.caption("This run has one source and no column that divides its prompts into 2 to 50 kinds.")
         return
     card_choice.keep_domains(columns)
     with st.container(horizontal=True, vertical_alignment="bottom"):

@@ -29,8 +29,8 @@ def other_texts() -> None:
     placement = shipped_placement(current_trace().meta.get("weights_sha256"))
     if not placement:
         st.caption(
-            "How far this model's gate is from other gates over several texts was not measured: only the models that "
-            "come with the explorer were."
+            "How this model's gate compares with other gates over several texts was measured only for the models "
+            "that come with the explorer."
         )
         return
     title("Over several texts, is the learned gate better than others?")
@@ -69,8 +69,8 @@ def _sweep(kind: str) -> None:
         )
         if kind == DEPTH and not why_not:
             st.caption(
-                "Runs every number of loops of every token in every layer, one at a time. It goes on while you look at "
-                "other pages, and what was run is kept if you stop it.",
+                "Runs every number of loops for every token in every layer, one at a time. It continues while you "
+                "look at other pages, and if you stop it, what was run is kept.",
                 width="stretch",
             )
 

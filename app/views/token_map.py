@@ -68,7 +68,7 @@ def _how_it_is_made(run: Run) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         st.segmented_control(
             "Placed by", METHODS, default=token_maps.PCA, required=True, format_func=METHODS.get, key=token_maps.METHOD,
-            persist_state="session", help="PCA is there at once. UMAP shows neighbourhoods better, and takes its time.",
+            persist_state="session", help="PCA is immediate. UMAP shows neighbourhoods better but takes longer.",
         )  # fmt: skip
         st.pills(
             "Tokens are alike by their",
@@ -86,7 +86,7 @@ def _how_it_is_made(run: Run) -> None:
         )  # fmt: skip
         st.number_input(
             "Seed", 0, token_maps.MOST_SEEDS, key=token_maps.SEED, persist_state="session", width=110,
-            help="Another seed draws other tokens. The same seed draws the same ones again.",
+            help="The same seed draws the same tokens again; another seed draws others.",
         )  # fmt: skip
 
 
@@ -155,7 +155,7 @@ def _told(drawn: TokenMap) -> str:
         f"{', '.join(kinds)} of every layer, each kind scaled to the same variance. {METHODS[drawn.method]} is fitted "
         f"on {drawn.fitted:,} of them."
     )
-    return told + (f" There is no variance in {' and '.join(still)}, which count nothing." if still else "")
+    return told + (f" There is no variance in {' and '.join(still)}, so these do not count." if still else "")
 
 
 def _chosen(drawn: TokenMap) -> None:
@@ -163,14 +163,14 @@ def _chosen(drawn: TokenMap) -> None:
     chosen, point = token_maps.chosen_tokens(), token_maps.chosen_point()
     with st.container(horizontal=True, vertical_alignment="center"):
         if chosen is None:
-            st.markdown("No tokens are chosen: what stands below is about all that the filter leaves.")
+            st.markdown("No tokens are chosen, so everything below is about all tokens that pass the filter.")
         else:
             st.markdown(
-                f"**{how_many(len(chosen), 'token')}** of {how_many(chosen.prompts, 'prompt')} chosen. Below, on the "
-                "page Atlas and in its texts only these count."
+                f"**{how_many(len(chosen), 'token')}** of {how_many(chosen.prompts, 'prompt')} chosen. Below, and on "
+                "the page Atlas, only these count."
             )
             st.button("Choose none", on_click=pending.callback(token_maps.clear))
-        with st.popover("Choose by numbers", help="Without the mouse: a box by its places on both axes."):
+        with st.popover("Choose by numbers", help="To choose without the mouse, give a box by its ends on both axes."):
             _by_numbers(drawn)
     if point:
         _point(*point)

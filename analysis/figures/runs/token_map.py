@@ -225,20 +225,20 @@ TOKEN_MAP = FigureSpec(
     name="token_map",
     title="Tokens with similar routing",
     how_to_read=(
-        "Each point is a token of the run, near those that the model routed alike in all layers. Draw a line around "
-        "some of them to look at these alone, or click one to read it in its text. A click on a name in the legend "
-        "hides its tokens."
+        "Each point is a token of the run; tokens that the model routed alike in all layers lie near each other. "
+        "Draw a line around some of them to look at these alone, or click one to read it in its text. A click on a "
+        "name in the legend hides its tokens."
     ),
     details=(
-        "A token's vector has its loops in every layer, as (loops − 1) / (max loops − 1); the weights of all "
-        "experts in every layer, 0 for those that did not run; its soft difficulty in every layer; or λ in every "
-        "layer: those of these blocks that are chosen. Each block is divided by the square root of its variance, "
-        "summed over its entries, so that all count the same. PCA shows the two directions in which the vectors "
-        "differ most. UMAP keeps neighbourhoods as far as a plane can; its lengths, angles and distances between "
-        "groups mean nothing. Both are fitted on a random sample of the tokens and place the others by what they "
-        "learned. The trustworthiness is 1 if the 15 nearest tokens of each in the plane are its nearest by their "
-        "vectors, too, and it is computed among a random sample. The tokens are drawn by a seed: the same run, "
-        "filter and seed give the same map. Where points overlap, those of later names in the legend lie on top."
+        "A token's vector consists of the blocks that you choose: its loops in every layer, as (loops − 1) / (max "
+        "loops − 1); the weights of all experts in every layer, 0 for those that did not run; its soft difficulty in "
+        "every layer; λ in every layer. Each block is divided by the square root of its variance, summed over its "
+        "entries, so that all count the same. PCA shows the two directions in which the vectors differ most. UMAP "
+        "keeps neighbourhoods as far as a plane can; its lengths, angles and distances between groups mean nothing. "
+        "Both are fitted on a random sample of the tokens and place the others by what they learned. The "
+        "trustworthiness is 1 if the 15 nearest tokens of each in the plane are its nearest by their vectors, too, "
+        "and it is computed among a random sample. The tokens are drawn by a seed: the same run, filter and seed "
+        "give the same map. Where points overlap, those of later names in the legend lie on top."
     ),
     figure=token_map_figure,
     table=map_table,
