@@ -23,6 +23,7 @@ from analysis.runs.folder import (
     TOKENS,
     check_name,
     counts_of,
+    drop_damaged_end,
     locked,
     part_files,
 )
@@ -90,6 +91,7 @@ class RunWriter:
             manifest = found
         elif there - {LOCK}:
             raise ValueError(f"{self.folder} is not empty and holds no run: choose an empty folder")
+        drop_damaged_end(self.folder)
         # The parts themselves say how far it came, whenever it was stopped and whatever was lost of it since.
         counts = counts_of(self.folder, manifest.sizes, manifest.others)
         finished = manifest.finished and counts == manifest.counts

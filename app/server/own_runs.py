@@ -54,7 +54,9 @@ class OwnRun:
             )
         kind = name.rpartition(".")[2].lower()
         if kind not in FILE_TYPES:
-            raise PromptError(f"{self.name} is not a {', '.join(FILE_TYPES[:-1])} or {FILE_TYPES[-1]} file.")
+            raise PromptError(
+                f"{self.name} is not a {', '.join(FILE_TYPES[:-1])} or {FILE_TYPES[-1]} file; save it as one of these."
+            )
         if len(_THERE) >= MAX_OWN_RUNS:
             raise PromptError(
                 f"{MAX_OWN_RUNS} visitors have a run of their own now; try again later, or make it on your own machine "

@@ -13,7 +13,7 @@ import pandas as pd
 
 from analysis.runs.atlas import OF_WHOLE_RUN, TABLES
 from analysis.runs.filters import ALL_TOKENS, TokenFilter
-from analysis.runs.manifest import MANIFEST, Manifest
+from analysis.runs.manifest import MANIFEST
 from analysis.runs.run import QuestionError, Run
 from app.limits import MAX_RUNS, MOST_TABLES, TYPED_AT_A_TIME
 from app.server.questions import ask_apart
@@ -49,8 +49,9 @@ def folders() -> dict[str, Path]:
 def check_folders(given: list[Path]) -> list[Path]:
     """The whole paths of folders of runs. Raises ValueError, in a sentence, if one is no run that can be read."""
     for folder in given:
-        Manifest.read(folder)
         Run(folder).close()
+        if os.pathsep in str(folder.resolve()):
+            raise ValueError(f"{folder.resolve()} has a “{os.pathsep}” in it, which divides folders here: rename it")
     return [folder.resolve() for folder in given]
 
 
