@@ -1,14 +1,19 @@
 """The page Token map: a map by PCA at once, by UMAP in the background, and tokens chosen on it for every page."""
 
+import json
 import threading
 
 import numpy as np
 import pytest
+import streamlit as st
 from streamlit.testing.v1 import AppTest
 
+from analysis.runs.chosen import MOST_CHOSEN, ChosenTokens
 from analysis.runs.filters import TokenFilter
 from app.server import runs
 from app.session import token_maps
+from app.texts.chosen_tokens import chosen_from_text, chosen_to_text
+from app.texts.packing import packed
 from tests.app_in_process import charts, new_app, turn_to
 from tests.runs import make_run, random_traces
 from tests.threads import wait_until
@@ -116,6 +121,35 @@ def test_a_clicked_token_is_shown_in_its_text_as_plain_letters_and_opened(app):
     assert "Token 3 of prompt row 2 from stories.txt" in texts(app).replace("\\", "")
     widget(app.button, "Open in the explorer").click().run()
     assert not app.exception and app.session_state.prompt.text == random_traces(3)[2].meta["text"]
+
+
+def test_chosen_tokens_and_the_line_around_them_come_back_in_the_next_session(app, monkeypatch):
+    choose_box(app, x_to=middle(app))
+    keys = "run_filter", "map_area"
+    assert "This tab keeps them until you close it" in texts(app)
+    monkeypatch.setattr(st, "session_state", {key: app.session_state[key] for key in keys})
+    kept = json.loads(json.dumps(token_maps.kept()))
+    monkeypatch.setattr(st, "session_state", {})
+    token_maps.take_kept(kept)
+    assert {key: st.session_state[key] for key in keys} == {key: app.session_state[key] for key in keys}
+    for wrong in ({"run": "another"}, {"tokens": kept["tokens"][:-9]}, {"tokens": 3}, {"run": ["x"]}):
+        monkeypatch.setattr(st, "session_state", {})
+        token_maps.take_kept(kept | wrong)
+        assert not st.session_state
+    for line in (None, [], {"on": {}, "x": [0, 1, 2], "y": [0, 1, 2]}, {"on": kept["line"]["on"], "x": [1], "y": [2]}):
+        monkeypatch.setattr(st, "session_state", {})
+        token_maps.take_kept(kept | {"line": line})
+        assert "run_filter" in st.session_state and "map_area" not in st.session_state
+
+
+def test_as_many_tokens_as_can_be_chosen_are_a_text_that_a_tab_can_keep():
+    rng = np.random.default_rng(0)
+    chosen = ChosenTokens(np.arange(MOST_CHOSEN) * 3, rng.integers(0, 2000, MOST_CHOSEN), "mine")
+    text = chosen_to_text(chosen)
+    assert len(text) < 500_000 and chosen_from_text(text, "mine") == chosen
+    for wrong in ([[1], [1, 2]], [[1], [-1]], [[], []], [[2**40], [1]], [[0.5], ["a"]], {"a": 1}, [[1], [2], [3]], 7):
+        with pytest.raises(ValueError, match="no tokens of a run"):
+            chosen_from_text(packed(json.dumps(wrong)), "mine")
 
 
 @pytest.fixture

@@ -130,6 +130,8 @@ def test_a_file_that_is_too_large_is_refused_and_told_how_to_run_it():
         PromptError, match=r"fox.txt has 5.0 MB; the limit is 5 MB. .*“python -m app run FILE --out RUN”"
     ):
         OwnRun("fox.txt", b"x" * (MAX_FILE_MB * 2**20 + 1))
+    with pytest.raises(PromptError, match="fox.txt.gz is not a .* file; save it as one of these"):
+        OwnRun("fox.txt.gz", b"x")
 
 
 def test_a_full_disk_is_told_without_a_folder_of_the_server(app, monkeypatch, caplog):

@@ -11,7 +11,9 @@ from analysis.export.reproduce import PROGRAM
 from analysis.runs.chosen import ChosenTokens
 from analysis.runs.filters import TokenFilter
 from analysis.runs.paper import paper_loops
+from analysis.runs.run import Run
 from app.cli import main
+from app.server.runs import SHIPPED
 from tests.runs import make_run, random_traces
 from tests.test_report import TAGS, Read, blocks
 from tests.traces import HOSTILE, random_trace
@@ -77,6 +79,16 @@ def test_tokens_chosen_on_the_map_are_named_as_what_the_commands_leave_out(run):
     assert found.about[1] == "Only tokens count for which holds: 2 tokens chosen on the map."
     assert any("are in no command and no code" in each.text for each in blocks(found, Words))
     assert not [each for each in blocks(found, Code) if "--filter" in each.text or "TokenFilter" in each.text]
+
+
+def test_the_run_is_called_by_one_name_and_its_sources_are_told_in_words(run):
+    found = report_of(run, name="mine")
+    assert found.title == "Run “mine”" and all("Run “mine”: " in each.caption for each in found.drawings)
+    sources = next(each for each in blocks(found, Table) if each.columns[0] == "source" and len(each.columns) == 2)
+    assert sources.rows == [["stories.txt", "–"], ["code.txt", "–"]]
+    with Run(SHIPPED) as shipped:
+        made = blocks(report_of(shipped, name="sample texts"), Code)
+    assert "docs.make_sample_run" in made[0].text and "comes with this project" in made[0].caption
 
 
 def test_the_command_tells_a_run_from_a_trace(run, tmp_path, capsys):

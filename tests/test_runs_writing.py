@@ -217,25 +217,20 @@ def test_a_part_that_is_not_its_own_is_told_in_a_sentence(tmp_path, traces, tabl
             asked(tmp_path / "run")
 
 
-@pytest.mark.parametrize("table", ["tokens", "prompts"])
-def test_a_part_without_its_notes_is_told_in_a_sentence(tmp_path, traces, table):
-    """As another program writes it that changes something in it."""
-    write(tmp_path / "run", traces[:1])
-    path = getattr(part_files(tmp_path / "run", 0), table)
-    parquet.write_table(parquet.read_table(path).replace_schema_metadata(None), path)
-    with pytest.raises(ValueError, match=f"{table}/000000.parquet is of another run or of another part"):
-        Run(tmp_path / "run")
-
-
-def test_parts_that_are_lost_at_the_end_are_told_and_made_again(tmp_path, traces):
+@pytest.mark.parametrize("lost", ["both files", "their ends", "the tokens"])
+def test_parts_that_are_lost_at_the_end_are_told_and_made_again(tmp_path, traces, lost):
     write(tmp_path / "run", traces)
-    for path in part_files(tmp_path / "run", 7):
-        path.unlink()
-    with pytest.raises(ValueError, match="has 7 of 8 parts: copy the whole run again, or give the command that made"):
+    for part in (6, 7):
+        files = part_files(tmp_path / "run", part)
+        for path in files[: 1 if lost == "the tokens" else 2]:
+            path.write_bytes(path.read_bytes()[: 2000 * (part - 6)]) if lost == "their ends" else path.unlink()
+    with pytest.raises(
+        ValueError, match="has 6 of 8 parts: copy the whole run again|is damaged: copy|is missing: copy"
+    ):
         Run(tmp_path / "run")
     with RunWriter(tmp_path / "run", manifest_of(traces)) as writer:
-        assert not writer.manifest.finished and writer.counts.records == 7
-    assert write(tmp_path / "run", traces).counts.records == 8
+        assert not writer.manifest.finished and writer.counts.records == 6
+    assert write(tmp_path / "run", traces).ask("SELECT count(DISTINCT prompt) AS n FROM tokens").n[0] == 8
 
 
 @pytest.mark.parametrize("name", ["a[1]", "star*", "q?", "text=x", "it's; DROP VIEW tokens;--", "a\nb", "~", "[[]"])
@@ -278,6 +273,8 @@ def test_a_damaged_manifest_is_told_in_a_sentence(tmp_path, traces, text):
         {"sizes": {"parts": ["all"]}},
         {"counts": {"parts": "1"}},
         {"model": [1]},
+        {"model": {"config": 3}},
+        {"settings": {"interventions": "all"}},
         {"settings": None},
         {"sources": {"name": "a"}},
         {"sources": ["a.txt"]},
@@ -295,6 +292,19 @@ def test_a_manifest_of_strange_values_is_damaged(tmp_path, traces, changed):
         told[name] = told[name] | value if name in ("sizes", "counts") else value
     path.write_text(json.dumps(told))
     with pytest.raises(ValueError, match="manifest.json is damaged: make the run anew"):
+        Run(tmp_path / "run")
+
+
+def test_a_manifest_of_fewer_experts_and_one_that_is_a_folder_are_told(tmp_path, traces):
+    write(tmp_path / "run", traces[:1])
+    path = tmp_path / "run" / "manifest.json"
+    told = json.loads(path.read_text())
+    path.write_text(json.dumps(told | {"sizes": told["sizes"] | {"num_experts": told["sizes"]["num_experts"] - 1}}))
+    with pytest.raises(ValueError, match="tokens/000000.parquet is of another run"):
+        Run(tmp_path / "run")
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(ValueError, match="manifest.json cannot be read .Is a directory.: copy the run again"):
         Run(tmp_path / "run")
 
 

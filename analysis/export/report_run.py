@@ -3,8 +3,9 @@
 import json
 import re
 import shlex
+from dataclasses import replace
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -42,13 +43,14 @@ from analysis.runs.paper import cloud_levels
 from analysis.runs.paper_paths import PathCosines, sampled
 from analysis.view import DEFAULT_VIEW
 from analysis.words.labels import how_many
-from analysis.words.numbers import number, significant
+from analysis.words.numbers import NOTHING, number, significant
 from hooks.interventions import from_json, in_words
 from hooks.token_text import WHITE
 
 if TYPE_CHECKING:
     from analysis.runs.run import Run
 
+_MAKER = re.compile(r"docs\.\w{1,40}")
 TEXTS, TEXT_TOKENS, WORDS, PROBLEMS = 6, 256, 20, 10
 """Texts, tokens of each, words at a λ, and records with a problem that a report shows."""
 LOOP_COLOURS = THEMES["light"]["loops"]
@@ -57,12 +59,15 @@ LOOP_COLOURS = THEMES["light"]["loops"]
 def run_report(
     run: "Run", chosen: TokenFilter = ALL_TOKENS, *, cosines: PathCosines | None = None, name: str = ""
 ) -> Report:
-    """The report of a run under a filter; Fig. 6 of the paper is in it with `cosines` (`paper_paths.path_cosines`)."""
-    drawn = atlas_of(run, chosen)
+    """The report of a run under a filter; Fig. 6 of the paper is in it with `cosines` (`paper_paths.path_cosines`).
+
+    `name` is what the run is called; without it, it is called as its folder.
+    """
+    drawn = replace(atlas_of(run, chosen), name=name or run.name)
     words = filter_in_words(chosen)
     told = f"{how_many(run.counts.prompts, 'prompt')}, {how_many(run.counts.tokens, 'token')}."
     return Report(
-        name or f"Run “{run.name}”",
+        f"Run “{drawn.name}”",
         (told, *((f"Only tokens count for which holds: {words}.",) if words else ()), _model(run)),
         (
             Section("What the run is of", _of(run)),
@@ -133,7 +138,7 @@ def _words(drawn: Atlas) -> tuple[Block, ...]:
             f"The {how_many(len(found), 'word')} with λ {significant(level)} in most cells (a token in a layer). Lift: "
             "how many times as frequent as among all cells."
         )
-        blocks.append(table(found, names, caption=caption))
+        blocks.append(replace(table(found, names, caption=caption), beside=True))
     return tuple(blocks)
 
 
@@ -206,7 +211,7 @@ def _made_by(run: "Run") -> tuple[Block, ...]:
         ["last written, UTC", manifest.updated],
         ["versions of the run", versions],
     ]
-    files = [[str(each.get("name")), json.dumps(each, ensure_ascii=False)] for each in manifest.sources]
+    files = [[str(each.get("name")), _told_apart(each)] for each in manifest.sources]
     settings = [[name, json.dumps(each, ensure_ascii=False)] for name, each in manifest.settings.items()]
     folded = Table(["setting", "value"], settings, folded=f"Settings: {how_many(len(settings), 'setting')}")
     return (
@@ -214,6 +219,12 @@ def _made_by(run: "Run") -> tuple[Block, ...]:
         Table(["source", "what tells it from another version of itself"], files),
         *((folded,) if settings else ()),
     )
+
+
+def _told_apart(source: dict[str, Any]) -> str:
+    """What tells a source from another version of itself, in words."""
+    known = {name: f"{each:,}" if type(each) is int else str(each) for name, each in source.items() if name != "name"}
+    return "; ".join(f"{name.replace('_', ' ')} {each}" for name, each in known.items()) or NOTHING
 
 
 def _again(run: "Run", chosen: TokenFilter) -> tuple[Block, ...]:
@@ -246,11 +257,20 @@ def _again(run: "Run", chosen: TokenFilter) -> tuple[Block, ...]:
     return (
         Words(f"The commands and the code run {WHERE}, with {PYTHON.replace('`', '')}.", muted=True),
         *blocks,
-        Code(f"{PROGRAM} run {' '.join(words)} --out my_run", "Make the run, where its sources are:"),
+        _made_again(run, words),
         Code(f"{PROGRAM} report my_run{told} --out report.html", "Make this report:"),
         Code(f"{PROGRAM} paper my_run{told} --out figures", "The paper's figures as files:"),
         Code("\n".join([*sorted(map(as_here, imports)), "", *lines]), "The report in Python:"),
     )
+
+
+def _made_again(run: "Run", words: list[str]) -> Code:
+    """The command that makes the run: of the one that is shipped, the program that made it."""
+    maker = str(run.manifest.sources[0].get("made_by")) if run.manifest.sources else ""
+    if _MAKER.fullmatch(maker):
+        told = "The run comes with this project. This makes it again in its folder, for which my_run stands below:"
+        return Code(f"{PYTHON.replace('`', '')} -m {maker}", told)
+    return Code(f"{PROGRAM} run {' '.join(words)} --out my_run", "Make the run, where its sources are:")
 
 
 __all__ = ["run_report"]

@@ -2,12 +2,11 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from analysis.runs.schema import Sizes, expert_at
 
 Kind = Literal["expert", "loops"]
-
 DID_NOT_ROUTE = -1
 """In place of an expert: none ran."""
 
@@ -47,16 +46,6 @@ class Choice:
         """The condition in SQL that a row of `tokens` had to choose: for experts, that it routed in the layer."""
         return "true" if self.loops is not None else f"{expert_at(self.layer, 0, sizes)} IS NOT NULL"
 
-    def weight(self, sizes: Sizes) -> str:
-        """The weight of the expert, from a row of `tokens` in SQL; null where it did not run, and for a choice of
-        loops."""
-        if self.loops is not None:
-            return "NULL::FLOAT"
-        places = range(self.layer * sizes.k + 1, (self.layer + 1) * sizes.k + 1)
-        return (
-            f"CASE {' '.join(f'WHEN experts[{place}] = {self.expert} THEN weights[{place}]' for place in places)} END"
-        )
-
     @property
     def kind(self) -> Kind:
         """What is chosen."""
@@ -84,27 +73,13 @@ def choices_of(sizes: Sizes, layers: Iterable[int] | None = None) -> list[Choice
     return found
 
 
-class ChoiceColumn(NamedTuple):
-    """What tokens chose in a layer, as a column of an answer."""
-
-    kind: Kind
-    layer: int
-    rank: int
-    """0 for the first choice of an expert, and for loops."""
-    sql: str
-    """From a row of `tokens`; DID_NOT_ROUTE in place of an expert that did not run."""
+def weight_of(choice: Choice, sizes: Sizes) -> str:
+    """The weight of the expert of a choice, from a row of `tokens` in SQL; null where it did not run, or for loops."""
+    if choice.loops is not None:
+        return "NULL::FLOAT"
+    ranks = range(choice.layer * sizes.k, (choice.layer + 1) * sizes.k)
+    cases = (f"WHEN experts[{place + 1}] = {choice.expert} THEN weights[{place + 1}]" for place in ranks)
+    return f"CASE {' '.join(cases)} END"
 
 
-def choice_columns(sizes: Sizes) -> list[ChoiceColumn]:
-    """A column per layer for loops, and per layer and rank for experts, as far as the model decides them."""
-    columns = []
-    for layer in range(sizes.num_layers) if "depth" in sizes.parts else ():
-        columns.append(ChoiceColumn("loops", layer, 0, f"loops[{layer + 1}]::SMALLINT"))
-    for place in range(sizes.num_layers * sizes.k) if "width" in sizes.parts else ():
-        layer, rank = divmod(place, sizes.k)
-        expert = f"coalesce({expert_at(layer, rank, sizes)}::SMALLINT, {DID_NOT_ROUTE})"
-        columns.append(ChoiceColumn("expert", layer, rank, expert))
-    return columns
-
-
-__all__ = ["DID_NOT_ROUTE", "Choice", "ChoiceColumn", "Kind", "choice_columns", "choices_of"]
+__all__ = ["DID_NOT_ROUTE", "Choice", "Kind", "choices_of", "weight_of"]

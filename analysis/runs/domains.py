@@ -5,11 +5,12 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from analysis.runs.choices import DID_NOT_ROUTE, Choice, choices_of
-from analysis.runs.counting import counts_by_choice
+from analysis.runs import units
+from analysis.runs.choices import choices_of
 from analysis.runs.filters import ALL_TOKENS, TokenFilter, quoted
+from analysis.runs.layer_columns import LayerColumns
 from analysis.runs.run import Run
-from analysis.runs.units import by_unit, differences, shares_of, unit_of_prompt
+from analysis.runs.units import differences, shares_of
 from analysis.texts.chance import corrected
 
 SOURCE = "source"
@@ -42,9 +43,7 @@ def domain_difference(run: Run, column: str, first: str, second: str, chosen: To
     """
     if column != SOURCE and column not in run.manifest.others:
         raise ValueError(f"the run has no column {column!r}; it has {', '.join((SOURCE, *run.manifest.others))}")
-    counts = _counts(run, column, (first, second), chosen)
-    choices = choices_of(run.sizes)
-    both = [_made_and_had(counts[counts["domain"] == each], choices) for each in (first, second)]
+    choices, both = choices_of(run.sizes), _made_and_had(run, column, (first, second), chosen)
     shares, had = [shares_of(*each) for each in both], [each[1].sum(axis=0) for each in both]
     found = differences(*shares)
     return pd.DataFrame(
@@ -60,28 +59,35 @@ def domain_difference(run: Run, column: str, first: str, second: str, chosen: To
     )  # fmt: skip
 
 
-def _counts(run: Run, column: str, domains: Sequence[str], chosen: TokenFilter) -> pd.DataFrame:
-    """`counts_by_choice` by domain and unit."""
-    where, values = chosen.where(run.sizes)
-    source = (
-        f"tokens JOIN (SELECT prompt, {quoted(column)} AS domain FROM prompts "
-        f"WHERE list_contains(?, {quoted(column)})) USING (prompt) WHERE {where}"
+def _made_and_had(
+    run: Run, column: str, domains: Sequence[str], chosen: TokenFilter
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Of each domain, counts of tokens that made each choice and of those that had it, both [unit, choice]."""
+    columns, (where, values) = LayerColumns(run.sizes), chosen.where(run.sizes)
+    layers, count, width = run.sizes.num_layers, len(domains) * units.UNITS, columns.choices + 1
+    made, had = (np.zeros((count, layers, columns.choices), int) for _ in range(2))
+    asked = run.ask_batches(
+        f"SELECT {', '.join(['domain', 'unit', *columns.names])} FROM (SELECT *, "
+        f"{units.unit_of_prompt(run.counts.records)} AS unit FROM tokens WHERE {where}) JOIN (SELECT prompt, "
+        f"list_position(?, {quoted(column)}) - 1 AS domain FROM prompts WHERE list_contains(?, {quoted(column)})) "
+        "USING (prompt)",
+        [*values, list(domains), list(domains)],
+        columns.at_once,
     )
-    keys = {"domain": "domain", "unit": unit_of_prompt(run.counts.records)}
-    return counts_by_choice(run, keys, source, [list(domains), *values])
-
-
-def _made_and_had(counts: pd.DataFrame, choices: Sequence[Choice]) -> tuple[np.ndarray, np.ndarray]:
-    """Counts of tokens that made each choice and of those that had it, both [unit, choice]."""
-    rows = counts[counts["value"] != DID_NOT_ROUTE]
-    made_at = {(each.kind, each.layer, each.value): place for place, each in enumerate(choices)}
-    places = [made_at[each] for each in zip(rows["kind"], rows["layer"], rows["value"], strict=True)]
-    made = by_unit(rows["unit"], np.array(places, int), rows["tokens"], len(choices))
-    groups = {group: place for place, group in enumerate(dict.fromkeys((each.kind, each.layer) for each in choices))}
-    # A token that routed has a first expert. Rows of later ones stay, with no tokens, so that both have the same units.
-    of = [groups[each] for each in zip(rows["kind"], rows["layer"], strict=True)]
-    had = by_unit(rows["unit"], np.array(of, int), rows["tokens"] * (rows["rank"] == 0), len(groups))
-    return made, had[:, [groups[each.kind, each.layer] for each in choices]]
+    for batch in asked:
+        place = batch["domain"].to_numpy().astype(np.int64) * units.UNITS + batch["unit"].to_numpy()
+        rows, tokens = columns.rows(batch), np.bincount(place, minlength=count)
+        for layer in range(layers):
+            for number, read in enumerate(zip(columns.values(rows, layer), columns.columns, strict=True)):
+                found = np.bincount(place * width + read[1][read[0]], minlength=count * width).reshape(count, width)
+                made[:, layer] += found[:, : columns.choices]
+                if number == 0:  # whoever has a first expert routed
+                    had[:, layer, : columns.experts] += found[:, : columns.experts].sum(axis=1, keepdims=True)
+        had[:, :, columns.experts :] += tokens[:, None, None]
+    return [
+        tuple(each.reshape(len(domains), units.UNITS, -1)[number] for each in (made, had))
+        for number in range(len(domains))
+    ]
 
 
 __all__ = ["MOST_DOMAINS", "SOURCE", "domain_columns", "domain_difference"]

@@ -3,7 +3,7 @@
 import json
 import os
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -43,9 +43,27 @@ def parts_in(folder: Path) -> list[PartFiles]:
     return found
 
 
+def drop_damaged_end(folder: Path) -> None:
+    """Remove the parts at the end that are damaged, as a loss of power leaves them: who goes on makes them again."""
+    count = 0
+    while part_files(folder, count).prompts.exists():
+        count += 1
+    while count and not _is_whole(part_files(folder, count - 1)):
+        count -= 1
+        part_files(folder, count).prompts.unlink()
+
+
+def _is_whole(files: PartFiles) -> bool:
+    """Whether both files have their ends. Raises OSError for one that cannot be read."""
+    try:
+        return bool(parquet.read_metadata(files.tokens) and parquet.read_metadata(files.prompts))
+    except (ValueError, FileNotFoundError):
+        return False
+
+
 def check_name(folder: Path) -> None:
     """Raises ValueError, in a sentence, for a path that no other program could be told."""
-    if any("\ud800" <= sign <= "\udfff" for sign in str(folder.resolve())):
+    if any("\ud800" <= sign <= "\udfff" for sign in os.path.realpath(folder)):
         shown = os.fsencode(folder).decode(errors="replace")
         raise ValueError(f"{shown} has a name that is not UTF-8: choose or rename a folder, and those that it is in")
 
@@ -57,15 +75,16 @@ def counts_of(folder: Path, sizes: Sizes, others: tuple[str, ...] = ()) -> Count
     parts = parts_in(folder)
     of_tokens, of_prompts = token_schema(sizes), prompt_schema(others)
     for files in parts:
-        about, unusable = _footer(files.prompts, of_prompts, PROBLEMS)
+        about = _footer(files.prompts, of_prompts)
         end = records + about.num_rows
-        if _numbers(about) != (records, end - 1):
+        if _numbers(about) != (records, end - 1) or PROBLEMS not in about.metadata:
             raise ValueError(_strange(files.prompts))
-        about_tokens, _ = _footer(files.tokens, of_tokens, ROUTER_PROBS)
+        about_tokens = _footer(files.tokens, of_tokens)
         first, last = _numbers(about_tokens) or (records, records)
-        if not records <= first <= last < end:
+        probs = np.shape(json.loads(about_tokens.metadata.get(ROUTER_PROBS, b"0")))
+        if not records <= first <= last < end or probs != (sizes.num_layers, sizes.num_experts):
             raise ValueError(_strange(files.tokens))
-        records, problems = end, problems + unusable
+        records, problems = end, problems + int(about.metadata[PROBLEMS])
         tokens += about_tokens.num_rows
     return Counts(len(parts), records - problems, problems, tokens)
 
@@ -98,19 +117,15 @@ def locked(folder: Path) -> FileLock:
     return lock
 
 
-def _footer(path: Path, schema: pa.Schema, key: bytes) -> tuple[parquet.FileMetaData, Any]:
-    """What the footer of a file says, and what it holds as JSON under a key. Raises ValueError if it is damaged or of
-    other columns."""
+def _footer(path: Path, schema: pa.Schema) -> parquet.FileMetaData:
     try:
         about = parquet.read_metadata(path)
-        found, noted = about.schema.to_arrow_schema(), json.loads((about.metadata or {})[key])
+        found = about.schema.to_arrow_schema()
     except (OSError, ValueError) as error:
         raise ValueError(f"{path} is damaged: copy the run again, or make it anew") from error
-    except KeyError as error:  # it was written by another program, or as another table
-        raise ValueError(_strange(path)) from error
-    if not found.equals(schema):
+    if not found.equals(schema) or about.metadata is None:
         raise ValueError(_strange(path))
-    return about, noted
+    return about
 
 
 __all__ = [
@@ -122,6 +137,7 @@ __all__ = [
     "PartFiles",
     "check_name",
     "counts_of",
+    "drop_damaged_end",
     "locked",
     "part_files",
     "parts_in",

@@ -1,5 +1,7 @@
 """The texts behind a number of a run: occurrences of tokens in context, page by page, and the text of a prompt."""
 
+from collections.abc import Iterable
+
 import pandas as pd
 
 from analysis.runs.filters import TokenFilter
@@ -61,7 +63,7 @@ def occurrences(run: Run, *chosen: TokenFilter, first: int, rows: int, mixed: bo
     return pd.DataFrame(lines)[list(_COLUMNS)]
 
 
-def tokens_around(run: Run, places: pd.DataFrame, around: int, columns: str = "text") -> pd.DataFrame:
+def tokens_around(run: Run, places: pd.DataFrame, around: int, columns: str) -> pd.DataFrame:
     """Tokens that are at most `around` before or after one of the `places` (prompt, token), or there: `columns` in SQL
     of each, by prompt and token, sorted."""
     wanted = places[["prompt", "token"]].to_numpy().tolist()
@@ -92,7 +94,7 @@ def prompt_text(run: Run, prompt: int) -> str:
     return found[0]
 
 
-def plain_text(tokens: pd.Series) -> str:
+def plain_text(tokens: Iterable[str]) -> str:
     """The text of display strings after each other, on one line."""
     text = b"".join(map(token_bytes, tokens)).decode("utf-8", "replace")
     return text.replace("\r", "").replace("\n", "↵").replace("\t", " ")

@@ -71,6 +71,18 @@ class Run:
         with self._cursor() as cursor:
             return cursor.sql(sql, params=list(values)).to_arrow_table()
 
+    def ask_batches(self, sql: str, values: Sequence[Any] = (), rows: int = 2**15) -> Iterator[pa.RecordBatch]:
+        """The answer in its order, about so many rows at a time: for more than memory should hold."""
+        waiting: list[pa.RecordBatch] = []
+        with self._cursor() as cursor:
+            for batch in cursor.sql(sql, params=list(values)).to_arrow_reader(rows):  # each of one file
+                waiting.append(batch)
+                if sum(map(len, waiting)) >= rows:
+                    yield pa.concat_batches(waiting)
+                    waiting.clear()
+        if waiting:
+            yield pa.concat_batches(waiting)
+
     def ask_typed(self, sql: str, *, rows: int = MOST_ROWS, seconds: float = MOST_SECONDS) -> tuple[pd.DataFrame, bool]:
         """The first rows of the answer to a question that a reader typed, and whether there are more.
 

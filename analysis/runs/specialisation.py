@@ -16,10 +16,11 @@ import numpy as np
 import pandas as pd
 
 from analysis.aggregate import share
-from analysis.runs.choices import DID_NOT_ROUTE, Kind, choice_columns
+from analysis.runs.choices import DID_NOT_ROUTE, Kind
 from analysis.runs.domains import SOURCE
 from analysis.runs.filters import ALL_TOKENS, TokenFilter, quoted
 from analysis.runs.run import Run
+from analysis.runs.schema import Sizes, expert_at
 from analysis.runs.token_class import classed
 from analysis.texts.chance import FEWEST_TEXTS, corrected
 from analysis.texts.orders import Orders, exchanges, lengths_to_text, parted, reversals, rotations
@@ -84,7 +85,7 @@ def sampled(
     )
     picked = run.ask(drawn, given)
     listed = f"prompt IN ({', '.join(map(str, picked['prompt'])) or 'NULL'})"
-    columns = [f"{each.sql} AS {each.kind}_{each.layer}" for each in choice_columns(run.sizes) if each.rank == 0]
+    columns = [_column(kind, layer, run.sizes) for kind, layer in _kinds(run)]
     tokens = run.ask(
         f"SELECT {', '.join(['prompt', 'token', 'token_id', 'class', *columns])} FROM ({classed(listed)}) "
         f"WHERE {where} ORDER BY prompt, token",
@@ -187,6 +188,12 @@ class _Table:
         rows = joint.reshape(self.labels, self.choices).sum(axis=1)
         told = self.plogp[joint].sum() - self.plogp[rows].sum() + self.plogp[-1] - self.own
         return float(share(np.array(max(told, 0.0)), np.array(uncertain)))
+
+
+def _column(kind: Kind, layer: int, sizes: Sizes) -> str:
+    """A choice in a layer, from a row of `tokens` in SQL."""
+    chosen = f"loops[{layer + 1}]" if kind == "loops" else f"coalesce({expert_at(layer, 0, sizes)}, {DID_NOT_ROUTE})"
+    return f"({chosen})::SMALLINT AS {kind}_{layer}"
 
 
 def _kinds(run: Run) -> list[tuple[Kind, int]]:

@@ -23,6 +23,7 @@ from analysis.runs.folder import (
     TOKENS,
     check_name,
     counts_of,
+    drop_damaged_end,
     locked,
     part_files,
 )
@@ -91,6 +92,7 @@ class RunWriter:
             raise ValueError(f"{self.folder} is not empty and holds no run: choose an empty folder")
         for path in unfinished:  # only now is it sure that they are of this run
             path.unlink()
+        drop_damaged_end(self.folder)
         # The parts themselves say how far it came, whenever it was stopped and whatever was lost of it since.
         counts = counts_of(self.folder, manifest.sizes, manifest.others)
         finished = manifest.finished and counts == manifest.counts

@@ -53,7 +53,9 @@ class OwnRun:
             )
         kind = name.rpartition(".")[2].lower()
         if kind not in FILE_TYPES:
-            raise PromptError(f"{self.name} is not a {', '.join(FILE_TYPES[:-1])} or {FILE_TYPES[-1]} file.")
+            raise PromptError(
+                f"{self.name} is not a {', '.join(FILE_TYPES[:-1])} or {FILE_TYPES[-1]} file; save it as one of these."
+            )
         with _BEGINNING, _room_told():
             if len(_THERE) >= MAX_OWN_RUNS:
                 raise PromptError(

@@ -50,6 +50,8 @@ def check_folders(given: list[Path]) -> list[Path]:
     """The whole paths of folders of runs. Raises ValueError, in a sentence, if one is no run that can be read."""
     for folder in given:
         Run(folder).close()
+        if os.pathsep in str(folder.resolve()):
+            raise ValueError(f"{folder.resolve()} has a “{os.pathsep}” in it, which divides folders here: rename it")
     return [folder.resolve() for folder in given]
 
 

@@ -28,7 +28,7 @@ def report_row() -> None:
 
     def report() -> Report:
         with told(folder):
-            return report_of(run, chosen=chosen, cosines=cosines, name=f"Run “{name}”")
+            return report_of(run, chosen=chosen, cosines=cosines, name=name)
 
     def printed() -> bytes:
         with st.spinner("Printing…", show_time=True), queues.browser_turn():

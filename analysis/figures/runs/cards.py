@@ -146,7 +146,7 @@ def card_loops_figure(card: Card, view: View = DEFAULT_VIEW) -> go.Figure:
         height=LOOPS_PX,
         barmode="stack",
         xaxis=_layers(card) | {"title": {"text": "layer of the model"}},
-        yaxis={"range": [0, 119], "tickvals": [0, 50, 100], "ticksuffix": "%"},
+        yaxis={"range": [0, 119], "tickvals": [0, 50, 100], "ticktext": ["0%", "50%", "100%"]},
         annotations=[note(f"loops {legend}   above: their mean, in grey that of all")],
     )
 

@@ -19,6 +19,8 @@ from analysis.words.numbers import number
 HEIGHT = 280
 KINDS = {"expert": "Experts", "loops": "Loops"}
 MOST_NAMED = 16
+GAP = 0.105
+"""Share of the width between plots beside each other: room for the numbers of an axis in a window of 420 pixels."""
 LONGEST = 18
 """Letters of a domain's name in a figure."""
 
@@ -121,7 +123,8 @@ def specialisation_figure(drawn: Specialised, view: View = DEFAULT_VIEW) -> go.F
     marks = (("expert", c["width"], -0.14, "circle"), ("loops", c["depth"], 0.14, "square"))
     for at, label in enumerate(labels):
         number_of = "" if at == 0 else str(at + 1)
-        left, right = at / len(labels) + 0.05 * (at > 0), (at + 1) / len(labels) - 0.01
+        width = (1 + GAP) / len(labels) - GAP
+        left = at * (width + GAP)
         rows = table[table["label"] == label]
         for kind, colour, shift, symbol in marks:
             own = rows[rows["choice"] == kind]
@@ -144,7 +147,7 @@ def specialisation_figure(drawn: Specialised, view: View = DEFAULT_VIEW) -> go.F
             ]  # fmt: skip
         top = float(np.nanmax(rows[["nmi", "chance"]].to_numpy())) if rows["nmi"].notna().any() else 1.0
         axes[f"xaxis{number_of}"] = {
-            "domain": [left, right], "anchor": f"y{number_of}", "title": {"text": "layer of the model"},
+            "domain": [left, left + width], "anchor": f"y{number_of}", "title": {"text": "layer of the model"},
             "range": [-0.5, table["layer"].max() + 0.5], "dtick": -(-(table["layer"].max() + 1) // 8),
         }  # fmt: skip
         axes[f"yaxis{number_of}"] = {

@@ -76,7 +76,7 @@ def token_map_figure(
         data,
         clickable=False,
         height=HEIGHT,
-        margin={"t": 58, "b": 46, "l": 52, "r": 16},
+        margin={"t": 58, "b": 60, "l": 52, "r": 16},
         xaxis=axis | {"title": {"text": title.format(1) + share[0]}},
         yaxis=axis | {"title": {"text": title.format(2) + share[1]}},
         dragmode="drawclosedpath",
@@ -86,7 +86,7 @@ def token_map_figure(
             "orientation": "h", "x": 0, "y": 1, "xanchor": "left", "yanchor": "bottom", "itemsizing": "constant",
             "title": {"text": f"{told}  "}, "font": {"color": c["ink"]},
         },
-        annotations=[note(_told(drawn), x=1, y=0, anchor="right") | {"yanchor": "top", "yshift": -30}],
+        annotations=[note(_told(drawn), x=1, y=0, anchor="right") | {"yanchor": "top", "yshift": -44}],
     )  # fmt: skip
 
 
