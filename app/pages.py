@@ -285,7 +285,7 @@ PAGES = (
             fold("Is it more than another wording changes?", "paraphrase_null"),
             fold("What is predicted differently?", "compare_logprob"),
             fold("What does the routing of one do in the other?", "routing_transplant"),
-            fold("How do other figures of A and B look beside each other?", compare.beside_each_other),
+            fold("What is B minus A in any other figure?", compare.beside_each_other, "beside_difference"),
         ),
         colour_by="Loops",
     ),

@@ -13,6 +13,11 @@ from app.texts.markdown import literal
 
 LABELS = {text_study.SAMPLE: "Sample texts", text_study.OWN: "Your list", text_study.RUN: "Run"}
 
+NO_LIST = (
+    "You have no list yet. Click the text button above, upload a file of prompts (File) or paste a list (Type), and "
+    "press **Compare all**."
+)
+
 
 def texts_of_study() -> None:
     """The choice of the texts, and either the button to read them or a caption on what was read."""
@@ -29,10 +34,7 @@ def texts_of_study() -> None:
         persist_state="session",
     )
     if text_study.own_list_chosen() and own_list() is None:
-        st.caption(
-            "You have no list yet. Click the text button above, upload a file of prompts (File) or paste a list "
-            "(Type), and press **Compare all**."
-        )
+        st.caption(NO_LIST)
     elif finished := text_study.finished_study():
         for sentence in finished.left_out:
             st.caption(literal(sentence))

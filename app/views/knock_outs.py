@@ -6,6 +6,7 @@ import streamlit as st
 
 from analysis.texts.study import repeats_told
 from app.parts.stop_button import stop_button
+from app.parts.study_picker import NO_LIST
 from app.server.models import libraries_imported
 from app.session import knock_outs, text_study
 from app.session.prompt_list import own_list
@@ -94,10 +95,7 @@ def over_texts() -> None:
         persist_state="session",
     )
     if text_study.own_list_chosen() and own_list() is None:
-        st.caption(
-            "You have no list yet. Click the text button above, upload a file of prompts (File) or paste a list "
-            "(Type), and press **Compare all**."
-        )
+        st.caption(NO_LIST)
         return
     if text_study.why_no_texts():
         return  # both figures say why
