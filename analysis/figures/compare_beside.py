@@ -32,7 +32,7 @@ from analysis.view import DEFAULT_VIEW, View
 from analysis.words.labels import plotly_text, token_labels
 from analysis.words.numbers import MINUS, number
 
-SENTENCE_PX, TALLEST_PX, ROW_PX, LEAST_ROW_PX = 200, 460, 28, 9
+SENTENCE_PX, TALLEST_PX, ROW_PX, LEAST_ROW_PX, LEAST_ROWS_PX = 200, 460, 28, 9, 90
 MOST_NAMED, MOST_NUMBERED = 16, 12
 """Rows or columns that have a name each, and columns whose cells have a number each."""
 FEWEST = 0.05
@@ -93,16 +93,16 @@ def _drawn(both: FigurePair, view: View, grid: Grid) -> go.Figure:
         row, column = np.nonzero(np.broadcast_to(~aligned_columns(both)[first:end], difference.shape))
         data.append(crosses(column + first, row, view))
         legend += f"   × not aligned{drawn_part(first, end, trace.num_tokens)}"
-    marks = row_and_column(trace, view) if by_layer and grid.column_is_token else []
+    marks = {"shapes": row_and_column(trace, view)} if by_layer and grid.column_is_token else {}
     return figure(
         view,
         data,
-        height=round(row_px * len(grid.rows)) + 34 + bottom,
+        height=max(round(row_px * len(grid.rows)), LEAST_ROWS_PX) + 34 + bottom,
         margin={"t": 34, "b": bottom, "l": 52 if by_layer else 118, "r": 16},
         xaxis=x_axis,
         yaxis=y_axis,
-        shapes=marks,
         annotations=[note(f"{what.words}, B − A   {legend}   B: {plotly_text(both.pair.name_of_b)}")],
+        **marks,
     )
 
 
