@@ -68,6 +68,16 @@ def test_target_that_holds_something_is_left_alone(source, tmp_path, capsys):
     assert (tmp_path / "new" / "mine").read_text() == "mine"
 
 
+def test_an_exported_model_holds_its_code_and_routes_the_same(tmp_path, capsys):
+    assert main(["export-model", "versatile-4l-0.4m", str(tmp_path / "portable")]) == 0
+    assert capsys.readouterr().out == f"versatile-4l-0.4m\t{tmp_path / 'portable'}\n"
+    assert {"modeling_versatile.py", "model.safetensors", "tokenizer.json"} <= set(names(tmp_path / "portable"))
+    assert "AutoModelForCausalLM" in json.loads((tmp_path / "portable" / "config.json").read_text())["auto_map"]
+    first, again = (capture(load_model(each), "A fox.") for each in ("versatile-4l-0.4m", tmp_path / "portable"))
+    assert (first.loops == again.loops).all() and (first.logprob == again.logprob)[1:].all()
+    assert "exists and is not empty" in refused(capsys, "export-model", "versatile-4l-0.4m", tmp_path / "portable")
+
+
 @pytest.mark.parametrize("fails_at", ["save_file", "load_model"])
 def test_import_that_fails_leaves_nothing(source, tmp_path, monkeypatch, capsys, fails_at):
     def fail(*args, **kwargs):
