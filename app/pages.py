@@ -228,7 +228,7 @@ PAGES = (
     Page(
         name="What if",
         group="Intervene",
-        question="What would change in this text if the model had chosen differently somewhere?",
+        question="What would the model make of this text if it had chosen differently somewhere?",
         terms=("intervention", "cascade", "loop", "λ", "virtual expert"),
         body=(
             what_if.editor,
