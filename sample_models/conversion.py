@@ -3,14 +3,17 @@
 Folders are written completely or not at all.
 """
 
+import glob
 import os
+import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import torch
+from filelock import FileLock, Timeout
 from safetensors import SafetensorError
 from safetensors.torch import save_file
 from transformers import PreTrainedTokenizerBase
@@ -27,6 +30,10 @@ from sample_models.upcycling import read_dense
 
 Progress = Callable[[str, int, int], None]
 """Called with the current activity, the number of steps done, and the number of all steps."""
+
+
+LOCK = "being-written"
+"""File in a folder that is being written, locked as long as its program runs."""
 
 
 def silent(what: str, done: int, steps: int) -> None:
@@ -113,13 +120,26 @@ def _new_folder(target: Path) -> Iterator[Path]:
     """An empty folder aside, which becomes `target` at the end of the block, unless that raised an error."""
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as aside:
-            folder = Path(aside) / target.name
+        with _aside(target) as folder:
             folder.mkdir()
             yield folder
             folder.rename(target)
     except (OSError, SafetensorError) as error:
         raise ValueError(f"cannot write {target} ({getattr(error, 'strerror', None) or error})") from error
+
+
+@contextmanager
+def _aside(target: Path) -> Iterator[Path]:
+    """Where the target is written before it is named: a folder in a hidden one beside it, which goes afterwards.
+
+    Hidden ones of programs that were killed go now: nobody holds their locks any more.
+    """
+    prefix = f".{target.name}-"
+    for left in target.parent.glob(f"{glob.escape(prefix)}*/{LOCK}"):
+        with suppress(OSError, Timeout), FileLock(left, timeout=0):
+            shutil.rmtree(left.parent)
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=prefix) as aside, FileLock(Path(aside) / LOCK):
+        yield Path(aside) / target.name
 
 
 def save_folder(

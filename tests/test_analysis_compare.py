@@ -96,7 +96,7 @@ def test_planted_differences_are_found_and_nothing_else():
     assert (found.cells, found.loops, found.routed, found.experts) == (4, 1, 3, 1)
     assert difference(TracePair(a, b), loops_of).tolist() == [[0, 0, 2, 0], [0, 0, 0, 0]]
     said = answers.compare(TracePair(a, b), View()).text
-    assert "differs from token 1 on" in said and "1 (25%) took other loops" in said and "“c”" in said
+    assert "differs from token 1 on" in said and "1 (25%) took a different number of loops" in said and "“c”" in said
 
 
 @pytest.mark.parametrize("words", [None, HOSTILE])

@@ -67,7 +67,7 @@ def test_a_minimal_pair_sets_both_texts_and_every_figure_is_drawn(pair):
     assert len(charts(pair)) == FIGURES + 2, "among them B minus A of the figure that is drawn of A and of B"
     assert "B is another text, which differs from token 1 on" in answer_of(pair)
     assert "Of 12 pairs of paraphrases" in answer_of(pair)
-    assert any("say the same in B" in text for text in plain_texts(pair))
+    assert any("are the same in B" in text for text in plain_texts(pair))
 
 
 def test_the_switch_shows_a_b_and_the_difference_in_every_map(pair):
@@ -142,7 +142,7 @@ def test_without_interventions_leads_to_them_and_then_takes_them_away():
     app = way(opened(), comparing.OWN)
     assert any(button.label == "Set one on What if" for button in app.button)
     app = way(opened(what_if='[{"kind":"ForceLoops","loops":4,"layers":[1]}]'), comparing.OWN)
-    press(app, "Set the model’s own choices beside")
+    press(app, "Compare with the model’s own choices")
     assert in_address(app) == comparing.OWN and "under other interventions" in answer_of(app)
     press(app, "Switch off")
     assert any("no intervention is active" in text for text in captions(app))

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from filelock import FileLock
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from app.cli import main
@@ -86,6 +87,16 @@ def test_import_that_fails_leaves_nothing(source, tmp_path, monkeypatch, capsys,
     told = refused(capsys, "import-olmo", source, tmp_path / "new")
     assert told == f"cannot write {tmp_path / 'new'} (No space left on device)"
     assert names(tmp_path) == ["source"]
+
+
+def test_what_a_killed_import_left_goes_with_the_next_and_what_another_writes_stays(source, tmp_path):
+    for name in (".new-killed", ".new-running", ".new-mine"):
+        (tmp_path / name / "new").mkdir(parents=True)
+        if name != ".new-mine":
+            (tmp_path / name / conversion.LOCK).touch()
+    with FileLock(tmp_path / ".new-running" / conversion.LOCK):
+        import_olmo(source, tmp_path / "new")
+    assert names(tmp_path) == [".new-mine", ".new-running", "new", "source"]
 
 
 def test_weights_that_are_not_finite_are_refused_by_name(tmp_path, capsys):

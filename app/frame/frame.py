@@ -8,6 +8,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from analysis.export.captions import generation, reading
 from analysis.models.facts import ModelFacts
+from analysis.overview import worse_than_guessing
 from analysis.palette import THEMES
 from analysis.words.numbers import millions
 from analysis.words.strip import quantities, strip
@@ -206,6 +207,8 @@ def _notices(page: Page, trace) -> None:
     if trace.meta.get("chat") is True:
         st.caption("The text stands in the model's chat template, as a user's message.")
     if sentence := generation(trace):
+        st.caption(sentence)
+    if sentence := worse_than_guessing(trace):
         st.caption(sentence)
     if facts.gates_trained is False:
         st.markdown("**The gates of this model are untrained, so its loops and experts are noise.**")

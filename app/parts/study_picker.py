@@ -13,35 +13,42 @@ from app.texts.markdown import literal
 
 LABELS = {text_study.SAMPLE: "Sample texts", text_study.OWN: "Your list", text_study.RUN: "Run"}
 
-NO_LIST = (
-    "You have no list yet. Click the text button above, upload a file of prompts (File) or paste a list (Type), and "
-    "press **Compare all**."
-)
-
 
 def texts_of_study() -> None:
     """The choice of the texts, and either the button to read them or a caption on what was read."""
     if why_no_model():
         return  # every figure says why
-    st.segmented_control(
-        "Texts studied",
-        list(LABELS),
-        default=text_study.SAMPLE,
-        required=True,
-        format_func=LABELS.get,
-        key=text_study.CHOICE_KEY,
-        label_visibility="collapsed",
-        persist_state="session",
-    )
-    if text_study.own_list_chosen() and own_list() is None:
-        st.caption(NO_LIST)
-    elif finished := text_study.finished_study():
+    if not choose_texts("Texts studied", LABELS):
+        return
+    if finished := text_study.finished_study():
         for sentence in finished.left_out:
             st.caption(literal(sentence))
         if finished.study:
             _what_was_read(finished.study)
     elif text_study.why_nothing_to_study() is None:
         _reading()
+
+
+def choose_texts(name: str, offered: dict[str, str]) -> bool:
+    """The choice of the texts, by their labels. Whether they are there: a visitor without a list is told how to make
+    one."""
+    st.segmented_control(
+        name,
+        list(offered),
+        default=text_study.SAMPLE,
+        required=True,
+        format_func=offered.get,
+        key=text_study.CHOICE_KEY,
+        label_visibility="collapsed",
+        persist_state="session",
+    )
+    if text_study.own_list_chosen() and own_list() is None:
+        st.caption(
+            "You have no list yet. Click the text button above, upload a file of prompts (File) or paste a list "
+            "(Type), and press **Compare all**."
+        )
+        return False
+    return True
 
 
 def _reading() -> None:

@@ -35,8 +35,8 @@ LINK_KEY = "compare"
 """Name of B in an address."""
 NUMBERED = "own."
 """Before the number of a typed text in an address."""
-NOT_SET = "Choose above what to set beside this text to draw this."
-GONE = "What this link sets beside the text is not known here, so nothing is."
+NOT_SET = "To draw this, choose above what to compare this text with."
+GONE = "What this link compares the text with is not known here, so nothing is compared."
 ELSEWHERE = (
     "The second text of this address is not in this tab, because typed texts stay in the tab where they were typed."
 )
@@ -168,7 +168,7 @@ def why_none(kind: type) -> str | None:
     try:
         pair = current_pair()
     except ValueError as error:
-        return f"B cannot be set beside this text: {state.why_refused(_model(), error)}"
+        return f"This text cannot be compared with B: {state.why_refused(_model(), error)}"
     return why_no_transplant(pair.a, pair.b) if kind is TransplantTrace else None
 
 

@@ -30,7 +30,7 @@ def choose_b() -> None:
         return  # every figure says why
     comparing.fill_form()
     way = st.segmented_control(
-        "Set beside this text",
+        "Compare this text with",
         list(WAYS),
         format_func=WAYS.get,
         required=True,
@@ -55,7 +55,7 @@ def _text() -> None:
             )
     with st.container(horizontal=True, vertical_alignment="bottom"):
         st.text_area(
-            "Or a second text (B), beside the text above",
+            "Or a second text (B), to compare with the text above",
             key=TYPED_KEY,
             height=68,
             placeholder=f"The text above with one thing changed, up to {MAX_CHARACTERS:,} characters",
@@ -79,7 +79,7 @@ def _model() -> None:
         on_change=pending.callback(comparing.set_model),
         persist_state="session",
     )
-    st.caption("It reads the same text. Where it cuts the text into other tokens, both are aligned by characters.")
+    st.caption("It reads the same text. Where it cuts the text into different tokens, both are aligned by characters.")
 
 
 def _step() -> None:
@@ -108,7 +108,7 @@ def _own_choices() -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         if interventions():
             own = pending.callback(partial(comparing.set_beside, comparing.Beside(OWN)))
-            st.button("Set the model’s own choices beside", type="primary", key="compare-own", on_click=own)
+            st.button("Compare with the model’s own choices", type="primary", key="compare-own", on_click=own)
             st.caption("A is the text under the active interventions, B the same text without them.", width="stretch")
         else:
             st.caption("No intervention is active yet, so there is nothing to take away.", width="content")
@@ -138,7 +138,7 @@ def _alignment(pair: TracePair) -> str:
         int((at.group_b < 0).sum()),
     )
     replaced = int((~at.same).sum())
-    parts = [f"{same_a:,} say the same in B"]
+    parts = [f"{same_a:,} are the same in B"]
     parts += [f"{replaced:,} {'is' if replaced == 1 else 'are'} replaced"] if replaced else []
     parts += [f"{alone_a:,} {'is' if alone_a == 1 else 'are'} not aligned"] if alone_a else []
     more = f" {how_many(alone_b, 'token')} of B {'is' if alone_b == 1 else 'are'} not aligned." if alone_b else ""

@@ -8,10 +8,9 @@ from analysis.texts.gate_placement import MOST_TOKENS, GatePlacement, placement_
 from analysis.words.labels import how_many
 from app.parts.panel import panel, title
 from app.parts.stop_button import stop_button
-from app.parts.study_picker import NO_LIST
+from app.parts.study_picker import choose_texts
 from app.server.forced_depth import DEPTH, GATE, GATES, TEXTS
 from app.session import forced_depth, pending, state, text_study
-from app.session.prompt_list import own_list
 from app.texts.markdown import literal
 from hooks.depth_effects import DepthEffects
 
@@ -35,18 +34,7 @@ def other_texts() -> None:
         return
     if text_study.run_chosen():
         text_study.choose_texts(text_study.SAMPLE)  # a run holds no effects of other depths
-    st.segmented_control(
-        "Texts measured",
-        list(CHOICES),
-        default=text_study.SAMPLE,
-        required=True,
-        format_func=CHOICES.get,
-        key=text_study.CHOICE_KEY,
-        label_visibility="collapsed",
-        persist_state="session",
-    )
-    if text_study.own_list_chosen() and own_list() is None:
-        st.caption(NO_LIST)
+    if not choose_texts("Texts measured", CHOICES):
         return
     if why_not := text_study.why_no_texts() or forced_depth.why_no_other_depth():
         st.caption(why_not)
@@ -115,8 +103,8 @@ def _sweep(kind: str) -> None:
         )
         if kind == DEPTH and not why_not:
             st.caption(
-                "Runs every number of loops of every token in every layer, one at a time. It goes on while you look at "
-                "other pages, and what was run is kept if you stop it.",
+                "Runs every number of loops for every token in every layer, one at a time. It continues while you "
+                "look at other pages, and if you stop it, what was run is kept.",
                 width="stretch",
             )
 

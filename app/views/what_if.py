@@ -18,8 +18,8 @@ from hooks.interventions import Intervention, in_words
 from hooks.trace_checks import PARTS
 
 ELSEWHERE = (
-    "The routing of another text is not among these, because it needs that text: the page Compare gives each text the "
-    "routing of the other. In Python and in a file for `trace --intervene` it is `UseRouting`."
+    "To use the routing of another text, see the page Compare, which gives each text the routing of the other. In "
+    "Python and in a file for `trace --intervene` it is `UseRouting`."
 )
 MOST_ROWS = 50
 """Of the table of predictions."""
@@ -103,7 +103,7 @@ def _words_and_steps() -> None:
             placeholder=examples[0],
             max_chars=MOST_CHARACTERS,
             on_change=_later(what_if_form.set_in_words),
-            help="Where, a colon, and what; several are parted by semicolons. For example:\n\n"
+            help="Write where, a colon, and what; separate several by semicolons. For example:\n\n"
             + "\n".join(f"- {literal(example)}" for example in examples),
         )
         st.button("Set in words", on_click=_later(what_if_form.set_in_words))
@@ -114,7 +114,7 @@ def _words_and_steps() -> None:
             ("Pin", "keep", what_if.pin, bool(what_if.active())),
         ):
             why = (
-                "Keep these, to compare others with them. Two can be pinned; a third takes the place of the first."
+                "Keep these interventions to compare others with them. Two can be pinned; a third replaces the first."
                 if label == "Pin"
                 else None
             )

@@ -278,9 +278,9 @@ FIGURES = (
         title="Does bfloat16 route the same way?",
         how_to_read=(
             "Each coloured cell is a token that routes differently in this layer when the weights are rounded to "
-            "bfloat16: it takes other loops (numbered) or other experts. The bars show the share of layers, and "
-            "of tokens, that changed. In layer 0 rounding is the only reason; in higher layers a token may also "
-            "change because a layer below did."
+            "bfloat16: it takes a different number of loops (shown) or different experts. The bars show the share of "
+            "layers, and of tokens, that changed. In layer 0 rounding is the only reason; in higher layers a token "
+            "may also change because a layer below did."
         ),
         figure=precision_map_figure,
         table=precision_flips,
