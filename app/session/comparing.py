@@ -280,9 +280,12 @@ def _both(chosen: Beside) -> tuple[Read, Read]:
     return a, Read(model, text)
 
 
+GETTERS = {TracePair: current_pair, FigurePair: current_figure_pair, TransplantTrace: current_transplants}
+"""Type of a result (`FigureSpec.of`) -> what gives the current one."""
+
 __all__ = [
-    "BESIDE", "FIGURE_KEY", "FIRST_BESIDE", "LINK_KEY", "NOT_SET", "NUMBERED", "OWN", "STEP", "WAYS", "Beside",
-    "beside", "current_figure_pair", "current_pair", "current_transplants", "figure_beside", "fill_choice",
+    "BESIDE", "FIGURE_KEY", "FIRST_BESIDE", "GETTERS", "LINK_KEY", "NOT_SET", "NUMBERED", "OWN", "STEP", "WAYS",
+    "Beside", "beside", "current_figure_pair", "current_pair", "current_transplants", "figure_beside", "fill_choice",
     "fill_form", "fits_into_link", "link_with_text", "option_key", "other_models", "other_steps", "own_text", "remove",
     "set_beside", "set_model", "set_pair", "set_step", "set_typed", "take_from_link", "text_of_b", "to_link",
     "why_none",

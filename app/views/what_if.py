@@ -179,12 +179,13 @@ def _pins(kept: list[tuple[Intervention, ...]]) -> None:
     with st.container(key="pinned-interventions", gap="xxsmall"):
         for number, each in enumerate(kept):
             with st.container(horizontal=True, vertical_alignment="center"):
-                st.text(f"Pin {number + 1}: {_told(each)}", width="content")
+                st.text(f"Pin {number + 1}", width="content")
                 now = each == what_if.active()
                 show = _later(what_if.set_all, each)
                 st.button("Make active", key=f"show-pin-{number}", type="tertiary", disabled=now, on_click=show)
                 unpin = _later(what_if.unpin, number)
                 st.button("Unpin", key=f"unpin-{number}", type="tertiary", icon=":material/close:", on_click=unpin)
+                st.text(_told(each))
 
 
 def predictions() -> None:
