@@ -36,6 +36,14 @@ def test_a_narrow_map_gives_more_room_to_what_stands_beside_it():
     assert fig.layout.xaxis.domain[1] == 0.72 and fig.layout.xaxis2.domain[0] == 0.76
 
 
+def test_the_title_of_a_legend_stands_above_its_names_where_they_would_not_fit_beside_it():
+    for width, side in ((360, "top"), (PAGE_PX, None)):
+        legend = {"orientation": "h", "title": {"text": "Loops in layer 3"}}
+        fig = template.figure(View(), [], height=200, showlegend=True, legend=legend)
+        fit(fig, width)
+        assert fig.layout.legend.title.side == side
+
+
 def test_two_lines_that_fit_beside_each_other_are_not_broken():
     for width, broken in ((560, False), (300, True)):
         right = template.note("b " * 19 + "b", x=1, anchor="right")
@@ -75,3 +83,10 @@ def test_names_of_rows_are_broken_where_they_would_leave_no_room_for_the_plot():
         narrow.layout.yaxis.ticktext
     )
     assert row_px >= 2 * LINE_PX
+
+
+def test_dots_in_the_rows_of_many_layers_do_not_lie_over_each_other():
+    for layers in (6, 30):
+        drawn = figures.depth_margin_figure(random_trace(layers=layers, tokens=9), View(layer=2, token=3))
+        top, bottom = (drawn.layout.margin[side] for side in "tb")
+        assert (drawn.layout.height - top - bottom) / layers >= max(drawn.data[1].marker.size)

@@ -33,7 +33,7 @@ from analysis.export.report_page import (
 )
 from analysis.export.report_run import run_report
 from analysis.export.reproduce import needs_file, pair_again, trace_again
-from analysis.overview import ffn_equivalents
+from analysis.overview import ffn_equivalents, worse_than_guessing
 from analysis.view import DEFAULT_VIEW, View, window_around
 from analysis.words.labels import how_many, short_label
 from analysis.words.numbers import number, percent
@@ -174,6 +174,7 @@ def _notices(trace: RoutingTrace) -> tuple[Block, ...]:
         "The gates of this model are untrained, so its routing is noise."
         if trace.meta.get("gates_trained") is False
         else None,
+        worse_than_guessing(trace),
         f"Means leave out {how_many(added, 'token')} that the tokenizer added." if added else None,
     )
     return tuple(Words(each) for each in told if each)
