@@ -121,11 +121,13 @@ def halves(trace: RoutingTrace) -> Halves | None:
 def worse_than_guessing(trace: RoutingTrace) -> str | None:
     """The sentence for a text that is predicted worse than if all tokens of the vocabulary were equally likely.
 
-    None for every other text, for one of few tokens, and where the trace does not state the size of the vocabulary.
+    None for every other text, for one of few tokens, where the trace does not state the size of the vocabulary, and of
+    a model that may not be trained at all.
     """
     read = trace.logprob[ordinary(trace)]
     read, vocabulary = read[np.isfinite(read)], trace.meta.get("config", {}).get("vocab_size")
-    if len(read) < FEWEST_READ or not isinstance(vocabulary, int) or -read.mean() <= np.log(vocabulary):
+    untrained = trace.meta.get("gates_trained") is False
+    if len(read) < FEWEST_READ or not vocabulary or untrained or -read.mean() <= np.log(vocabulary):
         return None
     return (
         f"The model predicts this text worse than if all its {vocabulary:,} tokens were equally likely "

@@ -143,6 +143,7 @@ PAGES = (
             fold("In which layer does the prediction appear?", "lens_path"),
         ),
         colour_by="Loops",
+        answers_later=True,
     ),
     Page(
         name="Geometry",
@@ -227,7 +228,7 @@ PAGES = (
     Page(
         name="What if",
         group="Intervene",
-        question="What would change in this text if the model had chosen differently somewhere?",
+        question="What would the model make of this text if it had chosen differently somewhere?",
         terms=("intervention", "cascade", "loop", "λ", "virtual expert"),
         body=(
             what_if.editor,
@@ -288,7 +289,9 @@ PAGES = (
             fold("Does B change more than rewording would?", "paraphrase_null"),
             fold("Which predictions differ?", "compare_logprob"),
             fold("How well is each text predicted with the other's routing?", "routing_transplant"),
-            fold("How do other figures of A and B compare, side by side?", compare.beside_each_other),
+            fold(
+                "How do other figures of A and B compare, side by side?", compare.beside_each_other, "beside_difference"
+            ),
         ),
         colour_by="Loops",
     ),

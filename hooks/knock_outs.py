@@ -78,7 +78,8 @@ class KnockOutRun:
     ) -> bool:
         """Measure the next few variants of the first of these stages that is not finished; return whether one was left.
 
-        `between` is called before every layer of the pass. Raises ValueError for a trace of another model.
+        `between` is called before every layer of the pass and among its logits. Raises ValueError for a trace of
+        another model.
         """
         stage = next((each for each in stages if self._done[each] < len(self._items[each])), None)
         if stage is None:

@@ -47,8 +47,8 @@ def variant_logprobs(
 
     It is what `capture(loaded, text, interventions=variant)` gives, up to the rounding of another batch shape. Forces
     are applied before drops, and drops in the order of the experts. All variants share one pass per window, so the
-    caller decides how many fit. `between` is called before every layer; an exception that it raises ends the pass.
-    Safe to call from several threads.
+    caller decides how many fit. `between` is called before every layer and among the logits; an exception that it
+    raises ends the pass. Safe to call from several threads.
 
     Raises ValueError for a trace of another model or with interventions, and for a variant that does not fit.
     """
@@ -129,6 +129,7 @@ def _window_logprobs(
     for row in stream[1:]:
         parts = []
         for states, of in zip(row.split(many), following.split(many), strict=True):
+            between()
             logits = model.lm_head(inner.norm(states)).float()
             parts.append(logits.gather(-1, of).squeeze(-1) - logits.logsumexp(dim=-1))
         found.append(torch.cat(parts))

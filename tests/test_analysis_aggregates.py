@@ -1,5 +1,7 @@
 """View, labels and averages: what every subject rests on."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -106,6 +108,7 @@ def test_a_text_that_is_predicted_worse_than_by_guessing_is_told(surprisals, voc
     )
     found = worse_than_guessing(trace)
     assert told in found if told else found is None
+    assert worse_than_guessing(replace(trace, meta=trace.meta | {"gates_trained": False})) is None
 
 
 def test_compute_of_a_token_is_its_depth_and_width_part():

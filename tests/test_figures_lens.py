@@ -42,6 +42,15 @@ def test_grid_fills_the_states_that_were_used(lens):
     np.testing.assert_allclose(outputs[:, 0], lens.top_probs[lens.of(OUTPUT), 0])
 
 
+@pytest.mark.parametrize("figure", [lens_grid_figure, lens_layer_figure])
+def test_states_are_drawn_alike_without_the_exits(lens, figure):
+    kept = np.flatnonzero(lens.kind != EXIT)
+    names = ("kind", "layer", "loop", "used", "top_ids", "top_probs", "rank", "probability", "entropy", "kl")
+    words = [lens.top_tokens[i] for i in kept]
+    states = replace(lens, top_tokens=words, **{name: getattr(lens, name)[kept] for name in names})
+    assert figure(states, VIEW).to_json() == figure(lens, VIEW).to_json()
+
+
 def test_grid_of_exits_fills_all_and_outlines_the_one_taken(lens):
     fig = lens_grid_figure(lens, VIEW, reading="exit")
     np.testing.assert_allclose(cells(fig)[0], grid(lens, EXIT, lens.top_probs)[..., 0])

@@ -10,11 +10,13 @@ from hooks import (
     capture,
     capture_paths,
     edited,
+    lens_with_exits,
     logit_direction,
     own_pass,
     own_pass_bytes,
     recursion_lens,
     remove_writes,
+    state_lens,
 )
 from hooks.lens import summary_of_logits
 from hooks.lens_trace import EXIT, OUTPUT, STATE
@@ -46,6 +48,28 @@ def test_there_is_a_reading_for_every_state_exit_and_layer(lens):
     np.testing.assert_array_equal(grid(lens, STATE, lens.loop), np.tile(np.arange(5), (2, 1)))
     np.testing.assert_array_equal(grid(lens, EXIT, lens.loop), np.tile(np.arange(1, 5), (2, 1)))
     np.testing.assert_array_equal(lens.layer[lens.of(OUTPUT)], [0, 1])
+
+
+def test_lens_without_exits_has_the_same_states_and_outputs_and_takes_exits_in(loaded, paths, lens):
+    states = state_lens(loaded, paths, TOKEN, TARGET)
+    read_before = lens.kind != EXIT
+    for name in ("kind", "layer", "loop", "used", "top_ids", "rank"):
+        np.testing.assert_array_equal(getattr(states, name), getattr(lens, name)[read_before])
+    np.testing.assert_allclose(states.kl, lens.kl[read_before], atol=1e-6)
+    assert np.isnan(states.rounding) and not len(states.of(EXIT))
+    whole = lens_with_exits(loaded, states)
+    assert whole.top_tokens == lens.top_tokens and whole.rounding == lens.rounding
+    np.testing.assert_array_equal(whole.kind, lens.kind)
+    np.testing.assert_array_equal(whole.top_probs, lens.top_probs)
+    checks = []
+    lens_with_exits(loaded, states, check=lambda: checks.append(1))
+    assert len(checks) == 2  # one before each layer
+    with pytest.raises(InterruptedError):
+        lens_with_exits(loaded, states, check=stop)
+
+
+def stop() -> None:
+    raise InterruptedError
 
 
 def test_state_readings_equal_what_is_found_by_hand(loaded, paths, lens):

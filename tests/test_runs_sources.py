@@ -137,7 +137,7 @@ def test_texts_that_no_model_reads_are_told(tmp_path):
     found, _ = read_apart(written(tmp_path, "a.jsonl", lines + '{"id": "half", "text": "a\\ud800"}\n'))
     told = {record.prompt_id: record.problem for record in found}
     assert told["blank"] == "a.jsonl, line 1 holds an empty text; fill or remove it."
-    assert told["ends"] == "a.jsonl, line 2 has a text of 1,000,001 characters, and the limit is 1,000,000; divide it."
+    assert told["ends"] == "a.jsonl, line 2 has 1,000,001 characters, and the limit is 1,000,000; divide it."
     assert told["nul"].startswith("a.jsonl, line 3: The text contains NUL characters")
     assert "incomplete characters" in told["half"] and told["good"] is None
 

@@ -110,6 +110,12 @@ def test_a_folder_with_other_files_and_a_file_are_refused(tmp_path, traces):
         RunWriter(tmp_path / "mine", manifest_of(traces))
     with pytest.raises(ValueError, match="is a file: choose a folder"):
         RunWriter(tmp_path / "mine" / "letter.txt", manifest_of(traces))
+    movie = tmp_path / "other" / "tokens" / "movie.part"  # of another program, which downloads it
+    movie.parent.mkdir(parents=True)
+    movie.write_bytes(b"half a movie")
+    with pytest.raises(ValueError, match="is not empty and holds no run"):
+        RunWriter(tmp_path / "other", manifest_of(traces))
+    assert movie.read_bytes() == b"half a movie"
 
 
 def test_two_programs_do_not_write_one_run(tmp_path, traces):
@@ -211,15 +217,20 @@ def test_a_part_that_is_not_its_own_is_told_in_a_sentence(tmp_path, traces, tabl
             asked(tmp_path / "run")
 
 
-def test_parts_that_are_lost_at_the_end_are_told_and_made_again(tmp_path, traces):
+@pytest.mark.parametrize("lost", ["both files", "their ends", "the tokens"])
+def test_parts_that_are_lost_at_the_end_are_told_and_made_again(tmp_path, traces, lost):
     write(tmp_path / "run", traces)
-    for path in part_files(tmp_path / "run", 7):
-        path.unlink()
-    with pytest.raises(ValueError, match="has 7 of 8 parts: copy the whole run again, or give the command that made"):
+    for part in (6, 7):
+        files = part_files(tmp_path / "run", part)
+        for path in files[: 1 if lost == "the tokens" else 2]:
+            path.write_bytes(path.read_bytes()[: 2000 * (part - 6)]) if lost == "their ends" else path.unlink()
+    with pytest.raises(
+        ValueError, match="has 6 of 8 parts: copy the whole run again|is damaged: copy|is missing: copy"
+    ):
         Run(tmp_path / "run")
     with RunWriter(tmp_path / "run", manifest_of(traces)) as writer:
-        assert not writer.manifest.finished and writer.counts.records == 7
-    assert write(tmp_path / "run", traces).counts.records == 8
+        assert not writer.manifest.finished and writer.counts.records == 6
+    assert write(tmp_path / "run", traces).ask("SELECT count(DISTINCT prompt) AS n FROM tokens").n[0] == 8
 
 
 @pytest.mark.parametrize("name", ["a[1]", "star*", "q?", "text=x", "it's; DROP VIEW tokens;--", "a\nb", "~", "[[]"])
@@ -262,6 +273,8 @@ def test_a_damaged_manifest_is_told_in_a_sentence(tmp_path, traces, text):
         {"sizes": {"parts": ["all"]}},
         {"counts": {"parts": "1"}},
         {"model": [1]},
+        {"model": {"config": 3}},
+        {"settings": {"interventions": "all"}},
         {"settings": None},
         {"sources": {"name": "a"}},
         {"sources": ["a.txt"]},
@@ -279,6 +292,19 @@ def test_a_manifest_of_strange_values_is_damaged(tmp_path, traces, changed):
         told[name] = told[name] | value if name in ("sizes", "counts") else value
     path.write_text(json.dumps(told))
     with pytest.raises(ValueError, match="manifest.json is damaged: make the run anew"):
+        Run(tmp_path / "run")
+
+
+def test_a_manifest_of_fewer_experts_and_one_that_is_a_folder_are_told(tmp_path, traces):
+    write(tmp_path / "run", traces[:1])
+    path = tmp_path / "run" / "manifest.json"
+    told = json.loads(path.read_text())
+    path.write_text(json.dumps(told | {"sizes": told["sizes"] | {"num_experts": told["sizes"]["num_experts"] - 1}}))
+    with pytest.raises(ValueError, match="tokens/000000.parquet is of another run"):
+        Run(tmp_path / "run")
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(ValueError, match="manifest.json cannot be read .Is a directory.: copy the run again"):
         Run(tmp_path / "run")
 
 

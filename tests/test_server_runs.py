@@ -103,15 +103,17 @@ def test_a_typed_question_that_ends_its_process_is_told_in_a_sentence(folder, mo
     assert ("a question ended with" in caplog.text) == ("abort" in ends)
 
 
-@pytest.mark.parametrize("what", ["nothing", "a file", "an empty folder", "damaged parts"])
+@pytest.mark.parametrize("what", ["nothing", "a file", "an empty folder", "damaged parts", "a divided name"])
 def test_serve_tells_what_is_no_run_in_a_sentence(folder, tmp_path, capsys, what):
     given = {
         "nothing": tmp_path / "nowhere",
         "a file": folder / "manifest.json",
         "an empty folder": tmp_path / "empty",
         "damaged parts": folder,
+        "a divided name": tmp_path / f"a{os.pathsep}b",
     }[what]
     (tmp_path / "empty").mkdir()
+    shutil.copytree(folder, tmp_path / f"a{os.pathsep}b")
     (folder / "prompts" / "000000.parquet").write_bytes(b"no parquet")
     assert main(["serve", "--run", str(given)]) == 2
     said = capsys.readouterr().err

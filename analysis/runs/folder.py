@@ -1,9 +1,11 @@
 """The folder of a run: its parts, its manifest, and the lock of whoever writes it."""
 
+import json
 import os
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import pyarrow as pa
 from filelock import FileLock, Timeout
 from pyarrow import parquet
@@ -41,9 +43,27 @@ def parts_in(folder: Path) -> list[PartFiles]:
     return found
 
 
+def drop_damaged_end(folder: Path) -> None:
+    """Remove the parts at the end that are damaged, as a loss of power leaves them: who goes on makes them again."""
+    count = 0
+    while part_files(folder, count).prompts.exists():
+        count += 1
+    while count and not _is_whole(part_files(folder, count - 1)):
+        count -= 1
+        part_files(folder, count).prompts.unlink()
+
+
+def _is_whole(files: PartFiles) -> bool:
+    """Whether both files have their ends. Raises OSError for one that cannot be read."""
+    try:
+        return bool(parquet.read_metadata(files.tokens) and parquet.read_metadata(files.prompts))
+    except (ValueError, FileNotFoundError):
+        return False
+
+
 def check_name(folder: Path) -> None:
     """Raises ValueError, in a sentence, for a path that no other program could be told."""
-    if any("\ud800" <= sign <= "\udfff" for sign in str(folder.resolve())):
+    if any("\ud800" <= sign <= "\udfff" for sign in os.path.realpath(folder)):
         shown = os.fsencode(folder).decode(errors="replace")
         raise ValueError(f"{shown} has a name that is not UTF-8: choose or rename a folder, and those that it is in")
 
@@ -57,15 +77,21 @@ def counts_of(folder: Path, sizes: Sizes, others: tuple[str, ...] = ()) -> Count
     for files in parts:
         about = _footer(files.prompts, of_prompts)
         end = records + about.num_rows
-        if _numbers(about) != (records, end - 1):
+        if _numbers(about) != (records, end - 1) or PROBLEMS not in about.metadata:
             raise ValueError(_strange(files.prompts))
         about_tokens = _footer(files.tokens, of_tokens)
         first, last = _numbers(about_tokens) or (records, records)
-        if not records <= first <= last < end:
+        probs = np.shape(json.loads(about_tokens.metadata.get(ROUTER_PROBS, b"0")))
+        if not records <= first <= last < end or probs != (sizes.num_layers, sizes.num_experts):
             raise ValueError(_strange(files.tokens))
         records, problems = end, problems + int(about.metadata[PROBLEMS])
         tokens += about_tokens.num_rows
     return Counts(len(parts), records - problems, problems, tokens)
+
+
+def router_probs_of(files: PartFiles) -> np.ndarray:
+    """`Rows.router_probs` of a part, [layer, expert]."""
+    return np.array(json.loads(parquet.read_metadata(files.tokens).metadata[ROUTER_PROBS]))
 
 
 def _numbers(about: parquet.FileMetaData) -> tuple[int, int] | None:
@@ -97,7 +123,7 @@ def _footer(path: Path, schema: pa.Schema) -> parquet.FileMetaData:
         found = about.schema.to_arrow_schema()
     except (OSError, ValueError) as error:
         raise ValueError(f"{path} is damaged: copy the run again, or make it anew") from error
-    if not found.equals(schema):
+    if not found.equals(schema) or about.metadata is None:
         raise ValueError(_strange(path))
     return about
 
@@ -111,7 +137,9 @@ __all__ = [
     "PartFiles",
     "check_name",
     "counts_of",
+    "drop_damaged_end",
     "locked",
     "part_files",
     "parts_in",
+    "router_probs_of",
 ]

@@ -77,6 +77,10 @@ class Manifest:
             raise ValueError(
                 f"{folder} is not a run: it has no {MANIFEST}. Make one with `python -m app run FILE --out FOLDER`"
             ) from error
+        except OSError as error:
+            raise ValueError(
+                f"{path} cannot be read ({error.strerror}): copy the run again, or change its rights"
+            ) from error
         except _Version:
             raise
         except (ValueError, RecursionError, KeyError, TypeError, AttributeError) as error:
@@ -85,6 +89,7 @@ class Manifest:
     def _check(self) -> None:
         """Raises TypeError for what no program of ours wrote: SQL and reports are made of these values."""
         objects = [self.model, self.tokenizer, self.settings, self.versions, *self.sources]
+        objects += [self.model.get("config", {})]
         texts = [*self.others, self.started, self.updated]
         numbers = vars(self.counts).values()
         if not (
@@ -93,6 +98,7 @@ class Manifest:
             and all(isinstance(each, str) for each in texts)
             and all(type(each) is int and each >= 0 for each in numbers)
             and isinstance(self.finished, bool)
+            and isinstance(self.settings.get("interventions") or [], list)
         ):
             raise TypeError("this is no manifest of a run")
 

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Literal
 
 import streamlit as st
@@ -16,6 +17,7 @@ from app.components.answer_line import answer_line
 from app.parts.panel import panel
 from app.session.answers import current_answer, follow
 from app.session.folds import remember_fold, restore_fold
+from app.session.later import forget_what_comes_later, later
 from app.session.state import current_trace
 from app.texts.glossary import explained
 from app.texts.markdown import literal
@@ -93,6 +95,8 @@ class Page:
     """A question about the selected token behind the answer, which opens the page Recursion: it has the answer."""
     colour_by: Quantity = "Gate"
     """What the token strip is coloured by until the visitor chooses."""
+    answers_later: bool = False
+    """Whether the answer takes longer than the main figure, which then shows another token first."""
     about: Literal["text", "study", "list", "run"] = "text"
     """Where its numbers come from: the current text, the texts of a study, the visitor's list of prompts, or the chosen
     run."""
@@ -139,6 +143,7 @@ class Page:
 
 def draw_page(page: Page) -> None:
     """Draw a page below the frame: its question, the answer, and its body."""
+    forget_what_comes_later()
     st.header(page.name, anchor=False)
     meta = current_trace().meta
     other = page.question_of_others if parts_of(meta) != PARTS else ""
@@ -146,10 +151,10 @@ def draw_page(page: Page) -> None:
     if why_not := page.why_lacking(meta):
         st.info(literal(why_not), icon=":material/info:")
         return
-    if found := current_answer(page.url_path):
-        leads = page.leads_to and not why_lacking(PAGES["recursion"], meta)
-        found = found.and_page(page.leads_to, "Recursion") if leads else found
-        answer_line(found, page=page.name, changes=page.url_path in ABOUT_SELECTION, on_follow=follow)
+    if page.answers_later:
+        later(partial(_draw_answer, page, meta))
+    else:
+        _draw_answer(page, meta)
     for row in page.body:
         if (there := _there(row, meta)) is None:
             continue
@@ -162,6 +167,14 @@ def draw_page(page: Page) -> None:
         st.caption(
             literal(f"Not shown, because this model is a {meta.get('family', 'model of another kind')}: {names}.")
         )
+
+
+def _draw_answer(page: Page, meta: Mapping[str, Any]) -> None:
+    """The answer of a page, if what it would speak of is there."""
+    if found := current_answer(page.url_path):
+        leads = page.leads_to and not why_lacking(PAGES["recursion"], meta)
+        found = found.and_page(page.leads_to, "Recursion") if leads else found
+        answer_line(found, page=page.name, changes=page.url_path in ABOUT_SELECTION, on_follow=follow)
 
 
 def _there(row: Row | Fold, meta: Mapping[str, Any]) -> Row | Fold | None:

@@ -22,7 +22,7 @@ from analysis.texts.summary import PromptSummary, prompt_summary
 from analysis.what_if.comparison import Comparison
 from app.limits import MAX_ALL_PATHS_BYTES, MAX_SUMMARIES, MAX_TRACES
 from app.server import models
-from app.server.queues import model_turn
+from app.server.queues import model_turn, stop_if_left
 from app.server.result_cache import Result, ResultCache
 from app.server.summary_cache import SummaryCache
 from app.texts.examples import CHECKED, shipped_trace
@@ -194,7 +194,7 @@ def _stream_pass_of(model_name: str, text: str, token: int, interventions: Inter
     return _stream_pass(model_name, text, window.own, interventions) if size <= MAX_OWN_PASS_BYTES else None
 
 
-@cached(32, "Predicting from every state of the token")
+@cached(64, "Predicting from every state of the token")
 def lens_of(
     model_name: str,
     text: str,
@@ -202,16 +202,19 @@ def lens_of(
     token: int,
     target: int,
     interventions: Interventions = (),
+    exits: bool = True,
 ) -> LensTrace:
-    from hooks import recursion_lens, stream_lens
+    """The lens of a token; without the `exits`, which take longer than all else and which other families lack."""
+    from hooks import lens_with_exits, state_lens, stream_lens
 
-    loaded = models.loaded_model(model_name)
+    loaded, of_token = models.loaded_model(model_name), (model_name, text, tokens, token, target, interventions)
     if loaded.adapted is not None:
         own = _stream_pass_of(model_name, text, token, interventions)
         return stream_lens(loaded, trace_of(model_name, text, interventions), token, target, own=own)
-    paths = paths_of(model_name, text, tokens, interventions)
     own = _own_pass_of(model_name, text, token, interventions)
-    return recursion_lens(loaded, paths, token, target, own=own)
+    if exits:
+        return lens_with_exits(loaded, lens_of(*of_token, False), own=own, check=stop_if_left)
+    return state_lens(loaded, paths_of(model_name, text, tokens, interventions), token, target, own=own)
 
 
 @cached(4, "Recording the attention heads")

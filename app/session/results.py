@@ -13,6 +13,7 @@ from analysis.compare.pair import TracePair
 from analysis.explain.attribution import FOLLOWING, LIKELIEST, SECOND, Attribution, named_targets
 from analysis.explain.embedding import Embedding
 from analysis.explain.near_miss import TwoPrecisions
+from analysis.figures.figure_pair import FigurePair
 from analysis.models.faithfulness import Finding
 from analysis.models.family import family_table, read_members
 from analysis.models.health import Check
@@ -118,12 +119,13 @@ def current_slices() -> SliceTrace:
     return captures.slices_of(*state.model_and_text(), _captured_tokens(), state.interventions())
 
 
-def current_lens() -> LensTrace:
-    """What the model would predict from every state of the selected token, with the chosen target's rank in each."""
+def current_lens(*, exits: bool = True) -> LensTrace:
+    """What the model would predict from every state of the selected token; without its `exits` it is there sooner."""
     session, trace = st.session_state, state.current_trace()
     tokens = (0, trace.num_tokens) if trace.parts != PARTS else _captured_tokens()
     of_token = tokens, session.token, chosen_targets()[0]
-    return captures.lens_of(*state.model_and_text(), *of_token, state.interventions())
+    exits = exits or trace.parts != PARTS
+    return captures.lens_of(*state.model_and_text(), *of_token, state.interventions(), exits)
 
 
 def current_attention() -> AttentionTrace:
@@ -195,7 +197,7 @@ def why_not_drawn(kind: type) -> str | None:
         KnockOutTrace: knock_outs.why_none,
         KnockOutStudy: knock_outs.why_no_study,
         **{each: partial(forced_depth.why_no_sweep, each) for each in (DepthEffects, Frontier, GateSweep)},
-        **{each: partial(comparing.why_none, each) for each in (TracePair, TransplantTrace)},
+        **{each: partial(comparing.why_none, each) for each in (TracePair, FigurePair, TransplantTrace)},
         Study: text_study.why_not_studied,
         TokenMap: token_maps.why_no_map,
     }
@@ -249,6 +251,7 @@ def current_result(kind: type) -> Drawn:
         TwoPrecisions: current_precisions,
         Comparison: what_if.current_comparison,
         TracePair: comparing.current_pair,
+        FigurePair: comparing.current_figure_pair,
         TransplantTrace: comparing.current_transplants,
         Embedding: umap_maps.current_map,
         **{each: partial(forced_depth.current_sweep, each) for each in (DepthEffects, Frontier, GateSweep)},
@@ -272,6 +275,7 @@ def chosen_inputs() -> tuple:
         knock_outs.current_knock_outs(),
         what_if.compared_with(),
         comparing.beside(),
+        comparing.figure_beside(),
         *map(forced_depth.current_sweep, (DepthEffects, Frontier, GateSweep)),
     )
 

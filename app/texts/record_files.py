@@ -157,9 +157,7 @@ def checked(text: str) -> str:
     if not text.strip():
         raise PromptError("holds an empty text; fill or remove it.")
     if len(text) > MAX_RECORD_CHARACTERS:
-        raise PromptError(
-            f"has a text of {len(text):,} characters, and the limit is {MAX_RECORD_CHARACTERS:,}; divide it."
-        )
+        raise PromptError(f"has {len(text):,} characters, and the limit is {MAX_RECORD_CHARACTERS:,}; divide it.")
     return check_text(text, MAX_RECORD_CHARACTERS)
 
 
