@@ -52,6 +52,7 @@ bench: .venv/ready-test
 	$(BIN)/python -m benchmarks.ffn
 	$(BIN)/python -m benchmarks.capture
 	$(BIN)/python -m benchmarks.generation
+	$(BIN)/python -m benchmarks.depth
 	$(BIN)/python -m benchmarks.chance
 	$(BIN)/python -m benchmarks.cards
 	$(BIN)/python -m benchmarks.browser

@@ -33,7 +33,7 @@ FIGURES: Mapping[str, tuple[str, ...]] = {
 KINDS: Mapping[str, tuple[str, ...]] = dict.fromkeys(
     ("PathTrace", "Attribution", "SliceTrace", "Embedding", "TwoPrecisions", "TrainingTrace")
     + ("KnockOutTrace", "KnockOutStudy", "DepthEffects", "Frontier", "GateSweep", "Study")
-    + ("TracePair", "TransplantTrace"),
+    + ("TracePair", "FigurePair", "TransplantTrace"),
     ALL,
 )
 """Type of another result than a trace -> what a model must decide to have one; nothing for the others."""

@@ -289,7 +289,9 @@ PAGES = (
             fold("Does B change more than rewording would?", "paraphrase_null"),
             fold("Which predictions differ?", "compare_logprob"),
             fold("How well is each text predicted with the other's routing?", "routing_transplant"),
-            fold("How do other figures of A and B compare, side by side?", compare.beside_each_other),
+            fold(
+                "How do other figures of A and B compare, side by side?", compare.beside_each_other, "beside_difference"
+            ),
         ),
         colour_by="Loops",
     ),

@@ -9,7 +9,6 @@ python -m benchmarks.atlas [--tokens 2000000] [--layers 6] [--folder FOLDER] [--
 
 import argparse
 import re
-import resource
 import statistics
 import tempfile
 import time
@@ -34,6 +33,7 @@ from analysis.runs.rows import Rows, rows_of_arrays
 from analysis.runs.run import Run
 from analysis.runs.schema import Sizes
 from analysis.runs.writing import Record, RunWriter
+from benchmarks.memory import peak_mb
 from tests.app_server import app_server, chromium, wait_idle
 
 PROMPT_TOKENS, PART_TOKENS, WORDS = 20, 13_000, 4096
@@ -103,11 +103,6 @@ def texts(run: Run, chosen: TokenFilter) -> None:
     occurrences(run, chosen, first=0, rows=20, mixed=True, layer=3)
 
 
-def memory_gb() -> float:
-    """The most memory that this process has had."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tokens", type=int, default=2_000_000)
@@ -127,7 +122,7 @@ def main() -> None:
 
 def measure(folder: Path) -> None:
     """Print how long opening and every panel take, and the memory of this process."""
-    before, began = memory_gb(), time.perf_counter()
+    before, began = peak_mb() / 1024, time.perf_counter()
     run = Run(folder)
     print(f"{run} in {run.counts.parts:,} parts: opened in {time.perf_counter() - began:.2f} s (asked: {OPEN_S:g} s)")
     for name, ask in (TABLES | {"texts": texts}).items():
@@ -135,7 +130,7 @@ def measure(folder: Path) -> None:
             name, {filtered: [taken(ask, run, chosen) for _ in range(REPEATS)] for filtered, chosen in FILTERS.items()}
         )
     measure_cards(run)
-    print(f"memory: {memory_gb():.2f} GB at most, {before:.2f} GB before (asked: {MEMORY_GB:g} GB)")
+    print(f"memory: {peak_mb() / 1024:.2f} GB at most, {before:.2f} GB before (asked: {MEMORY_GB:g} GB)")
 
 
 def measure_cards(run: Run) -> None:

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from hooks.lens_trace import EXIT, OUTPUT, STATE, LensTrace
 from hooks.passes import to_numpy
 from hooks.path_trace import PathTrace
-from hooks.rerun import OwnPass, own_pass, rerun_streams
+from hooks.rerun import Check, OwnPass, own_pass, rerun_streams
 from hooks.token_text import display_tokens
 from hooks.trace import RoutingTrace
 from sample_models.loading import LoadedModel
@@ -72,18 +72,21 @@ def state_lens(
 
 
 @torch.inference_mode()
-def lens_with_exits(loaded: LoadedModel, lens: LensTrace, *, own: OwnPass | None = None) -> LensTrace:
+def lens_with_exits(
+    loaded: LoadedModel, lens: LensTrace, *, own: OwnPass | None = None, check: Check = lambda: None
+) -> LensTrace:
     """The readings of a `state_lens` and, between its states and its outputs, those of the exits in its layers.
 
     The exit that the token took is the model's own prediction in its plain pass `own` (run here if not given). For
     every other exit the token is rerun on that pass's keys and values of the tokens before it (see `hooks.rerun`).
+    `check` is called before each layer of that.
     """
     trace, token, layers = lens.routing, lens.token, lens.layer[lens.of(OUTPUT)]
     loops = np.arange(1, trace.max_loops + 1)
     own = own or own_pass(loaded, trace, token)
     truth = own.logits[token - own.first].float()
     left = trace.loops[layers, token][:, None] == loops  # the exits that the token took
-    logits = _unembedded(loaded, _other_exits(loaded, trace, token, own, layers, left))
+    logits = _unembedded(loaded, _other_exits(loaded, trace, token, own, layers, left, check))
     parts = [summary_of_logits(each, truth, lens.target_id) for each in (truth[None], logits[1:])]
     places = np.where(left, 0, np.cumsum(~left).reshape(left.shape)).ravel()  # the plain pass is place 0
     exits = lens_trace(
@@ -129,7 +132,13 @@ def lens_trace(
 
 
 def _other_exits(
-    loaded: LoadedModel, trace: RoutingTrace, token: int, own: OwnPass, layers: np.ndarray, left: np.ndarray
+    loaded: LoadedModel,
+    trace: RoutingTrace,
+    token: int,
+    own: OwnPass,
+    layers: np.ndarray,
+    left: np.ndarray,
+    check: Check,
 ) -> torch.Tensor:
     """Last streams [1 + exit, hidden] of a token that is rerun alone: first without edits, then leaving elsewhere.
 
@@ -138,7 +147,7 @@ def _other_exits(
     others = [
         {HOOK_NAMES["loop_choice"].format(layers[row]): _leave_after(1 + column)} for row, column in np.argwhere(~left)
     ]
-    return rerun_streams(loaded, trace, token, [{}, *others], past=own.past)
+    return rerun_streams(loaded, trace, token, [{}, *others], past=own.past, check=check)
 
 
 def _leave_after(loop: int):

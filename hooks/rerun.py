@@ -7,7 +7,7 @@ variant joins them at the layer of its first edit, since below it is what the to
 """
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,6 +28,8 @@ from sample_models.taps import Edit, TapInfo, edited
 
 MAX_VARIANTS = 256
 """Most variants of one pass."""
+Check = Callable[[], None]
+"""Called before each layer of each pass; an exception that it raises ends the work."""
 
 
 @dataclass(frozen=True)
@@ -91,6 +93,7 @@ def rerun_streams(
     variants: Sequence[Mapping[str, Edit]],
     *,
     past: DynamicCache | None = None,
+    check: Check = lambda: None,
 ) -> torch.Tensor:
     """Streams [variant, hidden] after the last layer at a token of a traced text, rerun with the edits of each variant.
 
@@ -114,13 +117,18 @@ def rerun_streams(
         order = sorted(range(len(batch)), key=begins.__getitem__)
         rows, begins = [{}, *(batch[i] for i in order)], [0, *sorted(begins)]
         with edited(again), edited(_replayed_decisions(trace, token, rows, begins)), edited(_edits_by_row(rows)):
-            stream = _streams(model, int(trace.token_ids[token]), place, past, begins)
+            stream = _streams(model, int(trace.token_ids[token]), place, past, begins, check)
         streams.append(stream[1:][np.argsort(order)])
     return torch.cat(streams)
 
 
 def _streams(
-    model: VersatileFFNForCausalLM, token_id: int, place: int, past: DynamicCache | None, begins: Sequence[int]
+    model: VersatileFFNForCausalLM,
+    token_id: int,
+    place: int,
+    past: DynamicCache | None,
+    begins: Sequence[int],
+    check: Check,
 ) -> torch.Tensor:
     """The stream [row, hidden] after the last layer, of a token at a place in its window.
 
@@ -135,6 +143,7 @@ def _streams(
         stream = torch.cat([stream, stream[:, :1].expand(1, rows - stream.shape[1], -1)], dim=1)
         if index == len(inner.layers):
             return stream[0]
+        check()
         before = torch.ones(rows, place, dtype=torch.bool, device=device)
         seen = torch.cat([before, torch.eye(rows, dtype=torch.bool, device=device)], dim=1)
         stream = inner.layers[index](

@@ -18,6 +18,8 @@ from collections.abc import Callable
 from functools import lru_cache
 
 VISIBLE = {" ": "␣", "\n": "↵", "\t": "⇥"}
+WHITE = "".join(VISIBLE.values())
+"""The signs of white space: a display string of no others is a blank token."""
 _TEXT_OF = {sign: char for char, sign in VISIBLE.items()}
 _RESERVED = frozenset([*_TEXT_OF, "⟨", "⟩"])
 _BYTES = re.compile(r"⟨([0-9A-F]{2}(?: [0-9A-F]{2})*)⟩")

@@ -71,18 +71,14 @@ def test_tokens_chosen_by_numbers_are_those_that_the_atlas_counts_until_none_are
     assert f"**{len(chosen)} tokens** of {chosen.prompts} prompts chosen" in texts(app) and points(app) == 154
     turn_to(app, "atlas")
     assert any(f"{len(chosen)} tokens chosen on the map" in each.label for each in app.button)
-    with runs.opened(run_choice_folder()) as run:
-        where, values = app.session_state["run_filter"].where(run.sizes)
-        assert run.ask(f"SELECT count(*) AS n FROM tokens WHERE {where}", values).n[0] == len(chosen)
+    run = runs.opened(next(iter(runs.folders().values())))  # shared with the app, so not closed here
+    where, values = app.session_state["run_filter"].where(run.sizes)
+    assert run.ask(f"SELECT count(*) AS n FROM tokens WHERE {where}", values).n[0] == len(chosen)
     turn_to(app, "token_map")
     widget(app.button, "Choose none").click().run()
     assert not app.exception and "No tokens are chosen" in texts(app)
     choose_box(app, x_from=1e6, x_to=1e6 + 1)
     assert "No tokens are chosen" in texts(app) and app.toast[0].value == "No token lies there."
-
-
-def run_choice_folder():
-    return next(iter(runs.folders().values()))
 
 
 def test_tokens_chosen_in_one_run_do_not_count_in_another(app):
@@ -118,10 +114,10 @@ def test_what_is_no_map_is_told(app):
     )
 
 
-def test_a_clicked_token_is_shown_in_its_text_as_plain_letters(app):
+def test_a_clicked_token_is_shown_in_its_text_as_plain_letters_and_opened(app):
     app.session_state["map_point"] = (2, 3)
     app.run()
-    assert not app.exception and widget(app.button, "Open in the explorer")
+    assert not app.exception
     assert "Token 3 of prompt row 2 from stories.txt" in texts(app).replace("\\", "")
     widget(app.button, "Open in the explorer").click().run()
     assert not app.exception and app.session_state.prompt.text == random_traces(3)[2].meta["text"]

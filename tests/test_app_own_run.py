@@ -5,7 +5,8 @@ import json
 import shutil
 import threading
 import time
-from concurrent.futures import CancelledError
+from concurrent.futures import CancelledError, ThreadPoolExecutor
+from functools import lru_cache
 from pathlib import Path
 
 import pytest
@@ -182,14 +183,26 @@ def test_only_so_many_runs_of_uploads_are_there_at_a_time(monkeypatch):
 
 def test_what_a_killed_server_left_is_removed_and_what_a_running_one_has_stays(tmp_path, monkeypatch):
     monkeypatch.setattr(own_runs.tempfile, "tempdir", str(tmp_path))
-    monkeypatch.setattr(own_runs, "_LOCKS", [])
     left, held = tmp_path / f"{own_runs.PREFIX}left", tmp_path / f"{own_runs.PREFIX}held"
     for folder in (left, held):
         (folder / "run").mkdir(parents=True)
     with FileLock(held / own_runs.LOCK):
-        home = own_runs._home.__wrapped__()
-        assert not left.exists() and (held / "run").is_dir() and home.parent == tmp_path
-    own_runs._LOCKS[0].release()
+        home, lock = own_runs._home.__wrapped__()
+        assert not left.exists() and (held / "run").is_dir() and home.parent == tmp_path and lock.is_locked
+    lock.release()
+
+
+def test_visitors_who_come_at_once_get_one_home(monkeypatch, tmp_path):
+    monkeypatch.setattr(own_runs.tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(own_runs, "_home", lru_cache(maxsize=1)(own_runs._home.__wrapped__))
+    made = own_runs.tempfile.mkdtemp
+    monkeypatch.setattr(own_runs.tempfile, "mkdtemp", lambda **how: time.sleep(0.1) or made(**how))
+    with ThreadPoolExecutor(4) as visitors:
+        found = list(visitors.map(lambda _: OwnRun("fox.txt", b"a fox"), range(4)))
+    assert len({own.folder.parent.parent for own in found}) == 1 == len(list(tmp_path.iterdir()))
+    for own in found:
+        own.remove()
+    own_runs._home()[1].release()
 
 
 def test_what_is_made_of_an_upload_goes_with_its_session():

@@ -83,3 +83,10 @@ def test_names_of_rows_are_broken_where_they_would_leave_no_room_for_the_plot():
         narrow.layout.yaxis.ticktext
     )
     assert row_px >= 2 * LINE_PX
+
+
+def test_dots_in_the_rows_of_many_layers_do_not_lie_over_each_other():
+    for layers in (6, 30):
+        drawn = figures.depth_margin_figure(random_trace(layers=layers, tokens=9), View(layer=2, token=3))
+        top, bottom = (drawn.layout.margin[side] for side in "tb")
+        assert (drawn.layout.height - top - bottom) / layers >= max(drawn.data[1].marker.size)

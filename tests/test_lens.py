@@ -61,6 +61,15 @@ def test_lens_without_exits_has_the_same_states_and_outputs_and_takes_exits_in(l
     assert whole.top_tokens == lens.top_tokens and whole.rounding == lens.rounding
     np.testing.assert_array_equal(whole.kind, lens.kind)
     np.testing.assert_array_equal(whole.top_probs, lens.top_probs)
+    checks = []
+    lens_with_exits(loaded, states, check=lambda: checks.append(1))
+    assert len(checks) == 2  # one before each layer
+    with pytest.raises(InterruptedError):
+        lens_with_exits(loaded, states, check=stop)
+
+
+def stop() -> None:
+    raise InterruptedError
 
 
 def test_state_readings_equal_what_is_found_by_hand(loaded, paths, lens):

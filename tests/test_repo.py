@@ -37,7 +37,7 @@ LEFT_OUT = {
 """Libraries that a package does without, and does not reach through another one either."""
 CAPTURES = (
     *("app.server.captures", "app.server.comparisons", "app.server.forced_depth", "app.server.generations"),
-    *("app.server.knock_outs", "app.server.run_paths", "app.server.own_runs"),
+    *("app.server.gate_placements", "app.server.knock_outs", "app.server.run_paths", "app.server.own_runs"),
 )
 """What runs models for visitors, who wait for their turn."""
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -156,3 +156,4 @@ def test_a_filter_comes_back_from_json_and_nothing_else_does(run):
             TokenFilter.from_json(hostile)
     wide = TokenFilter(layer=99, loops=(2, 9), expert=77, others=(("kind", "odd"), ("gone", "x")))
     assert wide.fitting(run.sizes, ("kind",)) == TokenFilter(loops=(2,), others=(("kind", "odd"),))
+    assert TokenFilter.from_json({"loops": [0]}).fitting(run.sizes, ()) == ALL_TOKENS

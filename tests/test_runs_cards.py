@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from analysis.experts import choice_counts, expert_pairs, routed
+from analysis.export.captions import source
 from analysis.runs import layer_columns, layer_counts, units
 from analysis.runs.cards import card, mean_weight
 from analysis.runs.choices import Choice, choices_of
@@ -13,6 +14,7 @@ from analysis.runs.contexts import AROUND, contexts
 from analysis.runs.filters import TokenFilter
 from analysis.runs.occurrences import plain_text
 from analysis.runs.run import Run
+from analysis.runs.sampling import sample_tokens
 from analysis.runs.schema import Sizes
 from analysis.runs.token_class import classed
 from analysis.texts.tokens import CLASSES, token_classes
@@ -92,6 +94,25 @@ def test_a_card_of_an_expert_has_its_first_choices_its_weight_and_its_neighbours
     assert found.neighbours["expected"].sum() == pytest.approx(own["together"].sum(), rel=1e-4)
 
 
+def test_of_tokens_that_choose_alike_those_that_occur_more_often_come_first(tmp_path, monkeypatch):
+    """A choice of 100 of 170 is surer than one of 10 of 17, and no accident of rounding may put it second."""
+    ids = np.repeat([5, 6, 7], [170, 17, 100])
+    made = np.concatenate([np.arange(170) < 100, np.arange(17) < 10, np.arange(100) < 1])
+    trace = make_trace(loops=np.where(made, 2, 1)[None], token_ids=ids, tokens=[f"␣{each}" for each in ids])
+    monkeypatch.setattr("analysis.runs.cards.CANDIDATES", 1)
+    with make_run(tmp_path / "run", [trace]) as run:
+        found = card(run, Choice(0, loops=2))
+    assert found.tokens["token_id"].tolist() == [5] and found.compared == 3
+
+
+def test_what_is_said_of_a_run_names_the_interventions_under_which_it_was_made(tmp_path):
+    made = [{"kind": "ForceLoops", "loops": 4}]
+    with make_run(tmp_path / "run", random_traces(2), settings={"interventions": made}) as run:
+        about = (card(run, Choice(0, loops=2)), sample_tokens(run), run.texts())
+    for each in about:
+        assert "Under interventions, not the model's own routing: 4 loops" in source(each)
+
+
 def test_a_card_obeys_the_filter(run, traces):
     found = card(run, Choice(0, loops=2), TokenFilter(others=(("kind", "odd"),), positions=(2, 6)))
     kept = [trace.loops[0, 2:7][~trace.special[2:7]] for trace in traces[1::2]]
@@ -143,25 +164,7 @@ def test_many_prompts_are_dealt_into_units(run, traces, monkeypatch):
 
 def test_the_classes_in_sql_are_those_of_python(tmp_path):
     odd = [
-        "␣a",
-        "b",
-        "²",
-        "9",
-        "b",
-        "⟨e2⟩",
-        "c",
-        "␣",
-        "↵↵",
-        "x1",
-        "y",
-        "␣é",
-        "ß",
-        "日本",
-        "a’",
-        "s",
-        "-",
-        "٣",
-        "①",
+        *("␣a", "b", "²", "9", "b", "⟨e2⟩", "c", "␣", "↵↵", "x1", "y", "␣é", "ß", "日本", "a’", "s", "-", "٣", "①"),
         "⟨80⟩a",
     ]
     traces = [make_trace(loops=[[1] * len(odd)], tokens=odd), make_trace(loops=[[1] * 3], tokens=["b", "c", "!"])]

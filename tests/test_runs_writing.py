@@ -110,6 +110,12 @@ def test_a_folder_with_other_files_and_a_file_are_refused(tmp_path, traces):
         RunWriter(tmp_path / "mine", manifest_of(traces))
     with pytest.raises(ValueError, match="is a file: choose a folder"):
         RunWriter(tmp_path / "mine" / "letter.txt", manifest_of(traces))
+    movie = tmp_path / "other" / "tokens" / "movie.part"  # of another program, which downloads it
+    movie.parent.mkdir(parents=True)
+    movie.write_bytes(b"half a movie")
+    with pytest.raises(ValueError, match="is not empty and holds no run"):
+        RunWriter(tmp_path / "other", manifest_of(traces))
+    assert movie.read_bytes() == b"half a movie"
 
 
 def test_two_programs_do_not_write_one_run(tmp_path, traces):

@@ -199,5 +199,6 @@ def answers_text(given: tuple[Drawn, ...], view: View) -> str:
 
 
 __all__ = [
-    "About", "answers_text", "caption", "generation", "intervention", "numbers", "reading", "source", "worse_than_guessing",
+    "About", "answers_text", "caption", "generation", "intervention", "numbers", "reading", "source",
+    "worse_than_guessing",
 ]  # fmt: skip

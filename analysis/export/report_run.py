@@ -7,6 +7,7 @@ from dataclasses import replace
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
 from analysis.answers import answer_of
@@ -44,13 +45,15 @@ from analysis.view import DEFAULT_VIEW
 from analysis.words.labels import how_many
 from analysis.words.numbers import NOTHING, number, significant
 from hooks.interventions import from_json, in_words
+from hooks.token_text import WHITE
 
 if TYPE_CHECKING:
     from analysis.runs.run import Run
 
 _MAKER = re.compile(r"docs\.\w{1,40}")
-TEXTS, WORDS, PROBLEMS = 6, 20, 10
-"""Texts, words at a λ, and records with a problem that a report shows."""
+TEXTS, TEXT_TOKENS, WORDS, PROBLEMS = 6, 256, 20, 10
+"""Texts, tokens of each, words at a λ, and records with a problem that a report shows."""
+LOOP_COLOURS = THEMES["light"]["loops"]
 
 
 def run_report(
@@ -170,27 +173,34 @@ def _clouds(drawn: Atlas) -> tuple[Block, ...]:
 
 def _texts(run: "Run", chosen: TokenFilter) -> tuple[Block, ...]:
     """Some texts as their tokens, coloured by mean loops; those that the filter leaves out are empty."""
-    found = sampled(run, chosen, count=TEXTS)
-    colours, most, blocks = THEMES["light"]["loops"], run.sizes.max_loops, []
-    legend = [("text", "mean loops over layers: 1", ""), ("bar", [colour_at(colours, i / 8) for i in range(9)], "")]
+    found, most = sampled(run, chosen, count=TEXTS), run.sizes.max_loops
+    bar = [colour_at(LOOP_COLOURS, i / 8) for i in range(9)]
+    legend = [("text", "mean loops over layers: 1", ""), ("bar", bar, ""), ("text", str(most), "")]
+    blocks = []
     for row in found.itertuples():
         rows = run.ask(
-            "SELECT token, text, loops, special, logprob FROM tokens WHERE prompt = ? ORDER BY token LIMIT 256",
+            f"SELECT token, text, loops, logprob FROM tokens WHERE prompt = ? ORDER BY token LIMIT {TEXT_TOKENS}",
             [row.prompt],
         )
-        counts, cells = {*map(int, row.tokens)}, []
-        for token in rows.itertuples():
-            loops = float(sum(map(int, token.loops)) / len(token.loops))
-            told = f"token {token.token}, mean loops {number(loops)}"
-            told += "" if pd.isna(token.logprob) else f", surprisal {number(-token.logprob, 1)} nats"
-            fill = colour_at(colours, (loops - 1) / max(most - 1, 1)) if int(token.token) in counts else ""
-            blank = not token.text.strip("␣↵⇥")
-            label = token.text if blank else f" {token.text[1:]}" if token.text.startswith("␣") else token.text
-            look = ("" if fill else "empty") + (" white" if blank else "")
-            cells.append(Cell(label, told, "", fill, text_on(fill) if fill else "", look.strip(), "↵" in token.text))
-        blocks.append(Text(cells, [*legend, ("text", str(most), "")], f"Prompt {row.prompt}."))
-    drawn_at_random = Words(f"{how_many(len(found), 'prompt')} drawn at random (seed 0), up to 256 tokens of each.")
-    return (drawn_at_random, *blocks)
+        counted = {*map(int, row.tokens)}
+        cells = [
+            _cell(token, text, float(np.mean(loops)), logprob, most, counts=token in counted)
+            for token, text, loops, logprob in rows.itertuples(index=False)
+        ]
+        blocks.append(Text(cells, legend, f"Prompt {row.prompt}."))
+    told = f"{how_many(len(found), 'prompt')} drawn at random (seed 0), up to {TEXT_TOKENS} tokens of each."
+    return (Words(told), *blocks)
+
+
+def _cell(token: int, text: str, loops: float, logprob: float, most: int, *, counts: bool) -> Cell:
+    """A token in its text, coloured by its mean loops, 1..most, if it counts."""
+    told = f"token {token}, mean loops {number(loops)}"
+    told += "" if pd.isna(logprob) else f", surprisal {number(-logprob, 1)} nats"
+    fill = colour_at(LOOP_COLOURS, (loops - 1) / max(most - 1, 1)) if counts else ""
+    blank = not text.strip(WHITE)
+    label = f" {text[1:]}" if text.startswith("␣") and not blank else text
+    look = " ".join([*(() if fill else ("empty",)), *(("white",) if blank else ())])
+    return Cell(label, told, "", fill, text_on(fill) if fill else "", look, "↵" in text)
 
 
 def _made_by(run: "Run") -> tuple[Block, ...]:
@@ -229,8 +239,13 @@ def _again(run: "Run", chosen: TokenFilter) -> tuple[Block, ...]:
         words += ["--intervene", "interventions.json"]
         told = "interventions.json holds the interventions:"
         blocks.append(Code(json.dumps(settings["interventions"], ensure_ascii=False), told))
-    told = f" --filter {shlex.quote(json.dumps(chosen.as_json(), ensure_ascii=False))}" if chosen != ALL_TOKENS else ""
-    filtered = f"TokenFilter.from_json({chosen.as_json()!r})" if told else ""
+    given = chosen.as_json()
+    told = f" --filter {shlex.quote(json.dumps(given, ensure_ascii=False))}" if given else ""
+    filtered = f"TokenFilter.from_json({given!r})" if given else ""
+    if chosen.among is not None:
+        blocks.append(
+            Words("Tokens chosen on the map are in no command and no code: what these make counts all others.")
+        )
     imports = [
         *(["from analysis.runs.filters import TokenFilter"] if told else []),
         "from analysis.export.report import report",

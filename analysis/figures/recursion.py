@@ -8,7 +8,15 @@ from analysis.figures.cells import hover_card, numbers
 from analysis.figures.figure_spec import FigureSpec
 from analysis.figures.joint_map import Marginal, Minimap, heatmap, joint_map, scale_bar, token_bars
 from analysis.figures.level_bars import Level, level_bars_figure
-from analysis.figures.template import figure, layer_axis, note, numbers_fit, sentence_figure, swatch
+from analysis.figures.template import (
+    figure,
+    height_of_rows,
+    layer_axis,
+    note,
+    numbers_fit,
+    sentence_figure,
+    swatch,
+)
 from analysis.figures.word_columns import word_columns
 from analysis.palette import THEMES, colour_at, faded, loop_colours, mix, ramp, steps, text_on
 from analysis.recursion import NEAR_MISS, depth_margin, depth_table, loop_shares, loop_table, margin_table
@@ -207,7 +215,7 @@ def depth_margin_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> go.Fi
     return figure(
         view,
         data,
-        height=HEIGHT,
+        height=height_of_rows(trace.num_layers, HEIGHT),
         margin={"t": 30, "b": 40, "l": 52, "r": 20},
         xaxis={
             "range": [-0.04 * most, most * 1.05],
@@ -242,8 +250,11 @@ FIGURES = (
         title="Loops of every token in every layer",
         how_to_read=(
             "Each cell is one token in one layer; its colour, and a number in short texts, says how many loops "
-            "ran: how often the token passed the layer's FFN. More loops mean a stronger colour and a smaller "
-            "weight λ of the experts. Where all loops ran λ is 0, so no expert ran."
+            "ran. More loops mean a stronger colour."
+        ),
+        of_versatile=(
+            "A loop is a pass through the layer's FFN. More loops mean a smaller weight λ of the experts; where all "
+            "loops ran λ is 0, so no expert ran."
         ),
         figure=loop_map_figure,
         table=loop_table,

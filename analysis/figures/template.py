@@ -124,7 +124,7 @@ def note(text: str, *, x: float = 0, y: float = 1, anchor: str = "left") -> dict
 
 
 def height_of_rows(rows: int, least: int) -> int:
-    """Height of a figure with a row per layer that has numbers in it: `least`, or more where they would not be read."""
+    """Height of a figure with numbers or dots in a row per layer: `least`, or more where they would not be read."""
     return max(least, ROW_PX * rows + ROUND_ROWS_PX)
 
 

@@ -17,12 +17,12 @@ import pandas as pd
 from analysis.aggregate import share
 from analysis.experts import FEWEST_EXPECTED, expected_pairs
 from analysis.runs.about import AboutRun
-from analysis.runs.choices import Choice, choices_of, weight_of
+from analysis.runs.choices import Choice, Kind, choices_of, weight_of
 from analysis.runs.filters import ALL_TOKENS, TokenFilter
 from analysis.runs.layer_counts import LayerCounts, layer_counts
 from analysis.runs.run import Run
 from analysis.runs.schema import Sizes
-from analysis.runs.units import Shares, by_unit, p_of, shares_of, unit_of_prompt
+from analysis.runs.units import Shares, by_unit, interval, p_of, shares_of, unit_of_prompt
 from analysis.texts.chance import corrected
 from analysis.texts.tokens import CLASSES
 from analysis.words.labels import how_many
@@ -30,7 +30,8 @@ from analysis.words.labels import how_many
 FEWEST = 10
 """A token with fewer occurrences that had the choice to make is not compared."""
 CANDIDATES = 100
-"""Tokens that are looked at by prompt: those with the largest lifts if every token stood in a prompt of its own."""
+"""Tokens whose intervals over prompts are computed: those with the largest lifts if every occurrence stood in a prompt
+of its own."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -63,9 +64,9 @@ class Card(AboutRun):
     choices by tokens that made the choice (`of_made`) and that could (`of_had`), and the log2 of the one over the other
     (`lift_log2`), NaN below FEWEST_EXPECTED expected."""
     neighbours: pd.DataFrame
-    """For an expert, one row per other expert of the layer: together, expected (by the
-    loads alone: quasi-independence),
-    lift_log2, share of the tokens made that it serves, too, and the columns above with what is expected as base."""
+    """For an expert, one row per other expert of the layer: together (tokens that both serve), expected (by the loads
+    alone: quasi-independence), lift_log2, and the columns above, with the tokens of the expert as those that could and
+    the expected share as base."""
 
     @property
     def base(self) -> float:
@@ -133,7 +134,7 @@ class _MadeAndHad:
         self.of_token = counts.of_token[:, self.number].astype(int), counts.of_token[:, all_of].astype(int)
         self.cells = pd.DataFrame(
             {
-                "kind": ["loops" if each.expert is None else "expert" for each in choices_of(sizes)],
+                "kind": [each.kind for each in choices_of(sizes)],
                 "layer": [each.layer for each in choices_of(sizes)],
                 "value": [each.value for each in choices_of(sizes)],
                 "made": counts.cells[self.number].astype(int),
@@ -161,8 +162,8 @@ def _tokens(run: Run, found: _MadeAndHad, chosen: TokenFilter, base: float) -> t
     """The tokens of the largest lift, and how many tokens were compared."""
     (made, had), counts = found.of_token, found.counts
     enough = np.flatnonzero(had >= FEWEST)
-    naive = shares_of(_one_each(made[enough]), _one_each(had[enough]))
-    top = np.sort(enough[np.argsort(-naive.low, kind="stable")[:CANDIDATES]])
+    low, _ = interval(made[enough] / had[enough], had[enough].astype(float), had[enough] - 1.0)
+    top = np.sort(enough[np.argsort(-low, kind="stable")[:CANDIDATES]])
     each = pd.DataFrame(
         {
             "token_id": counts.token_id[top],
@@ -183,11 +184,6 @@ def _tokens(run: Run, found: _MadeAndHad, chosen: TokenFilter, base: float) -> t
     table = _with_lift(each, shares_of(made, had), base, compared=len(enough))
     table = table.sort_values(["lift_low", "lift", "had"], ascending=False, kind="stable", ignore_index=True)
     return table, len(enough)
-
-
-def _one_each(counts: np.ndarray) -> np.ndarray:
-    """Counts [item] as if all of an item's tokens stood in FEWEST prompts, [unit, item]: for a first look alone."""
-    return np.tile(counts / FEWEST, (FEWEST, 1))
 
 
 def _classes(found: _MadeAndHad, base: float) -> pd.DataFrame:
@@ -227,7 +223,7 @@ def _experts(found: _MadeAndHad) -> pd.DataFrame:
     return table.assign(lift_log2=_lift_log2(table["made"], expected))
 
 
-def _of_kind(found: _MadeAndHad, kind: str) -> pd.DataFrame:
+def _of_kind(found: _MadeAndHad, kind: Kind) -> pd.DataFrame:
     """One row per layer and value that one of the tokens chose: those that made the choice, and that could."""
     table = found.cells[(found.cells["kind"] == kind) & (found.cells["had"] > 0)]
     return table.drop(columns="kind").rename(columns={"value": kind}).reset_index(drop=True)

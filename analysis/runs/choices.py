@@ -2,8 +2,13 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Literal
 
-from analysis.runs.schema import Sizes
+from analysis.runs.schema import Sizes, expert_at
+
+Kind = Literal["expert", "loops"]
+DID_NOT_ROUTE = -1
+"""In place of an expert: none ran."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +47,11 @@ class Choice:
         return "true" if self.loops is not None else f"{expert_at(self.layer, 0, sizes)} IS NOT NULL"
 
     @property
+    def kind(self) -> Kind:
+        """What is chosen."""
+        return "loops" if self.expert is None else "expert"
+
+    @property
     def value(self) -> int:
         """The number of the expert, or of loops."""
         return self.loops if self.expert is None else self.expert
@@ -63,11 +73,6 @@ def choices_of(sizes: Sizes, layers: Iterable[int] | None = None) -> list[Choice
     return found
 
 
-def expert_at(layer: int, rank: int, sizes: Sizes) -> str:
-    """The expert of a rank in a layer, from a row of `tokens` in SQL; null where none ran."""
-    return f"experts[{layer * sizes.k + rank + 1}]"
-
-
 def weight_of(choice: Choice, sizes: Sizes) -> str:
     """The weight of the expert of a choice, from a row of `tokens` in SQL; null where it did not run, or for loops."""
     if choice.loops is not None:
@@ -77,4 +82,4 @@ def weight_of(choice: Choice, sizes: Sizes) -> str:
     return f"CASE {' '.join(cases)} END"
 
 
-__all__ = ["Choice", "choices_of", "expert_at", "weight_of"]
+__all__ = ["DID_NOT_ROUTE", "Choice", "Kind", "choices_of", "weight_of"]

@@ -6,7 +6,7 @@ import pandas as pd
 
 from analysis.runs.choices import Choice, weight_of
 from analysis.runs.filters import ALL_TOKENS, TokenFilter
-from analysis.runs.occurrences import plain_text
+from analysis.runs.occurrences import names_of_prompts, plain_text, tokens_around
 from analysis.runs.run import Run
 
 AROUND, COUNT = 8, 12
@@ -38,18 +38,9 @@ def contexts(
         [*values, *([list(token_ids)] if token_ids else [])],
     )
     drawn = drawn.sort_values(["prompt", "token"], ignore_index=True)
-    prompts = sorted(set(drawn["prompt"].tolist()))
-    listed = f"prompt IN ({', '.join(map(str, prompts))})" if prompts else "false"
-    near = " OR ".join(
-        f"(prompt = {prompt} AND token BETWEEN {token - AROUND} AND {token + AROUND})"
-        for prompt, token in zip(drawn["prompt"].tolist(), drawn["token"].tolist(), strict=True)
-    )
-    around = run.ask(
-        f"SELECT prompt, token, text, loops[{choice.layer + 1}] AS loops, {weight_of(choice, run.sizes)} AS weight "
-        f"FROM tokens WHERE {listed} AND ({near or 'false'})"
-    ).set_index(["prompt", "token"])
+    columns = f"text, loops[{choice.layer + 1}] AS loops, {weight_of(choice, run.sizes)} AS weight"
+    around, told = tokens_around(run, drawn, AROUND, columns), names_of_prompts(run, drawn["prompt"])
     texts = around["text"].to_dict()
-    told = run.ask(f"SELECT prompt, prompt_id, source FROM prompts WHERE {listed}").set_index("prompt")
 
     def joined(prompt: int, places: range) -> str:
         return plain_text(texts[prompt, place] for place in places if (prompt, place) in texts)

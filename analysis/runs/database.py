@@ -13,10 +13,10 @@ import duckdb
 from analysis.runs.typed import QuestionError, check_question, first_line
 
 MEMORY_MB = 512
-"""Of all questions of one opened run."""
+"""Memory that all questions to one opened run may take together."""
 MOST_ROWS, MOST_SECONDS = 1_000, 10.0
-"""Of an answer to a question that a reader typed."""
 MOST_CHARACTERS_OF_ANSWER = 4_000_000
+"""Limits of an answer to a question that a reader typed."""
 TOO_LONG = (
     f"The answer has more than {MOST_CHARACTERS_OF_ANSWER:,} characters. Ask for fewer rows, or for shorter texts."
 )

@@ -49,7 +49,7 @@ def domain_difference(run: Run, column: str, first: str, second: str, chosen: To
     return pd.DataFrame(
         {
             "layer": [each.layer for each in choices],
-            "kind": ["loops" if each.expert is None else "expert" for each in choices],
+            "kind": [each.kind for each in choices],
             "value": [each.value for each in choices],
             "first": shares[0].share, "second": shares[1].share,
             "first_had": had[0].astype(int), "second_had": had[1].astype(int),

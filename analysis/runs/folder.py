@@ -89,6 +89,11 @@ def counts_of(folder: Path, sizes: Sizes, others: tuple[str, ...] = ()) -> Count
     return Counts(len(parts), records - problems, problems, tokens)
 
 
+def router_probs_of(files: PartFiles) -> np.ndarray:
+    """`Rows.router_probs` of a part, [layer, expert]."""
+    return np.array(json.loads(parquet.read_metadata(files.tokens).metadata[ROUTER_PROBS]))
+
+
 def _numbers(about: parquet.FileMetaData) -> tuple[int, int] | None:
     """The first and the last number of a prompt in a file; None if it has no rows."""
     groups = [about.row_group(i).column(0).statistics for i in range(about.num_row_groups)]
@@ -136,4 +141,5 @@ __all__ = [
     "locked",
     "part_files",
     "parts_in",
+    "router_probs_of",
 ]

@@ -8,7 +8,6 @@ Questions are in SQL, answered by DuckDB in this process, on these views:
     routed    a row per prompt, token, layer and expert that ran: expert, weight, rank from 0
 """
 
-import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,11 +17,10 @@ import duckdb
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-from pyarrow import parquet
 
 from analysis.runs.database import MOST_ROWS, MOST_SECONDS, answer_typed, connect, finish_database, open_database
 from analysis.runs.filters import ALL_TOKENS, TokenFilter
-from analysis.runs.folder import ROUTER_PROBS, PartFiles, check_name, counts_of, parts_in
+from analysis.runs.folder import PartFiles, check_name, counts_of, parts_in, router_probs_of
 from analysis.runs.manifest import Counts, Manifest
 from analysis.runs.schema import Sizes, prompt_schema, token_schema
 from analysis.runs.texts import BEGINNING, RunTexts
@@ -55,15 +53,16 @@ class Run:
 
     @property
     def meta(self) -> dict[str, Any]:
-        """Model and weights, as in a trace."""
-        return self.manifest.model
+        """Model and weights as in a trace, with the interventions that the texts were read under, if there are any."""
+        made = self.manifest.settings.get("interventions")
+        return self.manifest.model | ({"interventions": made} if made else {})
 
     @property
     def name(self) -> str:
         return self.folder.resolve().name
 
     def ask(self, sql: str, values: Sequence[Any] = ()) -> pd.DataFrame:
-        """The answer to a question of this program."""
+        """The answer to a question that this program asks, with its parameters."""
         with self._cursor() as cursor:
             return cursor.execute(sql, list(values)).df()
 
@@ -98,7 +97,7 @@ class Run:
         """[layer, expert]: the router's probabilities, summed over the ordinary tokens of all parts."""
         total = np.zeros((self.sizes.num_layers, self.sizes.num_experts))
         for files in self._parts:
-            total += np.array(json.loads(parquet.read_metadata(files.tokens).metadata[ROUTER_PROBS]))
+            total += router_probs_of(files)
         return total
 
     def parts(self) -> Iterator[PartFiles]:
@@ -133,10 +132,10 @@ class Run:
                 f"reads at most {most_tokens:,} tokens."
             )
             found = sample
-        given = [f"TokenFilter({', '.join(f'{name}={value!r}' for name, value in vars(of_prompts).items() if value)})"]
-        given = given if of_prompts != ALL_TOKENS else []
+        given = [of_prompts.as_code()] if of_prompts != ALL_TOKENS else []
         given += [] if most_tokens is None else [f"most_tokens={most_tokens}"]
-        code = f"Run({self.name!r}).texts({', '.join(given + ([f'seed={seed}'] if seed else []))})"
+        given += [f"seed={seed}"] if seed else []
+        code = f"Run({self.name!r}).texts({', '.join(given)})"
         return RunTexts(self._parts, self.sizes, found, meta=self.meta, told=told, code=code)
 
     def close(self) -> None:

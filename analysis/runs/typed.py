@@ -16,7 +16,7 @@ _HIDDEN = (
     "getenv",
     "write_log",
 )
-"""Functions that tell of the server, such as where its files lie, that ask in turn, or that leave something there."""
+"""Functions that tell about the server, such as where its files lie, that run another question, or that write to it."""
 MOST_CHARACTERS = 10_000
 
 
@@ -30,7 +30,7 @@ def check_question(sql: str, cursor: duckdb.DuckDBPyConnection) -> duckdb.Statem
         raise QuestionError(f"A question has at most {MOST_CHARACTERS:,} characters, and this one has {len(sql):,}.")
     try:
         sql.encode()
-        statements = duckdb.extract_statements(sql)
+        statements = cursor.extract_statements(sql)
     except UnicodeEncodeError as error:
         raise QuestionError("The question has incomplete characters (lone surrogates). Type it again.") from error
     except duckdb.Error as error:

@@ -29,10 +29,11 @@ from analysis.runs.folder import (
 )
 from analysis.runs.manifest import MANIFEST, Counts, Manifest
 from analysis.runs.rows import Rows
-from analysis.runs.schema import prompt_schema, written_as
+from analysis.runs.schema import parquet_options, prompt_schema
 from hooks.files import whole_file
 
 ROWS_PER_GROUP = 2**16
+"""Rows of a row group in a file of tokens: what is read together."""
 _NO_ROOM = {
     **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "the disk of {folder} is full: make room"),
     errno.EFBIG: "the files of {folder} may not be so large: raise the limit (ulimit -f)",
@@ -80,17 +81,17 @@ class RunWriter:
                 raise
 
     def _begin(self, manifest: Manifest) -> Manifest:
-        for folder in (self.folder, self.folder / TOKENS, self.folder / PROMPTS):
-            for unfinished in folder.glob(f"{MANIFEST}.*.part" if folder == self.folder else "*.part"):
-                unfinished.unlink()
-        there = {path.name for path in self.folder.iterdir()}
-        if MANIFEST in there:
+        unfinished = set(self.folder.glob(f"{MANIFEST}.*.part"))
+        if (self.folder / MANIFEST).exists():
             found = Manifest.read(self.folder)
             if reason := found.differs_from(manifest):
                 raise ValueError(f"{self.folder} is another run: {reason}. Choose another folder, or remove this one")
             manifest = found
-        elif there - {LOCK}:
+            unfinished.update(*((self.folder / name).glob("*.part") for name in (TOKENS, PROMPTS)))
+        elif set(self.folder.iterdir()) - {self.folder / LOCK} - unfinished:
             raise ValueError(f"{self.folder} is not empty and holds no run: choose an empty folder")
+        for path in unfinished:  # only now is it sure that they are of this run
+            path.unlink()
         drop_damaged_end(self.folder)
         # The parts themselves say how far it came, whenever it was stopped and whatever was lost of it since.
         counts = counts_of(self.folder, manifest.sizes, manifest.others)
@@ -116,7 +117,7 @@ class RunWriter:
         with _writing(self.folder, self.counts.records):
             with (
                 whole_file(files.tokens) as part,
-                ParquetWriter(part, rows.table.schema, **written_as(self.manifest.sizes)) as out,
+                ParquetWriter(part, rows.table.schema, **parquet_options(self.manifest.sizes)) as out,
             ):
                 out.write_table(rows.table, row_group_size=ROWS_PER_GROUP)
                 out.add_key_value_metadata({ROUTER_PROBS: json.dumps(rows.router_probs.tolist())})

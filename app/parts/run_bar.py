@@ -1,6 +1,8 @@
 """The bar of pages about a run: the choice of the run, the filter of its tokens, and its parts to be removed."""
 
+from collections.abc import Iterable
 from functools import partial
+from typing import Any
 
 import streamlit as st
 
@@ -143,7 +145,8 @@ def _of_routing(run: Run) -> None:
         )
 
 
-def _select(label: str, name: str, values, chosen, nothing: str = "any") -> None:
+def _select(label: str, name: str, values: Iterable[Any], chosen: Any, nothing: str = "any") -> None:
+    """A field with one value or none; `nothing` stands in it for none."""
     options = list(values)
     if chosen is not ANY and chosen not in options:
         options.append(chosen)

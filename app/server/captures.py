@@ -22,7 +22,7 @@ from analysis.texts.summary import PromptSummary, prompt_summary
 from analysis.what_if.comparison import Comparison
 from app.limits import MAX_ALL_PATHS_BYTES, MAX_SUMMARIES, MAX_TRACES
 from app.server import models
-from app.server.queues import model_turn
+from app.server.queues import model_turn, stop_if_left
 from app.server.result_cache import Result, ResultCache
 from app.server.summary_cache import SummaryCache
 from app.texts.examples import CHECKED, shipped_trace
@@ -213,7 +213,7 @@ def lens_of(
         return stream_lens(loaded, trace_of(model_name, text, interventions), token, target, own=own)
     own = _own_pass_of(model_name, text, token, interventions)
     if exits:
-        return lens_with_exits(loaded, lens_of(*of_token, False), own=own)
+        return lens_with_exits(loaded, lens_of(*of_token, False), own=own, check=stop_if_left)
     return state_lens(loaded, paths_of(model_name, text, tokens, interventions), token, target, own=own)
 
 

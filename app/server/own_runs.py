@@ -30,14 +30,13 @@ if TYPE_CHECKING:
     from sample_models.loading import LoadedModel
 
 NAME = "your file"
-"""Of the run: the file's own name would be in the address."""
-
-
+"""Name of the run; that of the file would stand in the address."""
 PREFIX, LOCK = "versatileffn-runs-", "server.lock"
-_LOCKS: list[FileLock] = []
-"""Of the folder of this program's runs, held for as long as it runs."""
 log = logging.getLogger(__name__)
+_BEGINNING = threading.Lock()
+"""Held while a visitor gets a folder: two who come at once get one home, and no more are let in than may be."""
 _THERE: "weakref.WeakSet[OwnRun]" = weakref.WeakSet()
+"""Those of all visitors."""
 
 
 class OwnRun:
@@ -57,18 +56,18 @@ class OwnRun:
             raise PromptError(
                 f"{self.name} is not a {', '.join(FILE_TYPES[:-1])} or {FILE_TYPES[-1]} file; save it as one of these."
             )
-        if len(_THERE) >= MAX_OWN_RUNS:
-            raise PromptError(
-                f"{MAX_OWN_RUNS} visitors have a run of their own now; try again later, or make it on your own machine "
-                "with “python -m app run FILE --out RUN”."
-            )
-        with _room_told():
-            home = _home() / secrets.token_urlsafe(24)
+        with _BEGINNING, _room_told():
+            if len(_THERE) >= MAX_OWN_RUNS:
+                raise PromptError(
+                    f"{MAX_OWN_RUNS} visitors have a run of their own now; try again later, or make it on your own "
+                    "machine with “python -m app run FILE --out RUN”."
+                )
+            home = _home()[0] / secrets.token_urlsafe(24)
             home.mkdir(mode=0o700)
             self._removed = weakref.finalize(self, shutil.rmtree, home, ignore_errors=True)
             self.folder, upload = home / NAME, home / f"upload.{kind}"
             upload.write_bytes(data)
-        _THERE.add(self)
+            _THERE.add(self)
         self.source = Source(self.name, str(upload))
         self.choices = Choices(per, text_column, max_decoded_mb=MAX_DECODED_MB)
         self._busy = threading.Lock()
@@ -151,8 +150,9 @@ def _first(records: Iterator[SourceRecord]) -> Iterator[SourceRecord]:
 
 
 @lru_cache(maxsize=1)
-def _home() -> Path:
-    """The folder of all visitors' runs, which only this program's user may read; it goes when the program ends.
+def _home() -> tuple[Path, FileLock]:
+    """The folder of all visitors' runs, which only this program's user may read, and its lock, which this program holds
+    until it ends. The folder goes then, too.
 
     Those of servers that were killed go now: nobody holds their locks any more.
     """
@@ -160,10 +160,10 @@ def _home() -> Path:
         with suppress(OSError, Timeout), FileLock(left / LOCK, timeout=0, blocking=False):
             shutil.rmtree(left, ignore_errors=True)
     home = Path(tempfile.mkdtemp(prefix=PREFIX))
-    _LOCKS.append(FileLock(home / LOCK))
-    _LOCKS[0].acquire()
+    lock = FileLock(home / LOCK)
+    lock.acquire()
     atexit.register(shutil.rmtree, home, ignore_errors=True)
-    return home
+    return home, lock
 
 
 __all__ = ["NAME", "OwnRun", "make_own_run"]

@@ -23,6 +23,7 @@ from analysis.runs.manifest import MANIFEST
 from analysis.runs.schema import PROMPT_COLUMNS
 from analysis.runs.tracing import SourceRecord
 from app.limits import CPU_S, MEMORY_MB
+from app.server.record_reader import rest_of_source
 from app.server.uploads import PLAIN, ROOT, takes_too_much, why_it_ended
 from app.texts.hub_datasets import HUB, dataset_name, is_dataset, revision_of
 from app.texts.prompt_columns import ColumnNeeded
@@ -49,7 +50,7 @@ class Source:
 
     @property
     def files(self) -> list[Path]:
-        """Of what stands on this machine."""
+        """Its files, if it is on this machine."""
         path = Path(dataset_name(self.where).path) if is_dataset(self.where) else Path(self.where)
         inside = sorted(each for each in path.rglob("*") if each.is_file()) if path.is_dir() else []
         return [path] if path.is_file() else inside
@@ -168,10 +169,10 @@ class Records:
                 for row in answer.get("rows", ()):
                     yield self._record(at, row, weights)
                 if "no_memory" in answer:
-                    yield self._record(at, ["", "", None, _no_memory(self.sources[at].name), [], 1.0], weights)
+                    yield self._record(at, rest_of_source(_no_memory(self.sources[at].name)), weights)
             if code := self._reader.close():
                 sentence = why_it_ended("prompts", self.sources[at].name, code)
-                yield self._record(at, ["", "", None, sentence, [], 1.0], weights)
+                yield self._record(at, rest_of_source(sentence), weights)
             elif at == len(self.sources) - 1:
                 return
             at += 1

@@ -62,7 +62,7 @@ def opened(folder: Path) -> Run:
     more. Raises RunError if it is gone or damaged.
     """
     with told(folder):
-        key = folder, _stamp(folder)
+        key = folder, stamp(folder)
         with _LOCK:
             if run := _OPEN.get(key):
                 _OPEN.move_to_end(key)
@@ -78,8 +78,7 @@ def opened(folder: Path) -> Run:
 
 
 def _answer(folder: Path, _: int, question: Callable[..., Any], arguments: tuple[Hashable, ...]) -> Any:
-    with told(folder):
-        return question(opened(folder), *arguments)
+    return question(opened(folder), *arguments)
 
 
 _answers = ResultCache(_answer, entries=MOST_TABLES, turn=nullcontext)
@@ -91,7 +90,7 @@ def answer(folder: Path, question: Callable[..., Result], *arguments: Hashable) 
     The question is a function of a module. Do not change its answer. Raises RunError if the run is gone or damaged.
     """
     with told(folder):
-        return _answers(folder, _stamp(folder), question, arguments)
+        return _answers(folder, stamp(folder), question, arguments)
 
 
 def table(folder: Path, chosen: TokenFilter, name: str) -> pd.DataFrame:
@@ -105,9 +104,11 @@ def typed(folder: Path, sql: str) -> tuple[pd.DataFrame, bool]:
         return ask_apart(opened(folder), sql)
 
 
-def _stamp(folder: Path) -> int:
-    """A number that changes when the run grows."""
-    return (folder / MANIFEST).stat().st_mtime_ns
+def stamp(folder: Path) -> int:
+    """A number that changes when the run grows or is made anew, for caches of what is said of it. Raises RunError if it
+    is gone."""
+    with told(folder):
+        return (folder / MANIFEST).stat().st_mtime_ns
 
 
 @contextmanager
@@ -135,6 +136,7 @@ __all__ = [
     "check_folders",
     "folders",
     "opened",
+    "stamp",
     "table",
     "told",
     "typed",

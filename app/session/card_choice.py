@@ -136,7 +136,7 @@ def _specialised(run: Run, chosen: TokenFilter, column: str | None) -> pd.DataFr
 def part_clicked(what: Any, value: Any, layer: Any) -> None:
     """What a click on a part of a figure about a run does: it opens a card, or shows the tokens behind the part.
 
-    Comes from the browser: what is none of the chosen run is left out.
+    The arguments come from the browser: what the chosen run does not have is left out.
     """
     if what != "card":
         run_choice.look_behind(what, value, layer)

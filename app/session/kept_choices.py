@@ -21,6 +21,7 @@ from app.limits import MOST_CHOICES_BYTES
 from app.session import (
     card_choice,
     choices,
+    comparing,
     knock_outs,
     prompt_list,
     results,
@@ -82,7 +83,13 @@ def _offered() -> dict[str, tuple[Any, Check]]:
         card_choice.KIND: (next(iter(card_choice.KINDS)), _one_of(*card_choice.KINDS)),
         **{key: (0, _count) for key in (card_choice.LAYER, card_choice.EXPERT)},
         card_choice.LOOPS: (None, _count),
-        what_if.AGAINST_KEY: (what_if.OWN, _one_of(what_if.OWN, what_if.PINNED)),
+        comparing.FIGURE_KEY: (comparing.FIRST_BESIDE, _one_of(*(each.name for each in comparing.BESIDE))),
+        **{
+            comparing.option_key(each.name): (each.choice.default, _one_of(*each.choice.labels))
+            for each in comparing.BESIDE
+            if each.choice
+        },
+        what_if.AGAINST_KEY: (what_if.OWN, _one_of(what_if.OWN, *what_if.PINS)),
     }
     for figure_spec in CATALOGUE:
         if choice := figure_spec.choice:
@@ -113,7 +120,7 @@ def chosen() -> dict[str, Any]:
         made["folds"] = folds
     if of_run := run_choice.chosen_as_json():
         made["run"] = of_run
-    if pinned := what_if.pinned_as_text():
+    if pinned := what_if.pinned_as_json():
         made["pinned"] = pinned
     if tokens := token_maps.kept():
         made[MAP_TOKENS] = tokens
@@ -131,8 +138,8 @@ def choose(found: Any) -> None:
             unfold(value)
         elif key == "run":
             run_choice.choose_from_json(value)
-        elif key == "pinned" and isinstance(value, str):
-            what_if.pin_from_text(value)
+        elif key == "pinned":
+            what_if.pin_from_json(value)
         elif key == "colouring" and isinstance(value, list) and len(value) == 3:
             quantity, scope, for_good = value
             if quantity in QUANTITIES and scope in choices.SCOPES:

@@ -245,11 +245,6 @@ def in_context(point: tuple[int, int]) -> dict[str, Any] | None:
     return None
 
 
-def usual(run: Run) -> list[str]:
-    """The kinds of routing by which tokens are near each other unless others are chosen."""
-    return usual_blocks(run.sizes)
-
-
 def drag() -> str:
     """What dragging the mouse over the map does."""
     return st.session_state.get(DRAG) or LASSO

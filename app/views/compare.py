@@ -4,7 +4,7 @@ from functools import partial
 
 import streamlit as st
 
-from analysis.catalogue import CATALOGUE, FigureSpec
+from analysis.catalogue import FigureSpec
 from analysis.compare.pair import TracePair
 from analysis.compare.texts import MINIMAL_PAIRS
 from analysis.figures.compare import unclickable, view_of_b
@@ -22,9 +22,6 @@ from app.views.generate import text_strip
 from hooks.trace import RoutingTrace
 
 PAGE = "Compare"
-BESIDE = tuple(each for each in CATALOGUE if each.of is RoutingTrace)
-"""Figures of one trace, which can be drawn of A and of B."""
-FIRST_BESIDE = "loop_shares"
 
 
 def choose_b() -> None:
@@ -153,27 +150,43 @@ def beside_each_other() -> None:
     if why_not := why_not_drawn(TracePair):
         st.caption(literal(why_not))
         return
-    specs = {each.name: each for each in BESIDE}
-    name = st.selectbox(
-        "Figure of A and of B",
-        list(specs),
-        index=list(specs).index(FIRST_BESIDE),
-        format_func=lambda name: specs[name].title,
-        key="compare_figure",
-        persist_state="session",
-    )
+    figure_spec, options = _chosen_figure()
     pair, view = current_result(TracePair), page_view(0.5)
     sides = ("A", pair.a, view), ("B", pair.b, view_of_b(pair, view))
     for column, (side, trace, seen) in zip(st.columns(2), sides, strict=True):
         with column:
             st.markdown(f"**{side}**")
-            if why_not := _why_not_beside(specs[name], trace, pair, seen):
+            if why_not := _why_not_beside(figure_spec, trace, pair, seen):
                 st.caption(literal(why_not))
                 continue
-            figure = unclickable(specs[name].figure(trace, seen))
+            figure = unclickable(figure_spec.figure(trace, seen, **options))
             fit(figure, figure_width(0.5))
-            chart(f"beside-{side}", figure, name=f"{name}_{side}", alt=f"{specs[name].title} {side}")
-    st.caption(specs[name].how_to_read, help=specs[name].details or None)
+            chart(f"beside-{side}", figure, name=f"{figure_spec.name}_{side}", alt=f"{figure_spec.title} {side}")
+    st.caption(figure_spec.how_to_read, help=figure_spec.details or None)
+
+
+def _chosen_figure() -> tuple[FigureSpec, dict[str, str]]:
+    """The lists of the figures of one trace and of the options of the chosen one, and what is chosen."""
+    specs = {each.name: each for each in comparing.BESIDE}
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        name = st.selectbox(
+            "Figure of A, of B and of B minus A",
+            list(specs),
+            format_func=lambda name: specs[name].title,
+            key=comparing.FIGURE_KEY,
+            persist_state="session",
+        )
+        if choice := specs[name].choice:
+            st.segmented_control(
+                choice.name,
+                list(choice.labels),
+                default=choice.default,
+                required=True,
+                format_func=choice.labels.get,
+                key=comparing.option_key(name),
+                persist_state="session",
+            )
+    return specs[name], comparing.figure_beside()[1]
 
 
 def _why_not_beside(figure_spec: FigureSpec, trace: RoutingTrace, pair: TracePair, view) -> str | None:

@@ -13,8 +13,9 @@ from jaxtyping import Int
 from analysis.figures.figure_spec import Choice, FigureSpec
 from analysis.figures.template import figure, note
 from analysis.palette import THEMES, expert_colour, loop_colours, mix, ramp
+from analysis.runs.choices import DID_NOT_ROUTE
 from analysis.runs.map import TokenMap, map_table
-from analysis.runs.sampling import MOST_GROUPS, NONE, OTHERS, UNKNOWN
+from analysis.runs.sampling import MOST_GROUPS, OTHERS, UNKNOWN
 from analysis.view import DEFAULT_VIEW, View
 from analysis.words.labels import isolated, plotly_text, short_label
 from analysis.words.numbers import number, percent
@@ -151,16 +152,16 @@ def _categories(drawn: TokenMap, view: View, colour: str, layer: int) -> list[_C
 def _by_expert(first: np.ndarray, num_experts: int, view: View) -> list[_Category]:
     """The tokens by their first expert: all experts if they are few, else those of the most tokens."""
     line = THEMES[view.theme]["line"]
-    counts = np.bincount(first[first != NONE], minlength=num_experts)
+    counts = np.bincount(first[first != DID_NOT_ROUTE], minlength=num_experts)
     most = MOST_GROUPS if num_experts > len(SHAPES) else num_experts
     named = np.sort(np.argsort(-counts, kind="stable")[:most])
     found = [
         _Category(str(each), expert_colour(int(each), view.theme), np.flatnonzero(first == each)) for each in named
     ]
-    others = np.flatnonzero((first != NONE) & ~np.isin(first, named))
+    others = np.flatnonzero((first != DID_NOT_ROUTE) & ~np.isin(first, named))
     if len(others):
         found.append(_Category("others", line, others, True))
-    return [*found, _Category("did not route", line, np.flatnonzero(first == NONE), True)]
+    return [*found, _Category("did not route", line, np.flatnonzero(first == DID_NOT_ROUTE), True)]
 
 
 def _marks(drawn: TokenMap, category: _Category, place: int, told: str) -> dict:
