@@ -11,8 +11,6 @@ from hooks.trace import RoutingTrace
 
 FEWEST_HALVED = 40
 """A text with fewer tokens is too short to compare its halves."""
-FEWEST_READ = 5
-"""Fewer surprisals say nothing about how well a text is predicted."""
 
 
 @dataclass(frozen=True)
@@ -117,25 +115,7 @@ def halves(trace: RoutingTrace) -> Halves | None:
     return Halves(first, second, int(tokens[half]), float(far) + 1e-9)
 
 
-def worse_than_guessing(trace: RoutingTrace) -> str | None:
-    """The sentence for a text that is predicted worse than if all tokens of the vocabulary were equally likely.
-
-    None for every other text, for one of few tokens, where the trace does not state the size of the vocabulary, and of
-    a model that may not be trained at all.
-    """
-    read = trace.logprob[ordinary(trace)]
-    read, vocabulary = read[np.isfinite(read)], trace.meta.get("config", {}).get("vocab_size")
-    untrained = trace.meta.get("gates_trained") is False
-    if len(read) < FEWEST_READ or not vocabulary or untrained or -read.mean() <= np.log(vocabulary):
-        return None
-    return (
-        f"The model predicts this text worse than if all its {vocabulary:,} tokens were equally likely "
-        f"({-read.mean():.1f} against {np.log(vocabulary):.1f} nats per token). The text is unlike those "
-        "that the model was trained on, and its routing may mean little."
-    )
-
-
 __all__ = [
     "Halves", "OverviewNumbers", "compute_table", "ffn_equivalents", "halves", "loops_by_layer", "overview_numbers",
-    "width_cost", "width_passes", "worse_than_guessing",
+    "width_cost", "width_passes",
 ]  # fmt: skip

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from analysis.aggregate import mean_over_tokens
-from analysis.overview import compute_table, ffn_equivalents, loops_by_layer, overview_numbers, worse_than_guessing
+from analysis.export.captions import worse_than_guessing
+from analysis.overview import compute_table, ffn_equivalents, loops_by_layer, overview_numbers
 from analysis.view import View, window_around
 from analysis.words.labels import plotly_text, token_label, token_labels
 from tests.traces import HOSTILE, make_trace, random_trace

@@ -4,11 +4,9 @@ import numpy as np
 import pytest
 
 from analysis import figures
-from analysis.catalogue import spec
 from analysis.figures.template import ROUND_ROWS_PX
 from analysis.gate import gate_along_text, gate_by_chance
 from analysis.palette import THEMES, contrast, expert_colour, loop_colours, text_on
-from analysis.texts import layers_alike
 from analysis.view import View, window_around
 from analysis.words.strip import HATCHED, strip
 from tests.traces import make_trace, random_trace
@@ -188,13 +186,6 @@ def test_layers_that_group_tokens_alike_agree_whatever_the_numbers_of_their_expe
     assert np.isnan(np.diag(cells)).all() and cells[0, 1] == cells[1, 0] == pytest.approx(1)
     assert abs(cells[0, 2]) < 0.1 and abs(cells[1, 2]) < 0.1
     assert "too few" in annotations(figures.layers_alike_figure(make_trace()))[0]
-
-
-def test_of_very_many_layers_some_are_compared_and_the_caption_says_so(monkeypatch):
-    assert f"more than {layers_alike.MOST_LAYERS} layers" in spec("layers_alike").details
-    monkeypatch.setattr(layers_alike, "MOST_LAYERS", 4)
-    found = layers_alike.layers_alike(random_trace(layers=10, tokens=25))
-    assert np.union1d(found["layer"], found["other"]).tolist() == [0, 3, 6, 9]
 
 
 def test_second_choice_of_a_model_with_one_is_a_sentence():

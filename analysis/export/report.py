@@ -14,7 +14,7 @@ from analysis.aggregate import mean_over_tokens, ordinary
 from analysis.answers import answer_of, answers
 from analysis.catalogue import CATALOGUE, Drawn, FigureSpec, routing_of
 from analysis.compare.pair import TracePair, losses
-from analysis.export.captions import generation, intervention, numbers, reading
+from analysis.export.captions import generation, intervention, numbers, reading, worse_than_guessing
 from analysis.export.files import Export
 from analysis.export.paper import paper_figure
 from analysis.export.report_page import (
@@ -33,7 +33,7 @@ from analysis.export.report_page import (
 )
 from analysis.export.report_run import run_report
 from analysis.export.reproduce import needs_file, pair_again, trace_again
-from analysis.overview import ffn_equivalents, worse_than_guessing
+from analysis.overview import ffn_equivalents
 from analysis.view import DEFAULT_VIEW, View, window_around
 from analysis.words.labels import how_many, short_label
 from analysis.words.numbers import number, percent

@@ -6,9 +6,8 @@ from pathlib import Path
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from analysis.export.captions import generation, reading
+from analysis.export.captions import generation, reading, worse_than_guessing
 from analysis.models.facts import ModelFacts
-from analysis.overview import worse_than_guessing
 from analysis.palette import THEMES
 from analysis.words.numbers import millions
 from analysis.words.strip import quantities, strip
