@@ -7,7 +7,6 @@ import pandas as pd
 from jaxtyping import Float
 
 from analysis.aggregate import mean_over_tokens, ordinary, percentiles_over_tokens
-from analysis.words.numbers import number
 from hooks.trace import RoutingTrace
 
 FEWEST_HALVED = 40
@@ -131,7 +130,7 @@ def worse_than_guessing(trace: RoutingTrace) -> str | None:
         return None
     return (
         f"The model predicts this text worse than if all its {vocabulary:,} tokens were equally likely "
-        f"({number(-read.mean(), 1)} against {number(np.log(vocabulary), 1)} nats per token). The text is unlike those "
+        f"({-read.mean():.1f} against {np.log(vocabulary):.1f} nats per token). The text is unlike those "
         "that the model was trained on, and its routing may mean little."
     )
 

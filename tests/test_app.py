@@ -31,7 +31,7 @@ from tests.app_in_process import turn_to, unfolded
 from tests.olmo_folders import write_olmo
 
 MAIN = Path(__file__).parents[1] / "app" / "main.py"
-PRESS = re.compile(r"(?:[Pp]ress (?:the button )?\**|^\*\*(?=[^*]+\*\* runs))([A-Z]\w*(?: (?!to |above)[a-zλ]\w*)*)")
+PRESS = re.compile(r"(?:[Pp]ress (?:the button )?\**|\*\*(?=[^*]+\*\* runs))([A-Z]\w*(?: (?!to |above)[a-zλ]\w*)*)")
 LATER = {"Compare all", "Forget my texts"}
 """Buttons that are there once the reader has brought texts."""
 ON_DEMAND = (

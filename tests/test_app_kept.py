@@ -18,7 +18,6 @@ from app.server import captures, web
 from app.server.runs import SHIPPED_NAME
 from app.server.summary_cache import SummaryCache
 from app.session import kept_choices, kept_work, link, text_study
-from app.session.choices import choice_key
 from app.session.folds import OPEN
 from app.session.link import FILE_CLOSED, TEXT_ELSEWHERE, TRACE_VARIABLE
 from app.texts.examples import DEFAULT_EXAMPLE
@@ -306,21 +305,6 @@ def test_damaged_choices_of_a_link_are_told(app, value):
     app.run()
     assert not app.exception and app.session_state.token == 2
     assert any(each.startswith("The choices in this link are damaged") for each in plain_texts(app))
-
-
-def test_every_choice_of_every_figure_and_colouring_travels_in_a_link(app):
-    chosen = {choice_key(each): list(each.choice.labels)[-1] for each in CATALOGUE if each.choice}
-    chosen |= {"find_text": "ox", "find_quantity": "loops", "find_loops_value": 2, "find_loops_where": 1}
-    chosen |= {"colouring": ["Surprisal", "layer", True], "level": "word", "target": "following"}
-    folds = [folded.key for page in PAGES[:1] for folded in page.folds]
-    app.query_params["choices"] = packed(json.dumps(chosen | {"folds": folds}))
-    app.run()
-    assert app.session_state[OPEN] == set(folds) and all(app.session_state[each.key] for each in PAGES[0].folds)
-    turn_to(app, "recursion")
-    assert not app.exception and app.session_state.quantity == "Surprisal" and app.session_state.scope == "layer"
-    assert {key: app.session_state[key] for key in chosen if key != "colouring"} == {
-        key: value for key, value in chosen.items() if key != "colouring"
-    }
 
 
 def test_a_list_comes_back_as_it_was_and_a_damaged_one_is_told():

@@ -194,7 +194,7 @@ FIGURES = (
             "it. The largest difference has the strongest colour; numbers with different units each have their own. "
             "An expert that only one of both chose for a token counts as 0 in the other if the token routed there; of "
             "the map of chosen experts, which are no numbers, cells count the experts that are others in B. "
-            "Differences of shares and means of few tokens vary by chance: “Is it more than another wording changes?” "
+            "Differences of shares and means of few tokens vary by chance: “Does B change more than rewording would?” "
             "shows by how much choices do."
         ),
         figure=beside_difference_figure,

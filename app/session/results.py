@@ -334,10 +334,7 @@ def family_of_models() -> pd.DataFrame | None:
 
 
 def check_health(progress: Callable[[float], None]) -> None:
-    """Check the current model on built-in texts; `progress` is called with the share done, 0..1.
-
-    Raises ValueError for a model without a tokenizer, which cannot read them: see `ModelFacts.reads_ids`.
-    """
+    """Check the current model on built-in texts; `progress` is called with the share done. ValueError: no tokenizer."""
     captures.check_health(st.session_state[state.MODEL_KEY], progress)
 
 
