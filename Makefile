@@ -52,16 +52,18 @@ bench: .venv/ready-test
 	$(BIN)/python -m benchmarks.ffn
 	$(BIN)/python -m benchmarks.capture
 	$(BIN)/python -m benchmarks.generation
+	$(BIN)/python -m benchmarks.depth
 	$(BIN)/python -m benchmarks.chance
 	$(BIN)/python -m benchmarks.cards
 	$(BIN)/python -m benchmarks.browser
+	$(BIN)/python -m benchmarks.uploads --kinds parquet trace
+	$(BIN)/python -m benchmarks.uploads --kinds model --count 5000
 	$(BIN)/python -m benchmarks.clicks
-	$(BIN)/python -m benchmarks.uploads
 	$(BIN)/python -m benchmarks.runs
 	$(BIN)/python -m benchmarks.atlas
 	$(BIN)/python -m benchmarks.studies
 
-# What takes minutes and Ray, which has a venv of its own that sees the packages of .venv.
+# What takes long: a download of the larger model's package, and Ray, which has a venv of its own beside .venv.
 nightly: .venv-ray/ready
 	.venv-ray/bin/python -m pytest -m slow
 

@@ -33,7 +33,7 @@ FIGURES: Mapping[str, tuple[str, ...]] = {
 KINDS: Mapping[str, tuple[str, ...]] = dict.fromkeys(
     ("PathTrace", "Attribution", "SliceTrace", "Embedding", "TwoPrecisions", "TrainingTrace")
     + ("KnockOutTrace", "KnockOutStudy", "DepthEffects", "Frontier", "GateSweep", "Study")
-    + ("TracePair", "TransplantTrace"),
+    + ("TracePair", "FigurePair", "TransplantTrace"),
     ALL,
 )
 """Type of another result than a trace -> what a model must decide to have one; nothing for the others."""
@@ -56,7 +56,7 @@ def parts_of(meta: Mapping[str, Any]) -> frozenset[str]:
 def why_lacking_result(kind: type, meta: Mapping[str, Any]) -> str | None:
     """Why a model has no result of a kind (`FigureSpec.of`), in a sentence; None if it can have one."""
     if kind.__name__ == "Comparison" and not parts_of(meta):
-        return "This model decides nothing about its tokens, so there is nothing to decide otherwise."
+        return "This model decides nothing about its tokens, so there is nothing to change."
     if kind.__name__ in ("AttentionTrace", "LensTrace") and meta.get("family") == LOOPED:
         return "This model runs its layers several times, so there is no single pass of a layer to show here."
     return why_lacking(KINDS.get(kind.__name__, ()), meta)

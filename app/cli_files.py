@@ -10,6 +10,7 @@ from app.cli_output import add_output, progress, result, say
 
 if TYPE_CHECKING:
     from analysis.export.files import Export
+    from analysis.export.paper import Paper
     from analysis.view import View
     from hooks.trace import RoutingTrace
 
@@ -38,17 +39,22 @@ def _chosen(args: argparse.Namespace, read: "RoutingTrace") -> "Export":
     """What is exported of a trace."""
     from analysis.catalogue import spec
     from analysis.export.files import Export
+
+    view = selection(args, read)
+    paper = paper_of(args, selection=not args.no_selection) if args.width else None
+    return Export(read, view, figures=tuple(map(spec, args.figures.split(","))) if args.figures else None, paper=paper)
+
+
+def paper_of(args: argparse.Namespace, *, selection: bool = True) -> "Paper":
+    """Width and font of pictures for a paper. Raises ValueError if one of them cannot be."""
     from analysis.export.paper import COLUMNS_MM, Paper
 
-    view, paper = selection(args, read), None
-    if args.width:
-        width = {"column": COLUMNS_MM["one column"], "page": COLUMNS_MM["two columns"]}.get(args.width, args.width)
-        try:
-            width = float(width)
-        except ValueError:
-            raise ValueError(f"--width must be column, page or a number of millimetres, got {args.width}") from None
-        paper = Paper(width, args.font, args.font_size, selection=not args.no_selection)
-    return Export(read, view, figures=tuple(map(spec, args.figures.split(","))) if args.figures else None, paper=paper)
+    named = {"column": COLUMNS_MM["one column"], "page": COLUMNS_MM["two columns"]}
+    try:
+        width = named[args.width] if args.width in named else float(args.width)
+    except ValueError:
+        raise ValueError(f"--width must be column, page or a number of millimetres, got {args.width}") from None
+    return Paper(width, args.font, args.font_size, selection=selection)
 
 
 def answers(args: argparse.Namespace) -> None:
@@ -108,6 +114,16 @@ def add_selection(command: argparse.ArgumentParser) -> None:
     command.add_argument("--token", type=int, default=0, help="the selected token (default: 0)")
 
 
+def add_paper_look(command: argparse.ArgumentParser, width: str | None = None) -> None:
+    """The options that `paper_of` reads, with a default width or none."""
+    told = f" (default: {width})" if width else ""
+    command.add_argument(
+        "--width", default=width, help=f"draw for a paper: column (85 mm), page (180 mm), or a width in mm{told}"
+    )
+    command.add_argument("--font", choices=["sans", "serif"], default="sans", help="typeface of pictures for a paper")
+    command.add_argument("--font-size", type=float, default=7.0, help="their font size in points (default: 7)")
+
+
 def _add_export(commands: argparse._SubParsersAction) -> None:
     command = commands.add_parser("export", help="write the figures and tables of a trace file")
     command.add_argument("trace", type=Path, help="a .trace.safetensors file")
@@ -120,9 +136,7 @@ def _add_export(commands: argparse._SubParsersAction) -> None:
     )
     command.add_argument("--figures", help="comma-separated names of figures (default: all)")
     add_selection(command)
-    command.add_argument("--width", help="draw for a paper: column (85 mm), page (180 mm), or a width in mm")
-    command.add_argument("--font", choices=["sans", "serif"], default="sans", help="typeface of pictures for a paper")
-    command.add_argument("--font-size", type=float, default=7.0, help="their font size in points (default: 7)")
+    add_paper_look(command)
     command.add_argument(
         "--no-selection", action="store_true", help="leave the selection unmarked in pictures for a paper"
     )
@@ -130,4 +144,4 @@ def _add_export(commands: argparse._SubParsersAction) -> None:
     command.set_defaults(run=export)
 
 
-__all__ = ["add_files", "add_selection", "answers", "diff", "export", "selection"]
+__all__ = ["add_files", "add_paper_look", "add_selection", "answers", "diff", "export", "paper_of", "selection"]

@@ -1,10 +1,11 @@
-"""Commands about models: `models`, `check`, `import-olmo`, `upcycle` and `get-model`."""
+"""Commands about models: `models`, `check`, `import-olmo`, `upcycle`, `export-model` and `get-model`."""
 
 import argparse
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from analysis.words.numbers import millions
 from app.cli_inputs import existing_folders, prompts_of, tell_strange_folders
 from app.cli_loading import MODEL_HELP, add_loading, loading_of
 from app.cli_output import add_output, result, say
@@ -72,12 +73,23 @@ def import_checkpoint(args: argparse.Namespace) -> None:
     tokenizer = "no tokenizer: it reads token ids" if loaded.reads_ids else f"{len(loaded.tokenizer)} tokens"
     result(
         args,
-        f"{args.target}\t{loaded.parameter_count / 1e6:.1f} M parameters\t{tokenizer}\t{gates}",
+        f"{args.target}\t{millions(loaded.parameter_count)} parameters\t{tokenizer}\t{gates}",
         folder=args.target,
         parameters=loaded.parameter_count,
         gates_trained=loaded.gates_trained,
         reads_ids=loaded.reads_ids,
     )
+
+
+def export_model(args: argparse.Namespace) -> None:
+    """Write a model with its code as a folder, and say where it is."""
+    from transformers.utils import logging
+
+    from sample_models.conversion import save_with_code
+
+    logging.disable_progress_bar()
+    loaded = save_with_code(args.model, args.target)
+    result(args, f"{loaded.name}\t{args.target}", name=loaded.name, folder=args.target)
 
 
 def get_model(args: argparse.Namespace) -> None:
@@ -138,10 +150,15 @@ def add_models(commands: argparse._SubParsersAction) -> None:
         command.add_argument("--tokenizer", type=Path, help="a folder that holds a tokenizer, or a tokenizer.json")
         add_output(command, of="model")
         command.set_defaults(run=import_checkpoint)
+    command = commands.add_parser("export-model", help="write a model with its code, for programs without this project")
+    command.add_argument("model", help=MODEL_HELP)
+    command.add_argument("target", type=Path, help="folder to create; it must not exist yet or be empty")
+    add_output(command, of="model")
+    command.set_defaults(run=export_model)
     command = commands.add_parser("get-model", help="download and build a larger model than the shipped ones")
     command.add_argument("name", nargs="?", help="name of the model (default: the first one known)")
     add_output(command, of="model")
     command.set_defaults(run=get_model)
 
 
-__all__ = ["add_models", "check", "get_model", "import_checkpoint", "models"]
+__all__ = ["add_models", "check", "export_model", "get_model", "import_checkpoint", "models"]

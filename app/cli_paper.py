@@ -5,12 +5,12 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from app.cli_files import add_paper_look, paper_of
 from app.cli_inputs import add_out, empty_folder
 from app.cli_loading import MODEL_HELP
 from app.cli_output import add_output, progress, result, say
 
 if TYPE_CHECKING:
-    from analysis.export.paper import Paper
     from analysis.runs.filters import TokenFilter
     from analysis.runs.paper_paths import PathCosines
     from analysis.runs.run import Run
@@ -30,7 +30,7 @@ def paper(args: argparse.Namespace) -> None:
     if args.levels:
         levels = _numbers(args.levels)
     with Run(args.run_folder) as run:
-        chosen, how = run_filter(args, run), _paper(args)
+        chosen, how = run_filter(args, run), paper_of(args)
         out = empty_folder(args, EARLIER)
         cosines = None if args.texts < 1 else _cosines(args, run, chosen)
         files = paper_files(atlas_of(run, chosen), cosines, formats=formats, paper=how, levels=levels, seed=args.seed)
@@ -48,19 +48,9 @@ def _numbers(given: str) -> list[float]:
         raise ValueError(f"--lambda must be numbers with commas between them, got {given}") from None
 
 
-def _paper(args: argparse.Namespace) -> "Paper":
-    from analysis.export.paper import COLUMNS_MM, Paper
-
-    width = {"column": COLUMNS_MM["one column"], "page": COLUMNS_MM["two columns"]}.get(args.width, args.width)
-    try:
-        return Paper(float(width), args.font, args.font_size)
-    except ValueError as error:
-        told = str(error) if "must be" in str(error) else f"--width must be column, page or a number, got {args.width}"
-        raise ValueError(told) from None
-
-
 def run_filter(args: argparse.Namespace, run: "Run") -> "TokenFilter":
-    """The filter in the argument `--filter`; every token without it."""
+    """The filter in the argument `--filter`; every token without it. Raises ValueError for one that the run cannot
+    have."""
     import json
 
     from analysis.runs.filters import ALL_TOKENS, TokenFilter
@@ -71,28 +61,22 @@ def run_filter(args: argparse.Namespace, run: "Run") -> "TokenFilter":
         chosen = TokenFilter.from_json(json.loads(args.filter))
     except ValueError as error:
         raise ValueError('--filter must be JSON such as {"sources": ["a.txt"], "layer": 2}') from error
-    chosen.where(run.sizes)  # a layer that the model has not is told here
+    chosen.where(run.sizes)  # raises for a layer, expert or number of loops that the model does not have
+    had = run.manifest.others
+    if unknown := [name for name, _ in chosen.others if name not in had]:
+        raise ValueError(f"the run has no column {unknown[0]}; it has {', '.join(had) or 'none'}")
     return chosen
 
 
 def _cosines(args: argparse.Namespace, run: "Run", chosen: "TokenFilter") -> "PathCosines | None":
-    """Fig. 6, which the model of the run is needed for; without it a sentence on stderr says so."""
+    """What Fig. 6 shows, for which the model of the run is needed; None without it, which a sentence on stderr says."""
     from analysis.runs.paper_paths import MOST_TOKENS, path_cosines
-    from hooks.interventions import from_json
+    from hooks.run_reader import path_reader
+    from sample_models import load_model
 
-    chat, changed = bool(run.manifest.settings.get("chat")), run.manifest.settings.get("interventions")
-    how = {"chat": chat, "interventions": from_json(changed) if changed else ()}
     try:
-        from hooks import capture, capture_paths
-        from sample_models import load_model
-
         loaded = load_model(args.model or run.meta.get("model"))
-
-        def read(text: str):
-            trace = capture(loaded, text, **how)
-            return capture_paths(loaded, trace, tokens=(0, min(trace.num_tokens, MOST_TOKENS)))
-
-        return path_cosines(run, read, chosen, count=args.texts)
+        return path_cosines(run, path_reader(loaded, run.manifest.settings, MOST_TOKENS), chosen, count=args.texts)
     except ValueError as error:
         if args.model:
             raise
@@ -123,9 +107,7 @@ def add_paper(commands: argparse._SubParsersAction) -> None:
     )
     command.add_argument("--model", help=f"{MODEL_HELP}, for Fig. 6 (default: that of the run)")
     add_filter(command)
-    command.add_argument("--width", default="column", help="column (85 mm), page (180 mm), or a width in mm")
-    command.add_argument("--font", choices=["sans", "serif"], default="sans", help="typeface of pictures")
-    command.add_argument("--font-size", type=float, default=7.0, help="their font size in points (default: 7)")
+    add_paper_look(command, "column")
     add_output(command, of="file")
     command.set_defaults(run=paper)
 

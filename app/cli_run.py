@@ -125,6 +125,8 @@ def _write(
                 if source.stamp() != stamp:
                     say(f"{source.name} was changed while it was read: make the run anew to be sure", to=sys.stderr)
         told = writer.counts
+    if not told.records:
+        say(f"{args.out} is empty: the files hold no text", to=sys.stderr)
     _tell_problems(args, told.problems)
     result(
         args,

@@ -4,10 +4,14 @@ import argparse
 import dataclasses
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from app.cli_inputs import add_out, empty_folder, interventions_of, prompts_of
 from app.cli_loading import MODEL_HELP, add_loading, loading_of
 from app.cli_output import add_output, progress, result, say
+
+if TYPE_CHECKING:
+    from sample_models.loading import LoadedModel
 
 BATCH = 32
 """Prompts that are given to the model at a time; between two batches their files are written."""
@@ -59,7 +63,7 @@ def trace(args: argparse.Namespace) -> None:
         write_routing_table(out / ROUTING_TABLE, written())
 
 
-def tell_of_model(loaded) -> None:
+def tell_of_model(loaded: "LoadedModel") -> None:
     """What the reader of a loaded model's traces should know, on stderr."""
     if loaded.gates_trained is False:
         say(f"{loaded.name}: its gates are untrained, so its routing is noise", to=sys.stderr)

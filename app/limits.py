@@ -93,8 +93,12 @@ MAX_RUNS = 3
 """Runs that are open at a time, of all visitors; each may take `analysis.runs.run.MEMORY_MB` for its questions."""
 TYPED_AT_A_TIME = 2
 """Questions in SQL that visitors typed and that are answered at once; others wait."""
+QUESTION_MEMORY_MB, QUESTION_CPU_S = 1_500, 30
+"""Of the process that answers a question in SQL, and seconds of all its cores together; DuckDB uses a third of it."""
 MOST_TABLES = 400
 """Tables of the panels about runs in memory, of all visitors; some kilobytes each."""
+MAX_LAYER_COUNTS_BYTES = 32 * 2**20
+"""Of what is counted for the cards of layers of runs in memory, of all visitors; the last one stays."""
 MAX_SAMPLES_BYTES = 64 * 2**20
 """Of the tokens drawn for maps of runs in memory, of all visitors; the last sample stays, however large it is."""
 MAX_MAPS = 6

@@ -177,7 +177,7 @@ PAGES = (
         body=(
             "near_miss_map",
             fold("How large a change would flip the number of loops?", "flip_distance"),
-            fold("Does rounding to bfloat16 flip a choice?", near_misses.half_precision),
+            fold("Does rounding to bfloat16 flip a choice?", needing(ALL, near_misses.half_precision)),
         ),
         more_figures=("precision_map",),
         colour_by="Loops",
@@ -228,12 +228,12 @@ PAGES = (
     Page(
         name="What if",
         group="Intervene",
-        question="What would have become of this text if the model had decided otherwise somewhere?",
+        question="What would the model make of this text if it had chosen differently somewhere?",
         terms=("intervention", "cascade", "loop", "λ", "virtual expert"),
         body=(
             what_if.editor,
             "what_if_map",
-            fold("What did it change along the text?", "logprob_change", what_if.predictions),
+            fold("How did each token's probability change?", "logprob_change", what_if.predictions),
         ),
         colour_by="Loops",
     ),
@@ -246,9 +246,12 @@ PAGES = (
             forced_depth.depths,
             "regret_map",
             forced_depth.other_texts,
-            fold("Which number of loops was best, and what do other gates miss?", ("best_by_chosen", "gates_regret")),
-            fold("What does λ do by itself?", forced_depth.moved_gate),
-            fold("What do other gates lose at the same cost?", forced_depth.other_gates),
+            fold(
+                ("Which number of loops was best, and how much do other gates miss?"),
+                ("best_by_chosen", "gates_regret"),
+            ),
+            fold("What does λ do on its own?", forced_depth.moved_gate),
+            fold("How good are other gates at the same cost?", forced_depth.other_gates),
         ),
         more_figures=("gate_sweep", "frontier"),
         colour_by="Loops",
@@ -256,14 +259,14 @@ PAGES = (
     Page(
         name="Expert knock-outs",
         group="Intervene",
-        question="Which experts can the model not do without, and through which path?",
+        question="Which experts does the model need most, and in which path?",
         terms=("virtual expert", "knock-out", "surprisal", "router", "control"),
         body=(
             knock_outs.drop_experts,
             ("knock_out_map", "knock_out_control"),
             fold("Which expert carries the prediction after the selected token?", "knock_out_token"),
             fold("Does an expert matter through the width path or the depth path?", "knock_out_paths"),
-            fold("What do fewer or more experts change?", "knock_out_top_k"),
+            fold("What changes with fewer or more experts?", "knock_out_top_k"),
             fold("Do two experts make up for each other?", "knock_out_pairs"),
             fold(
                 "Which experts cost more than random ones in several texts?",
@@ -276,25 +279,27 @@ PAGES = (
     Page(
         name="Compare",
         group="Intervene",
-        question="What becomes different if one thing is: the text, the model, its training, or an intervention?",
+        question="What changes when one thing changes: the text, the model, its training, or an intervention?",
         terms=("token", "loop", "λ", "virtual expert", "paraphrase", "routing transplant"),
         body=(
             compare.choose_b,
             "compare_loops",
-            fold("Where are λ and difficulty others?", "compare_gate", "compare_difficulty"),
-            fold("Which tokens have other experts?", "compare_experts"),
-            fold("Is it more than another wording changes?", "paraphrase_null"),
-            fold("What is predicted differently?", "compare_logprob"),
-            fold("What does the routing of one do in the other?", "routing_transplant"),
-            fold("How do other figures of A and B look beside each other?", compare.beside_each_other),
+            fold("Where do λ and difficulty differ?", "compare_gate", "compare_difficulty"),
+            fold("Which tokens use different experts?", "compare_experts"),
+            fold("Does B change more than rewording would?", "paraphrase_null"),
+            fold("Which predictions differ?", "compare_logprob"),
+            fold("How well is each text predicted with the other's routing?", "routing_transplant"),
+            fold(
+                "How do other figures of A and B compare, side by side?", compare.beside_each_other, "beside_difference"
+            ),
         ),
         colour_by="Loops",
     ),
     Page(
         name="Generate",
         group="Intervene",
-        question="What does the model write, with how many loops, and what would it have written otherwise?",
-        question_of_others="What does the model write, and what would it have written otherwise?",
+        question="What does the model write, with how many loops, and what would it write after another choice?",
+        question_of_others="What does the model write, and what would it write after another choice?",
         terms=("generation", "temperature", "branch", "loop", "λ"),
         body=(
             generate.writing,

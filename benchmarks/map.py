@@ -9,7 +9,6 @@ python -m benchmarks.map [--tokens 2000000] [--points 20000 100000] [--folder FO
 
 import argparse
 import math
-import resource
 import tempfile
 import time
 from pathlib import Path
@@ -21,6 +20,7 @@ from analysis.runs.run import Run
 from analysis.runs.sampling import sample_tokens
 from analysis.runs.schema import Sizes
 from benchmarks.atlas import make_run
+from benchmarks.memory import peak_mb
 from tests.app_server import app_server, chromium, wait_idle
 
 FEW = 5_000
@@ -41,11 +41,6 @@ DRAWN = f"""() => {{
 }}"""
 
 
-def memory_mb() -> float:
-    """The most memory that this process has held so far."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
-
 def in_python(folder: Path, points: int, umap: bool) -> None:
     """Print the seconds of sample, PCA and UMAP."""
     with Run(folder) as run:
@@ -55,13 +50,11 @@ def in_python(folder: Path, points: int, umap: bool) -> None:
         found = pca_map(sample)
         placed = time.perf_counter()
         told = f"{len(sample):,} of {sample.count:,} tokens: sample {drawn - began:.1f} s, PCA {placed - drawn:.1f} s"
-        print(f"{told} (trustworthiness {found.trustworthiness:.2f}), {memory_mb():,.0f} MB", flush=True)
+        print(f"{told} (trustworthiness {found.trustworthiness:.2f}), {peak_mb():,.0f} MB", flush=True)
         if umap:
             found = umap_map(sample)
             took = time.perf_counter() - placed
-            print(
-                f"  UMAP {took:.0f} s (trustworthiness {found.trustworthiness:.2f}), {memory_mb():,.0f} MB", flush=True
-            )
+            print(f"  UMAP {took:.0f} s (trustworthiness {found.trustworthiness:.2f}), {peak_mb():,.0f} MB", flush=True)
 
 
 def choose(page: Page, points: int) -> float:

@@ -5,8 +5,7 @@ python -m benchmarks.runs [--prompts 100000] [--few 1000] [--kills 5] [--tokens 
 Asked are: a peak of memory of at most 1.2 times that of a small run; 0.85 of the throughput of the plain batched
 forward pass on the same tokens (logits included, same batches, one process, in turn); a run that was killed at random
 moments equal to an unbroken one; at most 12 bytes per token and layer; and less than 3 s to open a run of two million
-tokens.
-Ends with exit code 1 if one is missed.
+tokens. Ends with exit code 1 if one is missed.
 """
 
 import argparse
@@ -21,9 +20,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import torch
 from pyarrow import parquet
 
+from analysis.runs.folder import router_probs_of
 from analysis.runs.rows import Rows
 from analysis.runs.run import Run
 from analysis.runs.tracing import SourceRecord, manifest_of, parts_of, write_run
@@ -122,12 +123,13 @@ def measure_throughput(folder: Path, count: int, rounds: int) -> bool:
 def measure_kills(folder: Path, count: int, kills: int) -> bool:
     """A run that is killed at random moments, and goes on each time, beside an unbroken one."""
     path, draw = file_of_texts(folder, count), random.Random(0)
+    start, _ = made(file_of_texts(folder, 1), folder / "start")
     seconds, _ = made(path, folder / "whole")
     killed = 0
     while killed < kills:
         process = subprocess.Popen(command(path, folder / "killed"), cwd=ROOT)
         try:
-            process.wait(draw.uniform(0.2, 0.9) * seconds)
+            process.wait(start + draw.random() * (seconds - start) / kills)
             break  # it was finished before
         except subprocess.TimeoutExpired:
             process.send_signal(signal.SIGKILL)
@@ -161,12 +163,12 @@ def _close(one: list, other: list) -> bool:
 
 
 def measure_opening(folder: Path, tokens: int) -> bool:
-    """Opening a run of many tokens: the parts of a small run again and again, under numbers of their own."""
+    """Opening a run of many tokens: the first part of a small run again and again, under numbers of their own."""
     small = folder / "small"
     made(file_of_texts(folder, 5000), small)
     with Run(small) as run:
-        manifest, tables = run.manifest, [(parquet.read_table(each.tokens), run.router_probs()) for each in run.parts()]
-    table, probs = tables[0]
+        manifest, files = run.manifest, next(run.parts())
+    table, probs = parquet.read_table(files.tokens), router_probs_of(files)
     large = folder / "large"
     with RunWriter(large, manifest) as writer:
         while writer.counts.tokens < tokens:
@@ -185,7 +187,8 @@ def measure_opening(folder: Path, tokens: int) -> bool:
     return seconds < MOST_SECONDS
 
 
-def _moved(table, first: int) -> np.ndarray:
+def _moved(table: pa.Table, first: int) -> np.ndarray:
+    """The numbers of the table's prompts, from `first` on."""
     prompts = table["prompt"].to_numpy()
     return prompts - prompts[0] + first
 
@@ -206,7 +209,7 @@ def main() -> int:
     measures: dict[str, Callable[[Path], bool]] = {
         "throughput": lambda folder: measure_throughput(folder, min(max(args.prompts // 10, 500), 5000), args.rounds),
         "memory": lambda folder: measure_memory(folder, args.few, args.prompts),
-        "kills": lambda folder: measure_kills(folder, max(args.prompts // 10, 2000), args.kills),
+        "kills": lambda folder: measure_kills(folder, max(args.prompts, 2000), args.kills),
         "opening": lambda folder: measure_opening(folder, args.tokens),
     }
     fine = True

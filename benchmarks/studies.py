@@ -6,7 +6,6 @@ whose peak of memory is told beside that of a process which only opens the run.
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 import time
@@ -22,6 +21,7 @@ from analysis.runs.run import Run
 from analysis.runs.schema import Sizes
 from analysis.runs.writing import Record, RunWriter
 from analysis.texts.study import study
+from benchmarks.memory import peak_mb
 
 TOKENS, PER_PART, TYPES = 20, 2000, 4096
 
@@ -75,14 +75,10 @@ def measured(folder: Path, draws: int) -> dict[str, float]:
 def _measure(folder: Path, draws: int) -> None:
     with Run(folder, threads=1) as run:
         run.ask("SELECT count(*) FROM prompts")
-        before, began = _peak_mb(), time.perf_counter()
+        before, began = peak_mb(), time.perf_counter()
         found = study(run, draws=draws)
         seconds = time.perf_counter() - began
-    print(json.dumps({"tokens": found.tokens, "seconds": seconds, "opened_mb": before, "peak_mb": _peak_mb()}))
-
-
-def _peak_mb() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+    print(json.dumps({"tokens": found.tokens, "seconds": seconds, "opened_mb": before, "peak_mb": peak_mb()}))
 
 
 def main() -> None:

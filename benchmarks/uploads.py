@@ -1,8 +1,8 @@
-"""Damaged uploads, each read as the app reads it: `python -m benchmarks.uploads`, 500 of each kind by default.
+"""Damaged files, each read as the app reads it: `python -m benchmarks.uploads`, 500 of each kind by default.
 
-Of every file one bit is turned over, by chance. Prints what became of them and how long one took; ends with exit code 1
-if one was neither read nor refused in a sentence, or if the whole file is not read after one of them. Then the same
-with the weights of a small model, which are loaded and run.
+Of every file one bit is turned over, by chance: of uploads (parquet, trace), and of the weights of a small model, which
+are loaded and run. Prints what became of them and how long one took; ends with exit code 1 if one was neither read nor
+refused in a sentence, or if the whole file is not read afterwards.
 """
 
 import argparse
@@ -10,11 +10,21 @@ import statistics
 import sys
 import time
 from collections import Counter
+from collections.abc import Iterator
 
 from app.server.uploads import prompts_of_upload, trace_of_upload
-from tests.flipped import WHOLE, flip_weights, flipped
+from tests.flipped import WHOLE, flipped, flipped_weights
 
 READ = {"parquet": prompts_of_upload, "trace": trace_of_upload}
+KINDS = (*WHOLE, "model")
+
+
+def uploads(kind: str, seeds: range) -> Iterator[str]:
+    """What becomes of so many uploads, and of the whole file before and after them."""
+    data = WHOLE[kind]()
+    yield outcome(kind, data)
+    yield from (outcome(kind, flipped(data, seed)) for seed in seeds)
+    yield outcome(kind, data)
 
 
 def outcome(kind: str, data: bytes) -> str:
@@ -30,25 +40,26 @@ def outcome(kind: str, data: bytes) -> str:
 
 
 def main() -> int:
-    """Trace these texts all."""
+    """Damage and read so many files of each kind."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--kinds", nargs="+", choices=WHOLE, default=list(WHOLE), help="kinds of files (default: all)")
+    parser.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS), help="kinds of files (default: all)")
     parser.add_argument("--count", type=int, default=500, help="files of each kind (default: 500)")
+    parser.add_argument("--first", type=int, default=0, help="seed of the first file of each kind (default: 0)")
     asked = parser.parse_args()
-    fine = True
+    fine, seeds = True, range(asked.first, asked.first + asked.count)
     for kind in asked.kinds:
-        data, found, seconds = WHOLE[kind](), Counter(), []
-        for seed in range(asked.count):
+        found, seconds = Counter(), []
+        outcomes = flipped_weights(seeds) if kind == "model" else uploads(kind, seeds)
+        whole = {next(outcomes)}  # what it takes is imported before
+        for _ in seeds:
             began = time.perf_counter()
-            found[outcome(kind, flipped(data, seed))] += 1
+            found[next(outcomes)] += 1
             seconds.append(time.perf_counter() - began)
-        fine &= found.keys() <= {"read", "refused", "damaged"} and outcome(kind, data) == "read"
-        counts = ", ".join(f"{number} {what}" for what, number in found.most_common())
-        print(f"{kind}: {counts}; median {statistics.median(seconds):.2f} s, longest {max(seconds):.2f} s")
-    began, found = time.perf_counter(), flip_weights(10 * asked.count)
-    counts = ", ".join(f"{len(seeds):,} {what}" for what, seeds in found.items())
-    print(f"model: {counts}; mean {(time.perf_counter() - began) / (10 * asked.count):.2f} s")
-    return 0 if fine and found.keys() <= {"read", "refused"} else 1
+        fine &= whole | set(outcomes) == {"read"}
+        fine &= found.keys() <= {"read", "refused", "damaged"}
+        counts = ", ".join(f"{number:,} {what}" for what, number in found.most_common())
+        print(f"{kind}: {counts}; median {statistics.median(seconds):.2f} s, longest {max(seconds):.2f} s", flush=True)
+    return 0 if fine else 1
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ It prints what it finds and writes what the page Forced depth says of these mode
 import json
 
 from analysis.explain.regret import cells_of
-from analysis.texts.gate_placement import GatePlacement, gate_placement, told
+from analysis.texts.gate_placement import MOST_TOKENS, GatePlacement, gate_placement, told
 from analysis.texts.sample_texts import SAMPLE_TEXTS
 from analysis.texts.study import SAMPLES
 from app.texts.gate_placements import PATH
@@ -15,8 +15,6 @@ from sample_models import load_model
 from sample_models.loading import LoadedModel
 from sample_models.registry import available_models
 
-MOST_TOKENS = 40
-"""Of each text: the cost of a sweep grows with the square of its tokens."""
 NAME = f"{SAMPLES}, cut to {MOST_TOKENS} tokens"
 
 

@@ -24,7 +24,7 @@ def write_run(folder: Path) -> None:
         model=meta,
         tokenizer={},
         settings={},
-        sources=[{"name": SOURCE}],
+        sources=[{"name": SOURCE, "made_by": "docs.make_sample_run"}],
         others=("kind",),
         versions={"versatileffn": version()},
     )

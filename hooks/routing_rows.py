@@ -131,7 +131,7 @@ def _pass(
         0,
         slice(0, len(at)),
     )
-    following = [
+    following = [  # of a text's last token it is 0, which is as good as any: `_joined` keeps no log p of it
         [*reading.ids[window.own + 1 : window.end + 1], 0][: window.end - window.own] for _, reading, window in windows
     ]
     logprob_of_next, finite = _of_next(loaded, output, at, _flat(following))
@@ -162,7 +162,9 @@ def _flat(lists: Sequence[Sequence[int]]) -> np.ndarray:
     return np.fromiter(chain.from_iterable(lists), np.int64, sum(map(len, lists)))
 
 
-def _of_next(loaded: LoadedModel, output: Any, at: torch.Tensor, following: np.ndarray) -> tuple[np.ndarray, ...]:
+def _of_next(
+    loaded: LoadedModel, output: Any, at: torch.Tensor, following: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """log p of the token that follows [token], nats, and whether the token's logits are finite [token]."""
     whole = output.logits if loaded.adapted else output.last_hidden_state
     next_ids, logprobs, finite = torch.from_numpy(following).to(at.device), [], []
@@ -170,9 +172,7 @@ def _of_next(loaded: LoadedModel, output: Any, at: torch.Tensor, following: np.n
     for here, after in zip(at.split(rows), next_ids.split(rows), strict=True):
         values = whole.flatten(0, 1)[here]
         logits = (values if loaded.adapted else loaded.model.lm_head(values)).float()
-        least, most = (
-            logits.aminmax()
-        )  # of all: by row it takes many times as long, and is needed only where one is not
+        least, most = logits.aminmax()  # over all rows at once: row by row it takes many times as long
         if least >= -MAX_NUMBER and most <= MAX_NUMBER:  # False for NaN
             finite.append(torch.ones_like(here, dtype=torch.bool))
         else:

@@ -2,12 +2,14 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from hooks.capturing import model_meta
+from hooks.capturing import capture, model_meta
 from hooks.intervening import check_for_text
-from hooks.interventions import as_json
+from hooks.interventions import as_json, from_json
+from hooks.path_trace import PathTrace
+from hooks.paths import capture_paths
 from hooks.reading import Reading, read_many, refuse_untraceable
 from hooks.routing_rows import TokenRows, row_sizes, token_rows
 from hooks.token_text import display_tokens
@@ -84,4 +86,17 @@ class RunReader:
         return {"chat": self.chat, "overlap": self.overlap, "interventions": as_json(self.interventions)}
 
 
-__all__ = ["RunReader"]
+def path_reader(loaded: LoadedModel, settings: Mapping[str, Any], most_tokens: int) -> Callable[[str], PathTrace]:
+    """What reads a text again as a run did that has these `settings` in its manifest, and captures the outputs of both
+    paths of its first `most_tokens` tokens in all layers."""
+    made = settings.get("interventions")
+    how = {"chat": bool(settings.get("chat")), "interventions": from_json(made) if made else ()}
+
+    def read(text: str) -> PathTrace:
+        trace = capture(loaded, text, **how)
+        return capture_paths(loaded, trace, tokens=(0, min(trace.num_tokens, most_tokens)))
+
+    return read
+
+
+__all__ = ["RunReader", "path_reader"]

@@ -3,8 +3,9 @@
 A token is a run of bytes, not always whole characters. Its display string is its text where the bytes are whole
 characters, with these made visible; everything else is written as bytes in angle brackets:
     space -> U+2423 (␣)   newline -> U+21B5 (↵)   tab -> U+21E5 (⇥)   other controls, lone bytes -> ⟨0D⟩, ⟨E2 80⟩
-Other invisible characters are written as bytes too: blanks that count as letters, and a combining mark at the start of
-a token. So are these signs themselves where the text contains them: a display string stands for one byte string only.
+Other invisible characters are written as bytes too: blanks that count as letters, and a combining mark that has no
+letter before it to stand on. So are these signs themselves where the text contains them: a display string stands for
+one byte string only.
 
 Two kinds of tokenizer give the exact bytes of every token: byte-level ones (GPT-2's alphabet), and SentencePiece ones,
 where ▁ is a space and <0xE2> a byte. For any other kind it is the text that the tokenizer decodes the token to.
@@ -17,11 +18,13 @@ from collections.abc import Callable
 from functools import lru_cache
 
 VISIBLE = {" ": "␣", "\n": "↵", "\t": "⇥"}
+WHITE = "".join(VISIBLE.values())
+"""The signs of white space: a display string of no others is a blank token."""
 _TEXT_OF = {sign: char for char, sign in VISIBLE.items()}
 _RESERVED = frozenset([*_TEXT_OF, "⟨", "⟩"])
 _BYTES = re.compile(r"⟨([0-9A-F]{2}(?: [0-9A-F]{2})*)⟩")
-_BLANK = frozenset("\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")
-"""Fillers and the empty Braille cell: printable by their Unicode class, but invisible."""
+_BLANK = frozenset("\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0\U0001d159")
+"""Fillers, the empty Braille cell and the empty note head: printable by their Unicode class, but invisible."""
 _SPACE_PIECE = "▁"
 _BYTE_PIECE = re.compile(r"<0x([0-9A-Fa-f]{2})>")
 
@@ -32,13 +35,18 @@ def display_token(raw: bytes) -> str:
         text = raw.decode("utf-8")
     except UnicodeDecodeError:
         return _as_bytes(raw)
-    return "".join(_display_char(char, first=i == 0) for i, char in enumerate(text))
+    shown, carries = "", False
+    for char in text:
+        shown += (sign := _display_char(char, carried=carries))
+        carries = sign == char
+    return shown
 
 
-def _display_char(char: str, *, first: bool) -> str:
+def _display_char(char: str, *, carried: bool) -> str:
+    """`carried`: whether the character before is shown as itself, so that a mark can stand on it."""
     if sign := VISIBLE.get(char):
         return sign
-    unseen = char in _BLANK or (first and unicodedata.category(char) in ("Mn", "Me"))  # marks take no room of their own
+    unseen = char in _BLANK or (not carried and unicodedata.category(char) in ("Mn", "Me"))
     return _as_bytes(char.encode()) if unseen or char in _RESERVED or not char.isprintable() else char
 
 

@@ -1,12 +1,19 @@
-"""Conversion of other checkpoints (OLMo, dense Llama) to model folders, which are written completely or not at all."""
+"""Conversion of other checkpoints (OLMo, dense Llama) to model folders, and of models to folders that hold their code.
 
+Folders are written completely or not at all.
+"""
+
+import glob
 import os
+import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import torch
+from filelock import FileLock, Timeout
 from safetensors import SafetensorError
 from safetensors.torch import save_file
 from transformers import PreTrainedTokenizerBase
@@ -15,6 +22,7 @@ from sample_models.configuration_versatile import VersatileFFNConfig
 from sample_models.id_tokenizer import IdTokenizer
 from sample_models.loading import LoadedModel, load_model
 from sample_models.model_folders import HUB, fetch, is_hub_id
+from sample_models.modeling_versatile import VersatileFFNForCausalLM
 from sample_models.olmo import ModelWeights, read_olmo
 from sample_models.registry import OLMO_CONFIG
 from sample_models.tokenizer_files import read_tokenizer, read_tokenizer_file
@@ -22,6 +30,10 @@ from sample_models.upcycling import read_dense
 
 Progress = Callable[[str, int, int], None]
 """Called with the current activity, the number of steps done, and the number of all steps."""
+
+
+LOCK = "being-written"
+"""File in a folder that is being written, locked as long as its program runs."""
 
 
 def silent(what: str, done: int, steps: int) -> None:
@@ -57,6 +69,22 @@ def upcycle(
     return _write(Path(source), target, read_dense, tokenizer, progress)
 
 
+def save_with_code(source: str | Path, target: str | Path) -> LoadedModel:
+    """Write a VersatileFFN with its code and tokenizer as a folder; return the model.
+
+    `trust_remote_code=True` runs that folder where this project is not installed, for example in lm-eval. `source` as
+    in `load_model`, `target` and errors as in `import_olmo`.
+    """
+    target, loaded = _free(target), load_model(source)
+    if not isinstance(loaded.model, VersatileFFNForCausalLM):
+        raise ValueError(f"{loaded.name} is no VersatileFFN, so transformers has its code: use its folder as it is")
+    with _new_folder(target) as folder:
+        loaded.model.save_pretrained(folder)
+        if not loaded.reads_ids:
+            loaded.tokenizer.save_pretrained(folder)
+    return loaded
+
+
 def _write(
     source: Path,
     target: str | Path,
@@ -66,26 +94,52 @@ def _write(
 ) -> LoadedModel:
     if not source.is_dir():
         raise ValueError(f"{source} is not a folder: give the folder of a checkpoint")
-    target = Path(os.path.abspath(target))
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise ValueError(f"{target} exists and is not empty: give another folder")
+    target = _free(target)
     report = progress or silent
     weights = read(source)
     saved_tokenizer = _tokenizer(source, tokenizer, weights.config)
+    with _new_folder(target) as folder:
+        save_folder(weights, saved_tokenizer, folder, report)
+        del weights  # unmaps its file, which is no longer needed
+        report("checking", 0, 1)
+        loaded = load_model(folder)
+    report("checking", 1, 1)
+    return loaded
+
+
+def _free(target: str | Path) -> Path:
+    """The absolute path of a folder to create. Raises ValueError if it is there and not empty."""
+    target = Path(os.path.abspath(target))
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise ValueError(f"{target} exists and is not empty: give another folder")
+    return target
+
+
+@contextmanager
+def _new_folder(target: Path) -> Iterator[Path]:
+    """An empty folder aside, which becomes `target` at the end of the block, unless that raised an error."""
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as aside:
-            folder = Path(aside) / target.name
+        with _aside(target) as folder:
             folder.mkdir()
-            save_folder(weights, saved_tokenizer, folder, report)
-            del weights  # unmaps its file, which is no longer needed
-            report("checking", 0, 1)
-            loaded = load_model(folder)
+            yield folder
             folder.rename(target)
     except (OSError, SafetensorError) as error:
         raise ValueError(f"cannot write {target} ({getattr(error, 'strerror', None) or error})") from error
-    report("checking", 1, 1)
-    return loaded
+
+
+@contextmanager
+def _aside(target: Path) -> Iterator[Path]:
+    """Where the target is written before it is named: a folder in a hidden one beside it, which goes afterwards.
+
+    Hidden ones of programs that were killed go now: nobody holds their locks any more.
+    """
+    prefix = f".{target.name}-"
+    for left in target.parent.glob(f"{glob.escape(prefix)}*/{LOCK}"):
+        with suppress(OSError, Timeout), FileLock(left, timeout=0):
+            shutil.rmtree(left.parent)
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=prefix) as aside, FileLock(Path(aside) / LOCK):
+        yield Path(aside) / target.name
 
 
 def save_folder(
@@ -126,4 +180,4 @@ def _tokenizer(source: Path, named: str | Path | None, config: VersatileFFNConfi
     return tokenizer
 
 
-__all__ = ["Progress", "import_olmo", "save_folder", "silent", "upcycle"]
+__all__ = ["Progress", "import_olmo", "save_folder", "save_with_code", "silent", "upcycle"]

@@ -11,6 +11,7 @@ from analysis.compare.texts import paraphrase_flips
 from analysis.explain.attribution import Attribution, attribution
 from analysis.explain.embedding import Embedding, Placement, embedding
 from analysis.explain.near_miss import TwoPrecisions
+from analysis.figures.figure_pair import FigurePair
 from analysis.models.training import TrainingCurves, read_curves
 from analysis.texts.branches import Branches, BranchOfText
 from analysis.texts.knock_out import KnockOutStudy, knock_out_study
@@ -280,6 +281,8 @@ def result_of(kind: type, trace: RoutingTrace, view: View = DEFAULT_VIEW) -> Dra
         return make_comparison(trace)
     if kind is TracePair:
         return make_pair(trace)
+    if kind is FigurePair:
+        return FigurePair(make_pair(trace), "loop_shares")
     if kind is TransplantTrace:
         return make_transplants(trace)
     paths = make_paths(trace, tokens=view.window)

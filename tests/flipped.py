@@ -11,6 +11,7 @@ import os
 import random
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from app.server.uploads import CPU_S, MEMORY_MB
@@ -97,18 +98,27 @@ def model_folder(folder: Path) -> Path:
     return folder
 
 
-def flip_weights(count: int) -> dict[str, list[int]]:
-    """Outcome -> seeds, over so many flips of a model's weights."""
-    found: dict[str, list[int]] = {}
+def flipped_weights(seeds: range) -> Iterator[str]:
+    """What becomes of so many flips of a model's weights, and of the whole ones before and after them."""
     with tempfile.TemporaryDirectory() as aside:
         folder = model_folder(Path(aside) / "flipped")
         whole = (folder / "model.safetensors").read_bytes()
-        if weights_outcome(folder, whole) != "read":
-            raise ValueError("the whole model must be read")
         header = 8 + int.from_bytes(whole[:8], "little")
-        for seed in range(count):  # every second one in the header, which is a quarter of the file
+        yield weights_outcome(folder, whole)
+        for seed in seeds:  # every second one in the header, which is a quarter of the file
             changed = flipped(whole[:header], seed) + whole[header:] if seed % 2 else flipped(whole, seed)
-            found.setdefault(weights_outcome(folder, changed), []).append(seed)
+            yield weights_outcome(folder, changed)
+        yield weights_outcome(folder, whole)
+
+
+def flip_weights(count: int) -> dict[str, list[int]]:
+    """Outcome -> seeds, over so many flips of a model's weights."""
+    found: dict[str, list[int]] = {}
+    before, *outcomes, after = flipped_weights(range(count))
+    if {before, after} != {"read"}:
+        raise ValueError("the whole model must be read")
+    for seed, what in enumerate(outcomes):
+        found.setdefault(what, []).append(seed)
     return found
 
 

@@ -1,4 +1,4 @@
-"""Files of model folders with one part made strange, by chance: config.json, tokenizer.json, config.yaml.
+"""What comes from elsewhere with a part made strange, by chance: files of model folders, lists of texts, links, notes.
 
 Each outcome is "read" or "refused" (a ValueError of one short printable line); anything else is a fault.
 """
@@ -104,20 +104,42 @@ def fuzz_json(path: Path, read: Callable[[], object], count: int, seed: int = 0)
     return found
 
 
+PIECES = (
+    b"",
+    b"&a ",
+    b"*a",
+    b"<<: ",
+    b"!!int ",
+    b"\xff",
+    b": [",
+    b"{",
+    b"\0",
+    b'"',
+    b",",
+    b";",
+    b"\n",
+    b"\r",
+    b"\\ud800",
+)
+"""What a stretch of bytes may be replaced by."""
+
+
+def damaged(whole: bytes, chance: random.Random) -> bytes:
+    """Bytes of which up to three stretches are replaced, doubled or cut out."""
+    changed = bytearray(whole)
+    for _ in range(chance.randint(1, 3)):
+        first = chance.randrange(len(changed))
+        end = min(len(changed), first + chance.randint(1, 12))
+        changed[first:end] = chance.choice([*PIECES, bytes(changed[first:end]) * 2])
+    return bytes(changed)
+
+
 def fuzz_bytes(path: Path, read: Callable[[], object], count: int, seed: int = 0) -> dict[str, int]:
-    """The same for a file of text: up to three stretches of its bytes are replaced, doubled or cut out."""
+    """The same for a file of text that is `damaged`."""
     whole, chance = path.read_bytes(), random.Random(seed)
     found: dict[str, int] = {}
     for _ in range(count):
-        changed = bytearray(whole)
-        for _ in range(chance.randint(1, 3)):
-            first = chance.randrange(len(changed))
-            end = min(len(changed), first + chance.randint(1, 12))
-            piece = bytes(changed[first:end])
-            changed[first:end] = chance.choice(
-                [b"", piece * 2, b"&a ", b"*a", b"<<: ", b"!!int ", b"\xff", b": [", b"{", b"\0"]
-            )
-        path.write_bytes(bytes(changed))
+        path.write_bytes(damaged(whole, chance))
         became = outcome(read)
         found[became] = found.get(became, 0) + 1
     path.write_bytes(whole)

@@ -36,15 +36,23 @@ def read_traces(count: int = 12) -> list[RoutingTrace]:
     return found
 
 
-def make_run(folder: Path, traces: Sequence[RoutingTrace], *, per_part: int = 5, finished: bool = True) -> Run:
-    """A run of traces, which come in turn from two sources and have a column `kind`."""
+def make_run(
+    folder: Path,
+    traces: Sequence[RoutingTrace],
+    *,
+    per_part: int = 5,
+    finished: bool = True,
+    column: str = "kind",
+    settings: dict | None = None,
+) -> Run:
+    """A run of traces, which come in turn from two sources and have a column of their kind, odd or even."""
     manifest = Manifest(
         sizes=sizes_of(traces[0]),
         model={name: value for name, value in traces[0].meta.items() if name != "text"},
         tokenizer={},
-        settings={},
+        settings=settings or {},
         sources=[{"name": name} for name in SOURCES],
-        others=("kind",),
+        others=(column,),
     )
     numbered = list(enumerate(traces))
     with RunWriter(folder, manifest) as writer:
@@ -56,7 +64,7 @@ def make_run(folder: Path, traces: Sequence[RoutingTrace], *, per_part: int = 5,
                     SOURCES[i % 2],
                     trace.meta["text"],
                     trace.num_tokens,
-                    others={"kind": "odd" if i % 2 else "even"},
+                    others={column: "odd" if i % 2 else "even"},
                 )
                 for i, trace in part
             ]

@@ -6,6 +6,7 @@ be tested on small trees that break them (tests/test_source_rules.py) and checke
 
 import ast
 from collections.abc import Iterable, Iterator
+from functools import cache
 from pathlib import Path
 
 FILE_WRITERS = {"write_text", "write_bytes", "mkdir", "makedirs", "unlink", "rmdir"}
@@ -28,7 +29,8 @@ def parsed(root: Path, packages: Iterable[str]) -> Modules:
     return modules
 
 
-def imported_names(tree: ast.AST, *, for_types: bool = True) -> set[str]:
+@cache
+def imported_names(tree: ast.AST, *, for_types: bool = True) -> frozenset[str]:
     """Dotted names that a tree imports anywhere: `a.b` of `import a.b`, `a.b.c` of `from a.b import c`.
 
     Without `for_types`, imports under `if TYPE_CHECKING` are left out. Raises ValueError for a relative import.
@@ -41,7 +43,14 @@ def imported_names(tree: ast.AST, *, for_types: bool = True) -> set[str]:
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             found |= {f"{node.module}.{alias.name}" for alias in node.names}
-    return found
+    return frozenset(found)
+
+
+@cache
+def _strings(tree: ast.AST, for_types: bool) -> frozenset[str]:
+    """Dotted strings of a tree, which may name a module."""
+    values = (node.value for node in _nodes(tree, for_types) if isinstance(node, ast.Constant))
+    return frozenset(value for value in values if isinstance(value, str) and "." in value)
 
 
 def _nodes(tree: ast.AST, for_types: bool) -> Iterator[ast.AST]:
@@ -64,9 +73,16 @@ def import_graph(modules: Modules, *, for_types: bool = True) -> dict[str, set[s
     A name that a package does not define itself (`from hooks import capture`) counts as an import of the submodule that
     defines it or, if none does, of those that import it.
     """
+    return dict(_import_graph(tuple(modules.items()), for_types))
+
+
+@cache
+def _import_graph(of: tuple[tuple[str, ast.Module], ...], for_types: bool) -> dict[str, set[str]]:
+    modules = dict(of)
     made = {module: _defined_at_top(tree) for module, tree in modules.items()}
     bound = {module: names | _imported_at_top(modules[module]) for module, names in made.items()}
 
+    @cache
     def homes(name: str) -> set[str]:
         if name in modules:
             return {name}
@@ -80,19 +96,20 @@ def import_graph(modules: Modules, *, for_types: bool = True) -> dict[str, set[s
 
     graph = {}
     for module, tree in modules.items():
-        named = {node.value for node in _nodes(tree, for_types) if isinstance(node, ast.Constant)}
-        graph[module] = {name for name in named & modules.keys() if "." in name}
+        graph[module] = set(_strings(tree, for_types) & modules.keys())
         graph[module] |= {home for name in imported_names(tree, for_types=for_types) for home in homes(name)}
         graph[module].discard(module)
     return graph
 
 
+@cache
 def _imported_at_top(tree: ast.Module) -> set[str]:
     """Names that a module imports when it is imported itself."""
     imports = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
     return {alias.asname or alias.name for node in imports for alias in node.names}
 
 
+@cache
 def _defined_at_top(tree: ast.Module) -> set[str]:
     """Classes, functions and values that a module makes when it is imported."""
     found = {node.name for node in tree.body if isinstance(node, ast.FunctionDef | ast.ClassDef)}

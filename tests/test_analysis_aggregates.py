@@ -1,9 +1,12 @@
 """View, labels and averages: what every subject rests on."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from analysis.aggregate import mean_over_tokens
+from analysis.export.captions import worse_than_guessing
 from analysis.overview import compute_table, ffn_equivalents, loops_by_layer, overview_numbers
 from analysis.view import View, window_around
 from analysis.words.labels import plotly_text, token_label, token_labels
@@ -85,6 +88,28 @@ def test_overview_numbers_of_a_text_worked_out_by_hand():
     assert numbers.mean_gate == pytest.approx((0.75 + 0 + 0.5 + 0) / 4)
     assert numbers.did_not_route == 0.5
     assert numbers.ffn_equivalents == pytest.approx((1.5 + 4 + 2.5 + 4) / 4)
+
+
+@pytest.mark.parametrize(
+    ("surprisals", "vocabulary", "told"),
+    [
+        ([9, 9, 9, 9, 2.1], 1_000, "equally likely (7.6 against 6.9 nats per token)"),
+        ([9, 9, 9, 1, 2.1], 1_000, None),
+        ([9, 9, 9, 9], 1_000, None),
+        ([9, 9, 9, 9, 2.1], None, None),
+    ],
+)
+def test_a_text_that_is_predicted_worse_than_by_guessing_is_told(surprisals, vocabulary, told):
+    count = len(surprisals) + 2
+    trace = make_trace(
+        loops=[[1] * count],
+        special=[False] * (count - 1) + [True],
+        logprob=-np.array([np.nan, *surprisals, 99], np.float32),
+        meta={"config": {"vocab_size": vocabulary} if vocabulary else {}, "text": "x"},
+    )
+    found = worse_than_guessing(trace)
+    assert told in found if told else found is None
+    assert worse_than_guessing(replace(trace, meta=trace.meta | {"gates_trained": False})) is None
 
 
 def test_compute_of_a_token_is_its_depth_and_width_part():

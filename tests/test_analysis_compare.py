@@ -6,14 +6,17 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from analysis import answers
+from analysis import answers, figures
+from analysis.catalogue import CATALOGUE
 from analysis.compare.alignment import aligned, aligned_by_edit
 from analysis.compare.pair import TracePair, difference, flips, logprob_difference, on_a
 from analysis.compare.tables import flips_table, pair_table, places, replaced_experts
 from analysis.compare.texts import MINIMAL_PAIRS, PARAPHRASES, paraphrase_flips, paraphrase_texts
+from analysis.figures.figure_pair import EXPERT_MAP, SUBTRACTED, FigurePair, difference_grid, difference_table
 from analysis.view import View
 from hooks import capture, transplant_routing
 from hooks.interventions import ForceLoops
+from hooks.trace import RoutingTrace
 from hooks.transplant_trace import why_no_transplant
 from sample_models import load_model
 from tests.capture_results import make_pair
@@ -93,7 +96,7 @@ def test_planted_differences_are_found_and_nothing_else():
     assert (found.cells, found.loops, found.routed, found.experts) == (4, 1, 3, 1)
     assert difference(TracePair(a, b), loops_of).tolist() == [[0, 0, 2, 0], [0, 0, 0, 0]]
     said = answers.compare(TracePair(a, b), View()).text
-    assert "differs from token 1 on" in said and "1 (25%) took other loops" in said and "“c”" in said
+    assert "differs from token 1 on" in said and "1 (25%) took a different number of loops" in said and "“c”" in said
 
 
 @pytest.mark.parametrize("words", [None, HOSTILE])
@@ -112,6 +115,54 @@ def test_other_numbers_of_layers_are_told_in_one_sentence_and_never_compared():
         difference(pair, loops_of)
     assert pair_table(pair)["loops_b"].isna().all() and pair_table(pair)["loops_a"].notna().all()
     assert "A has 3 layers" in why_no_transplant(pair.a, pair.b)
+
+
+def test_every_figure_of_one_trace_has_a_difference_which_is_zero_between_equals():
+    of_a_trace = {each.name: each for each in CATALOGUE if each.of is RoutingTrace}
+    assert of_a_trace.keys() == {*SUBTRACTED, EXPERT_MAP}
+    trace = random_trace(layers=2, tokens=30, experts=3)
+    for name, each in of_a_trace.items():
+        options = each.choice.labels if each.choice else [""]
+        for option in options if name != EXPERT_MAP else []:
+            same = FigurePair(TracePair(trace, trace), name, option)
+            table = difference_table(same)
+            found = table[[column for column in table if column.endswith("_difference")]].to_numpy(float)
+            assert np.isfinite(found).any() and not np.nansum(np.abs(found)), (name, option)
+            assert not np.nansum(np.abs(difference_grid(same, View(layer=1, token=7)).difference))
+
+
+def test_differences_of_a_figure_are_those_of_its_numbers():
+    a = make_trace(loops=[[1, 2, 1, 4], [1, 1, 1, 1]], tokens=["␣a", "␣b", "␣c", "␣d"])
+    loops, experts, ran = a.loops.copy(), a.expert_ids.copy(), a.width_ran.copy()
+    loops[0, 2], experts[1, 3], ran[1, 2] = 3, (0, 3), False
+    b = replace(a, loops=loops, expert_ids=experts, width_ran=ran, meta=a.meta | {"text": "another"})
+    pair = TracePair(a, b)
+    grid = difference_grid(FigurePair(pair, "loop_shares"), View())
+    assert (grid.rows, grid.columns) == ([0, 1], [1, 2, 3, 4])
+    assert grid.difference.tolist() == [[-0.25, 0, 0.25, 0], [0, 0, 0, 0]]
+    weights = difference_grid(FigurePair(pair, "expert_tokens"), View(layer=1))
+    of = weights.rows.index
+    (had,) = set(a.expert_ids[1, 3].tolist()) - {0, 3} or {0}
+    at = weights.difference
+    assert at[of(3), 3] == pytest.approx(a.expert_weights[1, 3, 1]), "an expert that only B chose"
+    assert at[of(had), 3] < 0 and np.isnan(at[:, 2]).all(), "where B did not route there is no weight, which is not 0"
+    drawn = figures.beside_difference_figure(FigurePair(pair, "loop_map"), View())
+    assert (
+        np.nan_to_num(drawn.data[0].z).tolist() == [[0, 0, 1, 0], [0, 0, 0, 0]] and "A 1.00" in drawn.data[0].text[0][2]
+    )
+
+
+def test_tokens_that_are_not_aligned_have_no_difference_in_any_figure():
+    pair = make_pair(random_trace(layers=3, tokens=12, words=None))
+    grid = difference_grid(FigurePair(pair, "cost_map"), View())
+    assert np.isnan(grid.difference[:, 5]).all() and np.isfinite(np.delete(grid.difference, 5, axis=1)).all()
+    alone = figures.beside_difference_figure(FigurePair(pair, "depth_choice"), View(token=5))
+    assert "not aligned" in alone.layout.annotations[0].text
+    table = difference_table(FigurePair(pair, "compute_map"))
+    assert table.loc[table["token"] == 5, ["total_b", "total_difference"]].isna().all(axis=None)
+    others = TracePair(pair.a, random_trace(layers=4, tokens=12))
+    assert FigurePair(others, "loop_shares").why_not == others.why_no_layers
+    assert FigurePair(others, "cost_ledger").why_not is None and difference_table(FigurePair(others, "gate_map")).empty
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,9 @@
 import numpy as np
 import pytest
 
+from analysis.catalogue import spec
 from analysis.figures import loop_flow_figure, together_figure
+from analysis.texts import interaction, layers_alike
 from analysis.texts.interaction import loops_and_experts, shared_information
 from analysis.texts.study import study
 from analysis.texts.transitions import layer_to_layer, loop_flows, transitions
@@ -24,6 +26,23 @@ def test_information_of_two_even_choices_equals_what_is_found_by_hand():
     assert same.information == pytest.approx(np.log(2))
     apart = shared_information(np.array([0, 0, 1, 1]), np.array([0, 1, 0, 1]), [4], draws=9)
     assert apart.information == pytest.approx(0)
+
+
+def test_pairs_that_occur_are_counted_as_all_of_them_are(monkeypatch):
+    """Of many experts only pairs that occur are counted, which takes as long as there are tokens."""
+    first, second = np.random.default_rng(0).integers(0, [[300], [40]], (2, 90))
+    found = []
+    for most_cells in (0, 10**6):
+        monkeypatch.setattr(interaction, "MOST_CELLS", most_cells)
+        found.append(vars(shared_information(first, second, [50, 40], draws=9)))
+    assert found[0] == pytest.approx(found[1], nan_ok=True) and found[0]["information"] > 1
+
+
+def test_of_very_many_layers_some_are_compared_and_the_caption_says_so(monkeypatch):
+    assert f"more than {layers_alike.MOST_LAYERS} layers" in spec("layers_alike").details
+    monkeypatch.setattr(layers_alike, "MOST_LAYERS", 4)
+    found = layers_alike.layers_alike(random_trace(layers=10, tokens=25))
+    assert np.union1d(found["layer"], found["other"]).tolist() == [0, 3, 6, 9]
 
 
 def test_one_choice_that_settles_the_other_is_one_and_independent_ones_are_about_zero():

@@ -117,7 +117,10 @@ def test_answer_gives_both_losses_and_counts_the_cascade():
         "The loss is 2.167 nats per token instead of 2.000 with the model's own choices (+0.167, over 3"
     )
     assert "of “d” changed most (−1.00)" in text
-    assert "Of 6 cells that read what they changed, 1 took other loops and 0 only other experts" in text
+    assert (
+        "Of 6 cells that read what they changed, 1 took a different number of loops and 0 only different experts"
+        in text
+    )
     assert text.endswith("This holds for this model and this text.")
     pinned = Comparison(both.after, both.before, both.kl)
     assert "instead of 2.167 under the pinned interventions (−0.167" in what_if(pinned).text
@@ -125,7 +128,7 @@ def test_answer_gives_both_losses_and_counts_the_cascade():
 
 def test_answer_without_interventions_leads_to_the_first():
     text = what_if(Comparison(make_trace(), make_trace(), np.zeros(2, np.float32))).text
-    assert text.startswith("Nothing is decided otherwise yet: the loss of the model's own choices is 1.000 nats")
+    assert text.startswith("Nothing is changed yet: with the model's own choices, the loss is 1.000 nats")
 
 
 def test_map_marks_named_cells_by_a_corner_and_draws_the_cascade_in_its_own_colours():

@@ -167,7 +167,7 @@ def test_near_misses_counts_the_table_and_names_the_closest():
 
 def test_walkthrough_tells_loops_gate_and_experts_or_that_none_ran():
     trace = make_trace(loops=((1, 2), (4, 3)))
-    text = "In layer 0 the FFN ran 2 times for “b”, 20.00 logits ahead of the next choice. With λ = 0.50 the experts "
+    text = "In layer 0 the FFN ran 2 times for “b”; that choice won by 20.00 logits. With λ = 0.50 the experts "
     text += "weigh 50% in the mixture, the loops the rest. Expert 0 (75%) and expert 1 (25%) share that weight."
     assert answers.walkthrough(trace, View(layer=0, token=1)).text == text
     assert answers.walkthrough(trace, View(layer=1)).text.endswith("and no expert ran.")

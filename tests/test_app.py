@@ -1,6 +1,7 @@
 """Every page of the app run in-process: what it draws, that it runs the model once, that bad input is told."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,9 @@ from tests.app_in_process import turn_to, unfolded
 from tests.olmo_folders import write_olmo
 
 MAIN = Path(__file__).parents[1] / "app" / "main.py"
+PRESS = re.compile(r"(?:[Pp]ress (?:the button )?\**|\*\*(?=[^*]+\*\* runs))([A-Z]\w*(?: (?!to |above)[a-zλ]\w*)*)")
+LATER = {"Compare all", "Forget my texts"}
+"""Buttons that are there once the reader has brought texts."""
 ON_DEMAND = (
     *(TrainingTrace, Embedding, TwoPrecisions, KnockOutTrace, KnockOutStudy),
     *(DepthEffects, Frontier, GateSweep, TracePair, TransplantTrace),
@@ -55,6 +59,13 @@ def charts(app: AppTest) -> list[dict]:
     return [json.loads(element.proto.spec) for element in app.get("plotly_chart")]
 
 
+def buttons_told(app: AppTest, drawn: list[dict]) -> list[str]:
+    """The buttons that the sentences of a page, and those in place of its figures, tell the reader to press."""
+    said = [each.value for each in (*app.caption, *app.markdown, *app.text)]
+    said += [note["text"] for chart in drawn for note in chart["layout"].get("annotations", ())]
+    return [told for text in said for told in PRESS.findall(text)]
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.url_path)
 def test_page_draws_its_figures_and_says_how_to_read_them(app, page):
     opened(app, page.url_path)
@@ -72,6 +83,8 @@ def test_page_draws_its_figures_and_says_how_to_read_them(app, page):
     assert app.header[0].value == page.name
     assert page.question in [text.value for text in app.markdown]
     assert not drawn or any(caption.value.startswith("**How to read.**") for caption in app.caption)
+    labels = [button.label for button in app.button]
+    assert {told for told in buttons_told(app, drawn) if told not in labels} <= LATER, "a button that is named is there"
 
 
 def test_model_runs_once_per_text_however_many_views_are_opened(app):

@@ -110,6 +110,11 @@ def test_a_click_shows_the_tokens_behind_it_and_can_narrow_the_filter(app, shipp
     assert any(told.startswith(f"{count:,} tokens, 1 to 20 shown; loops, λ") for told in captions(app))
     press(app, "Count only these")
     assert shown(app) == TokenFilter(layer=4, loops=(4,)) and run_choice.BEHIND not in app.session_state
+    token_id, expert = map(int, shipped.ask("SELECT token_id, experts[9] FROM tokens WHERE loops[5] = 1").iloc[0])
+    app.session_state[run_choice.FILTER] = TokenFilter(layer=4, loops=(1,), token_ids=(token_id,))
+    app.session_state[run_choice.BEHIND] = TokenFilter(layer=4, expert=expert)
+    press(app.run(), "Count only these")
+    assert shown(app) == TokenFilter(layer=4, loops=(1,), expert=expert, token_ids=(token_id,))
 
 
 def test_a_row_opens_its_text_with_token_and_layer_selected(app, shipped):

@@ -93,7 +93,7 @@ def test_runs_of_the_same_texts_are_compared_and_others_are_not(page):
     lines = [chart for chart in charts(page) if "as in the last run" in str(chart["layout"]["yaxis"])]
     assert len(lines) == 1 and str(lines[0]["layout"]["xaxis"]["ticktext"]) == "['early']"
     choose(page, "selectbox", "run", "small")
-    assert any("at several steps of a training" in caption for caption in captions(page))
+    assert any("at several steps of one training" in caption for caption in captions(page))
 
 
 def test_without_the_run_the_page_says_so(page, served, monkeypatch, tmp_path):

@@ -11,7 +11,7 @@ from app.texts.text_link import text_to_link
 from tests.app_in_process import captions, charts, new_app, plain_texts, press, trace_text, turn_to, unfolded
 
 HOSTILE = "<script>alert(1)</script> **b** $x$ the fox"
-FIGURES = 7
+FIGURES = 8
 
 
 def opened(*, folds=False, restored=False, **link):
@@ -64,10 +64,10 @@ def test_a_minimal_pair_sets_both_texts_and_every_figure_is_drawn(pair):
     assert set_now(pair) == Beside(comparing.PAIR, "plural") and in_address(pair) == "pair.plural"
     assert pair.session_state.prompt.text == MINIMAL_PAIRS["plural"].a
     assert pair.query_params["example"] in ("pair-plural", ["pair-plural"])
-    assert len(charts(pair)) == FIGURES + 2, "and one of A and one of B beside each other"
+    assert len(charts(pair)) == FIGURES + 2, "among them B minus A of the figure that is drawn of A and of B"
     assert "B is another text, which differs from token 1 on" in answer_of(pair)
     assert "Of 12 pairs of paraphrases" in answer_of(pair)
-    assert any("say the same in B" in text for text in plain_texts(pair))
+    assert any("are the same in B" in text for text in plain_texts(pair))
 
 
 def test_the_switch_shows_a_b_and_the_difference_in_every_map(pair):
@@ -77,6 +77,13 @@ def test_the_switch_shows_a_b_and_the_difference_in_every_map(pair):
         assert not pair.exception
         changed.append([json.dumps(each["data"]) for each in charts(pair)[:4]])
     assert all(len({drawn[i] for drawn in changed}) == 3 for i in range(4))
+
+
+def test_any_figure_is_drawn_of_a_and_of_b_and_as_b_minus_a(pair):
+    pair.selectbox(key=comparing.FIGURE_KEY).set_value("difficulty_surprisal").run()
+    pair.segmented_control(key=comparing.option_key("difficulty_surprisal")).select("next").run()
+    assert not pair.exception and len(charts(pair)) == FIGURES + 2
+    assert "next" in "".join(charts(pair)[-1]["layout"]["yaxis"]["ticktext"])
 
 
 def test_a_link_opens_with_the_pair_and_reload_keeps_it():
@@ -135,7 +142,7 @@ def test_without_interventions_leads_to_them_and_then_takes_them_away():
     app = way(opened(), comparing.OWN)
     assert any(button.label == "Set one on What if" for button in app.button)
     app = way(opened(what_if='[{"kind":"ForceLoops","loops":4,"layers":[1]}]'), comparing.OWN)
-    press(app, "Set the model’s own choices beside")
+    press(app, "Compare with the model’s own choices")
     assert in_address(app) == comparing.OWN and "under other interventions" in answer_of(app)
     press(app, "Switch off")
     assert any("no intervention is active" in text for text in captions(app))

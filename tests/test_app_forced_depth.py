@@ -9,7 +9,10 @@ from streamlit.testing.v1 import AppTest
 import hooks
 from app.server import background_job, forced_depth
 from app.server.fair_queue import FairQueue
+from app.session import text_study
 from app.session.forced_depth import BUTTONS
+from app.texts.prompt_files import PromptList
+from app.texts.prompts import Prompt
 from tests.app_in_process import MAIN, charts, press, turn_to, unfolded
 from tests.threads import wait_until
 
@@ -81,6 +84,22 @@ def test_every_sweep_is_run_on_demand_and_found_again_by_everybody():
     assert len(charts(again)) == 4 and BUTTONS["gate"] in labels(again), "lambda was moved for another token"
 
 
+def test_texts_of_a_list_place_the_gate_and_what_was_run_is_kept():
+    app = opened()
+    assert any("In 31 sample texts, cut to 40 tokens" in each.value for each in app.caption)
+    app.segmented_control(key=text_study.CHOICE_KEY).select(text_study.OWN).run()
+    assert any("You have no list yet" in each.value for each in app.caption)
+    texts = ["A fox ran.", "Two dogs sat.", "7"]
+    app.session_state.prompt_list = PromptList("mine.csv", [Prompt(t, t) for t in texts], [], [])
+    app.run()
+    press(app, BUTTONS["texts"])
+    waited(app, "texts")
+    (told,) = [each.value for each in app.caption if "the learned gate takes" in each.value]
+    assert told.startswith("In 2 ") and "fewer than 5 texts allow no interval" in told
+    assert BUTTONS["texts"] not in labels(app) and any("one token has no next" in each.value for each in app.caption)
+    assert ("depth", "versatile-6l-4m", "A fox ran.") in forced_depth.kept_sweeps()._kept
+
+
 def test_what_was_run_is_kept_when_the_visitor_stops_and_a_sweep_goes_on_from_there(gated):
     app = opened()
     press(app, BUTTONS["depth"])
@@ -103,6 +122,17 @@ def test_what_was_run_is_kept_when_the_visitor_stops_and_a_sweep_goes_on_from_th
     waited(app, "depth")
     assert gated.ran == sorted(set(gated.ran)), "no token was run twice"
     assert not any("are kept" in each.value for each in app.caption)
+
+
+def test_two_works_of_one_page_have_each_a_stop():
+    def page():
+        from app.parts.stop_button import stop_button
+
+        for key in ("stop-gates", "stop-gate"):
+            stop_button(key)
+
+    app = AppTest.from_function(page).run()
+    assert not app.exception and labels(app) == ["Stop", "Stop"]
 
 
 def test_two_visitors_share_the_tokens_of_one_text(gated):

@@ -8,14 +8,16 @@ import streamlit as st
 import streamlit.web.cli
 
 from analysis.catalogue import CATALOGUE
+from analysis.runs.chosen import ChosenTokens
+from analysis.runs.filters import TokenFilter
 from app import cli
 from app.frame import keeping
 from app.limits import MAX_CHARACTERS, MAX_PROMPTS, MOST_TEXTS
 from app.pages import PAGES
 from app.server import captures, web
+from app.server.runs import SHIPPED_NAME
 from app.server.summary_cache import SummaryCache
 from app.session import kept_choices, kept_work, link, text_study
-from app.session.choices import choice_key
 from app.session.folds import OPEN
 from app.session.link import FILE_CLOSED, TEXT_ELSEWHERE, TRACE_VARIABLE
 from app.texts.examples import DEFAULT_EXAMPLE
@@ -100,6 +102,8 @@ def test_the_next_session_has_texts_draft_list_choices_and_what_was_asked_for(ta
         list(each.choice.labels)[1] for each in CATALOGUE if each.name == "near_miss_map"
     )
     app.session_state.half_precision_of = (app.session_state.model, OWN)
+    app.session_state["run_filter"] = TokenFilter(among=ChosenTokens([0, 7, 7], [3, 1, 12], SHIPPED_NAME), loops=(2,))
+    app.session_state["map-count"], app.session_state["map-blocks"] = 50_000, ["loops"]
     app.run()
     rows = app.session_state.summaries
     assert len(rows) == 2 and app.session_state[text_study.CHOICE_KEY] == text_study.OWN, "studies are of the list now"
@@ -117,6 +121,9 @@ def test_the_next_session_has_texts_draft_list_choices_and_what_was_asked_for(ta
         "half_precision_of",
         "typed",
         "studied",
+        "run_filter",
+        "map-count",
+        "map-blocks",
         OPEN,
     ):
         assert again.session_state[key] == app.session_state[key], key
@@ -273,12 +280,23 @@ WRONG = ["", "x", 7, -1, 2.5, True, None, [], {}, "9" * 500, float("nan")]
 
 @pytest.mark.parametrize("wrong", WRONG, ids=lambda wrong: repr(wrong)[:20])
 def test_choices_that_the_app_does_not_offer_are_left_out_of_a_link(app, wrong):
-    keys = [*kept_choices._offered(), "colouring", "folds", "step-of-8", "prompt", "model", "__class__", ""]
+    keys = [
+        *kept_choices._offered(),
+        kept_choices.MAP_TOKENS,
+        "colouring",
+        "folds",
+        "step-of-8",
+        "prompt",
+        "model",
+        "__class__",
+        "",
+    ]
     app.query_params["choices"] = packed(json.dumps(dict.fromkeys(keys, wrong)))
     app.run()
     assert not app.exception and isinstance(app.session_state.prompt, Prompt)
     app.session_state.find = True
     assert not turn_to(app, "write_ledger").exception
+    assert not turn_to(app, "token_map").exception
 
 
 @pytest.mark.parametrize("value", ["%%%", "abc", packed("["), packed("[" * 9_000), packed("x" * 30_000)], ids=range(5))
@@ -287,21 +305,6 @@ def test_damaged_choices_of_a_link_are_told(app, value):
     app.run()
     assert not app.exception and app.session_state.token == 2
     assert any(each.startswith("The choices in this link are damaged") for each in plain_texts(app))
-
-
-def test_every_choice_of_every_figure_and_colouring_travels_in_a_link(app):
-    chosen = {choice_key(each): list(each.choice.labels)[-1] for each in CATALOGUE if each.choice}
-    chosen |= {"find_text": "ox", "find_quantity": "loops", "find_loops_value": 2, "find_loops_where": 1}
-    chosen |= {"colouring": ["Surprisal", "layer", True], "level": "word", "target": "following"}
-    folds = [folded.key for page in PAGES[:1] for folded in page.folds]
-    app.query_params["choices"] = packed(json.dumps(chosen | {"folds": folds}))
-    app.run()
-    assert app.session_state[OPEN] == set(folds) and all(app.session_state[each.key] for each in PAGES[0].folds)
-    turn_to(app, "recursion")
-    assert not app.exception and app.session_state.quantity == "Surprisal" and app.session_state.scope == "layer"
-    assert {key: app.session_state[key] for key in chosen if key != "colouring"} == {
-        key: value for key, value in chosen.items() if key != "colouring"
-    }
 
 
 def test_a_list_comes_back_as_it_was_and_a_damaged_one_is_told():

@@ -1,14 +1,20 @@
 """What a link opens: examples, models, layers and tokens, and what is told of those that are not there."""
 
+import json
 import shutil
 
 import pytest
 
+from analysis.catalogue import CATALOGUE
+from app.pages import PAGES
 from app.server import models
 from app.session import state
+from app.session.choices import choice_key
+from app.session.folds import OPEN
 from app.texts.examples import EXAMPLES
+from app.texts.packing import packed
 from sample_models.registry import CHECKPOINTS, DEFAULT_MODEL
-from tests.app_in_process import new_app, plain_texts
+from tests.app_in_process import new_app, plain_texts, turn_to
 
 
 def test_link_with_a_number_beyond_measure_opens_the_page_and_says_so(app):
@@ -91,3 +97,18 @@ def test_link_to_a_broken_model_opens_the_default_and_says_why(app, tmp_path, mo
     app.run()
     assert not app.exception and app.session_state[state.MODEL_KEY] == DEFAULT_MODEL
     assert any("no-weights holds no weights" in each for each in plain_texts(app))
+
+
+def test_every_choice_of_every_figure_and_colouring_travels_in_a_link(app):
+    chosen = {choice_key(each): list(each.choice.labels)[-1] for each in CATALOGUE if each.choice}
+    chosen |= {"find_text": "ox", "find_quantity": "loops", "find_loops_value": 2, "find_loops_where": 1}
+    chosen |= {"colouring": ["Surprisal", "layer", True], "level": "word", "target": "following"}
+    folds = [folded.key for page in PAGES[:1] for folded in page.folds]
+    app.query_params["choices"] = packed(json.dumps(chosen | {"folds": folds}))
+    app.run()
+    assert app.session_state[OPEN] == set(folds) and all(app.session_state[each.key] for each in PAGES[0].folds)
+    turn_to(app, "recursion")
+    assert not app.exception and app.session_state.quantity == "Surprisal" and app.session_state.scope == "layer"
+    assert {key: app.session_state[key] for key in chosen if key != "colouring"} == {
+        key: value for key, value in chosen.items() if key != "colouring"
+    }

@@ -1,14 +1,19 @@
 """The page Token map: a map by PCA at once, by UMAP in the background, and tokens chosen on it for every page."""
 
+import json
 import threading
 
 import numpy as np
 import pytest
+import streamlit as st
 from streamlit.testing.v1 import AppTest
 
+from analysis.runs.chosen import MOST_CHOSEN, ChosenTokens
 from analysis.runs.filters import TokenFilter
 from app.server import runs
 from app.session import token_maps
+from app.texts.chosen_tokens import chosen_from_text, chosen_to_text
+from app.texts.packing import packed
 from tests.app_in_process import charts, new_app, turn_to
 from tests.runs import make_run, random_traces
 from tests.threads import wait_until
@@ -66,18 +71,14 @@ def test_tokens_chosen_by_numbers_are_those_that_the_atlas_counts_until_none_are
     assert f"**{len(chosen)} tokens** of {chosen.prompts} prompts chosen" in texts(app) and points(app) == 154
     turn_to(app, "atlas")
     assert any(f"{len(chosen)} tokens chosen on the map" in each.label for each in app.button)
-    with runs.opened(run_choice_folder()) as run:
-        where, values = app.session_state["run_filter"].where(run.sizes)
-        assert run.ask(f"SELECT count(*) AS n FROM tokens WHERE {where}", values).n[0] == len(chosen)
+    run = runs.opened(next(iter(runs.folders().values())))  # shared with the app, so not closed here
+    where, values = app.session_state["run_filter"].where(run.sizes)
+    assert run.ask(f"SELECT count(*) AS n FROM tokens WHERE {where}", values).n[0] == len(chosen)
     turn_to(app, "token_map")
     widget(app.button, "Choose none").click().run()
     assert not app.exception and "No tokens are chosen" in texts(app)
     choose_box(app, x_from=1e6, x_to=1e6 + 1)
     assert "No tokens are chosen" in texts(app) and app.toast[0].value == "No token lies there."
-
-
-def run_choice_folder():
-    return next(iter(runs.folders().values()))
 
 
 def test_tokens_chosen_in_one_run_do_not_count_in_another(app):
@@ -108,16 +109,47 @@ def test_what_is_no_map_is_told(app):
     assert points(app) == 154
     app.session_state["run_filter"] = TokenFilter(positions=(0, 0))
     app.run()
-    assert not app.exception and "A map needs at least 40 tokens, and the filter lets 12 through" in texts(app).replace(
+    assert not app.exception and "A map needs at least 40 tokens, and only 12 pass the filter" in texts(app).replace(
         "\\", ""
     )
 
 
-def test_a_clicked_token_is_shown_in_its_text_as_plain_letters(app):
+def test_a_clicked_token_is_shown_in_its_text_as_plain_letters_and_opened(app):
     app.session_state["map_point"] = (2, 3)
     app.run()
-    assert not app.exception and widget(app.button, "Open in the explorer")
+    assert not app.exception
     assert "Token 3 of prompt row 2 from stories.txt" in texts(app).replace("\\", "")
+    widget(app.button, "Open in the explorer").click().run()
+    assert not app.exception and app.session_state.prompt.text == random_traces(3)[2].meta["text"]
+
+
+def test_chosen_tokens_and_the_line_around_them_come_back_in_the_next_session(app, monkeypatch):
+    choose_box(app, x_to=middle(app))
+    keys = "run_filter", "map_area"
+    assert "This tab keeps them until you close it" in texts(app)
+    monkeypatch.setattr(st, "session_state", {key: app.session_state[key] for key in keys})
+    kept = json.loads(json.dumps(token_maps.kept()))
+    monkeypatch.setattr(st, "session_state", {})
+    token_maps.take_kept(kept)
+    assert {key: st.session_state[key] for key in keys} == {key: app.session_state[key] for key in keys}
+    for wrong in ({"run": "another"}, {"tokens": kept["tokens"][:-9]}, {"tokens": 3}, {"run": ["x"]}):
+        monkeypatch.setattr(st, "session_state", {})
+        token_maps.take_kept(kept | wrong)
+        assert not st.session_state
+    for line in (None, [], {"on": {}, "x": [0, 1, 2], "y": [0, 1, 2]}, {"on": kept["line"]["on"], "x": [1], "y": [2]}):
+        monkeypatch.setattr(st, "session_state", {})
+        token_maps.take_kept(kept | {"line": line})
+        assert "run_filter" in st.session_state and "map_area" not in st.session_state
+
+
+def test_as_many_tokens_as_can_be_chosen_are_a_text_that_a_tab_can_keep():
+    rng = np.random.default_rng(0)
+    chosen = ChosenTokens(np.arange(MOST_CHOSEN) * 3, rng.integers(0, 2000, MOST_CHOSEN), "mine")
+    text = chosen_to_text(chosen)
+    assert len(text) < 500_000 and chosen_from_text(text, "mine") == chosen
+    for wrong in ([[1], [1, 2]], [[1], [-1]], [[], []], [[2**40], [1]], [[0.5], ["a"]], {"a": 1}, [[1], [2], [3]], 7):
+        with pytest.raises(ValueError, match="no tokens of a run"):
+            chosen_from_text(packed(json.dumps(wrong)), "mine")
 
 
 @pytest.fixture

@@ -54,6 +54,8 @@ GOOD = json.loads(notes_to_json((NOTE,)))
                 ("label", None),
                 ("name", ["x"]),
                 ("model", "x" * 500),
+                ("words", "half a \ud83d"),
+                ("label", "\udfff"),
             ]
         ),
     ],

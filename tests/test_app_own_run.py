@@ -1,18 +1,22 @@
 """A run of the visitor's own file, in-process: upload, progress, stop, going on, and nothing left of it."""
 
+import errno
 import json
+import shutil
 import threading
 import time
-from concurrent.futures import CancelledError
+from concurrent.futures import CancelledError, ThreadPoolExecutor
+from functools import lru_cache
 from pathlib import Path
 
 import pytest
 from filelock import FileLock
 
 from analysis.runs import tracing
+from analysis.runs.manifest import Manifest
 from analysis.runs.run import Run
 from app.limits import MAX_FILE_MB
-from app.server import own_runs
+from app.server import own_runs, runs
 from app.server.background_job import BackgroundJob
 from app.server.own_runs import NAME, OwnRun
 from app.session import run_choice
@@ -78,6 +82,11 @@ def test_a_file_becomes_a_run_that_is_shown_and_nothing_is_left_when_it_is_forgo
     assert any("40 prompts with" in text for text in captions(app))
     home = folder(app).parent
     assert home.stat().st_mode & 0o77 == 0 and len(home.name) >= 32
+    other = new_app()  # somebody who names the run of another session
+    other.session_state[run_choice.RUN_KEY] = NAME
+    other = turn_to(other.run(), "atlas")
+    assert NAME not in other.selectbox(key=run_choice.RUN_KEY).options
+    assert other.session_state[run_choice.RUN_KEY] == runs.SHIPPED_NAME
     with Run(folder(app)) as run:
         assert run.counts.prompts == 40 and run.manifest.finished
         assert run.ask("SELECT DISTINCT source FROM prompts").source.tolist() == ["fox.txt"]
@@ -121,6 +130,34 @@ def test_a_file_that_is_too_large_is_refused_and_told_how_to_run_it():
         PromptError, match=r"fox.txt has 5.0 MB; the limit is 5 MB. .*“python -m app run FILE --out RUN”"
     ):
         OwnRun("fox.txt", b"x" * (MAX_FILE_MB * 2**20 + 1))
+    with pytest.raises(PromptError, match="fox.txt.gz is not a .* file; save it as one of these"):
+        OwnRun("fox.txt.gz", b"x")
+
+
+def test_a_full_disk_is_told_without_a_folder_of_the_server(app, monkeypatch, caplog):
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device", "/secret/place")
+
+    monkeypatch.setattr(Manifest, "write", full)
+    uploaded(app)
+    until(app, lambda: any("The server cannot keep your run" in text for text in plain_texts(app)), "the sentence")
+    assert not any("/secret" in text or "versatileffn-runs" in text for text in plain_texts(app))
+    assert "a visitor's run could not be written" in caplog.text
+    monkeypatch.setattr(Path, "write_bytes", full)
+    there = len(own_runs._THERE)
+    with pytest.raises(
+        PromptError, match="The server cannot keep your run, since its disk is full or the run was removed"
+    ):
+        OwnRun("fox.txt", b"a fox")
+    assert len(own_runs._THERE) == there
+
+
+def test_a_run_whose_folder_is_gone_is_told(app, held):
+    uploaded(app)
+    until(app, lambda: has_button(app, "Stop") and app.session_state.own_run_job.share > 0.4, "the progress")
+    shutil.rmtree(folder(app).parent)
+    held.set()
+    until(app, lambda: any("cannot keep your run" in text for text in plain_texts(app)), "the sentence")
 
 
 def test_records_beyond_the_limit_are_left_out_and_told(app, monkeypatch):
@@ -146,14 +183,26 @@ def test_only_so_many_runs_of_uploads_are_there_at_a_time(monkeypatch):
 
 def test_what_a_killed_server_left_is_removed_and_what_a_running_one_has_stays(tmp_path, monkeypatch):
     monkeypatch.setattr(own_runs.tempfile, "tempdir", str(tmp_path))
-    monkeypatch.setattr(own_runs, "_LOCKS", [])
     left, held = tmp_path / f"{own_runs.PREFIX}left", tmp_path / f"{own_runs.PREFIX}held"
     for folder in (left, held):
         (folder / "run").mkdir(parents=True)
     with FileLock(held / own_runs.LOCK):
-        home = own_runs._home.__wrapped__()
-        assert not left.exists() and (held / "run").is_dir() and home.parent == tmp_path
-    own_runs._LOCKS[0].release()
+        home, lock = own_runs._home.__wrapped__()
+        assert not left.exists() and (held / "run").is_dir() and home.parent == tmp_path and lock.is_locked
+    lock.release()
+
+
+def test_visitors_who_come_at_once_get_one_home(monkeypatch, tmp_path):
+    monkeypatch.setattr(own_runs.tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(own_runs, "_home", lru_cache(maxsize=1)(own_runs._home.__wrapped__))
+    made = own_runs.tempfile.mkdtemp
+    monkeypatch.setattr(own_runs.tempfile, "mkdtemp", lambda **how: time.sleep(0.1) or made(**how))
+    with ThreadPoolExecutor(4) as visitors:
+        found = list(visitors.map(lambda _: OwnRun("fox.txt", b"a fox"), range(4)))
+    assert len({own.folder.parent.parent for own in found}) == 1 == len(list(tmp_path.iterdir()))
+    for own in found:
+        own.remove()
+    own_runs._home()[1].release()
 
 
 def test_what_is_made_of_an_upload_goes_with_its_session():

@@ -19,7 +19,7 @@ from app.session.folds import OPEN
 from app.views import paper_figures, run_report
 from tests.app_in_process import charts, new_app, press, turn_to
 
-QUESTION = "What do the figures of the paper show of this run?"
+QUESTION = "What do the paper's figures show for this run?"
 
 
 @pytest.fixture

@@ -113,6 +113,16 @@ def test_prompt_that_cannot_be_traced_keeps_its_row_with_the_reason(app):
     assert "the limit is 4,096" in table["problem"].iloc[1]
 
 
+def test_texts_that_are_predicted_worse_than_by_guessing_are_told_in_the_list_and_above_the_pages(app):
+    list_page(app, "Once there was a little fox.", "从前有一只小狐狸住在黑暗的森林边上。")
+    next(button for button in app.button if button.label == "Trace all").click().run()
+    assert any("1 prompt has a loss above" in each.value for each in app.caption)
+    for number, foreign in enumerate((False, True)):
+        app.session_state.prompt = state_list(app)[number]
+        app.run()
+        assert any(each.value.startswith("The model predicts this text worse than") for each in app.caption) == foreign
+
+
 def test_filter_finds_names_and_texts(app):
     list_page(app, "The fox ran.", "A boat.", "Another fox.")
     of_key(app.text_input, "prompt-filter").set_value("FOX").run()

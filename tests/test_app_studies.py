@@ -275,7 +275,7 @@ def test_a_study_of_a_run_obeys_sources_says_so_and_is_made_anew_for_another_fil
     app.session_state[run_choice.FILTER] = TokenFilter(sources=("code.txt",), loops=(2,))
     study_run(app.run())
     assert "The numbers come from 6 texts of the run" in captions(app)
-    assert "it obeys sources and columns alone" in captions(app)
+    assert "it follows only the sources and columns" in captions(app)
     app.session_state[run_choice.FILTER] = TokenFilter(sources=("nothing.txt",))
     study_run(app.run())
     assert "The filter of the run leaves no text." in captions(app) and not app.get("plotly_chart")

@@ -104,12 +104,23 @@ def test_the_form_sets_a_cell_a_token_a_layer_or_everything():
 def test_pinned_interventions_are_what_the_next_ones_are_compared_with():
     app = press(opened(ONE), "Pin")
     in_words(app, "everywhere: 1 loop")
-    assert app.session_state[what_if.PINNED_KEY] == (ForceLoops(4, layers=3, tokens=30),)
+    one, everywhere = (ForceLoops(4, layers=3, tokens=30),), (ForceLoops(1),)
+    assert app.session_state[what_if.PINNED_KEY] == (one,)
     before = answer_of(app)
-    app.segmented_control(key=what_if.AGAINST_KEY).select(what_if.PINNED).run()
+    app.segmented_control(key=what_if.AGAINST_KEY).select(what_if.PINS[0]).run()
     assert "with the model's own choices" in before and "under the pinned interventions" in answer_of(app)
-    press(app, "Unpin")
-    assert answer_of(app) == before
+    against_first = answer_of(app)
+    press(app, "Pin")
+    assert app.session_state[what_if.PINNED_KEY] == (one, everywhere)
+    press(app, "Reset")
+    press(app, "Compare both pins")
+    assert set_now(app) == everywhere and answer_of(app) == against_first
+    app.button(key="show-pin-0").click().run()
+    assert set_now(app) == one and not app.exception
+    app.button(key="unpin-0").click().run()
+    assert app.session_state[what_if.PINNED_KEY] == (everywhere,)
+    app.button(key="unpin-0").click().run()
+    assert "with the model's own choices" in answer_of(app) and not app.exception
 
 
 def test_a_hostile_link_is_told_in_one_sentence_and_the_rest_of_it_is_shown():

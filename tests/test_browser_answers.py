@@ -8,6 +8,12 @@ from playwright.sync_api import expect
 from tests.app_server import until, wait_idle
 
 pytestmark = pytest.mark.browser
+TORN = """spans => spans.filter(span => {
+  const close = document.createRange();
+  close.selectNode(span.lastChild);
+  return close.getBoundingClientRect().top > [...span.firstChild.getClientRects()].at(-1).bottom;
+}).map(span => span.textContent)"""
+"""Links whose comma, or what else closes them, stands in the next line."""
 MAP_AT = "() => document.querySelector('.st-key-figure-write_stack').getBoundingClientRect().top"
 
 
@@ -31,6 +37,11 @@ def test_links_select_what_they_name_by_click_and_by_key_and_keep_the_focus(visi
     expert.click()
     expect(page.locator(".matches")).to_contain_text(f"any chosen {expert.inner_text().replace(' ', ' = ')} in layer")
     assert page.locator(".token.found").count() > 3
+    closed = answer.locator(".together")
+    assert closed.count() > 2
+    for width in range(1440, 900, -45):
+        page.set_viewport_size({"width": width, "height": 1000})
+        assert closed.evaluate_all(TORN) == []
 
 
 def test_a_click_changes_the_answer_of_the_token_and_moves_no_figure(visit):

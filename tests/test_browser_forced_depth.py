@@ -33,7 +33,7 @@ def test_a_sweep_is_watched_stopped_kept_and_finished(visit):
     here.trace("The fox ran to the old mill.")
     expect(figure).to_have_count(0)
     start.click()
-    expect(page.locator(".st-key-answer_line")).to_contain_text("Forced one at a time, the ")
+    expect(page.locator(".st-key-answer_line")).to_contain_text("Forced one at a time in ")
     expect(start).to_have_count(0)
     expect(kept).to_have_count(0)
     figure.wait_for()

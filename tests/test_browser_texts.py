@@ -77,6 +77,7 @@ def test_text_is_traced_though_the_reader_clicks_on_meanwhile(visit):
 
 
 def test_figures_of_the_text_before_are_dimmed_while_a_run_takes_long_and_only_then(visit):
+    """Streamlit's sign that it runs, with its Stop, covers no button of the frame meanwhile."""
     here = visit()
     page = here.open("gate", "Gate")
     page.evaluate(
@@ -85,6 +86,12 @@ def test_figures_of_the_text_before_are_dimmed_while_a_run_takes_long_and_only_t
           const look = () => {
             const left = document.querySelector('[data-stale=true]:has(.js-plotly-plot)');
             if (left) seen.add(getComputedStyle(left).opacity);
+            const sign = document.querySelector('[data-testid=stStatusWidget]')?.getBoundingClientRect();
+            for (const button of sign?.width ? document.querySelectorAll('.st-key-framebar button') : []) {
+              const box = button.getBoundingClientRect();
+              const beside = box.right < sign.left || sign.right < box.left;
+              seen.add(beside || box.bottom < sign.top || sign.bottom < box.top ? "apart" : "covered");
+            }
             requestAnimationFrame(look);
           };
           look();
@@ -97,7 +104,8 @@ def test_figures_of_the_text_before_are_dimmed_while_a_run_takes_long_and_only_t
     wait_idle(page)
     assert "1" in page.evaluate("() => [...seen]")
     here.trace("The king rode out to the river. " * 480)
-    assert "0.55" in page.evaluate("() => [...seen]")
+    seen = page.evaluate("() => [...seen]")
+    assert "0.55" in seen and "apart" in seen and "covered" not in seen
     expect(page.locator("[data-long-run]")).to_have_count(0)
 
 
@@ -111,6 +119,15 @@ def test_empty_text_is_told_and_the_earlier_one_kept(visit):
     assert here.text() == before
 
 
+BADGE_BEHIND = """cells => cells.filter(cell => cell.querySelector('.badge')).map(cell => {
+  const badge = cell.querySelector('.badge'), text = document.createRange();
+  text.setStart(cell, 0);
+  text.setEndBefore(badge);
+  return badge.getBoundingClientRect().left - text.getBoundingClientRect().right;
+})"""
+"""How far the badge of every token that has one stands behind the token's text, in px."""
+
+
 def test_hostile_text_is_shown_literally_on_every_page(visit):
     here = visit()
     page = here.open()
@@ -119,11 +136,13 @@ def test_hostile_text_is_shown_literally_on_every_page(visit):
     for part in ("<script>", "<b>", "$x$", "**", "🙂", "你", "م", "↵", "⇥"):
         assert part in shown.replace(" ", ""), part
     expect(page.locator(".st-key-framebar button").first).to_contain_text("<script>alert(1)</scri")
+    # A badge stands behind its token, also where letters run from right to left.
+    assert min(here.tokens().evaluate_all(BADGE_BEHIND)) > -1
     for name in ("Overview", "Difficulty", "Experts", "Recursion", "Gate"):
         here.turn_to(name)
         expect(page.locator(".js-plotly-plot .main-svg").first).to_be_attached()
         expect(page.locator(".st-key-answer_line p")).to_contain_text(".")
-        expect(page.locator(".st-key-answer_line p :not(button)")).to_have_count(0)
+        expect(page.locator(".st-key-answer_line p :not(button, span.together)")).to_have_count(0)
     here.unfold()
     ticks = page.locator(".st-key-figure-gate_map .xtick text")
     expect(ticks.first).to_be_visible()

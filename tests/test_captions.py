@@ -6,16 +6,22 @@ import pytest
 
 from analysis.catalogue import CATALOGUE, spec
 from analysis.export.captions import caption
+from analysis.figures.runs.paper import COSINE, PAPER_FIGURES
 from analysis.view import DEFAULT_VIEW, View
+from app.pages_of_runs import RUN_PAGES
 from hooks.trace import RoutingTrace
 from tests.traces import random_trace
 
 MARKS = "arrow|bar|cell|dot|drawing|hill|line|mark|point|row"
 TELEGRAM = r"(?:^|[.;] )(Colour|Dots?|Filled|Hollow|Ring|Size|Strong colour|Stronger colour|Bars?)\b[^.]{0,20}:"
 MOST_SENTENCES, MOST_LETTERS = 4, 560
+OF_RUNS = {each.name: each for page in RUN_PAGES for each in page.run_figures} | {
+    each.name: each for each in (*PAPER_FIGURES, COSINE)
+}
+EVERY = (*CATALOGUE, *OF_RUNS.values())
 
 
-@pytest.mark.parametrize("each", CATALOGUE, ids=lambda each: each.name)
+@pytest.mark.parametrize("each", EVERY, ids=lambda each: each.name)
 def test_caption_says_first_what_a_mark_is_in_a_few_whole_sentences(each):
     sentences = re.split(r"(?<=[.!?]) (?=[A-Z“λ0-9])", each.how_to_read)
     assert re.match(rf"(Each|A|The)\b( filled| wide| coloured)* ({MARKS})\b", sentences[0]), sentences[0]
@@ -24,7 +30,7 @@ def test_caption_says_first_what_a_mark_is_in_a_few_whole_sentences(each):
     assert not re.search(TELEGRAM, each.how_to_read)
 
 
-@pytest.mark.parametrize("each", CATALOGUE, ids=lambda each: each.name)
+@pytest.mark.parametrize("each", EVERY, ids=lambda each: each.name)
 def test_a_caption_that_speaks_of_not_routing_says_what_it_means(each):
     caption = each.caption_of({})  # of a VersatileFFN
     if re.search(r"did not route", caption):

@@ -1,6 +1,6 @@
 """Where the command line writes: terminals, pipes, disks and folders that cannot take it, or hold something already."""
 
-import os
+import io
 import subprocess
 import sys
 from pathlib import Path
@@ -85,28 +85,21 @@ NAMED = '{"id": "狐狸", "text": "A fox."}\n{"id": "é", "text": "A king."}\n'
 
 
 @pytest.mark.parametrize("coding", ["cp1252", "ascii", "utf-8"])
-def test_name_that_the_terminal_cannot_write_ends_nothing_half_way(coding, tmp_path):
+def test_name_that_the_terminal_cannot_write_ends_nothing_half_way(coding, tmp_path, monkeypatch):
     (tmp_path / "p.jsonl").write_text(NAMED, encoding="utf-8")
-    command = [
-        sys.executable,
-        "-m",
-        "app",
-        "trace",
-        "--file",
-        str(tmp_path / "p.jsonl"),
-        "--out",
-        str(tmp_path / "out"),
-    ]
-    result = subprocess.run(command, cwd=ROOT, capture_output=True, env=os.environ | {"PYTHONIOENCODING": coding})
-    assert result.returncode == 0 and result.stderr == b""
-    first = result.stdout.splitlines()[0]
-    assert first.endswith("狐狸".encode(coding, errors="backslashreplace"))
+    out, told = io.BytesIO(), io.BytesIO()
+    for name, buffer in (("stdout", out), ("stderr", told)):
+        monkeypatch.setattr(sys, name, io.TextIOWrapper(buffer, encoding=coding, write_through=True))
+    named = ["--file", str(tmp_path / "p.jsonl"), "--model", "versatile-4l-0.4m"]
+    assert main(["trace", *named, "--out", str(tmp_path / "out")]) == 0
+    first = out.getvalue().splitlines()[0]
+    assert first.endswith("狐狸".encode(coding, errors="backslashreplace")) and told.getvalue() == b""
     assert pd.read_parquet(tmp_path / "out" / "routing.parquet").prompt.unique().tolist() == [0, 1]
 
 
 def test_pipe_that_nobody_reads_ends_nothing_half_way_and_quietly(tmp_path):
     (tmp_path / "p.jsonl").write_text(NAMED, encoding="utf-8")
-    command = f"{sys.executable} -m app trace --file {tmp_path}/p.jsonl --out {tmp_path}/out"
+    command = f"{sys.executable} -m app trace --file {tmp_path}/p.jsonl --model versatile-4l-0.4m --out {tmp_path}/out"
     shell = ["bash", "-c", f"({command}; echo $? > {tmp_path}/code) 2> {tmp_path}/said | true"]
     subprocess.run(shell, cwd=ROOT, check=True, timeout=120)
     assert (tmp_path / "said").read_text() == "" and (tmp_path / "code").read_text() == "0\n"

@@ -11,9 +11,11 @@ from transformers import AutoTokenizer, LlamaForCausalLM
 
 from sample_models import load_model
 from sample_models.distil.__main__ import main
+from sample_models.distil.dense_control import main as train_control
+from sample_models.distil.dense_control import read_control
 from sample_models.distil.gates import depth_weights, fit_gates, nearest_loops_weights, router_weights
 from sample_models.distil.low_rank import make_trainable, merged_tensors, trained_tensors
-from sample_models.distil.own_loops import own_loops, own_loops_output
+from sample_models.distil.own_loops import output_of_each_loop_count, own_loops, own_loops_output
 from sample_models.distil.publish import main as publish
 from sample_models.distil.run import UPDATE, distilled, draw_windows
 from sample_models.distil.teacher import dense_folder, read_pair
@@ -92,6 +94,9 @@ def test_own_loops_give_the_models_output_and_its_gradients():
     for ours, reference in zip(gradients[1], gradients[0], strict=True):
         torch.testing.assert_close(ours, reference, atol=1e-4, rtol=1e-4)
     torch.testing.assert_close(gradients[1][0], gradients[0][0], atol=1e-5, rtol=0)
+    chosen = ffn.choose_loops(hidden)[0][..., None, None].expand(-1, -1, 1, 32)
+    of_each = output_of_each_loop_count(ffn, hidden).gather(-2, chosen).squeeze(-2)
+    torch.testing.assert_close(of_each, gradients[0][0], atol=1e-5, rtol=0)
 
 
 def test_own_loops_end_with_their_block_also_after_an_error():
@@ -187,7 +192,9 @@ def test_published_run_holds_its_update_its_questions_and_a_card_of_its_own_numb
     row = {"question": "Which is an animal?", "choices": ["stone", "dog"], "answer": 1, "split": "test"}
     questions.write_text("\n".join([json.dumps(row)] * 3))
     command = f"{second} --earlier {finished} --package p==1 --sha256 0 --member m.gguf --licence MIT --out {out}"
-    publish(f"{command} --documents 3 --length 24 --questions {questions} --asked 2".split())
+    control = tmp_path / "control"
+    train_control(f"--runs {finished} {second} --out {control}".split())
+    publish(f"{command} --documents 3 --length 24 --questions {questions} --asked 2 --dense-trained {control}".split())
     (update,) = out.glob("update*.safetensors")
     trained, evaluation = load_file(update), json.loads((out / "evaluation.json").read_text())
     assert all(torch.equal(tensor, trained[name]) for name, tensor in load_file(second / UPDATE).items())
@@ -196,9 +203,28 @@ def test_published_run_holds_its_update_its_questions_and_a_card_of_its_own_numb
     quiz = evaluation["questions"]["quiz"]
     assert quiz["questions"] == 2 and quiz["models"]["own"]["accuracy"] in (0, 1) and len(quiz["mean_loops"]) == 2
     card = (out / "README.md").read_text()
+    by_kind, tokens = evaluation["by_kind"]["stories"], evaluation["dense_trained"]["tokens"]
+    assert by_kind["dense_trained"]["loss"] < by_kind["dense"]["loss"]  # it has read these sentences
+    assert tokens == (120 + 12) * 64 and f"on {tokens:,} of the same tokens" in card
+    assert f"| {by_kind['dense_trained']['bits_per_byte']:.3f} |" in card
+    points = evaluation["frontier"]
+    assert [row["mean_loops"] for row in points] == sorted(row["mean_loops"] for row in points)
+    assert points[0]["mean_loops"] < 1.5 < 2.5 < points[-1]["mean_loops"]
+    assert all(f"| {row['mean_loops']:.3f} | {row['difference']:.3f} |" in card for row in points)
     assert "no gradient reached the depth heads" in card and "one step in 4 drew loops" in card
     assert f"| quiz | 2 | this model | {quiz['models']['own']['accuracy']:.3f} (0.000)" in card
     assert "entropy term" not in card and f"{evaluation['mean_loops']:.2f}" in card
+
+
+def test_dense_control_reads_the_windows_of_its_runs_and_goes_on_after_a_stop(finished, tmp_path, dense):
+    train_control(f"--runs {finished} --out {tmp_path / 'whole'}".split())
+    for _ in range(2):
+        train_control(f"--runs {finished} --out {tmp_path / 'parts'} --stop-after 70".split())
+    whole, parts = (load_file(tmp_path / name / UPDATE) for name in ("whole", "parts"))
+    assert whole.keys() == parts.keys() and all(torch.equal(whole[name], parts[name]) for name in whole)
+    assert not any("router" in name or "depth_head" in name for name in whole)
+    with pytest.raises(ValueError, match="not finished"):
+        read_control(tmp_path, dense)
 
 
 def test_stopped_run_goes_on_as_if_it_had_not_stopped(dense, text, tmp_path):

@@ -1,6 +1,5 @@
 """The documentation: links lead somewhere, code runs, commands exist, and the site has a place for every page."""
 
-import argparse
 import importlib
 import re
 import shlex
@@ -20,7 +19,7 @@ ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 PAGES = sorted(path for path in DOCS.rglob("*.md") if "reference" not in path.relative_to(DOCS).parts)
 READ = [ROOT / "README.md", *PAGES]
-ELSEWHERE = ("data.md", "map.md", "runs.md", site_hooks.ADAPTERS)
+ELSEWHERE = ("data.md", "map.md", "runs.md", "adapters.md")
 """Pages whose code other tests run."""
 
 
@@ -95,16 +94,7 @@ def test_every_page_has_a_place_in_the_site():
     ]
     named = [page if isinstance(page, str) else next(iter(page.values())) for page in nav]
     found = {page.relative_to(DOCS).as_posix() for page in PAGES}
-    assert len(named) == len(set(named)) and set(named) | {site_hooks.ADAPTERS} == found | {site_hooks.ADAPTERS}
-
-
-def test_a_page_about_families_gets_its_place_once_it_is_there(tmp_path, monkeypatch):
-    monkeypatch.setattr(site_hooks, "FOLDER", tmp_path)
-    config = argparse.Namespace(nav=[{"Start": "index.md"}, {site_hooks.HOW_TO: [{"Host": "hosting.md"}]}])
-    for there, places in ((False, 1), (True, 2), (True, 2)):
-        if there:
-            (tmp_path / site_hooks.ADAPTERS).touch()
-        assert len(site_hooks.on_config(config).nav[1][site_hooks.HOW_TO]) == places
+    assert len(named) == len(set(named)) and set(named) == found
 
 
 def test_the_help_of_every_command_is_on_its_page_and_needs_no_package():

@@ -21,6 +21,7 @@ from analysis.explain.near_miss import TwoPrecisions
 from analysis.export.files import texts_json
 from analysis.export.snippet import TRACE_FILE, Needs, needs, snippet
 from analysis.export.snippet_of_result import LONGEST_TEXT, TEXTS_FILE
+from analysis.figures.figure_pair import FigurePair
 from analysis.models.training import TrainingCurves, read_curves
 from analysis.texts import sample_texts
 from analysis.texts import study as studies
@@ -152,6 +153,7 @@ def results(load):
             Study: study(capture(loaded, SOME_TEXTS), draws=9, name=SAMPLES),
             Comparison: Comparison(before, after, next_token_kl(loaded, before, after)),
             TracePair: TracePair(after, capture(loaded, "The hen ran.")),
+            FigurePair: FigurePair(TracePair(after, capture(loaded, "The hen ran.")), "depth_choice"),
             TransplantTrace: transplant_routing(loaded, before, after),
         },
         "long": {

@@ -120,4 +120,4 @@ def test_the_answer_names_what_is_beyond_chance(run):
 def test_the_answer_of_few_prompts_is_not_tested(folder):
     with make_run(folder / "few", drawn_traces(3, seed=4)) as few:
         text = expert_cards(card(few, Choice(0, loops=4))).text
-    assert text.startswith("4 loops in layer 0 are taken by ") and "this takes 5 prompts" in text
+    assert text.startswith("4 loops in layer 0 are taken by ") and "that takes 5 prompts" in text

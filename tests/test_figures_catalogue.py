@@ -1,4 +1,4 @@
-"""Every figure of the catalogue, over every kind of text that may come, in both themes."""
+"""Every figure of the catalogue, over every kind of text that may come, and in both themes."""
 
 import json
 import re
@@ -61,21 +61,23 @@ def strings(value):
             yield from strings(each)
 
 
-@pytest.mark.parametrize("at", ["layer", "token"])
 @pytest.mark.parametrize("case", ["usual", "long text", "big model"])
 @pytest.mark.parametrize(
     "drawn", [name for name, (each, _) in DRAWN.items() if set(each.follows) != {"layer", "token"}]
 )
-def test_figure_stays_the_same_but_for_its_marks_when_what_it_does_not_follow_moves(drawn, case, at):
+def test_figure_stays_the_same_but_for_its_marks_when_what_it_does_not_follow_moves(drawn, case):
     (_, before), (each, options) = CASES[case], DRAWN[drawn]
-    after = replace(before, **{at: getattr(before, at) - 1})
-    one, other = (each.figure(drawn_of(each, case), view, **options) for view in (before, after))
-    marks, marks_after = take_selection(one), take_selection(other)
-    if at not in each.follows:
-        assert each.seen(before) == each.seen(after)
-        assert one.to_json() == other.to_json() and moved(marks, before, after) == marks_after
-    else:
-        assert each.seen(before) != each.seen(after) and one.to_json() != other.to_json()
+    one = each.figure(drawn_of(each, case), before, **options)
+    marks, content = take_selection(one), one.to_json()
+    for at in ("layer", "token"):
+        after = replace(before, **{at: getattr(before, at) - 1})
+        other = each.figure(drawn_of(each, case), after, **options)
+        marks_after = take_selection(other)
+        if at not in each.follows:
+            assert each.seen(before) == each.seen(after)
+            assert content == other.to_json() and moved(marks, before, after) == marks_after
+        else:
+            assert each.seen(before) != each.seen(after) and content != other.to_json()
 
 
 def test_maps_mark_the_selection():
@@ -83,8 +85,7 @@ def test_maps_mark_the_selection():
         assert take_selection(spec(name).figure(*CASES["usual"])), name
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize(("case", "theme"), [*((case, "light") for case in CASES), ("usual", "dark")])
 @pytest.mark.parametrize("drawn", DRAWN)
 def test_figure_is_whole(drawn, case, theme):
     _, view = CASES[case]

@@ -1,10 +1,14 @@
-"""Figures that were drawn for a page fit into less room."""
+"""Figures fit into less room than a page has, and many layers and tokens into a page."""
 
 import json
+
+import numpy as np
+import pytest
 
 from analysis import figures
 from analysis.figures import template
 from analysis.figures.fitting import LINE_PX, NAMES_PX, fit, map_room
+from analysis.figures.joint_map import token_bars
 from analysis.view import PAGE_PX, View
 from tests.capture_results import make_attention
 from tests.traces import random_trace
@@ -34,6 +38,14 @@ def test_a_narrow_map_gives_more_room_to_what_stands_beside_it():
     fig = figures.gate_map_figure(random_trace(layers=2, tokens=30))
     fit(fig, 500)
     assert fig.layout.xaxis.domain[1] == 0.72 and fig.layout.xaxis2.domain[0] == 0.76
+
+
+def test_the_title_of_a_legend_stands_above_its_names_where_they_would_not_fit_beside_it():
+    for width, side in ((360, "top"), (PAGE_PX, None)):
+        legend = {"orientation": "h", "title": {"text": "Loops in layer 3"}}
+        fig = template.figure(View(), [], height=200, showlegend=True, legend=legend)
+        fit(fig, width)
+        assert fig.layout.legend.title.side == side
 
 
 def test_two_lines_that_fit_beside_each_other_are_not_broken():
@@ -82,3 +94,23 @@ def test_dots_in_the_rows_of_many_layers_do_not_lie_over_each_other():
         drawn = figures.depth_margin_figure(random_trace(layers=layers, tokens=9), View(layer=2, token=3))
         top, bottom = (drawn.layout.margin[side] for side in "tb")
         assert (drawn.layout.height - top - bottom) / layers >= max(drawn.data[1].marker.size)
+
+
+@pytest.mark.parametrize("count", [1, 2, 16, 17, 30, 31, 33, 80])
+def test_the_first_and_the_last_layer_are_named_however_many_there_are(count):
+    trace = random_trace(layers=count, tokens=3)
+    axis = figures.loop_map_figure(trace, View(layer=count - 1)).layout.yaxis
+    named = list(axis.tickvals)
+    assert (named[0], named[-1]) == (0, count - 1) and len(named) <= 16
+    assert axis.ticktext[-1] == f"<b>{count - 1}</b>"
+    steps = np.diff(named)
+    assert count < 3 or steps.min() == steps[0], "the last name has as much room as the others"
+
+
+def test_outline_of_many_bars_stays_on_the_axis_where_there_is_no_value():
+    trace = random_trace(layers=2, tokens=400)
+    values = np.where(np.arange(400) % 50 < 20, np.nan, 0.5)
+    drawn = token_bars(trace, View(window=None), values, "mean %{y}", marker={"color": "#000000"})
+    assert drawn["fill"] == "tozeroy" and np.isfinite(drawn["y"]).all(), "Plotly would fill a slope across a gap"
+    for y, told, (token, _) in zip(drawn["y"], drawn["hovertemplate"], drawn["customdata"], strict=True):
+        assert (y, "no value" in told, "mean" in told) == ((0, True, False) if token % 50 < 20 else (0.5, False, True))

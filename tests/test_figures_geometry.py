@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from analysis.catalogue import spec
 from analysis.explain.geometry import first_loop, path_cosine, steps
 from analysis.figures import first_loop_figure, path_agreement_figure, steps_figure
 from analysis.palette import expert_colour
@@ -21,6 +22,12 @@ def paths():
 @pytest.mark.parametrize("of", ["outputs", "writes"])
 def test_agreement_cells_are_the_cosines(paths, of):
     np.testing.assert_allclose(np.array(path_agreement_figure(paths, VIEW, of=of).data[0].z), path_cosine(paths, of))
+
+
+def test_agreement_opens_on_what_the_paths_add_and_not_on_outputs_that_share_what_came_in(paths):
+    opened, shared = spec("path_agreement").choice.default, "outputs"
+    assert opened == "writes"
+    assert np.nanmean(path_cosine(paths, shared)) > np.nanmean(path_cosine(paths, opened)) + 0.1
 
 
 def test_pieces_of_loop_one_are_the_shares_and_numbers_stand_on_the_chosen(paths):

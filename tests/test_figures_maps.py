@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from analysis import figures
-from analysis.figures.joint_map import token_bars
 from analysis.figures.template import ROUND_ROWS_PX
 from analysis.gate import gate_along_text, gate_by_chance
 from analysis.palette import THEMES, contrast, expert_colour, loop_colours, text_on
@@ -327,23 +326,3 @@ def test_a_part_of_the_text_is_named_where_only_it_is_drawn():
 
 
 # Axes of layers
-
-
-@pytest.mark.parametrize("count", [1, 2, 16, 17, 30, 31, 33, 80])
-def test_the_first_and_the_last_layer_are_named_however_many_there_are(count):
-    trace = random_trace(layers=count, tokens=3)
-    axis = figures.loop_map_figure(trace, View(layer=count - 1)).layout.yaxis
-    named = list(axis.tickvals)
-    assert (named[0], named[-1]) == (0, count - 1) and len(named) <= 16
-    assert axis.ticktext[-1] == f"<b>{count - 1}</b>"
-    steps = np.diff(named)
-    assert count < 3 or steps.min() == steps[0], "the last name has as much room as the others"
-
-
-def test_outline_of_many_bars_stays_on_the_axis_where_there_is_no_value():
-    trace = random_trace(layers=2, tokens=400)
-    values = np.where(np.arange(400) % 50 < 20, np.nan, 0.5)
-    drawn = token_bars(trace, View(window=None), values, "mean %{y}", marker={"color": "#000000"})
-    assert drawn["fill"] == "tozeroy" and np.isfinite(drawn["y"]).all(), "Plotly would fill a slope across a gap"
-    for y, told, (token, _) in zip(drawn["y"], drawn["hovertemplate"], drawn["customdata"], strict=True):
-        assert (y, "no value" in told, "mean" in told) == ((0, True, False) if token % 50 < 20 else (0.5, False, True))

@@ -41,7 +41,7 @@ def planted(shipped: LoadedModel, fault) -> HealthRecord:
     """What is measured of a copy of the shipped model in which `fault` changed something."""
     model = deepcopy(shipped.model)
     fault(model)
-    return measure_health(LoadedModel(model, shipped.tokenizer, "planted"), TEXTS[:3])
+    return measure_health(LoadedModel(model, shipped.tokenizer, "planted"), TEXTS[:2])
 
 
 def sick(record: HealthRecord) -> set[str]:
@@ -67,8 +67,8 @@ def test_controls_of_the_health_check_are_those_of_the_model_card(healthy):
 
 def test_small_sample_is_healthy_and_was_not_before_its_training():
     small = "versatile-4l-0.4m"
-    assert not sick(measure_health(load_model(small), TEXTS))
-    found = sick(measure_health(load_model(small, step=0), TEXTS))
+    assert not sick(measure_health(load_model(small), TEXTS[:3]))
+    found = sick(measure_health(load_model(small, step=0), TEXTS[:2]))
     assert {"loops matter", "experts fit their tokens", "depth head is sure", "tau was annealed"} <= found
 
 

@@ -1,10 +1,24 @@
 """What goes wrong on the way in: every input is answered in one short sentence, and what the reader had is kept."""
 
+import json
+import random
+import unicodedata
+from collections import Counter
+
 import pytest
 from streamlit.testing.v1 import AppTest
 
 from app.session import state
+from app.texts.kept_prompts import list_from_json, list_to_json, texts_from_json, texts_to_json
+from app.texts.notes import Note, notes_from_json, notes_to_json
+from app.texts.packing import packed, unpacked
+from app.texts.prompt_files import read_prompt_file
+from app.texts.prompts import Prompt
+from app.texts.text_link import text_from_link, text_to_link
+from app.texts.what_if_link import from_link, to_link
+from hooks.interventions import DropExpert, ForceLoops
 from tests.app_in_process import new_app, prompt_chooser
+from tests.fuzzed import damaged, outcome, strange
 from tests.hostile_inputs import CASES, Case, csv
 
 LONGEST = 200
@@ -75,3 +89,51 @@ def test_line_ends_of_old_macs_end_lines(app, name):
     give(app, Case("file", (name, b"text\rOne.\rTwo.\r"), ""))
     assert not app.exception
     assert [option.rpartition(": ")[2] for option in prompt_chooser(app).options][-2:] == ["One.", "Two."]
+
+
+FUZZES = 300
+LIST_FILES = {
+    "p.csv": b'id,text,mood\n1,"The fox, he said ""no"".",gay\n2,A pear.,sad\n' * 2,
+    "excel.csv": "sep=;\r\nid;text\r\n1;Der Fuchs ging.\r\n".encode("utf-16"),
+    "p.jsonl": b'{"id": "a", "text": "The fox.", "n": {"a": [1, null]}}\n"A pear."\n',
+    "p.md": "One.\n\nTwo \u00e4.\n".encode(),
+}
+
+
+@pytest.mark.parametrize("name", LIST_FILES)
+def test_a_damaged_list_is_read_or_refused_in_a_sentence_and_so_is_each_row(name):
+    def read():
+        found = read_prompt_file(name, damaged(LIST_FILES[name], chance))
+        told, names = (*found.problems, *found.notes), [prompt.name for prompt in found.prompts]
+        assert all(len(each) <= LONGEST for each in told) and all(prompt.text.strip() for prompt in found.prompts)
+        assert {unicodedata.category(sign) for sign in "".join((*told, *names))}.isdisjoint({"Cc", "Cs"})
+
+    chance = random.Random(0)
+    found = Counter(outcome(read) for _ in range(FUZZES))
+    assert found.keys() == {"read", "refused"}, found
+
+
+LIST = read_prompt_file("p.csv", LIST_FILES["p.csv"])
+LINKED = (ForceLoops(4, layers=2, tokens=range(3, 6)), DropExpert(1, layers=0))
+NOTES = (Note("The fox.", "fox", 1, "fox", 2, "m", "why?"), Note("The dog.", "dog", 1, "dog", None, "m"))
+GIVEN_BACK = {
+    "texts": (texts_to_json({1: Prompt("a", "The fox."), 2: Prompt("b", "The dog.")}), texts_from_json),
+    "list": (json.loads(list_to_json(LIST)), lambda value: list_from_json(json.dumps(value))),
+    "notes": (json.loads(notes_to_json(NOTES)), lambda value: notes_from_json(json.dumps(value))),
+    "interventions": (json.loads(to_link(LINKED)), lambda value: from_link(json.dumps(value))),
+    "text of a link": (text_to_link("The fox ran home."), lambda value: text_from_link(str(value))),
+    "packed": (packed("The fox ran home."), lambda value: unpacked(str(value), 100)),
+}
+
+
+@pytest.mark.parametrize("what", GIVEN_BACK)
+def test_what_a_browser_or_a_link_gives_back_may_be_anything(what):
+    whole, read = GIVEN_BACK[what]
+    read(whole)
+    chance, found = random.Random(0), Counter()
+    for _ in range(FUZZES):
+        found[outcome(lambda: read(strange({"it": whole}, chance).get("it")))] += 1
+        if isinstance(whole, str):
+            odd = damaged(whole.encode(), chance).decode(errors="surrogateescape")
+            found[outcome(lambda odd=odd: read(odd))] += 1
+    assert found.keys() <= {"read", "refused"} and found["refused"], found

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -75,7 +76,7 @@ def test_configuration_that_no_model_has_is_refused(folder, case):
     fields, sentence = CONFIGS[case]
     edit_config(folder, **fields)
     told = refusal(load_model, folder)
-    pytest.raises(ValueError, load_model, folder).match(sentence)
+    assert re.search(sentence, told)
     assert told.rpartition(":")[2] != "", "it names a remedy"
 
 
@@ -180,17 +181,17 @@ def test_deep_generation_config_does_no_harm(folder):
 
 
 def test_weights_with_any_bit_turned_over_are_run_or_refused_and_never_a_traceback():
-    """In one process for all, as in a server; `make bench` turns over ten times as many."""
+    """In one process for all, as in a server; `make bench` turns over many more."""
     ran = subprocess.run(
-        [sys.executable, "-m", "tests.flipped", "model", "500"], cwd=ROOT, capture_output=True, text=True, check=True
+        [sys.executable, "-m", "tests.flipped", "model", "200"], cwd=ROOT, capture_output=True, text=True, check=True
     )
     outcomes = json.loads(ran.stdout)
-    assert outcomes.keys() == {"read", "refused"} and sum(map(len, outcomes.values())) == 500
-    assert len(outcomes["refused"]) > 100
+    assert outcomes.keys() == {"read", "refused"} and sum(map(len, outcomes.values())) == 200
+    assert len(outcomes["refused"]) > 40
 
 
 def test_config_with_any_strange_value_is_read_or_refused(folder):
     for path in folder.glob("*token*"):
         path.unlink()
-    found = fuzz_json(folder / "config.json", lambda: capture(load_model(folder), "1 2 3"), 100)
+    found = fuzz_json(folder / "config.json", lambda: capture(load_model(folder), "1 2 3"), 60)
     assert found.keys() == {"read", "refused"}, found

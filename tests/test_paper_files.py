@@ -65,6 +65,7 @@ def test_every_figure_has_its_data_and_a_caption_that_counts(run):
         assert f"{drawn.tokens:,} tokens of 4 prompts, source code.txt" in caption and "weights 0123456789ab" in caption
     about = json.loads(files["about.json"])
     assert about["filter"] == {"sources": ["code.txt"]} and about["tokens"] == drawn.tokens
+    assert about["filter_in_words"] == "source code.txt"
     assert {"paper_cloud_0.25.svg", "paper_cloud_0.75.svg"} <= files.keys()
     with pytest.raises(ValueError, match=r"no token has λ 0\.3 here; there are 0, 0\.25, 0\.5, 0\.75"):
         list(paper_files(drawn, levels=[0.3]))
@@ -100,7 +101,7 @@ def test_the_command_writes_all_and_says_why_fig_6_is_left_out(run, tmp_path, ca
         (["--lambda", "much"], "--lambda must be numbers"),
         (["--filter", '{"layer": 9}'], "the layer must be from 0 to 3, got 9"),
         (["--filter", "["], "--filter must be JSON"),
-        (["--width", "wide"], "--width must be column, page or a number, got wide"),
+        (["--width", "wide"], "--width must be column, page or a number of millimetres, got wide"),
     ):
         capsys.readouterr()
         assert main(["paper", folder, "--out", str(tmp_path / "new"), *wrong]) == 2

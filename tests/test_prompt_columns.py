@@ -51,6 +51,14 @@ NO_TEXTS = {
         [{"sample": "s-01"}, {"sample": "s-02"}],
         "It is not clear which column of {} holds the text (sample)",
     ),
+    "times": (
+        [{"when": "2024-01-02 10:00", "n": 1}, {"when": "2024-01-03 11:30:00+00:00", "n": 2}],
+        "It is not clear which column of {} holds the text (when, n)",
+    ),
+    "words that sort": (
+        [{"source": "web", "created_at": "2 May"}],
+        "It is not clear which column of {} holds the text (source, created_at)",
+    ),
     "titles": (
         [{"title": "The fox and the lamp"}],
         "It is not clear which column of {} holds the text (title); choose one, or name",
@@ -124,19 +132,21 @@ def test_columns_of_words_are_text_though_their_names_are_unknown():
     )
 
 
-@pytest.mark.parametrize("name", ["id", "ID", "custom_id", "chatId", "row-id", "file name", "sourceURL", "sha256"])
+@pytest.mark.parametrize(
+    "name", ["id", "ID", "custom_id", "chatId", "row-id", "file name", "sourceURL", "sha256", "createdAt"]
+)
 def test_columns_called_as_ids_are(name):
     assert names_rows(name)
 
 
-@pytest.mark.parametrize("name", ["text", "grid", "idea", "story", "said", "", "名前"])
+@pytest.mark.parametrize("name", ["text", "grid", "idea", "story", "said", "format", "", "名前"])
 def test_columns_not_called_as_ids_are(name):
     assert not names_rows(name)
 
 
 def test_codes_are_words_with_a_digit_and_long_ones_cost_nothing():
-    assert all(map(is_code, ("s-01", "2024-01-02", "a/b/c_3.txt", "0123abcd", " x1 ")))
-    assert not any(map(is_code, ("apple", "7 + 5", "x1 y", "", "9" * 10**6 + " ")))
+    assert all(map(is_code, ("s-01", "2024-01-02", "2024-01-02 10:00:00 UTC", "a/b/c_3.txt", "0123abcd", " x1 ")))
+    assert not any(map(is_code, ("apple", "7 + 5", "x1 y", "2024-01-02 was a Tuesday", "", "9" * 10**6 + " ")))
 
 
 LAYOUTS = {

@@ -27,26 +27,9 @@ from tests.browser_setup import find_browser
 from tests.traces import HOSTILE, make_trace, random_trace
 
 TAGS = (
-    *(
-        "html",
-        "head",
-        "meta",
-        "title",
-        "style",
-        "body",
-        "main",
-        "header",
-        "h1",
-        "h2",
-        "h3",
-        "p",
-        "nav",
-        "ol",
-        "li",
-        "a",
-    ),
-    *("section", "div", "span", "b", "pre", "code", "table", "caption", "thead", "tbody", "tr", "th", "td", "details"),
-    *("summary", "figure", "figcaption", "footer", "script"),
+    *("html", "head", "meta", "title", "style", "body", "main", "header", "h1", "h2", "h3", "p", "nav", "ol", "li"),
+    *("a", "section", "div", "span", "b", "pre", "code", "table", "caption", "thead", "tbody", "tr", "th", "td"),
+    *("details", "summary", "figure", "figcaption", "footer", "script"),
 )
 
 

@@ -8,9 +8,12 @@ import pytest
 from analysis.export.report import report, report_of
 from analysis.export.report_page import Code, Picture, Table, Text, Words
 from analysis.export.reproduce import PROGRAM
+from analysis.runs.chosen import ChosenTokens
 from analysis.runs.filters import TokenFilter
 from analysis.runs.paper import paper_loops
+from analysis.runs.run import Run
 from app.cli import main
+from app.server.runs import SHIPPED
 from tests.runs import make_run, random_traces
 from tests.test_report import TAGS, Read, blocks
 from tests.traces import HOSTILE, random_trace
@@ -70,6 +73,24 @@ def test_commands_and_code_of_the_report_make_it_again(run, tmp_path, monkeypatc
     assert (tmp_path / "again.html").read_bytes() == first
 
 
+def test_tokens_chosen_on_the_map_are_named_as_what_the_commands_leave_out(run):
+    chosen = TokenFilter(among=ChosenTokens([0, 1], [2, 2]))
+    found = report_of(run, chosen=chosen)
+    assert found.about[1] == "Only tokens count for which holds: 2 tokens chosen on the map."
+    assert any("are in no command and no code" in each.text for each in blocks(found, Words))
+    assert not [each for each in blocks(found, Code) if "--filter" in each.text or "TokenFilter" in each.text]
+
+
+def test_the_run_is_called_by_one_name_and_its_sources_are_told_in_words(run):
+    found = report_of(run, name="mine")
+    assert found.title == "Run “mine”" and all("Run “mine”: " in each.caption for each in found.drawings)
+    sources = next(each for each in blocks(found, Table) if each.columns[0] == "source" and len(each.columns) == 2)
+    assert sources.rows == [["stories.txt", "–"], ["code.txt", "–"]]
+    with Run(SHIPPED) as shipped:
+        made = blocks(report_of(shipped, name="sample texts"), Code)
+    assert "docs.make_sample_run" in made[0].text and "comes with this project" in made[0].caption
+
+
 def test_the_command_tells_a_run_from_a_trace(run, tmp_path, capsys):
     out = tmp_path / "r.html"
     assert main(["report", str(run.folder), "--out", str(out), "--json"]) == 0
@@ -80,6 +101,7 @@ def test_the_command_tells_a_run_from_a_trace(run, tmp_path, capsys):
         ([str(run.folder), str(trace)], "a run stands alone"),
         ([str(tmp_path)], "is not a run: it has no manifest.json"),
         ([str(run.folder), "--filter", '{"expert": 99}'], "the expert must be from 0 to 7, got 99"),
+        ([str(run.folder), "--filter", '{"others": [["colour", "red"]]}'], "the run has no column colour; it has kind"),
         ([str(trace), "--filter", "{}"], "--filter is of a run"),
     ):
         assert main(["report", *of, "--out", str(tmp_path / "new.html")]) == 2
@@ -95,6 +117,5 @@ def test_a_run_of_a_model_without_experts_has_a_report(tmp_path):
     assert "not finished" in found.about[1]
     said = " ".join(each.text for each in blocks(found, Words))
     assert "untrained, so its routing is noise" in said
-    assert not blocks(found, Picture) and [name for name in blocks(found, Table)[1].columns] == [
-        "layer", "mean loops", "95% from", "to",
-    ]  # fmt: skip
+    assert not blocks(found, Picture)
+    assert blocks(found, Table)[1].columns == ["layer", "mean loops", "95% from", "to"]

@@ -150,8 +150,10 @@ def test_a_filter_comes_back_from_json_and_nothing_else_does(run):
         assert TokenFilter.from_json(chosen.as_json()) == chosen
     for hostile in (3, [], {"layer": "1"}, {"layer": -1}, {"loops": 4}, {"text": 3}, {"other": 1}, {"special": 1},
                     {"difficulty": [0, float("nan")]}, {"difficulty": [1]}, {"others": [["a"]]}, {"expert": True},
-                    {"text": "x" * 2000}, {"sources": ["x"] * 999}, {"layer": 2**40}):  # fmt: skip
+                    {"text": "x" * 2000}, {"sources": ["x"] * 999}, {"layer": 2**40}, {"text": "\ud83d"},
+                    {"others": [["kind", "\udfff"]]}):  # fmt: skip
         with pytest.raises(ValueError, match="no filter"):
             TokenFilter.from_json(hostile)
     wide = TokenFilter(layer=99, loops=(2, 9), expert=77, others=(("kind", "odd"), ("gone", "x")))
     assert wide.fitting(run.sizes, ("kind",)) == TokenFilter(loops=(2,), others=(("kind", "odd"),))
+    assert TokenFilter.from_json({"loops": [0]}).fitting(run.sizes, ()) == ALL_TOKENS

@@ -87,6 +87,12 @@ def test_a_changed_source_is_refused(tmp_path, texts, capsys):
     assert "it is of other files, or of other versions of them. Choose another folder" in capsys.readouterr().err
 
 
+def test_a_run_of_nothing_says_so(tmp_path, capsys):
+    (tmp_path / "a.txt").write_bytes(b"\xef\xbb\xbf\n")
+    assert command(tmp_path / "a.txt", out=tmp_path / "run") == 0
+    assert "run is empty: the files hold no text" in capsys.readouterr().err
+
+
 def test_interventions_are_in_the_run(tmp_path, texts):
     (tmp_path / "spec.json").write_text('[{"kind": "ForceLoops", "loops": 4, "layers": [1]}]')
     for _ in range(2):  # the second time it is known as the same run

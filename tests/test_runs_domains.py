@@ -1,13 +1,15 @@
 """Domain against domain, specialisation, and saturation: against single traces, and against what was planted."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.metrics import mutual_info_score
 
+from analysis.runs.choices import DID_NOT_ROUTE
 from analysis.runs.domains import domain_columns, domain_difference
 from analysis.runs.filters import ALL_TOKENS
 from analysis.runs.saturation import saturation
-from analysis.runs.specialisation import NONE, sampled, specialisation
+from analysis.runs.specialisation import sampled, specialisation
 from tests.planted_runs import EXPERT, LAYER, drawn_traces
 from tests.runs import make_run, random_traces
 
@@ -62,6 +64,13 @@ def test_differences_of_domains_are_those_of_single_traces(random):
     assert len(found) == 4 * (8 + 4)
 
 
+@pytest.mark.parametrize("column", ["CHOICES", 'domain" OR "tokens', "unit"])
+def test_a_column_of_any_name_tells_domains_apart(folder, random, column):
+    with make_run(folder / column.replace('"', ""), random_traces(20), column=column) as run:
+        found = domain_difference(run, column, "odd", "even")
+    pd.testing.assert_frame_equal(found, domain_difference(random, "kind", "odd", "even"))
+
+
 def test_a_column_that_the_run_has_not_is_refused(random):
     with pytest.raises(ValueError, match="no column 'nothing'; it has source, kind"):
         domain_difference(random, "nothing", "a", "b")
@@ -89,8 +98,8 @@ def test_normalised_mutual_information_is_that_of_the_sampled_tokens(random):
     found = specialisation(random, column="kind", draws=9).set_index(["choice", "label", "layer"])
     assert len(tokens) == sum(map(len, (trace.tokens for trace in random_traces(20))))
     for (choice, label, layer), row in found.iterrows():
-        values = tokens[f"{'x' if choice == 'expert' else 'l'}{layer}"]
-        there = values != NONE
+        values = tokens[f"{choice}_{layer}"]
+        there = values != DID_NOT_ROUTE
         told, whole = (mutual_info_score(values[there], each[there]) for each in (tokens[label], values))
         assert row["nmi"] == pytest.approx(told / whole, abs=1e-9)
         assert row["tokens"] == there.sum() and row["labels"] == tokens[label][there].nunique()

@@ -16,11 +16,12 @@ from analysis.export.snippet import Needs, needs, snippet
 from analysis.figures.runs.token_map import TOKEN_MAP, category_of, colours_of, token_map_figure
 from analysis.runs import map as maps
 from analysis.runs import sampling
+from analysis.runs.choices import DID_NOT_ROUTE
 from analysis.runs.chosen import ChosenTokens
 from analysis.runs.filters import ALL_TOKENS, TokenFilter
 from analysis.runs.map import TokenMap, map_table, pca_map, umap_map
 from analysis.runs.run import Run
-from analysis.runs.sampling import NONE, TokenSample, sample_tokens
+from analysis.runs.sampling import TokenSample, sample_tokens
 from analysis.runs.vectors import Vectors, columns_of, usual_blocks
 from analysis.view import View
 from hooks.trace import RoutingTrace
@@ -89,10 +90,10 @@ def test_a_sample_has_what_the_run_has(run):
     for name in ("loops", "gate", "difficulty"):
         np.testing.assert_array_equal(getattr(sample, name)[order], np.stack(table[name]))
     experts = np.array(
-        [[NONE if each is None or each is np.ma.masked else each for each in row] for row in _lists(run)]
+        [[DID_NOT_ROUTE if each is None or each is np.ma.masked else each for each in row] for row in _lists(run)]
     )
     np.testing.assert_array_equal(sample.experts[order].reshape(len(table), -1), experts)
-    assert np.isnan(sample.weights[sample.experts == NONE]).all() and (sample.experts == NONE).any()
+    assert np.isnan(sample.weights[sample.experts == DID_NOT_ROUTE]).all() and (sample.experts == DID_NOT_ROUTE).any()
 
 
 def _lists(run: Run) -> list[list]:
@@ -225,7 +226,7 @@ def test_the_table_of_a_map_names_place_and_routing(run):
     ).itertuples()
     assert (row.text, row.loops_2) == (found.text, found.loops[2])
     assert (row.x, row.y) == tuple(drawn.points[7]) and len(table) == 50
-    assert table.expert_0.isna().tolist() == (drawn.sample.experts[:, 0, 0] == NONE).tolist()
+    assert table.expert_0.isna().tolist() == (drawn.sample.experts[:, 0, 0] == DID_NOT_ROUTE).tolist()
 
 
 def test_chosen_tokens_are_a_part_of_a_filter(run):

@@ -83,9 +83,8 @@ def test_clouds_are_at_the_paper_s_values_of_lambda(run):
 
 def test_cost_is_the_paper_s_formula_of_what_was_counted(run):
     found = paper_cost(run).set_index("design")
-    counted = [trace for trace in TRACES]
-    loops = np.concatenate([trace.loops[:, ~trace.special].ravel() for trace in counted])
-    routed = np.concatenate([trace.width_ran[:, ~trace.special].ravel() for trace in counted])
+    loops = np.concatenate([trace.loops[:, ~trace.special].ravel() for trace in TRACES])
+    routed = np.concatenate([trace.width_ran[:, ~trace.special].ravel() for trace in TRACES])
     ours = found.loc["VersatileFFN"]
     assert ours["mean_loops"] == pytest.approx(loops.mean()) and ours["routed_share"] == pytest.approx(routed.mean())
     assert ours["passes"] == pytest.approx(loops.mean() + 2 / 8 * routed.mean())
@@ -130,13 +129,11 @@ def test_cosines_of_both_paths_are_means_over_the_cells_that_routed(tmp_path):
         with pytest.raises(ValueError, match="The run is of versatile-4l-0.4m with weights .*, and here are others"):
             path_cosines(made, lambda text: capture_paths(other, text))
     paths = [capture_paths(loaded, trace) for trace in traces]
-    cosines, gates = [path_cosine(each) for each in paths], [each.gate for each in traces]
-    cosine, gate = np.concatenate(cosines, axis=1), np.concatenate(gates, axis=1)
-    assert (found.prompts, found.tokens, found.other_loops) == (3, cosine.shape[1], 0)
-    for row in found.table.itertuples():
-        cells = np.isfinite(cosine[row.layer]) & (True if pd.isna(row.gate) else gate[row.layer] == row.gate)
-        assert row.cells == cells.sum()
-        if row.cells:
-            assert row.outputs == pytest.approx(cosine[row.layer][cells].mean())
-        else:
-            assert np.isnan(row.outputs)
+    gate = np.concatenate([each.gate for each in traces], axis=1)
+    assert (found.prompts, found.tokens, found.other_loops) == (3, gate.shape[1], 0)
+    for of in ("outputs", "writes"):
+        cosine = np.concatenate([path_cosine(each, of) for each in paths], axis=1)
+        for row in found.table.itertuples():
+            cells = np.isfinite(cosine[row.layer]) & (True if pd.isna(row.gate) else gate[row.layer] == row.gate)
+            expected = cosine[row.layer][cells].mean() if cells.any() else np.nan
+            assert row.cells == cells.sum() and getattr(row, of) == pytest.approx(expected, nan_ok=True)

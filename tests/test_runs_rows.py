@@ -91,9 +91,8 @@ def test_a_text_with_numbers_that_are_not_finite_has_no_rows_and_the_others_stay
     loaded = small_loaded()
     readings = read_many(loaded, TEXTS)
     expected = token_rows(loaded, [readings[i] for i in (0, 1, 2, 3, 5)])
-    loaded.model.model.embed_tokens.weight.data[loaded.tokenizer("m")["input_ids"]] = float(
-        "nan"
-    )  # in "one more" alone
+    in_one_more_alone = loaded.tokenizer("m")["input_ids"]
+    loaded.model.model.embed_tokens.weight.data[in_one_more_alone] = float("nan")
     found = token_rows(loaded, readings)
     assert found.not_finite == (4,) and not (found.text == 4).any()
     assert np.array_equal(found.loops, expected.loops) and np.isfinite(found.router_probs).all()

@@ -126,13 +126,19 @@ def test_a_file_that_is_no_text_is_refused(tmp_path):
         read(written(tmp_path, "a.parquet.gz", b"PK"))
 
 
+def test_a_long_cell_of_csv_is_read(tmp_path):
+    found, _ = read_apart(written(tmp_path, "a.csv", "id,text\n1," + "fox " * 100_000 + "\n2,one\n"))
+    assert [len(record.text) for record in found] == [400_000, 3]
+
+
 def test_texts_that_no_model_reads_are_told(tmp_path):
-    given = {"ends": "x" * (MAX_RECORD_CHARACTERS + 1), "nul": "a\0b", "good": "fine"}
+    given = {"blank": "  ", "ends": "x" * (MAX_RECORD_CHARACTERS + 1), "nul": "a\0b", "good": "fine"}
     lines = "".join(json.dumps({"id": name, "text": text}) + "\n" for name, text in given.items())
     found, _ = read_apart(written(tmp_path, "a.jsonl", lines + '{"id": "half", "text": "a\\ud800"}\n'))
     told = {record.prompt_id: record.problem for record in found}
-    assert "The text has 1,000,001 characters; the limit is 1,000,000." in told["ends"]
-    assert told["nul"].startswith("a.jsonl, line 2: The text contains NUL characters")
+    assert told["blank"] == "a.jsonl, line 1 holds an empty text; fill or remove it."
+    assert told["ends"] == "a.jsonl, line 2 has 1,000,001 characters, and the limit is 1,000,000; divide it."
+    assert told["nul"].startswith("a.jsonl, line 3: The text contains NUL characters")
     assert "incomplete characters" in told["half"] and told["good"] is None
 
 
@@ -144,16 +150,7 @@ def test_bad_rows_of_json_lines_are_left_out_alone(tmp_path):
     lines += [b'{"text": "caf\xe9"}', b'"a text"', b'{"text": "two", "id": 7}']
     found, others = read_apart(written(tmp_path, "a.jsonl", b"\n".join(lines)))
     assert others == ("kind", "other")
-    assert [record.prompt_id for record in found] == [
-        "7",
-        "line 2",
-        "line 3",
-        "line 4",
-        "line 5",
-        "line 6",
-        "line 7",
-        "7",
-    ]
+    assert [record.prompt_id for record in found] == ["7", *(f"line {i}" for i in range(2, 8)), "7"]
     assert [record.text for record in found] == ["one", None, None, None, None, None, "a text", "two"]
     assert [(record.problem or "a.jsonl, line 1").split(" ")[:2] for record in found[1:6]] == [["a.jsonl,", "line"]] * 5
     assert "is not JSON" in found[1].problem and "holds nothing (null)" in found[2].problem
@@ -202,6 +199,22 @@ def test_columns_that_are_called_as_those_of_a_run_get_other_names(tmp_path):
         "problem (of the file) (of the file)",
     )  # fmt: skip
     assert found[0].others["source (of the file)"] == "web" and found[1].others["kind"] == "x"
+
+
+def test_names_of_files_and_columns_that_are_no_text_are_shown_and_read(tmp_path):
+    path = os.fsencode(tmp_path) + b"/caf\xe9\n\x1b[31m'; DROP.jsonl"
+    Path(os.fsdecode(path)).write_text('{"text": "fox", "\\ud800": "x", "it\'s": "y"}\n{broken')
+    with Records(sources_of([os.fsdecode(path)]), Choices()) as found:
+        assert found.open() == ("?", "it's")
+        good, bad = found
+    assert good.source == bad.source == "caf� [31m'; DROP.jsonl" and good.others == {"?": "x", "it's": "y"}
+    assert bad.problem.startswith("caf� [31m'; DROP.jsonl, line 2 is not JSON")
+
+
+def test_a_table_without_rows_is_told(tmp_path):
+    pd.DataFrame({"text": pd.Series([], dtype=float)}).to_parquet(tmp_path / "a.parquet")
+    with pytest.raises(PromptError, match="^a.parquet has no rows; add some.$"):
+        read_apart(tmp_path / "a.parquet")
 
 
 def test_names_are_kept_as_they_are_also_twice(tmp_path):
@@ -299,9 +312,10 @@ def test_names_of_datasets():
     assert dataset_name("hf:name:test") == DatasetName("name", None, "test")
     assert dataset_name("hf:name:english") == DatasetName("name", "english", None)
     assert dataset_name("hf:name:english:dev") == DatasetName("name", "english", "dev")
-    for wrong in ("hf:", "hf:a::b", "hf:a:b:c:d"):
-        with pytest.raises(PromptError, match="names no dataset; write it as hf:name"):
-            dataset_name(wrong)
+    for wrong in ("hf:", "hf::test", "hf:a::b", "hf:a:b:c:d"):
+        for asked in (dataset_name, lambda each: sources_of([each])):
+            with pytest.raises(PromptError, match="names no dataset; write it as hf:name"):
+                asked(wrong)
 
 
 def test_a_saved_dataset_is_read_split_by_split(tmp_path):

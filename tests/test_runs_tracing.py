@@ -9,6 +9,7 @@ from pyarrow import parquet
 
 from analysis.runs import tracing
 from analysis.runs.manifest import Manifest
+from analysis.runs.on_ray import cores_each
 from analysis.runs.rows import rows_of_traces
 from analysis.runs.run import Run
 from analysis.runs.schema import Sizes
@@ -143,6 +144,14 @@ def test_a_run_that_is_stopped_goes_on_and_equals_an_unbroken_one(tmp_path, read
         assert len(begun.ask("SELECT * FROM choices")) == 2 * begun.counts.tokens
     make(tmp_path / "run", reader)
     assert_same(tmp_path / "run", tmp_path / "whole")
+
+
+@pytest.mark.parametrize(
+    ("cores", "workers", "each"),
+    [([4], 1, 4), ([4], 3, 1), ([4, 16], 2, 8), ([3, 3], 3, 1), ([8, 8], 3, 4), ([2], 2, 1)],
+)
+def test_every_worker_of_a_cluster_finds_its_cores_on_one_machine(cores, workers, each):
+    assert cores_each(cores, workers) == each
 
 
 def test_progress_counts_up_to_all_records(tmp_path, reader):

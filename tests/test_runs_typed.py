@@ -31,6 +31,7 @@ def run(tmp_path_factory):
         "SELECT * FROM read_parquet('tokens/000000.parquet')",
         "SELECT * FROM '/etc/passwd'",
         "SELECT * FROM glob('/**')",
+        "SELECT write_log('kept by the server')",
         "FROM (FROM duckdb_views()) SELECT sql",
         "SUMMARIZE sqlite_master",
         "SELECT count(*) FILTER (x LIKE '%/%') FROM (SELECT sql AS x FROM duckdb_views())",
@@ -74,6 +75,8 @@ def test_columns_of_one_name_are_told_apart(run):
         ("SELECT " + "(" * 3000 + "1" + ")" * 3000, "."),
         ("SELECT * FROM nowhere", "only tokens, prompts, choices, routed can"),
         ("SELECT nothing FROM tokens", "nothing"),
+        ("SELECT [repeat('x', 5000000)], {'a': map(['b'], [1])}", "more than 4,000,000 characters"),
+        ("SELECT '\ud800'", "incomplete characters"),
     ],
 )
 def test_what_is_too_much_or_wrong_is_told_in_a_sentence(run, sql, told):

@@ -2,6 +2,8 @@
 
 import errno
 import json
+import os
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -16,6 +18,7 @@ from analysis.runs.folder import part_files
 from analysis.runs.manifest import Manifest
 from analysis.runs.rows import rows_of_traces, sizes_of
 from analysis.runs.run import Run
+from analysis.runs.schema import PROMPT_COLUMNS
 from analysis.runs.writing import Record, RunWriter
 from tests.runs import make_run, random_traces
 
@@ -107,6 +110,12 @@ def test_a_folder_with_other_files_and_a_file_are_refused(tmp_path, traces):
         RunWriter(tmp_path / "mine", manifest_of(traces))
     with pytest.raises(ValueError, match="is a file: choose a folder"):
         RunWriter(tmp_path / "mine" / "letter.txt", manifest_of(traces))
+    movie = tmp_path / "other" / "tokens" / "movie.part"  # of another program, which downloads it
+    movie.parent.mkdir(parents=True)
+    movie.write_bytes(b"half a movie")
+    with pytest.raises(ValueError, match="is not empty and holds no run"):
+        RunWriter(tmp_path / "other", manifest_of(traces))
+    assert movie.read_bytes() == b"half a movie"
 
 
 def test_two_programs_do_not_write_one_run(tmp_path, traces):
@@ -122,12 +131,19 @@ def test_two_programs_do_not_write_one_run(tmp_path, traces):
     assert write(tmp_path / "run", traces).counts.records == 8
 
 
-@pytest.mark.parametrize("fails", ["tokens", "prompts", "manifest"])
-def test_a_full_disk_is_told_and_leaves_a_run_that_goes_on(tmp_path, traces, monkeypatch, fails):
+@pytest.mark.parametrize(
+    ("fails", "code", "told"),
+    [
+        ("tokens", errno.ENOSPC, "the disk of .* is full: make room, then give the same command again"),
+        ("prompts", errno.EDQUOT, "the disk of .* is full: make room, then give the same command again"),
+        ("manifest", errno.EFBIG, "may not be so large: raise the limit .ulimit -f., then give the same command again"),
+    ],
+)
+def test_a_full_disk_is_told_and_leaves_a_run_that_goes_on(tmp_path, traces, monkeypatch, fails, code, told):
     write(tmp_path / "run", traces, upto=3)
 
     def full(*_, **__):
-        raise OSError(errno.ENOSPC, "No space left on device")
+        raise OSError(code, os.strerror(code))
 
     class Full(ParquetWriter):
         def write_table(self, table, **how):
@@ -141,13 +157,34 @@ def test_a_full_disk_is_told_and_leaves_a_run_that_goes_on(tmp_path, traces, mon
         else:
             monkeypatch.setattr(writing, "ParquetWriter", Full)
         record = Record("row 3", "a.txt", traces[3].meta["text"], traces[3].num_tokens)
-        with pytest.raises(ValueError, match="the disk of .* is full: make room, then give the same command again"):
+        with pytest.raises(ValueError, match=f"{told}. The run can be read, and holds [34] records"):
             writer.write(rows_of_traces(writer.manifest.sizes, [(3, traces[3])]), [record])
+        if fails == "manifest":
+            with pytest.raises(ValueError, match=f"{told}. The run can be read"):
+                writer.finish()
+    if fails == "manifest":
+        with pytest.raises(ValueError, match=f"{told}$"):
+            RunWriter(tmp_path / "run", manifest_of(traces))
     monkeypatch.undo()
     assert Run(tmp_path / "run").counts.records in (3, 4)
     assert not list((tmp_path / "run").rglob("*.part"))
     run = write(tmp_path / "run", traces)
     assert run.ask("SELECT prompt FROM prompts ORDER BY ALL").prompt.tolist() == list(range(8))
+
+
+def test_a_folder_that_is_removed_or_may_not_be_written_is_told(tmp_path, traces, monkeypatch):
+    record = Record("row 0", "a.txt", traces[0].meta["text"], traces[0].num_tokens)
+    with RunWriter(tmp_path / "{run}", manifest_of(traces)) as writer:
+        shutil.rmtree(tmp_path / "{run}")
+        with pytest.raises(ValueError, match="{run} was removed while it was written: give the same command again$"):
+            writer.write(rows_of_traces(writer.manifest.sizes, [(0, traces[0])]), [record])
+
+    def refused(*_, **__):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(Path, "mkdir", refused)
+    with pytest.raises(ValueError, match="run cannot be written: choose another folder$"):
+        RunWriter(tmp_path / "run", manifest_of(traces))
 
 
 def test_a_damaged_run_is_told_in_a_sentence(tmp_path, traces):
@@ -162,11 +199,112 @@ def test_a_damaged_run_is_told_in_a_sentence(tmp_path, traces):
         Run(tmp_path / "run")
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"run_version": 1}', '{"run_version": 1, "sizes": 3}'])
+@pytest.mark.parametrize("table", ["tokens", "prompts"])
+@pytest.mark.parametrize("other", ["a later part", "another run", "another model", "the other table"])
+def test_a_part_that_is_not_its_own_is_told_in_a_sentence(tmp_path, traces, table, other):
+    write(tmp_path / "run", traces)
+    write(tmp_path / "more", [traces[5], *traces], others=("kind",))
+    write(tmp_path / "big", random_traces(2, layers=6))
+    name = {"a later part": "000002", "another run": "000003"}.get(other, "000001")
+    source = {"another run": "more", "another model": "big"}.get(other, "run")
+    taken = {"tokens": "prompts", "prompts": "tokens"}[table] if other == "the other table" else table
+    if (table, other) in (("tokens", "another run"), ("prompts", "another model")):
+        name = "000003"  # what differs is the number of the prompt
+    copied = tmp_path / ("more" if name == "000003" else source) / taken / f"{name}.parquet"
+    shutil.copy(copied, tmp_path / "run" / table / "000001.parquet")
+    for asked in (Run, lambda folder: RunWriter(folder, manifest_of(traces))):
+        with pytest.raises(ValueError, match=f"{table}/000001.parquet is of another run or of another part: copy the"):
+            asked(tmp_path / "run")
+
+
+@pytest.mark.parametrize("lost", ["both files", "their ends", "the tokens"])
+def test_parts_that_are_lost_at_the_end_are_told_and_made_again(tmp_path, traces, lost):
+    write(tmp_path / "run", traces)
+    for part in (6, 7):
+        files = part_files(tmp_path / "run", part)
+        for path in files[: 1 if lost == "the tokens" else 2]:
+            path.write_bytes(path.read_bytes()[: 2000 * (part - 6)]) if lost == "their ends" else path.unlink()
+    with pytest.raises(
+        ValueError, match="has 6 of 8 parts: copy the whole run again|is damaged: copy|is missing: copy"
+    ):
+        Run(tmp_path / "run")
+    with RunWriter(tmp_path / "run", manifest_of(traces)) as writer:
+        assert not writer.manifest.finished and writer.counts.records == 6
+    assert write(tmp_path / "run", traces).ask("SELECT count(DISTINCT prompt) AS n FROM tokens").n[0] == 8
+
+
+@pytest.mark.parametrize("name", ["a[1]", "star*", "q?", "text=x", "it's; DROP VIEW tokens;--", "a\nb", "~", "[[]"])
+def test_a_run_is_read_from_its_own_folder_whatever_that_is_called(tmp_path, traces, name):
+    write(tmp_path / "a1", traces[:1])  # what the names mean as patterns
+    write(tmp_path / "start", traces[:1])
+    run = write(tmp_path / name, traces)
+    assert run.ask("SELECT count(DISTINCT prompt) AS n FROM tokens").n[0] == 8
+    assert run.ask("SELECT * FROM prompts").columns.tolist() == [*PROMPT_COLUMNS]
+    assert len(run.ask_typed("SELECT text FROM prompts")[0]) == 8
+
+
+def test_a_folder_that_is_not_utf_8_is_refused_in_a_sentence(tmp_path, traces):
+    folder = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9"))
+    for asked in (Run, lambda folder: RunWriter(folder, manifest_of(traces))):
+        with pytest.raises(ValueError, match="caf� has a name that is not UTF-8: choose or rename a folder"):
+            asked(folder)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "{", "[]", "{}", '{"run_version": 1}', '{"run_version": 1, "sizes": 3}']
+    + ["[" * 10**5, '{"run_version": ' + "9" * 5000 + "}"],
+)
 def test_a_damaged_manifest_is_told_in_a_sentence(tmp_path, traces, text):
     write(tmp_path / "run", traces)
     (tmp_path / "run" / "manifest.json").write_text(text)
     with pytest.raises(ValueError, match="manifest.json is damaged"):
+        Run(tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"sizes": {"num_layers": "4)), 1; COPY (SELECT 1) TO '/tmp/owned.csv'; --"}},
+        {"sizes": {"num_layers": 0}},
+        {"sizes": {"k": -1}},
+        {"sizes": {"num_experts": 10**9}},
+        {"sizes": {"max_loops": 2.5}},
+        {"sizes": {"parts": ["all"]}},
+        {"counts": {"parts": "1"}},
+        {"model": [1]},
+        {"model": {"config": 3}},
+        {"settings": {"interventions": "all"}},
+        {"settings": None},
+        {"sources": {"name": "a"}},
+        {"sources": ["a.txt"]},
+        {"others": [1]},
+        {"finished": "no"},
+        {"started": 3},
+        {"more": 1},
+    ],
+)
+def test_a_manifest_of_strange_values_is_damaged(tmp_path, traces, changed):
+    write(tmp_path / "run", traces[:1])
+    path = tmp_path / "run" / "manifest.json"
+    told = json.loads(path.read_text())
+    for name, value in changed.items():
+        told[name] = told[name] | value if name in ("sizes", "counts") else value
+    path.write_text(json.dumps(told))
+    with pytest.raises(ValueError, match="manifest.json is damaged: make the run anew"):
+        Run(tmp_path / "run")
+
+
+def test_a_manifest_of_fewer_experts_and_one_that_is_a_folder_are_told(tmp_path, traces):
+    write(tmp_path / "run", traces[:1])
+    path = tmp_path / "run" / "manifest.json"
+    told = json.loads(path.read_text())
+    path.write_text(json.dumps(told | {"sizes": told["sizes"] | {"num_experts": told["sizes"]["num_experts"] - 1}}))
+    with pytest.raises(ValueError, match="tokens/000000.parquet is of another run"):
+        Run(tmp_path / "run")
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(ValueError, match="manifest.json cannot be read .Is a directory.: copy the run again"):
         Run(tmp_path / "run")
 
 

@@ -2,16 +2,17 @@
 
 import os
 import shutil
+import sys
 
 import numpy as np
 import pytest
 
 from analysis.runs.filters import ALL_TOKENS, TokenFilter
-from analysis.runs.run import Run
+from analysis.runs.run import QuestionError, Run
 from analysis.texts.sample_texts import KINDS, SAMPLE_TEXTS
 from app.cli import main
 from app.limits import MAX_RUNS
-from app.server import runs
+from app.server import questions, runs
 from docs.make_sample_run import write_run
 from sample_models import CHECKPOINTS, DEFAULT_MODEL
 from sample_models.loading import load_model
@@ -64,15 +65,55 @@ def test_a_run_that_is_gone_or_damaged_is_one_sentence_without_its_folder(folder
     assert "mine" in str(damaged.value)
 
 
-@pytest.mark.parametrize("what", ["nothing", "a file", "an empty folder", "damaged parts"])
+def test_a_typed_question_is_answered_apart_and_told_as_here(folder):
+    sql = "SELECT prompt, text, loops, sum(gate[1]) OVER () AS g, NULL AS n, 1::DECIMAL(4, 1) AS d FROM tokens LIMIT 3"
+    found, more = runs.typed(folder, sql)
+    with Run(folder) as run:
+        here, _ = run.ask_typed(sql)
+    assert found.columns.tolist() == here.columns.tolist() and not more
+    assert found.drop(columns=["loops", "d"]).equals(here.drop(columns=["loops", "d"]))
+    assert found.loops.tolist() == here.loops.map(str).tolist() and found.d.tolist() == ["1.0"] * 3
+    with pytest.raises(QuestionError, match="only tokens, prompts, choices, routed can"):
+        runs.typed(folder, "SELECT * FROM read_text('/etc/passwd')")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits the memory of a process")
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT repeat('x', 3000000) FROM range(1000)",
+        "SELECT repeat('x', 400000000)",
+        "SELECT range(30000000)",
+        "WITH RECURSIVE up AS (SELECT 'xx' AS x UNION ALL SELECT x || x FROM up) SELECT x FROM up",
+    ],
+)
+def test_no_typed_question_takes_the_memory_of_the_server(folder, sql):
+    """Outside of a process with limits the first one takes three gigabytes, which DuckDB's own limit does not count."""
+    with pytest.raises(QuestionError, match="The answer (takes|has) more than .* Ask for fewer rows"):
+        runs.typed(folder, sql)
+
+
+@pytest.mark.parametrize("ends", ["import os; os.abort()", "import time; time.sleep(600)"])
+def test_a_typed_question_that_ends_its_process_is_told_in_a_sentence(folder, monkeypatch, caplog, ends):
+    monkeypatch.setattr(questions, "READER", (sys.executable, "-c", ends))
+    monkeypatch.setattr(questions, "TO_START_S", 1)
+    monkeypatch.setattr(questions, "MOST_SECONDS", 0)
+    with pytest.raises(QuestionError, match="^The answer takes more than .* Ask for fewer rows"):
+        runs.typed(folder, "SELECT 1")
+    assert ("a question ended with" in caplog.text) == ("abort" in ends)
+
+
+@pytest.mark.parametrize("what", ["nothing", "a file", "an empty folder", "damaged parts", "a divided name"])
 def test_serve_tells_what_is_no_run_in_a_sentence(folder, tmp_path, capsys, what):
     given = {
         "nothing": tmp_path / "nowhere",
         "a file": folder / "manifest.json",
         "an empty folder": tmp_path / "empty",
         "damaged parts": folder,
+        "a divided name": tmp_path / f"a{os.pathsep}b",
     }[what]
     (tmp_path / "empty").mkdir()
+    shutil.copytree(folder, tmp_path / f"a{os.pathsep}b")
     (folder / "prompts" / "000000.parquet").write_bytes(b"no parquet")
     assert main(["serve", "--run", str(given)]) == 2
     said = capsys.readouterr().err

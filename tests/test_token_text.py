@@ -1,5 +1,8 @@
 """Display strings of tokens lose nothing and hide nothing."""
 
+import re
+import unicodedata
+
 import pytest
 from tokenizers import Tokenizer, decoders, models, normalizers
 from transformers import PreTrainedTokenizerFast
@@ -28,10 +31,24 @@ HOSTILE = ["<script>", "<b>", "$x$", "**", "🙂", "مرحبا", "你好", " a\n
         ("❤\ufe0f".encode(), "❤\ufe0f"),
         ("a\u2800b".encode(), "a⟨E2 A0 80⟩b"),
         ("\u3164".encode(), "⟨E3 85 A4⟩"),
+        (" \ufe0f".encode(), "␣⟨EF B8 8F⟩"),
+        ("\u0300\u0301".encode(), "⟨CC 80⟩⟨CC 81⟩"),
     ],
 )
 def test_white_space_controls_and_lone_bytes_are_made_visible(raw, shown):
     assert display_token(raw) == shown
+
+
+def test_no_character_is_shown_as_itself_that_nobody_would_see():
+    unseen = re.compile("HANGUL .*FILLER|PATTERN BLANK|VOWEL INHERENT|NULL NOTEHEAD")
+    for code in (*range(0xD800), *range(0xE000, 0x20000), *range(0xE0000, 0xE0200)):
+        char = chr(code)
+        if unicodedata.category(char) in ("Mn", "Me", "Cc", "Cf", "Zs", "Zl", "Zp") or unseen.search(
+            unicodedata.name(char, "")
+        ):
+            assert char not in (shown := display_token(char.encode())) and token_bytes(shown) == char.encode(), hex(
+                code
+            )
 
 
 @pytest.mark.parametrize("text", HOSTILE)
@@ -39,9 +56,9 @@ def test_display_string_can_be_turned_back_into_the_bytes(text):
     assert token_bytes(display_token(text.encode())) == text.encode()
 
 
-@pytest.mark.parametrize("byte", range(256))
-def test_every_single_byte_has_a_display_string_of_its_own(byte):
-    assert token_bytes(display_token(bytes([byte]))) == bytes([byte])
+def test_every_single_byte_has_a_display_string_of_its_own():
+    every = [bytes([byte]) for byte in range(256)]
+    assert [token_bytes(display_token(byte)) for byte in every] == every
 
 
 def test_tokens_of_a_text_join_to_the_text():

@@ -112,6 +112,6 @@ def test_tokenizer_that_ships_is_not_tried_again(monkeypatch):
 
 
 def test_tokenizer_with_any_strange_value_is_read_or_refused(folder):
-    found = fuzz_json(folder / "tokenizer.json", lambda: capture(load_model(folder), TEXT), 15)
-    found |= fuzz_json(folder / "tokenizer_config.json", lambda: capture(load_model(folder), TEXT), 15)
+    found = fuzz_json(folder / "tokenizer.json", lambda: capture(load_model(folder), TEXT), 10)
+    found |= fuzz_json(folder / "tokenizer_config.json", lambda: capture(load_model(folder), TEXT), 10)
     assert found.keys() <= {"read", "refused"}, found

@@ -152,3 +152,6 @@ def test_a_trace_shows_itself_in_one_line_and_as_a_strip_in_a_notebook(loaded):
     assert "and 120 more tokens" in shown and "token 399: " in shown and "token 400: " not in shown
     assert f"loops in the mean over layers (by layer, from 0: {trace.loops[0, 0]}, 4)" in shown
     assert "layers. Model small, weights " in shown and "Gates untrained: routing is noise." in shown
+    of_others = dataclasses.replace(trace, meta=trace.meta | {"parts": ["width"], "family": "mixture of experts"})
+    assert "loop" not in repr(of_others) and "shaded" not in of_others._repr_html_()
+    assert "A mixture of experts with 2 layers, which chooses no loops. Model small" in of_others._repr_html_()

@@ -24,7 +24,7 @@ from hooks.trace_diff import trace_difference
 from tests.flipped import WHOLE, flipped, parquet_file, trace_file
 
 ROOT = Path(__file__).parents[1]
-FLIPS = 500
+FLIPS = 200
 BOMB_S, BOMB_MB = 5, 1_024
 
 FILES = {

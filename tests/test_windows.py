@@ -186,7 +186,9 @@ def test_trace_file_keeps_the_windows_and_is_refused_when_they_cannot_be(trace, 
 def test_captions_and_manifest_say_how_the_text_was_read(trace):
     said = "85 tokens, 2 layers, read in 5 windows of 32 tokens, each overlapping the former by 16. Selected"
     assert numbers(spec("loop_map"), trace, View(token=TOKEN)).startswith(said)
-    files = zipfile.ZipFile(io.BytesIO(bundle(Export(trace, figures=()), prompt="a name")))
+    files = zipfile.ZipFile(
+        io.BytesIO(bundle(Export(trace, figures=(spec("loop_map"),)), prompt="a name", picture_formats=()))
+    )
     manifest = json.loads(files.read("manifest.json"))
     assert manifest["windows"] == trace.meta["windows"]
 

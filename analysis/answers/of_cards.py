@@ -30,7 +30,7 @@ def expert_cards(card: Card, view: View = DEFAULT_VIEW) -> Answer:
     if not row["made"]:
         return Answer(text)
     if row["prompts"] < FEWEST_TEXTS:
-        return Answer(f"{text} Which tokens is not tested against chance: this takes {FEWEST_TEXTS} prompts.")
+        return Answer(f"{text} Its tokens are not tested against chance: that takes {FEWEST_TEXTS} prompts.")
     return Answer(f"{text} {_tokens(card)}{_classes(card)}")
 
 
@@ -39,12 +39,12 @@ def _tokens(card: Card) -> str:
     if not card.compared:
         return f"No token occurs {FEWEST} times, so none is compared."
     if above.empty:
-        return f"None of the {how_many(card.compared, 'token')} compared is served more often than chance gives."
+        return f"None of the {how_many(card.compared, 'token')} compared is served more often than by chance."
     named = [f"“{isolated(short_label(row.text))}” (lift {number(row.lift, 1)})" for row in above.itertuples()]
     least = "at least " if len(above) == CANDIDATES else ""  # others were not looked at by prompt
     more = f" and {least}{len(above) - MOST_NAMED:,} more" if len(above) > MOST_NAMED else ""
     listed = ", ".join(named[:MOST_NAMED])
-    return f"Of {how_many(card.compared, 'token')} compared, it takes beyond chance {listed}{more}."
+    return f"Of {how_many(card.compared, 'token')} compared, it serves these more often than by chance: {listed}{more}."
 
 
 def _classes(card: Card) -> str:

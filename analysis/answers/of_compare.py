@@ -41,18 +41,22 @@ def _flips(pair: TracePair) -> list[Piece]:
         return [f"{why_not} "]
     found = flips(pair)
     if not found.cells:
-        return ["No token that can be compared says the same in both. "]
+        return ["No token that can be compared is the same in both. "]
     cells = f"the {found.cells:,} later cells" if pair.what == "text" else f"{found.cells:,} cells"
-    experts = f" and {found.experts:,} of {found.routed:,} only other experts" if found.routed else ""
+    experts = (
+        (f" and {found.experts:,} of {found.routed:,} the same number but different experts") if found.routed else ""
+    )
     told: list[Piece] = [
-        f"Of {cells} with the same token, {found.loops:,} ({share(found.loop_share)}) took other loops{experts}",
+        f"Of {cells} with the same token, {found.loops:,} ({share(found.loop_share)}) took a different number of "
+        f"loops{experts}",
         *_most(pair),
         ". ",
     ]
     if pair.null:
         as_many = sum(each.loop_share >= found.loop_share for each in pair.null)
         told.append(
-            f"Of {how_many(len(pair.null), 'pair')} of paraphrases, {as_many} flipped at least as large a share. "
+            f"Of {how_many(len(pair.null), 'pair')} of paraphrases, {as_many} flipped at least as large a share of "
+            "their choices. "
         )
     return told
 

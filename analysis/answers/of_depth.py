@@ -30,10 +30,11 @@ def forced_depth(effects: DepthEffects, view: View = DEFAULT_VIEW) -> Answer:
         else ""
     )
     return answer(
-        f"Forced one at a time, the {how_many(ran * trace.num_layers, 'cell')}{begun} miss "
-        f"{number(table.loc['learned', 'regret'], 3)} nats on average in the next prediction; the same loops "
-        f"dealt at random miss {_more(table.loc['random', 'more'])}, always "
-        f"{how_many(same, 'loop')} {_more(table.loc[f'always {same}', 'more'])}. {often}",
+        f"Forced one at a time in {how_many(ran * trace.num_layers, 'cell')} (a token in a layer){begun}, the best "
+        "number of loops would predict the next token better than the one that ran, by "
+        f"{number(table.loc['learned', 'regret'], 3)} nats on average. With the same loops dealt at random, this gap "
+        f"is {_larger(table.loc['random', 'more'])}; with always {how_many(same, 'loop')}, it is "
+        f"{_larger(table.loc[f'always {same}', 'more'])}. {often}",
         a_token(trace, token, layer=int(layer)),
         " missed most, ",
         f"{number(lost[layer, token], 3)} in ",
@@ -42,8 +43,8 @@ def forced_depth(effects: DepthEffects, view: View = DEFAULT_VIEW) -> Answer:
     )  # fmt: skip
 
 
-def _more(value: float) -> str:
-    return f"{number(abs(value), 3)} {'more' if value >= 0 else 'less'}"
+def _larger(value: float) -> str:
+    return f"{number(abs(value), 3)} {'larger' if value >= 0 else 'smaller'}"
 
 
 __all__ = ["forced_depth"]

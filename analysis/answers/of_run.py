@@ -16,7 +16,7 @@ def atlas(drawn: Atlas, view: View) -> Answer:
     tokens, every, filtered = int(found.tokens), int(found.all_tokens), drawn.chosen != ALL_TOKENS
     counted = f"{how_many(tokens, 'token')} of {how_many(int(found.prompts), 'prompt')}"
     if not tokens:
-        return Answer("No token of this run is left by the filter: remove a part of it.")
+        return Answer("The filter leaves no token of this run; remove a part of it.")
     model = drawn.meta.get("model") or "an unnamed model"
     how = f" count here, {share(tokens / max(every, tokens))} of the run, read by" if filtered else " were read by"
     return Answer(f"{counted}{how} {model}.{_loops(drawn)}{_experts(drawn)}")

@@ -14,7 +14,7 @@ from analysis.texts.study import Study
 from analysis.texts.validity import MEASURES
 from analysis.view import DEFAULT_VIEW, View
 from analysis.words.labels import how_many
-from analysis.words.numbers import number, percent
+from analysis.words.numbers import millions, number, percent
 from hooks.trace import RoutingTrace
 
 BEYOND = 0.05
@@ -85,7 +85,7 @@ def _directed(known: pd.Series, means: pd.DataFrame, measure: str, adjective: st
 def models(trace: RoutingTrace, view: View = DEFAULT_VIEW, *, checks: Sequence[Check] | None = None) -> Answer:
     """What the model is made of, and the verdict of its health check if it was run."""
     facts = model_facts(trace)
-    size = f"{facts.parameters / 1e6:.1f} M parameters in " if facts.parameters else ""
+    size = f"{millions(facts.parameters)} parameters in " if facts.parameters else ""
     heads = f"; routers and depth heads are {percent(facts.heads_share, 2)} of them" if facts.heads_share else ""
     if facts.family:
         size = f" It has {size.removesuffix(' in ')}." if size else ""

@@ -222,7 +222,7 @@ def _how_sure(trace: RoutingTrace, layer: int, token: int) -> str:
     if preferred != trace.loops[layer, token]:
         return f", although the depth head preferred {preferred}"
     margin = float(depth_margin(trace)[layer, token])
-    return "" if np.isnan(margin) else f", {number(margin)} logits ahead of the next choice"
+    return "" if np.isnan(margin) else f"; that choice won by {number(margin)} logits"
 
 
 __all__ = ["attention", "geometry", "recursion_lens", "walkthrough", "write_ledger"]

@@ -27,9 +27,8 @@ def what_if(both: Comparison, view: View = DEFAULT_VIEW) -> Answer:
         if both.after.interventions:
             return Answer("The active interventions are the pinned ones, so there is nothing to compare.")
         return Answer(
-            f"Nothing is decided otherwise yet: the loss of the model's own choices is {number(found.before, 3)} nats "
-            f"per token, {over}. Start with a question below, or choose what to decide, click a cell of the map, and "
-            "press Set."
+            f"Nothing is changed yet: with the model's own choices, the loss is {number(found.before, 3)} nats per "
+            f"token, {over}. Start with a question below, or choose a change, click a cell of the map, and press Set."
         )
     beside = "under the pinned interventions" if both.before.interventions else "with the model's own choices"
     pieces: list[Piece] = [
@@ -48,7 +47,7 @@ def _most_changed(both: Comparison) -> list[Piece]:
         return ["No token's log-probability changed. "]
     most = int(np.nanargmax(np.abs(change)))
     flipped = int(other_prediction(both).sum())
-    told = f"after {how_many(flipped, 'token')} another next token is the likeliest"
+    told = f"after {how_many(flipped, 'token')} the likeliest next token is another one"
     told = told if flipped else "the likeliest next token stayed the same everywhere"
     return [
         "The log-probability of ", a_token(both.after, most), f" changed most ({number(change[most], signed=True)}); "
@@ -63,14 +62,14 @@ def _cascade(both: Comparison) -> list[Piece]:
         return ["No other cell reads what they changed."]
     if "depth" not in both.after.parts:
         if found.first_layer is None:
-            return [f"None of the {found.reached:,} cells that read what they changed took other experts."]
-        told = f"Of {found.reached:,} cells that read what they changed, {found.experts:,} took other experts, "
+            return [f"None of the {found.reached:,} cells that read what they changed took different experts."]
+        told = f"Of {found.reached:,} cells that read what they changed, {found.experts:,} took different experts, "
         return [told, "the lowest in ", a_layer(found.first_layer), "."]
     if found.first_layer is None:
-        return [f"None of the {found.reached:,} cells that read what they changed took other loops or experts."]
+        return [f"None of the {found.reached:,} cells that read what they changed took different loops or experts."]
     return [
-        f"Of {found.reached:,} cells that read what they changed, {found.loops:,} took other loops and "
-        f"{found.experts:,} only other experts, the lowest in ", a_layer(found.first_layer), ".",
+        f"Of {found.reached:,} cells that read what they changed, {found.loops:,} took a different number of loops "
+        f"and {found.experts:,} only different experts, the lowest in ", a_layer(found.first_layer), ".",
     ]  # fmt: skip
 
 

@@ -1,7 +1,9 @@
 """What stands beside a figure that has left its page: title, how to read it, its numbers, and where they come from."""
 
+import numpy as np
 import pandas as pd
 
+from analysis.aggregate import ordinary
 from analysis.answers import answers
 from analysis.catalogue import Drawn, FigureSpec, OfTexts
 from analysis.figures.selection import At
@@ -21,6 +23,8 @@ from hooks.trace import RoutingTrace
 
 About = RoutingTrace | OfTexts | TrainingCurves | PromptTable | Atlas | TokenMap | AboutRun
 """What a caption speaks of (`routing_of`)."""
+FEWEST_READ = 5
+"""Fewer surprisals say nothing about how well a text is predicted."""
 
 
 def numbers(spec: FigureSpec, about: About, view: View, *, marked: bool = True, **options: str) -> str:
@@ -143,6 +147,24 @@ def generation(trace: RoutingTrace) -> str | None:
     return f"Tokens from {first} on were generated{f' ({told})' if told else ''}; those before are the prompt."
 
 
+def worse_than_guessing(trace: RoutingTrace) -> str | None:
+    """The sentence for a text that is predicted worse than if all tokens of the vocabulary were equally likely.
+
+    None for every other text, for one of few tokens, where the trace does not state the size of the vocabulary, and of
+    a model that may not be trained at all.
+    """
+    read = trace.logprob[ordinary(trace)]
+    read, vocabulary = read[np.isfinite(read)], trace.meta.get("config", {}).get("vocab_size")
+    untrained = trace.meta.get("gates_trained") is False
+    if len(read) < FEWEST_READ or not vocabulary or untrained or -read.mean() <= np.log(vocabulary):
+        return None
+    return (
+        f"The model predicts this text worse than if all its {vocabulary:,} tokens were equally likely "
+        f"({number(-read.mean(), 1)} against {number(np.log(vocabulary), 1)} nats per token). The text is unlike those "
+        "that the model was trained on, and its routing may mean little."
+    )
+
+
 def source(about: About) -> str:
     """Model and weights in one line; a warning where the routing is noise."""
     weights = str(about.meta.get("weights_sha256") or "unknown")[:12]
@@ -176,4 +198,7 @@ def answers_text(given: tuple[Drawn, ...], view: View) -> str:
     return "\n".join([*lines, "", _trace_numbers(given[0], view, selected), source(given[0]), ""])
 
 
-__all__ = ["About", "answers_text", "caption", "generation", "intervention", "numbers", "reading", "source"]
+__all__ = [
+    "About", "answers_text", "caption", "generation", "intervention", "numbers", "reading", "source",
+    "worse_than_guessing",
+]  # fmt: skip

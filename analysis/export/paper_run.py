@@ -20,6 +20,7 @@ from analysis.export.tables import TABLE_FORMATS, table_csv, table_parquet, tabl
 from analysis.figures.runs.paper import COSINE, PAPER_FIGURES
 from analysis.figures.runs.paper_clouds import SEED, WIDTH, cloud_caption, cloud_svg, word_cloud
 from analysis.runs.atlas import Atlas
+from analysis.runs.filter_words import in_words
 from analysis.runs.paper import cloud_levels
 from analysis.runs.paper_paths import PathCosines
 from analysis.view import DEFAULT_VIEW
@@ -62,10 +63,10 @@ def paper_files(
     """Yield (file name, content) of the paper's figures of a run under a filter.
 
     Of every figure: pictures as wide as `paper` says, `.html`, which needs `plotly.min.js` beside it, its data, and
-    `.caption.txt`. `levels` are the values of
-    λ of the clouds, those of the paper unless others are given; a cloud is an SVG whatever the formats. Fig. 6 needs
-    `cosines`. `about.json` says what all of it is of. Raises ValueError for an unknown format or a λ that the model
-    cannot have, and PictureError before the first file if no browser draws the pictures asked for.
+    `.caption.txt`. `levels` are the values of λ of the clouds, those of the paper unless others are given; a cloud is
+    an SVG whatever the formats. Fig. 6 needs `cosines`. `about.json` says what all of it is of. Raises ValueError for
+    an unknown format or a λ that no token has, and PictureError before the first file if no browser draws the pictures
+    asked for.
     """
     if unknown := [name for name in formats if name not in FORMATS]:
         raise ValueError(f"unknown format {', '.join(unknown)}; known formats are {', '.join(FORMATS)}")
@@ -155,6 +156,7 @@ def _about(drawn: Atlas, cosines: PathCosines | None, levels: Sequence[float], s
         "model": drawn.meta.get("model"),
         "weights_sha256": drawn.meta.get("weights_sha256"),
         "filter": drawn.chosen.as_json(),
+        "filter_in_words": in_words(drawn.chosen),  # also of what the JSON leaves out: tokens chosen on the map
         "tokens": int(counted["tokens"]),
         "prompts": int(counted["prompts"]),
         "lambda_of_the_clouds": list(levels),

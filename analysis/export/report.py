@@ -14,7 +14,7 @@ from analysis.aggregate import mean_over_tokens, ordinary
 from analysis.answers import answer_of, answers
 from analysis.catalogue import CATALOGUE, Drawn, FigureSpec, routing_of
 from analysis.compare.pair import TracePair, losses
-from analysis.export.captions import generation, intervention, numbers, reading
+from analysis.export.captions import generation, intervention, numbers, reading, worse_than_guessing
 from analysis.export.files import Export
 from analysis.export.paper import paper_figure
 from analysis.export.report_page import (
@@ -174,6 +174,7 @@ def _notices(trace: RoutingTrace) -> tuple[Block, ...]:
         "The gates of this model are untrained, so its routing is noise."
         if trace.meta.get("gates_trained") is False
         else None,
+        worse_than_guessing(trace),
         f"Means leave out {how_many(added, 'token')} that the tokenizer added." if added else None,
     )
     return tuple(Words(each) for each in told if each)

@@ -63,6 +63,8 @@ class Table:
     caption: str = ""
     folded: str = ""
     """Words behind which it is folded away; "" for a table that is open."""
+    beside: bool = False
+    """Whether it stands beside the tables before and after it where there is room."""
     kind: Literal["table"] = "table"
 
 

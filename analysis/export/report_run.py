@@ -3,9 +3,11 @@
 import json
 import re
 import shlex
+from dataclasses import replace
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
 from analysis.answers import answer_of
@@ -41,25 +43,31 @@ from analysis.runs.paper import cloud_levels
 from analysis.runs.paper_paths import PathCosines, sampled
 from analysis.view import DEFAULT_VIEW
 from analysis.words.labels import how_many
-from analysis.words.numbers import number, significant
+from analysis.words.numbers import NOTHING, number, significant
 from hooks.interventions import from_json, in_words
+from hooks.token_text import WHITE
 
 if TYPE_CHECKING:
     from analysis.runs.run import Run
 
-TEXTS, WORDS, PROBLEMS = 6, 20, 10
-"""Texts, words at a λ, and records with a problem that a report shows."""
+_MAKER = re.compile(r"docs\.\w{1,40}")
+TEXTS, TEXT_TOKENS, WORDS, PROBLEMS = 6, 256, 20, 10
+"""Texts, tokens of each, words at a λ, and records with a problem that a report shows."""
+LOOP_COLOURS = THEMES["light"]["loops"]
 
 
 def run_report(
     run: "Run", chosen: TokenFilter = ALL_TOKENS, *, cosines: PathCosines | None = None, name: str = ""
 ) -> Report:
-    """The report of a run under a filter; Fig. 6 of the paper is in it with `cosines` (`paper_paths.path_cosines`)."""
-    drawn = atlas_of(run, chosen)
+    """The report of a run under a filter; Fig. 6 of the paper is in it with `cosines` (`paper_paths.path_cosines`).
+
+    `name` is what the run is called; without it, it is called as its folder.
+    """
+    drawn = replace(atlas_of(run, chosen), name=name or run.name)
     words = filter_in_words(chosen)
     told = f"{how_many(run.counts.prompts, 'prompt')}, {how_many(run.counts.tokens, 'token')}."
     return Report(
-        name or f"Run “{run.name}”",
+        f"Run “{drawn.name}”",
         (told, *((f"Only tokens count for which holds: {words}.",) if words else ()), _model(run)),
         (
             Section("What the run is of", _of(run)),
@@ -130,7 +138,7 @@ def _words(drawn: Atlas) -> tuple[Block, ...]:
             f"The {how_many(len(found), 'word')} with λ {significant(level)} in most cells (a token in a layer). Lift: "
             "how many times as frequent as among all cells."
         )
-        blocks.append(table(found, names, caption=caption))
+        blocks.append(replace(table(found, names, caption=caption), beside=True))
     return tuple(blocks)
 
 
@@ -165,27 +173,34 @@ def _clouds(drawn: Atlas) -> tuple[Block, ...]:
 
 def _texts(run: "Run", chosen: TokenFilter) -> tuple[Block, ...]:
     """Some texts as their tokens, coloured by mean loops; those that the filter leaves out are empty."""
-    found = sampled(run, chosen, count=TEXTS)
-    colours, most, blocks = THEMES["light"]["loops"], run.sizes.max_loops, []
-    legend = [("text", "mean loops over layers: 1", ""), ("bar", [colour_at(colours, i / 8) for i in range(9)], "")]
+    found, most = sampled(run, chosen, count=TEXTS), run.sizes.max_loops
+    bar = [colour_at(LOOP_COLOURS, i / 8) for i in range(9)]
+    legend = [("text", "mean loops over layers: 1", ""), ("bar", bar, ""), ("text", str(most), "")]
+    blocks = []
     for row in found.itertuples():
         rows = run.ask(
-            "SELECT token, text, loops, special, logprob FROM tokens WHERE prompt = ? ORDER BY token LIMIT 256",
+            f"SELECT token, text, loops, logprob FROM tokens WHERE prompt = ? ORDER BY token LIMIT {TEXT_TOKENS}",
             [row.prompt],
         )
-        counts, cells = {*map(int, row.tokens)}, []
-        for token in rows.itertuples():
-            loops = float(sum(map(int, token.loops)) / len(token.loops))
-            told = f"token {token.token}, mean loops {number(loops)}"
-            told += "" if pd.isna(token.logprob) else f", surprisal {number(-token.logprob, 1)} nats"
-            fill = colour_at(colours, (loops - 1) / max(most - 1, 1)) if int(token.token) in counts else ""
-            blank = not token.text.strip("␣↵⇥")
-            label = token.text if blank else f" {token.text[1:]}" if token.text.startswith("␣") else token.text
-            look = ("" if fill else "empty") + (" white" if blank else "")
-            cells.append(Cell(label, told, "", fill, text_on(fill) if fill else "", look.strip(), "↵" in token.text))
-        blocks.append(Text(cells, [*legend, ("text", str(most), "")], f"Prompt {row.prompt}."))
-    drawn_at_random = Words(f"{how_many(len(found), 'prompt')} drawn at random (seed 0), up to 256 tokens of each.")
-    return (drawn_at_random, *blocks)
+        counted = {*map(int, row.tokens)}
+        cells = [
+            _cell(token, text, float(np.mean(loops)), logprob, most, counts=token in counted)
+            for token, text, loops, logprob in rows.itertuples(index=False)
+        ]
+        blocks.append(Text(cells, legend, f"Prompt {row.prompt}."))
+    told = f"{how_many(len(found), 'prompt')} drawn at random (seed 0), up to {TEXT_TOKENS} tokens of each."
+    return (Words(told), *blocks)
+
+
+def _cell(token: int, text: str, loops: float, logprob: float, most: int, *, counts: bool) -> Cell:
+    """A token in its text, coloured by its mean loops, 1..most, if it counts."""
+    told = f"token {token}, mean loops {number(loops)}"
+    told += "" if pd.isna(logprob) else f", surprisal {number(-logprob, 1)} nats"
+    fill = colour_at(LOOP_COLOURS, (loops - 1) / max(most - 1, 1)) if counts else ""
+    blank = not text.strip(WHITE)
+    label = f" {text[1:]}" if text.startswith("␣") and not blank else text
+    look = " ".join([*(() if fill else ("empty",)), *(("white",) if blank else ())])
+    return Cell(label, told, "", fill, text_on(fill) if fill else "", look, "↵" in text)
 
 
 def _made_by(run: "Run") -> tuple[Block, ...]:
@@ -196,7 +211,7 @@ def _made_by(run: "Run") -> tuple[Block, ...]:
         ["last written, UTC", manifest.updated],
         ["versions of the run", versions],
     ]
-    files = [[str(each.get("name")), json.dumps(each, ensure_ascii=False)] for each in manifest.sources]
+    files = [[str(each.get("name")), _told_apart(each)] for each in manifest.sources]
     settings = [[name, json.dumps(each, ensure_ascii=False)] for name, each in manifest.settings.items()]
     folded = Table(["setting", "value"], settings, folded=f"Settings: {how_many(len(settings), 'setting')}")
     return (
@@ -204,6 +219,12 @@ def _made_by(run: "Run") -> tuple[Block, ...]:
         Table(["source", "what tells it from another version of itself"], files),
         *((folded,) if settings else ()),
     )
+
+
+def _told_apart(source: dict[str, Any]) -> str:
+    """What tells a source from another version of itself, in words."""
+    known = {name: f"{each:,}" if type(each) is int else str(each) for name, each in source.items() if name != "name"}
+    return "; ".join(f"{name.replace('_', ' ')} {each}" for name, each in known.items()) or NOTHING
 
 
 def _again(run: "Run", chosen: TokenFilter) -> tuple[Block, ...]:
@@ -218,8 +239,13 @@ def _again(run: "Run", chosen: TokenFilter) -> tuple[Block, ...]:
         words += ["--intervene", "interventions.json"]
         told = "interventions.json holds the interventions:"
         blocks.append(Code(json.dumps(settings["interventions"], ensure_ascii=False), told))
-    told = f" --filter {shlex.quote(json.dumps(chosen.as_json(), ensure_ascii=False))}" if chosen != ALL_TOKENS else ""
-    filtered = f"TokenFilter.from_json({chosen.as_json()!r})" if told else ""
+    given = chosen.as_json()
+    told = f" --filter {shlex.quote(json.dumps(given, ensure_ascii=False))}" if given else ""
+    filtered = f"TokenFilter.from_json({given!r})" if given else ""
+    if chosen.among is not None:
+        blocks.append(
+            Words("Tokens chosen on the map are in no command and no code: what these make counts all others.")
+        )
     imports = [
         *(["from analysis.runs.filters import TokenFilter"] if told else []),
         "from analysis.export.report import report",
@@ -231,11 +257,20 @@ def _again(run: "Run", chosen: TokenFilter) -> tuple[Block, ...]:
     return (
         Words(f"The commands and the code run {WHERE}, with {PYTHON.replace('`', '')}.", muted=True),
         *blocks,
-        Code(f"{PROGRAM} run {' '.join(words)} --out my_run", "Make the run, where its sources are:"),
+        _made_again(run, words),
         Code(f"{PROGRAM} report my_run{told} --out report.html", "Make this report:"),
         Code(f"{PROGRAM} paper my_run{told} --out figures", "The paper's figures as files:"),
         Code("\n".join([*sorted(map(as_here, imports)), "", *lines]), "The report in Python:"),
     )
+
+
+def _made_again(run: "Run", words: list[str]) -> Code:
+    """The command that makes the run: of the one that is shipped, the program that made it."""
+    maker = str(run.manifest.sources[0].get("made_by")) if run.manifest.sources else ""
+    if _MAKER.fullmatch(maker):
+        told = "The run comes with this project. This makes it again in its folder, for which my_run stands below:"
+        return Code(f"{PYTHON.replace('`', '')} -m {maker}", told)
+    return Code(f"{PROGRAM} run {' '.join(words)} --out my_run", "Make the run, where its sources are:")
 
 
 __all__ = ["run_report"]

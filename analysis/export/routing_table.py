@@ -56,7 +56,7 @@ METADATA = {
     "models": "List of the models: name, SHA-256 of the weights, whether they were changed since, whether the gates "
     "were trained, whether the text is token ids, number of parameters, number format, configuration, versions of the "
     "libraries, and for other families which it is, what the model decides, and notes.",
-    "interventions": "Prompt -> what was decided otherwise than the model would have, in words.",
+    "interventions": "Prompt -> its interventions, in words.",
     "generated": "Prompt -> the first token that the model wrote.",
     "windows": "Prompt -> how a text longer than the trained context was read.",
     "chat": "List of the prompts that were read as a user's message in the model's chat template.",

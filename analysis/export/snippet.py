@@ -15,6 +15,7 @@ from analysis.export.snippet_of_result import (
     long_list,
     result_code,
 )
+from analysis.figures.figure_pair import FigurePair
 from analysis.models.training import TrainingCurves
 from analysis.runs.map import TokenMap
 from analysis.texts.study import Study
@@ -75,7 +76,7 @@ def _in_file(drawn: Drawn) -> bool:
 
 def _holds_interventions(drawn: Drawn) -> bool:
     """Whether the interventions are in the trace file; those of a comparison stand in its code."""
-    in_code = isinstance(drawn, Comparison | TracePair | TransplantTrace)
+    in_code = isinstance(drawn, Comparison | TracePair | FigurePair | TransplantTrace)
     return "interventions" in routing_of(drawn).meta and not in_code
 
 

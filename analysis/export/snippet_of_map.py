@@ -1,9 +1,6 @@
 """The lines of Python that make the map of a run's tokens."""
 
-from dataclasses import fields
-from typing import Any
-
-from analysis.runs.filters import ALL_TOKENS, TokenFilter
+from analysis.runs.filters import ALL_TOKENS
 from analysis.runs.map import TokenMap
 
 
@@ -20,19 +17,12 @@ def map_code(drawn: TokenMap) -> tuple[list[str], list[str]]:
     chosen = ""
     if sample.chosen != ALL_TOKENS:
         imports.append("from analysis.runs.filters import TokenFilter")
-        chosen = f", {_filter(sample.chosen)}"
+        chosen = f", {sample.chosen.as_code()}"
     return imports, [
         f"run = Run({sample.run!r})  # the path of its folder",
         f"sample = sample_tokens(run{chosen}, most={len(sample)}, seed={sample.seed})",
         f"drawn = {method}(sample, {drawn.blocks!r})",
     ]
-
-
-def _filter(chosen: TokenFilter) -> str:
-    """The filter as code, without the fields that have their default."""
-    given: dict[str, Any] = {each.name: getattr(chosen, each.name) for each in fields(chosen)}
-    told = [f"{name}={value!r}" for name, value in given.items() if value != getattr(ALL_TOKENS, name)]
-    return f"TokenFilter({', '.join(told)})"
 
 
 __all__ = ["map_code"]

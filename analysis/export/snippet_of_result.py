@@ -7,6 +7,7 @@ from analysis.compare.pair import TracePair
 from analysis.explain.attribution import Attribution
 from analysis.explain.embedding import Embedding
 from analysis.explain.near_miss import TwoPrecisions
+from analysis.figures.figure_pair import FigurePair
 from analysis.texts.knock_out import KnockOutStudy
 from analysis.texts.study import SAMPLES, Study
 from analysis.what_if.comparison import Comparison
@@ -48,7 +49,7 @@ def result_code(drawn: Drawn) -> tuple[list[str], list[str], list[str]]:
         return _attribution_code(drawn)
     if isinstance(drawn, Comparison):
         return _comparison_code(drawn)
-    if isinstance(drawn, TracePair | TransplantTrace):
+    if isinstance(drawn, TracePair | FigurePair | TransplantTrace):
         return _pair_code(drawn)
     if isinstance(drawn, LensTrace):
         at = drawn.token
@@ -121,9 +122,11 @@ def captured_code(interventions: tuple[Intervention, ...], model: str = "loaded"
     return f"capture({model}, {text}{under})"
 
 
-def _pair_code(drawn: TracePair | TransplantTrace) -> tuple[list[str], list[str], list[str]]:
+def _pair_code(drawn: TracePair | FigurePair | TransplantTrace) -> tuple[list[str], list[str], list[str]]:
     """A and B in their models, and what is made of both."""
-    pair = drawn if isinstance(drawn, TracePair) else TracePair(drawn.a, drawn.b)
+    pair = TracePair(drawn.a, drawn.b) if isinstance(drawn, TransplantTrace) else drawn
+    if isinstance(drawn, FigurePair):
+        pair = TracePair(drawn.pair.a, drawn.pair.b)
     imports, names, lines, loaded_b = ["from analysis.compare.pair import TracePair"], ["capture"], [], "loaded"
     if pair.a.interventions or pair.b.interventions:
         imports.append("from hooks.interventions import from_json")
@@ -141,6 +144,10 @@ def _pair_code(drawn: TracePair | TransplantTrace) -> tuple[list[str], list[str]
     if isinstance(drawn, TransplantTrace):
         model = "" if loaded_b == "loaded" else f", loaded_b={loaded_b}"
         return imports[1:], [*names, "transplant_routing"], [*lines, f"drawn = transplant_routing(loaded, a, b{model})"]
+    if isinstance(drawn, FigurePair):
+        imports.append("from analysis.figures.figure_pair import FigurePair")
+        option = f", {drawn.option!r}" if drawn.option else ""
+        return imports, names, [*lines, f"drawn = FigurePair(TracePair(a, b), {drawn.figure!r}{option})"]
     if not pair.null:
         return imports, names, [*lines, "drawn = TracePair(a, b)"]
     imports.append("from analysis.compare.texts import paraphrase_flips, paraphrase_texts")

@@ -6,6 +6,7 @@ from analysis.figures.compare import (
     compare_gate_figure,
     compare_loops_figure,
 )
+from analysis.figures.compare_beside import beside_difference_figure
 from analysis.figures.compare_tokens import compare_logprob_figure, paraphrase_null_figure
 from analysis.figures.difficulty import (
     difficulty_by_loops_figure,
@@ -131,6 +132,7 @@ __all__ = [
     "compare_experts_figure",
     "compare_logprob_figure",
     "paraphrase_null_figure",
+    "beside_difference_figure",
     "routing_transplant_figure",
     "drawn_loops_figure",
     "training_course_figure",

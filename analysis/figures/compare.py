@@ -241,7 +241,7 @@ def _experts_map(pair: TracePair, view: View) -> go.Figure:
     counted = ordinary(trace)
     per_layer = share(other[:, counted].sum(axis=1), both[:, counted].sum(axis=1))
     grey = {"marker": {"color": c["line"]}}
-    legend = f"{swatch(shades[-1], 'other experts in B')}   / routed in neither   × not aligned   "
+    legend = f"{swatch(shades[-1], 'different experts in B')}   / routed in neither   × not aligned   "
     return joint_map(
         trace,
         view,
@@ -277,10 +277,10 @@ def _mean(values: np.ndarray, axis: int) -> np.ndarray:
 SHOW = {"difference": "B − A", "a": "A", "b": "B"}
 ON_CELLS = "A cross marks tokens of A that are aligned with none of B: they have no difference, which is not 0."
 ALIGNED = (
-    "“B” shows B with its own tokens. Two texts are aligned so that as many equal tokens as possible stand at the same "
-    "place; between two of these, as many tokens in one as in the other replace each other, and unequal numbers are "
-    "not aligned. Two tokenizations of one text are aligned where both cut, and several tokens between two cuts count "
-    "as their mean."
+    "“B” shows B with its own tokens. Two texts are aligned by their equal tokens, as many as possible. Where "
+    "equally many other tokens stand between these in A and in B, they are paired in order; otherwise they are not "
+    "aligned. If two tokenizers cut one text differently, it is aligned at the cuts that both make, and several "
+    "tokens between two cuts count as their mean."
 )
 
 
@@ -301,33 +301,33 @@ def _spec(quantity: str, title: str, how_to_read: str, figure: Callable, **more:
 FIGURES = (
     _spec(
         "loops",
-        "Which tokens take other loops?",
-        "Each cell is one token of A in one layer. Green cells with a plus take more loops in B, magenta cells with a "
-        "minus fewer, and empty ones as many. The bars above and beside are the means.",
+        "Which tokens take a different number of loops?",
+        "Each cell is one token of A in one layer. Green cells with a plus take more loops in B, magenta cells with "
+        "a minus fewer; empty cells are the same. The bars above and beside are means.",
         compare_loops_figure,
     ),
     _spec(
         "gate",
-        "Where is λ another?",
+        "Where does λ differ?",
         "Each cell is one token of A in one layer. Green cells with a plus have more weight on the width path in B, "
         "magenta cells with a minus less.",
         compare_gate_figure,
     ),
     _spec(
         "difficulty",
-        "Where does the depth head expect other loops?",
-        "Each cell is one token of A in one layer: soft difficulty in B minus that in A. A number of loops flips only "
-        "where a difference is large enough; here smaller ones show too.",
+        "Where does the depth head expect a different number of loops?",
+        "Each cell is one token of A in one layer: soft difficulty in B minus that in A. The number of loops changes "
+        "only where this difference is large enough; smaller differences show here too.",
         compare_difficulty_figure,
     ),
     _spec(
         "experts",
-        "Which tokens use other experts?",
-        "Each cell is one token of A in one layer. A number says how many of its experts in B the token did not "
-        "have in A, and a grey cell has the same ones. A and B mark cells that routed only there, and a stroke "
+        "Which tokens use different experts?",
+        "Each cell is one token of A in one layer. A number counts the experts in B that the token did not have in "
+        "A, and grey cells have the same experts in both. “A” and “B” mark cells that routed only there, a stroke "
         "those that routed in neither.",
         compare_experts_figure,
-        details=f"Experts are compared only where one token stands against one. {ALIGNED}",
+        details=f"Experts are compared only where one token of A is aligned with one token of B. {ALIGNED}",
         by_token=True,
     ),
 )

@@ -80,7 +80,7 @@ def paraphrase_null_figure(pair: TracePair, view: View = DEFAULT_VIEW) -> go.Fig
             "range": [-0.02 * most, 1.08 * most],
             "tickformat": ".0%",
             "showgrid": True,
-            "title": {"text": "share of the compared cells that decided otherwise"},
+            "title": {"text": "share of the compared cells with another choice"},
         },
         yaxis={"range": [-0.5, 1.5], "tickvals": list(rows), "ticktext": [name for name, *_ in rows.values()]},
         annotations=[note(legend)],
@@ -125,18 +125,18 @@ FIGURES = (
     ),
     FigureSpec(
         name="paraphrase_null",
-        title="Are these more flips than another wording makes?",
+        title="Do more choices flip than after rewording?",
         how_to_read=(
-            "The filled mark is the share of cells (a token in a layer) that decided otherwise in B. Each dot is a "
-            "pair of paraphrases, read by the same model: one word is exchanged for another of the same meaning. "
-            "A mark among the dots is no more than another wording does."
+            "The filled mark is the share of cells (a token in a layer) that make another choice in B. Each dot is "
+            "the same share for a pair of paraphrases, in which one word is replaced by a synonym, read by the same "
+            "model. If the mark lies among the dots, B changes no more than rewording does."
         ),
         details=(
-            "Counted are tokens that say the same in both, from the first difference on. Experts count where a token "
-            "took as many loops and routed in both: another set is a flip, whatever order and weights. "
-            "The paraphrases are twelve short pairs in English, written for this project and read without "
-            "interventions. A longer text has cells further from the difference, and twelve pairs are too few for a p "
-            "value."
+            "Tokens count that are the same in both, from the first difference on. Experts count where a token took "
+            "the same number of loops and routed in both; another set of experts is a flip, whatever their order and "
+            "weights. The paraphrases are twelve short pairs in English, written for this project and read without "
+            "interventions. In a longer text many cells lie further from the difference than in a paraphrase, and "
+            "twelve pairs are too few for a p value."
         ),
         figure=paraphrase_null_figure,
         table=flips_table,

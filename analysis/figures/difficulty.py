@@ -247,10 +247,10 @@ FIGURES = (
             "what is left among equally frequent tokens."
         ),
         details=(
-            "For the range of chance, the surprisals are shifted along the text by up to half its length: 95% of "
-            "these shifts leave ρ within this distance from 0. A shift does not keep the position, so a mere "
-            "trend along the text can lie beyond. The surprisal of the next token is a single draw from what "
-            "could come next, and the loops have already changed it."
+            "For the chance range, the surprisals are shifted along the text by up to half its length; 95% of the "
+            "shifts give a ρ within this range. A shift does not keep positions, so a trend along the text alone can "
+            "exceed it. The surprisal of the next token is a single draw from what could come next, and the loops "
+            "have already changed it."
         ),
         figure=difficulty_surprisal_figure,
         table=difficulty_surprisal,

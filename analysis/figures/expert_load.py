@@ -223,12 +223,13 @@ FIGURES = (
         title="Which experts are chosen together",
         how_to_read=(
             "Each cell is a pair of experts of the selected layer. Above 0 (green) they are chosen for the same "
-            "token more often than their loads alone predict, below 0 (magenta) less often. Bold numbers lie "
-            "beyond the middle 95% of what comes out when every token draws its pair by the loads alone."
+            "token more often than their loads alone predict, below 0 (magenta) less often. Bold numbers lie beyond "
+            "the middle 95% of the values found when every token draws its pair by the loads alone."
         ),
         details=(
-            "Chance makes at most one pair in twenty bold. Tokens that depend on their neighbours reach further: "
-            "bold is a hint, no proof. Pairs that chance would bring together fewer than 5 times are left out."
+            "By chance, at most one pair in twenty is bold. Tokens that depend on their neighbours exceed it more "
+            "often, so bold is a hint and not a proof. Pairs that chance would bring together fewer than 5 times are "
+            "left out."
         ),
         figure=expert_pairs_figure,
         table=all_pairs_against_chance,

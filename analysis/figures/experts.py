@@ -81,8 +81,9 @@ def expert_path_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> go.Fig
         for i in idle
         if trace.num_layers <= 12 and "depth" in trace.parts
     ]
+    later = "second" if trace.own_k <= 2 else "later choices"
     heading = (
-        f"{quoted(trace, token)}   ● first   ○ second"
+        f"{quoted(trace, token)}   ● first   ○ {later}"
         if ran.any()
         else f"{quoted(trace, token)} did not route in any layer."
     )
@@ -169,7 +170,7 @@ FIGURES = (
         title="Path of the token through the layers",
         how_to_read=(
             "A filled dot is the expert that the router chose first for the selected token in this layer, a ring "
-            "its second choice; a larger mark means more weight, as far as the rows leave room. Grey is the "
+            "another that it chose; a larger mark means more weight, as far as the rows leave room. Grey is the "
             "router's probability for every expert. The line breaks where the token did not route. Experts of "
             "different layers are unrelated."
         ),

@@ -12,6 +12,7 @@ from analysis.compare.pair import TracePair
 from analysis.explain.attribution import Attribution
 from analysis.explain.embedding import Embedding
 from analysis.explain.near_miss import TwoPrecisions
+from analysis.figures.figure_pair import FigurePair
 from analysis.figures.selection import At
 from analysis.models.training import TrainingCurves
 from analysis.runs.about import AboutRun
@@ -46,6 +47,7 @@ OfOneText = (
     | TwoPrecisions
     | Comparison
     | TracePair
+    | FigurePair
     | TransplantTrace
     | KnockOutTrace
     | DepthEffects

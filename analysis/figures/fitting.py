@@ -50,6 +50,8 @@ def fit(fig: go.Figure, width: float) -> None:
     """Arrange a figure for `width` pixels: plots beside a map stay wide enough, and notes are broken, not cut."""
     if width < NARROW_PX and fig.layout.meta and fig.layout.meta.get("map"):
         _widen_side_plots(fig)
+    if width < NARROW_PX and fig.layout.showlegend and fig.layout.legend.title.text:
+        fig.layout.legend.title.side = "top"  # beside its entries it would push the last ones over the edge
     _fit_notes(fig, width)
 
 

@@ -7,7 +7,7 @@ from analysis.figures.cells import numbers
 from analysis.figures.figure_spec import FigureSpec
 from analysis.figures.template import figure, layer_axis, note, sentence_figure
 from analysis.palette import THEMES, colour_at, ramp, text_on
-from analysis.texts.layers_alike import FEWEST_TOKENS, layers_alike
+from analysis.texts.layers_alike import FEWEST_TOKENS, MOST_LAYERS, layers_alike
 from analysis.view import DEFAULT_VIEW, View
 from analysis.words.numbers import number
 from hooks.trace import RoutingTrace
@@ -67,6 +67,7 @@ FIGURES = (
             "expert in the other, whatever the experts' numbers. 1 is the most that the two can share. 0 is "
             "chance, what remains when the text is rotated. Only tokens that routed in both layers count."
         ),
+        details=f"Of more than {MOST_LAYERS} layers, {MOST_LAYERS} are compared that are spread evenly.",
         figure=layers_alike_figure,
         table=layers_alike,
         follows=(),

@@ -30,7 +30,7 @@ def routing_transplant_figure(found: TransplantTrace, view: View = DEFAULT_VIEW)
     names, left, height = row_names(names, view.room, LEFT_PX, HEIGHT)
     own = (table["routing"] == OWN).to_numpy()
     told = [
-        f"{loss}" if mine else f"{loss} ({change}), {flips} of {of} predictions other"
+        f"{loss}" if mine else f"{loss} ({change}), {flips} of {of} predictions different"
         for loss, change, mine, flips, of in zip(
             [number(each, 3) for each in table["loss"]],
             [number(each, 3, signed=True) for each in table["change"]],
@@ -62,16 +62,17 @@ def routing_transplant_figure(found: TransplantTrace, view: View = DEFAULT_VIEW)
 FIGURES = (
     FigureSpec(
         name="routing_transplant",
-        title="What does each do with the routing of the other?",
+        title="Own routing and the other's",
         how_to_read=(
-            "Each bar is the loss of a text. Grey: its own routing. Dark: every token, in every layer, with "
-            "the loops and λ, the experts, or all of these that the token at the same position has in the other trace. "
-            "The words stay, so a change of the loss comes from the decisions alone."
+            "Each bar is the loss of a text: grey with its own routing, dark with that of the other trace. Every "
+            "token then takes the loops and λ, the experts, or all of these, from the token at the same position "
+            "there. The words stay, so any change of the loss comes from the routing alone."
         ),
         details=(
-            "Both need as many tokens: position stands against position, even where the words differ. The losses of "
-            "A and B are means over their own tokens, so compare only bars of one letter. Experts of two models "
-            "share nothing but their numbers. A prediction is other if another next token is the likeliest."
+            "Both must have the same number of tokens: positions are matched, even where the words differ. The "
+            "losses of A and B are means over their own tokens, so compare only bars of the same letter. Experts of "
+            "two models share nothing but their numbers. A prediction is different if another next token is the "
+            "likeliest."
         ),
         figure=routing_transplant_figure,
         table=transplant_tokens,

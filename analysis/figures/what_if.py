@@ -171,17 +171,17 @@ FIGURES = (
         name="what_if_map",
         title="What changed where?",
         how_to_read=(
-            "Each cell is one token in one layer. A filled corner marks a cell that an intervention names. In the "
-            "others a colour is the cascade: they decided otherwise than before, because they read what a named cell "
-            "wrote. The bars above are the change of each token's log-probability."
+            "Each cell is one token in one layer. A filled corner marks a cell that an intervention names. The other "
+            "coloured cells are the cascade: they choose differently than before, because they read what a named "
+            "cell wrote. The bars above are the change of each token's log-probability."
         ),
         of_versatile=(
-            "Numbers are the loops that ran; green cells took more loops than before, magenta fewer, and blue ones as "
-            "many with other experts."
+            "Numbers are the loops that ran; green cells took more loops than before, magenta fewer, and blue the "
+            "same number with different experts."
         ),
         details=(
             "A named cell reaches the later layers of its token and of the tokens after it, within the window that "
-            "reads them. The bars beside the map are the share of the reached cells of a layer that decided otherwise. "
+            "reads them. The bars beside the map are the share of a layer's reached cells that choose differently. "
             "Loops, Gate and Experts show what ran under the interventions. A cell that routed only before or only "
             "now counts by its loops."
         ),
@@ -199,12 +199,12 @@ FIGURES = (
     ),
     FigureSpec(
         name="logprob_change",
-        title="What did it change along the text?",
+        title="How did each token's probability change?",
         how_to_read=(
             "Each bar is one token: how much its log-probability, given the tokens before it, rose (green) or fell "
             "(magenta). A triangle marks tokens that an intervention names in some layer. A token is predicted from "
-            "the one before it, so an effect on a prediction shows at the next token. “Prediction” is how different "
-            "the whole distribution of the next token after each token became."
+            "the one before it, so an effect on a prediction shows at the next token. “Prediction” shows instead how "
+            "much the whole distribution of the next token changed after each token."
         ),
         details=(
             "Prediction is KL(before ‖ after) in nats, 0 for the same distribution. The first token has no "

@@ -139,9 +139,12 @@ def check_loops_matter(record: HealthRecord) -> Check:
         f"{number(cost.error, 3)} over {cost.texts} texts, {cost.tokens:,} tokens; {percent(cost.changed)} of choices "
         f"changed); loops alone {_told(loops)}, λ alone {_told(gate)}, among equal tokens only {_told(within)}, where "
         f"{percent(within.changed)} changed",
-        _untrained_gates(record) + "The 95% interval over texts must lie above 0. If all of it lies below "
-        f"{LEAST_COST:g}, it does not matter which token takes which loops, as with untrained gates. A cost does not "
-        "show that the chosen loops are the best: others are new to a model that was trained with its own.",
+        _untrained_gates(record)
+        + (
+            f"The 95% interval over texts must lie above 0. If all of it lies below {LEAST_COST:g}, it does not "
+            "matter which token takes which loops, as with untrained gates. A cost does not show that the chosen "
+            "loops are the best, since the model was trained with these only."
+        ),
     )
 
 
@@ -178,9 +181,9 @@ def check_sureness(record: HealthRecord) -> Check:
         "healthy" if by_layer.mean() >= LEAST_AGREEMENT else "sick",
         f"{percent(by_layer.mean())} of draws give the loops that evaluation picks; fewest in layer "
         f"{by_layer.argmin()} ({percent(by_layer.min())})",
-        "Gumbel noise is added to the depth logits of evaluation, layer by layer; in training a draw also changes the "
-        f"layers above. Below {LEAST_AGREEMENT:.0%} training ran other loops than evaluation, and the logits are "
-        "nearly even: the depth head was not trained, or not for long.",
+        "Gumbel noise is added to the depth logits of evaluation, layer by layer; in training a draw also changes "
+        f"the layers above. Below {LEAST_AGREEMENT:.0%} training ran different loops than evaluation would, and the "
+        "logits are nearly even: the depth head was not trained, or not for long.",
     )
 
 

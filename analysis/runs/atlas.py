@@ -30,7 +30,7 @@ class Atlas:
     """A run under a filter, as answers and figures take it. Its tables are asked for when they are needed."""
 
     name: str
-    """Of the run."""
+    """Name of the run."""
     meta: dict[str, Any]
     """Model and weights, as in a trace."""
     sizes: Sizes
@@ -53,13 +53,7 @@ def atlas_of(run: "Run", chosen: TokenFilter = ALL_TOKENS) -> Atlas:
             known[name] = TABLES[name](run, chosen)
         return known[name]
 
-    return Atlas(run.name, run_meta(run), run.sizes, chosen, table)
-
-
-def run_meta(run: "Run") -> dict[str, Any]:
-    """Model and weights as in a trace, with the interventions that the texts were read under, if there are any."""
-    made = run.manifest.settings.get("interventions")
-    return run.meta | ({"interventions": made} if made else {})
+    return Atlas(run.name, run.meta, run.sizes, chosen, table)
 
 
 def counts(run: "Run", chosen: TokenFilter = ALL_TOKENS) -> pd.DataFrame:
@@ -238,5 +232,5 @@ OF_WHOLE_RUN = ("router",)
 
 __all__ = [
     "DEAD", "OF_WHOLE_RUN", "TABLES", "TOO_FEW", "TOO_MUCH", "Atlas", "atlas_balance", "atlas_of", "balance",
-    "collapsed_layers", "counts", "run_experts", "run_gate", "run_loops", "run_meta", "run_router",
+    "collapsed_layers", "counts", "run_experts", "run_gate", "run_loops", "run_router",
 ]  # fmt: skip

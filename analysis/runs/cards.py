@@ -5,7 +5,8 @@ that routed in its layer. Each of its shares stands beside the share of all thes
 divided by the other. Intervals and p are over prompts (`analysis.runs.units`). They take the base and the loads as
 known: these come from all tokens, so they are far surer than what is compared with them.
 
-A card takes a handful of questions, each of which reads the run once, and memory that does not grow with the run.
+A card reads the run twice: once for all cards of its layer (`layer_counts`), and once more for the tokens that come
+into question, prompt by prompt. It takes memory that does not grow with the run.
 """
 
 from dataclasses import dataclass
@@ -16,13 +17,12 @@ import pandas as pd
 from analysis.aggregate import share
 from analysis.experts import FEWEST_EXPECTED, expected_pairs
 from analysis.runs.about import AboutRun
-from analysis.runs.choices import DID_NOT_ROUTE, Choice, expert_at
-from analysis.runs.counting import choice_counts
+from analysis.runs.choices import Choice, Kind, choices_of, weight_of
 from analysis.runs.filters import ALL_TOKENS, TokenFilter
+from analysis.runs.layer_counts import LayerCounts, layer_counts
 from analysis.runs.run import Run
 from analysis.runs.schema import Sizes
-from analysis.runs.token_class import classed
-from analysis.runs.units import Shares, by_unit, p_of, shares_of, unit_of_prompt
+from analysis.runs.units import Shares, by_unit, interval, p_of, shares_of, unit_of_prompt
 from analysis.texts.chance import corrected
 from analysis.texts.tokens import CLASSES
 from analysis.words.labels import how_many
@@ -30,7 +30,8 @@ from analysis.words.labels import how_many
 FEWEST = 10
 """A token with fewer occurrences that had the choice to make is not compared."""
 CANDIDATES = 100
-"""Tokens that are looked at by prompt: those with the largest lifts if every token stood in a prompt of its own."""
+"""Tokens whose intervals over prompts are computed: those with the largest lifts if every occurrence stood in a prompt
+of its own."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -45,8 +46,8 @@ class Card(AboutRun):
     choice: Choice
     sizes: Sizes
     counts: pd.DataFrame
-    """One row: tokens (all that count), had, made, first (as first choice; of experts), weight (mean, where made),
-    prompts (of the tokens that count), share, low and high."""
+    """One row: tokens (all that count), had, made, first (as first choice; of experts), prompts (of the tokens that
+    count), share, low and high. `mean_weight` gives the weight of an expert."""
     tokens: pd.DataFrame
     """Tokens of the largest lift first, by the lower end of its interval: token_id, text, prompts or groups of prompts
     as `units`, and the columns above. At most CANDIDATES, each with FEWEST occurrences or more."""
@@ -63,9 +64,9 @@ class Card(AboutRun):
     choices by tokens that made the choice (`of_made`) and that could (`of_had`), and the log2 of the one over the other
     (`lift_log2`), NaN below FEWEST_EXPECTED expected."""
     neighbours: pd.DataFrame
-    """For an expert, one row per other expert of the layer: together, expected (by the
-    loads alone: quasi-independence),
-    lift_log2, share of the tokens made that it serves, too, and the columns above with what is expected as base."""
+    """For an expert, one row per other expert of the layer: together (tokens that both serve), expected (by the loads
+    alone: quasi-independence), lift_log2, and the columns above, with the tokens of the expert as those that could and
+    the expected share as base."""
 
     @property
     def base(self) -> float:
@@ -79,100 +80,114 @@ class Card(AboutRun):
         return f"{name[0].upper()}{name[1:]}: {int(row['made']):,} of {how_many(int(row['had']), 'token')} {had}."
 
 
-def card(run: Run, choice: Choice, chosen: TokenFilter = ALL_TOKENS) -> Card:
-    """The card of a choice over the tokens of a run that count. Raises ValueError if the model has no such choice."""
+def card(run: Run, choice: Choice, chosen: TokenFilter = ALL_TOKENS, *, counts: LayerCounts | None = None) -> Card:
+    """The card of a choice in a run. `counts` are those of its layer under this filter, if they are known.
+
+    Raises ValueError for a choice or a filter that does not fit the run.
+    """
     choice.check(run.sizes)
-    mixed = _mixed(run, choice, chosen)
-    by_class = _by_class(run, choice, chosen)
-    counts = _counts(by_class)
-    base = float(counts["share"].iloc[0])
-    tokens, compared = _tokens(run, choice, chosen, base)
+    counts = counts or layer_counts(run, choice.layer, chosen)
+    made = _MadeAndHad(counts, choice, run.sizes)
+    of_all = _counts(made)
+    base = float(of_all["share"].iloc[0])
+    tokens, compared = _tokens(run, made, chosen, base)
     return Card(
         run=run.name,
         meta=run.meta,
         chosen=chosen,
         choice=choice,
         sizes=run.sizes,
-        counts=counts,
+        counts=of_all,
         tokens=tokens,
         compared=compared,
-        classes=_classes(by_class, base),
-        loops=_loops(mixed),
-        experts=_experts(mixed),
-        neighbours=_neighbours(run, choice, chosen) if choice.loops is None else pd.DataFrame(),
+        classes=_classes(made, base),
+        loops=_loops(made),
+        experts=_experts(made),
+        neighbours=_neighbours(counts, choice) if choice.loops is None else pd.DataFrame(),
     )
 
 
-def _by_class(run: Run, choice: Choice, chosen: TokenFilter) -> pd.DataFrame:
-    """Counts per unit, class of token, and whether the token had the choice: tokens, made, first, weight (summed), and
-    prompts (of which the first token that counts is there)."""
-    sizes, (where, values) = run.sizes, chosen.where(run.sizes)
-    first, weight = "NULL::INTEGER", "NULL::DOUBLE"
-    if choice.loops is None:
-        place = choice.layer * sizes.k + 1
-        first = f"(experts[{place}] = {choice.expert})::INTEGER"
-        cases = (f"WHEN experts[{place + r}] = {choice.expert} THEN weights[{place + r}]" for r in range(sizes.k))
-        weight = f"CASE {' '.join(cases)} END"
-    return run.ask(
-        "SELECT unit, class, had, count(*) AS tokens, sum(made::INTEGER)::BIGINT AS made, sum(first)::BIGINT AS first, "
-        "sum(weight) AS weight, sum(begins::INTEGER)::BIGINT AS prompts FROM ("
-        f"SELECT {unit_of_prompt(run.counts.records)} AS unit, class, {choice.had(sizes)} AS had, "
-        f"{choice.made(sizes)} AS made, {first} AS first, {weight} AS weight, "
-        f"prompt IS DISTINCT FROM lag(prompt) OVER () AS begins FROM ({classed()}) WHERE {where}) "
-        "GROUP BY unit, class, had",
-        values,
+def mean_weight(run: Run, choice: Choice, chosen: TokenFilter = ALL_TOKENS) -> float:
+    """The mean weight of an expert over the tokens that count and that it served; NaN if there are none.
+
+    Raises ValueError for a choice of loops, and for a choice or a filter that does not fit the run.
+    """
+    choice.check(run.sizes)
+    if choice.loops is not None:
+        raise ValueError(f"only an expert has a weight, got {choice.words}")
+    where, values = chosen.where(run.sizes)
+    return float(
+        run.ask(f"SELECT avg({weight_of(choice, run.sizes)}) AS mean FROM tokens WHERE {where}", values)["mean"][0]
     )
 
 
-def _counts(by_class: pd.DataFrame) -> pd.DataFrame:
-    had = by_class[by_class["had"].astype(bool)]
-    units = had.groupby("unit")[["made", "tokens"]].sum().to_numpy(float)
-    share_of_all = shares_of(units[:, [0]], units[:, [1]])
+class _MadeAndHad:
+    """What of the counts of a layer is of one choice: of tokens that made it, and of those that could."""
+
+    def __init__(self, counts: LayerCounts, choice: Choice, sizes: Sizes):
+        self.counts, self.choice, self.sizes = counts, choice, sizes
+        choices = choices_of(sizes, [choice.layer])
+        self.number = choices.index(choice)
+        all_of = len(choices) + (choice.loops is None)  # whoever routed, for an expert
+        self.by_class = counts.made[..., self.number], counts.counted if choice.loops else counts.routed
+        """Tokens by [unit, class]."""
+        self.of_token = counts.of_token[:, self.number].astype(int), counts.of_token[:, all_of].astype(int)
+        self.cells = pd.DataFrame(
+            {
+                "kind": [each.kind for each in choices_of(sizes)],
+                "layer": [each.layer for each in choices_of(sizes)],
+                "value": [each.value for each in choices_of(sizes)],
+                "made": counts.cells[self.number].astype(int),
+                "had": counts.cells[all_of].astype(int),
+            }
+        )
+        """Tokens by what they chose in every layer."""
+
+
+def _counts(made: _MadeAndHad) -> pd.DataFrame:
+    counts, expert = made.counts, made.choice.expert
+    of_units = [each.sum(axis=1, keepdims=True) for each in made.by_class]
+    share_of_all = shares_of(*of_units)
     row = {
-        "tokens": int(by_class["tokens"].sum()),
-        "had": int(had["tokens"].sum()),
-        "made": int(had["made"].sum()),
-        "prompts": int(by_class["prompts"].sum()),
-        "first": float(had["first"].astype(float).sum(min_count=1)),
-        "weight": float(share(had["weight"].astype(float).sum(min_count=1), float(had["made"].sum()))),
+        "tokens": int(counts.counted.sum()),
+        "had": int(of_units[1].sum()),
+        "made": int(of_units[0].sum()),
+        "prompts": counts.prompts,
+        "first": np.nan if expert is None else float(counts.first[expert]),
     }
     return pd.DataFrame([row | {name: float(getattr(share_of_all, name)[0]) for name in ("share", "low", "high")}])
 
 
-def _tokens(run: Run, choice: Choice, chosen: TokenFilter, base: float) -> tuple[pd.DataFrame, int]:
+def _tokens(run: Run, found: _MadeAndHad, chosen: TokenFilter, base: float) -> tuple[pd.DataFrame, int]:
     """The tokens of the largest lift, and how many tokens were compared."""
-    sizes, (where, values) = run.sizes, chosen.where(run.sizes)
-    counted = f"FROM tokens WHERE {where} AND {choice.had(sizes)}"
-    made = f"sum({choice.made(sizes)}::INTEGER)::BIGINT AS made"
-    each = run.ask(
-        f"SELECT token_id, any_value(text) AS text, count(*) AS had, {made} {counted} "
-        f"GROUP BY token_id HAVING had >= {FEWEST}",
-        values,
+    (made, had), counts = found.of_token, found.counts
+    enough = np.flatnonzero(had >= FEWEST)
+    low, _ = interval(made[enough] / had[enough], had[enough].astype(float), had[enough] - 1.0)
+    top = np.sort(enough[np.argsort(-low, kind="stable")[:CANDIDATES]])
+    each = pd.DataFrame(
+        {
+            "token_id": counts.token_id[top],
+            "text": [counts.text[at] for at in top.tolist()],
+            "had": had[top],
+            "made": made[top],
+        }
     )
-    naive = shares_of(*(_one_each(each[name]) for name in ("made", "had")))
-    each = each.iloc[np.argsort(-naive.low, kind="stable")[:CANDIDATES]].sort_values("token_id", ignore_index=True)
+    choice, sizes, (where, values) = found.choice, run.sizes, chosen.where(run.sizes)
     by_prompt = run.ask(
-        f"SELECT {unit_of_prompt(run.counts.records)} AS unit, token_id, count(*) AS had, {made} {counted} "
-        "AND list_contains(?, token_id) GROUP BY unit, token_id",
+        f"SELECT {unit_of_prompt(run.counts.records)} AS unit, token_id, count(*) AS had, "
+        f"sum({choice.made(sizes)}::INTEGER)::BIGINT AS made FROM tokens WHERE {where} AND {choice.had(sizes)} "
+        "AND token_id IN (SELECT unnest(?::INTEGER[])) GROUP BY unit, token_id",
         [*values, each["token_id"].tolist()],
     )
     at = np.searchsorted(each["token_id"].to_numpy(), by_prompt["token_id"].to_numpy())
     made, had = (by_unit(by_prompt["unit"], at, by_prompt[name], len(each)) for name in ("made", "had"))
-    table = _with_lift(each, shares_of(made, had), base, compared=len(naive.share))
+    table = _with_lift(each, shares_of(made, had), base, compared=len(enough))
     table = table.sort_values(["lift_low", "lift", "had"], ascending=False, kind="stable", ignore_index=True)
-    return table, len(naive.share)
+    return table, len(enough)
 
 
-def _one_each(counts: pd.Series) -> np.ndarray:
-    """Counts [item] as if all of an item's tokens stood in FEWEST prompts, [unit, item]: for a first look alone."""
-    return np.tile(counts.to_numpy(float) / FEWEST, (FEWEST, 1))
-
-
-def _classes(by_class: pd.DataFrame, base: float) -> pd.DataFrame:
-    found = by_class[by_class["had"].astype(bool)]
-    made, had = (
-        by_unit(found["unit"], found["class"].to_numpy(int), found[name], len(CLASSES)) for name in ("made", "tokens")
-    )
+def _classes(found: _MadeAndHad, base: float) -> pd.DataFrame:
+    made, had = found.by_class
     table = pd.DataFrame({"class": CLASSES, "had": had.sum(axis=0).astype(int), "made": made.sum(axis=0).astype(int)})
     table["of_made"], table["of_had"] = (share(each.sum(axis=0), each.sum()) for each in (made, had))
     occurs = table["had"].to_numpy() > 0
@@ -198,30 +213,20 @@ def _with_lift(table: pd.DataFrame, shares: Shares, base: float | np.ndarray, *,
 # What else the tokens did ---------------------------------------------------------------------------------------------
 
 
-def _mixed(run: Run, choice: Choice, chosen: TokenFilter) -> pd.DataFrame:
-    """What the tokens that could make the choice did in every layer, those that made it apart: `choice_counts` by
-    `made`."""
-    where, values = chosen.where(run.sizes)
-    source = f"SELECT {choice.made(run.sizes)} AS made, CHOICES FROM tokens WHERE {where} AND {choice.had(run.sizes)}"
-    return choice_counts(run, source, values, ["made"])
+def _loops(found: _MadeAndHad) -> pd.DataFrame:
+    return _with_shares_of_layer(_of_kind(found, "loops"))
 
 
-def _loops(mixed: pd.DataFrame) -> pd.DataFrame:
-    table = _made_and_had(mixed[mixed["kind"] == "l"]).rename(columns={"value": "loops"})
-    return _with_shares_of_layer(table)
-
-
-def _experts(mixed: pd.DataFrame) -> pd.DataFrame:
-    rows = mixed[(mixed["kind"] == "x") & (mixed["value"] != DID_NOT_ROUTE)]
-    table = _with_shares_of_layer(_made_and_had(rows).rename(columns={"value": "expert"}))
+def _experts(found: _MadeAndHad) -> pd.DataFrame:
+    table = _with_shares_of_layer(_of_kind(found, "expert"))
     expected = table["of_had"] * table.groupby("layer")["made"].transform("sum")
     return table.assign(lift_log2=_lift_log2(table["made"], expected))
 
 
-def _made_and_had(rows: pd.DataFrame) -> pd.DataFrame:
-    """One row per layer and value, sorted: tokens that made the choice, and that could."""
-    counts = rows.assign(made=rows["tokens"] * rows["made"].astype(bool), had=rows["tokens"])
-    return counts.groupby(["layer", "value"])[["made", "had"]].sum().astype(int).reset_index()
+def _of_kind(found: _MadeAndHad, kind: Kind) -> pd.DataFrame:
+    """One row per layer and value that one of the tokens chose: those that made the choice, and that could."""
+    table = found.cells[(found.cells["kind"] == kind) & (found.cells["had"] > 0)]
+    return table.drop(columns="kind").rename(columns={"value": kind}).reset_index(drop=True)
 
 
 def _with_shares_of_layer(table: pd.DataFrame) -> pd.DataFrame:
@@ -234,26 +239,14 @@ def _with_shares_of_layer(table: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def _neighbours(run: Run, choice: Choice, chosen: TokenFilter) -> pd.DataFrame:
+def _neighbours(counts: LayerCounts, choice: Choice) -> pd.DataFrame:
     """The other experts of the layer, beside the pairs that the loads alone would give."""
-    sizes, (where, values) = run.sizes, chosen.where(run.sizes)
-    own = [f"x{choice.layer * sizes.k + rank}" for rank in range(sizes.k)]
-    ran = " + ".join(f"({expert_at(choice.layer, rank, sizes)} IS NOT NULL)::INTEGER" for rank in range(sizes.k))
-    rows = choice_counts(
-        run,
-        f"SELECT {choice.made(sizes)} AS made, {unit_of_prompt(run.counts.records)} AS unit, {ran} AS ran, CHOICES "
-        f"FROM tokens WHERE {where} AND {choice.had(sizes)}",
-        values,
-        ["unit", "made", "ran"],
-        own,
-    )
-    rows = rows[rows["value"] != DID_NOT_ROUTE]
-    degree = np.bincount(rows["value"], rows["tokens"] * (rows["ran"] - 1), minlength=sizes.num_experts)
+    pairs = counts.together.sum(axis=0)
+    degree = (pairs.sum(axis=1) - pairs.diagonal()).astype(float)
     expected = expected_pairs(degree)[choice.expert]
-    served = rows[rows["made"].astype(bool)]
-    together = by_unit(served["unit"], served["value"].to_numpy(int), served["tokens"], sizes.num_experts)
+    together = counts.together[:, choice.expert]
     had = np.broadcast_to(together[:, [choice.expert]], together.shape)
-    others = np.arange(sizes.num_experts) != choice.expert
+    others = np.arange(len(pairs)) != choice.expert
     shares = Shares(*(each[others] for each in shares_of(together, had)))
     seen, expected, total = together.sum(axis=0)[others], expected[others], had.sum(axis=0)[others]
     table = pd.DataFrame({"expert": np.flatnonzero(others), "together": seen.astype(int), "expected": expected})
@@ -266,4 +259,4 @@ def _lift_log2(seen: pd.Series, expected: pd.Series) -> np.ndarray:
     return np.where(expected >= FEWEST_EXPECTED, np.log2((seen + 0.5) / (expected + 0.5)), np.nan)
 
 
-__all__ = ["CANDIDATES", "FEWEST", "Card", "card"]
+__all__ = ["CANDIDATES", "FEWEST", "Card", "card", "mean_weight"]

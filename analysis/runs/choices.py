@@ -2,11 +2,13 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Literal
 
-from analysis.runs.schema import Sizes
+from analysis.runs.schema import Sizes, expert_at
 
+Kind = Literal["expert", "loops"]
 DID_NOT_ROUTE = -1
-"""In answers to questions about experts: where none ran."""
+"""In place of an expert: none ran."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,11 @@ class Choice:
         return "true" if self.loops is not None else f"{expert_at(self.layer, 0, sizes)} IS NOT NULL"
 
     @property
+    def kind(self) -> Kind:
+        """What is chosen."""
+        return "loops" if self.expert is None else "expert"
+
+    @property
     def value(self) -> int:
         """The number of the expert, or of loops."""
         return self.loops if self.expert is None else self.expert
@@ -66,23 +73,13 @@ def choices_of(sizes: Sizes, layers: Iterable[int] | None = None) -> list[Choice
     return found
 
 
-def expert_at(layer: int, rank: int, sizes: Sizes) -> str:
-    """The expert of a rank in a layer, from a row of `tokens` in SQL; null where none ran."""
-    return f"experts[{layer * sizes.k + rank + 1}]"
+def weight_of(choice: Choice, sizes: Sizes) -> str:
+    """The weight of the expert of a choice, from a row of `tokens` in SQL; null where it did not run, or for loops."""
+    if choice.loops is not None:
+        return "NULL::FLOAT"
+    ranks = range(choice.layer * sizes.k, (choice.layer + 1) * sizes.k)
+    cases = (f"WHEN experts[{place + 1}] = {choice.expert} THEN weights[{place + 1}]" for place in ranks)
+    return f"CASE {' '.join(cases)} END"
 
 
-def choice_columns(sizes: Sizes) -> dict[str, tuple[str, int]]:
-    """Column -> (what it has of a row of `tokens` in SQL, its layer): loops as l0, l1 and so on, and experts of every
-    rank as x0, x1 and so on, DID_NOT_ROUTE where none ran. Only of what the model decides."""
-    columns = {}
-    if "depth" in sizes.parts:
-        columns |= {f"l{layer}": (f"loops[{layer + 1}]::SMALLINT", layer) for layer in range(sizes.num_layers)}
-    if "width" in sizes.parts:
-        for place in range(sizes.num_layers * sizes.k):
-            layer, rank = divmod(place, sizes.k)
-            at = expert_at(layer, rank, sizes)
-            columns[f"x{place}"] = (f"coalesce({at}::SMALLINT, {DID_NOT_ROUTE})", layer)
-    return columns
-
-
-__all__ = ["DID_NOT_ROUTE", "Choice", "choice_columns", "choices_of", "expert_at"]
+__all__ = ["DID_NOT_ROUTE", "Choice", "Kind", "choices_of", "weight_of"]

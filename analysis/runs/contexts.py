@@ -4,8 +4,9 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from analysis.runs.choices import Choice
+from analysis.runs.choices import Choice, weight_of
 from analysis.runs.filters import ALL_TOKENS, TokenFilter
+from analysis.runs.occurrences import names_of_prompts, plain_text, tokens_around
 from analysis.runs.run import Run
 
 AROUND, COUNT = 8, 12
@@ -25,49 +26,32 @@ def contexts(
 
     With `token_ids`, only occurrences of these tokens. One row each, in the order of the run: prompt, prompt_id,
     source, token, before, text, after, loops and weight (of the expert; NaN for a choice of loops). `before` and
-    `after` are display strings of AROUND tokens or fewer, joined.
+    `after` are the text of AROUND tokens or fewer, on one line.
     """
     choice.check(run.sizes)
     where, values = chosen.where(run.sizes)
     only = " AND list_contains(?, token_id)" if token_ids else ""
     made = choice.made(run.sizes)
     drawn = run.ask(
-        f"SELECT prompt, token, text, loops[{choice.layer + 1}] AS loops, {_weight(run, choice)} AS weight FROM tokens "
-        f"WHERE {where} AND {made}{only} ORDER BY hash(prompt, token, {int(seed)}) LIMIT {int(count)}",
+        f"SELECT prompt, token FROM tokens WHERE {where} AND {made}{only} "
+        f"ORDER BY hash(prompt, token, {int(seed)}) LIMIT {int(count)}",
         [*values, *([list(token_ids)] if token_ids else [])],
     )
     drawn = drawn.sort_values(["prompt", "token"], ignore_index=True)
-    prompts = sorted(set(drawn["prompt"].tolist()))
-    listed = f"prompt IN ({', '.join(map(str, prompts))})" if prompts else "false"
-    near = " OR ".join(
-        f"(prompt = {prompt} AND token BETWEEN {token - AROUND} AND {token + AROUND})"
-        for prompt, token in zip(drawn["prompt"].tolist(), drawn["token"].tolist(), strict=True)
-    )
-    around = run.ask(f"SELECT prompt, token, text FROM tokens WHERE {listed} AND ({near or 'false'})")
-    texts = {(p, t): text for p, t, text in around.itertuples(index=False)}
-    told = run.ask(f"SELECT prompt, prompt_id, source FROM prompts WHERE {listed}").set_index("prompt")
+    columns = f"text, loops[{choice.layer + 1}] AS loops, {weight_of(choice, run.sizes)} AS weight"
+    around, told = tokens_around(run, drawn, AROUND, columns), names_of_prompts(run, drawn["prompt"])
+    texts = around["text"].to_dict()
 
     def joined(prompt: int, places: range) -> str:
-        return "".join(texts.get((prompt, place), "") for place in places)
+        return plain_text(texts[prompt, place] for place in places if (prompt, place) in texts)
 
     cells = list(zip(drawn["prompt"].tolist(), drawn["token"].tolist(), strict=True))
-    return drawn.assign(
+    return drawn.join(around, on=["prompt", "token"]).assign(
         before=[joined(prompt, range(token - AROUND, token)) for prompt, token in cells],
         after=[joined(prompt, range(token + 1, token + AROUND + 1)) for prompt, token in cells],
         prompt_id=[told["prompt_id"].get(prompt) for prompt, _ in cells],
         source=[told["source"].get(prompt) for prompt, _ in cells],
     )[["prompt", "prompt_id", "source", "token", "before", "text", "after", "loops", "weight"]]
-
-
-def _weight(run: Run, choice: Choice) -> str:
-    """The weight of the chosen expert, in SQL."""
-    if choice.loops is not None:
-        return "NULL::FLOAT"
-    first, k = choice.layer * run.sizes.k, run.sizes.k
-    cases = (
-        f"WHEN experts[{first + rank + 1}] = {choice.expert} THEN weights[{first + rank + 1}]" for rank in range(k)
-    )
-    return f"CASE {' '.join(cases)} END"
 
 
 __all__ = ["AROUND", "COUNT", "contexts"]

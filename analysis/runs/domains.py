@@ -5,12 +5,12 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from analysis.runs.choices import DID_NOT_ROUTE, Choice, choices_of
-from analysis.runs.counting import choice_counts
+from analysis.runs import units
+from analysis.runs.choices import choices_of
 from analysis.runs.filters import ALL_TOKENS, TokenFilter, quoted
+from analysis.runs.layer_columns import LayerColumns
 from analysis.runs.run import Run
-from analysis.runs.schema import Sizes
-from analysis.runs.units import by_unit, differences, shares_of, unit_of_prompt
+from analysis.runs.units import differences, shares_of
 from analysis.texts.chance import corrected
 
 SOURCE = "source"
@@ -43,15 +43,13 @@ def domain_difference(run: Run, column: str, first: str, second: str, chosen: To
     """
     if column != SOURCE and column not in run.manifest.others:
         raise ValueError(f"the run has no column {column!r}; it has {', '.join((SOURCE, *run.manifest.others))}")
-    counts = _counts(run, column, (first, second), chosen)
-    choices = choices_of(run.sizes)
-    both = [_made_and_had(counts[counts["domain"] == each], choices, run.sizes) for each in (first, second)]
+    choices, both = choices_of(run.sizes), _made_and_had(run, column, (first, second), chosen)
     shares, had = [shares_of(*each) for each in both], [each[1].sum(axis=0) for each in both]
     found = differences(*shares)
     return pd.DataFrame(
         {
             "layer": [each.layer for each in choices],
-            "kind": ["loops" if each.expert is None else "expert" for each in choices],
+            "kind": [each.kind for each in choices],
             "value": [each.value for each in choices],
             "first": shares[0].share, "second": shares[1].share,
             "first_had": had[0].astype(int), "second_had": had[1].astype(int),
@@ -61,34 +59,35 @@ def domain_difference(run: Run, column: str, first: str, second: str, chosen: To
     )  # fmt: skip
 
 
-def _counts(run: Run, column: str, domains: Sequence[str], chosen: TokenFilter) -> pd.DataFrame:
-    """`choice_counts` by domain and unit."""
-    where, values = chosen.where(run.sizes)
-    source = (
-        f"SELECT domain, {unit_of_prompt(run.counts.records)} AS unit, CHOICES FROM tokens JOIN "
-        f"(SELECT prompt, {quoted(column)} AS domain FROM prompts WHERE list_contains(?, {quoted(column)})) "
-        f"USING (prompt) WHERE {where}"
+def _made_and_had(
+    run: Run, column: str, domains: Sequence[str], chosen: TokenFilter
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Of each domain, counts of tokens that made each choice and of those that had it, both [unit, choice]."""
+    columns, (where, values) = LayerColumns(run.sizes), chosen.where(run.sizes)
+    layers, count, width = run.sizes.num_layers, len(domains) * units.UNITS, columns.choices + 1
+    made, had = (np.zeros((count, layers, columns.choices), int) for _ in range(2))
+    asked = run.ask_batches(
+        f"SELECT {', '.join(['domain', 'unit', *columns.names])} FROM (SELECT *, "
+        f"{units.unit_of_prompt(run.counts.records)} AS unit FROM tokens WHERE {where}) JOIN (SELECT prompt, "
+        f"list_position(?, {quoted(column)}) - 1 AS domain FROM prompts WHERE list_contains(?, {quoted(column)})) "
+        "USING (prompt)",
+        [*values, list(domains), list(domains)],
+        columns.at_once,
     )
-    return choice_counts(run, source, [list(domains), *values], ["domain", "unit"])
-
-
-def _made_and_had(counts: pd.DataFrame, choices: Sequence[Choice], sizes: Sizes) -> tuple[np.ndarray, np.ndarray]:
-    """Counts of tokens that made each choice and of those that had it, both [unit, choice]."""
-    rows = counts[counts["value"] != DID_NOT_ROUTE]
-    made_at = {(*_group(each), each.value): place for place, each in enumerate(choices)}
-    places = [made_at[each] for each in zip(rows["kind"], rows["layer"], rows["value"], strict=True)]
-    made = by_unit(rows["unit"], np.array(places, int), rows["tokens"], len(choices))
-    groups = {group: place for place, group in enumerate(dict.fromkeys(map(_group, choices)))}
-    # whoever has a first expert routed; the rows of other kinds are kept with no tokens, so that all units stay
-    first = (rows["kind"] == "l") | (rows["column"] == "x" + (rows["layer"] * sizes.k).astype(str))
-    of = [groups[each] for each in zip(rows["kind"], rows["layer"], strict=True)]
-    had = by_unit(rows["unit"], np.array(of, int), rows["tokens"] * first, len(groups))
-    return made, had[:, [groups[_group(each)] for each in choices]]
-
-
-def _group(choice: Choice) -> tuple[str, int]:
-    """The choices of which a token makes one, or k: kind and layer."""
-    return "l" if choice.expert is None else "x", choice.layer
+    for batch in asked:
+        place = batch["domain"].to_numpy().astype(np.int64) * units.UNITS + batch["unit"].to_numpy()
+        rows, tokens = columns.rows(batch), np.bincount(place, minlength=count)
+        for layer in range(layers):
+            for number, read in enumerate(zip(columns.values(rows, layer), columns.columns, strict=True)):
+                found = np.bincount(place * width + read[1][read[0]], minlength=count * width).reshape(count, width)
+                made[:, layer] += found[:, : columns.choices]
+                if number == 0:  # whoever has a first expert routed
+                    had[:, layer, : columns.experts] += found[:, : columns.experts].sum(axis=1, keepdims=True)
+        had[:, :, columns.experts :] += tokens[:, None, None]
+    return [
+        tuple(each.reshape(len(domains), units.UNITS, -1)[number] for each in (made, had))
+        for number in range(len(domains))
+    ]
 
 
 __all__ = ["MOST_DOMAINS", "SOURCE", "domain_columns", "domain_difference"]

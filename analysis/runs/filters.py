@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from analysis.runs.chosen import ChosenTokens
-from analysis.runs.schema import Sizes
+from analysis.runs.schema import Sizes, expert_at
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,12 @@ class TokenFilter:
         given = {each.name: getattr(self, each.name) for each in fields(self) if each.name != "among"}
         return {name: value for name, value in given.items() if value != getattr(TokenFilter, name)}
 
+    def as_code(self) -> str:
+        """The filter as Python, without the fields that are at their default."""
+        given = {each.name: getattr(self, each.name) for each in fields(self)}
+        told = [f"{name}={value!r}" for name, value in given.items() if value != getattr(TokenFilter, name)]
+        return f"TokenFilter({', '.join(told)})"
+
     @classmethod
     def from_json(cls, data: Any) -> "TokenFilter":
         """The filter that `as_json` gave; anybody may have written it. Raises ValueError if it is none."""
@@ -53,20 +59,20 @@ class TokenFilter:
             raise ValueError("this is no filter of a run's tokens") from error
 
     def fitting(self, sizes: Sizes, others: tuple[str, ...]) -> "TokenFilter":
-        """The filter without what a run cannot have: layers, experts and loops that its model has not, and columns
-        that are not among its `others`."""
+        """The filter as far as `where` takes it for a run: without layers, experts and loops that its model does not
+        have, and without columns that are not among its `others`."""
         return replace(
             self,
             others=tuple(each for each in self.others if each[0] in others),
-            layer=self.layer if self.layer is None or self.layer < sizes.num_layers else None,
-            loops=tuple(each for each in self.loops if each <= sizes.max_loops),
-            expert=self.expert if self.expert is None or self.expert < sizes.num_experts else None,
+            layer=self.layer if self.layer in range(sizes.num_layers) else None,
+            loops=tuple(each for each in self.loops if 1 <= each <= sizes.max_loops),
+            expert=self.expert if self.expert in range(sizes.num_experts) else None,
         )
 
     def where(self, sizes: Sizes) -> tuple[str, list[Any]]:
         """The condition on a row of `tokens` in SQL, and its parameters.
 
-        Raises ValueError if it names a layer, expert or number of loops that the model has not.
+        Raises ValueError if it names a layer, expert or number of loops that the model does not have.
         """
         self._check(sizes)
         conditions, values = [] if self.special else ["NOT special"], []
@@ -96,7 +102,7 @@ class TokenFilter:
         return " AND ".join(conditions) or "true", values
 
     def of_prompts(self) -> "TokenFilter":
-        """The filter without its conditions on tokens."""
+        """Its conditions on sources and columns alone."""
         return TokenFilter(sources=self.sources, others=self.others)
 
     def where_prompt(self) -> tuple[str, list[Any]]:
@@ -119,7 +125,7 @@ class TokenFilter:
             conditions.append(f"loops[{layer + 1}] IN ({', '.join('?' * len(self.loops))})")
             values += self.loops
         if self.expert is not None:
-            chosen = [f"experts[{layer * sizes.k + rank + 1}] = ?" for rank in range(sizes.k)]
+            chosen = [f"{expert_at(layer, rank, sizes)} = ?" for rank in range(sizes.k)]
             conditions.append(f"({' OR '.join(chosen)})")
             values += [self.expert] * sizes.k
         if self.difficulty is not None:
@@ -140,7 +146,7 @@ ALL_TOKENS = TokenFilter()
 
 
 MOST_VALUES, LONGEST = 200, 1_000
-"""Values of a part of a filter that was given as JSON, and characters of one."""
+"""Most values of a field of a filter that is given as JSON, and most characters of one."""
 
 
 def _whole(value: Any) -> int:
@@ -152,6 +158,7 @@ def _whole(value: Any) -> int:
 def _words(value: Any) -> str:
     if not isinstance(value, str) or len(value) > LONGEST:
         raise TypeError
+    value.encode()  # half characters can neither be shown nor asked for
     return value
 
 

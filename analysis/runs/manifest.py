@@ -65,18 +65,42 @@ class Manifest:
             data = json.loads(path.read_text(encoding="utf-8"))
             version = data.pop("run_version")
             if version != RUN_VERSION:
-                raise ValueError(
+                raise _Version(
                     f"{folder} is a run of version {str(version)[:20]}, and this program reads version {RUN_VERSION}: "
                     "open it with the program that made it, or make it anew"
                 )
             sizes, counts = Sizes.from_json(data.pop("sizes")), Counts(**data.pop("counts"))
-            return cls(sizes=sizes, counts=counts, **(data | {"others": tuple(data["others"])}))
+            read = cls(sizes=sizes, counts=counts, **(data | {"others": tuple(data["others"])}))
+            read._check()
+            return read
         except FileNotFoundError as error:
             raise ValueError(
                 f"{folder} is not a run: it has no {MANIFEST}. Make one with `python -m app run FILE --out FOLDER`"
             ) from error
-        except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, AttributeError) as error:
+        except OSError as error:
+            raise ValueError(
+                f"{path} cannot be read ({error.strerror}): copy the run again, or change its rights"
+            ) from error
+        except _Version:
+            raise
+        except (ValueError, RecursionError, KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"{path} is damaged: make the run anew, or copy it again") from error
+
+    def _check(self) -> None:
+        """Raises TypeError for what no program of ours wrote: SQL and reports are made of these values."""
+        objects = [self.model, self.tokenizer, self.settings, self.versions, *self.sources]
+        objects += [self.model.get("config", {})]
+        texts = [*self.others, self.started, self.updated]
+        numbers = vars(self.counts).values()
+        if not (
+            isinstance(self.sources, list)
+            and all(isinstance(each, dict) for each in objects)
+            and all(isinstance(each, str) for each in texts)
+            and all(type(each) is int and each >= 0 for each in numbers)
+            and isinstance(self.finished, bool)
+            and isinstance(self.settings.get("interventions") or [], list)
+        ):
+            raise TypeError("this is no manifest of a run")
 
     def with_counts(self, counts: Counts, **changed: Any) -> "Manifest":
         return replace(self, counts=counts, **changed)
@@ -97,6 +121,10 @@ class Manifest:
         if differing or self.others != other.others:
             return f"it was made with another choice of {' and '.join(differing or ['columns'])}"
         return None
+
+
+class _Version(ValueError):
+    """A run of another version."""
 
 
 __all__ = ["MANIFEST", "Counts", "Manifest"]

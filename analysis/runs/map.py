@@ -16,8 +16,9 @@ from jaxtyping import Float
 
 from analysis.explain.embedding import MIN_DISTANCE, NEIGHBOURS, SEED, Epochs, Tell
 from analysis.explain.geometry import principal_axes
-from analysis.runs.sampling import NONE, TokenSample
-from analysis.runs.vectors import Vectors, usual_blocks
+from analysis.runs.choices import DID_NOT_ROUTE
+from analysis.runs.sampling import TokenSample
+from analysis.runs.vectors import Vectors, columns_of, usual_blocks
 
 FEWEST_TOKENS = 40
 """Fewer have no neighbourhoods."""
@@ -26,7 +27,7 @@ MOST_FITTED, MOST_FITTED_BYTES = 20_000, 128 * 2**20
 MOST_MEASURED = 2_000
 """Tokens of which the trustworthiness is computed; its cost grows with their square."""
 EPOCHS = 200
-"""Of UMAP, as it has for large samples itself."""
+"""Epochs of UMAP: as many as it takes for large samples by itself."""
 _AT_ONCE = 4_096
 """Tokens that are placed between two calls of `tell`."""
 
@@ -63,7 +64,7 @@ class TokenMap:
 
     @property
     def nbytes(self) -> int:
-        """Of its arrays, with those of the sample."""
+        """Bytes of its arrays and of those of the sample."""
         return self.sample.nbytes + self.points.nbytes
 
 
@@ -134,16 +135,16 @@ def map_table(token_map: TokenMap) -> pd.DataFrame:
         columns[f"gate_{layer}"] = sample.gate[:, layer]
         columns[f"difficulty_{layer}"] = sample.difficulty[:, layer]
         first = sample.experts[:, layer, 0]
-        columns[f"expert_{layer}"] = pd.array(np.where(first == NONE, None, first), dtype="Int16")
+        columns[f"expert_{layer}"] = pd.array(np.where(first == DID_NOT_ROUTE, None, first), dtype="Int16")
     return pd.DataFrame(columns)
 
 
 def _vectors(sample: TokenSample, blocks: Sequence[str], most: int) -> Vectors:
     if len(sample) < FEWEST_TOKENS:
         raise ValueError(f"a map needs at least {FEWEST_TOKENS} tokens, and the filter lets {len(sample)} through")
-    vectors = Vectors(sample, tuple(blocks) or tuple(usual_blocks(sample.sizes)), 0)
-    room = max(MOST_FITTED_BYTES // (8 * vectors.columns), FEWEST_TOKENS)
-    return Vectors(sample, vectors.blocks, min(len(sample), most, room))
+    blocks = tuple(blocks) or tuple(usual_blocks(sample.sizes))
+    room = max(MOST_FITTED_BYTES // (8 * columns_of(sample.sizes, blocks)), FEWEST_TOKENS)
+    return Vectors(sample, blocks, min(len(sample), most, room))
 
 
 def _map(vectors: Vectors, method: str, points: np.ndarray, **more) -> TokenMap:

@@ -1,6 +1,6 @@
 """The texts behind a number of a run: occurrences of tokens in context, page by page, and the text of a prompt."""
 
-from dataclasses import dataclass
+from collections.abc import Iterable
 
 import pandas as pd
 
@@ -25,14 +25,6 @@ _COLUMNS = (
 )
 
 
-@dataclass(frozen=True)
-class Place:
-    """A token in a prompt of a run."""
-
-    prompt: int
-    token: int
-
-
 def number_of_tokens(run: Run, *chosen: TokenFilter) -> int:
     """How many tokens all these filters leave."""
     where, values = _all(run, chosen)
@@ -52,23 +44,10 @@ def occurrences(run: Run, *chosen: TokenFilter, first: int, rows: int, mixed: bo
     )
     if places.empty:
         return pd.DataFrame(columns=pd.Index(_COLUMNS, dtype=object))
-    wanted = places.to_numpy().tolist()
-    near = " OR ".join(["(prompt = ? AND token BETWEEN ? AND ?)"] * len(places))
-    found = run.ask(
-        f"SELECT prompt, token, text, {_decided(run, layer)} FROM tokens WHERE prompt IN "
-        f"({', '.join('?' * len(places))}) AND ({near})",
-        [
-            *places["prompt"].tolist(),
-            *(each for prompt, token in wanted for each in (prompt, token - AROUND, token + AROUND)),
-        ],
-    )
-    of_prompts = run.ask(
-        f"SELECT prompt, prompt_id, source FROM prompts WHERE prompt IN ({', '.join('?' * len(places))})",
-        places["prompt"].tolist(),
-    ).set_index("prompt")
-    by_place = found.set_index(["prompt", "token"]).sort_index()
+    by_place = tokens_around(run, places, AROUND, f"text, {_decided(run, layer)}")
+    of_prompts = names_of_prompts(run, places["prompt"])
     lines = []
-    for prompt, token in wanted:
+    for prompt, token in places.itertuples(index=False):
         around = by_place.loc[prompt]
         row = around.loc[token]
         lines.append(
@@ -84,6 +63,29 @@ def occurrences(run: Run, *chosen: TokenFilter, first: int, rows: int, mixed: bo
     return pd.DataFrame(lines)[list(_COLUMNS)]
 
 
+def tokens_around(run: Run, places: pd.DataFrame, around: int, columns: str) -> pd.DataFrame:
+    """Tokens that are at most `around` before or after one of the `places` (prompt, token), or there: `columns` in SQL
+    of each, by prompt and token, sorted."""
+    wanted = places[["prompt", "token"]].to_numpy().tolist()
+    in_prompts, numbers = _in_prompts(places["prompt"])
+    near = " OR ".join(["(prompt = ? AND token BETWEEN ? AND ?)"] * len(wanted)) or "false"
+    bounds = [each for prompt, token in wanted for each in (prompt, token - around, token + around)]
+    found = run.ask(f"SELECT prompt, token, {columns} FROM tokens WHERE {in_prompts} AND ({near})", [*numbers, *bounds])
+    return found.set_index(["prompt", "token"]).sort_index()
+
+
+def names_of_prompts(run: Run, prompts: pd.Series) -> pd.DataFrame:
+    """prompt_id and source of prompts, by prompt."""
+    in_prompts, numbers = _in_prompts(prompts)
+    return run.ask(f"SELECT prompt, prompt_id, source FROM prompts WHERE {in_prompts}", numbers).set_index("prompt")
+
+
+def _in_prompts(prompts: pd.Series) -> tuple[str, list[int]]:
+    """The condition that a row is of one of these prompts, and its parameters. Files of other prompts are not read."""
+    numbers = prompts.unique().tolist()
+    return (f"prompt IN ({', '.join('?' * len(numbers))})" if numbers else "false"), numbers
+
+
 def prompt_text(run: Run, prompt: int) -> str:
     """The text of a prompt. Raises ValueError if the run has none of this number."""
     found = run.ask("SELECT text FROM prompts WHERE prompt = ? AND problem IS NULL", [prompt])["text"]
@@ -92,7 +94,7 @@ def prompt_text(run: Run, prompt: int) -> str:
     return found[0]
 
 
-def plain_text(tokens: pd.Series) -> str:
+def plain_text(tokens: Iterable[str]) -> str:
     """The text of display strings after each other, on one line."""
     text = b"".join(map(token_bytes, tokens)).decode("utf-8", "replace")
     return text.replace("\r", "").replace("\n", "↵").replace("\t", " ")
@@ -114,4 +116,12 @@ def _decided(run: Run, layer: int | None) -> str:
     return f"{values}, array_to_string({ran}, ', ') AS experts"
 
 
-__all__ = ["AROUND", "Place", "number_of_tokens", "occurrences", "plain_text", "prompt_text"]
+__all__ = [
+    "AROUND",
+    "names_of_prompts",
+    "number_of_tokens",
+    "occurrences",
+    "plain_text",
+    "prompt_text",
+    "tokens_around",
+]

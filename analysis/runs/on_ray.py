@@ -10,7 +10,7 @@ import logging
 import os
 import pickle
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from itertools import islice
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 """Folder of the packages, which workers of the same file system import, too."""
 SECONDS_TO_END = 60.0
-"""Most that a part which is being traced is waited for, once nobody wants it any more."""
+"""Longest wait for a part that is being traced and that nobody wants any more."""
 
 Row = dict[str, np.ndarray]
 """A row of a dataset: `number` of the part, and `packed`, its records or what was traced."""
@@ -66,7 +66,7 @@ def write_run_on_ray(
     done = Progress(counts.records, counts.problems, counts.tokens, 0.0)
     tell(done)
     asked = writer.manifest.sizes, counts.records, make_reader, make_records, on
-    with _connected(on.address), _told(), closing(_traced(*asked)) as traced:
+    with _connected(on.address), _failure_in_words(), closing(_traced(*asked)) as traced:
         for packed in traced:
             found = pickle.loads(packed)
             if isinstance(found, ValueError):
@@ -164,7 +164,7 @@ class _Actor:
         try:
             self._reader = self._reader or self._make_reader()
             made: tuple[Rows, list[Record]] = traced_part(self._reader, self._sizes, part, first)
-        except ValueError as error:  # raised where it can be told
+        except ValueError as error:  # goes to the program that writes the run, which raises it
             return _row(int(row["number"][0]), error)
         return _row(int(row["number"][0]), (*made, part[-1].share))
 
@@ -179,16 +179,22 @@ def _workers(on: Cluster) -> tuple[int, dict[str, Any]]:
     """How many actors there are, and what each takes of its machine."""
     import ray
 
-    there, machines = ray.cluster_resources(), sum(node["Alive"] for node in ray.nodes())
+    cores = [int(node["Resources"].get("CPU", 0)) for node in ray.nodes() if node["Alive"]]
     if on.gpus:
-        devices = int(there.get("GPU", 0))
+        devices = int(ray.cluster_resources().get("GPU", 0))
         if devices < (on.workers or 1):
             raise ValueError(f"{on.workers or 1} workers need a GPU each, and Ray knows {devices}: lower --workers")
         return on.workers or devices, {"num_gpus": 1}
-    workers, cores = on.workers or machines, int(there.get("CPU", 1))
-    if workers > cores:
-        raise ValueError(f"{workers} workers need a core each, and Ray knows {cores}: lower --workers")
-    return workers, {"num_cpus": cores // workers}
+    workers = on.workers or len(cores)
+    if workers > sum(cores):
+        raise ValueError(f"{workers} workers need a core each, and Ray knows {sum(cores)}: lower --workers")
+    return workers, {"num_cpus": cores_each(cores, workers)}
+
+
+def cores_each(cores: Sequence[int], workers: int) -> int:
+    """Most cores that each of so many workers can have at once; every one is on a single machine. `cores`: of each
+    machine, as many in all as there are workers, or more."""
+    return max(each for each in range(1, max(cores) + 1) if sum(of // each for of in cores) >= workers)
 
 
 @contextmanager
@@ -218,8 +224,8 @@ def _connected(address: str | None) -> Iterator[None]:
 
 
 @contextmanager
-def _told() -> Iterator[None]:
-    """What keeps Ray from going on as one sentence; a mistake in the code of an actor is raised as it is."""
+def _failure_in_words() -> Iterator[None]:
+    """Turns what keeps Ray from going on into a ValueError; a mistake in the code of an actor is raised as it is."""
     from ray.exceptions import RayError, RayTaskError
 
     try:
@@ -231,4 +237,4 @@ def _told() -> Iterator[None]:
         raise ValueError(f"Ray gave up ({reason}); the same command goes on after what was written") from error
 
 
-__all__ = ["Cluster", "write_run_on_ray"]
+__all__ = ["Cluster", "cores_each", "write_run_on_ray"]

@@ -17,8 +17,9 @@ import pandas as pd
 from scipy.stats import t as student
 
 from analysis.runs.filters import ALL_TOKENS, TokenFilter
-from analysis.runs.schema import Sizes
+from analysis.runs.schema import Sizes, expert_at
 from analysis.texts.chance import FEWEST_TEXTS
+from hooks.token_text import WHITE
 from sample_models.lambda_gate import width_share
 
 if TYPE_CHECKING:
@@ -29,9 +30,9 @@ PAPER_LEVELS = (0.25, 0.75)
 PAPER_RATIOS = {"dense": 1.0, "MoE": 1.24, "2-loop": 1.97, "4-loop": 3.95, "6-loop": 5.92, "VersatileFFN": 3.26}
 """FFN FLOPs of the paper's 354M models over those of its dense one: Table 2."""
 BASELINE_LOOPS = (2, 4, 6)
+"""Loops of the paper's designs that loop every token as often."""
 MOST_WORDS = 500
 """Words of every λ that are kept, the most frequent ones."""
-_WHITE = "␣↵⇥"
 
 
 def paper_loops(run: "Run", chosen: TokenFilter = ALL_TOKENS) -> pd.DataFrame:
@@ -150,7 +151,7 @@ def paper_cost(run: "Run", chosen: TokenFilter = ALL_TOKENS) -> pd.DataFrame:
     sizes = run.sizes
     layers = range(sizes.num_layers) if chosen.layer is None else [chosen.layer]
     loops = " + ".join(f"loops[{layer + 1}]" for layer in layers)
-    routed = " + ".join(f"(experts[{layer * sizes.k + 1}] IS NOT NULL)::INT" for layer in layers)
+    routed = " + ".join(f"({expert_at(layer, 0, sizes)} IS NOT NULL)::INT" for layer in layers)
     found = run.ask(
         f"SELECT avg({loops}) / {len(layers)} AS loops, avg({routed}) / {len(layers)} AS routed, count(*) AS tokens "
         f"FROM tokens WHERE {where}",
@@ -172,12 +173,12 @@ def paper_cost(run: "Run", chosen: TokenFilter = ALL_TOKENS) -> pd.DataFrame:
 
 def _word() -> str:
     """A token's text without the space before it, in SQL."""
-    return f"CASE WHEN trim(text, '{_WHITE}') <> '' AND starts_with(text, '␣') THEN substr(text, 2) ELSE text END"
+    return f"CASE WHEN trim(text, '{WHITE}') <> '' AND starts_with(text, '␣') THEN substr(text, 2) ELSE text END"
 
 
 def _blank() -> str:
     """Whether a token is white space or single bytes, in SQL."""
-    return f"(trim(text, '{_WHITE}') = '' OR regexp_full_match(text, '␣?(⟨[0-9A-F ]+⟩)+'))"
+    return f"(trim(text, '{WHITE}') = '' OR regexp_full_match(text, '␣?(⟨[0-9A-F ]+⟩)+'))"
 
 
 PAPER_TABLES: dict[str, Callable[["Run", TokenFilter], pd.DataFrame]] = {

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from analysis.aggregate import share
 from analysis.explain.geometry import path_cosine
 from analysis.runs.atlas import Atlas, atlas_of
 from analysis.runs.filters import ALL_TOKENS, TokenFilter
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
 SAMPLE, SEED = 20, 0
 """Prompts that are read again unless the reader says otherwise, and the seed of their choice."""
 MOST_TOKENS = 256
-"""Of a prompt's tokens so many from the first on are measured."""
+"""Tokens of a prompt that are measured, from the first on."""
+_COMPARED = ("outputs", "writes")
 
 
 def sampled(run: "Run", chosen: TokenFilter = ALL_TOKENS, *, count: int = SAMPLE, seed: int = SEED) -> pd.DataFrame:
@@ -57,7 +59,14 @@ class PathCosines:
     seed: int = SEED
     other_loops: int = 0
     """Cells that took other loops than the run says: another batch rounds otherwise."""
-    _sums: dict[str, np.ndarray] = field(default_factory=dict)
+    _cells: dict[str, np.ndarray] = field(init=False)
+    """Of `outputs` and of `writes`: how many cosines there are, [layer, level of λ]."""
+    _sums: dict[str, np.ndarray] = field(init=False)
+    """Likewise their sums."""
+
+    def __post_init__(self):
+        shape = (self.sizes.num_layers, len(levels_of(self.sizes)))
+        self._cells, self._sums = ({of: np.zeros(shape) for of in _COMPARED} for _ in range(2))
 
     @property
     def routing(self) -> Atlas:
@@ -75,16 +84,13 @@ class PathCosines:
         `tokens` are the positions that count, and `loops` [layer, token] what the run has for these.
         """
         at, trace = np.asarray(tokens), paths.routing
-        levels = np.array(levels_of(self.sizes))
-        nearest = np.abs(trace.gate[:, at, None] - levels).argmin(axis=-1)
-        layer = np.repeat(np.arange(self.sizes.num_layers)[:, None], len(at), axis=1)
-        for of in ("outputs", "writes"):
+        nearest = np.abs(trace.gate[:, at, None] - np.array(levels_of(self.sizes))).argmin(axis=-1)
+        for of in _COMPARED:
             cosine = path_cosine(paths, of)[:, at - paths.first_token]
-            there = np.isfinite(cosine)
-            for name, value in (("count", there), (of, np.where(there, cosine, 0.0))):
-                sums = self._sums.setdefault(name, np.zeros((self.sizes.num_layers, len(levels))))
-                if name != "count" or of == "outputs":
-                    np.add.at(sums, (layer[there], nearest[there]), value[there])
+            layer, cell = np.nonzero(np.isfinite(cosine))
+            place = layer, nearest[layer, cell]
+            np.add.at(self._cells[of], place, 1)
+            np.add.at(self._sums[of], place, cosine[layer, cell])
         self.prompts += 1
         self.tokens += len(at)
         self.other_loops += int((trace.loops[:, at] != loops).sum())
@@ -96,20 +102,17 @@ class PathCosines:
         `outputs` compares Y_width and Y_depth, both with H in them, as the paper does; `writes` what they add to H. NaN
         where no cell routed.
         """
-        levels = levels_of(self.sizes)
-        shape = (self.sizes.num_layers, len(levels))
-        sums = {name: self._sums.get(name, np.zeros(shape)) for name in ("count", "outputs", "writes")}
-        whole = {name: np.concatenate([each, each.sum(axis=1, keepdims=True)], axis=1) for name, each in sums.items()}
-        layer, place = (grid.ravel() for grid in np.indices((shape[0], shape[1] + 1)))
-        count = whole["count"].ravel()
-        known = np.where(count > 0, count, np.nan)
+        levels, layers = levels_of(self.sizes), self.sizes.num_layers
+        cells, sums = (
+            {of: np.column_stack([counted, counted.sum(axis=1)]).ravel() for of, counted in each.items()}
+            for each in (self._cells, self._sums)
+        )
         return pd.DataFrame(
             {
-                "layer": layer,
-                "gate": np.array([*levels, np.nan])[place],
-                "cells": count.astype(int),
-                "outputs": whole["outputs"].ravel() / known,
-                "writes": whole["writes"].ravel() / known,
+                "layer": np.repeat(np.arange(layers), len(levels) + 1),
+                "gate": np.tile([*levels, np.nan], layers),
+                "cells": cells["outputs"].astype(int),
+                **{of: share(sums[of], cells[of]) for of in _COMPARED},
             }
         )
 

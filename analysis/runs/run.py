@@ -8,8 +8,6 @@ Questions are in SQL, answered by DuckDB in this process, on these views:
     routed    a row per prompt, token, layer and expert that ran: expert, weight, rank from 0
 """
 
-import json
-import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,26 +17,14 @@ import duckdb
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-from pyarrow import parquet
 
+from analysis.runs.database import MOST_ROWS, MOST_SECONDS, answer_typed, connect, finish_database, open_database
 from analysis.runs.filters import ALL_TOKENS, TokenFilter
-from analysis.runs.folder import ROUTER_PROBS, PartFiles, counts_of, parts_in
+from analysis.runs.folder import PartFiles, check_name, counts_of, parts_in, router_probs_of
 from analysis.runs.manifest import Counts, Manifest
 from analysis.runs.schema import Sizes, prompt_schema, token_schema
 from analysis.runs.texts import BEGINNING, RunTexts
-from analysis.runs.typed import QuestionError, check_question, first_line
-
-MEMORY_MB = 512
-"""Of all questions of one opened run."""
-MOST_ROWS, MOST_SECONDS = 1_000, 10.0
-"""Of an answer to a question that a reader typed."""
-MOST_CHARACTERS_OF_ANSWER = 4_000_000
-_LOCKED = (
-    "SET enable_external_access=false",
-    "SET autoinstall_known_extensions=false",
-    "SET autoload_known_extensions=false",
-    "SET lock_configuration=true",
-)
+from analysis.runs.typed import QuestionError
 
 
 class Run:
@@ -50,12 +36,16 @@ class Run:
     def __init__(self, folder: str | Path, *, threads: int | None = None):
         """Raises ValueError, in a sentence, if the folder is no run or is damaged."""
         self.folder = Path(folder)
+        check_name(self.folder)
         self.manifest = Manifest.read(self.folder)
         self._parts = parts_in(self.folder)
-        self.counts: Counts = counts_of(self.folder)
-        settings = {"memory_limit": f"{MEMORY_MB}MB", "temp_directory": "", "python_enable_replacements": False}
-        self._database = duckdb.connect(":memory:", config=settings | ({"threads": threads} if threads else {}))
-        self._make_views()
+        self.counts: Counts = counts_of(self.folder, self.sizes, self.manifest.others)
+        if self.counts.parts < self.manifest.counts.parts:
+            raise ValueError(
+                f"{self.folder} has {self.counts.parts} of {self.manifest.counts.parts} parts: copy the whole run "
+                "again, or give the command that made it once more"
+            )
+        self._database = self._opened(threads)
 
     @property
     def sizes(self) -> Sizes:
@@ -63,15 +53,16 @@ class Run:
 
     @property
     def meta(self) -> dict[str, Any]:
-        """Model and weights, as in a trace."""
-        return self.manifest.model
+        """Model and weights as in a trace, with the interventions that the texts were read under, if there are any."""
+        made = self.manifest.settings.get("interventions")
+        return self.manifest.model | ({"interventions": made} if made else {})
 
     @property
     def name(self) -> str:
         return self.folder.resolve().name
 
     def ask(self, sql: str, values: Sequence[Any] = ()) -> pd.DataFrame:
-        """The answer to a question of this program."""
+        """The answer to a question that this program asks, with its parameters."""
         with self._cursor() as cursor:
             return cursor.execute(sql, list(values)).df()
 
@@ -80,6 +71,18 @@ class Run:
         with self._cursor() as cursor:
             return cursor.sql(sql, params=list(values)).to_arrow_table()
 
+    def ask_batches(self, sql: str, values: Sequence[Any] = (), rows: int = 2**15) -> Iterator[pa.RecordBatch]:
+        """The answer in its order, about so many rows at a time: for more than memory should hold."""
+        waiting: list[pa.RecordBatch] = []
+        with self._cursor() as cursor:
+            for batch in cursor.sql(sql, params=list(values)).to_arrow_reader(rows):  # each of one file
+                waiting.append(batch)
+                if sum(map(len, waiting)) >= rows:
+                    yield pa.concat_batches(waiting)
+                    waiting.clear()
+        if waiting:
+            yield pa.concat_batches(waiting)
+
     def ask_typed(self, sql: str, *, rows: int = MOST_ROWS, seconds: float = MOST_SECONDS) -> tuple[pd.DataFrame, bool]:
         """The first rows of the answer to a question that a reader typed, and whether there are more.
 
@@ -87,39 +90,23 @@ class Run:
         if the SQL is wrong, and if the answer takes more time, memory or characters than it may.
         """
         with self._cursor() as cursor:
-            statement = check_question(sql, cursor)
-            clock = threading.Timer(seconds, cursor.interrupt)
-            clock.start()
-            try:
-                answered = cursor.execute(statement)
-                names = _told_apart([column[0] for column in answered.description])
-                found = _bounded(answered, rows + 1)
-            except duckdb.InterruptException as error:
-                raise QuestionError(
-                    f"The answer takes more than {seconds:g} s. Ask for fewer rows, columns or prompts."
-                ) from error
-            except duckdb.OutOfMemoryException as error:
-                raise QuestionError(
-                    f"The answer takes more than {MEMORY_MB} MB. Ask for fewer rows or columns."
-                ) from error
-            except duckdb.IOException as error:
-                raise QuestionError("The files of the run cannot be read any more.") from error
-            except duckdb.Error as error:
-                raise QuestionError(first_line(error).replace(str(self.folder.resolve()), self.name)) from error
-            finally:
-                clock.cancel()
-        return pd.DataFrame(found[:rows], columns=pd.Index(names, dtype=object)), len(found) > rows
+            names, found, more = answer_typed(cursor, sql, rows=rows, seconds=seconds, folder=self.folder)
+        return pd.DataFrame(found, columns=pd.Index(names, dtype=object)), more
 
     def router_probs(self) -> np.ndarray:
         """[layer, expert]: the router's probabilities, summed over the ordinary tokens of all parts."""
         total = np.zeros((self.sizes.num_layers, self.sizes.num_experts))
         for files in self._parts:
-            total += np.array(json.loads(parquet.read_metadata(files.tokens).metadata[ROUTER_PROBS]))
+            total += router_probs_of(files)
         return total
 
     def parts(self) -> Iterator[PartFiles]:
         """The files of its parts, in order, for what goes through them once in bounded memory."""
         return iter(self._parts)
+
+    def files(self) -> dict[str, list[Path]]:
+        """The files of each of its tables, in order."""
+        return {name: [getattr(each, name) for each in self._parts] for name in PartFiles._fields}
 
     def prompts(self, chosen: TokenFilter = ALL_TOKENS) -> pd.DataFrame:
         """One row per traced prompt that a filter's sources and columns leave: prompt, tokens, beginning of text."""
@@ -145,10 +132,10 @@ class Run:
                 f"reads at most {most_tokens:,} tokens."
             )
             found = sample
-        given = [f"TokenFilter({', '.join(f'{name}={value!r}' for name, value in vars(of_prompts).items() if value)})"]
-        given = given if of_prompts != ALL_TOKENS else []
+        given = [of_prompts.as_code()] if of_prompts != ALL_TOKENS else []
         given += [] if most_tokens is None else [f"most_tokens={most_tokens}"]
-        code = f"Run({self.name!r}).texts({', '.join(given + ([f'seed={seed}'] if seed else []))})"
+        given += [f"seed={seed}"] if seed else []
+        code = f"Run({self.name!r}).texts({', '.join(given)})"
         return RunTexts(self._parts, self.sizes, found, meta=self.meta, told=told, code=code)
 
     def close(self) -> None:
@@ -172,61 +159,20 @@ class Run:
         finally:
             cursor.close()
 
-    def _make_views(self) -> None:
-        files = {"tokens": [each.tokens for each in self._parts], "prompts": [each.prompts for each in self._parts]}
-        schemas = {"tokens": token_schema(self.sizes), "prompts": prompt_schema(self.manifest.others)}
-        for name, paths in files.items():
-            if paths:
-                listed = ", ".join(_literal(str(path.resolve())) for path in paths)
-                self._database.execute(f"CREATE VIEW {name} AS SELECT * FROM read_parquet([{listed}])")
-            else:
-                self._database.register("no_rows", schemas[name].empty_table())
-                self._database.execute(f"CREATE TABLE {name} AS SELECT * FROM no_rows")
-                self._database.unregister("no_rows")
+    def _opened(self, threads: int | None) -> duckdb.DuckDBPyConnection:
         layers, k = self.sizes.num_layers, self.sizes.k
-        token = "prompt, token, token_id, text, special, logprob"
-        self._database.execute(
-            f"CREATE VIEW choices AS SELECT {token}, unnest(range({layers}))::INTEGER AS layer, unnest(loops) AS loops"
-            ", unnest(gate) AS gate, unnest(difficulty) AS difficulty FROM tokens"
-        )
-        self._database.execute(
-            f"CREATE VIEW routed AS SELECT {token}, (place // {k})::INTEGER AS layer, (place % {k})::INTEGER AS rank, "
-            f"expert, weight FROM (SELECT {token}, unnest(range({layers * k})) AS place, unnest(experts) AS expert, "
-            "unnest(weights) AS weight FROM tokens) WHERE expert IS NOT NULL"
-        )
-        # From here on the run's own files can be read, and nothing else, whatever is asked.
-        self._database.execute(f"SET allowed_directories=[{_literal(str(self.folder.resolve()) + '/')}]")
-        for setting in _LOCKED:
-            self._database.execute(setting)
-
-
-def _literal(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
-
-
-def _bounded(answered: duckdb.DuckDBPyConnection, rows: int) -> list[tuple]:
-    """At most so many rows of an answer. Raises QuestionError if they have too many characters."""
-    found, characters = [], 0
-    while len(found) < rows and (row := answered.fetchone()) is not None:
-        characters += sum(len(cell) if isinstance(cell, str | bytes) else 8 for cell in row)
-        if characters > MOST_CHARACTERS_OF_ANSWER:
-            most = f"{MOST_CHARACTERS_OF_ANSWER:,}"
-            raise QuestionError(
-                f"The answer has more than {most} characters. Ask for fewer rows, or for shorter texts."
-            )
-        found.append(row)
-    return found
-
-
-def _told_apart(names: list[str]) -> list[str]:
-    """Names of columns without repeats: a second `prompt` becomes `prompt_2`."""
-    made: list[str] = []
-    for name in names:
-        number, own = 2, name
-        while own in made:
-            own, number = f"{name}_{number}", number + 1
-        made.append(own)
-    return made
+        if self._parts:
+            return open_database(self.folder, self.files(), layers, k, threads=threads)
+        database = connect(threads)
+        for name, schema in (
+            ("tokens", token_schema(self.sizes)),
+            ("prompts", prompt_schema(self.manifest.others)),
+        ):
+            database.register("no_rows", schema.empty_table())
+            database.execute(f"CREATE TABLE {name} AS SELECT * FROM no_rows")
+            database.unregister("no_rows")
+        finish_database(database, self.folder, layers, k)
+        return database
 
 
 __all__ = ["MOST_ROWS", "MOST_SECONDS", "QuestionError", "Run"]

@@ -6,19 +6,17 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from jaxtyping import Float, Int, UInt8
 
+from analysis.runs.choices import DID_NOT_ROUTE
 from analysis.runs.filters import ALL_TOKENS, TokenFilter, quoted
 from analysis.runs.run import Run
-from analysis.runs.schema import Sizes
+from analysis.runs.schema import Sizes, entries
 
-NONE = -1
-"""In place of an expert: none ran."""
 MOST_TOKENS, MOST_BYTES = 100_000, 128 * 2**20
-"""Of a sample: a model with many layers and experts has room for fewer tokens."""
+"""Most tokens of a sample, and most bytes: with many layers and experts it has fewer tokens."""
 MOST_GROUPS, MOST_COLUMNS = 7, 12
-"""Values of a column of the prompts that are told apart, those of the most tokens; and such columns."""
+"""Most values of a column of the prompts that are told apart, those of the most tokens; and most such columns."""
 OTHERS, UNKNOWN = "all others", "none"
 """Names for the tokens of rarer values, and of prompts without one."""
 _ROUND = "(xor({0}, {0} >> 16) * 73244475) % 4294967296"
@@ -59,7 +57,7 @@ class TokenSample:
     gate: Float[np.ndarray, "token layer"]
     """λ, 0..1; NaN if the model does not decide it, as for `difficulty`."""
     experts: Int[np.ndarray, "token layer k"]
-    """Best first; NONE for one that did not run."""
+    """Best first; DID_NOT_ROUTE for one that did not run."""
     weights: Float[np.ndarray, "token layer k"]
     """NaN where the expert did not run."""
     difficulty: Float[np.ndarray, "token layer"]
@@ -99,16 +97,16 @@ def sample_tokens(run: Run, chosen: TokenFilter = ALL_TOKENS, *, most: int = 20_
         chosen=chosen,
         seed=seed,
         count=count,
-        prompt=_numbers(found["prompt"]),
-        token=_numbers(found["token"]),
-        token_id=_numbers(found["token_id"]),
+        prompt=found["prompt"].to_numpy(),
+        token=found["token"].to_numpy(),
+        token_id=found["token_id"].to_numpy(),
         text=found["text"].combine_chunks(),
-        loops=_entries(found["loops"], 0, np.uint8).reshape(-1, layers),
-        gate=_entries(found["gate"], np.nan, np.float32).reshape(-1, layers),
-        experts=_entries(found["experts"], NONE, np.int16).reshape(-1, layers, k),
-        weights=_entries(found["weights"], np.nan, np.float32).reshape(-1, layers, k),
-        difficulty=_entries(found["difficulty"], np.nan, np.float32).reshape(-1, layers),
-        groups=_groups(run, _numbers(found["prompt"])),
+        loops=entries(found["loops"], layers, pa.uint8(), 0),
+        gate=entries(found["gate"], layers, pa.float32(), np.nan),
+        experts=entries(found["experts"], layers * k, pa.int16(), DID_NOT_ROUTE).reshape(-1, layers, k),
+        weights=entries(found["weights"], layers * k, pa.float32(), np.nan).reshape(-1, layers, k),
+        difficulty=entries(found["difficulty"], layers, pa.float32(), np.nan),
+        groups=_groups(run, found["prompt"].to_numpy()),
     )
 
 
@@ -119,7 +117,7 @@ def _groups(run: Run, prompt: np.ndarray) -> dict[str, Groups]:
         "WHERE prompt IN (SELECT unnest(?::BIGINT[])) ORDER BY prompt",
         [np.unique(prompt)],
     )
-    row = np.searchsorted(_numbers(table["prompt"]), prompt)
+    row = np.searchsorted(table["prompt"].to_numpy(), prompt)
     return {name: _grouped(table[name].combine_chunks(), row) for name in columns}
 
 
@@ -153,19 +151,6 @@ def _scrambled(seed: int) -> str:
     return f"({mixed})"
 
 
-def _numbers(column: pa.ChunkedArray) -> np.ndarray:
-    return column.to_numpy()
-
-
-def _entries(column: pa.ChunkedArray, missing: float, kind: type) -> np.ndarray:
-    """All entries of a column of lists, after each other."""
-    flat = column.combine_chunks().flatten()
-    if flat.null_count:
-        flat = pc.fill_null(flat.cast(pa.from_numpy_dtype(kind)), pa.scalar(missing, pa.from_numpy_dtype(kind)))
-    return flat.to_numpy(zero_copy_only=False).astype(kind, copy=False)
-
-
 __all__ = [
-    "MOST_BYTES", "MOST_GROUPS", "MOST_TOKENS", "NONE", "OTHERS", "UNKNOWN", "Groups", "TokenSample", "room",
-    "sample_tokens",
+    "MOST_BYTES", "MOST_GROUPS", "MOST_TOKENS", "OTHERS", "UNKNOWN", "Groups", "TokenSample", "room", "sample_tokens",
 ]  # fmt: skip

@@ -1,7 +1,6 @@
 """Saturation: how early in training the routing agrees with that of the trained model, from runs of the same texts."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -9,7 +8,9 @@ import pyarrow as pa
 from pyarrow import parquet
 
 from analysis.aggregate import share
+from analysis.runs.choices import DID_NOT_ROUTE, Kind
 from analysis.runs.run import Run
+from analysis.runs.schema import Sizes, entries
 from analysis.runs.units import UNITS, shares_of
 
 ROWS = 50_000
@@ -73,32 +74,31 @@ def _pieces(run: Run) -> Iterator[pa.Table]:
         yield rest.combine_chunks()
 
 
-@dataclass(eq=False)
 class _Agreement:
     """Counts of two runs, added up piece by piece; their size does not grow with the runs."""
 
-    last: Run
-
-    def __post_init__(self):
-        sizes, records = self.last.sizes, self.last.counts.records
-        self.kinds = [(kind, part) for kind, part in (("loops", "depth"), ("expert", "width")) if part in sizes.parts]
+    def __init__(self, last: Run):
+        self.sizes, records = last.sizes, last.counts.records
+        sizes = self.sizes
+        kinds: dict[Kind, str] = {"loops": "depth", "expert": "width"}
+        self.kinds = [kind for kind, part in kinds.items() if part in sizes.parts]
         self.units = min(records, UNITS)
         self.values = {"loops": sizes.max_loops + 1, "expert": sizes.num_experts}
         # which unit a prompt is of: dealt at random, but always alike
         self.dealt = np.random.default_rng(0).integers(0, self.units, 4099) if records > UNITS else None
         shape = (self.units, sizes.num_layers)
-        self.alike, self.both = ({kind: np.zeros(shape) for kind, _ in self.kinds} for _ in range(2))
-        self.chosen = {kind: np.zeros((2, sizes.num_layers, self.values[kind])) for kind, _ in self.kinds}
+        self.alike, self.both = ({kind: np.zeros(shape) for kind in self.kinds} for _ in range(2))
+        self.chosen = {kind: np.zeros((2, sizes.num_layers, self.values[kind])) for kind in self.kinds}
 
     def add(self, own: pa.Table, final: pa.Table) -> None:
         """Count the rows of both runs."""
-        ordinary = ~_numpy(own.column("special"))
-        prompt = _numpy(own.column("prompt"))[ordinary]
+        ordinary = ~own["special"].to_numpy()
+        prompt = own["prompt"].to_numpy()[ordinary]
         unit = prompt if self.dealt is None else self.dealt[(prompt * 2_654_435_761 >> 12) % len(self.dealt)]
-        for kind, _ in self.kinds:
-            mine, theirs = (_choices(each, kind, self.last)[ordinary] for each in (own, final))
-            both = (mine >= 0) & (theirs >= 0)
-            for layer in range(self.last.sizes.num_layers):
+        for kind in self.kinds:
+            mine, theirs = (_choices(each, kind, self.sizes)[ordinary] for each in (own, final))
+            both = (mine != DID_NOT_ROUTE) & (theirs != DID_NOT_ROUTE)
+            for layer in range(self.sizes.num_layers):
                 there = both[:, layer]
                 of = unit[there]
                 first, second = mine[there, layer], theirs[there, layer]
@@ -109,10 +109,10 @@ class _Agreement:
 
     def rows(self) -> Iterator[dict]:
         """A row per choice and layer."""
-        for kind, _ in self.kinds:
+        for kind in self.kinds:
             found = shares_of(self.alike[kind], self.both[kind])
             mine, theirs = (share(each, each.sum(axis=1, keepdims=True)) for each in self.chosen[kind])
-            for layer in range(self.last.sizes.num_layers):
+            for layer in range(self.sizes.num_layers):
                 yield {
                     "choice": kind, "layer": layer, "tokens": int(self.both[kind][:, layer].sum()),
                     "agree": found.share[layer], "low": found.low[layer], "high": found.high[layer],
@@ -120,16 +120,11 @@ class _Agreement:
                 }  # fmt: skip
 
 
-def _choices(table: pa.Table, kind: str, run: Run) -> np.ndarray:
-    """Loops, or the first expert, of every token in every layer, [token, layer]; -1 where no expert ran."""
-    values = table.column("loops" if kind == "loops" else "experts").combine_chunks().flatten()
-    values = values.cast(pa.int32()).fill_null(-1).to_numpy(zero_copy_only=False)
-    step = 1 if kind == "loops" else run.sizes.k
-    return values.reshape(table.num_rows, -1)[:, ::step]
-
-
-def _numpy(column: pa.ChunkedArray) -> np.ndarray:
-    return column.to_numpy()
+def _choices(table: pa.Table, kind: Kind, sizes: Sizes) -> np.ndarray:
+    """Loops, or the first expert, of every token in every layer, [token, layer]; DID_NOT_ROUTE where none ran."""
+    if kind == "loops":
+        return entries(table["loops"], sizes.num_layers, pa.int32(), DID_NOT_ROUTE)
+    return entries(table["experts"], sizes.num_layers * sizes.k, pa.int32(), DID_NOT_ROUTE)[:, :: sizes.k]
 
 
 __all__ = ["saturation"]

@@ -10,7 +10,9 @@ import numpy as np
 import pyarrow as pa
 
 RUN_VERSION = 1
-"""Of the folder's layout and of the columns."""
+"""Version of the folder's layout and of the columns."""
+MOST = 10_000
+"""Most layers, loops or experts of a model that a manifest may name."""
 PROMPT_COLUMNS: dict[str, tuple[pa.DataType, str]] = {
     "prompt": (pa.int64(), "Number of the record in the run, from 0."),
     "prompt_id": (pa.string(), "Its name: its id, or its place in the file."),
@@ -40,7 +42,14 @@ class Sizes:
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> "Sizes":
-        return cls(**(data | {"parts": tuple(data["parts"])}))
+        """Raises TypeError for what are no sizes of a model."""
+        found = cls(**(data | {"parts": tuple(data["parts"])}))
+        numbers = found.num_layers, found.max_loops, found.num_experts, found.k
+        if not all(type(each) is int and 0 <= each <= MOST for each in numbers) or found.num_layers < 1:
+            raise TypeError("these are no sizes of a model")
+        if not set(found.parts) <= set(cls.parts):
+            raise TypeError("these are no parts of a model")
+        return found
 
 
 def token_columns(sizes: Sizes) -> dict[str, tuple[pa.DataType, str]]:
@@ -86,10 +95,21 @@ def lists(values: np.ndarray, kind: pa.DataType, there: np.ndarray | None = None
     return pa.FixedSizeListArray.from_arrays(flat, type=kind)
 
 
-def written_as(sizes: Sizes) -> dict[str, Any]:
-    """Arguments of `pyarrow.parquet.ParquetWriter` for `tokens`: what repeats as a dictionary, floats split by byte.
+def entries(column: pa.ChunkedArray, each: int, kind: pa.DataType, missing: float) -> np.ndarray:
+    """A column of lists of `each` entries as [token, entry], with `missing` in the place of null."""
+    flat = column.combine_chunks().flatten() if len(column) else pa.array([], column.type.value_type)
+    return flat.cast(kind).fill_null(missing).to_numpy(zero_copy_only=False).reshape(-1, each)
 
-    The bytes of floats compress better apart: most of the sign and exponent is the same for all tokens.
+
+def expert_at(layer: int, rank: int, sizes: Sizes) -> str:
+    """The expert of a rank in a layer, from a row of `tokens` in SQL; null where none ran."""
+    return f"experts[{layer * sizes.k + rank + 1}]"
+
+
+def parquet_options(sizes: Sizes) -> dict[str, Any]:
+    """Arguments of `pyarrow.parquet.ParquetWriter` for `tokens`: dictionaries for what repeats, floats split by byte.
+
+    Split floats compress better, since most of the sign and exponent is the same for all tokens.
     """
     floats = ["logprob", "weights.list.element", "difficulty.list.element"]
     repeated = ["token_id", "text", "loops.list.element", "gate.list.element", "experts.list.element"]
@@ -113,9 +133,11 @@ __all__ = [
     "PROMPT_COLUMNS",
     "RUN_VERSION",
     "Sizes",
+    "entries",
+    "expert_at",
     "lists",
+    "parquet_options",
     "prompt_schema",
     "token_columns",
     "token_schema",
-    "written_as",
 ]

@@ -16,10 +16,11 @@ import numpy as np
 import pandas as pd
 
 from analysis.aggregate import share
-from analysis.runs.choices import expert_at
+from analysis.runs.choices import DID_NOT_ROUTE, Kind
 from analysis.runs.domains import SOURCE
 from analysis.runs.filters import ALL_TOKENS, TokenFilter, quoted
 from analysis.runs.run import Run
+from analysis.runs.schema import Sizes, expert_at
 from analysis.runs.token_class import classed
 from analysis.texts.chance import FEWEST_TEXTS, corrected
 from analysis.texts.orders import Orders, exchanges, lengths_to_text, parted, reversals, rotations
@@ -34,8 +35,6 @@ LEVEL_DRAWS = 20
 """Draws whose mean is what chance gives."""
 LABELS = {"token_id": "token", "class": "class of token", "domain": "domain"}
 """Column of a label -> its name."""
-NONE = -1
-"""A choice that was not made: the token did not route."""
 
 
 def specialisation(
@@ -56,7 +55,7 @@ def specialisation(
     of one.
     """
     tokens = sampled(run, chosen, column=column, sample=sample, seed=seed)
-    choices = {(kind, layer): _choice(tokens, kind, layer) for kind, layer in _kinds(run)}
+    choices = {(kind, layer): tokens[f"{kind}_{layer}"].to_numpy() for kind, layer in _kinds(run)}
     labels = {name: _codes(tokens[name]) for name in LABELS if name in tokens}
     lengths = tokens.groupby("prompt", sort=False).size().to_numpy() if len(tokens) else np.zeros(0, int)
     orders = _Orders(lengths, tokens["token"].to_numpy(), draws, seed)
@@ -73,10 +72,10 @@ def sampled(
 ) -> pd.DataFrame:
     """The tokens that count of whole prompts, drawn at random until they have `sample` tokens or all are there.
 
-    One row per token: prompt, token, token_id, class, domain, and loops (l0, l1 and so on) and the first expert (x0,
-    x1 and so on, NONE if it did not route) of every layer.
+    One row per token: prompt, token, token_id, class, domain, and of every layer loops (loops_0, loops_1 and so on) and
+    the first expert (expert_0, expert_1 and so on; DID_NOT_ROUTE), as far as the model decides them.
     """
-    sizes, (where, values) = run.sizes, chosen.where(run.sizes)
+    where, values = chosen.where(run.sizes)
     of_prompt, given = chosen.where_prompt()
     domain = quoted(column) if column else "NULL"
     drawn = (
@@ -86,13 +85,10 @@ def sampled(
     )
     picked = run.ask(drawn, given)
     listed = f"prompt IN ({', '.join(map(str, picked['prompt'])) or 'NULL'})"
-    columns = [f"loops[{layer + 1}]::SMALLINT AS l{layer}" for layer in range(sizes.num_layers)]
-    columns += [
-        f"coalesce({expert_at(layer, 0, sizes)}::SMALLINT, {NONE}) AS x{layer}" for layer in range(sizes.num_layers)
-    ]
+    columns = [_column(kind, layer, run.sizes) for kind, layer in _kinds(run)]
     tokens = run.ask(
-        f"SELECT prompt, token, token_id, class, {', '.join(columns)} FROM ({classed(listed)}) WHERE {where} "
-        "ORDER BY prompt, token",
+        f"SELECT {', '.join(['prompt', 'token', 'token_id', 'class', *columns])} FROM ({classed(listed)}) "
+        f"WHERE {where} ORDER BY prompt, token",
         values,
     )
     if column is None:
@@ -135,6 +131,7 @@ class _Orders:
 
 
 def _single(blocks: Orders) -> Iterator[np.ndarray]:
+    """The orders of all blocks, one by one."""
     return chain.from_iterable(blocks)
 
 
@@ -171,10 +168,10 @@ def _measured(codes: np.ndarray, choices: dict, orders: _Orders, *, of_prompt: b
 
 
 class _Table:
-    """A label and a choice, counted together, as fast as it can be done again for other orders of the labels."""
+    """Counts a label and a choice together, quickly for many orders of the labels."""
 
     def __init__(self, codes: np.ndarray, values: np.ndarray):
-        self.codes, self.there = codes, values != NONE
+        self.codes, self.there = codes, values != DID_NOT_ROUTE
         self.tokens = int(self.there.sum())
         self.choice = np.unique(values[self.there], return_inverse=True)[1]
         self.choices, self.labels = int(self.choice.max(initial=-1)) + 1, int(codes.max(initial=-1)) + 1
@@ -193,13 +190,16 @@ class _Table:
         return float(share(np.array(max(told, 0.0)), np.array(uncertain)))
 
 
-def _kinds(run: Run) -> list[tuple[str, int]]:
-    kinds = [kind for kind, part in (("expert", "width"), ("loops", "depth")) if part in run.sizes.parts]
+def _column(kind: Kind, layer: int, sizes: Sizes) -> str:
+    """A choice in a layer, from a row of `tokens` in SQL."""
+    chosen = f"loops[{layer + 1}]" if kind == "loops" else f"coalesce({expert_at(layer, 0, sizes)}, {DID_NOT_ROUTE})"
+    return f"({chosen})::SMALLINT AS {kind}_{layer}"
+
+
+def _kinds(run: Run) -> list[tuple[Kind, int]]:
+    """Kind and layer of all choices that the model makes."""
+    kinds: list[Kind] = [kind for kind, part in (("expert", "width"), ("loops", "depth")) if part in run.sizes.parts]
     return [(kind, layer) for kind in kinds for layer in range(run.sizes.num_layers)]
-
-
-def _choice(tokens: pd.DataFrame, kind: str, layer: int) -> np.ndarray:
-    return tokens[f"{'x' if kind == 'expert' else 'l'}{layer}"].to_numpy()
 
 
 def _codes(values: pd.Series) -> np.ndarray:

@@ -9,8 +9,9 @@ import pandas as pd
 import pyarrow as pa
 from pyarrow import parquet
 
+from analysis.runs.choices import DID_NOT_ROUTE
 from analysis.runs.folder import PartFiles
-from analysis.runs.schema import Sizes
+from analysis.runs.schema import Sizes, entries
 from analysis.texts.tokens import LayerColumns, Texts, TokenColumns, class_numbers, first_experts
 
 NO_ENTROPY = "A run keeps no entropy of the predictions, so this study says nothing about it."
@@ -64,12 +65,15 @@ class RunTexts(Texts):
         self, files: PartFiles, taken: np.ndarray, layer: int
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Loops, first expert and soft difficulty of the tokens that count."""
-        table, k = parquet.read_table(files.tokens, columns=["loops", "experts", "difficulty"]), self._sizes.k
-        experts = _entries(table["experts"], pa.int16(), -1)[taken, layer * k : (layer + 1) * k]
+        table = parquet.read_table(files.tokens, columns=["loops", "experts", "difficulty"])
+        layers, k = self._sizes.num_layers, self._sizes.k
+        experts = entries(table["experts"], layers * k, pa.int16(), DID_NOT_ROUTE)[taken, layer * k : (layer + 1) * k]
         return (
-            _entries(table["loops"], pa.uint8(), 1)[taken, layer].astype(np.int16),
-            first_experts(experts, experts >= 0).astype(np.int16),
-            _entries(table["difficulty"], pa.float32(), 0.0)[taken, layer],  # null if the model does not decide it
+            entries(table["loops"], layers, pa.uint8(), 1)[taken, layer].astype(np.int16),
+            first_experts(experts, experts != DID_NOT_ROUTE).astype(np.int16),
+            entries(table["difficulty"], layers, pa.float32(), 0.0)[
+                taken, layer
+            ],  # null if the model has no difficulty
         )
 
 
@@ -109,13 +113,6 @@ def _classes(tokens: list[str], first: np.ndarray) -> np.ndarray:
     ends = np.append(first[1:], len(tokens))
     found = [number for at, end in zip(first, ends, strict=True) for number in class_numbers(tokens[at:end])]
     return np.array(found, np.uint8)
-
-
-def _entries(column: pa.ChunkedArray, kind: pa.DataType, missing: float) -> np.ndarray:
-    """A column of lists as [row, entry], with `missing` in the place of null."""
-    entries = column.type.list_size
-    flat = column.combine_chunks().flatten() if len(column) else pa.array([], column.type.value_type)
-    return flat.cast(kind).fill_null(missing).to_numpy(zero_copy_only=False).reshape(-1, entries)
 
 
 __all__ = ["BEGINNING", "NO_ENTROPY", "RunTexts"]

@@ -1,11 +1,10 @@
-"""Classes of tokens in SQL: those of `analysis.texts.validity.token_classes`, for rows of a run."""
+"""Classes of tokens in SQL: those of `analysis.texts.tokens.token_classes`, for rows of a run."""
 
 import unicodedata
 from functools import cache
 
 from analysis.texts.tokens import CLASSES
-
-_WHITE = "␣↵⇥"
+from hooks.token_text import WHITE
 
 
 def classed(prompts: str = "") -> str:
@@ -25,7 +24,7 @@ def classed(prompts: str = "") -> str:
 
 def _of_text() -> str:
     """The class of a token by its own text, in SQL."""
-    core, at = f"trim(text, '{_WHITE}')", CLASSES.index
+    core, at = f"trim(text, '{WHITE}')", CLASSES.index
     return (
         f"(CASE WHEN {core} = '' THEN {at('white space')} WHEN contains({core}, '⟨') THEN {at('other')} "
         f"WHEN regexp_matches({core}, '\\pL') THEN {at('word')} "

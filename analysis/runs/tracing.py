@@ -24,8 +24,9 @@ if TYPE_CHECKING:
     from hooks.routing_rows import TokenRows
 
 PART_BYTES = 3 * 2**14
-"""Of the texts of a part, in UTF-8: about 13,000 tokens. Bytes are known before a tokenizer has read them."""
 PART_RECORDS = 8192
+"""Most bytes of UTF-8 in the texts of a part, about 13,000 tokens, and most records: both are known before a tokenizer
+reads the texts."""
 NOT_FINITE = "The model's numbers for this text are not finite, so that they say nothing."
 
 

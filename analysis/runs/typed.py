@@ -8,8 +8,15 @@ import duckdb
 
 TABLES = ("tokens", "prompts", "choices", "routed")
 _TABLE_FUNCTIONS = ("range", "generate_series", "unnest")
-_HIDDEN = ("current_setting", "json_serialize_plan", "json_execute_serialized_sql", "getvariable", "getenv")
-"""Functions that tell of the server, such as where its files lie, or that ask in turn."""
+_HIDDEN = (
+    "current_setting",
+    "json_serialize_plan",
+    "json_execute_serialized_sql",
+    "getvariable",
+    "getenv",
+    "write_log",
+)
+"""Functions that tell about the server, such as where its files lie, that run another question, or that write to it."""
 MOST_CHARACTERS = 10_000
 
 
@@ -22,7 +29,10 @@ def check_question(sql: str, cursor: duckdb.DuckDBPyConnection) -> duckdb.Statem
     if len(sql) > MOST_CHARACTERS:
         raise QuestionError(f"A question has at most {MOST_CHARACTERS:,} characters, and this one has {len(sql):,}.")
     try:
-        statements = duckdb.extract_statements(sql)
+        sql.encode()
+        statements = cursor.extract_statements(sql)
+    except UnicodeEncodeError as error:
+        raise QuestionError("The question has incomplete characters (lone surrogates). Type it again.") from error
     except duckdb.Error as error:
         raise QuestionError(first_line(error)) from error
     if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:

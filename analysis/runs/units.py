@@ -32,7 +32,7 @@ class Shares(NamedTuple):
     effective: np.ndarray
     """Independent tokens that would tell as much."""
     degrees: np.ndarray
-    """Of freedom: units that tell as much as these, if all were equally large, less one."""
+    """Degrees of freedom: units that would tell as much as these if all were equally large, less one."""
     units: np.ndarray
     """Units with such a token."""
 
@@ -62,11 +62,16 @@ def shares_of(made: np.ndarray, had: np.ndarray) -> Shares:
     enough = units >= FEWEST_TEXTS
     effective = np.where(enough, np.maximum(effective, 1), np.nan)
     degrees = np.where(enough, np.maximum(alike - 1, 1), np.nan)
+    low, high = interval(found, effective, degrees)
+    return Shares(found, low, high, effective, degrees, units)
+
+
+def interval(found: np.ndarray, effective: np.ndarray, degrees: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Low and high of Wilson's 95% intervals of shares of so many independent tokens, with Student's t, each [item]."""
     reach = student.ppf(0.975, degrees)
     middle = (found + reach**2 / (2 * effective)) / (1 + reach**2 / effective)
-    half = reach / (1 + reach**2 / effective) * np.sqrt(independent / effective + reach**2 / (4 * effective**2))
-    low, high = np.clip(middle - half, 0, found), np.clip(middle + half, found, 1)
-    return Shares(found, low, high, effective, degrees, units)
+    half = reach / (1 + reach**2 / effective) * np.sqrt(found * (1 - found) / effective + reach**2 / (4 * effective**2))
+    return np.clip(middle - half, 0, found), np.clip(middle + half, found, 1)
 
 
 def p_of(shares: Shares, expected: np.ndarray | float) -> np.ndarray:
@@ -99,4 +104,14 @@ def differences(first: Shares, second: Shares) -> Differences:
     return Differences(found, low, high, p)
 
 
-__all__ = ["UNITS", "Differences", "Shares", "by_unit", "differences", "p_of", "shares_of", "unit_of_prompt"]
+__all__ = [
+    "UNITS",
+    "Differences",
+    "Shares",
+    "by_unit",
+    "differences",
+    "interval",
+    "p_of",
+    "shares_of",
+    "unit_of_prompt",
+]

@@ -6,7 +6,8 @@ is written last; whoever goes on begins after it.
 
 import errno
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,13 +15,35 @@ from pathlib import Path
 import pyarrow as pa
 from pyarrow.parquet import ParquetWriter
 
-from analysis.runs.folder import LOCK, PROBLEMS, PROMPTS, ROUTER_PROBS, TOKENS, counts_of, locked, part_files
+from analysis.runs.folder import (
+    LOCK,
+    PROBLEMS,
+    PROMPTS,
+    ROUTER_PROBS,
+    TOKENS,
+    check_name,
+    counts_of,
+    drop_damaged_end,
+    locked,
+    part_files,
+)
 from analysis.runs.manifest import MANIFEST, Counts, Manifest
 from analysis.runs.rows import Rows
-from analysis.runs.schema import prompt_schema, written_as
+from analysis.runs.schema import parquet_options, prompt_schema
 from hooks.files import whole_file
 
 ROWS_PER_GROUP = 2**16
+"""Rows of a row group in a file of tokens: what is read together."""
+_NO_ROOM = {
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "the disk of {folder} is full: make room"),
+    errno.EFBIG: "the files of {folder} may not be so large: raise the limit (ulimit -f)",
+}
+_REFUSED = {
+    **{code: f"{told}, then give the same command again" for code, told in _NO_ROOM.items()},
+    **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), "{folder} cannot be written: choose another folder"),
+    errno.ENOENT: "{folder} was removed while it was written: give the same command again",
+}
+"""What a system says -> what to do."""
 
 
 @dataclass(frozen=True)
@@ -45,30 +68,35 @@ class RunWriter:
         """Begin a run, or go on with one. Raises ValueError, in a sentence, for a folder that is not empty and no run,
         for a run of another model, source or setting, and for one that another program is writing."""
         self.folder = Path(folder)
+        check_name(self.folder)
         if self.folder.exists() and not self.folder.is_dir():
             raise ValueError(f"{self.folder} is a file: choose a folder for the run")
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self._lock = locked(self.folder)
-        try:
-            self.manifest = self._begin(manifest)
-        except BaseException:
-            self.close()
-            raise
+        with _writing(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._lock = locked(self.folder)
+            try:
+                self.manifest = self._begin(manifest)
+            except BaseException:
+                self.close()
+                raise
 
     def _begin(self, manifest: Manifest) -> Manifest:
-        for folder in (self.folder, self.folder / TOKENS, self.folder / PROMPTS):
-            for unfinished in folder.glob(f"{MANIFEST}.*.part" if folder == self.folder else "*.part"):
-                unfinished.unlink()
-        there = {path.name for path in self.folder.iterdir()}
-        if MANIFEST in there:
+        unfinished = set(self.folder.glob(f"{MANIFEST}.*.part"))
+        if (self.folder / MANIFEST).exists():
             found = Manifest.read(self.folder)
             if reason := found.differs_from(manifest):
                 raise ValueError(f"{self.folder} is another run: {reason}. Choose another folder, or remove this one")
             manifest = found
-        elif there - {LOCK}:
+            unfinished.update(*((self.folder / name).glob("*.part") for name in (TOKENS, PROMPTS)))
+        elif set(self.folder.iterdir()) - {self.folder / LOCK} - unfinished:
             raise ValueError(f"{self.folder} is not empty and holds no run: choose an empty folder")
-        counts = counts_of(self.folder)  # the parts themselves say how far it came, whenever it was stopped
-        manifest = manifest.with_counts(counts, started=manifest.started or _now(), updated=_now())
+        for path in unfinished:  # only now is it sure that they are of this run
+            path.unlink()
+        drop_damaged_end(self.folder)
+        # The parts themselves say how far it came, whenever it was stopped and whatever was lost of it since.
+        counts = counts_of(self.folder, manifest.sizes, manifest.others)
+        finished = manifest.finished and counts == manifest.counts
+        manifest = manifest.with_counts(counts, finished=finished, started=manifest.started or _now(), updated=_now())
         manifest.write(self.folder)  # before the folders: without it they would be nobody's
         for name in (TOKENS, PROMPTS):
             (self.folder / name).mkdir(exist_ok=True)
@@ -86,10 +114,10 @@ class RunWriter:
         """
         files, first = part_files(self.folder, self.counts.parts), self.counts.records
         read = sum(record.problem is None for record in records)
-        try:
+        with _writing(self.folder, self.counts.records):
             with (
                 whole_file(files.tokens) as part,
-                ParquetWriter(part, rows.table.schema, **written_as(self.manifest.sizes)) as out,
+                ParquetWriter(part, rows.table.schema, **parquet_options(self.manifest.sizes)) as out,
             ):
                 out.write_table(rows.table, row_group_size=ROWS_PER_GROUP)
                 out.add_key_value_metadata({ROUTER_PROBS: json.dumps(rows.router_probs.tolist())})
@@ -107,18 +135,13 @@ class RunWriter:
             )
             self.manifest = self.manifest.with_counts(counts, updated=_now())
             self.manifest.write(self.folder)
-        except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-                raise
-            raise ValueError(
-                f"the disk of {self.folder} is full: make room, then give the same command again. The run can be read, "
-                f"and holds {self.counts.records:,} records"
-            ) from error
 
     def finish(self) -> None:
         """Say that all sources were read to their end."""
-        self.manifest = self.manifest.with_counts(self.counts, finished=True, updated=_now())
-        self.manifest.write(self.folder)
+        with _writing(self.folder, self.counts.records):
+            finished = self.manifest.with_counts(self.counts, finished=True, updated=_now())
+            finished.write(self.folder)
+            self.manifest = finished
 
     def close(self) -> None:
         """Let others write the run."""
@@ -129,6 +152,19 @@ class RunWriter:
 
     def __exit__(self, *_) -> None:
         self.close()
+
+
+@contextmanager
+def _writing(folder: Path, records: int | None = None) -> Iterator[None]:
+    """Tells what keeps this block from writing, in a sentence with the remedy."""
+    try:
+        yield
+    except OSError as error:
+        told = _REFUSED.get(error.errno)
+        if told is None:
+            raise
+        holds = f". The run can be read, and holds {records:,} records" if records is not None else ""
+        raise ValueError(told.replace("{folder}", str(folder)) + (holds if error.errno in _NO_ROOM else "")) from error
 
 
 def _prompt_table(records: Sequence[Record], first: int, others: Sequence[str]) -> pa.Table:

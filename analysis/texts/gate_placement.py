@@ -10,7 +10,7 @@ import pandas as pd
 from analysis.aggregate import ordinary
 from analysis.explain.frontier import at_learned_cost
 from analysis.explain.regret import Cells, gate_means
-from analysis.texts.chance import text_interval
+from analysis.texts.chance import FEWEST_TEXTS, text_interval
 from analysis.words.numbers import NOTHING, number
 from hooks.frontier_record import Frontier
 
@@ -49,9 +49,13 @@ def frontier_over_texts(texts: Sequence[Frontier]) -> pd.DataFrame:
     return tables[0][["rule"]].assign(more=mean, low=low, high=high, texts=(weights > 0).sum(axis=0))
 
 
+MOST_TOKENS = 40
+"""Of each text: the cost of a sweep grows with the square of its tokens."""
+
+
 @dataclass(frozen=True)
 class Difference:
-    """A gate's loss or regret minus the learned gate's, nats, and its 95% interval over texts."""
+    """A gate's loss or regret minus the learned gate's, nats, and its 95% interval over texts; NaN of too few texts."""
 
     more: float
     low: float
@@ -85,7 +89,7 @@ class GatePlacement:
 
 
 def gate_placement(name: str, cells: Sequence[Cells], frontiers: Sequence[Frontier]) -> GatePlacement:
-    """The differences of several texts that have an interval."""
+    """The differences of several texts; `told` and `placement_table` say them."""
     alone, joint = gates_over_texts(cells).iloc[1:], frontier_over_texts(frontiers)
     tokens = sum(int(ordinary(each.routing).sum()) for each in frontiers)
     loops = [each.routing.loops[:, ordinary(each.routing)] for each in frontiers]
@@ -96,17 +100,22 @@ def gate_placement(name: str, cells: Sequence[Cells], frontiers: Sequence[Fronti
 NAMED = {
     "random": ("its loops dealt at random within each layer", "random"),
     "always": ("the same loops for every token (a mixture of two numbers)", None),
+    "threshold": ("the depth head with its thresholds moved", None),
+    "change": ("leave after the first loop whose step is short beside the state", None),
+    "entropy": ("leave after the first loop whose logit lens is sure (low entropy)", None),
     "oracle": ("the loops that predict best, by an oracle that has read the text that follows", "best"),
 }
 """Rule -> its words in a table, and the name of the same gate one cell at a time, if it has any."""
 
 
 def told(found: GatePlacement) -> str:
-    """What was measured, in a sentence."""
+    """What was measured, in two sentences."""
+    enough = found.texts >= FEWEST_TEXTS
+    intervals = ", with 95% intervals over texts" if enough else f"; fewer than {FEWEST_TEXTS} texts allow no interval"
     return (
-        f"In {found.texts} {found.name} ({found.tokens:,} tokens), the learned gate takes {number(found.loops)} loops "
-        "per token and layer. The table gives what other gates add to its loss at the same cost, in nats, with 95% "
-        "intervals over texts: above zero, the learned gate is better."
+        f"In {found.texts:,} {found.name} ({found.tokens:,} tokens), the learned gate takes {number(found.loops)} "
+        "loops per token and layer. The table gives what other gates add to its loss at the same cost, in "
+        f"nats{intervals}: above zero, the learned gate is better."
     )
 
 
@@ -131,17 +140,17 @@ def _differences(table: pd.DataFrame, key: str) -> dict[str, Difference]:
     rows = (
         (row[key], Difference(*(float(row[each]) for each in ("more", "low", "high")))) for _, row in table.iterrows()
     )
-    return {name: each for name, each in rows if np.isfinite([each.more, each.low, each.high]).all()}
+    return {name: each for name, each in rows if np.isfinite(each.more)}
 
 
 def _interval(each: Difference | None, digits: int) -> str:
     if each is None:
         return NOTHING
     more, low, high = (number(value, digits, signed=True) for value in (each.more, each.low, each.high))
-    return f"{more} ({low} to {high})"
+    return f"{more} ({low} to {high})" if np.isfinite([each.low, each.high]).all() else more
 
 
 __all__ = [
-    "Difference", "GatePlacement", "frontier_over_texts", "gate_placement", "gates_over_texts",
+    "MOST_TOKENS", "Difference", "GatePlacement", "frontier_over_texts", "gate_placement", "gates_over_texts",
     "placement_table", "told",
 ]  # fmt: skip

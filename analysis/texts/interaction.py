@@ -27,6 +27,9 @@ from analysis.texts.orders import (
 )
 from analysis.texts.tokens import Studied, TokenColumns, texts_of
 
+MOST_CELLS = 8
+"""Pairs of choices for each token up to which all of them are counted, whether they occur or not."""
+
 
 @dataclass(frozen=True)
 class Information:
@@ -68,9 +71,9 @@ def shared_information(
 
     def moved(orders: Orders) -> np.ndarray:
         """The information that is left when the second choice is put in other orders, [order]."""
-        return np.concatenate([_information(pairs.counts(second[block])) for block in orders])
+        return np.concatenate([pairs.information(second[block]) for block in orders])
 
-    observed = _information(pairs.counts(second[None]))[0]
+    observed = pairs.information(second[None])[0]
     chance = max(
         float(moved(orders).mean())
         for orders in (rotations(lengths, draws, seed=seed), parted(lengths, positions, draws, seed=seed))
@@ -129,6 +132,19 @@ class _Pairs:
     def __init__(self, first: np.ndarray, second: np.ndarray):
         self.shape = (int(first.max()) + 1, int(second.max()) + 1)
         self._first = first * self.shape[1]
+        self._many = self.shape[0] * self.shape[1] > MOST_CELLS * len(first)
+        self._separate = _entropy(np.bincount(first)) + _entropy(np.bincount(second))
+
+    def information(self, second: np.ndarray) -> np.ndarray:
+        """Mutual information with every row of `second` [row, token], each of which holds the same choices; nats."""
+        if not self._many:
+            return _information(self.counts(second))
+        # Of far more cells than tokens only those that occur are counted. Small integers are sorted much faster.
+        met = np.sort((self._first + second).astype(np.min_scalar_type(self.shape[0] * self.shape[1])), axis=1)
+        begins = np.flatnonzero(np.insert(met[:, 1:] != met[:, :-1], 0, True, axis=1))
+        runs = np.diff(begins, append=met.size) / met.shape[1]
+        joint = -np.bincount(begins // met.shape[1], runs * np.log(runs), minlength=len(met))
+        return self._separate - joint
 
     def counts(self, second: np.ndarray, group: np.ndarray | None = None, groups: int = 1) -> np.ndarray:
         """[row, first, second] of every row of `second` [row, token], or of every `group` [token] of a single one."""

@@ -15,6 +15,8 @@ from hooks.trace import RoutingTrace
 FEWEST_TOKENS = 20
 """Two layers in which fewer tokens routed are not compared."""
 DRAWS = 40
+MOST_LAYERS = 64
+"""Of more layers so many are compared, evenly spread: pairs are many, and each takes a while."""
 
 
 @lru_cache(maxsize=2)
@@ -27,7 +29,8 @@ def layers_alike(read: RoutingTrace | HoldsTexts) -> pd.DataFrame:
     """
     texts = texts_of([read] if isinstance(read, RoutingTrace) else read)
     rows = []
-    for layer, other in zip(*np.triu_indices(texts.num_layers, k=1), strict=True):
+    compared = np.unique(np.linspace(0, texts.num_layers - 1, min(texts.num_layers, MOST_LAYERS)).round().astype(int))
+    for layer, other in zip(*compared[np.array(np.triu_indices(len(compared), k=1))], strict=True):
         first, second = texts.layer(int(layer)).expert, texts.layer(int(other)).expert
         both = (first >= 0) & (second >= 0)
         count, adjusted = int(both.sum()), float("nan")
@@ -37,4 +40,4 @@ def layers_alike(read: RoutingTrace | HoldsTexts) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["layer", "other", "tokens", "adjusted"])
 
 
-__all__ = ["FEWEST_TOKENS", "layers_alike"]
+__all__ = ["FEWEST_TOKENS", "MOST_LAYERS", "layers_alike"]

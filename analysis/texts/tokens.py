@@ -14,6 +14,7 @@ from jaxtyping import Float, Int
 
 from analysis.aggregate import ordinary, ordinary_places
 from analysis.difficulty import Kind, surprisal
+from hooks.token_text import WHITE
 from hooks.trace import RoutingTrace
 
 CLASSES = ("word", "inside a word", "digits", "punctuation", "white space", "other")
@@ -167,7 +168,7 @@ def class_numbers(tokens: Sequence[str]) -> list[int]:
     """`token_classes` as numbers of CLASSES."""
     found, letter_before = [], False
     for token in tokens:
-        core = token.strip("␣↵⇥")
+        core = token.strip(WHITE)
         if not core:
             kind = "white space"
         elif "⟨" in core:

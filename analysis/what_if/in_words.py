@@ -5,7 +5,7 @@ Upper and lower case are the same. What a phrase can say is in `EXAMPLES`.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from hooks.interventions import (
     DropExpert,
@@ -18,16 +18,17 @@ from hooks.interventions import (
 )
 from sample_models.intervention import Indices, short
 
-EXAMPLES = (
-    "all tokens, layer 3: 4 loops",
-    "token 5, layers 0-2: 1 loop, λ held",
-    "tokens 3-6: λ = 0.5",
-    "layer 2: experts 1 and 4",
-    "layer 2: best 1 expert",
-    "layer 3: no expert 5, then kept",
-    "layers 4-5: no width path",
-)
-"""One phrase of every kind."""
+_PHRASES = {
+    "all tokens, layer 3: 4 loops": ("depth",),
+    "token 5, layers 0-2: 1 loop, λ held": ("depth", "gate"),
+    "tokens 3-6: λ = 0.5": ("gate",),
+    "layer 2: experts 1 and 4": ("width",),
+    "layer 2: best 1 expert": ("width",),
+    "layer 3: no expert 5, then kept": ("width",),
+    "layers 4-5: no width path": ("width",),
+}
+"""One phrase of every kind -> the parts that a model must decide for it."""
+EXAMPLES = tuple(_PHRASES)
 MOST_CHARACTERS = 300
 _NUMBER = re.compile(r"\d{1,6}")
 _WHERE = re.compile(r"(?P<what>layer|token)s? (?P<numbers>\d+(?:(?:\s|,|and|-)+\d+)*)")
@@ -35,6 +36,11 @@ _ALL = re.compile(r"(?:all|every|each) (?P<what>layer|token)s?|everywhere|all")
 _RANGE = re.compile(r"(?P<first>\d{1,6}) ?- ?(?P<last>\d{1,6})")
 _MOST_NUMBERS = 100_000
 """A range holds no more numbers: no text has so many tokens."""
+
+
+def examples_of(parts: Collection[str]) -> list[str]:
+    """The examples for a model that decides these parts; none if it decides nothing."""
+    return [phrase for phrase, needed in _PHRASES.items() if set(needed) <= set(parts)]
 
 
 def interventions_in_words(text: str) -> tuple[Intervention, ...]:
@@ -136,4 +142,4 @@ _KINDS: tuple[tuple[str, Callable[..., Intervention]], ...] = (
 )
 """What can be said of a decision -> the intervention."""
 
-__all__ = ["EXAMPLES", "MOST_CHARACTERS", "interventions_in_words"]
+__all__ = ["EXAMPLES", "MOST_CHARACTERS", "examples_of", "interventions_in_words"]

@@ -29,6 +29,11 @@ def column(values: Iterable[float], digits: int = 3) -> list[str]:
     return [number(value, min(max(decimals, 0), 5)) for value in values]
 
 
+def millions(count: int) -> str:
+    """A count in millions, such as 4.0 M; a small one with more decimals, so that it is never 0.0 M."""
+    return f"{number(count / 1e6, 1 if count >= 1e5 else 3)} M"
+
+
 def percent(share: float, digits: int = 0) -> str:
     """A share 0..1 in per cent with so many decimals, such as 12%. NaN is a dash."""
     text = number(100 * share, digits)
@@ -44,4 +49,4 @@ def _with_sign(text: str, signed: bool) -> str:
     return sign + bare.replace("e-", f"e{MINUS}")
 
 
-__all__ = ["MINUS", "NOTHING", "column", "number", "percent", "significant"]
+__all__ = ["MINUS", "NOTHING", "column", "millions", "number", "percent", "significant"]

@@ -22,6 +22,7 @@ from analysis.view import Level
 from analysis.words.labels import short_label, token_labels
 from analysis.words.numbers import number
 from analysis.words.words import piece_counts, word_displays, word_means, word_starts
+from hooks.token_text import WHITE
 from hooks.trace import RoutingTrace
 
 Quantity = Literal["Difficulty", "Gate", "Loops", "Experts", "Surprisal"]
@@ -126,7 +127,7 @@ def strip(
         legend=legend + ([("text", GENERATED)] if trace.first_generated < trace.num_tokens else []),
         readout=readout(trace, token, at_layer),
         breaks=["↵" in display for display in displays],
-        white=[not display.strip("␣↵⇥") for display in displays],
+        white=[not display.strip(WHITE) for display in displays],
         colors={"line": colors["line"], "muted": colors["muted"]},
         long_readout=trace.expert_ids.shape[2] > 3,
         first_generated=trace.first_generated,

@@ -33,11 +33,22 @@ class Answer {
 
   row(heading, parts) {
     const line = document.createElement("p");
-    line.append(...parts.map(([text, link, hint]) => (link ? this.link(text, link, hint) : text)));
+    for (const [text, link, hint] of parts) {
+      const last = line.lastChild, close = link || last?.tagName !== "BUTTON" ? "" : text.match(/^\S*/)[0];
+      if (close) line.append(this.together(last, close)); // a comma behind a link stays in its line
+      line.append(link ? this.link(text, link, hint) : text.slice(close.length));
+    }
     if (!heading) return [line];
     const head = document.createElement("b");
     head.textContent = heading;
     return [head, line];
+  }
+
+  together(...parts) {
+    const span = document.createElement("span");
+    span.className = "together";
+    span.append(...parts);
+    return span;
   }
 
   links() {

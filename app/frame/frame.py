@@ -6,9 +6,10 @@ from pathlib import Path
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from analysis.export.captions import generation, reading
+from analysis.export.captions import generation, reading, worse_than_guessing
 from analysis.models.facts import ModelFacts
 from analysis.palette import THEMES
+from analysis.words.numbers import millions
 from analysis.words.strip import quantities, strip
 from app.components.figure_bridge import figure_bridge
 from app.components.narrow_window import close_sidebar_of_narrow_window
@@ -84,7 +85,7 @@ def _sentences(facts: ModelFacts) -> str:
     sentences = [literal(facts.made_of)]
     if facts.parameters:
         heads = f", {facts.heads_share:.2%} of them in {facts.heads}" if facts.heads_share else ""
-        sentences.append(f"{facts.parameters / 1e6:.1f}\u00a0M parameters{heads}.")
+        sentences.append(f"{millions(facts.parameters)} parameters{heads}.".replace(" M", "\u00a0M", 1))
     if facts.precision:
         sentences.append(f"It ran in {literal(facts.precision)}.")
     if facts.context:
@@ -205,6 +206,8 @@ def _notices(page: Page, trace) -> None:
     if trace.meta.get("chat") is True:
         st.caption("The text stands in the model's chat template, as a user's message.")
     if sentence := generation(trace):
+        st.caption(sentence)
+    if sentence := worse_than_guessing(trace):
         st.caption(sentence)
     if facts.gates_trained is False:
         st.markdown("**The gates of this model are untrained, so its loops and experts are noise.**")

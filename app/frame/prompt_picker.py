@@ -9,6 +9,7 @@ from analysis.words import labels
 from analysis.words.labels import how_many
 from app.frame.keeping import forget_button
 from app.limits import MAX_CHARACTERS, MAX_FILE_MB, MAX_PROMPTS, MAX_TOKENS
+from app.parts.file_cut import choose_cut
 from app.server import models
 from app.server.uploads import MAX_TRACE_MB
 from app.session import pending, prompt_list, state
@@ -133,15 +134,7 @@ def _read(name: str, read: Callable[..., PromptList]) -> PromptList:
     """The prompts of an uploaded file, as the reader wants them cut or from the columns that the reader chose."""
     kind = name.rpartition(".")[2].lower()
     if kind in TEXT_TYPES:
-        per = st.segmented_control(
-            "One prompt is",
-            ["line", "paragraph", "file"],
-            default="line" if kind == "txt" else "paragraph",
-            required=True,
-            format_func={"line": "a line", "paragraph": "a paragraph", "file": "the whole file"}.get,
-            key=f"per-{kind}",
-        )
-        return read(per=per)
+        return read(per=choose_cut(kind, "per"))
     needed = columns = None
     try:
         found = read()

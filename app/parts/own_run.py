@@ -3,8 +3,10 @@
 from functools import partial
 
 import streamlit as st
+from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from app.limits import MAX_FILE_MB, MAX_RUN_CHARACTERS, MAX_RUN_PROMPTS, MAX_TRACE_MB
+from app.parts.file_cut import choose_cut
 from app.parts.stop_button import stop_button
 from app.server.own_runs import NAME
 from app.session import own_run, pending, run_choice, state
@@ -43,18 +45,11 @@ def own_run_panel() -> None:
         _look()
 
 
-def _start(upload) -> None:
+def _start(upload: UploadedFile) -> None:
     """The choices that a file needs, and the button that makes the run."""
     kind, per, column = upload.name.rpartition(".")[2].lower(), None, None
     if kind in TEXT_TYPES:
-        per = st.segmented_control(
-            "One prompt is",
-            ["line", "paragraph", "file"],
-            default="line" if kind == "txt" else "paragraph",
-            required=True,
-            format_func={"line": "a line", "paragraph": "a paragraph", "file": "the whole file"}.get,
-            key=f"own-run-per-{kind}",
-        )
+        per = choose_cut(kind, "own-run-per")
     elif names := own_run.columns():
         column = st.selectbox("Column with the text", names, index=None, format_func=literal, key="own-run-column")
     work = partial(own_run.start, upload.name, upload.getvalue(), per, column)

@@ -1,6 +1,8 @@
 """The bar of pages about a run: the choice of the run, the filter of its tokens, and its parts to be removed."""
 
+from collections.abc import Iterable
 from functools import partial
+from typing import Any
 
 import streamlit as st
 
@@ -101,7 +103,9 @@ def _filter(run: Run) -> None:
     sizes, others = run.sizes, run.manifest.others
     values = {name: runs.answer(run.folder, prompt_values, name) for name in ("source", *others)}
     with opener, st.form("run-filter-form", border=False, enter_to_submit=True):
-        st.caption("Every figure, table and text of this page counts only the tokens that all of this leaves.")
+        st.caption(
+            "Every figure, table and text of this page counts only the tokens that meet all of these conditions."
+        )
         left, right = st.columns(2)
         with left:
             st.text_input("Token has", begins_with("text", sizes), key=field_key("text"), max_chars=200)
@@ -141,7 +145,8 @@ def _of_routing(run: Run) -> None:
         )
 
 
-def _select(label: str, name: str, values, chosen, nothing: str = "any") -> None:
+def _select(label: str, name: str, values: Iterable[Any], chosen: Any, nothing: str = "any") -> None:
+    """A field with one value or none; `nothing` stands in it for none."""
     options = list(values)
     if chosen is not ANY and chosen not in options:
         options.append(chosen)

@@ -60,7 +60,7 @@ def _answer(found: SqlAnswer) -> None:
         st.text(found.problem)
         return
     if found.table.empty:
-        st.caption("No row answers this. Ask for fewer conditions, or see the columns for what they hold.")
+        st.caption("No row matches. Use fewer conditions, or look up what the columns hold.")
         return
     table = _plain(found.table)
     st.dataframe(table, hide_index=True, height=table_height(len(table), TALLEST_PX), placeholder="–")

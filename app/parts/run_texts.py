@@ -2,11 +2,13 @@
 
 from functools import partial
 
+import pandas as pd
 import streamlit as st
 
 from analysis.runs.filter_words import in_words
 from analysis.runs.filters import TokenFilter
 from analysis.runs.occurrences import number_of_tokens, occurrences
+from analysis.runs.run import Run
 from analysis.words.labels import how_many
 from app.parts.data_and_code import table_height
 from app.parts.panel import title
@@ -72,11 +74,11 @@ def _texts(filters: tuple[TokenFilter, ...], layer: int | None, key: str, words:
     _open(table, key, layer)
 
 
-def _page(run, filters: tuple[TokenFilter, ...], first: int, mixed: bool, layer: int | None):
+def _page(run: Run, filters: tuple[TokenFilter, ...], first: int, mixed: bool, layer: int | None) -> pd.DataFrame:
     return occurrences(run, *filters, first=first, rows=ROWS, mixed=mixed, layer=layer)
 
 
-def _table(table, key: str, layer: int | None) -> None:
+def _table(table: pd.DataFrame, key: str, layer: int | None) -> None:
     column = st.column_config
     config = {
         "before": column.TextColumn("before", alignment="right"),
@@ -103,7 +105,7 @@ def _table(table, key: str, layer: int | None) -> None:
     )
 
 
-def _open(table, key: str, layer: int | None) -> None:
+def _open(table: pd.DataFrame, key: str, layer: int | None) -> None:
     row = selected_row(_key(key))
     chosen = None if row is None or row >= len(table) else table.iloc[row]
     place = None if chosen is None else RunPlace(int(chosen["prompt"]), int(chosen["token"]), layer)

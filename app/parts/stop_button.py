@@ -1,4 +1,4 @@
-"""The button that stops long work: the only one, where the progress is."""
+"""The button that stops long work, where its progress is: Streamlit's own is hidden beside it."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ def stop_button(key: str, **how: Any) -> bool:
 
     While it is there, Streamlit's own, which would stop a single run and not the work, is hidden.
     """
-    with st.container(key="only-stop"):  # frame.css takes it out of the layout
+    with st.container(key=f"instead-of-stop-{key}"):  # frame.css takes it out of the layout
         st.html(_INSTEAD)
     return st.button("Stop", key=key, **how)
 

@@ -18,12 +18,26 @@ def texts_of_study() -> None:
     """The choice of the texts, and either the button to read them or a caption on what was read."""
     if why_no_model():
         return  # every figure says why
+    if not choose_texts("Texts studied", LABELS):
+        return
+    if finished := text_study.finished_study():
+        for sentence in finished.left_out:
+            st.caption(literal(sentence))
+        if finished.study:
+            _what_was_read(finished.study)
+    elif text_study.why_nothing_to_study() is None:
+        _reading()
+
+
+def choose_texts(name: str, offered: dict[str, str]) -> bool:
+    """The choice of the texts, by their labels. Whether they are there: a visitor without a list is told how to make
+    one."""
     st.segmented_control(
-        "Texts studied",
-        list(LABELS),
+        name,
+        list(offered),
         default=text_study.SAMPLE,
         required=True,
-        format_func=LABELS.get,
+        format_func=offered.get,
         key=text_study.CHOICE_KEY,
         label_visibility="collapsed",
         persist_state="session",
@@ -33,13 +47,8 @@ def texts_of_study() -> None:
             "You have no list yet. Click the text button above, upload a file of prompts (File) or paste a list "
             "(Type), and press **Compare all**."
         )
-    elif finished := text_study.finished_study():
-        for sentence in finished.left_out:
-            st.caption(literal(sentence))
-        if finished.study:
-            _what_was_read(finished.study)
-    elif text_study.why_nothing_to_study() is None:
-        _reading()
+        return False
+    return True
 
 
 def _reading() -> None:

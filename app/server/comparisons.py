@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from analysis.compare.pair import Flips, TracePair
 from analysis.compare.texts import paraphrase_flips, paraphrase_texts
+from analysis.figures.figure_pair import FigurePair
 from app.server import models
 from app.server.captures import Interventions, cached, trace_at_step, trace_of, traces_of
 from hooks.trace import RoutingTrace
@@ -36,6 +37,12 @@ def pair_of(a: Read, b: Read, null: tuple[Flips, ...]) -> TracePair:
     return TracePair(a.trace(), b.trace(), null)
 
 
+@cached(16, "Setting B beside the text")
+def figure_pair_of(a: Read, b: Read, figure: str, option: str) -> FigurePair:
+    """A figure of one trace, of both."""
+    return FigurePair(pair_of(a, b, ()), figure, option)
+
+
 @cached(8, "Reading the paraphrases")
 def paraphrases_of(model_name: str) -> tuple[Flips, ...]:
     """Flips in all pairs of paraphrases; none for a model that cannot read them."""
@@ -51,4 +58,4 @@ def transplants_of(a: Read, b: Read) -> TransplantTrace:
     return transplant_routing(a.loaded(), a.trace(), b.trace(), loaded_b=b.loaded())
 
 
-__all__ = ["Read", "pair_of", "paraphrases_of", "transplants_of"]
+__all__ = ["Read", "figure_pair_of", "pair_of", "paraphrases_of", "transplants_of"]

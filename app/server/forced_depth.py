@@ -20,8 +20,8 @@ from hooks.frontier_record import Frontier, GateSweep
 from hooks.trace import RoutingTrace
 
 Key = tuple[str, ...]
-DEPTH, GATES, GATE = "depth", "gates", "gate"
-"""Kinds of sweeps: over the loops of every cell, under other gates, over lambda."""
+DEPTH, GATES, GATE, TEXTS = "depth", "gates", "gate", "texts"
+"""Kinds of sweeps: over the loops of every cell, under other gates, over lambda; and the first two of several texts."""
 
 
 class KeptSweeps:
@@ -129,5 +129,6 @@ def _size(result: Any) -> int:
 
 
 __all__ = [
-    "DEPTH", "GATE", "GATES", "Key", "KeptSweeps", "kept_sweeps", "move_gate", "run_other_gates", "sweep_depth",
+    "DEPTH", "GATE", "GATES", "TEXTS", "Key", "KeptSweeps", "kept_sweeps", "move_gate", "run_other_gates",
+    "sweep_depth",
 ]  # fmt: skip

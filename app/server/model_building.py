@@ -24,7 +24,7 @@ def build(name: str, told: Callable[[str], None]) -> None:
     building already, or it cannot be done.
     """
     if not _building.acquire(blocking=False):
-        raise ValueError("Another visitor has begun to build a model; look again in a minute.")
+        raise ValueError("Another visitor is building a model already; try again in a minute.")
     try:
         command = [sys.executable, "-m", __package__.rpartition(".")[0], "get-model", name]
         last = ""

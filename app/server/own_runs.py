@@ -1,6 +1,7 @@
 """A run made of a visitor's file: in a folder of its own, for this visitor alone, and gone with them. No Streamlit."""
 
 import atexit
+import logging
 import secrets
 import shutil
 import tempfile
@@ -29,13 +30,13 @@ if TYPE_CHECKING:
     from sample_models.loading import LoadedModel
 
 NAME = "your file"
-"""Of the run: the file's own name would be in the address."""
-
-
+"""Name of the run; that of the file would stand in the address."""
 PREFIX, LOCK = "versatileffn-runs-", "server.lock"
-_LOCKS: list[FileLock] = []
-"""Of the folder of this program's runs, held for as long as it runs."""
+log = logging.getLogger(__name__)
+_BEGINNING = threading.Lock()
+"""Held while a visitor gets a folder: two who come at once get one home, and no more are let in than may be."""
 _THERE: "weakref.WeakSet[OwnRun]" = weakref.WeakSet()
+"""Those of all visitors."""
 
 
 class OwnRun:
@@ -52,18 +53,21 @@ class OwnRun:
             )
         kind = name.rpartition(".")[2].lower()
         if kind not in FILE_TYPES:
-            raise PromptError(f"{self.name} is not a {', '.join(FILE_TYPES[:-1])} or {FILE_TYPES[-1]} file.")
-        if len(_THERE) >= MAX_OWN_RUNS:
             raise PromptError(
-                f"{MAX_OWN_RUNS} visitors have a run of their own now; try again later, or make it on your own machine "
-                "with “python -m app run FILE --out RUN”."
+                f"{self.name} is not a {', '.join(FILE_TYPES[:-1])} or {FILE_TYPES[-1]} file; save it as one of these."
             )
-        _THERE.add(self)
-        home = _home() / secrets.token_urlsafe(24)
-        home.mkdir(mode=0o700)
-        self._removed = weakref.finalize(self, shutil.rmtree, home, ignore_errors=True)
-        self.folder, upload = home / NAME, home / f"upload.{kind}"
-        upload.write_bytes(data)
+        with _BEGINNING, _room_told():
+            if len(_THERE) >= MAX_OWN_RUNS:
+                raise PromptError(
+                    f"{MAX_OWN_RUNS} visitors have a run of their own now; try again later, or make it on your own "
+                    "machine with “python -m app run FILE --out RUN”."
+                )
+            home = _home()[0] / secrets.token_urlsafe(24)
+            home.mkdir(mode=0o700)
+            self._removed = weakref.finalize(self, shutil.rmtree, home, ignore_errors=True)
+            self.folder, upload = home / NAME, home / f"upload.{kind}"
+            upload.write_bytes(data)
+            _THERE.add(self)
         self.source = Source(self.name, str(upload))
         self.choices = Choices(per, text_column, max_decoded_mb=MAX_DECODED_MB)
         self._busy = threading.Lock()
@@ -100,7 +104,7 @@ def make_own_run(job: BackgroundJob, own: OwnRun, loaded: "LoadedModel") -> None
     from hooks.run_reader import RunReader
 
     reader = RunReader(loaded)
-    with own.alone(job), Records([own.source], own.choices, bounded=True) as records:
+    with own.alone(job), _room_told(), Records([own.source], own.choices, bounded=True) as records:
         others = records.open()
         manifest = manifest_of(reader, [own.source.described()], others, limit=MAX_RUN_PROMPTS)
         rows = iter(records)
@@ -118,6 +122,23 @@ def make_own_run(job: BackgroundJob, own: OwnRun, loaded: "LoadedModel") -> None
         own.note = " ".join(notes)
 
 
+@contextmanager
+def _room_told() -> Iterator[None]:
+    """What the server's disk refuses, in a sentence that names none of its folders."""
+    try:
+        yield
+    except PromptError:
+        raise
+    except (OSError, ValueError) as error:
+        if not isinstance(error, OSError) and not isinstance(error.__cause__, OSError):
+            raise
+        log.warning("a visitor's run could not be written: %s", error)
+        raise PromptError(
+            "The server cannot keep your run, since its disk is full or the run was removed: try again later, or make "
+            "it on your own machine with “python -m app run FILE --out RUN”."
+        ) from error
+
+
 def _first(records: Iterator[SourceRecord]) -> Iterator[SourceRecord]:
     """As many as an upload may have."""
     characters = 0
@@ -129,8 +150,9 @@ def _first(records: Iterator[SourceRecord]) -> Iterator[SourceRecord]:
 
 
 @lru_cache(maxsize=1)
-def _home() -> Path:
-    """The folder of all visitors' runs, which only this program's user may read; it goes when the program ends.
+def _home() -> tuple[Path, FileLock]:
+    """The folder of all visitors' runs, which only this program's user may read, and its lock, which this program holds
+    until it ends. The folder goes then, too.
 
     Those of servers that were killed go now: nobody holds their locks any more.
     """
@@ -138,10 +160,10 @@ def _home() -> Path:
         with suppress(OSError, Timeout), FileLock(left / LOCK, timeout=0, blocking=False):
             shutil.rmtree(left, ignore_errors=True)
     home = Path(tempfile.mkdtemp(prefix=PREFIX))
-    _LOCKS.append(FileLock(home / LOCK))
-    _LOCKS[0].acquire()
+    lock = FileLock(home / LOCK)
+    lock.acquire()
     atexit.register(shutil.rmtree, home, ignore_errors=True)
-    return home
+    return home, lock
 
 
 __all__ = ["NAME", "OwnRun", "make_own_run"]

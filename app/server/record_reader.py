@@ -1,19 +1,31 @@
 """The program that reads the sources of a run and ends: `python -m app.server.record_reader`.
 
 `app.server.records` starts it. It gets a line of JSON (files and datasets, how to read them, and within which limits)
-and answers in lines of JSON: first `{"opened": [...]}`, or why there is nothing to read; then `{"at": number}` before
-each source and `{"rows": [...]}` of it. It limits itself before it imports what reads files.
+and answers in lines of JSON: first, if asked to check the sources, `{"opened": [...]}` or why there is nothing to read;
+then `{"at": number}` before each source and `{"rows": [...]}` of it. It limits itself before it imports what reads
+files.
 """
 
 import json
 import os
 import sys
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 from sample_models.bounded import limit_self
 
+if TYPE_CHECKING:
+    from app.texts.record_files import Choices, OpenFile
+
 ROWS = 64
-"""That are sent together."""
+"""Rows that are sent together."""
+Answer = Callable[..., None]
+"""Sends its keyword arguments as a line of JSON."""
+
+
+def rest_of_source(problem: str) -> list[Any]:
+    """The row that stands for what of a source cannot be read."""
+    return ["", "", None, problem, [], 1.0]
 
 
 def main() -> None:
@@ -34,38 +46,50 @@ def main() -> None:
         answer(no_memory=True)
 
 
-def _read(request: dict, answer) -> None:
-    from app.texts.prompt_columns import ColumnNeeded
+def _read(request: dict[str, Any], answer: Answer) -> None:
     from app.texts.prompts import PromptError
     from app.texts.record_files import Choices, open_records
 
     choices, sources = Choices(**request["how"]), list(enumerate(request["sources"]))
-    opened = []
-    for number, (name, where) in sources if request["check"] else ():
-        answer(at=number)
-        try:
-            table = open_records(name, where, choices).table
-        except ColumnNeeded as needed:
-            return answer(refused=str(needed), choose=needed.names)
-        except PromptError as error:
-            return answer(refused=str(error))
-        except ModuleNotFoundError as error:
-            return answer(lacks=error.name)
-        opened.append({"others": table.others, "notes": table.notes})
-    answer(opened=opened)
+    if request["check"] and not _can_be_used(sources, choices, answer):
+        return
     for number, (name, where) in sources[request["first"] :]:
         answer(at=number)
         try:
             _send(open_records(name, where, choices), answer)
         except PromptError as error:
-            answer(rows=[["", "", None, str(error), [], 1.0]])
+            answer(rows=[rest_of_source(str(error))])
 
 
-def _send(opened, answer) -> None:
+def _can_be_used(sources: Sequence[tuple[int, tuple[str, str]]], choices: "Choices", answer: Answer) -> bool:
+    """Whether all sources can be used. Answers with their columns, or with what is wrong with the first that cannot."""
+    from app.texts.prompt_columns import ColumnNeeded
+    from app.texts.prompts import PromptError
+    from app.texts.record_files import open_records
+
+    opened = []
+    for number, (name, where) in sources:
+        answer(at=number)
+        try:
+            table = open_records(name, where, choices).table
+        except ColumnNeeded as needed:
+            answer(refused=str(needed), choose=needed.names)
+            return False
+        except PromptError as error:
+            answer(refused=str(error))
+            return False
+        except ModuleNotFoundError as error:
+            answer(lacks=error.name)
+            return False
+        opened.append({"others": table.others, "notes": table.notes})
+    answer(opened=opened)
+    return True
+
+
+def _send(opened: "OpenFile", answer: Answer) -> None:
     """Send the rows of a source: place, name, text, problem, other cells, and how much of the source is read."""
-    from app.limits import MAX_RECORD_CHARACTERS
-    from app.texts.prompts import PromptError, check_text
-    from app.texts.record_files import shown
+    from app.texts.prompts import PromptError
+    from app.texts.record_files import checked, shown
 
     rows = []
     try:
@@ -74,7 +98,7 @@ def _send(opened, answer) -> None:
             try:
                 if isinstance(content, PromptError):
                     raise content
-                text = check_text(content, MAX_RECORD_CHARACTERS)
+                text = checked(content)
             except PromptError as error:
                 problem = str(error)
             rows.append([place, shown(name) or place, text, problem, cells, opened.share()])

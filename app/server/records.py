@@ -23,6 +23,7 @@ from analysis.runs.manifest import MANIFEST
 from analysis.runs.schema import PROMPT_COLUMNS
 from analysis.runs.tracing import SourceRecord
 from app.limits import CPU_S, MEMORY_MB
+from app.server.record_reader import rest_of_source
 from app.server.uploads import PLAIN, ROOT, takes_too_much, why_it_ended
 from app.texts.hub_datasets import HUB, dataset_name, is_dataset, revision_of
 from app.texts.prompt_columns import ColumnNeeded
@@ -30,6 +31,8 @@ from app.texts.prompts import PromptError, opening
 from app.texts.record_files import Choices, can_be_read
 
 READER = (sys.executable, "-m", f"{__package__}.record_reader")
+LONGEST_NAME = 4096
+"""Characters of a file's name, with its folders: systems have no longer ones."""
 MOST_OTHERS = 48
 """Columns of all sources together that are kept beside text and name."""
 
@@ -47,7 +50,7 @@ class Source:
 
     @property
     def files(self) -> list[Path]:
-        """Of what stands on this machine."""
+        """Its files, if it is on this machine."""
         path = Path(dataset_name(self.where).path) if is_dataset(self.where) else Path(self.where)
         inside = sorted(each for each in path.rglob("*") if each.is_file()) if path.is_dir() else []
         return [path] if path.is_file() else inside
@@ -76,6 +79,8 @@ def sources_of(given: Sequence[str]) -> list[Source]:
     found: list[str] = []
     for each in given:
         if is_dataset(each) or Path(each).is_file():
+            if each.startswith(HUB):
+                dataset_name(each)  # or why it is none
             found.append(each)
         elif Path(each).is_dir():
             if not (inside := sorted(_files_in(Path(each)))):
@@ -94,9 +99,14 @@ def sources_of(given: Sequence[str]) -> list[Source]:
     short = [each if each.startswith(HUB) else Path(each).name for each in found]
     times = Counter(short)
     return [
-        Source(name if times[name] == 1 else Path(where).as_posix(), _absolute(where))
+        Source(_shown(name if times[name] == 1 else Path(where).as_posix()), _absolute(where))
         for name, where in zip(short, found, strict=True)
     ]
+
+
+def _shown(name: str) -> str:
+    """A name on one line, whatever the file is called: bytes that are no UTF-8 become �."""
+    return opening(os.fsencode(name).decode(errors="replace"), LONGEST_NAME)
 
 
 def _absolute(where: str) -> str:
@@ -104,7 +114,7 @@ def _absolute(where: str) -> str:
     if not where.startswith(HUB):
         return str(Path(where).absolute())
     path, colon, rest = where.removeprefix(HUB).partition(":")
-    return f"{HUB}{Path(path).absolute()}{colon}{rest}" if Path(path).is_dir() else where
+    return f"{HUB}{Path(path).absolute()}{colon}{rest}" if path and Path(path).is_dir() else where
 
 
 def _files_in(folder: Path) -> Iterator[str]:
@@ -159,10 +169,10 @@ class Records:
                 for row in answer.get("rows", ()):
                     yield self._record(at, row, weights)
                 if "no_memory" in answer:
-                    yield self._record(at, ["", "", None, _no_memory(self.sources[at].name), [], 1.0], weights)
+                    yield self._record(at, rest_of_source(_no_memory(self.sources[at].name)), weights)
             if code := self._reader.close():
                 sentence = why_it_ended("prompts", self.sources[at].name, code)
-                yield self._record(at, ["", "", None, sentence, [], 1.0], weights)
+                yield self._record(at, rest_of_source(sentence), weights)
             elif at == len(self.sources) - 1:
                 return
             at += 1
@@ -199,7 +209,7 @@ class Records:
             here: dict[int, str] = {}
             for place, name in enumerate(source["others"]):
                 if name not in columns and len(columns) < MOST_OTHERS:
-                    free = name
+                    free = name.encode(errors="replace").decode()  # half characters stand in no file
                     while free.casefold() in taken:
                         free += " (of the file)"
                     taken.add(free.casefold())

@@ -13,9 +13,10 @@ import pandas as pd
 
 from analysis.runs.atlas import OF_WHOLE_RUN, TABLES
 from analysis.runs.filters import ALL_TOKENS, TokenFilter
-from analysis.runs.manifest import MANIFEST, Manifest
+from analysis.runs.manifest import MANIFEST
 from analysis.runs.run import QuestionError, Run
 from app.limits import MAX_RUNS, MOST_TABLES, TYPED_AT_A_TIME
+from app.server.questions import ask_apart
 from app.server.result_cache import Result, ResultCache
 
 RUNS_VARIABLE = "VERSATILEFFN_RUNS"
@@ -48,8 +49,9 @@ def folders() -> dict[str, Path]:
 def check_folders(given: list[Path]) -> list[Path]:
     """The whole paths of folders of runs. Raises ValueError, in a sentence, if one is no run that can be read."""
     for folder in given:
-        Manifest.read(folder)
         Run(folder).close()
+        if os.pathsep in str(folder.resolve()):
+            raise ValueError(f"{folder.resolve()} has a “{os.pathsep}” in it, which divides folders here: rename it")
     return [folder.resolve() for folder in given]
 
 
@@ -60,7 +62,7 @@ def opened(folder: Path) -> Run:
     more. Raises RunError if it is gone or damaged.
     """
     with told(folder):
-        key = folder, _stamp(folder)
+        key = folder, stamp(folder)
         with _LOCK:
             if run := _OPEN.get(key):
                 _OPEN.move_to_end(key)
@@ -76,8 +78,7 @@ def opened(folder: Path) -> Run:
 
 
 def _answer(folder: Path, _: int, question: Callable[..., Any], arguments: tuple[Hashable, ...]) -> Any:
-    with told(folder):
-        return question(opened(folder), *arguments)
+    return question(opened(folder), *arguments)
 
 
 _answers = ResultCache(_answer, entries=MOST_TABLES, turn=nullcontext)
@@ -89,7 +90,7 @@ def answer(folder: Path, question: Callable[..., Result], *arguments: Hashable) 
     The question is a function of a module. Do not change its answer. Raises RunError if the run is gone or damaged.
     """
     with told(folder):
-        return _answers(folder, _stamp(folder), question, arguments)
+        return _answers(folder, stamp(folder), question, arguments)
 
 
 def table(folder: Path, chosen: TokenFilter, name: str) -> pd.DataFrame:
@@ -98,14 +99,16 @@ def table(folder: Path, chosen: TokenFilter, name: str) -> pd.DataFrame:
 
 
 def typed(folder: Path, sql: str) -> tuple[pd.DataFrame, bool]:
-    """`Run.ask_typed`, of which only `TYPED_AT_A_TIME` run at once. Raises QuestionError or RunError."""
+    """`ask_apart`, of which only `TYPED_AT_A_TIME` run at once. Raises QuestionError or RunError."""
     with told(folder), _TURNS:
-        return opened(folder).ask_typed(sql)
+        return ask_apart(opened(folder), sql)
 
 
-def _stamp(folder: Path) -> int:
-    """A number that changes when the run grows."""
-    return (folder / MANIFEST).stat().st_mtime_ns
+def stamp(folder: Path) -> int:
+    """A number that changes when the run grows or is made anew, for caches of what is said of it. Raises RunError if it
+    is gone."""
+    with told(folder):
+        return (folder / MANIFEST).stat().st_mtime_ns
 
 
 @contextmanager
@@ -133,6 +136,7 @@ __all__ = [
     "check_folders",
     "folders",
     "opened",
+    "stamp",
     "table",
     "told",
     "typed",

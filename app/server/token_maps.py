@@ -7,7 +7,6 @@ from typing import Any
 
 from analysis.runs.chosen import ChosenTokens
 from analysis.runs.filters import TokenFilter
-from analysis.runs.manifest import MANIFEST
 from analysis.runs.map import TokenMap, pca_map
 from analysis.runs.occurrences import occurrences
 from analysis.runs.run import Run
@@ -34,18 +33,12 @@ _maps = ResultCache(_map_by_pca, entries=MAX_MAPS, most_bytes=MAX_SAMPLES_BYTES,
 
 def sample_of(folder: Path, chosen: TokenFilter, most: int, seed: int) -> TokenSample:
     """The sample of the tokens that a filter lets through. Raises RunError if the run is gone or damaged."""
-    return _samples(folder, _stamp(folder), drawn_from(chosen), most, seed)
+    return _samples(folder, runs.stamp(folder), drawn_from(chosen), most, seed)
 
 
 def map_by_pca(folder: Path, chosen: TokenFilter, most: int, seed: int, blocks: tuple[str, ...]) -> TokenMap:
     """The map of such a sample by PCA. Raises RunError like `sample_of`, and ValueError like `pca_map`."""
-    return _maps(folder, _stamp(folder), drawn_from(chosen), most, seed, blocks)
-
-
-def _stamp(folder: Path) -> int:
-    """A number that changes when the run grows."""
-    with runs.told(folder):
-        return (folder / MANIFEST).stat().st_mtime_ns
+    return _maps(folder, runs.stamp(folder), drawn_from(chosen), most, seed, blocks)
 
 
 def token_in_context(run: Run, prompt: int, token: int) -> dict[str, Any]:

@@ -19,10 +19,12 @@ from app.session.search_form import search_expert
 from app.texts.correlations import shipped_correlations
 from hooks.knock_out_trace import KnockOutTrace
 
-NOT_DROPPED = Answer("No expert was dropped from this text yet: the button below measures what each carries.")
+NOT_DROPPED = Answer(
+    "No expert was dropped from this text yet. The button below measures what the model loses without each."
+)
 NOT_COMPARED = Answer(
-    "Nothing is set beside this text yet. A is the text above; choose as B a minimal pair, a text of your own, another "
-    "model, an earlier training step, or A without its interventions, and every map shows A, B and B minus A."
+    "Nothing is compared yet. A is the text above. Choose as B a minimal pair, a text of your own, another model, an "
+    "earlier training step, or A without its interventions; then every map shows A, B and B minus A."
 )
 _EMPTY = {KnockOutTrace: NOT_DROPPED, TracePair: NOT_COMPARED}
 _KINDS = {function.__name__: kind for function, kind in ANSWERS.items()}

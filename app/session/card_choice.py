@@ -6,7 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from analysis.runs.about import DomainContrast, Saturated, Specialised
-from analysis.runs.cards import Card, card
+from analysis.runs.cards import Card
 from analysis.runs.choices import Choice
 from analysis.runs.domains import domain_columns, domain_difference
 from analysis.runs.filters import ALL_TOKENS, TokenFilter
@@ -14,6 +14,7 @@ from analysis.runs.run import Run
 from analysis.runs.schema import Sizes
 from analysis.runs.specialisation import specialisation
 from app.server import runs
+from app.server.cards import card_of
 from app.server.saturations import saturation_of
 from app.session import run_choice
 
@@ -62,7 +63,7 @@ def current_card() -> Card | None:
     RunError like `run_choice.current_run`."""
     run = run_choice.current_run()
     choice = chosen_card(run.sizes) if run else None
-    return runs.answer(run_choice.run_folder(), card, choice, run_choice.chosen_filter()) if choice else None
+    return card_of(run_choice.run_folder(), choice, run_choice.chosen_filter()) if choice else None
 
 
 def chosen_token(card: Card) -> int | None:
@@ -135,7 +136,7 @@ def _specialised(run: Run, chosen: TokenFilter, column: str | None) -> pd.DataFr
 def part_clicked(what: Any, value: Any, layer: Any) -> None:
     """What a click on a part of a figure about a run does: it opens a card, or shows the tokens behind the part.
 
-    Comes from the browser: what is none of the chosen run is left out.
+    The arguments come from the browser: what the chosen run does not have is left out.
     """
     if what != "card":
         run_choice.look_behind(what, value, layer)

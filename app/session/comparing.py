@@ -4,8 +4,10 @@ from dataclasses import dataclass
 
 import streamlit as st
 
+from analysis.catalogue import CATALOGUE, spec
 from analysis.compare.pair import TracePair
 from analysis.compare.texts import MINIMAL_PAIRS
+from analysis.figures.figure_pair import FigurePair
 from app.limits import LONGEST
 from app.server import comparisons, models
 from app.server.comparisons import Read
@@ -14,20 +16,27 @@ from app.session.intervened import chosen_interventions, fitting
 from app.texts.examples import PAIRS
 from app.texts.prompts import PromptError, typed_prompt
 from app.texts.text_link import text_from_link, text_to_link
+from hooks.trace import RoutingTrace
 from hooks.transplant_trace import TransplantTrace, why_no_transplant
 from sample_models.intermediate_checkpoints import IntermediateCheckpoint
 
 KEY, LINKED = "beside", "linked_beside"
 WAY_KEY, TYPED_KEY, MODEL_KEY, STEP_KEY = "compare_way", "compare_typed", "compare_model", "compare_step"
 """Keys of the widgets of the page."""
+FIGURE_KEY, FIRST_BESIDE = "compare_figure", "loop_shares"
+"""Key of the figure that is drawn of A, of B and as B minus A, and the first one."""
+BESIDE = tuple(
+    sorted((each for each in CATALOGUE if each.of is RoutingTrace), key=lambda each: each.name != FIRST_BESIDE)
+)
+"""Figures of one trace, which can be drawn so; the first one comes first."""
 TEXT, PAIR, MODEL, STEP, OWN = "text", "pair", "model", "step", "own-choices"
 WAYS = {TEXT: "Another text", MODEL: "Another model", STEP: "A training step", OWN: "Without interventions"}
 LINK_KEY = "compare"
 """Name of B in an address."""
 NUMBERED = "own."
 """Before the number of a typed text in an address."""
-NOT_SET = "Choose above what to set beside this text to draw this."
-GONE = "What this link sets beside the text is not known here, so nothing is."
+NOT_SET = "To draw this, choose above what to compare this text with."
+GONE = "What this link compares the text with is not known here, so nothing is compared."
 ELSEWHERE = (
     "The second text of this address is not in this tab, because typed texts stay in the tab where they were typed."
 )
@@ -132,8 +141,26 @@ def current_transplants() -> TransplantTrace:
     return comparisons.transplants_of(*_both(beside()))
 
 
+def figure_beside() -> tuple[str, dict[str, str]]:
+    """Name of the figure that is drawn of A and of B, and its chosen option if it has any."""
+    name = st.session_state.get(FIGURE_KEY) or FIRST_BESIDE
+    choice, chosen = spec(name).choice, st.session_state.get(option_key(name))
+    return name, {choice.option: chosen} if choice and chosen in choice.labels else {}
+
+
+def option_key(figure: str) -> str:
+    """Key of the widget with the option of a figure that is drawn of A and of B."""
+    return f"compare-option-{figure}"
+
+
+def current_figure_pair() -> FigurePair:
+    """The figure that is drawn of A and of B, of both."""
+    name, options = figure_beside()
+    return comparisons.figure_pair_of(*_both(beside()), name, "".join(options.values()))
+
+
 def why_none(kind: type) -> str | None:
-    """Why figures of TracePair or TransplantTrace cannot be drawn now, in a sentence; None if they can."""
+    """Why figures of TracePair, FigurePair or TransplantTrace cannot be drawn now, in a sentence; None if they can."""
     if why_not := state.why_no_model():
         return why_not
     if beside() is None:
@@ -141,7 +168,7 @@ def why_none(kind: type) -> str | None:
     try:
         pair = current_pair()
     except ValueError as error:
-        return f"B cannot be set beside this text: {state.why_refused(_model(), error)}"
+        return f"This text cannot be compared with B: {state.why_refused(_model(), error)}"
     return why_no_transplant(pair.a, pair.b) if kind is TransplantTrace else None
 
 
@@ -253,9 +280,13 @@ def _both(chosen: Beside) -> tuple[Read, Read]:
     return a, Read(model, text)
 
 
+GETTERS = {TracePair: current_pair, FigurePair: current_figure_pair, TransplantTrace: current_transplants}
+"""Type of a result (`FigureSpec.of`) -> what gives the current one."""
+
 __all__ = [
-    "LINK_KEY", "NOT_SET", "NUMBERED", "OWN", "STEP", "WAYS", "Beside", "beside", "current_pair",
-    "current_transplants", "fill_choice", "fill_form", "fits_into_link", "link_with_text", "other_models",
-    "other_steps", "own_text", "remove", "set_beside", "set_model", "set_pair", "set_step", "set_typed",
-    "take_from_link", "text_of_b", "to_link", "why_none",
+    "BESIDE", "FIGURE_KEY", "FIRST_BESIDE", "GETTERS", "LINK_KEY", "NOT_SET", "NUMBERED", "OWN", "STEP", "WAYS",
+    "Beside", "beside", "current_figure_pair", "current_pair", "current_transplants", "figure_beside", "fill_choice",
+    "fill_form", "fits_into_link", "link_with_text", "option_key", "other_models", "other_steps", "own_text", "remove",
+    "set_beside", "set_model", "set_pair", "set_step", "set_typed", "take_from_link", "text_of_b", "to_link",
+    "why_none",
 ]  # fmt: skip

@@ -12,6 +12,7 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from analysis.catalogue import Drawn, FigureSpec, OfTexts
+from analysis.figures.figure_pair import FigurePair
 from analysis.figures.fitting import fit, map_room
 from analysis.figures.selection import moved, take_selection
 from analysis.runs.map import TokenMap
@@ -144,7 +145,7 @@ def _draw(
     stays = (
         earlier
         and _of_one_text(earlier.trace(), trace)
-        and (earlier.drawn() is drawn or not isinstance(drawn, OfTexts | TokenMap))  # another one is of other texts
+        and (earlier.drawn() is drawn or not isinstance(drawn, OfTexts | TokenMap | FigurePair))  # of others
         and earlier.options == options
         and replace(earlier.view, layer=view.layer, token=view.token, checkpoint=view.checkpoint) == view
         and earlier.given_figure.layout.height == figure.layout.height

@@ -8,17 +8,30 @@ from contextlib import suppress
 
 import streamlit as st
 
+from analysis.texts.gate_placement import GatePlacement
 from app.limits import MAX_SWEEP_BYTES
 from app.server import models
 from app.server.background_job import BackgroundJob
-from app.server.forced_depth import DEPTH, GATE, GATES, Key, kept_sweeps, move_gate, run_other_gates, sweep_depth
+from app.server.forced_depth import (
+    DEPTH,
+    GATE,
+    GATES,
+    TEXTS,
+    Key,
+    kept_sweeps,
+    move_gate,
+    run_other_gates,
+    sweep_depth,
+)
+from app.server.gate_placements import Placed, place_gate
 from app.server.presence import presence
 from app.server.queues import model_queue
-from app.session import state
+from app.session import state, text_study
+from app.texts.gate_placements import shipped_placement
 from hooks.depth_effects import DepthEffects, sweep_bytes
 from hooks.frontier_record import Frontier, GateSweep
 
-BUTTONS = {DEPTH: "Force every depth", GATES: "Run the other gates", GATE: "Move λ"}
+BUTTONS = {DEPTH: "Force every depth", GATES: "Run the other gates", GATE: "Move λ", TEXTS: "Measure these texts"}
 """Kind of sweep -> label of the button that starts it."""
 _KINDS = {DepthEffects: DEPTH, Frontier: GATES, GateSweep: GATE}
 
@@ -47,8 +60,8 @@ def why_not_possible() -> str | None:
     trace = state.current_trace()
     if trace.interventions:
         return "A sweep is about the model's own choices. Remove the interventions to run it."
-    if trace.max_loops == 1:
-        return "This model has only one loop, so there is no other depth to force."
+    if why_not := why_no_other_depth():
+        return why_not
     if trace.num_tokens < 2:
         return "This text has one token, so it has no next prediction to measure. Give a longer text."
     if (size := sweep_bytes(trace)) > MAX_SWEEP_BYTES:
@@ -57,6 +70,12 @@ def why_not_possible() -> str | None:
             f"{MAX_SWEEP_BYTES // 2**20} MB. Choose a shorter text."
         )
     return None
+
+
+def why_no_other_depth() -> str | None:
+    """Why the current model has no other depth to force; None if it has."""
+    only = state.current_trace().max_loops == 1
+    return "This model has only one loop, so there is no other depth to force." if only else None
 
 
 def why_not_started(kind: str) -> str | None:
@@ -76,7 +95,10 @@ def start(kind: str) -> None:
     key, trace, kept, session = _key(kind), state.current_trace(), kept_sweeps(), st.session_state
     loaded = models.loaded_model(session[state.MODEL_KEY])
     effects, layer, token = current_sweep(DepthEffects), session.layer, session.token
+    model = session[state.MODEL_KEY]
+    name, texts = (text_study.name_of_texts(), key[2:]) if kind == TEXTS else ("", ())
     work = {
+        TEXTS: lambda job: place_gate(job, kept, loaded, key, name, model, texts),
         DEPTH: lambda job: sweep_depth(job, kept, loaded, key, trace),
         GATES: lambda job: run_other_gates(job, kept, loaded, key, effects),
         GATE: lambda job: move_gate(job, kept, loaded, key, trace, layer, token),
@@ -111,16 +133,36 @@ def needs_run(kind: str) -> bool:
     return running_job(kind) is None and (found is None or (kind == DEPTH and not found.complete))
 
 
+def placed() -> Placed | None:
+    """What is known of the chosen texts, of this visitor or another; None before the first one was run."""
+    return None if text_study.why_no_texts() else kept_sweeps().get(_key(TEXTS))
+
+
+def shipped() -> GatePlacement | None:
+    """What was measured in the sample texts before this model was shipped; None of other models and texts."""
+    if text_study.own_list_chosen():
+        return None
+    return shipped_placement(state.current_trace().meta.get("weights_sha256"))
+
+
+def texts_to_run() -> int:
+    """How many of the chosen texts were not run yet."""
+    known = placed()
+    return len(text_study.chosen_texts()) - (known.done if known else 0)
+
+
 def _jobs() -> dict[str, BackgroundJob]:
     return st.session_state.setdefault("sweep_jobs", {})
 
 
 def _key(kind: str) -> Key:
+    if kind == TEXTS:
+        return kind, st.session_state[state.MODEL_KEY], *text_study.chosen_texts()
     cell = (st.session_state.layer, st.session_state.token) if kind == GATE else ()
     return kind, *state.model_and_text(), *cell
 
 
 __all__ = [
-    "BUTTONS", "current_sweep", "needs_run", "running_job", "start", "stop", "why_no_sweep", "why_not_possible",
-    "why_not_started",
+    "BUTTONS", "current_sweep", "needs_run", "placed", "running_job", "shipped", "start", "stop", "texts_to_run",
+    "why_no_other_depth", "why_no_sweep", "why_not_possible", "why_not_started",
 ]  # fmt: skip

@@ -13,12 +13,15 @@ from typing import Any
 import streamlit as st
 
 from analysis.catalogue import CATALOGUE
+from analysis.figures.runs.token_map import COLOURS
+from analysis.runs.vectors import BLOCKS
 from analysis.words.search import MEASURES
 from analysis.words.strip import QUANTITIES
 from app.limits import MOST_CHOICES_BYTES
 from app.session import (
     card_choice,
     choices,
+    comparing,
     knock_outs,
     prompt_list,
     results,
@@ -26,6 +29,7 @@ from app.session import (
     search_form,
     state,
     text_study,
+    token_maps,
     umap_maps,
     what_if,
 )
@@ -34,6 +38,8 @@ from app.texts.packing import packed, unpacked
 
 Check = Callable[[Any], bool]
 LONGEST_WORDS = 200
+MAP_TOKENS = "map_tokens"
+"""Entry of the tokens that were chosen on a map."""
 _STEP_OF = re.compile(r"step-of-(\d{1,3})")
 _ASKED = ("half_precision_of", "removed_of", "training_read")
 """Results that the visitor has asked for, as (what they are of, ...): they are computed anew where they are shown."""
@@ -50,6 +56,10 @@ def _words(value: Any) -> bool:
 def _number(kind: type) -> Check:
     """Exactly this kind of number: the field of the form takes no other."""
     return lambda value: type(value) is kind and abs(value) < 10**6
+
+
+def _some_of(*values: Any) -> Check:
+    return lambda found: isinstance(found, list) and all(isinstance(each, str) and each in values for each in found)
 
 
 def _count(value: Any) -> bool:
@@ -73,7 +83,13 @@ def _offered() -> dict[str, tuple[Any, Check]]:
         card_choice.KIND: (next(iter(card_choice.KINDS)), _one_of(*card_choice.KINDS)),
         **{key: (0, _count) for key in (card_choice.LAYER, card_choice.EXPERT)},
         card_choice.LOOPS: (None, _count),
-        what_if.AGAINST_KEY: (what_if.OWN, _one_of(what_if.OWN, what_if.PINNED)),
+        comparing.FIGURE_KEY: (comparing.FIRST_BESIDE, _one_of(*(each.name for each in comparing.BESIDE))),
+        **{
+            comparing.option_key(each.name): (each.choice.default, _one_of(*each.choice.labels))
+            for each in comparing.BESIDE
+            if each.choice
+        },
+        what_if.AGAINST_KEY: (what_if.OWN, _one_of(what_if.OWN, *what_if.PINS)),
     }
     for figure_spec in CATALOGUE:
         if choice := figure_spec.choice:
@@ -82,6 +98,14 @@ def _offered() -> dict[str, tuple[Any, Check]]:
         offered[search_form.part_key(quantity, "comparison")] = (None, _one_of(*measure.comparisons))
         offered[search_form.part_key(quantity, "value")] = (None, _number(search_form.kind_of_value(quantity)))
         offered[search_form.part_key(quantity, "where")] = (None, lambda value: _words(value) or type(value) is int)
+    offered |= {
+        token_maps.METHOD: (token_maps.PCA, _one_of(token_maps.PCA, token_maps.UMAP)),
+        token_maps.COUNT: (token_maps.USUAL_COUNT, lambda value: type(value) is int and value in token_maps.COUNTS),
+        token_maps.SEED: (0, lambda value: _count(value) and value <= token_maps.MOST_SEEDS),
+        token_maps.BLOCKS: (None, _some_of(*BLOCKS)),
+        token_maps.COLOUR: (next(iter(COLOURS)), _words),
+        token_maps.LAYER: (None, _count),
+    }
     return offered
 
 
@@ -96,8 +120,10 @@ def chosen() -> dict[str, Any]:
         made["folds"] = folds
     if of_run := run_choice.chosen_as_json():
         made["run"] = of_run
-    if pinned := what_if.pinned_as_text():
+    if pinned := what_if.pinned_as_json():
         made["pinned"] = pinned
+    if tokens := token_maps.kept():
+        made[MAP_TOKENS] = tokens
     return made
 
 
@@ -112,18 +138,22 @@ def choose(found: Any) -> None:
             unfold(value)
         elif key == "run":
             run_choice.choose_from_json(value)
-        elif key == "pinned" and isinstance(value, str):
-            what_if.pin_from_text(value)
+        elif key == "pinned":
+            what_if.pin_from_json(value)
         elif key == "colouring" and isinstance(value, list) and len(value) == 3:
             quantity, scope, for_good = value
             if quantity in QUANTITIES and scope in choices.SCOPES:
                 choices.give_colouring(quantity, scope, for_good=for_good is True)
+    if isinstance(found, dict):
+        token_maps.take_kept(found.get(MAP_TOKENS))  # a part of the filter, which the run's entry begins anew
 
 
 def choices_to_link() -> str:
-    """The choices for the query of a link; empty if there are none. A link has no list, so none is chosen in it."""
+    """The choices for the query of a link; empty if there are none. A link has no list, so none is chosen in it, and no
+    tokens that were chosen on a map, which may be 100,000."""
     made = chosen()
-    made.pop(text_study.CHOICE_KEY, None)
+    for key in (text_study.CHOICE_KEY, MAP_TOKENS):
+        made.pop(key, None)
     return packed(json.dumps(made)) if made else ""
 
 

@@ -99,7 +99,7 @@ def take_back(answer: Any) -> None:
         if is_on() and isinstance(value := answer.get(part), str):
             try:
                 take(value)
-            except ValueError:
+            except (ValueError, RecursionError):
                 told = [DAMAGED]
     if answer.get("ended") is True:
         back = is_on() and (answer.get("work") or answer.get("list"))

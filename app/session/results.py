@@ -9,7 +9,6 @@ import streamlit as st
 
 from analysis import parts
 from analysis.catalogue import Drawn, FigureSpec
-from analysis.compare.pair import TracePair
 from analysis.explain.attribution import FOLLOWING, LIKELIEST, SECOND, Attribution, named_targets
 from analysis.explain.embedding import Embedding
 from analysis.explain.near_miss import TwoPrecisions
@@ -53,7 +52,6 @@ from hooks.token_text import token_bytes
 from hooks.trace import RoutingTrace
 from hooks.trace_checks import PARTS
 from hooks.training_trace import TrainingTrace
-from hooks.transplant_trace import TransplantTrace
 
 MAX_ATTENTION_BYTES = 128 * 2**20
 """Most memory of the attention queries and keys of one text; four texts are cached."""
@@ -196,7 +194,7 @@ def why_not_drawn(kind: type) -> str | None:
         KnockOutTrace: knock_outs.why_none,
         KnockOutStudy: knock_outs.why_no_study,
         **{each: partial(forced_depth.why_no_sweep, each) for each in (DepthEffects, Frontier, GateSweep)},
-        **{each: partial(comparing.why_none, each) for each in (TracePair, TransplantTrace)},
+        **{each: partial(comparing.why_none, each) for each in comparing.GETTERS},
         Study: text_study.why_not_studied,
         TokenMap: token_maps.why_no_map,
     }
@@ -249,8 +247,7 @@ def current_result(kind: type) -> Drawn:
         TrainingCurves: training_curves,
         TwoPrecisions: current_precisions,
         Comparison: what_if.current_comparison,
-        TracePair: comparing.current_pair,
-        TransplantTrace: comparing.current_transplants,
+        **comparing.GETTERS,
         Embedding: umap_maps.current_map,
         **{each: partial(forced_depth.current_sweep, each) for each in (DepthEffects, Frontier, GateSweep)},
         PromptTable: prompt_list.drawn_list,
@@ -273,6 +270,7 @@ def chosen_inputs() -> tuple:
         knock_outs.current_knock_outs(),
         what_if.compared_with(),
         comparing.beside(),
+        comparing.figure_beside(),
         *map(forced_depth.current_sweep, (DepthEffects, Frontier, GateSweep)),
     )
 
@@ -336,10 +334,7 @@ def family_of_models() -> pd.DataFrame | None:
 
 
 def check_health(progress: Callable[[float], None]) -> None:
-    """Check the current model on built-in texts; `progress` is called with the share done, 0..1.
-
-    Raises ValueError for a model without a tokenizer, which cannot read them: see `ModelFacts.reads_ids`.
-    """
+    """Check the current model on built-in texts; `progress` is called with the share done. ValueError: no tokenizer."""
     captures.check_health(st.session_state[state.MODEL_KEY], progress)
 
 

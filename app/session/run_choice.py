@@ -7,7 +7,7 @@ from typing import Any
 
 import streamlit as st
 
-from analysis.runs.atlas import Atlas, run_meta
+from analysis.runs.atlas import Atlas
 from analysis.runs.filters import ALL_TOKENS, TokenFilter
 from analysis.runs.run import Run
 from app.server import runs
@@ -66,7 +66,7 @@ def current_atlas() -> Atlas | None:
     if (run := current_run()) is None:
         return None
     chosen = chosen_filter()
-    return Atlas(run_name(), run_meta(run), run.sizes, chosen, partial(runs.table, run_folder(), chosen))
+    return Atlas(run_name(), run.meta, run.sizes, chosen, partial(runs.table, run_folder(), chosen))
 
 
 def why_none() -> str | None:
@@ -95,11 +95,10 @@ def forget_unknown() -> None:
 
 
 def look_behind(what: Any, value: Any, layer: Any) -> None:
-    """Show the tokens behind a part of a figure: with `value` loops or the expert `value`, in a layer.
+    """Show the tokens behind a part of a figure: those with `value` loops or the expert `value`, in a layer.
 
-    Of a token, `value` is its id, and "loops" or "expert" with their number.
-
-    Comes from the browser: what is no part of the chosen run is not shown.
+    Where `what` is "token", `value` is a list: the id of the token, "loops" or "expert", and their number. All of it
+    comes from the browser: what the chosen run does not have is not shown.
     """
     try:
         part = {}
@@ -126,11 +125,21 @@ def forget_behind() -> None:
 
 
 def narrow_to_behind() -> None:
-    """Count only the tokens that are shown in their texts."""
+    """Count only the tokens that are shown in their texts.
+
+    A filter has one layer for all its conditions, so those that it had on another layer give way.
+    """
     if (part := behind()) is None:
         return
     forget_behind()
-    narrow(**{name: getattr(part, name) for name in ("layer", "loops", "expert", "token_ids")})
+    had = st.session_state.get(FILTER, ALL_TOKENS)
+    in_layer = had if had.layer == part.layer else ALL_TOKENS
+    narrow(
+        layer=part.layer,
+        loops=part.loops or in_layer.loops,
+        expert=in_layer.expert if part.expert is None else part.expert,
+        token_ids=part.token_ids or had.token_ids,
+    )
 
 
 def filter_number() -> int:
@@ -149,7 +158,7 @@ def chosen_as_json() -> dict[str, Any]:
 
 
 def choose_from_json(found: Any) -> None:
-    """Choose what `chosen_as_json` gave; what is none is left out."""
+    """Choose what `chosen_as_json` gave; anything else is left out."""
     found = found if isinstance(found, dict) else {}
     if found.get("name") in run_names():
         st.session_state[RUN_KEY] = found["name"]

@@ -37,7 +37,7 @@ def read(progress: Callable[[float, str], None]) -> None:
     except RunError as error:
         left_out.append(str(error))
     if chosen != chosen.of_prompts():
-        left_out.append("A study counts whole texts: of the run's filter it obeys sources and columns alone.")
+        left_out.append("A study counts whole texts, so it follows only the sources and columns of the run's filter.")
     sample_studies.keep_run_study(TextStudy(key, result, left_out))
 
 

@@ -60,7 +60,7 @@ def choose_texts(texts: str) -> None:
 def why_no_texts() -> str | None:
     """Why the chosen texts cannot be read; None if they can."""
     if own_list_chosen():
-        return None if own_list() else "Bring a list first to draw this."
+        return None if own_list() else "To draw this, bring a list of texts first."
     if state.model_facts().reads_ids:
         return "This model has no tokenizer and reads only token ids, so it cannot read the sample texts."
     return None

@@ -13,7 +13,7 @@ import streamlit as st
 from analysis.figures.runs.token_map import category_of, colours_of
 from analysis.runs.areas import Area
 from analysis.runs.chosen import ChosenTokens
-from analysis.runs.filters import TokenFilter
+from analysis.runs.filters import ALL_TOKENS, TokenFilter
 from analysis.runs.map import FEWEST_TOKENS, TokenMap, umap_map
 from analysis.runs.run import Run
 from analysis.runs.sampling import TokenSample
@@ -25,6 +25,7 @@ from app.server.runs import RunError
 from app.server.token_maps import token_in_context
 from app.session import run_choice
 from app.session.umap_maps import MapJob, umap_lock
+from app.texts.chosen_tokens import chosen_from_text, chosen_to_text
 
 METHOD, COUNT, SEED, BLOCKS, DRAG = "map-method", "map-count", "map-seed", "map-blocks", "map-drag"
 """Keys of the widgets of the page."""
@@ -37,7 +38,7 @@ WHAT = (
     "UMAP places the tokens in a plane so that neighbours stay neighbours. It takes from seconds to minutes. Drawing "
     "continues while you look at other pages, and you can stop it."
 )
-_AREA, _POINT, _JOB, _MAPS = "map_area", "map_point", "map_job", "token_maps"
+_AREA, _POINT, _JOB, _MAPS, _KEPT = "map_area", "map_point", "map_job", "token_maps", "map_tokens_kept"
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,16 @@ class MapSettings:
     count: int
     seed: int
     blocks: tuple[str, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """All but the folder."""
+        return {**vars(self), "chosen": self.chosen.as_json(), "folder": None}
+
+    @classmethod
+    def from_json(cls, folder: Path, data: dict[str, Any]) -> "MapSettings":
+        """What `as_json` gave, of the run in a folder; raises TypeError or ValueError for most of what it did not."""
+        chosen = TokenFilter.from_json(data["chosen"])
+        return cls(**{**data, "folder": folder, "chosen": chosen, "blocks": tuple(data["blocks"])})
 
 
 def settings() -> MapSettings:
@@ -84,7 +95,7 @@ def why_no_map() -> str | None:
             return "Choose at least one kind of routing by which tokens are near each other."
         if len(_sample_of(chosen)) < FEWEST_TOKENS:
             found = len(_sample_of(chosen))
-            return f"A map needs at least {FEWEST_TOKENS} tokens, and the filter lets {found} through."
+            return f"A map needs at least {FEWEST_TOKENS} tokens, and only {found} pass the filter."
         if running_job():
             return f"The map is being drawn. {WHAT}"
         if _map_of(chosen) is None:
@@ -174,6 +185,37 @@ def current_area() -> Area | None:
     return area if made == settings() and chosen_tokens() is not None else None
 
 
+def kept() -> dict[str, Any] | None:
+    """The tokens that were chosen, and the line around them, for the browser's tab; None if none were."""
+    session = st.session_state
+    chosen = session.get(run_choice.FILTER, ALL_TOKENS).among
+    if chosen is None:
+        return None
+    of, text = session.get(_KEPT, (None, ""))
+    if of is not chosen:
+        text = chosen_to_text(chosen)
+        session[_KEPT] = chosen, text
+    made, area = session.get(_AREA, (None, None))
+    line = {} if area is None else {"on": made.as_json(), "x": area.x, "y": area.y}
+    return {"run": chosen.name, "tokens": text, "line": line}
+
+
+def take_kept(found: Any) -> None:
+    """Choose the tokens that `kept` gave. Anybody may have written them: what are no tokens of a run that is offered is
+    left out. Call this once the run and its filter are chosen."""
+    try:
+        name, line = found["run"], found["line"]
+        chosen = chosen_from_text(found["tokens"], name)
+    except (TypeError, KeyError, ValueError, AttributeError):
+        return
+    if name not in run_choice.run_names():
+        return
+    run_choice.narrow(among=chosen)
+    with suppress(TypeError, KeyError, ValueError):
+        made = MapSettings.from_json(run_choice.run_folder(), line["on"])
+        st.session_state[_AREA] = made, Area.from_json(line)
+
+
 def choose_point(index: Any) -> None:
     """Look at the token at this place of the sample."""
     drawn = current_map()
@@ -203,11 +245,6 @@ def in_context(point: tuple[int, int]) -> dict[str, Any] | None:
     return None
 
 
-def usual(run: Run) -> list[str]:
-    """The kinds of routing by which tokens are near each other unless others are chosen."""
-    return usual_blocks(run.sizes)
-
-
 def drag() -> str:
     """What dragging the mouse over the map does."""
     return st.session_state.get(DRAG) or LASSO
@@ -216,6 +253,15 @@ def drag() -> str:
 def coloured_layer() -> int | None:
     """The layer by which the map is coloured; None if it is coloured by something else, or none was chosen."""
     return st.session_state.get(LAYER)
+
+
+def forget_unknown(run: Run) -> None:
+    """Forget kinds of routing and a layer that the run has not. Call this before the choices are drawn."""
+    session, had = st.session_state, blocks_of(run.sizes)
+    if not set(session.get(BLOCKS) or ()) <= set(had):
+        session[BLOCKS] = [block for block in had if block in session[BLOCKS]]
+    if (session.get(LAYER) or 0) >= run.sizes.num_layers:
+        del session[LAYER]
 
 
 def colours() -> dict[str, str]:

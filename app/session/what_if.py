@@ -25,8 +25,8 @@ from hooks.interventions import Intervention
 
 PINNED_KEY = "pinned_interventions"
 AGAINST_KEY = "what_if_against"
-OWN, PINNED = "own", "pinned"
-"""What the active interventions are compared with."""
+OWN, PINS = "own", ("pinned", "pinned-2")
+"""What the active interventions are compared with: the model's own choices, or one of those that are pinned."""
 
 
 def add(intervention: Intervention) -> None:
@@ -97,36 +97,51 @@ def history() -> list[Interventions]:
 
 
 def pin() -> None:
-    """Keep the active interventions for others to be compared with, instead of those that were pinned before."""
-    st.session_state[PINNED_KEY], st.session_state[AGAINST_KEY] = state.interventions(), OWN
+    """Keep the active interventions, to compare others with them; of two that are pinned the earlier makes room."""
+    kept = [each for each in _pinned() if each != state.interventions()]
+    st.session_state[PINNED_KEY] = (*kept[-(len(PINS) - 1) :], state.interventions())
+    st.session_state[AGAINST_KEY] = OWN
 
 
-def unpin() -> None:
-    """Forget the pinned ones."""
-    for key in (PINNED_KEY, AGAINST_KEY):
-        st.session_state.pop(key, None)
+def unpin(number: int) -> None:
+    """Forget one of the pinned ones."""
+    kept = tuple(each for place, each in enumerate(_pinned()) if place != number)
+    st.session_state[PINNED_KEY], st.session_state[AGAINST_KEY] = kept, OWN
 
 
-def pinned() -> Interventions:
-    """The pinned interventions that fit the current text; empty without any."""
-    found: Interventions = st.session_state.get(PINNED_KEY, ())
-    return fitting(found, *state.model_and_text()) if found and state.trace_file() is None else ()
+def compare_pins() -> None:
+    """Make the second pinned ones active, compared with the first."""
+    if set_all(_pinned()[1]):
+        st.session_state[AGAINST_KEY] = PINS[0]
 
 
-def pinned_as_text() -> str:
-    """The pinned interventions as a link has them; empty without any."""
-    return to_link(st.session_state.get(PINNED_KEY, ()))
+def pinned() -> list[Interventions]:
+    """The pinned ones, in the order of PINS, as far as they fit the current text; none while a trace file is open."""
+    if not _pinned() or state.trace_file() is not None:
+        return []
+    return [fitting(each, *state.model_and_text()) for each in _pinned()]
 
 
-def pin_from_text(text: str) -> None:
-    """Pin what `pinned_as_text` gave; of anything else, nothing."""
+def pinned_as_json() -> list[str]:
+    """The pinned interventions, each as a link has them."""
+    return [to_link(each) for each in _pinned()]
+
+
+def pin_from_json(found: object) -> None:
+    """Pin what `pinned_as_json` gave; of anything else, nothing."""
+    texts = found if isinstance(found, list) else [found]  # one text in links of earlier versions
     with suppress(ValueError):
-        st.session_state[PINNED_KEY] = from_link(text)
+        st.session_state[PINNED_KEY] = tuple(from_link(text) for text in texts[: len(PINS)] if isinstance(text, str))
 
 
 def compared_with() -> Interventions:
-    """What the active interventions are compared with: the pinned ones, or none for the model's own choices."""
-    return pinned() if st.session_state.get(AGAINST_KEY) == PINNED else ()
+    """What the active interventions are compared with: pinned ones, or none for the model's own choices."""
+    against, kept = st.session_state.get(AGAINST_KEY), pinned()
+    return kept[PINS.index(against)] if against in PINS[: len(kept)] else ()
+
+
+def _pinned() -> tuple[Interventions, ...]:
+    return st.session_state.get(PINNED_KEY, ())
 
 
 def current_comparison() -> Comparison:

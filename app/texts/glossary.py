@@ -57,13 +57,17 @@ GROUPS: dict[str, dict[str, str]] = {
         "more widely in some.",
         "did not route": "Said of a token that took all loops: λ is 0, so its width path did not run and it used no "
         "expert. That is neither a zero nor expert 0: it is hatched or marked by a stroke, and left out of every load.",
-        "run": "The routing of every token of whole files or datasets, traced once and kept in a folder. Pages about a "
-        "run count over all of its tokens, or over those that a filter leaves.",
+        "run": (
+            "The routing of every token of whole files or datasets, traced once and kept in a folder. Pages about a "
+            "run count all of its tokens, or those that pass a filter."
+        ),
         "routing vector": "The numbers that say how the model routed a token, over all layers: its loops, the weights "
         "of its experts, its soft difficulty or λ. Each of these blocks is scaled to the same variance, so that each "
         "counts the same.",
-        "trustworthiness": "Of a map of points: 1 if those that are nearest in the plane are always among the nearest "
-        "by the vectors, too, and lower the further from these they are. Distances between groups do not count.",
+        "trustworthiness": (
+            "How well a map keeps neighbours: 1 if the points nearest to each other in the plane are also nearest by "
+            "their vectors, and lower the farther off they are. Distances between groups do not count."
+        ),
         "load": "The share of a layer's routed choices that go to an expert. Tokens that did not route count in none.",
         "load CV": "How uneven the load of a layer's experts is: the standard deviation of their loads over the mean. "
         "It is 0 if all are alike.",
@@ -89,36 +93,51 @@ GROUPS: dict[str, dict[str, str]] = {
         "temperature": "What the logits are divided by before a token is drawn: below 1 likely tokens become likelier, "
         "above 1 rarer ones get more chance. At 0 the likeliest token is taken (greedy). Top k and top p leave out all "
         "but the likeliest tokens.",
-        "branch": "A generated text that shares its beginning with another one and goes on otherwise from a token on, "
-        "with another decision there, or with other random numbers.",
+        "branch": (
+            "A generated text that shares its beginning with another one and continues differently from some token "
+            "on, because of another choice there or other random numbers."
+        ),
         "write": "What one part of a layer (a loop, an expert, attention) adds to the residual stream.",
         "cosine": "How well two directions agree, whatever their lengths: 1 for the same, 0 for orthogonal, −1 for "
         "opposite ones.",
         "regret": "What the best number of loops of a token in a layer would have gained over the one that ran, in "
         "nats of log-probability, with only this cell forced. It is 0 where the choice was best, and never negative.",
-        "oracle": "A gate that has read the text that follows, and takes in every cell the loops that help it most. No "
-        "real gate can do that: it shows how much there is to gain at most in this way.",
+        "oracle": (
+            "A gate that has read the text that follows, and takes in every cell the loops that help it most. No "
+            "real gate can do that; it shows how much there is to gain at most."
+        ),
         "KL": "How different a prediction is from another, here the model's own, in nats: 0 if they are the same.",
-        "beyond chance": "Over several texts: p below 0.05, corrected over layers. Chance is what remains when one of "
-        "two series is reversed within texts or exchanged between texts at equal positions. The larger p counts, so "
-        "a trend that all texts share is no finding. For position itself, only reversed. With few texts p is never "
-        "tiny.",
-        "intervention": "A decision that is made otherwise than the model would: the loops, λ or experts of some "
-        "tokens in some layers. What then differs is an effect of it, in this model and on this text.",
-        "cascade": "The cells (a token in a layer) that decide otherwise though no intervention names them, because "
-        "they read what a named cell wrote: later layers of the same token or of later ones.",
-        "paraphrase": "Two texts that say nearly the same in other words. How much the routing differs between them is "
-        "what another wording alone changes.",
+        "beyond chance": (
+            "Over several texts: p below 0.05, corrected over layers. Chance is what remains when one of two series "
+            "is reversed within texts or exchanged between texts at equal positions. The larger p counts, so a trend "
+            "that all texts share does not count as a finding. For position itself, the series are only reversed. "
+            "With few texts, p cannot be tiny."
+        ),
+        "intervention": (
+            "A choice forced on the model: the loops, λ or experts of some tokens in some layers. What then differs "
+            "is an effect of it, in this model and on this text."
+        ),
+        "cascade": (
+            "The cells (a token in a layer) that choose differently although no intervention names them, because "
+            "they read what a named cell wrote: later layers of the same token or of later tokens."
+        ),
+        "paraphrase": (
+            "Two texts that say nearly the same in different words. How much their routing differs shows what a "
+            "rewording alone does."
+        ),
         "routing transplant": "A text read with the loops, λ and experts that another text had at the same positions. "
         "The words stay, so what changes comes from the decisions.",
-        "effect not shown": "The measured effect is within the range of chance. So few texts show neither "
-        "that there is an effect nor that there is none.",
+        "effect not shown": (
+            "The measured effect is within the range of chance. These texts show neither an effect nor its absence."
+        ),
         "knock-out": "A run of the text without an expert, to see what the loss becomes. The router may pick another "
         "expert instead, nothing may stand in its place, or the mean of the others. The loops run the same weights, so "
         "an expert can be taken from the width path, from the depth path, or from both.",
-        "control": "Another run in which the decisions are shuffled among tokens, or made all alike. A cost shows "
-        "that the model does worse this way, not that its own decisions are the best: others are new to a model that "
-        "was trained with its own.",
+        "control": (
+            "Another run in which the choices are shuffled among tokens, or made all alike. If it costs something, "
+            "the model does worse this way; that does not show that its own choices are the best, since it was "
+            "trained with these only."
+        ),
         "given frequency": "A partial correlation: what two quantities share beyond how often the token "
         "occurs. Rare tokens are surprising anyway.",
         "Spearman's ρ": "A correlation of ranks, from −1 to 1: whether two quantities rise together, along a line or "

@@ -24,12 +24,13 @@ def texts_to_json(texts: Mapping[int, Prompt]) -> list[list]:
 def texts_from_json(found: Any) -> dict[int, Prompt]:
     """The texts of `texts_to_json`; PromptError for anything else."""
     try:
-        texts = {int(number): Prompt(opening(name), check_text(text)) for number, name, text in found}
-    except (TypeError, ValueError) as error:
+        rows = [(number, name, check_text(text)) for number, name, text in found]
+    except (AttributeError, TypeError, ValueError) as error:
         raise PromptError(_DAMAGED) from error
-    if len(texts) > MOST_TEXTS or not all(0 < number < 10**9 for number in texts):
+    whole = all(type(number) is int and 0 < number < 10**9 and isinstance(name, str) for number, name, _ in rows)
+    if not whole or len(rows) > MOST_TEXTS:
         raise PromptError(_DAMAGED)
-    return texts
+    return {number: Prompt(opening(name), text) for number, name, text in rows}
 
 
 def list_to_json(found: PromptList) -> str:

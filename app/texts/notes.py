@@ -59,9 +59,7 @@ def notes_from_json(given: str | bytes) -> tuple[Note, ...]:
 
 
 def _note(row: dict[str, Any], texts: list[str]) -> Note:
-    words, layer = row["words"], row["layer"]
-    if not isinstance(words, str) or len(words) > MOST_NOTE_CHARACTERS:
-        raise TypeError
+    layer = row["layer"]
     return Note(
         text=texts[_whole(row["text"], len(texts))],
         name=opening(_string(row["name"])),
@@ -69,7 +67,7 @@ def _note(row: dict[str, Any], texts: list[str]) -> Note:
         label=_string(row["label"]),
         layer=None if layer is None else _whole(layer, 10_000),
         model=_string(row["model"]),
-        words=words,
+        words=_string(row["words"], MOST_NOTE_CHARACTERS),
     )
 
 
@@ -79,9 +77,10 @@ def _whole(value: Any, end: int) -> int:
     return value
 
 
-def _string(value: Any) -> str:
-    if not isinstance(value, str) or len(value) > LONGEST_NAME:
+def _string(value: Any, longest: int = LONGEST_NAME) -> str:
+    if not isinstance(value, str) or len(value) > longest:
         raise TypeError
+    value.encode()  # half characters cannot be shown
     return value
 
 

@@ -22,14 +22,14 @@ _NAMING = frozenset(
     (
         *("id", "ids", "uuid", "guid", "key", "name", "title", "index", "idx", "hash", "sha", "sha1", "sha256", "md5"),
         *("url", "uri", "path", "file", "filename", "label", "split", "language", "lang", "role", "date", "time"),
-        *("timestamp", "model"),
+        *("timestamp", "at", "model", "source", "category", "tag", "type", "author", "user", "domain", "status"),
     )
 )
 _WORDS = re.compile(r"[A-Z]?[a-z0-9]+|[A-Z]+(?![a-z])|[^\W_]+")
-_CODE = re.compile(r"[\w.:/@#-]*\d[\w.:/@#-]*")
+_CODE = re.compile(r"[\w.:/@#-]*\d[\w.:/@#-]*|\d{4}-\d\d-\d\d \d\d?:\d\d[\w.:+ -]*")
 
 Kind = Literal["text", "codes", "numbers", "nothing", "nested"]
-"""What a column holds: text; single words with a digit, as ids are; numbers; empty cells; lists, objects or bytes."""
+"""What a column holds: text; words with a digit or times, as ids are; numbers; nothing; lists, objects or bytes."""
 Rows = Iterator[tuple[str, str, str | PromptError, list[str]]]
 """(place, name of the prompt, its text or the PromptError that says what is wrong with it, its cells in the other
 columns) of each row."""
@@ -115,7 +115,7 @@ def shown_cell(value: str) -> str:
 
 
 def is_code(value: str) -> bool:
-    """Whether a value is one word with a digit in it, as ids, hashes, paths and dates are."""
+    """Whether a value is one word with a digit in it, as ids, hashes, paths and dates are; or a date with a time."""
     return len(value) <= CODE_CHARACTERS and _CODE.fullmatch(value.strip()) is not None
 
 

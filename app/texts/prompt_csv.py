@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 
+from app.limits import MAX_RECORD_CHARACTERS
 from app.texts.prompt_columns import (
     Columns,
     Kind,
@@ -23,6 +24,7 @@ from app.texts.prompts import PromptError
 DELIMITERS = ",;\t|"
 NO_DELIMITER = "\x1f"
 """For a table of one column: stands in no text."""
+csv.field_size_limit(MAX_RECORD_CHARACTERS)  # of a cell, in all of this program; the csv module's own is 131,072
 SAMPLE_ROWS = 200
 """Rows that show how a file is divided."""
 MOST_WORDS = 3
@@ -33,6 +35,14 @@ Lines = Iterable[str | PromptError]
 """With their ends; one that cannot be read is a PromptError."""
 Record = tuple[str, list[str] | PromptError]
 """(line where a row begins, its cells or what is wrong)."""
+
+
+def _why_not_csv(error: csv.Error) -> str:
+    """What is wrong with a row, and the remedy: of quotes the library names the delimiter, which may be invisible."""
+    if "field limit" in str(error):
+        return f"{error}); shorten it"
+    wrong = "text after a closing quote" if "expected after" in str(error) else str(error)
+    return f"{wrong}); close its quotes, and double the quotes inside cells"
 
 
 @dataclass(frozen=True)
@@ -57,12 +67,7 @@ class Layout:
                 yield f"line {source.number + self.lines_before}", error
                 continue
             except csv.Error as error:
-                remedy = (
-                    "shorten it"
-                    if "field limit" in str(error)
-                    else "close its quotes, and double the quotes inside cells"
-                )
-                yield place, PromptError(f"is not csv ({error}); {remedy}.")
+                yield place, PromptError(f"is not csv ({_why_not_csv(error)}.")
                 continue
             if cells is None:
                 return

@@ -59,6 +59,8 @@ def parquet_table(
         kinds = {field.name: _kind(field.type) for field in schema if times[field.name] == 1}
         texts = [column for column, kind in kinds.items() if kind == "text"]
         file = parquet.ParquetFile(_stream(data), read_dictionary=texts)
+        if not file.metadata.num_rows:
+            raise PromptError(f"{name} has no rows; add some.")
         if text_column is None:
             kinds |= _kinds_by_values(file, [] if any(called(TEXT_FIELDS, texts)) else texts)
     columns = Columns.choose(name, kinds, text_column, id_column)

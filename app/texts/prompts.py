@@ -7,8 +7,9 @@ from app.limits import MAX_CHARACTERS, MAX_TOKENS
 
 NAME_CHARACTERS = 28
 _HALVES = re.compile("[\ud800-\udfff]")  # lone surrogates
-# Control characters, bidirectional marks (which would turn the direction of following text) and lone surrogates.
-_UNSEEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+# Control characters, bidirectional marks (which would turn the direction of following text), signs without width but
+# those that join others, and lone surrogates.
+_UNSEEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
 
 
 class PromptError(ValueError):

@@ -16,7 +16,7 @@ from app.texts.prompt_csv import csv_table
 from app.texts.prompt_files import FILE_TYPES, TEXT_TYPES, Per
 from app.texts.prompt_jsonl import jsonl_table
 from app.texts.prompt_parquet import parquet_table
-from app.texts.prompts import PromptError, opening
+from app.texts.prompts import PromptError, check_text, opening
 from app.texts.text_lines import PACKED, TextLines
 
 SAMPLE = MAX_PROMPTS
@@ -152,9 +152,18 @@ def _as_one(block: list[str | PromptError]) -> str | PromptError:
 _PARTS = {"line": _by_line, "paragraph": _by_paragraph, "file": _whole}
 
 
+def checked(text: str) -> str:
+    """The text of a record, unchanged. Raises PromptError, with the remedy for a file, if it cannot be traced."""
+    if not text.strip():
+        raise PromptError("holds an empty text; fill or remove it.")
+    if len(text) > MAX_RECORD_CHARACTERS:
+        raise PromptError(f"has {len(text):,} characters, and the limit is {MAX_RECORD_CHARACTERS:,}; divide it.")
+    return check_text(text, MAX_RECORD_CHARACTERS)
+
+
 def shown(name: str) -> str:
     """The name of a prompt as a run keeps it."""
     return opening(name, NAME_CHARACTERS)
 
 
-__all__ = ["Choices", "OpenFile", "can_be_read", "open_records", "shown"]
+__all__ = ["Choices", "OpenFile", "can_be_read", "checked", "open_records", "shown"]

@@ -4,7 +4,7 @@ from functools import partial
 
 import streamlit as st
 
-from analysis.catalogue import CATALOGUE, FigureSpec
+from analysis.catalogue import FigureSpec
 from analysis.compare.pair import TracePair
 from analysis.compare.texts import MINIMAL_PAIRS
 from analysis.figures.compare import unclickable, view_of_b
@@ -22,9 +22,6 @@ from app.views.generate import text_strip
 from hooks.trace import RoutingTrace
 
 PAGE = "Compare"
-BESIDE = tuple(each for each in CATALOGUE if each.of is RoutingTrace)
-"""Figures of one trace, which can be drawn of A and of B."""
-FIRST_BESIDE = "loop_shares"
 
 
 def choose_b() -> None:
@@ -33,7 +30,7 @@ def choose_b() -> None:
         return  # every figure says why
     comparing.fill_form()
     way = st.segmented_control(
-        "Set beside this text",
+        "Compare this text with",
         list(WAYS),
         format_func=WAYS.get,
         required=True,
@@ -58,7 +55,7 @@ def _text() -> None:
             )
     with st.container(horizontal=True, vertical_alignment="bottom"):
         st.text_area(
-            "Or a second text (B), beside the text above",
+            "Or a second text (B), to compare with the text above",
             key=TYPED_KEY,
             height=68,
             placeholder=f"The text above with one thing changed, up to {MAX_CHARACTERS:,} characters",
@@ -82,7 +79,7 @@ def _model() -> None:
         on_change=pending.callback(comparing.set_model),
         persist_state="session",
     )
-    st.caption("It reads the same text. Where it cuts the text into other tokens, both are aligned by characters.")
+    st.caption("It reads the same text. Where it cuts the text into different tokens, both are aligned by characters.")
 
 
 def _step() -> None:
@@ -111,7 +108,7 @@ def _own_choices() -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         if interventions():
             own = pending.callback(partial(comparing.set_beside, comparing.Beside(OWN)))
-            st.button("Set the model’s own choices beside", type="primary", key="compare-own", on_click=own)
+            st.button("Compare with the model’s own choices", type="primary", key="compare-own", on_click=own)
             st.caption("A is the text under the active interventions, B the same text without them.", width="stretch")
         else:
             st.caption("No intervention is active yet, so there is nothing to take away.", width="content")
@@ -141,7 +138,7 @@ def _alignment(pair: TracePair) -> str:
         int((at.group_b < 0).sum()),
     )
     replaced = int((~at.same).sum())
-    parts = [f"{same_a:,} say the same in B"]
+    parts = [f"{same_a:,} are the same in B"]
     parts += [f"{replaced:,} {'is' if replaced == 1 else 'are'} replaced"] if replaced else []
     parts += [f"{alone_a:,} {'is' if alone_a == 1 else 'are'} not aligned"] if alone_a else []
     more = f" {how_many(alone_b, 'token')} of B {'is' if alone_b == 1 else 'are'} not aligned." if alone_b else ""
@@ -153,27 +150,43 @@ def beside_each_other() -> None:
     if why_not := why_not_drawn(TracePair):
         st.caption(literal(why_not))
         return
-    specs = {each.name: each for each in BESIDE}
-    name = st.selectbox(
-        "Figure of A and of B",
-        list(specs),
-        index=list(specs).index(FIRST_BESIDE),
-        format_func=lambda name: specs[name].title,
-        key="compare_figure",
-        persist_state="session",
-    )
+    figure_spec, options = _chosen_figure()
     pair, view = current_result(TracePair), page_view(0.5)
     sides = ("A", pair.a, view), ("B", pair.b, view_of_b(pair, view))
     for column, (side, trace, seen) in zip(st.columns(2), sides, strict=True):
         with column:
             st.markdown(f"**{side}**")
-            if why_not := _why_not_beside(specs[name], trace, pair, seen):
+            if why_not := _why_not_beside(figure_spec, trace, pair, seen):
                 st.caption(literal(why_not))
                 continue
-            figure = unclickable(specs[name].figure(trace, seen))
+            figure = unclickable(figure_spec.figure(trace, seen, **options))
             fit(figure, figure_width(0.5))
-            chart(f"beside-{side}", figure, name=f"{name}_{side}", alt=f"{specs[name].title} {side}")
-    st.caption(specs[name].how_to_read, help=specs[name].details or None)
+            chart(f"beside-{side}", figure, name=f"{figure_spec.name}_{side}", alt=f"{figure_spec.title} {side}")
+    st.caption(figure_spec.how_to_read, help=figure_spec.details or None)
+
+
+def _chosen_figure() -> tuple[FigureSpec, dict[str, str]]:
+    """The lists of the figures of one trace and of the options of the chosen one, and what is chosen."""
+    specs = {each.name: each for each in comparing.BESIDE}
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        name = st.selectbox(
+            "Figure of A, of B and of B minus A",
+            list(specs),
+            format_func=lambda name: specs[name].title,
+            key=comparing.FIGURE_KEY,
+            persist_state="session",
+        )
+        if choice := specs[name].choice:
+            st.segmented_control(
+                choice.name,
+                list(choice.labels),
+                default=choice.default,
+                required=True,
+                format_func=choice.labels.get,
+                key=comparing.option_key(name),
+                persist_state="session",
+            )
+    return specs[name], comparing.figure_beside()[1]
 
 
 def _why_not_beside(figure_spec: FigureSpec, trace: RoutingTrace, pair: TracePair, view) -> str | None:

@@ -1,8 +1,5 @@
 """Expert cards page: what an expert of a layer, or a number of loops in it, serves in a run."""
 
-from collections.abc import Callable
-from functools import wraps
-
 import streamlit as st
 
 from analysis.figures.runs.cards import CARD_FIGURES, TOP, token_names
@@ -14,9 +11,8 @@ from analysis.runs.schema import Sizes
 from app.parts.data_and_code import table_height
 from app.parts.panel import title
 from app.parts.run_bar import run_bar
-from app.parts.run_panel import run_panel
+from app.parts.run_panel import of_a_run, run_panel
 from app.server import runs
-from app.server.runs import RunError
 from app.session import card_choice, pending, run_choice
 
 BUTTONS = 16
@@ -24,23 +20,10 @@ BUTTONS = 16
 TALLEST_PX = 250
 _SPECS = {each.name: each for each in (*CARD_FIGURES, *CONTRAST_FIGURES)}
 HOW_TO_SATURATE = (
-    "This takes runs of the same texts at several steps of a training. Make them with `python -m app run FILE --step N "
-    "--out RUN`, start the explorer with `python -m app serve --run EARLY ... LAST`, and choose the last one above."
+    "This needs runs of the same texts at several steps of one training. Make them with `python -m app run FILE "
+    "--step N --out RUN`, start the explorer with `python -m app serve --run EARLY ... LAST`, and choose the last "
+    "one above."
 )
-
-
-def _of_a_run(draw: Callable[[], None]) -> Callable[[], None]:
-    """A part of the page that draws nothing without a run, and tells if one is gone."""
-
-    @wraps(draw)
-    def part() -> None:
-        try:
-            if run_choice.current_run():
-                draw()
-        except RunError as error:
-            st.text(str(error))
-
-    return part
 
 
 def card_of_choice() -> None:
@@ -73,7 +56,7 @@ def _choose(choice: Choice, sizes: Sizes) -> None:
             st.selectbox(label, values, key=key, persist_state="session", width=120)
 
 
-@_of_a_run
+@of_a_run
 def _card() -> None:
     """Three figures of the card and occurrences in their texts, two beside each other."""
     card = card_choice.current_card()
@@ -87,7 +70,7 @@ def _card() -> None:
         _occurrences(card)
 
 
-@_of_a_run
+@of_a_run
 def other_experts() -> None:
     """The experts that serve the tokens of the card, too."""
     if card := card_choice.current_card():
@@ -142,12 +125,12 @@ def _occurrences(card: Card) -> None:
     )
 
 
-@_of_a_run
+@of_a_run
 def domains() -> None:
     """The choice of two domains, and what they choose differently."""
     columns = card_choice.domain_values()
     if not columns:
-        st.caption("This run has one source, and no column that parts its prompts into 2 to 50 kinds.")
+        st.caption("This run has one source and no column that divides its prompts into 2 to 50 kinds.")
         return
     card_choice.keep_domains(columns)
     with st.container(horizontal=True, vertical_alignment="bottom"):
@@ -162,7 +145,7 @@ def domains() -> None:
                 run_panel(_SPECS[name], drawn, share=0.5)
 
 
-@_of_a_run
+@of_a_run
 def specialised() -> None:
     """What the layers follow, in a sample of the run."""
     with st.spinner("Comparing with chance…", show_time=True):
@@ -170,7 +153,7 @@ def specialised() -> None:
     run_panel(_SPECS["specialisation"], drawn)
 
 
-@_of_a_run
+@of_a_run
 def saturated() -> None:
     """How early other runs of the same texts agree with this one."""
     drawn = card_choice.current_saturated()

@@ -4,15 +4,17 @@ from functools import partial
 
 import streamlit as st
 
-from analysis.texts.gate_placement import placement_table, told
+from analysis.texts.gate_placement import MOST_TOKENS, GatePlacement, placement_table, told
+from analysis.words.labels import how_many
 from app.parts.panel import panel, title
 from app.parts.stop_button import stop_button
-from app.server.forced_depth import DEPTH, GATE, GATES
-from app.session import forced_depth, pending
-from app.session.state import current_trace
-from app.texts.gate_placements import shipped_placement
+from app.parts.study_picker import choose_texts
+from app.server.forced_depth import DEPTH, GATE, GATES, TEXTS
+from app.session import forced_depth, pending, state, text_study
 from app.texts.markdown import literal
 from hooks.depth_effects import DepthEffects
+
+CHOICES = {text_study.SAMPLE: "Sample texts", text_study.OWN: "Your list"}
 
 
 def depths() -> None:
@@ -25,17 +27,49 @@ def depths() -> None:
 
 
 def other_texts() -> None:
-    """What was measured of this model over the sample texts."""
-    placement = shipped_placement(current_trace().meta.get("weights_sha256"))
-    if not placement:
-        st.caption(
-            "How far this model's gate is from other gates over several texts was not measured: only the models that "
-            "come with the explorer were."
-        )
-        return
+    """Where the learned gate lies in the sample texts or in the visitor's list, and the button that measures it."""
     title("Over several texts, is the learned gate better than others?")
-    st.caption(literal(told(placement)))
-    st.dataframe(placement_table(placement), hide_index=True, key="gate-placement")
+    if state.why_no_model():
+        _placement(forced_depth.shipped())
+        return
+    if text_study.run_chosen():
+        text_study.choose_texts(text_study.SAMPLE)  # a run holds no effects of other depths
+    if not choose_texts("Texts measured", CHOICES):
+        return
+    if why_not := text_study.why_no_texts() or forced_depth.why_no_other_depth():
+        st.caption(why_not)
+        return
+    if known := forced_depth.shipped():
+        _placement(known)
+        return
+    _measure_texts()
+    if known := forced_depth.placed():
+        for sentence in known.left_out:
+            st.caption(literal(f"Left out: {sentence}"))
+        _placement(known.found)
+
+
+def _measure_texts() -> None:
+    """The button that measures the chosen texts, or its progress."""
+    if forced_depth.running_job(TEXTS):
+        st.fragment(_progress, run_every=0.3)(TEXTS)
+        return
+    if not (left := forced_depth.texts_to_run()):
+        return
+    with st.container(horizontal=True, vertical_alignment="center"):
+        start = pending.callback(partial(forced_depth.start, TEXTS))
+        st.button(forced_depth.BUTTONS[TEXTS], key="start-texts", on_click=start)
+        st.caption(
+            f"Of {how_many(left, 'text')} the first {MOST_TOKENS} tokens are forced to every depth and read under "
+            "other gates, which takes some seconds each in a small model. What was run is kept if you stop it.",
+            width="stretch",
+        )
+
+
+def _placement(found: GatePlacement | None) -> None:
+    if found:
+        st.caption(literal(told(found)))
+        st.dataframe(placement_table(found), hide_index=True, key="gate-placement")
 
 
 def moved_gate() -> None:
@@ -69,8 +103,8 @@ def _sweep(kind: str) -> None:
         )
         if kind == DEPTH and not why_not:
             st.caption(
-                "Runs every number of loops of every token in every layer, one at a time. It goes on while you look at "
-                "other pages, and what was run is kept if you stop it.",
+                "Runs every number of loops for every token in every layer, one at a time. It continues while you "
+                "look at other pages, and if you stop it, what was run is kept.",
                 width="stretch",
             )
 

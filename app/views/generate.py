@@ -25,15 +25,16 @@ HOW_TO_READ = (
     "**How to read.** A token's colour and number are its loops, in the selected layer or as a mean over layers, as "
     "chosen above. The prompt stands before the mark “generated”; what the model wrote follows, with dots under it. "
     "Each new token is run once, on what is kept of those before, and its numbers are those of that run. A branch "
-    "keeps the text up to the selected token, decides otherwise from there on, and draws with the same random numbers, "
-    "so that two branches differ by what was changed."
+    "keeps the text up to the selected token, changes a choice from there on, and draws with the same random "
+    "numbers, so that two branches differ only because of the change."
 )
 
 
 HOW_TO_READ_OTHERS = (
-    "**How to read.** The prompt stands before the mark “generated”; what the model wrote follows, with dots under it. "
-    "A token is coloured by its first expert, or by its surprisal where the model chooses no experts. A branch keeps "
-    "the text up to the selected token, decides otherwise from there on, and draws with the same random numbers."
+    "**How to read.** The prompt stands before the mark “generated”; what the model wrote follows, with dots under "
+    "it. A token is coloured by its first expert, or by its surprisal where the model chooses no experts. A branch "
+    "keeps the text up to the selected token, changes a choice from there on, and draws with the same random "
+    "numbers."
 )
 
 

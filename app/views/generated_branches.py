@@ -36,7 +36,7 @@ def branching() -> None:
     found = generating.story()
     if found is None or state.why_no_model():
         return
-    title("What if it had decided otherwise?")
+    title("What if it had chosen differently?")
     if found.branch.trace is not None:
         _form(found.branch.trace)
     if len(found.branches) > 1:
@@ -64,8 +64,8 @@ def _form(trace: RoutingTrace) -> None:
             on_click=pending.callback(partial(_branch, found.shown, token)),
         )
     st.caption(
-        f"From token {token} on; click another token in the text above to branch from there. A change at a token acts "
-        "on what follows it. In the prompt, all of the prompt stays and is read again from that token."
+        f"From token {token} on; click another token in the text above to branch from there. A change at a token "
+        "affects what follows it. At a token of the prompt, the whole prompt stays and is read again from there."
     )
 
 
@@ -170,7 +170,7 @@ def comparison() -> None:
     st.caption(
         f"Both texts have the same {how_many(tokens, 'token')} at their beginning. In {unlike:,} of these tokens' "
         f"{len(shared):,} choices (token and layer) the loops differ. The means below are over all that each branch "
-        "wrote, whatever the words."
+        "wrote."
     )
     table = layers_table(other.trace, shown.trace)
     st.dataframe(

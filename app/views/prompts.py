@@ -35,11 +35,12 @@ def list_of_prompts() -> None:
     )
     told = versatile if "gate" in prompt_list.measures() else ""
     st.caption(
-        "**How to read.** Each prompt has one dot and one row, and each number is a mean over its tokens; loss is the "
-        f"mean surprisal. {told}A dash means that a prompt was not traced or has nothing to measure. Means of short "
-        "texts scatter more, so compare prompts of similar length. The answer above tests groups: chance is what comes "
-        "of dealing the group names to the prompts at random, and prompts made from one template make p too small. "
-        "Click the head of a column to sort the table, or the box before a row to open its text on every page."
+        "**How to read.** Each prompt has one dot and one row, and each number is a mean over its tokens; loss is "
+        f"the mean surprisal. {told}A dash means that a prompt was not traced or has nothing to measure. Means of "
+        "short texts scatter more, so compare prompts of similar length. The answer above tests groups: the chance "
+        "level comes from shuffling the group names among the prompts. Prompts made from one template make p too "
+        "small. Click the head of a column to sort the table, or the box before a row to open its text on every "
+        "page."
     )
 
 
@@ -173,12 +174,25 @@ def _table(table: pd.DataFrame, columns: list[str], shown: list[int]) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         ends = "; ".join(f"{BARS[name]} from {low:.2f} to {high:.2f}" for name, (low, high) in bars.items())
         ranges = f" The bars range for {ends}." if ends else ""
-        st.caption(f"{len(shown):,} of {len(prompts):,} prompts are shown.{ranges}", width="stretch")
+        told = f"{len(shown):,} of {len(prompts):,} prompts are shown.{ranges}{_worse_than_guessing(table)}"
+        st.caption(told, width="stretch")
         name = "CSV of all prompts"
         if prompt_list.tracing_list():  # every run replaces the file, so a click could miss it
             st.button(name, disabled=True, help="You can download the CSV once tracing has ended or is stopped.")
         else:
             st.download_button(name, table_csv(table), "prompts.csv", "text/csv", on_click="ignore")
+
+
+def _worse_than_guessing(table: pd.DataFrame) -> str:
+    """How many prompts are predicted worse than if all tokens were equally likely; nothing if none is."""
+    even = np.log(state.model_facts().vocabulary or np.inf)
+    if not (worse := int((table["loss"] > even).sum())):
+        return ""
+    has = "prompt has" if worse == 1 else "prompts have"
+    return (
+        f" {worse:,} {has} a loss above {even:.2f} nats, which equally likely tokens would have: the model was not "
+        "trained on such text."
+    )
 
 
 def _columns(others: list[str], bars: dict[str, tuple[float, float]]) -> dict[str, ColumnConfig]:

@@ -5,8 +5,10 @@ import streamlit as st
 from analysis.export.pictures import NO_BROWSER_FOR_PDF, browser_path
 from analysis.export.printing import pdf
 from analysis.export.report import report_of
+from analysis.export.report_page import Report
 from analysis.export.snippet import trace_file_name
 from app.frame.export_rows import made_file, row
+from app.parts.run_panel import of_a_run
 from app.server import queues
 from app.server.runs import told
 from app.session import run_choice, run_paper
@@ -17,17 +19,16 @@ HELP = (
 )
 
 
+@of_a_run
 def report_row() -> None:
     """Buttons for the report as HTML and as a PDF, each made after a click."""
-    if run_choice.why_none():  # the bar of the run has told it
-        return
     run, chosen, folder = run_choice.current_run(), run_choice.chosen_filter(), run_choice.run_folder()
     cosines, _ = run_paper.measured()
     name, why_not = run_choice.run_name(), None if browser_path() else NO_BROWSER_FOR_PDF
 
-    def report():
+    def report() -> Report:
         with told(folder):
-            return report_of(run, chosen=chosen, cosines=cosines, name=f"Run “{name}”")
+            return report_of(run, chosen=chosen, cosines=cosines, name=name)
 
     def printed() -> bytes:
         with st.spinner("Printing…", show_time=True), queues.browser_turn():

@@ -1,5 +1,7 @@
 """Token map page: tokens of the chosen run in a plane, and those around which the reader draws a line."""
 
+from functools import partial
+
 import streamlit as st
 
 from analysis.figures.runs.token_map import COLUMN, TOKEN_MAP
@@ -8,14 +10,14 @@ from analysis.palette import THEMES
 from analysis.runs.areas import Area
 from analysis.runs.map import TokenMap
 from analysis.runs.run import Run
-from analysis.runs.vectors import blocks_of
+from analysis.runs.vectors import blocks_of, usual_blocks
 from analysis.words.labels import how_many
 from app.components.map_bridge import map_bridge
 from app.parts.data_and_code import data_and_code
 from app.parts.panel import title
 from app.parts.run_bar import run_bar
 from app.parts.stop_button import stop_button
-from app.session import drawings, pending, run_texts, token_maps
+from app.session import drawings, kept_work, pending, run_texts, token_maps
 from app.session.choices import chosen_options
 from app.session.state import current_view
 from app.texts.markdown import literal
@@ -25,6 +27,8 @@ KEY = "figure-token_map"
 METHODS = {token_maps.PCA: "PCA", token_maps.UMAP: "UMAP"}
 BLOCKS = {"loops": "Loops", "experts": "Experts", "difficulty": "Soft difficulty", "gate": "λ"}
 DRAGS = {token_maps.LASSO: "Lasso", "drawrect": "Box", "zoom": "Zoom", "pan": "Move"}
+KEPT = "This tab keeps them until you close it, also when the page is loaded again; a link does not hold them."
+NOT_KEPT = "They are gone when the page is loaded again."
 CLEAR = "rgba(0,0,0,0)"
 FULL_CONFIG = {"modeBarButtonsToRemove": ["select2d", "lasso2d", "zoom2d", "pan2d", "autoScale2d"]}
 """Of the map: with buttons that zoom, since its axes are not fixed."""
@@ -35,6 +39,7 @@ def map_of_tokens() -> None:
     run = run_bar(chosen_apart=True)
     if run is None:
         return
+    token_maps.forget_unknown(run)
     _how_it_is_made(run)
     with title(TOKEN_MAP.title):
         st.segmented_control(
@@ -49,11 +54,13 @@ def map_of_tokens() -> None:
         )
     if token_maps.running_job():
         st.fragment(_progress, run_every=0.3)()
+        _chosen(None)
         return
     if why_not := token_maps.why_no_map():
         st.caption(literal(why_not))
         if token_maps.can_start():
             st.button("Draw the map", type="primary", on_click=pending.callback(token_maps.start))
+        _chosen(None)
         return
     drawn = token_maps.current_map()
     _colouring(drawn)
@@ -68,13 +75,13 @@ def _how_it_is_made(run: Run) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         st.segmented_control(
             "Placed by", METHODS, default=token_maps.PCA, required=True, format_func=METHODS.get, key=token_maps.METHOD,
-            persist_state="session", help="PCA is there at once. UMAP shows neighbourhoods better, and takes its time.",
+            persist_state="session", help="PCA is immediate. UMAP shows neighbourhoods better but takes longer.",
         )  # fmt: skip
         st.pills(
             "Tokens are alike by their",
             blocks_of(run.sizes),
             selection_mode="multi",
-            default=token_maps.usual(run),
+            default=usual_blocks(run.sizes),
             format_func=BLOCKS.get,
             key=token_maps.BLOCKS,
             persist_state="session",
@@ -86,7 +93,7 @@ def _how_it_is_made(run: Run) -> None:
         )  # fmt: skip
         st.number_input(
             "Seed", 0, token_maps.MOST_SEEDS, key=token_maps.SEED, persist_state="session", width=110,
-            help="Another seed draws other tokens. The same seed draws the same ones again.",
+            help="The same seed draws the same tokens again; another seed draws others.",
         )  # fmt: skip
 
 
@@ -155,24 +162,28 @@ def _told(drawn: TokenMap) -> str:
         f"{', '.join(kinds)} of every layer, each kind scaled to the same variance. {METHODS[drawn.method]} is fitted "
         f"on {drawn.fitted:,} of them."
     )
-    return told + (f" There is no variance in {' and '.join(still)}, which count nothing." if still else "")
+    return told + (f" There is no variance in {' and '.join(still)}, so these do not count." if still else "")
 
 
-def _chosen(drawn: TokenMap) -> None:
-    """The tokens that were chosen, the token that was clicked, and the choice by numbers."""
+def _chosen(drawn: TokenMap | None) -> None:
+    """The tokens that were chosen and, under a map, the token that was clicked and the choice by numbers."""
     chosen, point = token_maps.chosen_tokens(), token_maps.chosen_point()
+    if drawn is None and chosen is None:
+        return
     with st.container(horizontal=True, vertical_alignment="center"):
         if chosen is None:
-            st.markdown("No tokens are chosen: what stands below is about all that the filter leaves.")
+            st.markdown("No tokens are chosen, so everything below is about all tokens that pass the filter.")
         else:
             st.markdown(
-                f"**{how_many(len(chosen), 'token')}** of {how_many(chosen.prompts, 'prompt')} chosen. Below, on the "
-                "page Atlas and in its texts only these count."
+                f"**{how_many(len(chosen), 'token')}** of {how_many(chosen.prompts, 'prompt')} chosen. Below, and on "
+                f"the page Atlas, only these count. {KEPT if kept_work.is_on() else NOT_KEPT}"
             )
             st.button("Choose none", on_click=pending.callback(token_maps.clear))
-        with st.popover("Choose by numbers", help="Without the mouse: a box by its places on both axes."):
-            _by_numbers(drawn)
-    if point:
+        if drawn is not None:
+            told = "To choose without the mouse, give a box by its ends on both axes."
+            with st.popover("Choose by numbers", help=told):
+                _by_numbers(drawn)
+    if point and drawn is not None:
         _point(*point)
 
 
@@ -195,13 +206,14 @@ def _point(prompt: int, token: int) -> None:
     found = token_maps.in_context((prompt, token))
     if found is None:
         return
+    place = run_texts.RunPlace(prompt, token, token_maps.coloured_layer())
     with st.container(border=True, key="map-point"):
         st.caption(literal(f"Token {token:,} of prompt {found['prompt_id']} from {found['source']}"))
         st.markdown(f"…{literal(found['before'])} **{literal(found['text'])}** {literal(found['after'])}…")
         st.button(
             "Open in the explorer",
             key="map-point-open",
-            on_click=pending.callback(lambda: run_texts.open_place(prompt, token, token_maps.coloured_layer())),
+            on_click=pending.callback(partial(run_texts.open_place, place)),
         )
 
 

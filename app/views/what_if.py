@@ -6,7 +6,7 @@ from functools import partial
 import streamlit as st
 
 from analysis.what_if.comparison import Comparison, token_table
-from analysis.what_if.in_words import EXAMPLES, MOST_CHARACTERS
+from analysis.what_if.in_words import MOST_CHARACTERS, examples_of
 from analysis.what_if.questions import first_questions
 from app.session import pending, what_if, what_if_form
 from app.session.results import current_result
@@ -18,8 +18,8 @@ from hooks.interventions import Intervention, in_words
 from hooks.trace_checks import PARTS
 
 ELSEWHERE = (
-    "The routing of another text is not among these, because it needs that text: the page Compare gives each text the "
-    "routing of the other. In Python and in a file for `trace --intervene` it is `UseRouting`."
+    "To use the routing of another text, see the page Compare, which gives each text the routing of the other. In "
+    "Python and in a file for `trace --intervene` it is `UseRouting`."
 )
 MOST_ROWS = 50
 """Of the table of predictions."""
@@ -95,15 +95,16 @@ def _value(what: str) -> None:
 
 def _words_and_steps() -> None:
     """The field for interventions in words, what is wrong with what stands in it, and the buttons for steps."""
+    examples = examples_of(current_trace().parts)
     with st.container(horizontal=True, vertical_alignment="bottom", key="what-if-steps"):
         st.text_input(
             "Or in words",
             key=what_if_form.WORDS,
-            placeholder=EXAMPLES[0],
+            placeholder=examples[0],
             max_chars=MOST_CHARACTERS,
             on_change=_later(what_if_form.set_in_words),
-            help="Where, a colon, and what; several are parted by semicolons. For example:\n\n"
-            + "\n".join(f"- {literal(example)}" for example in EXAMPLES),
+            help="Write where, a colon, and what; separate several by semicolons. For example:\n\n"
+            + "\n".join(f"- {literal(example)}" for example in examples),
         )
         st.button("Set in words", on_click=_later(what_if_form.set_in_words))
         for label, icon, work, possible in (
@@ -112,7 +113,11 @@ def _words_and_steps() -> None:
             ("Reset", "restart_alt", what_if.switch_off, bool(what_if.chosen_interventions())),
             ("Pin", "keep", what_if.pin, bool(what_if.active())),
         ):
-            why = "Keep these, to compare others with them." if label == "Pin" else None
+            why = (
+                "Keep these interventions to compare others with them. Two can be pinned; a third replaces the first."
+                if label == "Pin"
+                else None
+            )
             st.button(label, icon=f":material/{icon}:", on_click=_later(work), disabled=not possible, help=why)
         _history()
     if problem := what_if_form.problem_of_words():
@@ -138,7 +143,7 @@ def _active() -> None:
                         on_click=_later(what_if.remove, each),
                     )
     if kept := what_if.pinned():
-        _pinned(kept)
+        _pins(kept)
 
 
 def _history() -> None:
@@ -151,18 +156,36 @@ def _history() -> None:
                 st.text(_told(each))
 
 
-def _pinned(kept: tuple[Intervention, ...]) -> None:
+def _pins(kept: list[tuple[Intervention, ...]]) -> None:
+    """What the active ones are compared with, and the pinned ones with buttons that show and remove them."""
+    names = {what_if.OWN: "the model's own choices"}
+    names |= {key: f"pin {number}" for number, (key, _) in enumerate(zip(what_if.PINS, kept, strict=False), start=1)}
     with st.container(horizontal=True, vertical_alignment="center"):
         st.segmented_control(
             "Compared with",
-            [what_if.OWN, what_if.PINNED],
-            format_func={what_if.OWN: "the model's own choices", what_if.PINNED: "the pinned ones"}.get,
+            list(names),
+            format_func=names.get,
             key=what_if.AGAINST_KEY,
             required=True,
             persist_state="session",
         )
-        st.button("Unpin", on_click=_later(what_if.unpin))
-        st.text(f"Pinned: {_told(kept)}")
+        if len(kept) > 1:
+            st.button(
+                "Compare both pins",
+                icon=":material/compare_arrows:",
+                on_click=_later(what_if.compare_pins),
+                help="Pin 2 becomes active and is compared with pin 1.",
+            )
+    with st.container(key="pinned-interventions", gap="xxsmall"):
+        for number, each in enumerate(kept):
+            with st.container(horizontal=True, vertical_alignment="center"):
+                st.text(f"Pin {number + 1}", width="content")
+                now = each == what_if.active()
+                show = _later(what_if.set_all, each)
+                st.button("Make active", key=f"show-pin-{number}", type="tertiary", disabled=now, on_click=show)
+                unpin = _later(what_if.unpin, number)
+                st.button("Unpin", key=f"unpin-{number}", type="tertiary", icon=":material/close:", on_click=unpin)
+                st.text(_told(each))
 
 
 def predictions() -> None:

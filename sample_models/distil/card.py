@@ -8,6 +8,9 @@ from sample_models.distil.evaluation import ratio_to_dense
 from sample_models.distil.finished import Run
 from sample_models.model_card import CONTROLS_READ, controls_table, front_matter, sources_table, table
 
+HEADS = {"dense": "dense model", "dense_trained": "dense model, trained", "own": "this model"}
+"""Heads of the columns that hold a model's own decisions."""
+
 
 def update_card(name: str, runs: Sequence[Run], evaluation: dict, recipe: dict[str, str], licence: str) -> str:
     """The model card in markdown."""
@@ -25,6 +28,7 @@ def update_card(name: str, runs: Sequence[Run], evaluation: dict, recipe: dict[s
         "Held-out results": _held_out(evaluation),
         "Multiple choice": _questions(evaluation["questions"]),
         "What the decisions are worth": _controls(evaluation),
+        "Compute against quality": _frontier(evaluation),
         "Loops and experts by layer": _layers(evaluation),
         "Limits": (
             "The model was distilled with few tokens on one machine, with one seed, on English and mostly old texts. "
@@ -118,8 +122,9 @@ def _gate_departure(runs: Sequence[Run]) -> str:
 
 
 def _held_out(evaluation: dict) -> str:
-    columns = ["dense", "own", *(name for name in evaluation["controls"] if name.startswith("always"))]
-    heads = [{"dense": "dense model", "own": "this model"}.get(name, name.replace("_", " ")) for name in columns]
+    control = ["dense_trained"] * ("dense_trained" in evaluation)
+    columns = ["dense", *control, "own", *(name for name in evaluation["controls"] if name.startswith("always"))]
+    heads = [HEADS.get(name, name.replace("_", " ")) for name in columns]
     rows = [
         (kind, evaluation["documents"][kind], *(row[name]["bits_per_byte"] for name in columns))
         for kind, row in evaluation["by_kind"].items()
@@ -128,8 +133,21 @@ def _held_out(evaluation: dict) -> str:
     return (
         f"Bits per byte on the first {evaluation['document_tokens']} tokens of held-out documents:\n\n"
         + table(("text", "documents", *heads), rows)
+        + _control(evaluation)
         + f"\n\nAveraged over kinds of text, this model has **{ratio_to_dense(evaluation):.3f} times** the dense "
         "model's bits per byte. The loss in nats per token is:\n\n" + table(("text", *heads), losses)
+    )
+
+
+def _control(evaluation: dict) -> str:
+    """What the control was, and the ratio to it; empty if there is none."""
+    if "dense_trained" not in evaluation:
+        return ""
+    tokens, ratio = evaluation["dense_trained"]["tokens"], ratio_to_dense(evaluation, "dense_trained")
+    return (
+        f"\n\n`dense model, trained` is the dense model after next-token training on {tokens:,} of the same tokens, "
+        "with low-rank updates of the same ranks: it shows what the texts alone are worth. Averaged over kinds of "
+        f"text, this model has {ratio:.3f} times its bits per byte."
     )
 
 
@@ -137,9 +155,8 @@ def _questions(results: dict[str, dict]) -> str:
     """Accuracies and mean loops on multiple-choice questions; empty if none were asked."""
     if not results:
         return ""
-    heads = {"dense": "dense model", "own": "this model"}
     rows = [
-        (name, result["questions"], heads.get(model, model.replace("_", " ")), *_with_errors(row), result["chance"])
+        (name, result["questions"], HEADS.get(model, model.replace("_", " ")), *_with_errors(row), result["chance"])
         for name, result in results.items()
         for model, row in result["models"].items()
     ]
@@ -164,6 +181,29 @@ def _with_errors(row: dict[str, float]) -> list[str]:
 
 def _controls(evaluation: dict) -> str:
     return f"These controls use the documents above. {CONTROLS_READ}\n\n{controls_table(evaluation['controls'])}"
+
+
+def _frontier(evaluation: dict) -> str:
+    """The loss at cheaper and dearer mixes of loops, beside constant numbers of them; empty if it was not measured."""
+    if "frontier" not in evaluation:
+        return ""
+    points = [
+        ("depth heads refitted", row["mean_loops"], row["difference"], row["standard_error"])
+        for row in evaluation["frontier"]
+    ]
+    points += [
+        (f"always {loops} loop{'s' * (loops > 1)}", float(loops), control["mean"], control["standard_error"])
+        for loops in range(1, len(evaluation["layers"][0]["loop_shares"]) + 1)
+        if (control := evaluation["controls"].get(f"always_{loops}_loops"))
+    ]
+    points.append(("this model", evaluation["mean_loops"], 0.0, ""))
+    return (
+        "What would a cheaper or dearer mix of loops cost? The depth heads are refitted to other mixes, and all other "
+        "weights stay as they are. `difference` is the loss minus this model's, in nats per token, as a mean over the "
+        "documents above with its standard error. A point far from this model's mean shows what the gate can do "
+        "without further training, not what a model trained for that mix would do.\n\n"
+        + table(("decisions", "mean loops", "difference", "standard error"), sorted(points, key=lambda row: row[1]))
+    )
 
 
 def _layers(evaluation: dict) -> str:

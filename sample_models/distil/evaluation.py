@@ -1,8 +1,9 @@
 """Held-out figures of a distilled model beside its teacher, by kind of text, and what its decisions are worth."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from types import MappingProxyType
 
 import numpy as np
 import torch
@@ -27,14 +28,17 @@ def evaluate_distilled(
     teacher: VersatileFFNForCausalLM,
     texts: dict[str, torch.Tensor],
     tokenizer: PreTrainedTokenizerBase,
+    beside: Mapping[str, VersatileFFNForCausalLM] = MappingProxyType({}),
 ) -> dict:
     """Losses of teacher and student, the student's also with decisions replaced; ready for JSON.
 
-    texts: kind -> windows [document, token], a document each. Standard errors are over documents of all kinds together.
+    texts: kind -> windows [document, token], a document each. beside: name -> another model to measure on them.
+    Standard errors are over documents of all kinds together.
     """
     kinds = np.concatenate([[kind] * len(windows) for kind, windows in texts.items()])
     windows = torch.cat(list(texts.values()))
-    losses = {"dense": window_losses(teacher, windows, BATCH), "own": window_losses(model, windows, BATCH)}
+    models = {"dense": teacher, **beside, "own": model}
+    losses = {name: window_losses(each, windows, BATCH) for name, each in models.items()}
     controls = {}
     for name, condition in conditions(model, [windows]).items():
         with condition() as cells:
@@ -77,12 +81,14 @@ def answer_questions(
     teacher: VersatileFFNForCausalLM,
     questions: Sequence[Question],
     tokenizer: PreTrainedTokenizerBase,
+    beside: Mapping[str, VersatileFFNForCausalLM] = MappingProxyType({}),
 ) -> dict:
-    """Accuracy of teacher and student on multiple-choice questions; ready for JSON.
+    """Accuracy of teacher, student and the models `beside` them on multiple-choice questions; ready for JSON.
 
     The student also answers with the same loops for all tokens, the whole number nearest to its own mean.
     """
-    answers = {"dense": answer(teacher, tokenizer, questions), "own": answer(model, tokenizer, questions)}
+    models = {"dense": teacher, **beside, "own": model}
+    answers = {name: answer(each, tokenizer, questions) for name, each in models.items()}
     loops = answers["own"].mean_loops
     constant = round(float(loops.mean()))
     with always_loops(model, loops=constant):
@@ -108,10 +114,10 @@ def _accuracies(answers: Answers) -> dict[str, float]:
     }
 
 
-def ratio_to_dense(evaluation: dict) -> float:
-    """Bits per byte of the student over those of the teacher, mean over kinds of text."""
+def ratio_to_dense(evaluation: dict, dense: str = "dense") -> float:
+    """Bits per byte of the student over those of the teacher, or of another dense model, mean over kinds of text."""
     rows = evaluation["by_kind"].values()
-    return float(np.mean([row["own"]["bits_per_byte"] / row["dense"]["bits_per_byte"] for row in rows]))
+    return float(np.mean([row["own"]["bits_per_byte"] / row[dense]["bits_per_byte"] for row in rows]))
 
 
 __all__ = ["answer_questions", "bytes_of", "evaluate_distilled", "ratio_to_dense"]

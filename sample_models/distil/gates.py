@@ -11,12 +11,13 @@ are fitted to:
   standardised for each expert over the text, so that no expert starts with more tokens than another.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 
-from sample_models.distil.losses import Lesson, relative_errors
-from sample_models.distil.own_loops import own_loops, own_loops_output
+from sample_models.distil.losses import Lesson, Streams, relative_errors
+from sample_models.distil.own_loops import output_of_each_loop_count, own_loops
 from sample_models.feed_forward import DenseFFN
 from sample_models.modeling_versatile import VersatileFFNForCausalLM
 
@@ -26,8 +27,8 @@ RIDGE = 1e-3
 NEAREST_SPREAD = 2.0
 """Standard deviation of the refitted depth logits around their mean over loops."""
 
-MOST_ERROR = 0.98
-"""Quantile of all errors above which they count as no larger, so that a few tokens do not rule the fit."""
+LEAST_RANK = 0.02
+"""Added to a rank before its logarithm, so that the very first token does not rule the fit."""
 
 DEPTH_MARGIN = 4.0
 """Logits between neighbouring numbers of loops when s(H) is one standard deviation from their threshold."""
@@ -109,15 +110,21 @@ def fit_gates(
         layer.mlp.router.weight.copy_(router_weights(hidden, dense.mlp, layer.mlp.num_experts))
 
 
-def nearest_loops_weights(hidden: torch.Tensor, errors: torch.Tensor, shares: list[float]) -> torch.Tensor:
+def nearest_loops_weights(hidden: torch.Tensor, errors: torch.Tensor, shares: Sequence[float]) -> torch.Tensor:
     """Weights [loop, d] of a depth head that prefers the loops with the smallest error, in these shares.
 
-    hidden: [n, d]; errors: [n, loop]. The logits are the ridge regression of -error on H, plus a constant for each
-    number of loops, which is found by iteration so that the wanted shares come out: a number of loops that is worse for
-    most tokens goes to those that lose least by it.
+    hidden: [n, d]; errors: [n, loop]. A number of loops that is worse for most tokens goes to those that lose least by
+    it. So what counts is a token's rank, from 0 to 1, among all tokens by what it loses with this number against the
+    usual one, which has the largest share. The logits are the ridge regression of -log(rank) on H, 0 for the usual
+    number, plus a constant for each number of loops, which is found by iteration so that the wanted shares come out.
+    Ranks instead of errors, since a few tokens have a hundred times the errors of others; logarithms, since only the
+    first ranks are chosen.
     """
     wanted = torch.tensor(shares) / sum(shares)
-    gains = -errors.clamp_max(errors.flatten().quantile(MOST_ERROR))
+    usual = int(wanted.argmax())
+    losses = errors - errors[:, usual, None]
+    gains = -(losses.argsort(dim=0).argsort(dim=0) / len(losses) + LEAST_RANK).log()
+    gains[:, usual] = 0
     weights = ridge(hidden, torch.cat([gains - gains.mean(dim=0), torch.ones(len(hidden), 1)], dim=1))
     slopes, constant = weights[:-1], weights[-1]
     fitted = hidden @ slopes.T
@@ -129,35 +136,56 @@ def nearest_loops_weights(hidden: torch.Tensor, errors: torch.Tensor, shares: li
     return scale * slopes + offsets[:, None] * constant
 
 
-@torch.no_grad()
-def refit_depth(lesson: Lesson, windows: torch.Tensor, shares: list[float]) -> None:
-    """Set every depth head of a trained student to the loops that come nearest to the dense model, window by window.
+@dataclass(frozen=True, eq=False)
+class LoopErrors:
+    """What each number of loops would have cost the n tokens of a layer."""
 
-    The error of a number of loops is |Y - Y_dense|^2 over |Y_dense|^2, with Y from the student's own H and Y_dense the
-    dense model's stream after the same layer: the same share of an update counts for less where the update is small.
-    The first token of a window is left out.
+    hidden: torch.Tensor
+    """The student's H [n, d]."""
+    errors: torch.Tensor
+    """|Y - Y_dense|^2 / |Y_dense|^2 for each number of loops [n, loop]."""
+
+    def depth_weights(self, shares: Sequence[float]) -> torch.Tensor:
+        """Weights [loop, d] of a depth head that deals out loops by these errors, in about these shares."""
+        return nearest_loops_weights(self.hidden, self.errors, shares)
+
+
+@torch.no_grad()
+def loop_errors(
+    student: VersatileFFNForCausalLM, teacher: VersatileFFNForCausalLM, windows: torch.Tensor
+) -> list[LoopErrors]:
+    """The errors of every layer over windows [window, token], the first token of each left out.
+
+    Y comes from the student's own H, and Y_dense is the dense model's stream after the same layer: the same share of an
+    update counts for less where the update is small.
     """
-    seen: list[list[tuple[torch.Tensor, torch.Tensor]]] = [[] for _ in lesson.ffns]
-    for part in windows.split(4):
-        lesson.ask_teacher(part)
-        lesson.streams.clear()
-        with own_loops(lesson.student):
-            lesson.student.model(part, use_cache=False)
-        layers = zip(lesson.ffns, lesson.streams.mid, lesson.teacher_streams.post, strict=True)
-        for so_far, (ffn, hidden, target) in zip(seen, layers, strict=True):
-            outputs = [own_loops_output(ffn, hidden, loops=n) for n in range(1, ffn.max_loops + 1)]
-            errors = torch.stack([relative_errors(y, target, target) for y in outputs], dim=-1)
-            so_far.append((hidden[:, 1:].flatten(0, 1).float(), errors[:, 1:].flatten(0, 1)))
-    lesson.streams.clear()
-    for ffn, parts in zip(lesson.ffns, seen, strict=True):
-        hidden, errors = (torch.cat(each) for each in zip(*parts, strict=True))
-        ffn.depth_head.weight.copy_(nearest_loops_weights(hidden, errors, shares))
+    ffns = [layer.mlp for layer in student.model.layers]
+    seen: list[list[tuple[torch.Tensor, torch.Tensor]]] = [[] for _ in ffns]
+    with Streams(student) as ours, Streams(teacher) as theirs, own_loops(student):
+        for part in windows.split(4):
+            for model, streams in ((teacher, theirs), (student, ours)):
+                streams.clear()
+                model.model(part, use_cache=False)
+            for so_far, ffn, hidden, target in zip(seen, ffns, ours.mid, theirs.post, strict=True):
+                outputs, target = output_of_each_loop_count(ffn, hidden), target.unsqueeze(-2)
+                errors = relative_errors(outputs, target, target)  # [b p loop]
+                so_far.append((hidden[:, 1:].flatten(0, 1).float(), errors[:, 1:].flatten(0, 1)))
+    return [LoopErrors(*(torch.cat(each) for each in zip(*parts, strict=True))) for parts in seen]
+
+
+@torch.no_grad()
+def refit_depth(lesson: Lesson, windows: torch.Tensor, shares: Sequence[float]) -> None:
+    """Set every depth head of a trained student to the loops that come nearest to the dense model over windows."""
+    for ffn, layer in zip(lesson.ffns, loop_errors(lesson.student, lesson.teacher, windows), strict=True):
+        ffn.depth_head.weight.copy_(layer.depth_weights(shares))
 
 
 __all__ = [
     "DenseReading",
+    "LoopErrors",
     "depth_weights",
     "fit_gates",
+    "loop_errors",
     "nearest_loops_weights",
     "read_dense_model",
     "refit_depth",

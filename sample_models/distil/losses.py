@@ -1,6 +1,7 @@
 """What a distillation minimises: the two stages, and what keeps loops and experts in use."""
 
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch.nn import functional as F
@@ -31,18 +32,30 @@ class Objective:
 
 
 class Streams:
-    """H and Y of every layer in a model's last forward pass, each [b p d]."""
+    """H and Y of every layer in a model's last forward pass, each [b p d]; as a context it ends with its block."""
 
     def __init__(self, model: VersatileFFNForCausalLM):
         self.mid: list[torch.Tensor] = []
         self.post: list[torch.Tensor] = []
+        self._handles = []
         for layer in model.model.layers:
-            layer.hook_resid_mid.register_forward_hook(lambda module, inputs, output: self.mid.append(output))
-            layer.hook_resid_post.register_forward_hook(lambda module, inputs, output: self.post.append(output))
+            for tap, seen in ((layer.hook_resid_mid, self.mid), (layer.hook_resid_post, self.post)):
+                self._handles.append(tap.register_forward_hook(partial(_keep_output, seen)))
 
     def clear(self) -> None:
         self.mid.clear()
         self.post.clear()
+
+    def __enter__(self) -> "Streams":
+        return self
+
+    def __exit__(self, *error) -> None:
+        for handle in self._handles:
+            handle.remove()
+
+
+def _keep_output(seen: list[torch.Tensor], module, inputs, output: torch.Tensor) -> None:
+    seen.append(output)
 
 
 class Lesson:
@@ -126,7 +139,7 @@ class Lesson:
 
 
 def relative_errors(ours: torch.Tensor, theirs: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
-    """|ours - theirs|^2 / |scale|^2 of every token [b p], from [b p d]."""
+    """|ours - theirs|^2 / |scale|^2 of every token [...], from [... d]."""
     return (ours - theirs).float().square().sum(dim=-1) / (scale.float().square().sum(dim=-1) + 1e-6)
 
 

@@ -38,13 +38,14 @@ def make_trainable(model: VersatileFFNForCausalLM, rank: int, attention_rank: in
     """Freeze all but norms, routers and depth heads, and give the FFN's matrices updates of `rank`.
 
     Rank 0 trains these matrices whole. The matrices of attention get updates of `attention_rank`; 0 leaves them frozen.
+    A dense model has neither router nor depth head.
     """
     model.requires_grad_(False)
     for name, module in list(model.named_modules()):
         if name.endswith("norm"):
             module.weight.requires_grad_(True)
     for layer in model.model.layers:
-        for name in ("router", "depth_head"):
+        for name in ("router", "depth_head") if model.config.ffn != "dense" else ():
             head = getattr(layer.mlp, name)
             exact = ExactLinear(head.in_features, head.out_features, bias=False)
             exact.weight = nn.Parameter(head.weight.detach())

@@ -12,17 +12,15 @@ from sample_models.modeling_versatile import VersatileFFNForCausalLM
 from sample_models.units import swiglu, weigh_slices
 
 
-def own_loops_output(ffn: VersatileFFN, hidden: torch.Tensor, loops: int | None = None) -> torch.Tensor:
+def own_loops_output(ffn: VersatileFFN, hidden: torch.Tensor) -> torch.Tensor:
     """Y [b p d] of H [b p d], as `VersatileFFN.output` gives it in eval mode, at the cost of the chosen loops alone.
-
-    With `loops` every token takes that many instead of its own.
 
     Gradients reach the FFN, the router (through the weights of the chosen experts) and H. None reaches the depth head,
     since the states that were not chosen are not computed. The algebra is that of `DepthPath.early_exit`.
     """
     choice, _ = ffn.choose_loops(hidden)
     shares = ffn.expert_share(*ffn.choose_experts(hidden)).flatten(0, -2)
-    choice = choice.flatten() if loops is None else torch.full_like(choice.flatten(), loops - 1)
+    choice = choice.flatten()
     order = choice.argsort(descending=True, stable=True)  # those that go on come first
     leave_after = torch.bincount(choice, minlength=ffn.max_loops).tolist()
     start = hidden.flatten(0, -2)[order]
@@ -45,6 +43,17 @@ def own_loops_output(ffn: VersatileFFN, hidden: torch.Tensor, loops: int | None 
     return torch.cat(outputs[::-1])[order.argsort()].view_as(hidden)
 
 
+def output_of_each_loop_count(ffn: VersatileFFN, hidden: torch.Tensor) -> torch.Tensor:
+    """Y [b p loop d] of H [b p d] for every number of loops, with λ following it."""
+    shares = ffn.expert_share(*ffn.choose_experts(hidden))
+    wide, state, outputs = ffn.loop(hidden, shares), hidden, []
+    for loops in range(1, ffn.max_loops + 1):
+        state = ffn.loop(state)
+        share = width_share(loops, ffn.max_loops)
+        outputs.append(share * wide + (1 - share) * state)
+    return torch.stack(outputs, dim=-2)
+
+
 @contextmanager
 def own_loops(model: VersatileFFNForCausalLM) -> Iterator[None]:
     """Inside, the model is in eval mode and every FFN runs `own_loops_output`: the choice is the one it will make."""
@@ -61,4 +70,4 @@ def own_loops(model: VersatileFFNForCausalLM) -> Iterator[None]:
         model.train(was_training)
 
 
-__all__ = ["own_loops", "own_loops_output"]
+__all__ = ["output_of_each_loop_count", "own_loops", "own_loops_output"]

@@ -19,9 +19,11 @@ import torch
 from safetensors.torch import save_file
 
 from sample_models.distil.card import update_card
+from sample_models.distil.dense_control import control_tokens, read_control
 from sample_models.distil.evaluation import answer_questions, evaluate_distilled
 from sample_models.distil.finished import read_run
-from sample_models.distil.run import distilled
+from sample_models.distil.frontier import frontier
+from sample_models.distil.run import REFIT_WINDOWS, distilled, draw_windows
 from sample_models.distil.teacher import dense_folder, filled, read_pair
 from sample_models.multiple_choice import Question, read_questions
 from sample_models.recipes import update_digest
@@ -41,10 +43,12 @@ def publish(
     documents: int,
     length: int,
     questions: dict[str, list[Question]],
+    dense_trained: Path | None = None,
 ) -> None:
     """Write the folder `out` of the last run in `folders`; each of them began with what the one before had trained.
 
-    `questions`: name -> multiple-choice questions that model and dense model answer.
+    `questions`: name -> multiple-choice questions that model and dense model answer. `dense_trained`: folder of a
+    finished `dense_control`, to be measured beside them.
 
     Raises ValueError if `out` exists, or a run has saved nothing yet.
     """
@@ -62,10 +66,23 @@ def publish(
         kind = path.name.split(".")[0]
         texts[kind] = torch.from_numpy(document_windows(tokens, tokenizer.eos_token_id, documents, length))
     teacher = read_pair(dense)[1]
-    evaluation = evaluate_distilled(student, teacher, texts, tokenizer)
+    beside = {"dense_trained": read_control(dense_trained, dense)} if dense_trained else {}
+    evaluation = evaluate_distilled(student, teacher, texts, tokenizer, beside)
     evaluation["questions"] = {
-        name: answer_questions(student, teacher, asked, tokenizer) for name, asked in questions.items()
+        name: answer_questions(student, teacher, asked, tokenizer, beside) for name, asked in questions.items()
     }
+    training = draw_windows(
+        [write_tokens([path], tokenizer, run / f"{path.name}.tokens") for path in options.data],
+        options.data_weights or [1.0] * len(options.data),
+        REFIT_WINDOWS,
+        options.context,
+        options.seed,
+        step=10**9,
+    )
+    held_out = torch.cat(list(texts.values()))
+    evaluation["frontier"] = frontier(student, teacher, training, held_out, options.loop_shares)
+    if dense_trained:
+        evaluation["dense_trained"] = {"tokens": control_tokens(dense_trained)}
     partial = out.with_name(out.name + ".partial")
     partial.mkdir(parents=True)
     write_update(trained, partial)
@@ -101,6 +118,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--member", required=True, help="GGUF file in the wheel")
     parser.add_argument("--licence", required=True, help="licence of the dense model")
     parser.add_argument("--out", type=Path, required=True, help="recipe folder to create")
+    parser.add_argument("--dense-trained", type=Path, help="folder of a finished `dense_control`, to measure beside it")
     parser.add_argument("--documents", type=int, default=12, help="most held-out documents of each file")
     parser.add_argument("--length", type=int, default=512, help="tokens of each document")
     parser.add_argument("--questions", type=Path, nargs="+", default=[], help="multiple-choice questions, JSON lines")
@@ -110,7 +128,8 @@ def main(argv: list[str] | None = None) -> None:
     try:
         questions = {path.stem: read_questions(path, "test", args.asked) for path in args.questions}
         sizes = {"documents": args.documents, "length": args.length}
-        publish([*args.earlier, args.run], args.out, recipe, args.licence, **sizes, questions=questions)
+        folders = [*args.earlier, args.run]
+        publish(folders, args.out, recipe, args.licence, **sizes, questions=questions, dense_trained=args.dense_trained)
     except ValueError as error:
         raise SystemExit(str(error)) from error
     print(f"{args.out} is ready")

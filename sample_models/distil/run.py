@@ -33,8 +33,8 @@ TAU_START, TAU_FLOOR, TAU_FLOOR_AT = 1.0, 0.1, 0.7
 HEAD_STEP = 0.02
 """How far a step at the full rate moves a logit of router or depth head, about. They read H without a norm, and its
 size grows a hundredfold over the layers of a real model, so each layer has a rate of its own."""
-FIT_WINDOWS = 40
-"""Windows that router and depth head are first fitted on."""
+FIT_WINDOWS, REFIT_WINDOWS = 40, 80
+"""Windows that router and depth head are first fitted on, and that depth heads are refitted on."""
 
 UPDATE = "update.safetensors"
 """File of a run that holds what was trained, and nothing of the dense model."""
@@ -131,7 +131,7 @@ class Distillation:
         self._take(grown(load_file(update), trained_tensors(self.student)))
         if self.options.refit_depth:
             with self._autocast():
-                refit_depth(self.lesson, self._windows(10**9, FIT_WINDOWS)[:, :-1], self.options.loop_shares)
+                refit_depth(self.lesson, self._windows(10**9, REFIT_WINDOWS)[:, :-1], self.options.loop_shares)
 
     @torch.no_grad()
     def _take(self, trained: dict[str, torch.Tensor]) -> None:

@@ -264,9 +264,9 @@ FIGURES = (
             "took all loops). Attention shows what was read before this layer routed, not what it did to the choice."
         ),
         details=(
-            "The heads read what the layers below left; this layer routes only afterwards. In a text longer than "
-            "the trained context, all of this is of the selected token's window, which routes the tokens of its "
-            "overlap anew."
+            "The heads read what the layers below wrote, before this layer routes. A text longer than the trained "
+            "context is read in windows; the figure then shows the window in which the selected token was read, with "
+            "the routing that its tokens have there."
         ),
         figure=attention_map_figure,
         table=attention_table,
@@ -282,8 +282,8 @@ FIGURES = (
             "tokens, which is what their attention would be on average if the loops were shuffled among them."
         ),
         details=(
-            "The token itself and those that the tokenizer added are not counted. The first token of the text is, "
-            "and one such token can make a bar."
+            "The token itself and tokens that the tokenizer added do not count. The first token of the text does, "
+            "and a bar can come from it alone."
         ),
         figure=attention_by_loops_figure,
         table=attention_by_loops,

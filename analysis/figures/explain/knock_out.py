@@ -179,14 +179,13 @@ FIGURES = (
         how_to_read=(
             "Each cell drops one expert of one layer for the whole text: how much the loss changes, in thousandths "
             "of a nat per token. Above 0 (green) the model predicts worse without it. “All” drops every expert of "
-            "the layer at once. A stroke: no token chose this expert, so there is nothing to drop."
+            "the layer at once. A stroke means that no token chose this expert, so there is nothing to drop."
         ),
         details=(
             "Both paths run the same weights. “Width path” takes the expert from the tokens that chose it; “depth "
             "path” takes its slice of the FFN out of all loops, for all tokens; “both” does both. Means are over the "
-            "tokens that have a loss, and experts are dropped from the model's own choices. This shows what the "
-            "trained model loses, not what the expert is for: later layers were trained with it and react to its "
-            "absence."
+            "tokens that have a loss. This shows what the trained model loses without the expert, not what the "
+            "expert is for: later layers were trained with it and react to its absence."
         ),
         figure=knock_out_map_figure,
         table=knock_out_table,
@@ -198,13 +197,13 @@ FIGURES = (
         name="knock_out_control",
         title="Beyond random experts",
         how_to_read=(
-            "Each cell is the same change minus that of a control, which drops as many experts, drawn at random, "
-            "at the same tokens. Near 0, any expert would have been missed as much."
+            "Each cell is the same change minus that of a control, which drops as many experts, drawn at random, at "
+            "the same tokens. Near 0, losing this expert costs as much as losing any other."
         ),
         details=(
-            "In the width path a random expert is one of the token's own, so it may be the same one; in the loops, "
-            "which run all experts, it is any. The control is a mean over few draws, so small differences in one "
-            "text are noise: the last question below compares over texts."
+            "In the width path, the random expert is drawn from those that the token chose, so it can be the same "
+            "one. In the loops, which run all experts, it can be any. The control is a mean over few draws, so small "
+            "differences in one text are noise; the last question below compares several texts."
         ),
         figure=knock_out_control_figure,
         table=knock_out_table,
@@ -217,8 +216,8 @@ FIGURES = (
         title="For the prediction after the selected token",
         how_to_read=(
             "Each cell is the change of one loss alone: that of the token after the selected one, in thousandths of "
-            "a nat. The largest is the expert that carries this prediction most. It is dropped for the whole text, "
-            "so what earlier tokens lose counts too."
+            "a nat. The largest value belongs to the expert that matters most for this prediction. It is dropped for "
+            "the whole text, so the change includes what earlier tokens lose."
         ),
         details="One token in one text proves nothing about other texts. Hover cards have the random control.",
         figure=knock_out_token_figure,

@@ -143,13 +143,14 @@ FIGURES = (
         name="knock_out_paths",
         title="Width path against depth path",
         how_to_read=(
-            "Each bar is what the loss of an expert of the selected layer costs: from the width path alone, from the "
-            "loops alone, or from both. Both paths run the same weights, so to remove them, as one would in another "
-            "mixture of experts, is the third bar. Dashes are as many experts drawn at random."
+            "Each bar is how much the loss rises without one expert of the selected layer: dropped from the width "
+            "path alone, from the loops alone, or from both. Both paths run the same weights, so only the third bar "
+            "removes the expert altogether. Dashes show the same with as many experts drawn at random."
         ),
         details=(
-            "No bar: no token chose the expert, so the width path loses nothing. The depth path uses every slice for "
-            "every token, the width path a slice for the tokens that chose it: so its bars are often shorter."
+            "A missing bar means that no token chose the expert. The depth path uses every slice for every token, "
+            "and the width path uses a slice only for the tokens that chose it, so the bars of the width path are "
+            "often shorter."
         ),
         figure=knock_out_paths_figure,
         table=knock_out_table,
@@ -163,7 +164,9 @@ FIGURES = (
             "Each point forces the best k experts of every routed token, weighted by a softmax over these, and shows "
             "how the loss changes. At the model's own k nothing changes."
         ),
-        details="Other numbers of experts are new to a model that was trained with its own, which may cost by itself.",
+        details=(
+            "The model was trained with its own k only, so any other number may cost something for that reason alone."
+        ),
         figure=knock_out_top_k_figure,
         table=top_k_table,
         of=KnockOutTrace,
@@ -174,10 +177,10 @@ FIGURES = (
         title="Two experts at once",
         how_to_read=(
             "Each cell drops two experts of the selected layer from the width path: what they cost together, minus "
-            "the sum of what each costs alone. Above 0, one made up for the loss of the other; below 0, the second "
-            "loss adds little to the first."
+            "the sum of what each costs alone. Above 0, each makes up for the other when it is missing; below 0, "
+            "dropping the second adds little to dropping the first."
         ),
-        details="There is no random control for pairs, and one text: small numbers are noise.",
+        details="There is no random control for pairs, and this is one text, so small numbers are noise.",
         figure=knock_out_pairs_figure,
         table=pair_table,
         of=KnockOutTrace,

@@ -239,9 +239,11 @@ FIGURES = (
         how_to_read=(
             "Each cell is one token in one layer; a stronger colour means a closer choice, that is a smaller "
             "margin between the winner's logit and the runner-up's. A number marks a near miss, a margin below "
-            "0.25, and says what the choice almost became. “Soft gate” is λ for the expected number of loops, "
-            "minus the λ that ran: blue where the depth head expected more width than it chose, orange where more "
-            "depth."
+            "0.25, and says what the choice almost became."
+        ),
+        of_versatile=(
+            "“Soft gate” is λ for the expected number of loops, minus the λ that ran: blue where the depth head "
+            "expected more width than it chose, orange where more depth."
         ),
         details=(
             "The colours run from 0 to 2 logits and more. Both bounds are the same in every layer, though logits "
@@ -250,7 +252,12 @@ FIGURES = (
         ),
         figure=near_miss_map_figure,
         table=near_miss_table,
-        choice=Choice("of", {"loops": "Loops", "experts": "Experts", "gate": "Soft gate"}, "Which choice"),
+        choice=Choice(
+            "of",
+            {"loops": "Loops", "experts": "Experts", "gate": "Soft gate"},
+            "Which choice",
+            needs={"loops": "depth", "experts": "width", "gate": "gate"},
+        ),
         follows=(),
         by_token=True,
     ),
@@ -271,9 +278,9 @@ FIGURES = (
         title="Does bfloat16 route the same way?",
         how_to_read=(
             "Each coloured cell is a token that routes differently in this layer when the weights are rounded to "
-            "bfloat16: it takes other loops (numbered) or other experts. The bars show the share of layers, and "
-            "of tokens, that changed. In layer 0 rounding is the only reason; in higher layers a token may also "
-            "change because a layer below did."
+            "bfloat16: it takes a different number of loops (shown) or different experts. The bars show the share of "
+            "layers, and of tokens, that changed. In layer 0 rounding is the only reason; in higher layers a token "
+            "may also change because a layer below did."
         ),
         figure=precision_map_figure,
         table=precision_flips,

@@ -130,16 +130,18 @@ def gate_sweep_figure(found: GateSweep, view: View = DEFAULT_VIEW, *, scope: Sco
 FIGURES = (
     FigureSpec(
         name="gate_sweep",
-        title="What if λ were another?",
+        title="What if λ had another value?",
         how_to_read=(
-            "Each point is the text read again with this λ for one token in one layer, for all tokens of that layer, "
-            "or for all tokens in all layers: how much the mean loss of the predictions that can change rises or "
-            "falls. Zero is the text as the model reads it. Dotted: the λ that the model chose, or its mean."
+            "Each point is the text read again with this λ, forced for one token in one layer, for all tokens of "
+            "that layer, or everywhere. Its height is the change of the mean loss, over the predictions that can "
+            "change; zero is the text as the model reads it. The dotted line is the λ that the model chose, or its "
+            "mean."
         ),
         details=(
             "The loops of the forced cells stay what they were; later cells choose anew. λ = 1 leaves only the "
-            "experts, λ = 0 only the loops. The model never trained with most of these mixtures, so a part of any loss "
-            "may be that alone. A line below zero at some λ is found after the fact, on this text."
+            "experts, λ = 0 only the loops. The model was never trained with most of these mixtures, which alone may "
+            "cost something. Where the line falls below zero, a better λ was found by trying on this text; that says "
+            "nothing about other texts."
         ),
         figure=gate_sweep_figure,
         table=gate_sweep_table,
@@ -153,7 +155,7 @@ FIGURES = (
         how_to_read=(
             "Each mark is the whole text read under one gate: lower is better, further left is cheaper. The learned "
             "gate earns its place if it lies below “always the same” and below its own loops dealt at random. The "
-            "oracle chooses the loops of each cell by what they do to the text that follows, so no gate can be it."
+            "oracle chooses the loops of each cell by their effect on the text that follows, which no gate can see."
         ),
         details=(
             "λ follows the loops everywhere. Dealt at random: within each layer, the mean of eight deals, and the bar "

@@ -208,17 +208,18 @@ _HOW_MEASURED = (
 FIGURES = (
     FigureSpec(
         name="regret_map",
-        title="Where would other loops have helped?",
+        title="Where would another number of loops have helped?",
         how_to_read=(
             "Each cell is one token in one layer, forced alone to every number of loops; its colour is the regret: "
-            "what the best number would have gained over the one that ran, in nats. A number is the best number of "
-            "loops where it is another one. Bars are means; the crosses beside them are the mean regret if the layer's "
-            "loops were dealt among its tokens at random."
+            "what the best number would have gained over the one that ran, in nats. A cell whose best number is not "
+            "the one that ran shows the best one. Bars are means; crosses are the mean regret if the layer's loops "
+            "were dealt to its tokens at random."
         ),
         details=(
-            f"{_HOW_MEASURED} Numbers of loops within {TIE:g} nats of the best tie with it. The best number has read "
-            "the text that follows, which no gate can: regret is a limit, and many small regrets do not add up, since "
-            "cells forced together act on each other. The colours end at the 98th percentile, rounded up."
+            f"{_HOW_MEASURED} Numbers of loops within {TIE:g} nats of the best tie with it. The best number is found "
+            "from the text that follows, which no gate can see, so regret is a bound. Many small regrets do not add "
+            "up, because cells that are forced together act on each other. The colours end at the 98th percentile, "
+            "rounded up."
         ),
         figure=regret_map_figure,
         table=effects_table,
@@ -232,7 +233,8 @@ FIGURES = (
         title="Which number of loops was best?",
         how_to_read=(
             "Each row holds the cells that took this many loops; its columns say which number would have been best. "
-            "Outlined: the choice was best. Cells in which several numbers are best stand apart under “tie”."
+            "Outlined cells are those where the choice was best. Cells in which several numbers are best stand under "
+            "“tie”."
         ),
         details=f"{_HOW_MEASURED} A tie is two or more numbers within {TIE:g} nats of the best.",
         figure=best_by_chosen_figure,
@@ -246,12 +248,12 @@ FIGURES = (
         title="How much do other gates miss?",
         how_to_read=(
             "Each mark is a gate: its mean loops, and the mean regret of its choices over all cells that were run. "
-            "“Dealt at random” keeps how many tokens of each layer take how many loops. If the learned gate lies below "
-            "it, it places its loops better than chance in this text."
+            "“Dealt at random” exchanges the loops of each layer among its tokens. If the learned gate lies below "
+            "it, it places its loops better than chance does in this text."
         ),
         details=(
             f"{_HOW_MEASURED} Every cell is forced alone, so no gate is run as a whole here. The regret of the random "
-            "gate is the exact mean over all ways to deal. One text says nothing about others."
+            "gate is the exact mean over all such exchanges. One text says nothing about others."
         ),
         figure=gates_regret_figure,
         table=lambda effects: gates_compared(cells_of(effects)),

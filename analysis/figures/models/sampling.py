@@ -74,9 +74,9 @@ FIGURES = (
         name="drawn_loops",
         title="Would training have chosen the same loops?",
         how_to_read=(
-            "Each filled dot is the share of a layer's tokens for which a draw as in training (Gumbel noise added "
-            "to the depth logits, the largest wins) gives the loops that evaluation picks. A hollow dot is the "
-            "weight of the drawn loops in the softmax at temperature τ, on which the gradient rests; τ moves only "
+            "Each filled dot is the share of a layer's tokens for which a draw as in training (Gumbel noise added to "
+            "the depth logits, the largest wins) gives the loops that evaluation picks. A hollow dot is the weight "
+            "of the drawn loops in the softmax at temperature τ, through which the gradient flows; τ changes only "
             "these. Bars span the middle 80% of 32 draws."
         ),
         details=(

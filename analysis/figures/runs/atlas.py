@@ -198,8 +198,8 @@ ATLAS_FIGURES = (
         name="run_loops",
         title="Loops in every layer",
         how_to_read=(
-            "Each bar is one layer of the model: the shares of the tokens that count at every number of loops. The "
-            "number above it is the mean. Click a part of a bar to see the tokens behind it."
+            "Each bar is one layer of the model, split by the number of loops that its tokens took. The number above "
+            "it is the mean. Click a part of a bar to see the tokens behind it."
         ),
         figure=run_loops_figure,
         table=lambda drawn: drawn.table("loops"),
@@ -210,8 +210,8 @@ ATLAS_FIGURES = (
         name="run_gate",
         title="λ in every layer",
         how_to_read=(
-            "Each bar is one layer: the shares of the tokens that count at every level of λ, the weight of the width "
-            "path, and at its end the mean. λ follows from the loops unless it was edited."
+            "Each bar is one layer, split by the value of λ, the weight of the width path; at its end is the mean. λ "
+            "follows from the loops unless it was edited."
         ),
         figure=run_gate_figure,
         table=lambda drawn: drawn.table("gate"),
@@ -222,10 +222,10 @@ ATLAS_FIGURES = (
         name="run_load",
         title="Load of the experts in every layer",
         how_to_read=(
-            "Each cell is the share, in per cent, of a layer's routed choices that one expert got; a row sums to 100. "
-            "A dotted frame is an expert that is dead, a solid one takes too much, by the bounds of the health check. "
-            "The bars are the tokens that did not route: they took all loops and count in no load. Click a cell to "
-            "see the tokens behind it."
+            "Each cell is the share, in per cent, of a layer's routed choices that one expert got; a row sums to "
+            "100. A dotted frame marks a dead expert, a solid frame one that takes too much, by the bounds of the "
+            "health check. The bars are the share of tokens that did not route: they took all loops and count in no "
+            "load. Click a cell to see the tokens behind it."
         ),
         details="Layers with fewer than 20 choices per expert are not judged.",
         figure=run_load_figure,
@@ -237,14 +237,14 @@ ATLAS_FIGURES = (
         name="run_balance",
         title="How even the load is",
         how_to_read=(
-            "Left, the load CV of every layer: the standard deviation of its experts' loads over their mean, 0 if all "
-            "are alike. Right, the balance loss that training adds: the number of experts times the sum of load times "
-            "the router's mean probability, 1 if either is even."
+            "Each bar is one layer. The left bars show its load CV: the standard deviation of its experts' loads "
+            "over their mean, 0 if all are alike. The right bars show the balance loss that training adds: the "
+            "number of experts times the sum of load times the router's mean probability, 1 if either is even."
         ),
         details=(
-            "The balance loss is of the whole run and follows no filter, since a run keeps only sums of the router's "
-            "probabilities. It is transformers' value over the number of chosen experts, with loads of choices that "
-            "ran: what tokens at all loops would have chosen is not kept."
+            "The balance loss is always of the whole run, whatever the filter, since a run keeps only sums of the "
+            "router's probabilities. It is the value of transformers divided by the number of chosen experts. Its "
+            "loads count the choices that ran; what tokens that took all loops would have chosen is not kept."
         ),
         figure=run_balance_figure,
         table=atlas_balance,

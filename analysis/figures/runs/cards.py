@@ -146,7 +146,7 @@ def card_loops_figure(card: Card, view: View = DEFAULT_VIEW) -> go.Figure:
         height=LOOPS_PX,
         barmode="stack",
         xaxis=_layers(card) | {"title": {"text": "layer of the model"}},
-        yaxis={"range": [0, 119], "tickvals": [0, 50, 100], "ticksuffix": "%"},
+        yaxis={"range": [0, 119], "tickvals": [0, 50, 100], "ticktext": ["0%", "50%", "100%"]},
         annotations=[note(f"loops {legend}   above: their mean, in grey that of all")],
     )
 
@@ -262,14 +262,16 @@ CARD_FIGURES = (
         name="card_tokens",
         title="Which tokens does it serve most?",
         how_to_read=(
-            "Each dot is a token: the share of its occurrences that made the choice over the share of all tokens, "
-            "with a 95% interval over prompts. Filled: beyond chance. Click one for its texts."
+            "Each dot is a token: the share of its occurrences that made this choice, divided by the share of all "
+            "tokens that did, with a 95% interval over prompts. Filled dots are beyond chance. Click one for its "
+            "texts."
         ),
         details=(
-            "The tokens whose interval begins highest come first. Beyond chance means p below 0.05, corrected over all "
-            "tokens compared: those with 10 occurrences or more that had the choice. A prompt counts as one, because "
-            "its tokens depend on each other; of more than 256 prompts, 256 random groups of whole prompts count. "
-            "Tokens that are found in fewer than five prompts have no interval and no p. The base is taken as known."
+            "Tokens are sorted by the lower end of their interval. Beyond chance means p below 0.05, corrected over "
+            "all tokens compared: those with 10 occurrences or more that had the choice. Prompts are the unit, "
+            "because tokens of one prompt depend on each other; more than 256 prompts are put into 256 random "
+            "groups. Tokens found in fewer than five prompts have no interval and no p. The share of all tokens is "
+            "taken as known exactly."
         ),
         figure=card_tokens_figure,
         table=lambda card: card.tokens,
@@ -280,8 +282,9 @@ CARD_FIGURES = (
         name="card_classes",
         title="Which classes of token are they?",
         how_to_read=(
-            "Each bar is a class's share of the tokens that made the choice, the stroke its share of all that could. "
-            "At the right the one over the other, bold: beyond chance."
+            "Each bar is a class's share of the tokens that made this choice, the stroke its share of all tokens "
+            "that could have made it. The number at the right divides the first by the second; bold is beyond "
+            "chance."
         ),
         details=(
             "“Inside a word” means letters that continue the token before. Lifts have 95% intervals over prompts, and "
@@ -296,8 +299,8 @@ CARD_FIGURES = (
         name="card_loops",
         title="How many loops do they take?",
         how_to_read=(
-            "Each bar is the mix of loops of these tokens in one layer. Above it stands their mean, and in grey that "
-            "of all tokens that could."
+            "Each bar is one layer, split by the number of loops that these tokens took there. Above it stands their "
+            "mean, and in grey that of all tokens that could have made the choice."
         ),
         figure=card_loops_figure,
         table=lambda card: card.loops,
@@ -314,10 +317,10 @@ CARD_FIGURES = (
         details=(
             "An expert of another layer is expected as often as it serves all tokens that could make the choice. "
             "Experts with the same number in different layers have nothing in common. In the framed layer of an "
-            "expert's card, pairs are compared with what the loads alone make of them "
-            "(quasi-independence: no expert is paired with itself), and bold is beyond chance: p over prompts below "
-            "0.05, corrected over the other experts. The other cells are counts of this run without a test. Where "
-            "fewer than 5 are expected the cell is empty."
+            "expert's card, pairs are compared with what the loads alone predict (quasi-independence, since no "
+            "expert is paired with itself), and bold is beyond chance: p over prompts below 0.05, corrected over the "
+            "other experts. The other cells are counts of this run without a test. Where fewer than 5 are expected "
+            "the cell is empty."
         ),
         figure=card_experts_figure,
         table=card_mix_table,

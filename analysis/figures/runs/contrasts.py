@@ -19,6 +19,8 @@ from analysis.words.numbers import number
 HEIGHT = 280
 KINDS = {"expert": "Experts", "loops": "Loops"}
 MOST_NAMED = 16
+GAP = 0.105
+"""Share of the width between plots beside each other: room for the numbers of an axis in a window of 420 pixels."""
 LONGEST = 18
 """Letters of a domain's name in a figure."""
 
@@ -121,7 +123,8 @@ def specialisation_figure(drawn: Specialised, view: View = DEFAULT_VIEW) -> go.F
     marks = (("expert", c["width"], -0.14, "circle"), ("loops", c["depth"], 0.14, "square"))
     for at, label in enumerate(labels):
         number_of = "" if at == 0 else str(at + 1)
-        left, right = at / len(labels) + 0.05 * (at > 0), (at + 1) / len(labels) - 0.01
+        width = (1 + GAP) / len(labels) - GAP
+        left = at * (width + GAP)
         rows = table[table["label"] == label]
         for kind, colour, shift, symbol in marks:
             own = rows[rows["choice"] == kind]
@@ -144,7 +147,7 @@ def specialisation_figure(drawn: Specialised, view: View = DEFAULT_VIEW) -> go.F
             ]  # fmt: skip
         top = float(np.nanmax(rows[["nmi", "chance"]].to_numpy())) if rows["nmi"].notna().any() else 1.0
         axes[f"xaxis{number_of}"] = {
-            "domain": [left, right], "anchor": f"y{number_of}", "title": {"text": "layer of the model"},
+            "domain": [left, left + width], "anchor": f"y{number_of}", "title": {"text": "layer of the model"},
             "range": [-0.5, table["layer"].max() + 0.5], "dtick": -(-(table["layer"].max() + 1) // 8),
         }  # fmt: skip
         axes[f"yaxis{number_of}"] = {
@@ -233,16 +236,16 @@ KIND = Choice("kind", KINDS, "What is compared", needs={"expert": "width", "loop
 CONTRAST_FIGURES = (
     FigureSpec(
         name="domain_map",
-        title="What do the two choose differently?",
+        title="Which choices differ between the two?",
         how_to_read=(
             "Each cell is the share of the first domain's tokens that made a choice, minus that of the second, in "
             "points. Of experts, tokens that routed in the layer count. Bold means beyond chance: p over prompts below "
             "0.05, corrected over all experts and loops of all layers."
         ),
         details=(
-            "A prompt counts as one, because its tokens depend on each other; of more than 256 prompts, 256 random "
-            "groups of whole prompts count. A difference may come from the tokens that the domains are made of: it "
-            "does not say that a model knows domains."
+            "Prompts are the unit, because tokens of one prompt depend on each other; more than 256 prompts are put "
+            "into 256 random groups. A difference can come from the tokens that the domains consist of. It does not "
+            "show that the model recognises domains."
         ),
         figure=domain_map_figure,
         table=lambda drawn: drawn.table,
@@ -254,10 +257,13 @@ CONTRAST_FIGURES = (
         name="domain_intervals",
         title="How sure are the differences in this layer?",
         how_to_read=(
-            "Each dot is a difference of the chosen layer with its 95% interval over prompts. Filled means beyond "
-            "chance, corrected over all layers."
+            "Each dot is a difference of the chosen layer with its 95% interval over prompts. Filled dots are beyond "
+            "chance (p below 0.05, corrected over all layers)."
         ),
-        details="Intervals are Newcombe's, of Wilson intervals with the number of tokens that the prompts are worth.",
+        details=(
+            "The intervals are Newcombe's, built from Wilson intervals with the effective number of tokens, which is "
+            "smaller than the count because tokens of one prompt depend on each other."
+        ),
         figure=domain_intervals_figure,
         table=lambda drawn: drawn.table,
         of=DomainContrast,
@@ -267,15 +273,16 @@ CONTRAST_FIGURES = (
         name="specialisation",
         title="What does each layer follow?",
         how_to_read=(
-            "Each mark is normalised mutual information: the share of the uncertainty about the choice that knowing "
-            "the token, its class or the prompt's domain removes. The stroke is what chance alone gives, which is much "
-            "for labels as many as tokens. Filled means beyond chance: p below 0.05, corrected over all marks."
+            "Each mark is the share of the uncertainty about a layer's choice that knowing the token, its class or "
+            "the prompt's domain removes (normalised mutual information). The stroke is what chance alone gives, "
+            "which is high where there are many labels. Filled marks are beyond chance (p below 0.05, corrected over "
+            "all marks)."
         ),
         details=(
-            "Counted over a random sample of whole prompts with at most 10,000 tokens. To part labels of tokens from "
-            "choices, prompts exchange their labels at equal positions, and prompts are read backwards; the larger p "
-            "counts, and the stroke is the larger mean of what surely parts them. Domains are dealt to whole prompts. "
-            "Domains made of different tokens differ for that reason alone."
+            "Counted over a random sample of whole prompts with at most 10,000 tokens. For tokens and classes, "
+            "chance is found in two ways: labels are exchanged between prompts at equal positions, or reversed "
+            "within prompts. The larger p counts, and the stroke is the larger mean. Domains are shuffled among "
+            "whole prompts. Domains that consist of different tokens differ for that reason alone."
         ),
         figure=specialisation_figure,
         table=lambda drawn: drawn.table,
@@ -287,9 +294,10 @@ CONTRAST_FIGURES = (
         title="How early does the routing become what it is?",
         how_to_read=(
             "Each point is the share of tokens whose first expert, or number of loops, at this checkpoint is that of "
-            "the last one. Dotted is what two routings with these shares of choices would agree in by themselves."
+            "the last one. The dotted line is the agreement expected by chance of two routings with the same shares "
+            "of choices."
         ),
-        details="The runs are of the same texts. Of experts, tokens that routed at both checkpoints count.",
+        details="The runs are of the same texts. For experts, only tokens that routed at both checkpoints count.",
         figure=saturation_figure,
         table=lambda drawn: pd.DataFrame() if drawn.table is None else drawn.table,
         choice=KIND,

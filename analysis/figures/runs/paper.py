@@ -225,7 +225,7 @@ WORDS = FigureSpec(
 )
 COSINE = FigureSpec(
     name="paper_cosine",
-    title="Do both paths put out the same? (the paper's Fig. 6)",
+    title="Do both paths have the same output? (the paper's Fig. 6)",
     how_to_read=(
         "Each cell is the mean cosine between the outputs of the width path and the depth path, over the tokens that "
         "have this λ in this layer. A dash is where no token routed: with λ = 0 the width path does not run."
@@ -251,7 +251,7 @@ COST = FigureSpec(
     ),
     details=(
         "The formula is nominal: it leaves out router, depth head and attention, and is not what a kernel executes. "
-        "The paper's ratios are of its 354M models and its texts."
+        "The paper's ratios were measured with its 354M models on its own texts."
     ),
     figure=paper_cost_figure,
     table=lambda drawn: drawn.table("paper_cost"),

@@ -13,8 +13,9 @@ from jaxtyping import Int
 from analysis.figures.figure_spec import Choice, FigureSpec
 from analysis.figures.template import figure, note
 from analysis.palette import THEMES, expert_colour, loop_colours, mix, ramp
+from analysis.runs.choices import DID_NOT_ROUTE
 from analysis.runs.map import TokenMap, map_table
-from analysis.runs.sampling import MOST_GROUPS, NONE, OTHERS, UNKNOWN
+from analysis.runs.sampling import MOST_GROUPS, OTHERS, UNKNOWN
 from analysis.view import DEFAULT_VIEW, View
 from analysis.words.labels import isolated, plotly_text, short_label
 from analysis.words.numbers import number, percent
@@ -75,7 +76,7 @@ def token_map_figure(
         data,
         clickable=False,
         height=HEIGHT,
-        margin={"t": 58, "b": 46, "l": 52, "r": 16},
+        margin={"t": 58, "b": 60, "l": 52, "r": 16},
         xaxis=axis | {"title": {"text": title.format(1) + share[0]}},
         yaxis=axis | {"title": {"text": title.format(2) + share[1]}},
         dragmode="drawclosedpath",
@@ -85,7 +86,7 @@ def token_map_figure(
             "orientation": "h", "x": 0, "y": 1, "xanchor": "left", "yanchor": "bottom", "itemsizing": "constant",
             "title": {"text": f"{told}  "}, "font": {"color": c["ink"]},
         },
-        annotations=[note(_told(drawn), x=1, y=0, anchor="right") | {"yanchor": "top", "yshift": -30}],
+        annotations=[note(_told(drawn), x=1, y=0, anchor="right") | {"yanchor": "top", "yshift": -44}],
     )  # fmt: skip
 
 
@@ -151,16 +152,16 @@ def _categories(drawn: TokenMap, view: View, colour: str, layer: int) -> list[_C
 def _by_expert(first: np.ndarray, num_experts: int, view: View) -> list[_Category]:
     """The tokens by their first expert: all experts if they are few, else those of the most tokens."""
     line = THEMES[view.theme]["line"]
-    counts = np.bincount(first[first != NONE], minlength=num_experts)
+    counts = np.bincount(first[first != DID_NOT_ROUTE], minlength=num_experts)
     most = MOST_GROUPS if num_experts > len(SHAPES) else num_experts
     named = np.sort(np.argsort(-counts, kind="stable")[:most])
     found = [
         _Category(str(each), expert_colour(int(each), view.theme), np.flatnonzero(first == each)) for each in named
     ]
-    others = np.flatnonzero((first != NONE) & ~np.isin(first, named))
+    others = np.flatnonzero((first != DID_NOT_ROUTE) & ~np.isin(first, named))
     if len(others):
         found.append(_Category("others", line, others, True))
-    return [*found, _Category("did not route", line, np.flatnonzero(first == NONE), True)]
+    return [*found, _Category("did not route", line, np.flatnonzero(first == DID_NOT_ROUTE), True)]
 
 
 def _marks(drawn: TokenMap, category: _Category, place: int, told: str) -> dict:
@@ -225,20 +226,20 @@ TOKEN_MAP = FigureSpec(
     name="token_map",
     title="Tokens with similar routing",
     how_to_read=(
-        "Each point is a token of the run, near those that the model routed alike in all layers. Draw a line around "
-        "some of them to look at these alone, or click one to read it in its text. A click on a name in the legend "
-        "hides its tokens."
+        "Each point is a token of the run; tokens that the model routed alike in all layers lie near each other. "
+        "Draw a line around some of them to look at these alone, or click one to read it in its text. A click on a "
+        "name in the legend hides its tokens."
     ),
     details=(
-        "A token's vector has its loops in every layer, as (loops − 1) / (max loops − 1); the weights of all "
-        "experts in every layer, 0 for those that did not run; its soft difficulty in every layer; or λ in every "
-        "layer: those of these blocks that are chosen. Each block is divided by the square root of its variance, "
-        "summed over its entries, so that all count the same. PCA shows the two directions in which the vectors "
-        "differ most. UMAP keeps neighbourhoods as far as a plane can; its lengths, angles and distances between "
-        "groups mean nothing. Both are fitted on a random sample of the tokens and place the others by what they "
-        "learned. The trustworthiness is 1 if the 15 nearest tokens of each in the plane are its nearest by their "
-        "vectors, too, and it is computed among a random sample. The tokens are drawn by a seed: the same run, "
-        "filter and seed give the same map. Where points overlap, those of later names in the legend lie on top."
+        "A token's vector consists of the blocks that you choose: its loops in every layer, as (loops − 1) / (max "
+        "loops − 1); the weights of all experts in every layer, 0 for those that did not run; its soft difficulty in "
+        "every layer; λ in every layer. Each block is divided by the square root of its variance, summed over its "
+        "entries, so that all count the same. PCA shows the two directions in which the vectors differ most. UMAP "
+        "keeps neighbourhoods as far as a plane can; its lengths, angles and distances between groups mean nothing. "
+        "Both are fitted on a random sample of the tokens and place the others by what they learned. The "
+        "trustworthiness is 1 if the 15 nearest tokens of each in the plane are its nearest by their vectors, too, "
+        "and it is computed among a random sample. The tokens are drawn by a seed: the same run, filter and seed "
+        "give the same map. Where points overlap, those of later names in the legend lie on top."
     ),
     figure=token_map_figure,
     table=map_table,

@@ -127,8 +127,8 @@ FIGURES = (
             "corrected over all cells of the map."
         ),
         details=(
-            "p compares the texts' differences with all choices of their signs (of more than 12 texts, with 4,999 "
-            "drawn ones); the correction is Benjamini-Hochberg. A text counts where some token chose the expert. "
+            "For p, the signs of the texts' differences are flipped in all possible ways (4,999 random ones for more "
+            "than 12 texts). The correction is Benjamini-Hochberg. A text counts where some token chose the expert. "
             "Intervals in the hover cards come from leaving out one text at a time."
         ),
         figure=knock_out_texts_figure,
@@ -142,8 +142,8 @@ FIGURES = (
         title="How much does each expert of the layer carry?",
         how_to_read=(
             "Each filled dot is the change of the loss without one expert of the selected layer, with a 95% interval "
-            "for other texts of this kind. An open dot drops as many random experts instead. An interval that contains "
-            "0 leaves open whether the expert helps at all."
+            "for other texts of this kind. An open dot drops as many random experts instead. If the interval "
+            "contains 0, it is open whether the expert helps at all."
         ),
         details="The intervals come from leaving out one text at a time (jackknife, Student's t).",
         figure=knock_out_intervals_figure,

@@ -204,12 +204,12 @@ FIGURES = (
         ),
         details=(
             "Chance is what remains when the routing is reversed within texts or swapped between texts at equal "
-            "positions (for position itself, only reversed), so a trend that all texts share is no finding. It "
-            "can still pass in texts that also differ as a whole. The correction is Benjamini-Hochberg. Counts "
-            f"are mixed with those of the next wider case, which weighs as much as {SMOOTHING:g} tokens. Position "
-            "counts from the start of the text, also where it is read in windows, in bins that double: 0, 1, 2–3, "
-            "4–7, 8–15 and so on. Of the context only the token before is drawn. Routing follows from the text "
-            "alone, so what is left is the rest of the context, and what so few texts cannot teach."
+            "positions (for position itself, only reversed), so a trend that all texts share does not count. If the "
+            "texts also differ as a whole, it can still pass. The correction is Benjamini-Hochberg. Counts are mixed "
+            f"with those of the next wider case, which weighs as much as {SMOOTHING:g} tokens. Position counts from "
+            "the start of the text, also where it is read in windows, in bins that double: 0, 1, 2–3, 4–7, 8–15 and "
+            "so on. Of the context, only the token before is drawn. Routing is determined by the text, so the "
+            "uncertainty that is left comes from the rest of the context and from having so few texts to learn from."
         ),
         figure=sources_figure,
         table=lambda study: study.routing_sources,
@@ -225,9 +225,9 @@ FIGURES = (
             "corrected over layers. No cause is shown: both choices follow from the same state."
         ),
         details=(
-            "For chance, one choice is read backwards within texts or exchanged between texts at equal positions. "
-            "A shared trend, in texts that also differ as a whole, may still pass. Experts count only where a "
-            "token routed."
+            "For chance, one choice is read backwards within texts or exchanged between texts at equal positions. A "
+            "trend that all texts share can still pass if the texts also differ as a whole. Experts count only where "
+            "a token routed."
         ),
         figure=together_figure,
         table=together_table,

@@ -166,7 +166,7 @@ KIND = Choice("kind", {"soft": "Soft", "hard": "Hard"}, "Kind of difficulty stud
 FIGURES = (
     FigureSpec(
         name="validity_by_layer",
-        title="What difficulty goes together with",
+        title="What difficulty correlates with",
         how_to_read=(
             "Each cell is Spearman's ρ between difficulty and a measure in one layer, taken within each text and "
             "averaged over texts by their tokens. Bold, or a dot where many layers leave no room for numbers, means "
@@ -174,14 +174,13 @@ FIGURES = (
             "frequent tokens, since rare tokens are surprising anyway. None of this shows a cause."
         ),
         details=(
-            "The correction is Benjamini-Hochberg over layers (for the means: over measures). Chance is what "
-            "remains when the measure is reversed within texts or swapped between texts at equal positions (for "
-            "position itself, only reversed), so a trend that all texts share is no finding. Frequency is how "
-            "often the token occurs in all of these texts; “given frequency” is a partial ρ, with the ranks of "
-            "frequency taken off both sides. Position counts from the start of the text, also where it is read in "
-            "windows. n counts the tokens that have the measure. The surprisal of the next token is a single draw "
-            "of how badly the model predicts from there, and the loops have already changed it: a loop that helps "
-            "lowers it."
+            "The correction is Benjamini-Hochberg over layers (for the means: over measures). Chance is what remains "
+            "when the measure is reversed within texts or swapped between texts at equal positions (for position "
+            "itself, only reversed), so a trend that all texts share does not count. Frequency is how often the "
+            "token occurs in all of these texts; “given frequency” is a partial ρ, with the ranks of frequency "
+            "regressed out of both. Position counts from the start of the text, also where it is read in windows. n "
+            "counts the tokens that have the measure. The surprisal of the next token is a single draw of how badly "
+            "the model predicts from there, and the loops have already changed it: a loop that helps lowers it."
         ),
         figure=validity_by_layer_figure,
         table=validity_table,
@@ -191,10 +190,10 @@ FIGURES = (
     ),
     FigureSpec(
         name="validity_intervals",
-        title="How far would other texts agree?",
+        title="Would other texts agree?",
         how_to_read=(
-            "Each dot is ρ between difficulty and a measure, with a 95% interval for other texts of this kind. "
-            "An interval that contains 0 leaves even the direction open."
+            "Each dot is ρ between difficulty and a measure, with a 95% interval for other texts of this kind. If it "
+            "contains 0, not even the direction is known."
         ),
         details=(
             "The intervals come from leaving out one text at a time (jackknife, Student's t). n counts the tokens "
