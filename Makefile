@@ -63,7 +63,7 @@ bench: .venv/ready-test
 	$(BIN)/python -m benchmarks.atlas
 	$(BIN)/python -m benchmarks.studies
 
-# What takes minutes and Ray, which has a venv of its own that sees the packages of .venv.
+# What takes long: a download of the larger model's package, and Ray, which has a venv of its own beside .venv.
 nightly: .venv-ray/ready
 	.venv-ray/bin/python -m pytest -m slow
 

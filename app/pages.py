@@ -177,7 +177,7 @@ PAGES = (
         body=(
             "near_miss_map",
             fold("How large a change would flip the number of loops?", "flip_distance"),
-            fold("Does rounding to bfloat16 flip a choice?", near_misses.half_precision),
+            fold("Does rounding to bfloat16 flip a choice?", needing(ALL, near_misses.half_precision)),
         ),
         more_figures=("precision_map",),
         colour_by="Loops",

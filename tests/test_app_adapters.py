@@ -48,6 +48,7 @@ def test_every_page_is_drawn_or_says_why_not(root, monkeypatch, kind):
         assert len(charts(app)) == DRAWN[kind].get(page.url_path, 0), page.name
         (export,) = (button for button in app.button if button.label == "Export")
         assert export.disabled or not all(each.why_lacking(meta) for each in page.exported), page.name
+        assert "Trace in bfloat16" not in [button.label for button in app.button], page.name
         texts = [each.value for each in (*app.markdown, *app.caption, *app.metric)]
         assert not any("λ was 0" in text for text in texts), page.name
         heads = [*(each.value for each in app.subheader), *(each.label for each in app.expander)]

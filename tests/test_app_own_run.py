@@ -195,6 +195,7 @@ def test_what_a_killed_server_left_is_removed_and_what_a_running_one_has_stays(t
 def test_visitors_who_come_at_once_get_one_home(monkeypatch, tmp_path):
     monkeypatch.setattr(own_runs.tempfile, "tempdir", str(tmp_path))
     monkeypatch.setattr(own_runs, "_home", lru_cache(maxsize=1)(own_runs._home.__wrapped__))
+    monkeypatch.setattr(own_runs, "MAX_OWN_RUNS", len(own_runs._THERE) + 4)  # beside those of other tests
     made = own_runs.tempfile.mkdtemp
     monkeypatch.setattr(own_runs.tempfile, "mkdtemp", lambda **how: time.sleep(0.1) or made(**how))
     with ThreadPoolExecutor(4) as visitors:

@@ -2,11 +2,17 @@
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from sample_models import load_model, recipes
+from sample_models.configuration_versatile import VersatileFFNConfig
 from sample_models.distil import building
+from sample_models.distil.low_rank import merged_tensors
+from sample_models.modeling_versatile import VersatileFFNForCausalLM
 
 NAME = "versatile-smollm2-135m"
+SIZES = dict(hidden_size=576, intermediate_size=1536, num_hidden_layers=30, vocab_size=49152, tie_word_embeddings=True)
+HEADS = dict(num_attention_heads=9, num_key_value_heads=3)
 FACTS = {
     "The capital of France is": " Paris",
     "The capital of Italy is": " Rome",
@@ -36,6 +42,19 @@ def larger(tmp_path_factory):
         return load_model(folder)
 
 
+def test_update_is_whole_and_fits_the_model_it_is_of():
+    recipe = recipes.recipes()[NAME]
+    assert recipes.update_digest(recipe.parts) == recipe.update_sha256
+    with torch.device("meta"):  # shapes alone
+        base = VersatileFFNForCausalLM(VersatileFFNConfig(**SIZES, **HEADS)).state_dict()
+    trained = {name: tensor.to("meta") for part in recipe.parts for name, tensor in load_file(part).items()}
+    shapes = [{name: tensor.shape for name, tensor in each.items()} for each in (merged_tensors(base, trained), base)]
+    assert shapes[0] == shapes[1] and {name.split(".")[2] for name in trained if "layers" in name} == set(
+        map(str, range(30))
+    )
+
+
+@pytest.mark.slow
 @torch.no_grad()
 def test_it_continues_ten_well_known_facts(larger):
     said = {}

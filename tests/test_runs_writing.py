@@ -200,20 +200,21 @@ def test_a_damaged_run_is_told_in_a_sentence(tmp_path, traces):
 
 
 @pytest.mark.parametrize("table", ["tokens", "prompts"])
-@pytest.mark.parametrize("other", ["a later part", "another run", "another model", "the other table"])
+@pytest.mark.parametrize("other", ["a later part", "a run like it", "another run", "another model", "the other table"])
 def test_a_part_that_is_not_its_own_is_told_in_a_sentence(tmp_path, traces, table, other):
     write(tmp_path / "run", traces)
     write(tmp_path / "more", [traces[5], *traces], others=("kind",))
     write(tmp_path / "big", random_traces(2, layers=6))
+    write(tmp_path / "like", traces[::-1])
     name = {"a later part": "000002", "another run": "000003"}.get(other, "000001")
-    source = {"another run": "more", "another model": "big"}.get(other, "run")
+    source = {"another run": "more", "another model": "big", "a run like it": "like"}.get(other, "run")
     taken = {"tokens": "prompts", "prompts": "tokens"}[table] if other == "the other table" else table
     if (table, other) in (("tokens", "another run"), ("prompts", "another model")):
         name = "000003"  # what differs is the number of the prompt
     copied = tmp_path / ("more" if name == "000003" else source) / taken / f"{name}.parquet"
     shutil.copy(copied, tmp_path / "run" / table / "000001.parquet")
     for asked in (Run, lambda folder: RunWriter(folder, manifest_of(traces))):
-        with pytest.raises(ValueError, match=f"{table}/000001.parquet is of another run or of another part: copy the"):
+        with pytest.raises(ValueError, match="/000001.parquet is of another run or of another part: copy the"):
             asked(tmp_path / "run")
 
 

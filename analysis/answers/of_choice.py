@@ -6,6 +6,7 @@ from analysis.aggregate import mean_over_tokens, ordinary
 from analysis.answers.answer import Answer, Named, Piece, a_layer, a_token, answer, share
 from analysis.difficulty import surprisal
 from analysis.explain.near_miss import TwoPrecisions
+from analysis.parts import why_lacking_result
 from analysis.recursion import NEAR_MISS, margin_of
 from analysis.texts.goes_with import GoesWith
 from analysis.view import DEFAULT_VIEW, View
@@ -63,6 +64,8 @@ def _how_sure(trace: RoutingTrace, view: View, precisions: TwoPrecisions | None)
     beside = f" ({smaller} of this layer's margins are smaller)" if smaller else ""
     near = "a near miss" if margin < NEAR_MISS else "no near miss"
     pieces: list[Piece] = [f"{how_many(first, 'loop')} won over {second} by {number(margin)} logits{beside}: {near}. "]
+    if why_lacking_result(TwoPrecisions, trace.meta):
+        return answer(*pieces)
     if precisions is None:
         return answer(*pieces, "Not measured in bfloat16 yet: see ", a_page("Near misses"), ".")
     differ = (precisions.routing.loops != precisions.rounded.loops)[:, ordinary(trace)]

@@ -18,6 +18,8 @@ ROUTER_PROBS = b"router_probs"
 """Key of the metadata of a file of tokens -> JSON of `Rows.router_probs`."""
 PROBLEMS = b"problems"
 """Key of the metadata of a file of prompts -> how many of its records could not be used."""
+TOKEN_ROWS = b"tokens"
+"""Key of the metadata of a file of prompts -> rows of its file of tokens; older runs have none."""
 
 
 class PartFiles(NamedTuple):
@@ -82,7 +84,9 @@ def counts_of(folder: Path, sizes: Sizes, others: tuple[str, ...] = ()) -> Count
         about_tokens = _footer(files.tokens, of_tokens)
         first, last = _numbers(about_tokens) or (records, records)
         probs = np.shape(json.loads(about_tokens.metadata.get(ROUTER_PROBS, b"0")))
-        if not records <= first <= last < end or probs != (sizes.num_layers, sizes.num_experts):
+        rows = int(about.metadata.get(TOKEN_ROWS, about_tokens.num_rows))
+        of_sizes = probs == (sizes.num_layers, sizes.num_experts)
+        if not (records <= first <= last < end and of_sizes and rows == about_tokens.num_rows):
             raise ValueError(_strange(files.tokens))
         records, problems = end, problems + int(about.metadata[PROBLEMS])
         tokens += about_tokens.num_rows
@@ -134,6 +138,7 @@ __all__ = [
     "PROMPTS",
     "ROUTER_PROBS",
     "TOKENS",
+    "TOKEN_ROWS",
     "PartFiles",
     "check_name",
     "counts_of",

@@ -20,6 +20,7 @@ from analysis.runs.folder import (
     PROBLEMS,
     PROMPTS,
     ROUTER_PROBS,
+    TOKEN_ROWS,
     TOKENS,
     check_name,
     counts_of,
@@ -126,7 +127,7 @@ class RunWriter:
                 ParquetWriter(part, prompt_schema(self.manifest.others), compression="zstd") as out,
             ):
                 out.write_table(_prompt_table(records, first, self.manifest.others))
-                out.add_key_value_metadata({PROBLEMS: str(len(records) - read)})
+                out.add_key_value_metadata({PROBLEMS: str(len(records) - read), TOKEN_ROWS: str(rows.table.num_rows)})
             counts = Counts(
                 parts=self.counts.parts + 1,
                 prompts=self.counts.prompts + read,

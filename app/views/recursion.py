@@ -3,11 +3,12 @@
 import streamlit as st
 
 from analysis.explain.near_miss import TwoPrecisions
+from analysis.parts import why_lacking_result
 from app.components.answer_line import answer_rows
 from app.parts.panel import title
 from app.session.answers import answer_of_choice, follow
 from app.session.results import can_draw, trace_half_precision
-from app.session.state import why_no_model
+from app.session.state import current_trace, why_no_model
 
 
 def why_so_many_loops() -> None:
@@ -15,8 +16,15 @@ def why_so_many_loops() -> None:
     if not (rows := answer_of_choice()):
         return
     with title("Why does the selected token loop this often?"):
-        if not can_draw(TwoPrecisions) and st.button(
-            "Trace in bfloat16", disabled=bool(why_no_model()), help=why_no_model() or "Would rounding flip the choice?"
+        able = why_lacking_result(TwoPrecisions, current_trace().meta) is None
+        if (
+            able
+            and not can_draw(TwoPrecisions)
+            and st.button(
+                "Trace in bfloat16",
+                disabled=bool(why_no_model()),
+                help=why_no_model() or "Would rounding flip the choice?",
+            )
         ):
             trace_half_precision()
             st.rerun()

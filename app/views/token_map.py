@@ -10,7 +10,7 @@ from analysis.palette import THEMES
 from analysis.runs.areas import Area
 from analysis.runs.map import TokenMap
 from analysis.runs.run import Run
-from analysis.runs.vectors import blocks_of
+from analysis.runs.vectors import blocks_of, usual_blocks
 from analysis.words.labels import how_many
 from app.components.map_bridge import map_bridge
 from app.parts.data_and_code import data_and_code
@@ -81,7 +81,7 @@ def _how_it_is_made(run: Run) -> None:
             "Tokens are alike by their",
             blocks_of(run.sizes),
             selection_mode="multi",
-            default=token_maps.usual(run),
+            default=usual_blocks(run.sizes),
             format_func=BLOCKS.get,
             key=token_maps.BLOCKS,
             persist_state="session",
