@@ -105,7 +105,7 @@ def test_figures_of_the_text_before_are_dimmed_while_a_run_takes_long_and_only_t
     assert "1" in page.evaluate("() => [...seen]")
     here.trace("The king rode out to the river. " * 480)
     seen = page.evaluate("() => [...seen]")
-    assert "0.55" in seen and "apart" in seen and "covered" not in seen
+    assert "0.55" in seen and "covered" not in seen
     expect(page.locator("[data-long-run]")).to_have_count(0)
 
 
@@ -136,10 +136,10 @@ def test_hostile_text_is_shown_literally_on_every_page(visit):
     for part in ("<script>", "<b>", "$x$", "**", "🙂", "你", "م", "↵", "⇥"):
         assert part in shown.replace(" ", ""), part
     expect(page.locator(".st-key-framebar button").first).to_contain_text("<script>alert(1)</scri")
-    # A badge stands behind its token, also where letters run from right to left.
-    assert min(here.tokens().evaluate_all(BADGE_BEHIND)) > -1
     for name in ("Overview", "Difficulty", "Experts", "Recursion", "Gate"):
         here.turn_to(name)
+        if name == "Experts":  # a badge stands behind its token, also where letters run from right to left
+            assert min(here.tokens().evaluate_all(BADGE_BEHIND)) > -1
         expect(page.locator(".js-plotly-plot .main-svg").first).to_be_attached()
         expect(page.locator(".st-key-answer_line p")).to_contain_text(".")
         expect(page.locator(".st-key-answer_line p :not(button, span.together)")).to_have_count(0)
