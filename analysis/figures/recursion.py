@@ -243,7 +243,8 @@ FIGURES = (
         how_to_read=(
             "Each cell is one token in one layer; its colour, and a number in short texts, says how many loops "
             "ran: how often the token passed the layer's FFN. More loops mean a stronger colour and a smaller "
-            "weight λ of the experts. Where all loops ran λ is 0, so no expert ran."
+            "weight λ of the experts. Where all loops ran λ is 0, so no expert ran. At the right "
+            "stand the means of every layer: what ran (filled) and what the depth head expected (hollow)."
         ),
         figure=loop_map_figure,
         table=loop_table,

@@ -94,7 +94,7 @@ def gate_placement(name: str, cells: Sequence[Cells], frontiers: Sequence[Fronti
 
 
 NAMED = {
-    "random": ("its loops dealt at random within each layer", "random"),
+    "random": ("its loops, shuffled within each layer", "random"),
     "always": ("the same loops for every token (a mixture of two numbers)", None),
     "oracle": ("the loops that predict best, by an oracle that has read the text that follows", "best"),
 }
