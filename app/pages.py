@@ -2,7 +2,7 @@
 
 from analysis.parts import ALL, DEPTH
 from app.pages_of_runs import RUN_PAGES
-from app.parts.page import Page, fold, lacking, needing
+from app.parts.page import Lead, Page, fold, lacking, needing
 from app.parts.schematic import first_schematic, schematic
 from app.parts.study_picker import texts_of_study
 from app.parts.training_slider import training_slider
@@ -27,6 +27,10 @@ from app.views import (
     write_ledger,
 )
 
+WHY = Lead("Why does the selected token loop this often?", "Recursion")
+EVERY_LAYER = Lead("What happens to it in every layer?", "Walkthrough")
+EARLIER_EXIT = Lead("What if it had exited after one loop?", "Recursion lens", ALL)
+
 PAGES = (
     Page(
         name="Overview",
@@ -34,7 +38,7 @@ PAGES = (
         question="How does the model divide its computation on this text between the width path and the depth path?",
         question_of_others="What does the model decide about the tokens of this text, and how well does it predict it?",
         terms=("token", "layer", "width path", "depth path"),
-        leads_to="Why does the selected token loop this often?",
+        leads_to=(WHY, EVERY_LAYER, EARLIER_EXIT),
         body=(
             needing(ALL, first_schematic),
             needing(ALL, overview.numbers_of_the_text),
@@ -49,7 +53,7 @@ PAGES = (
         group="Read",
         question="Which tokens get the most depth, and in which layers?",
         terms=("soft difficulty", "hard difficulty", "E[L]", "surprisal"),
-        leads_to="Why does the selected token loop this often?",
+        leads_to=(WHY,),
         body=(
             "difficulty_map",
             difficulty.known_correlations,
@@ -92,6 +96,7 @@ PAGES = (
         question="How many times does each token go through the shared FFN, and how sure was that choice?",
         question_of_others="How many loops does each token take before it exits, and how sure was that choice?",
         terms=("loop", "depth head", "E[L]", "margin"),
+        leads_to=(Lead("What if the selected token had exited after one loop?", "Recursion lens", ALL),),
         body=(
             recursion.why_so_many_loops,
             "loop_map",
@@ -106,8 +111,8 @@ PAGES = (
         group="Explain",
         question="What happens to the selected token in the selected layer, step by step and with its own numbers?",
         terms=("residual stream", "logit", "λ", "did not route"),
-        leads_to="Why does the selected token loop this often?",
-        body=(schematic, walkthrough.six_steps),
+        leads_to=(WHY,),
+        body=(schematic, walkthrough.every_layer, walkthrough.six_steps),
         more_figures=("layer_schematic", "recursion_states", "fusion_plane"),
     ),
     Page(
@@ -173,7 +178,7 @@ PAGES = (
         group="Explain",
         question="Where would a small change have flipped a choice?",
         terms=("margin", "near miss", "logit"),
-        leads_to="How sure is the choice for the selected token, and why was it made?",
+        leads_to=(Lead("How sure is the choice for the selected token, and why was it made?", "Recursion"),),
         body=(
             "near_miss_map",
             fold("How large a change would flip the number of loops?", "flip_distance"),
@@ -201,7 +206,7 @@ PAGES = (
         group="Explain",
         question="How well do the token, its position and the token before it predict the routing?",
         terms=("token", "loop", "router", "beyond chance"),
-        leads_to="Why does the selected token loop this often?",
+        leads_to=(WHY,),
         body=(
             texts_of_study,
             "routing_sources",
@@ -215,7 +220,7 @@ PAGES = (
         group="Explain",
         question="Does “difficulty” measure difficulty? Are tokens that get more loops hard in any other sense?",
         terms=("soft difficulty", "hard difficulty", "surprisal", "Spearman's ρ", "beyond chance"),
-        leads_to="Why does the selected token loop this often?",
+        leads_to=(WHY,),
         body=(
             texts_of_study,
             "validity_by_layer",
@@ -242,6 +247,7 @@ PAGES = (
         group="Intervene",
         question="Would other numbers of loops have predicted this text better? Does the gate spend its loops well?",
         terms=("loop", "regret", "oracle", "λ"),
+        leads_to=(Lead("What would the selected token predict after one loop?", "Recursion lens"),),
         body=(
             forced_depth.depths,
             "regret_map",

@@ -68,4 +68,4 @@ def test_a_study_and_its_captions_tell_near_duplicates_with_the_threshold():
 
 
 def test_texts_whose_words_are_unknown_are_named_by_their_number():
-    assert "The first pair: text 2 and text 1." in repeats_told(study([reading(*range(9))] * 2, draws=9))
+    assert "The first pair is text 2 and text 1;" in repeats_told(study([reading(*range(9))] * 2, draws=9))

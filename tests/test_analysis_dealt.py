@@ -55,7 +55,7 @@ def test_tables_and_figures_hold_what_is_dealt_beside_what_was_chosen():
     lengths = first_loop_table(paths).query("layer == 1 and expert == 0")["coverage_dealt"]
     np.testing.assert_array_equal(lengths, found[1].coverage)
     drawn = path_agreement_figure(paths, View(layer=1), of="writes")
-    (dots,) = (each for each in drawn.data if each.name == "experts dealt")
+    (dots,) = (each for each in drawn.data if each.name == "experts exchanged")
     np.testing.assert_allclose(dots.x, [np.nanmean(each.cosine_of_writes) for each in found])
-    dealt = f"(dealt: {np.nanmedian(found[1].coverage):.2f}, {np.nanmedian(found[1].cosine):.2f})"
+    dealt = f"(exchanged: {np.nanmedian(found[1].coverage):.2f}, {np.nanmedian(found[1].cosine):.2f})"
     assert any(dealt in note.text for note in first_loop_figure(paths, View(layer=1, token=7)).layout.annotations)

@@ -49,9 +49,9 @@ def test_sentence_tells_every_number_with_its_interval_and_whether_it_is_raw():
         },
     )
     assert told(found) == (
-        "In 31 sample texts, soft difficulty has these rank correlations (Spearman's ρ within texts, with "
-        "95% intervals): how often the token occurs in these texts −0.55 (−0.62 to −0.45); surprisal of the token "
-        "read +0.30 (+0.22 to +0.39); the same among equally frequent tokens 0.00 (−0.10 to 0.00)."
+        "How far soft difficulty goes up (above 0) or down (below 0) with other measures in 31 sample texts, as "
+        "Spearman's ρ within texts with 95% intervals. The token's frequency in these texts: −0.55 (−0.62 to −0.45); "
+        "its surprisal: +0.30 (+0.22 to +0.39); its surprisal among equally frequent tokens: 0.00 (−0.10 to 0.00)."
     )
     assert GoesWith.from_json(json.loads(json.dumps(found.to_json()))) == found
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from analysis.explain.ledger import divided, imbalance, layer_ledger, ledger_table, stream_ledger, stream_writes
-from analysis.explain.walkthrough import walkthrough
+from analysis.explain.walkthrough import token_by_layer, walkthrough
 from app.texts.examples import EXAMPLES
 from hooks import capture_paths
 from sample_models import load_model
@@ -113,6 +113,14 @@ def test_nothing_is_no_part_of_nothing_but_something_is_infinitely_more():
         1.5,
     ]
     assert np.isnan(divided(np.array([np.nan, np.nan, 1.0]), np.array([0.0, 1.0, np.nan]))).all()
+
+
+def test_token_by_layer_has_the_choices_of_every_layer_and_no_experts_where_none_ran():
+    trace = make_trace(loops=((1, 2), (4, 3)))
+    table = token_by_layer(trace, 0)
+    assert table["layer"].tolist() == [0, 1] and table["loops"].tolist() == [1, 4]
+    assert table["gate"].tolist() == pytest.approx([0.75, 0])
+    assert table["experts"][0] == "0 (0.75), 1 (0.25)" and table["experts"].isna().tolist() == [False, True]
 
 
 def test_update_that_a_broken_hook_makes_zero_hides_nothing(by_hand):

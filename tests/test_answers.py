@@ -88,7 +88,10 @@ def test_halves_of_a_long_text_are_compared_beside_other_ways_to_cut_it():
     step = make_trace(loops=np.tile(low, (2, 1)))
     found, said = halves(step), answers.overview(step)
     assert (found.first, found.second, found.start, found.differ) == (3, 2, 30, True)
-    assert "The first half takes 3.00 loops and the second, from “e” (token 30) on, 2.00: beyond chance" in said.text
+    assert (
+        "The first half takes 3.00 loops and the second, from “e” (token 30) on, 2.00: beyond chance (halves"
+        in said.text
+    )
     assert said.links[-1].token == 30
     added = make_trace(loops=np.tile(np.r_[4, low], (2, 1)), special=[True] + [False] * 60)
     assert halves(added).start == 31 and halves(added).first == 3, "what the tokenizer added counts nowhere"
@@ -169,8 +172,10 @@ def test_walkthrough_tells_loops_gate_and_experts_or_that_none_ran():
     trace = make_trace(loops=((1, 2), (4, 3)))
     text = "In layer 0 the FFN ran 2 times for “b”; that choice won by 20.00 logits. With λ = 0.50 the experts "
     text += "weigh 50% in the mixture, the loops the rest. Expert 0 (75%) and expert 1 (25%) share that weight."
+    text += " From layer 0 to layer 1 it took 2 and 3 loops."
     assert answers.walkthrough(trace, View(layer=0, token=1)).text == text
-    assert answers.walkthrough(trace, View(layer=1)).text.endswith("and no expert ran.")
+    none_ran = "and no expert ran. From layer 0 to layer 1 it took 1 and 4 loops."
+    assert answers.walkthrough(trace, View(layer=1)).text.endswith(none_ran)
     forced = replace(trace, loops=np.full((2, 2), 3))
     assert ", although the depth head preferred 4." in answers.walkthrough(forced, View(layer=1)).text
 
@@ -181,7 +186,7 @@ def test_write_ledger_names_the_largest_write_of_the_table():
         found = answers.write_ledger(paths, View(layer=layer, token=5))
         table = ledger_table(paths).query(f"layer == {layer} and token == 5 and ran")
         largest = table.loc[table["share"].idxmax()]
-        assert f", {largest['write']} wrote the largest part" in found.text
+        assert found.text.startswith(f"In layer {layer}, {largest['write']} wrote the largest part")
         experts = table.loc[table["write"].str.startswith("expert"), "share"].sum()
         assert found.text.endswith(f"the experts {share(experts)}." if experts else "and no expert ran.")
     for token in range(0, 57, 7):
@@ -190,19 +195,20 @@ def test_write_ledger_names_the_largest_write_of_the_table():
         writes = made.table.assign(layer=made.table["layer"].replace(-1, np.nan))
         best = writes.loc[writes["contribution"].idxmax()]
         kind, layer = (writes.groupby(each)["contribution"].sum() for each in ("kind", "layer"))
-        of = {"loop": "the loops", "expert": "the experts", "attention": "attention", "embedding": "the embedding"}
+        of = {"loop": "loops", "expert": "experts", "attention": "attention", "embedding": "embedding"}
         value = number(made.direction.value, signed=True)
         first = f"{of[kind.idxmax()]} {number(kind.max(), signed=True)}, "
-        assert found.text.startswith(f"The logit of “<i>$x$” over “b” is {value}: {first}")
-        assert f"Most came from layer {layer.idxmax():.0f} ({number(layer.max(), signed=True)}), " in found.text
-        single = "the embedding" if best["kind"] == "embedding" else f"{best['write']} of layer {best['layer']:.0f}"
-        assert f"of single writes from {single} ({number(best['contribution'], signed=True)}), " in found.text
-        here = made.table.query("layer == 2").set_index("write")["contribution"]
-        most = f"and in layer 2 from {here.idxmax()} ({number(here.max(), signed=True)}). There, "
+        assert f" The logit of “<i>$x$” over “b” is {value} in all: {first}" in found.text
         assert (
-            most if here.max() > 0 else "but nothing from layer 2, whose writes all lowered it. There, "
-        ) in found.text
-    assert answers.write_ledger(paths, VIEW, prediction=replace(made, allowed=-1.0)).text.startswith("In layer 2")
+            f"The layer that adds most is layer {layer.idxmax():.0f} ({number(layer.max(), signed=True)}). "
+            in found.text
+        )
+        single = "the embedding" if best["kind"] == "embedding" else f"{best['write']} of layer {best['layer']:.0f}"
+        assert f"The write that adds most is {single} ({number(best['contribution'], signed=True)}), and " in found.text
+        here = made.table.query("layer == 2").set_index("write")["contribution"]
+        most = f", and in layer 2 it is {here.idxmax()} ({number(here.max(), signed=True)})."
+        assert found.text.endswith(most if here.max() > 0 else ", and all writes of layer 2 lower it.")
+    assert "logit" not in answers.write_ledger(paths, VIEW, prediction=replace(made, allowed=-1.0)).text
     broken = replace(paths, resid_post=paths.resid_post + 1)
     assert answers.write_ledger(broken, VIEW).text.startswith("Not drawn: the writes differ")
 
@@ -212,10 +218,10 @@ def test_lens_counts_exits_that_would_change_the_prediction():
     lens = make_lens(trace, 5)
     still = answers.recursion_lens(lens, VIEW)
     took = int(trace.loops[2, 5])
-    assert took > 1 and still.text.startswith(
-        f"Had “scope” exited layer 2 after one loop instead of {took} (Exit here), "
+    assert took > 1 and still.text.startswith("After “scope” the model predicts “<b>” (")
+    assert f"Had this token left layer 2 after one loop instead of {took}, the model would still predict “<b>” (" in (
+        still.text
     )
-    assert "would still predict “<b>” (" in still.text
     layer, token = np.argwhere(trace.loops == 1)[0].tolist()
     anyway = answers.recursion_lens(make_lens(trace, token), View(layer, token))
     assert "took one loop anyway, and the model predicts “<b>” (" in anyway.text
@@ -226,7 +232,7 @@ def test_lens_counts_exits_that_would_change_the_prediction():
     moved = answers.recursion_lens(replace(lens, top_ids=ids), View(layer=4, token=5))
     assert "would predict “<b>” (" in moved.text or trace.loops[4, 5] == 1
     assert "from the output of layer 3 on" in moved.text
-    assert moved.text.endswith("this in 2 of 24 cases, most often in layer 4 (2 of 3).")
+    assert moved.text.endswith("2 would change the prediction, most often in layer 4 (2 of 3).")
 
 
 def test_geometry_gives_the_mean_of_the_table_beside_the_dealt_one():
@@ -235,7 +241,7 @@ def test_geometry_gives_the_mean_of_the_table_beside_the_dealt_one():
     own, dealt = rows["cosine_of_writes"].mean(), rows["cosine_of_writes_dealt"].mean()
     text = answers.geometry(paths, VIEW).text
     assert f"have a mean cosine of {number(own)} for {len(rows)} tokens" in text
-    assert f"tokens it is {number(dealt)}: only the difference, {number(own - dealt)}, is about" in text
+    assert f"the experts of another one, it would be {number(dealt)}: only the difference is about" in text
 
 
 def test_attention_names_what_was_read_most():

@@ -21,30 +21,36 @@ def test_choice_of_loops_tells_what_the_depth_head_saw_and_how_sure_it_was():
     known = GoesWith("sample texts", 31, 9, dict.fromkeys(MEASURES_TOLD, Correlation(-0.5, -0.6, -0.4)))
     found = answers.choice_of_loops(trace, View(layer=0, token=0), known=known)
     assert (
-        found["Depth head"].text
-        == "In layer 0 it gave “a” (token 0) 2 loops 60%, 3 loops 20%, 1 loop 10%, 4 loops 10%."
+        found["Because"].text == "In layer 0 the depth head gave 2 loops the highest probability for “a” (token 0), "
+        "60%; 3 loops 20%, 1 loop 10%, 4 loops 10%."
     )
     assert found["How sure"].text.startswith(
-        "2 loops won over 3 by 1.10 logits (33% of this layer's margins are smaller): no near miss. Not measured"
+        "2 loops won over 3 by 1.10 logits: no near miss (that is below 0.25), and clearer than 33% of this layer's "
+        "choices. Would rounding flip it? "
     )
     assert found["In this text"].text.startswith(
-        "“a” stands here 1 more time, with 3.00 loops in this layer (all tokens: 2."
+        "“a” occurs 1 more time, and there took 3 loops in this layer; the mean of all tokens is 2."
     )
     assert found["What is known"].text.startswith(
-        "It stands first, so nothing predicted it, and in many models that place is a sink of attention. In 31 sample"
+        "It stands first, so nothing predicted it, and in many models that place is a sink of attention. In 31 sample "
+        "texts, tokens to which the depth head gives more loops are rarer (ρ = −0.50) and less surprising (ρ = −0.50; "
     )
+    unsure = replace(known, measures=known.measures | {"frequency": Correlation(0.1, -0.1, 0.3)})
+    told = answers.choice_of_loops(trace, View(layer=0, token=0), known=unsure)["What is known"].text
+    assert "are neither more frequent nor rarer (ρ = +0.10)" in told
+    assert "Every layer" not in found, "of one layer"
     pages = [link.page for each in found.values() for link in each.links if link.page]
     assert pages == ["Near misses", "What decides", "Validity"] and set(pages) <= {page.name for page in PAGES}
     other = replace(trace, loops=np.array([[2, 2, 3]]))
     tied = answers.choice_of_loops(trace, View(token=1), precisions=TwoPrecisions(trace, other))
     assert (
-        "by 0.00 logits (0% of this layer's margins are smaller): a near miss. bfloat16 flips it to 2 loops; in this "
-        in (tied["How sure"].text)
+        "by 0.00 logits: a near miss (that is below 0.25), and clearer than 0% of this layer's choices. bfloat16 flips "
+        "it to 2 loops; in this " in (tied["How sure"].text)
     )
-    assert "it flips 1 of 3 choices" in tied["How sure"].text and "stands here once" in tied["In this text"].text
+    assert "it flips 1 of 3 choices" in tied["How sure"].text and "occurs once" in tied["In this text"].text
     assert "has not been measured yet" in tied["What is known"].text
     forced = answers.choice_of_loops(replace(trace, loops=np.full((1, 3), 4)), View(token=0))
-    assert forced["Depth head"].text.endswith(" But 4 loops ran.")
+    assert forced["Because"].text.endswith(" But 4 loops ran.")
     assert answers.choice_of_loops(TRACES["one loop"]) == {}
 
 

@@ -43,6 +43,8 @@ def test_every_page_is_drawn_or_says_why_not(root, monkeypatch, kind):
             assert charts(app), page.name
             continue
         lacks = page.why_lacking(meta)
+        asked = {lead.page for lead in page.leads_to if lead.is_asked(meta)}
+        assert asked <= ({"Recursion"} if "depth" in parts else set()), page.name
         told = any(each.value.startswith("This ") for each in app.info)
         assert told == bool(lacks), page.name
         assert len(charts(app)) == DRAWN[kind].get(page.url_path, 0), page.name

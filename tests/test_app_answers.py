@@ -60,7 +60,8 @@ def test_no_page_shows_more_than_three_figures_before_the_reader_asks_for_more(a
             continue
         ((heading, parts_of),) = said(app)["rows"]
         assert said(app)["page"] == page.name and not heading and len(parts_of[0][0]) > 1
-        assert not page.leads_to or parts_of[-1][0] == page.leads_to and parts_of[-1][1]["page"] == "Recursion"
+        links = [(each[0], each[1]["page"]) for each in parts_of if each[1] and each[1]["page"]]
+        assert links == [(lead.question, lead.page) for lead in page.leads_to]
 
 
 def test_loops_of_every_token_and_layer_are_drawn_unfolded_on_one_page_alone():
@@ -113,8 +114,10 @@ def test_link_of_an_expert_selects_its_layer_and_searches_for_its_tokens(app, mo
 def test_why_a_token_loops_this_often_stands_on_recursion_and_its_links_open_pages(app, monkeypatch):
     turn_to(app.run(), "recursion")
     rows = said(app, 1)["rows"]
-    assert [heading for heading, _ in rows] == ["Depth head", "How sure", "In this text", "What is known"]
-    assert "Not measured in bfloat16 yet" in str(rows) and "correlates with frequency (ρ = −0." in str(rows)
+    assert [heading for heading, _ in rows] == ["Because", "How sure", "Every layer", "In this text", "What is known"]
+    assert "Trace in bfloat16 tells" in str(rows) and "more loops are rarer (ρ = −0." in str(rows)
+    layers = [each[1]["layer"] for each in rows[2][1] if each[1]]
+    assert layers == list(range(6)) and rows[2][1][0][0].endswith(" in ")
     press(app, "Trace in bfloat16")
     assert "bfloat16 does not flip it" in str(said(app, 1)) or "bfloat16 flips it to" in str(said(app, 1))
     assert "Trace in bfloat16" not in [button.label for button in app.button]

@@ -218,6 +218,7 @@ def test_picture_for_a_paper_has_the_width_and_the_format_that_the_reader_choose
         app.button[0].click().run()
         labels = [each.proto.label for each in app.get("download_button")]
         assert not app.exception and labels == [f"Download {format.upper()}", "Download caption"]
+        assert not app.button, "the download stands in place of the button"
     app.toggle[0].set_value(True).run()
     assert not app.get("download_button"), "what was made does not mark the selection"
     app.button[0].click().run()
@@ -278,7 +279,7 @@ def everything():
 
     link.begin_session()
     state.clamp_selection()
-    export_dialog._everything(export_dialog._paper_choices())
+    export_dialog._everything(export_dialog._paper_choices("gate_map"))
 
 
 def test_everything_is_made_of_all_that_this_text_can_show(monkeypatch):

@@ -43,6 +43,11 @@ def test_uploaded_table_is_read_from_the_columns_that_the_reader_chooses(app):
     of_key(app.button, "trace-file").click().run()
     assert not app.exception
     assert (app.session_state.prompt.name, app.session_state.prompt.text) == ("x", "The fox.")
+    opened(app, "File")
+    assert not any("in groups" in each.value for each in app.caption)
+    table = b"text,kind\none a,x\none b,y\none c,x\none d,y\n"
+    app.file_uploader[0].upload("q.csv", table, "text/csv").run()
+    assert any(each.value == "Compare all shows the prompts in groups, by kind." for each in app.caption)
 
 
 def test_uploaded_file_is_parsed_once_for_each_way_to_read_it(app, monkeypatch):

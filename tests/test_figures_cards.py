@@ -1,5 +1,7 @@
 """Figures of cards and contrasts: what they draw, and that they leave the app whole, whatever a token or name holds."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -113,7 +115,7 @@ def test_tokens_that_differ_in_white_space_alone_keep_their_signs():
 def test_the_answer_names_what_is_beyond_chance(run):
     text = expert_cards(card(run, Choice(LAYER, expert=EXPERT))).text
     assert text.startswith(f"Expert {EXPERT} of layer {LAYER} serves ") and "over prompts" in text
-    assert f"“{HOSTILE}” (lift" in text and "“12” (lift" in text
+    assert re.search(f"“{re.escape(HOSTILE)}” .[0-9.]+ times as often", text) and "“12” (" in text
     assert "digits stands out most" in text
 
 

@@ -84,7 +84,7 @@ def test_the_frontier_of_several_texts_has_an_interval_and_counts_its_texts():
     assert GatePlacement.from_json(placed.to_json()) == placed
     assert told(placed).startswith("In 6 texts (120 tokens), the learned gate takes ")
     shown = placement_table(placed)
-    assert shown["other gate"].tolist()[0] == "its loops dealt at random within each layer" and len(shown) == 6
+    assert shown["other gate"].tolist()[0] == "its loops, shuffled within each layer" and len(shown) == 6
     assert shown["regret per cell"][1] == NOTHING and placed.together["oracle"].more == pytest.approx(
         float(shown["loss per token"][5].split(" ")[0].replace(MINUS, "-")), abs=5e-4
     )

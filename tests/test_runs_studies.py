@@ -50,7 +50,7 @@ def test_a_study_of_a_run_says_what_is_missing_and_names_near_duplicates(tmp_pat
         found = study(run, draws=9)
     entropy = found.difficulty_validity["soft"].query("measure == 'entropy'")
     assert (entropy["tokens"] == 0).all() and entropy["rho"].isna().all()
-    assert "The first pair: “text 0: " in repeats_told(found)
+    assert "The first pair is “text 0: " in repeats_told(found)
 
 
 def test_rows_of_a_part_in_any_order_are_put_in_order(tmp_path):

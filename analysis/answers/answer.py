@@ -8,6 +8,9 @@ from analysis.words.labels import how_many, token_label
 from analysis.words.numbers import percent
 from hooks.trace import RoutingTrace
 
+MOST_LAYERS_TOLD = 12
+"""What happens in every layer is told in words of models with no more layers."""
+
 
 @dataclass(frozen=True)
 class Link:
@@ -106,4 +109,15 @@ def others_alike(values: np.ndarray, best: int) -> str:
     return f" and {how_many(alike, 'other')}" if alike else ""
 
 
-__all__ = ["Answer", "Link", "Named", "a_layer", "a_token", "an_expert", "answer", "others_alike", "share"]
+__all__ = [
+    "MOST_LAYERS_TOLD",
+    "Answer",
+    "Link",
+    "Named",
+    "a_layer",
+    "a_token",
+    "an_expert",
+    "answer",
+    "others_alike",
+    "share",
+]

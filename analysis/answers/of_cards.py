@@ -40,7 +40,9 @@ def _tokens(card: Card) -> str:
         return f"No token occurs {FEWEST} times, so none is compared."
     if above.empty:
         return f"None of the {how_many(card.compared, 'token')} compared is served more often than by chance."
-    named = [f"“{isolated(short_label(row.text))}” (lift {number(row.lift, 1)})" for row in above.itertuples()]
+    named = [
+        f"“{isolated(short_label(row.text))}” ({number(row.lift, 1)} times as often)" for row in above.itertuples()
+    ]
     least = "at least " if len(above) == CANDIDATES else ""  # others were not looked at by prompt
     more = f" and {least}{len(above) - MOST_NAMED:,} more" if len(above) > MOST_NAMED else ""
     listed = ", ".join(named[:MOST_NAMED])
@@ -52,7 +54,7 @@ def _classes(card: Card) -> str:
     if table.empty:
         return " No class of token stands out."
     top = table.sort_values("lift", ascending=False).iloc[0]
-    return f" Of the classes, {top['class']} stands out most (lift {number(top['lift'], 1)})."
+    return f" Of the classes, {top['class']} stands out most ({number(top['lift'], 1)} times as often)."
 
 
 __all__ = ["expert_cards"]

@@ -3,12 +3,12 @@
 import numpy as np
 
 from analysis.aggregate import mean_over_tokens, ordinary
-from analysis.answers.answer import Answer, Named, Piece, a_layer, a_token, answer, share
+from analysis.answers.answer import MOST_LAYERS_TOLD, Answer, Named, Piece, a_layer, a_token, answer, share
 from analysis.difficulty import surprisal
 from analysis.explain.near_miss import TwoPrecisions
 from analysis.parts import why_lacking_result
 from analysis.recursion import NEAR_MISS, margin_of
-from analysis.texts.goes_with import GoesWith
+from analysis.texts.goes_with import Correlation, GoesWith
 from analysis.view import DEFAULT_VIEW, View
 from analysis.words.labels import how_many, token_label
 from analysis.words.numbers import number
@@ -34,8 +34,9 @@ def choice_of_loops(
     if trace.max_loops == 1:
         return {}
     return {
-        "Depth head": _what_it_saw(trace, view),
+        "Because": _what_it_saw(trace, view),
         "How sure": _how_sure(trace, view, precisions),
+        **({"Every layer": _every_layer(trace, view)} if 1 < trace.num_layers <= MOST_LAYERS_TOLD else {}),
         "In this text": _same_token(trace, view),
         "What is known": _known(trace, view, known),
     }
@@ -47,11 +48,13 @@ def _what_it_saw(trace: RoutingTrace, view: View) -> Answer:
     probs = np.exp(logits - logits.max())
     probs /= probs.sum()
     order = np.argsort(-probs, kind="stable")[:MOST_LOOPS_TOLD]
-    told = [f"{how_many(int(loops) + 1, 'loop')} {share(float(probs[loops]))}" for loops in order]
+    first, *others = ((int(loops) + 1, share(float(probs[loops]))) for loops in order)
+    told = ", ".join(f"{how_many(loops, 'loop')} {likely}" for loops, likely in others)
     rest = "" if len(probs) <= MOST_LOOPS_TOLD else f", the others {share(float(1 - probs[order].sum()))}"
-    forced = "" if int(order[0]) + 1 == ran else f" But {how_many(ran, 'loop')} ran."
+    forced = "" if first[0] == ran else f" But {how_many(ran, 'loop')} ran."
     return answer(
-        "In ", a_layer(view.layer), " it gave ", a_token(trace, view.token), f" {', '.join(told)}{rest}.{forced}"
+        "In ", a_layer(view.layer), f" the depth head gave {how_many(first[0], 'loop')} the highest probability for ",
+        a_token(trace, view.token), f", {first[1]}; {told}{rest}.{forced}",
     )  # fmt: skip
 
 
@@ -60,14 +63,16 @@ def _how_sure(trace: RoutingTrace, view: View, precisions: TwoPrecisions | None)
     margins, logits = margin_of(trace.depth_logits[view.layer]), trace.depth_logits[view.layer, view.token]
     first, second = (int(loops) + 1 for loops in np.argsort(-logits, kind="stable")[:2])
     margin, counted = float(margins[view.token]), margins[ordinary(trace)]
-    smaller = share(float((counted < margin).mean())) if counted.size else ""
-    beside = f" ({smaller} of this layer's margins are smaller)" if smaller else ""
-    near = "a near miss" if margin < NEAR_MISS else "no near miss"
-    pieces: list[Piece] = [f"{how_many(first, 'loop')} won over {second} by {number(margin)} logits{beside}: {near}. "]
+    near = f"{'a' if margin < NEAR_MISS else 'no'} near miss (that is below {NEAR_MISS})"
+    beside = ""
+    if counted.size:
+        beside = f", and clearer than {share(float((counted < margin).mean()))} of this layer's choices"
+    pieces: list[Piece] = [f"{how_many(first, 'loop')} won over {second} by {number(margin)} logits: {near}{beside}. "]
     if why_lacking_result(TwoPrecisions, trace.meta):
         return answer(*pieces)
     if precisions is None:
-        return answer(*pieces, "Not measured in bfloat16 yet: see ", a_page("Near misses"), ".")
+        pieces.append("Would rounding flip it? The button Trace in bfloat16 tells; all tokens: ")
+        return answer(*pieces, a_page("Near misses"), ".")
     differ = (precisions.routing.loops != precisions.rounded.loops)[:, ordinary(trace)]
     one, other = (int(each.loops[view.layer, view.token]) for each in (precisions.routing, precisions.rounded))
     pieces.append(f"bfloat16 flips it to {how_many(other, 'loop')}" if one != other else "bfloat16 does not flip it")
@@ -81,15 +86,25 @@ def _same_token(trace: RoutingTrace, view: View) -> Answer:
     alike[view.token] = False
     loops, label = trace.loops[view.layer], token_label(trace, view.token)
     here, everywhere = mean_over_tokens(trace, trace.loops), number(mean_over_tokens(trace, trace.loops).mean())
-    beside = f"all tokens: {number(here[view.layer])}"
-    told = f"“{label}” stands here once; in this layer it took {how_many(int(loops[view.token]), 'loop')} ({beside})."
+    told = f"“{label}” occurs once. It took {how_many(int(loops[view.token]), 'loop')} in this layer"
     if alike.any():
         low, high = int(loops[alike].min()), int(loops[alike].max())
-        ends = f"{low} to {high}; " if low < high else ""
-        mean, times = number(loops[alike].mean()), how_many(int(alike.sum()), "more time")
-        told = f"“{label}” stands here {times}, with {mean} loops in this layer ({ends}{beside})."
+        took = f"{low} to {high} loops (mean {number(loops[alike].mean())})" if low < high else how_many(low, "loop")
+        told = f"“{label}” occurs {how_many(int(alike.sum()), 'more time')}, and there took {took} in this layer"
     own = number(trace.loops[:, view.token].mean())
-    return Answer(f"{told} Over all layers this one took {own}, all tokens {everywhere}.")
+    return Answer(
+        f"{told}; the mean of all tokens is {number(here[view.layer])}. Over all layers the mean of this one is {own}, "
+        f"that of all tokens {everywhere}."
+    )
+
+
+def _every_layer(trace: RoutingTrace, view: View) -> Answer:
+    """The loops of the token in every layer, whose names are links."""
+    pieces: list[Piece] = []
+    for layer, loops in enumerate(trace.loops[:, view.token].tolist()):
+        lead = f"{how_many(loops, 'loop').capitalize()} in " if not layer else f", {loops} in "
+        pieces += [lead, a_layer(layer)]
+    return answer(*pieces, ".")
 
 
 def _known(trace: RoutingTrace, view: View, known: GoesWith | None) -> Answer:
@@ -113,9 +128,18 @@ def _goes_with(known: GoesWith | None) -> str:
         return "What this model's difficulty goes with has not been measured yet. "
     rho = {name: number(each.rho, signed=True) for name, each in known.measures.items()}
     return (
-        f"In {known.texts} {known.name}, difficulty correlates with frequency (ρ = {rho['frequency']}) and surprisal "
-        f"({rho['surprisal_read']}; {rho['surprisal_read_given_frequency']} among equally frequent tokens). "
+        f"In {known.texts} {known.name}, tokens to which the depth head gives more loops are "
+        f"{_which(known.measures['frequency'], 'more frequent', 'rarer')} (ρ = {rho['frequency']}) and "
+        f"{_which(known.measures['surprisal_read'], 'more surprising', 'less surprising')} (ρ = "
+        f"{rho['surprisal_read']}; among equally frequent tokens {rho['surprisal_read_given_frequency']}). "
     )
+
+
+def _which(found: Correlation, more: str, less: str) -> str:
+    """The adjective for the sign of a correlation; neither where its interval holds zero."""
+    if found.low <= 0 <= found.high:
+        return f"neither {more} nor {less}"
+    return more if found.rho > 0 else less
 
 
 def a_page(name: str) -> Named:

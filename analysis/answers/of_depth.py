@@ -25,14 +25,14 @@ def forced_depth(effects: DepthEffects, view: View = DEFAULT_VIEW) -> Answer:
     lost = np.where(cells.counted, regret(cells), -1.0)
     layer, token = np.unravel_index(int(lost.argmax()), lost.shape)
     often = (
-        f"Where one number is best, it ran in {share(best)} (dealt at random, {share(by_chance)}). "
+        f"Where one number is best, it ran in {share(best)} (shuffled, {share(by_chance)}). "
         if np.isfinite(best)
         else ""
     )
     return answer(
         f"Forced one at a time in {how_many(ran * trace.num_layers, 'cell')} (a token in a layer){begun}, the best "
         "number of loops would predict the next token better than the one that ran, by "
-        f"{number(table.loc['learned', 'regret'], 3)} nats on average. With the same loops dealt at random, this gap "
+        f"{number(table.loc['learned', 'regret'], 3)} nats on average. With the same loops, shuffled, this gap "
         f"is {_larger(table.loc['random', 'more'])}; with always {how_many(same, 'loop')}, it is "
         f"{_larger(table.loc[f'always {same}', 'more'])}. {often}",
         a_token(trace, token, layer=int(layer)),

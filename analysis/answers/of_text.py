@@ -105,8 +105,8 @@ def experts(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> Answer:
     by_chance = _by_chance(counts, tokens, trace.expert_ids.shape[2])
     pieces: list[Piece] = [
         "The load is most uneven in ", a_layer(layer), ": ", an_expert(expert, layer),
-        f" has {share(loads[layer, expert])} of {whole[layer]:,} choices by {how_many(int(tokens[layer]), 'token')}, "
-        f"where an even share is {significant(100 * even)}%. ",
+        f" has {share(loads[layer, expert])} of all choices there, where an even share is {significant(100 * even)}% "
+        f"({how_many(int(tokens[layer]), 'token')} made {whole[layer]:,} choices). ",
         "In so short a text, even choices could reach this by chance. " if by_chance else "",
     ]  # fmt: skip
     if not whole[view.layer]:
@@ -223,8 +223,8 @@ def _halves(trace: RoutingTrace) -> list[Piece]:
         return []
     return [
         f" The first half takes {number(found.first)} loops and the second, from ", a_token(trace, found.start),
-        f" on, {number(found.second)}: {'beyond' if found.differ else 'within'} chance (other cuts differ by up to "
-        f"{number(found.by_chance)}).",
+        f" on, {number(found.second)}: {'beyond' if found.differ else 'within'} chance (halves cut elsewhere: "
+        f"up to {number(found.by_chance)} apart).",
     ]  # fmt: skip
 
 

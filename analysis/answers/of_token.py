@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.aggregate import ordinary
-from analysis.answers.answer import Answer, Piece, a_layer, a_token, an_expert, answer, share
+from analysis.answers.answer import MOST_LAYERS_TOLD, Answer, Piece, a_layer, a_token, an_expert, answer, share
 from analysis.explain.attention import attention_by_loops, counted, mismatch
 from analysis.explain.attribution import Attribution
 from analysis.explain.dealt import dealt_experts
@@ -20,7 +20,7 @@ from hooks.lens_trace import EXIT, OUTPUT, LensTrace
 from hooks.path_trace import PathTrace
 from hooks.trace import RoutingTrace
 
-KINDS = {"loop": "the loops", "expert": "the experts", "attention": "attention", "embedding": "the embedding"}
+KINDS = {"loop": "loops", "expert": "experts", "attention": "attention", "embedding": "embedding"}
 """Kind of a write to the residual stream -> its words."""
 FEWEST_READ = 5
 """Earlier tokens from which on shares of the attention on them are told."""
@@ -34,9 +34,10 @@ def walkthrough(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> Answer:
         "In ", a_layer(layer), f" the FFN ran {how_many(loops, 'time')} for ", a_token(trace, token),
         f"{_how_sure(trace, layer, token)}. ",
     ]  # fmt: skip
+    elsewhere = _in_every_layer(trace, token)
     if not trace.width_ran[layer, token]:
         why = "λ is 0" if trace.gate[layer, token] <= 0 else "The width path was dropped"
-        return answer(*pieces, f"{why}, so the output comes from the loops alone and no expert ran.")
+        return answer(*pieces, f"{why}, so the output comes from the loops alone and no expert ran.{elsewhere}")
     ids, weights = (
         values[layer, token, trace.expert_ran[layer, token]] for values in (trace.expert_ids, trace.expert_weights)
     )
@@ -45,7 +46,17 @@ def walkthrough(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> Answer:
     for rank, (expert, weight) in enumerate(chosen):
         pieces += [" and " if rank else "", an_expert(expert, layer, capital=not rank)]
         pieces.append(f" ({share(weight)})")
-    return answer(*pieces, " share that weight." if len(ids) > 1 else " has that weight.")
+    return answer(*pieces, f" {'share' if len(ids) > 1 else 'has'} that weight.{elsewhere}")
+
+
+def _in_every_layer(trace: RoutingTrace, token: int) -> str:
+    """The loops of a token from the first layer to the last, or their mean over many layers."""
+    loops = trace.loops[:, token].tolist()
+    if len(loops) == 1 or trace.max_loops == 1:
+        return ""
+    if len(loops) > MOST_LAYERS_TOLD:
+        return f" Over all {len(loops)} layers it took {number(float(np.mean(loops)))} loops on average."
+    return f" From layer 0 to layer {len(loops) - 1} it took {', '.join(map(str, loops[:-1]))} and {loops[-1]} loops."
 
 
 def write_ledger(paths: PathTrace, view: View = DEFAULT_VIEW, *, prediction: Attribution | None = None) -> Answer:
@@ -64,17 +75,16 @@ def write_ledger(paths: PathTrace, view: View = DEFAULT_VIEW, *, prediction: Att
     loops, experts = (float(parts[of][ran[of]].sum()) for of in (slice(ledger.loops), slice(ledger.loops, None)))
     rest = "no expert ran" if not trace.width_ran[layer, view.token] else f"the experts {share(experts)}"
     told = _wrote_most(prediction, layer) if prediction and prediction.gap <= prediction.allowed else []
-    where = ["There, "] if told else ["In ", a_layer(layer), ", "]
     return answer(
-        *told, *where, name, " wrote the largest part of what the FFN added for ", a_token(trace, view.token),
-        f": {share(float(parts[best]))} of the update, as a projection on it. All loops together wrote "
-        f"{share(loops)}, and {rest}.",
+        "In ", a_layer(layer), ", ", name, " wrote the largest part of what the FFN added for ",
+        a_token(trace, view.token), f": {share(float(parts[best]))} of it, measured in its direction. All loops "
+        f"together wrote {share(loops)}, and {rest}.", *told,
     )  # fmt: skip
 
 
 def _wrote_most(prediction: Attribution, layer: int) -> list[Piece]:
     """What each kind of write contributed to a logit (difference), and which layer, single write and write of the
-    selected `layer` contributed most. The text ends with this layer."""
+    selected `layer` contributed most."""
     table, to = prediction.table, prediction.direction
     best = table.loc[table["contribution"].idxmax()]
     by_kind = table.groupby("kind")["contribution"].sum().sort_values(ascending=False)
@@ -82,9 +92,10 @@ def _wrote_most(prediction: Attribution, layer: int) -> list[Piece]:
     kinds = ", ".join(f"{KINDS[kind]} {number(value, signed=True)}" for kind, value in by_kind.items())
     over = f" over “{short_label(to.distractor)}”" if to.distractor else ""
     return [
-        f"The logit of “{short_label(to.target)}”{over} is {number(prediction.total, signed=True)}: {kinds}. Most came "
-        "from ", a_layer(by_layer.idxmax()), f" ({number(by_layer.max(), signed=True)}), of single writes from ",
-        *_write(best), f" ({number(best['contribution'], signed=True)}), ", *_of_layer(prediction, layer), ". ",
+        f" The logit of “{short_label(to.target)}”{over} is {number(prediction.total, signed=True)} in all: {kinds}. "
+        "The layer that adds most is ", a_layer(by_layer.idxmax()), f" ({number(by_layer.max(), signed=True)}). "
+        "The write that adds most is ", *_write(best), f" ({number(best['contribution'], signed=True)}), and ",
+        *_of_layer(prediction, layer), ".",
     ]  # fmt: skip
 
 
@@ -93,9 +104,9 @@ def _of_layer(prediction: Attribution, layer: int) -> list[Piece]:
     writes = prediction.of_layer(layer)
     best = writes.loc[writes["contribution"].idxmax()]
     if best["contribution"] <= 0:
-        return ["but nothing from ", a_layer(layer), ", whose writes all lowered it"]
+        return ["all writes of ", a_layer(layer), " lower it"]
     name = _write(best)[0]
-    return ["and in ", a_layer(layer), " from ", name, f" ({number(best['contribution'], signed=True)})"]
+    return ["in ", a_layer(layer), " it is ", name, f" ({number(best['contribution'], signed=True)})"]
 
 
 def _write(row: pd.Series) -> list[Piece]:
@@ -123,12 +134,14 @@ def recursion_lens(lens: LensTrace, view: View = DEFAULT_VIEW) -> Answer:
     changed = exits & (grid(lens, EXIT, first) != first[final])
     pieces: list[Piece] = [
         *_after_one_loop(lens, view.layer, final),
-        " The logit lens shows that token from the output of ", a_layer(lens.layer[outputs][since]), " on. ",
+        f" The logit lens shows “{short_label(lens.top_tokens[final][0])}” from the output of ",
+        a_layer(lens.layer[outputs][since]), " on. ",
     ]  # fmt: skip
     if not exits.any():
         return answer(*pieces, "With only one loop there is no other exit.")
     pieces.append(
-        f"Exiting a layer after another number of loops would change this in {changed.sum():,} of {exits.sum():,} cases"
+        f"Of {exits.sum():,} other exits (one layer left after fewer or more loops), {changed.sum():,} would change "
+        "the prediction"
     )
     if not changed.any():
         return answer(*pieces, ".")
@@ -149,10 +162,9 @@ def _after_one_loop(lens: LensTrace, layer: int, final: int) -> list[Piece]:
     if loops == 1:
         return ["In ", here, " ", token, f" took one loop anyway, and {own}"]
     one = int(lens.of(EXIT).reshape(-1, lens.routing.max_loops)[layer, 0])
-    would = ["Had ", token, " exited ", here, f" after one loop instead of {loops} (Exit here), the model would "]
-    if lens.top_ids[one, 0] == lens.top_ids[final, 0]:
-        return [*would, f"still predict {_likeliest(lens, one)}; after its {loops} loops {own}"]
-    return [*would, f"predict {_likeliest(lens, one)}; after its {loops} loops {own}"]
+    would = f"after one loop instead of {loops}, the model would"
+    same = "still " if lens.top_ids[one, 0] == lens.top_ids[final, 0] else ""
+    return ["After ", token, f" {own} Had this token left ", here, f" {would} {same}predict {_likeliest(lens, one)}."]
 
 
 def _likeliest(lens: LensTrace, reading: int) -> str:
@@ -176,11 +188,10 @@ def geometry(paths: PathTrace, view: View = DEFAULT_VIEW) -> Answer:
     ]  # fmt: skip
     if not len(dealt):
         return answer(*pieces, "One token alone cannot be compared with others.")
-    gained = float(cosine[known].mean() - dealt.mean())
     return answer(
         *pieces,
-        f"With experts dealt from other tokens it is {number(float(dealt.mean()))}: only the difference, "
-        f"{number(gained)}, is about the router's choice.",
+        f"If every token had the experts of another one, it would be {number(float(dealt.mean()))}: only the "
+        "difference is about the router's choice.",
     )
 
 

@@ -7,7 +7,7 @@ from hooks.frontier_record import RULES, SCOPES, Frontier, GateSweep
 
 RULE_WORDS = {
     "learned": "learned gate",
-    "random": "its loops dealt at random",
+    "random": "its loops, shuffled",
     "always": "always the same loops",
     "threshold": "thresholds of the depth head moved",
     "change": "leave after a short step",

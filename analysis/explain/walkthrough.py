@@ -14,7 +14,9 @@ from jaxtyping import Float, jaxtyped
 from analysis.experts import router_probs
 from analysis.explain.ledger import allowed_residual, divided
 from analysis.recursion import depth_margin
+from analysis.words.numbers import number
 from hooks.path_trace import PathTrace
+from hooks.trace import RoutingTrace
 
 
 @jaxtyped(typechecker=beartype)
@@ -100,6 +102,34 @@ def walkthrough(paths: PathTrace, layer: int, token: int) -> Walkthrough:
         output_norm=float(both["output_norm"][0]),
         residual=float(both["residual"][0]),
         allowed=float(allowed_residual(paths, layer)[0]),
+    )
+
+
+def token_by_layer(trace: RoutingTrace, token: int) -> pd.DataFrame:
+    """One row per layer: what was decided for one token. `experts` has their numbers and weights, the first choice
+    first; it is missing where the width path did not run."""
+    experts = [
+        ", ".join(
+            f"{expert} ({number(weight)})"
+            for expert, weight, ran in zip(
+                trace.expert_ids[layer, token].tolist(),
+                trace.expert_weights[layer, token].tolist(),
+                trace.expert_ran[layer, token].tolist(),
+                strict=True,
+            )
+            if ran
+        )
+        for layer in range(trace.num_layers)
+    ]
+    return pd.DataFrame(
+        {
+            "layer": np.arange(trace.num_layers),
+            "loops": trace.loops[:, token],
+            "gate": trace.gate[:, token],
+            "experts": [each or None for each in experts],
+            "difficulty_soft": trace.difficulty_soft[:, token],
+            "margin": depth_margin(trace)[:, token],
+        }
     )
 
 

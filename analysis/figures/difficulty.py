@@ -227,9 +227,9 @@ FIGURES = (
         how_to_read=(
             "Each cell is one token in one layer; a stronger colour means a higher difficulty. Difficulty is how "
             "many loops through the layer's FFN the token gets, scaled from 0 (one loop) to 1 (all loops) so that "
-            "texts can be compared. Hard difficulty uses the number that ran, soft difficulty the number expected "
-            "under the probabilities of the depth head, a small linear layer that chooses the loops. It is what "
-            "the depth head assigned, not how hard the token is to predict."
+            "texts can be compared. “Hard” takes the loops that ran, “soft” the mean of all numbers of loops "
+            "by the probabilities of the depth head, a small linear layer that chooses among them. Difficulty is "
+            "what the depth head assigned, not how hard the token is to predict."
         ),
         figure=difficulty_map_figure,
         table=difficulty_table,

@@ -140,8 +140,8 @@ FIGURES = (
         title="Which tokens does each expert serve?",
         how_to_read=(
             "Each row is one expert of the selected layer, and each cell a token that it served, stronger with the "
-            "expert's weight. The bars count the tokens of the whole text that each expert served. The lowest row "
-            "holds the tokens that did not route."
+            "expert's weight. The bars count the tokens of the whole text that it served, dark as their "
+            "first choice and pale as a later one. The lowest row holds the tokens that did not route."
         ),
         of_versatile=(
             "An expert is a slice of the FFN. Tokens that did not route took all loops, so λ was 0 and no expert ran."

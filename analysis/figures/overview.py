@@ -134,8 +134,8 @@ FIGURES = (
         how_to_read=(
             "Each bar is one token. Orange shows how often the layer's FFN ran for it (depth path, one pass per "
             "loop), blue what its experts, slices of the same FFN, cost on top (width path), both as means over "
-            "layers. The dotted line is the cost of one dense FFN. Cost is not weight in the output: experts are "
-            "cheap, so a short blue part can go with a large width share λ."
+            "layers. The dotted line is the cost of one dense FFN. A short blue part says only that "
+            "experts are cheap: their weight λ in the output can still be large."
         ),
         figure=compute_map_figure,
         table=compute_table,

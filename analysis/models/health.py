@@ -163,12 +163,12 @@ def check_expert_fit(record: HealthRecord) -> Check:
         name,
         status if record.gates_trained else "sick",
         f"a token's chosen experts write {percent(np.nanmean(own))} of its first step (projected on it), experts "
-        f"dealt from other tokens {percent(np.nanmean(others))}; shuffled they cost {_nats(cost.mean)} nats per token "
+        f"of other tokens {percent(np.nanmean(others))}; shuffled they cost {_nats(cost.mean)} nats per token "
         f"(standard error {number(cost.error, 3)} over {cost.texts} texts), removing all experts costs {_told(scale)}",
         _untrained_gates(record)
-        + f"Experts fit their tokens if they write {LEAST_FIT:g} times what dealt ones do or more. That their choice "
-        "also matters to the predictions is shown only by a cost whose 95% interval over texts lies above 0. Below "
-        f"that ratio, and with a cost within {FIT_ERRORS:g} standard errors, any experts would do, as with an "
+        + f"Experts fit their tokens if they write {LEAST_FIT:g} times what those of other tokens do or more. That "
+        "their choice also matters to the predictions is shown only by a cost whose 95% interval over texts lies above "
+        f"0. Below that ratio, and with a cost within {FIT_ERRORS:g} standard errors, any experts would do, as with an "
         "untrained router.",
     )
 

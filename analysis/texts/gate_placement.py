@@ -98,7 +98,7 @@ def gate_placement(name: str, cells: Sequence[Cells], frontiers: Sequence[Fronti
 
 
 NAMED = {
-    "random": ("its loops dealt at random within each layer", "random"),
+    "random": ("its loops, shuffled within each layer", "random"),
     "always": ("the same loops for every token (a mixture of two numbers)", None),
     "threshold": ("the depth head with its thresholds moved", None),
     "change": ("leave after the first loop whose step is short beside the state", None),

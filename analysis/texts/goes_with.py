@@ -10,11 +10,11 @@ from analysis.texts.study import Study
 from analysis.words.numbers import number
 
 MEASURES_TOLD = {
-    "frequency": "how often the token occurs in these texts",
-    "surprisal_read": "surprisal of the token read",
-    "surprisal_read_given_frequency": "the same among equally frequent tokens",
-    "surprisal_next": "surprisal of the next token",
-    "surprisal_next_given_frequency": "the same among equally frequent tokens",
+    "frequency": "the token's frequency in these texts",
+    "surprisal_read": "its surprisal",
+    "surprisal_read_given_frequency": "its surprisal among equally frequent tokens",
+    "surprisal_next": "the surprisal of the next token",
+    "surprisal_next_given_frequency": "that among equally frequent tokens",
 }
 """Measure of `analysis.texts.validity` -> its words, in the order in which they are told."""
 
@@ -64,13 +64,14 @@ def correlations(table: pd.DataFrame) -> dict[str, Correlation]:
 def told(found: GoesWith) -> str:
     """The correlations in one sentence."""
     parts = [
-        f"{words} {_signed(each.rho)} ({_signed(each.low)} to {_signed(each.high)})"
+        f"{words}: {_signed(each.rho)} ({_signed(each.low)} to {_signed(each.high)})"
         for name, words in MEASURES_TOLD.items()
         if (each := found.measures.get(name))
     ]
+    listed = "; ".join(parts)
     return (
-        f"In {found.texts} {found.name}, soft difficulty has these rank correlations (Spearman's ρ within "
-        f"texts, with 95% intervals): {'; '.join(parts)}."
+        f"How far soft difficulty goes up (above 0) or down (below 0) with other measures in {found.texts} "
+        f"{found.name}, as Spearman's ρ within texts with 95% intervals. {listed[:1].upper()}{listed[1:]}."
     )
 
 

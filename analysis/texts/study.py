@@ -97,8 +97,8 @@ def repeats_told(found: Study) -> str | None:
     pair = [_beginning(found, int(repeats[column].iloc[0])) for column in ("text", "like")]
     return (
         f"{len(repeats):,} of {how_many(found.texts, 'text')} nearly repeat an earlier one: of all runs of {RUN} "
-        f"tokens in the shorter of the two, {100 * ALIKE:.0f}% or more stand in the other as well. The first pair: "
-        f"{pair[0]} and {pair[1]}. Each counts as a text of its own, so intervals are too narrow and p is too small."
+        f"tokens in the shorter of the two, {100 * ALIKE:.0f}% or more stand in the other as well. The first pair is "
+        f"{pair[0]} and {pair[1]}; each text counts as one of its own, so intervals are too narrow and p is too small."
     )
 
 

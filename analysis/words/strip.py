@@ -244,7 +244,7 @@ def _experts(trace: RoutingTrace, layer: int, theme: str, starts: np.ndarray):
     chosen = [",".join(map(str, row)) for row in rows]
     again = [("text", "… 8 colours, used again")] if trace.num_experts > len(palette) else []
     legend = [
-        ("text", "expert"),
+        ("text", "first expert" if trace.expert_ids.shape[2] > 1 else "expert"),
         *_swatches(palette[: trace.num_experts], 0),
         *again,
         ("hatch", ""),

@@ -64,19 +64,22 @@ class Answer {
     return button;
   }
 
-  // An answer to another selection leaves the figures below where they are: a line only grows on a page, and where the
-  // answer changes with the selection it has room for longer names from the first.
+  // An answer to another selection leaves the figures below where they are: the box only grows on a page, and where the
+  // answer changes with the selection it has room for longer names from the first. The room is below the last line.
   keep_heights(page) {
     const width = this.box.clientWidth;
     if (page !== this.page || width !== this.width) this.heights = [];
     [this.page, this.width] = [page, width];
-    [...this.box.querySelectorAll("p")].forEach((line, i) => {
-      line.style.minHeight = "";
+    const lines = [...this.box.querySelectorAll("p")];
+    this.box.style.minHeight = "";
+    const least = this.box.offsetHeight, drawn = lines.map((line) => line.offsetHeight);
+    lines.forEach((line, i) => {
       const longer = document.createTextNode(" n".repeat(this.spare / 2));
       line.append(longer);
       this.heights[i] = Math.max(this.heights[i] ?? 0, line.offsetHeight);
       longer.remove();
-      line.style.minHeight = this.heights[i] + "px";
     });
+    const room = lines.reduce((sum, _, i) => sum + this.heights[i] - drawn[i], 0);
+    this.box.style.minHeight = least + room + "px";
   }
 }

@@ -6,7 +6,7 @@ import streamlit as st
 
 _component = st.components.v2.component(
     "picture_buttons",
-    html='<button data-format="svg">SVG</button> <button data-format="png">PNG</button>',
+    html='<button data-format="svg">SVG</button><button data-format="png">PNG</button>',
     css=(Path(__file__).parent / "button.css").read_text(encoding="utf-8"),
     js=(Path(__file__).parent / "picture_buttons.js").read_text(encoding="utf-8"),
 )

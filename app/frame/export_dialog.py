@@ -4,6 +4,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from analysis.catalogue import CATALOGUE, FigureSpec, OfTexts, routing_of
 from analysis.export.bundle import bundle
@@ -18,7 +19,7 @@ from analysis.export.tables import table_csv, table_parquet
 from analysis.texts.study import SAMPLES
 from app.components.copy_link import copy_link
 from app.components.picture_buttons import picture_buttons
-from app.frame.export_rows import made_file, row
+from app.frame.export_rows import MadeFile, made_button, make_button, row
 from app.frame.report_row import report_row
 from app.limits import LONGEST
 from app.parts.page import Page
@@ -78,15 +79,19 @@ def export_dialog(page: Page) -> None:
 
 @dataclass(frozen=True)
 class _Choices:
-    """What the reader chose for pictures in a paper."""
+    """What the reader chose for pictures in a paper, and the button that makes one."""
 
     paper: Paper
     kind: PictureFormat
     wanted: bool
-    """Whether the button that makes one was pressed."""
+    """Whether the button was pressed."""
+    place: DeltaGenerator
+    """Where it stands, and the download after it."""
+    beside: DeltaGenerator
+    """Where the caption of the picture is offered."""
 
 
-def _paper_choices() -> _Choices:
+def _paper_choices(name: str) -> _Choices:
     """The widgets for width, letters, format and marks, and the button; they count for the zip too."""
     browser = browser_path()
     one, two = COLUMNS_MM.values()
@@ -105,31 +110,33 @@ def _paper_choices() -> _Choices:
         marked = st.toggle(
             "Mark the selection", help="Draws lines around the selected token and layer, as on the page."
         )
-        make = f"Make {kind.upper()}"
-        wanted = st.button(make, disabled=browser is None, help=None if browser else f"{NO_BROWSER} {REMEDY}")
+        wanted, place = make_button(_picture_file(name, kind), why_not=None if browser else f"{NO_BROWSER} {REMEDY}")
+        beside = st.empty()
     if browser is None:
         st.caption("The server has no Chrome or Chromium to draw this picture with.")
-    return _Choices(Paper(float(width), font, float(size), selection=marked), kind, wanted)
+    return _Choices(Paper(float(width), font, float(size), selection=marked), kind, wanted, place, beside)
 
 
 def _for_a_paper(figure_spec: FigureSpec, options: dict[str, str]) -> _Choices:
     """A picture for a paper and its caption, once they are made; what was chosen for it."""
-    chosen = _paper_choices()
+    chosen = _paper_choices(figure_spec.name)
     paper, kind = chosen.paper, chosen.kind
     drawn, view = results.current_result(figure_spec.of), state.current_view()
     export = Export(state.current_trace(), view, (drawn,), options={figure_spec.name: options}, paper=paper)
     if told := _names_told(figure_spec, export):
         st.caption(told)
     key = ("picture", figure_spec.name, tuple(options.items()), routing_of(drawn), view, paper, kind)
-    if made := made_file(chosen.wanted, key, lambda: _picture(export, figure_spec, kind)):
+    file = _picture_file(figure_spec.name, kind)
+    if made_button(file, chosen.wanted, chosen.place, key, lambda: _picture(export, figure_spec, kind)):
         words = caption(figure_spec, routing_of(drawn), view, marked=paper.selection, **options)
-        file = f"{figure_spec.name}.{kind}"
-        with row("Made"):
-            st.download_button(f"Download {kind.upper()}", made, file, MIME[kind], on_click="ignore")
-            st.download_button(
-                "Download caption", words, f"{figure_spec.name}.caption.txt", "text/plain", on_click="ignore"
-            )
+        chosen.beside.download_button(
+            "Download caption", words, f"{figure_spec.name}.caption.txt", "text/plain", on_click="ignore"
+        )
     return chosen
+
+
+def _picture_file(name: str, kind: PictureFormat) -> MadeFile:
+    return MadeFile(f"Make {kind.upper()}", lambda made: f"Download {kind.upper()}", f"{name}.{kind}", MIME[kind])
 
 
 def _names_told(figure_spec: FigureSpec, export: Export) -> str | None:
@@ -159,7 +166,8 @@ def _everything(chosen: _Choices) -> None:
     trace, view = state.current_trace(), state.current_view()
     options = {figure_spec.name: taken for figure_spec in CATALOGUE if (taken := chosen_options(figure_spec))}
     kinds = [kind for kind in dict.fromkeys(figure_spec.of for figure_spec in CATALOGUE) if results.can_draw(kind)]
-    wanted = st.button("Make everything (zip)", help="Its pictures follow the choices above under For a paper.")
+    file = MadeFile("Make everything (zip)", lambda made: "Download everything", "everything.zip", "application/zip")
+    wanted, place = make_button(file, help="Its pictures follow the choices above under For a paper.")
     formats = tuple(dict.fromkeys((*ZIP_PICTURES, chosen.kind)))
 
     def make() -> bytes:
@@ -179,8 +187,7 @@ def _everything(chosen: _Choices) -> None:
         return content
 
     key = ("zip", trace, view, str(options), kinds, results.chosen_inputs(), chosen.paper, formats)
-    if made := made_file(wanted, key, make):
-        st.download_button("Download everything", made, "everything.zip", "application/zip", on_click="ignore")
+    made_button(file, wanted, place, key, make)
 
 
 def _links() -> None:

@@ -111,13 +111,15 @@ def _examples() -> None:
 
 def _file() -> None:
     upload = st.file_uploader(
-        "Upload a file of prompts: txt or md (one prompt per line, paragraph or file), jsonl (one string or object "
-        f"per line), csv (the first line names the columns) or parquet, up to {MAX_FILE_MB} MB and {MAX_PROMPTS:,} "
-        f"prompts of {MAX_CHARACTERS:,} characters. Or upload a trace file (.trace.safetensors), up to {MAX_TRACE_MB} "
-        f"MB and {MAX_TOKENS:,} tokens.",
+        f"A list of up to {MAX_PROMPTS:,} prompts ({MAX_FILE_MB} MB), or a trace file",
         type=[*FILE_TYPES, "safetensors"],
         max_upload_size=MAX_TRACE_MB,
         key="upload",
+        help="txt and md: one prompt per line, paragraph or file. jsonl: one string or object per line. csv: the first "
+        "line names the columns. parquet: one prompt per row. Other columns, such as a category, stay with the "
+        f"prompts, to compare groups. A prompt has up to {MAX_CHARACTERS:,} characters. A trace file is a "
+        ".trace.safetensors, up to "
+        f"{MAX_TRACE_MB} MB and {MAX_TOKENS:,} tokens.",
     )
     if upload is None:
         prompt_list.forget_upload()
@@ -180,6 +182,8 @@ def _prompts(where: str, read: Callable[[], PromptList]) -> None:
         format_func=labels.__getitem__,
         key=f"chosen-{where} {hash(tuple(labels))}",  # for other prompts another field: this one keeps its words
     )
+    if groups := prompt_list.groupings(found):
+        st.caption(literal(f"Compare all shows the prompts in groups, by {' or '.join(groups)}."))
     with st.container(horizontal=True):
         args = (pending.callback(partial(state.show, found.prompts[chosen])),)
         st.button("Trace", type="primary", key=f"trace-{where}", on_click=_ask, args=args)

@@ -11,7 +11,7 @@ from analysis.export.printing import pdf
 from analysis.export.report import report_of
 from analysis.export.report_page import Report
 from analysis.export.snippet import trace_file_name
-from app.frame.export_rows import made_file, row
+from app.frame.export_rows import MadeFile, made_button, make_button, row
 from app.parts.page import Page
 from app.server import queues
 from app.session import choices, comparing, results, state
@@ -34,12 +34,15 @@ def report_row(page: Page) -> None:
         label = f"Report of the {what} (HTML)"
         made_by_click = f"{file}.html", "text/html"
         st.download_button(label, lambda: report().html(), *made_by_click, on_click="ignore", help=HELP)
-        wanted = st.button("Make report (PDF)", disabled=why_not is not None, help=why_not)
+        printed = MadeFile("Make report (PDF)", _label, f"{file}.pdf", "application/pdf")
+        wanted, place = make_button(printed, why_not=why_not)
         of_what = state.current_trace(), state.current_view(), comparing.beside() if compared else None
         key = "report", *of_what, str(_options()), choices.shown_colouring()
-        if made := made_file(wanted, key, lambda: _printed(report)):
-            label = f"Download report (PDF, {len(made) / 1e6:.1f} MB)"
-            st.download_button(label, made, f"{file}.pdf", "application/pdf", on_click="ignore")
+        made_button(printed, wanted, place, key, lambda: _printed(report))
+
+
+def _label(made: bytes) -> str:
+    return f"Download report (PDF, {len(made) / 1e6:.1f} MB)"
 
 
 def _report(of: type) -> Callable[[], Report]:

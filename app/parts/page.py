@@ -72,6 +72,21 @@ def fold(question: str, *rows: Row, of_others: str = "") -> Fold:
     return Fold(question, rows, of_others)
 
 
+@dataclass(frozen=True)
+class Lead:
+    """A question about the selected token that follows a page's answer, and the page that has its answer."""
+
+    question: str
+    page: str
+    """The name of the other page."""
+    needs: tuple[str, ...] = ()
+    """What a model must decide for the question, beside what it must for the page."""
+
+    def is_asked(self, meta: Mapping[str, Any]) -> bool:
+        """Whether a model has an answer."""
+        return why_lacking((*PAGES.get(_path_of(self.page), ()), *self.needs), meta) is None
+
+
 @dataclass(frozen=True, kw_only=True)
 class Page:
     """One page of the explorer."""
@@ -91,8 +106,8 @@ class Page:
     """Further figures of the catalogue, which functions in `body` draw."""
     run_figures: tuple[FigureSpec, ...] = ()
     """Figures about a run, which functions in `body` draw; they are not of the catalogue."""
-    leads_to: str = ""
-    """A question about the selected token behind the answer, which opens the page Recursion: it has the answer."""
+    leads_to: tuple[Lead, ...] = ()
+    """What follows the answer."""
     colour_by: Quantity = "Gate"
     """What the token strip is coloured by until the visitor chooses."""
     answers_later: bool = False
@@ -104,7 +119,7 @@ class Page:
     @property
     def url_path(self) -> str:
         """Its path in the address."""
-        return self.name.lower().replace(" ", "_").replace("-", "_")
+        return _path_of(self.name)
 
     @property
     def needs(self) -> tuple[str, ...]:
@@ -141,6 +156,10 @@ class Page:
                 yield from inner if isinstance(inner, tuple) else (inner,)
 
 
+def _path_of(name: str) -> str:
+    return name.lower().replace(" ", "_").replace("-", "_")
+
+
 def draw_page(page: Page) -> None:
     """Draw a page below the frame: its question, the answer, and its body."""
     forget_what_comes_later()
@@ -172,8 +191,9 @@ def draw_page(page: Page) -> None:
 def _draw_answer(page: Page, meta: Mapping[str, Any]) -> None:
     """The answer of a page, if what it would speak of is there."""
     if found := current_answer(page.url_path):
-        leads = page.leads_to and not why_lacking(PAGES["recursion"], meta)
-        found = found.and_page(page.leads_to, "Recursion") if leads else found
+        for lead in page.leads_to:
+            if lead.is_asked(meta):
+                found = found.and_page(lead.question, lead.page)
         answer_line(found, page=page.name, changes=page.url_path in ABOUT_SELECTION, on_follow=follow)
 
 

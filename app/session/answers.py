@@ -17,6 +17,7 @@ from app.session.navigation import open_next
 from app.session.prompt_list import chosen_grouping, prompt_table
 from app.session.search_form import search_expert
 from app.texts.correlations import shipped_correlations
+from hooks.depth_effects import DepthEffects
 from hooks.knock_out_trace import KnockOutTrace
 
 NOT_DROPPED = Answer(
@@ -26,7 +27,8 @@ NOT_COMPARED = Answer(
     "Nothing is compared yet. A is the text above. Choose as B a minimal pair, a text of your own, another model, an "
     "earlier training step, or A without its interventions; then every map shows A, B and B minus A."
 )
-_EMPTY = {KnockOutTrace: NOT_DROPPED, TracePair: NOT_COMPARED}
+NOT_FORCED = Answer("No other number of loops was run on this text yet: the button below runs them all.")
+_EMPTY = {KnockOutTrace: NOT_DROPPED, TracePair: NOT_COMPARED, DepthEffects: NOT_FORCED}
 _KINDS = {function.__name__: kind for function, kind in ANSWERS.items()}
 
 

@@ -9,7 +9,7 @@ import streamlit as st
 
 from analysis import parts
 from analysis.figures.texts.prompts import MEASURES
-from analysis.texts.summary import PromptSummary, PromptTable, column_names, grouping_columns, summary_table
+from analysis.texts.summary import PromptSummary, PromptTable, as_numbers, column_names, grouping_columns, summary_table
 from app.limits import MOST_TOKENS
 from app.server import captures, queues
 from app.server.uploads import is_table, prompts_of_upload
@@ -115,6 +115,12 @@ def prompt_table() -> tuple[pd.DataFrame, list[str]]:
         for prompt, known in zip(found.prompts, prompt_summaries(), strict=True)
     )
     return summary_table(rows, dict(zip(columns, found.others.values(), strict=True))), columns
+
+
+def groupings(found: PromptList) -> list[str]:
+    """The columns of a list, not yet taken, by which its prompts can be compared in groups."""
+    columns = dict(zip(column_names(found.others), map(as_numbers, found.others.values()), strict=True))
+    return grouping_columns(pd.DataFrame(columns), columns)
 
 
 def chosen_grouping(table: pd.DataFrame, columns: list[str]) -> str | None:

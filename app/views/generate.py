@@ -24,9 +24,9 @@ EVERY_S = 0.1
 HOW_TO_READ = (
     "**How to read.** A token's colour and number are its loops, in the selected layer or as a mean over layers, as "
     "chosen above. The prompt stands before the mark “generated”; what the model wrote follows, with dots under it. "
-    "Each new token is run once, on what is kept of those before, and its numbers are those of that run. A branch "
-    "keeps the text up to the selected token, changes a choice from there on, and draws with the same random "
-    "numbers, so that two branches differ only because of the change."
+    "A new token is run once, and its numbers are those of that run. A branch keeps the text up to the selected "
+    "token, changes a choice from there on, and draws with the same random numbers, so that two branches differ only "
+    "because of the change."
 )
 
 

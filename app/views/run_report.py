@@ -1,5 +1,7 @@
 """The report of the chosen run under its filter, on the page Atlas."""
 
+from functools import partial
+
 import streamlit as st
 
 from analysis.export.pictures import NO_BROWSER_FOR_PDF, browser_path
@@ -7,7 +9,7 @@ from analysis.export.printing import pdf
 from analysis.export.report import report_of
 from analysis.export.report_page import Report
 from analysis.export.snippet import trace_file_name
-from app.frame.export_rows import made_file, row
+from app.frame.export_rows import MadeFile, made_button, make_button, row
 from app.parts.run_panel import of_a_run
 from app.server import queues
 from app.server.runs import told
@@ -37,14 +39,15 @@ def report_row() -> None:
     file = f"{trace_file_name(name).partition('.')[0]}.run"
     with row("Report"):
         of_what = folder, run.counts, chosen, cosines
-        wanted = st.button("Make report (HTML)", help=HELP)
-        if html := made_file(wanted, ("run-report-html", *of_what), lambda: report().html()):
-            label = f"Download report (HTML, {len(html) / 1e6:.1f} MB)"
-            st.download_button(label, html, f"{file}.html", "text/html", on_click="ignore")
-        wanted = st.button("Make report (PDF)", disabled=why_not is not None, help=why_not)
-        if made := made_file(wanted, ("run-report", *of_what), printed):
-            label = f"Download report (PDF, {len(made) / 1e6:.1f} MB)"
-            st.download_button(label, made, f"{file}.pdf", "application/pdf", on_click="ignore")
+        html = MadeFile("Make report (HTML)", partial(_label, "HTML"), f"{file}.html", "text/html")
+        pages = MadeFile("Make report (PDF)", partial(_label, "PDF"), f"{file}.pdf", "application/pdf")
+        asked = make_button(html, help=HELP), make_button(pages, why_not=why_not)
+        made_button(html, *asked[0], ("run-report-html", *of_what), lambda: report().html())
+        made_button(pages, *asked[1], ("run-report", *of_what), printed)
+
+
+def _label(kind: str, made: bytes) -> str:
+    return f"Download report ({kind}, {len(made) / 1e6:.1f} MB)"
 
 
 __all__ = ["report_row"]

@@ -5,12 +5,13 @@ from functools import partial
 import numpy as np
 import streamlit as st
 
-from analysis.explain.walkthrough import Walkthrough, walkthrough
+from analysis.explain.walkthrough import Walkthrough, token_by_layer, walkthrough
 from analysis.words.labels import token_labels
 from analysis.words.numbers import number, significant
-from app.parts.panel import panel
+from app.parts.panel import difficulty_column, panel, title
 from app.session.results import current_result, why_not_drawn
-from app.session.state import current_view
+from app.session.state import current_trace, current_view, select
+from app.session.widgets import selected_row
 from app.texts.markdown import literal
 from hooks.path_trace import PathTrace
 
@@ -80,6 +81,39 @@ def router(walk: Walkthrough) -> None:
     st.caption(
         "Probability is the softmax over all experts. Weight is the softmax over the kept experts, and the model "
         f"uses only the weight. Expert e is a slice of the shared FFN, and fₑ(H) is what this slice adds to H.{more}"
+    )
+
+
+def every_layer() -> None:
+    """A table of what every layer decided for the selected token, whose rows select the layer."""
+    trace, view = current_trace(), current_view()
+    if trace.num_layers == 1:
+        return
+    title("The selected token in every layer")
+    table = token_by_layer(trace, view.token)
+
+    def chosen() -> None:
+        if (row := selected_row("every_layer")) is not None:
+            select(layer=int(table["layer"].iloc[row]))
+
+    st.dataframe(
+        table.assign(experts=table["experts"].fillna("did not route")),
+        hide_index=True,
+        key="every_layer",
+        height="content" if trace.num_layers <= 12 else 285,
+        on_select=chosen,
+        selection_mode="single-row",
+        column_config={
+            "gate": st.column_config.NumberColumn("width share λ", format="%.2f"),
+            "experts": "experts (weight)",
+            "difficulty_soft": difficulty_column("soft difficulty"),
+            "margin": st.column_config.NumberColumn("margin of the loops, logits", format="%.2f"),
+        },
+        placeholder="–",
+    )
+    st.caption(
+        "Margin is how far the number of loops that won lies ahead of the next. Click the box before a row to select "
+        "its layer."
     )
 
 

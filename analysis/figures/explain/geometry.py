@@ -76,7 +76,7 @@ def path_agreement_figure(
                 _dealt_dots(paths, of, c["ink"]),
             ],
             axis,
-            f"mean  {swatch(c['ink'], 'dealt', '○')}",
+            f"mean  {swatch(c['ink'], 'exchanged', '○')}",
         ),
         Minimap(per_token, colours),
     )
@@ -88,10 +88,10 @@ def _dealt_dots(paths: PathTrace, of: Literal["outputs", "writes"], colour: str)
         _mean(getattr(dealt_experts(paths, layer), f"cosine_of_{of}")[None], 1)[0] for layer in paths.layers.tolist()
     ]
     return {
-        "type": "scatter", "mode": "markers", "x": means, "y": paths.layers, "name": "experts dealt",
+        "type": "scatter", "mode": "markers", "x": means, "y": paths.layers, "name": "experts exchanged",
         "marker": {"symbol": "circle-open", "size": 7, "color": colour, "opacity": 1, "line": {"width": 1.5}},
         "customdata": [[None, layer] for layer in paths.layers.tolist()],
-        "hovertemplate": "layer %{customdata[1]}<br>mean cosine %{x:.2f} with experts dealt from other tokens"
+        "hovertemplate": "layer %{customdata[1]}<br>mean cosine %{x:.2f} with the experts of other tokens"
         "<extra></extra>",
     }  # fmt: skip
 
@@ -123,7 +123,7 @@ def first_loop_figure(paths: PathTrace, view: View = DEFAULT_VIEW) -> go.Figure:
         )
     dealt = dealt_experts(paths, view.layer)
     if (known := np.isfinite(dealt.coverage)).any():
-        middle += f" (dealt: {number(np.median(dealt.coverage[known]))}, {number(np.median(dealt.cosine[known]))})"
+        middle += f" (exchanged: {number(np.median(dealt.coverage[known]))}, {number(np.median(dealt.cosine[known]))})"
     names = "  ".join(swatch(expert_colour(e, view.theme), str(e)) for e in range(min(trace.num_experts, 8)))
     part = drawn_part(paths.first_token, paths.end_token, trace.num_tokens)
     return figure(
@@ -248,8 +248,8 @@ FIGURES = (
             "from −1 (opposite) to 1 (the same direction); a stroke marks a token that did not route, because it "
             "took all loops and no expert ran. “Writes” are what each path adds to the stream; “Outputs” also "
             "hold the stream that came in, which alone makes them alike. Experts are slices of the FFN that the "
-            "loops run, so some agreement is expected: circles show the mean when tokens are dealt the experts "
-            "that other tokens of the layer chose."
+            "loops run, so some agreement is expected: a circle is the mean if every token were given the experts of "
+            "another token of the layer instead of its own."
         ),
         figure=path_agreement_figure,
         table=cosine_table,
@@ -265,8 +265,8 @@ FIGURES = (
             "Each bar is one token. The experts are slices of the FFN that the loops run whole, so the first "
             "loop's step is exactly the sum of all their outputs; each piece is one expert's share of it, strong "
             "and numbered if the router chose it. The tick is how long the chosen ones are together, relative to "
-            "the whole step: a ratio of lengths, not a share. Dealt: the same with the experts that other tokens "
-            "of the layer chose, as a baseline."
+            "the whole step: a ratio of lengths, not a share. “Exchanged” is the same if every token were given the "
+            "experts of another one, as a baseline."
         ),
         figure=first_loop_figure,
         table=first_loop_table,

@@ -195,7 +195,7 @@ FIGURES = (
     ),
     FigureSpec(
         name="knock_out_control",
-        title="Beyond random experts",
+        title="Compared with random experts",
         how_to_read=(
             "Each cell is the same change minus that of a control, which drops as many experts, drawn at random, at "
             "the same tokens. Near 0, losing this expert costs as much as losing any other."

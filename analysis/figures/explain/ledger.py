@@ -261,8 +261,9 @@ FIGURES = (
         how_to_read=(
             "Each bar is one token, split exactly into what the selected layer's FFN wrote for it: the step of "
             "each loop that ran, weighted by 1 − λ (orange, later loops stronger), and the output of each chosen "
-            "expert, weighted by the width share λ (blue, numbered). Parts below zero work against the update, "
-            "and the tick is the whole update. Without blue, the token did not route: it took all loops, so λ was "
+            "expert, weighted by the width share λ (blue, numbered). “Projection” is how far a part points in the "
+            "direction of the whole update (the tick), below zero if against it; “Share” is the same in per cent, "
+            "and “Norm” each part's own length. Without blue, the token did not route: it took all loops, so λ was "
             "0 and no expert ran."
         ),
         figure=write_stack_figure,

@@ -279,8 +279,8 @@ FIGURES = (
             "lens: it applies the final norm and the unembedding to the stream as it is."
         ),
         of_versatile=(
-            "A loop is one pass through the layer's FFN, and the outlined one is that after which the token exited. "
-            "“Exit here” lets the token exit the layer after this loop, with its mixing weight λ to match, and runs "
+            "A loop is one pass through the layer's FFN, and the outline marks the last one that ran. “Exit here” lets "
+            "the token leave the layer after this loop instead, with the λ that belongs to so many loops, and runs "
             "the rest of the network."
         ),
         figure=lens_grid_figure,
@@ -297,8 +297,8 @@ FIGURES = (
             "you chose. KL is the distance from the model's own prediction in nats, 0 if they are the same."
         ),
         of_versatile=(
-            "A row is one loop, and the outlined one is that after which the token exited. Later loops did not run in "
-            "the model and were computed for this figure only."
+            "A row is one loop, and the outline marks the last one that ran. Later loops did not run in the model and "
+            "were computed for this figure only."
         ),
         figure=lens_layer_figure,
         table=lens_table,

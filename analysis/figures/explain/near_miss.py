@@ -68,13 +68,17 @@ def near_miss_map_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW, *, of: 
     per_layer = share(near[:, ordinary_tokens].sum(axis=1), counted[:, ordinary_tokens].sum(axis=1))
     bars = {"marker": {"color": mix(c["bg"], c["depth" if of == "loops" else "width"], 0.72)}}
     axis = {"range": [0, 1], "dtick": 0.5, "tickformat": ".0%"}
-    over = "layers" if of == "loops" else "layers where it routed"
+    over = "layers" if of == "loops" else "the layers where it routed"
     return joint_map(
         trace,
         view,
         cells,
-        Marginal([token_bars(trace, view, per_token, "near misses %{y:.0%}", **bars)], axis, f"near misses of {over}"),
-        Marginal([layer_bars(trace, per_layer, "near misses %{x:.0%}", **bars)], axis, "near misses"),
+        Marginal(
+            [token_bars(trace, view, per_token, "near misses %{y:.0%}", **bars)],
+            axis,
+            f"share of {over} with a near miss",
+        ),
+        Marginal([layer_bars(trace, per_layer, "near misses %{x:.0%}", **bars)], axis, "of tokens"),
         Minimap(per_token, {"colorscale": ramp(colours[::-1]), "zmin": 0, "zmax": 1}),
     )
 
@@ -242,8 +246,8 @@ FIGURES = (
             "0.25, and says what the choice almost became."
         ),
         of_versatile=(
-            "“Soft gate” is λ for the expected number of loops, minus the λ that ran: blue where the depth head "
-            "expected more width than it chose, orange where more depth."
+            "“Soft gate” is the λ that the expected number of loops would give, minus the λ that ran: blue where the "
+            "depth head expected more width than it chose, orange where more depth."
         ),
         details=(
             "The colours run from 0 to 2 logits and more. Both bounds are the same in every layer, though logits "

@@ -15,7 +15,7 @@ HEIGHT = 400
 SWEEP_HEIGHT = 320
 SHORT = {
     "learned": ("◆", "learned gate"),
-    "random": ("×", "dealt at random"),
+    "random": ("×", "shuffled"),
     "always": ("●", "always the same"),
     "threshold": ("▲", "thresholds moved"),
     "change": ("■", "short step"),
@@ -154,16 +154,16 @@ FIGURES = (
         title="Does the learned gate buy quality with its loops?",
         how_to_read=(
             "Each mark is the whole text read under one gate: lower is better, further left is cheaper. The learned "
-            "gate earns its place if it lies below “always the same” and below its own loops dealt at random. The "
+            "gate earns its place if it lies below “always the same” and below its own loops, shuffled. The "
             "oracle chooses the loops of each cell by their effect on the text that follows, which no gate can see."
         ),
         details=(
-            "λ follows the loops everywhere. Dealt at random: within each layer, the mean of eight deals, and the bar "
-            "their range. Thresholds moved: E[L] plus a constant, rounded. Short step: a token leaves a layer after "
-            "the first loop whose step is short relative to the state; low entropy: after the first state whose logit "
-            "lens has an entropy below a threshold. The oracle is greedy per cell: each cell takes the loops whose "
-            "effect, forced alone, is best for all later predictions, minus a price per loop; together they need not "
-            "be best. Cost counts loops only, since the experts reuse the first one."
+            "λ follows the loops everywhere. Shuffled: among the tokens of each layer, the mean of eight shuffles, and "
+            "the bar their range. Thresholds moved: E[L] plus a constant, rounded. Short step: a token leaves a layer "
+            "after the first loop whose step is short relative to the state; low entropy: after the first state whose "
+            "logit lens has an entropy below a threshold. The oracle is greedy per cell: each cell takes the loops "
+            "whose effect, forced alone, is best for all later predictions, minus a price per loop; together they "
+            "need not be best. Cost counts loops only, since the experts reuse the first one."
         ),
         figure=frontier_figure,
         table=frontier_table,

@@ -81,7 +81,7 @@ def regret_map_figure(effects: DepthEffects, view: View = DEFAULT_VIEW, *, of: O
         "type": "scatter", "mode": "markers", "x": dealt, "y": np.arange(trace.num_layers),
         "marker": {"size": 7, "symbol": "x-thin", "line": {"width": 1.6, "color": c["ink"]}, "opacity": 1},
         "customdata": [[None, layer] for layer in range(trace.num_layers)],
-        "hovertemplate": "layer %{customdata[1]}<br>dealt at random %{x:.4f}<extra></extra>",
+        "hovertemplate": "layer %{customdata[1]}<br>shuffled %{x:.4f}<extra></extra>",
     }  # fmt: skip
     return joint_map(
         trace,
@@ -95,20 +95,20 @@ def regret_map_figure(effects: DepthEffects, view: View = DEFAULT_VIEW, *, of: O
         Marginal(
             [layer_bars(trace, per_layer, "mean regret %{x:.4f}", **bars), dots],
             _axis(np.r_[per_layer, dealt]),
-            f"mean   {swatch(c['ink'], 'dealt', '×')}",
+            f"mean   {swatch(c['ink'], 'shuffled', '×')}",
         ),
         Minimap(per_token, scale),
     )
 
 
 def gates_regret_figure(effects: DepthEffects, view: View = DEFAULT_VIEW, *, of: Of = "own") -> go.Figure:
-    """Mean regret of the learned gate, its loops dealt at random, always the same, and the best, against mean loops."""
+    """Mean regret of the learned gate, its loops shuffled, always the same, and the best, against mean loops."""
     table, c = gates_compared(chosen_cells(effects, of)), THEMES[view.theme]
     if not table["cells"].iloc[0]:
         return sentence_figure(view, NOTHING_RAN, HEIGHT)
-    names = [name.replace("random", "dealt at random") for name in table["gate"]]
+    names = [name.replace("random", "shuffled") for name in table["gate"]]
     fills = {"learned": c["depth"], "random": c["ink"], "best": c["change"][-1]}
-    legend = [swatch(fills["learned"], "learned", "◆"), swatch(fills["random"], "dealt at random", "×")]
+    legend = [swatch(fills["learned"], "learned", "◆"), swatch(fills["random"], "shuffled", "×")]
     legend += [swatch(c["line"], "always the same", "●"), swatch(fills["best"], "best", "●")]
     data = [
         {
@@ -213,7 +213,7 @@ FIGURES = (
             "Each cell is one token in one layer, forced alone to every number of loops; its colour is the regret: "
             "what the best number would have gained over the one that ran, in nats. A cell whose best number is not "
             "the one that ran shows the best one. Bars are means; crosses are the mean regret if the layer's loops "
-            "were dealt to its tokens at random."
+            "were shuffled among its tokens."
         ),
         details=(
             f"{_HOW_MEASURED} Numbers of loops within {TIE:g} nats of the best tie with it. The best number is found "

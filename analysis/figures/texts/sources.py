@@ -196,8 +196,8 @@ FIGURES = (
         name="routing_sources",
         title="How well do token and position predict routing?",
         how_to_read=(
-            "Each mark is one layer: how much knowing the token, its position, or the token with the one before it "
-            "reduces the uncertainty about its loops and first expert, predicted from counts in the other texts. "
+            "Each mark is one layer: how much less uncertain a token's loops and first expert are to one who knows "
+            "the token, its position, or also the token before it, and what such tokens did in the other texts. "
             "At 100% no uncertainty is left, at 0% nothing is gained, and below 0% is worse than not knowing. Experts "
             "count the tokens that routed. Whiskers are 95% intervals over texts; filled marks are beyond chance (p "
             "below 0.05, corrected over layers)."

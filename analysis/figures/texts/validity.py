@@ -168,9 +168,9 @@ FIGURES = (
         name="validity_by_layer",
         title="What difficulty correlates with",
         how_to_read=(
-            "Each cell is Spearman's ρ between difficulty and a measure in one layer, taken within each text and "
-            "averaged over texts by their tokens. Bold, or a dot where many layers leave no room for numbers, means "
-            "beyond chance: p below 0.05, two-sided, corrected over layers. “Given frequency” compares equally "
+            "Each cell is Spearman's ρ between difficulty and a measure in one layer: the mean of the texts' own ρ, in "
+            "which a text counts by its number of tokens. Bold, or a dot where many layers leave no room for numbers, "
+            "means beyond chance: p below 0.05, two-sided, corrected over layers. “Given frequency” compares equally "
             "frequent tokens, since rare tokens are surprising anyway. None of this shows a cause."
         ),
         details=(
