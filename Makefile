@@ -2,7 +2,7 @@
 PYTHON ?= python3
 PORT ?= 8501
 BIN := .venv/bin
-# Two files of tests at a time, each on one core; the tests of one file share a server, a browser and models.
+# Two files of tests at a time, each on one core; the tests of one file share models, all browser tests are as one file.
 WORKERS := --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 # On Linux PyPI's torch brings CUDA, which takes gigabytes. Without an NVIDIA driver the CPU build is enough.

@@ -15,15 +15,20 @@ import pypdfium2
 import pytest
 from PIL import ImageColor
 from playwright.sync_api import expect
+from streamlit.testing.v1 import AppTest
 
 from analysis.catalogue import CATALOGUE, spec
+from analysis.export.bundle import bundle
 from analysis.export.snippet import trace_file_name
 from analysis.export.tables import read_csv
 from analysis.palette import THEMES, colour_at
+from app.frame import export_dialog
 from app.texts.examples import EXAMPLES
 from hooks.trace import RoutingTrace
 from sample_models.registry import CHECKPOINTS, DEFAULT_MODEL
-from tests.app_server import app_server, until, wait_idle
+from tests.app_in_process import press
+from tests.app_server import until, wait_idle
+from tests.test_app_export import everything
 from tests.visit import HOSTILE, Visit
 
 pytestmark = pytest.mark.browser
@@ -66,22 +71,17 @@ def test_pdf_for_a_paper_is_one_page_of_a_column_s_width_that_holds_the_figure(v
 
 def test_everything_is_what_its_manifest_says_and_its_code_runs(browser, tmp_path, monkeypatch):
     monkeypatch.setenv("BROWSER_PATH", "/nowhere")  # without pictures, which take a minute
-    with app_server(tmp_path / "log.txt") as address:
-        here = Visit(browser, address)
-        here.open("gate?example=echo&layer=2&token=9", "Gate")
-        dialog = exporting(here)
-        expect(dialog.get_by_role("button", name="Make PDF")).to_be_disabled()
-        dialog.get_by_role("button", name="Make everything (zip)").click()
-        with here.page.expect_download() as waiting:
-            dialog.get_by_role("button", name="Download everything", exact=True).click()
-        waiting.value.save_as(tmp_path / "everything.zip")
-        zipfile.ZipFile(tmp_path / "everything.zip").extractall(tmp_path / "zip")
-        shown = here.context.new_page()
-        shown.goto((tmp_path / "zip" / "figures" / "gate_map.html").as_uri())
-        shown.locator(".js-plotly-plot .main-svg").first.wait_for()
-        here.context.close()
-    assert not here.errors and not here.foreign
+    made = []
+    monkeypatch.setattr(export_dialog, "bundle", lambda *args, **how: made.append(bundle(*args, **how)) or made[0])
+    app = AppTest.from_function(everything, default_timeout=120)
+    app.query_params.update(example="echo", layer="2", token="9")
+    press(app.run(), "Make everything (zip)")
     folder = tmp_path / "zip"
+    zipfile.ZipFile(io.BytesIO(made[0])).extractall(folder)
+    shown = browser.new_page()
+    shown.goto((folder / "figures" / "gate_map.html").as_uri())
+    shown.locator(".js-plotly-plot .main-svg").first.wait_for()
+    shown.close()
     manifest = json.loads((folder / "manifest.json").read_text("utf-8"))
     there = {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     del there["manifest.json"]
@@ -98,10 +98,10 @@ def test_everything_is_what_its_manifest_says_and_its_code_runs(browser, tmp_pat
     assert trace.meta["text"] == manifest["text"]
     np.testing.assert_array_equal(read_csv(folder / "data" / "gate_map.csv")["gate"], trace.gate.ravel())
     monkeypatch.chdir(folder)
-    made: dict = {}
-    exec(compile(there["code/gate_map.py"], "gate_map.py", "exec"), made)
-    assert made["drawn"].meta["text"] == manifest["text"]
-    np.testing.assert_array_equal(made["figure"].data[0].z, trace.gate)
+    named: dict = {}
+    exec(compile(there["code/gate_map.py"], "gate_map.py", "exec"), named)
+    assert named["drawn"].meta["text"] == manifest["text"]
+    np.testing.assert_array_equal(named["figure"].data[0].z, trace.gate)
     assert (folder / "gate_map.html").stat().st_size > 10**6
 
 
@@ -182,7 +182,8 @@ def test_every_way_out_gives_files_that_hold_the_trace(visit, tmp_path):
 
 
 def test_link_with_the_text_opens_it(visit):
-    here = visit(permissions=["clipboard-read", "clipboard-write"])
+    here = visit()
+    here.context.grant_permissions(["clipboard-read", "clipboard-write"])
     page = here.open("gate", "Gate")
     here.trace(HOSTILE)
     page.get_by_role("button", name="Export").click()

@@ -49,8 +49,8 @@ def test_the_drawing_is_shown_step_by_step_by_button_and_by_key_and_follows_the_
 
 
 def test_the_drawing_plays_by_itself_on_demand_and_ends_whole(visit):
-    page = visit().open("walkthrough?layer=3&token=10", "Walkthrough")
-    page.clock.install()
+    page = visit(alone=True).open("walkthrough?layer=3&token=10", "Walkthrough")
+    page.clock.install()  # for all tabs of a browser
     page.get_by_role("button", name="Play", exact=True).click()
     until(page, lambda: faint_steps(page) == [2, 3, 4, 5, 6, 7])
     page.clock.run_for(3_100)

@@ -34,21 +34,16 @@ class Restartable:
         self.running.__exit__(None, None, None)
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory) -> Iterator[Restartable]:
-    running = Restartable(tmp_path_factory.mktemp("kept"))
+@pytest.fixture
+def server(tmp_path) -> Iterator[Restartable]:
+    running = Restartable(tmp_path)
     yield running
     running.stop()
 
 
 @pytest.fixture
-def here(browser, server) -> Iterator[Visit]:
-    visit = Visit(browser, server.address)
-    visit.page.set_default_timeout(30_000)
-    visit.page.add_init_script(SOCKETS)
-    yield visit
-    visit.context.close()
-    assert not [error for error in visit.errors if not SERVER_AWAY.search(error)]
+def here(visit) -> Visit:
+    return visit()
 
 
 def selected(page: Page, token: int) -> None:
@@ -122,8 +117,10 @@ def test_back_and_forward_undo_and_redo_selections_texts_and_pages(here):
     selected(page, 2)
 
 
-def test_restarted_server_and_lost_connection_give_everything_back(here, server):
-    page = here.open()
+def test_restarted_server_and_lost_connection_give_everything_back(browser, server):
+    here = Visit(browser, server.address)
+    here.page.add_init_script(SOCKETS)
+    page = here.open("?model=versatile-4l-0.4m")
     bring_list(here)
     here.type(OWN)
     page.get_by_role("radio", name="One text").click()
@@ -152,9 +149,11 @@ def test_restarted_server_and_lost_connection_give_everything_back(here, server)
     selected(page, 5)
     assert here.text() == OWN
     expect(page.get_by_text("3 of 3 prompts traced.")).to_be_visible(timeout=60_000)
+    here.context.close()
+    assert not [error for error in here.errors if not SERVER_AWAY.search(error)]
 
 
-def test_a_copied_link_brings_text_and_choices_to_a_fresh_browser_and_stays(here, browser):
+def test_a_copied_link_brings_text_and_choices_to_a_fresh_browser_and_stays(here, visit):
     here.context.grant_permissions(["clipboard-read", "clipboard-write"])
     page = here.open("gate", "Gate")
     here.trace(OWN)
@@ -166,7 +165,7 @@ def test_a_copied_link_brings_text_and_choices_to_a_fresh_browser_and_stays(here
     page.get_by_role("button", name="Copy link with my text").click()
     page.get_by_role("button", name="Copied").wait_for()
     link = page.evaluate("navigator.clipboard.readText()")
-    fresh = Visit(browser, here.address)
+    fresh = visit()
     fresh.page.goto(link)
     selected(fresh.page, 4)
     fresh.page.reload()
@@ -175,7 +174,6 @@ def test_a_copied_link_brings_text_and_choices_to_a_fresh_browser_and_stays(here
     expect(fresh.page.get_by_role("button", name="words")).to_have_attribute("aria-pressed", "true")
     fresh.page.goto(page.url)
     expect(fresh.page.get_by_text("This address names a text that is not in this tab")).to_be_visible()
-    fresh.context.close()
 
 
 def test_a_duplicated_tab_begins_alike_and_then_stays_apart_and_forgetting_is_for_one_tab(here):

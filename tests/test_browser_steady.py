@@ -1,72 +1,16 @@
-"""A click on a token, a layer or a link of an answer moves nothing on any page: no heading, no figure, no fold."""
+"""What keeps its place while a reader clicks in narrow windows, and what figures share."""
 
 import pytest
 from playwright.sync_api import expect
 
-from tests.app_server import until, until_rests, wait_idle
+from tests.app_server import until, wait_idle
 
 pytestmark = pytest.mark.browser
-MOST_PX = 4
-BOXES = """() => Object.fromEntries(
-  [...document.querySelectorAll(
-    '.st-key-framebar, [data-testid=stMain] :is(h2, h3, summary, .js-plotly-plot, [data-testid=stDataFrame])'
-  )].map((element, i) => {
-    const { x, y, width, height } = element.getBoundingClientRect();
-    const name = element.matches("h2, h3, summary") ? element.innerText : element.className;
-    return [i + " " + name, [x, y, width, height]];
-  })
-)"""
-"""Places and sizes of the bar of the frame, and of all headings, folds, figures and tables, in pixels."""
 LAST_SEEN = """box => [...box.querySelectorAll("[role=option]")].findLastIndex(
   (token) => token.getBoundingClientRect().bottom <= box.getBoundingClientRect().bottom
 )"""
 TOKENS = (14, 10)
 """Of the fox: one that did not route in most layers, and one that routed in most."""
-AT_REST, AFTER_A_CLICK = 30, 8
-"""Drawn frames in which nothing changes any more; formulas and their fonts come last when a page is turned to."""
-
-
-def moved(before: dict, after: dict) -> list[str]:
-    """What moved, in its order on the page; the names of some headings change with the selection."""
-    assert len(before) == len(after)
-    places = zip(before.items(), after.values(), strict=True)
-    return [name for (name, old), new in places if max(abs(a - b) for a, b in zip(old, new, strict=True)) > MOST_PX]
-
-
-def boxes(page, frames: int = AFTER_A_CLICK) -> dict:
-    wait_idle(page)
-    page.evaluate("() => document.fonts.ready.then(() => null)")
-    until_rests(page, BOXES, frames)
-    return page.evaluate(BOXES)
-
-
-def test_a_click_moves_nothing_on_any_page(shared_visit):
-    from app.pages import PAGES
-
-    here, found = shared_visit, []
-    page = here.open("?example=fox&layer=3&token=10")
-    readout, links = page.locator(".readout"), page.locator(".st-key-answer_line p button:not(.opens)")
-    for number, name in enumerate(each.name for each in PAGES):
-        if number:
-            here.turn_to(name)
-        before = boxes(page, AT_REST)
-        assert len(before) > 2
-        token = TOKENS[number % 2]
-        here.tokens().nth(token).click()
-        expect(readout).to_contain_text(f"token ‹{token}›")
-        layer = int(
-            page.get_by_role("button", name="previous layer").locator("xpath=following-sibling::b").inner_text()
-        )
-        step, to = ("next", layer + 1) if layer < 4 else ("previous", layer - 1)
-        page.get_by_role("button", name=f"{step} layer").click()
-        expect(readout).to_contain_text(f"layer ‹{to}›")
-        selected = boxes(page)
-        found += [f"{name}, another token and layer: {each}" for each in moved(before, selected)]
-        if links.count():
-            with here.asking():
-                links.last.click()
-            found += [f"{name}, a link of the answer: {each}" for each in moved(selected, boxes(page))]
-    assert not found, "\n".join(found)
 
 
 def test_a_token_that_is_clicked_stays_under_the_pointer(shared_visit):

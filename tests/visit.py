@@ -16,20 +16,33 @@ HOSTILE = "<script>alert(1)</script> <b>bold</b> $x$ **stars** 🙂 مرحبا �
 """A text that must be shown literally everywhere."""
 
 
+def opened_from(home: Page) -> Page:
+    """A new tab of the same browser, in the same process."""
+    home.evaluate("localStorage.clear()")
+    with home.context.expect_page() as opened:
+        home.evaluate("() => void window.open('about:blank')")
+    return opened.value
+
+
 class Visit:
     """A browser page with its own session; collects console errors and requests to other hosts.
 
-    Without `new` the visitor has been here before and has put away what greets a new one.
+    Without `new` the visitor has been here before and has put away what greets a new one. `home` is a tab at the app's
+    address: the page is then opened from it and shares its process, which has the app's scripts compiled already, and
+    nothing else. Without it the page is the first of a browser of its own with these options of Playwright's contexts.
     """
 
-    def __init__(self, browser: Browser, address: str, *, new: bool = False, **context):
+    def __init__(self, browser: Browser, address: str, *, new: bool = False, home: Page | None = None, **context):
         from app.session.put_away import COOKIE, KNOWN  # Streamlit takes a second to import
 
-        size = {"width": 1440, "height": 1000}
-        self.context = browser.new_context(viewport=size, accept_downloads=True, **context)
+        self.context = home.context if home else browser.new_context(accept_downloads=True, **context)
+        self.context.clear_cookies()
+        self.context.clear_permissions()
         if not new:
             self.context.add_cookies([{"name": COOKIE, "value": ".".join(KNOWN), "url": address}])
-        self.page: Page = self.context.new_page()
+        self.page: Page = opened_from(home) if home else self.context.new_page()
+        self.page.set_viewport_size({"width": 1440, "height": 1000})
+        self._home = home
         self.address = address
         self.errors: list[str] = []
         self.foreign: list[str] = []
@@ -39,6 +52,12 @@ class Visit:
         self._sockets: list[WebSocket] = []
         self.page.on("websocket", lambda socket: self._sockets.append(socket))
         self.page.set_default_timeout(90_000)
+
+    def leave(self) -> None:
+        """Close the page, or its whole browser if it has one of its own; nothing may have gone wrong."""
+        self.page.close() if self._home else self.context.close()
+        assert not self.errors
+        assert not self.foreign
 
     def _note(self, message):
         said = f"{message.text} {message.location.get('url', '')}"
