@@ -247,7 +247,7 @@ PAGES = (
         group="Intervene",
         question="Would other numbers of loops have predicted this text better? Does the gate spend its loops well?",
         terms=("loop", "regret", "oracle", "λ"),
-        leads_to=(Lead("What would the selected token predict after one loop?", "Recursion lens"),),
+        leads_to=(Lead("What would the selected token predict after one loop?", "Recursion lens", ALL),),
         body=(
             forced_depth.depths,
             "regret_map",

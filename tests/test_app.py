@@ -11,6 +11,7 @@ from analysis.catalogue import spec
 from analysis.compare.pair import TracePair
 from analysis.explain.embedding import Embedding
 from analysis.explain.near_miss import TwoPrecisions
+from analysis.figures.figure_pair import FigurePair
 from analysis.texts.knock_out import KnockOutStudy
 from analysis.texts.sample_texts import SAMPLE_TEXTS
 from analysis.words.words import word_starts
@@ -36,7 +37,7 @@ LATER = {"Compare all", "Forget my texts"}
 """Buttons that are there once the reader has brought texts."""
 ON_DEMAND = (
     *(TrainingTrace, Embedding, TwoPrecisions, KnockOutTrace, KnockOutStudy),
-    *(DepthEffects, Frontier, GateSweep, TracePair, TransplantTrace),
+    *(DepthEffects, Frontier, GateSweep, TracePair, FigurePair, TransplantTrace),
 )
 """What figures draw only once the reader asked for it: tests/test_app_models.py, tests/test_app_umap.py,
 tests/test_app_knock_outs.py, tests/test_app_forced_depth.py, tests/test_app_compare.py, and below."""

@@ -9,7 +9,7 @@ from analysis.catalogue import spec
 from analysis.compare.pair import TracePair
 from analysis.difficulty import token_difficulty
 from app.pages import PAGES
-from app.parts.page import Fold, Part
+from app.parts.page import Fold, Needing, Part
 from app.server import captures
 from app.session import answers
 from app.session.folds import OPEN
@@ -27,7 +27,8 @@ SAME_INTEGER = {"loop_map", "gate_map", "cost_map"}
 
 def parts(fold: Fold) -> list[Part]:
     """What is folded away there."""
-    return [part for row in fold.rows for part in (row if isinstance(row, tuple) else (row,))]
+    rows = (row if isinstance(row, tuple) else (row,) for row in fold.rows)
+    return [part.draw if isinstance(part, Needing) else part for row in rows for part in row]
 
 
 def fold_of(part: Part) -> Fold:

@@ -15,6 +15,7 @@ from analysis.explain.near_miss import TwoPrecisions
 from analysis.export.paper import Paper
 from analysis.export.snippet import TRACE_FILE, Needs, snippet, trace_file_name
 from analysis.export.snippet_of_result import TEXTS_FILE
+from analysis.figures.figure_pair import FigurePair
 from analysis.texts.knock_out import KnockOutStudy
 from app.frame import export_dialog, report_row
 from app.parts import data_and_code
@@ -302,7 +303,7 @@ def test_everything_is_made_of_all_that_this_text_can_show(monkeypatch):
         if each.of
         not in (
             *(TrainingTrace, Embedding, TwoPrecisions, KnockOutTrace, KnockOutStudy),
-            *(DepthEffects, Frontier, GateSweep, TracePair, TransplantTrace),
+            *(DepthEffects, Frontier, GateSweep, TracePair, FigurePair, TransplantTrace),
         )
     )
     assert export.specs == kept and told["prompt"] == app.session_state.prompt.name and told["shipped"]

@@ -47,7 +47,7 @@ def test_uploaded_table_is_read_from_the_columns_that_the_reader_chooses(app):
     assert not any("in groups" in each.value for each in app.caption)
     table = b"text,kind\none a,x\none b,y\none c,x\none d,y\n"
     app.file_uploader[0].upload("q.csv", table, "text/csv").run()
-    assert any(each.value == "Compare all shows the prompts in groups, by kind." for each in app.caption)
+    assert any("shows the prompts in groups, by kind" in each.value for each in app.caption)
 
 
 def test_uploaded_file_is_parsed_once_for_each_way_to_read_it(app, monkeypatch):

@@ -22,9 +22,13 @@ BOXES = """() => Object.fromEntries(
   })
 )"""
 """Places and sizes of the bar of the frame, and of all headings, folds, figures and tables, in pixels."""
-PAPERS = """() => [...document.querySelectorAll('.js-plotly-plot .main-svg:first-child')].map(
+PAPERS = """() => [...document.querySelectorAll('.stApp, .js-plotly-plot .main-svg:first-child')].map(
   (figure) => getComputedStyle(figure).backgroundColor
 )"""
+COLOURS = """() => [...document.querySelectorAll('.stApp :is(p, span, b, button)')].map(
+  (element) => getComputedStyle(element).color
+).join()"""
+"""Colours of all words."""
 TOKENS = (14, 10)
 """Of the fox: one that did not route in most layers, and one that routed in most."""
 AT_REST, AFTER_A_CLICK = 30, 8
@@ -61,11 +65,12 @@ def walk(browser, address, home) -> Walk:
             page.emulate_media(color_scheme=theme)
             page.wait_for_function(f"paper => ({PAPERS})().every(each => each === paper)", arg=THEMES[theme])
             wait_idle(page)
+            until_rests(page, COLOURS, AFTER_A_CLICK)
             found.papers[theme] |= set(page.evaluate(PAPERS))
             found.severe[theme] += severe(page, name, theme)
         themes.reverse()  # the next page begins in the theme that this one ended with
         found.pages += 1
-        found.figures += len(page.evaluate(PAPERS))
+        found.figures += len(page.evaluate(PAPERS)) - 1  # the page itself
     here.leave()
     return found
 

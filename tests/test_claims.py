@@ -62,7 +62,7 @@ def test_nothing_claims_more_than_is_known(why):
         ("logit_attribution", ("at this token alone", "later loops of the same layer keep", "later tokens are not")),
         ("steps", ("do not show that the recursion would settle",)),
         ("recursion_states", ("do not show whether the recursion would settle",)),
-        ("first_loop", ("a ratio of lengths, not a share", "Dealt:")),
+        ("first_loop", ("a ratio of lengths, not a share", "“Exchanged” is")),
         ("depth_margin", (f"below {NEAR_MISS:g}", "the same in every layer", "logit_sd")),
         ("near_miss_map", (f"below {NEAR_MISS:g}", "the same in every layer")),
         (

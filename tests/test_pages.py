@@ -71,6 +71,7 @@ def test_steps_of_the_tour_lead_to_pages():
 COMPOSED = {
     **dict.fromkeys(("loop_map", "gate_map", "expert_map"), {"models/training", "what_if", "compare"}),
     "difficulty_map": {"compare"},
+    "compare_experts": {"compare_beside"},
 }
 """Figures that the maps of a training step, of interventions and of two traces are made of -> the files of these."""
 

@@ -160,7 +160,13 @@ def _after_one_loop(lens: LensTrace, layer: int, final: int) -> list[Piece]:
     own = f"the model predicts {_likeliest(lens, final)} as the next token."
     loops = int(lens.routing.loops[layer, lens.token])
     if loops == 1:
-        return ["In ", here, " ", token, f" took one loop anyway, and {own}"]
+        return [
+            "After ",
+            token,
+            f" {own} In ",
+            here,
+            " this token took one loop, so leaving after one changes nothing.",
+        ]
     one = int(lens.of(EXIT).reshape(-1, lens.routing.max_loops)[layer, 0])
     would = f"after one loop instead of {loops}, the model would"
     same = "still " if lens.top_ids[one, 0] == lens.top_ids[final, 0] else ""

@@ -200,7 +200,6 @@ FIGURES = (
         figure=beside_difference_figure,
         table=difference_table,
         of=FigurePair,
-        by_token=True,
     ),
 )
 

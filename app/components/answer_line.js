@@ -46,7 +46,7 @@ class Answer {
 
   together(...parts) {
     const span = document.createElement("span");
-    span.className = "together";
+    span.className = "unbroken";
     span.append(...parts);
     return span;
   }

@@ -23,12 +23,11 @@ from sample_models.intermediate_checkpoints import IntermediateCheckpoint
 KEY, LINKED = "beside", "linked_beside"
 WAY_KEY, TYPED_KEY, MODEL_KEY, STEP_KEY = "compare_way", "compare_typed", "compare_model", "compare_step"
 """Keys of the widgets of the page."""
-FIGURE_KEY, FIRST_BESIDE = "compare_figure", "loop_shares"
-"""Key of the figure that is drawn of A, of B and as B minus A, and the first one."""
-BESIDE = tuple(
-    sorted((each for each in CATALOGUE if each.of is RoutingTrace), key=lambda each: each.name != FIRST_BESIDE)
-)
-"""Figures of one trace, which can be drawn so; the first one comes first."""
+FIGURE_KEY = "compare_figure"
+"""Key of the figure that is drawn of A, of B and as B minus A."""
+BESIDE = tuple(each for each in CATALOGUE if each.of is RoutingTrace)
+"""Figures of one trace, which can be drawn so."""
+FIRST_BESIDE = BESIDE[0].name
 TEXT, PAIR, MODEL, STEP, OWN = "text", "pair", "model", "step", "own-choices"
 WAYS = {TEXT: "Another text", MODEL: "Another model", STEP: "A training step", OWN: "Without interventions"}
 LINK_KEY = "compare"

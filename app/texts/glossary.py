@@ -110,7 +110,7 @@ GROUPS: dict[str, dict[str, str]] = {
         "beyond chance": (
             "Over several texts: p below 0.05, corrected over layers. Chance is what remains when one of two series "
             "is reversed within texts or exchanged between texts at equal positions. The larger p counts, so a trend "
-            "that all texts share does not count as a finding. For position itself, the series are only reversed. "
+            "that all texts share does not count. For position itself, the series are only reversed. "
             "With few texts, p cannot be tiny."
         ),
         "intervention": (
