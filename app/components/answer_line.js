@@ -74,10 +74,13 @@ class Answer {
     this.box.style.minHeight = "";
     const least = this.box.offsetHeight, drawn = lines.map((line) => line.offsetHeight);
     lines.forEach((line, i) => {
-      const longer = document.createTextNode(" n".repeat(this.spare / 2));
-      line.append(longer);
-      this.heights[i] = Math.max(this.heights[i] ?? 0, line.offsetHeight);
-      longer.remove();
+      if (this.heights[i] === undefined) {
+        const longer = document.createTextNode(" n".repeat(this.spare / 2));
+        line.append(longer);
+        this.heights[i] = line.offsetHeight;
+        longer.remove();
+      }
+      this.heights[i] = Math.max(this.heights[i], drawn[i]);
     });
     const room = lines.reduce((sum, _, i) => sum + this.heights[i] - drawn[i], 0);
     this.box.style.minHeight = least + room + "px";
