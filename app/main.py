@@ -19,7 +19,6 @@ from app.frame.tour import tour_box
 from app.pages import PAGES
 from app.parts.page import draw_page
 from app.session import kept_work, link, navigation, pending
-from app.session.later import draw_what_comes_later
 
 HERE = Path(__file__).parent
 st.set_page_config(
@@ -53,4 +52,3 @@ with told_to_choose():
     faithfulness_line(page)
     connect_figures(page)
     keep_in_tab(page.name)
-    draw_what_comes_later()

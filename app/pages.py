@@ -148,7 +148,6 @@ PAGES = (
             fold("In which layer does the prediction appear?", "lens_path"),
         ),
         colour_by="Loops",
-        answers_later=True,
     ),
     Page(
         name="Geometry",

@@ -7,8 +7,6 @@ import plotly.graph_objects as go
 import pytest
 from streamlit.testing.v1 import AppTest
 
-import hooks
-from app.frame import frame
 from app.server import captures, models
 from app.session import results, state
 from tests.app_in_process import turn_to, unfolded
@@ -114,26 +112,3 @@ def test_lens_follows_the_token_and_prints_what_leaving_costs(app):
     app.run()
     handle.remove()
     assert not app.exception and len(calls) == 1  # the token alone, told to leave elsewhere
-
-
-def test_a_click_shows_the_states_of_a_token_before_its_exits_run(app, monkeypatch):
-    done, bridge, exits = [], frame.figure_bridge, hooks.lens_with_exits
-
-    def ran(*args, **options):
-        done.append("exits")
-        return exits(*args, **options)
-
-    def shown(**given):
-        done.append("figures")
-        bridge(**given)
-
-    monkeypatch.setattr(hooks, "lens_with_exits", ran)
-    monkeypatch.setattr(frame, "figure_bridge", shown)
-    captures.lens_of.clear()
-    app.run()
-    app.session_state.token = 20
-    turn_to(app, "recursion_lens")
-    assert done[1:] == ["exits", "figures"]  # a page that opens is drawn from top to bottom, so that nothing moves
-    app.session_state.token = 21
-    app.run()
-    assert not app.exception and done[3:] == ["figures", "exits"]

@@ -10,7 +10,7 @@ from app.components import script
 from app.session.widgets import component_event
 
 KEY, ROWS_KEY = "answer_line", "answer_rows"
-SPARE = 96
+SPARE = 72
 """Letters of room that are kept for another selection, whose names are longer."""
 _component = st.components.v2.component(
     "answer_line",

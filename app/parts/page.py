@@ -3,7 +3,6 @@
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any, Literal
 
 import streamlit as st
@@ -17,7 +16,6 @@ from app.components.answer_line import answer_line
 from app.parts.panel import panel
 from app.session.answers import current_answer, follow
 from app.session.folds import remember_fold, restore_fold
-from app.session.later import forget_what_comes_later, later
 from app.session.state import current_trace
 from app.texts.glossary import explained
 from app.texts.markdown import literal
@@ -110,8 +108,6 @@ class Page:
     """What follows the answer."""
     colour_by: Quantity = "Gate"
     """What the token strip is coloured by until the visitor chooses."""
-    answers_later: bool = False
-    """Whether the answer takes longer than the main figure, which then shows another token first."""
     about: Literal["text", "study", "list", "run"] = "text"
     """Where its numbers come from: the current text, the texts of a study, the visitor's list of prompts, or the chosen
     run."""
@@ -162,7 +158,6 @@ def _path_of(name: str) -> str:
 
 def draw_page(page: Page) -> None:
     """Draw a page below the frame: its question, the answer, and its body."""
-    forget_what_comes_later()
     st.header(page.name, anchor=False)
     meta = current_trace().meta
     other = page.question_of_others if parts_of(meta) != PARTS else ""
@@ -170,10 +165,7 @@ def draw_page(page: Page) -> None:
     if why_not := page.why_lacking(meta):
         st.info(literal(why_not), icon=":material/info:")
         return
-    if page.answers_later:
-        later(partial(_draw_answer, page, meta))
-    else:
-        _draw_answer(page, meta)
+    _draw_answer(page, meta)
     for row in page.body:
         if (there := _there(row, meta)) is None:
             continue

@@ -70,7 +70,6 @@ def enter_page(page: str) -> bool:
     session = st.session_state
     session.pop("marks", None)  # of a run that did not come to its end, or of one panel alone
     left = session.get("open_page")
-    session.page_entered = page != left
     if page == left:
         return False
     remembered = session.setdefault("drawings_of_left_pages", {})
@@ -80,11 +79,6 @@ def enter_page(page: str) -> bool:
     if len(remembered) > REMEMBERED_PAGES:
         del remembered[next(iter(remembered))]
     return True
-
-
-def was_entered() -> bool:
-    """Whether this run entered the open page."""
-    return st.session_state.page_entered
 
 
 def measured_room() -> int:

@@ -4,7 +4,6 @@ import streamlit as st
 
 from analysis.words.numbers import significant
 from app.parts.target_picker import target_picker, target_problems
-from app.session.later import later
 from app.session.results import can_draw, current_result
 from hooks.lens_trace import LensTrace
 
@@ -17,11 +16,7 @@ def target() -> None:
 
 
 def rounding() -> None:
-    """The rounding error of the readings, which is known once the exits are."""
-    later(_rounding)
-
-
-def _rounding() -> None:
+    """The rounding error of the readings."""
     if can_draw(LensTrace):
         lens = current_result(LensTrace)
         error = lens.rounding
