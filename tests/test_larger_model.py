@@ -15,8 +15,8 @@ SIZES = dict(hidden_size=576, intermediate_size=1536, num_hidden_layers=30, voca
 HEADS = dict(num_attention_heads=9, num_key_value_heads=3)
 FACTS = {
     "The capital of France is": " Paris",
-    "The capital of Italy is": " Rome",
     "The capital of England is": " London",
+    "The first man on the Moon was Neil": " Armstrong",
     "The opposite of hot is": " cold",
     "The first president of the United States was George": " Washington",
     "In 1492, Christopher": " Columbus",
