@@ -37,7 +37,7 @@ def test_links_select_what_they_name_by_click_and_by_key_and_keep_the_focus(visi
     expert.click()
     expect(page.locator(".matches")).to_contain_text(f"any chosen {expert.inner_text().replace(' ', ' = ')} in layer")
     assert page.locator(".token.found").count() > 3
-    closed = answer.locator(".together")
+    closed = answer.locator(".unbroken")
     assert closed.count() >= 2
     for width in range(1440, 900, -45):
         page.set_viewport_size({"width": width, "height": 1000})

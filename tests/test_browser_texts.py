@@ -140,7 +140,7 @@ def test_hostile_text_is_shown_literally_on_every_page(visit):
             assert min(here.tokens().evaluate_all(BADGE_BEHIND)) > -1
         expect(page.locator(".js-plotly-plot .main-svg").first).to_be_attached()
         expect(page.locator(".st-key-answer_line p")).to_contain_text(".")
-        expect(page.locator(".st-key-answer_line p :not(button, span.together)")).to_have_count(0)
+        expect(page.locator(".st-key-answer_line p :not(button, span.unbroken)")).to_have_count(0)
     here.unfold()
     ticks = page.locator(".st-key-figure-gate_map .xtick text")
     expect(ticks.first).to_be_visible()
