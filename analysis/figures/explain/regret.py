@@ -248,7 +248,7 @@ FIGURES = (
         title="How much do other gates miss?",
         how_to_read=(
             "Each mark is a gate: its mean loops, and the mean regret of its choices over all cells that were run. "
-            "“Dealt at random” exchanges the loops of each layer among its tokens. If the learned gate lies below "
+            "“Shuffled” exchanges the loops of each layer among its tokens. If the learned gate lies below "
             "it, it places its loops better than chance does in this text."
         ),
         details=(
