@@ -48,9 +48,7 @@ from .interventions import UseRouting as UseRouting
 from .knock_out_trace import KnockOutTrace as KnockOutTrace
 from .knock_outs import KnockOutRun as KnockOutRun
 from .knock_outs import knock_outs as knock_outs
-from .lens import lens_with_exits as lens_with_exits
 from .lens import recursion_lens as recursion_lens
-from .lens import state_lens as state_lens
 from .lens_trace import LensTrace as LensTrace
 from .other_gates import frontier as frontier
 from .other_gates import frontier_steps as frontier_steps

@@ -24,89 +24,59 @@ BLOCK = 256
 
 @torch.inference_mode()
 def recursion_lens(
-    loaded: LoadedModel, paths: PathTrace, token: int, target: int, *, own: OwnPass | None = None
+    loaded: LoadedModel,
+    paths: PathTrace,
+    token: int,
+    target: int,
+    *,
+    own: OwnPass | None = None,
+    check: Check = lambda: None,
 ) -> LensTrace:
     """Read the states, exits and outputs of the captured layers at a captured token, with `target`'s rank in each.
 
-    These are the readings of `state_lens` and of `lens_with_exits`. `own` is the model's plain pass (run here if not
-    given).
+    States and outputs are read from `paths`, without running a layer. `own` is the model's plain pass (run here if not
+    given). It gives the model's own prediction, which is also that of the exit that the token took. For every other
+    exit the token is rerun on the plain pass's keys and values of the tokens before it (see `hooks.rerun`). `check` is
+    called before each layer of that, and an exception that it raises ends the work.
 
     Raises ValueError if the token was not captured or the target lies outside the vocabulary.
     """
-    own = own or own_pass(loaded, paths.routing, token)
-    return lens_with_exits(loaded, state_lens(loaded, paths, token, target, own=own), own=own)
-
-
-@torch.inference_mode()
-def state_lens(
-    loaded: LoadedModel, paths: PathTrace, token: int, target: int, *, own: OwnPass | None = None
-) -> LensTrace:
-    """A LensTrace without exits: the states and outputs are read from `paths`, and no layer runs for them.
-
-    `own` is the model's plain pass (run here if not given), which gives the model's own prediction.
-
-    Raises ValueError if the token was not captured or the target lies outside the vocabulary.
-    """
-    trace, index = paths.routing, paths.index(token)
+    model, trace, index = loaded.model, paths.routing, paths.index(token)
     if not 0 <= target < loaded.config.vocab_size:
         raise ValueError(f"token ids must be 0..{loaded.config.vocab_size - 1}, got {target}")
-    layers, loops, ran = paths.layers, np.arange(trace.max_loops + 1), trace.loops[paths.layers, token]
+    layers, ran = paths.layers, trace.loops[paths.layers, token]
+    loops = np.arange(trace.max_loops + 1)
     own = own or own_pass(loaded, trace, token)
+    truth = own.logits[token - own.first].float()
+    left = ran[:, None] == loops[1:]  # the exits that the token took
     states, outputs = (
-        torch.tensor(part[:, index], dtype=loaded.model.dtype, device=loaded.model.device)
+        torch.tensor(part[:, index], dtype=model.dtype, device=model.device)
         for part in (paths.states, paths.resid_post)
     )
-    logits = _unembedded(loaded, torch.cat([states.flatten(0, 1), outputs]))
+    streams = [states.flatten(0, 1), outputs, *_other_exits(loaded, trace, token, own, layers, left, check)]
+    logits = model.lm_head(model.model.norm(torch.cat(streams))).float()  # all in one go, which is fastest
+    parts = [summary_of_logits(each, truth, target) for each in (truth[None], logits)]
+    # The plain pass is place 0 of these summaries, and the rerun without edits comes before the other exits.
+    unedited = 1 + states[..., 0].numel() + len(outputs)
+    exits = np.where(left, 0, unedited + np.cumsum(~left).reshape(left.shape))
+    places = np.concatenate(
+        [1 + np.arange(len(streams[0])), exits.ravel(), np.arange(unedited - len(layers), unedited)]
+    )
+    summed = [np.concatenate(column)[places] for column in zip(*parts, strict=True)]
+    kinds = [STATE] * len(layers) * len(loops) + [EXIT] * len(layers) * (len(loops) - 1) + [OUTPUT] * len(layers)
+    used = np.concatenate([(loops <= ran[:, None]).ravel(), left.ravel(), ran > 0])
     return lens_trace(
         loaded,
         trace,
         token,
         target,
-        summary_of_logits(logits, own.logits[token - own.first].float(), target),
-        kind=np.repeat([STATE, OUTPUT], [len(layers) * len(loops), len(layers)]),
-        layer=np.concatenate([np.repeat(layers, len(loops)), layers]),
-        loop=np.concatenate([np.tile(loops, len(layers)), ran]),
-        used=np.concatenate([(loops <= ran[:, None]).ravel(), ran > 0]),
-        rounding=float("nan"),
+        summed,
+        kind=np.array(kinds),
+        layer=np.concatenate([np.repeat(layers, len(loops)), np.repeat(layers, len(loops) - 1), layers]),
+        loop=np.concatenate([np.tile(loops, len(layers)), np.tile(loops[1:], len(layers)), ran]),
+        used=used,
+        rounding=float((logits[unedited - 1] - truth).abs().max()),
     )
-
-
-@torch.inference_mode()
-def lens_with_exits(
-    loaded: LoadedModel, lens: LensTrace, *, own: OwnPass | None = None, check: Check = lambda: None
-) -> LensTrace:
-    """The readings of a `state_lens` and, between its states and its outputs, those of the exits in its layers.
-
-    The exit that the token took is the model's own prediction in its plain pass `own` (run here if not given). For
-    every other exit the token is rerun on that pass's keys and values of the tokens before it (see `hooks.rerun`).
-    `check` is called before each layer of that.
-    """
-    trace, token, layers = lens.routing, lens.token, lens.layer[lens.of(OUTPUT)]
-    loops = np.arange(1, trace.max_loops + 1)
-    own = own or own_pass(loaded, trace, token)
-    truth = own.logits[token - own.first].float()
-    left = trace.loops[layers, token][:, None] == loops  # the exits that the token took
-    logits = _unembedded(loaded, _other_exits(loaded, trace, token, own, layers, left, check))
-    parts = [summary_of_logits(each, truth, lens.target_id) for each in (truth[None], logits[1:])]
-    places = np.where(left, 0, np.cumsum(~left).reshape(left.shape)).ravel()  # the plain pass is place 0
-    exits = lens_trace(
-        loaded,
-        trace,
-        token,
-        lens.target_id,
-        [np.concatenate(column)[places] for column in zip(*parts, strict=True)],
-        kind=np.full(left.size, EXIT),
-        layer=np.repeat(layers, len(loops)),
-        loop=np.tile(loops, len(layers)),
-        used=left.ravel(),
-        rounding=float((logits[0] - truth).abs().max()),
-    )
-    return lens.with_others(exits, before=len(lens.of(STATE)))
-
-
-def _unembedded(loaded: LoadedModel, streams: torch.Tensor) -> torch.Tensor:
-    """Logits [read, vocab] of streams [read, hidden], all in one go, which is fastest."""
-    return loaded.model.lm_head(loaded.model.model.norm(streams)).float()
 
 
 def lens_trace(
@@ -139,15 +109,16 @@ def _other_exits(
     layers: np.ndarray,
     left: np.ndarray,
     check: Check,
-) -> torch.Tensor:
-    """Last streams [1 + exit, hidden] of a token that is rerun alone: first without edits, then leaving elsewhere.
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Last streams of a token that is rerun alone, [1, hidden] without edits and [exit, hidden] leaving elsewhere.
 
     `left` [layer, loop] says which exits it took: these are the plain pass itself.
     """
     others = [
         {HOOK_NAMES["loop_choice"].format(layers[row]): _leave_after(1 + column)} for row, column in np.argwhere(~left)
     ]
-    return rerun_streams(loaded, trace, token, [{}, *others], past=own.past, check=check)
+    again = rerun_streams(loaded, trace, token, [{}, *others], past=own.past, check=check)
+    return again[:1], again[1:]
 
 
 def _leave_after(loop: int):
@@ -181,4 +152,4 @@ def _top(probs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     return best.take_along_dim(top.indices // BLOCK, dim=-1) * BLOCK + top.indices % BLOCK, top.values
 
 
-__all__ = ["lens_trace", "lens_with_exits", "recursion_lens", "state_lens", "summary_of_logits"]
+__all__ = ["lens_trace", "recursion_lens", "summary_of_logits"]

@@ -1,6 +1,6 @@
 """LensTrace: what the model would predict from each recursion state of one token."""
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 
 import numpy as np
 from beartype import beartype
@@ -47,8 +47,7 @@ class LensTrace:
     """KL(the model's own distribution || this one), nats: 0 for the same prediction."""
     rounding: float
     """Largest difference of a logit between the model's own pass and a rerun of this token alone without edits: the
-    rounding error of the exits that the token did not take. The exit that it took is the model's own pass exactly. NaN
-    without exits, for which alone a token is rerun."""
+    rounding error of the exits that the token did not take. The exit that it took is the model's own pass exactly."""
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -58,17 +57,6 @@ class LensTrace:
     def of(self, kind: int) -> np.ndarray:
         """Indices of the readings of a kind, by layer and then by loop."""
         return np.flatnonzero(self.kind == kind)
-
-    def with_others(self, others: "LensTrace", *, before: int) -> "LensTrace":
-        """These readings with `others` of the same token before the one at `before`; the rounding is theirs."""
-        parts = {
-            field.name: (getattr(self, field.name), getattr(others, field.name))
-            for field in fields(self)
-            if isinstance(getattr(self, field.name), np.ndarray)
-        }
-        joined = {name: np.concatenate([own[:before], more, own[before:]]) for name, (own, more) in parts.items()}
-        words = [*self.top_tokens[:before], *others.top_tokens, *self.top_tokens[before:]]
-        return replace(self, top_tokens=words, rounding=others.rounding, **joined)
 
 
 __all__ = ["EXIT", "OUTPUT", "STATE", "LensTrace"]

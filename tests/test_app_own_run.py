@@ -158,6 +158,7 @@ def test_a_run_whose_folder_is_gone_is_told(app, held):
     shutil.rmtree(folder(app).parent)
     held.set()
     until(app, lambda: any("cannot keep your run" in text for text in plain_texts(app)), "the sentence")
+    assert not app.exception and not has_button(app, "Stop")
 
 
 def test_records_beyond_the_limit_are_left_out_and_told(app, monkeypatch):

@@ -10,13 +10,11 @@ from hooks import (
     capture,
     capture_paths,
     edited,
-    lens_with_exits,
     logit_direction,
     own_pass,
     own_pass_bytes,
     recursion_lens,
     remove_writes,
-    state_lens,
 )
 from hooks.lens import summary_of_logits
 from hooks.lens_trace import EXIT, OUTPUT, STATE
@@ -50,26 +48,16 @@ def test_there_is_a_reading_for_every_state_exit_and_layer(lens):
     np.testing.assert_array_equal(lens.layer[lens.of(OUTPUT)], [0, 1])
 
 
-def test_lens_without_exits_has_the_same_states_and_outputs_and_takes_exits_in(loaded, paths, lens):
-    states = state_lens(loaded, paths, TOKEN, TARGET)
-    read_before = lens.kind != EXIT
-    for name in ("kind", "layer", "loop", "used", "top_ids", "rank"):
-        np.testing.assert_array_equal(getattr(states, name), getattr(lens, name)[read_before])
-    np.testing.assert_allclose(states.kl, lens.kl[read_before], atol=1e-6)
-    assert np.isnan(states.rounding) and not len(states.of(EXIT))
-    whole = lens_with_exits(loaded, states)
-    assert whole.top_tokens == lens.top_tokens and whole.rounding == lens.rounding
-    np.testing.assert_array_equal(whole.kind, lens.kind)
-    np.testing.assert_array_equal(whole.top_probs, lens.top_probs)
+def test_a_reading_that_nobody_waits_for_ends_before_its_next_layer(loaded, paths):
     checks = []
-    lens_with_exits(loaded, states, check=lambda: checks.append(1))
+    recursion_lens(loaded, paths, TOKEN, TARGET, check=lambda: checks.append(1))
     assert len(checks) == 2  # one before each layer
+
+    def stop() -> None:
+        raise InterruptedError
+
     with pytest.raises(InterruptedError):
-        lens_with_exits(loaded, states, check=stop)
-
-
-def stop() -> None:
-    raise InterruptedError
+        recursion_lens(loaded, paths, TOKEN, TARGET, check=stop)
 
 
 def test_state_readings_equal_what_is_found_by_hand(loaded, paths, lens):

@@ -6,7 +6,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 from streamlit.elements.lib.column_config_utils import ColumnConfig
 
-from analysis.catalogue import Drawn, FigureSpec, spec
+from analysis.catalogue import spec
 from analysis.figures.template import config
 from analysis.palette import THEMES
 from app.parts.data_and_code import data_and_code
@@ -19,7 +19,7 @@ from app.session.choices import (
     sets_others,
 )
 from app.session.drawings import drawing
-from app.session.results import current_lens, current_result, why_not_drawn
+from app.session.results import current_result, why_not_drawn
 from app.session.state import current_trace, current_view
 
 NOT_BY_WORDS = "This figure shows single tokens, not merged words."
@@ -71,23 +71,15 @@ def panel(name: str, *, main: bool = False, share: float = 1.0) -> None:
         st.caption(why_not)
         return
     key = f"figure-{name}"
-    options = chosen_options(figure_spec)
-    drawn = drawing(key, figure_spec, _drawn_by(figure_spec, options), options, share)
+    drawn = drawing(key, figure_spec, current_result(figure_spec.of), chosen_options(figure_spec), share)
     chart(key, drawn.given_figure, name=name, alt=heading)
     if drawn.is_sentence and not figure_spec.follows:
         return  # else another selection may draw it, and what stands below must not move then
     text = figure_spec.caption_of(current_trace().meta)
-    if figure_spec.splits_words(current_view(), **options):
+    if figure_spec.splits_words(current_view(), **chosen_options(figure_spec)):
         text += f" {NOT_BY_WORDS}"
     st.caption(f"**How to read.** {text}" if main else text, help=figure_spec.details or None)
-    data_and_code(figure_spec, options)
-
-
-def _drawn_by(figure_spec: FigureSpec, options: dict[str, str]) -> Drawn:
-    """What a figure draws. The states of a lens do not wait for its exits, which take longer."""
-    if figure_spec.choice and figure_spec.choice.option == "reading":
-        return current_lens(exits=figure_spec.choice.chosen(options) == "exit")
-    return current_result(figure_spec.of)
+    data_and_code(figure_spec, chosen_options(figure_spec))
 
 
 def chart(key: str, figure, *, name: str, alt: str) -> None:

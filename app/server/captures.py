@@ -194,7 +194,7 @@ def _stream_pass_of(model_name: str, text: str, token: int, interventions: Inter
     return _stream_pass(model_name, text, window.own, interventions) if size <= MAX_OWN_PASS_BYTES else None
 
 
-@cached(64, "Predicting from every state of the token")
+@cached(32, "Predicting from every state of the token")
 def lens_of(
     model_name: str,
     text: str,
@@ -202,19 +202,16 @@ def lens_of(
     token: int,
     target: int,
     interventions: Interventions = (),
-    exits: bool = True,
 ) -> LensTrace:
-    """The lens of a token; without the `exits`, which take longer than all else and which other families lack."""
-    from hooks import lens_with_exits, state_lens, stream_lens
+    from hooks import recursion_lens, stream_lens
 
-    loaded, of_token = models.loaded_model(model_name), (model_name, text, tokens, token, target, interventions)
+    loaded = models.loaded_model(model_name)
     if loaded.adapted is not None:
         own = _stream_pass_of(model_name, text, token, interventions)
         return stream_lens(loaded, trace_of(model_name, text, interventions), token, target, own=own)
+    paths = paths_of(model_name, text, tokens, interventions)
     own = _own_pass_of(model_name, text, token, interventions)
-    if exits:
-        return lens_with_exits(loaded, lens_of(*of_token, False), own=own, check=stop_if_left)
-    return state_lens(loaded, paths_of(model_name, text, tokens, interventions), token, target, own=own)
+    return recursion_lens(loaded, paths, token, target, own=own, check=stop_if_left)
 
 
 @cached(4, "Recording the attention heads")

@@ -116,13 +116,12 @@ def current_slices() -> SliceTrace:
     return captures.slices_of(*state.model_and_text(), _captured_tokens(), state.interventions())
 
 
-def current_lens(*, exits: bool = True) -> LensTrace:
-    """What the model would predict from every state of the selected token; without its `exits` it is there sooner."""
+def current_lens() -> LensTrace:
+    """What the model would predict from every state of the selected token, with the chosen target's rank in each."""
     session, trace = st.session_state, state.current_trace()
     tokens = (0, trace.num_tokens) if trace.parts != PARTS else _captured_tokens()
     of_token = tokens, session.token, chosen_targets()[0]
-    exits = exits or trace.parts != PARTS
-    return captures.lens_of(*state.model_and_text(), *of_token, state.interventions(), exits)
+    return captures.lens_of(*state.model_and_text(), *of_token, state.interventions())
 
 
 def current_attention() -> AttentionTrace:

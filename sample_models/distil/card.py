@@ -100,8 +100,8 @@ def _departures(runs: Sequence[Run]) -> str:
     ]
     if any(run.options.refit_depth for run in runs):
         rows.append(
-            "Between the runs the depth heads were refitted in closed form to the number of loops with which each "
-            "token's layer comes closest to the dense model's residual stream."
+            "Between the runs the depth heads were refitted in closed form: each number of loops has its share of the "
+            "tokens, and goes to those that come closest to the dense model's residual stream with it, or lose least."
         )
     return "\n".join(f"- {row}" for row in rows)
 
