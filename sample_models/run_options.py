@@ -64,8 +64,12 @@ def option_words(options: Any, setting: Field) -> list[str]:
 
 
 def read_settings(kind: type[Options], path: Path) -> Options:
-    """The options in a run's `settings.json`. Options missing there have their defaults, unknown ones are ignored."""
-    stored = json.loads(path.read_text())
+    """The options in a run's `settings.json`, as `options_of` reads them."""
+    return options_of(kind, json.loads(path.read_text()))
+
+
+def options_of(kind: type[Options], stored: dict[str, Any]) -> Options:
+    """Options from their JSON form. Those missing there have their defaults, unknown ones are ignored."""
     return kind(
         **{
             setting.name: _typed(setting.type, stored[setting.name])
@@ -125,4 +129,13 @@ def _by_name(kind: Any, stored: Any) -> Any:
     return [Path(path).name for path in stored] if isinstance(stored, list) else Path(stored).name
 
 
-__all__ = ["InCard", "save_settings", "option", "option_name", "option_words", "parse_options", "read_settings"]
+__all__ = [
+    "InCard",
+    "option",
+    "option_name",
+    "option_words",
+    "options_of",
+    "parse_options",
+    "read_settings",
+    "save_settings",
+]

@@ -13,6 +13,7 @@ from sample_models import load_model
 from sample_models.distil.__main__ import main
 from sample_models.distil.dense_control import main as train_control
 from sample_models.distil.dense_control import read_control
+from sample_models.distil.finished import RUNS, read_past, read_run
 from sample_models.distil.gates import depth_weights, fit_gates, nearest_loops_weights, router_weights
 from sample_models.distil.low_rank import make_trainable, merged_tensors, trained_tensors
 from sample_models.distil.own_loops import output_of_each_loop_count, own_loops, own_loops_output
@@ -214,6 +215,11 @@ def test_published_run_holds_its_update_its_questions_and_a_card_of_its_own_numb
     assert "no gradient reached the depth heads" in card and "one step in 4 drew loops" in card
     assert f"| quiz | 2 | this model | {quiz['models']['own']['accuracy']:.3f} (0.000)" in card
     assert "entropy term" not in card and f"{evaluation['mean_loops']:.2f}" in card
+    assert str(tmp_path) not in (out / RUNS).read_text()
+    for past, run in zip(read_past(out), [read_run(finished), read_run(second)], strict=True):
+        assert past.steps == run.steps and past.options.loop_shares == run.options.loop_shares
+        assert [path.name for path in run.options.data] == [str(path) for path in past.options.data]
+        assert np.allclose(past.curves, run.curves, equal_nan=True)
 
 
 def test_dense_control_reads_the_windows_of_its_runs_and_goes_on_after_a_stop(finished, tmp_path, dense):

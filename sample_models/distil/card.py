@@ -5,14 +5,14 @@ from collections.abc import Sequence
 import numpy as np
 
 from sample_models.distil.evaluation import ratio_to_dense
-from sample_models.distil.finished import Run
+from sample_models.distil.finished import PastRun
 from sample_models.model_card import CONTROLS_READ, controls_table, front_matter, sources_table, table
 
 HEADS = {"dense": "dense model", "dense_trained": "dense model, trained", "own": "this model"}
 """Heads of the columns that hold a model's own decisions."""
 
 
-def update_card(name: str, runs: Sequence[Run], evaluation: dict, recipe: dict[str, str], licence: str) -> str:
+def update_card(name: str, runs: Sequence[PastRun], evaluation: dict, recipe: dict[str, str], licence: str) -> str:
     """The model card in markdown."""
     options = runs[-1].options
     attention = f" and of rank {options.attention_rank} of attention's matrices" * bool(options.attention_rank)
@@ -42,7 +42,7 @@ def update_card(name: str, runs: Sequence[Run], evaluation: dict, recipe: dict[s
     return "\n\n".join([head, *(f"## {title}\n\n{text}" for title, text in sections.items())]) + "\n"
 
 
-def _training(runs: Sequence[Run]) -> str:
+def _training(runs: Sequence[PastRun]) -> str:
     tokens = sum(run.steps * run.options.tokens_per_step for run in runs)
     parts = [f"{tokens:,} tokens in {len(runs)} run{'s' * (len(runs) > 1)}, each from what the one before had trained."]
     parts += [_command(run) for run in runs]
@@ -50,7 +50,7 @@ def _training(runs: Sequence[Run]) -> str:
     return "\n\n".join([*parts, "None of the texts is part of this repository:", sources_table(kinds)])
 
 
-def _command(run: Run) -> str:
+def _command(run: PastRun) -> str:
     options = run.options
     names = (
         "rank",
@@ -80,7 +80,7 @@ def _words(value) -> str:
     return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
-def _departures(runs: Sequence[Run]) -> str:
+def _departures(runs: Sequence[PastRun]) -> str:
     options = runs[-1].options
     rows = [
         "The model is trained to imitate a dense model (its predictions, by KL divergence, and its residual streams) "
@@ -106,7 +106,7 @@ def _departures(runs: Sequence[Run]) -> str:
     return "\n".join(f"- {row}" for row in rows)
 
 
-def _gate_departure(runs: Sequence[Run]) -> str:
+def _gate_departure(runs: Sequence[PastRun]) -> str:
     every, earlier = (
         runs[-1].options.gate_every,
         [run.options.gate_every for run in runs[:-1] if run.options.gate_every],

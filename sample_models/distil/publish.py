@@ -4,8 +4,9 @@
         --licence Apache-2.0 --out sample_models/updates/NAME
 
 RUN is the folder of a run, finished or not; its last saved state is used. If it started from the update of another run
-(`--init`), `--earlier` names the folders of the runs before it, first to last, for the curves and the card. Every
-number in the card comes from its evaluation, which runs on the update in bfloat16 as it ships.
+(`--init`), `--earlier` names the folders of the runs before it, first to last, for the curves and the card; a published
+update stands for all of its runs. Every number in the card comes from its evaluation, which runs on the update in
+bfloat16 as it ships.
 """
 
 import argparse
@@ -14,14 +15,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import torch
 from safetensors.torch import save_file
 
 from sample_models.distil.card import update_card
 from sample_models.distil.dense_control import control_tokens, read_control
 from sample_models.distil.evaluation import answer_questions, evaluate_distilled
-from sample_models.distil.finished import read_run
+from sample_models.distil.finished import PastRun, Run, read_past, read_run, write_past
 from sample_models.distil.frontier import frontier
 from sample_models.distil.run import REFIT_WINDOWS, distilled, draw_windows
 from sample_models.distil.teacher import dense_folder, filled, read_pair
@@ -35,7 +35,8 @@ SHARD_BYTES = 15 * 2**20
 
 
 def publish(
-    folders: Sequence[Path],
+    run: Run,
+    earlier: Sequence[PastRun],
     out: Path,
     recipe: dict[str, str],
     licence: str,
@@ -45,24 +46,23 @@ def publish(
     questions: dict[str, list[Question]],
     dense_trained: Path | None = None,
 ) -> None:
-    """Write the folder `out` of the last run in `folders`; each of them began with what the one before had trained.
+    """Write the folder `out` of a run; `earlier` are the runs before it, each of which went on from the one before.
 
     `questions`: name -> multiple-choice questions that model and dense model answer. `dense_trained`: folder of a
     finished `dense_control`, to be measured beside them.
 
-    Raises ValueError if `out` exists, or a run has saved nothing yet.
+    Raises ValueError if `out` exists.
     """
     if out.exists():
         raise ValueError(f"{out} exists: give a new folder, or remove it first")
-    runs = [read_run(folder) for folder in folders]
-    run, options, trained = runs[-1].folder, runs[-1].options, runs[-1].trained
-    dense = dense_folder(options.dense, run / "dense")
+    options, trained = run.options, run.trained
+    dense = dense_folder(options.dense, run.folder / "dense")
     weights = distilled(dense, trained)
     student = filled(weights.config, {name: tensor.float() for name, tensor in weights.tensors.items()}).eval()
     tokenizer = read_tokenizer(dense, weights.config)
     texts = {}
     for path in options.valid:
-        tokens = np.array(write_tokens([path], tokenizer, run / f"{path.name}.tokens"))
+        tokens = np.array(write_tokens([path], tokenizer, run.folder / f"{path.name}.tokens"))
         kind = path.name.split(".")[0]
         texts[kind] = torch.from_numpy(document_windows(tokens, tokenizer.eos_token_id, documents, length))
     teacher = read_pair(dense)[1]
@@ -72,7 +72,7 @@ def publish(
         name: answer_questions(student, teacher, asked, tokenizer, beside) for name, asked in questions.items()
     }
     training = draw_windows(
-        [write_tokens([path], tokenizer, run / f"{path.name}.tokens") for path in options.data],
+        [write_tokens([path], tokenizer, run.folder / f"{path.name}.tokens") for path in options.data],
         options.data_weights or [1.0] * len(options.data),
         REFIT_WINDOWS,
         options.context,
@@ -89,9 +89,8 @@ def publish(
     recipe = recipe | {"update_sha256": update_digest(sorted(partial.glob("update*.safetensors")))}
     (partial / "recipe.json").write_text(json.dumps(recipe, indent=2) + "\n")
     (partial / "evaluation.json").write_text(json.dumps(evaluation, indent=2) + "\n")
-    curves = [each.curves.assign(run=f"run {number}") for number, each in enumerate(runs, start=1)]
-    pd.concat(curves).to_csv(partial / "curves.csv", index=False)
-    card = update_card(out.name, runs, evaluation, recipe, licence)
+    write_past([*earlier, run], partial)
+    card = update_card(out.name, [*earlier, run], evaluation, recipe, licence)
     (partial / "README.md").write_text(card)
     partial.rename(out)
 
@@ -128,8 +127,9 @@ def main(argv: list[str] | None = None) -> None:
     try:
         questions = {path.stem: read_questions(path, "test", args.asked) for path in args.questions}
         sizes = {"documents": args.documents, "length": args.length}
-        folders = [*args.earlier, args.run]
-        publish(folders, args.out, recipe, args.licence, **sizes, questions=questions, dense_trained=args.dense_trained)
+        run, earlier = read_run(args.run), [past for folder in args.earlier for past in read_past(folder)]
+        beside = {"questions": questions, "dense_trained": args.dense_trained}
+        publish(run, earlier, args.out, recipe, args.licence, **sizes, **beside)
     except ValueError as error:
         raise SystemExit(str(error)) from error
     print(f"{args.out} is ready")

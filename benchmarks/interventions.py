@@ -1,0 +1,114 @@
+"""What a visitor waits for on the pages of Intervene: a click of What if, and the progress and the stop of a sweep.
+
+python -m benchmarks.interventions [--model versatile-6l-4m] [--tokens 64] [--rounds 7]
+
+Asked on a quiet machine: a click of What if is in sight within half a second, and a sweep shows its progress within a
+second and stops within a second. The first click is counted by itself. A sweep reads a text of four times the tokens,
+so that it is not finished before it is stopped.
+"""
+
+import argparse
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+from playwright.sync_api import Page
+
+from benchmarks.browser import text_of
+from tests.app_server import app_server, chromium, wait_idle
+from tests.test_browser_what_if import BANNER, click_cell
+
+SWEEPS = {
+    "Forced depth": ("Force every depth", "forced to every depth in every layer"),
+    "Expert knock-outs": ("Drop experts", "Dropping experts from the width path: "),
+}
+"""Page -> its button, and words of its progress."""
+WATCHED_MS = 1500
+"""How long a sweep runs before it is stopped."""
+
+
+def open_text(page: Page, address: str, model: str, text: str) -> None:
+    """Trace a text on the first page."""
+    page.goto(f"{address}/?model={model}")
+    page.locator(".js-plotly-plot .main-svg").first.wait_for()
+    wait_idle(page)
+    page.locator(".st-key-framebar button").first.click()
+    page.get_by_label("Text to trace").fill(text)
+    page.get_by_role("button", name="Trace", exact=True).click()
+    page.get_by_label("Text to trace").wait_for(state="hidden")
+    wait_idle(page)
+
+
+def turn_to(page: Page, name: str) -> None:
+    page.get_by_role("link", name=name, exact=True).click()
+    page.get_by_role("heading", name=name, exact=True, level=2).wait_for()
+    wait_idle(page)
+
+
+def clicks(page: Page, tokens: range) -> list[float]:
+    """Seconds from each click on a cell until the banner tells of it, and until all in sight shows it."""
+    turn_to(page, "What if")
+    page.get_by_text("Set with every click").click()
+    wait_idle(page)
+    waits = []
+    for token in tokens:
+        page.evaluate("() => { window.clicked = null; addEventListener('click', () => clicked = performance.now()); }")
+        click_cell(page, layer=2, token=token)
+        page.wait_for_function(
+            "([at, token]) => document.querySelector(at)?.innerText.match(new RegExp(`\\\\b${token}\\\\b`))",
+            arg=[BANNER, token],
+            polling=10,
+        )
+        page.wait_for_function(
+            "() => document.querySelector('[data-testid=stApp]').dataset.testScriptState === 'notRunning'", polling=10
+        )
+        waits.append(page.evaluate("performance.now() - clicked") / 1e3)
+        page.wait_for_timeout(500)
+    return waits
+
+
+def sweep(page: Page, name: str) -> tuple[float, float]:
+    """Seconds until a sweep shows its progress, and from the click on Stop until it has stopped and says what it kept."""
+    start, words = SWEEPS[name]
+    turn_to(page, name)
+    button, stop = (page.get_by_role("button", name=label, exact=True) for label in (start, "Stop"))
+    button.click()
+    began = time.perf_counter()
+    page.get_by_text(words).first.wait_for()
+    shown = time.perf_counter() - began
+    page.wait_for_timeout(WATCHED_MS)
+    stop.click()
+    began = time.perf_counter()
+    stop.wait_for(state="hidden")
+    return shown, time.perf_counter() - began
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default="versatile-6l-4m")
+    parser.add_argument("--tokens", type=int, default=64)
+    parser.add_argument("--rounds", type=int, default=7)
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder, app_server(Path(folder) / "log") as address, chromium() as browser:
+        page = browser.new_page(viewport={"width": 1440, "height": 1000})
+        open_text(page, address, args.model, text_of(args.tokens, 0))
+        first, *waits = clicks(page, range(20, 21 + args.rounds))
+        print(f"{args.model}, {args.tokens} tokens; medians of {args.rounds} rounds, the slowest in brackets")
+        print(f"What if, first click of a new server: {first * 1e3:.0f} ms")
+        print(f"What if, click: {statistics.median(waits) * 1e3:.0f} ms ({max(waits) * 1e3:.0f})")
+        page.close()
+        for name in SWEEPS:
+            moments = []
+            for number in range(3):
+                page = browser.new_page(viewport={"width": 1440, "height": 1000})
+                open_text(page, address, args.model, text_of(4 * args.tokens, 1 + number))
+                moments.append(sweep(page, name))
+                page.close()
+            shown, stopped = zip(*moments, strict=True)
+            print(f"{name}, progress: {statistics.median(shown) * 1e3:.0f} ms ({max(shown) * 1e3:.0f})")
+            print(f"{name}, stop: {statistics.median(stopped) * 1e3:.0f} ms ({max(stopped) * 1e3:.0f})")
+
+
+if __name__ == "__main__":
+    main()
