@@ -24,6 +24,8 @@ SWEEPS = {
     "Expert knock-outs": ("Drop experts", "Dropping experts from the width path: "),
 }
 """Page -> its button, and words of its progress."""
+TOLD = "at => document.querySelector(at)?.innerText ?? ''"
+ENDED = "() => document.querySelector('[data-testid=stApp]').dataset.testScriptState === 'notRunning'"
 WATCHED_MS = 1500
 """How long a sweep runs before it is stopped."""
 
@@ -47,29 +49,24 @@ def turn_to(page: Page, name: str) -> None:
 
 
 def clicks(page: Page, tokens: range) -> list[float]:
-    """Seconds from each click on a cell until the banner tells of it, and until all in sight shows it."""
+    """Seconds from each click on a cell until the banner tells of it and the script has ended."""
     turn_to(page, "What if")
     page.get_by_text("Set with every click").click()
     wait_idle(page)
     waits = []
     for token in tokens:
-        page.evaluate("() => { window.clicked = null; addEventListener('click', () => clicked = performance.now()); }")
+        before = page.evaluate(TOLD, BANNER)
+        page.evaluate("() => addEventListener('click', () => (window.clicked = performance.now()), { capture: true })")
         click_cell(page, layer=2, token=token)
-        page.wait_for_function(
-            "([at, token]) => document.querySelector(at)?.innerText.match(new RegExp(`\\\\b${token}\\\\b`))",
-            arg=[BANNER, token],
-            polling=10,
-        )
-        page.wait_for_function(
-            "() => document.querySelector('[data-testid=stApp]').dataset.testScriptState === 'notRunning'", polling=10
-        )
+        page.wait_for_function(f"([at, before]) => ({TOLD})(at) !== before", arg=[BANNER, before], polling=10)
+        page.wait_for_function(ENDED, polling=10)
         waits.append(page.evaluate("performance.now() - clicked") / 1e3)
         page.wait_for_timeout(500)
     return waits
 
 
 def sweep(page: Page, name: str) -> tuple[float, float]:
-    """Seconds until a sweep shows its progress, and from the click on Stop until it has stopped and says what it kept."""
+    """Seconds until a sweep shows its progress, and from the click on Stop until it has stopped."""
     start, words = SWEEPS[name]
     turn_to(page, name)
     button, stop = (page.get_by_role("button", name=label, exact=True) for label in (start, "Stop"))

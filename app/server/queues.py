@@ -1,7 +1,7 @@
 """The queues of all visitors: for the models, for the headless browser that draws pictures, and for reading uploads."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import streamlit as st
@@ -31,21 +31,21 @@ def upload_queue() -> FairQueue:
 @contextmanager
 def model_turn() -> Iterator[None]:
     """Wait for a turn at the models and hold it; a visitor who has to wait is told the place in the queue."""
-    with model_queue().turn(_place_teller("text")):
+    with _told_turn(model_queue(), "text"):
         yield
 
 
 @contextmanager
 def browser_turn() -> Iterator[None]:
     """Wait for a turn at the headless browser and hold it; a visitor who has to wait is told the place in the queue."""
-    with browser_queue().turn(_place_teller("export")):
+    with _told_turn(browser_queue(), "export"):
         yield
 
 
 @contextmanager
 def upload_turn() -> Iterator[None]:
     """Wait for a turn at reading an upload and hold it; a visitor who has to wait is told the place in the queue."""
-    with upload_queue().turn(_place_teller("upload")):
+    with _told_turn(upload_queue(), "upload"):
         yield
 
 
@@ -54,15 +54,19 @@ def stop_if_left() -> None:
     st.query_params.get("token")
 
 
-def _place_teller(what: str) -> Callable[[int], None]:
-    """A function that tells the visitor how many others are ahead, whenever that number changes."""
-    last_told = 0
+@contextmanager
+def _told_turn(queue: FairQueue, what: str) -> Iterator[None]:
+    """A turn in a queue. The visitor reads how many others are ahead, in one note that changes, until it is theirs."""
+    note, told = st.toast, 0
 
     def tell(ahead: int) -> None:
-        nonlocal last_told
-        if ahead != last_told:
-            st.toast(f"Waiting for {ahead} {what}{'s' * (ahead > 1)} of other visitors…", duration="long")
-            last_told = ahead
+        nonlocal note, told
+        if ahead != told:
+            words = f"Waiting for {ahead} {what}{'s' * (ahead > 1)} of other visitors…"
+            note, told = note(words, duration="long").toast, ahead
         stop_if_left()
 
-    return tell
+    with queue.turn(tell):
+        if told:
+            note("It is your turn.", duration=1)
+        yield
