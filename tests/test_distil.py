@@ -13,6 +13,7 @@ from sample_models import load_model
 from sample_models.distil.__main__ import main
 from sample_models.distil.dense_control import main as train_control
 from sample_models.distil.dense_control import read_control
+from sample_models.distil.evaluation import take_over_control
 from sample_models.distil.finished import RUNS, read_past, read_run
 from sample_models.distil.gates import depth_weights, fit_gates, nearest_loops_weights, router_weights
 from sample_models.distil.low_rank import make_trainable, merged_tensors, trained_tensors
@@ -220,6 +221,14 @@ def test_published_run_holds_its_update_its_questions_and_a_card_of_its_own_numb
         assert past.steps == run.steps and past.options.loop_shares == run.options.loop_shares
         assert [path.name for path in run.options.data] == [str(path) for path in past.options.data]
         assert np.allclose(past.curves, run.curves, equal_nan=True)
+    later = json.loads(json.dumps(evaluation))
+    for models in (later["by_kind"]["stories"], later["questions"]["quiz"]["models"]):
+        del models["dense_trained"]
+    take_over_control(later, evaluation)
+    assert later == evaluation and list(later["by_kind"]["stories"])[:2] == ["dense", "dense_trained"]
+    later["by_kind"]["stories"]["dense"]["loss"] += 0.1
+    with pytest.raises(ValueError, match="was not measured on these"):
+        take_over_control(later, evaluation)
 
 
 def test_dense_control_reads_the_windows_of_its_runs_and_goes_on_after_a_stop(finished, tmp_path, dense):

