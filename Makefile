@@ -59,6 +59,7 @@ bench: .venv/ready-test
 	$(BIN)/python -m benchmarks.uploads --kinds parquet trace
 	$(BIN)/python -m benchmarks.uploads --kinds model --count 5000
 	$(BIN)/python -m benchmarks.clicks
+	$(BIN)/python -m benchmarks.interventions
 	$(BIN)/python -m benchmarks.runs
 	$(BIN)/python -m benchmarks.atlas
 	$(BIN)/python -m benchmarks.studies
