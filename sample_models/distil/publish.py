@@ -56,6 +56,23 @@ def publish(
     """
     if out.exists():
         raise ValueError(f"{out} exists: give a new folder, or remove it first")
+    evaluation = evaluate_run(run, documents, length, questions, dense_trained)
+    partial = out.with_name(out.name + ".partial")
+    partial.mkdir(parents=True)
+    write_update(run.trained, partial)
+    recipe = recipe | {"update_sha256": update_digest(sorted(partial.glob("update*.safetensors")))}
+    (partial / "recipe.json").write_text(json.dumps(recipe, indent=2) + "\n")
+    (partial / EVALUATION).write_text(json.dumps(evaluation, indent=2) + "\n")
+    write_past([*earlier, run], partial)
+    card = update_card(out.name, [*earlier, run], evaluation, recipe, licence)
+    (partial / "README.md").write_text(card)
+    partial.rename(out)
+
+
+def evaluate_run(
+    run: Run, documents: int, length: int, questions: dict[str, list[Question]], dense_trained: Path | None
+) -> dict:
+    """All that a card says of the model of a run; ready for JSON. The arguments are those of `publish`."""
     options, trained = run.options, run.trained
     dense = dense_folder(options.dense, run.folder / "dense")
     weights = distilled(dense, trained)
@@ -87,16 +104,7 @@ def publish(
         evaluation["dense_trained"] = {"tokens": control_tokens(dense_trained)}
     elif known:
         take_over_control(evaluation, json.loads(known.read_text()))
-    partial = out.with_name(out.name + ".partial")
-    partial.mkdir(parents=True)
-    write_update(trained, partial)
-    recipe = recipe | {"update_sha256": update_digest(sorted(partial.glob("update*.safetensors")))}
-    (partial / "recipe.json").write_text(json.dumps(recipe, indent=2) + "\n")
-    (partial / EVALUATION).write_text(json.dumps(evaluation, indent=2) + "\n")
-    write_past([*earlier, run], partial)
-    card = update_card(out.name, [*earlier, run], evaluation, recipe, licence)
-    (partial / "README.md").write_text(card)
-    partial.rename(out)
+    return evaluation
 
 
 def write_update(trained: dict[str, torch.Tensor], folder: Path) -> None:
