@@ -158,10 +158,11 @@ def worse_than_guessing(trace: RoutingTrace) -> str | None:
     untrained = trace.meta.get("gates_trained") is False
     if len(read) < FEWEST_READ or not vocabulary or untrained or -read.mean() <= np.log(vocabulary):
         return None
+    means_little = ", and its routing may mean little" if trace.parts else ""
     return (
         f"The model predicts this text worse than if all its {vocabulary:,} tokens were equally likely "
         f"({number(-read.mean(), 1)} against {number(np.log(vocabulary), 1)} nats per token). The text is unlike those "
-        "that the model was trained on, and its routing may mean little."
+        f"that the model was trained on{means_little}."
     )
 
 

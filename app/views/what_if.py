@@ -17,10 +17,8 @@ from app.texts.markdown import literal
 from hooks.interventions import Intervention, in_words
 from hooks.trace_checks import PARTS
 
-ELSEWHERE = (
-    "To use the routing of another text, see the page Compare, which gives each text the routing of the other. In "
-    "Python and in a file for `trace --intervene` it is `UseRouting`."
-)
+ELSEWHERE = "In Python and in a file for `trace --intervene`, `UseRouting` gives a text the routing of another one."
+ON_COMPARE = "To use the routing of another text, see the page Compare, which gives each text the routing of the other."
 MOST_ROWS = 50
 """Of the table of predictions."""
 
@@ -48,9 +46,10 @@ def _first_questions() -> None:
 def _form() -> None:
     """What to decide, where, and the button and the switch that set it."""
     trace, view = current_trace(), current_view()
+    elsewhere = f"{ON_COMPARE} {ELSEWHERE}" if trace.parts == PARTS else ELSEWHERE
     with st.container(horizontal=True, vertical_alignment="bottom", key="what-if-form"):
         what = st.selectbox(
-            "Decide", what_if_form.offered(trace), key=WHAT, width=190, persist_state="session", help=ELSEWHERE
+            "Decide", what_if_form.offered(trace), key=WHAT, width=190, persist_state="session", help=elsewhere
         )
         _value(what)
         st.segmented_control(
