@@ -159,7 +159,7 @@ def _pins(kept: list[tuple[Intervention, ...]]) -> None:
     """What the active ones are compared with, and the pinned ones with buttons that show and remove them."""
     names = {what_if.OWN: "the model's own choices"}
     names |= {key: f"pin {number}" for number, (key, _) in enumerate(zip(what_if.PINS, kept, strict=False), start=1)}
-    with st.container(horizontal=True, vertical_alignment="center"):
+    with st.container(horizontal=True, vertical_alignment="bottom"):
         st.segmented_control(
             "Compared with",
             list(names),
