@@ -131,7 +131,7 @@ def _active() -> None:
             for number, each in enumerate(chosen):
                 with st.container(horizontal=True, vertical_alignment="center"):
                     does_not_fit = (
-                        f" Not active, since it does not fit this text: {idle[each]}." if each in idle else ""
+                        f". Not active, since it does not fit this text: {idle[each]}." if each in idle else ""
                     )
                     st.text(f"{each.words()}{does_not_fit}", width="content")
                     st.button(
