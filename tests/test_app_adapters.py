@@ -87,6 +87,9 @@ def test_what_if_decides_experts_otherwise_and_a_switch_of_models_keeps_going(ro
     decide.select("without an expert").run()
     press(app, "Set")
     assert len(charts(app)) == 2 and any("by expert" not in text for text in captions(app))
+    banner = next(each.value for each in app.text if each.value.startswith("Under interventions"))
+    assert "no expert 0, then repick;" in banner and "width path" not in banner
+    assert "Experts and weights are what ran" in banner and "λ" not in banner
     app.sidebar.selectbox[0].select("tiny llama").run()
     assert not app.exception and any("decides nothing" in each.value for each in app.info)
 

@@ -8,6 +8,7 @@ from analysis.answers import answers
 from analysis.catalogue import Drawn, FigureSpec, OfTexts
 from analysis.figures.selection import At
 from analysis.models.training import TrainingCurves
+from analysis.parts import parts_of
 from analysis.runs.about import AboutRun
 from analysis.runs.atlas import Atlas
 from analysis.runs.filter_words import in_words as filter_in_words
@@ -181,7 +182,7 @@ def intervention(about: About) -> str | None:
     if "interventions" not in about.meta:
         return None
     changed = about.interventions if isinstance(about, RoutingTrace) else from_json(about.meta["interventions"])
-    return f"Under interventions, not the model's own routing: {in_words(changed)}."
+    return f"Under interventions, not the model's own routing: {in_words(changed, parts_of(about.meta))}."
 
 
 def caption(spec: FigureSpec, about: About, view: View, *, marked: bool = True, **options: str) -> str:

@@ -133,7 +133,7 @@ def _active() -> None:
                     does_not_fit = (
                         f". Not active, since it does not fit this text: {idle[each]}." if each in idle else ""
                     )
-                    st.text(f"{each.words()}{does_not_fit}", width="content")
+                    st.text(f"{each.words(current_trace().parts)}{does_not_fit}", width="content")
                     st.button(
                         "Remove",
                         key=f"remove-{number}",
@@ -159,6 +159,7 @@ def _pins(kept: list[tuple[Intervention, ...]]) -> None:
     """What the active ones are compared with, and the pinned ones with buttons that show and remove them."""
     names = {what_if.OWN: "the model's own choices"}
     names |= {key: f"pin {number}" for number, (key, _) in enumerate(zip(what_if.PINS, kept, strict=False), start=1)}
+    st.session_state.setdefault(what_if.AGAINST_KEY, what_if.OWN)  # a reload brings back pins, not always this
     with st.container(horizontal=True, vertical_alignment="bottom"):
         st.segmented_control(
             "Compared with",
@@ -184,7 +185,7 @@ def _pins(kept: list[tuple[Intervention, ...]]) -> None:
                 st.button("Make active", key=f"show-pin-{number}", type="tertiary", disabled=now, on_click=show)
                 unpin = _later(what_if.unpin, number)
                 st.button("Unpin", key=f"unpin-{number}", type="tertiary", icon=":material/close:", on_click=unpin)
-                st.text(_told(each))
+                st.text(in_words(each, current_trace().parts) or "Nothing of it fits this text in this model.")
 
 
 def predictions() -> None:
@@ -226,7 +227,7 @@ def predictions() -> None:
 
 
 def _told(interventions: tuple[Intervention, ...]) -> str:
-    return in_words(interventions) or "nothing: the model's own choices"
+    return in_words(interventions, current_trace().parts) or "nothing: the model's own choices"
 
 
 def _later(work: Callable, *arguments) -> Callable[[], None]:
