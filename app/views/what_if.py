@@ -159,7 +159,7 @@ def _pins(kept: list[tuple[Intervention, ...]]) -> None:
     """What the active ones are compared with, and the pinned ones with buttons that show and remove them."""
     names = {what_if.OWN: "the model's own choices"}
     names |= {key: f"pin {number}" for number, (key, _) in enumerate(zip(what_if.PINS, kept, strict=False), start=1)}
-    st.session_state.setdefault(what_if.AGAINST_KEY, what_if.OWN)  # a reload brings back pins, not always this
+    what_if.fill_choice()
     with st.container(horizontal=True, vertical_alignment="bottom"):
         st.segmented_control(
             "Compared with",
