@@ -22,12 +22,13 @@ PAGES: Mapping[str, tuple[str, ...]] = {
 FIGURES: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys(("loops_by_layer", "difficulty_map", "difficulty_surprisal", "difficulty_by_loops"), DEPTH),
     **dict.fromkeys(("loop_map", "loop_shares", "depth_choice", "depth_logits", "depth_margin"), DEPTH),
-    **dict.fromkeys(("near_miss_map", "flip_distance", "drawn_loops", "attention_by_loops"), DEPTH),
+    **dict.fromkeys(("near_miss_map", "flip_distance", "attention_by_loops"), DEPTH),
     **dict.fromkeys(("gate_map", "gate_levels", "gate_along_text"), GATE),
     **dict.fromkeys(("expert_tokens", "expert_map", "expert_path", "expert_load", "expert_load_by_layer"), WIDTH),
     **dict.fromkeys(("expert_pairs", "layers_alike"), WIDTH),
     **{"run_loops": DEPTH, "run_gate": GATE, "run_load": WIDTH, "run_balance": WIDTH},
     **dict.fromkeys(("compute_map", "cost_ledger", "cost_by_layer", "cost_map", "layer_schematic"), ALL),
+    "drawn_loops": ALL,  # of others it is not known how their training draws
 }
 """Figure of a trace or a run -> what its model must decide; nothing for the others."""
 KINDS: Mapping[str, tuple[str, ...]] = dict.fromkeys(
@@ -70,7 +71,7 @@ def why_lacking(needed: Iterable[str], meta: Mapping[str, Any]) -> str | None:
         return None
     name = f"a {meta['family']}" if meta.get("family") else "of another kind"
     if len(needed) == len(PARTS):
-        return f"This shows how experts, loops and λ of one VersatileFFN layer work together, and this model is {name}."
+        return f"This needs a VersatileFFN, in which experts, loops and λ work together, and this model is {name}."
     return f"This model is {name} and {_LACKING[lacking[0]]}, so there is nothing to show here."
 
 

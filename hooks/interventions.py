@@ -7,10 +7,10 @@ given have their default. `UseRouting` holds its decisions under "routing"; `hoo
 trace file.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
-from sample_models.intervention import Intervention, short
+from sample_models.intervention import EVERY_PART, Intervention, short
 from sample_models.interventions import (
     KINDS,
     DropExpert,
@@ -64,11 +64,11 @@ def _from_object(data: Any) -> Intervention:
     return kind(**given)
 
 
-def in_words(interventions: Sequence[Intervention]) -> str:
-    """What interventions do, as the end of a sentence; empty for none."""
+def in_words(interventions: Sequence[Intervention], parts: Collection[str] = EVERY_PART) -> str:
+    """What interventions do in a model that decides these `parts`, as the end of a sentence; empty for none."""
     if len(interventions) < 2:
-        return "".join(each.words() for each in interventions)
-    told = [f"({number}) {each.words()}" for number, each in enumerate(interventions[:TOLD], start=1)]
+        return "".join(each.words(parts) for each in interventions)
+    told = [f"({number}) {each.words(parts)}" for number, each in enumerate(interventions[:TOLD], start=1)]
     more = len(interventions) - len(told)
     return ", ".join([*told, f"and {more:,} more"] if more else told)
 

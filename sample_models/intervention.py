@@ -4,11 +4,12 @@ import math
 import operator
 import reprlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
 Indices = tuple[int, ...] | None
+EVERY_PART = ("depth", "gate", "width")
 MOST = 2**31
 """No layer, token or expert has so large a number."""
 SHOWN = 6
@@ -54,13 +55,17 @@ class Intervention(ABC):
         """Name of the kind."""
         return type(self).__name__
 
-    def words(self) -> str:
-        """What it does, in a few words: "4 loops, λ follows; layer 3, all tokens"."""
-        return f"{self._what()}; {told_indices('layer', self.layers)}, {told_indices('token', self.tokens)}"
+    def words(self, parts: Collection[str] = EVERY_PART) -> str:
+        """What it does, in a few words: "4 loops, λ follows; layer 3, all tokens".
+
+        `parts` is what the model decides, so that a model of another family is told nothing of what it does not have.
+        """
+        what = self._what(two_paths="gate" in parts)
+        return f"{what}; {told_indices('layer', self.layers)}, {told_indices('token', self.tokens)}"
 
     @abstractmethod
-    def _what(self) -> str:
-        """The first half of `words`."""
+    def _what(self, *, two_paths: bool) -> str:
+        """The first half of `words`, for a model with two paths and λ between them or for another."""
 
     def _needed(self) -> tuple[str, ...]:
         return self.needs
@@ -129,4 +134,4 @@ def told_indices(what: str, indices: Indices) -> str:
     return f"{what}{'s' * (len(indices) > 1)} {', '.join(map(str, indices[:SHOWN]))}{more}"
 
 
-__all__ = ["Indices", "Intervention", "Sizes", "row_of", "short"]
+__all__ = ["EVERY_PART", "Indices", "Intervention", "Sizes", "row_of", "short"]

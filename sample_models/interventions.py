@@ -53,8 +53,8 @@ class ForceLoops(Intervention):
     def _needed(self) -> tuple[str, ...]:
         return (*self.needs, "gate") if self.gate == "held" else self.needs
 
-    def _what(self) -> str:
-        return f"{self.loops} loop{'s' * (self.loops > 1)}, λ {self.gate}"
+    def _what(self, *, two_paths: bool) -> str:
+        return f"{self.loops} loop{'s' * (self.loops > 1)}{f', λ {self.gate}' * two_paths}"
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class ForceGate(Intervention):
         super().__post_init__()
         self._set("gate", self._share("gate", self.gate))
 
-    def _what(self) -> str:
+    def _what(self, *, two_paths: bool) -> str:
         return f"λ = {self.gate:g}"
 
 
@@ -106,7 +106,7 @@ class ForceExperts(Intervention):
         super().check(sizes)
         self._check_experts("experts", self.experts, sizes)
 
-    def _what(self) -> str:
+    def _what(self, *, two_paths: bool) -> str:
         weights = self.weights if isinstance(self.weights, str) else ", ".join(f"{each:g}" for each in self.weights)
         return f"experts {', '.join(map(str, self.experts))}, weights {weights}"
 
@@ -136,7 +136,7 @@ class ForceTopK(Intervention):
         if self.k > sizes.experts:
             raise ValueError(f"{self._named('k')} must be 1..{sizes.experts}, got {self.k}")
 
-    def _what(self) -> str:
+    def _what(self, *, two_paths: bool) -> str:
         return f"the best {f'{self.k} experts' if self.k > 1 else 'expert'}, weights {self.weights}"
 
 
@@ -183,7 +183,7 @@ class UseRouting(Intervention):
     def _needed(self) -> tuple[str, ...]:
         return tuple({"loops": "depth", "gate": "gate", "experts": "width"}[part] for part in self.parts)
 
-    def _what(self) -> str:
+    def _what(self, *, two_paths: bool) -> str:
         return f"{', '.join(self.parts)} of another trace ({self.routing.name})"
 
 
@@ -221,10 +221,10 @@ class DropExpert(Intervention):
     def _needed(self) -> tuple[str, ...]:
         return ("width", "depth") if self.path == "both" else (self.path,)
 
-    def _what(self) -> str:
+    def _what(self, *, two_paths: bool) -> str:
         where = {"width": "the width path", "depth": "the loops", "both": "both paths"}[self.path]
         then = "" if self.path == "depth" else f", then {self.then}"
-        return f"no expert {self.expert} in {where}{then}"
+        return f"no expert {self.expert}{f' in {where}' * two_paths}{then}"
 
 
 @dataclass(frozen=True)
@@ -251,8 +251,8 @@ class DropPath(Intervention):
     def _needed(self) -> tuple[str, ...]:
         return ("width",) if (self.path, self.other) == ("width", "kept") else ("gate",)
 
-    def _what(self) -> str:
-        return f"no {self.path} path, the other one {self.other}"
+    def _what(self, *, two_paths: bool) -> str:
+        return f"no {self.path} path, the other one {self.other}" if two_paths else "no experts"
 
 
 KINDS: dict[str, type[Intervention]] = {

@@ -246,7 +246,7 @@ def test_a_link_holds_interventions_without_their_defaults():
         ("[" * 1_900, "they are no JSON|recursion"),
         ("[]", "interventions must be a list of 1"),
         ("7", "interventions must be a list of 1"),
-        ('[{"kind":"Evil"}]', "the kind of an intervention must be one of"),
+        ('[{"kind":"Evil"}]', r"the kind of an intervention must be one of .* DropExpert…\)"),
         ('[{"kind":"ForceLoops","loops":"<b>"}]', "ForceLoops: loops must be a whole number"),
         ('[{"kind":"ForceLoops","loops":1e999}]', "ForceLoops: loops must be a whole number"),
         (json.dumps([{"kind": "ForceGate", "gate": 0}] * (MOST_INTERVENTIONS + 1)), "there are more than 32"),

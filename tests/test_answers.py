@@ -126,6 +126,8 @@ def test_experts_names_the_largest_load_and_what_an_even_one_is():
     assert f"has {largest['share']:.0%} of " in found.text and "an even share is 12.5%" in found.text
     here = load[load["layer"] == VIEW.layer]
     assert f"has the largest share ({here['share'].max():.0%}) and" in found.text
+    few = make_trace(loops=np.ones((1, 9), int), num_experts=8, expert_ids=np.tile([2, 5], (1, 9, 1)))
+    assert answers.experts(few).text.endswith("largest share (50%); 6 of the 8 experts served no token.")
 
 
 def test_uneven_load_is_called_possible_by_chance_where_choices_are_even_and_only_there():

@@ -1,5 +1,7 @@
 """Models of other families in the app: every page that applies is drawn, the others say why they are not there."""
 
+import json
+
 import pytest
 
 from analysis.catalogue import CATALOGUE
@@ -13,11 +15,15 @@ from tests.other_models import save_other
 DRAWN = {
     "mixtral": {"overview": 1, "experts": 7, "recursion_lens": 3, "attention": 1, "what_if": 2, "prompts": 1},
     "llama": {"recursion_lens": 3, "attention": 1, "prompts": 1},
-    "looped_llama": {
-        **{"overview": 1, "difficulty": 3, "recursion": 5, "near_misses": 2, "what_if": 2, "models": 1, "prompts": 1}
-    },
+    "looped_llama": {**{"overview": 1, "difficulty": 3, "recursion": 5, "near_misses": 2, "what_if": 2, "prompts": 1}},
 }
 """Model type -> pages with charts, and how many."""
+
+
+def answered(app) -> list[str]:
+    """The pieces of the answers of the page; a link is one."""
+    drawn = [each.proto for each in app.get("bidi_component") if each.proto.component_name == "answer_line"]
+    return [text for each in drawn for _, pieces in json.loads(each.json)["rows"] for text, _, _ in pieces]
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +58,13 @@ def test_every_page_is_drawn_or_says_why_not(root, monkeypatch, kind):
         assert export.disabled or not all(each.why_lacking(meta) for each in page.exported), page.name
         assert "Trace in bfloat16" not in [button.label for button in app.button], page.name
         texts = [each.value for each in (*app.markdown, *app.caption, *app.metric)]
-        assert not any("λ was 0" in text for text in texts), page.name
+        untrue = ["λ was 0", "?.", "“Read the state”", "the layer's FFN", "The page Validity", "up to 0."]
+        assert not any(word in text for word in untrue for text in texts), page.name
+        assert parts or not any("routing may mean" in text for text in texts), page.name
+        answers = answered(app)
+        assert "depth" in parts or not any("loop" in text for text in answers), page.name
+        links = {text for text in answers if text in (each.name for each in ROWS)}
+        assert not any(row.why_lacking(meta) for row in ROWS if row.name in links), page.name
         heads = [*(each.value for each in app.subheader), *(each.label for each in app.expander)]
         assert "depth" in parts or why_lacking(page.needs, meta) or not any("loop" in each for each in heads), page.name
         unsaid = ["width share", *([] if "depth" in parts else ["loops %{"])]
@@ -75,6 +87,9 @@ def test_what_if_decides_experts_otherwise_and_a_switch_of_models_keeps_going(ro
     decide.select("without an expert").run()
     press(app, "Set")
     assert len(charts(app)) == 2 and any("by expert" not in text for text in captions(app))
+    banner = next(each.value for each in app.text if each.value.startswith("Under interventions"))
+    assert "no expert 0, then repick;" in banner and "width path" not in banner
+    assert "Experts and weights are what ran" in banner and "λ" not in banner
     app.sidebar.selectbox[0].select("tiny llama").run()
     assert not app.exception and any("decides nothing" in each.value for each in app.info)
 

@@ -134,6 +134,7 @@ def test_another_model_with_other_layers_is_shown_beside_and_never_subtracted():
     said = [each["layout"]["annotations"][0]["text"] for each in charts(app)[:4]]
     assert all("A has 4 layers and B 6" in text for text in said)
     assert any("routing can be exchanged only" in text for text in captions(app))
+    assert any("same in B" in text and "cut in other places" in text for text in plain_texts(app)), "two tokenizers"
     app.segmented_control(key="compare_loops-choice").select("b").run()
     assert max(charts(app)[0]["data"][0]["y"]["bdata"]) and not app.exception
 

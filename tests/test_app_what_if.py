@@ -83,7 +83,7 @@ def test_a_question_sets_undo_redo_and_reset_step_and_every_page_says_so():
 
 def test_words_set_and_those_that_do_not_fit_are_told_and_stay():
     app = in_words(opened(), "layer 99: 4 loops")
-    assert [error.value for error in app.error] == ["ForceLoops\\: layers must be 0\\.\\.5, got 99\\."]
+    assert [error.value for error in app.error] == ["Layers must be 0 to 5, got 99\\."]
     assert app.session_state[what_if_form.WORDS] == "layer 99: 4 loops" and set_now(app) == ()
     in_words(app, "layer 3, all tokens: 4 loops; token 2: no width path")
     assert set_now(app) == (ForceLoops(4, layers=3), DropPath("width", tokens=2))
@@ -135,7 +135,7 @@ def test_a_link_opens_with_its_interventions_and_a_shorter_text_leaves_out_those
     assert banner(app)
     trace_text(app, "A dog.")
     (said,) = [text for text in plain_texts(app) if text.startswith("One intervention is not active")]
-    assert "tokens must be 0.." in said and "in a text of" in said and said.count("\n") == 0
+    assert "tokens must be 0 to " in said and "in a text of" in said and said.count("\n") == 0
     assert not banner(app) and not app.exception
     turn_to(app, "what_if")
     assert any("Not active, since it does not fit this text" in text for text in plain_texts(app))

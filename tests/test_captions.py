@@ -40,7 +40,7 @@ def test_a_caption_that_speaks_of_not_routing_says_what_it_means(each):
 def test_exports_hold_the_caption_with_its_details():
     figure = spec("difficulty_surprisal")
     words = caption(figure, random_trace(layers=2, tokens=40), DEFAULT_VIEW)
-    assert figure.details and f"{figure.how_to_read} {figure.details}\n" in words
+    assert figure.details and f"{figure.caption_of({})} {figure.details}\n" in words
 
 
 def test_without_marks_a_caption_tells_what_the_figure_draws_of_the_selection_and_no_more():

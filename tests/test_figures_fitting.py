@@ -25,6 +25,14 @@ def test_fitting_breaks_lines_upwards_and_keeps_marks_with_their_names():
     assert all(len(line) < 60 for line in lower.text.split("<br>"))
 
 
+@pytest.mark.parametrize("width", range(300, 640, 20))
+def test_no_line_ends_with_a_mark_whose_name_stands_in_the_next(width):
+    fig = figures.compute_map_figure(random_trace(layers=2, tokens=30), View(room=map_room(width)))
+    fit(fig, width)
+    ends = [line.rstrip()[-1:] for each in fig.layout.annotations for line in each.text.split("<br>")]
+    assert "┈" not in ends
+
+
 def test_fitting_leaves_a_figure_with_room_as_it_is():
     fig = figures.loop_map_figure(random_trace(layers=2, tokens=30))
     before = json.loads(fig.to_json())["layout"]

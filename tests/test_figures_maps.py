@@ -226,6 +226,8 @@ def test_rare_pairs_are_written_as_too_few():
     fig = figures.expert_pairs_figure(make_trace(loops=[[1] * 62], expert_ids=ids))
     assert printed(fig).count("too few") == 6  # expert 3 with three others, both ways
     assert fig.data[0].customdata[0, 1, 0] == 20
+    many = figures.expert_pairs_figure(make_trace(loops=[[1] * 62], expert_ids=ids, num_experts=64))
+    assert "bold" in str(annotations(fig)) and "bold" not in str(annotations(many)), "64 experts leave no room"
 
 
 # Recursion

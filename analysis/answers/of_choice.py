@@ -9,6 +9,7 @@ from analysis.explain.near_miss import TwoPrecisions
 from analysis.parts import why_lacking_result
 from analysis.recursion import NEAR_MISS, margin_of
 from analysis.texts.goes_with import Correlation, GoesWith
+from analysis.texts.study import Study
 from analysis.view import DEFAULT_VIEW, View
 from analysis.words.labels import how_many, token_label
 from analysis.words.numbers import number
@@ -16,7 +17,7 @@ from hooks.trace import RoutingTrace
 
 MOST_LOOPS_TOLD = 4
 """Of more numbers of loops the likeliest are told."""
-LIMIT = "More loops are what the depth head assigned; they do not prove that a token is hard: see "
+LIMIT = "More loops are what the depth head assigned; they do not prove that a token is hard"
 
 
 def choice_of_loops(
@@ -119,7 +120,9 @@ def _known(trace: RoutingTrace, view: View, known: GoesWith | None) -> Answer:
         pieces = [f"Its surprisal is {number(own, 1)} nats, higher than {higher} of this text's tokens. "]
     elif trace.special[view.token]:
         pieces = ["The tokenizer added it, so it has no surprisal. "]
-    return answer(*pieces, _goes_with(known), LIMIT, a_page("What decides"), " and ", a_page("Validity"), ".")
+    studied = why_lacking_result(Study, trace.meta) is None
+    pages = (": see ", a_page("What decides"), " and ", a_page("Validity")) if studied else ()
+    return answer(*pieces, _goes_with(known), LIMIT, *pages, ".")
 
 
 def _goes_with(known: GoesWith | None) -> str:

@@ -7,9 +7,8 @@ from analysis.words.labels import how_many, token_label
 from analysis.words.numbers import number
 
 NOTHING_YET = (
-    "Nothing has been generated here yet. Press Generate, and the model goes on with your text token by token, and "
-    "you see the loops of every token as it is written. Then branch from any token, and see what another choice "
-    "there leads to."
+    "Nothing has been generated here yet. Press Generate, and the model goes on with your text, and you see every "
+    "token as it is written. Then branch from any token, and see what another choice there leads to."
 )
 
 

@@ -112,10 +112,13 @@ def experts(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> Answer:
     if not whole[view.layer]:
         return answer(*pieces, "In the selected ", a_layer(view.layer), " no token routed.")
     first, last = int(counts[view.layer].argmax()), int(counts[view.layer].argmin())
+    idle = int((counts[view.layer] == 0).sum())
+    smallest: list[Piece] = [" and ", an_expert(last, view.layer), f" the smallest ({share(loads[view.layer, last])})."]
+    if idle > 1:
+        smallest = [f"; {idle} of the {trace.num_experts} experts served no token."]
     return answer(
         *pieces, "In the selected ", a_layer(view.layer), ", ", an_expert(first, view.layer),
-        f" has the largest share ({share(loads[view.layer, first])}) and ", an_expert(last, view.layer),
-        f" the smallest ({share(loads[view.layer, last])}).",
+        f" has the largest share ({share(loads[view.layer, first])})", *smallest,
     )  # fmt: skip
 
 

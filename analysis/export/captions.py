@@ -8,6 +8,7 @@ from analysis.answers import answers
 from analysis.catalogue import Drawn, FigureSpec, OfTexts
 from analysis.figures.selection import At
 from analysis.models.training import TrainingCurves
+from analysis.parts import parts_of
 from analysis.runs.about import AboutRun
 from analysis.runs.atlas import Atlas
 from analysis.runs.filter_words import in_words as filter_in_words
@@ -158,10 +159,11 @@ def worse_than_guessing(trace: RoutingTrace) -> str | None:
     untrained = trace.meta.get("gates_trained") is False
     if len(read) < FEWEST_READ or not vocabulary or untrained or -read.mean() <= np.log(vocabulary):
         return None
+    means_little = ", and its routing may mean little" if trace.parts else ""
     return (
         f"The model predicts this text worse than if all its {vocabulary:,} tokens were equally likely "
         f"({number(-read.mean(), 1)} against {number(np.log(vocabulary), 1)} nats per token). The text is unlike those "
-        "that the model was trained on, and its routing may mean little."
+        f"that the model was trained on{means_little}."
     )
 
 
@@ -180,7 +182,7 @@ def intervention(about: About) -> str | None:
     if "interventions" not in about.meta:
         return None
     changed = about.interventions if isinstance(about, RoutingTrace) else from_json(about.meta["interventions"])
-    return f"Under interventions, not the model's own routing: {in_words(changed)}."
+    return f"Under interventions, not the model's own routing: {in_words(changed, parts_of(about.meta))}."
 
 
 def caption(spec: FigureSpec, about: About, view: View, *, marked: bool = True, **options: str) -> str:

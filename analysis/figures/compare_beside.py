@@ -185,8 +185,9 @@ FIGURES = (
         name="beside_difference",
         title="B minus A of this figure",
         how_to_read=(
-            "Each cell is a number of the figure above in B minus the same number in A: green is more in B, magenta "
-            "less, and an empty cell is none, because one of both has no such number."
+            "Each cell is a number of the figure above in B minus the same number in A: green with a plus is more in "
+            "B, magenta with a minus less, and grey the same. A cell without a colour has no difference, because A or "
+            "B has no such number, which is not 0."
         ),
         details=(
             "Tokens have a difference where one token of A stands against one of B; a cross marks the others. A "

@@ -226,7 +226,7 @@ FIGURES = (
         title="Difficulty of every token in every layer",
         how_to_read=(
             "Each cell is one token in one layer; a stronger colour means a higher difficulty. Difficulty is how "
-            "many loops through the layer's FFN the token gets, scaled from 0 (one loop) to 1 (all loops) so that "
+            "many loops the token gets, scaled from 0 (one loop) to 1 (all loops) so that "
             "texts can be compared. “Hard” takes the loops that ran, “soft” the mean of all numbers of loops "
             "by the probabilities of the depth head, a small linear layer that chooses among them. Difficulty is "
             "what the depth head assigned, not how hard the token is to predict."
@@ -243,9 +243,9 @@ FIGURES = (
             "Each dot is one token: its surprisal under this model (−log p) against its soft difficulty, the "
             "depth that the depth head expects to give it. A rising cloud means that tokens which get more depth "
             "have more surprisal, either their own (token read, already seen by the model) or that of the next "
-            "token, which is predicted from there. Rare tokens are surprising anyway; the page Validity shows "
-            "what is left among equally frequent tokens."
+            "token, which is predicted from there. Rare tokens are surprising anyway."
         ),
+        of_versatile="The page Validity shows what is left among equally frequent tokens.",
         details=(
             "For the chance range, the surprisals are shifted along the text by up to half its length; 95% of the "
             "shifts give a ρ within this range. A shift does not keep positions, so a trend along the text alone can "

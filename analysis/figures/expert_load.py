@@ -160,7 +160,8 @@ def expert_pairs_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> go.Fi
     ]  # fmt: skip
     x, y = (np.concatenate(both) for both in ((first[known], second[known]), (second[known], first[known])))
     lift = np.tile(pairs["lift_log2"].to_numpy()[known], 2)
-    if n <= 16:
+    marked = "<b>bold</b>: " if n <= 16 else ""
+    if marked:
         on = np.array([text_on(colour_at(c["change"], (value + MOST_LIFT) / (2 * MOST_LIFT))) for value in lift])
         texts = [number(value, 1, signed=True) for value in lift]
         bold = np.tile(pairs["outside"].to_numpy()[known], 2)
@@ -180,7 +181,7 @@ def expert_pairs_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> go.Fi
         annotations=[
             note(f"layer {view.layer}: log<sub>2</sub> of together / expected") | {"yshift": 18},
             note(
-                f"<b>bold</b>: beyond chance's 95%, {int(pairs['outside'].sum())} of {int(known.sum())} pairs "
+                f"{marked}beyond chance's 95%, {int(pairs['outside'].sum())} of {int(known.sum())} pairs "
                 f"(chance: up to {number(0.05 * known.sum(), 1)})"
             ),
         ],
@@ -223,12 +224,13 @@ FIGURES = (
         title="Which experts are chosen together",
         how_to_read=(
             "Each cell is a pair of experts of the selected layer. Above 0 (green) they are chosen for the same "
-            "token more often than their loads alone predict, below 0 (magenta) less often. Bold numbers lie beyond "
-            "the middle 95% of the values found when every token draws its pair by the loads alone."
+            "token more often than their loads alone predict, below 0 (magenta) less often. Bold numbers, where there "
+            "is room for numbers, lie beyond the middle 95% of the values found when every token draws its experts by "
+            "the loads alone."
         ),
         details=(
-            "By chance, at most one pair in twenty is bold. Tokens that depend on their neighbours exceed it more "
-            "often, so bold is a hint and not a proof. Pairs that chance would bring together fewer than 5 times are "
+            "By chance, at most one pair in twenty lies beyond. Tokens that depend on their neighbours exceed it more "
+            "often, so this is a hint and not a proof. Pairs that chance would bring together fewer than 5 times are "
             "left out."
         ),
         figure=expert_pairs_figure,

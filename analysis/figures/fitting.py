@@ -14,6 +14,8 @@ NARROW_PX = 640
 NARROW_LEFT, NARROW_BESIDE = 0.72, 0.76
 NAME_LETTERS, NAMES_PX = 16, 112
 """Letters in a line of the names of rows in a narrow figure, and the left margin for them."""
+PLAIN_MARKS = "┈┊┄━┃│□○●×◥▲╱"
+"""Marks that have the colour of the words."""
 ABOVE = ["paper", "paper", "bottom"]
 """xref, yref and yanchor of the notes above plots."""
 
@@ -133,16 +135,17 @@ def _share(note: dict, row: list[dict]) -> float:
 def _broken(text: str, letters: int) -> str:
     """`text` broken into lines of at most `letters` letters; tags count nothing and are not broken.
 
-    A coloured mark stays with the first word of its name, because a no-break space joins them.
+    A mark stays with the first word of its name: a no-break space joins them, or is put between them.
     """
     lines, length = [""], 0
-    for word in re.findall(r"(?:<[^>]*>|[^ <])+ *", text):
+    joined = re.sub(rf"(?<![^ >])([{PLAIN_MARKS}]) (?=\S)", "\\1\u00a0", text)
+    for word in re.findall(r"(?:<[^>]*>|[^ <])+ *", joined):
         long = _letters(word.rstrip())
         if length and length + long > letters:
             lines, length = [*lines, ""], 0
         lines[-1] += word
         length += long + 1
-    return "<br>".join(line.rstrip() for line in lines)
+    return "<br>".join(line.rstrip() for line in lines) if len(lines) > 1 else text
 
 
 __all__ = ["LINE_PX", "NARROW_PX", "corner_lines", "figure_px", "fit", "map_room", "row_names"]

@@ -250,11 +250,12 @@ FIGURES = (
         title="Loops of every token in every layer",
         how_to_read=(
             "Each cell is one token in one layer; its colour, and a number in short texts, says how many loops "
-            "ran: how often the token passed the layer's FFN. More loops mean a stronger colour. At the right stand "
-            "the means of every layer: what ran (filled) and what the depth head expected (hollow)."
+            "ran. More loops mean a stronger colour. At the right stand the means of every layer: what ran (filled) "
+            "and what the depth head expected (hollow)."
         ),
         of_versatile=(
-            "More loops mean a smaller weight λ of the experts; where all loops ran λ is 0, so no expert ran."
+            "A loop is one pass of the token through the layer's FFN. More loops mean a smaller weight λ of the "
+            "experts; where all loops ran λ is 0, so no expert ran."
         ),
         figure=loop_map_figure,
         table=loop_table,

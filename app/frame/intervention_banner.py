@@ -8,11 +8,9 @@ from app.session import navigation, pending, state, what_if
 from app.session.what_if_form import PAGE
 from hooks.trace import RoutingTrace
 
-WHAT_RAN = (
-    "Loops, λ, experts and weights are what ran in that pass. Logits, probabilities and margins are what the model's "
-    "heads said there."
-)
-"""Stands under the interventions of a trace."""
+RAN = {"depth": "loops", "gate": "λ", "width": "experts and weights"}
+"""Part that a model decides -> what of it ran."""
+SAID = "Logits, probabilities and margins are what the model's heads said there."
 OTHER_TEXTS = "The texts studied or listed on this page are read without them."
 
 
@@ -20,7 +18,7 @@ def intervention_banner(page: Page, trace: RoutingTrace) -> None:
     """What is decided otherwise than the model would, what of it does not fit this text, and the switch."""
     told = []
     if sentence := intervention(trace):
-        told = [sentence, OTHER_TEXTS if page.about != "text" else WHAT_RAN]
+        told = [sentence, OTHER_TEXTS if page.about != "text" else _what_ran(trace)]
     told += [_not_active(idle)] if (idle := what_if.idle_interventions()) else []
     if not told:
         return
@@ -31,6 +29,12 @@ def intervention_banner(page: Page, trace: RoutingTrace) -> None:
         if page.name != PAGE:
             st.button("Change", on_click=pending.callback(lambda: navigation.open_next(PAGE)))
         st.button("Switch off", on_click=pending.callback(what_if.switch_off))
+
+
+def _what_ran(trace: RoutingTrace) -> str:
+    """Which numbers under interventions are of the pass, and which the model's own choice."""
+    ran = ", ".join(words for part, words in RAN.items() if part in trace.parts)
+    return f"{ran[0].upper()}{ran[1:]} are what ran in that pass. {SAID}"
 
 
 def _not_active(idle: dict) -> str:

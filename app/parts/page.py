@@ -174,7 +174,7 @@ def draw_page(page: Page) -> None:
         else:
             _draw_row(page, there)
     if absent := [spec(name) for name in page.figures if spec(name).why_lacking(meta)]:
-        names = ", ".join(each.title for each in absent)
+        names = ", ".join(f"“{each.title_of(meta)}”" for each in absent)
         st.caption(
             literal(f"Not shown, because this model is a {meta.get('family', 'model of another kind')}: {names}.")
         )

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from analysis.explain.regret import Cells, cells_of
 from analysis.texts.gate_placement import MOST_TOKENS, GatePlacement, gate_placement
+from analysis.texts.study import SAMPLES
 from app.server.background_job import BackgroundJob
 from app.server.forced_depth import DEPTH, GATES, KeptSweeps, Key, run_other_gates, sweep_depth
 from hooks.frontier_record import Frontier
@@ -62,7 +63,8 @@ def place_gate(
             cells.append(cells_of(effects))
             known = kept.get((GATES, model, its_text))
             points.append(known or run_other_gates(part, kept, loaded, (GATES, model, its_text), effects))
-        found = gate_placement(f"{name}, cut to {MOST_TOKENS} tokens", cells, points) if cells else None
+        of = name if name == SAMPLES else f"texts of “{name}”"
+        found = gate_placement(f"{of}, cut to {MOST_TOKENS} tokens", cells, points) if cells else None
         placed = Placed(place + 1, tuple(problems), found)
         kept.change(key, lambda before, now=placed: now if before is None or before.done < now.done else before)
     return placed

@@ -1,5 +1,6 @@
 """The interventions of one visitor, as far as they fit a text, and the traces under them."""
 
+import re
 from functools import lru_cache
 
 import streamlit as st
@@ -57,11 +58,16 @@ def _why_not(intervention: Intervention, sizes: Sizes) -> str:
     try:
         intervention.check(sizes)
     except ValueError as error:
-        return str(error)
+        return plainly(error)
     return ""
 
 
+def plainly(error: ValueError) -> str:
+    """The message of an intervention for visitors, who know neither its class nor Python's way to write a range."""
+    return re.sub(r"(\d)\.\.(\d)", r"\1 to \2", re.sub(r"^(Force|Drop|Use)\w+: ", "", str(error)))
+
+
 __all__ = [
-    "FUTURE", "KEY", "PAST", "Interventions", "chosen_interventions", "fitting", "misfits", "put", "sizes_of_trace",
-    "trace_under_them",
+    "FUTURE", "KEY", "PAST", "Interventions", "chosen_interventions", "fitting", "misfits", "plainly", "put",
+    "sizes_of_trace", "trace_under_them",
 ]  # fmt: skip

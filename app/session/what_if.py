@@ -134,6 +134,11 @@ def pin_from_json(found: object) -> None:
         st.session_state[PINNED_KEY] = tuple(from_link(text) for text in texts[: len(PINS)] if isinstance(text, str))
 
 
+def fill_choice() -> None:
+    """Compare with the model's own choices unless something is chosen: a reload brings back the pins alone."""
+    st.session_state.setdefault(AGAINST_KEY, OWN)
+
+
 def compared_with() -> Interventions:
     """What the active interventions are compared with: pinned ones, or none for the model's own choices."""
     against, kept = st.session_state.get(AGAINST_KEY), pinned()

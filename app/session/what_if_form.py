@@ -8,7 +8,7 @@ import streamlit as st
 from analysis.what_if.in_words import interventions_in_words
 from app.server import captures
 from app.session import pending, state, what_if
-from app.session.intervened import misfits, sizes_of_trace
+from app.session.intervened import misfits, plainly, sizes_of_trace
 from hooks.interventions import DropExpert, DropPath, ForceExperts, ForceGate, ForceLoops, ForceTopK, Intervention
 from hooks.trace import RoutingTrace
 
@@ -99,7 +99,8 @@ def set_in_words() -> None:
         for why in misfits(found, sizes).values():
             raise ValueError(f"{why}.")
     except ValueError as error:
-        session[_PROBLEM] = str(error)
+        why = plainly(error)
+        session[_PROBLEM] = why[:1].upper() + why[1:]
         return
     if what_if.add_all(found):
         session[WORDS] = ""

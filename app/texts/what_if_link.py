@@ -44,8 +44,16 @@ def from_link(value: str) -> tuple[Intervention, ...]:
     except json.JSONDecodeError as error:
         raise ValueError(DAMAGED.format("they are no JSON")) from error
     except (ValueError, RecursionError) as error:
-        raise ValueError(DAMAGED.format(str(error).removesuffix(".")[:LONGEST_REASON])) from error
+        raise ValueError(DAMAGED.format(_shortened(str(error).removesuffix(".")))) from error
     return found
+
+
+def _shortened(reason: str) -> str:
+    """The beginning of a reason, in whole words where it has any, that says that there is more."""
+    if len(reason) <= LONGEST_REASON:
+        return reason
+    words, space, _ = reason[:LONGEST_REASON].rpartition(" ")
+    return f"{words.rstrip(',') if space else reason[:LONGEST_REASON]}…"
 
 
 def _default(intervention: Intervention, name: str) -> object:

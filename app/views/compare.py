@@ -132,13 +132,16 @@ def _b(pair: TracePair) -> None:
 def _alignment(pair: TracePair) -> str:
     """How many tokens of both stand at the same place, as a sentence."""
     at = pair.alignment
-    same_a, alone_a, alone_b = (
-        int(at.sizes_a[at.same].sum()),
+    single = (at.sizes_a == 1) & (at.sizes_b == 1)
+    same_a, otherwise, alone_a, alone_b = (
+        int(at.sizes_a[at.same & single].sum()),
+        int(at.sizes_a[at.same & ~single].sum()),
         int((at.group_a < 0).sum()),
         int((at.group_b < 0).sum()),
     )
     replaced = int((~at.same).sum())
-    parts = [f"{same_a:,} are the same in B"]
+    parts = [f"{same_a:,} {'is' if same_a == 1 else 'are'} the same in B"]
+    parts += [f"{otherwise:,} {'is' if otherwise == 1 else 'are'} cut in other places"] if otherwise else []
     parts += [f"{replaced:,} {'is' if replaced == 1 else 'are'} replaced"] if replaced else []
     parts += [f"{alone_a:,} {'is' if alone_a == 1 else 'are'} not aligned"] if alone_a else []
     more = f" {how_many(alone_b, 'token')} of B {'is' if alone_b == 1 else 'are'} not aligned." if alone_b else ""
@@ -162,7 +165,7 @@ def beside_each_other() -> None:
             figure = unclickable(figure_spec.figure(trace, seen, **options))
             fit(figure, figure_width(0.5))
             chart(f"beside-{side}", figure, name=f"{figure_spec.name}_{side}", alt=f"{figure_spec.title} {side}")
-    st.caption(figure_spec.how_to_read, help=figure_spec.details or None)
+    st.caption(figure_spec.caption_of(pair.a.meta), help=figure_spec.details or None)
 
 
 def _chosen_figure() -> tuple[FigureSpec, dict[str, str]]:

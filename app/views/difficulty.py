@@ -2,7 +2,9 @@
 
 import streamlit as st
 
+from analysis.parts import why_lacking_result
 from analysis.texts.goes_with import told
+from analysis.texts.study import Study
 from analysis.words.words import word_table
 from app.parts.panel import difficulty_column, title
 from app.session import answers
@@ -14,6 +16,8 @@ from app.session.widgets import selected_row
 def known_correlations() -> None:
     """What difficulty goes with in this model, if that was measured, and where it is measured."""
     found = answers.known_correlations()
+    if not found and why_lacking_result(Study, current_trace().meta):
+        return
     unknown = (
         "Whether this model's difficulty correlates with surprisal, token frequency or neither has not been "
         "measured yet. The page Validity measures it."

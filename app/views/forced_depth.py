@@ -23,7 +23,8 @@ def depths() -> None:
     effects = forced_depth.current_sweep(DepthEffects)
     if effects is not None and not effects.complete and not forced_depth.running_job(DEPTH):
         ran, able = int(effects.ran.sum()), effects.routing.num_tokens - 1
-        st.caption(f"{ran:,} of {able:,} tokens were run and are kept; the button goes on from there.")
+        kept = "was run and is" if ran == 1 else "were run and are"
+        st.caption(f"{ran:,} of {how_many(able, 'token')} {kept} kept; the button goes on from there.")
 
 
 def other_texts() -> None:
@@ -98,10 +99,11 @@ def _sweep(kind: str) -> None:
             key=f"start-{kind}",
             type="primary" if kind == DEPTH else "secondary",
             disabled=bool(why_not),
-            help=why_not,
             on_click=pending.callback(partial(forced_depth.start, kind)),
         )
-        if kind == DEPTH and not why_not:
+        if why_not:  # as text: a disabled button has no focus, so its help is not read to everybody
+            st.caption(literal(why_not), width="stretch")
+        elif kind == DEPTH:
             st.caption(
                 "Runs every number of loops for every token in every layer, one at a time. It continues while you "
                 "look at other pages, and if you stop it, what was run is kept.",

@@ -105,7 +105,8 @@ def _branch(trunk: int, token: int) -> None:
     layers = None if layer == ALL else int(layer.rpartition(" ")[2])
     kind = {LOOPS: ForceLoops, GATE: ForceGate, EXPERT: DropExpert, PATH: DropPath}[what]
     made: Intervention = kind(value, layers=layers, tokens=token if how_long == HERE else None)
-    told = made.words() if how_long == HERE else made.words().replace("all tokens", "all tokens from there on")
+    told = made.words(generating.story().branches[trunk].trace.parts)
+    told = told if how_long == HERE else told.replace("all tokens", "all tokens from there on")
     generating.branch_off(trunk, token, (made,), told, sampling)
 
 

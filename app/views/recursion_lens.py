@@ -21,9 +21,8 @@ def rounding() -> None:
         lens = current_result(LensTrace)
         error = lens.rounding
         if "depth" not in lens.routing.parts:
-            st.caption(
-                f"Read after the last layer, the logits differ from the model's by up to {significant(error, 1)}."
-            )
+            how = f"differ from the model's by up to {significant(error, 1)}" if error else "are exactly the model's"
+            st.caption(f"Read after the last layer, the logits {how}.")
             return
         st.caption(
             "At the token's actual exit, the result is exactly the model's own run. For the other exits the token "

@@ -17,10 +17,8 @@ from app.texts.markdown import literal
 from hooks.interventions import Intervention, in_words
 from hooks.trace_checks import PARTS
 
-ELSEWHERE = (
-    "To use the routing of another text, see the page Compare, which gives each text the routing of the other. In "
-    "Python and in a file for `trace --intervene` it is `UseRouting`."
-)
+ELSEWHERE = "In Python and in a file for `trace --intervene`, `UseRouting` gives a text the routing of another one."
+ON_COMPARE = "To use the routing of another text, see the page Compare, which gives each text the routing of the other."
 MOST_ROWS = 50
 """Of the table of predictions."""
 
@@ -48,9 +46,10 @@ def _first_questions() -> None:
 def _form() -> None:
     """What to decide, where, and the button and the switch that set it."""
     trace, view = current_trace(), current_view()
+    elsewhere = f"{ON_COMPARE} {ELSEWHERE}" if trace.parts == PARTS else ELSEWHERE
     with st.container(horizontal=True, vertical_alignment="bottom", key="what-if-form"):
         what = st.selectbox(
-            "Decide", what_if_form.offered(trace), key=WHAT, width=190, persist_state="session", help=ELSEWHERE
+            "Decide", what_if_form.offered(trace), key=WHAT, width=190, persist_state="session", help=elsewhere
         )
         _value(what)
         st.segmented_control(
@@ -132,9 +131,9 @@ def _active() -> None:
             for number, each in enumerate(chosen):
                 with st.container(horizontal=True, vertical_alignment="center"):
                     does_not_fit = (
-                        f" Not active, since it does not fit this text: {idle[each]}." if each in idle else ""
+                        f". Not active, since it does not fit this text: {idle[each]}." if each in idle else ""
                     )
-                    st.text(f"{each.words()}{does_not_fit}", width="content")
+                    st.text(f"{each.words(current_trace().parts)}{does_not_fit}", width="content")
                     st.button(
                         "Remove",
                         key=f"remove-{number}",
@@ -160,7 +159,8 @@ def _pins(kept: list[tuple[Intervention, ...]]) -> None:
     """What the active ones are compared with, and the pinned ones with buttons that show and remove them."""
     names = {what_if.OWN: "the model's own choices"}
     names |= {key: f"pin {number}" for number, (key, _) in enumerate(zip(what_if.PINS, kept, strict=False), start=1)}
-    with st.container(horizontal=True, vertical_alignment="center"):
+    what_if.fill_choice()
+    with st.container(horizontal=True, vertical_alignment="bottom"):
         st.segmented_control(
             "Compared with",
             list(names),
@@ -185,7 +185,7 @@ def _pins(kept: list[tuple[Intervention, ...]]) -> None:
                 st.button("Make active", key=f"show-pin-{number}", type="tertiary", disabled=now, on_click=show)
                 unpin = _later(what_if.unpin, number)
                 st.button("Unpin", key=f"unpin-{number}", type="tertiary", icon=":material/close:", on_click=unpin)
-                st.text(_told(each))
+                st.text(in_words(each, current_trace().parts) or "Nothing of it fits this text in this model.")
 
 
 def predictions() -> None:
@@ -227,7 +227,7 @@ def predictions() -> None:
 
 
 def _told(interventions: tuple[Intervention, ...]) -> str:
-    return in_words(interventions) or "nothing: the model's own choices"
+    return in_words(interventions, current_trace().parts) or "nothing: the model's own choices"
 
 
 def _later(work: Callable, *arguments) -> Callable[[], None]:

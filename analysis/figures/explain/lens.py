@@ -275,13 +275,13 @@ FIGURES = (
         title="The prediction, layer by layer and loop by loop",
         title_of_others="The prediction, layer by layer",
         how_to_read=(
-            "Each cell is the likeliest next token there, stronger with its probability. “Read the state” is a logit "
-            "lens: it applies the final norm and the unembedding to the stream as it is."
+            "Each cell is the likeliest next token there, stronger with its probability. A logit lens reads it: the "
+            "final norm and the unembedding are applied to the stream as it is."
         ),
         of_versatile=(
-            "A loop is one pass through the layer's FFN, and the outline marks the last one that ran. “Exit here” lets "
-            "the token leave the layer after this loop instead, with the λ that belongs to so many loops, and runs "
-            "the rest of the network."
+            "That is “Read the state”. “Exit here” lets the token leave the layer after this loop instead, with the λ "
+            "that belongs to so many loops, and runs the rest of the network. A loop is one pass through the layer's "
+            "FFN, and the outline marks the last one that ran."
         ),
         figure=lens_grid_figure,
         table=lens_table,

@@ -163,9 +163,11 @@ def best_by_chosen_figure(effects: DepthEffects, view: View = DEFAULT_VIEW, *, o
     ]
     data = [
         {
-            "type": "heatmap", "x": [*range(1, most + 1), most + 1.3], "y": list(range(1, most + 1)), "z": share,
+            "type": "heatmap", "x": [*np.arange(0.5, most + 1), most + 0.8, most + 1.8], "y": list(range(1, most + 1)),
+            "z": np.insert(share, most, np.nan, axis=1),  # the edges leave a gap before the ties
             "zmin": 0, "zmax": 1, "colorscale": ramp(c["probability"]), "showscale": False, "xgap": 2, "ygap": 2,
-            "customdata": count, "hovertemplate": "%{customdata:,} cells, %{z:.0%} of this row<extra></extra>",
+            "hoverongaps": False, "customdata": np.insert(count, most, 0, axis=1),
+            "hovertemplate": "%{customdata:,} cells, %{z:.0%} of this row<extra></extra>",
         },
         *numbers(x, row + 1, texts, np.array([text_on(fill) for fill in fills], dtype=object)),
     ]  # fmt: skip
