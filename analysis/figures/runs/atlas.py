@@ -81,7 +81,7 @@ def run_gate_figure(drawn: Atlas, view: View = DEFAULT_VIEW) -> go.Figure:
     )
     means = table.drop_duplicates("layer")
     texts = [number(mean) for mean in means["mean_gate"]]
-    end, inks = np.full(len(means), 100.5), _inks(len(means), view)
+    end, inks = np.full(len(means), 100.0), _inks(len(means), view)  # beyond the axis a text is not drawn
     beside = {"textposition": "middle right", "cliponaxis": False}
     made.add_traces(numbers(end, means["layer"].to_numpy(), texts, inks, **beside))
     made.update_layout(meta=TO_PART, yaxis_title_text=LAYERS)
