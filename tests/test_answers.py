@@ -225,6 +225,8 @@ def test_lens_counts_exits_that_would_change_the_prediction():
     layer, token = np.argwhere(trace.loops == 1)[0].tolist()
     anyway = answers.recursion_lens(make_lens(trace, token), View(layer, token))
     assert "this token took one loop, so leaving after one changes nothing." in anyway.text
+    ids = np.full_like(lens.top_ids, 7)
+    assert answers.recursion_lens(replace(lens, top_ids=ids), VIEW).text.endswith("none would change the prediction.")
     ids = lens.top_ids.copy()
     ids[lens.of(OUTPUT)[:3], 0] = 7  # the first three layers would say another token
     other = lens.of(EXIT)[(lens.layer[lens.of(EXIT)] == 4) & ~lens.used[lens.of(EXIT)]]

@@ -46,7 +46,10 @@ def _tokens(card: Card) -> str:
     least = "at least " if len(above) == CANDIDATES else ""  # others were not looked at by prompt
     more = f" and {least}{len(above) - MOST_NAMED:,} more" if len(above) > MOST_NAMED else ""
     listed = ", ".join(named[:MOST_NAMED])
-    return f"Of {how_many(card.compared, 'token')} compared, it serves these more often than by chance: {listed}{more}."
+    these = "these" if len(above) > 1 else "one"
+    return (
+        f"Of {how_many(card.compared, 'token')} compared, it serves {these} more often than by chance: {listed}{more}."
+    )
 
 
 def _classes(card: Card) -> str:
