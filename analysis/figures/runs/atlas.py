@@ -80,7 +80,7 @@ def run_gate_figure(drawn: Atlas, view: View = DEFAULT_VIEW) -> go.Figure:
         margin={"t": 30, "b": 44, "l": 52, "r": 48},
     )
     means = table.drop_duplicates("layer")
-    texts = [number(mean) for mean in means["mean_gate"]]
+    texts = [f"\u00a0{number(mean)}" for mean in means["mean_gate"]]
     end, inks = np.full(len(means), 100.0), _inks(len(means), view)  # beyond the axis a text is not drawn
     beside = {"textposition": "middle right", "cliponaxis": False}
     made.add_traces(numbers(end, means["layer"].to_numpy(), texts, inks, **beside))
