@@ -121,6 +121,9 @@ def test_the_answer_names_what_is_beyond_chance(run):
     found = card(run, Choice(LAYER, expert=EXPERT))
     alone = replace(found, tokens=found.tokens[found.tokens["p_corrected"] < 0.05].nlargest(1, "lift"))
     assert " it serves one more often than by chance: “" in expert_cards(alone).text
+    assert " The only token compared is served more often than by chance: “" in (
+        expert_cards(replace(alone, compared=1)).text
+    )
 
 
 def test_the_answer_of_few_prompts_is_not_tested(folder):
