@@ -16,7 +16,8 @@ from analysis.figures.template import figure, height_of_rows, layer_axis, note, 
 from analysis.palette import THEMES, colour_at, gate_colour, loop_colours, mix, ramp, text_on
 from analysis.runs.atlas import DEAD, TOO_MUCH, Atlas, atlas_balance
 from analysis.view import DEFAULT_VIEW, View
-from analysis.words.numbers import number, percent, significant
+from analysis.words.labels import how_many
+from analysis.words.numbers import number, significant
 
 HEIGHT = 300
 TO_PART = {"select": "part"}
@@ -166,7 +167,7 @@ def run_balance_figure(drawn: Atlas, view: View = DEFAULT_VIEW) -> go.Figure:
     ends = [max(1.0, 1.25 * float(np.nanmax(table[name], initial=0))) for name in ("load_cv", "balance_loss")]
     even = {"type": "line", "xref": "x2", "x0": 1, "x1": 1, "yref": "y domain", "y0": 0, "y1": 1}
     even["line"] = {"width": 1, "dash": "dot", "color": c["ink"]}
-    too_few = f" · too few choices in {percent(few.mean())} of the layers" if few.any() else ""
+    too_few = f" · too few choices in {few.sum()} of {how_many(len(few), 'layer')}" if few.any() else ""
     return figure(
         view,
         data,
