@@ -18,7 +18,8 @@ from app.frame.refused_model import told_to_choose
 from app.frame.tour import tour_box
 from app.pages import PAGES
 from app.parts.page import draw_page
-from app.session import kept_work, link, navigation, pending
+from app.server import models
+from app.session import kept_work, link, navigation, pending, state
 
 HERE = Path(__file__).parent
 st.set_page_config(
@@ -52,3 +53,6 @@ with told_to_choose():
     faithfulness_line(page)
     connect_figures(page)
     keep_in_tab(page.name)
+    if not state.why_no_model():
+        # The first page of a shipped example needs no model, but most other pages do.
+        models.warm_up(after_s=models.WARM_UP_AFTER_S)

@@ -107,7 +107,7 @@ def test_gate_and_cost_say_what_their_tables_hold():
     assert f"Layer {by_layer.idxmax()} gives the experts the most weight ({by_layer.max():.2f})" in found.text
     assert f"{(~trace.width_ran).mean():.0%} of {trace.loops.size} pairs" in found.text
     lead, led = (by_layer < 0.5).sum(), (by_layer > 0.5).sum()
-    assert f"The loops lead in {lead} of {len(by_layer)} layers, the experts in {led}" in found.text
+    assert f"The loops lead in {lead} of {len(by_layer)} layers, the experts in {led or 'none'}" in found.text
     level = answers.gate(make_trace(loops=((2, 2), (1, 2), (4, 3))))
     assert "The loops lead in 1 of 3 layers, the experts in 1, and both weigh alike in 1. Layer 1" in level.text
     total = cost_ledger(trace).query("design == 'VersatileFFN'").set_index("account")["total"]
@@ -227,6 +227,8 @@ def test_lens_counts_exits_that_would_change_the_prediction():
     layer, token = np.argwhere(trace.loops == 1)[0].tolist()
     anyway = answers.recursion_lens(make_lens(trace, token), View(layer, token))
     assert "this token took one loop, so leaving after one changes nothing." in anyway.text
+    ids = np.full_like(lens.top_ids, 7)
+    assert answers.recursion_lens(replace(lens, top_ids=ids), VIEW).text.endswith("none would change the prediction.")
     ids = lens.top_ids.copy()
     ids[lens.of(OUTPUT)[:3], 0] = 7  # the first three layers would say another token
     other = lens.of(EXIT)[(lens.layer[lens.of(EXIT)] == 4) & ~lens.used[lens.of(EXIT)]]

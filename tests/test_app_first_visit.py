@@ -5,7 +5,7 @@ from streamlit.testing.v1 import AppTest
 
 from app.frame.tour import STEPS
 from app.parts.schematic import NAME
-from app.server import captures
+from app.server import captures, models
 from app.session import put_away
 from app.texts.examples import EXAMPLES
 from sample_models.registry import DEFAULT_MODEL
@@ -47,6 +47,13 @@ def test_tour_opens_its_pages_in_turn_and_gives_page_and_selection_back(app):
     assert selection(app) == before and app.session_state.prompt == EXAMPLES["fox"]
     assert not any(text.value.startswith("**Tour") for text in app.markdown)
     assert not app.exception
+
+
+def test_the_libraries_of_the_model_are_fetched_while_the_first_page_is_read(app, monkeypatch):
+    begun = []
+    monkeypatch.setattr(models, "warm_up", lambda **when: begun.append(when))
+    app.run()
+    assert begun == [{"after_s": models.WARM_UP_AFTER_S}] and not app.exception
 
 
 def test_a_text_taken_up_during_the_tour_stays_with_its_own_selection(app):

@@ -44,6 +44,7 @@ def widget(found, label: str):
 def test_the_map_is_there_at_once_and_says_what_it_is_of(app):
     assert points(app) == 154
     assert "all 154 tokens that the filter leaves, by 40 numbers each" in texts(app)
+    assert "PCA is fitted on all of them" in texts(app)
     assert "No tokens are chosen" in texts(app)
 
 

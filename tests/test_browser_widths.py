@@ -129,3 +129,38 @@ def test_the_answer_has_the_height_of_its_own_lines_after_the_window_changed(sha
     widen(page, 1000, 800)
     until(page, lambda: answer.bounding_box()["height"] <= wide)
     assert answer.bounding_box()["height"] == wide
+
+
+LABELS_OF_ROWS = """() => [...document.querySelectorAll("[class*=-form], .st-key-card-choice")].map((row) => {
+  const labels = [...row.querySelectorAll("[data-testid=stWidgetLabel]:not([data-testid=stCheckbox] *)")];
+  const boxes = labels.map((each) => each.getBoundingClientRect());
+  return boxes.filter(({ height }) => height > 4).map(({ bottom }) => Math.round(bottom));
+})"""
+"""JavaScript: for every row of fields, where its visible labels end, but for that of a switch, beside it."""
+
+
+@pytest.mark.parametrize(
+    ("page", "heading"), [("what_if", "What if"), ("expert_cards", "Expert cards"), ("token_map", "Token map")]
+)
+def test_labels_of_a_row_of_fields_stand_at_one_height(shared_visit, page, heading):
+    here = shared_visit
+    widen(here.page, 1440, 1000)
+    here.open(f"{page}?example=fox", heading)
+    wait_idle(here.page)
+    rows = [labels for labels in here.page.evaluate(LABELS_OF_ROWS) if len(labels) > 1]
+    assert rows and all(max(labels) - min(labels) <= 2 for labels in rows), rows
+
+
+def test_the_buttons_of_a_chart_leave_its_titles_free(shared_visit):
+    here = shared_visit
+    widen(here.page, 1440, 1000)
+    page = here.open("?example=fox")
+    figure = page.locator(".st-key-figure-compute_map")
+    figure.hover()
+    buttons = figure.locator(".modebar").bounding_box()
+    told = figure.locator(".infolayer .annotation").all()
+    boxes = [each.bounding_box() for each in told]
+    assert buttons and boxes
+    for box in boxes:
+        apart = box["y"] + box["height"] <= buttons["y"] or box["x"] + box["width"] <= buttons["x"]
+        assert apart or box["y"] >= buttons["y"] + buttons["height"], box

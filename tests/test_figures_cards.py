@@ -1,6 +1,7 @@
 """Figures of cards and contrasts: what they draw, and that they leave the app whole, whatever a token or name holds."""
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -117,6 +118,12 @@ def test_the_answer_names_what_is_beyond_chance(run):
     assert text.startswith(f"Expert {EXPERT} of layer {LAYER} serves ") and "over prompts" in text
     assert re.search(f"“{re.escape(HOSTILE)}” .[0-9.]+ times as often", text) and "“12” (" in text
     assert "digits stands out most" in text
+    found = card(run, Choice(LAYER, expert=EXPERT))
+    alone = replace(found, tokens=found.tokens[found.tokens["p_corrected"] < 0.05].nlargest(1, "lift"))
+    assert " it serves one more often than by chance: “" in expert_cards(alone).text
+    assert " The only token compared is served more often than by chance: “" in (
+        expert_cards(replace(alone, compared=1)).text
+    )
 
 
 def test_the_answer_of_few_prompts_is_not_tested(folder):

@@ -42,6 +42,15 @@ def test_every_figure_names_the_layer_of_a_click_and_leaves_with_its_filter(run,
 
 
 @pytest.mark.parametrize("spec", ATLAS_FIGURES, ids=lambda spec: spec.name)
+def test_every_number_lies_on_its_axes_beyond_which_plotly_draws_none(run, spec):
+    figure = spec.figure(atlas_of(run), View())
+    for trace in [each for each in figure.data if each.type == "scatter" and each.mode == "text"]:
+        for values, axis in ((trace.x, trace.xaxis or "x"), (trace.y, trace.yaxis or "y")):
+            ends = figure.layout[f"{axis[0]}axis{axis[1:]}"].range
+            assert not ends or (min(ends) <= min(values) and max(values) <= max(ends)), trace.text
+
+
+@pytest.mark.parametrize("spec", ATLAS_FIGURES, ids=lambda spec: spec.name)
 def test_a_filter_that_leaves_nothing_is_told_in_the_frame_of_the_figure(run, spec):
     figure = spec.figure(atlas_of(run, TokenFilter(text="no token has this")), View())
     assert figure.layout.annotations[0].text == "No token of the run is left by the filter."

@@ -38,15 +38,25 @@ def _tokens(card: Card) -> str:
     above = card.tokens[(card.tokens["p_corrected"] < BEYOND) & (card.tokens["lift"] > 1)]
     if not card.compared:
         return f"No token occurs {FEWEST} times, so none is compared."
+    if card.compared == 1:
+        verb = "is not served" if above.empty else "is served"
+        return f"The only token compared {verb} more often than by chance{_named(above)}."
     if above.empty:
         return f"None of the {how_many(card.compared, 'token')} compared is served more often than by chance."
+    these = "these" if len(above) > 1 else "one"
+    return f"Of {card.compared:,} tokens compared, it serves {these} more often than by chance{_named(above)}."
+
+
+def _named(tokens: pd.DataFrame) -> str:
+    """A colon and the first of these tokens, each with its lift; nothing of none."""
+    if tokens.empty:
+        return ""
     named = [
-        f"“{isolated(short_label(row.text))}” ({number(row.lift, 1)} times as often)" for row in above.itertuples()
+        f"“{isolated(short_label(row.text))}” ({number(row.lift, 1)} times as often)" for row in tokens.itertuples()
     ]
-    least = "at least " if len(above) == CANDIDATES else ""  # others were not looked at by prompt
-    more = f" and {least}{len(above) - MOST_NAMED:,} more" if len(above) > MOST_NAMED else ""
-    listed = ", ".join(named[:MOST_NAMED])
-    return f"Of {how_many(card.compared, 'token')} compared, it serves these more often than by chance: {listed}{more}."
+    least = "at least " if len(tokens) == CANDIDATES else ""  # others were not looked at by prompt
+    more = f" and {least}{len(tokens) - MOST_NAMED:,} more" if len(tokens) > MOST_NAMED else ""
+    return f": {', '.join(named[:MOST_NAMED])}{more}"
 
 
 def _classes(card: Card) -> str:

@@ -54,7 +54,7 @@ def _experts(drawn: Atlas) -> str:
 
 
 def _named(rows) -> str:
-    named = [f"layer {layer}: {expert}" for layer, expert in rows[["layer", "expert"]].to_numpy().tolist()]
+    named = [f"expert {expert} of layer {layer}" for layer, expert in rows[["layer", "expert"]].to_numpy().tolist()]
     return ", ".join(named[:MOST_NAMED]) + (", …" if len(named) > MOST_NAMED else "")
 
 

@@ -186,7 +186,7 @@ def _which_path_leads(by_layer: np.ndarray) -> str:
     alike = np.isclose(by_layer, 0.5)
     loops, experts = (int((led & ~alike).sum()) for led in (by_layer < 0.5, by_layer > 0.5))
     level = f", and both weigh alike in {alike.sum()}" if alike.any() else ""
-    return f"The loops lead in {loops} of {how_many(len(by_layer), 'layer')}, the experts in {experts}{level}"
+    return f"The loops lead in {loops} of {how_many(len(by_layer), 'layer')}, the experts in {experts or 'none'}{level}"
 
 
 def _most_and_least(most: str, least: str, by_layer: np.ndarray, *, end: str = "") -> list[Piece]:

@@ -140,8 +140,8 @@ def recursion_lens(lens: LensTrace, view: View = DEFAULT_VIEW) -> Answer:
     if not exits.any():
         return answer(*pieces, "With only one loop there is no other exit.")
     pieces.append(
-        f"Of {exits.sum():,} other exits (one layer left after fewer or more loops), {changed.sum():,} would change "
-        "the prediction"
+        f"Of {how_many(exits.sum(), 'other exit')} (one layer left after fewer or more loops), "
+        f"{f'{changed.sum():,}' if changed.any() else 'none'} would change the prediction"
     )
     if not changed.any():
         return answer(*pieces, ".")

@@ -36,6 +36,7 @@ class Answer {
     for (const [text, link, hint] of parts) {
       const last = line.lastChild, close = link || last?.tagName !== "BUTTON" ? "" : text.match(/^\S*/)[0];
       if (close) line.append(this.together(last, close)); // a comma behind a link stays in its line
+      if (text === " " && last?.className === "opens") last.classList.add("followed");
       line.append(link ? this.link(text, link, hint) : text.slice(close.length));
     }
     if (!heading) return [line];

@@ -5,7 +5,7 @@ from functools import partial
 import streamlit as st
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
-from app.limits import MAX_FILE_MB, MAX_RUN_CHARACTERS, MAX_RUN_PROMPTS, MAX_TRACE_MB
+from app.limits import MAX_FILE_MB, MAX_RUN_CHARACTERS, MAX_RUN_PROMPTS
 from app.parts.file_cut import choose_cut
 from app.parts.stop_button import stop_button
 from app.server.own_runs import NAME
@@ -23,7 +23,7 @@ def own_run_panel() -> None:
         f"A file of prompts for a run: {', '.join(FILE_TYPES)}, up to {MAX_FILE_MB} MB, "
         f"{MAX_RUN_PROMPTS:,} prompts and {MAX_RUN_CHARACTERS:,} characters",
         type=list(FILE_TYPES),
-        max_upload_size=MAX_TRACE_MB,
+        max_upload_size=MAX_FILE_MB,
         key="own-run-file",
         help="It is traced with the model that is chosen now. Nobody else sees the file or its run, and both are "
         "removed when you close this tab or press Forget my texts.",

@@ -53,7 +53,7 @@ def _texts(filters: tuple[TokenFilter, ...], layer: int | None, key: str, words:
         if not total:
             st.markdown(f"No token is left{f' with {literal(words)}' if words else ''}. Remove a part of the filter.")
             return
-        with st.container(horizontal=True, vertical_alignment="bottom"):
+        with st.container(horizontal=True, vertical_alignment="bottom", key=f"{key}-form"):
             mixed = st.segmented_control(
                 "Order", ORDERS, default="mixed", required=True, format_func=ORDERS.get, key=f"{key}-order",
                 persist_state="session",

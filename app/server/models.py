@@ -23,6 +23,8 @@ from sample_models.registry import CHECKPOINTS, available_models, has_chat_templ
 
 CAPTURING = f"{hooks.__name__}.capturing"
 """The module that imports all libraries that a model needs."""
+WARM_UP_AFTER_S = 2
+"""After the first page of a server is drawn, which the import of these libraries would slow down."""
 ROOTS_VARIABLE = "VERSATILEFFN_MODELS"
 """Environment variable with more folders of models, set by whoever starts the server. Visitors cannot name paths."""
 
@@ -124,9 +126,9 @@ def health_of_models() -> dict[str, list[Check]]:
     return {}
 
 
-def warm_up() -> None:
+def warm_up(after_s: float = 0) -> None:
     """Start to import the libraries that a model needs, in a background thread, before a visitor asks for one."""
-    _import_thread()
+    _import_thread(after_s)
 
 
 def libraries_imported() -> bool:
@@ -135,7 +137,8 @@ def libraries_imported() -> bool:
 
 
 @st.cache_resource(show_spinner=False)
-def _import_thread() -> threading.Thread:
-    thread = threading.Thread(target=importlib.import_module, args=(CAPTURING,), daemon=True)
+def _import_thread(after_s: float) -> threading.Timer:
+    thread = threading.Timer(after_s, importlib.import_module, args=(CAPTURING,))
+    thread.daemon = True
     thread.start()
     return thread

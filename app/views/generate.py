@@ -83,7 +83,9 @@ def _prompt() -> None:
         elif st.button("Generate", type="primary", key="generate"):
             generating.start()
             st.rerun()
-        st.caption(f"Next token: {literal(generating.chosen_sampling().words())}.", width="stretch")
+        how = generating.chosen_sampling()
+        words = "the likeliest" if how.is_greedy else literal(how.words())
+        st.caption(f"Next token: {words}.", width="stretch")
 
 
 def _text(found: Story) -> None:

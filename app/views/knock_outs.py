@@ -20,6 +20,7 @@ DOING = {
     "pairs": "Dropping two experts at once",
 }
 """Stage -> what is done in it."""
+PATHS = {"width": "the width path", "depth": "the depth path", "both": "both paths"}
 TEXTS = {text_study.SAMPLE: "Sample texts", text_study.OWN: "Your list"}
 REFRESH_S = 0.2
 
@@ -99,14 +100,14 @@ def over_texts() -> None:
 
 def _start_texts() -> None:
     done, texts = knock_outs.texts_measured()
-    told = f"{done:,} of {texts:,} texts are measured"
+    told = f"{done:,} of {texts:,} texts are measured with experts dropped from {PATHS[knock_outs.chosen_path()]}"
     if done == texts:
-        st.caption(f"{told} in the path chosen above.")
+        st.caption(f"{told}.")
         return
     with st.container(horizontal=True, vertical_alignment="center"):
         label = "Continue with these texts" if knock_outs.share_of_texts() > 0 else "Measure these texts"
         st.button(label, key="measure-texts", type="primary", on_click=knock_outs.start_texts)
-        st.caption(f"{told} in the path chosen above. A text takes some seconds in a small model.", width="stretch")
+        st.caption(f"{told}. A text takes some seconds in a small model.", width="stretch")
 
 
 def _progress_of_texts() -> None:

@@ -78,7 +78,11 @@ def _progress(waiting: int) -> None:
     done = f"{name}: {traced:,} of {total:,} prompts traced"
     if traced < 2 and not running:  # the page's answer says how many
         done = f"{name}: {how_many(total, 'prompt')}"
-    another = "" if prompt_list.own_list() else " Your own list: the text button, under File or Type."
+    another = (
+        ""
+        if prompt_list.own_list()
+        else " For a list of your own, press the text button above and choose File or Type."
+    )
     if running:
         loading = "" if models.libraries_imported() else " The model is being loaded."
         told.progress(1 - waiting / total, text=f"{done}…{loading}")
@@ -172,7 +176,8 @@ def _table(table: pd.DataFrame, columns: list[str], shown: list[int]) -> None:
         placeholder="–",
     )
     with st.container(horizontal=True, vertical_alignment="center"):
-        ends = "; ".join(f"{BARS[name]} from {low:.2f} to {high:.2f}" for name, (low, high) in bars.items())
+        drawn = {name: ends for name, ends in bars.items() if table[name].notna().any()}
+        ends = "; ".join(f"{BARS[name]} from {low:.2f} to {high:.2f}" for name, (low, high) in drawn.items())
         ranges = f" The bars range for {ends}." if ends else ""
         told = f"{len(shown):,} of {len(prompts):,} prompts are shown.{ranges}{_worse_than_guessing(table)}"
         st.caption(told, width="stretch")

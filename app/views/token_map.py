@@ -72,7 +72,7 @@ def map_of_tokens() -> None:
 
 def _how_it_is_made(run: Run) -> None:
     """The choices on which the map depends."""
-    with st.container(horizontal=True, vertical_alignment="bottom"):
+    with st.container(horizontal=True, vertical_alignment="bottom", key="map-form"):
         st.segmented_control(
             "Placed by", METHODS, default=token_maps.PCA, required=True, format_func=METHODS.get, key=token_maps.METHOD,
             persist_state="session", help="PCA is immediate. UMAP shows neighbourhoods better but takes longer.",
@@ -157,10 +157,12 @@ def _told(drawn: TokenMap) -> str:
     sample, kinds = drawn.sample, [BLOCKS[block].lower() for block in drawn.blocks]
     still = [BLOCKS[block].lower() for block, variance in drawn.variances.items() if not variance]
     which = "all" if len(sample) == sample.count else f"a random sample of {len(sample):,} of"
+    and_all = " and ".join([", ".join(kinds[:-1]), *kinds[-1:]] if len(kinds) > 1 else kinds)
+    fitted = "all" if drawn.fitted == len(sample) else f"{drawn.fitted:,}"
     told = (
         f"The map shows {which} {sample.count:,} tokens that the filter leaves, by {drawn.columns} numbers each: "
-        f"{', '.join(kinds)} of every layer, each kind scaled to the same variance. {METHODS[drawn.method]} is fitted "
-        f"on {drawn.fitted:,} of them."
+        f"{and_all} of every layer, each kind scaled to the same variance. {METHODS[drawn.method]} is fitted "
+        f"on {fitted} of them."
     )
     return told + (f" There is no variance in {' and '.join(still)}, so these do not count." if still else "")
 

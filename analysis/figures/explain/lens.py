@@ -210,7 +210,7 @@ def _measures(lens: LensTrace, reads: np.ndarray, left: float, inks: list[str]) 
     """The table beside the likeliest tokens, from `left` on: its headings, and its cells with the ink of each row."""
     headings = {
         f"rank of<br>{named(lens.target)}": [str(rank) for rank in lens.rank[reads]],
-        "its prob.": [percent(p, 1) if p >= 0.0005 else "&lt;0.1%" for p in lens.probability[reads]],
+        "its<br>prob.": [percent(p, 1) if p >= 0.0005 else "&lt;0.1%" for p in lens.probability[reads]],
         "entropy": [number(value) for value in lens.entropy[reads]],
         "KL": [number(value) for value in lens.kl[reads]],
     }

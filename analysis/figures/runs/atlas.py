@@ -16,7 +16,8 @@ from analysis.figures.template import figure, height_of_rows, layer_axis, note, 
 from analysis.palette import THEMES, colour_at, gate_colour, loop_colours, mix, ramp, text_on
 from analysis.runs.atlas import DEAD, TOO_MUCH, Atlas, atlas_balance
 from analysis.view import DEFAULT_VIEW, View
-from analysis.words.numbers import number, percent, significant
+from analysis.words.labels import how_many
+from analysis.words.numbers import number, significant
 
 HEIGHT = 300
 TO_PART = {"select": "part"}
@@ -80,8 +81,8 @@ def run_gate_figure(drawn: Atlas, view: View = DEFAULT_VIEW) -> go.Figure:
         margin={"t": 30, "b": 44, "l": 52, "r": 48},
     )
     means = table.drop_duplicates("layer")
-    texts = [number(mean) for mean in means["mean_gate"]]
-    end, inks = np.full(len(means), 100.5), _inks(len(means), view)
+    texts = [f"\u00a0{number(mean)}" for mean in means["mean_gate"]]
+    end, inks = np.full(len(means), 100.0), _inks(len(means), view)  # beyond the axis a text is not drawn
     beside = {"textposition": "middle right", "cliponaxis": False}
     made.add_traces(numbers(end, means["layer"].to_numpy(), texts, inks, **beside))
     made.update_layout(meta=TO_PART, yaxis_title_text=LAYERS)
@@ -166,7 +167,7 @@ def run_balance_figure(drawn: Atlas, view: View = DEFAULT_VIEW) -> go.Figure:
     ends = [max(1.0, 1.25 * float(np.nanmax(table[name], initial=0))) for name in ("load_cv", "balance_loss")]
     even = {"type": "line", "xref": "x2", "x0": 1, "x1": 1, "yref": "y domain", "y0": 0, "y1": 1}
     even["line"] = {"width": 1, "dash": "dot", "color": c["ink"]}
-    too_few = f" · too few choices in {percent(few.mean())} of the layers" if few.any() else ""
+    too_few = f" · too few choices in {few.sum()} of {how_many(len(few), 'layer')}" if few.any() else ""
     return figure(
         view,
         data,

@@ -26,8 +26,8 @@ SEED = 0
 FONTS = "'Droid Sans Mono', 'DejaVu Sans Mono', 'Liberation Mono', Menlo, Consolas, monospace"
 """Of one width each, as the font by which the words were placed."""
 MISLEADS = (
-    "Large words are frequent ones, at this λ as elsewhere; place and colour mean nothing. The sorted table beside it "
-    "has the counts, and the lift, which says what is typical."
+    "Large words are frequent ones, at this λ as elsewhere; place and colour mean nothing. Beside the sorted "
+    "words stand their counts, and the lift, which says what is typical."
 )
 
 
