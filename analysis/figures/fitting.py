@@ -14,7 +14,7 @@ NARROW_PX = 640
 NARROW_LEFT, NARROW_BESIDE = 0.72, 0.76
 NAME_LETTERS, NAMES_PX = 16, 112
 """Letters in a line of the names of rows in a narrow figure, and the left margin for them."""
-UNBROKEN_LETTERS = 30
+UNBROKEN_LETTERS = 44
 """A longer part of a note is a sentence, which may be broken between its words."""
 PLAIN_MARKS = "┈┊┄━┃│□○●×◥▲╱"
 """Marks that have the colour of the words."""
@@ -138,7 +138,8 @@ def _broken(text: str, letters: int) -> str:
     """`text` broken into lines of at most `letters` letters; tags count nothing and are not broken.
 
     A mark stays with the first word of its name: a no-break space joins them, or is put between them. A name of up to
-    `UNBROKEN_LETTERS`, which two spaces divide from the next one, stays in one line if it fits.
+    `UNBROKEN_LETTERS`, which two spaces divide from the next one, stays in one line if it fits. A dot that divides two
+    parts ends no line.
     """
     lines, length, begins = [""], 0, True
     joined = re.sub(rf"(?<![^ >])([{PLAIN_MARKS}]) (?=\S)", "\\1\u00a0", text)
@@ -152,7 +153,7 @@ def _broken(text: str, letters: int) -> str:
             lines, length = [*lines, ""], 0
         lines[-1] += word
         length += long + 1
-    return "<br>".join(line.rstrip() for line in lines) if len(lines) > 1 else text
+    return "<br>".join(line.rstrip(" ·") for line in lines) if len(lines) > 1 else text
 
 
 __all__ = ["LINE_PX", "NARROW_PX", "corner_lines", "figure_px", "fit", "map_room", "row_names"]
