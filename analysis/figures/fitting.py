@@ -139,10 +139,10 @@ def _broken(text: str, letters: int) -> str:
 
     A mark stays with the first word of its name: a no-break space joins them, or is put between them. A name of up to
     `UNBROKEN_LETTERS`, which two spaces divide from the next one, stays in one line if it fits. A dot that divides two
-    parts ends no line.
+    parts begins the line of the second.
     """
     lines, length, begins = [""], 0, True
-    joined = re.sub(rf"(?<![^ >])([{PLAIN_MARKS}]) (?=\S)", "\\1\u00a0", text)
+    joined = re.sub(rf"(?<![^ >])([{PLAIN_MARKS}·]) (?=\S)", "\\1\u00a0", text)
     for found in re.finditer(r"(?:<[^>]*>|[^ <])+ *", joined):
         word = found.group()
         long = _letters(word.rstrip())
@@ -153,7 +153,7 @@ def _broken(text: str, letters: int) -> str:
             lines, length = [*lines, ""], 0
         lines[-1] += word
         length += long + 1
-    return "<br>".join(line.rstrip(" ·") for line in lines) if len(lines) > 1 else text
+    return "<br>".join(line.rstrip() for line in lines) if len(lines) > 1 else text
 
 
 __all__ = ["LINE_PX", "NARROW_PX", "corner_lines", "figure_px", "fit", "map_room", "row_names"]
