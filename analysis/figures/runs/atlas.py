@@ -231,9 +231,9 @@ ATLAS_FIGURES = (
         title="Load of the experts in every layer",
         how_to_read=(
             "Each cell is the share, in per cent, of a layer's routed choices that one expert got; a row sums to "
-            "100, apart from rounding. A dotted frame marks a dead expert, a solid frame one that takes too much, "
-            "by the bounds of the health check. The bars are the share of tokens that did not route: they took all "
-            "loops and count in no load. Click a cell to see the tokens behind it."
+            "100, apart from rounding. A dotted frame marks a load below the bounds of the health check (in a whole "
+            "run: a dead expert), a solid frame one above them. The bars are the share of tokens that did not "
+            "route: they took all loops and count in no load. Click a cell to see the tokens behind it."
         ),
         details=(
             "Layers with fewer than 20 choices per expert are not judged. Under a filter no expert is called dead: "
