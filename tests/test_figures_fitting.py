@@ -33,6 +33,24 @@ def test_no_line_ends_with_a_mark_whose_name_stands_in_the_next(width):
     assert "┈" not in ends
 
 
+@pytest.mark.parametrize("width", range(300, 640, 20))
+def test_a_name_of_a_legend_is_not_broken(width):
+    names = ["attention", "width path, weighted", "depth path", "sum so far", "did not route"]
+    fig = template.figure(View(), [], height=200, annotations=[template.note("   ".join(names))])
+    fit(fig, width)
+    lines = fig.layout.annotations[0].text.split("<br>")
+    assert [name for line in lines for name in line.split("   ")] == names
+
+
+def test_a_dot_between_two_parts_of_a_note_ends_no_line():
+    for width in range(120, 400, 20):
+        fig = template.figure(
+            View(), [], height=200, annotations=[template.note("mean over tokens · all of them: 2.52")]
+        )
+        fit(fig, width)
+        assert not [line for line in fig.layout.annotations[0].text.split("<br>") if line.endswith("·")]
+
+
 def test_fitting_leaves_a_figure_with_room_as_it_is():
     fig = figures.loop_map_figure(random_trace(layers=2, tokens=30))
     before = json.loads(fig.to_json())["layout"]

@@ -8,10 +8,12 @@ import torch
 from scipy.special import softmax
 from transformers.models.mixtral.modeling_mixtral import load_balancing_loss_func
 
+from analysis import answers
 from analysis.models.health import LOAD_BOUNDS
 from analysis.runs import atlas
-from analysis.runs.atlas import DEAD, TOO_FEW, TOO_MUCH, atlas_of
+from analysis.runs.atlas import DEAD, MANY, NONE, TOO_FEW, TOO_MUCH, atlas_of
 from analysis.runs.filters import ALL_TOKENS, TokenFilter
+from analysis.view import DEFAULT_VIEW
 from tests.runs import all_routed, make_run, random_traces, uneven_trace
 from tests.traces import make_trace, random_trace
 
@@ -128,6 +130,20 @@ def test_experts_outside_the_bounds_of_the_health_check_are_named_and_few_choice
     assert table["verdict"][0] == DEAD and table["verdict"][7] == TOO_MUCH and (table["verdict"][1:7] == "").all()
     assert table["share"][7] > LOAD_BOUNDS[1] / 8
     assert (few["verdict"] == TOO_FEW).all()
+
+
+def test_under_a_filter_an_expert_is_not_dead_but_served_none_of_its_tokens(tmp_path):
+    with make_run(tmp_path / "run", [uneven_trace()]) as made:
+        drawn = atlas_of(made, TokenFilter(positions=(0, 399)))
+        texts = [answers.atlas(each, DEFAULT_VIEW).text for each in (drawn, atlas_of(made))]
+        verdicts, balance = drawn.table("experts")["verdict"], atlas.atlas_balance(drawn)
+    assert verdicts.iloc[[0, 7]].tolist() == [NONE, MANY] and (verdicts[1:7] == "").all()
+    assert balance[["below_bounds", "above_bounds"]].iloc[0].tolist() == [1, 1]
+    none, many = "served none (expert 0 of layer 0)", "served many (expert 7 of layer 0)"
+    assert texts[0].endswith(f" Of these 400 tokens, 1 expert {none} and 1 expert {many}.")
+    assert texts[1].endswith(
+        "By load, 1 expert is dead (expert 0 of layer 0) and 1 expert takes too much (expert 7 of layer 0)."
+    )
 
 
 def test_a_layer_whose_tokens_take_one_number_of_loops_has_collapsed(tmp_path):

@@ -86,7 +86,12 @@ class Visit:
         wait_idle(self.page)
 
     def unfold(self) -> None:
-        """Open everything that the page folds away, all at once, and wait until it is drawn."""
+        """Open everything that the page folds away, all at once, and wait until it is drawn.
+
+        Between the reading of several texts and what is drawn of them the script rests for a moment, without folds.
+        """
+        self.page.wait_for_function("() => !document.querySelector('.st-key-stop-reading')")
+        wait_idle(self.page)
         self.page.evaluate(
             f"() => document.querySelectorAll('{FOLD}:not([open]) > summary').forEach(each => each.click())"
         )

@@ -1,13 +1,21 @@
 """Answers about runs."""
 
 from analysis.answers.answer import Answer, share
-from analysis.runs.atlas import DEAD, TOO_MUCH, Atlas, collapsed_layers
+from analysis.runs.atlas import DEAD, FEW, MANY, NONE, TOO_MUCH, Atlas, collapsed_layers
 from analysis.runs.filters import ALL_TOKENS
 from analysis.view import View
 from analysis.words.labels import how_many
 from analysis.words.numbers import number
 
 MOST_NAMED = 3
+OUTSIDE = (
+    (DEAD, "is dead", "are dead"),
+    (TOO_MUCH, "takes too much", "take too much"),
+    (NONE, "served none", "served none"),
+    (FEW, "served few", "served few"),
+    (MANY, "served many", "served many"),
+)
+"""Verdict on an expert's load -> how an answer says it of one expert, and of more."""
 
 
 def atlas(drawn: Atlas, view: View) -> Answer:
@@ -40,17 +48,19 @@ def _loops(drawn: Atlas) -> str:
 def _experts(drawn: Atlas) -> str:
     if "width" not in drawn.sizes.parts:
         return ""
-    table = drawn.table("experts")
+    table, filtered = drawn.table("experts"), drawn.chosen != ALL_TOKENS
     told = [
         f"{how_many(len(rows), 'expert')} {words} ({_named(rows)})"
-        for verdict, one, many in ((DEAD, "is dead", "are dead"), (TOO_MUCH, "takes too much", "take too much"))
+        for verdict, one, many in OUTSIDE
         if len(rows := table[table["verdict"] == verdict])
         for words in [one if len(rows) == 1 else many]
     ]
     if told:
-        return f" By load, {' and '.join(told)}."
-    judged = (table["verdict"] == "").any()
-    return " No expert is dead or takes too much." if judged else " There are too few choices to judge the experts."
+        of = f"Of these {how_many(drawn.tokens, 'token')}" if filtered else "By load"
+        return f" {of}, {' and '.join([', '.join(told[:-1]), told[-1]] if told[1:] else told)}."
+    if not (table["verdict"] == "").any():
+        return " There are too few choices to judge the experts."
+    return f" No expert {'served few or many of these tokens' if filtered else 'is dead or takes too much'}."
 
 
 def _named(rows) -> str:

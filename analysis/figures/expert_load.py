@@ -127,7 +127,7 @@ def expert_load_by_layer_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW) 
         xaxis2={"domain": [0.84, 0.96], "range": [0, 1], "visible": False},
         shapes=[box],
         annotations=[
-            note(f"% of routed choices (uniform = {significant(100 / trace.num_experts)})"),
+            note(f"% of routed choices (uniform\u00a0=\u00a0{significant(100 / trace.num_experts)})"),
             note("did not route, %", x=1, anchor="right"),
         ],
     )

@@ -140,7 +140,7 @@ FIGURES = (
         title="Which tokens does each expert serve?",
         how_to_read=(
             "Each row is one expert of the selected layer, and each cell a token that it served, stronger with the "
-            "expert's weight. The bars count the tokens of the whole text that it served, dark as their "
+            "expert's weight. The bars count the tokens of the whole text that it served, in full colour as their "
             "first choice and pale as a later one. The lowest row holds the tokens that did not route."
         ),
         of_versatile=(

@@ -14,6 +14,8 @@ NARROW_PX = 640
 NARROW_LEFT, NARROW_BESIDE = 0.72, 0.76
 NAME_LETTERS, NAMES_PX = 16, 112
 """Letters in a line of the names of rows in a narrow figure, and the left margin for them."""
+UNBROKEN_LETTERS = 44
+"""A longer part of a note is a sentence, which may be broken between its words."""
 PLAIN_MARKS = "┈┊┄━┃│□○●×◥▲╱"
 """Marks that have the colour of the words."""
 ABOVE = ["paper", "paper", "bottom"]
@@ -135,13 +137,19 @@ def _share(note: dict, row: list[dict]) -> float:
 def _broken(text: str, letters: int) -> str:
     """`text` broken into lines of at most `letters` letters; tags count nothing and are not broken.
 
-    A mark stays with the first word of its name: a no-break space joins them, or is put between them.
+    A mark stays with the first word of its name: a no-break space joins them, or is put between them. A name of up to
+    `UNBROKEN_LETTERS`, which two spaces divide from the next one, stays in one line if it fits. A dot that divides two
+    parts begins the line of the second.
     """
-    lines, length = [""], 0
-    joined = re.sub(rf"(?<![^ >])([{PLAIN_MARKS}]) (?=\S)", "\\1\u00a0", text)
-    for word in re.findall(r"(?:<[^>]*>|[^ <])+ *", joined):
+    lines, length, begins = [""], 0, True
+    joined = re.sub(rf"(?<![^ >])([{PLAIN_MARKS}·]) (?=\S)", "\\1\u00a0", text)
+    for found in re.finditer(r"(?:<[^>]*>|[^ <])+ *", joined):
+        word = found.group()
         long = _letters(word.rstrip())
-        if length and length + long > letters:
+        name = _letters(joined[found.start() :].split("  ")[0]) if begins else long
+        whole = name if name <= min(letters, UNBROKEN_LETTERS) else long
+        begins = word.endswith("  ")
+        if length and length + whole > letters:
             lines, length = [*lines, ""], 0
         lines[-1] += word
         length += long + 1

@@ -176,8 +176,8 @@ FIGURES = (
             "cell wrote. The bars above are the change of each token's log-probability."
         ),
         of_versatile=(
-            "Numbers are the loops that ran; green cells took more loops than before, magenta fewer, and blue the "
-            "same number with different experts."
+            "Numbers, where there is room, are the loops that ran; green cells took more loops than before, magenta "
+            "fewer, and blue the same number with different experts."
         ),
         details=(
             "A named cell reaches the later layers of its token and of the tokens after it, within the window that "

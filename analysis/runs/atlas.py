@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 
 DEAD, TOO_MUCH, FINE, TOO_FEW = "dead", "takes too much", "", "too few choices"
 """Verdicts on an expert's load, with the bounds of the health checks."""
+NONE, FEW, MANY = "none of these tokens", "few of these tokens", "many of these tokens"
+"""What can be said instead under a filter: an expert that serves none of some tokens may serve others."""
+BELOW, ABOVE = (DEAD, NONE, FEW), (TOO_MUCH, MANY)
+"""What is said of a load below the bounds, and above them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,9 +108,9 @@ def run_experts(run: "Run", chosen: TokenFilter = ALL_TOKENS) -> pd.DataFrame:
     """One row per layer x expert: its choices that ran, as first and as a later one, and its load.
 
     `share` is of the layer's choices that ran and sums to 1, NaN where there are none; `routed_tokens` and `tokens` are
-    the layer's. `verdict` is "dead" or "takes too much" outside the bounds of the health check "experts share the
-    load", and "too few choices" where the layer has fewer than `CHOICES_PER_EXPERT` choices per expert. No rows for a
-    model without experts.
+    the layer's. `verdict` is one of `BELOW` or `ABOVE` outside the bounds of the health check "experts share the load",
+    in words of the whole run or of a filter's tokens, and "too few choices" where the layer has fewer than
+    `CHOICES_PER_EXPERT` choices per expert. No rows for a model without experts.
     """
     layers, experts, k = run.sizes.num_layers, run.sizes.num_experts, run.sizes.k
     if "width" not in run.sizes.parts:
@@ -121,7 +125,8 @@ def run_experts(run: "Run", chosen: TokenFilter = ALL_TOKENS) -> pd.DataFrame:
     of_layer = np.repeat(choices.sum(axis=(1, 2))[:, None], experts, axis=1)
     load = share(first + later, of_layer)
     low, high = (bound / experts for bound in LOAD_BOUNDS)
-    outside = np.where(load < low, DEAD, np.where(load > high, TOO_MUCH, FINE))
+    above, below = (TOO_MUCH, DEAD) if chosen == ALL_TOKENS else (MANY, np.where(load > 0, FEW, NONE))
+    outside = np.where(load < low, below, np.where(load > high, above, FINE))
     layer, expert = np.indices(first.shape)
     columns = {
         "layer": layer,
@@ -172,8 +177,8 @@ def balance(experts: pd.DataFrame, router: pd.DataFrame) -> pd.DataFrame:
                 "load_cv": load.std(ddof=0) / load.mean(),
                 "least": load.min(),
                 "most": load.max(),
-                "dead": int((group["verdict"] == DEAD).sum()),
-                "take_too_much": int((group["verdict"] == TOO_MUCH).sum()),
+                "below_bounds": int(group["verdict"].isin(BELOW).sum()),
+                "above_bounds": int(group["verdict"].isin(ABOVE).sum()),
                 "measured": bool((group["verdict"] != TOO_FEW).all()),
                 "balance_loss": losses[layer],
             }
@@ -231,6 +236,7 @@ OF_WHOLE_RUN = ("router",)
 """Tables that follow no filter."""
 
 __all__ = [
-    "DEAD", "OF_WHOLE_RUN", "TABLES", "TOO_FEW", "TOO_MUCH", "Atlas", "atlas_balance", "atlas_of", "balance",
-    "collapsed_layers", "counts", "run_experts", "run_gate", "run_loops", "run_router",
+    "ABOVE", "BELOW", "DEAD", "FEW", "MANY", "NONE", "OF_WHOLE_RUN", "TABLES", "TOO_FEW", "TOO_MUCH", "Atlas",
+    "atlas_balance", "atlas_of", "balance", "collapsed_layers", "counts", "run_experts", "run_gate", "run_loops",
+    "run_router",
 ]  # fmt: skip

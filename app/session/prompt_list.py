@@ -27,6 +27,8 @@ TABLE = "prompt-table"
 """Key of the table of prompts: always the same, so that its order stays when its rows change."""
 BATCH_PROMPTS, BATCH_CHARACTERS = 8, 8_000
 """Of a list, traced at a time: between two batches the page shows how far it is, and a stop takes effect."""
+TEXT_CHARACTERS = 70
+"""Of the beginning of a text in the table: more would be cut at the edge of a window of the usual width."""
 
 
 def measures() -> list[str]:
@@ -111,7 +113,7 @@ def prompt_table() -> tuple[pd.DataFrame, list[str]]:
     found = prompt_list()
     columns = column_names(found.others)
     rows = (
-        (prompt.name, opening(prompt.text, 80), known)
+        (prompt.name, opening(prompt.text, TEXT_CHARACTERS), known)
         for prompt, known in zip(found.prompts, prompt_summaries(), strict=True)
     )
     return summary_table(rows, dict(zip(columns, found.others.values(), strict=True))), columns

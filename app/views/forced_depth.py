@@ -70,7 +70,7 @@ def _measure_texts() -> None:
 def _placement(found: GatePlacement | None) -> None:
     if found:
         st.caption(literal(told(found)))
-        st.dataframe(placement_table(found), hide_index=True, key="gate-placement")
+        st.table(placement_table(found).set_index("other gate"))  # wraps: in a narrow window nothing is cut
 
 
 def moved_gate() -> None:

@@ -242,8 +242,8 @@ FIGURES = (
         title="How close was every choice?",
         how_to_read=(
             "Each cell is one token in one layer; a stronger colour means a closer choice, that is a smaller "
-            "margin between the winner's logit and the runner-up's. A number marks a near miss, a margin below "
-            "0.25, and says what the choice almost became."
+            "margin between the winner's logit and the runner-up's. A number, where there is room, marks a near miss, "
+            "a margin below 0.25, and says what the choice almost became."
         ),
         of_versatile=(
             "“Soft gate” is the λ that the expected number of loops would give, minus the λ that ran: blue where the "

@@ -14,7 +14,8 @@ from analysis.figures.figure_spec import FigureSpec
 from analysis.figures.level_bars import Level, level_bars_figure
 from analysis.figures.template import figure, height_of_rows, layer_axis, note, sentence_figure, swatch
 from analysis.palette import THEMES, colour_at, gate_colour, loop_colours, mix, ramp, text_on
-from analysis.runs.atlas import DEAD, TOO_MUCH, Atlas, atlas_balance
+from analysis.runs.atlas import ABOVE, BELOW, TOO_FEW, Atlas, atlas_balance
+from analysis.runs.filters import ALL_TOKENS
 from analysis.view import DEFAULT_VIEW, View
 from analysis.words.labels import how_many
 from analysis.words.numbers import number, significant
@@ -97,7 +98,7 @@ def run_load_figure(drawn: Atlas, view: View = DEFAULT_VIEW) -> go.Figure:
     c, share = THEMES[view.theme], table["share"].to_numpy().reshape(layers, experts)
     by_layer, most = table.drop_duplicates("layer"), 1 / drawn.sizes.k
     idle = np.array([1 - r / t for r, t in zip(by_layer["routed_tokens"], by_layer["tokens"], strict=True)])
-    told = [verdict if verdict in (DEAD, TOO_MUCH) else "" for verdict in table["verdict"]]
+    told = [verdict if verdict in BELOW + ABOVE else "" for verdict in table["verdict"]]
     data = [
         {
             "type": "heatmap", "x": np.arange(experts), "y": np.arange(layers), "z": share, "xgap": 1, "ygap": 1,
@@ -125,10 +126,16 @@ def run_load_figure(drawn: Atlas, view: View = DEFAULT_VIEW) -> go.Figure:
     frames = [
         {
             "type": "rect", "x0": e - 0.46, "x1": e + 0.46, "y0": i - 0.46, "y1": i + 0.46,
-            "line": {"width": 2, "color": c["ink"], "dash": "dot" if verdict == DEAD else "solid"},
+            "line": {"width": 2, "color": c["ink"], "dash": "dot" if verdict in BELOW else "solid"},
         }
         for i, e, verdict in outside[["layer", "expert", "verdict"]].itertuples(index=False)
     ]  # fmt: skip
+    framed = ""
+    if frames:
+        whole = drawn.chosen == ALL_TOKENS
+        framed = f", framed: {'dotted dead, solid too much' if whole else 'dotted few or none, solid many'}"
+    few = by_layer["verdict"].eq(TOO_FEW).sum() if experts > 1 else 0
+    too_few = f" · too few choices in {few} of {how_many(layers, 'layer')}" if few else ""
     return figure(
         view,
         data,
@@ -142,7 +149,7 @@ def run_load_figure(drawn: Atlas, view: View = DEFAULT_VIEW) -> go.Figure:
         xaxis2={"domain": [0.84, 0.96], "range": [0, 1], "visible": False},
         shapes=frames,
         annotations=[
-            note(f"% of routed choices (even: {significant(100 / experts)}), framed: dotted dead, solid too much"),
+            note(f"% of routed choices (even:\u00a0{significant(100 / experts)}){framed}{too_few}"),
             note("did not route, %", x=1, anchor="right"),
         ],
     )  # fmt: skip
@@ -224,11 +231,14 @@ ATLAS_FIGURES = (
         title="Load of the experts in every layer",
         how_to_read=(
             "Each cell is the share, in per cent, of a layer's routed choices that one expert got; a row sums to "
-            "100. A dotted frame marks a dead expert, a solid frame one that takes too much, by the bounds of the "
-            "health check. The bars are the share of tokens that did not route: they took all loops and count in no "
-            "load. Click a cell to see the tokens behind it."
+            "100, apart from rounding. A dotted frame marks a load below the bounds of the health check (in a whole "
+            "run: a dead expert), a solid frame one above them. The bars are the share of tokens that did not "
+            "route: they took all loops and count in no load. Click a cell to see the tokens behind it."
         ),
-        details="Layers with fewer than 20 choices per expert are not judged.",
+        details=(
+            "Layers with fewer than 20 choices per expert are not judged. Under a filter no expert is called dead: "
+            "a frame says only that it served none or few, or many, of the filter's tokens."
+        ),
         figure=run_load_figure,
         table=lambda drawn: drawn.table("experts"),
         of=Atlas,

@@ -151,7 +151,7 @@ def specialisation_figure(drawn: Specialised, view: View = DEFAULT_VIEW) -> go.F
             "range": [-0.5, table["layer"].max() + 0.5], "dtick": -(-(table["layer"].max() + 1) // 8),
         }  # fmt: skip
         axes[f"yaxis{number_of}"] = {
-            "anchor": f"x{number_of}", "range": [0, 1.12 * max(top, 1e-3)], "showgrid": True, "nticks": 5,
+            "anchor": f"x{number_of}", "range": [0, 1.12 * max(top, 0.05)], "showgrid": True, "nticks": 5,
         }  # fmt: skip
         told = LABELS[label] if label != "domain" or not drawn.column else f"domain ({_short(drawn.column)})"
         notes.append(note(plotly_text(told), x=left) | {"font": {"size": 12, "color": c["ink"]}})

@@ -80,7 +80,7 @@ def paper_words_figure(drawn: Atlas, view: View = DEFAULT_VIEW) -> go.Figure:
         axes[f"yaxis{suffix}"] = {
             "range": [MOST_ROWS - 0.5, -0.5], "tickvals": at, "ticktext": names, "anchor": f"x{suffix}",
         }  # fmt: skip
-        notes.append(note(f"{swatch(colour, f'λ {significant(level)}')}: count × lift", x=first + 0.1))
+        notes.append(note(f"{swatch(colour, f'λ {significant(level)}')}: count, ×\u00a0lift", x=first + 0.1))
     return figure(
         view,
         data,

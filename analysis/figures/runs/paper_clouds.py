@@ -107,12 +107,13 @@ def cloud_caption(drawn: Atlas, level: float, svg: str | None, *, seed: int = SE
     layers = "all layers" if drawn.chosen.layer is None else f"layer {drawn.chosen.layer}"
     share = percent(of_level / cells, 1) if cells else "none"
     blank = out["blank"] / out["tokens"] if out["tokens"] else 0.0
-    left = f"{percent(blank, 1)} of the tokens, which are white space or single bytes"
-    added = f", and {how_many(int(out['special']), 'token')} that the tokenizer added" if out["special"] else ""
+    left = [f"{percent(blank, 1)} of the tokens, which are white space or single bytes"] if blank else []
+    left += [f"{how_many(int(out['special']), 'token')} that the tokenizer added"] if out["special"] else []
+    told = f" Left out are {', and '.join(left)}." if left else ""
     return (
         f"The {how_many(words, 'most frequent word')} among the {how_many(of_level, 'cell')} (a token in a layer, "
-        f"{layers}) with λ {significant(level)}, {share} of all; the area of a word grows with its count. {MISLEADS} "
-        f"Left out are {left}{added}. Seed {seed}."
+        f"{layers}) with λ {significant(level)}, {share} of all; the area of a word grows with its count. {MISLEADS}"
+        f"{told} Seed {seed}."
     )
 
 

@@ -69,7 +69,7 @@ def token_map_figure(
         data = [_marks(drawn, each, place, told) for place, each in enumerate(found)]
     axis = {"fixedrange": False, "showgrid": True, "nticks": 8}
     title = AXES[drawn.method]
-    share = [f" ({percent(each)} of the variance)" for each in drawn.explained] if drawn.explained else ["", ""]
+    share = [f" ({percent(each, 1)} of the variance)" for each in drawn.explained] if drawn.explained else ["", ""]
     c = THEMES[view.theme]
     return figure(
         view,
