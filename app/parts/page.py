@@ -161,7 +161,8 @@ def draw_page(page: Page) -> None:
     st.header(page.name, anchor=False)
     meta = current_trace().meta
     other = page.question_of_others if parts_of(meta) != PARTS else ""
-    st.markdown(other or page.question, help=explained(*page.terms))
+    of_model = PARTS if page.about == "run" else parts_of(meta)  # a run is of a model of its own
+    st.markdown(other or page.question, help=explained(*page.terms, parts=of_model) or None)
     if why_not := page.why_lacking(meta):
         st.info(literal(why_not), icon=":material/info:")
         return
