@@ -24,6 +24,6 @@ def test_other_families_are_offered_and_walked_through(browser, tmp_path):
         here.turn_to("Attention")
         page.locator(".js-plotly-plot .main-svg").first.wait_for()
         here.open("recursion?model=tiny%20looped&example=fox", "Recursion")
-        expect(page.get_by_text("This model is a looped model: 1 layer, up to 4 loops.")).to_be_visible()
+        expect(page.get_by_text("This model is a looped model: 3 layers, up to 4 loops.")).to_be_visible()
         assert not here.errors and not here.foreign
         here.context.close()
