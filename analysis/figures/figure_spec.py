@@ -73,6 +73,8 @@ class Choice:
     """Name of the option, for screen readers and captions."""
     needs: Mapping[str, str] = field(default_factory=dict)
     """Value -> the part that a model must decide to have it."""
+    of_ranks: bool = False
+    """Whether its values are a token's first choice of an expert, its second, and so on."""
     set_at: str | None = None
     """Name of the figure at which readers set it, for a figure that has no control of its own; None: at this one."""
 
@@ -81,10 +83,11 @@ class Choice:
         """The value unless the reader chooses another."""
         return next(iter(self.labels))
 
-    def offered(self, meta: Mapping[str, Any]) -> dict[str, str]:
-        """The labels of the values that a model can have, of which a trace's `meta` tells."""
-        had = parts.parts_of(meta)
-        return {value: label for value, label in self.labels.items() if self.needs.get(value) in (None, *had)}
+    def offered(self, meta: Mapping[str, Any], ranks: int | None = None) -> dict[str, str]:
+        """The labels of the values that a model can have, of which a trace's `meta` and its `ranks` tell: the experts
+        that a token chooses, which is not asked of a choice of another kind."""
+        had, labels = parts.parts_of(meta), list(self.labels.items())[: ranks if self.of_ranks else None]
+        return {value: label for value, label in labels if self.needs.get(value) in (None, *had)}
 
     def chosen(self, options: Mapping[str, str]) -> str:
         """The value in `options`, or the default if it is not there."""
