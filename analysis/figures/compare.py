@@ -11,11 +11,15 @@ from analysis.aggregate import ordinary, share
 from analysis.compare.pair import TracePair, Values, difference, on_a
 from analysis.compare.tables import one_to_one, pair_table, replaced_experts
 from analysis.figures.cells import hover_card, numbers, strokes
+from analysis.figures.difficulty import FIGURES as DIFFICULTY_FIGURES
 from analysis.figures.difficulty import difficulty_map_figure
+from analysis.figures.experts import FIGURES as EXPERT_FIGURES
 from analysis.figures.experts import expert_map_figure
 from analysis.figures.figure_spec import Choice, FigureSpec
+from analysis.figures.gate import FIGURES as GATE_FIGURES
 from analysis.figures.gate import gate_map_figure
 from analysis.figures.joint_map import Marginal, Minimap, heatmap, joint_map, layer_bars, scale_bar, token_bars
+from analysis.figures.recursion import FIGURES as LOOP_FIGURES
 from analysis.figures.recursion import loop_map_figure
 from analysis.figures.template import numbers_fit, sentence_figure, swatch
 from analysis.palette import THEMES, colour_at, mix, ramp, steps, text_on
@@ -284,7 +288,17 @@ ALIGNED = (
 )
 
 
-def _spec(quantity: str, title: str, how_to_read: str, figure: Callable, **more: object) -> FigureSpec:
+def _captions(figure: Callable) -> dict[str, str]:
+    """How to read the map of A, or of B: as the figure of one trace says it."""
+    of_one = (*LOOP_FIGURES, *GATE_FIGURES, *DIFFICULTY_FIGURES, *EXPERT_FIGURES)
+    drawn = next(each for each in of_one if each.figure is figure)
+    told = f"{drawn.how_to_read} {drawn.of_intervened}".strip()
+    return {side: told.replace("one token", f"one token of {SHOW[side]}", 1) for side in ("a", "b")}
+
+
+def _spec(
+    quantity: str, title: str, how_to_read: str, figure: Callable, of_one: Callable, **more: object
+) -> FigureSpec:
     main, told = quantity == "loops", {"details": ALIGNED, "by_token": "difference"}
     return FigureSpec(
         name=f"compare_{quantity}",
@@ -292,7 +306,9 @@ def _spec(quantity: str, title: str, how_to_read: str, figure: Callable, **more:
         how_to_read=f"{how_to_read} {ON_CELLS}",
         figure=figure,
         table=pair_table,
-        choice=Choice("show", SHOW, "A, B or B − A", set_at=None if main else "compare_loops"),
+        choice=Choice(
+            "show", SHOW, "A, B or B − A", captions=_captions(of_one), set_at=None if main else "compare_loops"
+        ),
         of=TracePair,
         **(told | more),
     )
@@ -305,6 +321,7 @@ FIGURES = (
         "Each cell is one token of A in one layer. Green cells with a plus take more loops in B, magenta cells with "
         "a minus fewer; empty cells are the same. The bars above and beside are means.",
         compare_loops_figure,
+        loop_map_figure,
     ),
     _spec(
         "gate",
@@ -312,6 +329,7 @@ FIGURES = (
         "Each cell is one token of A in one layer. Green cells with a plus have more weight on the width path in B, "
         "magenta cells with a minus less.",
         compare_gate_figure,
+        gate_map_figure,
     ),
     _spec(
         "difficulty",
@@ -319,6 +337,7 @@ FIGURES = (
         "Each cell is one token of A in one layer: soft difficulty in B minus that in A. The number of loops changes "
         "only where this difference is large enough; smaller differences show here too.",
         compare_difficulty_figure,
+        difficulty_map_figure,
     ),
     _spec(
         "experts",
@@ -327,6 +346,7 @@ FIGURES = (
         "A, and grey cells have the same experts in both. “A” and “B” mark cells that routed only there, a stroke "
         "those that routed in neither.",
         compare_experts_figure,
+        expert_map_figure,
         details=f"Experts are compared only where one token of A is aligned with one token of B. {ALIGNED}",
         by_token=True,
     ),

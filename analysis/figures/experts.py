@@ -161,6 +161,7 @@ FIGURES = (
             "expert 3 of another. A stroke means that the token did not route."
         ),
         of_versatile="It took all loops, so λ was 0 and no expert ran.",
+        of_intervened="Its λ was 0, or an intervention dropped its width path, so no expert ran.",
         figure=expert_map_figure,
         table=expert_table,
         choice=Choice("choice", {rank: f"{rank.capitalize()} choice" for rank in RANKS}, "Which choice", of_ranks=True),
@@ -177,6 +178,7 @@ FIGURES = (
             "different layers are unrelated."
         ),
         of_versatile="A token does not route where it takes all loops.",
+        of_intervened="A token does not route where λ is 0 or an intervention drops its width path.",
         figure=expert_path_figure,
         table=all_expert_paths,
         follows=("token",),

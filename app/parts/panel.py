@@ -68,7 +68,7 @@ def panel(name: str, *, main: bool = False, share: float = 1.0) -> None:
     chart(key, drawn.given_figure, name=name, alt=heading)
     if drawn.is_sentence and not figure_spec.follows:
         return  # else another selection may draw it, and what stands below must not move then
-    text = figure_spec.caption_of(trace.meta).replace("1 − λ", "1\u00a0−\u00a0λ")
+    text = figure_spec.caption_of(trace.meta, **chosen_options(figure_spec)).replace("1 − λ", "1\u00a0−\u00a0λ")
     if figure_spec.splits_words(current_view(), **chosen_options(figure_spec)):
         text += f" {NOT_BY_WORDS}"
     st.caption(f"**How to read.** {text}" if main else text, help=figure_spec.details or None)

@@ -165,7 +165,7 @@ def beside_each_other() -> None:
             figure = unclickable(figure_spec.figure(trace, seen, **options))
             fit(figure, figure_width(0.5))
             chart(f"beside-{side}", figure, name=f"{figure_spec.name}_{side}", alt=f"{figure_spec.title} {side}")
-    st.caption(figure_spec.caption_of(pair.a.meta), help=figure_spec.details or None)
+    st.caption(figure_spec.caption_of(pair.a.meta, **options), help=figure_spec.details or None)
 
 
 def _chosen_figure(pair: TracePair) -> tuple[FigureSpec, dict[str, str]]:
