@@ -278,7 +278,7 @@ def _mean(values: np.ndarray, axis: int) -> np.ndarray:
     return share(np.nansum(values, axis=axis), np.isfinite(values).sum(axis=axis))
 
 
-SHOW = {"difference": "B − A", "a": "A", "b": "B"}
+SHOW, NAME = {"difference": "B − A", "a": "A", "b": "B"}, "A, B or B − A"
 ON_CELLS = "A cross marks tokens of A that are aligned with none of B: they have no difference, which is not 0."
 ALIGNED = (
     "“B” shows B with its own tokens. Two texts are aligned by their equal tokens, as many as possible. Where "
@@ -288,17 +288,15 @@ ALIGNED = (
 )
 
 
-def _captions(figure: Callable) -> dict[str, str]:
+def _captions(quantity: str) -> dict[str, str]:
     """How to read the map of A, or of B: as the figure of one trace says it."""
-    of_one = (*LOOP_FIGURES, *GATE_FIGURES, *DIFFICULTY_FIGURES, *EXPERT_FIGURES)
-    drawn = next(each for each in of_one if each.figure is figure)
+    of_one = {each.name: each for each in (*LOOP_FIGURES, *GATE_FIGURES, *DIFFICULTY_FIGURES, *EXPERT_FIGURES)}
+    drawn = of_one[f"{quantity.removesuffix('s')}_map"]
     told = f"{drawn.how_to_read} {drawn.of_intervened}".strip()
     return {side: told.replace("one token", f"one token of {SHOW[side]}", 1) for side in ("a", "b")}
 
 
-def _spec(
-    quantity: str, title: str, how_to_read: str, figure: Callable, of_one: Callable, **more: object
-) -> FigureSpec:
+def _spec(quantity: str, title: str, how_to_read: str, figure: Callable, **more: object) -> FigureSpec:
     main, told = quantity == "loops", {"details": ALIGNED, "by_token": "difference"}
     return FigureSpec(
         name=f"compare_{quantity}",
@@ -306,9 +304,7 @@ def _spec(
         how_to_read=f"{how_to_read} {ON_CELLS}",
         figure=figure,
         table=pair_table,
-        choice=Choice(
-            "show", SHOW, "A, B or B − A", captions=_captions(of_one), set_at=None if main else "compare_loops"
-        ),
+        choice=Choice("show", SHOW, NAME, captions=_captions(quantity), set_at=None if main else "compare_loops"),
         of=TracePair,
         **(told | more),
     )
@@ -321,7 +317,6 @@ FIGURES = (
         "Each cell is one token of A in one layer. Green cells with a plus take more loops in B, magenta cells with "
         "a minus fewer; empty cells are the same. The bars above and beside are means.",
         compare_loops_figure,
-        loop_map_figure,
     ),
     _spec(
         "gate",
@@ -329,7 +324,6 @@ FIGURES = (
         "Each cell is one token of A in one layer. Green cells with a plus have more weight on the width path in B, "
         "magenta cells with a minus less.",
         compare_gate_figure,
-        gate_map_figure,
     ),
     _spec(
         "difficulty",
@@ -337,7 +331,6 @@ FIGURES = (
         "Each cell is one token of A in one layer: soft difficulty in B minus that in A. The number of loops changes "
         "only where this difference is large enough; smaller differences show here too.",
         compare_difficulty_figure,
-        difficulty_map_figure,
     ),
     _spec(
         "experts",
@@ -346,7 +339,6 @@ FIGURES = (
         "A, and grey cells have the same experts in both. “A” and “B” mark cells that routed only there, a stroke "
         "those that routed in neither.",
         compare_experts_figure,
-        expert_map_figure,
         details=f"Experts are compared only where one token of A is aligned with one token of B. {ALIGNED}",
         by_token=True,
     ),

@@ -182,8 +182,7 @@ def _chosen_figure(pair: TracePair) -> tuple[FigureSpec, dict[str, str]]:
         choice = specs[name].choice
         ranks = max(each.expert_ids.shape[2] for each in (pair.a, pair.b))
         if choice and (offered := list(choice.offered(pair.a.meta, ranks))):
-            if st.session_state.get(comparing.option_key(name)) not in (None, *offered):
-                del st.session_state[comparing.option_key(name)]  # chosen for another model
+            comparing.forget_unless_offered(name, offered)
             st.segmented_control(
                 choice.name,
                 offered,
