@@ -198,3 +198,16 @@ def test_a_duplicated_tab_begins_alike_and_then_stays_apart_and_forgetting_is_fo
     twin.get_by_role("option").first.wait_for()
     wait_idle(twin)
     assert "cat" in "".join(twin.get_by_role("option").all_inner_texts())
+
+
+def test_the_model_of_a_link_stays_when_a_page_is_opened_before_the_first_is_drawn(here):
+    page, overview = here.page, here.page.get_by_role("link", name="Overview", exact=True)
+    for pause_ms in (300, 500, 900, 1100):
+        page.goto(f"{here.address}/?model=versatile-4l-0.4m&example=fox", wait_until="commit")
+        overview.click()
+        page.wait_for_timeout(pause_ms)
+        overview.click()
+        page.get_by_role("heading", name="Overview", exact=True, level=2).wait_for()
+        wait_idle(page)
+        here.turn_to("Gate")
+        assert "model=versatile-4l-0.4m" in page.url

@@ -61,6 +61,7 @@ def model_choice() -> DeltaGenerator:
             "Model",
             state.model_names(),
             key=state.PICKED_KEY,
+            persist_state="session",  # else a message that a second click overtakes leaves the first model chosen
             on_change=pending.callback(state.choose_model),
             disabled=why_not is not None,
             help=why_not,
