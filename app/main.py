@@ -26,14 +26,16 @@ st.set_page_config(
     "VersatileFFN Explorer", page_icon=str(HERE / "assets" / "icon.svg"), layout="wide", initial_sidebar_state=256
 )
 st.logo(str(HERE / "assets" / "logo.svg"), icon_image=str(HERE / "assets" / "icon.svg"))
-offered = {
-    page.name: st.Page(partial(draw_page, page), title=page.name, url_path=page.url_path, default=page is PAGES[0])
-    for page in PAGES
+first = PAGES[0]
+offered = {first.name: st.Page(partial(draw_page, first), title=first.name, url_path="", default=True)} | {
+    page.name: st.Page(partial(draw_page, page), title=page.name, url_path=page.url_path) for page in PAGES[1:]
 }
-groups = dict.fromkeys(page.group for page in PAGES)
-opened = st.navigation(
-    {group: [offered[page.name] for page in PAGES if page.group == group] for group in groups}, expanded=True
+groups = {page.group: [offered[each.name] for each in PAGES if each.group == page.group] for page in PAGES}
+# Streamlit has the default page at / alone. The same page, not listed, answers at the path of its name.
+groups[first.group].append(
+    st.Page(partial(draw_page, first), title=first.name, url_path=first.url_path, visibility="hidden")
 )
+opened = st.navigation(groups, expanded=True)
 page = next(page for page in PAGES if page.name == opened.title)
 navigation.remember_pages(offered.values())
 styles()

@@ -47,6 +47,7 @@ PAGES = (
             fold("How often do tokens loop in each layer?", "loops_by_layer"),
             fold("Which tokens have the highest and lowest difficulty?", needing(DEPTH, overview.extremes)),
         ),
+        figures_of_others=("expert_load_by_layer",),
     ),
     Page(
         name="Difficulty",

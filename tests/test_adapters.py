@@ -1,10 +1,14 @@
 """Models of other families: their traces hold what transformers says they decided, and say what they do not decide."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
+from analysis.answers.of_family import overview_of_family
+from analysis.models.facts import model_facts
 from app.cli import main
 from hooks import Generation, RoutingTrace, capture, read
 from hooks.attention import capture_attention
@@ -194,6 +198,9 @@ def test_loops_of_a_looped_model_are_its_likeliest_exits(tmp_path, settings):
     model, ids = loaded.model.model, torch.tensor([trace.token_ids.tolist()])
     assert trace.num_layers == 1 and trace.parts == {"depth"} and len(np.unique(trace.loops)) > 1
     assert trace.max_loops == (5 if settings else 4)
+    assert model_facts(trace).made_of == (
+        f"This model is a looped model: {len(model.layers)} layers, up to {trace.max_loops} loops."
+    )
     with torch.inference_mode():  # the model by hand: the layers one after the other, and the exits by their definition
         stream, streams = model.embed_tokens(ids), []
         rotated = model.rotary_emb(stream, position_ids=torch.arange(ids.shape[1])[None])
@@ -233,6 +240,10 @@ def test_fixed_loops_are_no_decision(tmp_path):
     trace = capture(load_model(save_other(tmp_path / "fixed", "looped_llama", exits="fixed")), TEXT)
     assert trace.parts == frozenset() and trace.max_loops == 1
     assert "Every token of a text takes 4 loops, and nothing is decided." in trace.meta["notes"][0]
+    assert model_facts(trace).made_of == "This model is a looped model: 3 layers."
+    assert overview_of_family(trace).text.startswith("This looped model decides nothing about a token")
+    unsaid = replace(trace, meta=trace.meta | {"config": {}})
+    assert model_facts(unsaid).made_of == "This model is a looped model."
 
 
 def test_many_experts_have_rows_for_the_most_chosen_ones(tmp_path):

@@ -21,7 +21,7 @@ from analysis.what_if.comparison import (
     reached_cells,
     token_table,
 )
-from analysis.what_if.in_words import EXAMPLES, interventions_in_words
+from analysis.what_if.in_words import EXAMPLES, examples_of, interventions_in_words
 from analysis.what_if.joining import joined
 from analysis.what_if.questions import first_questions
 from app.limits import MOST_INTERVENTIONS, MOST_INTERVENTIONS_IN_LINK
@@ -35,6 +35,7 @@ from hooks.interventions import (
     ForceTopK,
     as_json,
 )
+from sample_models.intervention import Sizes
 from tests.traces import make_trace, random_trace
 
 BEFORE = [[1, 2, 2, 1], [2, 2, 2, 2], [3, 3, 3, 4]]
@@ -177,7 +178,7 @@ def test_a_new_intervention_replaces_what_it_covers_and_joins_the_last(there, ne
         (EXAMPLES[3], (ForceExperts((1, 4), layers=2),)),
         (EXAMPLES[4], (ForceTopK(1, layers=2),)),
         (EXAMPLES[5], (DropExpert(5, layers=3, then="kept"),)),
-        (EXAMPLES[6], (DropPath("width", layers=(4, 5)),)),
+        *((example, (DropPath("width", layers=(4, 5)),)) for example in EXAMPLES[6:]),
         ("4 Loops", (ForceLoops(4),)),
         ("layer 3, all tokens: 4 loops; everywhere: lambda 0", (ForceLoops(4, layers=3), ForceGate(0))),
         ("Layer 3 and token 5,7–8: 2 loops.", (ForceLoops(2, layers=3, tokens=(5, 7, 8)),)),
@@ -185,6 +186,19 @@ def test_a_new_intervention_replaces_what_it_covers_and_joins_the_last(there, ne
 )
 def test_words_mean_interventions(words, meant):
     assert interventions_in_words(words) == meant
+
+
+@pytest.mark.parametrize("parts", [{"width"}, {"depth"}, {"width", "depth", "gate"}])
+@pytest.mark.parametrize("size", [1, 2, 3, 9])
+def test_examples_name_only_what_a_model_and_a_text_have(parts, size):
+    sizes = Sizes(size, size, size, frozenset(parts), size)
+    examples = examples_of(sizes)
+    for example in examples:
+        for each in interventions_in_words(example):
+            each.check(sizes)
+    assert any("no width path" in each for each in examples) == ("gate" in parts)
+    assert any("no experts" in each for each in examples) == (parts == {"width"})
+    assert set(examples) <= set(EXAMPLES) or size < 9
 
 
 @pytest.mark.parametrize(

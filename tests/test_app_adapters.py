@@ -9,7 +9,7 @@ from analysis.parts import ALL, DEPTH, FIGURES, GATE, KINDS, PAGES, WIDTH, why_l
 from app.pages import PAGES as ROWS
 from app.server import models
 from sample_models.adapter_families import family_of
-from tests.app_in_process import captions, charts, new_app, press, trace_text, turn_to, unfolded
+from tests.app_in_process import captions, charts, new_app, plain_texts, press, trace_text, turn_to, unfolded
 from tests.other_models import save_other
 
 DRAWN = {
@@ -55,7 +55,9 @@ def test_every_page_is_drawn_or_says_why_not(root, monkeypatch, kind):
         assert told == bool(lacks), page.name
         assert len(charts(app)) == DRAWN[kind].get(page.url_path, 0), page.name
         (export,) = (button for button in app.button if button.label == "Export")
-        assert export.disabled or not all(each.why_lacking(meta) for each in page.exported), page.name
+        offered = [each for each in page.exported(meta) if not each.why_lacking(meta)]
+        assert export.disabled or offered, page.name
+        assert not export.disabled or page.about == "list" or not charts(app), page.name
         assert "Trace in bfloat16" not in [button.label for button in app.button], page.name
         texts = [each.value for each in (*app.markdown, *app.caption, *app.metric)]
         untrue = ["λ was 0", "?.", "“Read the state”", "the layer's FFN", "The page Validity", "up to 0."]
@@ -83,7 +85,14 @@ def test_what_if_decides_experts_otherwise_and_a_switch_of_models_keeps_going(ro
     assert not app.exception
     trace_text(app, "Hello there, little fox")
     (decide,) = (box for box in app.selectbox if box.label == "Decide")
-    assert decide.options == ["experts", "number of experts", "without an expert", "without a path"]
+    assert decide.options == ["experts", "number of experts", "without an expert", "without experts"]
+    (words,) = (field for field in app.text_input if field.label == "Or in words")
+    assert words.placeholder == "layer 2: experts 1 and 4"
+    decide.select("without experts").run()
+    press(app, "Set")
+    assert any(text.startswith("no experts; layer") for text in plain_texts(app))
+    press(app, "Undo")
+    (decide,) = (box for box in app.selectbox if box.label == "Decide")
     decide.select("without an expert").run()
     press(app, "Set")
     assert len(charts(app)) == 2 and any("by expert" not in text for text in captions(app))

@@ -176,7 +176,10 @@ def test_branch_holds_its_change_and_is_compared_with_what_it_left():
     app.button(key="show-branch-1").click().run()
     branch(app, at + 2, loops=1)
     assert [each.parent for each in story(app).branches] == [None, 0, 1]
-    assert any(text.startswith("┆ └ from token 10 on: 1 loop, λ follows") for text in plain_texts(app))
+    app.button(key="show-branch-0").click().run()
+    branch(app, at + 1, loops=2)
+    drawn = [text.partition("from token")[0] for text in plain_texts(app) if " on: " in text and "loop" in text]
+    assert drawn == ["├ ", "│ └ ", "└ "], "B and D leave A, and C leaves B"
 
 
 def test_opening_makes_it_the_text_of_all_pages_without_another_run():

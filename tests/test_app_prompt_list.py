@@ -60,6 +60,19 @@ def test_examples_are_the_list_until_the_reader_brings_one(app):
     )
 
 
+def test_a_number_that_is_not_known_is_a_dash_as_in_every_column_and_bars_come_with_the_last(app):
+    def kinds() -> list[str]:
+        columns = json.loads(app.dataframe[0].proto.columns)
+        return [columns[name]["type_config"]["type"] for name in ("difficulty", "gate", "loss")]
+
+    list_page(app, "The fox ran.", "The hen sat down.")
+    assert kinds() == ["number"] * 3
+    press(app, "Trace all")
+    while app.session_state.tracing_list:
+        app.run()
+    assert known(app) == 2 and kinds() == ["progress", "progress", "number"]
+
+
 def test_pasted_list_goes_to_the_table_of_prompts(app):
     opened(app, "Type")
     app.text_area[0].set_value("The first line.\nThe second one.").run()

@@ -24,6 +24,14 @@ def test_other_families_are_offered_and_walked_through(browser, tmp_path):
         here.turn_to("Attention")
         page.locator(".js-plotly-plot .main-svg").first.wait_for()
         here.open("recursion?model=tiny%20looped&example=fox", "Recursion")
-        expect(page.get_by_text("This model is a looped model: 1 layer, up to 4 loops.")).to_be_visible()
+        expect(page.get_by_text("This model is a looped model: 3 layers, up to 4 loops.")).to_be_visible()
+        page = here.open("experts?example=fox", "Experts")
+        gap = "all => all.at(-1).getBoundingClientRect().left - all.at(-2).getBoundingClientRect().right"
+        apart = page.locator(".legend .swatch").evaluate_all(gap)
+        assert apart >= 4, "what did not route stands apart from the last number"
+        here.open("overview?example=fox", "Overview")
+        assert not page.get_by_role("dialog").count() and page.url.startswith(f"{address}/overview?")
+        here.turn_to("Gate")
+        here.turn_to("Overview")
         assert not here.errors and not here.foreign
         here.context.close()

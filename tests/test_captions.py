@@ -37,6 +37,26 @@ def test_a_caption_that_speaks_of_not_routing_says_what_it_means(each):
         assert re.search(r"(took|takes) all loops", caption)
 
 
+NOT_ROUTED = [each for each in CATALOGUE if re.search(r"(took|takes) all loops", each.caption_of({}))]
+
+
+@pytest.mark.parametrize("each", NOT_ROUTED, ids=lambda each: each.name)
+def test_under_interventions_a_token_may_not_route_for_another_reason(each):
+    intervened = each.caption_of({"interventions": [{"kind": "DropPath", "path": "width"}]})
+    assert not re.search(r"(took|takes) all loops", intervened) and "intervention" in intervened
+
+
+@pytest.mark.parametrize("quantity", ["loops", "gate", "difficulty", "experts"])
+def test_a_map_of_a_or_of_b_alone_is_not_told_as_their_difference(quantity):
+    each = spec(f"compare_{quantity}")
+    difference = each.caption_of({})
+    for show, side in (("a", "A"), ("b", "B")):
+        alone = each.caption_of({}, show=show)
+        assert alone.startswith(f"Each cell is one token of {side} in one layer") and "magenta" not in alone
+        assert each.caption_of({}, show="difference") == difference != alone
+        assert alone in each.whole_caption_of({}, show=show)
+
+
 def test_exports_hold_the_caption_with_its_details():
     figure = spec("difficulty_surprisal")
     words = caption(figure, random_trace(layers=2, tokens=40), DEFAULT_VIEW)

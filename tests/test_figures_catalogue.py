@@ -206,7 +206,8 @@ def test_unknown_figure_is_refused_with_the_known_ones():
 def test_what_is_said_of_words_is_what_is_drawn(drawn):
     """A figure with a place for every token merges those of a word, or its caption says that it does not."""
     each, options = DRAWN[drawn]
-    trace = random_trace(layers=3, tokens=12, words=["␣a", "b"])
+    many = {"experts": 16, "k": 8} if each.choice and each.choice.of_ranks else {}
+    trace = random_trace(layers=3, tokens=12, words=["␣a", "b"], **many)
     what = result_of(each.of, trace, View(token=11))
     pieces, words = (each.figure(what, View(layer=1, token=11, level=level), **options) for level in ("token", "word"))
     axis = pieces.layout.xaxis

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from analysis import figures
+from analysis.catalogue import spec
 from analysis.figures.template import ROUND_ROWS_PX
 from analysis.gate import gate_along_text, gate_by_chance
 from analysis.palette import THEMES, contrast, expert_colour, loop_colours, text_on
@@ -191,6 +192,18 @@ def test_layers_that_group_tokens_alike_agree_whatever_the_numbers_of_their_expe
 def test_second_choice_of_a_model_with_one_is_a_sentence():
     fig = figures.expert_map_figure(make_trace(k=1), choice="second")
     assert "one expert per token" in fig.layout.annotations[0].text
+
+
+def test_as_many_choices_are_offered_as_a_token_has_experts():
+    choice = spec("expert_map").choice
+    assert [len(choice.offered({}, ranks)) for ranks in (1, 2, 8)] == [1, 2, 8]
+    trace = random_trace(layers=2, tokens=9, experts=16, k=8)
+    for rank, which in enumerate(choice.offered(trace.meta, 8)):
+        cells = figures.expert_map_figure(trace, choice=which).data[0].z
+        ran = trace.expert_ran[:, :, rank]
+        assert (np.array(cells)[ran] == trace.expert_ids[:, :, rank][ran] % 8).all(), which
+    fig = figures.expert_map_figure(make_trace(k=2), choice="third")
+    assert "2 experts per token, so there is no third choice." in fig.layout.annotations[0].text
 
 
 def test_load_shares_leave_out_who_did_not_route_and_show_them_apart():

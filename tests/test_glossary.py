@@ -6,7 +6,8 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from app.pages import PAGES
-from app.texts.glossary import GROUPS, TERMS, explained, found
+from app.texts.glossary import GROUPS, NEEDS, OF_OTHERS, TERMS, explained, found
+from sample_models.adapter_families import DENSE, LOOPED, MOE
 
 NEEDED = """token, layer, loop, depth head, router, virtual expert, λ, width path, depth path, hard difficulty,
 soft difficulty, E[L], margin, surprisal, entropy, near miss, did not route, special token, FFN-equivalent,
@@ -32,6 +33,32 @@ def test_tooltip_names_each_of_its_terms():
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.url_path)
 def test_page_explains_its_terms(page):
     assert len(page.terms) >= 2 and set(page.terms) <= TERMS.keys()
+
+
+OF_A_VERSATILE = (
+    "virtual expert",
+    "λ",
+    "width path",
+    "depth path",
+    "both paths",
+    "depth head",
+    "shared FFN",
+    "Validity",
+)
+
+
+@pytest.mark.parametrize(("parts", "family"), [({"width"}, MOE), ({"depth"}, LOOPED), (set(), DENSE)])
+def test_page_explains_nothing_that_a_model_of_another_family_does_not_have(parts, family):
+    meta = {"parts": sorted(parts), "family": family}
+    for page in PAGES:
+        if page.about == "run" or page.why_lacking(meta):
+            continue
+        told = explained(*page.terms, parts=parts)
+        assert [word for word in OF_A_VERSATILE if word in told] == [], page.name
+        assert "width" in parts or "expert" not in told.replace("loops or experts", ""), page.name
+        assert "depth" in parts or "**loop**" not in told, page.name
+    assert NEEDS.keys() | OF_OTHERS.keys() <= TERMS.keys()
+    assert "**expert**: " in explained("virtual expert", parts={"width"}) and not explained("λ", parts=parts)
 
 
 def test_search_finds_terms_by_name_and_by_words_of_their_explanation():

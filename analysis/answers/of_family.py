@@ -11,6 +11,7 @@ from analysis.view import DEFAULT_VIEW, View
 from analysis.words.labels import how_many
 from analysis.words.numbers import number
 from hooks.trace import RoutingTrace
+from sample_models.adapter_families import LOOPED
 
 
 def overview_of_family(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> Answer:
@@ -21,7 +22,9 @@ def overview_of_family(trace: RoutingTrace, view: View = DEFAULT_VIEW) -> Answer
         pieces += _loops(trace)
     if "width" in trace.parts:
         pieces += _experts(trace)
-    if not trace.parts:
+    if not trace.parts and facts.family == LOOPED:
+        pieces.append("This looped model decides nothing about a token, so there is no routing to show. ")
+    elif not trace.parts:
         pieces.append(
             f"This model is a {facts.family}: every token passes one FFN in each of "
             f"{how_many(trace.num_layers, 'layer')}, and nothing is decided about it, so there is no routing to show. "

@@ -190,7 +190,7 @@ def caption(spec: FigureSpec, about: About, view: View, *, marked: bool = True, 
     title = spec.title_of(about.meta)
     title = title if title.endswith("?") else f"{title}."
     told = numbers(spec, about, view, marked=marked, **options)
-    return f"{title} {spec.whole_caption_of(about.meta)}\n\n{told}\n{source(about)}\n"
+    return f"{title} {spec.whole_caption_of(about.meta, **options)}\n\n{told}\n{source(about)}\n"
 
 
 def answers_text(given: tuple[Drawn, ...], view: View) -> str:

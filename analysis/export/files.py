@@ -94,7 +94,7 @@ def finished_figure(spec: FigureSpec, drawn: Drawn, view: View = DEFAULT_VIEW, *
     """The figure to be shown on its own: light, with title, caption, and the source of its numbers."""
     view = replace(view, theme="light")
     fig, trace = spec.figure(drawn, view, **options), routing_of(drawn)
-    lines = [*textwrap.wrap(spec.whole_caption_of(trace.meta), CAPTION_WIDTH)]
+    lines = [*textwrap.wrap(spec.whole_caption_of(trace.meta, **options), CAPTION_WIDTH)]
     for told in (numbers(spec, trace, view, **options), source(trace)):
         lines += textwrap.wrap(told, CAPTION_WIDTH)
     top = (fig.layout.margin.t or 30) + TITLE_PX
@@ -132,7 +132,7 @@ def figure_json(spec: FigureSpec, drawn: Drawn, view: View = DEFAULT_VIEW, **opt
     content = {
         "figure": spec.name,
         "title": spec.title_of(trace.meta),
-        "how_to_read": spec.whole_caption_of(trace.meta),
+        "how_to_read": spec.whole_caption_of(trace.meta, **options),
         "numbers": numbers(spec, trace, view, **options),
         "source": {key: trace.meta.get(key) for key in ("model", "weights_sha256", "text")}
         | {key: trace.meta[key] for key in ("interventions",) if key in trace.meta},

@@ -201,7 +201,7 @@ def _drawings(export: Export) -> tuple[Block, ...]:
 def drawing(spec: FigureSpec, drawn: Drawn, view: View = DEFAULT_VIEW, **options: str) -> Drawing:
     """A figure of the catalogue as it stands in a report."""
     about = routing_of(drawn)
-    caption = f"{spec.whole_caption_of(about.meta)} {numbers(spec, about, view, **options)}"
+    caption = f"{spec.whole_caption_of(about.meta, **options)} {numbers(spec, about, view, **options)}"
     return Drawing(spec.name, spec.title, caption, paper_figure(spec, drawn, view, PAPER, **options))
 
 

@@ -11,11 +11,15 @@ from analysis.aggregate import ordinary, share
 from analysis.compare.pair import TracePair, Values, difference, on_a
 from analysis.compare.tables import one_to_one, pair_table, replaced_experts
 from analysis.figures.cells import hover_card, numbers, strokes
+from analysis.figures.difficulty import FIGURES as DIFFICULTY_FIGURES
 from analysis.figures.difficulty import difficulty_map_figure
+from analysis.figures.experts import FIGURES as EXPERT_FIGURES
 from analysis.figures.experts import expert_map_figure
 from analysis.figures.figure_spec import Choice, FigureSpec
+from analysis.figures.gate import FIGURES as GATE_FIGURES
 from analysis.figures.gate import gate_map_figure
 from analysis.figures.joint_map import Marginal, Minimap, heatmap, joint_map, layer_bars, scale_bar, token_bars
+from analysis.figures.recursion import FIGURES as LOOP_FIGURES
 from analysis.figures.recursion import loop_map_figure
 from analysis.figures.template import numbers_fit, sentence_figure, swatch
 from analysis.palette import THEMES, colour_at, mix, ramp, steps, text_on
@@ -274,7 +278,7 @@ def _mean(values: np.ndarray, axis: int) -> np.ndarray:
     return share(np.nansum(values, axis=axis), np.isfinite(values).sum(axis=axis))
 
 
-SHOW = {"difference": "B − A", "a": "A", "b": "B"}
+SHOW, NAME = {"difference": "B − A", "a": "A", "b": "B"}, "A, B or B − A"
 ON_CELLS = "A cross marks tokens of A that are aligned with none of B: they have no difference, which is not 0."
 ALIGNED = (
     "“B” shows B with its own tokens. Two texts are aligned by their equal tokens, as many as possible. Where "
@@ -282,6 +286,14 @@ ALIGNED = (
     "aligned. If two tokenizers cut one text differently, it is aligned at the cuts that both make, and several "
     "tokens between two cuts count as their mean."
 )
+
+
+def _captions(quantity: str) -> dict[str, str]:
+    """How to read the map of A, or of B: as the figure of one trace says it."""
+    of_one = {each.name: each for each in (*LOOP_FIGURES, *GATE_FIGURES, *DIFFICULTY_FIGURES, *EXPERT_FIGURES)}
+    drawn = of_one[f"{quantity.removesuffix('s')}_map"]
+    told = f"{drawn.how_to_read} {drawn.of_intervened}".strip()
+    return {side: told.replace("one token", f"one token of {SHOW[side]}", 1) for side in ("a", "b")}
 
 
 def _spec(quantity: str, title: str, how_to_read: str, figure: Callable, **more: object) -> FigureSpec:
@@ -292,7 +304,7 @@ def _spec(quantity: str, title: str, how_to_read: str, figure: Callable, **more:
         how_to_read=f"{how_to_read} {ON_CELLS}",
         figure=figure,
         table=pair_table,
-        choice=Choice("show", SHOW, "A, B or B − A", set_at=None if main else "compare_loops"),
+        choice=Choice("show", SHOW, NAME, captions=_captions(quantity), set_at=None if main else "compare_loops"),
         of=TracePair,
         **(told | more),
     )

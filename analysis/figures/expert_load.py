@@ -202,6 +202,7 @@ FIGURES = (
             "have a bar of their own and count in no other."
         ),
         of_versatile="They took all loops, so λ was 0 and no expert ran.",
+        of_intervened="Their λ was 0, or an intervention dropped their width path, so no expert ran.",
         figure=expert_load_figure,
         table=expert_load,
         follows=("layer",),
@@ -215,6 +216,7 @@ FIGURES = (
             "not route."
         ),
         of_versatile="These took all loops, so no expert ran.",
+        of_intervened="Of these λ was 0, or an intervention dropped their width path, so no expert ran.",
         figure=expert_load_by_layer_figure,
         table=expert_load,
         follows=(),

@@ -146,6 +146,10 @@ FIGURES = (
         of_versatile=(
             "An expert is a slice of the FFN. Tokens that did not route took all loops, so λ was 0 and no expert ran."
         ),
+        of_intervened=(
+            "An expert is a slice of the FFN. Of tokens that did not route λ was 0, or an intervention dropped their "
+            "width path, so no expert ran."
+        ),
         figure=expert_tokens_figure,
         table=served_tokens,
         follows=("layer",),

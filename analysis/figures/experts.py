@@ -1,6 +1,6 @@
 """Experts: the map of choices in all layers, and the path of one token. See also `expert_tokens` and `expert_load`."""
 
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import plotly.graph_objects as go
@@ -14,7 +14,8 @@ from analysis.palette import THEMES, expert_colour, ramp, steps, text_on
 from analysis.view import DEFAULT_VIEW, View
 from hooks.trace import RoutingTrace
 
-Which = Literal["first", "second"]
+Which = Literal["first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth"]
+RANKS: tuple[Which, ...] = get_args(Which)
 
 
 def expert_map_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW, *, choice: Which = "first") -> go.Figure:
@@ -24,9 +25,10 @@ def expert_map_figure(trace: RoutingTrace, view: View = DEFAULT_VIEW, *, choice:
     """
     c = THEMES[view.theme]
     first, end = view.span(trace.num_tokens)
-    rank = {"first": 0, "second": 1}[choice]
-    if rank >= trace.expert_ids.shape[2]:
-        return sentence_figure(view, "This model chooses one expert per token, so there is no second choice.", 330)
+    rank, places = RANKS.index(choice), trace.expert_ids.shape[2]
+    if rank >= places:
+        chosen = "one expert" if places == 1 else f"{places} experts"
+        return sentence_figure(view, f"This model chooses {chosen} per token, so there is no {choice} choice.", 330)
     ids, ran = trace.expert_ids[:, first:end, rank], trace.expert_ran[:, first:end, rank]
     numbered, colours = numbers_fit(view, end - first), c["experts"]
     colour = ids % len(colours)
@@ -159,9 +161,10 @@ FIGURES = (
             "expert 3 of another. A stroke means that the token did not route."
         ),
         of_versatile="It took all loops, so λ was 0 and no expert ran.",
+        of_intervened="Its λ was 0, or an intervention dropped its width path, so no expert ran.",
         figure=expert_map_figure,
         table=expert_table,
-        choice=Choice("choice", {"first": "First choice", "second": "Second choice"}, "Which choice"),
+        choice=Choice("choice", {rank: f"{rank.capitalize()} choice" for rank in RANKS}, "Which choice", of_ranks=True),
         follows=(),
         by_token=True,
     ),
@@ -175,6 +178,7 @@ FIGURES = (
             "different layers are unrelated."
         ),
         of_versatile="A token does not route where it takes all loops.",
+        of_intervened="A token does not route where λ is 0 or an intervention drops its width path.",
         figure=expert_path_figure,
         table=all_expert_paths,
         follows=("token",),

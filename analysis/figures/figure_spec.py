@@ -73,6 +73,10 @@ class Choice:
     """Name of the option, for screen readers and captions."""
     needs: Mapping[str, str] = field(default_factory=dict)
     """Value -> the part that a model must decide to have it."""
+    captions: Mapping[str, str] = field(default_factory=dict)
+    """Value -> how to read the figure with it, where what the figure says of itself is not true."""
+    of_ranks: bool = False
+    """Whether its values are a token's first choice of an expert, its second, and so on."""
     set_at: str | None = None
     """Name of the figure at which readers set it, for a figure that has no control of its own; None: at this one."""
 
@@ -81,10 +85,11 @@ class Choice:
         """The value unless the reader chooses another."""
         return next(iter(self.labels))
 
-    def offered(self, meta: Mapping[str, Any]) -> dict[str, str]:
-        """The labels of the values that a model can have, of which a trace's `meta` tells."""
-        had = parts.parts_of(meta)
-        return {value: label for value, label in self.labels.items() if self.needs.get(value) in (None, *had)}
+    def offered(self, meta: Mapping[str, Any], ranks: int | None = None) -> dict[str, str]:
+        """The labels of the values that a model can have, of which a trace's `meta` and its `ranks` tell: the experts
+        that a token chooses, which is not asked of a choice of another kind."""
+        had, labels = parts.parts_of(meta), list(self.labels.items())[: ranks if self.of_ranks else None]
+        return {value: label for value, label in labels if self.needs.get(value) in (None, *had)}
 
     def chosen(self, options: Mapping[str, str]) -> str:
         """The value in `options`, or the default if it is not there."""
@@ -104,6 +109,8 @@ class FigureSpec:
     """Caption: what a mark is, then what matters most, for readers who know transformers but not this tool."""
     of_versatile: str = ""
     """The end of the caption, on what only a VersatileFFN has: left out for other families."""
+    of_intervened: str = ""
+    """What stands in its place under interventions, if it is true of the model's own choices alone."""
     figure: Callable[..., go.Figure]
     """(data, view, *, the option of `choice`) -> figure."""
     table: Callable[[Drawn], pd.DataFrame]
@@ -128,19 +135,21 @@ class FigureSpec:
         """The title for a model, of which a trace's `meta` tells."""
         return self.title if parts.parts_of(meta) == PARTS else self.title_of_others or self.title
 
-    def caption_of(self, meta: Mapping[str, Any]) -> str:
-        """The caption for a model, of which a trace's `meta` tells."""
-        versatile = self.of_versatile if parts.parts_of(meta) == PARTS else ""
-        return f"{self.how_to_read} {versatile}".strip()
+    def caption_of(self, meta: Mapping[str, Any], **options: str) -> str:
+        """The caption for a model and its interventions, of which a trace's `meta` tells, and for the chosen option."""
+        if self.choice and (told := self.choice.captions.get(self.choice.chosen(options))):
+            return told
+        versatile = self.of_intervened if self.of_intervened and meta.get("interventions") else self.of_versatile
+        return f"{self.how_to_read} {versatile if parts.parts_of(meta) == PARTS else ''}".strip()
 
     @property
     def whole_caption(self) -> str:
         """The caption with its details, for exports of a VersatileFFN's figures."""
         return self.whole_caption_of({})
 
-    def whole_caption_of(self, meta: Mapping[str, Any]) -> str:
-        """The caption for a model with its details, for exports."""
-        return f"{self.caption_of(meta)} {self.details}".strip()
+    def whole_caption_of(self, meta: Mapping[str, Any], **options: str) -> str:
+        """The caption of `caption_of` with its details, for exports."""
+        return f"{self.caption_of(meta, **options)} {self.details}".strip()
 
     def splits_words(self, view: View, **options: str) -> bool:
         """Whether the view is at word level, but the figure shows single tokens."""

@@ -5,6 +5,7 @@ from typing import Any
 
 from analysis.words.labels import how_many
 from hooks.trace import RoutingTrace
+from sample_models.adapter_families import LOOPED
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,8 @@ class ModelFacts:
     """What it decides, as in `RoutingTrace.parts`."""
     chosen: int
     """Experts of a token."""
+    looped: int | None
+    """Layers of a looped model, if they are known: its trace has one for all of them, since one choice does."""
     notes: tuple[str, ...]
     """Sentences on what readers of the trace must know about a model of another family."""
 
@@ -47,12 +50,13 @@ class ModelFacts:
         """Its layers, experts and loops, in a sentence."""
         if self.family is None:
             return f"{self.layers} layers, {self.experts} experts, up to {self.max_loops} loops."
-        found = [f"{how_many(self.layers, 'layer')}"]
+        layers = self.looped if self.family == LOOPED else self.layers
+        found = [how_many(layers, "layer")] if layers else []
         if "width" in self.parts:
             found.append(f"{how_many(self.experts, 'expert')}, {self.chosen} for each token")
         if "depth" in self.parts:
             found.append(f"up to {how_many(self.max_loops, 'loop')}")
-        return f"This model is a {self.family}: {', '.join(found)}."
+        return f"This model is a {self.family}{': ' * bool(found)}{', '.join(found)}."
 
 
 def model_facts(trace: RoutingTrace) -> ModelFacts:
@@ -76,6 +80,7 @@ def model_facts(trace: RoutingTrace) -> ModelFacts:
         family=meta.get("family") or None,
         parts=trace.parts,
         chosen=trace.own_k,
+        looped=_count(meta.get("config", {}).get("num_hidden_layers")) if meta.get("family") == LOOPED else None,
         notes=tuple(meta.get("notes", ())),
     )
 

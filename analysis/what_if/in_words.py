@@ -5,8 +5,10 @@ Upper and lower case are the same. What a phrase can say is in `EXAMPLES`.
 """
 
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable
+from functools import partial
 
+from analysis.words.labels import how_many
 from hooks.interventions import (
     DropExpert,
     DropPath,
@@ -16,7 +18,7 @@ from hooks.interventions import (
     ForceTopK,
     Intervention,
 )
-from sample_models.intervention import Indices, short
+from sample_models.intervention import Indices, Sizes, short
 
 _PHRASES = {
     "all tokens, layer 3: 4 loops": ("depth",),
@@ -25,22 +27,42 @@ _PHRASES = {
     "layer 2: experts 1 and 4": ("width",),
     "layer 2: best 1 expert": ("width",),
     "layer 3: no expert 5, then kept": ("width",),
-    "layers 4-5: no width path": ("width",),
+    "layers 4-5: no width path": ("gate",),
+    "layers 4-5: no experts": ("width",),
 }
 """One phrase of every kind -> the parts that a model must decide for it."""
+_NO_EXPERTS = "layers 4-5: no experts"
+"""The same as without a width path, for models with no other path."""
 EXAMPLES = tuple(_PHRASES)
 MOST_CHARACTERS = 300
 _NUMBER = re.compile(r"\d{1,6}")
 _WHERE = re.compile(r"(?P<what>layer|token)s? (?P<numbers>\d+(?:(?:\s|,|and|-)+\d+)*)")
 _ALL = re.compile(r"(?:all|every|each) (?P<what>layer|token)s?|everywhere|all")
 _RANGE = re.compile(r"(?P<first>\d{1,6}) ?- ?(?P<last>\d{1,6})")
+_NAMED = re.compile(r"\b(?:(layer|token|expert)s? (\d+)(?:(-| and )(\d+))?|(\d+) loops?)")
+"""What an example names that a model or a text may not have."""
 _MOST_NUMBERS = 100_000
 """A range holds no more numbers: no text has so many tokens."""
 
 
-def examples_of(parts: Collection[str]) -> list[str]:
-    """The examples for a model that decides these parts; none if it decides nothing."""
-    return [phrase for phrase, needed in _PHRASES.items() if set(needed) <= set(parts)]
+def examples_of(sizes: Sizes) -> list[str]:
+    """The examples for a model and a text of these sizes, which have all that they name; none if it decides nothing."""
+    had = [phrase for phrase, needed in _PHRASES.items() if set(needed) <= sizes.parts]
+    if "gate" in sizes.parts:
+        had.remove(_NO_EXPERTS)
+    return [_NAMED.sub(partial(_fitted, sizes), phrase) for phrase in had]
+
+
+def _fitted(sizes: Sizes, found: re.Match) -> str:
+    """What an example names, with numbers that a model and a text have."""
+    what, first, between, last, loops = found.groups()
+    if loops:
+        return how_many(min(int(loops), sizes.max_loops), "loop")
+    most = {"layer": sizes.layers, "token": sizes.tokens or _MOST_NUMBERS, "expert": sizes.experts}[what] - 1
+    if last is None or most == 0:
+        return f"{what} {min(int(first), most)}"
+    moved = max(int(last) - most, 0)
+    return f"{what}s {max(int(first) - moved, 0)}{between}{int(last) - moved}"
 
 
 def interventions_in_words(text: str) -> tuple[Intervention, ...]:
@@ -138,6 +160,10 @@ _KINDS: tuple[tuple[str, Callable[..., Intervention]], ...] = (
     (
         r"(?:no|without) (width|depth)(?: path)?(?:,? other (kept|renormalised))?",
         lambda found, places: DropPath(found[1], other=found[2] or "kept", **places),
+    ),
+    (
+        r"(?:no|without)(?: any)? experts",
+        lambda found, places: DropPath("width", **places),
     ),
 )
 """What can be said of a decision -> the intervention."""

@@ -44,7 +44,7 @@ MIME = {"pdf": "application/pdf", "svg": "image/svg+xml", "png": "image/png"}
 def export_dialog(page: Page) -> None:
     """A preview of the figure as it is exported (light theme, with caption and model), and all download buttons."""
     trace, view = state.current_trace(), state.current_view()
-    specs = {each.name: each for each in page.exported if results.why_not_exported(each) is None}
+    specs = {each.name: each for each in page.exported(trace.meta) if results.why_not_exported(each) is None}
     titles = {name: each.title_of(trace.meta) for name, each in specs.items()}
     name = st.selectbox("Figure of this page", list(specs), format_func=titles.get)
     figure_spec = specs[name]

@@ -161,9 +161,9 @@ def frame(page: Page) -> None:
 
 def _why_no_export(page: Page) -> str | None:
     """Why nothing of a page can be exported; None if something can."""
-    if not page.exported:
+    if not (figures := page.exported(state.current_trace().meta)):
         return "This page has no figure. Open the text in the explorer, and the other pages export it."
-    reasons = [results.why_not_exported(figure_spec) for figure_spec in page.exported]
+    reasons = [results.why_not_exported(figure_spec) for figure_spec in figures]
     return None if None in reasons else f"No figure of this page is drawn yet. {reasons[0]}"
 
 

@@ -102,6 +102,8 @@ class Page:
     """What stands below the answer, from top to bottom: first what leads to the main figure, then folds."""
     more_figures: tuple[str, ...] = ()
     """Further figures of the catalogue, which functions in `body` draw."""
+    figures_of_others: tuple[str, ...] = ()
+    """Figures of other pages, which functions in `body` draw for models of other families."""
     run_figures: tuple[FigureSpec, ...] = ()
     """Figures about a run, which functions in `body` draw; they are not of the catalogue."""
     leads_to: tuple[Lead, ...] = ()
@@ -136,10 +138,12 @@ class Page:
         """Names of all its figures, the main one first."""
         return *(part for part in self._parts() if isinstance(part, str)), *self.more_figures
 
-    @property
-    def exported(self) -> tuple[FigureSpec, ...]:
-        """The figures that Export offers: all of the page, the picture of the list, or those of the run."""
-        return self.run_figures or ((PICTURE,) if self.about == "list" else tuple(map(spec, self.figures)))
+    def exported(self, meta: Mapping[str, Any]) -> tuple[FigureSpec, ...]:
+        """The figures that Export offers, if they are drawn: all of the page, the picture of the list, or a run's."""
+        if self.run_figures or self.about == "list":
+            return self.run_figures or (PICTURE,)
+        others = self.figures_of_others if parts_of(meta) != PARTS else ()
+        return tuple(map(spec, (*self.figures, *others)))
 
     @property
     def folds(self) -> tuple[Fold, ...]:
@@ -161,7 +165,8 @@ def draw_page(page: Page) -> None:
     st.header(page.name, anchor=False)
     meta = current_trace().meta
     other = page.question_of_others if parts_of(meta) != PARTS else ""
-    st.markdown(other or page.question, help=explained(*page.terms))
+    of_model = PARTS if page.about == "run" else parts_of(meta)  # a run is of a model of its own
+    st.markdown(other or page.question, help=explained(*page.terms, parts=of_model) or None)
     if why_not := page.why_lacking(meta):
         st.info(literal(why_not), icon=":material/info:")
         return

@@ -6,7 +6,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 from streamlit.elements.lib.column_config_utils import ColumnConfig
 
-from analysis.catalogue import spec
+from analysis.catalogue import FigureSpec, spec
 from analysis.figures.template import config
 from analysis.palette import THEMES
 from app.parts.data_and_code import data_and_code
@@ -22,6 +22,8 @@ from app.session.drawings import drawing
 from app.session.results import current_result, why_not_drawn
 from app.session.state import current_trace, current_view
 
+MOST_BUTTONS = 4
+"""Values of an option that are buttons in a row; more are a list."""
 NOT_BY_WORDS = "This figure shows single tokens, not merged words."
 
 
@@ -50,23 +52,14 @@ def panel(name: str, *, main: bool = False, share: float = 1.0) -> None:
     figure_spec = spec(name)
     why_not = why_not_drawn(figure_spec.of)
     set_here = figure_spec.choice and not figure_spec.choice.set_at and not why_not
-    offered = figure_spec.choice.offered(current_trace().meta) if set_here else {}
+    trace = current_trace()
+    offered = figure_spec.choice.offered(trace.meta, trace.expert_ids.shape[2]) if set_here else {}
     if offered:
         forget_unless_offered(figure_spec, offered)
-    heading = figure_spec.title_of(current_trace().meta)
+    heading = figure_spec.title_of(trace.meta)
     with title(heading):
         if len(offered) > 1:
-            st.segmented_control(
-                figure_spec.choice.name,
-                list(offered),
-                default=figure_spec.choice.default,
-                required=True,
-                format_func=figure_spec.choice.labels.get,
-                key=choice_key(figure_spec),
-                label_visibility="collapsed",
-                on_change=draw_others if sets_others(figure_spec) else None,
-                persist_state="session",
-            )
+            _option(figure_spec, offered)
     if why_not:
         st.caption(why_not)
         return
@@ -75,11 +68,28 @@ def panel(name: str, *, main: bool = False, share: float = 1.0) -> None:
     chart(key, drawn.given_figure, name=name, alt=heading)
     if drawn.is_sentence and not figure_spec.follows:
         return  # else another selection may draw it, and what stands below must not move then
-    text = figure_spec.caption_of(current_trace().meta).replace("1 − λ", "1\u00a0−\u00a0λ")
+    text = figure_spec.caption_of(trace.meta, **chosen_options(figure_spec)).replace("1 − λ", "1\u00a0−\u00a0λ")
     if figure_spec.splits_words(current_view(), **chosen_options(figure_spec)):
         text += f" {NOT_BY_WORDS}"
     st.caption(f"**How to read.** {text}" if main else text, help=figure_spec.details or None)
     data_and_code(figure_spec, chosen_options(figure_spec))
+
+
+def _option(figure_spec: FigureSpec, offered: dict[str, str]) -> None:
+    """The widget with a figure's choice: buttons in a row, or a list of more than MOST_BUTTONS."""
+    words = {
+        "label": figure_spec.choice.name,
+        "options": list(offered),
+        "format_func": offered.get,
+        "key": choice_key(figure_spec),
+        "label_visibility": "collapsed",
+        "on_change": draw_others if sets_others(figure_spec) else None,
+        "persist_state": "session",
+    }
+    if len(offered) > MOST_BUTTONS:
+        st.selectbox(**words, width=180)
+    else:
+        st.segmented_control(**words, default=figure_spec.choice.default, required=True)
 
 
 def chart(key: str, figure, *, name: str, alt: str) -> None:

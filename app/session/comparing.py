@@ -1,5 +1,6 @@
 """What the visitor has set beside the text: B, which is another text, model or training step, or no interventions."""
 
+from collections.abc import Container
 from dataclasses import dataclass
 
 import streamlit as st
@@ -152,6 +153,13 @@ def option_key(figure: str) -> str:
     return f"compare-option-{figure}"
 
 
+def forget_unless_offered(figure: str, offered: Container[str]) -> None:
+    """Forget the option of a figure that is drawn of A and of B if these two do not have it."""
+    key = option_key(figure)
+    if st.session_state.get(key) is not None and st.session_state[key] not in offered:
+        del st.session_state[key]
+
+
 def current_figure_pair() -> FigurePair:
     """The figure that is drawn of A and of B, of both."""
     name, options = figure_beside()
@@ -285,7 +293,8 @@ GETTERS = {TracePair: current_pair, FigurePair: current_figure_pair, TransplantT
 __all__ = [
     "BESIDE", "FIGURE_KEY", "FIRST_BESIDE", "GETTERS", "LINK_KEY", "NOT_SET", "NUMBERED", "OWN", "STEP", "WAYS",
     "Beside", "beside", "current_figure_pair", "current_pair", "current_transplants", "figure_beside", "fill_choice",
-    "fill_form", "fits_into_link", "link_with_text", "option_key", "other_models", "other_steps", "own_text", "remove",
+    "fill_form", "fits_into_link", "forget_unless_offered",
+    "link_with_text", "option_key", "other_models", "other_steps", "own_text", "remove",
     "set_beside", "set_model", "set_pair", "set_step", "set_typed", "take_from_link", "text_of_b", "to_link",
     "why_none",
 ]  # fmt: skip

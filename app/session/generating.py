@@ -27,6 +27,8 @@ PROMPT_KEY, TOKENS_KEY = "generate-prompt", "generate-tokens"
 WAY_KEY, TEMPERATURE_KEY, TOP_K_KEY = "generate-way", "generate-temperature", "generate-top-k"
 TOP_P_KEY, SEED_KEY, AGAINST_KEY = "generate-top-p", "generate-seed", "generate-against"
 GREEDY, DRAWN = "likeliest", "drawn"
+GAP = "\N{EM SPACE}"
+"""Stands in a tree of branches where no line goes on; plain spaces would be lost at the beginning of a row."""
 DEFAULTS = {TOKENS_KEY: 40, WAY_KEY: GREEDY, TEMPERATURE_KEY: 0.8, TOP_K_KEY: 40, TOP_P_KEY: 0.95, SEED_KEY: 0}
 """Key of an option -> its value until the visitor sets another."""
 ENDS = {
@@ -202,15 +204,20 @@ def branch_off(
     found.shown, found.running, found.token, found.other_token = len(found.branches) - 1, True, None, None
 
 
-def in_tree_order() -> list[tuple[int, int]]:
-    """(number of a branch, how many it stems from), each followed by those that left it."""
+def in_tree_order() -> list[tuple[int, str]]:
+    """(number of a branch, the lines that lead to it), each followed by those that left it."""
     found = story()
 
-    def below(parent: int | None, depth: int) -> list[tuple[int, int]]:
+    def below(parent: int, before: str) -> list[tuple[int, str]]:
         own = [number for number, branch in enumerate(found.branches) if branch.parent == parent]
-        return [each for number in own for each in ((number, depth), *below(number, depth + 1))]
+        rows = []
+        for number in own:
+            last = number == own[-1]
+            rows += [(number, f"{before}{'└' if last else '├'} "), *below(number, f"{before}{GAP if last else '│'} ")]
+        return rows
 
-    return below(None, 0)
+    firsts = [number for number, branch in enumerate(found.branches) if branch.parent is None]
+    return [row for number in firsts for row in ((number, ""), *below(number, ""))]
 
 
 def may_branch() -> bool:

@@ -15,7 +15,7 @@ from hooks.trace import RoutingTrace
 WHAT, WHERE, PAINTING, WORDS = "what_if_decide", "what_if_where", "what_if_painting", "what_if_words"
 """Keys of the widgets of the form."""
 LOOPS, GATE, EXPERTS, TOP_K = "loops", "λ", "experts", "number of experts"
-WITHOUT_EXPERT, WITHOUT_PATH = "without an expert", "without a path"
+WITHOUT_EXPERT, WITHOUT_PATH, WITHOUT_EXPERTS = "without an expert", "without a path", "without experts"
 CELL, TOKEN, LAYER, ALL = "cell", "token", "layer", "all"
 PLACES = {CELL: "this cell", TOKEN: "this token", LAYER: "this layer", ALL: "everywhere"}
 """Where -> its words. They stay the same when the selection moves, since Streamlit knows an option by its words."""
@@ -46,7 +46,7 @@ class Brush:
             EXPERTS: ForceExperts,
             TOP_K: ForceTopK,
             WITHOUT_EXPERT: DropExpert,
-            WITHOUT_PATH: DropPath,
+            **dict.fromkeys((WITHOUT_PATH, WITHOUT_EXPERTS), DropPath),
         }
         return kinds[self.what](self.value, layers=layers, tokens=tokens)
 
@@ -54,8 +54,8 @@ class Brush:
 def offered(trace: RoutingTrace) -> list[str]:
     """What the form can decide for the model of a trace."""
     kinds = {LOOPS: "depth", GATE: "gate", EXPERTS: "width", TOP_K: "width", WITHOUT_EXPERT: "width"}
-    paths = [WITHOUT_PATH] if "width" in trace.parts else []
-    return [*(what for what, part in kinds.items() if part in trace.parts), *paths]
+    without = WITHOUT_PATH if "gate" in trace.parts else WITHOUT_EXPERTS
+    return [*(what for what, part in kinds.items() if part in trace.parts), *([without] * ("width" in trace.parts))]
 
 
 def value_key(what: str) -> str:
@@ -70,7 +70,7 @@ def brush() -> Brush | None:
     what, where = session.get(WHAT), session.get(WHERE)
     if what is None or where is None:
         return None
-    value = session.get(value_key(what))
+    value = "width" if what == WITHOUT_EXPERTS else session.get(value_key(what))
     return Brush(what, tuple(value) if isinstance(value, list) else value, where)
 
 

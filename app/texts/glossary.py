@@ -1,11 +1,13 @@
 """The glossary: the field's terms in plain words, for the tooltips of the pages and the glossary dialog."""
 
+from collections.abc import Collection
 from math import exp
 
 import streamlit as st
 
 from analysis.recursion import NEAR_MISS
 from app.texts.markdown import literal
+from hooks.trace_checks import PARTS
 
 GROUPS: dict[str, dict[str, str]] = {
     "Text": {
@@ -145,11 +147,45 @@ GROUPS: dict[str, dict[str, str]] = {
     },
 }
 TERMS: dict[str, str] = {term: text for group in GROUPS.values() for term, text in group.items()}
+NEEDS: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(("width path", "depth path", "λ", "FFN-equivalent"), ("depth", "gate", "width")),
+    **dict.fromkeys(("loop", "depth head", "E[L]", "hard difficulty", "soft difficulty"), ("depth",)),
+    **dict.fromkeys(("virtual expert", "router", "load", "did not route"), ("width",)),
+}
+"""Term -> what a model must decide for it to have what the term names; nothing for the others."""
+OF_OTHERS: dict[str, tuple[str, str]] = {
+    "loop": ("loop", "One pass of a token through all layers or, in a model that can exit after every layer, through "
+    "the next one. Every token takes at least one loop and at most the model's maximum."),
+    "depth head": ("exit gate", "A small linear layer that reads a token's state after every loop and says whether "
+    "the token exits there. Together these give every number of loops a probability, and the likeliest is taken."),
+    "E[L]": ("E[L]", "The expected number of loops: all numbers of loops, weighted by their probabilities. What counts "
+    "is the most probable number, so the two can differ."),
+    "soft difficulty": ("soft difficulty", "(E[L] − 1) / (max loops − 1), from 0 to 1: the depth that the exit gate "
+    "expects to give. It is not how hard a token is."),
+    "virtual expert": ("expert", "One of several FFNs of a layer, with weights of its own. The router chooses which "
+    "of them run for a token. Expert 3 of one layer and expert 3 of another are unrelated."),
+    "router": ("router", "A small linear layer that gives every expert a logit. The experts with the largest logits "
+    "run, and their weights come from a softmax."),
+    "did not route": ("did not route", "Said of a token for which no expert ran in a layer: the layer has no router, "
+    "or an intervention took its experts away. That is neither a zero nor expert 0: it is hatched or marked by a "
+    "stroke, and left out of every load."),
+    "intervention": ("intervention", "A choice forced on the model: the loops or experts of some tokens in some "
+    "layers. What then differs is an effect of it, in this model and on this text."),
+}  # fmt: skip
+"""Term -> its name and its explanation for models of other families, where those of a VersatileFFN are not true."""
 
 
-def explained(*terms: str) -> str:
-    """These terms with their explanations, as Markdown for a tooltip. KeyError for a term not in the glossary."""
-    return "\n\n".join(f"**{term}**: {TERMS[term]}" for term in terms)
+def explained(*terms: str, parts: Collection[str] = PARTS) -> str:
+    """These terms with their explanations, as Markdown for a tooltip. KeyError for a term not in the glossary.
+
+    For a model of another family, which decides only these `parts`, terms that name what it does not have are left out,
+    and the others are explained as they are true of it.
+    """
+    told = [(term, TERMS[term]) for term in terms]
+    if set(parts) != set(PARTS):
+        had = [term for term in terms if set(NEEDS.get(term, ())) <= set(parts)]
+        told = [OF_OTHERS.get(term, (term, TERMS[term])) for term in had]
+    return "\n\n".join(f"**{term}**: {text}" for term, text in told)
 
 
 def found(query: str) -> dict[str, dict[str, str]]:
@@ -185,4 +221,4 @@ def glossary_dialog() -> None:
         st.markdown(explained(*terms))
 
 
-__all__ = ["GROUPS", "TERMS", "explained", "found", "glossary_dialog"]
+__all__ = ["GROUPS", "NEEDS", "OF_OTHERS", "TERMS", "explained", "found", "glossary_dialog"]

@@ -153,8 +153,8 @@ def beside_each_other() -> None:
     if why_not := why_not_drawn(TracePair):
         st.caption(literal(why_not))
         return
-    figure_spec, options = _chosen_figure()
     pair, view = current_result(TracePair), page_view(0.5)
+    figure_spec, options = _chosen_figure(pair)
     sides = ("A", pair.a, view), ("B", pair.b, view_of_b(pair, view))
     for column, (side, trace, seen) in zip(st.columns(2), sides, strict=True):
         with column:
@@ -165,10 +165,10 @@ def beside_each_other() -> None:
             figure = unclickable(figure_spec.figure(trace, seen, **options))
             fit(figure, figure_width(0.5))
             chart(f"beside-{side}", figure, name=f"{figure_spec.name}_{side}", alt=f"{figure_spec.title} {side}")
-    st.caption(figure_spec.caption_of(pair.a.meta), help=figure_spec.details or None)
+    st.caption(figure_spec.caption_of(pair.a.meta, **options), help=figure_spec.details or None)
 
 
-def _chosen_figure() -> tuple[FigureSpec, dict[str, str]]:
+def _chosen_figure(pair: TracePair) -> tuple[FigureSpec, dict[str, str]]:
     """The lists of the figures of one trace and of the options of the chosen one, and what is chosen."""
     specs = {each.name: each for each in comparing.BESIDE}
     with st.container(horizontal=True, vertical_alignment="bottom"):
@@ -179,10 +179,13 @@ def _chosen_figure() -> tuple[FigureSpec, dict[str, str]]:
             key=comparing.FIGURE_KEY,
             persist_state="session",
         )
-        if choice := specs[name].choice:
+        choice = specs[name].choice
+        ranks = max(each.expert_ids.shape[2] for each in (pair.a, pair.b))
+        if choice and (offered := list(choice.offered(pair.a.meta, ranks))):
+            comparing.forget_unless_offered(name, offered)
             st.segmented_control(
                 choice.name,
-                list(choice.labels),
+                offered,
                 default=choice.default,
                 required=True,
                 format_func=choice.labels.get,

@@ -114,7 +114,7 @@ def _tree() -> None:
     """All branches, each below the one that it left: what was changed, and how its text ends."""
     found = generating.story()
     with st.container(key="branch-tree", gap="xsmall"):
-        for number, depth in generating.in_tree_order():
+        for number, lines in generating.in_tree_order():
             branch, name = found.branches[number], generating.name_of(number)
             with st.container(horizontal=True, vertical_alignment="center"):
                 shown = number == found.shown
@@ -125,8 +125,7 @@ def _tree() -> None:
                     help="Show this branch",
                     on_click=pending.callback(partial(generating.show, number)),
                 )
-                below = f"{'┆ ' * (depth - 1)}└ " if depth else ""
-                st.text(f"{below}{_told(branch)}", width="stretch")
+                st.text(f"{lines}{_told(branch)}", width="stretch")
 
 
 def _told(branch: Branch) -> str:

@@ -36,9 +36,12 @@ def other_family() -> None:
     surprise = f"{np.nanmean(read):.2f} nats" if np.isfinite(read).any() else "–"
     columns[1].metric("Mean surprisal of a token", surprise, help=explained("surprisal"))
     if "width" in trace.parts:
-        columns[2].metric("Experts of a token", f"{trace.own_k} of {trace.num_experts}", help=explained("router"))
+        columns[2].metric(
+            "Experts of a token", f"{trace.own_k} of {trace.num_experts}", help=explained("router", parts=trace.parts)
+        )
     elif "depth" in trace.parts:
-        columns[2].metric("Loops of a token", f"{trace.loops.mean():.2f} of {trace.max_loops}", help=explained("loop"))
+        told = explained("loop", parts=trace.parts)
+        columns[2].metric("Loops of a token", f"{trace.loops.mean():.2f} of {trace.max_loops}", help=told)
     for note in facts.notes:
         st.caption(literal(note))
     if "width" in trace.parts:

@@ -161,7 +161,8 @@ def _table(table: pd.DataFrame, columns: list[str], shown: list[int]) -> None:
             state.show(prompts[shown[row]])
 
     had = prompt_list.measures()
-    bars = {name: _bar_range(table[name]) for name in BARS if name in had}
+    # A bar is blank where there is no number, which a plain number shows as a dash.
+    bars = {name: _bar_range(table[name]) for name in BARS if name in had and table[name].notna().all()}
     shown_as, problems = _columns(columns, bars), ["problem"] if table["problem"].notna().any() else []
     prompt_list.mark_opened(shown)
     st.dataframe(
@@ -176,8 +177,7 @@ def _table(table: pd.DataFrame, columns: list[str], shown: list[int]) -> None:
         placeholder="–",
     )
     with st.container(horizontal=True, vertical_alignment="center"):
-        drawn = {name: ends for name, ends in bars.items() if table[name].notna().any()}
-        ends = "; ".join(f"{BARS[name]} from {low:.2f} to {high:.2f}" for name, (low, high) in drawn.items())
+        ends = "; ".join(f"{BARS[name]} from {low:.2f} to {high:.2f}" for name, (low, high) in bars.items())
         ranges = f" The bars range for {ends}." if ends else ""
         told = f"{len(shown):,} of {len(prompts):,} prompts are shown.{ranges}{_worse_than_guessing(table)}"
         st.caption(told, width="stretch")
@@ -201,10 +201,12 @@ def _worse_than_guessing(table: pd.DataFrame) -> str:
 
 
 def _columns(others: list[str], bars: dict[str, tuple[float, float]]) -> dict[str, ColumnConfig]:
-    """Column name -> format of the table; bars have the colour of their quantity and the range of their column."""
+    """Column name -> format of the table; those of `bars` have the colour of their quantity and this range."""
     colours = THEMES[state.current_view().theme]
 
     def bar(label: str, name: str, colour: str) -> ColumnConfig:
+        if name not in bars:
+            return st.column_config.NumberColumn(label, format="%.2f")
         low, high = bars[name]
         told = f"The bar's ends are {low:.2f} and {high:.2f}, the range of this list."
         return st.column_config.ProgressColumn(
@@ -215,8 +217,8 @@ def _columns(others: list[str], bars: dict[str, tuple[float, float]]) -> dict[st
         "name": st.column_config.TextColumn(width=190),
         **{column: st.column_config.Column(column) for column in others},
         "tokens": st.column_config.NumberColumn("tokens", format="%d"),
-        "difficulty": bar("difficulty", "difficulty", colours["difficulty"][3]) if "difficulty" in bars else None,
-        "gate": bar("width share λ", "gate", colours["width"]) if "gate" in bars else None,
+        "difficulty": bar("difficulty", "difficulty", colours["difficulty"][3]),
+        "gate": bar("width share λ", "gate", colours["width"]),
         "did_not_route": st.column_config.NumberColumn("did not route", format="percent"),
         "loss": st.column_config.NumberColumn("loss, nats", format="%.2f"),
         "text": st.column_config.TextColumn("beginning of the text"),
@@ -226,9 +228,7 @@ def _columns(others: list[str], bars: dict[str, tuple[float, float]]) -> dict[st
 
 
 def _bar_range(values: pd.Series) -> tuple[float, float]:
-    """The range of the values, widened to multiples of BAR_STEP; 0 to 1 where there are none."""
-    if not (known := values.dropna()).size:
-        return 0.0, 1.0
-    low = np.floor(known.min() / BAR_STEP - 1e-9) * BAR_STEP
-    high = np.ceil(known.max() / BAR_STEP + 1e-9) * BAR_STEP
+    """The range of the values, widened to multiples of BAR_STEP."""
+    low = np.floor(values.min() / BAR_STEP - 1e-9) * BAR_STEP
+    high = np.ceil(values.max() / BAR_STEP + 1e-9) * BAR_STEP
     return float(max(low, 0.0)), float(min(high, 1.0))

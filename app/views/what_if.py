@@ -9,6 +9,7 @@ from analysis.what_if.comparison import Comparison, token_table
 from analysis.what_if.in_words import MOST_CHARACTERS, examples_of
 from analysis.what_if.questions import first_questions
 from app.session import pending, what_if, what_if_form
+from app.session.intervened import sizes_of_trace
 from app.session.results import current_result
 from app.session.state import current_trace, current_view, select, why_no_model
 from app.session.what_if_form import WHAT, WHERE
@@ -87,14 +88,14 @@ def _value(what: str) -> None:
         st.multiselect("Experts", experts, key=key, width=190, persist_state="session")
     elif what == what_if_form.WITHOUT_EXPERT:
         st.selectbox("Expert", experts, key=key, width=110, persist_state="session")
-    else:
-        paths = ["width", "depth"] if trace.parts == PARTS else ["width"]
+    elif what == what_if_form.WITHOUT_PATH:
+        paths = ["width", "depth"]
         st.segmented_control("Path", paths, key=key, required=True, default="width", persist_state="session")
 
 
 def _words_and_steps() -> None:
     """The field for interventions in words, what is wrong with what stands in it, and the buttons for steps."""
-    examples = examples_of(current_trace().parts)
+    examples = examples_of(sizes_of_trace(current_trace()))
     with st.container(horizontal=True, vertical_alignment="bottom", key="what-if-steps"):
         st.text_input(
             "Or in words",

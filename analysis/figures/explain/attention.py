@@ -263,6 +263,11 @@ FIGURES = (
             "The rows below show the loops and λ of every token in this layer (a stroke: it did not route, because it "
             "took all loops). Attention shows what was read before this layer routed, not what it did to the choice."
         ),
+        of_intervened=(
+            "The rows below show the loops and λ of every token in this layer (a stroke: it did not route, because λ "
+            "was 0 or an intervention dropped its width path). Attention shows what was read before this layer routed, "
+            "not what it did to the choice."
+        ),
         details=(
             "The heads read what the layers below wrote, before this layer routes. A text longer than the trained "
             "context is read in windows; the figure then shows the window in which the selected token was read, with "

@@ -245,11 +245,14 @@ FIGURES = (
         title="Do the two paths agree?",
         how_to_read=(
             "Each cell is one token in one layer: the cosine between what the width path and the depth path give, "
-            "from −1 (opposite) to 1 (the same direction); a stroke marks a token that did not route, because it "
-            "took all loops and no expert ran. “Writes” are what each path adds to the stream; “Outputs” also "
-            "hold the stream that came in, which alone makes them alike. Experts are slices of the FFN that the "
+            "from −1 (opposite) to 1 (the same direction). “Writes” are what each path adds to the stream; “Outputs” "
+            "also hold the stream that came in, which alone makes them alike. Experts are slices of the FFN that the "
             "loops run, so some agreement is expected: a circle is the mean if every token were given the experts of "
             "another token of the layer instead of its own."
+        ),
+        of_versatile="A stroke marks a token that did not route, because it took all loops and no expert ran.",
+        of_intervened=(
+            "A stroke marks a token that did not route, because λ was 0 or an intervention dropped its width path."
         ),
         figure=path_agreement_figure,
         table=cosine_table,

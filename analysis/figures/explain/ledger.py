@@ -263,8 +263,12 @@ FIGURES = (
             "each loop that ran, weighted by 1 − λ (orange, later loops stronger), and the output of each chosen "
             "expert, weighted by the width share λ (blue, numbered). “Projection” is how far a part points in the "
             "direction of the whole update (the tick), below zero if against it; “Share” is the same in per cent, "
-            "and “Norm” each part's own length. Without blue, the token did not route: it took all loops, so λ was "
-            "0 and no expert ran."
+            "and “Norm” each part's own length."
+        ),
+        of_versatile="Without blue, the token did not route: it took all loops, so λ was 0 and no expert ran.",
+        of_intervened=(
+            "Without blue, the token did not route: λ was 0, or an intervention dropped its width path, so no expert "
+            "ran."
         ),
         figure=write_stack_figure,
         table=ledger_table,
