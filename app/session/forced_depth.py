@@ -86,7 +86,7 @@ def why_not_started(kind: str) -> str | None:
         return None
     effects = current_sweep(DepthEffects)
     if effects is None or not effects.complete:
-        return f"The oracle needs every depth of every token first: press {BUTTONS[DEPTH]} and let it finish."
+        return f"The oracle needs every depth of every token: let “{BUTTONS[DEPTH]}” run to its end first."
     return None
 
 
