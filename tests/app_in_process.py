@@ -28,7 +28,7 @@ def turn_to(app: AppTest, path: str) -> AppTest:
 
     `AppTest.switch_page` knows only pages that are files; like it, this sets the page of the next run.
     """
-    app._page_hash = calc_hash(path)
+    app._page_hash = calc_hash("" if path == PAGES[0].url_path else path)  # the first page lives at the root
     return app.run()
 
 
