@@ -69,7 +69,7 @@ def test_every_sweep_is_run_on_demand_and_found_again_by_everybody():
     assert not charts(app) and not any("miss" in each.value for each in app.markdown)
     assert any(each.value == "Press the button Force every depth to draw this." for each in app.caption)
     frontier = next(button for button in app.button if button.label == BUTTONS["gates"])
-    assert frontier.disabled and any("every depth of every token first" in each.value for each in app.caption)
+    assert frontier.disabled and any("run to its end first" in each.value for each in app.caption)
     press(app, BUTTONS["depth"])
     waited(app, "depth")
     assert len(charts(app)) == 3 and BUTTONS["depth"] not in labels(app)

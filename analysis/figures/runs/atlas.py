@@ -130,12 +130,6 @@ def run_load_figure(drawn: Atlas, view: View = DEFAULT_VIEW) -> go.Figure:
         }
         for i, e, verdict in outside[["layer", "expert", "verdict"]].itertuples(index=False)
     ]  # fmt: skip
-    framed = ""
-    if frames:
-        whole = drawn.chosen == ALL_TOKENS
-        framed = f", framed: {'dotted dead, solid too much' if whole else 'dotted few or none, solid many'}"
-    few = by_layer["verdict"].eq(TOO_FEW).sum() if experts > 1 else 0
-    too_few = f" · too few choices in {few} of {how_many(layers, 'layer')}" if few else ""
     return figure(
         view,
         data,
@@ -149,10 +143,19 @@ def run_load_figure(drawn: Atlas, view: View = DEFAULT_VIEW) -> go.Figure:
         xaxis2={"domain": [0.84, 0.96], "range": [0, 1], "visible": False},
         shapes=frames,
         annotations=[
-            note(f"% of routed choices (even:\u00a0{significant(100 / experts)}){framed}{too_few}"),
+            note(f"% of routed choices (even:\u00a0{significant(100 / experts)}){_of_bounds(drawn, bool(frames))}"),
             note("did not route, %", x=1, anchor="right"),
         ],
     )  # fmt: skip
+
+
+def _of_bounds(drawn: Atlas, framed: bool) -> str:
+    """What frames mean, if there are any, and in how many layers there are too few choices for them."""
+    words = "dotted dead, solid too much" if drawn.chosen == ALL_TOKENS else "dotted few or none, solid many"
+    by_layer, layers = drawn.table("experts").drop_duplicates("layer"), drawn.sizes.num_layers
+    few = by_layer["verdict"].eq(TOO_FEW).sum() if drawn.sizes.num_experts > 1 else 0
+    too_few = f" · too few choices in {few} of {how_many(layers, 'layer')}" if few else ""
+    return f", framed: {words}" * framed + too_few
 
 
 def run_balance_figure(drawn: Atlas, view: View = DEFAULT_VIEW) -> go.Figure:
