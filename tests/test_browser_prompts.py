@@ -6,7 +6,7 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from tests.app_server import until, wait_idle
+from tests.app_server import until, until_rests, wait_idle
 
 pytestmark = pytest.mark.browser
 
@@ -74,6 +74,7 @@ def test_list_is_traced_with_a_stop_and_a_row_opens_its_text(visit):
 
     assert names() == ["p0", "p1", "p2"]
     table.scroll_into_view_if_needed()
+    until_rests(page, "() => document.querySelector('[data-testid=stDataFrame]').getBoundingClientRect().top")
     box = table.bounding_box()
     page.mouse.click(box["x"] + 255, box["y"] + 17)  # the head of "score"
     until(page, lambda: names() == ["p59", "p58", "p57"])

@@ -5,9 +5,10 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from tests.app_server import until, wait_idle
+from tests.app_server import until, until_rests, wait_idle
 
 pytestmark = pytest.mark.browser
+GATE_MAP = ".st-key-figure-gate_map"
 
 
 def test_token_click_selects_it_on_every_page(visit):
@@ -155,21 +156,26 @@ def test_heat_map_click_selects_layer_and_token(visit):
     here = visit()
     page = here.open("gate?layer=0&token=0", "Gate")
     here.unfold()
-    page.locator(".st-key-figure-gate_map svg.selection").wait_for(state="attached")  # now it takes clicks
-    drags = page.locator(".st-key-figure-gate_map .js-plotly-plot .nsewdrag")
+    page.locator(f"{GATE_MAP} svg.selection").wait_for(state="attached")  # now it takes clicks
+    drags = page.locator(f"{GATE_MAP} .js-plotly-plot .nsewdrag")
     drags.first.scroll_into_view_if_needed()
-    boxes = [drags.nth(i).bounding_box() for i in range(drags.count())]
-    box = max(boxes, key=lambda b: b["width"] * b["height"])
     tokens = page.get_by_role("option").count()
-    x, y = box["x"] + box["width"] * (20.5 / tokens), box["y"] + box["height"] * (0.5 / 6)
-    page.mouse.click(x, y)
+
+    def cell() -> tuple[float, float]:
+        """The middle of the cell where it is now: what is drawn above it may still move it."""
+        boxes = [drags.nth(i).bounding_box() for i in range(drags.count())]
+        box = max(boxes, key=lambda b: b["width"] * b["height"])
+        return box["x"] + box["width"] * (20.5 / tokens), box["y"] + box["height"] * (0.5 / 6)
+
+    until_rests(page, f"() => document.querySelector('{GATE_MAP}').getBoundingClientRect().top")
+    page.mouse.click(*cell())
     expect(page.locator(".readout")).to_contain_text("token ‹20›")
     expect(page.locator(".readout")).to_contain_text("layer ‹5›")
     wait_idle(page)
 
     def marked() -> bool:
-        cell = page.locator(".st-key-figure-gate_map svg.selection rect[stroke-width='2']").bounding_box()
-        return cell["x"] <= x <= cell["x"] + cell["width"] and cell["y"] <= y <= cell["y"] + cell["height"]
+        (x, y), mark = cell(), page.locator(f"{GATE_MAP} svg.selection rect[stroke-width='2']").bounding_box()
+        return mark["x"] <= x <= mark["x"] + mark["width"] and mark["y"] <= y <= mark["y"] + mark["height"]
 
     until(page, marked)
 
