@@ -11,13 +11,16 @@ import argparse
 import statistics
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from playwright.sync_api import Page
+from playwright.sync_api import Browser
 
 from benchmarks.browser import text_of
 from tests.app_server import app_server, chromium, wait_idle
 from tests.test_browser_what_if import BANNER, click_cell
+from tests.visit import Visit
 
 SWEEPS = {
     "Forced depth": ("Force every depth", "forced to every depth in every layer"),
@@ -30,27 +33,20 @@ WATCHED_MS = 1500
 """How long a sweep runs before it is stopped."""
 
 
-def open_text(page: Page, address: str, model: str, text: str) -> None:
-    """Trace a text on the first page."""
-    page.goto(f"{address}/?model={model}")
-    page.locator(".js-plotly-plot .main-svg").first.wait_for()
-    wait_idle(page)
-    page.locator(".st-key-framebar button").first.click()
-    page.get_by_label("Text to trace").fill(text)
-    page.get_by_role("button", name="Trace", exact=True).click()
-    page.get_by_label("Text to trace").wait_for(state="hidden")
-    wait_idle(page)
+@contextmanager
+def visit(browser: Browser, address: str, model: str, text: str) -> Iterator[Visit]:
+    """A visitor who has traced a text."""
+    here = Visit(browser, address)
+    here.open(f"?model={model}")
+    here.trace(text)
+    yield here
+    here.leave()
 
 
-def turn_to(page: Page, name: str) -> None:
-    page.get_by_role("link", name=name, exact=True).click()
-    page.get_by_role("heading", name=name, exact=True, level=2).wait_for()
-    wait_idle(page)
-
-
-def clicks(page: Page, tokens: range) -> list[float]:
+def clicks(here: Visit, tokens: range) -> list[float]:
     """Seconds from each click on a cell until the banner tells of it and the script has ended."""
-    turn_to(page, "What if")
+    page = here.page
+    here.turn_to("What if")
     page.get_by_text("Set with every click").click()
     wait_idle(page)
     waits = []
@@ -65,10 +61,10 @@ def clicks(page: Page, tokens: range) -> list[float]:
     return waits
 
 
-def sweep(page: Page, name: str) -> tuple[float, float]:
+def sweep(here: Visit, name: str) -> tuple[float, float]:
     """Seconds until a sweep shows its progress, and from the click on Stop until it has stopped."""
-    start, words = SWEEPS[name]
-    turn_to(page, name)
+    page, (start, words) = here.page, SWEEPS[name]
+    here.turn_to(name)
     button, stop = (page.get_by_role("button", name=label, exact=True) for label in (start, "Stop"))
     button.click()
     began = time.perf_counter()
@@ -88,20 +84,16 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, app_server(Path(folder) / "log") as address, chromium() as browser:
-        page = browser.new_page(viewport={"width": 1440, "height": 1000})
-        open_text(page, address, args.model, text_of(args.tokens, 0))
-        first, *waits = clicks(page, range(20, 21 + args.rounds))
+        with visit(browser, address, args.model, text_of(args.tokens, 0)) as here:
+            first, *waits = clicks(here, range(20, 21 + args.rounds))
         print(f"{args.model}, {args.tokens} tokens; medians of {args.rounds} rounds, the slowest in brackets")
         print(f"What if, first click of a new server: {first * 1e3:.0f} ms")
         print(f"What if, click: {statistics.median(waits) * 1e3:.0f} ms ({max(waits) * 1e3:.0f})")
-        page.close()
         for name in SWEEPS:
             moments = []
             for number in range(3):
-                page = browser.new_page(viewport={"width": 1440, "height": 1000})
-                open_text(page, address, args.model, text_of(4 * args.tokens, 1 + number))
-                moments.append(sweep(page, name))
-                page.close()
+                with visit(browser, address, args.model, text_of(4 * args.tokens, 1 + number)) as here:
+                    moments.append(sweep(here, name))
             shown, stopped = zip(*moments, strict=True)
             print(f"{name}, progress: {statistics.median(shown) * 1e3:.0f} ms ({max(shown) * 1e3:.0f})")
             print(f"{name}, stop: {statistics.median(stopped) * 1e3:.0f} ms ({max(stopped) * 1e3:.0f})")

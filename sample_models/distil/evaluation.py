@@ -15,7 +15,7 @@ from sample_models.modeling_versatile import VersatileFFNForCausalLM
 from sample_models.multiple_choice import Answers, Question, answer
 
 SAME = 1e-2
-"""Figures of the dense model in two evaluations on the same texts differ by no more: one answer, rounded otherwise."""
+"""Figures of the dense model in two evaluations on the same texts differ by no more, whatever the processor."""
 BATCH = 4
 """Documents per pass; those of a control are all in one, since it deals decisions among them."""
 
