@@ -7,6 +7,7 @@ from app.parts.schematic import first_schematic, schematic
 from app.parts.study_picker import texts_of_study
 from app.parts.training_slider import training_slider
 from app.parts.umap_panel import umap_panel
+from app.session.results import WHERE_IT_APPEARS
 from app.views import (
     compare,
     cost,
@@ -146,7 +147,7 @@ PAGES = (
                 "lens_layer",
                 of_others="What would the streams before and after the selected layer predict?",
             ),
-            fold("In which layer does the prediction appear?", "lens_path"),
+            fold(WHERE_IT_APPEARS, "lens_path"),
         ),
         colour_by="Loops",
     ),

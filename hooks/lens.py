@@ -29,41 +29,45 @@ def recursion_lens(
     token: int,
     target: int,
     *,
+    exits: Sequence[int] | None = None,
     own: OwnPass | None = None,
     check: Check = lambda: None,
 ) -> LensTrace:
     """Read the states, exits and outputs of the captured layers at a captured token, with `target`'s rank in each.
+
+    `exits` are the layers whose exits are read (None: all that were captured). They take most of the time.
 
     States and outputs are read from `paths`, without running a layer. `own` is the model's plain pass (run here if not
     given). It gives the model's own prediction, which is also that of the exit that the token took. For every other
     exit the token is rerun on the plain pass's keys and values of the tokens before it (see `hooks.rerun`). `check` is
     called before each layer of that, and an exception that it raises ends the work.
 
-    Raises ValueError if the token was not captured or the target lies outside the vocabulary.
+    Raises ValueError if the token or a layer was not captured or the target lies outside the vocabulary.
     """
     model, trace, index = loaded.model, paths.routing, paths.index(token)
     if not 0 <= target < loaded.config.vocab_size:
         raise ValueError(f"token ids must be 0..{loaded.config.vocab_size - 1}, got {target}")
     layers, ran = paths.layers, trace.loops[paths.layers, token]
+    leaving = layers if exits is None else np.array(sorted(set(exits)), dtype=layers.dtype)
+    if missing := set(leaving.tolist()) - set(layers.tolist()):
+        raise ValueError(f"layer {min(missing)} was not captured, so its exits cannot be read")
     loops = np.arange(trace.max_loops + 1)
     own = own or own_pass(loaded, trace, token)
     truth = own.logits[token - own.first].float()
-    left = ran[:, None] == loops[1:]  # the exits that the token took
+    left = trace.loops[leaving, token, None] == loops[1:]  # the exits that the token took
     states, outputs = (
         torch.tensor(part[:, index], dtype=model.dtype, device=model.device)
         for part in (paths.states, paths.resid_post)
     )
-    streams = [states.flatten(0, 1), outputs, *_other_exits(loaded, trace, token, own, layers, left, check)]
+    streams = [states.flatten(0, 1), outputs, *_other_exits(loaded, trace, token, own, leaving, left, check)]
     logits = model.lm_head(model.model.norm(torch.cat(streams))).float()  # all in one go, which is fastest
     parts = [summary_of_logits(each, truth, target) for each in (truth[None], logits)]
     # The plain pass is place 0 of these summaries, and the rerun without edits comes before the other exits.
     unedited = 1 + states[..., 0].numel() + len(outputs)
-    exits = np.where(left, 0, unedited + np.cumsum(~left).reshape(left.shape))
-    places = np.concatenate(
-        [1 + np.arange(len(streams[0])), exits.ravel(), np.arange(unedited - len(layers), unedited)]
-    )
+    at = np.where(left, 0, unedited + np.cumsum(~left).reshape(left.shape))
+    places = np.concatenate([1 + np.arange(len(streams[0])), at.ravel(), np.arange(unedited - len(layers), unedited)])
     summed = [np.concatenate(column)[places] for column in zip(*parts, strict=True)]
-    kinds = [STATE] * len(layers) * len(loops) + [EXIT] * len(layers) * (len(loops) - 1) + [OUTPUT] * len(layers)
+    kinds = [STATE] * len(layers) * len(loops) + [EXIT] * left.size + [OUTPUT] * len(layers)
     used = np.concatenate([(loops <= ran[:, None]).ravel(), left.ravel(), ran > 0])
     return lens_trace(
         loaded,
@@ -72,8 +76,8 @@ def recursion_lens(
         target,
         summed,
         kind=np.array(kinds),
-        layer=np.concatenate([np.repeat(layers, len(loops)), np.repeat(layers, len(loops) - 1), layers]),
-        loop=np.concatenate([np.tile(loops, len(layers)), np.tile(loops[1:], len(layers)), ran]),
+        layer=np.concatenate([np.repeat(layers, len(loops)), np.repeat(leaving, len(loops) - 1), layers]),
+        loop=np.concatenate([np.tile(loops, len(layers)), np.tile(loops[1:], len(leaving)), ran]),
         used=used,
         rounding=float((logits[unedited - 1] - truth).abs().max()),
     )

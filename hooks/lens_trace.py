@@ -19,7 +19,8 @@ class LensTrace:
 
     STATE: the final norm and the unembedding applied to H(0)..H(max_loops) of every layer (logit lens).
     EXIT: the token was forced to leave the layer after loop 1..max_loops, and its lambda, width path and all later
-    layers were computed accordingly. For the loop at which it left anyway this is the model's own prediction.
+    layers were computed accordingly. For the loop at which it left anyway this is the model's own prediction. These
+    may be of fewer layers than the rest.
     OUTPUT: the logit lens on the stream after every layer.
     """
 
@@ -57,6 +58,10 @@ class LensTrace:
     def of(self, kind: int) -> np.ndarray:
         """Indices of the readings of a kind, by layer and then by loop."""
         return np.flatnonzero(self.kind == kind)
+
+    def layers_of(self, kind: int) -> np.ndarray:
+        """The layers that have readings of a kind."""
+        return np.unique(self.layer[self.of(kind)])
 
 
 __all__ = ["EXIT", "OUTPUT", "STATE", "LensTrace"]

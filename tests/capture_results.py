@@ -1,6 +1,7 @@
 """Random results of all captures beside the trace, made consistent, so that their sums hold up to rounding."""
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -91,21 +92,21 @@ def make_attribution(paths: PathTrace, token: int, *, removed: bool = True, seed
     return attribution(paths, direction, rng.normal(size=len(plain.table))) if removed else plain
 
 
-def make_lens(trace: RoutingTrace, token: int, seed: int = 0) -> LensTrace:
-    """Random readings of all layers that fit `trace`."""
+def make_lens(trace: RoutingTrace, token: int, seed: int = 0, *, exits: Sequence[int] | None = None) -> LensTrace:
+    """Random readings of all layers that fit `trace`, with the exits of these layers (None: all)."""
     rng, layers, loops = np.random.default_rng(seed), np.arange(trace.num_layers), np.arange(trace.max_loops + 1)
-    ran = trace.loops[:, token]
-    reads = len(layers) * (2 * len(loops) - 1 + 1)
+    ran, leaving = trace.loops[:, token], layers if exits is None else np.array(exits)
+    reads = len(layers) * (len(loops) + 1) + len(leaving) * (len(loops) - 1)
     probs = -np.sort(-rng.dirichlet(np.ones(9), size=reads)[:, :5].astype(np.float32), axis=1)
     return LensTrace(
         routing=trace,
         token=token,
         target_id=0,
         target="<b>$x$",
-        kind=np.repeat([STATE, EXIT, OUTPUT], np.array([len(loops), len(loops) - 1, 1]) * len(layers)),
-        layer=np.concatenate([np.repeat(layers, len(loops)), np.repeat(layers, len(loops) - 1), layers]),
-        loop=np.concatenate([np.tile(loops, len(layers)), np.tile(loops[1:], len(layers)), ran]),
-        used=np.concatenate([(loops <= ran[:, None]).ravel(), (loops[1:] == ran[:, None]).ravel(), ran > 0]),
+        kind=np.repeat([STATE, EXIT, OUTPUT], [len(loops) * len(layers), (len(loops) - 1) * len(leaving), len(layers)]),
+        layer=np.concatenate([np.repeat(layers, len(loops)), np.repeat(leaving, len(loops) - 1), layers]),
+        loop=np.concatenate([np.tile(loops, len(layers)), np.tile(loops[1:], len(leaving)), ran]),
+        used=np.concatenate([(loops <= ran[:, None]).ravel(), (loops[1:] == ran[leaving, None]).ravel(), ran > 0]),
         top_ids=np.tile(np.arange(5), (reads, 1)),
         top_tokens=[["␣<b>", "$x$", "a" * 40, "↵", "⟨F0 9F⟩"]] * reads,
         top_probs=probs,

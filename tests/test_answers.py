@@ -237,6 +237,10 @@ def test_lens_counts_exits_that_would_change_the_prediction():
     assert "would predict “<b>” (" in moved.text or trace.loops[4, 5] == 1
     assert "from the output of layer 3 on" in moved.text
     assert moved.text.endswith("2 would change the prediction, most often in layer 4 (2 of 3).")
+    one = make_lens(trace, 5, exits=(4,))
+    one = replace(one, top_ids=ids[(lens.kind != EXIT) | (lens.layer == 4)])
+    alone = answers.recursion_lens(one, View(layer=4, token=5))
+    assert alone.text.endswith(" Of 3 other exits from layer 4, 2 would change the prediction.")
 
 
 def test_geometry_gives_the_mean_of_the_table_beside_the_dealt_one():

@@ -102,6 +102,27 @@ def test_opened_fold_is_drawn_and_stays_open_through_reruns_and_other_pages(app)
     assert app.session_state.drawings["figure-gate_map"].number == first, "what still holds is not drawn again"
 
 
+def test_lens_counts_exits_of_the_selected_layer_until_those_of_all_layers_are_shown(app):
+    def counted() -> str:
+        assert not app.exception
+        ((_, drawn),) = said(app)["rows"]
+        return "".join(text for text, _, _ in drawn)
+
+    app.run()
+    app.session_state.layer = 3
+    turn_to(app, "recursion_lens")
+    assert "Of 3 other exits from layer 3, " in counted()
+    app.segmented_control(key="lens_grid-choice").set_value("exit").run()
+    app.run()
+    assert "Of 18 other exits (one layer left after fewer or more loops), " in counted()
+    app.segmented_control(key="lens_grid-choice").set_value("state").run()
+    app.run()
+    assert "Of 3 other exits from layer 3, " in counted()
+    app.session_state[fold_of("lens_path").key] = True
+    app.run()
+    assert "Of 18 other exits (" in counted()
+
+
 def test_link_of_an_expert_selects_its_layer_and_searches_for_its_tokens(app, monkeypatch):
     app.run()
     trace = captures.trace_of(DEFAULT_MODEL, app.session_state.prompt.text)

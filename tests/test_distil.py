@@ -15,13 +15,22 @@ from sample_models.distil.dense_control import main as train_control
 from sample_models.distil.dense_control import read_control
 from sample_models.distil.evaluation import take_over_control
 from sample_models.distil.finished import RUNS, read_past, read_run
-from sample_models.distil.gates import depth_weights, fit_gates, nearest_loops_weights, router_weights
+from sample_models.distil.gates import (
+    costs_of_other_loops,
+    depth_weights,
+    fit_gates,
+    nearest_loops_weights,
+    refit_depth,
+    router_weights,
+)
+from sample_models.distil.losses import Lesson, Objective
 from sample_models.distil.low_rank import make_trainable, merged_tensors, trained_tensors
 from sample_models.distil.own_loops import output_of_each_loop_count, own_loops, own_loops_output
 from sample_models.distil.publish import main as publish
 from sample_models.distil.run import UPDATE, distilled, draw_windows
 from sample_models.distil.teacher import dense_folder, read_pair
 from sample_models.intermediate_checkpoints import intermediate_checkpoints
+from sample_models.train_losses import AuxiliaryWeights
 from tests.dense_models import write_dense, write_gguf
 from tests.models import byte_tokenizer, small_loaded
 
@@ -189,7 +198,8 @@ def test_finished_run_is_a_model_folder_that_its_update_makes_again(finished, de
 def test_published_run_holds_its_update_its_questions_and_a_card_of_its_own_numbers(finished, dense, text, tmp_path):
     second, out = tmp_path / "second", tmp_path / "made"
     held = ("--gate-every", "0", "--depth-entropy", "0")
-    main(arguments(dense, text, second, "--init", str(finished / UPDATE), "--refit-depth", *held))
+    steady = ("--steady-layers", "1", "--steady-shares", "0.2", "0.6", "0.1", "0.1")
+    main(arguments(dense, text, second, "--init", str(finished / UPDATE), "--refit-depth", *steady, *held))
     questions = tmp_path / "quiz.jsonl"
     row = {"question": "Which is an animal?", "choices": ["stone", "dog"], "answer": 1, "split": "test"}
     questions.write_text("\n".join([json.dumps(row)] * 3))
@@ -215,6 +225,8 @@ def test_published_run_holds_its_update_its_questions_and_a_card_of_its_own_numb
     assert all(f"| {row['mean_loops']:.3f} | {row['difference']:.3f} |" in card for row in points)
     assert "no gradient reached the depth heads" in card and "one step in 4 drew loops" in card
     assert f"| quiz | 2 | this model | {quiz['models']['own']['accuracy']:.3f} (0.000)" in card
+    assert "--refit-depth --steady-layers 1 --steady-shares 0.2 0.6 0.1 0.1" in card
+    assert "In the one layer where other loops" in card
     assert "entropy term" not in card and f"{evaluation['mean_loops']:.2f}" in card
     assert str(tmp_path) not in (out / RUNS).read_text()
     for past, run in zip(read_past(out), [read_run(finished), read_run(second)], strict=True):
@@ -308,6 +320,49 @@ def test_fitted_gates_of_a_pair_choose_every_number_of_loops(dense):
         student.eval()(windows)
     for choice in choices:
         assert (torch.bincount(choice.flatten(), minlength=4) > 0).all()
+
+
+def test_the_layer_whose_other_loops_cost_most_is_made_steady(dense):
+    student, teacher = read_pair(dense)
+    windows = ids_of(teacher, rows=16, tokens=32)
+    fit_gates(student, teacher, windows, [0.25, 0.25, 0.25, 0.25])
+    objective = Objective(1.0, 1.0, 0.3, 0.0, AuxiliaryWeights(0.01, 0.0, 0.0))
+    lesson = Lesson(student, teacher, (student.lm_head.weight, teacher.lm_head.weight), objective, compiled=False)
+    shares, steady_shares = [0.3, 0.4, 0.2, 0.1], [0.02, 0.94, 0.02, 0.02]
+    heads = [ffn.depth_head.weight for ffn in lesson.ffns]
+    first = [weight.detach().clone() for weight in heads]
+    assert refit_depth(lesson, windows, shares) == []
+
+    def divergence(usual_in=None) -> torch.Tensor:
+        def usual(module, inputs, choice):
+            return torch.full_like(choice, 1)
+
+        hooks = [] if usual_in is None else [lesson.ffns[usual_in].hook_loop_choice.register_forward_hook(usual)]
+        with torch.no_grad():
+            ours, theirs = (model.eval()(windows[:12]).logits.log_softmax(-1) for model in (student, teacher))
+        for hook in hooks:
+            hook.remove()
+        return (theirs.exp() * (theirs - ours)).sum(-1).mean()
+
+    costs = torch.stack([divergence() - divergence(layer) for layer in range(len(lesson.ffns))])
+    found = costs_of_other_loops(lesson, windows[:12], usual=1)
+    torch.testing.assert_close(found, costs, atol=1e-5, rtol=0)
+    dearest = int(costs.argmax())
+    refitted = [weight.detach().clone() for weight in heads]
+    with torch.no_grad():
+        for weight, begun in zip(heads, first, strict=True):
+            weight.copy_(begun)
+    assert refit_depth(lesson, windows, shares, steady_layers=1, steady_shares=steady_shares) == [dearest]
+    same = [torch.equal(weight, alone) for weight, alone in zip(heads, refitted, strict=True)]
+    assert same == [layer != dearest for layer in range(len(heads))]
+    choices = []
+    lesson.ffns[dearest].hook_loop_choice.register_forward_hook(lambda module, inputs, choice: choices.append(choice))
+    with torch.no_grad():
+        student.eval()(windows)
+        heads[dearest].copy_(refitted[dearest])
+        student(windows)
+    steady, usual = ((choice == 1).double().mean() for choice in choices)
+    assert steady > usual + 0.1
 
 
 def test_dense_folder_that_is_none_is_refused_in_one_sentence(text, tmp_path):

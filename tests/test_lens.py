@@ -48,6 +48,19 @@ def test_there_is_a_reading_for_every_state_exit_and_layer(lens):
     np.testing.assert_array_equal(lens.layer[lens.of(OUTPUT)], [0, 1])
 
 
+def test_exits_can_be_read_in_some_layers_alone(loaded, paths, lens):
+    some = recursion_lens(loaded, paths, TOKEN, TARGET, exits=(1,))
+    assert [some.layers_of(kind).tolist() for kind in (STATE, EXIT, OUTPUT)] == [[0, 1], [1], [0, 1]]
+    kept = (lens.kind != EXIT) | (lens.layer == 1)
+    for name in ("kind", "layer", "loop", "used", "top_ids", "rank"):
+        np.testing.assert_array_equal(getattr(some, name), getattr(lens, name)[kept])
+    for name in ("probability", "entropy", "kl"):
+        np.testing.assert_allclose(getattr(some, name), getattr(lens, name)[kept], rtol=1e-3, atol=1e-5)
+    assert not recursion_lens(loaded, paths, TOKEN, TARGET, exits=()).layers_of(EXIT).size
+    with pytest.raises(ValueError, match="layer 2 was not captured, so its exits cannot be read"):
+        recursion_lens(loaded, paths, TOKEN, TARGET, exits=(0, 2))
+
+
 def test_a_reading_that_nobody_waits_for_ends_before_its_next_layer(loaded, paths):
     checks = []
     recursion_lens(loaded, paths, TOKEN, TARGET, check=lambda: checks.append(1))

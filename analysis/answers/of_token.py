@@ -120,7 +120,7 @@ def _write(row: pd.Series) -> list[Piece]:
 
 def recursion_lens(lens: LensTrace, view: View = DEFAULT_VIEW) -> Answer:
     """What the model would predict after the token after one loop of the selected layer; from which layer on the lens
-    shows the model's own prediction, and how many other exits would have changed it."""
+    shows the model's own prediction, and how many other exits would have changed it, of those that the lens has."""
     outputs, first = lens.of(OUTPUT), lens.top_ids[:, 0]
     final = int(outputs[-1])
     agree = first[outputs] == first[final]
@@ -139,17 +139,21 @@ def recursion_lens(lens: LensTrace, view: View = DEFAULT_VIEW) -> Answer:
     ]  # fmt: skip
     if not exits.any():
         return answer(*pieces, "With only one loop there is no other exit.")
-    pieces.append(
-        f"Of {how_many(exits.sum(), 'other exit')} (one layer left after fewer or more loops), "
-        f"{f'{changed.sum():,}' if changed.any() else 'none'} would change the prediction"
+    others, layers = how_many(exits.sum(), "other exit"), lens.layers_of(EXIT)
+    alone = len(layers) == 1
+    pieces += (
+        [f"Of {others} from ", a_layer(layers[0])]
+        if alone
+        else [f"Of {others} (one layer left after fewer or more loops)"]
     )
-    if not changed.any():
+    pieces.append(f", {f'{changed.sum():,}' if changed.any() else 'none'} would change the prediction")
+    if alone or not changed.any():
         return answer(*pieces, ".")
     where = int(changed.sum(axis=1).argmax())
     return answer(
         *pieces,
         ", most often in ",
-        a_layer(lens.layer[outputs][where]),
+        a_layer(layers[where]),
         f" ({changed[where].sum()} of {exits[where].sum()}).",
     )
 
@@ -167,7 +171,7 @@ def _after_one_loop(lens: LensTrace, layer: int, final: int) -> list[Piece]:
             here,
             " this token took one loop, so leaving after one changes nothing.",
         ]
-    one = int(lens.of(EXIT).reshape(-1, lens.routing.max_loops)[layer, 0])
+    one = int(np.flatnonzero((lens.kind == EXIT) & (lens.layer == layer) & (lens.loop == 1))[0])
     would = f"after one loop instead of {loops}, the model would"
     same = "still " if lens.top_ids[one, 0] == lens.top_ids[final, 0] else ""
     return ["After ", token, f" {own} Had this token left ", here, f" {would} {same}predict {_likeliest(lens, one)}."]

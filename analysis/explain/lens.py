@@ -31,9 +31,11 @@ def lens_table(lens: LensTrace) -> pd.DataFrame:
 
 
 def grid(lens: LensTrace, kind: int, values: np.ndarray) -> np.ndarray:
-    """Values [read, ...] of the readings of a kind, as [layer, loop, ...]: from loop 0 for STATE, from 1 for EXIT."""
-    layers = len(lens.of(OUTPUT))
-    return values[lens.of(kind)].reshape(layers, -1, *values.shape[1:])
+    """Values [read, ...] of the readings of a kind, as [layer, loop, ...]: from loop 0 for STATE, from 1 for EXIT.
+
+    Its layers are `lens.layers_of(kind)`.
+    """
+    return values[lens.of(kind)].reshape(len(lens.layers_of(kind)), -1, *values.shape[1:])
 
 
 __all__ = ["grid", "lens_table"]

@@ -1,6 +1,5 @@
 """`Page`, the description of one page in `app.pages`, and `draw_page`, which draws it."""
 
-import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -15,7 +14,7 @@ from analysis.words.strip import Quantity
 from app.components.answer_line import answer_line
 from app.parts.panel import panel
 from app.session.answers import current_answer, follow
-from app.session.folds import remember_fold, restore_fold
+from app.session.folds import fold_key, remember_fold, restore_fold
 from app.session.state import current_trace
 from app.texts.glossary import explained
 from app.texts.markdown import literal
@@ -39,7 +38,7 @@ class Fold:
     @property
     def key(self) -> str:
         """Key of its widget, and of its place among the open folds of a session."""
-        return "fold-" + "-".join(re.findall(r"\w+", self.question.lower()))
+        return fold_key(self.question)
 
 
 @dataclass(frozen=True)

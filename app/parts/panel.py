@@ -19,7 +19,7 @@ from app.session.choices import (
     sets_others,
 )
 from app.session.drawings import drawing
-from app.session.results import current_result, why_not_drawn
+from app.session.results import shown_result, why_not_drawn
 from app.session.state import current_trace, current_view
 
 MOST_BUTTONS = 4
@@ -64,7 +64,7 @@ def panel(name: str, *, main: bool = False, share: float = 1.0) -> None:
         st.caption(why_not)
         return
     key = f"figure-{name}"
-    drawn = drawing(key, figure_spec, current_result(figure_spec.of), chosen_options(figure_spec), share)
+    drawn = drawing(key, figure_spec, shown_result(figure_spec.of), chosen_options(figure_spec), share)
     chart(key, drawn.given_figure, name=name, alt=heading)
     if drawn.is_sentence and not figure_spec.follows:
         return  # else another selection may draw it, and what stands below must not move then

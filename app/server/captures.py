@@ -201,6 +201,7 @@ def lens_of(
     tokens: tuple[int, int],
     token: int,
     target: int,
+    exits: tuple[int, ...] | None,
     interventions: Interventions = (),
 ) -> LensTrace:
     from hooks import recursion_lens, stream_lens
@@ -211,7 +212,7 @@ def lens_of(
         return stream_lens(loaded, trace_of(model_name, text, interventions), token, target, own=own)
     paths = paths_of(model_name, text, tokens, interventions)
     own = _own_pass_of(model_name, text, token, interventions)
-    return recursion_lens(loaded, paths, token, target, own=own, check=stop_if_left)
+    return recursion_lens(loaded, paths, token, target, exits=exits, own=own, check=stop_if_left)
 
 
 @cached(4, "Recording the attention heads")

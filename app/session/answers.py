@@ -53,7 +53,7 @@ def current_answer(page: str) -> Answer | None:
         return answer_of(page, finished.study, state.current_view()) if finished and finished.study else None
     if not results.can_draw(kind):
         return None if state.why_no_model() else _EMPTY.get(kind)
-    return answer_of(page, results.current_result(kind), state.current_view(), **_more(page))
+    return answer_of(page, results.shown_result(kind), state.current_view(), **_more(page))
 
 
 def answer_of_choice() -> dict[str, Answer]:

@@ -11,6 +11,17 @@ MOST_KEPT = 100
 _KEY = re.compile(r"fold-[\w-]{1,200}")
 
 
+def fold_key(question: str) -> str:
+    """Key of the widget of a fold by its question, and of its place among the open folds."""
+    return "fold-" + "-".join(re.findall(r"\w+", question.lower()))
+
+
+def is_open(question: str) -> bool:
+    """Whether the fold with this question is open."""
+    session, key = st.session_state, fold_key(question)
+    return bool(session.get(key, key in session.get(OPEN, ())))
+
+
 def restore_fold(key: str) -> None:
     """Give the widget of a fold, before it is drawn, the state in which the visitor left it."""
     if key not in st.session_state:

@@ -8,7 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from analysis import parts
-from analysis.catalogue import Drawn, FigureSpec
+from analysis.catalogue import CATALOGUE, Drawn, FigureSpec
 from analysis.explain.attribution import FOLLOWING, LIKELIEST, SECOND, Attribution, named_targets
 from analysis.explain.embedding import Embedding
 from analysis.explain.near_miss import TwoPrecisions
@@ -40,6 +40,8 @@ from app.session import (
     umap_maps,
     what_if,
 )
+from app.session.choices import chosen_options
+from app.session.folds import is_open
 from app.texts.markdown import literal
 from hooks.attention_trace import AttentionTrace, attention_bytes
 from hooks.depth_effects import DepthEffects
@@ -56,6 +58,8 @@ from hooks.training_trace import TrainingTrace
 MAX_ATTENTION_BYTES = 128 * 2**20
 """Most memory of the attention queries and keys of one text; four texts are cached."""
 NOTHING = "nothing"
+WHERE_IT_APPEARS = "In which layer does the prediction appear?"
+"""The fold of the page Recursion lens whose figure shows the exits of all layers."""
 FAMILY_TABLE = Path(__file__).parents[2] / "docs" / "reproduction" / "members.csv"
 """The report's table of the paper's family of models."""
 TARGETS = {"target": LIKELIEST, "against": SECOND}
@@ -116,11 +120,14 @@ def current_slices() -> SliceTrace:
     return captures.slices_of(*state.model_and_text(), _captured_tokens(), state.interventions())
 
 
-def current_lens() -> LensTrace:
-    """What the model would predict from every state of the selected token, with the chosen target's rank in each."""
+def current_lens(exits: tuple[int, ...] | None = None) -> LensTrace:
+    """What the model would predict from every state of the selected token, with the chosen target's rank in each.
+
+    `exits` are the layers whose exits are read; None: all.
+    """
     session, trace = st.session_state, state.current_trace()
     tokens = (0, trace.num_tokens) if trace.parts != PARTS else _captured_tokens()
-    of_token = tokens, session.token, chosen_targets()[0]
+    of_token = tokens, session.token, chosen_targets()[0], exits
     return captures.lens_of(*state.model_and_text(), *of_token, state.interventions())
 
 
@@ -255,6 +262,22 @@ def current_result(kind: type) -> Drawn:
         TokenMap: token_maps.current_map,
     }
     return getters[kind]()
+
+
+def shown_result(kind: type) -> Drawn:
+    """The current result of a kind as the open page shows it.
+
+    Of the lens this has the exits of the selected layer alone until the visitor opens what shows those of all layers,
+    which take most of the time of a click.
+    """
+    if kind is not LensTrace or "depth" not in state.current_trace().parts or _every_exit_is_shown():
+        return current_result(kind)
+    return current_lens((st.session_state.layer,))
+
+
+def _every_exit_is_shown() -> bool:
+    readings = (chosen_options(each).get("reading") for each in CATALOGUE if each.of is LensTrace)
+    return is_open(WHERE_IT_APPEARS) or "exit" in readings
 
 
 def chosen_inputs() -> tuple:

@@ -4,7 +4,7 @@ import streamlit as st
 
 from analysis.words.numbers import significant
 from app.parts.target_picker import target_picker, target_problems
-from app.session.results import can_draw, current_result
+from app.session.results import can_draw, shown_result
 from hooks.lens_trace import LensTrace
 
 
@@ -18,7 +18,7 @@ def target() -> None:
 def rounding() -> None:
     """The rounding error of the readings."""
     if can_draw(LensTrace):
-        lens = current_result(LensTrace)
+        lens = shown_result(LensTrace)
         error = lens.rounding
         if "depth" not in lens.routing.parts:
             how = f"differ from the model's by up to {significant(error, 1)}" if error else "are exactly the model's"

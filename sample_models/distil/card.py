@@ -69,6 +69,8 @@ def _command(run: PastRun) -> str:
     data = " ".join(path.name for path in options.data)
     weights = f" --data-weights {_words(options.data_weights)}" if options.data_weights else ""
     begins = " --init UPDATE" * bool(options.init) + " --refit-depth" * options.refit_depth
+    if options.steady_layers:
+        begins += f" --steady-layers {options.steady_layers} --steady-shares {_words(options.steady_shares)}"
     return (
         f"{run.steps:,} of {options.layer_steps + options.steps:,} steps of {options.tokens_per_step:,} tokens were "
         f"done with\n\n```sh\npython -m sample_models.distil --dense DENSE{begins} \\\n    --data {data}{weights} "
@@ -102,6 +104,11 @@ def _departures(runs: Sequence[PastRun]) -> str:
         rows.append(
             "Between the runs the depth heads were refitted in closed form: each number of loops has its share of the "
             "tokens, and goes to those that come closest to the dense model's residual stream with it, or lose least."
+        )
+    if steady := runs[-1].options.steady_layers:
+        rows.append(
+            f"In the {'one layer' if steady == 1 else f'{steady} layers'} where other loops than the usual number cost "
+            "most, that number has a larger share than elsewhere."
         )
     return "\n".join(f"- {row}" for row in rows)
 

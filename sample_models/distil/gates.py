@@ -30,6 +30,9 @@ NEAREST_SPREAD = 2.0
 LEAST_RANK = 0.02
 """Added to a rank before its logarithm, so that the very first token does not rule the fit."""
 
+COST_WINDOWS = 12
+"""Windows on which each layer's loops are compared with the usual ones."""
+
 DEPTH_MARGIN = 4.0
 """Logits between neighbouring numbers of loops when s(H) is one standard deviation from their threshold."""
 
@@ -174,15 +177,62 @@ def loop_errors(
 
 
 @torch.no_grad()
-def refit_depth(lesson: Lesson, windows: torch.Tensor, shares: Sequence[float]) -> None:
-    """Set every depth head of a trained student to the loops that come nearest to the dense model over windows."""
-    for ffn, layer in zip(lesson.ffns, loop_errors(lesson.student, lesson.teacher, windows), strict=True):
+def refit_depth(
+    lesson: Lesson,
+    windows: torch.Tensor,
+    shares: Sequence[float],
+    *,
+    steady_layers: int = 0,
+    steady_shares: Sequence[float] = (),
+) -> list[int]:
+    """Set every depth head of a trained student to the loops that come nearest to the dense model over windows.
+
+    Then the `steady_layers` where loops other than the usual ones cost most (`costs_of_other_loops`, over the first
+    windows) are set to `steady_shares` instead. Returns these layers.
+    """
+    layers = loop_errors(lesson.student, lesson.teacher, windows)
+    for ffn, layer in zip(lesson.ffns, layers, strict=True):
         ffn.depth_head.weight.copy_(layer.depth_weights(shares))
+    if not steady_layers:
+        return []
+    costs = costs_of_other_loops(lesson, windows[:COST_WINDOWS], usual=int(torch.tensor(shares).argmax()))
+    steady = sorted(costs.argsort(descending=True)[:steady_layers].tolist())
+    for index in steady:
+        lesson.ffns[index].depth_head.weight.copy_(layers[index].depth_weights(steady_shares))
+    return steady
+
+
+@torch.no_grad()
+def costs_of_other_loops(lesson: Lesson, windows: torch.Tensor, usual: int) -> torch.Tensor:
+    """What the student's own loops cost in each layer, against the choice `usual` there for all tokens.
+
+    [layer], in nats per token: by how much KL(teacher || student) over windows [window, token] falls.
+    """
+    parts = windows.split(4)
+    finals = [lesson.ask_teacher(part) for part in parts]
+
+    def divergence() -> float:
+        sums = 0.0
+        with own_loops(lesson.student):
+            for part, final in zip(parts, finals, strict=True):
+                lesson.streams.clear()
+                hidden = lesson.student.model(part, use_cache=False).last_hidden_state
+                kl, _ = lesson.prediction_losses(hidden, final, lesson.head, lesson.teacher_head, part)
+                sums += float(kl) * len(part)
+        return sums / len(windows)
+
+    own, costs = divergence(), []
+    for ffn in lesson.ffns:
+        hook = ffn.hook_loop_choice.register_forward_hook(lambda module, inputs, own: torch.full_like(own, usual))
+        costs.append(own - divergence())
+        hook.remove()
+    return torch.tensor(costs)
 
 
 __all__ = [
     "DenseReading",
     "LoopErrors",
+    "costs_of_other_loops",
     "depth_weights",
     "fit_gates",
     "loop_errors",

@@ -35,6 +35,12 @@ class DistilOptions:
     loop_shares: tuple[float, ...] = option(
         (0.2, 0.5, 0.2, 0.1), "shares of 1, 2, ... loops that the depth heads start with", fixed=True
     )
+    steady_layers: int = option(
+        0,
+        "with --refit-depth: layers that get --steady-shares, those where other loops than the usual ones cost most",
+        fixed=True,
+    )
+    steady_shares: tuple[float, ...] = option((), "their shares of 1, 2, ... loops", fixed=True)
     gate_every: int = option(
         4,
         "draw loops with noise, which trains the depth heads, in every so many steps of stage 2; 0: never",
@@ -72,11 +78,19 @@ class DistilOptions:
             )
         if min(self.loop_shares) <= 0:
             raise ValueError(f"--loop-shares must all be above 0, got {self.loop_shares}")
-
         if self.keep_checkpoints < 0 or self.keep_checkpoints == 1:
             raise ValueError(f"--keep-checkpoints must be 0 or at least 2, got {self.keep_checkpoints}")
         if self.refit_depth and not self.init:
             raise ValueError("--refit-depth needs --init, the update of a run that is to go on")
+        if self.steady_layers and not self.refit_depth:
+            raise ValueError("--steady-layers needs --refit-depth")
+        if bool(self.steady_layers) != bool(self.steady_shares):
+            raise ValueError("--steady-layers and --steady-shares need each other")
+        if self.steady_shares and (len(self.steady_shares) != len(self.loop_shares) or min(self.steady_shares) <= 0):
+            raise ValueError(
+                f"--steady-shares must be {len(self.loop_shares)} numbers above 0, as --loop-shares, got "
+                f"{self.steady_shares}"
+            )
 
     @property
     def tokens_per_step(self) -> int:

@@ -131,7 +131,9 @@ class Distillation:
         self._take(grown(load_file(update), trained_tensors(self.student)))
         if self.options.refit_depth:
             with self._autocast():
-                refit_depth(self.lesson, self._windows(10**9, REFIT_WINDOWS)[:, :-1], self.options.loop_shares)
+                windows, options = self._windows(10**9, REFIT_WINDOWS)[:, :-1], self.options
+                steady = {"steady_layers": options.steady_layers, "steady_shares": options.steady_shares}
+                refit_depth(self.lesson, windows, options.loop_shares, **steady)
 
     @torch.no_grad()
     def _take(self, trained: dict[str, torch.Tensor]) -> None:

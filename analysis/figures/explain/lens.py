@@ -42,7 +42,7 @@ def lens_grid_figure(lens: LensTrace, view: View = DEFAULT_VIEW, *, reading: Rea
     """
     c, trace, kind = THEMES[view.theme], lens.routing, KINDS[reading]
     reads = grid(lens, kind, np.arange(len(lens.kind)))  # [layer, loop]
-    layers, first = lens.layer[lens.of(OUTPUT)], int(lens.loop[reads[0, 0]])
+    layers, first = lens.layers_of(kind), int(lens.loop[reads[0, 0]])
     columns = lens.loop[reads[0]]
     blocks = [(np.tile(columns, (len(layers), 1)), reads)]
     beside = int(columns[-1]) + 1.4
@@ -99,7 +99,7 @@ def lens_grid_figure(lens: LensTrace, view: View = DEFAULT_VIEW, *, reading: Rea
 def lens_layer_figure(lens: LensTrace, view: View = DEFAULT_VIEW, *, reading: Reading = "state") -> go.Figure:
     """The selected layer, loop by loop: likeliest tokens, rank and probability of the target, entropy and KL."""
     c, trace, kind = THEMES[view.theme], lens.routing, KINDS[reading]
-    row = int(np.flatnonzero(lens.layer[lens.of(OUTPUT)] == view.layer)[0])
+    row = int(np.flatnonzero(lens.layers_of(kind) == view.layer)[0])
     reads = grid(lens, kind, np.arange(len(lens.kind)))[row]
     if not (looping := "depth" in trace.parts):
         reads = np.append(reads, lens.of(OUTPUT)[row])
