@@ -94,6 +94,15 @@ def test_glossary_opens_with_all_terms_and_its_search_narrows_them():
     assert not shown() and [each.value for each in app.markdown][0].startswith(r"No term has “\*zz\*”")
 
 
+def test_dialog_explains_what_is_true_of_a_model_of_another_family():
+    for parts in ({"width"}, {"depth"}, set()):
+        told = {term: text for terms in found("", parts).values() for term, text in terms.items()}
+        assert told.keys().isdisjoint({"λ", "width path", "depth path", "virtual expert"})
+        assert ("loop" in told) == ("depth" in parts) and ("expert" in told) == ("width" in parts)
+        assert "both paths" not in told["FFN"] and "The loops run" not in told.get("knock-out", "")
+    assert "exit gate" in found("exits there", {"depth"})["Model"]
+
+
 def test_button_opens_the_glossary_with_its_search(app):
     app.run()
     next(button for button in app.button if button.label == "Glossary").click().run()

@@ -1,5 +1,6 @@
 """The frame of all pages: the model in the sidebar; prompt, colouring, search, export, token strip above pages."""
 
+from collections.abc import Collection
 from functools import partial
 from pathlib import Path
 
@@ -22,10 +23,12 @@ from app.frame.refused_model import told_to_choose
 from app.frame.token_search import token_search
 from app.frame.tour import tour_button
 from app.parts.page import Page
+from app.server.models import ModelError
 from app.session import card_choice, choices, drawings, pending, results, state, what_if_form
 from app.session.search_form import clear_search, found_tokens
 from app.texts.glossary import glossary_dialog
 from app.texts.markdown import literal
+from hooks.trace_checks import PARTS
 
 
 def styles() -> None:
@@ -55,7 +58,7 @@ def model_choice() -> DeltaGenerator:
         with row:
             tour_button()
             if st.button("Glossary", icon=":material/dictionary:"):
-                glossary_dialog()
+                glossary_dialog(_decided())
         why_not = state.why_no_model()
         st.selectbox(
             "Model",
@@ -67,6 +70,14 @@ def model_choice() -> DeltaGenerator:
             help=why_not,
         )
     return row
+
+
+def _decided() -> Collection[str]:
+    """What the current model decides; while none can be run, what a VersatileFFN decides."""
+    try:
+        return state.current_trace().parts
+    except ModelError:
+        return PARTS
 
 
 def _facts() -> None:

@@ -150,7 +150,9 @@ TERMS: dict[str, str] = {term: text for group in GROUPS.values() for term, text 
 NEEDS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("width path", "depth path", "λ", "FFN-equivalent"), ("depth", "gate", "width")),
     **dict.fromkeys(("loop", "depth head", "E[L]", "hard difficulty", "soft difficulty"), ("depth",)),
-    **dict.fromkeys(("virtual expert", "router", "load", "did not route"), ("width",)),
+    **dict.fromkeys(("regret", "oracle"), ("depth",)),
+    **dict.fromkeys(("virtual expert", "router", "load", "load CV", "balance loss", "dead expert"), ("width",)),
+    **dict.fromkeys(("did not route", "knock-out"), ("width",)),
 }
 """Term -> what a model must decide for it to have what the term names; nothing for the others."""
 OF_OTHERS: dict[str, tuple[str, str]] = {
@@ -169,6 +171,10 @@ OF_OTHERS: dict[str, tuple[str, str]] = {
     "did not route": ("did not route", "Said of a token for which no expert ran in a layer: the layer has no router, "
     "or an intervention took its experts away. That is neither a zero nor expert 0: it is hatched or marked by a "
     "stroke, and left out of every load."),
+    "FFN": ("FFN", "The feed-forward network of a layer. A mixture of experts has several in a layer, and a token runs "
+    "some of them."),
+    "knock-out": ("knock-out", "A run of the text without an expert, to see what the loss becomes. The router may pick "
+    "another expert instead, nothing may stand in its place, or the mean of the others."),
     "intervention": ("intervention", "A choice forced on the model: the loops or experts of some tokens in some "
     "layers. What then differs is an effect of it, in this model and on this text."),
 }  # fmt: skip
@@ -181,28 +187,38 @@ def explained(*terms: str, parts: Collection[str] = PARTS) -> str:
     For a model of another family, which decides only these `parts`, terms that name what it does not have are left out,
     and the others are explained as they are true of it.
     """
-    told = [(term, TERMS[term]) for term in terms]
-    if set(parts) != set(PARTS):
-        had = [term for term in terms if set(NEEDS.get(term, ())) <= set(parts)]
-        told = [OF_OTHERS.get(term, (term, TERMS[term])) for term in had]
-    return "\n\n".join(f"**{term}**: {text}" for term, text in told)
+    return _as_markdown(_told({term: TERMS[term] for term in terms}, parts))
 
 
-def found(query: str) -> dict[str, dict[str, str]]:
+def found(query: str, parts: Collection[str] = PARTS) -> dict[str, dict[str, str]]:
     """The groups with the terms that hold every word of `query`, in the term or in its explanation; all for none.
 
     Upper and lower case are the same. Terms that hold a word by name come first in their group, and groups that have
-    such terms first of all.
+    such terms first of all. `parts` are as in `explained`.
     """
     words = query.casefold().split()
     kept = {}
     for group, terms in GROUPS.items():
-        hits = {
-            term: text for term, text in terms.items() if all(word in f"{term} {text}".casefold() for word in words)
-        }
+        told = _told(terms, parts)
+        hits = {term: text for term, text in told.items() if all(word in f"{term} {text}".casefold() for word in words)}
         if hits:
             kept[group] = dict(sorted(hits.items(), key=lambda hit: not _by_name(hit[0], words)))
     return dict(sorted(kept.items(), key=lambda group: not any(_by_name(term, words) for term in group[1])))
+
+
+def _told(terms: dict[str, str], parts: Collection[str]) -> dict[str, str]:
+    """Terms and explanations as they are true of a model that decides these parts."""
+    if set(parts) == set(PARTS):
+        return terms
+    return dict(OF_OTHERS.get(term, (term, text)) for term, text in terms.items() if _has(term, parts))
+
+
+def _has(term: str, parts: Collection[str]) -> bool:
+    return set(NEEDS.get(term, ())) <= set(parts)
+
+
+def _as_markdown(terms: dict[str, str]) -> str:
+    return "\n\n".join(f"**{term}**: {text}" for term, text in terms.items())
 
 
 def _by_name(term: str, words: list[str]) -> bool:
@@ -210,15 +226,15 @@ def _by_name(term: str, words: list[str]) -> bool:
 
 
 @st.dialog("Glossary", width="large")
-def glossary_dialog() -> None:
-    """A search, and the terms that it finds, by group: all at first."""
+def glossary_dialog(parts: Collection[str] = PARTS) -> None:
+    """A search, and the terms that it finds, by group: all at first. `parts` are as in `explained`."""
     query = st.text_input("Search the glossary", placeholder="such as: gate, hard, chance", max_chars=80)
-    groups = found(query)
+    groups = found(query, parts)
     if not groups:
         st.markdown(f"No term has “{literal(query)}”. Try a single word of it.")
     for group, terms in groups.items():
         st.subheader(group, anchor=False)
-        st.markdown(explained(*terms))
+        st.markdown(_as_markdown(terms))
 
 
 __all__ = ["GROUPS", "NEEDS", "OF_OTHERS", "TERMS", "explained", "found", "glossary_dialog"]
