@@ -205,6 +205,7 @@ def test_examples_name_only_what_a_model_and_a_text_have(parts, size):
     ("words", "told"),
     [
         (" ; ", "^Write where and what, such as “all tokens, layer 3: 4 loops”.$"),
+        ("here: 1 loop", "^“here” is not understood as a place; write it as in “token 5, layers 0-2”.$"),
         ("layer 3: dance", "^“dance” is not understood as what to change; write it as in “all tokens,"),
         ("layer x: 4 loops", "^“layer x” is not understood as a place"),
         ("layer 1, layer 2: 4 loops", "^“layer 2” is not understood as a place"),
@@ -222,6 +223,9 @@ def test_words_that_mean_nothing_are_told_in_one_sentence(words, told):
     with pytest.raises(ValueError, match=told) as refused:
         interventions_in_words(words)
     assert "\n" not in str(refused.value) and len(str(refused.value)) < 160
+    with pytest.raises(ValueError) as refused:
+        interventions_in_words(words, "layer 2: best 1 expert")
+    assert EXAMPLES[0] not in str(refused.value)
 
 
 def test_first_questions_ask_what_did_not_happen():

@@ -34,6 +34,7 @@ _PHRASES = {
 _NO_EXPERTS = "layers 4-5: no experts"
 """The same as without a width path, for models with no other path."""
 EXAMPLES = tuple(_PHRASES)
+_PLACE = "token 5, layers 0-2"
 MOST_CHARACTERS = 300
 _NUMBER = re.compile(r"\d{1,6}")
 _WHERE = re.compile(r"(?P<what>layer|token)s? (?P<numbers>\d+(?:(?:\s|,|and|-)+\d+)*)")
@@ -65,14 +66,17 @@ def _fitted(sizes: Sizes, found: re.Match) -> str:
     return f"{what}s {max(int(first) - moved, 0)}{between}{int(last) - moved}"
 
 
-def interventions_in_words(text: str) -> tuple[Intervention, ...]:
-    """What a reader has written, at least one. Raises ValueError, with one sentence, for what is not understood."""
+def interventions_in_words(text: str, example: str = EXAMPLES[0]) -> tuple[Intervention, ...]:
+    """What a reader has written, at least one.
+
+    Raises ValueError, with one sentence, for what is not understood; `example` stands there as what can be written.
+    """
     if len(text) > MOST_CHARACTERS:
         raise ValueError(f"Write at most {MOST_CHARACTERS} characters, this has {len(text):,}.")
     phrases = [phrase for phrase in map(_plain, text.split(";")) if phrase]
     if not phrases:
-        raise ValueError(f"Write where and what, such as “{EXAMPLES[0]}”.")
-    return tuple(map(_of_phrase, phrases))
+        raise ValueError(f"Write where and what, such as “{example}”.")
+    return tuple(_of_phrase(phrase, example) for phrase in phrases)
 
 
 def _plain(phrase: str) -> str:
@@ -81,14 +85,14 @@ def _plain(phrase: str) -> str:
     return " ".join(phrase.split())
 
 
-def _of_phrase(phrase: str) -> Intervention:
+def _of_phrase(phrase: str, example: str) -> Intervention:
     where, colon, what = phrase.rpartition(":")
     places = _places(where) if colon else {}
     what = what.strip(" .")
     for pattern, make in _KINDS:
         if found := re.fullmatch(pattern, what):
             return _made(make, found, places)
-    raise ValueError(f"“{_shown(what)}” is not understood as what to change; write it as in “{EXAMPLES[0]}”.")
+    raise ValueError(f"“{_shown(what)}” is not understood as what to change; write it as in “{example}”.")
 
 
 def _made(make: Callable[..., Intervention], found: re.Match, places: dict[str, Indices]) -> Intervention:
@@ -106,7 +110,7 @@ def _places(where: str) -> dict[str, Indices]:
         found = _ALL.match(rest) or _WHERE.match(rest)
         what = found and (found["what"] or "token")
         if not found or f"{what}s" in places:
-            raise ValueError(f"“{_shown(rest)}” is not understood as a place; write it as in “{EXAMPLES[1]}”.")
+            raise ValueError(f"“{_shown(rest)}” is not understood as a place; write it as in “{_PLACE}”.")
         places[f"{what}s"] = _numbers(found["numbers"]) if "numbers" in found.groupdict() else None
         rest = re.sub(r"^(?:\s|,|and\b|in\b|of\b)+", "", rest[found.end() :])
     return places
@@ -124,9 +128,9 @@ def _numbers(text: str) -> tuple[int, ...]:
         elif _NUMBER.fullmatch(part.strip()):
             numbers.append(int(part))
         elif part.strip():
-            raise ValueError(f"“{_shown(part.strip())}” is no number; write numbers as in “{EXAMPLES[1]}”.")
+            raise ValueError(f"“{_shown(part.strip())}” is no number; write numbers as in “{_PLACE}”.")
     if not numbers:
-        raise ValueError(f"Write the number of a layer or a token, as in “{EXAMPLES[1]}”.")
+        raise ValueError(f"Write the number of a layer or a token, as in “{_PLACE}”.")
     return tuple(numbers)
 
 

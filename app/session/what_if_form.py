@@ -5,7 +5,7 @@ from typing import Any
 
 import streamlit as st
 
-from analysis.what_if.in_words import interventions_in_words
+from analysis.what_if.in_words import examples_of, interventions_in_words
 from app.server import captures
 from app.session import pending, state, what_if
 from app.session.intervened import misfits, plainly, sizes_of_trace
@@ -94,8 +94,8 @@ def set_in_words() -> None:
     if not words.strip():
         return
     try:
-        found = interventions_in_words(words)
         sizes = sizes_of_trace(captures.trace_of(*state.model_and_text()))
+        found = interventions_in_words(words, *examples_of(sizes)[:1])
         for why in misfits(found, sizes).values():
             raise ValueError(f"{why}.")
     except ValueError as error:
