@@ -26,10 +26,15 @@ ARGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-DRAWN = """() => document.querySelector('[data-testid=stApp]')?.dataset.testScriptState === 'notRunning'
-  && [...document.querySelectorAll('[data-testid=stPlotlyChart]')].every(chart => chart.querySelector('.main-svg'))
-  && [...document.querySelectorAll('.st-key-token_strip')].every(
-    strip => strip.querySelector('[data-testid^=stBidi]')?.shadowRoot?.querySelector('[aria-selected=true]'))"""
+SENT_MS = 30
+"""So long after a click the browser has surely asked the server for a run."""
+DRAWN = """async (sent_ms) => {
+  await new Promise(done => setTimeout(done, sent_ms));
+  return document.querySelector('[data-testid=stApp]')?.dataset.testScriptState === 'notRunning'
+    && [...document.querySelectorAll('[data-testid=stPlotlyChart]')].every(chart => chart.querySelector('.main-svg'))
+    && [...document.querySelectorAll('.st-key-token_strip')].every(
+      strip => strip.querySelector('[data-testid^=stBidi]')?.shadowRoot?.querySelector('[aria-selected=true]'))
+}"""
 """JavaScript: whether the script has ended, all charts are drawn, and the token strip shows its selected token."""
 
 
@@ -77,7 +82,7 @@ def chromium() -> Iterator[Browser]:
 
 def wait_idle(page: Page, timeout_s: float = 60) -> None:
     """Wait until the script has ended and its output is drawn."""
-    page.wait_for_function(DRAWN, timeout=timeout_s * 1000)
+    page.wait_for_function(DRAWN, arg=SENT_MS, timeout=timeout_s * 1000)
 
 
 def until(page: Page, holds: Callable[[], bool], timeout_s: float = 20) -> None:
