@@ -16,7 +16,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from tests.browser_setup import find_browser
 
 ROOT = Path(__file__).parents[1]
-START_TIMEOUT_S = 60
+START_TIMEOUT_S, STOP_TIMEOUT_S = 120, 60
 ARGS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -29,13 +29,21 @@ ARGS = [
 SENT_MS = 30
 """So long after a click the browser has surely asked the server for a run."""
 DRAWN = """async (sent_ms) => {
-  await new Promise(done => setTimeout(done, sent_ms));
-  return document.querySelector('[data-testid=stApp]')?.dataset.testScriptState === 'notRunning'
+  const drawn = () => document.querySelector('[data-testid=stApp]')?.dataset.testScriptState === 'notRunning'
+    && document.querySelector('[data-testid=stMain] h2')
+    && !document.querySelector('[data-testid=stSkeleton]')
     && [...document.querySelectorAll('[data-testid=stPlotlyChart]')].every(chart => chart.querySelector('.main-svg'))
     && [...document.querySelectorAll('.st-key-token_strip')].every(
-      strip => strip.querySelector('[data-testid^=stBidi]')?.shadowRoot?.querySelector('[aria-selected=true]'))
+      strip => strip.querySelector('[data-testid^=stBidi]')?.shadowRoot?.querySelector('[aria-selected=true]'));
+  if (!drawn()) return false;
+  await new Promise(done => setTimeout(() => requestAnimationFrame(done), sent_ms));
+  return Boolean(drawn());
 }"""
-"""JavaScript: whether the script has ended, all charts are drawn, and the token strip shows its selected token."""
+"""JavaScript: whether the script has ended, all charts are drawn, and the token strip shows its selected token.
+
+Before the first run, and while a page waits for a text that its tab kept, nothing runs either, but it has no heading.
+A run that begins another at its end rests for less than `SENT_MS`.
+"""
 
 
 class Server(str):
@@ -67,7 +75,7 @@ def app_server(log: Path, *options: str, port: int | None = None) -> Iterator[Se
         yield address
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(STOP_TIMEOUT_S)
 
 
 @contextmanager

@@ -155,7 +155,7 @@ def test_long_text_says_how_it_was_read_and_its_maps_show_a_part(visit):
     here.unfold()
     here.trace("The king rode out to the river. " * 200)
     expect(page.get_by_text("windows of 512 tokens, each overlapping the former by 256")).to_be_visible()
-    assert here.tokens().count() > 1400
+    until(page, lambda: here.tokens().count() > 1400)
     here.tokens().nth(10).click()
     page.keyboard.press("End")
     expect(page.locator(".readout")).to_contain_text(f"token ‹{here.tokens().count() - 1}›")

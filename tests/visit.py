@@ -71,8 +71,8 @@ class Visit:
     def open(self, path: str = "", heading: str = "Overview") -> Page:
         self.page.goto(f"{self.address}/{path}")
         self.page.get_by_role("heading", name=heading, exact=True, level=2).wait_for()
+        self.page.locator(".js-plotly-plot .main-svg").first.wait_for()  # only then are charts known to `wait_idle`
         wait_idle(self.page)
-        self.page.locator(".js-plotly-plot .main-svg").first.wait_for()
         return self.page
 
     def opened(self) -> Page:
