@@ -20,7 +20,7 @@ def test_other_families_are_offered_and_walked_through(browser, tmp_path):
         expect(page.get_by_role("option").first).to_contain_text("+7")
         here.turn_to("Gate")
         expect(page.get_by_text("This model is a mixture of experts and has no gate (λ)")).to_be_visible()
-        assert not page.locator(".js-plotly-plot").count()
+        expect(page.locator(".js-plotly-plot")).to_have_count(0)
         here.turn_to("Attention")
         page.locator(".js-plotly-plot .main-svg").first.wait_for()
         here.open("recursion?model=tiny%20looped&example=fox", "Recursion")

@@ -5,7 +5,7 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from tests.app_server import until, wait_idle
+from tests.app_server import until, until_rests, wait_idle
 
 pytestmark = pytest.mark.browser
 TORN = """spans => spans.filter(span => {
@@ -22,21 +22,24 @@ def test_links_select_what_they_name_by_click_and_by_key_and_keep_the_focus(visi
     page = here.open("gate?example=fox&layer=0&token=5", "Gate")
     answer = page.locator(".st-key-answer_line")
     layer = answer.get_by_role("button", name=re.compile("^Layer"))
+    named = layer.inner_text().split()[1]
     layer.click()
-    expect(page.locator(".readout")).to_contain_text(f"layer ‹{layer.inner_text().split()[1]}›")
+    expect(page.locator(".readout")).to_contain_text(f"layer ‹{named}›")
     here.turn_to("Difficulty")
     token = answer.get_by_role("button").first
+    number = re.search(r"\d+", token.get_attribute("title"))[0]
     token.focus()
     page.keyboard.press("Enter")
-    number = re.search(r"\d+", token.get_attribute("title"))[0]
     expect(page.locator(".readout")).to_contain_text(f"token ‹{number}›")
     wait_idle(page)
     expect(token).to_be_focused()
     here.turn_to("Experts")
     expert = answer.get_by_role("button", name=re.compile("^expert")).first
+    sought = expert.inner_text().replace(" ", " = ")
     expert.click()
-    expect(page.locator(".matches")).to_contain_text(f"any chosen {expert.inner_text().replace(' ', ' = ')} in layer")
-    assert page.locator(".token.found").count() > 3
+    expect(page.locator(".matches")).to_contain_text(f"any chosen {sought} in layer")
+    until(page, lambda: page.locator(".token.found").count() > 3)
+    wait_idle(page)
     closed = answer.locator(".unbroken")
     assert closed.count() >= 2
     for width in range(1440, 900, -45):
@@ -48,11 +51,13 @@ def test_a_click_changes_the_answer_of_the_token_and_moves_no_figure(visit):
     here = visit()
     page = here.open("write_ledger?example=fox&layer=2&token=30", "Write ledger")
     answer = page.locator(".st-key-answer_line p")
+    until_rests(page, MAP_AT)  # formulas and their fonts come last
     said, tops = {answer.inner_text()}, [page.evaluate(MAP_AT)]
     for token in (4, 20, 51):
         here.tokens().nth(token).click()
         until(page, lambda: answer.inner_text() not in said)
         wait_idle(page)
+        until_rests(page, MAP_AT, 12)
         said.add(answer.inner_text())
         tops.append(page.evaluate(MAP_AT))
     assert len(said) == 4 and max(tops) - min(tops) <= 4
@@ -61,7 +66,7 @@ def test_a_click_changes_the_answer_of_the_token_and_moves_no_figure(visit):
 def test_what_is_folded_opens_with_its_marks_and_stays_open(visit):
     here = visit()
     page = here.open("gate?example=fox&layer=2&token=5", "Gate")
-    assert page.locator(".js-plotly-plot").count() == 1
+    expect(page.locator(".js-plotly-plot")).to_have_count(1)
     opener = page.get_by_text("What is λ for each token in each layer?")
     opener.focus() if opener.evaluate("each => each.tabIndex >= 0") else opener.locator(
         "xpath=ancestor::summary"

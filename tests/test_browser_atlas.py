@@ -6,7 +6,7 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from tests.app_server import until, wait_idle
+from tests.app_server import until, until_rests, wait_idle
 
 pytestmark = pytest.mark.browser
 ROW_PX, HEAD_PX = 33, 33
@@ -16,9 +16,16 @@ def answer(page) -> str:
     return page.locator(".st-key-answer_line p").inner_text()
 
 
+def place(css: str) -> str:
+    """JavaScript: the place and size of the first element that a CSS selector finds."""
+    return f"() => document.querySelector('{css}')?.getBoundingClientRect()"
+
+
 def tick_row(page, row: int, table) -> None:
-    """Tick the box of a row of a table, which is drawn on a canvas."""
+    """Tick the box of a row of a table, which is drawn on a canvas, once that rests."""
+    table.get_by_test_id(f"glide-cell-1-{row}").wait_for(state="attached")
     table.scroll_into_view_if_needed()
+    until_rests(page, place("[role=dialog] [data-testid=stDataFrame]"), 12)
     table.click(position={"x": 16, "y": HEAD_PX + ROW_PX * row + ROW_PX // 2})
 
 
@@ -34,8 +41,9 @@ def test_a_run_is_filtered_a_bar_shows_its_tokens_and_one_opens_in_the_explorer(
     chip.wait_for()
     page.keyboard.press("Escape")
     wait_idle(page)
-    until(page, lambda: answer(page) != whole)
-    assert " of the run, read by" in answer(page)
+    until(page, lambda: answer(page) != whole and " of the run, read by" in answer(page))
+    expect(page.get_by_test_id("stPopoverBody").filter(visible=True)).to_have_count(0)
+    until_rests(page, place(".st-key-figure-run_loops .bars"), 12)
 
     page.locator(".st-key-figure-run_loops .bars .point path").nth(14).click(force=True)  # two loops in layer 2
     window = page.get_by_role("dialog", name="Behind this number")
@@ -51,6 +59,7 @@ def test_a_run_is_filtered_a_bar_shows_its_tokens_and_one_opens_in_the_explorer(
     expect(page.locator(".readout")).to_contain_text(re.compile(r"layer\s*‹\s*2\s*›\s*loops\s*●●●○\s*3"))
     expect(page.locator(".st-key-framebar")).to_contain_text("sample texts, prompt")
 
+    wait_idle(page)  # a run of the whole page closes a dialog
     page.get_by_role("button", name="Notes").click()
     with page.expect_download() as waiting:
         page.get_by_role("button", name="Download notes").click()
@@ -71,6 +80,8 @@ def test_sql_is_asked_and_its_answer_downloaded(visit, tmp_path):
     page = here.open("atlas", "Atlas")
     page.get_by_text("What else do you want to know, in SQL?").click()
     box = page.get_by_label("Question in SQL")
+    box.wait_for()
+    wait_idle(page)
     box.fill("SELECT layer, max(loops) AS most FROM choices GROUP BY layer ORDER BY layer")
     box.press("Control+Enter")
     page.get_by_role("button", name="Ask", exact=True).click()

@@ -3,7 +3,8 @@
 import pytest
 from playwright.sync_api import expect
 
-from tests.app_server import until_rests, wait_idle
+from tests.app_server import until, until_rests, wait_idle
+from tests.axe import THEMES
 
 pytestmark = pytest.mark.browser
 CLOCKS = """window.clocks = new Set();
@@ -26,6 +27,7 @@ Object.defineProperty(window, "Plotly", {
   },
 });"""
 """Keeps a list of the charts that Plotly was made to draw, with what held just before."""
+DRAWN = "() => [drawings.length, document.querySelectorAll('.js-plotly-plot').length]"
 
 
 def test_clicks_leave_no_clocks_behind(visit):
@@ -34,13 +36,13 @@ def test_clicks_leave_no_clocks_behind(visit):
     here.page.add_init_script(CLOCKS)
     page = here.open()
     page.wait_for_function("() => clocks.size")
+    until_rests(page, "() => clocks.size")
     at_first = page.evaluate("clocks.size")
     for token in range(5, 12):
         here.tokens().nth(token).click()
         wait_idle(page)
     here.turn_to("Gate")
-    page.wait_for_function("most => clocks.size <= most", arg=at_first)
-    assert page.evaluate("clocks.size"), "the bridge still looks about"
+    page.wait_for_function("most => clocks.size && clocks.size <= most", arg=at_first)  # the bridge still looks about
 
 
 def drawn_here(page) -> list[dict]:
@@ -56,10 +58,11 @@ def test_a_page_that_is_opened_draws_each_chart_once(visit):
         if name != "Overview":
             here.turn_to(name)
         here.unfold()
+    until_rests(page, DRAWN)
     for name in ("Experts", "Overview", "Gate"):
         page.evaluate("() => { drawings.length = 0 }")
         here.turn_to(name)
-        until_rests(page, "() => drawings.length")
+        until_rests(page, DRAWN)
         drawn = [each["name"] for each in drawn_here(page)]
         assert len(drawn) == page.locator(".js-plotly-plot").count() > 1
         assert len(set(drawn)) == len(drawn)
@@ -73,6 +76,7 @@ def test_charts_in_sight_are_drawn_first_and_the_others_by_themselves_without_mo
     here.turn_to("Overview")
     page.evaluate("() => { drawings.length = 0 }")
     here.turn_to("Geometry")
+    until_rests(page, DRAWN)
     drawn = drawn_here(page)
     assert len(drawn) == page.locator(".js-plotly-plot").count()
     in_sight = [each["inSight"] for each in drawn]
@@ -96,21 +100,23 @@ def test_figure_of_the_token_is_redrawn_in_place_and_equals_a_fresh_one(visit):
     page.set_viewport_size({"width": 1500, "height": 1000})  # Streamlit then draws its own content again
     sized = "() => document.querySelector('.st-key-figure-depth_logits .js-plotly-plot')._fullLayout.width"
     until_rests(page, f"() => [({sized})(), ({shown})()]", frames=60)
-    assert page.evaluate(shown) == redrawn and redrawn[0] == "chart"
+    until(page, lambda: page.evaluate(shown) == redrawn)
+    assert redrawn[0] == "chart"
     wait_idle(page)
     page.reload()
+    page.locator(".js-plotly-plot .main-svg").first.wait_for()
     wait_idle(page)
     here.unfold()
     page.locator(".st-key-figure-depth_logits .annotation-text").first.wait_for()
-    fresh = page.evaluate(shown)
-    assert fresh[1:] == redrawn[1:] and fresh[0] is None
+    until(page, lambda: page.evaluate(shown) == [None, *redrawn[1:]])
 
 
 def test_a_theme_that_changes_while_the_page_is_open_is_followed_by_frame_and_figures(visit):
     page = visit(color_scheme="light").open()
     ink = "() => document.querySelector('.js-plotly-plot .xtick text')?.style.fill"  # none while it is drawn anew
+    page.wait_for_function(ink)
     light = page.evaluate(ink)
     page.emulate_media(color_scheme="dark")
     page.wait_for_function(f"light => ![light, undefined].includes(({ink})())", arg=light)
-    paper = page.get_by_test_id("stApp").evaluate("app => getComputedStyle(app).backgroundColor")
-    expect(page.locator(".st-key-frame")).to_have_css("background-color", paper)
+    for paper in (page.get_by_test_id("stApp"), page.locator(".st-key-frame")):
+        expect(paper).to_have_css("background-color", THEMES["dark"])

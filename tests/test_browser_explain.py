@@ -150,7 +150,9 @@ def test_target_goes_with_the_token_unless_the_reader_named_one(visit):
     expect(problem).to_have_count(0)
     picker.fill(" the")
     page.keyboard.press("Enter")
-    until(page, lambda: "“␣the” against" in page.evaluate(SHOWN, ".st-key-figure-logit_attribution .js-plotly-plot"))
+    figure = ".st-key-figure-logit_attribution .js-plotly-plot"
+    until(page, lambda: "“␣the” against" in (page.evaluate(SHOWN, figure) or ""))  # none while it is drawn anew
+    wait_idle(page)
     here.tokens().nth(25).click()
     expect(page.locator(".readout")).to_contain_text("token ‹25›")
     wait_idle(page)

@@ -6,10 +6,11 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from tests.app_server import until, wait_idle
+from tests.app_server import until, until_rests, wait_idle
 
 pytestmark = pytest.mark.browser
 CHART = ".st-key-figure-token_map"
+PLACE = f"() => document.querySelector('{CHART} .nsewdrag')?.getBoundingClientRect()"
 FIGURE = f"document.querySelector('{CHART} .js-plotly-plot')"
 INSIDE = f"""(side) => {{
   const {{ _fullData, layout }} = {FIGURE};
@@ -24,8 +25,9 @@ INSIDE = f"""(side) => {{
 
 
 def middle(page) -> tuple[float, float, float]:
-    """The middle of the plot on the screen, and a third of its height."""
+    """The middle of the plot on the screen once it rests, and a third of its height."""
     page.locator(f"{CHART} .nsewdrag").scroll_into_view_if_needed()
+    until_rests(page, PLACE)
     box = page.locator(f"{CHART} .nsewdrag").bounding_box()
     return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2, box["height"] / 3
 
@@ -48,21 +50,24 @@ def test_lasso_box_and_click_filter_the_other_panels_and_open_a_token(shared_vis
     page = shared_visit.open("token_map", "Token map")
     page.locator(f"{CHART} canvas").first.wait_for()
     expect(page.get_by_text("No tokens are chosen")).to_be_visible()
+    page.wait_for_function(f"() => {FIGURE}?.shown")  # only then the app hears of what is drawn
     x, y, radius = middle(page)
     circle = [(x + radius * math.cos(i / 4), y + radius * math.sin(i / 4)) for i in range(25)]
     drag(page, circle)
     expect(page.get_by_text("No tokens are chosen")).to_be_hidden()
     wait_idle(page)
     by_lasso = chosen(page)
-    until(page, lambda: page.evaluate(f"() => {FIGURE}.layout.shapes?.length") == 1)
+    until(page, lambda: page.evaluate(f"() => {FIGURE}?.layout?.shapes?.length") == 1)
     assert 0 < by_lasso < page.evaluate(INSIDE)
 
     page.get_by_text("Box", exact=True).click()
-    until(page, lambda: page.evaluate(f"() => {FIGURE}.layout.dragmode") == "drawrect")
+    until(page, lambda: page.evaluate(f"() => {FIGURE}?.layout?.dragmode") == "drawrect")
+    wait_idle(page)
+    x, y, radius = middle(page)
     drag(page, [(x - radius, y - radius), (x, y), (x + radius, y + radius)])
     until(page, lambda: chosen(page) != by_lasso)
     wait_idle(page)
-    until(page, lambda: page.evaluate(f"() => {FIGURE}.layout.shapes?.length") == 1)
+    until(page, lambda: page.evaluate(f"() => {FIGURE}?.layout?.shapes?.length") == 1)
     by_box = chosen(page)
     assert by_box == page.evaluate(INSIDE) > by_lasso
 
@@ -71,6 +76,8 @@ def test_lasso_box_and_click_filter_the_other_panels_and_open_a_token(shared_vis
     page.get_by_role("link", name="Token map", exact=True).click()
     page.locator(f"{CHART} canvas").first.wait_for()
     until(page, lambda: page.evaluate(f"() => {FIGURE}?.layout?.shapes?.length") == 1)
+    wait_idle(page)
+    until_rests(page, PLACE)
 
     at = page.evaluate(
         f"""() => {{

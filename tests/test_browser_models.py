@@ -8,7 +8,7 @@ from tests.axe import severe
 pytestmark = pytest.mark.browser
 
 MAP = ".st-key-figure-training_map .js-plotly-plot"
-BAND = "() => document.querySelector('.st-key-figure-training_course .js-plotly-plot').layout.shapes[0].x0"
+BAND = "() => document.querySelector('.st-key-figure-training_course .js-plotly-plot')?.layout?.shapes?.[0]?.x0"
 
 
 def test_training_is_read_by_itself_and_its_slider_redraws_in_place(visit):
@@ -19,9 +19,9 @@ def test_training_is_read_by_itself_and_its_slider_redraws_in_place(visit):
     slider = page.get_by_role("slider", name="Step of the training")
     slider.wait_for()
     page.locator(MAP).wait_for()
-    wait_idle(page)
     page.get_by_text("At step 3,000 the model had seen 6,144,000 tokens of this training").wait_for()
     page.wait_for_function(f"({BAND})() === 7")
+    wait_idle(page)
     page.locator(MAP).evaluate("plot => { plot.seen = true }")
     before = page.locator(MAP).evaluate("plot => JSON.stringify(plot.data[0].z)")
     slider.focus()
@@ -29,7 +29,7 @@ def test_training_is_read_by_itself_and_its_slider_redraws_in_place(visit):
     page.get_by_text("At step 0 the model had seen 0 tokens of this training").wait_for()
     wait_idle(page)
     page.wait_for_function(f"({BAND})() === 0")
-    changed = "([at, before]) => JSON.stringify(document.querySelector(at).data[0].z) !== before"
+    changed = "([at, before]) => JSON.stringify(document.querySelector(at)?.data[0].z) !== before"
     page.wait_for_function(changed, arg=[MAP, before])
     assert page.locator(MAP).evaluate("plot => plot.seen === true"), "the chart was thrown away"
     assert not severe(page, "here")

@@ -22,5 +22,5 @@ def test_a_file_is_run_stopped_and_gone_on_with(visit):
     expect(page.get_by_text("The run was stopped. What was read so far is kept.")).to_be_visible()
     page.get_by_role("button", name="Go on").click()
     expect(progress).to_contain_text("tokens…")
-    expect(page.get_by_text(f"{PROMPTS:,} prompts with")).to_be_visible(timeout=120_000)
+    expect(page.get_by_text(f"{PROMPTS:,} prompts with")).to_be_visible(timeout=300_000)
     expect(page.locator(".st-key-answer_line p")).to_contain_text(f"of {PROMPTS:,} prompts")

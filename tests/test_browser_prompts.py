@@ -24,6 +24,7 @@ WATCH_TABLE = """() => {
   look();
 }"""
 """Notes whether the table is ever gone, and every place where it stands, until the list is traced."""
+TABLE = "() => document.querySelector('[data-testid=stDataFrame]')?.getBoundingClientRect().top"
 
 
 def marked_rows(page):
@@ -43,6 +44,7 @@ def test_list_is_traced_with_a_stop_and_a_row_opens_its_text(visit):
     page.get_by_role("heading", name="Prompts", exact=True).wait_for()
     table = page.get_by_test_id("stDataFrame")
     table.wait_for()
+    until_rests(page, TABLE, 8)
     page.evaluate(WATCH_TABLE)
     expect(page.get_by_text(re.compile(r"list.csv: [1-9]\d* of 60 prompts traced…"))).to_be_visible(timeout=180_000)
     stop = page.get_by_role("button", name="Stop")
@@ -62,6 +64,7 @@ def test_list_is_traced_with_a_stop_and_a_row_opens_its_text(visit):
     wait_idle(page)
     assert page.evaluate("window.seen") == {"gone": 0, "tops": [page.evaluate("window.seen.tops[0]")]}
     table.scroll_into_view_if_needed()
+    until_rests(page, TABLE)
     box = table.bounding_box()
     page.mouse.click(box["x"] + 14, box["y"] + 35 + 35 * 2 + 17)  # the box before the third row
     expect(page.locator(".st-key-framebar button").first).to_contain_text("p2, ", timeout=30_000)
@@ -72,9 +75,9 @@ def test_list_is_traced_with_a_stop_and_a_row_opens_its_text(visit):
     def names() -> list[str]:
         return [page.get_by_test_id(f"glide-cell-1-{row}").text_content() for row in range(3)]
 
-    assert names() == ["p0", "p1", "p2"]
+    until(page, lambda: names() == ["p0", "p1", "p2"])
     table.scroll_into_view_if_needed()
-    until_rests(page, "() => document.querySelector('[data-testid=stDataFrame]').getBoundingClientRect().top")
+    until_rests(page, TABLE)
     box = table.bounding_box()
     page.mouse.click(box["x"] + 255, box["y"] + 17)  # the head of "score"
     until(page, lambda: names() == ["p59", "p58", "p57"])

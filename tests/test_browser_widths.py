@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import TimeoutError as PlaywrightTimeoutError
 from playwright.sync_api import expect
 
-from tests.app_server import until, wait_idle
+from tests.app_server import until, until_rests, wait_idle
 
 pytestmark = pytest.mark.browser
 LABELS = (Path(__file__).parent / "labels.js").read_text(encoding="utf-8")
@@ -20,6 +20,7 @@ WATCHED = """const look = () => {
   requestAnimationFrame(look);
 };
 look();"""
+SIDEWAYS = "main => main.scrollWidth - main.clientWidth"
 LONG = "The king rode out to the river. " * 60
 CASES = {"example": (None, (900, 1920)), "two tokens": ("Hi", (1440,)), "long text": (LONG, (1280,))}
 """Text (none: the example) and widths of the window in pixels."""
@@ -56,8 +57,7 @@ def test_no_label_is_cut_or_lies_over_another(shared_visit, text, widths):
                 with here.asking():  # to be drawn for the new width
                     widen(page, width)
             found += [f"{name} at {width} px: {problem}" for problem in problems(page)]
-            sideways = "main => main.scrollWidth - main.clientWidth"
-            assert page.get_by_test_id("stMain").evaluate(sideways) <= 1, name
+            until(page, lambda: page.get_by_test_id("stMain").evaluate(SIDEWAYS) <= 1)
     assert not found, "\n".join(found)
 
 
@@ -95,7 +95,8 @@ def test_in_a_small_window_the_sidebar_is_closed_and_nothing_floats_over_the_pag
     background = page.locator(".frame-wrapper").evaluate("each => getComputedStyle(each).backgroundColor")
     expect(header).to_have_css("background-color", background)
     bottom = header.bounding_box()["y"] + header.bounding_box()["height"]
-    assert page.locator(".st-key-framebar").bounding_box()["y"] >= bottom, "the page begins below the bar"
+    bar = page.locator(".st-key-framebar")
+    until(page, lambda: bar.bounding_box()["y"] >= bottom)  # the page begins below the header
     assert not problems(page)
     if width == 420:  # fingers do not hover: nothing lies over a chart
         over = page.locator("[class*=st-key-figure-]").locator("[data-testid=stElementToolbar], .modebar-container")
@@ -109,9 +110,10 @@ def test_data_of_a_figure_opens_whole_and_does_not_grow(shared_visit):
     page.get_by_role("button", name="Data and code").first.click()
     popover = page.get_by_test_id("stPopoverBody")
     popover.wait_for()
-    first = popover.bounding_box()["height"]
+    first = popover.evaluate("each => each.offsetHeight")  # of the layout: it may still be fading or growing in
     popover.get_by_test_id("stDataFrame").wait_for()
     wait_idle(page)
+    until_rests(page, "() => document.querySelector('[data-testid=stPopoverBody]').getBoundingClientRect()", 12)
     box, table = popover.bounding_box(), popover.get_by_test_id("stDataFrame").bounding_box()
     assert abs(box["height"] - first) <= 4 and table["height"] > 200
     assert table["y"] + table["height"] <= box["y"] + box["height"] <= 900, "all of it is seen"
@@ -123,12 +125,12 @@ def test_the_answer_has_the_height_of_its_own_lines_after_the_window_changed(sha
     widen(here.page, 1000, 800)
     page = here.open("?example=fox")
     answer = page.locator(".st-key-answer_line p")
+    until_rests(page, "() => document.querySelector('[data-testid=stMain] h2').getBoundingClientRect()")
     wide = answer.bounding_box()["height"]
     widen(page, 420, 800)
     until(page, lambda: answer.bounding_box()["height"] > wide)
     widen(page, 1000, 800)
-    until(page, lambda: answer.bounding_box()["height"] <= wide)
-    assert answer.bounding_box()["height"] == wide
+    until(page, lambda: answer.bounding_box()["height"] == wide)
 
 
 LABELS_OF_ROWS = """() => [...document.querySelectorAll("[class*=-form], .st-key-card-choice")].map((row) => {
@@ -147,6 +149,7 @@ def test_labels_of_a_row_of_fields_stand_at_one_height(shared_visit, page, headi
     widen(here.page, 1440, 1000)
     here.open(f"{page}?example=fox", heading)
     wait_idle(here.page)
+    until_rests(here.page, LABELS_OF_ROWS, 12)
     rows = [labels for labels in here.page.evaluate(LABELS_OF_ROWS) if len(labels) > 1]
     assert rows and all(max(labels) - min(labels) <= 2 for labels in rows), rows
 
@@ -156,7 +159,9 @@ def test_the_buttons_of_a_chart_leave_its_titles_free(shared_visit):
     widen(here.page, 1440, 1000)
     page = here.open("?example=fox")
     figure = page.locator(".st-key-figure-compute_map")
+    figure.locator(".infolayer .annotation").first.wait_for(state="attached")
     figure.hover()
+    until_rests(page, "() => document.querySelector('.st-key-figure-compute_map .modebar').getBoundingClientRect()", 12)
     buttons = figure.locator(".modebar").bounding_box()
     told = figure.locator(".infolayer .annotation").all()
     boxes = [each.bounding_box() for each in told]

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 from playwright.sync_api import Browser, Page, WebSocket, expect
 
-from tests.app_server import until, wait_idle
+from tests.app_server import until, until_rests, wait_idle
 
 # Console errors that are Streamlit's own: it probes its endpoints below the address of a sub-page and gets a 404.
 # It also requests the file of every download button without a click, when file or server may be gone, and says so.
@@ -90,14 +90,18 @@ class Visit:
 
         Between the reading of several texts and what is drawn of them the script rests for a moment, without folds.
         """
-        self.page.wait_for_function("() => !document.querySelector('.st-key-stop-reading')")
-        wait_idle(self.page)
-        self.page.evaluate(
-            f"() => document.querySelectorAll('{FOLD}:not([open]) > summary').forEach(each => each.click())"
-        )
         inside = "each.open && each.querySelector('[data-testid=stExpanderDetails]')?.innerText.trim()"
-        self.page.wait_for_function(f"() => [...document.querySelectorAll('{FOLD}')].every(each => {inside})")
-        wait_idle(self.page)
+        while True:
+            self.page.wait_for_function("() => !document.querySelector('.st-key-stop-reading')")
+            wait_idle(self.page)
+            until_rests(self.page, f"() => document.querySelectorAll('{FOLD}').length", 4)
+            self.page.evaluate(
+                f"() => document.querySelectorAll('{FOLD}:not([open]) > summary').forEach(each => each.click())"
+            )
+            self.page.wait_for_function(f"() => [...document.querySelectorAll('{FOLD}')].every(each => {inside})")
+            wait_idle(self.page)
+            if self.page.evaluate(f"() => [...document.querySelectorAll('{FOLD}')].every(each => {inside})"):
+                return
 
     def trace(self, text: str) -> None:
         """Type a text, trace it, and wait until the strip shows another text or a problem is shown."""
