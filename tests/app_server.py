@@ -28,21 +28,21 @@ ARGS = [
 ]
 SENT_MS = 30
 """So long after a click the browser has surely asked the server for a run."""
-DRAWN = """async (sent_ms) => {
-  const drawn = () => document.querySelector('[data-testid=stApp]')?.dataset.testScriptState === 'notRunning'
+DRAWN = """([sent_ms, call]) => {
+  const drawn = document.querySelector('[data-testid=stApp]')?.dataset.testScriptState === 'notRunning'
     && document.querySelector('[data-testid=stMain] h2')
     && !document.querySelector('[data-testid=stSkeleton]')
     && [...document.querySelectorAll('[data-testid=stPlotlyChart]')].every(chart => chart.querySelector('.main-svg'))
     && [...document.querySelectorAll('.st-key-token_strip')].every(
       strip => strip.querySelector('[data-testid^=stBidi]')?.shadowRoot?.querySelector('[aria-selected=true]'));
-  if (!drawn()) return false;
-  await new Promise(done => setTimeout(() => requestAnimationFrame(done), sent_ms));
-  return Boolean(drawn());
+  const now = performance.now(), since = window.drawn?.call === call ? window.drawn.since : now;
+  window.drawn = drawn ? { call, since } : undefined;
+  return Boolean(drawn) && now - since >= sent_ms;
 }"""
 """JavaScript: whether the script has ended, all charts are drawn, and the token strip shows its selected token.
 
 Before the first run, and while a page waits for a text that its tab kept, nothing runs either, but it has no heading.
-A run that begins another at its end rests for less than `SENT_MS`.
+A run that begins another at its end rests for less than `SENT_MS`. Playwright does not await an async function here.
 """
 
 
@@ -90,7 +90,7 @@ def chromium() -> Iterator[Browser]:
 
 def wait_idle(page: Page, timeout_s: float = 60) -> None:
     """Wait until the script has ended and its output is drawn."""
-    page.wait_for_function(DRAWN, arg=SENT_MS, timeout=timeout_s * 1000)
+    page.wait_for_function(DRAWN, arg=[SENT_MS, str(time.monotonic_ns())], timeout=timeout_s * 1000)
 
 
 def until(page: Page, holds: Callable[[], bool], timeout_s: float = 20) -> None:

@@ -1,5 +1,6 @@
 """The page Expert knock-outs in a real browser: progress at once, a stop at once, and what was measured stays."""
 
+import re
 import time
 
 import pytest
@@ -11,6 +12,14 @@ from tests.axe import severe
 pytestmark = pytest.mark.browser
 
 MAP = ".st-key-figure-knock_out_map .js-plotly-plot"
+ENDED = """() => {
+  const there = document.querySelector(".st-key-stop-knock-outs button");
+  window.gone = there ? undefined : (window.gone ?? performance.now());
+  return !there && performance.now() - window.gone > 500;
+}"""
+"""Whether the button Stop stays away: it must not be missed between two runs of the script."""
+AT_ONCE_S = 10.0
+"""Within 1 s on a machine that nobody else uses; this is room for busy ones."""
 MANY = "A fox that nobody had seen before ran over the frozen river, and the miller saw it. " * 8
 
 
@@ -23,20 +32,23 @@ def test_experts_are_dropped_with_progress_and_a_stop_at_once_and_the_rest_is_co
     button.click()
     began = time.monotonic()
     page.get_by_text("Dropping experts from the width path: ").wait_for()
-    assert time.monotonic() - began < 5, "within 1 s on a machine that nobody else uses"
-    page.wait_for_timeout(1500)
+    assert time.monotonic() - began < AT_ONCE_S
+    page.get_by_test_id("stProgress").get_by_text(re.compile(r": (?!0\.0%)[\d.]+%…")).wait_for()
     stop.click()
     began = time.monotonic()
     page.get_by_text("% measured. What was measured stays.").wait_for()
-    assert time.monotonic() - began < 5, "within 1 s on a machine that nobody else uses"
+    assert time.monotonic() - began < AT_ONCE_S
     page.locator(MAP).wait_for()
+    expect(stop).to_have_count(0)  # else the next lines see the one that was pressed
     page.get_by_role("button", name="Continue", exact=True).click()
     expect(stop).to_be_visible()
-    expect(stop).not_to_be_visible(timeout=90_000)
+    page.wait_for_function(ENDED, timeout=180_000)
     wait_idle(page)
+    expect(page.get_by_role("button", name="Continue", exact=True)).to_have_count(0)
     expect(page.locator("[class*=answer]").first).to_contain_text("thousandths of a nat per token")
     here.unfold()
-    assert page.locator(".st-key-figure-knock_out_pairs .js-plotly-plot").count() == 1
+    expect(page.locator(".st-key-figure-knock_out_pairs .js-plotly-plot")).to_have_count(1, timeout=60_000)
+    wait_idle(page)
     page.reload()
     page.locator(MAP).wait_for()
     wait_idle(page)
