@@ -285,6 +285,18 @@ def test_run_can_begin_with_the_update_of_another(finished, dense, text, tmp_pat
         main(arguments(dense, text, tmp_path / "lower", *options, "--rank", "2"))
 
 
+def test_run_can_train_some_tensors_alone_and_goes_on_so(finished, dense, text, tmp_path):
+    options = ["--init", str(finished / UPDATE), "--layer-steps", "0", "--steps", "3", "--train-only"]
+    for _ in range(2):
+        main(arguments(dense, text, tmp_path / "some", *options, "layers.1.mlp.router", "--stop-after", "2"))
+    before, after = load_file(finished / UPDATE), load_file(tmp_path / "some" / UPDATE)
+    assert before.keys() == after.keys() and len(log_of(tmp_path / "some")) == 2
+    changed = [name for name in before if not torch.equal(before[name], after[name])]
+    assert changed == ["model.layers.1.mlp.router.weight"]
+    with pytest.raises(SystemExit, match="--train-only: no trained tensor has 'lm_head' in its name"):
+        main(arguments(dense, text, tmp_path / "none", *options, "lm_head"))
+
+
 def test_run_that_trains_more_than_the_one_before_begins_as_the_same_model(finished, dense, text, tmp_path):
     options = ["--init", str(finished / UPDATE), "--layer-steps", "0", "--steps", "1", "--learning-rate", "0"]
     main(arguments(dense, text, tmp_path / "higher", *options, "--rank", "8", "--attention-rank", "2"))

@@ -71,6 +71,7 @@ def _command(run: PastRun) -> str:
     begins = " --init UPDATE" * bool(options.init) + " --refit-depth" * options.refit_depth
     if options.steady_layers:
         begins += f" --steady-layers {options.steady_layers} --steady-shares {_words(options.steady_shares)}"
+    begins += f" --train-only {options.train_only}" * bool(options.train_only)
     return (
         f"{run.steps:,} of {options.layer_steps + options.steps:,} steps of {options.tokens_per_step:,} tokens were "
         f"done with\n\n```sh\npython -m sample_models.distil --dense DENSE{begins} \\\n    --data {data}{weights} "
@@ -95,21 +96,21 @@ def _departures(runs: Sequence[PastRun]) -> str:
         "model's next-token prediction, so that uncertain tokens get more loops. The router is fitted to the part of "
         "the dense FFN's update that each expert's slice writes.",
         _gate_departure(runs),
-        f"The load-balance factor is {options.load_balance:g} (paper: 1e-5)."
+        f"The load-balance factor of the last run is {options.load_balance:g} (paper: 1e-5)."
         + f" The loss has an entropy term of the depth choice with factor {options.depth_entropy:g}, which is not in "
         "the paper." * bool(options.depth_entropy),
         "tau falls from 1 to 0.1 over the first 70 % of stage 2; the released code keeps it at 5.",
     ]
-    if any(run.options.refit_depth for run in runs):
+    if refitted := [run.options for run in runs if run.options.refit_depth]:
         rows.append(
             "Between the runs the depth heads were refitted in closed form: each number of loops has its share of the "
             "tokens, and goes to those that come closest to the dense model's residual stream with it, or lose least."
         )
-    if steady := runs[-1].options.steady_layers:
-        rows.append(
-            f"In the {'one layer' if steady == 1 else f'{steady} layers'} where other loops than the usual number cost "
-            "most, that number has a larger share than elsewhere."
-        )
+        if steady := refitted[-1].steady_layers:
+            rows.append(
+                f"In the {'one layer' if steady == 1 else f'{steady} layers'} where other loops than the usual number "
+                "cost most, that number has a larger share than elsewhere."
+            )
     return "\n".join(f"- {row}" for row in rows)
 
 

@@ -27,6 +27,9 @@ class DistilOptions:
     attention_rank: int = option(
         0, "rank of the updates of attention's matrices; 0 leaves attention as it is", fixed=True
     )
+    train_only: str = option(
+        "", "train only tensors whose name has this in it, such as layers.29.mlp.router (default: all)", fixed=True
+    )
     layer_steps: int = option(60, "steps of stage 1, layer by layer", fixed=True)
     steps: int = option(2000, "steps of stage 2, end to end", fixed=True)
     batch: int = option(4, "windows per step", fixed=True)

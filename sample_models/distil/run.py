@@ -77,6 +77,9 @@ class Distillation:
         if not (self.state_path.exists() or options.init):
             fit_gates(student, teacher, self._windows(10**9, FIT_WINDOWS), options.loop_shares)
         make_trainable(student, options.rank, options.attention_rank)
+        self._names = list(trained_tensors(student))
+        if options.train_only:
+            self._freeze_all_but(options.train_only)
         heads = tuple(
             halve_matrices(each) if options.bf16 else each.lm_head.weight.detach() for each in (student, teacher)
         )
@@ -85,6 +88,17 @@ class Distillation:
         self.lesson = Lesson(student, teacher, heads, objective, compiled=options.compile)
         self.optimizer = self._make_optimizer()
         self.first_step = self._go_on() if self.state_path.exists() else 0
+
+    def _freeze_all_but(self, part: str) -> None:
+        if not any(part in name for name in self._names):
+            raise ValueError(f"--train-only: no trained tensor has {part!r} in its name, as {self._names[-1]} has")
+        for name, parameter in self.student.named_parameters():
+            parameter.requires_grad_(parameter.requires_grad and part in name)
+
+    def _tensors(self) -> dict[str, torch.Tensor]:
+        """All tensors of the update, those that this run leaves as they are too."""
+        parameters = dict(self.student.named_parameters())
+        return {name: parameters[name].detach() for name in self._names}
 
     def _tokens(self, path: Path) -> np.ndarray:
         return write_tokens([path], self.tokenizer, self.options.out / f"{path.name}.tokens")
@@ -113,6 +127,9 @@ class Distillation:
         rest = [p for p in self.student.parameters() if p.requires_grad and id(p) not in of_heads]
         groups = [{"params": rest, "peak": self.options.learning_rate}]
         groups += [{"params": pair, "peak": HEAD_STEP / size} for pair, size in zip(heads, sizes, strict=True)]
+        for group in groups:
+            group["params"] = [parameter for parameter in group["params"] if parameter.requires_grad]
+        groups = [group for group in groups if group["params"]]
         return torch.optim.AdamW(groups, lr=0.0, betas=(0.9, 0.95), weight_decay=0.0)
 
     def _go_on(self) -> int:
@@ -128,7 +145,7 @@ class Distillation:
 
     def begin_with(self, update: Path) -> None:
         """Begin with what another run trained (its update file), instead of from the dense model."""
-        self._take(grown(load_file(update), trained_tensors(self.student)))
+        self._take(grown(load_file(update), self._tensors()))
         if self.options.refit_depth:
             with self._autocast():
                 windows, options = self._windows(10**9, REFIT_WINDOWS)[:, :-1], self.options
@@ -218,7 +235,7 @@ class Distillation:
 
     def save_state(self, step: int) -> None:
         """Everything needed to go on, replaced in one move so that a stop in between cannot spoil it."""
-        state = {"step": step, "trained": trained_tensors(self.student), "optimizer": self.optimizer.state_dict()}
+        state = {"step": step, "trained": self._tensors(), "optimizer": self.optimizer.state_dict()}
         state["rng"] = torch.get_rng_state()
         if self.device.type == "cuda":
             state["cuda_rng"] = torch.cuda.get_rng_state(self.device)
@@ -235,8 +252,7 @@ class Distillation:
 
     def _trained(self) -> dict[str, torch.Tensor]:
         """The trained tensors in bfloat16, as an update holds them."""
-        trained = trained_tensors(self.student)
-        return {name: tensor.to("cpu", torch.bfloat16).contiguous() for name, tensor in trained.items()}
+        return {name: tensor.to("cpu", torch.bfloat16).contiguous() for name, tensor in self._tensors().items()}
 
     def save_model(self) -> None:
         """Write the update by itself, and the whole model as a Hugging Face folder, both in bfloat16."""
