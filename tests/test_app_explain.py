@@ -8,7 +8,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from app.server import captures, models
-from app.session import results, state
+from app.session import state, targets
 from tests.app_in_process import turn_to, unfolded
 from tests.figure_texts import figure_texts
 
@@ -85,7 +85,7 @@ def test_what_stands_for_a_target_that_cannot_be_taken_is_told(app):
 def test_token_against_itself_is_told(app):
     opened(app, "write_ledger", token=20, target="␣the", against="␣the")
     assert app.warning[0].value.startswith("Both fields name the same token")
-    app.session_state.against = results.NOTHING
+    app.session_state.against = targets.NOTHING
     app.run()
     assert not app.warning and not app.error
 
@@ -96,7 +96,7 @@ def test_after_the_last_token_the_likeliest_is_explained(app):
     app.session_state.token = 74
     app.run()
     assert not app.exception and not app.error
-    assert results.TARGETS["target"] in app.selectbox(key="target").options[0]
+    assert targets.TARGETS["target"] in app.selectbox(key="target").options[0]
 
 
 def test_lens_follows_the_token_and_prints_what_leaving_costs(app):

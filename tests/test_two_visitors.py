@@ -91,7 +91,7 @@ def test_what_is_cached_of_a_text_under_an_intervention_is_never_shown_as_the_mo
     for given in (changed, ()) * 2:
         trace = captures.trace_of(loaded.name, text, given)
         paths = captures.paths_of(loaded.name, text, (0, 9), given)
-        lens = captures.lens_of(loaded.name, text, (0, 9), 3, 65, given)
+        lens = captures.lens_of(loaded.name, text, (0, 9), 3, 65, None, given)
         seen = captures.attention_of(loaded.name, text, 3, given)
         assert all(each.routing is trace for each in (paths, lens, seen)) and trace.interventions == given
         equal_up_to_rounding(trace.loops, capture(loaded, text, interventions=given).loops, "loops")

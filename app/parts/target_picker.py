@@ -3,7 +3,7 @@
 import streamlit as st
 
 from analysis.explain.attribution import named_targets
-from app.session import results, state
+from app.session import state, targets
 from app.texts.markdown import literal
 
 WORDS = {"target": "Token to follow", "against": "Against"}
@@ -18,15 +18,15 @@ def target_picker(*keys: str) -> None:
     trace, token = state.current_trace(), state.current_view().token
     named = named_targets(trace, token)
     for key in keys:
-        word = results.target_word(key)
-        none = [results.NOTHING] if key == "against" else []
+        word = targets.target_word(key)
+        none = [targets.NOTHING] if key == "against" else []
         words = [*named, *none, *trace.next_tokens[token], word]  # a typed text stays an option
         st.selectbox(
             f"{WORDS[key]}: “{literal(_meant(word))}”" if word in named else WORDS[key],
             list(dict.fromkeys(words)),
-            index=words.index(results.TARGETS[key]),
+            index=words.index(targets.TARGETS[key]),
             key=key,
-            on_change=results.show_leading_space,
+            on_change=targets.show_leading_space,
             args=(key,),
             accept_new_options=True,
             persist_state="session",
@@ -36,11 +36,11 @@ def target_picker(*keys: str) -> None:
 
 def target_problems(*keys: str) -> None:
     """One error for each field whose text cannot be used, naming the token that is used instead."""
-    problems = {key: problem for key in keys if (problem := results.target_problem(key))}
+    problems = {key: problem for key in keys if (problem := targets.target_problem(key))}
     for key, problem in problems.items():
-        name = results.TARGETS[key]
+        name = targets.TARGETS[key]
         st.error(literal(f"{problem} The {name}, {_meant(name)}, is used instead."))
-    if "against" in keys and not problems and results.against_itself():
+    if "against" in keys and not problems and targets.against_itself():
         st.warning("Both fields name the same token, and the difference would be zero. Its own logit is shown instead.")
 
 

@@ -9,7 +9,7 @@ import streamlit as st
 
 from analysis import parts
 from analysis.catalogue import CATALOGUE, Drawn, FigureSpec
-from analysis.explain.attribution import FOLLOWING, LIKELIEST, SECOND, Attribution, named_targets
+from analysis.explain.attribution import Attribution
 from analysis.explain.embedding import Embedding
 from analysis.explain.near_miss import TwoPrecisions
 from analysis.models.faithfulness import Finding
@@ -34,6 +34,7 @@ from app.session import (
     prompt_list,
     run_choice,
     state,
+    targets,
     text_study,
     token_maps,
     training_steps,
@@ -50,20 +51,16 @@ from hooks.knock_out_trace import KnockOutTrace
 from hooks.lens_trace import LensTrace
 from hooks.path_trace import PathTrace, path_bytes
 from hooks.slice_trace import SliceTrace
-from hooks.token_text import token_bytes
 from hooks.trace import RoutingTrace
 from hooks.trace_checks import PARTS
 from hooks.training_trace import TrainingTrace
 
 MAX_ATTENTION_BYTES = 128 * 2**20
 """Most memory of the attention queries and keys of one text; four texts are cached."""
-NOTHING = "nothing"
 WHERE_IT_APPEARS = "In which layer does the prediction appear?"
 """The fold of the page Recursion lens whose figure shows the exits of all layers."""
 FAMILY_TABLE = Path(__file__).parents[2] / "docs" / "reproduction" / "members.csv"
 """The report's table of the paper's family of models."""
-TARGETS = {"target": LIKELIEST, "against": SECOND}
-"""Key in the session -> name of the target that is explained until the visitor chooses another."""
 
 
 def measure_faithfulness() -> None:
@@ -111,7 +108,7 @@ def current_attribution() -> Attribution:
     """Attribution of the chosen logit at the selected token, with measured removals if the visitor asked for them."""
     session = st.session_state
     capture = captures.removals_of if session.get("removed_of") == _attribution_key() else captures.attribution_of
-    of_token = _captured_tokens(), session.token, chosen_targets()
+    of_token = _captured_tokens(), session.token, targets.chosen_targets()
     return capture(*state.model_and_text(), *of_token, state.interventions())
 
 
@@ -127,7 +124,7 @@ def current_lens(exits: tuple[int, ...] | None = None) -> LensTrace:
     """
     session, trace = st.session_state, state.current_trace()
     tokens = (0, trace.num_tokens) if trace.parts != PARTS else _captured_tokens()
-    of_token = tokens, session.token, chosen_targets()[0], exits
+    of_token = tokens, session.token, targets.chosen_targets()[0], exits
     return captures.lens_of(*state.model_and_text(), *of_token, state.interventions())
 
 
@@ -140,38 +137,6 @@ def measure_removals() -> None:
     """Remove each write to the selected token's residual stream, one at a time, and measure the chosen logit."""
     st.session_state.removed_of = _attribution_key()
     current_attribution()
-
-
-def chosen_targets() -> tuple[int, int | None]:
-    """Ids of the token whose logit is explained, and of the token that is subtracted from it (None: none).
-
-    A typed text that is not one token of this model counts as not chosen; `target_problem` says so.
-    """
-    target, against = (
-        _token_id(default if target_problem(key) else target_word(key)) for key, default in TARGETS.items()
-    )
-    return target, None if against == target else against
-
-
-def target_word(key: str) -> str:
-    """Name or text of the token that the visitor chose for a key of `TARGETS`."""
-    return st.session_state.get(key, TARGETS[key])
-
-
-def show_leading_space(key: str) -> None:
-    """Show the space before a typed word as ␣, as all tokens do."""
-    word = st.session_state[key]
-    if word and word.startswith(" "):
-        st.session_state[key] = f"␣{word[1:]}"
-
-
-def target_problem(key: str) -> str | None:
-    """Why a chosen target cannot be used, in one sentence; None if it can."""
-    try:
-        _token_id(target_word(key))
-    except ValueError as error:
-        return str(error)
-    return None
 
 
 def why_not_drawn(kind: type) -> str | None:
@@ -216,11 +181,6 @@ def why_not_drawn(kind: type) -> str | None:
 def why_not_exported(figure_spec: FigureSpec) -> str | None:
     """Why a figure cannot be exported now; None if it can."""
     return figure_spec.why_lacking(state.current_trace().meta) or why_not_drawn(figure_spec.of)
-
-
-def against_itself() -> bool:
-    """Whether both chosen targets are the same token, so that nothing is subtracted."""
-    return target_word("against") != NOTHING and chosen_targets()[1] is None
 
 
 def can_draw(kind: type) -> bool:
@@ -286,7 +246,7 @@ def chosen_inputs() -> tuple:
     chosen = text_study.own_list_chosen() or text_study.run_chosen()
     studied = text_study.finished_study() if chosen else None
     return (
-        *(session.get(key) for key in TARGETS),
+        *(session.get(key) for key in targets.TARGETS),
         session.get("removed_of"),
         studied,
         knock_outs.current_knock_outs(),
@@ -308,28 +268,7 @@ def _captured_tokens() -> tuple[int, int]:
 def _attribution_key() -> tuple:
     """What an attribution depends on: measured removals count only while this stays the same."""
     session = st.session_state
-    return *state.model_and_text(), session.token, chosen_targets()
-
-
-def _token_id(word: str) -> int | None:
-    """Id of a target by its name (`named_targets`) or its text; None for NOTHING. ValueError if it is not one token."""
-    trace, token = state.current_trace(), st.session_state.token
-    named = named_targets(trace, token)
-    if word == NOTHING:
-        return None
-    if word in named or word in (SECOND, FOLLOWING):  # nothing follows, or one token is all there is: the likeliest
-        return named.get(word, next(iter(named.values())))
-    shown = dict(zip(trace.next_tokens[token], trace.next_ids[token].tolist(), strict=True))
-    if word in shown:
-        return shown[word]
-    text = token_bytes(word).decode("utf-8", "replace")
-    ids = models.loaded_model(st.session_state[state.MODEL_KEY]).tokenizer(text, add_special_tokens=False)["input_ids"]
-    if len(ids) != 1:
-        raise ValueError(
-            f"“{word}” is {len(ids)} tokens in this model. Enter a text that is one token; a word usually begins "
-            "with ␣."
-        )
-    return ids[0]
+    return *state.model_and_text(), session.token, targets.chosen_targets()
 
 
 def parameter_parts() -> dict[str, int] | None:
