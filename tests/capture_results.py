@@ -95,7 +95,7 @@ def make_attribution(paths: PathTrace, token: int, *, removed: bool = True, seed
 def make_lens(trace: RoutingTrace, token: int, seed: int = 0, *, exits: Sequence[int] | None = None) -> LensTrace:
     """Random readings of all layers that fit `trace`, with the exits of these layers (None: all)."""
     rng, layers, loops = np.random.default_rng(seed), np.arange(trace.num_layers), np.arange(trace.max_loops + 1)
-    ran, leaving = trace.loops[:, token], layers if exits is None else np.array(exits)
+    ran, leaving = trace.loops[:, token], layers if exits is None else np.array(exits, dtype=int)
     reads = len(layers) * (len(loops) + 1) + len(leaving) * (len(loops) - 1)
     probs = -np.sort(-rng.dirichlet(np.ones(9), size=reads)[:, :5].astype(np.float32), axis=1)
     return LensTrace(

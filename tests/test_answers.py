@@ -241,6 +241,8 @@ def test_lens_counts_exits_that_would_change_the_prediction():
     one = replace(one, top_ids=ids[(lens.kind != EXIT) | (lens.layer == 4)])
     alone = answers.recursion_lens(one, View(layer=4, token=5))
     assert alone.text.endswith(" Of 3 other exits from layer 4, 2 would change the prediction.")
+    assert "Had this token left" not in answers.recursion_lens(one, VIEW).text  # of layer 2 it has no exits
+    assert answers.recursion_lens(make_lens(trace, 5, exits=()), VIEW).text.rstrip().endswith(" on.")
 
 
 def test_geometry_gives_the_mean_of_the_table_beside_the_dealt_one():

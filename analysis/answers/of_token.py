@@ -130,13 +130,15 @@ def recursion_lens(lens: LensTrace, view: View = DEFAULT_VIEW) -> Answer:
             "After ", a_token(lens.routing, lens.token), f" the model predicts {_likeliest(lens, final)} as the next "
             "token. The logit lens shows that token from the output of ", a_layer(lens.layer[outputs][since]), " on.",
         )  # fmt: skip
-    exits = ~grid(lens, EXIT, lens.used)  # [layer, loop]
-    changed = exits & (grid(lens, EXIT, first) != first[final])
     pieces: list[Piece] = [
         *_after_one_loop(lens, view.layer, final),
         f" The logit lens shows “{short_label(lens.top_tokens[final][0])}” from the output of ",
         a_layer(lens.layer[outputs][since]), " on. ",
     ]  # fmt: skip
+    if not lens.of(EXIT).size:
+        return answer(*pieces)
+    exits = ~grid(lens, EXIT, lens.used)  # [layer, loop]
+    changed = exits & (grid(lens, EXIT, first) != first[final])
     if not exits.any():
         return answer(*pieces, "With only one loop there is no other exit.")
     others, layers = how_many(exits.sum(), "other exit"), lens.layers_of(EXIT)
@@ -171,7 +173,10 @@ def _after_one_loop(lens: LensTrace, layer: int, final: int) -> list[Piece]:
             here,
             " this token took one loop, so leaving after one changes nothing.",
         ]
-    one = int(np.flatnonzero((lens.kind == EXIT) & (lens.layer == layer) & (lens.loop == 1))[0])
+    found = np.flatnonzero((lens.kind == EXIT) & (lens.layer == layer) & (lens.loop == 1))
+    if not found.size:  # the lens has the exits of other layers
+        return ["After ", token, f" {own}"]
+    one = int(found[0])
     would = f"after one loop instead of {loops}, the model would"
     same = "still " if lens.top_ids[one, 0] == lens.top_ids[final, 0] else ""
     return ["After ", token, f" {own} Had this token left ", here, f" {would} {same}predict {_likeliest(lens, one)}."]

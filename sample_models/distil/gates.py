@@ -223,7 +223,7 @@ def costs_of_other_loops(lesson: Lesson, windows: torch.Tensor, usual: int) -> t
 
     own, costs = divergence(), []
     for ffn in lesson.ffns:
-        hook = ffn.hook_loop_choice.register_forward_hook(lambda module, inputs, own: torch.full_like(own, usual))
+        hook = ffn.hook_loop_choice.register_forward_hook(lambda module, inputs, choice: torch.full_like(choice, usual))
         costs.append(own - divergence())
         hook.remove()
     return torch.tensor(costs)
